@@ -1,0 +1,196 @@
+"""Blocks: state larger than a word (logs, concurrency slots, sketches), found through an entry.
+
+A block belongs to a key until its expiry. The entry's word names it: expiry in
+seconds (29 bits), generation (15 bits), number (20 bits). A block whose owner or
+generation no longer agrees was given away; its entry is as good as absent.
+
+Pages of one size class each are handed out once and kept. A block is claimed by
+swapping its owner pair, filled, and only then named by an entry: a worker that
+dies in between wastes one block until its expiry.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
+
+from ratelimit.core.atomic cimport SECOND, Pair, cas, cas_pair, fetch_add, load, load_pair, store
+from ratelimit.core.entries cimport (
+    LOG, SLOTS, block_at, find, insert, make_tag, owner_of, slots_held,
+)
+from ratelimit.core.layout cimport (
+    BLOCK_CLASSES, BLOCK_HEAD_BYTES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
+)
+from ratelimit.core.rules cimport Quota
+
+cdef enum:
+    EXPIRY_BITS = 29
+    GENERATION_BITS = 15
+    NUMBER_BITS = 20
+    LOOKED_AT = 96     # blocks examined before one is evicted
+    LOG_SLACK = 64     # records beyond the quota: those refunded to nothing still take a place
+
+
+cdef inline uint64_t block_bits(const Quota *quota) noexcept nogil:
+    """Return the binary logarithm of the size of a rule's blocks.
+
+    It is part of the rule's salt: within a size a changed quota keeps its
+    counters, a quota that needs another size starts afresh.
+    """
+    cdef uint64_t size = BLOCK_HEAD_BYTES
+    if quota.kind == LOG:
+        size += (quota.units + LOG_SLACK) * 16
+    elif quota.kind == SLOTS:
+        size += quota.units * 8
+    else:
+        size += sketch_bits(quota.units) // 8
+    cdef uint64_t bits = SMALLEST_BLOCK_BITS
+    while (<uint64_t>1 << bits) < size:
+        bits += 1
+    return bits
+
+
+cdef inline uint64_t block_size(const Quota *quota) noexcept nogil:
+    """Return how many records, slots or bits a rule's block has."""
+    cdef uint64_t body = (<uint64_t>1 << block_bits(quota)) - BLOCK_HEAD_BYTES
+    if quota.kind == LOG:
+        return body // 16
+    if quota.kind == SLOTS:
+        return body // 8
+    return sketch_bits(quota.units)
+
+
+cdef inline uint64_t sketch_bits(uint64_t members) noexcept nogil:
+    """Return the bitmap size: at least 16 bits a member keeps two members on one bit rare."""
+    cdef uint64_t bits = 64
+    while bits < 16 * members:
+        bits *= 2
+    return bits
+
+
+cdef inline uint64_t pack_block(uint64_t until_s, uint64_t generation, uint64_t number) noexcept nogil:
+    return (until_s << (GENERATION_BITS + NUMBER_BITS)) | ((generation & 0x7FFF) << NUMBER_BITS) | number
+
+
+cdef inline Block *block_of(Arena *arena, uint64_t key, uint64_t word) noexcept nogil:
+    """Return the block an entry's word names, or NULL if it has another owner by now."""
+    cdef Block *block = block_at(arena, word & ((1 << NUMBER_BITS) - 1))
+    cdef Pair owner = load_pair(&block.owner)
+    if owner.tag != owner_of(key) or ((owner.word >> EXPIRY_BITS) & 0x7FFF) != ((word >> NUMBER_BITS) & 0x7FFF):
+        return NULL
+    return block
+
+
+cdef inline bint claim(
+    Arena *arena, Block *block, Pair seen, const Quota *quota, uint64_t key, uint64_t until_s
+) noexcept nogil:
+    """Make an idle (or sacrificed) block the key's own, and fill it. False if another worker was faster."""
+    cdef uint64_t generation = (seen.word >> EXPIRY_BITS) + 1
+    if not cas_pair(&block.owner, seen.tag, seen.word, owner_of(key), (generation << EXPIRY_BITS) | until_s):
+        return False
+    block.kind = quota.kind
+    block.lease_ns = quota.lease_ns
+    block.head = 0
+    block.base = generation * <uint64_t>0x9E3779B97F4A7C15 >> 32  # unlike the last owner's numbers
+    block.size = block_size(quota)
+    memset(<char *>block + BLOCK_HEAD_BYTES, 0, (<uint64_t>1 << block_bits(quota)) - BLOCK_HEAD_BYTES)
+    return True
+
+
+cdef inline int64_t allocate(
+    Arena *arena, const Quota *quota, uint64_t key, uint64_t until_s, uint64_t now
+) noexcept nogil:
+    """Return the number of a block that is now the key's own, or -1 if there is no room at all."""
+    cdef uint64_t bits = block_bits(quota)
+    cdef uint64_t want = bits - SMALLEST_BLOCK_BITS + 1
+    cdef uint64_t per_page = PAGE_BYTES >> bits
+    cdef uint64_t cursor, page, offset, number, ends, best, best_ends, looked, i, j
+    cdef Block *block
+    cdef Pair seen
+    if bits >= SMALLEST_BLOCK_BITS + BLOCK_CLASSES or arena.pages == 0:
+        return -1
+    while True:
+        cursor = fetch_add(&arena.header.block_cursor, 1)
+        best = <uint64_t>-1
+        best_ends = <uint64_t>-1
+        looked = 0
+        for i in range(arena.pages):
+            page = (cursor + i) % arena.pages
+            if load(&arena.header.page_class[page]) != want:
+                continue
+            for j in range(per_page):
+                if looked == LOOKED_AT:
+                    break
+                looked += 1
+                offset = (cursor + j) % per_page
+                number = ((page * PAGE_BYTES) >> SMALLEST_BLOCK_BITS) + (offset << (bits - SMALLEST_BLOCK_BITS))
+                block = block_at(arena, number)
+                seen = load_pair(&block.owner)
+                ends = (seen.word & ((1 << EXPIRY_BITS) - 1)) * SECOND
+                if seen.tag == 0 or ends <= now:
+                    if seen.tag and load(&block.kind) == SLOTS and slots_held(arena, block, now):
+                        ends = now + block.lease_ns
+                    elif claim(arena, block, seen, quota, key, until_s):
+                        return number
+                    else:
+                        continue
+                if ends < best_ends:
+                    best = number
+                    best_ends = ends
+        for i in range(arena.pages):
+            if load(&arena.header.page_class[i]) == 0 and cas(&arena.header.page_class[i], 0, want):
+                break
+        else:
+            if best == <uint64_t>-1:
+                return -1
+            block = block_at(arena, best)
+            seen = load_pair(&block.owner)
+            if claim(arena, block, seen, quota, key, until_s):
+                fetch_add(&arena.header.block_evictions, 1)
+                return best
+
+
+cdef inline void prolong(Arena *arena, Pair *entry, uint64_t tag, Block *block, uint64_t until_s) noexcept nogil:
+    """Move the expiry of an entry and its block out to `until_s`; never in."""
+    cdef Pair seen = load_pair(&block.owner)
+    cdef uint64_t word
+    if (seen.word & ((1 << EXPIRY_BITS) - 1)) < until_s:
+        # A lost race means another worker prolonged it, or took it: either is theirs to say.
+        cas_pair(&block.owner, seen.tag, seen.word, seen.tag, ((seen.word >> EXPIRY_BITS) << EXPIRY_BITS) | until_s)
+    word = load(&entry.word)
+    if word >> (GENERATION_BITS + NUMBER_BITS) < until_s:
+        cas_pair(entry, tag, word, tag, pack_block(until_s, word >> NUMBER_BITS, word & ((1 << NUMBER_BITS) - 1)))
+
+
+cdef inline Block *lookup(Arena *arena, uint64_t key, uint64_t tag, Pair **entry) noexcept nogil:
+    """Return a key's block and its entry; NULL if it has none."""
+    entry[0] = find(arena, key, tag)
+    return block_of(arena, key, load(&entry[0].word)) if entry[0] != NULL else NULL
+
+
+cdef inline Block *secure(
+    Arena *arena, const Quota *quota, uint64_t key, uint64_t tag, uint64_t until_s, uint64_t now, Pair **entry
+) noexcept nogil:
+    """Return a key's block, made if need be; NULL if the blocks are all of other sizes."""
+    cdef Block *block
+    cdef Pair owner
+    cdef int64_t number
+    cdef uint64_t word, fresh
+    while True:
+        block = lookup(arena, key, tag, entry)
+        if block != NULL:
+            return block
+        word = load(&entry[0].word) if entry[0] != NULL else 0
+        number = allocate(arena, quota, key, until_s, now)
+        if number < 0:
+            return NULL
+        block = block_at(arena, number)
+        owner = load_pair(&block.owner)
+        fresh = pack_block(until_s, owner.word >> EXPIRY_BITS, number)
+        if entry[0] != NULL:
+            if cas_pair(entry[0], tag, word, tag, fresh):
+                return block
+        elif insert(arena, key, tag, fresh, now):
+            entry[0] = find(arena, key, tag)
+            if entry[0] != NULL:
+                return block
+        # Another worker named a block for this key first: ours goes back.
+        cas_pair(&block.owner, owner.tag, owner.word, 0, (owner.word >> EXPIRY_BITS) << EXPIRY_BITS)

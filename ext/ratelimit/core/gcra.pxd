@@ -1,0 +1,81 @@
+"""Token bucket as the generic cell rate algorithm (ITU-T I.371): one arrival time is the state.
+
+Times are in ticks of 1/16 ns since the table's epoch, so that emission intervals
+of high rates are not rounded by more than a sixteenth of a nanosecond. The word
+is the theoretical arrival time (TAT); absent is 0. Over any interval of length L
+at most burst + rate * L units pass: the interval is rounded up, and a TAT in the
+past counts as now (a crate that forgets this lets an idle bucket overfill).
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.rules cimport NEVER, Check, Quota
+
+
+cdef inline uint64_t gcra_arrival(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
+    """Return the later of TAT and now, in ticks."""
+    cdef uint64_t ticks = now << 4
+    cdef uint64_t furthest = ticks + 2 * quota.depth
+    # Further ahead than any debt reaches: the clock stepped back. Wait one bucket more, not forever.
+    if word > furthest:
+        return furthest
+    return word if word > ticks else ticks
+
+
+cdef inline void gcra_check(const Quota *quota, uint64_t word, uint64_t now, uint64_t cost, Check *check) noexcept nogil:
+    cdef uint64_t full = (now << 4) + quota.depth
+    cdef uint64_t arrival = gcra_arrival(quota, word, now)
+    if cost > quota.burst:
+        check.allowed = False
+        return
+    check.next = word if cost == 0 else arrival + cost * quota.interval
+    check.allowed = arrival + cost * quota.interval <= full
+    check.mark = check.next
+
+
+cdef inline uint64_t gcra_remaining(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
+    cdef uint64_t full = (now << 4) + quota.depth
+    cdef uint64_t arrival = gcra_arrival(quota, word, now)
+    return (full - arrival) // quota.interval if full > arrival else 0
+
+
+cdef inline int64_t gcra_retry(const Quota *quota, uint64_t word, uint64_t now, uint64_t cost) noexcept nogil:
+    if cost > quota.burst:
+        return NEVER
+    return (gcra_arrival(quota, word, now) + cost * quota.interval - (now << 4) - quota.depth + 15) >> 4
+
+
+cdef inline uint64_t gcra_reset(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
+    return (gcra_arrival(quota, word, now) - (now << 4) + 15) >> 4
+
+
+cdef inline uint64_t gcra_correct(
+    const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, int64_t delta
+) noexcept nogil:
+    """Return the word after `delta` more (or fewer) units; `mark` is the TAT just after the charge.
+
+    A refund is worth what has not drained yet: units whose place in the virtual
+    queue lies before now were used up by time passing, and returning them would
+    let a later burst exceed the bucket (Go's Reservation.Cancel reasons alike).
+    """
+    cdef uint64_t ticks = now << 4
+    cdef uint64_t arrival = gcra_arrival(quota, word, now)
+    cdef uint64_t units, furthest
+    if delta > 0:
+        furthest = ticks + 2 * quota.depth
+        units = <uint64_t>delta
+        # Compare before multiplying: a huge overrun must saturate, not wrap.
+        if units > (furthest - arrival) // quota.interval:
+            return furthest
+        return arrival + units * quota.interval
+    units = gcra_refundable(quota, now, mark, <uint64_t>(-delta))
+    if word <= ticks:
+        return word
+    return word - units * quota.interval if word > units * quota.interval else 0
+
+
+cdef inline uint64_t gcra_refundable(const Quota *quota, uint64_t now, uint64_t mark, uint64_t units) noexcept nogil:
+    """Return how many of `units` have not drained yet."""
+    cdef uint64_t ticks = now << 4
+    cdef uint64_t undrained = (mark - ticks) // quota.interval if mark > ticks else 0
+    return units if units < undrained else undrained

@@ -1,0 +1,70 @@
+"""Where everything lies in the mapping, and the numbers that fix it.
+
+    header | shapes | seats | counter names | counter cells | entries | blocks
+
+Change anything here and `LAYOUT_VERSION` must change too: workers of an old and
+a new release may meet on one mapping, and must refuse each other.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from ratelimit.core.atomic cimport Pair
+
+cdef enum:
+    LAYOUT = 1
+    BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
+    SHAPES = 512           # distinct window lengths ever seen by this mapping
+    SEATS = 32             # worker processes with counters of their own
+    ROWS = 288             # counter rows: 256 limits and the library's own
+    COLUMNS = 8
+    HEADER_BYTES = 4096
+    PAGE_BYTES = 131072    # blocks of one size class share a page
+    BLOCK_HEAD_BYTES = 64
+    SMALLEST_BLOCK_BITS = 7
+    BLOCK_CLASSES = 11     # 128 bytes to 128 KiB
+    MAX_PAGES = 256
+
+cdef struct Header:
+    uint64_t magic
+    uint32_t version
+    uint32_t state           # 1 once formatted
+    uint64_t total_bytes
+    uint64_t block_bytes
+    uint64_t buckets
+    uint64_t epoch_ns
+    uint64_t anchor_ns       # two's complement; the difference may be negative
+    uint64_t key0
+    uint64_t key1
+    uint8_t boot[64]
+    uint64_t evictions       # live entries overwritten
+    uint64_t block_evictions
+    uint64_t nonce           # makes each insertion's pending word unlike any other
+    uint64_t block_cursor
+    uint64_t page_class[MAX_PAGES]  # 0 free, else size class + 1
+
+cdef struct Seat:
+    uint64_t pid
+    uint64_t start           # tells a reused pid from the process that had it
+    uint64_t generation      # counts owners; a slot held by an older one has lapsed
+    uint64_t heartbeat       # ns since the table's epoch
+    uint64_t reserved[4]
+
+cdef struct Block:
+    Pair owner               # tag: key hash (0 free); word: generation 35 bits | expiry 29 bits
+    uint64_t kind            # what the body is
+    uint64_t size            # log: records, concurrency: slots, distinct: bits
+    uint64_t lease_ns
+    uint64_t head            # log: index of the next record (a hint, may lag); distinct: members
+    uint64_t base            # log: sequence number of record 0
+    uint64_t reserved
+
+cdef struct Arena:
+    Header *header
+    uint64_t *shapes
+    Seat *seats
+    uint64_t *names
+    uint64_t *cells
+    Pair *entries
+    uint64_t buckets
+    uint8_t *blocks
+    uint64_t pages

@@ -1,0 +1,107 @@
+"""Exact sliding log: every admitted charge of the last window, so any window admits at most N.
+
+A ring of records (time, sequence | cost). Record i lies in place i mod size and
+counts only if it carries sequence base + i: so a place is either record i, or
+free for it, and one swap both claims it and excludes every concurrent append
+(which wants the same place). `head` may lag behind a worker that died; readers
+step over records it does not know yet. Costs only ever shrink in place.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.atomic cimport LOW32, Pair, cas, cas_pair, load, load_pair
+from ratelimit.core.layout cimport BLOCK_HEAD_BYTES, Block
+from ratelimit.core.rules cimport NEVER, Quota
+
+cdef struct Reading:
+    bint allowed
+    uint64_t head        # index of the record to be written
+    uint64_t at          # its time: now, or the newest record's if that is later
+    uint64_t used
+    uint64_t reset       # ns until the log is empty
+    int64_t retry
+    Pair seen            # what lies in the place of `head`
+
+
+cdef inline Pair *record(Block *block, uint64_t index) noexcept nogil:
+    return <Pair *>(<char *>block + BLOCK_HEAD_BYTES) + index % block.size
+
+
+cdef inline bint is_record(Block *block, Pair seen, uint64_t index) noexcept nogil:
+    # Times are kept plus one, so that a zeroed place is never a record.
+    return seen.tag != 0 and (seen.word >> 32) == ((block.base + index) & LOW32)
+
+
+cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uint64_t cost) noexcept nogil:
+    cdef Reading r
+    cdef Pair seen
+    cdef uint64_t i, oldest, need, freed, cost_of
+    r.head = load(&block.head)
+    while True:
+        r.seen = load_pair(record(block, r.head))
+        if not is_record(block, r.seen, r.head):
+            break
+        r.head += 1
+    r.at = now
+    r.used = 0
+    r.reset = 0
+    oldest = r.head
+    i = r.head
+    while i > 0 and r.head - i < block.size:
+        i -= 1
+        seen = load_pair(record(block, i))
+        if not is_record(block, seen, i):
+            break
+        if i + 1 == r.head and seen.tag - 1 > r.at:
+            r.at = seen.tag - 1
+        if seen.tag - 1 + quota.period_ns <= r.at:
+            break
+        if r.used == 0 and (seen.word & LOW32):
+            r.reset = seen.tag - 1 + quota.period_ns - now
+        r.used += seen.word & LOW32
+        oldest = i
+    r.allowed = r.used + cost <= quota.units
+    r.retry = 0
+    if cost > quota.units:
+        r.allowed = False
+        r.retry = NEVER
+    elif not r.allowed:
+        need = r.used + cost - quota.units
+        freed = 0
+        for i in range(oldest, r.head):
+            seen = load_pair(record(block, i))
+            cost_of = seen.word & LOW32
+            freed += cost_of
+            if freed >= need:
+                r.retry = <int64_t>(seen.tag - 1 + quota.period_ns - now)
+                break
+    elif cost and r.seen.tag and (r.seen.word & LOW32) and r.seen.tag - 1 + quota.period_ns > r.at and oldest + block.size <= r.head:
+        # Room in units, none in records: refunds left empty ones behind.
+        r.allowed = False
+        r.retry = <int64_t>(r.seen.tag - 1 + quota.period_ns - now)
+    return r
+
+
+cdef inline bint log_append(Block *block, Reading r, uint64_t cost) noexcept nogil:
+    """Write record `r.head`; False if another worker wrote it first."""
+    cdef uint64_t sequence = (block.base + r.head) & LOW32
+    if not cas_pair(record(block, r.head), r.seen.tag, r.seen.word, r.at + 1, (sequence << 32) | cost):
+        return False
+    cas(&block.head, r.head, r.head + 1)
+    return True
+
+
+cdef inline uint64_t log_reduce(Block *block, uint64_t index, uint64_t cost) noexcept nogil:
+    """Take up to `cost` off record `index`; return what was taken, 0 if the record is gone."""
+    cdef Pair *at = record(block, index)
+    cdef Pair seen
+    cdef uint64_t taken
+    while True:
+        seen = load_pair(at)
+        if not is_record(block, seen, index):
+            return 0
+        taken = seen.word & LOW32
+        if taken > cost:
+            taken = cost
+        if cas_pair(at, seen.tag, seen.word, seen.tag, seen.word - taken):
+            return taken

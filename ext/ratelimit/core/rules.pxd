@@ -1,0 +1,30 @@
+"""One limit's numbers as the arithmetic wants them, and what a check says."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+cdef enum:
+    NEVER = -1
+    HINT_NS = 1000000000  # what to tell a client that waits for a concurrency slot
+
+cdef struct Quota:
+    uint64_t kind          # GCRA, FIXED, SLIDING, LOG, SLOTS, SKETCH
+    uint64_t units         # a period, in flight, or members
+    uint64_t burst
+    uint64_t period_ns
+    uint64_t interval      # token bucket: ticks a unit; a tick is 1/16 ns
+    uint64_t depth         # token bucket: burst * interval
+    uint64_t bits          # sliding window: bits of each count
+    uint64_t shape         # sliding window: where the table keeps its period
+    uint64_t first_window  # sliding window: number of the window the table's epoch is in
+    uint64_t epoch_ns
+    uint64_t lease_ns
+    uint64_t salt
+    uint64_t enforced      # keys whose scrambled hash, cut to 32 bits, is below are enforced
+    const uint64_t *calendar
+    uint64_t calendar_size
+    bint shadow
+
+cdef struct Check:
+    bint allowed
+    uint64_t next          # the word to write when charged
+    uint64_t mark          # what settlement needs: arrival time, window end or window number

@@ -1,0 +1,357 @@
+"""The table over a mapping: format, attach, seats, counters. See the stub for the contract.
+
+Nothing here opens a file or reads a clock: the store hands in memory and time.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+
+from ratelimit.core.atomic cimport SECOND, Pair, cas, fetch_add, load, load_pair, store
+from ratelimit.core.entries cimport PENDING, expiry
+from ratelimit.core.layout cimport (
+    BUCKET_ENTRIES, COLUMNS, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, ROWS, SEATS, SHAPES,
+    SMALLEST_BLOCK_BITS, Arena, Block, Header, Seat,
+)
+from ratelimit.errors import StoreError
+
+cdef uint64_t MAGIC = 0x54494D494C4E494B  # "KINLIMIT", little-endian
+# Window numbers and ends are kept in 29 bits of seconds; leave room for one window of a year.
+cdef uint64_t MAX_RELATIVE = ((<uint64_t>1 << 29) - 400 * 86400) * SECOND
+cdef uint64_t SLACK_NS = 86400 * SECOND
+cdef uint64_t FIXED_BYTES = (
+    HEADER_BYTES + SHAPES * 8 + SEATS * sizeof(Seat) + 2560 + SEATS * ROWS * COLUMNS * 8
+)
+
+LAYOUT_VERSION = LAYOUT
+ENTRY_BYTES = sizeof(Pair)
+COUNTER_COLUMNS = COLUMNS
+COUNTER_ROWS = ROWS
+WORKER_SEATS = SEATS
+LARGEST_BLOCK_BYTES = MAX_PAGES * PAGE_BYTES
+
+
+def table_bytes(keys, block_bytes=0):
+    if not 1 <= keys <= 1 << 32:
+        raise ValueError(f"a table holds 1 to {1 << 32} keys, not {keys}")
+    if not 0 <= block_bytes <= LARGEST_BLOCK_BYTES:
+        raise ValueError(f"blocks take 0 to {LARGEST_BLOCK_BYTES} bytes, not {block_bytes}")
+    # Two buckets of eight a key lose nothing up to 70 % full (fewer than one entry in
+    # 10**6 finds sixteen live others); see docs/algorithms.md for the calculation.
+    buckets = max(4, -(-keys * 10 // (7 * BUCKET_ENTRIES)))
+    return FIXED_BYTES + buckets * BUCKET_ENTRIES * sizeof(Pair) + pages_for(block_bytes) * PAGE_BYTES
+
+
+def pages_for(block_bytes):
+    return -(-block_bytes // PAGE_BYTES)
+
+
+@cython.final
+cdef class Table:
+    def __cinit__(self):
+        self.open = False
+        self.seat_number = -1
+
+    def __init__(self, memory, *, now_ns, bytes boot_id not None, anchor_ns, bytes key not None, block_bytes=0):
+        if self.open:
+            raise ValueError("this table is attached already")
+        if len(key) != 16:
+            raise ValueError(f"a hash key is 16 bytes, not {len(key)}")
+        if len(boot_id) > 64:
+            raise ValueError("a boot id is at most 64 bytes")
+        pages = pages_for(block_bytes)
+        PyObject_GetBuffer(memory, &self.buffer, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        try:
+            self.attach(now_ns, boot_id.ljust(64, b"\0"), anchor_ns, key, pages)
+        except BaseException:
+            PyBuffer_Release(&self.buffer)
+            raise
+        self.memory = memory
+        self.open = True
+
+    cdef int attach(self, now_ns, bytes boot_id, anchor_ns, bytes key, uint64_t pages) except -1:
+        cdef uint64_t size = <uint64_t>self.buffer.len
+        cdef uint8_t *base = <uint8_t *>self.buffer.buf
+        cdef Header *header = <Header *>base
+        cdef uint64_t magic
+        cdef const char *bytes_at
+        if <size_t>base % 64:
+            raise ValueError("table memory is 64-byte aligned (an mmap is)")
+        if size < FIXED_BYTES + 4 * BUCKET_ENTRIES * sizeof(Pair) + pages * PAGE_BYTES:
+            raise StoreError(f"{size} bytes are too few for a table", code="table-size")
+        self.arena.header = header
+        magic = load(&header.magic)
+        self.fresh = magic == 0
+        if self.fresh:
+            if not is_zero(base, HEADER_BYTES):
+                raise StoreError("the memory is not empty and not a table: refusing to overwrite it", code="table-foreign")
+            header.version = LAYOUT
+            header.total_bytes = size
+            header.block_bytes = pages * PAGE_BYTES
+            header.buckets = (size - FIXED_BYTES - pages * PAGE_BYTES) // (BUCKET_ENTRIES * sizeof(Pair))
+            # A day of slack: observations a little older than the table still have a time of their own.
+            header.epoch_ns = max(0, (now_ns // SECOND) * SECOND - SLACK_NS)
+            header.anchor_ns = <uint64_t>(<int64_t>anchor_ns)
+            bytes_at = key
+            memcpy(&header.key0, bytes_at, 16)
+            bytes_at = boot_id
+            memcpy(header.boot, bytes_at, 64)
+            header.state = 1
+            store(&header.magic, MAGIC)  # last: whoever sees it sees the rest
+        elif magic != MAGIC:
+            raise StoreError("the memory holds something that is not a table: refusing to touch it", code="table-foreign")
+        if header.version != LAYOUT:
+            raise StoreError(
+                f"the table has layout {header.version}, this release uses {LAYOUT}; stop the other release's "
+                "workers or give this one a path of its own",
+                code="table-version",
+            )
+        if header.total_bytes != size or header.block_bytes != pages * PAGE_BYTES:
+            raise StoreError(
+                f"the table was made with {header.total_bytes} bytes ({header.block_bytes} of them blocks), this policy "
+                f"asks for {size} ({pages * PAGE_BYTES}); restart all workers together or give this one a path of its own",
+                code="table-size",
+            )
+        bytes_at = boot_id
+        if memcmp(header.boot, bytes_at, 64):
+            raise StoreError(
+                "the table is from another boot of this host, whose clock means nothing now; delete the file",
+                code="table-boot",
+            )
+        self.arena.buckets = header.buckets
+        base += HEADER_BYTES
+        self.arena.shapes = <uint64_t *>base
+        base += SHAPES * 8
+        self.arena.seats = <Seat *>base
+        base += SEATS * sizeof(Seat)
+        self.arena.names = <uint64_t *>base
+        base += 2560
+        self.arena.cells = <uint64_t *>base
+        base += SEATS * ROWS * COLUMNS * 8
+        self.arena.entries = <Pair *>base
+        base += header.buckets * BUCKET_ENTRIES * sizeof(Pair)
+        self.arena.blocks = base
+        self.arena.pages = pages
+        return 0
+
+    cdef int check_open(self) except -1:
+        if not self.open:
+            raise ValueError("the table is closed")
+        return 0
+
+    cdef uint64_t relative(self, object now_ns) except? 0xFFFFFFFFFFFFFFFF:
+        """Return ns since the epoch, clamped to what words can hold."""
+        cdef int64_t now
+        cdef int64_t epoch = <int64_t>self.arena.header.epoch_ns
+        try:
+            now = now_ns
+        except OverflowError:
+            now = 0 if now_ns < 0 else <int64_t>0x7FFFFFFFFFFFFFFF
+        if now <= epoch:
+            return 0
+        if <uint64_t>(now - epoch) > MAX_RELATIVE:
+            return MAX_RELATIVE
+        return <uint64_t>(now - epoch)
+
+    cdef uint64_t shape_of(self, uint64_t period_s) except? 0xFFFFFFFFFFFFFFFF:
+        """Return where the table keeps this window length, adding it on first use."""
+        cdef uint64_t i, found
+        for i in range(SHAPES):
+            found = load(self.arena.shapes + i)
+            if found == period_s or (found == 0 and cas(self.arena.shapes + i, 0, period_s)):
+                return i
+            if load(self.arena.shapes + i) == period_s:
+                return i
+        raise StoreError(f"{SHAPES} different window lengths have been used; restart all workers", code="shapes-full")
+
+    @property
+    def key(self):
+        self.check_open()
+        return PyBytes_FromStringAndSize(<char *>&self.arena.header.key0, 16)
+
+    @property
+    def anchor_ns(self):
+        self.check_open()
+        return <int64_t>self.arena.header.anchor_ns
+
+    @property
+    def epoch_ns(self):
+        self.check_open()
+        return self.arena.header.epoch_ns
+
+    @property
+    def capacity(self):
+        self.check_open()
+        return self.arena.buckets * BUCKET_ENTRIES
+
+    @property
+    def closed(self):
+        return not self.open
+
+    def stats(self, now_ns, /):
+        self.check_open()
+        cdef uint64_t now = self.relative(now_ns)
+        cdef uint64_t used = 0, live = 0, blocks_used = 0, blocks = 0, i, workers = 0
+        cdef uint64_t total = self.arena.buckets * BUCKET_ENTRIES
+        cdef Pair seen
+        with nogil:
+            for i in range(total):
+                seen = load_pair(self.arena.entries + i)
+                if seen.tag and (seen.tag & 7) != PENDING:
+                    used += 1
+                    if expiry(&self.arena, seen.tag, seen.word, now) > now:
+                        live += 1
+            blocks, blocks_used = count_blocks(&self.arena, now)
+            for i in range(SEATS):
+                if load(&self.arena.seats[i].pid) and load(&self.arena.seats[i].heartbeat) + 60 * SECOND > now:
+                    workers += 1
+        return {
+            "capacity": total,
+            "used": used,
+            "live": live,
+            "evictions": load(&self.arena.header.evictions),
+            "blocks": blocks,
+            "blocks_used": blocks_used,
+            "block_evictions": load(&self.arena.header.block_evictions),
+            "pages": self.arena.pages,
+            "workers": workers,
+        }
+
+    def join(self, pid, start, now_ns, /):
+        self.check_open()
+        cdef uint64_t mine = pid, since = start, now = self.relative(now_ns), i, holder, stale
+        for i in range(SEATS):
+            if load(&self.arena.seats[i].pid) == mine and load(&self.arena.seats[i].start) == since:
+                self.seat_number = <int>i
+                self.seat_shared = False
+                self.heartbeat(now_ns)
+                return i
+        # A seat is free if nobody has it, or if its holder has been silent for long. The
+        # counters stay: they are totals of whoever sat here.
+        for i in range(SEATS):
+            holder = load(&self.arena.seats[i].pid)
+            stale = load(&self.arena.seats[i].heartbeat)
+            if holder == 0 or stale + 3600 * SECOND <= now:
+                if cas(&self.arena.seats[i].pid, holder, mine):
+                    return self.sit(i, since, now)
+        # More workers than seats: share one. Shared counters are added to atomically.
+        self.seat_number = <int>(mine % SEATS)
+        self.seat_shared = True
+        return self.seat_number
+
+    def release_seats(self, alive, /):
+        """Free the seats of processes for which `alive(pid, start)` is false; return how many."""
+        self.check_open()
+        cdef uint64_t i, holder, freed = 0
+        for i in range(SEATS):
+            holder = load(&self.arena.seats[i].pid)
+            if holder and not alive(holder, load(&self.arena.seats[i].start)):
+                # The generation first: slots of the dead lapse before anyone can sit down.
+                fetch_add(&self.arena.seats[i].generation, 1)
+                if cas(&self.arena.seats[i].pid, holder, 0):
+                    freed += 1
+        return freed
+
+    cdef object sit(self, uint64_t i, uint64_t since, uint64_t now):
+        store(&self.arena.seats[i].start, since)
+        fetch_add(&self.arena.seats[i].generation, 1)
+        store(&self.arena.seats[i].heartbeat, now)
+        self.seat_number = <int>i
+        self.seat_shared = False
+        return i
+
+    def heartbeat(self, now_ns, /):
+        self.check_open()
+        cdef uint64_t now = self.relative(now_ns)
+        if self.seat_number >= 0 and load(&self.arena.seats[self.seat_number].heartbeat) < now:
+            store(&self.arena.seats[self.seat_number].heartbeat, now)
+
+    @property
+    def seat(self):
+        return self.seat_number
+
+    def counter(self, str name not None, /):
+        self.check_open()
+        cdef uint64_t wanted = 0xCBF29CE484222325, found, i
+        cdef unsigned char byte
+        for byte in name.encode("utf-8"):
+            wanted = (wanted ^ byte) * <uint64_t>0x100000001B3
+        wanted |= 1
+        for i in range(ROWS):
+            found = load(self.arena.names + i)
+            if found == 0 and cas(self.arena.names + i, 0, wanted):
+                return i
+            if load(self.arena.names + i) == wanted:
+                return i
+        raise StoreError(f"all {ROWS} counter rows are taken by earlier limits; restart all workers", code="counters-full")
+
+    cdef void bump(self, uint64_t row, uint64_t column, uint64_t amount) noexcept nogil:
+        # noexcept, nogil: leaf arithmetic on checked indices.
+        cdef uint64_t *cell
+        if self.seat_number < 0:
+            return  # not joined: a process without a seat has nowhere to count
+        cell = self.arena.cells + ((<uint64_t>self.seat_number * ROWS + row) * COLUMNS + column)
+        if self.seat_shared:
+            fetch_add(cell, amount)
+        else:
+            store(cell, cell[0] + amount)  # one writer, under the GIL: no locked instruction needed
+
+    def count(self, row, column, amount=1, /):
+        self.check_open()
+        cdef uint64_t r = row, c = column, a = amount
+        if r >= ROWS or c >= COLUMNS:
+            raise IndexError(f"counters have {ROWS} rows and {COLUMNS} columns")
+        self.bump(r, c, a)
+
+    def totals(self, row, /):
+        self.check_open()
+        cdef uint64_t r = row, seat, column
+        if r >= ROWS:
+            raise IndexError(f"counters have {ROWS} rows")
+        sums = [0] * COLUMNS
+        for seat in range(SEATS):
+            for column in range(COLUMNS):
+                sums[column] += load(self.arena.cells + ((seat * ROWS + r) * COLUMNS + column))
+        return tuple(sums)
+
+    def close(self):
+        if self.open:
+            self.open = False
+            memset(&self.arena, 0, sizeof(Arena))
+            PyBuffer_Release(&self.buffer)
+            self.memory = None
+
+    def __dealloc__(self):
+        if self.open:
+            PyBuffer_Release(&self.buffer)
+
+    def __reduce__(self):
+        raise TypeError("a Table is memory of this host and is not pickled; attach to its file instead")
+
+
+cdef (uint64_t, uint64_t) count_blocks(Arena *arena, uint64_t now) noexcept nogil:
+    # noexcept, nogil: a walk over checked pages.
+    cdef uint64_t page, size_bits, j, total = 0, used = 0, word
+    cdef Block *block
+    for page in range(arena.pages):
+        if load(&arena.header.page_class[page]) == 0:
+            continue
+        size_bits = SMALLEST_BLOCK_BITS + load(&arena.header.page_class[page]) - 1
+        for j in range(<uint64_t>PAGE_BYTES >> size_bits):
+            block = <Block *>(arena.blocks + page * PAGE_BYTES + (j << size_bits))
+            word = load(&block.owner.word) & ((1 << 29) - 1)
+            total += 1
+            if load(&block.owner.tag) and word * SECOND > now:
+                used += 1
+    return total, used
+
+
+cdef bint is_zero(const uint8_t *at, uint64_t size) noexcept nogil:
+    # noexcept, nogil: reads inside the checked buffer.
+    cdef uint64_t i
+    for i in range(size):
+        if at[i]:
+            return False
+    return True

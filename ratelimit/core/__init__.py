@@ -1,0 +1,18 @@
+"""The compiled core: hashing, the table, and the one call that decides.
+
+There is no pure-Python fallback. A missing or broken extension is one loud error,
+because a limiter that silently became a hundred times slower is a fault too.
+"""
+
+from __future__ import annotations
+
+try:
+    from ratelimit.core import engine, hashing, table
+except ImportError as error:  # pragma: no cover - needs a broken installation
+    raise ImportError(
+        "ratelimit's compiled core is missing or was built for another Python; "
+        "reinstall with `pip install --force-reinstall kinlimit`, or in a checkout run `make build` "
+        f"({error})"
+    ) from error
+
+__all__ = ["engine", "hashing", "table"]

@@ -1,0 +1,134 @@
+"""Rules, plans and the one call that decides."""
+
+from collections.abc import Sequence
+from typing import final
+
+from ratelimit.core.hashing import Hasher
+from ratelimit.core.table import Table
+
+MAX_RULES: int
+"""Most rules one decision can carry (16)."""
+MAX_COST: int
+"""Largest cost of one charge (2**31 - 1)."""
+ABSENT: int
+"""What stands for an identity a request does not have (-1)."""
+
+@final
+class Rule:
+    """One limit's numbers, compiled. Immutable.
+
+    Args:
+        name: the limit's name; also names its counter row.
+        algorithm: "token-bucket", "fixed-window", "sliding-window", "sliding-log", "concurrency", "distinct".
+        quota: units a period (token-bucket: the refill), or slots (concurrency), or members (distinct).
+        period_ns: the period; 0 for concurrency.
+        burst: most units at one instant; token-bucket only, else must equal quota.
+        salt: the rule's own 64-bit secret: a hash of what makes its counters distinct.
+        shadow: counts and never refuses.
+        enforced_ppm: share of keys (by hash) enforced, in millionths; the others are as in shadow.
+        calendar: ascending window starts in ns since the epoch, for fixed windows that are not
+            multiples of `period_ns`; `None` for plain windows.
+        lease_ns: concurrency: silence after which a worker's slots lapse.
+
+    Raises:
+        UsageError: a number is outside what the algorithm's word can hold (code `rule-range`).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def quota(self) -> int: ...
+    @property
+    def period_ns(self) -> int: ...
+    @property
+    def burst(self) -> int: ...
+    @property
+    def salt(self) -> int: ...
+    @property
+    def shadow(self) -> bool: ...
+    def __init__(self, name: str, algorithm: str, *, quota: int, period_ns: int, burst: int | None = None, salt: int, shadow: bool = False, enforced_ppm: int = 1_000_000, calendar: Sequence[int] | None = None, lease_ns: int = 60_000_000_000) -> None: ...
+    @staticmethod
+    def largest_quota(algorithm: str, period_ns: int) -> int:
+        """Return the largest quota this algorithm's word can hold for this period."""
+
+@final
+class Plan:
+    """The rules of one kind of request, and where each finds its identities.
+
+    Args:
+        table: where state lives.
+        rules: at most MAX_RULES.
+        keys: for each rule, the positions of its identities in the sequence given to `decide`.
+            Empty: one counter for everyone.
+        members: for each rule, the position of the identity a distinct rule counts, else -1.
+        cost_positions: for each rule, its position in `costs`, else -1 (cost 1).
+    """
+
+    @property
+    def rules(self) -> tuple[Rule, ...]: ...
+    def __len__(self) -> int: ...
+    def __init__(self, table: Table, rules: Sequence[Rule], keys: Sequence[Sequence[int]], members: Sequence[int] | None = None, cost_positions: Sequence[int] | None = None) -> None: ...
+    def decide(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
+        """Check every rule; charge all of them or none.
+
+        Identity -1 (`ABSENT`) in a rule's key skips that rule for this request.
+
+        Raises:
+            UsageError: a negative cost, or one above MAX_COST.
+        """
+    def peek(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
+        """Return what `decide` would; charge and count nothing."""
+
+@final
+class Outcome:
+    """What one decision found; raw numbers by rule index. Owned by whoever asked."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether no enforced rule refused, so that every rule was charged (but shadow rules that refuse)."""
+    @property
+    def binding(self) -> int:
+        """Index of the enforced rule that refuses longest, else -1."""
+    def __len__(self) -> int: ...
+    def state(self, index: int, /) -> int:
+        """Return 0 skipped, 1 allowed, 2 refused, 3 refused in shadow."""
+    def remaining(self, index: int, /) -> int: ...
+    def retry_after_ns(self, index: int, /) -> int:
+        """Return 0 if it allowed, -1 if waiting can never help, else nanoseconds to wait."""
+    def reset_after_ns(self, index: int, /) -> int:
+        """Return nanoseconds until the rule has its whole quota again (0: it has)."""
+    def cost(self, index: int, /) -> int:
+        """Return what the rule was asked for, or after `settle` what it was really charged."""
+    def key(self, index: int, /) -> int:
+        """Return the 64-bit key of the rule's counter (for explanations; not an identity's hash)."""
+    def ratelimit_field(self, labels: Sequence[bytes], /) -> bytes:
+        """Return the RateLimit field value: for each rule not skipped `label` + `;r=N;t=S`, joined by ", "."""
+    def settle(self, index: int, actual: int, now_ns: int, /) -> int:
+        """Replace the charged cost of one rule by the real one; return the signed correction made.
+
+        More is charged without asking, into debt of at most one further quota. Less is
+        given back as far as it has not drained already; never twice; nothing if refused.
+        """
+    def undo(self, now_ns: int, /) -> None:
+        """Give everything back, as `settle(i, 0)` for each rule."""
+    def release(self, now_ns: int, /) -> None:
+        """Free concurrency slots; idempotent. Not calling it is a leak until the lease ends."""
+    @property
+    def holds_slots(self) -> bool: ...
+
+@final
+class Meter:
+    """One rule over one kind of identity, from value to verdict in one call.
+
+    For code that limits something of its own and wants nothing in between. It meets
+    the same counters as a plan with that rule and identity.
+
+    Args:
+        kind: the identity's namespace, from `Hasher.kind_of`.
+    """
+
+    def __init__(self, table: Table, rule: Rule, hasher: Hasher, kind: int) -> None: ...
+    def check(self, value: bytes | str, now_ns: int, cost: int | None = None, /) -> Outcome:
+        """Decide for one value; see `Plan.decide`."""

@@ -1,0 +1,160 @@
+"""What a decision says: one `Verdict` for each limit, a `Decision` over all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Literal, Protocol
+
+
+class Reason(StrEnum):
+    """Why a decision came out as it did."""
+
+    LIMITS = "limits"
+    """The limits that apply decided."""
+    UNLIMITED = "unlimited"
+    """No limit applies to this request."""
+    ALLOW_LIST = "allow-list"
+    DENY_LIST = "deny-list"
+    IDENTITY = "identity"
+    """An identity the policy insists on is missing or malformed."""
+    STORE = "store"
+    """The store failed and the policy's stance decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one limit says of one request.
+
+    `retry_after_ns` is 0 when allowed and None when no wait can help (the cost
+    exceeds the burst). `remaining` and `reset_after_ns` are after this request's
+    own charge. A shadow limit may say `allowed=False` while the decision allows.
+    """
+
+    limit: str
+    allowed: bool
+    shadow: bool
+    unit: str
+    cost: int
+    quota: int
+    window_ns: int
+    remaining: int
+    reset_after_ns: int
+    retry_after_ns: int | None
+
+
+class Ledger(Protocol):
+    """What a decision asks of whoever made it: its verdicts, and the charge behind them."""
+
+    @property
+    def binding(self) -> int:
+        """Position in `verdicts` of the one that refuses longest, else -1."""
+        ...
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Return one verdict for each limit that applied."""
+        ...
+
+    def settle(self, units: Mapping[str, int]) -> None:
+        """Replace what was charged for these units by what was really used."""
+        ...
+
+    def release(self) -> None:
+        """Free concurrency slots; a second call does nothing."""
+        ...
+
+
+class Decision:
+    """Allow or refuse, and why. Read-only; verdicts are made when first asked for.
+
+    Whoever does the work reports its real cost with `settle`, and ends it with
+    `release`, or uses the decision as a context manager, which releases:
+
+        with limiter.decide(path="/v1/chat", identities={"account": key}) as decision:
+            if decision.allowed:
+                answer = work()
+                decision.settle(output_tokens=answer.tokens)
+    """
+
+    __slots__ = ("_allowed", "_ledger", "_reason", "_verdicts")
+
+    def __init__(self, allowed: bool, reason: Reason, ledger: Ledger | None = None) -> None:
+        self._allowed = allowed
+        self._reason = reason
+        self._ledger = ledger
+        self._verdicts: tuple[Verdict, ...] | None = None if ledger is not None else ()
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the request may go on."""
+        return self._allowed
+
+    @property
+    def action(self) -> Literal["allow", "refuse"]:
+        """`allowed` as a word."""
+        return "allow" if self._allowed else "refuse"
+
+    @property
+    def reason(self) -> Reason:
+        """What decided."""
+        return self._reason
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One verdict for each limit that applied, in the policy's order."""
+        if self._verdicts is None:
+            self._verdicts = () if self._ledger is None else self._ledger.verdicts()
+        return self._verdicts
+
+    @property
+    def binding(self) -> Verdict | None:
+        """The verdict that refuses longest; None when allowed."""
+        at = -1 if self._ledger is None or self._allowed else self._ledger.binding
+        return self.verdicts[at] if at >= 0 else None
+
+    @property
+    def limit(self) -> str | None:
+        """The name of the limit that refuses longest; None when allowed."""
+        binding = self.binding
+        return None if binding is None else binding.limit
+
+    @property
+    def retry_after_ns(self) -> int | None:
+        """Nanoseconds to wait: 0 when allowed, None when no wait can help."""
+        if self._allowed:
+            return 0
+        binding = self.binding
+        return None if binding is None else binding.retry_after_ns
+
+    def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
+        """Report what was really used, in place of what was charged on arrival.
+
+        More is charged without asking, into debt of at most one further quota; less is
+        given back. May be called again as a stream goes on: the last report stands.
+        Units that no limit of this decision counts are ignored, and so is all of it
+        after a refusal, which charged nothing.
+
+        Raises:
+            UsageError: a number is not an integer from 0 to 2**31 - 1 (code `cost-range`).
+        """
+        if self._ledger is not None:
+            self._ledger.settle({**units, **more} if units else more)
+
+    def release(self) -> None:
+        """Say that the work has ended: concurrency slots are free again. Idempotent."""
+        if self._ledger is not None:
+            self._ledger.release()
+
+    def __enter__(self) -> Decision:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        limit = f" by {self.limit!r}" if self.limit is not None else ""
+        return f"<Decision {self.action}{limit} ({self._reason.value})>"

@@ -1,0 +1,46 @@
+"""The exceptions this library raises, by who can fix the cause.
+
+    RateLimitError
+    ├── PolicyError      the operator: the policy file says something impossible
+    ├── UsageError       the developer: the library was called or mounted wrongly
+    └── StoreError       the infrastructure: shared memory or a server is unwell
+
+A refused request is a value (`Decision`), never an exception.
+Every error has a stable `code`; `docs/errors.md` lists them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ratelimit.policy.problem import Problem
+
+
+class RateLimitError(Exception):
+    """Base of everything this library raises on purpose."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class PolicyError(RateLimitError):
+    """A policy that cannot be used; `problems` holds every error and warning found."""
+
+    def __init__(self, message: str, *, code: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message, code=code)
+        self.problems = tuple(problems)
+
+
+class UsageError(RateLimitError):
+    """A call that cannot mean anything: the program must change."""
+
+
+class StoreError(RateLimitError):
+    """State could not be reached or is not ours; `transient` says whether waiting may help."""
+
+    def __init__(self, message: str, *, code: str, transient: bool = False) -> None:
+        super().__init__(message, code=code)
+        self.transient = transient

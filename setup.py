@@ -1,0 +1,88 @@
+"""Builds the compiled core. Everything else about the package is in pyproject.toml.
+
+Sources lie under ext/ in folders that mirror the package, because Cython finds a
+.pxd by module name. Environment switches, for development and CI:
+
+    KINLIMIT_SANITIZE=1   address and undefined-behaviour sanitizers
+    KINLIMIT_TRACE=1      line tracing, for coverage of .pyx files
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+HERE = Path(__file__).parent
+SOURCES = HERE / "ext"
+MODULES = ("hashing", "table", "engine")
+
+compile_args = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-sign-compare"]
+link_args: list[str] = []
+if platform.machine() in {"x86_64", "AMD64"}:
+    compile_args.append("-mcx16")
+if os.environ.get("KINLIMIT_SANITIZE"):
+    flags = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
+    compile_args += ["-O1", "-g", *flags]
+    link_args += flags
+macros = [("CYTHON_TRACE_NOGIL", "1")] if os.environ.get("KINLIMIT_TRACE") else []
+
+
+def source_digest() -> str:
+    """Return what identifies the core's sources; a test refuses binaries of other sources."""
+    digest = hashlib.sha256()
+    for path in sorted((SOURCES / "ratelimit").rglob("*")):
+        if path.suffix in {".pyx", ".pxd", ".h"}:
+            digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0")
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class BuildCore(build_ext):
+    """Builds the extensions and leaves their sources' digest beside them."""
+
+    def run(self) -> None:
+        super().run()
+        target = HERE if self.inplace else Path(self.build_lib)
+        package = target / "ratelimit" / "core"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "_digest.txt").write_text(source_digest() + "\n")
+
+
+extensions = [
+    Extension(
+        f"ratelimit.core.{name}",
+        [f"ext/ratelimit/core/{name}.pyx"],
+        include_dirs=["ext/ratelimit/core"],
+        depends=[str(p.relative_to(HERE)) for p in (SOURCES / "ratelimit").rglob("*.[ph]*") if p.suffix in {".pxd", ".h"}],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+        define_macros=macros,
+    )
+    for name in MODULES
+]
+
+setup(
+    cmdclass={"build_ext": BuildCore},
+    ext_modules=cythonize(
+        extensions,
+        include_path=["ext"],
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3,
+            "embedsignature": True,
+            "embedsignature.format": "python",
+            "linetrace": bool(macros),
+            # Divisions here are of unsigned integers by checked, non-zero numbers, where C's
+            # and Python's meanings agree; the zero test would need the GIL inside leaves.
+            "cdivision": True,
+        },
+        force="build_ext" in sys.argv and "--force" in sys.argv,
+    ),
+)
