@@ -23,7 +23,7 @@ class Table:
     """The table over a writable buffer (an `mmap`, shared or private).
 
     A zeroed buffer is formatted; a formatted one is attached to after its magic,
-    layout version, size, boot and hash key fingerprint were compared.
+    layout version, size, boot and (if one is given) hash key were compared.
 
     Args:
         memory: writable, C-contiguous, 64-byte aligned, at least `table_bytes(1)`.
@@ -31,15 +31,15 @@ class Table:
             count from it; times before it are clamped to it, times 17 years after it too.
         boot_id: identifies the boot of this host; at most 64 bytes.
         anchor_ns: civil minus monotonic time, stored when the table is fresh.
-        key: 16 bytes of hash key, stored when fresh.
+        key: 16 bytes of hash key: stored when fresh, compared when attaching; may then be left out.
         block_bytes: part of `memory` set aside for blocks.
 
     Raises:
-        StoreError: codes `table-foreign`, `table-version`, `table-size`, `table-boot`.
+        StoreError: codes `table-foreign`, `table-version`, `table-size`, `table-boot`, `table-key`.
         ValueError: a key, boot id or alignment of the wrong size.
     """
 
-    def __init__(self, memory: Any, *, now_ns: int, boot_id: bytes, anchor_ns: int, key: bytes, block_bytes: int = 0) -> None: ...
+    def __init__(self, memory: Any, *, now_ns: int, boot_id: bytes, anchor_ns: int, key: bytes | None = None, block_bytes: int = 0) -> None: ...
     @property
     def key(self) -> bytes: ...
     @property

@@ -17,7 +17,7 @@ from ratelimit.core.entries cimport (
     LOG, SLOTS, block_at, find, insert, make_tag, owner_of, slots_held,
 )
 from ratelimit.core.layout cimport (
-    BLOCK_CLASSES, BLOCK_HEAD_BYTES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
+    BLOCK_HEAD_BYTES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
 )
 from ratelimit.core.rules cimport Quota
 
@@ -66,6 +66,22 @@ cdef inline uint64_t sketch_bits(uint64_t members) noexcept nogil:
     return bits
 
 
+cdef inline bint reserve_page(Arena *arena, const Quota *quota) noexcept nogil:
+    """Make sure that a page holds blocks of a rule's size; False if none is left.
+
+    Done when a plan is made, so that a decision always finds a block to take.
+    """
+    cdef uint64_t want = block_bits(quota) - SMALLEST_BLOCK_BITS + 1
+    cdef uint64_t i
+    for i in range(arena.pages):
+        if load(&arena.header.page_class[i]) == want:
+            return True
+    for i in range(arena.pages):
+        if load(&arena.header.page_class[i]) == 0 and cas(&arena.header.page_class[i], 0, want):
+            return True
+    return False
+
+
 cdef inline uint64_t pack_block(uint64_t until_s, uint64_t generation, uint64_t number) noexcept nogil:
     return (until_s << (GENERATION_BITS + NUMBER_BITS)) | ((generation & 0x7FFF) << NUMBER_BITS) | number
 
@@ -98,15 +114,13 @@ cdef inline bint claim(
 cdef inline int64_t allocate(
     Arena *arena, const Quota *quota, uint64_t key, uint64_t until_s, uint64_t now
 ) noexcept nogil:
-    """Return the number of a block that is now the key's own, or -1 if there is no room at all."""
+    """Return the number of a block that is now the key's own, or -1 if no page has blocks of its size."""
     cdef uint64_t bits = block_bits(quota)
     cdef uint64_t want = bits - SMALLEST_BLOCK_BITS + 1
     cdef uint64_t per_page = PAGE_BYTES >> bits
     cdef uint64_t cursor, page, offset, number, ends, best, best_ends, looked, i, j
     cdef Block *block
     cdef Pair seen
-    if bits >= SMALLEST_BLOCK_BITS + BLOCK_CLASSES or arena.pages == 0:
-        return -1
     while True:
         cursor = fetch_add(&arena.header.block_cursor, 1)
         best = <uint64_t>-1
@@ -169,7 +183,7 @@ cdef inline Block *lookup(Arena *arena, uint64_t key, uint64_t tag, Pair **entry
 cdef inline Block *secure(
     Arena *arena, const Quota *quota, uint64_t key, uint64_t tag, uint64_t until_s, uint64_t now, Pair **entry
 ) noexcept nogil:
-    """Return a key's block, made if need be; NULL if the blocks are all of other sizes."""
+    """Return a key's block, made if need be; NULL only if no page was reserved."""
     cdef Block *block
     cdef Pair owner
     cdef int64_t number

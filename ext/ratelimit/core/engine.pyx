@@ -16,32 +16,35 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.atomic cimport SECOND, LOW32, Pair, cas_pair, fetch_add, load
-from ratelimit.core.blocks cimport block_bits, block_of, block_size, lookup, prolong, secure
+from ratelimit.core.blocks cimport block_bits, lookup, prolong, reserve_page, secure
 from ratelimit.core.entries cimport (
     FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS, count_bits, find, insert, make_tag, warm,
 )
 from ratelimit.core.gcra cimport (
-    gcra_check, gcra_correct, gcra_refundable, gcra_remaining, gcra_reset, gcra_retry,
+    gcra_arrival, gcra_check, gcra_correct, gcra_refundable, gcra_remaining, gcra_reset, gcra_retry,
 )
 from ratelimit.core.hashing cimport Hasher
 from ratelimit.core.layout cimport Arena, Block
-from ratelimit.core.log cimport Reading, log_append, log_read, log_reduce
+from ratelimit.core.log cimport Reading, log_append, log_read, log_reduce, log_restart
 from ratelimit.core.rules cimport HINT_NS, NEVER, Check, Quota
 from ratelimit.core.siphash cimport Sip, mix, sip_finish, sip_start, sip_word
 from ratelimit.core.sketch cimport sketch_add, sketch_bit, sketch_has, sketch_remove
 from ratelimit.core.slots cimport slots_acquire, slots_release, slots_used
 from ratelimit.core.table cimport Table
 from ratelimit.core.windows cimport (
-    fixed_check, fixed_correct, fixed_end, fixed_remaining, fixed_reset, fixed_retry,
-    sliding_check, sliding_correct, sliding_remaining, sliding_reset, sliding_retry,
+    Slide, fixed_check, fixed_correct, fixed_end, fixed_remaining, fixed_reset, fixed_retry, FIXED_COUNT_BITS,
+    sliding_check, sliding_correct, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
 )
+from operator import index as whole
+
 from ratelimit.errors import UsageError
 
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object sequence)
     object PySequence_Fast(object sequence, const char *message)
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
-    unsigned long long PyLong_AsUnsignedLongLongMask(object number) except? 0xFFFFFFFFFFFFFFFF
+    unsigned long long PyLong_AsUnsignedLongLong(object number) except? 0xFFFFFFFFFFFFFFFF
+    long long PyLong_AsLongLongAndOverflow(object number, int *overflow) except? -1
 
 cdef enum:
     MOST_RULES = 16
@@ -120,6 +123,8 @@ cdef class Rule:
         shadow=False, enforced_ppm=1_000_000, calendar=None, lease_ns=60 * SECOND,
     ):
         cdef Quota *q = &self.quota_c
+        quota, period_ns, lease_ns = whole(quota), whole(period_ns), whole(lease_ns)
+        burst = quota if burst is None else whole(burst)
         if self.starts != NULL:
             raise ValueError("a Rule is immutable")
         if algorithm not in _KINDS:
@@ -135,12 +140,10 @@ cdef class Rule:
             _refuse_range(f"{name}: a period is whole seconds, at most 366 days, not {period_ns} ns")
         if not 0 <= enforced_ppm <= 1_000_000:
             _refuse_range(f"{name}: the enforced share is 0 to 1000000 millionths, not {enforced_ppm}")
-        if burst is None:
-            burst = quota
         if algorithm == "token-bucket":
             interval = -(-16 * period_ns // quota)
-            if not 1 <= burst <= MOST_COST or burst * interval > 1 << 61:
-                _refuse_range(f"{name}: a burst is 1 to {min(MOST_COST, (1 << 61) // interval)} at this rate, not {burst}")
+            if not 1 <= burst <= (1 << 61) // interval:
+                _refuse_range(f"{name}: a burst is 1 to {(1 << 61) // interval} at this rate, not {burst}")
             q.interval = interval
             q.depth = burst * interval
         elif burst != quota:
@@ -188,11 +191,11 @@ cdef class Rule:
     @staticmethod
     def largest_quota(str algorithm not None, period_ns):
         if algorithm == "token-bucket":
-            return max(0, min(MOST_COST, int(period_ns)))  # an emission interval of at least one nanosecond
+            return max(0, int(period_ns))  # an emission interval of at least one nanosecond
         if algorithm == "fixed-window":
-            return MOST_COST
+            return (1 << 34) - 1  # a debt doubles it
         if algorithm == "sliding-window":
-            return min(MOST_COST, 1 << (count_bits(max(1, int(period_ns) // SECOND)) - 1))
+            return (1 << (count_bits(max(1, int(period_ns) // SECOND)) - 1)) - 1
         return 4096
 
     def __dealloc__(self):
@@ -256,6 +259,12 @@ cdef class Plan:
                 q.first_window = q.epoch_ns // q.period_ns
             self.has_slots = self.has_slots or q.kind == SLOTS
             self.has_blocks = self.has_blocks or q.kind > SLIDING
+            if q.kind > SLIDING and not reserve_page(&table.arena, q):
+                raise UsageError(
+                    f"{rule.name}: the table has no blocks left for a {rule.algorithm} of this size; "
+                    "raise the store's block_bytes and restart",
+                    code="plan-blocks",
+                )
             self.rows[i] = table.counter(rule.name)
             if len(keys[i]) > MOST_KEYS:
                 _refuse_range(f"{rule.name}: a key has at most {MOST_KEYS} identities")
@@ -290,6 +299,8 @@ cdef class Plan:
         cdef int i
         cdef uint64_t now
         cdef Outcome outcome
+        if self.table is None:
+            raise ValueError("this plan was never initialised")
         if not self.table.open:
             raise ValueError("the table is closed")
         self.read_identities(identities, ids)
@@ -311,8 +322,7 @@ cdef class Plan:
                 f"the plan looks at identity {self.highest} (of at most 64), {size} were given", code="plan-identities"
             )
         for i in range(size):
-            # Masking makes -1 all ones, which no hash ever is: that is how "absent" travels.
-            ids[i] = PyLong_AsUnsignedLongLongMask(<object>items[i])
+            ids[i] = identity_number(<object>items[i])
         return 0
 
     cdef int read_costs(self, object costs, uint64_t *amounts) except -1:
@@ -333,6 +343,19 @@ cdef class Plan:
 
     def __reduce__(self):
         raise TypeError("a Plan is bound to memory of this host and is not pickled")
+
+
+cdef inline uint64_t identity_number(object item) except? 0xFFFFFFFFFFFFFFFF:
+    """Return an identity's hash; ABSENT as all ones, which no hash is."""
+    cdef int overflow = 0
+    cdef int64_t number = PyLong_AsLongLongAndOverflow(item, &overflow)
+    cdef uint64_t high
+    if overflow > 0:
+        high = PyLong_AsUnsignedLongLong(item)  # raises OverflowError past 64 bits
+        return high if high != ABSENT_HASH else ABSENT_HASH - 1
+    if number >= 0 or number == -1 and overflow == 0:
+        return <uint64_t>number
+    raise OverflowError("an identity is a 64-bit hash, or ABSENT")
 
 
 cdef uint64_t checked_cost(object cost) except? 0xFFFFFFFFFFFFFFFF:
@@ -386,7 +409,7 @@ cdef inline int64_t retry_word(const Quota *q, uint64_t word, uint64_t now, uint
 
 
 cdef inline bint check_block(
-    Plan plan, int i, Charge *charge, Look *look, uint64_t *ids, uint64_t now, uint64_t cost
+    Plan plan, int i, Charge *charge, Look *look, uint64_t *ids, uint64_t now, uint64_t cost, bint commit
 ) noexcept:
     """Ask a rule whose state is a block; fills `charge` and returns whether the cost fits."""
     cdef const Quota *q = &plan.quotas[i]
@@ -411,6 +434,8 @@ cdef inline bint check_block(
             charge.retry = NEVER if cost > q.units else 0
             return cost <= q.units
         reading = log_read(q, block, now, cost)
+        if reading.stepped and commit:
+            reading = log_restart(q, block, reading, now, cost)
         charge.remaining = q.units - reading.used if q.units > reading.used else 0
         charge.reset = reading.reset
         charge.retry = reading.retry
@@ -477,13 +502,13 @@ cdef bint commit_block(
     until_s = (now + (charge.reset if q.kind == SKETCH else q.period_ns)) // SECOND + 1
     block = secure(arena, q, charge.key, charge.tag, until_s, now, &look.entry)
     if block == NULL:
-        # No room for any block of this size: err towards admitting, and be seen doing it.
-        fetch_add(&arena.header.block_evictions, 1)
-        return True
+        return False  # cannot be: the plan reserved a page; refusing is the safe reading if it ever is
     prolong(arena, look.entry, charge.tag, block, until_s)
     if q.kind == LOG:
         while True:
             reading = log_read(q, block, now, charge.cost)
+            if reading.stepped:
+                reading = log_restart(q, block, reading, now, charge.cost)
             charge.retry = reading.retry
             if not reading.allowed:
                 charge.remaining = q.units - reading.used if q.units > reading.used else 0
@@ -494,7 +519,6 @@ cdef bint commit_block(
         charge.remaining = q.units - reading.used - charge.cost
         charge.reset = reading.at + q.period_ns - now
     elif q.kind == SLOTS:
-        table.nonce += 1
         charge.mark = (
             (<uint64_t>table.seat_number << 56)
             | ((load(&arena.seats[table.seat_number].generation) & 0xFFFFFF) << 32)
@@ -559,8 +583,11 @@ cdef void decide(Plan plan, Outcome outcome, uint64_t *ids, uint64_t *amounts, u
             fits = check.allowed
             if not fits:
                 charge.retry = retry_word(q, looks[i].seen, now, charge.cost)
+                if looks[i].next != looks[i].seen and looks[i].entry != NULL and commit:
+                    # Keep how it was read: after a clock step it must not have to be believed again.
+                    cas_pair(looks[i].entry, charge.tag, looks[i].seen, charge.tag, looks[i].next)
         else:
-            fits = check_block(plan, i, charge, &looks[i], ids, now, charge.cost)
+            fits = check_block(plan, i, charge, &looks[i], ids, now, charge.cost, commit)
         if not fits and lost(plan, outcome, i):
             refused = True
     if commit and not refused:
@@ -592,6 +619,15 @@ cdef inline bint lost(Plan plan, Outcome outcome, int i) noexcept:
     return True
 
 
+cdef inline int64_t window_use(const Quota *q, uint64_t word, uint64_t now, uint64_t mark) noexcept nogil:
+    """Return the count a window's word has for the window `mark`, as a settlement left it."""
+    cdef Slide slide
+    if q.kind == FIXED:
+        return word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1) if (word >> FIXED_COUNT_BITS) * SECOND == mark else 0
+    slide = sliding_roll(q, word, now)
+    return slide.current if slide.window == mark else slide.before if slide.window == mark + 1 else 0
+
+
 cdef int64_t correct(Plan plan, int i, Charge *charge, uint64_t actual, uint64_t now) noexcept:
     """Replace what rule `i` was charged by `actual`; return the signed correction that took effect."""
     cdef const Quota *q = &plan.quotas[i]
@@ -599,6 +635,7 @@ cdef int64_t correct(Plan plan, int i, Charge *charge, uint64_t actual, uint64_t
     cdef int64_t delta = <int64_t>actual - <int64_t>charge.cost
     cdef Pair *entry
     cdef uint64_t word, corrected
+    cdef int64_t moved
     if delta == 0:
         return 0
     if q.kind > SLIDING:
@@ -611,22 +648,23 @@ cdef int64_t correct(Plan plan, int i, Charge *charge, uint64_t actual, uint64_t
         if q.kind == GCRA:
             corrected = gcra_correct(q, word, now, charge.mark, delta)
         elif q.kind == FIXED:
-            corrected = fixed_correct(q, word, charge.mark, delta)
+            corrected = fixed_correct(q, word, now, charge.mark, delta)
         else:
-            corrected = sliding_correct(q, word, charge.mark, delta)
+            corrected = sliding_correct(q, word, now, charge.mark, delta)
         if corrected == word:
-            delta = 0
             break
         if entry != NULL:
             if cas_pair(entry, charge.tag, word, charge.tag, corrected):
                 break
         elif delta < 0 or insert(arena, charge.key, charge.tag, corrected, now):
-            break  # the entry was evicted: there is nothing left to give back to
+            break  # a refund to an entry that was evicted: nothing is left to give back to
     charge.cost = actual
     charge.word = corrected
     if q.kind == GCRA:
-        charge.mark += <uint64_t>(delta * <int64_t>q.interval)
-    return delta
+        moved = <int64_t>(corrected - gcra_arrival(q, word, now)) if delta > 0 else <int64_t>(corrected - word)
+        charge.mark = (gcra_arrival(q, word, now) if delta > 0 and charge.mark < (now << 4) else charge.mark) + <uint64_t>moved
+        return moved // <int64_t>q.interval
+    return window_use(q, corrected, now, charge.mark) - window_use(q, word, now, charge.mark)
 
 
 cdef int64_t correct_block(Plan plan, int i, Charge *charge, uint64_t actual, uint64_t now) noexcept:
@@ -637,6 +675,9 @@ cdef int64_t correct_block(Plan plan, int i, Charge *charge, uint64_t actual, ui
     cdef Block *block = lookup(arena, charge.key, charge.tag, &entry)
     cdef Reading reading
     cdef uint64_t extra, room
+    if block == NULL and q.kind == LOG and delta > 0:
+        # Nothing was charged at first (a cost of zero): the log is only begun now.
+        block = secure(arena, q, charge.key, charge.tag, (now + q.period_ns) // SECOND + 1, now, &entry)
     if block == NULL:
         charge.cost = actual
         return 0
@@ -646,9 +687,16 @@ cdef int64_t correct_block(Plan plan, int i, Charge *charge, uint64_t actual, ui
     elif q.kind == LOG:
         while True:
             reading = log_read(q, block, now, 0)
+            if reading.stepped:
+                reading = log_restart(q, block, reading, now, 0)
             room = 2 * q.units - reading.used if 2 * q.units > reading.used else 0
             extra = <uint64_t>delta if <uint64_t>delta < room else room
-            if extra == 0 or log_append(block, reading, extra):
+            if extra == 0:
+                break
+            prolong(arena, entry, charge.tag, block, (now + q.period_ns) // SECOND + 1)
+            if log_append(block, reading, extra):
+                if charge.cost == 0:
+                    charge.mark = reading.head  # what a later correction may reduce
                 break
         delta = <int64_t>extra
         charge.remaining -= extra if extra < charge.remaining else charge.remaining
@@ -736,13 +784,21 @@ cdef class Outcome:
                 table.bump(row, COUNT_REFUSED if charge.state == REFUSED else COUNT_SHADOWED, 1)
                 table.bump(row, COUNT_COST_REFUSED, charge.cost)
 
+    cdef int check_made(self) except -1:
+        if self.plan is None:
+            raise ValueError("outcomes come from Plan.decide")
+        return 0
+
     def __len__(self):
+        self.check_made()
         return self.plan.count
 
     def __repr__(self):
+        self.check_made()
         return f"<Outcome {'allowed' if self.allowed else 'refused'} by {self.plan.count} rules, binding {self.binding}>"
 
     cdef inline Charge *at(self, int index) except NULL:
+        self.check_made()
         if not 0 <= index < self.plan.count:
             raise IndexError(f"the decision has {self.plan.count} rules")
         return self.charges + index
@@ -797,6 +853,7 @@ cdef class Outcome:
     @property
     def holds_slots(self):
         cdef int i
+        self.check_made()
         if self.plan.has_slots:
             for i in range(self.plan.count):
                 if self.plan.quotas[i].kind == SLOTS and self.charges[i].charged:
@@ -809,6 +866,7 @@ cdef class Outcome:
         cdef int sizes[MOST_RULES]
         cdef int i
         cdef list parts = []
+        self.check_made()
         if len(labels) != self.plan.count:
             raise ValueError("one label a rule")
         for i in range(self.plan.count):
@@ -826,12 +884,13 @@ cdef class Outcome:
             raise ValueError("the table is closed")
         if not self.allowed or charge.state != ALLOWED:
             return 0
-        if not charge.charged and self.plan.quotas[index].kind > SLIDING:
-            return 0
+        if not charge.charged and self.plan.quotas[index].kind > LOG:
+            return 0  # a slot or a member that was not taken cannot be corrected
         now = self.plan.table.relative(now_ns)
         return correct(self.plan, index, charge, amount, now)
 
     def undo(self, now_ns, /):
+        self.check_made()
         if not self.plan.table.open:
             raise ValueError("the table is closed")
         self.take_back(self.plan.table.relative(now_ns))
@@ -839,6 +898,7 @@ cdef class Outcome:
     def release(self, now_ns, /):
         cdef int i
         cdef uint64_t now
+        self.check_made()
         if not self.plan.has_slots or not self.plan.table.open:
             return
         now = self.plan.table.relative(now_ns)
@@ -897,6 +957,8 @@ cdef class Meter:
         cdef uint64_t amount = 1 if cost is None else checked_cost(cost)
         cdef Outcome outcome
         cdef Plan plan = self.plan
+        if plan is None:
+            raise ValueError("this meter was never initialised")
         plan.table.check_open()
         ids[0] = self.hasher.hash_value(self.kind, value)
         outcome = Outcome.__new__(Outcome)

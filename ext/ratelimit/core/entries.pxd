@@ -141,6 +141,17 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
     return until
 
 
+cdef inline uint64_t consumed(Arena *arena, uint64_t tag, uint64_t word) noexcept nogil:
+    """Return what a window's entry has counted: windows end together, and then who used least goes first."""
+    cdef uint64_t bits
+    if tag & 7 == FIXED:
+        return word & ((<uint64_t>1 << 35) - 1)
+    if tag & 7 == SLIDING:
+        bits = count_bits(load(arena.shapes + ((tag >> 3) & 0x1FF)))
+        return (word & ((<uint64_t>1 << bits) - 1)) + ((word >> bits) & ((<uint64_t>1 << bits) - 1))
+    return 0
+
+
 cdef inline uint64_t count_bits(uint64_t period_s) noexcept nogil:
     """Return the bits of each of a sliding window's two counts: what the window number leaves.
 
@@ -163,12 +174,13 @@ cdef inline bint insert(Arena *arena, uint64_t key, uint64_t tag, uint64_t word,
     cdef Pair seen[PLACES]
     cdef Pair *at
     cdef int i, mine, best, live_first, live_second
-    cdef uint64_t ends, best_ends, nonce
+    cdef uint64_t ends, best_ends, used, best_used, nonce
     cdef bint evicted
     while True:
         mine = -1
         best = -1
         best_ends = 0
+        best_used = 0
         live_first = 0
         live_second = 0
         for i in range(PLACES):
@@ -190,9 +202,11 @@ cdef inline bint insert(Arena *arena, uint64_t key, uint64_t tag, uint64_t word,
                 if live_first != live_second and (i < BUCKET_ENTRIES) == (live_first > live_second):
                     continue
                 ends = expiry(arena, seen[i].tag, seen[i].word, now)
-                if best < 0 or ends < best_ends:
+                used = consumed(arena, seen[i].tag, seen[i].word)
+                if best < 0 or ends < best_ends or (ends == best_ends and used < best_used):
                     best = i
                     best_ends = ends
+                    best_used = used
             at = place(first, second, best)
             evicted = best_ends > now and (seen[best].tag & 7) != PENDING
             nonce = fetch_add(&arena.header.nonce, 1)

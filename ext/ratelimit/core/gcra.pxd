@@ -12,25 +12,32 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.rules cimport NEVER, Check, Quota
 
 
+cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
+    """Return the TAT as it can be believed.
+
+    Further ahead than any debt reaches means that the clock stepped back: then the
+    bucket counts as empty, so that nobody gains and nobody waits longer than it takes
+    to fill. A refusal writes that down, else it would have to be believed again later.
+    """
+    return word if word <= (now << 4) + 2 * quota.depth else (now << 4) + quota.depth
+
+
 cdef inline uint64_t gcra_arrival(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
     """Return the later of TAT and now, in ticks."""
-    cdef uint64_t ticks = now << 4
-    cdef uint64_t furthest = ticks + 2 * quota.depth
-    # Further ahead than any debt reaches: the clock stepped back. Wait one bucket more, not forever.
-    if word > furthest:
-        return furthest
-    return word if word > ticks else ticks
+    word = gcra_known(quota, word, now)
+    return word if word > now << 4 else now << 4
 
 
 cdef inline void gcra_check(const Quota *quota, uint64_t word, uint64_t now, uint64_t cost, Check *check) noexcept nogil:
     cdef uint64_t full = (now << 4) + quota.depth
     cdef uint64_t arrival = gcra_arrival(quota, word, now)
-    if cost > quota.burst:
-        check.allowed = False
-        return
-    check.next = word if cost == 0 else arrival + cost * quota.interval
-    check.allowed = arrival + cost * quota.interval <= full
-    check.mark = check.next
+    check.next = gcra_known(quota, word, now)
+    check.mark = arrival
+    # The burst bounds the product, which therefore cannot wrap.
+    check.allowed = cost <= quota.burst and arrival + cost * quota.interval <= full
+    if check.allowed and cost:
+        check.next = arrival + cost * quota.interval
+        check.mark = check.next
 
 
 cdef inline uint64_t gcra_remaining(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:

@@ -17,12 +17,11 @@ cdef enum:
     SEATS = 32             # worker processes with counters of their own
     ROWS = 288             # counter rows: 256 limits and the library's own
     COLUMNS = 8
-    HEADER_BYTES = 4096
+    HEADER_BYTES = 12288
     PAGE_BYTES = 131072    # blocks of one size class share a page
     BLOCK_HEAD_BYTES = 64
     SMALLEST_BLOCK_BITS = 7
-    BLOCK_CLASSES = 11     # 128 bytes to 128 KiB
-    MAX_PAGES = 256
+    MAX_PAGES = 1024       # 128 MiB: what a block's 20-bit number reaches
 
 cdef struct Header:
     uint64_t magic

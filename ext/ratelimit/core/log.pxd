@@ -5,6 +5,11 @@ counts only if it carries sequence base + i: so a place is either record i, or
 free for it, and one swap both claims it and excludes every concurrent append
 (which wants the same place). `head` may lag behind a worker that died; readers
 step over records it does not know yet. Costs only ever shrink in place.
+
+Times ascend: a `now` before the newest record's time is read as that time. If the
+newest is more than a window ahead the clock stepped back; then one record, as of
+now, stands for all that was in use, and reading stops at it (the record before it
+lies more than a window later, which is how it is recognised).
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -19,6 +24,7 @@ cdef struct Reading:
     uint64_t at          # its time: now, or the newest record's if that is later
     uint64_t used
     uint64_t reset       # ns until the log is empty
+    bint stepped         # the newest record is from before a clock step: see `log_restart`
     int64_t retry
     Pair seen            # what lies in the place of `head`
 
@@ -35,7 +41,7 @@ cdef inline bint is_record(Block *block, Pair seen, uint64_t index) noexcept nog
 cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uint64_t cost) noexcept nogil:
     cdef Reading r
     cdef Pair seen
-    cdef uint64_t i, oldest, need, freed, cost_of
+    cdef uint64_t i, oldest, need, freed, cost_of, time, newer
     r.head = load(&block.head)
     while True:
         r.seen = load_pair(record(block, r.head))
@@ -45,21 +51,37 @@ cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uin
     r.at = now
     r.used = 0
     r.reset = 0
+    r.stepped = False
     oldest = r.head
+    newer = 0
     i = r.head
     while i > 0 and r.head - i < block.size:
         i -= 1
         seen = load_pair(record(block, i))
         if not is_record(block, seen, i):
             break
-        if i + 1 == r.head and seen.tag - 1 > r.at:
-            r.at = seen.tag - 1
-        if seen.tag - 1 + quota.period_ns <= r.at:
+        time = seen.tag - 1
+        if i + 1 == r.head:
+            if time > now + quota.period_ns:
+                r.stepped = True
+            if time > r.at:
+                r.at = time
+        elif time > newer + quota.period_ns:
+            break
+        newer = time
+        if time + quota.period_ns <= r.at:
             break
         if r.used == 0 and (seen.word & LOW32):
-            r.reset = seen.tag - 1 + quota.period_ns - now
+            r.reset = time + quota.period_ns - now
         r.used += seen.word & LOW32
         oldest = i
+    if r.stepped:
+        r.at = now
+        r.used = r.used if r.used < quota.units else quota.units
+        r.reset = quota.period_ns if r.used else 0
+        r.allowed = r.used + cost <= quota.units
+        r.retry = 0 if r.allowed else NEVER if cost > quota.units else <int64_t>quota.period_ns
+        return r
     r.allowed = r.used + cost <= quota.units
     r.retry = 0
     if cost > quota.units:
@@ -89,6 +111,12 @@ cdef inline bint log_append(Block *block, Reading r, uint64_t cost) noexcept nog
         return False
     cas(&block.head, r.head, r.head + 1)
     return True
+
+
+cdef inline Reading log_restart(const Quota *quota, Block *block, Reading r, uint64_t now, uint64_t cost) noexcept nogil:
+    """After a clock step, write down that all that was in use is in use as of now; return a new reading."""
+    log_append(block, r, r.used)  # lost to another worker: it restarted the log, or time caught up
+    return log_read(quota, block, now, cost)
 
 
 cdef inline uint64_t log_reduce(Block *block, uint64_t index, uint64_t cost) noexcept nogil:

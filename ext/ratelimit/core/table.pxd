@@ -10,7 +10,6 @@ cdef class Table:
     cdef readonly bint fresh
     cdef int seat_number   # -1 until joined
     cdef bint seat_shared
-    cdef uint64_t nonce
 
     cdef int attach(self, object now_ns, bytes boot_id, object anchor_ns, bytes key, uint64_t pages) except -1
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now)

@@ -54,11 +54,13 @@ cdef class Table:
         self.open = False
         self.seat_number = -1
 
-    def __init__(self, memory, *, now_ns, bytes boot_id not None, anchor_ns, bytes key not None, block_bytes=0):
+    def __init__(self, memory, *, now_ns, bytes boot_id not None, anchor_ns, bytes key=None, block_bytes=0):
         if self.open:
             raise ValueError("this table is attached already")
-        if len(key) != 16:
+        if key is not None and len(key) != 16:
             raise ValueError(f"a hash key is 16 bytes, not {len(key)}")
+        if not 0 <= block_bytes <= LARGEST_BLOCK_BYTES:
+            raise ValueError(f"blocks take 0 to {LARGEST_BLOCK_BYTES} bytes, not {block_bytes}")
         if len(boot_id) > 64:
             raise ValueError("a boot id is at most 64 bytes")
         pages = pages_for(block_bytes)
@@ -85,6 +87,8 @@ cdef class Table:
         magic = load(&header.magic)
         self.fresh = magic == 0
         if self.fresh:
+            if key is None:
+                raise ValueError("a fresh table needs a hash key")
             if not is_zero(base, HEADER_BYTES):
                 raise StoreError("the memory is not empty and not a table: refusing to overwrite it", code="table-foreign")
             header.version = LAYOUT
@@ -120,6 +124,14 @@ cdef class Table:
                 "the table is from another boot of this host, whose clock means nothing now; delete the file",
                 code="table-boot",
             )
+        if key is not None:
+            bytes_at = key
+            if memcmp(&header.key0, bytes_at, 16):
+                raise StoreError(
+                    "the table was made with another hash key; restart all workers together, or delete the file "
+                    "when none is running",
+                    code="table-key",
+                )
         self.arena.buckets = header.buckets
         base += HEADER_BYTES
         self.arena.shapes = <uint64_t *>base

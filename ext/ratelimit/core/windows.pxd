@@ -8,8 +8,10 @@ one. The window before counts with the share of it that the sliding window still
 covers. Each aligned window at most N, any interval of that length below 2 N, and
 for evenly spread traffic about N.
 
-A `now` before the stored window counts in the stored window: a clock that steps
-back can make a window longer, never open a new one.
+A `now` just before the stored window counts in the stored window: a clock that
+steps back a little makes a window longer, never opens a new one. After a step of
+more than a window the counts move to the window that now is, as they are: nobody
+gains by it, and nobody waits for the old time to come round again.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -46,7 +48,8 @@ cdef inline uint64_t fixed_roll(const Quota *quota, uint64_t word, uint64_t now,
     end[0] = fixed_end(quota, now)
     if stored < end[0]:
         return 0
-    end[0] = stored
+    if stored <= end[0] + quota.period_ns:
+        end[0] = stored
     return word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
 
 
@@ -58,7 +61,9 @@ cdef inline void fixed_check(const Quota *quota, uint64_t word, uint64_t now, ui
     cdef uint64_t end
     cdef uint64_t count = fixed_roll(quota, word, now, &end)
     check.allowed = count + cost <= quota.units
-    check.next = fixed_pack(end, count + cost) if cost else word
+    check.next = word if count == 0 else fixed_pack(end, count)
+    if check.allowed and cost:
+        check.next = fixed_pack(end, count + cost)
     check.mark = end
 
 
@@ -91,12 +96,17 @@ cdef inline uint64_t saturated(const Quota *quota, uint64_t count, int64_t delta
     return count if count < 2 * quota.units else 2 * quota.units
 
 
-cdef inline uint64_t fixed_correct(const Quota *quota, uint64_t word, uint64_t mark, int64_t delta) noexcept nogil:
-    """Return the word after a correction to the window that ended at `mark`, if it is still the one kept."""
-    cdef uint64_t count = word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
-    if (word >> FIXED_COUNT_BITS) * SECOND != mark:
-        return word
-    return fixed_pack(mark, saturated(quota, count, delta))
+cdef inline uint64_t fixed_correct(
+    const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, int64_t delta
+) noexcept nogil:
+    """Return the word after a correction to the window that ends at `mark`; unchanged if that is over."""
+    cdef uint64_t stored = (word >> FIXED_COUNT_BITS) * SECOND
+    if stored == mark:
+        return fixed_pack(mark, saturated(quota, word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1), delta))
+    if stored < mark and delta > 0 and now < mark:
+        # Nothing was charged at first (a cost of zero), so no word of this window was kept.
+        return fixed_pack(mark, saturated(quota, 0, delta))
+    return word
 
 
 cdef struct Slide:
@@ -124,7 +134,7 @@ cdef inline Slide sliding_roll(const Quota *quota, uint64_t word, uint64_t now) 
     elif slide.window == stored + 1:
         slide.before = slide.current
         slide.current = 0
-    elif slide.window < stored:
+    elif slide.window + 1 == stored:
         slide.ahead = (stored + quota.first_window) * quota.period_ns - absolute
         slide.window = stored
         slide.elapsed = 0
@@ -138,13 +148,12 @@ cdef inline uint64_t sliding_pack(const Quota *quota, uint64_t window, uint64_t 
 cdef inline void sliding_check(const Quota *quota, uint64_t word, uint64_t now, uint64_t cost, Check *check) noexcept nogil:
     cdef Slide s = sliding_roll(quota, word, now)
     cdef u128 used
-    if cost > quota.units:
-        check.allowed = False
-        return
+    check.mark = s.window
+    check.next = word if s.before == 0 and s.current == 0 else sliding_pack(quota, s.window, s.before, s.current)
     used = <u128>s.before * (quota.period_ns - s.elapsed) + <u128>(s.current + cost) * quota.period_ns
     check.allowed = used <= <u128>quota.units * quota.period_ns
-    check.next = sliding_pack(quota, s.window, s.before, s.current + cost) if cost else word
-    check.mark = s.window
+    if check.allowed and cost:
+        check.next = sliding_pack(quota, s.window, s.before, s.current + cost)
 
 
 cdef inline uint64_t sliding_remaining(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
@@ -186,16 +195,17 @@ cdef inline uint64_t sliding_reset(const Quota *quota, uint64_t word, uint64_t n
     return s.ahead + quota.period_ns - s.elapsed if s.before else 0
 
 
-cdef inline uint64_t sliding_correct(const Quota *quota, uint64_t word, uint64_t mark, int64_t delta) noexcept nogil:
-    """Return the word after a correction to window number `mark`, if it is still one of the two kept."""
-    cdef uint64_t mask = (<uint64_t>1 << quota.bits) - 1
-    cdef uint64_t stored = word >> (2 * quota.bits)
-    cdef uint64_t before = (word >> quota.bits) & mask
-    cdef uint64_t current = word & mask
-    if stored == mark:
-        current = saturated(quota, current, delta)
-    elif stored == mark + 1:
-        before = saturated(quota, before, delta)
+cdef inline uint64_t sliding_correct(
+    const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, int64_t delta
+) noexcept nogil:
+    """Return the word after a correction to window number `mark`; unchanged if that no longer counts."""
+    cdef Slide s = sliding_roll(quota, word, now)
+    if s.window == mark:
+        s.current = saturated(quota, s.current, delta)
+    elif s.window == mark + 1:
+        s.before = saturated(quota, s.before, delta)
     else:
         return word
-    return sliding_pack(quota, stored, before, current)
+    if s.before == 0 and s.current == 0 and word == 0:
+        return word
+    return sliding_pack(quota, s.window, s.before, s.current)

@@ -1,0 +1,63 @@
+# Two commands do it all on a machine with Python 3.11 or newer and a C compiler:
+#   make demo    build, install and watch the limiter at work
+#   make test    install what the tests need and run them
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+
+.PHONY: demo test build lint types bench kill sanitize clean
+
+demo: $(VENV)/.demo
+	@$(BIN)/ratelimit demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+build: $(VENV)/.core
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint ext
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest ratelimit.core --allowlist .ci/stubtest-allow.txt
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
+
+# 10,000 SIGKILLs of hammering workers; `make test` has a few hundred of them.
+kill: $(VENV)/.test
+	$(BIN)/python -m pytest tests/processes -k kill --kills 10000
+
+# The core under the address and undefined-behaviour sanitizers, in an environment of its own.
+sanitize:
+	PYTHON=$(PYTHON) bash .ci/sanitize
+
+clean:
+	rm -rf build dist *.egg-info $(VENV) ratelimit/core/*.so ratelimit/core/_digest.txt
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ratelimit needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# Editable: the working tree is what runs, compiled modules are built in place.
+$(VENV)/.core: $(BIN)/python $(SOURCES) setup.py pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --group test --group lint
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@

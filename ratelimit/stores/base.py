@@ -1,0 +1,52 @@
+"""What a store owes the limiter.
+
+Laws, for whoever writes another one:
+
+- A plan's `decide` takes all charges of a request and returns what every rule
+  says, in one step: it charges all or none, and a refused request charges nothing.
+- Concurrent callers, in this process or another, never together get more than a
+  rule's documented bound, nor less than it where there is room for everyone.
+- `now_ns` that repeats or steps back never mints units.
+- A store knows rules and keys; it does not know the policy, nor who is behind a hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ratelimit.clock import Clock
+from ratelimit.core.engine import Plan, Rule
+from ratelimit.core.hashing import Hasher
+from ratelimit.core.table import Table
+
+
+class Store(Protocol):
+    """Where the limits' state lives."""
+
+    table: Table
+    """This host's table: state itself when embedded, counters in any case."""
+    hasher: Hasher
+    """Hashes identities with the key that all workers share."""
+    clock: Clock
+    """The time that all workers share."""
+    memory: str
+    """"shared" or "private": whether other processes count in the same memory."""
+
+    def plan(
+        self,
+        rules: Sequence[Rule],
+        keys: Sequence[Sequence[int]],
+        members: Sequence[int] | None = None,
+        cost_positions: Sequence[int] | None = None,
+    ) -> Plan:
+        """Return what decides requests that these rules apply to; see `Plan`."""
+        ...
+
+    def heartbeat(self, now_ns: int) -> None:
+        """Say that this worker lives; its concurrency slots lapse otherwise."""
+        ...
+
+    def close(self) -> None:
+        """Let go of memory and connections; plans made from this store stop working."""
+        ...

@@ -1,0 +1,53 @@
+"""The hash key: from the environment, a file, the policy, or fresh."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from ratelimit.core.hashing import KEY_BYTES
+from ratelimit.errors import StoreError
+from ratelimit.policy.compiled import KeySpec
+
+
+def fresh_key() -> bytes:
+    """Return a new random key."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def find_key(spec: KeySpec | None) -> bytes | None:
+    """Return the key a policy names; None when it names none.
+
+    32 hexadecimal digits are taken as they are; anything else, being a passphrase,
+    is hashed down to a key.
+
+    Raises:
+        StoreError: code `hash-key`; the variable is unset, the file unreadable or empty.
+    """
+    if spec is None:
+        return None
+    if spec.kind == "env":
+        text = os.environ.get(spec.value, "").strip()
+        if not text:
+            raise StoreError(
+                f"the policy takes its hash key from ${spec.value}, which is not set; set it to 32 hexadecimal digits",
+                code="hash-key",
+            )
+    elif spec.kind == "file":
+        try:
+            text = Path(spec.value).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StoreError(f"the hash key file {spec.value} cannot be read: {error}", code="hash-key") from error
+        if not text:
+            raise StoreError(f"the hash key file {spec.value} is empty", code="hash-key")
+    else:
+        text = spec.value
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) == KEY_BYTES:
+        return key
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=KEY_BYTES, person=b"kinlimit key").digest()
