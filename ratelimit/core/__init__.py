@@ -7,7 +7,7 @@ because a limiter that silently became a hundred times slower is a fault too.
 from __future__ import annotations
 
 try:
-    from ratelimit.core import engine, hashing, table
+    from ratelimit.core import engine, hashing, rule, scan, table
 except ImportError as error:  # pragma: no cover - needs a broken installation
     raise ImportError(
         "ratelimit's compiled core is missing or was built for another Python; "
@@ -15,4 +15,4 @@ except ImportError as error:  # pragma: no cover - needs a broken installation
         f"({error})"
     ) from error
 
-__all__ = ["engine", "hashing", "table"]
+__all__ = ["engine", "hashing", "rule", "scan", "table"]

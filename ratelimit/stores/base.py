@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ratelimit.clock import Clock
-from ratelimit.core.engine import Plan, Rule
+from ratelimit.core.engine import Plan
+from ratelimit.core.rule import Rule
 from ratelimit.core.hashing import Hasher
 from ratelimit.core.table import Table
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ratelimit.clock import Clock, SystemClock, sample_anchor_ns
-from ratelimit.core.engine import Plan, Rule
+from ratelimit.core.engine import Plan
+from ratelimit.core.rule import Rule
 from ratelimit.core.hashing import Hasher
 from ratelimit.core.table import Table, table_bytes
 from ratelimit.errors import StoreError

@@ -19,7 +19,7 @@ from ratelimit.core.entries cimport (
 from ratelimit.core.layout cimport (
     BLOCK_HEAD_BYTES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
 )
-from ratelimit.core.rules cimport Quota
+from ratelimit.core.quota cimport Quota
 
 cdef enum:
     EXPIRY_BITS = 29

@@ -9,7 +9,7 @@ past counts as now (a crate that forgets this lets an idle bucket overfill).
 
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.rules cimport NEVER, Check, Quota
+from ratelimit.core.quota cimport NEVER, Check, Quota
 
 
 cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:

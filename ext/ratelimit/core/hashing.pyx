@@ -8,28 +8,35 @@ from libc.string cimport memcpy
 from ratelimit.core.siphash cimport Sip, sip_bytes, sip_finish, sip_start, sip_word
 
 cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size)
+    void PyErr_Clear()
 
 KEY_BYTES = 16
 
 
-cdef inline void feed(Sip *sip, object part) except *:
+cdef inline int feed(Sip *sip, uint64_t kind, object part) except -1:
+    if type(part) is bytes:
+        sip_bytes(sip, kind, <const uint8_t *>PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+        return 0
+    return feed_text(sip, kind, part)
+
+
+cdef int feed_text(Sip *sip, uint64_t kind, object part) except -1:
     cdef Py_ssize_t size
     cdef const char *at
-    if type(part) is bytes:
-        sip_bytes(sip, <const uint8_t *>PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
-    elif isinstance(part, str):
-        try:
-            at = PyUnicode_AsUTF8AndSize(part, &size)  # cached inside the str; borrowed while `part` lives
-        except UnicodeEncodeError:
-            # Undecodable bytes arrive as lone surrogates: hash the bytes they stand for.
-            feed(sip, (<str>part).encode("utf-8", "surrogatepass" if _has_real_surrogate(part) else "surrogateescape"))
-            return
-        sip_bytes(sip, <const uint8_t *>at, size)
-    elif isinstance(part, bytes):
-        sip_bytes(sip, <const uint8_t *>PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
-    else:
+    if isinstance(part, bytes):
+        sip_bytes(sip, kind, <const uint8_t *>PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+        return 0
+    if not isinstance(part, str):
         raise TypeError(f"a hashed part is bytes or str, not {type(part).__name__}")
+    at = PyUnicode_AsUTF8AndSize(part, &size)  # cached inside the str; borrowed while `part` lives
+    if at != NULL:
+        sip_bytes(sip, kind, <const uint8_t *>at, size)
+        return 0
+    PyErr_Clear()
+    # Undecodable bytes arrive as lone surrogates: hash the bytes they stand for.
+    how = "surrogatepass" if _has_real_surrogate(part) else "surrogateescape"
+    return feed(sip, kind, (<str>part).encode("utf-8", how))
 
 
 def _has_real_surrogate(text):
@@ -49,8 +56,7 @@ cdef class Hasher:
     cdef uint64_t hash_value(self, uint64_t kind, object value) except? 0:
         cdef Sip sip
         sip_start(&sip, self.k0, self.k1)
-        sip_word(&sip, kind)
-        feed(&sip, value)
+        feed(&sip, kind, value)
         return sip_finish(&sip)
 
     def identity(self, kind, value, /):
@@ -72,7 +78,7 @@ cdef class Hasher:
         sip_start(&sip, self.k0, self.k1)
         sip_word(&sip, (<uint64_t>0x7475706C << 32) | <uint64_t>len(parts))  # apart from every identity kind
         for part in parts:
-            feed(&sip, part)
+            feed(&sip, 0, part)
         return sip_finish(&sip)
 
     def combine(self, first, second, /):

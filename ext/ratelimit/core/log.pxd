@@ -16,7 +16,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.atomic cimport LOW32, Pair, cas, cas_pair, load, load_pair
 from ratelimit.core.layout cimport BLOCK_HEAD_BYTES, Block
-from ratelimit.core.rules cimport NEVER, Quota
+from ratelimit.core.quota cimport NEVER, Quota
 
 cdef struct Reading:
     bint allowed

@@ -18,6 +18,7 @@ cdef class Scanner:
     cdef Hasher hasher
     cdef dict wanted
     cdef Py_ssize_t longest
+    cdef readonly dict templates
 
     def __init__(self, Hasher hasher not None, wanted, Py_ssize_t longest):
         checked = {}
@@ -26,14 +27,26 @@ cdef class Scanner:
         self.hasher = hasher
         self.wanted = checked
         self.longest = longest
+        self.templates = {}
 
     def fill(self, headers, list template not None, /):
+        return self.scan(headers, template)
+
+    def fill_for(self, headers, peer, /):
+        cdef PyObject *template = PyDict_GetItem(self.templates, peer)
+        if template == NULL:
+            return None
+        return self.scan(headers, <list>template)  # owned while it is scanned, whatever happens to the dict
+
+    cdef list scan(self, object headers, list template):
         cdef Py_ssize_t size = PyList_GET_SIZE(template), i, at
         cdef list identities = PyList_GetSlice(template, 0, size)
         cdef object lines = PySequence_Fast(headers, "headers are a sequence of pairs")
         cdef object pair, name, value, slot, change
         cdef PyObject *found
         for i in range(PySequence_Fast_GET_SIZE(lines) - 1, -1, -1):
+            if i >= PySequence_Fast_GET_SIZE(lines):
+                continue  # somebody took headers out meanwhile, which a `change` written in Python allows
             pair = <object>PySequence_Fast_ITEMS(lines)[i]
             if type(pair) is tuple and PyTuple_GET_SIZE(pair) == 2:
                 name = <object>PyTuple_GET_ITEM(pair, 0)

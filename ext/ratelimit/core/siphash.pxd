@@ -3,6 +3,7 @@
 Leaf arithmetic, hence `noexcept nogil` throughout: no object is touched and
 nothing can fail. A `Sip` is fed whole 64-bit words and runs of bytes; a run is
 preceded by its length, which is what keeps ("a", "bc") apart from ("ab", "c").
+A run is shorter than 4 GiB.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
@@ -52,11 +53,11 @@ cdef inline void sip_word(Sip *s, uint64_t m) noexcept nogil:
     s.words += 1
 
 
-cdef inline void sip_bytes(Sip *s, const uint8_t *at, size_t size) noexcept nogil:
-    """Feed the length and then the bytes, the last word padded with zeros."""
+cdef inline void sip_bytes(Sip *s, uint64_t kind, const uint8_t *at, size_t size) noexcept nogil:
+    """Feed one word of kind (32 bits) and length (32 bits), then the bytes, the last word padded with zeros."""
     cdef uint64_t m
-    cdef size_t left = size
-    sip_word(s, <uint64_t>size)
+    cdef size_t left = size, i
+    sip_word(s, (kind << 32) | <uint64_t>size)
     while left >= 8:
         memcpy(&m, at, 8)  # unaligned-safe; compiles to one load
         sip_word(s, m)
@@ -64,7 +65,8 @@ cdef inline void sip_bytes(Sip *s, const uint8_t *at, size_t size) noexcept nogi
         left -= 8
     if left:
         m = 0
-        memcpy(&m, at, left)
+        for i in range(left):  # shorter than the call to memcpy it replaces
+            m |= <uint64_t>at[i] << (8 * i)
         sip_word(s, m)
 
 

@@ -17,6 +17,9 @@ from ratelimit.core.layout cimport (
 )
 from ratelimit.errors import StoreError
 
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object number, int *overflow) except? -1
+
 cdef uint64_t MAGIC = 0x54494D494C4E494B  # "KINLIMIT", little-endian
 # Window numbers and ends are kept in 29 bits of seconds; leave room for one window of a year.
 cdef uint64_t MAX_RELATIVE = ((<uint64_t>1 << 29) - 400 * 86400) * SECOND
@@ -155,12 +158,11 @@ cdef class Table:
 
     cdef uint64_t relative(self, object now_ns) except? 0xFFFFFFFFFFFFFFFF:
         """Return ns since the epoch, clamped to what words can hold."""
-        cdef int64_t now
+        cdef int overflow = 0
+        cdef int64_t now = PyLong_AsLongLongAndOverflow(now_ns, &overflow)
         cdef int64_t epoch = <int64_t>self.arena.header.epoch_ns
-        try:
-            now = now_ns
-        except OverflowError:
-            now = 0 if now_ns < 0 else <int64_t>0x7FFFFFFFFFFFFFFF
+        if overflow:
+            return 0 if overflow < 0 else MAX_RELATIVE
         if now <= epoch:
             return 0
         if <uint64_t>(now - epoch) > MAX_RELATIVE:
@@ -236,8 +238,7 @@ cdef class Table:
         cdef uint64_t mine = pid, since = start, now = self.relative(now_ns), i, holder, stale
         for i in range(SEATS):
             if load(&self.arena.seats[i].pid) == mine and load(&self.arena.seats[i].start) == since:
-                self.seat_number = <int>i
-                self.seat_shared = False
+                self.take_seat(<int>i, False)
                 self.heartbeat(now_ns)
                 return i
         # A seat is free if nobody has it, or if its holder has been silent for long. The
@@ -249,8 +250,7 @@ cdef class Table:
                 if cas(&self.arena.seats[i].pid, holder, mine):
                     return self.sit(i, since, now)
         # More workers than seats: share one. Shared counters are added to atomically.
-        self.seat_number = <int>(mine % SEATS)
-        self.seat_shared = True
+        self.take_seat(<int>(mine % SEATS), True)
         return self.seat_number
 
     def release_seats(self, alive, /):
@@ -270,13 +270,15 @@ cdef class Table:
         store(&self.arena.seats[i].start, since)
         fetch_add(&self.arena.seats[i].generation, 1)
         store(&self.arena.seats[i].heartbeat, now)
-        self.seat_number = <int>i
-        self.seat_shared = False
+        self.take_seat(<int>i, False)
         return i
 
     def heartbeat(self, now_ns, /):
         self.check_open()
-        cdef uint64_t now = self.relative(now_ns)
+        self.beat(self.relative(now_ns))
+
+    cdef void beat(self, uint64_t now) noexcept nogil:
+        # noexcept, nogil: one store; only a process with a seat has anything to say.
         if self.seat_number >= 0 and load(&self.arena.seats[self.seat_number].heartbeat) < now:
             store(&self.arena.seats[self.seat_number].heartbeat, now)
 
@@ -299,23 +301,18 @@ cdef class Table:
                 return i
         raise StoreError(f"all {ROWS} counter rows are taken by earlier limits; restart all workers", code="counters-full")
 
-    cdef void bump(self, uint64_t row, uint64_t column, uint64_t amount) noexcept nogil:
-        # noexcept, nogil: leaf arithmetic on checked indices.
-        cdef uint64_t *cell
-        if self.seat_number < 0:
-            return  # not joined: a process without a seat has nowhere to count
-        cell = self.arena.cells + ((<uint64_t>self.seat_number * ROWS + row) * COLUMNS + column)
-        if self.seat_shared:
-            fetch_add(cell, amount)
-        else:
-            store(cell, cell[0] + amount)  # one writer, under the GIL: no locked instruction needed
+    cdef int take_seat(self, int seat, bint shared) except -1:
+        self.seat_number = seat
+        self.seat_shared = shared
+        self.counters = self.arena.cells + <uint64_t>seat * ROWS * COLUMNS
+        return 0
 
     def count(self, row, column, amount=1, /):
         self.check_open()
         cdef uint64_t r = row, c = column, a = amount
         if r >= ROWS or c >= COLUMNS:
             raise IndexError(f"counters have {ROWS} rows and {COLUMNS} columns")
-        self.bump(r, c, a)
+        bump(self, r, c, a)
 
     def totals(self, row, /):
         self.check_open()
@@ -332,6 +329,7 @@ cdef class Table:
         if self.open:
             self.open = False
             memset(&self.arena, 0, sizeof(Arena))
+            self.counters = NULL
             PyBuffer_Release(&self.buffer)
             self.memory = None
 

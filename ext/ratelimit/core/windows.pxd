@@ -17,7 +17,7 @@ gains by it, and nobody waits for the old time to come round again.
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.atomic cimport SECOND, u128
-from ratelimit.core.rules cimport NEVER, Check, Quota
+from ratelimit.core.quota cimport NEVER, Check, Quota
 
 cdef enum:
     FIXED_COUNT_BITS = 35

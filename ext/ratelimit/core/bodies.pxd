@@ -1,0 +1,168 @@
+"""The three algorithms whose state is a block: ask, charge, correct."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.atomic cimport LOW32, SECOND, Pair, fetch_add, load
+from ratelimit.core.blocks cimport lookup, prolong, secure
+from ratelimit.core.entries cimport LOG, SKETCH, SLOTS, make_tag
+from ratelimit.core.layout cimport Arena, Block
+from ratelimit.core.log cimport Reading, log_append, log_read, log_reduce, log_restart
+from ratelimit.core.quota cimport HINT_NS, NEVER, Quota
+from ratelimit.core.setup cimport ABSENT_HASH, SKIPPED, Charge, Look, Setup
+from ratelimit.core.siphash cimport mix
+from ratelimit.core.sketch cimport sketch_add, sketch_bit, sketch_has, sketch_remove
+from ratelimit.core.slots cimport slots_acquire, slots_release, slots_used
+from ratelimit.core.windows cimport fixed_end
+
+
+cdef inline bint check_block(
+    Setup *plan, int i, Charge *charge, Look *look, uint64_t *ids, uint64_t now, uint64_t cost, bint commit
+) noexcept nogil:
+    """Ask a rule whose state is a block; fills `charge` and returns whether the cost fits."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Arena *arena = plan.arena
+    cdef Block *block
+    cdef Reading reading
+    cdef uint64_t used = 0
+    if q.kind == SKETCH:
+        if ids[plan.member_at[i]] == ABSENT_HASH:
+            charge.state = SKIPPED
+            return True
+        charge.reset = fixed_end(q, now)
+        charge.key = mix(charge.key + charge.reset)  # each window has a sketch of its own
+        charge.tag = make_tag(charge.key, SKETCH, 0)
+        charge.reset -= now
+    block = lookup(arena, charge.key, charge.tag, &look.entry)
+    charge.retry = 0
+    if q.kind == LOG:
+        if block == NULL:
+            charge.remaining = q.units
+            charge.reset = 0
+            charge.retry = NEVER if cost > q.units else 0
+            return cost <= q.units
+        reading = log_read(q, block, now, cost)
+        if reading.stepped and commit:
+            reading = log_restart(q, block, reading, now, cost)
+        charge.remaining = q.units - reading.used if q.units > reading.used else 0
+        charge.reset = reading.reset
+        charge.retry = reading.retry
+        return reading.allowed
+    if q.kind == SLOTS:
+        if block != NULL:
+            used = slots_used(arena, block, now)
+        charge.remaining = q.units - used if q.units > used else 0
+        charge.reset = q.lease_ns if used else 0
+        if used + cost <= q.units:
+            return True
+        charge.retry = NEVER if cost > q.units else HINT_NS
+        return False
+    charge.mark = 0
+    if block != NULL:
+        charge.mark = sketch_bit(block, ids[plan.member_at[i]])
+        used = load(&block.head)
+    charge.remaining = q.units - used if q.units > used else 0
+    if used < q.units or cost == 0 or sketch_has(block, charge.mark):
+        return True
+    charge.retry = <int64_t>charge.reset
+    return False
+
+
+cdef inline bint commit_block(
+    Setup *plan, int i, Charge *charge, Look *look, uint64_t *ids, uint64_t now
+) noexcept nogil:
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Arena *arena = plan.arena
+    cdef Block *block
+    cdef Reading reading
+    cdef uint64_t until_s
+    cdef int added
+    if charge.cost == 0:
+        return True
+    until_s = (now + (charge.reset if q.kind == SKETCH else q.period_ns)) // SECOND + 1
+    block = secure(arena, q, charge.key, charge.tag, until_s, now, &look.entry)
+    if block == NULL:
+        return False  # cannot be: the plan reserved a page; refusing is the safe reading if it ever is
+    prolong(arena, look.entry, charge.tag, block, until_s)
+    if q.kind == LOG:
+        while True:
+            reading = log_read(q, block, now, charge.cost)
+            if reading.stepped:
+                reading = log_restart(q, block, reading, now, charge.cost)
+            charge.retry = reading.retry
+            if not reading.allowed:
+                charge.remaining = q.units - reading.used if q.units > reading.used else 0
+                return False
+            if log_append(block, reading, charge.cost):
+                break
+        charge.mark = reading.head
+        charge.remaining = q.units - reading.used - charge.cost
+        charge.reset = reading.at + q.period_ns - now
+    elif q.kind == SLOTS:
+        charge.mark = (
+            (<uint64_t>plan.seat << 56)
+            | ((load(&arena.seats[plan.seat].generation) & 0xFFFFFF) << 32)
+            | (fetch_add(&arena.header.nonce, 1) & LOW32)
+        )
+        if not slots_acquire(arena, block, q.units, charge.cost, charge.mark, now):
+            charge.retry = HINT_NS
+            charge.remaining = 0
+            return False
+        charge.remaining -= charge.cost if charge.remaining >= charge.cost else charge.remaining
+        charge.reset = q.lease_ns
+    else:
+        charge.mark = sketch_bit(block, ids[plan.member_at[i]])
+        added = sketch_add(block, charge.mark, q.units)
+        if added < 0:
+            charge.remaining = 0
+            charge.retry = <int64_t>charge.reset
+            return False
+        charge.remaining = q.units - load(&block.head) if q.units > load(&block.head) else 0
+        if added == 0:
+            return True  # seen before: nothing was charged, nothing to take back
+    charge.charged = True
+    return True
+
+
+cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t actual, uint64_t now) noexcept nogil:
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Arena *arena = plan.arena
+    cdef int64_t delta = <int64_t>actual - <int64_t>charge.cost
+    cdef Pair *entry = NULL
+    cdef Block *block = lookup(arena, charge.key, charge.tag, &entry)
+    cdef Reading reading
+    cdef uint64_t extra, room
+    if block == NULL and q.kind == LOG and delta > 0:
+        # Nothing was charged at first (a cost of zero): the log is only begun now.
+        block = secure(arena, q, charge.key, charge.tag, (now + q.period_ns) // SECOND + 1, now, &entry)
+    if block == NULL:
+        charge.cost = actual
+        return 0
+    if q.kind == LOG and delta < 0:
+        delta = -<int64_t>log_reduce(block, charge.mark, <uint64_t>(-delta))
+        charge.remaining += <uint64_t>(-delta)
+    elif q.kind == LOG:
+        while True:
+            reading = log_read(q, block, now, 0)
+            if reading.stepped:
+                reading = log_restart(q, block, reading, now, 0)
+            room = 2 * q.units - reading.used if 2 * q.units > reading.used else 0
+            extra = <uint64_t>delta if <uint64_t>delta < room else room
+            if extra == 0:
+                break
+            prolong(arena, entry, charge.tag, block, (now + q.period_ns) // SECOND + 1)
+            if log_append(block, reading, extra):
+                if charge.cost == 0:
+                    charge.mark = reading.head  # what a later correction may reduce
+                break
+        delta = <int64_t>extra
+        charge.remaining -= extra if extra < charge.remaining else charge.remaining
+    elif actual != 0:
+        return 0  # slots and sketches are taken or not: there is no part to correct
+    elif q.kind == SLOTS:
+        slots_release(block, charge.mark)
+        charge.remaining += charge.cost
+    else:
+        sketch_remove(block, charge.mark)
+        charge.remaining += 1
+    charge.cost = actual
+    return delta

@@ -1,0 +1,18 @@
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.quota cimport Quota
+
+cdef class Rule:
+    cdef Quota quota_c
+    cdef readonly str name
+    cdef readonly str algorithm
+    cdef readonly object quota
+    cdef readonly object period_ns
+    cdef readonly object burst
+    cdef readonly object salt
+    cdef readonly bint shadow
+    cdef uint64_t *starts  # the calendar; the quota points at it
+
+    cdef int keep_calendar(self, calendar) except -1
+
+cdef int refuse_range(str message) except -1

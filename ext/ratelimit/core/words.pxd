@@ -1,0 +1,124 @@
+"""The three algorithms whose state is one word: ask, charge, correct."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.atomic cimport SECOND, Pair, cas_pair, load
+from ratelimit.core.entries cimport FIXED, GCRA, find, insert
+from ratelimit.core.gcra cimport (
+    gcra_arrival, gcra_check, gcra_correct, gcra_refundable, gcra_remaining, gcra_reset, gcra_retry,
+)
+from ratelimit.core.layout cimport Arena
+from ratelimit.core.quota cimport Check, Quota
+from ratelimit.core.setup cimport Charge, Look, Setup
+from ratelimit.core.windows cimport (
+    FIXED_COUNT_BITS, Slide, fixed_check, fixed_correct, fixed_remaining, fixed_reset, fixed_retry,
+    sliding_check, sliding_correct, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
+)
+
+
+cdef inline void check_word(const Quota *q, uint64_t word, uint64_t now, uint64_t cost, Check *check) noexcept nogil:
+    check.next = word
+    check.mark = 0
+    if q.kind == GCRA:
+        gcra_check(q, word, now, cost, check)
+    elif q.kind == FIXED:
+        fixed_check(q, word, now, cost, check)
+    else:
+        sliding_check(q, word, now, cost, check)
+
+
+cdef inline int64_t retry_word(const Quota *q, uint64_t word, uint64_t now, uint64_t cost) noexcept nogil:
+    if q.kind == GCRA:
+        return gcra_retry(q, word, now, cost)
+    if q.kind == FIXED:
+        return fixed_retry(q, word, now, cost)
+    return sliding_retry(q, word, now, cost)
+
+
+cdef inline uint64_t remaining_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
+    if q.kind == GCRA:
+        return gcra_remaining(q, word, now)
+    if q.kind == FIXED:
+        return fixed_remaining(q, word, now)
+    return sliding_remaining(q, word, now)
+
+
+cdef inline uint64_t reset_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
+    if q.kind == GCRA:
+        return gcra_reset(q, word, now)
+    if q.kind == FIXED:
+        return fixed_reset(q, word, now)
+    return sliding_reset(q, word, now)
+
+
+cdef inline bint commit_word(Setup *plan, int i, Charge *charge, Look *look, uint64_t now) noexcept nogil:
+    """Write one word; False if, after a lost race, the cost no longer fits."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Arena *arena = plan.arena
+    cdef Check check
+    while True:
+        if look.next == look.seen:
+            return True
+        if look.entry != NULL:
+            if cas_pair(look.entry, charge.tag, look.seen, charge.tag, look.next):
+                break
+        elif insert(arena, charge.key, charge.tag, look.next, now):
+            break
+        look.entry = find(arena, charge.key, charge.tag)
+        look.seen = load(&look.entry.word) if look.entry != NULL else 0
+        check_word(q, look.seen, now, charge.cost, &check)
+        look.next = check.next
+        charge.mark = check.mark
+        if not check.allowed:
+            charge.word = look.seen
+            charge.retry = retry_word(q, look.seen, now, charge.cost)
+            return False
+    charge.word = look.next
+    charge.charged = True
+    return True
+
+
+cdef inline int64_t window_use(const Quota *q, uint64_t word, uint64_t now, uint64_t mark) noexcept nogil:
+    """Return the count a window's word has for the window `mark`, as a settlement left it."""
+    cdef Slide slide
+    if q.kind == FIXED:
+        return word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1) if (word >> FIXED_COUNT_BITS) * SECOND == mark else 0
+    slide = sliding_roll(q, word, now)
+    return slide.current if slide.window == mark else slide.before if slide.window == mark + 1 else 0
+
+
+cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t actual, uint64_t now) noexcept nogil:
+    """Replace what rule `i` was charged by `actual`; return the signed correction that took effect."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Arena *arena = plan.arena
+    cdef int64_t delta = <int64_t>actual - <int64_t>charge.cost
+    cdef Pair *entry
+    cdef uint64_t word, corrected
+    cdef int64_t moved
+    if delta == 0:
+        return 0
+    if delta < 0 and q.kind == GCRA:
+        delta = -<int64_t>gcra_refundable(q, now, charge.mark, <uint64_t>(-delta))
+    while True:
+        entry = find(arena, charge.key, charge.tag)
+        word = load(&entry.word) if entry != NULL else 0
+        if q.kind == GCRA:
+            corrected = gcra_correct(q, word, now, charge.mark, delta)
+        elif q.kind == FIXED:
+            corrected = fixed_correct(q, word, now, charge.mark, delta)
+        else:
+            corrected = sliding_correct(q, word, now, charge.mark, delta)
+        if corrected == word:
+            break
+        if entry != NULL:
+            if cas_pair(entry, charge.tag, word, charge.tag, corrected):
+                break
+        elif delta < 0 or insert(arena, charge.key, charge.tag, corrected, now):
+            break  # a refund to an entry that was evicted: nothing is left to give back to
+    charge.cost = actual
+    charge.word = corrected
+    if q.kind == GCRA:
+        moved = <int64_t>(corrected - gcra_arrival(q, word, now)) if delta > 0 else <int64_t>(corrected - word)
+        charge.mark = (gcra_arrival(q, word, now) if delta > 0 and charge.mark < (now << 4) else charge.mark) + <uint64_t>moved
+        return moved // <int64_t>q.interval
+    return window_use(q, corrected, now, charge.mark) - window_use(q, word, now, charge.mark)

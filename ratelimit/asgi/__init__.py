@@ -1,0 +1,1 @@
+"""The middleware: the only place that knows an ASGI scope."""

@@ -1,0 +1,257 @@
+"""The middleware: one pure ASGI class around any application.
+
+Theory of operation. A request is charged when it arrives, before the application sees
+it, so however many come in one packet exactly as many are admitted as the limits allow.
+If the policy needs no resolver, nothing is awaited before the application is called. The
+path of an allowed request is written for speed: one object is made for it, nothing is
+raised, and what could be worked out in advance was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from weakref import WeakSet
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ratelimit.asgi.arrival import identify, route_path
+from ratelimit.asgi.diagnostics import LoggingObserver, log, several_workers
+from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.headers import HeaderWriter
+from ratelimit.asgi.problem import Responder
+from ratelimit.asgi.refusal import refuse_handshake, refuse_http
+from ratelimit.asgi.resolving import Resolving
+from ratelimit.asgi.settlement import run_holding
+from ratelimit.asgi.upkeep import Upkeep
+from ratelimit.asgi.websocket import LimitedReceive
+from ratelimit.clock import Clock
+from ratelimit.decision import Decision, Reason
+from ratelimit.errors import StoreError, UsageError
+from ratelimit.generation import Generation, Matched
+from ratelimit.identity.fact import REFUSED
+from ratelimit.limiter import Limiter
+from ratelimit.observer import Observer
+from ratelimit.policy import Policy
+from ratelimit.resolvers import Resolver
+from ratelimit.stores.base import Store
+from ratelimit.telemetry.names import REQUEST_COLUMN, ROW_REQUESTS
+
+LATENCY_SAMPLE = 64
+"""One decision in so many is timed."""
+
+ALLOW_COLUMN = REQUEST_COLUMN[True, Reason.LIMITS]
+REFUSE_COLUMN = REQUEST_COLUMN[False, Reason.LIMITS]
+
+
+class RateLimitMiddleware:
+    """Limits the requests, handshakes and messages that reach an ASGI application.
+
+        app.add_middleware(RateLimitMiddleware, policy="policy.toml")
+
+    Args:
+        app: the application.
+        policy: a policy, or the path of its file; the file is watched and reloaded.
+        limiter: instead of `policy`, a limiter of your own.
+        resolvers: the application's callables for `resolver:NAME`, by name. Each is given
+            the scope and returns a value, None, or an awaitable of either.
+        responder: replaces the answer to a refused request: an async callable given scope
+            and decision that returns an ASGI application, such as a Starlette response.
+        resolver_timeout_s: how long an awaited resolver may take.
+        reload_interval_s: how often the policy file is looked at; 0 for never.
+        store, clock, observer: passed on to the limiter made for `policy`.
+
+    Raises:
+        PolicyError: the policy cannot be used.
+        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`).
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: Policy | str | os.PathLike[str] | None = None,
+        *,
+        limiter: Limiter | None = None,
+        resolvers: Mapping[str, Resolver] | None = None,
+        responder: Responder | None = None,
+        resolver_timeout_s: float = 1.0,
+        reload_interval_s: float = 2.0,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.app = app
+        if limiter is not None and policy is None:
+            self.limiter = limiter
+        elif policy is not None and limiter is None:
+            watching = LoggingObserver(observer)
+            self.limiter = Limiter(policy, store=store, clock=clock, resolvers=resolvers, observer=watching)
+            for problem in self.limiter.policy.warnings:
+                log.warning("%s", problem)
+        else:
+            raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+        self._now_ns = self.limiter.now_ns
+        self._responder = responder
+        self._resolving = Resolving(self.limiter, resolver_timeout_s)
+        self._upkeep = Upkeep(self.limiter, reload_interval_s) if reload_interval_s > 0 else None
+        self._is_awake = False
+        self._decisions = 0
+        self._count = self.limiter.table.count
+        self._row = self.limiter.table.counter(ROW_REQUESTS)
+        self._generation: Generation | None = None
+        self.writer = HeaderWriter(self.limiter.current.headers)
+        _MOUNTED.add(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            now_ns = self._now_ns()
+            generation = self.limiter.current
+            if generation is not self._generation or generation.until_ns is not None:
+                generation = self._wake(now_ns)
+            outer = scope.get("ratelimit")
+            if outer is not None and self._is_mounted_twice(outer):
+                await self.app(scope, receive, send)
+                return
+            path = route_path(scope) if scope.get("root_path") else scope["path"]
+            matched = generation.match(scope["method"], path)
+            plan = matched.plan
+            if plan is None or not generation.is_plain:
+                await self._with_care(scope, receive, send, generation, matched, now_ns, outer)
+                return
+            client = scope.get("client")
+            host = client[0] if client else None
+            extractor = generation.extractor
+            identities = extractor.extract_known(scope["headers"], host)
+            if identities is None:
+                identities = extractor.extract(scope["headers"], host)
+            if REFUSED in identities:
+                await self._with_care(scope, receive, send, generation, matched, now_ns, outer)
+                return
+            try:
+                outcome = plan.decide(identities, now_ns, plan.costs)
+            except StoreError:
+                await self._with_care(scope, receive, send, generation, matched, now_ns, outer)
+                return
+            allowed = outcome.allowed
+            self._count(self._row, ALLOW_COLUMN if allowed else REFUSE_COLUMN)
+            exchange = Exchange(send, self, plan, outcome, now_ns, identities[extractor.origin_at], outer)
+            scope["ratelimit"] = exchange
+            self._decisions += 1
+            if self._decisions >= LATENCY_SAMPLE:
+                self._decisions = 0
+                self.limiter.counters.observe_latency(self._now_ns() - now_ns)
+            if not allowed:
+                await refuse_http(scope, receive, exchange, self.writer, self._responder)
+            elif plan.holds_slots:
+                await run_holding(self.app, scope, receive, exchange.send, outcome, self.limiter.clock)
+            else:
+                await self.app(scope, receive, exchange.send)
+        elif kind == "websocket":
+            await self._websocket(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _with_care(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        generation: Generation,
+        matched: Matched,
+        now_ns: int,
+        outer: Exchange | None,
+    ) -> None:
+        """Go the long way: lists, tiers, resolvers, required identities, or no limit at all."""
+        if matched.is_limited or generation.has_lists:
+            identities = await identify(scope, generation, matched, self._resolving, now_ns)
+        else:
+            identities = generation.extractor.nobody
+        allowed, reason, plan, outcome = self.limiter.judge(generation, matched, identities, now_ns)
+        cross_origin = identities[generation.extractor.origin_at]
+        exchange = Exchange(send, self, plan, outcome, now_ns, cross_origin, outer)
+        scope["ratelimit"] = exchange
+        if outcome is None:
+            exchange.decision = Decision(allowed, reason)
+        if not allowed:
+            await refuse_http(scope, receive, exchange, self.writer, self._responder)
+        elif outcome is None:
+            await self.app(scope, receive, send)
+        elif outcome.holds_slots:
+            await run_holding(self.app, scope, receive, exchange.send, outcome, self.limiter.clock)
+        else:
+            await self.app(scope, receive, exchange.send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        now_ns = self._now_ns()
+        generation = self._wake(now_ns)
+        outer = scope.get("ratelimit")
+        if outer is not None and self._is_mounted_twice(outer):
+            await self.app(scope, receive, send)
+            return
+        matched = generation.match("GET", route_path(scope), "connect")
+        identities = await identify(scope, generation, matched, self._resolving, now_ns)
+        allowed, reason, plan, outcome = self.limiter.judge(generation, matched, identities, now_ns)
+        cross_origin = identities[generation.extractor.origin_at]
+        exchange = Exchange(send, self, plan, outcome, now_ns, cross_origin, outer)
+        scope["ratelimit"] = exchange
+        if not allowed:
+            if outcome is None:
+                exchange.decision = Decision(False, reason)
+            await refuse_handshake(receive, exchange, self.writer, scope)
+            return
+        if reason is not Reason.ALLOW_LIST:
+            receive = LimitedReceive(receive, send, scope, self.limiter, self._resolving)
+        if outcome is not None and outcome.holds_slots:
+            await run_holding(self.app, scope, receive, exchange.send, outcome, self.limiter.clock)
+        else:
+            await self.app(scope, receive, exchange.send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._wake(self._now_ns())
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            # A server may go on without lifespan when the application has none: the next
+            # request wakes us again, and the store stays open until the process ends.
+            self._sleep()
+            if self._upkeep is not None:
+                self._upkeep.stop()
+
+    def _wake(self, now_ns: int) -> Generation:
+        """Return the policy in force, after whatever the first scope or a reload calls for."""
+        generation = self.limiter.generation_at(now_ns)
+        if generation is not self._generation:
+            self.writer = HeaderWriter(generation.headers)
+            self._generation = generation
+        if not self._is_awake:
+            self._is_awake = True
+            if self._upkeep is not None:
+                self._upkeep.start()
+            if self.limiter.store.memory == "private" and several_workers():
+                self.limiter.notice("private-memory")
+        return generation
+
+    def _sleep(self) -> None:
+        self._is_awake = False
+        self._generation = None
+
+    def _is_mounted_twice(self, outer: Exchange) -> bool:
+        if outer.mounted.limiter.source != self.limiter.source:
+            return False
+        self.limiter.notice("mounted-twice")
+        return True
+
+
+_MOUNTED: WeakSet[RateLimitMiddleware] = WeakSet()
+
+
+def _sleep_after_fork() -> None:
+    # Threads do not survive a fork: the child's first scope starts its own.
+    for middleware in list(_MOUNTED):
+        middleware._sleep()
+
+
+os.register_at_fork(after_in_child=_sleep_after_fork)

@@ -1,0 +1,80 @@
+"""Refusing: over HTTP, and before and after a WebSocket's handshake."""
+
+from __future__ import annotations
+
+from starlette.types import Message, Receive, Scope, Send
+
+from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.headers import HeaderWriter, Pair
+from ratelimit.asgi.problem import CONTENT_TYPE, Responder, problem_of
+from ratelimit.decision import Decision, Reason
+
+POLICY_VIOLATION = 1008
+"""WebSocket close code (RFC 6455, 7.4.1)."""
+
+_STORE_WAIT_NS = 1_000_000_000
+
+
+async def refuse_http(
+    scope: Scope,
+    receive: Receive,
+    exchange: Exchange,
+    writer: HeaderWriter,
+    responder: Responder | None,
+) -> None:
+    """Answer a refused request; `exchange` adds the limits' own fields to either answer."""
+    decision = exchange.decision
+    extra = writer.retry_after(_wait_ns(decision))
+    if responder is not None:
+        response = await responder(scope, decision)
+        await response(scope, receive, _Adding(exchange.send, extra))
+        return
+    status, body = problem_of(decision)
+    headers = _problem_headers(body, extra)
+    if exchange.cross_origin and decision.reason is not Reason.LIMITS:
+        headers = writer.expose(headers)
+    await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
+    await exchange.send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def refuse_handshake(receive: Receive, exchange: Exchange, writer: HeaderWriter, scope: Scope) -> None:
+    """Refuse a WebSocket before it is accepted: with a response if the server can, else by closing."""
+    await receive()  # websocket.connect: some servers insist that it is read first
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await exchange.send(
+            {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"}
+        )
+        return
+    decision = exchange.decision
+    status, body = problem_of(decision)
+    headers = exchange.announced(_problem_headers(body, writer.retry_after(_wait_ns(decision))))
+    await exchange.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await exchange.send({"type": "websocket.http.response.body", "body": body})
+
+
+def _wait_ns(decision: Decision) -> int | None:
+    if decision.reason is Reason.STORE:
+        return _STORE_WAIT_NS
+    return decision.retry_after_ns if decision.reason is Reason.LIMITS else None
+
+
+def _problem_headers(body: bytes, extra: tuple[Pair, ...]) -> list[Pair]:
+    return [CONTENT_TYPE, (b"content-length", b"%d" % len(body)), *extra]
+
+
+class _Adding:
+    """A `send` that adds headers to a responder's answer."""
+
+    __slots__ = ("_extra", "_send")
+
+    def __init__(self, send: Send, extra: tuple[Pair, ...]) -> None:
+        self._send = send
+        self._extra = extra
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            present = list(message.get("headers", ()))
+            names = {name.lower() for name, _ in present}
+            added = [pair for pair in self._extra if pair[0] not in names]
+            message = {**message, "headers": present + added}
+        await self._send(message)

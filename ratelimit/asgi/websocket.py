@@ -1,0 +1,72 @@
+"""WebSockets: handshakes are limited like requests, messages one by one.
+
+A message over the limit never reaches the application: the connection is closed with
+1008 and the application is told that it was. Whom a message counts for is what the
+handshake said; the policy that counts it is the one in force when it arrives.
+"""
+
+from __future__ import annotations
+
+from starlette.types import Message, Receive, Scope, Send
+
+from ratelimit.asgi.arrival import identify, route_path
+from ratelimit.asgi.refusal import POLICY_VIOLATION
+from ratelimit.asgi.resolving import Resolving
+from ratelimit.generation import Generation
+from ratelimit.limiter import Limiter
+
+
+class LimitedReceive:
+    """A `receive` that charges each message a client sends.
+
+    Args:
+        receive, send: the server's.
+        scope: the handshake's.
+        limiter: whose policy is asked.
+        resolving: the limiter's resolvers.
+    """
+
+    __slots__ = (
+        "_generation",
+        "_identities",
+        "_is_closed",
+        "_limiter",
+        "_receive",
+        "_resolving",
+        "_scope",
+        "_send",
+    )
+
+    def __init__(
+        self, receive: Receive, send: Send, scope: Scope, limiter: Limiter, resolving: Resolving
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._scope = scope
+        self._limiter = limiter
+        self._resolving = resolving
+        self._generation: Generation | None = None
+        self._identities: list[int] = []
+        self._is_closed = False
+
+    async def __call__(self) -> Message:
+        if self._is_closed:
+            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            return message
+        now_ns = self._limiter.now_ns()
+        generation = self._limiter.generation_at(now_ns)
+        matched = generation.match("GET", route_path(self._scope), "message")
+        if not matched.is_limited:
+            return message
+        if generation is not self._generation:
+            self._identities = await identify(self._scope, generation, matched, self._resolving, now_ns)
+            self._generation = generation
+        if self._limiter.judge(generation, matched, self._identities, now_ns)[0]:
+            return message
+        self._is_closed = True
+        await self._send(
+            {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"}
+        )
+        return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}

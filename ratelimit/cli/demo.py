@@ -1,0 +1,57 @@
+"""`ratelimit demo`: a thin command over `ratelimit.demo`."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.util import find_spec
+
+import click
+
+from ratelimit.cli.failure import DEPLOYMENT, POLICY, USAGE, Failure
+from ratelimit.cli.terminal import err, out, print_json
+
+
+@click.command("demo", short_help="See it work, on this machine, in twenty seconds.")
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=20, show_default=True, help="How long it runs.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1. [default: 8429, or any free one]")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of everyone's pauses.")
+@click.option("--json", "as_json", is_flag=True, help="No display; print the outcome as JSON.")
+def demo_command(seconds: float, port: int | None, seed: int, as_json: bool) -> None:
+    """See it work: a small LLM API, honest customers, and four kinds of greed.
+
+    Starts a real server with two worker processes on loopback, and a process that
+    plays everyone who calls it; shows who is admitted and who is held back by which
+    limit; ends both. Nothing leaves this machine and nothing stays behind.
+
+    \b
+    Examples:
+      ratelimit demo
+      ratelimit demo --seconds 60 --port 8000
+      ratelimit demo --json > outcome.json
+
+    Exit code 0 if no honest call was refused and every greedy one was held to
+    what the policy grants; 1 if not.
+    """
+    if find_spec("uvicorn") is None:
+        raise Failure("the demo needs uvicorn", USAGE, hint='Install it: pip install "kinlimit[demo]"')
+    from ratelimit.demo.outcome import grants_of_policy
+    from ratelimit.demo.run import DemoFailed, free_port, policy_path, run
+    from ratelimit.demo.show import shown
+    from ratelimit.demo.verdict import as_json as verdict_json
+    from ratelimit.demo.verdict import judge
+
+    console = err() if as_json else out()
+    try:
+        with shown(console, quiet=as_json) as show:
+            state = asyncio.run(run(seconds, free_port(port), seed, show))
+    except DemoFailed as error:
+        raise Failure(str(error), DEPLOYMENT) from error
+    lines = judge(state, grants_of_policy(policy_path()))
+    if as_json:
+        print_json(verdict_json(state, lines))
+    else:
+        from ratelimit.demo.show import print_verdict
+
+        print_verdict(console, state, lines)
+    if not all(line.good for line in lines):
+        raise SystemExit(POLICY)

@@ -1,0 +1,248 @@
+"""`ratelimit explain`: one request, step by step."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ratelimit.charge import Charge
+from ratelimit.cli import words
+from ratelimit.cli.attach import attach
+from ratelimit.cli.explanation import IdentityLine, LimitLine, identity_lines, limit_lines
+from ratelimit.cli.facts import RecordFacts, route_path
+from ratelimit.cli.failure import INPUT, Failure
+from ratelimit.cli.loading import load
+from ratelimit.cli.private_store import private_store
+from ratelimit.cli.request import parse_request
+from ratelimit.cli.terminal import note, out, print_json
+from ratelimit.clock import ManualClock, SystemClock
+from ratelimit.decision import Decision, Reason
+from ratelimit.generation import Generation, Matched
+from ratelimit.identity.access import ALLOWED, DENIED
+from ratelimit.identity.fact import REFUSED
+from ratelimit.policy import Policy
+from ratelimit.traces import Fields
+from ratelimit.traces.record import time_ns
+
+
+@click.command("explain", short_help="One request, step by step: identities, limits, verdicts.")
+@click.argument("policy", type=click.Path())
+@click.option("-r", "--request", "request_", required=True, metavar="REQUEST", help='"METHOD /path NAME=VALUE …", or JSON.')
+@click.option("--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row.")
+@click.option("--live", is_flag=True, help="Against this host's running counters; charges nothing.")
+@click.option("--reveal", is_flag=True, help="Show identities as given, beside their hashes.")
+@click.option("--json", "as_json", is_flag=True, help="The explanation as JSON.")
+def explain_command(policy: str, request_: str, repeat: int, live: bool, reveal: bool, as_json: bool) -> None:
+    """Explain one request: which identities it has, which limits apply, what each says.
+
+    Counters start empty, in memory of their own, unless --live looks at those of the
+    workers that run this policy on this host.
+
+    \b
+    A REQUEST is written
+      METHOD /path ip=ADDRESS header:NAME=VALUE cookie:NAME=VALUE state:NAME=VALUE
+      IDENTITY=VALUE UNIT=AMOUNT time=SECONDS
+    with only what is known, or as one JSON object like a line of a trace.
+
+    \b
+    Examples:
+      ratelimit explain policy.toml -r "POST /v1/chat ip=203.0.113.9 header:x-api-key=abc"
+      ratelimit explain policy.toml -r "POST /v1/chat account=42 output_tokens=900" --repeat 60
+      ratelimit explain policy.toml -r '{"method": "GET", "path": "/", "ip": "2001:db8::1"}' --json
+    """
+    loaded = load(policy, show_warnings=False)
+    explained = Explained(loaded, request_, repeat, live)
+    if as_json:
+        print_json(explained.as_json(reveal))
+    else:
+        explained.print(out(), reveal)
+        if not reveal:
+            note("Identities are short hashes; --reveal shows what they were made from.")
+
+
+class Explained:
+    """One request, decided and taken apart."""
+
+    def __init__(self, policy: Policy, text: str, repeat: int, live: bool) -> None:
+        compiled = policy.compiled
+        fields = Fields([spec.name for spec in compiled.identities], compiled.units[1:])
+        clock = SystemClock()
+        self.record = record = parse_request(text, fields, compiled, clock.now_ns() / 1e9)
+        self.units = [(unit, getattr(record, fields.attribute[unit])) for unit in compiled.units[1:]]
+        try:
+            self.now_ns = time_ns(record.time)
+        except ValueError as error:
+            raise Failure(f"the request cannot be read: {error}", INPUT) from error
+        self.method, self.path = record.method.upper(), route_path(record.path)
+        self.policy = policy
+        self.repeat = repeat
+        with ExitStack() as stack:
+            if live:
+                store = attach(policy, takes_seat=True)
+                self.now_ns = store.clock.now_ns()
+                repeat = 0
+            else:
+                store = private_store(policy, ManualClock(self.now_ns))
+            stack.callback(store.close)
+            generation = Generation(compiled, store, self.now_ns, notice=lambda code: None)
+            matched = generation.match(self.method, self.path)
+            row = RecordFacts(generation, fields).identities(record, matched)
+            for _ in range(repeat - 1):
+                self._decide(generation, matched, row, charge=True).release()
+            self.decision = self._decide(generation, matched, row, charge=not live)
+            self.template = matched.template
+            plan = matched.plan_for(row)
+            self.missing = [
+                compiled.identities[at].name for at in (() if plan is None else plan.required) if row[at] == REFUSED
+            ]
+            self.identities = identity_lines(generation, fields, record, row)
+            self.limits = limit_lines(generation, matched, row, self.decision, self.method, self.path)
+
+    def _decide(self, generation: Generation, matched: Matched, row: list[int], *, charge: bool) -> Decision:
+        listed = row[generation.extractor.listed_at]
+        if listed in (ALLOWED, DENIED):
+            allowed = listed == ALLOWED
+            return Decision(allowed, Reason.ALLOW_LIST if allowed else Reason.DENY_LIST)
+        plan = matched.plan_for(row)
+        if plan is None:
+            return Decision(True, Reason.UNLIMITED)
+        if any(row[at] == REFUSED for at in plan.required):
+            return Decision(False, Reason.IDENTITY)
+        costs = plan.costs_of({unit: amount for unit, amount in self.units if amount is not None})
+        outcome = (plan.decide if charge else plan.peek)(row, self.now_ns, costs)
+        return Decision(outcome.allowed, Reason.LIMITS, Charge(plan, outcome, ManualClock(self.now_ns)))
+
+    def print(self, console: Console, reveal: bool) -> None:
+        """Write it for people."""
+        head = Text(f"{self.method} {self.path}", "bold")
+        if self.template and self.template != self.path:
+            head += Text(f"   matches {self.template}", "not bold dim")
+        if self.repeat > 1:
+            head += Text(f"   the last of {self.repeat:,} in a row", "not bold dim")
+        console.print(head, soft_wrap=True)
+        console.print()
+        console.print(_identity_table(self.identities, reveal))
+        console.print()
+        console.print(self._limit_table())
+        console.print()
+        console.print(self._outcome(), soft_wrap=True)
+
+    def _limit_table(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for title in ("", "limit", "allows", "counter", "says"):
+            table.add_column(title, overflow="fold")
+        for line in self.limits:
+            mark, says = _verdict_words(line)
+            style = "dim" if line.verdict is None else ""
+            table.add_row(
+                mark,
+                Text(line.rule.name, style or "bold"),
+                Text(words.rate_of(line.rule, self.policy.compiled), style),
+                Text(line.key, style),
+                Text(says, style),
+            )
+        return table
+
+    def _outcome(self) -> Text:
+        decision = self.decision
+        if decision.allowed:
+            return Text("allowed", "bold green") + Text(f": {_WHY[decision.reason]}", "not bold default")
+        text = Text("refused", "bold red")
+        if decision.limit is None:
+            why = _WHY[decision.reason]
+            if decision.reason is Reason.IDENTITY:
+                why += f": {', '.join(self.missing)}"
+            return text + Text(f": {why}", "not bold default")
+        wait_ns = decision.retry_after_ns
+        advice = "no wait can help: it costs more than the limit ever holds" if wait_ns is None else f"retry in {words.wait(wait_ns)}"
+        return text + Text(f" by “{decision.limit}”, {advice}", "not bold default")
+
+    def as_json(self, reveal: bool) -> dict[str, Any]:
+        """Return it for machines."""
+        decision = self.decision
+        wait_ns = decision.retry_after_ns
+        return {
+            "method": self.method,
+            "path": self.path,
+            "template": self.template or None,
+            "time": words.iso(self.now_ns),
+            "identities": [
+                {
+                    "name": line.name,
+                    "hash": line.hash,
+                    "source": line.source,
+                    **({"given": line.given} if reveal else {}),
+                }
+                for line in self.identities
+            ],
+            "limits": [_limit_json(line) for line in self.limits],
+            "action": decision.action,
+            "reason": decision.reason.value,
+            "limit": decision.limit,
+            "missing": self.missing if decision.reason is Reason.IDENTITY else [],
+            "retry_after": None if wait_ns is None or decision.allowed else wait_ns / 1e9,
+        }
+
+
+def _identity_table(lines: list[IdentityLine], reveal: bool) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("identity", "hash", *(("given",) if reveal else ()), "from"):
+        table.add_column(title, overflow="fold")
+    for line in lines:
+        shown = (Text(line.given or "", "cyan"),) if reveal else ()
+        table.add_row(Text(line.name, "bold"), line.hash, *shown, Text(line.source))
+    return table
+
+
+def _verdict_words(line: LimitLine) -> tuple[Text, str]:
+    verdict = line.verdict
+    if verdict is None:
+        return Text("–", "dim"), line.why_not
+    unit = "" if verdict.unit == "requests" else f" {verdict.unit}"
+    left = f"{verdict.remaining:,}{unit} left"
+    if verdict.allowed:
+        if verdict.reset_after_ns:
+            left += f", all again in {words.wait(verdict.reset_after_ns)}"
+        return Text("✔", "green"), left
+    if verdict.retry_after_ns is None:
+        says = f"costs {verdict.cost:,}{unit}, more than it ever holds"
+    else:
+        says = f"{left}, retry in {words.wait(verdict.retry_after_ns)}"
+    if verdict.shadow:
+        return Text("○", "yellow"), f"would refuse (shadow): {says}"
+    return Text("✘", "bold red"), says
+
+
+def _limit_json(line: LimitLine) -> dict[str, Any]:
+    verdict = line.verdict
+    found: dict[str, Any] = {"limit": line.rule.name, "applies": verdict is not None}
+    if verdict is None:
+        return {**found, "why_not": line.why_not}
+    wait_ns = verdict.retry_after_ns
+    return {
+        **found,
+        "counter": line.key,
+        "allowed": verdict.allowed,
+        "shadow": verdict.shadow,
+        "unit": verdict.unit,
+        "cost": verdict.cost,
+        "remaining": verdict.remaining,
+        "reset_after": verdict.reset_after_ns / 1e9,
+        "retry_after": None if wait_ns is None or verdict.allowed else wait_ns / 1e9,
+        "never": wait_ns is None,
+    }
+
+
+_WHY = {
+    Reason.LIMITS: "every limit that applies has room",
+    Reason.UNLIMITED: "no limit applies",
+    Reason.ALLOW_LIST: "on the allow list",
+    Reason.DENY_LIST: "on the deny list",
+    Reason.IDENTITY: "an identity the policy insists on is missing",
+    Reason.STORE: "the store failed",
+}

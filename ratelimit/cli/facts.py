@@ -1,0 +1,104 @@
+"""From a record of a trace to what the limiter decides about: path, identities, costs.
+
+An identity that a record carries under its policy name is taken as it is; otherwise
+it comes from where the policy says, as far as a record has that: headers, cookies,
+the user agent, the address, the path. State and resolvers exist only in the running
+application, so for those the record has to name the value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from ratelimit.generation import Generation, Matched
+from ratelimit.identity.fact import NO_CONTEXT, Context
+from ratelimit.identity.cookies import find_cookie
+from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec
+from ratelimit.traces import Fields
+
+Pairs = list[tuple[bytes, bytes]]
+USER_AGENT = ("header", "user-agent")
+
+
+def fields_of(compiled: CompiledPolicy) -> Fields:
+    """Return the record type for a policy: its identities, its units, headers if it reads any."""
+    sources = {(source.kind, source.name) for spec in compiled.identities for source in spec.sources}
+    headers = bool(compiled.trust.networks or compiled.trust.unix) or any(
+        source != USER_AGENT and source[0] in ("header", "cookie") for source in sources
+    )
+    return Fields(
+        [spec.name for spec in compiled.identities],
+        compiled.units[1:],
+        headers=headers,
+        user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in compiled.identities),
+    )
+
+
+def route_path(target: str) -> str:
+    """Return the path that an application would route for a request target.
+
+    Without query and fragment, percent-decoded as servers do, and of an absolute
+    target (as proxies are sent) the path alone.
+    """
+    if not target.startswith("/") and "://" in target:
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    path = target.partition("?")[0].partition("#")[0]
+    return unquote(path) if "%" in path else path
+
+
+def header_pairs(record: Any, fields: Fields) -> Pairs:
+    """Return a record's headers as ASGI has them."""
+    pairs: Pairs = []
+    if fields.user_agent and record.user_agent is not None:
+        pairs.append((b"user-agent", _bytes(record.user_agent)))
+    if fields.headers and record.headers:
+        for name, value in record.headers.items():
+            lower = name.lower().encode("latin-1", "replace")
+            if lower == b"user-agent" and pairs:
+                continue
+            for single in value if isinstance(value, list) else (value,):
+                if single is not None:
+                    pairs.append((lower, _bytes(str(single))))
+    return pairs
+
+
+class RecordFacts:
+    """Identities of single records, the way the middleware would find them."""
+
+    def __init__(self, generation: Generation, fields: Fields) -> None:
+        self._extractor = generation.extractor
+        self._fields = fields
+        self._own = [(spec.name, fields.attribute[spec.name]) for spec in generation.compiled.identities]
+
+    def values(self, record: Any) -> dict[str, str]:
+        """Return the identities that a record carries under their own names."""
+        found = {name: getattr(record, attribute) for name, attribute in self._own}
+        return {name: str(value) for name, value in found.items() if value is not None}
+
+    def sourced(self, spec: IdentitySpec, record: Any) -> str | None:
+        """Return what an identity's own sources find in a record, as text; None for nothing."""
+        pairs = header_pairs(record, self._fields)
+        for source in spec.sources:
+            if source.kind == "client" and record.ip is not None:
+                return str(record.ip)
+            if source.kind == "header":
+                name = source.name.encode("latin-1")
+                found = next((value for at, value in pairs if at == name), None)
+                if found:
+                    return found.decode("utf-8", "backslashreplace")
+            if source.kind == "cookie":
+                cookie = find_cookie([value for at, value in pairs if at == b"cookie"], source.name.encode())
+                if cookie:
+                    return cookie.decode("utf-8", "backslashreplace")
+        return None
+
+    def identities(self, record: Any, matched: Matched) -> list[int]:
+        """Return the hashed identities of one record, by position."""
+        context = Context(matched.params) if self._extractor.needs_context else NO_CONTEXT
+        pairs = header_pairs(record, self._fields)
+        return self._extractor.from_values(self.values(record), record.ip, pairs, context)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,36 @@
+"""How a command fails: a sentence, a next step, an exit code.
+
+    0   it is as it should be
+    1   the policy has errors (check, and every command that needs a policy); the demo's verdict is bad
+    2   the command was called wrongly
+    3   a trace or a request cannot be read
+    4   the deployment cannot be reached, or its memory is not ours
+    130 interrupted
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import click
+
+from ratelimit.cli.terminal import err
+
+POLICY, USAGE, INPUT, DEPLOYMENT, INTERRUPTED = 1, 2, 3, 4, 130
+
+
+class Failure(click.ClickException):
+    """Ends a command. `message` says what is wrong and where; `hint` what to do."""
+
+    def __init__(self, message: str, exit_code: int, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.hint = hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write it to standard error."""
+        console = err()
+        console.print("[bold red]error:[/]", end=" ")
+        console.print(self.message, markup=False, soft_wrap=True)
+        if self.hint:
+            console.print(f"  {self.hint}", style="dim", markup=False, soft_wrap=True)

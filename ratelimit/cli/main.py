@@ -1,0 +1,67 @@
+"""The `ratelimit` command: which subcommands there are.
+
+Each is imported when it is called, so that `ratelimit --help` and shell
+completion stay quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+# Name, module that holds a click command of the same name with `_command` behind it.
+_COMMANDS = {
+    "check": "ratelimit.cli.check",
+    "explain": "ratelimit.cli.explain",
+    "replay": "ratelimit.cli.replay.command",
+    "top": "ratelimit.cli.top",
+    "schema": "ratelimit.cli.schema",
+    "demo": "ratelimit.cli.demo",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are modules, in the order they are usually needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = getattr(import_module(module), f"{cmd_name}_command")
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module} holds no command")
+        return command
+
+
+def _version() -> str:
+    try:
+        return version("kinlimit")
+    except PackageNotFoundError:  # run from a source tree
+        return "unknown"
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(_version(), prog_name="ratelimit")
+def main() -> None:
+    """Limit the rate of an API by a policy file: check it, explain it, try it on a log.
+
+    \b
+    Examples:
+      ratelimit demo                                   see it work
+      ratelimit check policy.toml                      is the policy sound?
+      ratelimit explain policy.toml -r "POST /v1/chat ip=203.0.113.9"
+      ratelimit replay policy.toml access.log          who would have been refused?
+      ratelimit top policy.toml                        what is happening on this host
+
+    Exit codes: 0 good, 1 the policy has errors, 2 wrong usage, 3 unreadable input,
+    4 deployment out of reach, 130 interrupted.
+    """
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""`ratelimit replay`: the command."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from ratelimit.cli.failure import INPUT, INTERRUPTED, Failure
+from ratelimit.cli.loading import load
+from ratelimit.cli.replay.run import Replay
+from ratelimit.cli.replay.summary import Summary
+from ratelimit.cli.terminal import err, note, out, print_json
+from ratelimit.clock import ManualClock
+from ratelimit.policy import Policy
+from ratelimit.cli.private_store import private_store
+from ratelimit.stores.base import Store
+from ratelimit.traces import FORMATS, Reader, TraceUnreadable, open_reader
+
+
+@click.command("replay", short_help="Who of a recorded trace would have been refused, by what?")
+@click.argument("policy", type=click.Path())
+@click.argument("trace", type=click.Path(allow_dash=True))
+@click.option("--decisions", type=click.Path(allow_dash=True, dir_okay=False), help="Write one JSON line a request.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True)
+@click.option("--reveal", is_flag=True, help="Show refused identities as the trace gives them, not as hashes.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
+@click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
+def replay_command(
+    policy: str, trace: str, decisions: str | None, format_: str, reveal: bool, as_json: bool, no_progress: bool
+) -> None:
+    """Decide a recorded trace in virtual time: who would have been refused, by which limit?
+
+    TRACE is NDJSON (one request a line: time, method, path, ip, user_agent, headers, any
+    identity by its policy name, units by theirs) or an access log in the combined or common
+    format of nginx and Apache; gzip is recognised, "-" is standard input. Counters start
+    empty, in memory of their own: nothing running is touched.
+
+    \b
+    Examples:
+      ratelimit replay policy.toml access.log.gz
+      ratelimit replay policy.toml trace.ndjson --decisions decisions.ndjson --json
+      zcat old/*.gz | ratelimit replay policy.toml - --reveal
+
+    Each line of --decisions answers one readable line of the trace, in order:
+
+    \b
+      {"action": "allow" | "refuse", "limit": name | null, "retry_after": seconds | null, "cluster": null}
+
+    Lines that cannot be read are counted, shown, and have no decision.
+    """
+    loaded = load(policy)
+    with ExitStack() as stack:
+        write = None
+        if decisions is not None:
+            write = stack.enter_context(_open_output(decisions)).write
+        replay = Replay(loaded.compiled, lambda now_ns: _store(loaded, now_ns), write)
+        stack.callback(replay.close)
+        started = time.perf_counter()
+        try:
+            reader = open_reader(trace, replay.fields, format=format_)
+            _run(replay, reader, quiet=no_progress or as_json or trace == "-")
+        except TraceUnreadable as error:
+            raise Failure(str(error), INPUT) from error
+        except KeyboardInterrupt:
+            note("interrupted")
+            raise SystemExit(INTERRUPTED) from None
+        elapsed_s = time.perf_counter() - started
+        summary = Summary(replay, reader, reveal=reveal)
+        if as_json:
+            # A person may still be watching standard error; a pipe gets the document alone.
+            if decisions != "-":
+                print_json(summary.as_json(trace, policy))
+        else:
+            console = err() if decisions == "-" else out()
+            summary.print(console, trace, policy)
+            console.file.flush()
+            if notes := summary.notes():
+                note("")
+                for line in notes:
+                    note(line)
+            if elapsed_s > 0 and replay.requests:
+                note(f"{replay.requests / elapsed_s:,.0f} requests a second")
+
+
+def _run(replay: Replay, reader: Reader, *, quiet: bool) -> None:
+    console = err()
+    if quiet or not console.is_terminal:
+        for batch in reader:
+            replay.take(batch)
+        return
+    columns = (
+        TextColumn("replaying"),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=reader.source.size)
+        for batch in reader:
+            replay.take(batch)
+            progress.update(task, completed=reader.source.position)
+
+
+def _open_output(path: str) -> BinaryIO:
+    if path == "-":
+        return click.get_binary_stream("stdout")
+    try:
+        return Path(path).open("wb")
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror or error}", INPUT, hint="Give another path to --decisions.") from error
+
+
+def _store(policy: Policy, now_ns: int) -> Store:
+    return private_store(policy, ManualClock(now_ns))

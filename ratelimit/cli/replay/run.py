@@ -1,0 +1,184 @@
+"""The loop over a trace: every line decided at its own time, against a store of its own.
+
+What is decided is what the middleware would have decided: the same generation, plans
+and extractor. The work is arranged by columns because a trace has millions of lines.
+"""
+
+from __future__ import annotations
+
+import gc
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import Any
+
+from ratelimit.cli.facts import fields_of, route_path
+from ratelimit.cli.replay.columns import IdentityColumns, Memo
+from ratelimit.cli.replay.prepared import ALLOWED, REFUSAL_END, REFUSED_UNNAMED, Prepared, seconds
+from ratelimit.cli.replay.tally import LimitTally
+from ratelimit.decision import Reason
+from ratelimit.generation import Generation, Matched
+from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
+from ratelimit.identity.fact import REFUSED
+from ratelimit.policy.compiled import CompiledPolicy
+from ratelimit.route_plan import RoutePlan
+from ratelimit.stores.base import Store
+from ratelimit.traces import Batch
+
+_MOST_ROUTES = 100_000
+_method_and_path = attrgetter("method", "path")
+
+OpenStore = Callable[[int], Store]
+"""Opens the replay's own store, given the time of the first line."""
+
+
+class Replay:
+    """One trace against one policy.
+
+    Args:
+        compiled: the policy.
+        open_store: called once, when the first time is known.
+        write: takes chunks of decision lines; None when nobody wants them.
+    """
+
+    def __init__(
+        self, compiled: CompiledPolicy, open_store: OpenStore, write: Callable[[bytes], Any] | None = None
+    ) -> None:
+        self.compiled = compiled
+        self.fields = fields_of(compiled)
+        self.requests = 0
+        self.outcomes: dict[tuple[bool, Reason], int] = {}
+        """Requests by whether they were admitted, and why."""
+        self.first_ns: int | None = None
+        self.last_ns = 0
+        self.tallies: dict[int, LimitTally] = {}
+        """Refusals by index of the rule that decided."""
+        self._open_store = open_store
+        self._write = write
+        self.store: Store | None = None
+        self._generation: Generation | None = None
+
+    @property
+    def generation(self) -> Generation:
+        """The policy at work; there is one once the first batch was taken."""
+        assert self._generation is not None  # noqa: S101  # see take
+        return self._generation
+
+    @property
+    def refused(self) -> int:
+        """Requests refused, for whatever reason."""
+        listed = sum(number for (allowed, _), number in self.outcomes.items() if not allowed)
+        return listed + sum(tally.refused for tally in self.tallies.values())
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self.store is not None:
+            self.store.close()
+
+    def take(self, batch: Batch) -> None:
+        """Decide a batch."""
+        if self.first_ns is None:
+            self.first_ns = batch.times_ns[0]
+            self.store = self._open_store(self.first_ns)
+            self._bind(self.first_ns)
+        self.requests += len(batch.records)
+        self.last_ns = batch.times_ns[-1]
+        with _without_collector():
+            for part in self._parts(batch):
+                self._decide(part)
+
+    def _bind(self, now_ns: int) -> None:
+        assert self.store is not None  # noqa: S101  # set by take, just before
+        self._generation = generation = Generation(self.compiled, self.store, now_ns, notice=lambda code: None)
+        self._columns = IdentityColumns(generation, self.fields)
+        self._matches = Memo(lambda key: generation.match(key[0].upper(), route_path(key[1])), _MOST_ROUTES)
+        self._prepared = Memo(lambda plan: Prepared(plan, self.fields))
+
+    def _parts(self, batch: Batch) -> Iterator[Batch]:
+        """Yield the batch in pieces within which the listed calendar windows are current."""
+        start = 0
+        while start < len(batch.times_ns):
+            now_ns = batch.times_ns[start]
+            generation = self._generation
+            assert generation is not None  # noqa: S101  # set by take
+            if not generation.is_current(now_ns):
+                self._bind(now_ns)
+                continue
+            end = len(batch.times_ns)
+            if generation.until_ns is not None:
+                end = bisect_left(batch.times_ns, generation.until_ns, start)
+            yield Batch(batch.records[start:end], batch.times_ns[start:end])
+            start = end
+
+    def _decide(self, batch: Batch) -> None:
+        generation = self._generation
+        assert generation is not None  # noqa: S101  # set by take
+        records = batch.records
+        matches: list[Matched] = list(map(self._matches.__getitem__, map(_method_and_path, records)))
+        rows = self._columns.rows(records, matches)
+        prepared_by_plan = self._prepared
+        listed_at = generation.extractor.listed_at if generation.has_lists else -1
+        lines: list[bytes] = []
+        line = lines.append if self._write is not None else _nowhere
+        admitted = unlimited = 0
+        known: RoutePlan | None = None
+        for record, now_ns, row, matched in zip(records, batch.times_ns, rows, matches, strict=True):
+            if listed_at >= 0 and (listed := row[listed_at]):
+                allowed = listed == LISTED_ALLOW
+                self._count(allowed, Reason.ALLOW_LIST if allowed else Reason.DENY_LIST)
+                line(ALLOWED if allowed else REFUSED_UNNAMED)
+                continue
+            plan = matched.plan
+            if plan is None:
+                plan = matched.plan_for(row)
+                if plan is None:
+                    unlimited += 1
+                    line(ALLOWED)
+                    continue
+            if plan is not known:
+                prepared: Prepared = prepared_by_plan[plan]
+                known = plan
+            if prepared.required and REFUSED in row and any(row[at] == REFUSED for at in prepared.required):
+                self._count(False, Reason.IDENTITY)
+                line(REFUSED_UNNAMED)
+                continue
+            costs = prepared.costs
+            outcome = prepared.decide(row, now_ns, prepared.fixed_costs if costs is None else costs(record))
+            if outcome.allowed:
+                if prepared.has_slots:
+                    outcome.release(now_ns)
+                admitted += 1
+                line(ALLOWED)
+                continue
+            binding = outcome.binding
+            rule = plan.rules[binding]
+            tally = self.tallies.get(rule.index)
+            if tally is None:
+                tally = self.tallies[rule.index] = LimitTally(rule)
+            tally.add(row, record)
+            line(prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END)
+        self._count(True, Reason.LIMITS, admitted)
+        self._count(True, Reason.UNLIMITED, unlimited)
+        if self._write is not None:
+            self._write(b"".join(lines))
+
+    def _count(self, allowed: bool, reason: Reason, amount: int = 1) -> None:
+        key = (allowed, reason)
+        self.outcomes[key] = self.outcomes.get(key, 0) + amount
+
+
+def _nowhere(line: bytes) -> None:
+    """Take a line nobody wants."""
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the cycle collector out: a batch makes a million objects and not one cycle."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

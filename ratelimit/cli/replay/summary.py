@@ -1,0 +1,215 @@
+"""What is said of a replayed trace, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ratelimit.cli import words
+from ratelimit.cli.facts import RecordFacts
+from ratelimit.cli.identity_names import given, short_hash
+from ratelimit.cli.replay.run import Replay
+from ratelimit.cli.replay.tally import LimitTally
+from ratelimit.policy.compiled import CompiledPolicy, LimitRule
+from ratelimit.telemetry.names import RuleColumn
+from ratelimit.traces import Reader
+
+TOP = 5
+
+
+class Summary:
+    """The outcome of one replay.
+
+    Args:
+        replay: what was decided.
+        reader: what was read.
+        reveal: whether identities are shown as given instead of as hashes.
+    """
+
+    def __init__(self, replay: Replay, reader: Reader, *, reveal: bool) -> None:
+        self._replay = replay
+        self._reader = reader
+        self._reveal = reveal
+        self._policy: CompiledPolicy = replay.compiled
+        self._facts = RecordFacts(replay.generation, replay.fields) if replay.first_ns is not None else None
+
+    def print(self, console: Console, trace: str, policy: str) -> None:
+        """Write it for people."""
+        replay = self._replay
+        head = Table.grid(padding=(0, 2))
+        head.add_column(style="dim")
+        head.add_column(overflow="fold")
+        head.add_row("trace", Text(f"{trace} ({self._reader.format})"))
+        head.add_row("policy", Text(policy))
+        if replay.first_ns is not None:
+            span = words.wait(replay.last_ns - replay.first_ns)
+            head.add_row("time", f"{words.instant(replay.first_ns)} to {words.instant(replay.last_ns)} UTC ({span})")
+        refused = replay.refused
+        admitted = replay.requests - refused
+        outcome = Text(f"{replay.requests:,}: ")
+        outcome.append(f"{admitted:,} admitted", "green")
+        outcome.append(", ")
+        outcome.append(f"{refused:,} refused", "red" if refused else "")
+        outcome.append(f" ({words.share(refused, replay.requests)})")
+        head.add_row("requests", outcome)
+        for (allowed, reason), number in sorted(replay.outcomes.items(), key=lambda item: -item[1]):
+            if number and reason.value not in ("limits",):
+                head.add_row("", f"{number:,} {'admitted' if allowed else 'refused'}: {_REASONS[reason.value]}")
+        console.print(head)
+        console.print()
+        console.print(self._limits())
+        if any(tally.keys for tally in replay.tallies.values()):
+            console.print()
+            console.print(self._most_refused())
+
+    def notes(self) -> list[str]:
+        """Return what should be known about these numbers."""
+        reader, replay = self._reader, self._replay
+        notes = []
+        if count := reader.unreadable.count:
+            notes.append(f"{words.count(count, 'line')} could not be read and got no decision:")
+            notes += [f"    line {line.number}: {line.reason}: {line.excerpt}" for line in reader.unreadable.first]
+            if count > len(reader.unreadable.first):
+                notes.append(f"    … and {count - len(reader.unreadable.first):,} more")
+        if reader.stepped_back:
+            notes.append(
+                f"{words.count(reader.stepped_back, 'line')} earlier than one before (by up to "
+                f"{words.wait(reader.longest_step_ns)}) counted as of the later time"
+            )
+        if reader.source.broken is not None:
+            notes.append(f"the trace broke off: {reader.source.broken}")
+        if replay.requests and any(rule.algorithm == "concurrency" for rule in self._policy.rules):
+            notes.append("limits on requests at once never refuse here: a trace does not say how long requests took")
+        if evicted := self._evictions():
+            notes.append(f"{words.count(evicted, 'live counter')} evicted for want of room: raise store.keys")
+        return notes
+
+    def as_json(self, trace: str, policy: str) -> dict[str, Any]:
+        """Return it for machines."""
+        reader, replay = self._reader, self._replay
+        return {
+            "trace": trace,
+            "format": reader.format,
+            "policy": policy,
+            "requests": replay.requests,
+            "admitted": replay.requests - replay.refused,
+            "refused": replay.refused,
+            "reasons": [
+                {"action": "allow" if allowed else "refuse", "reason": reason.value, "requests": number}
+                for (allowed, reason), number in replay.outcomes.items()
+                if number
+            ],
+            "first_time": None if replay.first_ns is None else words.iso(replay.first_ns),
+            "last_time": None if replay.first_ns is None else words.iso(replay.last_ns),
+            "limits": [self._limit_json(rule) for rule in self._named_rules()],
+            "unreadable": {
+                "lines": reader.unreadable.count,
+                "first": [
+                    {"line": line.number, "reason": line.reason, "text": line.excerpt}
+                    for line in reader.unreadable.first
+                ],
+            },
+            "stepped_back": reader.stepped_back,
+            "broken": reader.source.broken,
+            "evictions": self._evictions(),
+        }
+
+    def _named_rules(self) -> list[LimitRule]:
+        """Return a rule for each name: tiers of a limit are counted together."""
+        return list({rule.name: rule for rule in reversed(self._policy.rules)}.values())[::-1]
+
+    def _totals(self, name: str) -> Sequence[int]:
+        store = self._replay.store
+        return (0,) * 8 if store is None else store.table.totals(store.table.counter(name))
+
+    def _evictions(self) -> int:
+        store = self._replay.store
+        if store is None:
+            return 0
+        stats = store.table.stats(self._replay.last_ns)
+        return stats["evictions"] + stats["block_evictions"]
+
+    def _limits(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("limit")
+        table.add_column("allows", overflow="fold")
+        for title in ("applied to", "refused", "", "would refuse"):
+            table.add_column(title, justify="right")
+        for rule in self._named_rules():
+            totals = self._totals(rule.name)
+            applied = totals[RuleColumn.ALLOWED] + totals[RuleColumn.REFUSED] + totals[RuleColumn.REFUSED_IN_SHADOW]
+            refused, shadow = totals[RuleColumn.REFUSED], totals[RuleColumn.REFUSED_IN_SHADOW]
+            table.add_row(
+                Text(rule.name, "bold"),
+                f"{words.rate_of(rule, self._policy)}, for each {words.per(rule, self._policy)}"
+                if rule.per
+                else f"{words.rate_of(rule, self._policy)}, for everyone",
+                f"{applied:,}",
+                Text(f"{refused:,}", "red" if refused else "dim"),
+                Text(words.share(refused, applied) if refused else "", "dim"),
+                Text(f"{shadow:,}" if shadow or words.mode(rule) != "enforce" else "", "yellow"),
+            )
+        return table
+
+    def _most_refused(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("refused most by")
+        table.add_column("whom" if self._reveal else "whom (--reveal shows them)", overflow="fold")
+        table.add_column("refused", justify="right")
+        for tally in self._replay.tallies.values():
+            for at, (key, number) in enumerate(tally.keys.most_common(TOP)):
+                name = Text(tally.rule.name, "bold") if at == 0 else Text("")
+                table.add_row(name, Text(self._whom(tally, key)), f"{number:,}")
+            if (left := len(tally.keys) + tally.forgotten - TOP) > 0:
+                table.add_row("", Text(f"and {left:,} others", "dim"), "")
+        return table
+
+    def _whom(self, tally: LimitTally, key: tuple[int, ...]) -> str:
+        parts = [f"{name} {shown}" for name, shown in self._parts(tally, key)]
+        return ", ".join(parts) or "everyone"
+
+    def _parts(self, tally: LimitTally, key: tuple[int, ...]) -> list[tuple[str, str]]:
+        parts = []
+        for position, hashed in zip(tally.rule.per, key, strict=True):
+            spec = self._policy.identities[position]
+            shown: str | None = short_hash(hashed)
+            if self._reveal and self._facts is not None:
+                shown = given(spec, tally.shown[key], self._facts)
+                if shown is None:
+                    ip = tally.shown[key].ip
+                    shown = f"missing, counted by {ip}" if spec.missing == "client" and ip else "missing"
+            parts.append((spec.name, shown or ""))
+        return parts
+
+    def _limit_json(self, rule: LimitRule) -> dict[str, Any]:
+        totals = self._totals(rule.name)
+        found = [tally for tally in self._replay.tallies.values() if tally.rule.name == rule.name]
+        top = sorted(
+            ((number, tally, key) for tally in found for key, number in tally.keys.most_common(TOP)),
+            key=lambda item: -item[0],
+        )[:TOP]
+        return {
+            "limit": rule.name,
+            "allowed": totals[RuleColumn.ALLOWED],
+            "refused": totals[RuleColumn.REFUSED],
+            "refused_in_shadow": totals[RuleColumn.REFUSED_IN_SHADOW],
+            "skipped": totals[RuleColumn.SKIPPED],
+            "decided_refusal": sum(tally.refused for tally in found),
+            "keys_refused": sum(len(tally.keys) + tally.forgotten for tally in found),
+            "most_refused": [
+                {"identities": dict(self._parts(tally, key)), "refused": number} for number, tally, key in top
+            ],
+        }
+
+
+_REASONS = {
+    "unlimited": "no limit applies to them",
+    "allow-list": "on the allow list",
+    "deny-list": "on the deny list",
+    "identity": "an identity the policy insists on is missing",
+    "store": "the store failed",
+}

@@ -1,0 +1,116 @@
+"""One request as a person writes it.
+
+    METHOD PATH [NAME=VALUE]...
+
+    POST /v1/chat ip=203.0.113.9 header:x-api-key=abc output_tokens=500
+
+Names: `ip`, `user_agent`, `time`; `header:NAME`, `cookie:NAME`, `state:NAME`; an
+identity of the policy; a unit of the policy. Values with blanks are quoted as in a
+shell. Or one JSON object, as in a line of a trace.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import msgspec
+
+from ratelimit.cli.failure import INPUT, Failure
+from ratelimit.policy.compiled import CompiledPolicy
+from ratelimit.policy.problem import did_you_mean
+from ratelimit.traces import Fields
+
+_SIMPLE = ("ip", "user_agent", "time")
+
+
+def parse_request(text: str, fields: Fields, policy: CompiledPolicy, now_s: float) -> Any:
+    """Return the record that a text describes; its time is `now_s` unless it says another.
+
+    Raises:
+        Failure: it describes none.
+    """
+    text = text.strip()
+    members = _of_json(text) if text.startswith("{") else _of_words(text, policy)
+    members.setdefault("time", now_s)
+    members.setdefault("method", "GET")
+    try:
+        return msgspec.convert(members, fields.type)
+    except msgspec.ValidationError as error:
+        raise Failure(f"the request cannot be read: {error}", INPUT) from error
+
+
+def _of_json(text: str) -> dict[str, Any]:
+    try:
+        members = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise Failure(f"the request is not JSON: {error}", INPUT) from error
+    if not isinstance(members, dict):
+        raise Failure("the request is JSON but no object", INPUT)
+    return members
+
+
+def _of_words(text: str, policy: CompiledPolicy) -> dict[str, Any]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise Failure(f"the request cannot be read: {error}", INPUT, hint="Is a quote left open?") from error
+    members: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
+    if words and "=" not in words[0] and not words[0].startswith("/"):
+        members["method"] = words.pop(0).upper()
+    if not words or not words[0].startswith("/"):
+        raise Failure(
+            "a request is METHOD /path and what is known of it",
+            INPUT,
+            hint='For example: "POST /v1/chat ip=203.0.113.9 header:x-api-key=abc"',
+        )
+    members["path"] = words.pop(0)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise Failure(f"{word!r} is not NAME=VALUE", INPUT)
+        _put(name, value, members, headers, policy)
+    if headers:
+        members["headers"] = headers
+    return members
+
+
+def _put(
+    name: str, value: str, members: dict[str, Any], headers: dict[str, Any], policy: CompiledPolicy
+) -> None:
+    kind, colon, rest = name.partition(":")
+    identities = {spec.name: spec for spec in policy.identities}
+    if kind == "header" and colon:
+        headers[rest.lower()] = value
+    elif kind == "cookie" and colon:
+        earlier = f"{headers['cookie']}; " if "cookie" in headers else ""
+        headers["cookie"] = f"{earlier}{rest}={value}"
+    elif kind in ("state", "resolver") and colon:
+        named = [
+            spec.name
+            for spec in policy.identities
+            if any((source.kind, source.name) == (kind, rest) for source in spec.sources)
+        ]
+        if not named:
+            raise Failure(f"no identity of this policy comes from {name}", INPUT)
+        members.update(dict.fromkeys(named, value))
+    elif name in policy.units[1:]:
+        if not value.isdecimal():
+            raise Failure(f"{name} is a number of units, not {value!r}", INPUT)
+        members[name] = int(value)
+    elif name == "time":
+        try:
+            members[name] = float(value)
+        except ValueError:
+            members[name] = value
+    elif name in _SIMPLE or name in identities:
+        members[name] = value
+    else:
+        known = [*_SIMPLE, *identities, *policy.units[1:]]
+        raise Failure(
+            f"{name!r} is neither an identity nor a unit of this policy",
+            INPUT,
+            hint=did_you_mean(name, known)
+            or f"It can be {', '.join(known)}, header:NAME, cookie:NAME or state:NAME.",
+        )

@@ -1,0 +1,177 @@
+"""`ratelimit top`: what a running deployment is doing, from its table or its metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import click
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ratelimit.cli import words
+from ratelimit.cli.attach import attach
+from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
+from ratelimit.cli.loading import load
+from ratelimit.cli.terminal import out, print_json
+from ratelimit.telemetry import RateLimitCollector, names, snapshot
+from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
+from ratelimit.telemetry.watching import WatchedTable
+
+_TIMEOUT_S = 3
+_MOST_BYTES = 16 << 20
+
+Look = Callable[[], Snapshot]
+
+
+@click.command("top", short_help="Watch a running deployment.")
+@click.argument("target")
+@click.option("--interval", type=click.FloatRange(0.2, 60), default=1, show_default=True, help="Seconds between looks.")
+@click.option("--once", is_flag=True, help="Look once and end; also without a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Look once; print JSON.")
+def top_command(target: str, interval: float, once: bool, as_json: bool) -> None:
+    """Watch a running deployment: what each limit allows and refuses, each second.
+
+    TARGET is a policy file, whose workers' shared table on this host is read, or the
+    address of a /metrics. Looking changes and counts nothing.
+
+    \b
+    Examples:
+      ratelimit top policy.toml
+      ratelimit top http://127.0.0.1:8000/metrics --once --json
+
+    Exit code 4 if the deployment cannot be reached.
+    """
+    with ExitStack() as stack:
+        look = _look_at(target, stack)
+        first = look()
+        console = out()
+        if as_json:
+            print_json(_json(first))
+        elif once or not console.is_terminal:
+            console.print(render(target, first, None, 0))
+        else:
+            _watch(target, look, first, interval)
+
+
+def _watch(target: str, look: Look, first: Snapshot, interval_s: float) -> None:
+    then, before = time.monotonic(), first
+    try:
+        with Live(render(target, first, None, 0), console=out(), auto_refresh=False, screen=True) as live:
+            while True:
+                time.sleep(interval_s)
+                now, current = time.monotonic(), look()
+                live.update(render(target, current, before, now - then), refresh=True)
+                then, before = now, current
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _look_at(target: str, stack: ExitStack) -> Look:
+    if target.startswith(("http://", "https://")):
+        return lambda: _scrape(target)
+    policy = load(target, show_warnings=False)
+    store = attach(policy)
+    stack.callback(store.close)
+    collector = RateLimitCollector(WatchedTable(store.table, policy.compiled.rules, store.clock))
+    return lambda: snapshot.of_families(collector.collect())
+
+
+def _scrape(url: str) -> Snapshot:
+    try:
+        with urlopen(url, timeout=_TIMEOUT_S) as answer:
+            return snapshot.of_text(answer.read(_MOST_BYTES).decode("utf-8", "replace"))
+    except (URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise Failure(f"{url}: {reason}", DEPLOYMENT) from error
+    except ValueError as error:
+        raise Failure(f"{url}: {error}", DEPLOYMENT, hint="Is this the address of a /metrics with rate limits?") from error
+
+
+def render(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) -> RenderableType:
+    """Return the view of one moment: rates since the look before, or totals without one."""
+    return Group(_head(target, now, before, passed_s), Text(), _limits(now, before, passed_s))
+
+
+def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) -> RenderableType:
+    head = Table.grid(padding=(0, 2))
+    head.add_column(style="dim")
+    head.add_column(overflow="fold")
+    head.add_row("watching", Text(target))
+    decided, refused = now.decided, now.refused
+    total = f"{decided:,} decided, {refused:,} refused ({words.share(refused, decided)})"
+    if before is not None:
+        rate = (decided - before.decided) / passed_s
+        refused_rate = (refused - before.refused) / passed_s
+        total = f"{rate:,.0f}/s, {refused_rate:,.0f}/s refused;  in all {total}"
+    head.add_row("requests", total)
+    capacity = int(now.gauge(names.TABLE_CAPACITY))
+    evicted = int(now.gauge(names.EVICTIONS) + now.gauge(names.BLOCK_EVICTIONS))
+    table = f"{now.entries_live:,} live of {capacity:,} ({words.share(now.entries_live, capacity)})"
+    head.add_row("table", Text(table) + Text(f", {evicted:,} evicted alive" if evicted else "", "red"))
+    head.add_row("workers", f"{now.gauge(names.WORKERS):.0f}")
+    half, most = (quantile_bound_s(now.latency, share) for share in (0.5, 0.99))
+    if half is not None and most is not None:
+        head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")
+    if faults := int(now.gauge(names.STORE_FAULTS)):
+        head.add_row("faults", Text(f"{faults:,} decisions without the store", "red"))
+    return head
+
+
+def _limits(now: Snapshot, before: Snapshot | None, passed_s: float) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("limit")
+    titles = ["allowed", "refused", "would refuse"]
+    for title in [f"{title}/s" for title in titles if before is not None] + titles:
+        table.add_column(title, justify="right")
+    for name, counts in now.limits.items():
+        label = Text(name, "bold") + Text("  shadow" if counts.shadow else "", "not bold yellow")
+        cells = []
+        if before is not None:
+            then = before.limits.get(name, LimitCounts())
+            for current, earlier, style in (
+                (counts.allowed, then.allowed, ""),
+                (counts.refused, then.refused, "red"),
+                (counts.refused_in_shadow, then.refused_in_shadow, "yellow"),
+            ):
+                rate = max(current - earlier, 0) / passed_s
+                cells.append(Text(f"{rate:,.1f}", style if rate else "dim"))
+        totals = [f"{counts.allowed:,}", f"{counts.refused:,}", f"{counts.refused_in_shadow:,}"]
+        table.add_row(label, *cells, *totals)
+    return table
+
+
+def _bound(seconds: float) -> str:
+    return "more than 5 ms" if seconds == float("inf") else words.wait(round(seconds * 1e9))
+
+
+def _json(now: Snapshot) -> dict[str, Any]:
+    return {
+        "requests": [
+            {"action": action, "reason": reason, "requests": number}
+            for (action, reason), number in now.requests.items()
+        ],
+        "limits": [
+            {
+                "limit": name,
+                "allowed": counts.allowed,
+                "refused": counts.refused,
+                "refused_in_shadow": counts.refused_in_shadow,
+                "skipped": counts.skipped,
+            }
+            for name, counts in now.limits.items()
+        ],
+        "table": {
+            "live": now.entries_live,
+            "capacity": int(now.gauge(names.TABLE_CAPACITY)),
+            "evictions": int(now.gauge(names.EVICTIONS)),
+        },
+        "workers": int(now.gauge(names.WORKERS)),
+        "store_faults": int(now.gauge(names.STORE_FAULTS)),
+    }

@@ -1,0 +1,224 @@
+"""Every code an error or warning of this library can carry: one table.
+
+Pure data, importable from anywhere. A code is stable: it may be searched for,
+alerted on and linked to, so it is never renamed or used for something else.
+`docs/errors.md` is generated from this table and a test keeps the two in step.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Branch = Literal["policy", "usage", "store"]
+Severity = Literal["error", "warning"]
+
+
+class Code(NamedTuple):
+    """What a code means, whose it is to mend, and how."""
+
+    branch: Branch
+    severity: Severity
+    meaning: str
+    remedy: str
+
+
+def _error(meaning: str, remedy: str) -> Code:
+    return Code("policy", "error", meaning, remedy)
+
+
+def _warning(meaning: str, remedy: str) -> Code:
+    return Code("policy", "warning", meaning, remedy)
+
+
+def _usage(meaning: str, remedy: str) -> Code:
+    return Code("usage", "error", meaning, remedy)
+
+
+def _store(meaning: str, remedy: str) -> Code:
+    return Code("store", "error", meaning, remedy)
+
+
+CODES: dict[str, Code] = {
+    # The file as a whole.
+    "policy-invalid": _error(
+        "The policy has errors and cannot be used.", "Mend each of the problems listed with it."
+    ),
+    "policy-unreadable": _error("The file cannot be read.", "Check the path and who may read it."),
+    "policy-encoding": _error("The file is not UTF-8 text.", "Save it as UTF-8."),
+    "policy-syntax": _error("The file is not valid TOML.", "Mend the line named."),
+    "policy-size": _error("The file is larger than 1 MiB.", "Move long address lists to a firewall."),
+    "policy-depth": _error("Tables or arrays are nested more than 16 deep.", "Flatten them."),
+    "policy-too-many": _error(
+        "There are more entries of a kind than a policy may have.", "Combine some, or drop those not needed."
+    ),
+    "policy-text-length": _error("A text is longer than its place allows.", "Shorten it."),
+    "policy-version": _error(
+        "The file is of a version of this format that is not known here.", "Write `version = 1`."
+    ),
+    "policy-unknown-key": _error("A key is not one of this format.", "Check its spelling and its table."),
+    "policy-missing-key": _error("A key that must be there is not.", "Add it."),
+    "policy-type": _error("A value is of the wrong type.", "Write the type named in the message."),
+    "policy-value": _error("A value is out of range or not one of the choices.", "Use one that is allowed."),
+    "policy-empty": _warning("The policy has no limits.", "Add a `[[limit]]`."),
+    # Identities.
+    "identity-name": _error(
+        "An identity's name is malformed or reserved.", "Use lower-case letters, digits and `_`."
+    ),
+    "identity-source": _error(
+        "A source is malformed or of an unknown kind.",
+        "Write `client`, or `header:`, `cookie:`, `path:`, `state:` or `resolver:` and a name.",
+    ),
+    "identity-unknown": _error("An identity is used that is not declared.", "Declare it in `[identities]`."),
+    "identity-missing": _error(
+        '`missing = "client"` on an identity that is the client\'s address itself.',
+        "Use `refuse`, `skip` or `shared`.",
+    ),
+    "identity-shared": _warning(
+        "Everyone without this identity shares one counter, and one of them can use it up for all.",
+        "Use `client`, so that each is counted by address.",
+    ),
+    "identity-setting-unused": _warning(
+        "A setting has no effect with this kind of source.", "Remove it, or change `from`."
+    ),
+    "identity-cache": _error("The settings of a resolver's cache are malformed.", "Mend the value named."),
+    "identity-unused": _warning("An identity is declared and used nowhere.", "Use it or remove it."),
+    "path-parameter-unknown": _error(
+        "A path identity's parameter is not in every template of a limit that uses it.",
+        "Name the same `{parameter}` in each `match`.",
+    ),
+    "path-parameter-ambiguous": _error(
+        "Two templates that match the same path put one parameter into different places.",
+        "Give the parameters different names.",
+    ),
+    # Limits.
+    "limit-name": _error(
+        "A limit's name has other than printable ASCII characters, or ends like `#2`.", "Rename it."
+    ),
+    "limit-name-duplicate": _error("Two limits have the same name.", "Rename one."),
+    "limit-no-rate": _error("A limit has neither `rate` nor `concurrent`.", "Say how much it allows."),
+    "limit-conflict": _error("Two settings of a limit exclude each other.", "Keep one of the two."),
+    "limit-per": _error("A limit's `per` names an identity twice, or the one it counts.", "Name each once."),
+    "rate-syntax": _error(
+        "A rate cannot be read.", "Write it like `100/minute`, `10 per 5 minutes` or `1/second; 100/hour`."
+    ),
+    "rate-zero": _error("A rate of nothing, or a period of no length.", "To refuse always, use `[deny]`."),
+    "rate-period": _error("A period is longer than 366 days.", "Use a shorter one."),
+    "rate-too-high": _error(
+        "More units than this algorithm can count in this period.", "Lower it, or use another algorithm."
+    ),
+    "rate-repeated": _error("Two rates of one limit have the same period.", "Keep the smaller one."),
+    "limit-burst": _error(
+        "`burst` where it has no meaning: with another algorithm or with several rates.",
+        "Remove it, or write each rate as a limit of its own.",
+    ),
+    "limit-burst-too-high": _error("The burst takes too long to refill to be counted.", "Lower it."),
+    "limit-cost-above-burst": _error(
+        "One request costs more than the limit can ever hold, so all are refused.",
+        "Raise `burst` (or the rate), or lower the cost.",
+    ),
+    "limit-cost-unit": _error(
+        "`cost` belongs to the unit `requests`, `estimate` to every other.", "Use the other of the two."
+    ),
+    "limit-cost-zero": _warning("Requests cost nothing, so the limit never fills.", "Remove `cost`."),
+    "limit-calendar": _error(
+        "Calendar windows need a fixed window of one minute, hour, day, week, month or year.",
+        'Write `algorithm = "fixed-window"` and a rate of a single such period.',
+    ),
+    "limit-zone": _error("The time zone is unknown here.", "Check its name; minimal systems need `tzdata`."),
+    "limit-zone-unused": _warning("`zone` without `calendar = true` has no effect.", "Add or remove one."),
+    "limit-lease": _error("The lease is malformed, or not between 1 second and 1 day.", "Mend it."),
+    "limit-match": _error("A match pattern is malformed.", "Write it like `GET|POST /path/{parameter}/*`."),
+    "limit-never-matches": _error("No request can ever match this limit.", "Mend `match`, `except` or `on`."),
+    "limit-never-binds": _warning("Nothing can ever be refused by this limit.", "Remove it, or mend it."),
+    "limit-duplicate": _warning("A limit repeats another one.", "Remove one."),
+    "limit-shadowed": _warning("A stricter limit always refuses before this one.", "Remove the looser one."),
+    "limit-too-many-rules": _error(
+        "More than 16 rules apply to one request.", "Narrow the matches, or combine limits."
+    ),
+    "match-too-complex": _error(
+        "The match patterns together overlap in too many ways.", "Use fewer wildcards in the middle of paths."
+    ),
+    "tier-incomplete": _error("`tier` without `tiers`, or `tiers` without `tier`.", "Write both."),
+    "tier-numbers": _error(
+        "A tier sets nothing, or numbers its limit does not have.", "Set those the limit itself uses."
+    ),
+    # Lists, trust, store, secret.
+    "address-syntax": _error("An address or range is malformed.", "Write it like `192.0.2.0/24`."),
+    "address-host-bits": _warning(
+        "A range has bits set outside its prefix; the whole range is meant.", "Write the network's address."
+    ),
+    "list-contradiction": _warning(
+        "An entry is both allowed and denied; it is allowed.", "Remove it from one of the lists."
+    ),
+    "list-everyone": _warning("A list covers every address there is.", "Narrow it."),
+    "list-identity": _error("This identity cannot be listed.", "List the identities it is made from."),
+    "trust-everyone": _error(
+        "Every peer is trusted to name the client, so anyone can choose an address.",
+        "List the addresses of your own proxies.",
+    ),
+    "trust-wide": _warning(
+        "A trusted range is very wide; whoever is in it can choose the client's address.", "Narrow it."
+    ),
+    "trust-header-unused": _warning("`header` without `proxies` is never read.", "List your proxies."),
+    "store-url": _error("The store's URL is not supported.", 'Use `url = "embedded"`.'),
+    "store-setting-unused": _warning("A setting has no effect with private memory.", "Remove it."),
+    "hashing-key": _error(
+        "The hash key is malformed.",
+        "Write `env:VARIABLE`, `file:PATH` or 32 hexadecimal digits.",
+    ),
+    "hashing-key-inline": _warning(
+        "The hash key stands in the policy file itself.", "Use `env:VARIABLE` or `file:PATH`."
+    ),
+    # The caller.
+    "rule-range": _usage(
+        "A number is outside what an algorithm or a decision can hold.", "Load numbers through a policy."
+    ),
+    "cost-range": _usage("A cost is negative or above 2**31 - 1.", "Clamp costs before charging them."),
+    "cost-type": _usage("A cost is not a whole number.", "Round it before charging it."),
+    "unit-unknown": _usage("A cost is in a unit that no limit counts.", "Check its spelling in the policy."),
+    "reload-no-file": _usage(
+        "A limiter that was given a `Policy` was told to read it again.", "Give the limiter the file's path."
+    ),
+    "resolver-unknown": _usage(
+        "A resolver that the policy names was not given and cannot be imported.",
+        "Pass it in `resolvers`, or write `resolver:package.module:attribute`.",
+    ),
+    "resolver-not-callable": _usage("A resolver cannot be called.", "Give a function or coroutine function."),
+    "middleware-policy": _usage(
+        "The middleware was given both a policy and a limiter, or neither.", "Give exactly one of them."
+    ),
+    "plan-shape": _usage("A plan's rules, keys, members and costs do not fit together.", "Mend the call."),
+    "plan-blocks": _usage(
+        "The table has no room for another limit of this size.",
+        "Raise `block_bytes` in `[store]` and restart.",
+    ),
+    "plan-seat": _usage("A plan holds slots for a process that has no seat.", "Call `Table.join` first."),
+    "plan-identities": _usage("Fewer identities were given than the plan looks at.", "Give all of them."),
+    "plan-costs": _usage("Fewer costs were given than the plan looks at.", "Give all of them."),
+    # Shared memory.
+    "table-foreign": _store(
+        "The memory holds something that is not a limiter's table.", "Point `path` at a file of its own."
+    ),
+    "table-version": _store(
+        "The table was made by an incompatible version.", "Restart all workers with one version."
+    ),
+    "table-size": _store(
+        "The table is truncated or of another size.", "Restart all workers with the same `keys`."
+    ),
+    "table-boot": _store(
+        "The table is left from before the host restarted.", "Remove the file; a fresh one is made."
+    ),
+    "table-key": _store("The table was made with another hash key.", "Restart all workers with one key."),
+    "table-memory": _store(
+        "The shared memory cannot be made or mapped.", "Free some, lower `keys`, or give another `path`."
+    ),
+    "hash-key": _store(
+        "The hash key cannot be read from where the policy says it is.", "Set the variable or mend the file."
+    ),
+    "counters-full": _store(
+        "All rows of counters are taken by limits' names.", "Restart the workers after renaming many limits."
+    ),
+    "shapes-full": _store(
+        "Too many different lengths of sliding windows have been used.", "Restart all workers."
+    ),
+}

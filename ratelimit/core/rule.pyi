@@ -1,0 +1,44 @@
+"""One limit's numbers, checked and compiled."""
+
+from collections.abc import Sequence
+from typing import final
+
+@final
+class Rule:
+    """One limit's numbers, compiled. Immutable.
+
+    Args:
+        name: the limit's name; also names its counter row.
+        algorithm: "token-bucket", "fixed-window", "sliding-window", "sliding-log", "concurrency", "distinct".
+        quota: units a period (token-bucket: the refill), or slots (concurrency), or members (distinct).
+        period_ns: the period; 0 for concurrency.
+        burst: most units at one instant; token-bucket only, else must equal quota.
+        salt: the rule's own 64-bit secret: a hash of what makes its counters distinct.
+        shadow: counts and never refuses.
+        enforced_ppm: share of keys (by hash) enforced, in millionths; the others are as in shadow.
+        calendar: ascending window starts in ns since the epoch, for fixed windows that are not
+            multiples of `period_ns`; `None` for plain windows.
+        lease_ns: concurrency: silence after which a worker's slots lapse.
+
+    Raises:
+        UsageError: a number is outside what the algorithm's word can hold (code `rule-range`).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def quota(self) -> int: ...
+    @property
+    def period_ns(self) -> int: ...
+    @property
+    def burst(self) -> int: ...
+    @property
+    def salt(self) -> int: ...
+    @property
+    def shadow(self) -> bool: ...
+    def __init__(self, name: str, algorithm: str, *, quota: int, period_ns: int, burst: int | None = None, salt: int, shadow: bool = False, enforced_ppm: int = 1_000_000, calendar: Sequence[int] | None = None, lease_ns: int = 60_000_000_000) -> None: ...
+    @staticmethod
+    def largest_quota(algorithm: str, period_ns: int) -> int:
+        """Return the largest quota this algorithm's word can hold for this period."""

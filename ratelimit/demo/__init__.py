@@ -1,0 +1,14 @@
+"""`ratelimit demo`: a small model of a business, its customers and its abusers.
+
+    policy.toml     the limits, as a user would write them
+    api.py          the mock of an LLM API behind the middleware
+    server.py       the process tree that serves it: uvicorn, two workers
+    people.py       who calls: behaviour of each population
+    client.py       one keep-alive HTTP connection
+    population.py   the process that plays everyone and reports
+    board.py        what is shown while it runs
+    verdict.py      what is said at the end
+    run.py          starts, watches, shows and cleans up
+
+Everything runs on loopback; uvicorn comes with the extra `kinlimit[demo]`.
+"""

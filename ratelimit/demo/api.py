@@ -1,0 +1,67 @@
+"""A small mock of an LLM API behind the middleware: what a user of the library would write.
+
+    POST /v1/chat   {"prompt": …, "max_tokens": …, "stream": false}
+    GET  /metrics
+
+The "model" says `max_tokens` words and takes its time; the real cost, in tokens, is
+settled when it is known: after the answer, or at the end of the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ratelimit import Limiter, RateLimitMiddleware
+from ratelimit.telemetry import metrics_app
+
+MOST_TOKENS = 4000
+ANSWER_S = 0.02
+STREAM_S = 5.0
+_CHUNKS = 25
+
+
+def create() -> Starlette:
+    """Return the application; each of uvicorn's workers calls this."""
+    limiter = Limiter(os.environ["RATELIMIT_DEMO_POLICY"])
+    app = Starlette(
+        routes=[
+            Route("/v1/chat", chat, methods=["POST"]),
+            Route("/metrics", metrics_app(limiter)),
+        ]
+    )
+    app.add_middleware(RateLimitMiddleware, limiter=limiter)
+    return app
+
+
+async def chat(request: Request) -> Response:
+    """Answer a prompt with as many words as were asked for."""
+    asked = await request.json()
+    tokens = max(1, min(int(asked.get("max_tokens", 64)), MOST_TOKENS))
+    if asked.get("stream"):
+        return StreamingResponse(_stream(request, tokens), media_type="text/event-stream")
+    await asyncio.sleep(ANSWER_S)
+    request.scope["ratelimit"].settle(output_tokens=tokens)
+    usage = {"input_tokens": len(str(asked.get("prompt", "")).split()), "output_tokens": tokens}
+    return JSONResponse({"reply": "word " * min(tokens, 20), "usage": usage})
+
+
+async def _stream(request: Request, tokens: int) -> AsyncIterator[str]:
+    said = 0
+    try:
+        for number in range(1, _CHUNKS + 1):
+            await asyncio.sleep(STREAM_S / _CHUNKS)
+            words = tokens * number // _CHUNKS - said
+            said += words
+            yield f"data: {json.dumps({'delta': 'word ' * words})}\n\n"
+        yield f"data: {json.dumps({'usage': {'output_tokens': said}})}\n\n"
+    finally:
+        # Also when the client hangs up: what was said is what is charged.
+        request.scope["ratelimit"].settle(output_tokens=said)

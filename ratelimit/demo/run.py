@@ -1,0 +1,193 @@
+"""Start everything, show it, judge it, and leave nothing behind.
+
+Two child processes: the server (which has two workers of its own) and the
+population. Each ends when the pipe to its standard input closes, so even a
+killed demo cleans up; on every other way out they are ended by their pids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+from pathlib import Path
+
+from ratelimit.demo.client import Connection
+from ratelimit.demo.state import State
+from ratelimit.telemetry import snapshot
+
+USUAL_PORT = 8429
+START_S = 20.0
+STOP_S = 5.0
+POLICY_VARIABLE = "RATELIMIT_DEMO_POLICY"
+
+
+class DemoFailed(Exception):
+    """The demo cannot run here; the message says why and what to do."""
+
+
+def policy_path() -> Path:
+    """Return the policy file that the demo is shipped with."""
+    return Path(str(files("ratelimit.demo") / "policy.toml"))
+
+
+def free_port(wanted: int | None) -> int:
+    """Return a port that can be listened on: the wanted one, the usual one, or any.
+
+    Raises:
+        DemoFailed: the wanted one is taken.
+    """
+    for port in (wanted,) if wanted else (USUAL_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if wanted:
+                    raise DemoFailed(f"port {port} is not free ({error.strerror}): choose another with --port") from error
+                continue
+            return int(probe.getsockname()[1])
+    raise DemoFailed("no port is free on 127.0.0.1")
+
+
+async def run(seconds: float, port: int, seed: int, show: Callable[[State], None]) -> State:
+    """Run the demo, calling `show` as it goes on; return how things stood at the end.
+
+    Raises:
+        DemoFailed: the server did not start.
+    """
+    state = State(seconds, port, str(policy_path()))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        with tempfile.TemporaryDirectory(prefix="ratelimit-demo-") as folder:
+            async with _server(Path(folder), port) as server:
+                await _started(server, port, Path(folder), stop)
+                async with _population(port, seconds, seed) as population:
+                    await _watch(population, state, stop, show)
+                await _scrape(Connection(port), state)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    return state
+
+
+async def _watch(
+    population: asyncio.subprocess.Process, state: State, stop: asyncio.Event, show: Callable[[State], None]
+) -> None:
+    assert population.stdout is not None  # noqa: S101  # we asked for the pipe; not input
+    connection = Connection(state.port)
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not stopped.done():
+            line = asyncio.create_task(population.stdout.readline())
+            await asyncio.wait((line, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not line.done():
+                line.cancel()
+                return
+            if not line.result():
+                return
+            state.take_report(line.result().decode())
+            await _scrape(connection, state)
+            show(state)
+    finally:
+        stopped.cancel()
+        connection.close()
+
+
+async def _scrape(connection: Connection, state: State) -> None:
+    # The board can live with numbers a quarter of a second old.
+    with contextlib.suppress(ConnectionError, ValueError, asyncio.TimeoutError):
+        state.snapshot = snapshot.of_text(await asyncio.wait_for(connection.metrics(), 2))
+
+
+@contextlib.asynccontextmanager
+async def _server(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    # A copy with a store of its own: the shipped file stays as it is, each run starts from full budgets.
+    policy = folder / "policy.toml"
+    table = str(folder / "table").replace("\\", "\\\\").replace('"', '\\"')
+    policy.write_text(policy_path().read_text("utf-8") + f'\n[store]\npath = "{table}"\n', "utf-8")
+    with (folder / "server.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "ratelimit.demo.server",
+            str(port),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, POLICY_VARIABLE: str(policy)},
+            start_new_session=True,  # Ctrl-C is ours to hear; we tell the children
+        )
+        try:
+            yield process
+        finally:
+            await _end(process)
+
+
+@contextlib.asynccontextmanager
+async def _population(port: int, seconds: float, seed: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ratelimit.demo.population",
+        str(port),
+        str(seconds),
+        str(seed),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        await _end(process)
+
+
+async def _started(
+    server: asyncio.subprocess.Process, port: int, folder: Path, stop: asyncio.Event
+) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + START_S
+    connection = Connection(port)
+    while loop.time() < deadline and server.returncode is None and not stop.is_set():
+        try:
+            await asyncio.wait_for(connection.metrics(), 2)
+        except (ConnectionError, asyncio.TimeoutError):
+            await asyncio.sleep(0.05)
+        else:
+            connection.close()
+            return
+    if stop.is_set():
+        return
+    log = (folder / "server.log").read_text("utf-8", "replace").strip().splitlines()
+    said = "\n".join(log[-15:]) or "it said nothing"
+    raise DemoFailed(f"the demo's server did not start within {START_S:.0f} s:\n{said}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End one child: its pipe first, then a signal, then force; always by its pid."""
+    if process.stdin is not None:
+        process.stdin.close()
+    for send in (None, process.terminate, process.kill):
+        if send is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                send()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_drained(process), STOP_S)
+            return
+
+
+async def _drained(process: asyncio.subprocess.Process) -> None:
+    # A child that writes to a full pipe nobody reads would never end.
+    while process.stdout is not None and await process.stdout.read(65536):
+        pass
+    await process.wait()

@@ -1,0 +1,45 @@
+"""The demo's server process: uvicorn with two workers, on loopback only.
+
+    python -m ratelimit.demo.server PORT
+
+The policy's path is in the environment, because uvicorn's workers are processes
+of their own. It ends when its standard input is closed: whoever started it can
+die in any way and leaves nothing running.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+import uvicorn
+
+WORKERS = 2
+
+
+def main(port: int) -> None:
+    """Serve until told to stop."""
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    uvicorn.run(
+        "ratelimit.demo.api:create",
+        factory=True,
+        host="127.0.0.1",
+        port=port,
+        workers=WORKERS,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,  # who may speak for whom is the policy's business
+        timeout_graceful_shutdown=1,
+    )
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

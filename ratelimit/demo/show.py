@@ -1,0 +1,60 @@
+"""Where the board goes: redrawn in place on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ratelimit.demo.board import latency_words, plain_line, render
+from ratelimit.demo.state import State
+from ratelimit.demo.verdict import Line
+
+_PLAIN_EVERY_S = 2.0
+
+
+@contextmanager
+def shown(console: Console, *, quiet: bool) -> Iterator[Callable[[State], None]]:
+    """Yield what to call with each new state."""
+    if quiet:
+        yield lambda state: None
+        return
+    if not console.is_terminal:
+        yield _plain(console)
+        return
+    console.print("starting a server with two workers …", style="dim")
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        yield lambda state: live.update(render(state), refresh=True)
+
+
+def _plain(console: Console) -> Callable[[State], None]:
+    said_s = -_PLAIN_EVERY_S
+    begun = False
+
+    def show(state: State) -> None:
+        nonlocal said_s, begun
+        if not begun:
+            console.print(f"server  {state.url}, metrics {state.url}/metrics, policy {state.policy}", soft_wrap=True)
+            begun = True
+        if state.elapsed_s - said_s >= _PLAIN_EVERY_S:
+            said_s = state.elapsed_s
+            console.print(plain_line(state), soft_wrap=True)
+
+    return show
+
+
+def print_verdict(console: Console, state: State, lines: list[Line]) -> None:
+    """Write what came of it."""
+    console.print()
+    for line in lines:
+        mark = Text("✔ ", "green") if line.good else Text("✘ ", "bold red")
+        console.print(mark + Text(line.sentence()), soft_wrap=True)
+    total = sum(line.admitted + line.refused for line in lines)
+    console.print()
+    facts = f"{total} requests in {state.elapsed_s:.0f} s, decided by two workers; {latency_words(state)}"
+    console.print(facts.rstrip("; "), style="dim", soft_wrap=True)
+    console.print(f"The policy that did it: {state.policy}", style="dim", soft_wrap=True)
+    console.print("Yours to add:           app.add_middleware(RateLimitMiddleware, policy=…)", style="dim")

@@ -1,0 +1,63 @@
+"""What the demo knows at one moment, gathered from its two sources."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ratelimit.telemetry.snapshot import Snapshot
+
+
+@dataclass(slots=True)
+class Seen:
+    """One population's totals as its process reported them."""
+
+    sent: int = 0
+    admitted: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    failed: int = 0
+
+    @property
+    def refusals(self) -> int:
+        """Refusals by whatever limit."""
+        return sum(self.refused.values())
+
+
+@dataclass(slots=True)
+class State:
+    """Totals of everyone, the server's own counters, and how fast things go."""
+
+    seconds: float
+    port: int
+    policy: str
+    elapsed_s: float = 0.0
+    populations: dict[str, Seen] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
+    admitted_per_s: float = 0.0
+    refused_per_s: float = 0.0
+
+    @property
+    def url(self) -> str:
+        """Where the server listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def take_report(self, line: str) -> None:
+        """Take one line of the population's report."""
+        report: dict[str, Any] = json.loads(line)
+        before_s, before = self.elapsed_s, self._totals()
+        self.elapsed_s = report["elapsed_s"]
+        self.populations = {name: Seen(**seen) for name, seen in report["populations"].items()}
+        passed_s = self.elapsed_s - before_s
+        if passed_s > 0:
+            # Smoothed over about two seconds: bare quarters of a second are unreadable.
+            weight = min(passed_s / 2, 1.0)
+            admitted, refused = (
+                (now - then) / passed_s for now, then in zip(self._totals(), before, strict=True)
+            )
+            self.admitted_per_s += weight * (admitted - self.admitted_per_s)
+            self.refused_per_s += weight * (refused - self.refused_per_s)
+
+    def _totals(self) -> tuple[int, int]:
+        seen = self.populations.values()
+        return sum(one.admitted for one in seen), sum(one.refusals for one in seen)

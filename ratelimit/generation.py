@@ -1,0 +1,286 @@
+"""One compiled policy bound to a store: everything a decision needs, worked out once.
+
+Theory of operation. A reload builds a whole new generation and swaps one reference;
+a request that began under the old one ends under it. Counters carry over because a
+rule's salt comes from what the rule counts, not from how much it allows.
+
+Two caches grow with traffic, and both are bounded and emptied when full: paths seen
+(only short ones, and only of common methods, since clients choose them), and plans,
+of which there are at most as many as ways in which limits and tiers combine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+
+from ratelimit.core.rule import Rule
+from ratelimit.identity.access import AccessLists
+from ratelimit.identity.extract import Extractor
+from ratelimit.identity.fact import Fact
+from ratelimit.identity.proxies import AddressRanges, ProxyChain
+from ratelimit.policy.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
+from ratelimit.policy.model import Event
+from ratelimit.resolvers import Resolver
+from ratelimit.route_plan import RoutePlan
+from ratelimit.stores.base import Store
+
+MOST_PATHS = 4096
+LONGEST_CACHED_PATH = 256
+MOST_PLANS = 4096
+
+COMMON_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+# Calendar windows are listed in advance for this long, at least; a generation lives half of it.
+_CALENDAR_STARTS = {"minute": 1440, "hour": 1440, "day": 800, "week": 200, "month": 60, "year": 12}
+
+
+class Matched:
+    """What applies to one method and path.
+
+    `plan` is None when a tier has to pick it; `is_limited` is False when nothing applies.
+    """
+
+    __slots__ = ("_pick", "is_limited", "params", "plan", "template")
+
+    def __init__(
+        self,
+        template: str,
+        params: Mapping[str, str],
+        plan: RoutePlan | None,
+        pick: Callable[[Sequence[int]], RoutePlan | None] | None = None,
+    ) -> None:
+        self.template = template
+        self.params = params
+        self.plan = plan
+        self._pick = pick
+        self.is_limited = plan is not None or pick is not None
+
+    def plan_for(self, identities: Sequence[int]) -> RoutePlan | None:
+        """Return the plan for these identities' tiers; None when no limit is left."""
+        return self.plan if self._pick is None else self._pick(identities)
+
+
+UNMATCHED = Matched("", {}, None)
+
+
+class Generation:
+    """A policy at work.
+
+    Args:
+        compiled: the policy.
+        store: where its counters live.
+        now_ns: the current time; calendar windows are listed from here on.
+        notice: told stable codes of what deserves a word to the operator.
+        resolvers: the callables that the policy's identities refer to, by name.
+
+    Raises:
+        StoreError: the store has no room for another rule's counters (code `counters-full`).
+    """
+
+    def __init__(
+        self,
+        compiled: CompiledPolicy,
+        store: Store,
+        now_ns: int,
+        *,
+        notice: Callable[[str], None],
+        resolvers: Mapping[str, Resolver] | None = None,
+    ) -> None:
+        self.compiled = compiled
+        self.store = store
+        self.resolvers = dict(resolvers or {})
+        self.extractor = make_extractor(compiled, store, notice)
+        self.has_lists = bool(compiled.allow or compiled.deny)
+        self.is_plain = not self.has_lists and not self.extractor.needs_context
+        """Whether headers and peer are all that decides who a request is from."""
+        self.headers = compiled.file.headers
+        self.from_ns = now_ns
+        self.until_ns: int | None = None
+        """When calendar windows run out; None without any."""
+        self._resolver_caches = {
+            source.name: spec.cache
+            for spec in compiled.identities
+            for source in spec.sources
+            if source.kind == "resolver" and spec.cache is not None
+        }
+        self._core_rules = [self._core_rule(rule, now_ns) for rule in compiled.rules]
+        self._tier_names = {
+            (
+                limit.tier_identity,
+                self.extractor.value_hash(compiled.identities[limit.tier_identity].name, tier),
+            ): tier
+            for limit in compiled.limits
+            if limit.tier_identity >= 0
+            for tier in limit.tiers
+        }
+        self._plans: dict[tuple[int, ...], RoutePlan] = {}
+        self.requests = self._caches()
+        self._connects = self._caches()
+        self._messages = self._caches()
+        self.has_messages = any(limit.on == "message" for limit in compiled.limits)
+
+    @staticmethod
+    def _caches() -> dict[str, dict[str, Matched]]:
+        return {method: {} for method in COMMON_METHODS}
+
+    def resolver_cache(self, name: str) -> CacheSpec | None:
+        """Return how a resolver's answers are cached, None when they are not."""
+        return self._resolver_caches.get(name)
+
+    def is_current(self, now_ns: int) -> bool:
+        """Return whether the listed calendar windows cover this instant with room to spare."""
+        return self.until_ns is None or self.from_ns <= now_ns < self.until_ns
+
+    def match(self, method: str, path: str, event: Event = "request") -> Matched:
+        """Return what applies to a request, a handshake or a message on this path."""
+        caches = (
+            self.requests if event == "request" else self._connects if event == "connect" else self._messages
+        )
+        cache = caches.get(method)
+        if cache is None:
+            return self._match(method, path, event)
+        matched = cache.get(path)
+        if matched is None:
+            matched = self._match(method, path, event)
+            if len(path) <= LONGEST_CACHED_PATH:
+                if len(cache) >= MOST_PATHS:
+                    cache.clear()
+                cache[path] = matched
+        return matched
+
+    def _match(self, method: str, path: str, event: Event) -> Matched:
+        route = self.compiled.router.match(method, path)
+        if route is None:
+            return UNMATCHED
+        positions = (
+            route.on_request
+            if event == "request"
+            else (route.on_connect if event == "connect" else route.on_message)
+        )
+        limits = tuple(self.compiled.limits[position] for position in positions)
+        params = route.params(path) if self.extractor.needs_context else {}
+        if not limits:
+            return Matched(route.template, params, None)
+        if all(limit.tier_identity < 0 for limit in limits):
+            return Matched(
+                route.template, params, self._plan(tuple(chain(*(limit.rules for limit in limits))))
+            )
+        return Matched(route.template, params, None, TierPick(limits, self._tier_names, self._plan))
+
+    def _plan(self, indices: tuple[int, ...]) -> RoutePlan | None:
+        if not indices:
+            return None
+        plan = self._plans.get(indices)
+        if plan is None:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+            plan = self._plans[indices] = self._new_plan(indices)
+        return plan
+
+    def _new_plan(self, indices: tuple[int, ...]) -> RoutePlan:
+        rules = [self.compiled.rules[index] for index in indices]
+        plan = self.store.plan(
+            [self._core_rules[rule.index] for rule in rules],
+            [rule.per for rule in rules],
+            [rule.member for rule in rules],
+            list(range(len(rules))),
+        )
+        specs = self.compiled.identities
+        needed = {position for rule in rules for position in (*rule.per, rule.member) if position >= 0}
+        required = sorted(position for position in needed if specs[position].missing == "refuse")
+        return RoutePlan(plan, rules, required)
+
+    def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
+        # A table without room for another counter row is found out now, not by a request.
+        self.store.table.counter(rule.name)
+        starts = None
+        if rule.calendar is not None:
+            starts = rule.calendar.starts(now_ns, _CALENDAR_STARTS[rule.calendar.unit])
+            self.from_ns = max(self.from_ns, starts[0]) if self.until_ns is not None else starts[0]
+            middle = starts[len(starts) // 2]
+            self.until_ns = middle if self.until_ns is None else min(self.until_ns, middle)
+        return Rule(
+            rule.name,
+            rule.algorithm,
+            quota=rule.quota,
+            period_ns=rule.period_ns,
+            burst=rule.burst,
+            salt=self.store.hasher.tuple(*rule.salt_parts),
+            shadow=rule.shadow,
+            enforced_ppm=rule.enforced_ppm,
+            calendar=starts,
+            **({"lease_ns": rule.lease_ns} if rule.lease_ns else {}),
+        )
+
+
+class TierPick:
+    """Picks the rules of limits whose numbers depend on a plan the identities name."""
+
+    __slots__ = ("_limits", "_names", "_plan")
+
+    def __init__(
+        self,
+        limits: Sequence[LimitSpec],
+        names: Mapping[tuple[int, int], str],
+        plan: Callable[[tuple[int, ...]], RoutePlan | None],
+    ) -> None:
+        self._limits = tuple(limits)
+        self._names = names
+        self._plan = plan
+
+    def __call__(self, identities: Sequence[int]) -> RoutePlan | None:
+        indices: list[int] = []
+        for limit in self._limits:
+            rules = limit.rules
+            if limit.tier_identity >= 0:
+                tier = self._names.get((limit.tier_identity, identities[limit.tier_identity]))
+                if tier is not None:
+                    rules = limit.tiers.get(tier, rules)
+            indices += rules
+        return self._plan(tuple(indices))
+
+
+def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str], None]) -> Extractor:
+    """Return the extractor of a policy's identities."""
+    facts = [
+        Fact(
+            name=spec.name,
+            sources=tuple((source.kind, source.name) for source in spec.sources),
+            missing=spec.missing,
+            v4=spec.v4_prefix,
+            v6=spec.v6_prefix,
+        )
+        for spec in compiled.identities
+    ]
+    trust = compiled.trust
+    proxies = ProxyChain(trust.networks, header=trust.header, trusts_unaddressed=trust.unix)
+    if proxies.trusts_everyone():
+        notice("trust-everyone")
+    without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
+    needed = needed_positions(compiled)
+    plain = Extractor(facts, store.hasher, chain=proxies, lists=without_lists, needed=needed, notice=notice)
+    if not compiled.allow and not compiled.deny:
+        return plain
+    allow, deny = (
+        [(position, plain.value_hash(facts[position].name, value)) for position, value in listed.values]
+        for listed in (compiled.allow, compiled.deny)
+    )
+    lists = AccessLists(
+        allow_ranges=AddressRanges(compiled.allow.networks),
+        deny_ranges=AddressRanges(compiled.deny.networks),
+        allow_values=allow,
+        deny_values=deny,
+    )
+    return Extractor(facts, store.hasher, chain=proxies, lists=lists, needed=needed, notice=notice)
+
+
+def needed_positions(compiled: CompiledPolicy) -> set[int]:
+    """Return the identities that a limit, a list, a tier or the correlation asks for."""
+    needed = {
+        position for rule in compiled.rules for position in (*rule.per, rule.member, rule.tier_identity)
+    }
+    needed |= {limit.tier_identity for limit in compiled.limits}
+    needed |= {position for listed in (compiled.allow, compiled.deny) for position, _ in listed.values}
+    needed.add(compiled.principal)
+    return needed - {-1}

@@ -1,0 +1,5 @@
+"""A request's facts become hashed identities.
+
+Pure: no event loop, no clock, no logging. Nothing here knows a `scope`; the
+caller hands over raw headers, the peer's address and whatever else it has.
+"""

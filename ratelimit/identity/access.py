@@ -1,0 +1,63 @@
+"""Allow and deny lists: who passes untouched and who not at all.
+
+Values are hashed when the policy is loaded; address ranges stay ranges. A request on
+both lists is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ratelimit.identity.address import Address, Name
+from ratelimit.identity.proxies import AddressRanges
+
+UNLISTED = 0
+DENIED = 1
+ALLOWED = 2
+
+
+class AccessLists:
+    """The two lists of one policy, by position of the identity.
+
+    Args:
+        allow_ranges, deny_ranges: networks of clients.
+        allow_values, deny_values: pairs of an identity's position and a value's hash.
+    """
+
+    __slots__ = ("_allow_ranges", "_deny_ranges", "_values")
+
+    def __init__(
+        self,
+        *,
+        allow_ranges: AddressRanges,
+        deny_ranges: AddressRanges,
+        allow_values: Sequence[tuple[int, int]] = (),
+        deny_values: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self._allow_ranges = allow_ranges
+        self._deny_ranges = deny_ranges
+        by_position: dict[int, dict[int, int]] = {}
+        for position, value in deny_values:
+            by_position.setdefault(position, {})[value] = DENIED
+        for position, value in allow_values:
+            by_position.setdefault(position, {})[value] = ALLOWED
+        self._values = tuple(by_position.items())
+
+    @property
+    def lists_values(self) -> bool:
+        """Whether anything but addresses is listed."""
+        return bool(self._values)
+
+    def of_address(self, address: Address | Name | None) -> int:
+        """Return UNLISTED, ALLOWED or DENIED for a client."""
+        if address is None:
+            return UNLISTED
+        if address in self._allow_ranges:
+            return ALLOWED
+        return DENIED if address in self._deny_ranges else UNLISTED
+
+    def of_identities(self, identities: Sequence[int], so_far: int) -> int:
+        """Return what the listed values say, unless `so_far` outranks it."""
+        for position, listed in self._values:
+            so_far = max(so_far, listed.get(identities[position], UNLISTED))
+        return so_far

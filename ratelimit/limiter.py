@@ -1,0 +1,363 @@
+"""The limiter: a policy, a store and a clock, brought together. Usable without ASGI.
+
+Nothing here awaits, logs or knows a `scope`; the middleware and the command line
+are both built on it. Its methods may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from ratelimit.charge import Charge
+from ratelimit.clock import Clock
+from ratelimit.core.engine import Outcome
+from ratelimit.core.table import Table
+from ratelimit.decision import Decision, Reason
+from ratelimit.diagnoses import DIAGNOSES
+from ratelimit.errors import RateLimitError, StoreError, UsageError
+from ratelimit.generation import Generation, Matched
+from ratelimit.identity.access import ALLOWED, DENIED
+from ratelimit.identity.extract import Headers
+from ratelimit.identity.fact import REFUSED, Context
+from ratelimit.observer import NullObserver, Observer, ReloadResult
+from ratelimit.policy import Policy
+from ratelimit.policy.compiled import LimitRule
+from ratelimit.policy.model import Event
+from ratelimit.policy.reload import Change, diff, fingerprint
+from ratelimit.resolvers import Resolver, find_resolvers
+from ratelimit.route_plan import RoutePlan
+from ratelimit.stores import open_store
+from ratelimit.stores.base import Store
+from ratelimit.telemetry.counters import Counters
+
+Judgement = tuple[bool, Reason, RoutePlan | None, Outcome | None]
+"""Allowed, why, and what was charged if limits decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What became of a reload; `error` says why it was rejected."""
+
+    result: ReloadResult
+    at_ns: int
+    error: RateLimitError | None = None
+    changes: tuple[Change, ...] = ()
+    """What is different now, and what became of the counters."""
+
+
+class Limiter:
+    """Decides requests by one policy.
+
+    Args:
+        policy: a policy, or the path of its file; a file can be reloaded.
+        store: where counters live; opened from the policy's `[store]` when not given, and
+            then closed with the limiter.
+        clock: where time comes from; the store's own when not given.
+        resolvers: the application's callables that the policy's `resolver:NAME` refer to.
+        observer: told of reloads, noticed mistakes and faults.
+
+    Raises:
+        PolicyError: the policy cannot be used.
+        StoreError: the store cannot be opened.
+        UsageError: a resolver that the policy names was not given (code `resolver-unknown`).
+    """
+
+    def __init__(
+        self,
+        policy: Policy | str | os.PathLike[str],
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        resolvers: Mapping[str, Resolver] | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        path = policy.path if isinstance(policy, Policy) else policy
+        self._path = None if path is None else Path(path)
+        self._fingerprint = None if self._path is None else fingerprint(self._path)
+        loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
+        self.observer: Observer = observer if observer is not None else NullObserver()
+        self.resolvers = dict(resolvers or {})
+        self._owns_store = store is None
+        self.store = open_store(loaded, clock) if store is None else store
+        self.clock: Clock = self.store.clock if clock is None else clock
+        self.now_ns = self.clock.now_ns
+        self._lock = Lock()
+        self._said: set[str] = set()
+        self._counters: Counters | None = None
+        now_ns = self.now_ns()
+        self.policy = loaded
+        self.current = self._bind(loaded, now_ns)
+        self.generation = 1
+        """How many policies this limiter has put in force."""
+        self.reloaded_ns = now_ns
+        self.last_reload: Reload | None = None
+
+    def decide(
+        self,
+        *,
+        method: str = "GET",
+        path: str = "/",
+        identities: Mapping[str, str | bytes] | None = None,
+        costs: Mapping[str, int] | None = None,
+        client: str | None = None,
+        headers: Mapping[str, str] | Headers = (),
+        state: Mapping[str, Any] | None = None,
+        event: Event = "request",
+        now_ns: int | None = None,
+    ) -> Decision:
+        """Decide one request, and charge it if it is allowed.
+
+        Args:
+            method, path: what limits are matched with.
+            identities: values by the policy's names. An identity that is neither here nor found
+                in what follows is missing, and its `missing` rule applies.
+            costs: units known on arrival, by name; the policy's `cost` and `estimate` otherwise.
+            client: the peer's address.
+            headers: a mapping, or raw pairs with names in lower case.
+            state: what `state:` identities are read from.
+            event: "request", or for WebSockets "connect" and "message".
+            now_ns: nanoseconds since the epoch; the clock's time when not given.
+
+        Raises:
+            UsageError: an identity or unit the policy does not have, or a cost that is no
+                integer from 0 to 2**31 - 1. Nothing was charged.
+        """
+        return self._decide(
+            method, path, identities, costs, client, headers, state, event, now_ns, charge=True
+        )
+
+    def peek(
+        self,
+        *,
+        method: str = "GET",
+        path: str = "/",
+        identities: Mapping[str, str | bytes] | None = None,
+        costs: Mapping[str, int] | None = None,
+        client: str | None = None,
+        headers: Mapping[str, str] | Headers = (),
+        state: Mapping[str, Any] | None = None,
+        event: Event = "request",
+        now_ns: int | None = None,
+    ) -> Decision:
+        """Return what `decide` would; charge and count nothing."""
+        return self._decide(
+            method, path, identities, costs, client, headers, state, event, now_ns, charge=False
+        )
+
+    def _decide(
+        self,
+        method: str,
+        path: str,
+        identities: Mapping[str, str | bytes] | None,
+        costs: Mapping[str, int] | None,
+        client: str | None,
+        headers: Mapping[str, str] | Headers,
+        state: Mapping[str, Any] | None,
+        event: Event,
+        now_ns: int | None,
+        *,
+        charge: bool,
+    ) -> Decision:
+        if now_ns is None:
+            now_ns = self.now_ns()
+        generation = self.generation_at(now_ns)
+        extractor = generation.extractor
+        matched = generation.match(method, path, event)
+        if not matched.is_limited and not generation.has_lists:
+            allowed, reason, _, _ = self._counted(True, Reason.UNLIMITED, charge)
+            return Decision(allowed, reason)
+        raw = raw_headers(headers) if headers else ()
+        context = Context(matched.params, state or {}) if extractor.needs_context else Context()
+        if identities:
+            known = extractor.from_values(
+                checked_names(identities, extractor.positions), client, raw, context
+            )
+        else:
+            known = extractor.extract(raw, client, context)
+        amounts = costs if costs is None else checked_costs(costs, generation.compiled.units)
+        allowed, reason, plan, outcome = self.judge(
+            generation, matched, known, now_ns, amounts, charge=charge
+        )
+        ledger = None if plan is None or outcome is None else Charge(plan, outcome, self.clock)
+        return Decision(allowed, reason, ledger)
+
+    def judge(
+        self,
+        generation: Generation,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Mapping[str, int] | None = None,
+        *,
+        charge: bool = True,
+    ) -> Judgement:
+        """Decide for identities already extracted, and count that it was decided."""
+        listed = identities[generation.extractor.listed_at]
+        if listed:
+            if listed == ALLOWED:
+                return self._counted(True, Reason.ALLOW_LIST, charge)
+            if listed == DENIED:
+                return self._counted(False, Reason.DENY_LIST, charge)
+        plan = matched.plan_for(identities)
+        if plan is None:
+            return self._counted(True, Reason.UNLIMITED, charge)
+        if REFUSED in identities and any(identities[position] == REFUSED for position in plan.required):
+            return self._counted(False, Reason.IDENTITY, charge)
+        amounts = plan.costs_of(costs) if costs else plan.costs
+        try:
+            outcome = (plan.decide if charge else plan.peek)(identities, now_ns, amounts)
+        except StoreError as error:
+            self.counters.store_fault()
+            self.observer.store_failed(error)
+            return self._counted(not plan.closes_on_error, Reason.STORE, charge)
+        allowed = outcome.allowed
+        if charge:
+            self.counters.decided(allowed, Reason.LIMITS)
+        return allowed, Reason.LIMITS, plan, outcome
+
+    def _counted(self, allowed: bool, reason: Reason, charge: bool) -> Judgement:
+        if charge:
+            self.counters.decided(allowed, reason)
+        return allowed, reason, None, None
+
+    # -- the policy in force ----------------------------------------------------------------------
+
+    def generation_at(self, now_ns: int) -> Generation:
+        """Return the policy in force, its calendar windows listed around `now_ns`."""
+        current = self.current
+        if current.until_ns is None or current.is_current(now_ns):
+            return current
+        with self._lock:
+            if not self.current.is_current(now_ns):
+                self.current = self._bind(self.policy, now_ns)
+            return self.current
+
+    def reload(self) -> Reload:
+        """Read the policy file again and put it in force; a bad file changes nothing.
+
+        Counters carry over. Requests under way end under the policy they began with. What
+        the store was opened with (`[store]`, `[hashing]`) stays as it was until a restart.
+
+        Raises:
+            UsageError: the policy did not come from a file (code `reload-no-file`).
+        """
+        if self._path is None:
+            raise UsageError(
+                "this limiter was given a policy, not a file to read again", code="reload-no-file"
+            )
+        with self._lock:
+            seen = fingerprint(self._path)
+            now_ns = self.now_ns()
+            try:
+                loaded = Policy.load(self._path)
+                generation = self._bind(loaded, now_ns)
+            except RateLimitError as error:
+                outcome = Reload("rejected", now_ns, error)
+            else:
+                changes = diff(self.policy.compiled, loaded.compiled)
+                if loaded.file == self.policy.file:
+                    outcome = Reload("unchanged", now_ns)
+                else:
+                    self.policy = loaded
+                    self.current = generation
+                    self.generation += 1
+                    self.reloaded_ns = now_ns
+                    outcome = Reload("applied", now_ns, changes=changes)
+            self._fingerprint = seen
+            self.last_reload = outcome
+        self.counters.reloaded(outcome.result)
+        self.observer.reloaded(outcome.result, outcome.error)
+        return outcome
+
+    def reload_if_changed(self) -> Reload | None:
+        """Reload when the file looks different from last time; None when it does not.
+
+        A file that is missing for the moment (an editor replacing it) is not a change.
+        """
+        if self._path is None:
+            return None
+        seen = fingerprint(self._path)
+        if seen is None or seen == self._fingerprint:
+            return None
+        return self.reload()
+
+    def _bind(self, policy: Policy, now_ns: int) -> Generation:
+        resolvers = find_resolvers(policy.compiled.identities, self.resolvers)
+        return Generation(policy.compiled, self.store, now_ns, notice=self.notice, resolvers=resolvers)
+
+    # -- what others read -------------------------------------------------------------------------
+
+    @property
+    def source(self) -> object:
+        """What makes two limiters the same: their policy file, else the object itself."""
+        return self if self._path is None else self._path.resolve()
+
+    @property
+    def table(self) -> Table:
+        """The table the counters live in."""
+        return self.store.table
+
+    @property
+    def rules(self) -> Sequence[LimitRule]:
+        """The rules in force."""
+        return self.current.compiled.rules
+
+    @property
+    def counters(self) -> Counters:
+        """This worker's own counters beside the core's."""
+        counters = self._counters
+        if counters is None:
+            counters = self._counters = Counters(self.store.table)
+        return counters
+
+    def drift_ns(self) -> int:
+        """Return how far the civil clock has stepped away from the limits' clock."""
+        drift = getattr(self.clock, "drift_ns", None)
+        return drift() if drift is not None else 0
+
+    def notice(self, code: str) -> None:
+        """Note that something deserves a word to the operator; each code is passed on once."""
+        if code in self._said:
+            return
+        self._said.add(code)
+        self.counters.diagnosed(code)
+        self.observer.diagnosed(code, DIAGNOSES.get(code, code))
+
+    def close(self) -> None:
+        """Let go of the store, if this limiter opened it."""
+        if self._owns_store:
+            self.store.close()
+
+
+def checked_names(values: Mapping[str, str | bytes], known: Mapping[str, int]) -> Mapping[str, str | bytes]:
+    """Return `values`, all of whose names the policy knows."""
+    for name in values:
+        if name not in known:
+            raise UsageError(
+                f"the policy has no identity {name!r}; it has {', '.join(known) or 'none'}",
+                code="identity-unknown",
+            )
+    return values
+
+
+def checked_costs(costs: Mapping[str, int], known: Sequence[str]) -> Mapping[str, int]:
+    """Return `costs`, all of whose units some limit of the policy counts."""
+    for unit in costs:
+        if unit not in known:
+            raise UsageError(f"no limit counts {unit!r}; there are {', '.join(known)}", code="unit-unknown")
+    return costs
+
+
+def raw_headers(headers: Mapping[str, str] | Headers) -> Headers:
+    """Return headers as ASGI has them."""
+    if isinstance(headers, Mapping):
+        return [
+            (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
+            for name, value in headers.items()
+        ]
+    return headers

@@ -1,0 +1,195 @@
+"""A policy made ready for deciding: positions and numbers instead of names and text.
+
+Pure data. Everything a limiter needs is here, and nothing of it depends on a
+clock, a store or a request. Rules, limits and identities refer to each other
+by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Literal
+
+from ratelimit.policy import calendar
+from ratelimit.policy.model import Algorithm, Event, ForwardedHeader, Missing, PolicyFile, Stance
+
+if TYPE_CHECKING:
+    from ratelimit.policy.router import Router
+
+Network = IPv4Network | IPv6Network
+SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster"]
+REQUESTS = "requests"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """One place to look for a value.
+
+    `name` is a lower-case header name, a cookie's name, a path parameter, a name
+    in `scope["state"]`, a registered resolver or `package.module:attribute`;
+    empty for `client` and `cluster`.
+    """
+
+    kind: SourceKind
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSpec:
+    """Bounds of a resolver's cache, and the source its keys come from."""
+
+    ttl_ns: int
+    size: int
+    key: SourceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySpec:
+    """One identity: its position, and how a request comes by its value.
+
+    The first source that is present wins. `missing` says what happens if none
+    is. The prefixes cut client addresses, also when the address stands in
+    (`missing = "client"`).
+    """
+
+    index: int
+    name: str
+    sources: tuple[SourceSpec, ...]
+    missing: Missing
+    v4_prefix: int = 32
+    v6_prefix: int = 64
+    cache: CacheSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarSpec:
+    """Windows that follow the calendar of a zone."""
+
+    unit: calendar.Unit
+    zone: str
+
+    def starts(self, after_ns: int, count: int) -> list[int]:
+        """Return `count` ascending window starts, the first being the window `after_ns` is in."""
+        return calendar.starts(self.unit, self.zone, after_ns, count)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """One counter of one limit: what the core makes a rule of.
+
+    A limit has a rule for each rate it is written with, and again for each tier.
+    `salt_parts` is what makes its counters its own. Amounts, tiers and matches are
+    left out of it, so counters carry over when those change; the period, the
+    algorithm and the identities are in it.
+    """
+
+    index: int
+    limit: int
+    name: str
+    """The limit's name; from the second rate of a limit on with `#2`, `#3`."""
+    label: bytes
+    """The name as a quoted string of structured fields."""
+    algorithm: Algorithm
+    quota: int
+    period_ns: int
+    """0 for concurrency; for calendar windows the nominal length."""
+    burst: int
+    """Equals `quota` but for token buckets."""
+    calendar: CalendarSpec | None
+    unit: str
+    unit_index: int
+    """Position in `CompiledPolicy.units`; 0 is requests."""
+    estimate: int
+    """Units taken on arrival: a limit's `cost` for requests (default 1), its `estimate` otherwise."""
+    on: Event
+    per: tuple[int, ...]
+    member: int
+    """The identity a distinct rule counts, else -1."""
+    shadow: bool
+    enforced_ppm: int
+    on_store_error: Stance
+    lease_ns: int
+    """Concurrency: silence of a worker after which its slots lapse; 0 otherwise."""
+    tier_identity: int
+    tier: str | None
+    salt_parts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSpec:
+    """One limit of the file and the rules made of it."""
+
+    index: int
+    name: str
+    match: tuple[str, ...]
+    per: tuple[int, ...]
+    unit: str
+    on: Event
+    shadow: bool
+    enforced_ppm: int
+    on_store_error: Stance
+    rules: tuple[int, ...]
+    """For everyone without a tier of their own."""
+    tier_identity: int
+    """The identity whose value names the tier, else -1."""
+    tiers: Mapping[str, tuple[int, ...]]
+    """Rules by tier; empty for a tier without limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessList:
+    """Who is on the allow or the deny list.
+
+    `networks` are compared with the whole client address (before any prefix cut),
+    `values` are (identity position, value) pairs, to be hashed when loaded.
+    """
+
+    networks: tuple[Network, ...]
+    values: tuple[tuple[int, str], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.networks or self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSpec:
+    """Which peers may name the client, and in which header."""
+
+    networks: tuple[Network, ...]
+    unix: bool
+    header: ForwardedHeader
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """Where the hash key is found: in a variable, in a file, or here."""
+
+    kind: Literal["env", "file", "hex"]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """Everything a limiter needs to know of a policy."""
+
+    name: str
+    file: PolicyFile
+    """As written; `store` and `headers` are read from it unchanged."""
+    identities: tuple[IdentitySpec, ...]
+    units: tuple[str, ...]
+    """`units[0]` is requests."""
+    limits: tuple[LimitSpec, ...]
+    rules: tuple[LimitRule, ...]
+    router: Router
+    allow: AccessList
+    deny: AccessList
+    trust: TrustSpec
+    hash_key: KeySpec | None
+    principal: int
+    """The identity clusters are made of, else -1."""
+
+    def identity_index(self, name: str) -> int:
+        """Return an identity's position, or -1."""
+        return next((spec.index for spec in self.identities if spec.name == name), -1)

@@ -1,0 +1,269 @@
+"""The file's structs become a `CompiledPolicy`: names resolved, rules numbered, routes built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ratelimit.policy.access import compile_list, compile_trust
+from ratelimit.policy.automaton import TooManyStates
+from ratelimit.policy.compiled import REQUESTS, CompiledPolicy, IdentitySpec, LimitRule, LimitSpec
+from ratelimit.policy.expansion import Numbers, expand
+from ratelimit.policy.identities import compile_identities
+from ratelimit.policy.model import Limit, PolicyFile
+from ratelimit.policy.pattern import Pattern, PatternError, parse_pattern
+from ratelimit.policy.problem import Path, Report, did_you_mean
+from ratelimit.policy.quota import MAX_KEYS
+from ratelimit.policy.router import Entry, Router
+from ratelimit.policy.secret import compile_key
+
+MAX_LIMITS = 256
+"""Limits, each rate of a limit counted as one."""
+MAX_RULES = 4096
+"""Rules with those of all tiers."""
+MAX_TIERS = 64
+MAX_PATTERNS = 64
+"""Patterns in one `match` or `except`."""
+
+
+_NUMBERED = re.compile("#[0-9]+$")
+
+
+@dataclass(slots=True)
+class Draft:
+    """One limit on its way to being compiled."""
+
+    index: int
+    path: Path
+    limit: Limit
+    matches: tuple[Pattern, ...] = ()
+    excepts: tuple[Pattern, ...] = ()
+    per: tuple[int, ...] = ()
+    member: int = -1
+    tier_identity: int = -1
+    own: list[Numbers] = field(default_factory=list)
+    tiers: dict[str, list[Numbers]] = field(default_factory=dict)
+
+    @property
+    def weight(self) -> int:
+        """Most rules it brings to one request."""
+        return max(len(self.own), *(len(numbers) for numbers in self.tiers.values()), 0)
+
+
+@dataclass(slots=True)
+class Compilation:
+    """A compiled policy, and the drafts that the checks across limits look at."""
+
+    policy: CompiledPolicy | None
+    drafts: list[Draft]
+    identities: tuple[IdentitySpec, ...]
+
+
+def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report: Report) -> Compilation:
+    """Return a policy made ready for deciding; with errors noted, no policy."""
+    identities = compile_identities(file.identities, report)
+    positions = {spec.name: spec.index for spec in identities}
+    drafts = [
+        _draft(index, limit, positions, report)
+        for index, limit in enumerate(file.limit)
+        if isinstance(limit, Limit)
+    ]
+    _check_totals(drafts, report)
+    given = tree.get("trust")
+    trust = compile_trust(file.trust, given if isinstance(given, dict) else (), report)
+    allow = compile_list("allow", file.allow, identities, report)
+    deny = compile_list("deny", file.deny, identities, report, allow)
+    hash_key = compile_key(file.hashing, report)
+    principal = -1
+    if file.correlation.principal is not None:
+        principal = _position(file.correlation.principal, positions, ("correlation", "principal"), report)
+    _check_store(file, tree, report)
+    router = _build_router(drafts, report)
+    if router is None:
+        return Compilation(None, drafts, identities)
+    units = tuple(dict.fromkeys([REQUESTS, *(draft.limit.unit for draft in drafts)]))
+    limits, rules = _number(drafts, identities, units)
+    policy = CompiledPolicy(
+        name, file, identities, units, limits, rules, router, allow, deny, trust, hash_key, principal
+    )
+    return Compilation(policy, drafts, identities)
+
+
+def _draft(index: int, limit: Limit, positions: Mapping[str, int], report: Report) -> Draft:
+    path: Path = ("limit", index)
+    draft = Draft(index, path, limit)
+    if not (limit.name.isascii() and limit.name.isprintable()):
+        report.add("limit-name", (*path, "name"), f"{limit.name!r} has other than printable ASCII characters")
+    elif _NUMBERED.search(limit.name):
+        report.add("limit-name", (*path, "name"), "`#` and a number name the further rates of a limit")
+    draft.matches = _patterns(limit.match, (*path, "match"), report)
+    if limit.match == []:
+        report.add("limit-never-matches", (*path, "match"), "`match` names no requests")
+    draft.excepts = _patterns(limit.except_, (*path, "except"), report)
+    draft.per = _partition(limit, positions, path, report)
+    if limit.distinct is not None:
+        draft.member = _position(limit.distinct, positions, (*path, "distinct"), report)
+        if draft.member in draft.per:
+            report.add("limit-per", (*path, "distinct"), f"each `{limit.distinct}` has only itself to count")
+    if limit.tier is not None:
+        draft.tier_identity = _position(limit.tier, positions, (*path, "tier"), report)
+    if (limit.tier is None) != (not limit.tiers):
+        have, lack = ("tiers", "tier") if limit.tiers else ("tier", "tiers")
+        report.add("tier-incomplete", (*path, have), f"`{have}` without `{lack}`")
+    if len(limit.tiers) > MAX_TIERS:
+        report.add("policy-too-many", (*path, "tiers"), f"{len(limit.tiers)} tiers; {MAX_TIERS} are the most")
+    draft.own, draft.tiers = expand(limit, path, report)
+    return draft
+
+
+def _patterns(texts: str | list[str], path: Path, report: Report) -> tuple[Pattern, ...]:
+    listed = [texts] if isinstance(texts, str) else texts
+    if len(listed) > MAX_PATTERNS:
+        report.add("policy-too-many", path, f"{len(listed)} patterns; {MAX_PATTERNS} are the most")
+    found = []
+    for index, text in enumerate(listed[:MAX_PATTERNS]):
+        try:
+            found.append(parse_pattern(text))
+        except PatternError as error:
+            report.add(
+                "limit-match", path if isinstance(texts, str) else (*path, index), str(error), error.hint
+            )
+    return tuple(found)
+
+
+def _partition(limit: Limit, positions: Mapping[str, int], path: Path, report: Report) -> tuple[int, ...]:
+    listed = isinstance(limit.per, list)
+    names = list(limit.per) if listed else [str(limit.per)]
+    if len(names) > MAX_KEYS:
+        report.add("policy-too-many", (*path, "per"), f"{len(names)} identities; {MAX_KEYS} are the most")
+    if len(set(names)) < len(names):
+        report.add("limit-per", (*path, "per"), "`per` names an identity twice")
+    found = []
+    for index, name in enumerate(names):
+        place: Path = (*path, "per", index) if listed else (*path, "per")
+        position = _position(name, positions, place, report)
+        if position >= 0:
+            found.append(position)
+    return tuple(found)
+
+
+def _position(name: str, positions: Mapping[str, int], path: Path, report: Report) -> int:
+    position = positions.get(name, -1)
+    if position < 0:
+        hint = did_you_mean(name, positions)
+        if name in ("everyone", "all", "global", ""):
+            hint = "For one counter for everyone write `per = []`."
+        report.add("identity-unknown", path, f"`{name[:64]}` is not declared", hint)
+    return position
+
+
+def _check_totals(drafts: list[Draft], report: Report) -> None:
+    limits = sum(max(1, draft.weight) for draft in drafts)
+    if limits > MAX_LIMITS:
+        report.add(
+            "policy-too-many", ("limit",), f"{limits} limits, counting each rate; {MAX_LIMITS} are the most"
+        )
+    rules = sum(len(draft.own) + sum(map(len, draft.tiers.values())) for draft in drafts)
+    if rules > MAX_RULES:
+        report.add("policy-too-many", ("limit",), f"{rules} rules with all tiers; {MAX_RULES} are the most")
+
+
+def _check_store(file: PolicyFile, tree: Mapping[str, Any], report: Report) -> None:
+    if file.store.url != "embedded":
+        report.add(
+            "store-url", ("store", "url"), f"`{file.store.url.split(':')[0]}` stores are not supported"
+        )
+    given = tree.get("store")
+    if file.store.memory == "private" and isinstance(given, dict):
+        for key in ("path", "on_unusable"):
+            if key in given:
+                report.add("store-setting-unused", ("store", key), f"private memory has no `{key}`")
+
+
+def _build_router(drafts: list[Draft], report: Report) -> Router | None:
+    entries = [Entry(draft.matches, draft.excepts, draft.limit.on, draft.weight) for draft in drafts]
+    try:
+        return Router(entries)
+    except TooManyStates:
+        report.add("match-too-complex", ("limit",), "the patterns overlap in too many ways")
+        return None
+
+
+def _number(
+    drafts: list[Draft], identities: tuple[IdentitySpec, ...], units: tuple[str, ...]
+) -> tuple[tuple[LimitSpec, ...], tuple[LimitRule, ...]]:
+    rules: list[LimitRule] = []
+    limits: list[LimitSpec] = []
+    for position, draft in enumerate(drafts):
+        limit = draft.limit
+        indices: dict[str | None, tuple[int, ...]] = {}
+        for tier, numbers in [(None, draft.own), *draft.tiers.items()]:
+            first = len(rules)
+            for nth, one in enumerate(numbers, 1):
+                rules.append(_rule(len(rules), position, draft, one, nth, tier, identities, units))
+            indices[tier] = tuple(range(first, len(rules)))
+        limits.append(
+            LimitSpec(
+                position,
+                limit.name,
+                tuple(pattern.template for pattern in draft.matches),
+                draft.per,
+                limit.unit,
+                limit.on,
+                limit.mode == "shadow",
+                round(limit.enforce * 1_000_000),
+                limit.on_store_error,
+                indices[None],
+                draft.tier_identity,
+                {tier: indices[tier] for tier in draft.tiers},
+            )
+        )
+    return tuple(limits), tuple(rules)
+
+
+def _rule(
+    index: int,
+    position: int,
+    draft: Draft,
+    numbers: Numbers,
+    nth: int,
+    tier: str | None,
+    identities: tuple[IdentitySpec, ...],
+    units: tuple[str, ...],
+) -> LimitRule:
+    limit = draft.limit
+    name = limit.name if nth == 1 else f"{limit.name}#{nth}"
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    taken = limit.cost if limit.unit == REQUESTS else limit.estimate
+    untold = 1 if limit.unit == REQUESTS else 0
+    member = identities[draft.member].name if draft.member >= 0 else ""
+    windows = "" if numbers.calendar is None else f"{numbers.calendar.unit} {numbers.calendar.zone}"
+    # Numbers of fixed order come first, names of any number last: no two shapes read alike.
+    identity = (limit.name, numbers.algorithm, str(numbers.period_ns), windows, limit.unit, limit.on, member)
+    per = tuple(identities[at].name for at in draft.per)
+    return LimitRule(
+        index,
+        position,
+        name,
+        f'"{quoted}"'.encode(),
+        numbers.algorithm,
+        numbers.quota,
+        numbers.period_ns,
+        numbers.burst,
+        numbers.calendar,
+        limit.unit,
+        units.index(limit.unit),
+        untold if taken is None else taken,
+        limit.on,
+        draft.per,
+        draft.member,
+        limit.mode == "shadow",
+        round(limit.enforce * 1_000_000),
+        limit.on_store_error,
+        numbers.lease_ns,
+        draft.tier_identity,
+        tier,
+        tuple(part.encode() for part in (*identity, *per)),
+    )

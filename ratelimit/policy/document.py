@@ -1,0 +1,114 @@
+"""The parts of the documentation that would rot if written by hand.
+
+    python -m ratelimit.policy.document docs
+
+writes `errors.md` and `policy.schema.json` whole, and in `policy.md` the tables
+between `<!-- table: Struct -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from ratelimit.codes import CODES, Branch
+from ratelimit.policy import model, schema
+
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BRANCHES: dict[Branch, str] = {
+    "policy": "`PolicyError`: the policy file. All problems of a file are reported at once, each with its "
+    "line and key. Warnings stop nothing.",
+    "usage": "`UsageError`: the program calls or mounts the library in a way that cannot mean anything.",
+    "store": "`StoreError`: shared memory cannot be used.",
+}
+
+
+def errors_page() -> str:
+    """Return `docs/errors.md`."""
+    lines = [
+        "# Errors",
+        "",
+        "Generated from `ratelimit/codes.py`.",
+        "Every error has a stable code, in `error.code`, and is a `RateLimitError`.",
+        "A refused request is no error.",
+    ]
+    for branch, words in _BRANCHES.items():
+        lines += ["", f"## {words.split(':')[0].strip('`')}", "", words, ""]
+        lines += ["| code | | what it means | what to do |", "| --- | --- | --- | --- |"]
+        for code, entry in CODES.items():
+            if entry.branch == branch:
+                meaning, remedy = entry.meaning.replace("|", "\\|"), entry.remedy.replace("|", "\\|")
+                lines.append(f'| <a id="{code}"></a>`{code}` | {entry.severity} | {meaning} | {remedy} |')
+    return "\n".join(lines) + "\n"
+
+
+def field_table(name: str) -> str:
+    """Return the table of a struct's keys, as Markdown."""
+    kind: type[msgspec.Struct] = getattr(model, name)
+    hints = get_type_hints(kind, include_extras=True)
+    lines = ["| key | type | default | |", "| --- | --- | --- | --- |"]
+    for field in msgspec.structs.fields(kind):
+        hint = hints[field.name]
+        words = next((meta.description or "" for meta in get_args(hint)[1:]), "")
+        default = "required" if field.required else _default(field)
+        escaped = words.replace("|", "\\|")
+        lines.append(f"| `{field.encode_name}` | {_type(hint)} | {default} | {escaped} |")
+    return "\n".join(lines) + "\n"
+
+
+def refreshed(text: str) -> str:
+    """Return a page with its tables generated anew."""
+    return _TABLE.sub(lambda found: found[1] + field_table(found[2]) + found[3], text)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    value: Any = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        value = field.default_factory()
+    if value is None or isinstance(value, msgspec.Struct):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def _type(hint: Any) -> str:
+    if get_origin(hint) is Annotated:
+        return _type(get_args(hint)[0])
+    if hint in _WORDS:
+        return _WORDS[hint]
+    origin, members = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " or ".join(f'`"{word}"`' if isinstance(word, str) else f"`{word}`" for word in members)
+    if origin is list:
+        return f"list of {_plural(_type(members[0]))}"
+    if origin is dict:
+        return f"table of {_plural(_type(members[1]))}"
+    if members:
+        return " or ".join(_type(member) for member in members if member is not type(None))
+    return "table"
+
+
+def _plural(noun: str) -> str:
+    first, space, rest = noun.partition(" ")
+    return f"{first}s{space}{rest}"
+
+
+_WORDS: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def main(folder: str) -> None:
+    """Write everything into a folder."""
+    docs = Path(folder)
+    (docs / "errors.md").write_text(errors_page(), "utf-8")
+    (docs / "policy.schema.json").write_text(schema.render(), "utf-8")
+    page = docs / "policy.md"
+    page.write_text(refreshed(page.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "docs")

@@ -1,0 +1,124 @@
+"""`Policy`: a policy file read, checked whole and compiled.
+
+The one place in this package that opens a policy file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike, fspath
+from pathlib import Path as FilePath
+from typing import Any
+
+from ratelimit.errors import PolicyError
+from ratelimit.policy import source
+from ratelimit.policy.binder import bind
+from ratelimit.policy.checks import check
+from ratelimit.policy.compiled import CompiledPolicy
+from ratelimit.policy.compiler import compile_policy
+from ratelimit.policy.model import PolicyFile
+from ratelimit.policy.problem import Problem, Report
+
+_LISTED = 20
+"""Problems an error's message shows; all of them are in `problems`."""
+
+
+class Policy:
+    """A policy that can be used; made by one of the class methods, and never changed.
+
+    Attributes:
+        name: where it came from, for messages.
+        path: the file it was loaded from, None if it was not.
+        file: the file's contents as structs, defaults filled in.
+        compiled: what a limiter works with.
+        warnings: what is odd about it, in the order of the file.
+    """
+
+    __slots__ = ("compiled", "file", "name", "path", "warnings")
+
+    def __init__(
+        self,
+        name: str,
+        path: str | None,
+        file: PolicyFile,
+        compiled: CompiledPolicy,
+        warnings: tuple[Problem, ...],
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.file = file
+        self.compiled = compiled
+        self.warnings = warnings
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Policy:
+        """Return the policy in a TOML file.
+
+        Raises:
+            PolicyError: it cannot be read or used; `problems` has everything that is wrong.
+        """
+        name = fspath(path)
+        report = Report(name)
+        try:
+            with FilePath(path).open("rb") as file:
+                raw = file.read(source.MAX_BYTES + 1)
+        except OSError as error:
+            report.add("policy-unreadable", (), f"the file cannot be read: {error.strerror or error}")
+            raise _refused(report) from error
+        text = source.decode(raw, report)
+        if text is None:
+            raise _refused(report)
+        return cls._from_text(text, report, name)
+
+    @classmethod
+    def from_toml(cls, text: str, name: str = "<string>") -> Policy:
+        """Return the policy in a TOML text.
+
+        Raises:
+            PolicyError: as for `load`.
+        """
+        report = Report(name)
+        decoded = source.decode(text.encode("utf-8", "surrogateescape"), report)
+        if decoded is None:
+            raise _refused(report)
+        return cls._from_text(decoded, report, None)
+
+    @classmethod
+    def from_mapping(cls, tree: Mapping[str, Any], name: str = "<mapping>") -> Policy:
+        """Return the policy in a tree of dicts and lists, shaped like the file.
+
+        Raises:
+            PolicyError: as for `load`; problems have no lines.
+        """
+        return cls._from_tree(dict(tree), Report(name), None, shaped=False)
+
+    @classmethod
+    def _from_text(cls, text: str, report: Report, path: str | None) -> Policy:
+        tree = source.parse(text, report)
+        if tree is None:
+            raise _refused(report)
+        return cls._from_tree(tree, report, path, shaped=True)
+
+    @classmethod
+    def _from_tree(cls, tree: dict[str, Any], report: Report, path: str | None, *, shaped: bool) -> Policy:
+        if not shaped and not source.check_shape(tree, report):
+            raise _refused(report)
+        file = bind(PolicyFile, tree, report)
+        compilation = compile_policy(file, tree, report.file, report)
+        check(compilation, tree, report)
+        if report.has_errors or compilation.policy is None:
+            raise _refused(report)
+        return cls(report.file, path, file, compilation.policy, report.sorted())
+
+    def __repr__(self) -> str:
+        return f"<Policy {self.name!r}: {len(self.compiled.limits)} limits>"
+
+
+def _refused(report: Report) -> PolicyError:
+    problems = report.sorted()
+    errors = [problem for problem in problems if problem.severity == "error"]
+    shown = [str(problem) for problem in errors[:_LISTED]]
+    if len(errors) > _LISTED:
+        shown.append(f"... and {len(errors) - _LISTED} more")
+    code = errors[0].code if len(errors) == 1 else "policy-invalid"
+    return PolicyError("\n".join(shown), code=code, problems=problems)

@@ -1,0 +1,322 @@
+"""The policy file as types: one frozen struct for each table of the file.
+
+These types are the only place where the file's keys, their defaults and their
+meaning are written down. The JSON Schema, the tables in `docs/policy.md` and
+the shape checks are all derived from them. What one field says about another
+is not said here but in `checks` and `expansion`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Missing = Literal["client", "shared", "skip", "refuse"]
+Algorithm = Literal[
+    "token-bucket", "sliding-window", "fixed-window", "sliding-log", "concurrency", "distinct"
+]
+Mode = Literal["enforce", "shadow"]
+Stance = Literal["local", "open", "closed"]
+Event = Literal["request", "connect", "message"]
+Size = Annotated[int, Meta(ge=1 << 20, le=1 << 34)]
+Count = Annotated[int, Meta(ge=1)]
+Cost = Annotated[int, Meta(ge=0)]
+ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
+
+
+class Trust(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which peers may say on whose behalf they speak. Nobody may, unless listed here."""
+
+    proxies: Annotated[
+        list[str],
+        Meta(
+            description="Addresses and ranges of your own proxies; `unix` for a peer without an address. "
+            "The header is read from the right, past these only.",
+            examples=[["10.0.0.0/8", "unix"]],
+        ),
+    ] = []
+    header: Annotated[
+        ForwardedHeader, Meta(description="The one header your proxies write the client's address into.")
+    ] = "x-forwarded-for"
+
+
+class Prefix(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of a client address counts as one identity."""
+
+    v4: Annotated[int, Meta(ge=0, le=32, description="Leading bits of an IPv4 address that count.")] = 32
+    v6: Annotated[int, Meta(ge=0, le=128, description="Leading bits of an IPv6 address that count.")] = 64
+
+
+class Cache(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long, and how many, answers of a resolver are kept by each worker."""
+
+    ttl: Annotated[
+        str | int, Meta(description="How long an answer is used: seconds, or `90s`, `5m`, `1h`.")
+    ] = "60s"
+    size: Annotated[int, Meta(ge=0, le=1_000_000, description="Most answers kept; the oldest go first.")] = (
+        10_000
+    )
+
+
+class Identity(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """One thing a request is known by. Only a keyed hash of its value is ever kept."""
+
+    from_: Annotated[
+        str | list[str],
+        Meta(
+            description="Where the value comes from: `client` (the client's address), `header:NAME`, "
+            "`cookie:NAME`, `path:PARAMETER` (of the matched template), `state:NAME` "
+            '(`scope["state"]`), `resolver:NAME` or `resolver:package.module:attribute`. '
+            "In a list, the first that is present.",
+            examples=["header:x-api-key", ["header:x-ja4", "header:user-agent"]],
+        ),
+    ]
+    missing: Annotated[
+        Missing | None,
+        Meta(
+            description="What a request without the value counts as: `client` (its address stands in), "
+            "`shared` (all such requests share one counter), `skip` (the limits that use it do not apply), "
+            "`refuse`. Default: `client`; `refuse` where the value is the client's address itself."
+        ),
+    ] = None
+    prefix: Annotated[
+        Prefix, Meta(description="For `client`: the leading bits that count, IPv4 and IPv6.")
+    ] = Prefix()
+    cache: Annotated[Cache | None, Meta(description="For `resolver`: how its answers are cached.")] = None
+    key: Annotated[
+        str | None,
+        Meta(
+            description="For `resolver`: the source whose value is the cache key, "
+            "written like `from`; without it nothing is cached.",
+            examples=["header:authorization"],
+        ),
+    ] = None
+
+
+class Tier(Struct, frozen=True, forbid_unknown_fields=True):
+    """A limit's numbers for the holders of one plan."""
+
+    rate: Annotated[str | None, Meta(description="Replaces the limit's `rate`.")] = None
+    burst: Annotated[Count | None, Meta(description="Replaces the limit's `burst`.")] = None
+    concurrent: Annotated[Count | None, Meta(description="Replaces the limit's `concurrent`.")] = None
+    unlimited: Annotated[bool, Meta(description="The limit does not apply to this plan.")] = False
+
+
+class Limit(Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}):
+    """One named rule: which requests, for each of whom, how much."""
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="Unique; printable ASCII. Appears in headers, metrics and explanations.",
+            examples=["requests"],
+        ),
+    ]
+    per: Annotated[
+        str | list[str],
+        Meta(
+            description="The identity, or identities together, that have a counter of their own. "
+            "`[]`: one counter for everyone.",
+            examples=["account", ["account", "ip"]],
+        ),
+    ]
+    match: Annotated[
+        str | list[str],
+        Meta(
+            description="Requests it applies to: `METHOD|METHOD /path/{parameter}/*`; any of a list.",
+            examples=["POST /v1/*"],
+        ),
+    ] = "* /*"
+    except_: Annotated[
+        str | list[str],
+        Meta(
+            description="Requests it does not apply to after all; written like `match`.",
+            examples=["GET /health"],
+        ),
+    ] = []
+    rate: Annotated[
+        str | None,
+        Meta(
+            description="Units in a period: `100/minute`, `10 per 5 minutes`, `1/second; 100/hour`.",
+            examples=["50/minute"],
+        ),
+    ] = None
+    burst: Annotated[
+        Count | None,
+        Meta(description="Token bucket: most units at one instant. Default: the rate's amount."),
+    ] = None
+    algorithm: Annotated[
+        Algorithm | None,
+        Meta(description="How units are counted. Default: `token-bucket`."),
+    ] = None
+    unit: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="What is counted. Any unit but `requests` is settled by the application afterwards.",
+        ),
+    ] = "requests"
+    cost: Annotated[Cost | None, Meta(description="For `requests`: what one request takes. Default: 1.")] = (
+        None
+    )
+    estimate: Annotated[
+        Cost | None,
+        Meta(
+            description="For other units: taken on arrival, and corrected once the real cost is known. "
+            "Default: 0, that is: refused only while the budget is used up.",
+        ),
+    ] = None
+    calendar: Annotated[
+        bool, Meta(description="Fixed windows follow the calendar: true months, local midnights.")
+    ] = False
+    zone: Annotated[
+        str | None,
+        Meta(description="Time zone of a calendar limit. Default: `UTC`.", examples=["Europe/Berlin"]),
+    ] = None
+    concurrent: Annotated[
+        Count | None, Meta(description="Instead of `rate`: most requests in flight at once.")
+    ] = None
+    lease: Annotated[
+        str | int | None,
+        Meta(
+            description="For `concurrent`: silence of a worker after which its slots lapse. Default: `60s`."
+        ),
+    ] = None
+    distinct: Annotated[
+        str | None,
+        Meta(
+            description='Counts different values of this identity, not requests: with `rate = "40/day"`, '
+            "at most 40 of them a day.",
+            examples=["network"],
+        ),
+    ] = None
+    mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
+    enforce: Annotated[
+        float,
+        Meta(ge=0, le=1, description="Share of keys it is enforced for; the others are as in `shadow`."),
+    ] = 1.0
+    on_store_error: Annotated[
+        Stance,
+        Meta(
+            description="While the store fails: `local` (each worker enforces its fair share), "
+            "`open` (not applied), `closed` (refuses)."
+        ),
+    ] = "local"
+    on: Annotated[
+        Event,
+        Meta(
+            description="What is counted: `request` (HTTP requests and WebSocket handshakes), "
+            "`connect` (handshakes only), `message` (messages a WebSocket client sends)."
+        ),
+    ] = "request"
+    tier: Annotated[
+        str | None,
+        Meta(
+            description="The identity whose value names the plan that picks the numbers.", examples=["plan"]
+        ),
+    ] = None
+    tiers: Annotated[
+        dict[str, Tier], Meta(description="The numbers for each plan; anyone else gets the limit's own.")
+    ] = {}
+
+
+class Store(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where counters live."""
+
+    url: Annotated[str, Meta(description="`embedded`: the memory of this host.")] = "embedded"
+    memory: Annotated[
+        Literal["shared", "private"],
+        Meta(
+            description="`shared`: all workers of the host count together. `private`: each process by itself."
+        ),
+    ] = "shared"
+    keys: Annotated[
+        int,
+        Meta(ge=64, le=100_000_000, description="Live counters there is room for; decides the memory taken."),
+    ] = 100_000
+    block_bytes: Annotated[
+        Size | None,
+        Meta(
+            description="Memory for what needs more than a word a key: logs, slots, distinct counts. "
+            "Default: by the limits that need it."
+        ),
+    ] = None
+    path: Annotated[
+        str | None,
+        Meta(description="The file behind the shared memory. Default: derived from the policy's own path."),
+    ] = None
+    on_unusable: Annotated[
+        Literal["fail", "private"],
+        Meta(
+            description="When the shared memory cannot be used: fail at start, or go on in private memory "
+            "with a warning."
+        ),
+    ] = "fail"
+
+
+class Headers(Struct, frozen=True, forbid_unknown_fields=True):
+    """What responses say about limits."""
+
+    ratelimit: Annotated[bool, Meta(description="Send `RateLimit` and `RateLimit-Policy`.")] = True
+    x_ratelimit: Annotated[
+        bool, Meta(description="Send the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`.")
+    ] = False
+    retry_after: Annotated[bool, Meta(description="Send `Retry-After` with a refusal.")] = True
+
+
+class Hashing(Struct, frozen=True, forbid_unknown_fields=True):
+    """The secret that identities are hashed with."""
+
+    key: Annotated[
+        str | None,
+        Meta(
+            description="`env:VARIABLE`, `file:PATH`, or 32 hexadecimal digits. "
+            "Default: generated, and shared by the workers through the store.",
+            examples=["env:RATELIMIT_KEY"],
+        ),
+    ] = None
+
+
+class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
+    """What clusters are made of."""
+
+    principal: Annotated[
+        str | None, Meta(description="The identity that budgets belong to.", examples=["account"])
+    ] = None
+
+
+class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    version: Annotated[Literal[1], Meta(description="Version of this format: 1.")]
+    limit: Annotated[
+        list[Limit], Meta(description="The limits; every one that matches a request applies.")
+    ] = []
+    identities: Annotated[
+        dict[str, Identity],
+        Meta(
+            description="What requests are known by, by name. "
+            '`ip = { from = "client" }` is there from the start.'
+        ),
+    ] = {}
+    trust: Annotated[Trust, Meta(description="Proxies that are believed.")] = Trust()
+    allow: Annotated[
+        dict[str, list[str]],
+        Meta(
+            description="Never limited: for each identity a list of values, "
+            "or of ranges if it comes from `client`.",
+            examples=[{"ip": ["192.0.2.0/24"]}],
+        ),
+    ] = {}
+    deny: Annotated[
+        dict[str, list[str]],
+        Meta(description="Always refused; written like `allow`, which wins over it."),
+    ] = {}
+    store: Annotated[Store, Meta(description="Where counters live.")] = Store()
+    headers: Annotated[Headers, Meta(description="What responses say.")] = Headers()
+    hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()
+    correlation: Annotated[Correlation, Meta(description="What clusters are made of.")] = Correlation()

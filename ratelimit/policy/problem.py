@@ -1,0 +1,118 @@
+"""What is wrong with a policy: problems with a place, collected and never raised one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from ratelimit.codes import CODES, Severity
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One error or warning: what, where, and what to do next.
+
+    `key` is the path of the value in the file, as `limit[0].rate`; `line` counts
+    from 1 and is None for policies that were not read from text.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    file: str
+    line: int | None
+    key: str
+    hint: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        key = f"{self.key}: " if self.key else ""
+        return f"{place}: {self.severity}: {key}{self.message} [{self.code}] {self.hint}".rstrip()
+
+
+def render_key(path: Path) -> str:
+    """Return a path as one writes it: `limit[0].tiers.pro`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part if part.replace("_", "a").replace("-", "a").isalnum() else repr(part)
+            text += f".{name}" if text else name
+    return text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "Did you mean `…`?" for the nearest known word, or nothing."""
+    found = get_close_matches(word[:64], list(known), n=1, cutoff=0.6)
+    return f"Did you mean `{found[0]}`?" if found else ""
+
+
+def _printable(text: str) -> str:
+    """Return a text whose line ends and control characters are spelled out: one problem is one line."""
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
+
+
+class Report:
+    """Collects the problems of one policy.
+
+    Args:
+        file: the name shown with each problem.
+        lines: where each path stands in the text.
+    """
+
+    def __init__(self, file: str, lines: Mapping[Path, int] | None = None) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self.lines: Mapping[Path, int] = lines or {}
+        self._told: set[Problem] = set()
+        self._unusable: set[Path] = set()
+
+    def add(self, code: str, path: Path, message: str, hint: str | None = None) -> None:
+        """Note a problem at a path; its severity is the code's.
+
+        Nothing is noted about a value that was already found unusable: what
+        stands in for it while checking goes on would only repeat the complaint.
+        """
+        if any(path[:length] in self._unusable for length in range(len(path) + 1)):
+            return
+        known = CODES[code]
+        problem = Problem(
+            code,
+            known.severity,
+            _printable(message),
+            self.file,
+            self.line_of(path),
+            _printable(render_key(path)),
+            _printable(hint or known.remedy),
+        )
+        if problem not in self._told:
+            self._told.add(problem)
+            self.problems.append(problem)
+
+    def unusable(self, code: str, path: Path, message: str, hint: str | None = None) -> None:
+        """Note a problem that makes the value at this path, and all below it, unusable."""
+        self.add(code, path, message, hint)
+        self._unusable.add(path)
+
+    def line_of(self, path: Path) -> int | None:
+        """Return the line of a path, or of the nearest table around it."""
+        for length in range(len(path), -1, -1):
+            line = self.lines.get(path[:length])
+            if line is not None:
+                return line
+        return None
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything but warnings was found."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+    def sorted(self) -> tuple[Problem, ...]:
+        """Return all problems, in the order of the file."""
+        return tuple(sorted(self.problems, key=lambda problem: problem.line or 0))

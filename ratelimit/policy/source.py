@@ -1,0 +1,226 @@
+"""TOML text as a tree, and the line on which each of its values stands.
+
+The standard parser says nothing of positions. This module lets it parse, and
+thereby vouch for the text; a scanner then walks the same text only to note where
+keys are, and may rely on everything being well-formed. A test holds the paths of
+the two together.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from bisect import bisect_right
+from typing import Any
+
+from ratelimit.policy.problem import Path, Report
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 16
+MAX_TEXT = 4096
+"""Longest key or string anywhere in a policy."""
+
+_BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_BARE_VALUE = re.compile(r"[^,\]}#\n]*")
+_STRINGS = (
+    # Multi-line ones may end in up to two quotes of their own.
+    re.compile(r'"""(?:[^\\]|\\.)*?"{3,5}', re.DOTALL),
+    re.compile(r"'''.*?'{3,5}", re.DOTALL),
+    re.compile(r'"(?:[^"\\]|\\.)*"'),
+    re.compile(r"'[^']*'"),
+)
+_ENDLESS_KEY = re.compile(
+    r"""(?:^|[\[{,])[ \t]*+(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
+    re.MULTILINE,
+)
+"""A key of more than 64 parts, which is four times the depth there may be."""
+_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+def decode(raw: bytes, report: Report) -> str | None:
+    """Return the text of a file's bytes, or None with a problem noted."""
+    if len(raw) > MAX_BYTES:
+        report.add("policy-size", (), f"the file has {len(raw)} bytes; {MAX_BYTES} are the most")
+        return None
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        report.lines = {(): raw.count(b"\n", 0, error.start) + 1}
+        report.add("policy-encoding", (), f"byte {error.start} is not UTF-8")
+        return None
+
+
+def parse(text: str, report: Report) -> dict[str, Any] | None:
+    """Return the tree of a TOML text, or None with a problem noted; tell the report the lines."""
+    report.lines = {(): 1}
+    endless = _ENDLESS_KEY.search(text)
+    if endless is not None:
+        # The parser would take time in the square of such a key's length.
+        report.lines = {(): text.count("\n", 0, endless.end()) + 1}
+        report.add("policy-depth", (), f"values are nested more than {MAX_DEPTH} deep")
+        return None
+    try:
+        tree = tomllib.loads(text)
+        report.lines = line_numbers(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        place = _PLACE.search(message)
+        report.lines = {(): int(place[1]) if place and place[1] else text.count("\n") + 1}
+        report.add("policy-syntax", (), _PLACE.sub("", message))
+        return None
+    except RecursionError:
+        report.add("policy-depth", (), f"values are nested more than {MAX_DEPTH} deep")
+        return None
+    return tree if check_shape(tree, report) else None
+
+
+def check_shape(tree: dict[str, Any], report: Report) -> bool:
+    """Note it if a tree is too deep or has keys or strings too long to be handled at all."""
+    stack: list[tuple[Any, Path]] = [(tree, ())]
+    sound = True
+    while stack:
+        value, path = stack.pop()
+        if len(path) > MAX_DEPTH:
+            report.add("policy-depth", path[:1], f"values are nested more than {MAX_DEPTH} deep")
+            sound = False
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if not isinstance(key, str):
+                    report.add("policy-type", path, f"the key {key!r} is not a string")
+                    sound = False
+                elif len(key) > MAX_TEXT:
+                    report.add("policy-text-length", path, f"a key is longer than {MAX_TEXT} characters")
+                    sound = False
+                else:
+                    stack.append((inner, (*path, key)))
+        elif isinstance(value, list | tuple):
+            stack.extend((inner, (*path, index)) for index, inner in enumerate(value))
+        elif isinstance(value, str) and len(value) > MAX_TEXT:
+            report.add("policy-text-length", path, f"a text is longer than {MAX_TEXT} characters")
+            sound = False
+    return sound
+
+
+def line_numbers(text: str) -> dict[Path, int]:
+    """Return the line of every key and array item of a well-formed TOML text."""
+    return _Scanner(text).scan()
+
+
+class _Scanner:
+    """One walk over a text that is known to be well-formed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.lines: dict[Path, int] = {(): 1}
+        self.breaks = [found.start() for found in re.finditer("\n", text)]
+        self.last_item: dict[Path, int] = {}
+
+    def scan(self) -> dict[Path, int]:
+        table: Path = ()
+        while self.skip_blank():
+            if self.text.startswith("[", self.at):
+                table = self.header()
+            else:
+                self.pair(table)
+        return self.lines
+
+    def skip_blank(self) -> bool:
+        """Move over white space, line ends and comments; tell whether anything is left."""
+        found = _BLANK.match(self.text, self.at)
+        self.at = found.end() if found else self.at
+        return self.at < len(self.text)
+
+    def skip_spaces(self) -> None:
+        while self.text.startswith((" ", "\t"), self.at):
+            self.at += 1
+
+    def note(self, path: Path, at: int) -> None:
+        self.lines.setdefault(path, bisect_right(self.breaks, at - 1) + 1)
+
+    def header(self) -> Path:
+        start = self.at
+        is_array = self.text.startswith("[[", self.at)
+        self.at += 2 if is_array else 1
+        parts = self.key()
+        self.at += 2 if is_array else 1
+        path: Path = ()
+        for position, part in enumerate(parts):
+            path = (*path, part)
+            if is_array and position == len(parts) - 1:
+                self.last_item[path] = self.last_item.get(path, -1) + 1
+            self.note(path, start)
+            if path in self.last_item:
+                path = (*path, self.last_item[path])
+                self.note(path, start)
+        return path
+
+    def pair(self, table: Path) -> None:
+        start = self.at
+        path = table
+        for part in self.key():
+            path = (*path, part)
+            self.note(path, start)
+        self.at += 1  # the equals sign
+        self.skip_spaces()
+        self.value(path)
+
+    def key(self) -> list[str]:
+        """Read a dotted key and the spaces around it."""
+        parts = []
+        while True:
+            self.skip_spaces()
+            found = _BARE_KEY.match(self.text, self.at)
+            if found:
+                self.at = found.end()
+                parts.append(found[0])
+            else:
+                quoted = self.string()
+                # Only the parser knows all escapes.
+                parts.append(tomllib.loads(f"k={quoted}")["k"] if "\\" in quoted else quoted[1:-1])
+            self.skip_spaces()
+            if not self.text.startswith(".", self.at):
+                return parts
+            self.at += 1
+
+    def string(self) -> str:
+        for pattern in _STRINGS:
+            found = pattern.match(self.text, self.at)
+            if found:
+                self.at = found.end()
+                return found[0]
+        return ""
+
+    def value(self, path: Path) -> None:
+        first = self.text[self.at]
+        if first in "\"'":
+            self.string()
+        elif first == "[":
+            self.array(path)
+        elif first == "{":
+            self.inline_table(path)
+        else:
+            found = _BARE_VALUE.match(self.text, self.at)
+            self.at = found.end() if found else self.at
+
+    def array(self, path: Path) -> None:
+        self.at += 1
+        index = 0
+        while self.skip_blank() and self.text[self.at] != "]":
+            if self.text[self.at] == ",":
+                self.at += 1
+                continue
+            self.note((*path, index), self.at)
+            self.value((*path, index))
+            index += 1
+        self.at += 1
+
+    def inline_table(self, path: Path) -> None:
+        self.at += 1
+        while self.skip_blank() and self.text[self.at] != "}":
+            if self.text[self.at] == ",":
+                self.at += 1
+                continue
+            self.pair(path)
+        self.at += 1

@@ -1,0 +1,150 @@
+"""The rules that apply to one kind of request, ready to be asked and to be told of.
+
+All that can be worked out before a request comes is worked out here, once: the
+core's plan, what each rule takes on arrival, and the fields that responses carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ratelimit.core.engine import Outcome, Plan
+from ratelimit.decision import Verdict
+from ratelimit.errors import UsageError
+from ratelimit.policy.compiled import LimitRule
+
+MAX_COST = 2**31 - 1
+
+SKIPPED = 0
+ALLOWED = 1
+
+_SECOND_NS = 1_000_000_000
+
+
+class RoutePlan:
+    """A plan and the policy's rules it was made of, index by index.
+
+    Args:
+        plan: the core's plan.
+        rules: its rules.
+        required: positions of identities without which a request is refused.
+    """
+
+    __slots__ = (
+        "closes_on_error",
+        "costs",
+        "decide",
+        "holds_slots",
+        "labels",
+        "peek",
+        "plan",
+        "policy_pair",
+        "required",
+        "rules",
+    )
+
+    def __init__(self, plan: Plan, rules: Sequence[LimitRule], required: Sequence[int] = ()) -> None:
+        self.plan = plan
+        self.rules = tuple(rules)
+        self.required = tuple(required)
+        self.decide = plan.decide
+        self.peek = plan.peek
+        self.costs = tuple(rule.estimate for rule in rules)
+        """What each rule takes on arrival."""
+        self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
+        """Whether an allowed request may hold something until it ends."""
+        self.closes_on_error = any(rule.on_store_error == "closed" and not rule.shadow for rule in rules)
+        # What is not enforced is not promised either: shadow rules are in no field.
+        shows_all = not any(rule.shadow for rule in rules)
+        self.labels = tuple(rule.label for rule in rules) if shows_all else None
+        """What the core writes the `RateLimit` field with; None when it must leave rules out."""
+        field = b", ".join(policy_item(rule) for rule in rules if not rule.shadow)
+        self.policy_pair = (b"ratelimit-policy", field)
+        """The `RateLimit-Policy` header."""
+
+    def costs_of(self, units: Mapping[str, int] | None) -> Sequence[int]:
+        """Return what each rule takes when some real costs are known on arrival.
+
+        Raises:
+            UsageError: a cost is no integer from 0 to 2**31 - 1 (code `cost-range`).
+        """
+        if not units:
+            return self.costs
+        for unit, cost in units.items():
+            check_cost(unit, cost)
+        return [units.get(rule.unit, rule.estimate) for rule in self.rules]
+
+    def ratelimit_field(self, outcome: Outcome) -> bytes:
+        """Return the value of the `RateLimit` field, empty when no rule is to be told of."""
+        if self.labels is not None:
+            return outcome.ratelimit_field(self.labels)
+        items = []
+        for index, rule in enumerate(self.rules):
+            if not rule.shadow and outcome.state(index) != SKIPPED:
+                reset_s = -(-outcome.reset_after_ns(index) // _SECOND_NS)
+                items.append(b"%b;r=%d;t=%d" % (rule.label, outcome.remaining(index), reset_s))
+        return b", ".join(items)
+
+    def tightest(self, outcome: Outcome) -> int:
+        """Return the index of the rule a client should mind most, -1 without one."""
+        if outcome.binding >= 0:
+            return outcome.binding
+        best, least = -1, 2.0
+        for index, rule in enumerate(self.rules):
+            if rule.shadow or outcome.state(index) == SKIPPED:
+                continue
+            share = outcome.remaining(index) / rule.burst
+            if share < least:
+                best, least = index, share
+        return best
+
+    def verdicts(self, outcome: Outcome) -> tuple[Verdict, ...]:
+        """Return a verdict for each rule that was not skipped."""
+        verdicts = []
+        for index, rule in enumerate(self.rules):
+            state = outcome.state(index)
+            if state == SKIPPED:
+                continue
+            wait_ns = outcome.retry_after_ns(index)
+            verdicts.append(
+                Verdict(
+                    limit=rule.name,
+                    allowed=state == ALLOWED,
+                    shadow=rule.shadow or state > 2,
+                    unit=rule.unit,
+                    cost=outcome.cost(index),
+                    quota=rule.quota,
+                    window_ns=rule.period_ns,
+                    remaining=outcome.remaining(index),
+                    reset_after_ns=outcome.reset_after_ns(index),
+                    retry_after_ns=None if wait_ns < 0 else wait_ns,
+                )
+            )
+        return tuple(verdicts)
+
+
+def check_cost(unit: str, cost: object) -> None:
+    """Raise unless `cost` is an integer a charge can carry."""
+    # bool is an int, and `True` tokens are a mistake; NaN and infinity are floats.
+    if type(cost) is not int or not 0 <= cost <= MAX_COST:
+        raise UsageError(
+            f"the cost in {unit!r} must be an integer from 0 to {MAX_COST}, not {cost!r}", code="cost-range"
+        )
+
+
+def policy_item(rule: LimitRule) -> bytes:
+    """Return a rule as an item of the `RateLimit-Policy` field.
+
+    draft-ietf-httpapi-ratelimit-headers-11, section 3: `q` the quota, `w` the window in
+    seconds, `qu` the unit if it is not requests. Slots have no window.
+    """
+    item = b"%b;q=%d" % (rule.label, rule.quota)
+    if rule.algorithm == "concurrency":
+        return item + b';qu="concurrent-requests"'
+    item += b";w=%d" % -(-rule.period_ns // _SECOND_NS)
+    if rule.algorithm == "distinct":
+        return item + b';qu="distinct-values"'
+    if rule.unit_index:
+        quoted = rule.unit.replace("\\", "\\\\").replace('"', '\\"').encode("ascii", "replace")
+        item += b';qu="%b"' % quoted
+    return item

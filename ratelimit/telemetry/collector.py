@@ -1,0 +1,169 @@
+"""The read side: a Prometheus collector that looks only when it is scraped.
+
+Theory of operation. Workers count into the shared table; a scrape of any one of
+them sums every worker that ever was, so a load balancer may send Prometheus
+where it likes and no multi-process directory is needed. Two gauges are the
+answering worker's own and say so in their help.
+
+Cardinality is fixed by the policy: (limits x a few actions); series of a limit
+leave the exposition when a reload removes the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from ratelimit.telemetry import names
+from ratelimit.telemetry.cells import CounterRows, totals
+from ratelimit.telemetry.names import Metric, RuleColumn, RuntimeColumn
+
+
+class CounterTable(CounterRows, Protocol):
+    """What is read of `core.table.Table`."""
+
+    def stats(self, now_ns: int, /) -> Mapping[str, int]: ...
+
+
+class WatchedRule(Protocol):
+    """What is read of one compiled rule."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def shadow(self) -> bool: ...
+
+
+class Watched(Protocol):
+    """What is read of a limiter."""
+
+    @property
+    def table(self) -> CounterTable: ...
+    @property
+    def rules(self) -> Sequence[WatchedRule]: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def reloaded_ns(self) -> int: ...
+    def now_ns(self) -> int: ...
+    def drift_ns(self) -> int: ...
+
+
+class RateLimitCollector(Collector):
+    """Exports one limiter; `registry.register(RateLimitCollector(limiter))`."""
+
+    def __init__(self, limiter: Watched) -> None:
+        self._limiter = limiter
+
+    def describe(self) -> Iterator[Family]:
+        """Return the families without samples, so that registering does not scrape."""
+        for metric in names.METRICS:
+            yield _family(metric)
+
+    def collect(self) -> Iterator[Family]:
+        """Return every family with the totals of this moment."""
+        table = self._limiter.table
+        yield from self._requests(table)
+        yield from self._limits(table)
+        yield self._latency(table)
+        yield from self._table(table)
+        yield from self._runtime(table)
+
+    def _requests(self, table: CounterTable) -> Iterator[Family]:
+        cells = totals(table, names.ROW_REQUESTS)
+        family = _family(names.REQUESTS)
+        for (allowed, reason), column in names.REQUEST_COLUMN.items():
+            labels = {"action": names.ACTIONS[0 if allowed else 1], "reason": reason.value}
+            family.add_sample(names.REQUESTS.exported, labels, cells[column])
+        yield family
+
+    def _limits(self, table: CounterTable) -> Iterator[Family]:
+        decisions, units = _family(names.DECISIONS), _family(names.COST_UNITS)
+        # Tiers of a limit are rules of the same name and share its row.
+        rules = {rule.name: rule for rule in self._limiter.rules}
+        for name, rule in rules.items():
+            cells = totals(table, name)
+            own = "shadow" if rule.shadow else "enforce"
+            for action, mode, column in (
+                ("allow", own, RuleColumn.ALLOWED),
+                ("refuse", "enforce", RuleColumn.REFUSED),
+                ("refuse", "shadow", RuleColumn.REFUSED_IN_SHADOW),
+                ("skip", own, RuleColumn.SKIPPED),
+            ):
+                labels = {"limit": name, "action": action, "mode": mode}
+                decisions.add_sample(names.DECISIONS.exported, labels, cells[column])
+            for action, column in (("allow", RuleColumn.UNITS_ADMITTED), ("refuse", RuleColumn.UNITS_REFUSED)):
+                labels = {"limit": name, "unit": rule.unit, "action": action}
+                units.add_sample(names.COST_UNITS.exported, labels, cells[column])
+        yield decisions
+        yield units
+
+    def _latency(self, table: CounterTable) -> Family:
+        cells = totals(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
+        family = HistogramMetricFamily(names.LATENCY.name, names.LATENCY.help)
+        buckets: list[tuple[str, float]] = []
+        running = 0
+        for bound, cell in zip(names.LATENCY_BOUNDS_NS, cells, strict=False):
+            running += cell
+            buckets.append((repr(bound / 1e9), running))
+        buckets.append(("+Inf", running + cells[names.LATENCY_REST]))
+        family.add_metric((), buckets, sum_value=cells[names.LATENCY_SUM_NS] / 1e9)
+        return family
+
+    def _table(self, table: CounterTable) -> Iterator[Family]:
+        stats = table.stats(self._limiter.now_ns())
+        live, used = stats["live"], stats["used"]
+        yield _labelled(names.TABLE_ENTRIES, {"live": live, "idle": max(used - live, 0)})
+        yield _plain(names.TABLE_CAPACITY, stats["capacity"])
+        yield _plain(names.EVICTIONS, stats["evictions"])
+        blocks, blocks_used = stats["blocks"], stats["blocks_used"]
+        yield _labelled(names.BLOCKS, {"used": blocks_used, "free": max(blocks - blocks_used, 0)})
+        yield _plain(names.BLOCK_EVICTIONS, stats["block_evictions"])
+        yield _plain(names.WORKERS, stats["workers"])
+
+    def _runtime(self, table: CounterTable) -> Iterator[Family]:
+        cells = totals(table, names.ROW_RUNTIME)
+        yield _plain(names.STORE_FAULTS, cells[RuntimeColumn.STORE_FAULTS])
+        yield _plain(names.POLICY_GENERATION, self._limiter.generation)
+        yield _labelled(
+            names.POLICY_RELOADS,
+            {
+                "applied": cells[RuntimeColumn.RELOADS_APPLIED],
+                "unchanged": cells[RuntimeColumn.RELOADS_UNCHANGED],
+                "rejected": cells[RuntimeColumn.RELOADS_REJECTED],
+            },
+        )
+        yield _plain(names.POLICY_RELOADED, self._limiter.reloaded_ns / 1e9)
+        yield _plain(names.CLOCK_DRIFT, self._limiter.drift_ns() / 1e9)
+        said = totals(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
+        yield _labelled(names.DIAGNOSTICS, dict(zip(names.DIAGNOSTIC_CODES, said, strict=False)))
+
+
+def _family(metric: Metric) -> Family:
+    labels = [label.name for label in metric.labels]
+    if metric.kind == "counter":
+        return CounterMetricFamily(metric.name, metric.help, labels=labels)
+    if metric.kind == "gauge":
+        return GaugeMetricFamily(metric.name, metric.help, labels=labels)
+    return HistogramMetricFamily(metric.name, metric.help, labels=labels)
+
+
+def _plain(metric: Metric, value: float) -> Family:
+    family = _family(metric)
+    family.add_sample(metric.exported, {}, value)
+    return family
+
+
+def _labelled(metric: Metric, values: Mapping[str, float]) -> Family:
+    """Return a family with one label, a sample for each of its values."""
+    family = _family(metric)
+    (label,) = metric.labels
+    for value, number in values.items():
+        family.add_sample(metric.exported, {label.name: value}, number)
+    return family

@@ -1,0 +1,68 @@
+"""The write side: what is counted beside the core's own counters, and where.
+
+Each method is one or two integer additions into this worker's cells of the
+shared table; none allocates, waits or can fail on account of what a client sent.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from ratelimit.telemetry import names
+from ratelimit.telemetry.cells import WideRow
+from ratelimit.telemetry.names import LATENCY_BOUNDS_NS, LATENCY_SUM_NS, REQUEST_COLUMN, RuntimeColumn
+
+if TYPE_CHECKING:
+    from ratelimit.core.table import Table
+    from ratelimit.decision import Reason
+
+_OTHER_DIAGNOSTIC = len(names.DIAGNOSTIC_CODES) - 1
+_DIAGNOSTIC_COLUMN = {code: column for column, code in enumerate(names.DIAGNOSTIC_CODES)}
+
+
+class Counters:
+    """This worker's counters in one table; made again when the table is.
+
+    Raises:
+        StoreError: code `counters-full`; all rows are taken.
+    """
+
+    __slots__ = ("_diagnostics", "_latency", "_requests", "_runtime", "_table")
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        # Every request is counted, so this one is not wide.
+        self._requests = table.counter(names.ROW_REQUESTS)
+        self._latency = WideRow(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
+        self._runtime = WideRow(table, names.ROW_RUNTIME, len(RuntimeColumn))
+        self._diagnostics = WideRow(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
+
+    def decided(self, allowed: bool, reason: Reason) -> None:
+        """Count one decided request."""
+        self._table.count(self._requests, REQUEST_COLUMN[allowed, reason])
+
+    def observe_latency(self, elapsed_ns: int) -> None:
+        """Count one sampled decision time; a clock that stepped back counts as zero."""
+        elapsed_ns = max(elapsed_ns, 0)
+        self._latency.add(bisect_left(LATENCY_BOUNDS_NS, elapsed_ns))
+        self._latency.add(LATENCY_SUM_NS, elapsed_ns)
+
+    def store_fault(self) -> None:
+        """Count one decision the store could not make."""
+        self._runtime.add(RuntimeColumn.STORE_FAULTS)
+
+    def reloaded(self, result: str) -> None:
+        """Count one reload of the policy file: "applied", "unchanged" or "rejected"."""
+        self._runtime.add(_RELOAD_COLUMN[result])
+
+    def diagnosed(self, code: str) -> None:
+        """Count one noticed mistake; a code that is not listed counts as "other"."""
+        self._diagnostics.add(_DIAGNOSTIC_COLUMN.get(code, _OTHER_DIAGNOSTIC))
+
+
+_RELOAD_COLUMN = {
+    "applied": RuntimeColumn.RELOADS_APPLIED,
+    "unchanged": RuntimeColumn.RELOADS_UNCHANGED,
+    "rejected": RuntimeColumn.RELOADS_REJECTED,
+}

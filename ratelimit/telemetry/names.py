@@ -1,0 +1,236 @@
+"""Every counter row, column, metric name and label, in one table.
+
+Pure data: the limiter imports it to know where to count, the collector to know
+what to export, `docs/metrics.md` is generated from it, and tests hold the
+dashboard, the alert rules and the document to it.
+
+Rules it keeps: a label's values are either listed here or come from the policy
+file; nothing a client sends ever becomes one. Counters are integer cells in the
+shared table (`Table.count(row, column)`), so that any worker answers for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+from ratelimit.decision import Reason
+
+# -- rows of the shared counters ------------------------------------------------------------------
+
+# Columns of a row of the core's table; a test holds this to `core.table.COUNTER_COLUMNS`.
+ROW_COLUMNS = 8
+
+# A limit's own row is named after its rule. The rows below start with a control character,
+# which a policy cannot put into a name, so neither can shadow the other. Those with more
+# columns than a row has go on in further rows (`cells.WideRow`).
+ROW_LATENCY = "\x1flatency"
+ROW_REQUESTS = "\x1frequests"
+ROW_RUNTIME = "\x1fruntime"
+ROW_DIAGNOSTICS = "\x1fdiagnostics"
+
+
+class RuleColumn(IntEnum):
+    """Columns of a limit's row; the core's `Plan.decide` adds to these itself."""
+
+    ALLOWED = 0
+    REFUSED = 1
+    REFUSED_IN_SHADOW = 2
+    SKIPPED = 3
+    UNITS_ADMITTED = 4
+    UNITS_REFUSED = 5
+
+
+class RuntimeColumn(IntEnum):
+    """Columns of the `runtime` row."""
+
+    STORE_FAULTS = 0
+    RELOADS_APPLIED = 1
+    RELOADS_UNCHANGED = 2
+    RELOADS_REJECTED = 3
+
+
+# Upper bounds of the latency buckets in nanoseconds; one more column takes the rest (+Inf).
+LATENCY_BOUNDS_NS: tuple[int, ...] = (
+    500,
+    1_000,
+    2_000,
+    3_000,
+    5_000,
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+)
+LATENCY_REST = len(LATENCY_BOUNDS_NS)
+LATENCY_SUM_NS = LATENCY_REST + 1
+LATENCY_WIDTH = LATENCY_SUM_NS + 1
+
+# One column each; the last takes any code that is not listed.
+DIAGNOSTIC_CODES: tuple[str, ...] = (
+    "trust-everyone",
+    "undeclared-proxy",
+    "client-missing",
+    "mounted-twice",
+    "private-memory",
+    "identity-type",
+    "resolver-busy",
+    "other",
+)
+
+ACTIONS: tuple[str, str] = ("allow", "refuse")
+REASONS: tuple[str, ...] = tuple(reason.value for reason in Reason)
+
+# What can become of a request, and the column of the `requests` row where it is counted.
+REQUEST_COLUMN: dict[tuple[bool, Reason], int] = {
+    (True, Reason.LIMITS): 0,
+    (False, Reason.LIMITS): 1,
+    (True, Reason.UNLIMITED): 2,
+    (True, Reason.ALLOW_LIST): 3,
+    (False, Reason.DENY_LIST): 4,
+    (False, Reason.IDENTITY): 5,
+    (True, Reason.STORE): 6,
+    (False, Reason.STORE): 7,
+}
+
+# -- metrics --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label, and where its values come from; `values` is empty if the policy names them."""
+
+    name: str
+    values: tuple[str, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family as exported. Counters get their `_total` from the exposition format."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[Label, ...] = ()
+    per_worker: bool = False
+    """Whether the value is the answering worker's own; all others are the host's."""
+
+    @property
+    def exported(self) -> str:
+        """The name as it is queried."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Every series name a query may use."""
+        if self.kind == "histogram":
+            return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
+        return (self.exported,)
+
+
+LIMIT = Label("limit", source="name of the limit in the policy file; `#2`, `#3` for further rates of its list")
+UNIT = Label("unit", source="cost unit of the limit in the policy file")
+MODE = Label("mode", ("enforce", "shadow"))
+
+DECISIONS = Metric(
+    "ratelimit_decisions",
+    "counter",
+    "Verdicts, one for each limit a request met; skip: an identity it counts was absent.",
+    (LIMIT, Label("action", ("allow", "refuse", "skip")), MODE),
+)
+COST_UNITS = Metric(
+    "ratelimit_cost_units",
+    "counter",
+    "Cost units asked of each limit, by what became of them; estimates, before settlement.",
+    (LIMIT, UNIT, Label("action", ACTIONS)),
+)
+REQUESTS = Metric(
+    "ratelimit_requests",
+    "counter",
+    "Requests decided, and why: reason limits counts those that at least one limit applied to.",
+    (Label("action", ACTIONS), Label("reason", REASONS)),
+)
+LATENCY = Metric(
+    "ratelimit_decision_duration_seconds",
+    "histogram",
+    "Time from the request's arrival at the middleware to its decision; a sample of requests.",
+)
+TABLE_ENTRIES = Metric(
+    "ratelimit_table_entries",
+    "gauge",
+    "Entries of the shared table; idle ones hold nothing that could still refuse and are reused freely.",
+    (Label("state", ("live", "idle")),),
+)
+TABLE_CAPACITY = Metric("ratelimit_table_capacity", "gauge", "Entries the shared table has room for.")
+EVICTIONS = Metric(
+    "ratelimit_evictions",
+    "counter",
+    "Live entries overwritten for want of room; each forgot what one key had used. Raise store.keys.",
+)
+BLOCKS = Metric(
+    "ratelimit_blocks",
+    "gauge",
+    "Blocks that logs, concurrency slots and distinct counts are kept in.",
+    (Label("state", ("used", "free")),),
+)
+BLOCK_EVICTIONS = Metric(
+    "ratelimit_block_evictions", "counter", "Live blocks taken from one key for another. Raise store.keys."
+)
+STORE_FAULTS = Metric(
+    "ratelimit_store_faults", "counter", "Decisions the store could not make; the limits' stance decided."
+)
+POLICY_GENERATION = Metric(
+    "ratelimit_policy_generation",
+    "gauge",
+    "Policies this worker has put in force, the first included.",
+    per_worker=True,
+)
+POLICY_RELOADS = Metric(
+    "ratelimit_policy_reloads",
+    "counter",
+    "Reloads of the policy file; rejected: the old policy stayed in force.",
+    (Label("result", ("applied", "unchanged", "rejected")),),
+)
+POLICY_RELOADED = Metric(
+    "ratelimit_policy_last_reload_timestamp_seconds",
+    "gauge",
+    "When this worker last put a policy in force, in seconds since the epoch.",
+    per_worker=True,
+)
+CLOCK_DRIFT = Metric(
+    "ratelimit_clock_drift_seconds",
+    "gauge",
+    "How far the civil clock has been stepped away from the limits' clock since the store was made.",
+)
+WORKERS = Metric("ratelimit_workers", "gauge", "Worker processes attached to the shared table.")
+DIAGNOSTICS = Metric(
+    "ratelimit_diagnostics",
+    "counter",
+    "Mistakes in use or configuration that the library noticed; the log has the sentence.",
+    (Label("code", DIAGNOSTIC_CODES),),
+)
+
+METRICS: tuple[Metric, ...] = (
+    REQUESTS,
+    DECISIONS,
+    COST_UNITS,
+    LATENCY,
+    TABLE_ENTRIES,
+    TABLE_CAPACITY,
+    EVICTIONS,
+    BLOCKS,
+    BLOCK_EVICTIONS,
+    STORE_FAULTS,
+    POLICY_GENERATION,
+    POLICY_RELOADS,
+    POLICY_RELOADED,
+    CLOCK_DRIFT,
+    WORKERS,
+    DIAGNOSTICS,
+)

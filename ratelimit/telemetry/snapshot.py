@@ -1,0 +1,112 @@
+"""What an exposition says, as numbers again: for `ratelimit top` and the demo's board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.parser import text_string_to_metric_families
+
+from ratelimit.telemetry import names
+
+
+@dataclass(slots=True)
+class LimitCounts:
+    """Verdicts of one limit so far."""
+
+    allowed: int = 0
+    refused: int = 0
+    refused_in_shadow: int = 0
+    skipped: int = 0
+    shadow: bool = False
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """One moment of one deployment."""
+
+    limits: dict[str, LimitCounts] = field(default_factory=dict)
+    requests: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By action and reason."""
+    latency: dict[float, int] = field(default_factory=dict)
+    """Cumulative count by upper bound in seconds."""
+    gauges: dict[str, float] = field(default_factory=dict)
+    """Everything else without labels, by its name."""
+    entries_live: int = 0
+
+    @property
+    def decided(self) -> int:
+        """Requests decided."""
+        return sum(self.requests.values())
+
+    @property
+    def refused(self) -> int:
+        """Requests refused, for whatever reason."""
+        return sum(count for (action, _), count in self.requests.items() if action == "refuse")
+
+    def gauge(self, metric: names.Metric) -> float:
+        """Return a metric without labels; 0 if the exposition lacks it."""
+        return self.gauges.get(metric.exported, 0.0)
+
+
+def of_text(text: str) -> Snapshot:
+    """Return what the text of a `/metrics` page says.
+
+    Raises:
+        ValueError: it is not Prometheus text, or nothing in it is ours.
+    """
+    return of_families(text_string_to_metric_families(text))
+
+
+def of_families(families: Iterable[Family]) -> Snapshot:
+    """Return what some metric families say.
+
+    Raises:
+        ValueError: nothing in them is ours.
+    """
+    snapshot = Snapshot()
+    seen = False
+    for family in families:
+        for sample in family.samples:
+            if sample.name.startswith("ratelimit_"):
+                seen = True
+                _take(snapshot, sample.name, sample.labels, sample.value)
+    if not seen:
+        raise ValueError("no ratelimit metrics there")
+    return snapshot
+
+
+def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float) -> None:
+    if name == names.DECISIONS.exported:
+        counts = snapshot.limits.setdefault(labels["limit"], LimitCounts())
+        action, shadow = labels["action"], labels["mode"] == "shadow"
+        if action == "allow":
+            counts.allowed += int(value)
+            counts.shadow = shadow
+        elif action == "skip":
+            counts.skipped += int(value)
+        elif shadow:
+            counts.refused_in_shadow += int(value)
+        else:
+            counts.refused += int(value)
+    elif name == names.REQUESTS.exported:
+        snapshot.requests[labels["action"], labels["reason"]] = int(value)
+    elif name == f"{names.LATENCY.name}_bucket":
+        snapshot.latency[float(labels["le"])] = int(value)
+    elif name == names.TABLE_ENTRIES.exported and labels["state"] == "live":
+        snapshot.entries_live = int(value)
+    elif not labels:
+        snapshot.gauges[name] = value
+
+
+def quantile_bound_s(buckets: Mapping[float, int], share: float) -> float | None:
+    """Return the upper bound of the bucket that holds the quantile; None without samples.
+
+    The bound, not an interpolation: "99 % took at most this" is what is known.
+    """
+    bounds = sorted(buckets)
+    if not bounds or not buckets[bounds[-1]]:
+        return None
+    wanted = share * buckets[bounds[-1]]
+    return next(bound for bound in bounds if buckets[bound] >= wanted)

@@ -1,0 +1,32 @@
+"""A deployment as its shared table shows it to somebody who is not one of its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ratelimit.clock import Clock
+from ratelimit.telemetry.collector import CounterTable, WatchedRule
+
+
+class WatchedTable:
+    """Implements `collector.Watched` without a limiter.
+
+    What only a worker knows of itself (its policy's generation, when it reloaded) is 0.
+    """
+
+    generation = 0
+    reloaded_ns = 0
+
+    def __init__(self, table: CounterTable, rules: Sequence[WatchedRule], clock: Clock) -> None:
+        self.table = table
+        self.rules = rules
+        self._clock = clock
+
+    def now_ns(self) -> int:
+        """Return the deployment's own time."""
+        return self._clock.now_ns()
+
+    def drift_ns(self) -> int:
+        """Return how far the civil clock has stepped away from it."""
+        drift = getattr(self._clock, "drift_ns", None)
+        return drift() if drift is not None else 0

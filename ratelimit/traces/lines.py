@@ -1,0 +1,141 @@
+"""A trace as chunks of whole lines: plain or gzip, a file or standard input.
+
+Rules: memory stays flat whatever the input (a line longer than four chunks is
+dropped and counted); a compressed file that breaks off ends the trace where it
+broke, with a note, for what came before is still worth reading.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+# Records of a chunk stay in the processor's cache; larger chunks replay at half the speed.
+CHUNK_BYTES = 1 << 18
+_LONGEST_LINE = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+
+
+class TraceUnreadable(Exception):
+    """The trace as a whole cannot be read; the message says what to do."""
+
+
+class LineSource:
+    """Chunks of complete lines, with the number of the first line of each.
+
+    Args:
+        path: a file, or "-" for standard input.
+        stdin: what "-" reads; the process's own unless given.
+
+    Raises:
+        TraceUnreadable: there is no such file, or it is not ours to read.
+    """
+
+    def __init__(self, path: str, *, stdin: BinaryIO | None = None, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self.name = "standard input" if path == "-" else path
+        self.broken: str | None = None
+        """Why the input ended before its end, if it did."""
+        self.overlong: list[int] = []
+        """Numbers of lines dropped because they were too long."""
+        self._chunk_bytes = chunk_bytes
+        self._longest_line = max(chunk_bytes, min(_LONGEST_LINE, 4 * chunk_bytes))
+        self._position = 0
+        try:
+            raw: BinaryIO = (stdin or sys.stdin.buffer) if path == "-" else Path(path).open("rb")
+        except OSError as error:
+            raise TraceUnreadable(f"{path}: {error.strerror or error}") from error
+        self._raw = raw
+        self.size = _size_of(raw)
+        """Bytes of the file as stored; None where that cannot be known."""
+        buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, raw))
+        self._buffered = buffered
+        try:
+            head = buffered.peek(2)[:2]
+        except OSError as error:  # a directory opens on some systems and fails when read
+            raw.close()
+            raise TraceUnreadable(f"{path}: {error.strerror or error}") from error
+        self._stream: IO[bytes] = gzip.GzipFile(fileobj=buffered) if head == _GZIP_MAGIC else buffered
+
+    @property
+    def position(self) -> int:
+        """Bytes of the stored file read so far (compressed ones where it is)."""
+        if not self._buffered.closed:
+            with suppress(OSError):
+                self._position = self._buffered.tell()
+        return self._position
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (number of the first line, chunk); every chunk but the last ends with a newline.
+
+        Closes the source when it ends, or is given up.
+        """
+        try:
+            yield from self._chunks()
+        finally:
+            self.close()
+
+    def _chunks(self) -> Iterator[tuple[int, bytes]]:
+        number = 1
+        rest = b""
+        first = True
+        while True:
+            block = self._read()
+            if first:
+                block = block.removeprefix(_BOM)
+                first = False
+            if not block:
+                break
+            cut = block.rfind(b"\n") + 1
+            if cut == 0:
+                rest += block
+                if len(rest) >= self._longest_line:
+                    self.overlong.append(number)
+                    rest = self._skip_line()
+                    number += 1
+                continue
+            chunk = rest + block[:cut] if rest else block[:cut]
+            rest = block[cut:]
+            yield number, chunk
+            number += chunk.count(b"\n")
+        if rest:
+            yield number, rest
+
+    def close(self) -> None:
+        """Close what was opened here; standard input is left as it is."""
+        _ = self.position  # asked for after the end, too
+        if self._stream is not self._buffered:
+            self._stream.close()
+        if self.name != "standard input":
+            self._buffered.close()
+
+    def _skip_line(self) -> bytes:
+        """Read on to the end of the line; return what follows it."""
+        while block := self._read():
+            cut = block.find(b"\n") + 1
+            if cut:
+                return block[cut:]
+        return b""
+
+    def _read(self) -> bytes:
+        try:
+            return self._stream.read(self._chunk_bytes)
+        except (EOFError, zlib.error, OSError) as error:
+            self.broken = str(error) or type(error).__name__
+            return b""
+
+
+def _size_of(raw: BinaryIO) -> int | None:
+    """Return a regular file's size; pipes and terminals have none."""
+    try:
+        status = os.fstat(raw.fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+    return status.st_size if status.st_size > 0 else None

@@ -1,0 +1,124 @@
+"""Mistakes that people make are said once, in words, and counted."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from typing import Any
+
+import pytest
+
+from ratelimit import RateLimitMiddleware
+from ratelimit.asgi.diagnostics import several_workers
+from ratelimit.diagnoses import DIAGNOSES
+from ratelimit.telemetry.names import DIAGNOSTIC_CODES
+from tests.asgi.driver import Client, key, limit, mount, ok, rules
+
+PER_IP = rules(limit(per="ip", rate="100/minute"))
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage().rpartition("[")[2].rstrip("]")
+        for record in caplog.records
+        if record.name == "ratelimit" and record.levelno == logging.WARNING
+    ]
+
+
+async def test_undeclared_proxy_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    client = mount(PER_IP).client
+    for number in range(3):
+        await client(headers=[(b"x-forwarded-for", b"6.6.6.6")], peer=f"198.51.100.{number}")
+    assert said(caplog) == ["undeclared-proxy"]
+    # Nothing a client sent is in the words.
+    assert "6.6.6.6" not in caplog.text
+    assert "198.51.100" not in caplog.text
+
+
+async def test_trusting_every_hop_is_said_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    mount(rules(limit(per="ip"), more='[trust]\nproxies = ["0.0.0.0/0"]'))
+    assert "trust-everyone" in said(caplog)
+
+
+async def test_missing_client_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    await mount(PER_IP).client.statuses(3, peer=None)
+    assert said(caplog) == ["client-missing"]
+
+
+async def test_middleware_mounted_twice_charges_once_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    mounted = mount(rules(limit(rate="2/minute")))
+    twice = Client(RateLimitMiddleware(mounted.middleware, limiter=mounted.middleware.limiter, reload_interval_s=0))
+    answers = [await twice(headers=key("a")) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert said(caplog) == ["mounted-twice"]
+    # `Answer.headers` also insists that no field came twice.
+    assert answers[0].headers["ratelimit"] == '"requests";r=1;t=30'
+
+
+async def test_two_files_of_one_policy_are_one_mount(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(rules(limit(rate="2/minute"), more='[store]\nmemory = "private"'))
+    inner = mount("", policy=path).middleware
+    outer = mount("", inner, policy=str(path)).client
+    assert await outer.statuses(3, headers=key("a")) == [200, 200, 429]
+    assert said(caplog) == ["mounted-twice"]
+
+
+async def test_two_policies_around_one_application_both_count_and_both_settle() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["ratelimit"].settle(tokens=7)
+        await ok(scope, receive, send)
+
+    inner = mount(rules(limit("inner", unit="tokens", rate="10/hour", algorithm="fixed-window")), app)
+    outer = mount(rules(limit("outer", unit="tokens", rate="20/hour", algorithm="fixed-window")), inner.middleware)
+    assert (await outer.client(headers=key("a"))).status == 200
+    left = [
+        mounted.middleware.limiter.peek(identities={"account": "a"}).verdicts[0].remaining
+        for mounted in (inner, outer)
+    ]
+    assert left == [3, 13]
+
+
+async def test_private_memory_under_several_workers_is_said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    await mount(PER_IP).client()
+    assert said(caplog) == ["private-memory"]
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "expected"), [("4", True), ("1", False), ("", False), ("many", False), ("-3", False)]
+)
+def test_several_workers_by_environment(
+    concurrency: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", concurrency)
+    assert several_workers() is expected
+
+
+def test_several_workers_by_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    assert several_workers()
+
+
+async def test_diagnosis_is_counted_and_passed_on() -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Watching:
+        def diagnosed(self, code: str, message: str) -> None:
+            seen.append((code, message))
+
+    mounted = mount(PER_IP, observer=Watching())
+    await mounted.client.statuses(2, peer=None)
+    assert seen == [("client-missing", DIAGNOSES["client-missing"])]
+
+
+def test_every_diagnosis_has_a_sentence_and_a_label() -> None:
+    assert set(DIAGNOSES) == set(DIAGNOSTIC_CODES) - {"other"}
+
+
+def test_warnings_of_a_policy_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    mount(rules(limit(), identities='account = { from = "header:x-api-key", missing = "shared" }'))
+    assert "identity-shared" in caplog.text

@@ -1,0 +1,115 @@
+"""WebSockets: handshakes and messages are limited, refused as the server supports it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.asgi.driver import Client, echo, key, limit, mount, rules
+
+DENIAL = {"websocket.http.response": {}}
+
+
+async def first_message(client: Client, **more: Any) -> dict[str, Any]:
+    async with client.websocket(headers=key("a"), **more) as socket:
+        return dict(await socket.receive())
+
+
+async def test_handshake_over_the_limit_is_closed_before_it_is_accepted() -> None:
+    client = mount(rules(limit(rate="2/minute")), echo).client
+    assert [(await first_message(client))["type"] for _ in range(3)] == [
+        "websocket.accept",
+        "websocket.accept",
+        "websocket.close",
+    ]
+    assert (await first_message(client))["code"] == 1008
+
+
+async def test_handshake_is_denied_with_a_response_where_the_server_can() -> None:
+    client = mount(rules(limit(rate="1/minute")), echo, extensions=DENIAL).client
+    assert (await first_message(client))["type"] == "websocket.accept"
+    async with client.websocket(headers=key("a")) as socket:
+        start, body = await socket.receive(), await socket.receive()
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 429)
+    headers = dict(start["headers"])
+    assert headers[b"retry-after"] == b"60"
+    assert headers[b"ratelimit"] == b'"requests";r=0;t=60'
+    assert b"quota-exceeded" in body["body"]
+
+
+@pytest.mark.parametrize("extensions", [{}, DENIAL], ids=["close", "response"])
+async def test_denied_peer_gets_no_handshake(extensions: dict[str, Any]) -> None:
+    policy = rules(limit(), more='[deny]\nip = ["192.0.2.0/24"]')
+    message = await first_message(mount(policy, echo, extensions=extensions).client)
+    assert message.get("code", message.get("status")) in (1008, 403)
+
+
+async def test_handshakes_have_limits_of_their_own() -> None:
+    mounted = mount(rules(limit(rate="1/minute", on="connect")), echo)
+    types = [(await first_message(mounted.client))["type"] for _ in range(2)]
+    assert types == ["websocket.accept", "websocket.close"]
+    assert mounted.middleware.limiter.decide(identities={"account": "a"}).reason == "unlimited"
+
+
+async def test_messages_over_the_limit_close_the_connection_and_never_arrive() -> None:
+    client = mount(rules(limit(rate="2/minute", on="message")), echo).client
+    async with client.websocket(headers=key("a")) as socket:
+        assert (await socket.receive())["type"] == "websocket.accept"
+        for text in ("one", "two", "three"):
+            await socket.send(text)
+        assert [(await socket.receive())["text"] for _ in range(2)] == ["one", "two"]
+        assert await socket.receive() == {
+            "type": "websocket.close",
+            "code": 1008,
+            "reason": "rate limit exceeded",
+        }
+        assert socket.task is not None
+        await socket.task
+        assert socket.from_app.empty()
+
+
+async def test_messages_are_counted_per_identity_over_all_its_connections() -> None:
+    mounted = mount(rules(limit(rate="3/minute", on="message")), echo)
+
+    async def talk(account: str, messages: int) -> list[str]:
+        async with mounted.client.websocket(headers=key(account)) as socket:
+            await socket.receive()
+            for _ in range(messages):
+                await socket.send("x")
+            return [(await socket.receive())["type"] for _ in range(messages)]
+
+    assert await talk("a", 2) == ["websocket.send"] * 2
+    assert await talk("b", 2) == ["websocket.send"] * 2
+    assert await talk("a", 2) == ["websocket.send", "websocket.close"]
+    mounted.clock.advance(20)
+    assert await talk("a", 1) == ["websocket.send"]
+
+
+async def test_application_is_told_that_the_connection_was_closed() -> None:
+    left: dict[str, Any] = {}
+    client = mount(rules(limit(rate="1/minute", on="message")), echo).client
+    async with client.websocket(headers=key("a"), state=left) as socket:
+        await socket.send("one")
+        await socket.send("two")
+        assert socket.task is not None
+        await socket.task
+    assert left == {"left": 1008}
+
+
+async def test_allow_listed_client_is_not_limited_by_messages_either() -> None:
+    policy = rules(limit(rate="1/minute", on="message"), more='[allow]\naccount = ["a"]')
+    client = mount(policy, echo).client
+    async with client.websocket(headers=key("a")) as socket:
+        await socket.receive()
+        for _ in range(3):
+            await socket.send("x")
+        assert [(await socket.receive())["type"] for _ in range(3)] == ["websocket.send"] * 3
+
+
+async def test_open_connection_holds_its_slot_until_it_ends() -> None:
+    client = mount(rules(limit(rate="", concurrent=1)), echo).client
+    async with client.websocket(headers=key("a")) as socket:
+        assert (await socket.receive())["type"] == "websocket.accept"
+        assert (await first_message(client))["type"] == "websocket.close"
+    assert (await first_message(client))["type"] == "websocket.accept"

@@ -1,0 +1,40 @@
+"""What holds for the whole suite: the build it tests, Hypothesis' profiles, the long tests' switch."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.build import StaleBuildError, check_build
+
+pytest.register_assert_rewrite(
+    "tests.support.bounds",
+    "tests.support.laws.admission",
+    "tests.support.laws.costs",
+    "tests.support.laws.clocks",
+    "tests.support.laws.corrections",
+)
+
+# Two cores shared with other work make single examples slow now and then: no deadline.
+COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", max_examples=60, derandomize=True, database=None, **COMMON)
+settings.register_profile("deep", max_examples=2_000, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=500,
+        help="how many hammering workers are killed (10000 before a release)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        check_build()
+    except StaleBuildError as error:
+        raise pytest.UsageError(str(error)) from error

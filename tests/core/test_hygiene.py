@@ -1,0 +1,166 @@
+"""Compiled types as objects: what they may and may not be asked to do, in every thread."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import subprocess
+import sys
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from tests.support.cores import COMPILED, Limiter
+from tests.support.rule import EPOCH, HOUR, SECOND, RuleSpec
+
+
+def objects() -> dict[str, Any]:
+    """Return one object of each compiled type."""
+    from ratelimit.core.hashing import Hasher
+
+    limiter = Limiter(COMPILED, RuleSpec("token-bucket", 3, SECOND))
+    return {
+        "Hasher": Hasher(bytes(16)),
+        "Table": limiter.table,
+        "Rule": limiter.plan.rules[0],
+        "Plan": limiter.plan,
+        "Outcome": limiter.ask(EPOCH),
+    }
+
+
+each_type = pytest.mark.parametrize("name", ["Hasher", "Table", "Rule", "Plan", "Outcome"])
+
+
+@each_type
+def test_never_pickled_or_copied(name: str) -> None:
+    # State lives in shared memory and secrets in keys: neither travels by accident.
+    made = objects()[name]
+    with pytest.raises(TypeError):
+        pickle.dumps(made)
+    with pytest.raises(TypeError):
+        copy.copy(made)
+
+
+@each_type
+def test_never_subclassed(name: str) -> None:
+    with pytest.raises(TypeError):
+        type("Sub", (type(objects()[name]),), {})
+
+
+@each_type
+def test_without_a_dictionary_or_weak_references(name: str) -> None:
+    made = objects()[name]
+    with pytest.raises(AttributeError):
+        made.surprise = 1
+    with pytest.raises(TypeError):
+        weakref.ref(made)
+
+
+@each_type
+def test_documented(name: str) -> None:
+    assert type(objects()[name]).__module__.startswith("ratelimit.core.")
+    assert name in repr(objects()[name])
+
+
+def test_uninitialised_objects_do_not_crash() -> None:
+    code = """
+import sys
+from ratelimit.core.engine import Outcome, Plan
+from ratelimit.core.rule import Rule
+from ratelimit.core.hashing import Hasher
+from ratelimit.core.table import Table
+for made in (Hasher, Table, Rule, Plan, Outcome):
+    try:
+        bare = made.__new__(made)
+    except TypeError:
+        continue
+    for name in dir(bare):
+        if name.startswith("__"):
+            continue
+        try:
+            value = getattr(bare, name)
+            if callable(value):
+                for arguments in ((), (1,), (1, 1), (1, 1, 1), ([1], 1), ("a",), ([1], 1, [1])):
+                    try:
+                        value(*arguments)
+                    except Exception:
+                        pass
+        except Exception:
+            pass
+print("alive")
+"""
+    result = subprocess.run([sys.executable, "-X", "faulthandler", "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "alive\n", "")
+
+
+def test_interpreter_shuts_down_in_silence() -> None:
+    code = """
+from tests.support.cores import COMPILED, Limiter
+from tests.support.rule import EPOCH, RuleSpec
+kept = [Limiter(COMPILED, RuleSpec(name, 3)) for name in ("token-bucket", "sliding-log", "concurrency")]
+outcomes = [limiter.ask(EPOCH) for limiter in kept]
+"""
+    result = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_garbage_collection_frees_tables_and_their_memory() -> None:
+    import mmap
+
+    def mappings() -> int:
+        return sum(isinstance(each, mmap.mmap) for each in gc.get_objects())
+
+    gc.collect()
+    before = mappings()
+    for _ in range(50):
+        limiter = Limiter(COMPILED, RuleSpec("sliding-log", 3))
+        limiter.ask(EPOCH)
+        del limiter
+    gc.collect()
+    assert mappings() <= before
+
+
+def test_outcome_keeps_its_table_alive() -> None:
+    limiter = Limiter(COMPILED, RuleSpec("fixed-window", 3))
+    outcome = limiter.ask(EPOCH, 2)
+    del limiter
+    gc.collect()
+    assert outcome.settle(0, 1, EPOCH) == -1
+    outcome.undo(EPOCH)
+
+
+def test_threads_share_one_limit_exactly() -> None:
+    limiter = Limiter(COMPILED, RuleSpec("token-bucket", 1_000, HOUR))
+    admitted: list[int] = []
+    start = threading.Barrier(8)
+
+    def hammer() -> None:
+        start.wait()
+        admitted.append(sum(limiter.ask(EPOCH).allowed for _ in range(500)))
+
+    threads = [threading.Thread(target=hammer) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(admitted) == 1_000
+
+
+def test_statistics_are_read_while_others_decide() -> None:
+    limiter = Limiter(COMPILED, RuleSpec("token-bucket", 1_000, HOUR))
+    done = threading.Event()
+
+    def scrape() -> None:
+        while not done.is_set():
+            assert limiter.table.stats(EPOCH)["used"] <= limiter.table.capacity
+
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    for key in range(1, 3_000):
+        limiter.ask(EPOCH, 1, key)
+    done.set()
+    scraper.join()
+    assert limiter.table.stats(EPOCH)["used"] > 0

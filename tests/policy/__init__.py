@@ -1,0 +1,1 @@
+"""The policy file: every rule of it, and every way to get it wrong."""

@@ -1,0 +1,134 @@
+"""What is published about the policy file is what the file is."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ratelimit.codes import CODES
+from ratelimit.errors import PolicyError
+from ratelimit.policy import Policy, schema
+from ratelimit.policy.document import errors_page, refreshed
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+EXAMPLES = sorted((ROOT / "examples" / "policies").glob("*.toml"))
+BLOCKS = re.findall(r"```toml\n(.*?)```", (DOCS / "policy.md").read_text("utf-8"), re.DOTALL)
+AGAIN = "run: python -m ratelimit.policy.document docs"
+
+
+def whole(block: str) -> str:
+    return block if "version = 1" in block else "version = 1\n" + block
+
+
+def test_errors_page_is_in_step_with_the_codes() -> None:
+    assert (DOCS / "errors.md").read_text("utf-8") == errors_page(), AGAIN
+
+
+def test_published_schema_is_in_step_with_the_types() -> None:
+    assert (DOCS / "policy.schema.json").read_text("utf-8") == schema.render(), AGAIN
+
+
+def test_tables_of_the_reference_are_in_step_with_the_types() -> None:
+    text = (DOCS / "policy.md").read_text("utf-8")
+    assert text == refreshed(text), AGAIN
+    assert text.count("<!-- table:") >= 10
+
+
+def test_links_within_the_reference_lead_somewhere() -> None:
+    text = (DOCS / "policy.md").read_text("utf-8")
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)", text, re.M)
+    }
+    for target in re.findall(r"\]\(([^)]*)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings
+        else:
+            assert (DOCS / target).exists()
+
+
+def test_there_are_examples_to_check() -> None:
+    assert len(EXAMPLES) >= 4
+    assert len(BLOCKS) >= 7
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_examples_in_the_reference_load(block: str) -> None:
+    policy = Policy.from_toml(whole(block))
+    assert {warning.code for warning in policy.warnings} <= {"policy-empty", "identity-unused"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example_policies_load_without_a_warning(path: Path) -> None:
+    policy = Policy.load(path)
+    assert policy.warnings == ()
+    assert path.read_text("utf-8").startswith("# ")
+
+
+SCHEMA: dict[str, Any] = json.loads((DOCS / "policy.schema.json").read_text("utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("text", [*(path.read_text("utf-8") for path in EXAMPLES), *map(whole, BLOCKS)])
+def test_the_schema_takes_what_the_loader_takes(text: str) -> None:
+    VALIDATOR.validate(tomllib.loads(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "version = 2",
+        "version = 1\nfrob = 1",
+        'version = 1\n[[limit]]\nname = "l"\nrate = "1/second"',
+        'version = 1\n[[limit]]\nname = "l"\nper = "ip"\nrate = 5',
+        'version = 1\n[[limit]]\nname = "l"\nper = "ip"\nrate = "1/second"\nmode = "x"',
+        'version = 1\n[[limit]]\nname = ""\nper = "ip"\nrate = "1/second"',
+        'version = 1\n[[limit]]\nname = "l"\nper = "ip"\nrate = "1/second"\nburst = 0',
+        'version = 1\n[[limit]]\nname = "l"\nper = "ip"\nrate = "1/second"\nenforce = 1.5',
+        "version = 1\n[identities]\nx = {}",
+        "version = 1\n[store]\nkeys = 1",
+    ],
+)
+def test_the_schema_refuses_what_the_loader_calls_misshapen(text: str) -> None:
+    assert not VALIDATOR.is_valid(tomllib.loads(text))
+    with pytest.raises(PolicyError):
+        Policy.from_toml(text)
+
+
+def test_every_key_is_described() -> None:
+    for name, table in SCHEMA["$defs"].items():
+        assert table["description"], name
+        for key, value in table["properties"].items():
+            assert value["description"].endswith((".", "`")), (name, key)
+
+
+def test_every_code_in_the_sources_is_in_the_table() -> None:
+    pattern = re.compile(r'code="([a-z0-9-]+)"|report\.(?:add|unusable)\(\s*"([a-z0-9-]+)"')
+    sources = [
+        *(ROOT / "ratelimit").rglob("*.py"),
+        *(ROOT / "ext").rglob("*.pyx"),
+        *(ROOT / "ext").rglob("*.pxd"),
+    ]
+    used = {found[1] or found[2] for path in sources for found in pattern.finditer(path.read_text("utf-8"))}
+    assert used - set(CODES) == set()
+    assert len(used) > 50
+
+
+def test_codes_are_sentences() -> None:
+    for code, entry in CODES.items():
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", code)
+        assert entry.meaning.endswith(".")
+        assert entry.remedy.endswith(".")
+        assert entry.severity in ("error", "warning")

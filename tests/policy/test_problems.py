@@ -1,0 +1,390 @@
+"""Every mistake has its code, its line and its key; and all are told at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from ratelimit.codes import CODES
+from ratelimit.errors import PolicyError
+from ratelimit.policy import Policy, Problem
+
+ACCOUNT = 'account = { from = "header:x-api-key" }'
+
+
+def problems_of(text: str) -> tuple[Problem, ...]:
+    try:
+        return Policy.from_toml(text, "p.toml").warnings
+    except PolicyError as error:
+        return error.problems
+
+
+def limit(*lines: str) -> str:
+    """Return a policy of one limit; the first extra line is its fifth."""
+    return "\n".join(["version = 1", "[[limit]]", 'name = "l"', 'per = "ip"', *lines])
+
+
+def identity(line: str, per: str = "x") -> str:
+    return f'version = 1\n[[limit]]\nname = "l"\nper = "{per}"\nrate = "1/second"\n[identities]\n{line}\n'
+
+
+RATE = 'rate = "10/minute"'
+SECOND = '[[limit]]\nname = "m"\nper = "ip"'
+
+# A set bit for each segment that was an `x`: two to the power of their number of states.
+TANGLED = [f"/{'*/' * depth}x/*" for depth in range(20)]
+
+
+def crowded(limits: int) -> str:
+    rows = [
+        f'[[limit]]\nname = "l{n}"\nper = "ip"\nrate = "{n}/minute"\nmatch = "/a/*"'
+        for n in range(1, limits + 1)
+    ]
+    return "version = 1\n" + "\n".join(rows)
+
+
+# code, policy, line, key
+CASES = [
+    ("policy-syntax", "version = 1\nlimit = [", 2, ""),
+    ("policy-version", "version = 2", 1, "version"),
+    ("policy-missing-key", "[store]", 1, "version"),
+    ("policy-missing-key", 'version = 1\n[[limit]]\nper = "ip"\nrate = "1/second"', 2, "limit[0].name"),
+    ("policy-unknown-key", limit(RATE, 'burts = "3"'), 6, "limit[0].burts"),
+    ("policy-unknown-key", "version = 1\n[stroe]\nkeys = 3", 2, "stroe"),
+    ("policy-type", limit("rate = 5"), 5, "limit[0].rate"),
+    ("policy-type", "version = 1\nlimit = [3]", 2, "limit[0]"),
+    ("policy-type", "version = 1\nidentities = 3", 2, "identities"),
+    ("policy-type", "version = 1\n[allow]\nip = [\n'192.0.2.1',\n3]", 5, "allow.ip[1]"),
+    ("policy-type", limit(RATE, "enforce = true"), 6, "limit[0].enforce"),
+    ("policy-type", limit(RATE, "cost = 1.0"), 6, "limit[0].cost"),
+    ("policy-value", limit(RATE, "burst = 0"), 6, "limit[0].burst"),
+    ("policy-value", limit(RATE, "enforce = nan"), 6, "limit[0].enforce"),
+    ("policy-value", limit(RATE, "enforce = inf"), 6, "limit[0].enforce"),
+    ("policy-value", limit(RATE, "enforce = -0.5"), 6, "limit[0].enforce"),
+    ("policy-value", limit(RATE, "cost = -1"), 6, "limit[0].cost"),
+    ("policy-value", limit(RATE, 'mode = "shadwo"'), 6, "limit[0].mode"),
+    ("policy-value", "version = 1\n[store]\nkeys = 1", 3, "store.keys"),
+    ("policy-value", "version = 1\n[deny]\naccount = ['']\n[identities]\n" + ACCOUNT, 3, "deny.account[0]"),
+    ("policy-depth", "version = 1\nx = " + "[" * 20 + "]" * 20, 2, "x"),
+    ("policy-text-length", limit(RATE, f'zone = "{"z" * 5000}"'), 6, "limit[0].zone"),
+    ("policy-empty", "version = 1", 1, "limit"),
+    ("policy-too-many", "version = 1\n" + 257 * limit(RATE).partition("\n")[2].join("\n\n"), 3, "limit"),
+    ("identity-name", identity('"X-Y" = { from = "client" }', "ip"), 7, "identities.X-Y"),
+    ("identity-name", identity('cluster = { from = "client" }', "ip"), 7, "identities.cluster"),
+    ("identity-source", identity('x = { from = "headre:x" }'), 7, "identities.x.from"),
+    ("identity-source", identity('x = { from = "header" }'), 7, "identities.x.from"),
+    ("identity-source", identity('x = { from = "header:no spaces" }'), 7, "identities.x.from"),
+    ("identity-source", identity('x = { from = "cookie:a=b" }'), 7, "identities.x.from"),
+    ("identity-source", identity('x = { from = "path:{tenant}" }'), 7, "identities.x.from"),
+    ("identity-source", identity('x = { from = "resolver:" }'), 7, "identities.x.from"),
+    ("identity-source", identity('x = { from = ["header:a",\n"nothing:b"] }'), 8, "identities.x.from[1]"),
+    ("identity-source", identity("x = { from = [] }"), 7, "identities.x.from"),
+    ("policy-missing-key", identity("x = { missing = 'skip' }"), 7, "identities.x.from"),
+    ("identity-unknown", limit(RATE).replace('"ip"', '"ipp"'), 4, "limit[0].per"),
+    ("identity-unknown", limit(RATE).replace('"ip"', '["ip", "everyone"]'), 4, "limit[0].per[1]"),
+    ("identity-unknown", limit(RATE, 'tier = "plan"', 'tiers.a.rate = "1/second"'), 6, "limit[0].tier"),
+    ("identity-unknown", limit(RATE, 'distinct = "network"'), 6, "limit[0].distinct"),
+    ("identity-unknown", "version = 1\n[deny]\nacount = ['x']", 3, "deny.acount"),
+    ("identity-unknown", 'version = 1\n[correlation]\nprincipal = "account"', 3, "correlation.principal"),
+    ("identity-missing", identity('x = { from = "client", missing = "client" }'), 7, "identities.x.missing"),
+    ("identity-shared", identity('x = { from = "header:x", missing = "shared" }'), 7, "identities.x.missing"),
+    ("identity-setting-unused", identity('x = { from = "header:x", key = "client" }'), 7, "identities.x.key"),
+    ("identity-setting-unused", identity('x = { from = "resolver:x", cache = {} }'), 7, "identities.x.cache"),
+    (
+        "identity-setting-unused",
+        identity('x = { from = "header:x", missing = "skip", prefix = { v4 = 8 } }'),
+        7,
+        "identities.x.prefix",
+    ),
+    (
+        "identity-cache",
+        identity('x = { from = "resolver:x", key = "client", cache = { ttl = "soon" } }'),
+        7,
+        "identities.x.cache.ttl",
+    ),
+    ("identity-cache", identity('x = { from = "resolver:x", key = "resolver:y" }'), 7, "identities.x.key"),
+    ("identity-unused", identity('x = { from = "header:x" }', "ip"), 7, "identities.x"),
+    ("path-parameter-unknown", identity('x = { from = "path:tenant" }'), 2, "limit[0].match"),
+    (
+        "path-parameter-ambiguous",
+        'version = 1\n[identities]\nt = { from = "path:t" }\n'
+        '[[limit]]\nname = "a"\nper = "t"\nrate = "1/second"\nmatch = "/{t}/*"\n'
+        '[[limit]]\nname = "b"\nper = "t"\nrate = "2/second"\nmatch = "/v1/{t}"',
+        13,
+        "limit[1].match",
+    ),
+    ("limit-name", limit(RATE).replace('"l"', '"é"'), 3, "limit[0].name"),
+    ("limit-name", limit(RATE).replace('"l"', '"a\\nb"'), 3, "limit[0].name"),
+    ("limit-name", limit(RATE).replace('"l"', '"a#2"'), 3, "limit[0].name"),
+    ("policy-value", limit(RATE).replace('"l"', '""'), 3, "limit[0].name"),
+    ("limit-name-duplicate", limit(RATE) + "\n" + limit('rate = "1/hour"')[12:], 7, "limit[1].name"),
+    ("limit-no-rate", limit(), 2, "limit[0].rate"),
+    ("limit-no-rate", limit('distinct = "ip"').replace('per = "ip"', "per = []"), 2, "limit[0].rate"),
+    ("limit-conflict", limit(RATE, "concurrent = 3"), 5, "limit[0].rate"),
+    ("limit-conflict", limit("concurrent = 3", 'distinct = "ip"'), 6, "limit[0].distinct"),
+    ("limit-conflict", limit("concurrent = 3", 'algorithm = "sliding-log"'), 6, "limit[0].algorithm"),
+    ("limit-conflict", limit("concurrent = 3", 'unit = "tokens"'), 6, "limit[0].unit"),
+    ("limit-conflict", limit("concurrent = 3", 'on = "message"'), 6, "limit[0].on"),
+    ("limit-conflict", limit("concurrent = 3", "cost = 2"), 6, "limit[0].cost"),
+    ("limit-conflict", limit(RATE, 'algorithm = "concurrency"'), 6, "limit[0].algorithm"),
+    ("limit-conflict", limit(RATE, 'algorithm = "distinct"'), 6, "limit[0].algorithm"),
+    ("limit-conflict", limit(RATE, 'lease = "9s"'), 6, "limit[0].lease"),
+    ("limit-per", limit(RATE).replace('"ip"', '["ip", "ip"]'), 4, "limit[0].per"),
+    ("limit-per", limit(RATE, 'distinct = "ip"'), 6, "limit[0].distinct"),
+    ("rate-syntax", limit('rate = "10 an hour"'), 5, "limit[0].rate"),
+    ("rate-zero", limit('rate = "0/minute"'), 5, "limit[0].rate"),
+    ("rate-period", limit('rate = "1 per 367 days"'), 5, "limit[0].rate"),
+    ("rate-too-high", limit('rate = "17179869184/hour"', 'algorithm = "fixed-window"'), 5, "limit[0].rate"),
+    ("rate-too-high", limit('rate = "1000000001/second"'), 5, "limit[0].rate"),
+    ("rate-too-high", limit('rate = "4097/second"', 'algorithm = "sliding-log"'), 5, "limit[0].rate"),
+    ("rate-too-high", limit('rate = "65536/second"', 'algorithm = "sliding-window"'), 5, "limit[0].rate"),
+    ("rate-too-high", limit("concurrent = 4097"), 5, "limit[0].concurrent"),
+    ("rate-repeated", limit('rate = "1/minute; 50 per 60 seconds"'), 5, "limit[0].rate"),
+    ("limit-burst", limit(RATE, 'algorithm = "fixed-window"', "burst = 5"), 7, "limit[0].burst"),
+    ("limit-burst", limit('rate = "1/second; 5/hour"', "burst = 5"), 6, "limit[0].burst"),
+    ("limit-burst-too-high", limit('rate = "1/year"', "burst = 5"), 6, "limit[0].burst"),
+    ("limit-cost-above-burst", limit(RATE, "burst = 5", "cost = 6"), 7, "limit[0].cost"),
+    ("limit-cost-above-burst", limit(RATE, 'unit = "t"', "estimate = 11"), 7, "limit[0].estimate"),
+    ("limit-cost-unit", limit(RATE, "estimate = 1"), 6, "limit[0].estimate"),
+    ("limit-cost-unit", limit(RATE, 'unit = "t"', "cost = 1"), 7, "limit[0].cost"),
+    ("limit-cost-zero", limit(RATE, "cost = 0"), 6, "limit[0].cost"),
+    ("limit-calendar", limit(RATE, "calendar = true"), 5, "limit[0].rate"),
+    (
+        "limit-calendar",
+        limit('rate = "1 per 2 days"', "calendar = true", 'algorithm = "fixed-window"'),
+        5,
+        "limit[0].rate",
+    ),
+    (
+        "limit-calendar",
+        limit('rate = "1/second"', "calendar = true", 'algorithm = "fixed-window"'),
+        5,
+        "limit[0].rate",
+    ),
+    (
+        "limit-zone",
+        limit('rate = "1/day"', 'algorithm = "fixed-window"', "calendar = true", 'zone = "Europe/Brelin"'),
+        8,
+        "limit[0].zone",
+    ),
+    ("limit-zone", limit(RATE, 'zone = "../../etc/passwd"'), 6, "limit[0].zone"),
+    ("limit-zone-unused", limit(RATE, 'zone = "UTC"'), 6, "limit[0].zone"),
+    ("limit-lease", limit("concurrent = 3", 'lease = "soon"'), 6, "limit[0].lease"),
+    ("limit-lease", limit("concurrent = 3", "lease = 0"), 6, "limit[0].lease"),
+    ("limit-lease", limit("concurrent = 3", 'lease = "2 days"'), 6, "limit[0].lease"),
+    ("limit-match", limit(RATE, 'match = "GET v1"'), 6, "limit[0].match"),
+    ("limit-match", limit(RATE, 'match = ["/a",\n"/{id:int}"]'), 7, "limit[0].match[1]"),
+    ("limit-match", limit(RATE, 'except = "/a?b=c"'), 6, "limit[0].except"),
+    ("limit-never-matches", limit(RATE, "match = []"), 6, "limit[0].match"),
+    ("limit-never-matches", limit(RATE, 'match = "GET /a"', 'except = "/*"'), 6, "limit[0].match"),
+    ("limit-never-matches", limit(RATE, 'match = "POST /a"', 'on = "message"'), 6, "limit[0].match"),
+    ("limit-never-binds", limit(RATE).replace('"ip"', '"cluster"'), 4, "limit[0].per"),
+    ("limit-never-binds", limit(RATE, "enforce = 0"), 6, "limit[0].enforce"),
+    ("limit-duplicate", limit(RATE, SECOND, RATE), 9, "limit[1].rate"),
+    ("limit-shadowed", limit(RATE, SECOND, 'rate = "20/minute"'), 9, "limit[1].rate"),
+    ("limit-shadowed", limit('rate = "20/minute"', SECOND, RATE), 5, "limit[0].rate"),
+    ("match-too-complex", limit(RATE, f"match = {TANGLED}"), 2, "limit"),
+    ("limit-too-many-rules", crowded(17), 2, "limit"),
+    ("tier-incomplete", limit(RATE, 'tier = "ip"'), 6, "limit[0].tier"),
+    ("tier-incomplete", limit(RATE, 'tiers.a.rate = "1/second"'), 6, "limit[0].tiers"),
+    ("tier-numbers", limit(RATE, 'tier = "ip"', "[limit.tiers.a]"), 7, "limit[0].tiers.a"),
+    (
+        "tier-numbers",
+        limit(RATE, 'tier = "ip"', "[limit.tiers.a]", "unlimited = true", "burst = 1"),
+        7,
+        "limit[0].tiers.a",
+    ),
+    ("tier-numbers", limit(RATE, 'tier = "ip"', "tiers.a.concurrent = 3"), 7, "limit[0].tiers.a.concurrent"),
+    ("rate-syntax", limit(RATE, 'tier = "ip"', 'tiers.a.rate = "x"'), 7, "limit[0].tiers.a.rate"),
+    (
+        "limit-cost-above-burst",
+        limit(RATE, "cost = 9", 'tier = "ip"', "tiers.a.burst = 8"),
+        8,
+        "limit[0].tiers.a",
+    ),
+    (
+        "address-syntax",
+        "version = 1\n[trust]\nproxies = ['10.0.0.0/8',\n'10.0.0.0.1']",
+        4,
+        "trust.proxies[1]",
+    ),
+    ("address-syntax", "version = 1\n[deny]\nip = ['192.0.2.0/33']", 3, "deny.ip[0]"),
+    ("address-host-bits", "version = 1\n[deny]\nip = ['192.0.2.1/24']", 3, "deny.ip[0]"),
+    (
+        "list-contradiction",
+        "version = 1\n[allow]\nip = ['192.0.2.0/24']\n[deny]\nip = ['192.0.2.7']",
+        5,
+        "deny.ip[0]",
+    ),
+    (
+        "list-contradiction",
+        f"version = 1\n[identities]\n{ACCOUNT}\n[allow]\naccount = ['a']\n[deny]\naccount = ['b', 'a']",
+        7,
+        "deny.account[1]",
+    ),
+    ("list-everyone", "version = 1\n[allow]\nip = ['0.0.0.0/1', '128.0.0.0/1']", 2, "allow"),
+    ("list-identity", "version = 1\n[deny]\ncluster = ['x']", 3, "deny.cluster"),
+    ("trust-everyone", "version = 1\n[trust]\nproxies = ['0.0.0.0/0']", 3, "trust.proxies"),
+    ("trust-everyone", "version = 1\n[trust]\nproxies = ['::/1', '8000::/1']", 3, "trust.proxies"),
+    ("trust-wide", "version = 1\n[trust]\nproxies = ['0.0.0.0/4']", 3, "trust.proxies[0]"),
+    ("trust-header-unused", "version = 1\n[trust]\nheader = 'forwarded'", 3, "trust.header"),
+    ("store-url", "version = 1\n[store]\nurl = 'redis://localhost'", 3, "store.url"),
+    ("store-setting-unused", "version = 1\n[store]\nmemory = 'private'\npath = '/x'", 4, "store.path"),
+    ("hashing-key", "version = 1\n[hashing]\nkey = 'secret'", 3, "hashing.key"),
+    ("hashing-key", "version = 1\n[hashing]\nkey = 'env:'", 3, "hashing.key"),
+    ("hashing-key-inline", f"version = 1\n[hashing]\nkey = '{'0a' * 16}'", 3, "hashing.key"),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "line", "key"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)]
+)
+def test_each_mistake_is_told_with_code_line_and_key(code: str, text: str, line: int, key: str) -> None:
+    found = [(problem.code, problem.line, problem.key) for problem in problems_of(text)]
+    assert (code, line, key) in found
+    assert all(problem.severity == CODES[problem.code].severity for problem in problems_of(text))
+
+
+def test_every_policy_code_has_a_case() -> None:
+    told = {code for code, *_ in CASES}
+    elsewhere = {"policy-invalid", "policy-unreadable", "policy-encoding", "policy-size"}
+    assert told | elsewhere == {code for code, entry in CODES.items() if entry.branch == "policy"}
+
+
+def test_all_mistakes_are_told_at_once_and_in_order() -> None:
+    text = """version = 1
+[identities]
+a = { from = "headr:x" }
+[[limit]]
+name = "one"
+per = "b"
+rate = "x"
+[[limit]]
+name = "one"
+per = 3
+burst = "many"
+frob = 1
+[trust]
+proxies = ["0.0.0.0/0", "?"]
+"""
+    found = [(problem.line, problem.code) for problem in problems_of(text)]
+    assert found == [
+        (3, "identity-source"),
+        (3, "identity-unused"),
+        (6, "identity-unknown"),
+        (7, "rate-syntax"),
+        (8, "limit-no-rate"),
+        (9, "limit-name-duplicate"),
+        (10, "policy-type"),
+        (11, "policy-type"),
+        (12, "policy-unknown-key"),
+        (14, "address-syntax"),
+        (14, "trust-everyone"),
+    ]
+
+
+def test_a_value_of_the_wrong_type_is_not_also_called_missing() -> None:
+    assert [problem.code for problem in problems_of(limit("rate = 5"))] == ["policy-type"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (limit(RATE, "brust = 3"), "Did you mean `burst`?"),
+        (limit(RATE).replace('"ip"', '"iip"'), "Did you mean `ip`?"),
+        (limit(RATE, 'mode = "shadwo"'), "Did you mean `shadow`?"),
+        (limit(RATE).replace('"ip"', '"everyone"'), "For one counter for everyone write `per = []`."),
+        (identity('x = { from = "cooky:sid" }'), "Did you mean `cookie`?"),
+        (limit(RATE, 'match = "/u/{id:int}"'), "Write `{id}`."),
+        (limit(RATE, 'match = "/f/{p:path}"'), "Write `*` (last)."),
+        (limit(RATE, 'match = "POST"'), "Write `POST /*` for any path."),
+        (limit(RATE, 'match = "users"'), "Write `/users`."),
+        (limit(RATE).replace("[[limit]]", "[limit]"), "Write `[[limit]]`, with two brackets."),
+    ],
+)
+def test_the_right_word_is_proposed(text: str, hint: str) -> None:
+    assert hint in [problem.hint for problem in problems_of(text)]
+
+
+def test_secrets_in_a_policy_are_not_repeated_in_its_problems() -> None:
+    text = f"""version = 1
+[identities]
+{ACCOUNT}
+[allow]
+account = ["sk-secret-1"]
+[deny]
+account = ["sk-secret-1"]
+[hashing]
+key = "sk-secret-2"
+"""
+    problems = problems_of(text)
+    assert {"list-contradiction", "hashing-key"} <= {problem.code for problem in problems}
+    assert "sk-secret" not in "\n".join(map(str, problems))
+
+
+def test_a_problem_is_one_line_of_printable_text_whatever_the_file_says() -> None:
+    text = limit(RATE, 'match = "GET /a\\u001b[31m /b\\n"', '"k\\n\\u001bz" = 1').replace('"ip"', '"i\\np"')
+    problems = problems_of(text)
+    assert {"limit-match", "policy-unknown-key", "identity-unknown"} <= {problem.code for problem in problems}
+    assert all(str(problem).isprintable() for problem in problems)
+
+
+def test_an_error_of_several_is_called_invalid_and_shows_them() -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policy.from_toml(limit("rate = 5", "frob = 1"), "p.toml")
+    assert caught.value.code == "policy-invalid"
+    assert "p.toml:5: error: limit[0].rate" in str(caught.value)
+    assert "p.toml:6: error: limit[0].frob" in str(caught.value)
+    with pytest.raises(PolicyError) as caught:
+        Policy.from_toml(limit("rate = 5"), "p.toml")
+    assert caught.value.code == "policy-type"
+
+
+def test_warnings_do_not_stop_a_policy() -> None:
+    policy = Policy.from_toml(limit(RATE, "cost = 0"))
+    assert [warning.code for warning in policy.warnings] == ["limit-cost-zero"]
+
+
+def test_a_mapping_has_keys_and_no_lines() -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policy.from_mapping({"version": 1, "limit": [{"name": "x", "per": "ip", "rate": 3}]})
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key, problem.file) == (None, "limit[0].rate", "<mapping>")
+    assert str(problem).startswith("<mapping>: error: limit[0].rate:")
+
+
+@pytest.mark.parametrize(
+    "tree", [{1: 2}, {"version": 1, "limit": ({},)}, {"version": object()}, {"version": None}]
+)
+def test_any_mapping_gives_problems_and_never_another_exception(tree: dict[str, object]) -> None:
+    with pytest.raises(PolicyError):
+        Policy.from_mapping(tree)
+
+
+@pytest.mark.parametrize(
+    ("strict", "loose"),
+    [
+        ("10/minute", "20 per 2 minutes"),  # other periods bind at other times
+        ("10/second; 100/hour", "20/second; 50/hour"),  # each is stricter somewhere
+    ],
+)
+def test_limits_that_bind_at_different_times_are_not_called_shadowed(strict: str, loose: str) -> None:
+    text = limit(f'rate = "{strict}"', SECOND, f'rate = "{loose}"')
+    assert problems_of(text) == ()
+
+
+@pytest.mark.parametrize(
+    "line", ['match = "GET /a"', 'mode = "shadow"', "enforce = 0.5", 'unit = "t"', "cost = 2"]
+)
+def test_limits_of_other_requests_are_not_called_shadowed(line: str) -> None:
+    assert problems_of(limit(RATE, line, SECOND, 'rate = "20/minute"')) == ()
+
+
+def test_sixteen_rules_at_once_are_fine_and_seventeen_are_not() -> None:
+    codes = [{problem.code for problem in problems_of(crowded(count))} for count in (16, 17)]
+    assert "limit-too-many-rules" not in codes[0]
+    assert "limit-too-many-rules" in codes[1]
+
+
+def test_limits_that_never_meet_are_not_added_up() -> None:
+    rows = [f'[[limit]]\nname = "l{n}"\nper = "ip"\nrate = "5/minute"\nmatch = "/a{n}/*"' for n in range(200)]
+    assert problems_of("version = 1\n" + "\n".join(rows)) == ()

@@ -1,0 +1,98 @@
+"""What a reload changes, and what becomes of the counters."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratelimit.policy import Policy
+from ratelimit.policy.reload import diff, fingerprint
+
+BASE: dict[str, Any] = {"name": "l", "per": "account", "rate": "10/minute", "match": "/a"}
+
+
+def compiled(*limits: dict[str, Any], **tables: Any) -> Any:
+    identities = {"account": {"from": "header:x"}, "plan": {"from": "state:plan", "missing": "skip"}}
+    tree = {"version": 1, "identities": identities, "limit": list(limits), **tables}
+    return Policy.from_mapping(tree).compiled
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(one.kind, one.subject, one.counters) for one in diff(compiled(before), compiled(after))]
+
+
+def test_nothing_changed_is_nothing_said() -> None:
+    assert changes(BASE, dict(BASE)) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ({"rate": "20/minute"}, [("raised", "l", "kept")]),
+        ({"rate": "5/minute"}, [("lowered", "l", "kept")]),
+        ({"burst": 3}, [("lowered", "l", "kept")]),
+        ({"rate": "20/minute", "burst": 3}, [("changed", "l", "kept")]),
+        ({"match": "/b"}, [("changed", "l", "kept")]),
+        ({"mode": "shadow"}, [("changed", "l", "kept")]),
+        ({"rate": "10/hour"}, [("added", "l", "fresh"), ("removed", "l", "dropped")]),
+        ({"algorithm": "fixed-window"}, [("added", "l", "fresh"), ("removed", "l", "dropped")]),
+        ({"per": "ip"}, [("added", "l", "fresh"), ("removed", "l", "dropped")]),
+        ({"name": "m"}, [("added", "m", "fresh"), ("removed", "l", "dropped")]),
+        ({"rate": "10/minute;50/day"}, [("added", "l", "fresh")]),
+        (
+            {"tier": "plan", "tiers": {"pro": {"rate": "99/minute"}}},
+            [("changed", "l", "kept"), ("added", "l (tier pro)", "fresh")],
+        ),
+    ],
+)
+def test_each_change_is_said_with_its_counters(
+    now: dict[str, Any], expected: list[tuple[str, str, str]]
+) -> None:
+    assert changes(BASE, {**BASE, **now}) == expected
+
+
+def test_counters_as_large_as_their_quota_begin_afresh() -> None:
+    before = {"name": "l", "per": "ip", "concurrent": 3}
+    assert changes(before, {**before, "concurrent": 4}) == [("raised", "l", "fresh")]
+
+
+def test_another_source_of_an_identity_begins_afresh() -> None:
+    limit = {"name": "l", "per": "account", "rate": "1/second"}
+    before, after = (
+        Policy.from_mapping(
+            {"version": 1, "identities": {"account": {"from": source}}, "limit": [limit]}
+        ).compiled
+        for source in ("header:x", "header:y")
+    )
+    assert [(one.kind, one.counters) for one in diff(before, after)] == [("changed", "fresh")]
+
+
+def test_other_tables_are_named_and_the_store_waits_for_a_restart() -> None:
+    found = diff(compiled(BASE), compiled(BASE, store={"keys": 5000}, deny={"ip": ["192.0.2.1"]}))
+    assert [str(one) for one in found] == [
+        "[deny] changed (counters kept)",
+        "[store] changed: takes effect when the process starts again (counters kept)",
+    ]
+
+
+def test_a_change_reads_as_a_sentence() -> None:
+    (change,) = diff(compiled(BASE), compiled({**BASE, "rate": "20/minute", "burst": 30}))
+    assert str(change) == "l raised: 10 per 60 s → 20 per 60 s, burst 30 (counters kept)"
+
+
+def test_the_fingerprint_changes_when_a_file_is_written_or_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    assert fingerprint(file) is None
+    file.write_text("version = 1\n")
+    first = fingerprint(file)
+    assert first == fingerprint(str(file))
+    os.utime(file, ns=(1, 1))
+    second = fingerprint(file)
+    other = tmp_path / "q.toml"
+    other.write_text("version = 1\n")
+    os.utime(other, ns=(1, 1))
+    other.replace(file)
+    assert len({first, second, fingerprint(file)}) == 3

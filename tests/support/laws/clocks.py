@@ -1,0 +1,72 @@
+"""Time that steps back: it takes nothing and mints nothing.
+
+A step is shallow if it is no longer than what may lie ahead of now in good order:
+the time a burst takes to flow in, or one window.
+"""
+
+from __future__ import annotations
+
+from tests.support.bounds import check_bound
+from tests.support.cores import Core, Limiter
+from tests.support.rule import EPOCH, RuleSpec
+from tests.support.streams import Stream, walk
+
+
+def shallow(spec: RuleSpec) -> int:
+    """Return the longest shallow step."""
+    if spec.algorithm == "token-bucket":
+        return spec.most * spec.period_ns // spec.quota
+    return spec.period_ns
+
+
+def steps_back_never_mint(core: Core, spec: RuleSpec, stream: Stream) -> None:
+    """With the clock jumping about, no deeper than shallow, the bound holds as if it had stood still instead.
+
+    The instant that counts for a charge is the latest at which anything was charged:
+    more than that a limiter cannot know.
+    """
+    admitted: list[tuple[int, int]] = []
+    latest_ns = EPOCH
+    for now_ns, cost, outcome in walk(Limiter(core, spec), stream, reach_ns=shallow(spec)):
+        if outcome.allowed and cost:
+            latest_ns = max(latest_ns, now_ns)
+            admitted.append((latest_ns, cost))
+    check_bound(spec, admitted)
+
+
+def step_back_refills_nothing(core: Core, spec: RuleSpec) -> None:
+    """Whoever has spent everything stays refused when the clock steps back."""
+    for step_ns in (1, spec.period_ns // 2, spec.period_ns, 3 * spec.period_ns, 400 * spec.period_ns):
+        limiter = Limiter(core, spec)
+        now_ns = EPOCH + 500 * spec.period_ns
+        assert limiter.ask(now_ns, spec.most).allowed
+        assert not limiter.ask(now_ns - step_ns).allowed
+        assert not limiter.ask(now_ns).allowed
+
+
+def deep_step_back_locks_out_no_longer_than_a_window(core: Core, spec: RuleSpec) -> None:
+    """However far the clock steps back, the wait is that of one who has just spent everything."""
+    for periods in (3, 50, 400):
+        limiter = Limiter(core, spec)
+        now_ns = EPOCH + 500 * spec.period_ns
+        assert limiter.ask(now_ns, spec.most).allowed
+        back_ns = now_ns - periods * spec.period_ns - spec.most * spec.period_ns
+        back_ns = max(EPOCH, back_ns)
+        refused = limiter.ask(back_ns)
+        wait_ns = refused.retry_after_ns(0)
+        assert 0 < wait_ns <= 2 * shallow(spec)
+        assert not limiter.ask(back_ns + wait_ns - 1).allowed
+        assert limiter.ask(back_ns + wait_ns).allowed
+
+
+def shallow_swing_mints_nothing(core: Core, spec: RuleSpec) -> None:
+    """A clock that swings, spending at both ends, gets what one end alone would."""
+    limiter = Limiter(core, spec)
+    now_ns = EPOCH + 500 * spec.period_ns
+    taken = 0
+    for swing in range(20):
+        at_ns = now_ns - (swing % 2) * shallow(spec)
+        while limiter.ask(at_ns).allowed:
+            taken += 1
+            assert taken <= spec.most
+    assert taken == spec.most

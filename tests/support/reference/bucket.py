@@ -1,0 +1,98 @@
+"""Token bucket, as the generic cell rate algorithm.
+
+The state is one number, the theoretical arrival time (TAT): when the bucket would
+be full again if nothing more were taken. A unit moves it by the emission interval.
+A request fits if it moves the TAT no further ahead of now than a whole burst takes.
+
+Time is counted in ticks of 1/16 ns, so that an interval rounded up to whole ticks
+is close to the nominal one even at millions of units a second. Rounding up means
+never faster than nominal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.support.reference.reading import ceiling_division
+
+TICKS = 16
+"""Ticks in a nanosecond."""
+
+
+@dataclass(frozen=True)
+class TokenBucket:
+    """`quota` units a period flow in; `burst` is the most that fit at one instant."""
+
+    quota: int
+    period_ns: int
+    burst: int
+
+    @property
+    def interval(self) -> int:
+        """Ticks from one unit to the next."""
+        return ceiling_division(TICKS * self.period_ns, self.quota)
+
+    @property
+    def tolerance(self) -> int:
+        """Ticks a whole burst takes to drain."""
+        return self.burst * self.interval
+
+    @property
+    def ceiling(self) -> int:
+        return self.burst
+
+    def arrival(self, state: int | None, now_ns: int) -> int:
+        """Return the TAT as it counts now.
+
+        An arrival time that has passed is worth as much as none: no more than a full
+        bucket is ever saved up.
+        """
+        return max(state or 0, TICKS * now_ns)
+
+    def anchored(self, state: int | None, now_ns: int) -> int | None:
+        """Return the TAT; further ahead than a full debt, that of a bucket just emptied."""
+        now = TICKS * now_ns
+        if state is not None and state > now + 2 * self.tolerance:
+            return now + self.tolerance
+        return state
+
+    def allows(self, state: int | None, now_ns: int, cost: int) -> bool:
+        ahead = self.arrival(state, now_ns) - TICKS * now_ns
+        return ahead + cost * self.interval <= self.tolerance
+
+    def charge(self, state: int | None, now_ns: int, cost: int) -> tuple[int | None, int]:
+        """Return the moved TAT, twice: the receipt is where this charge ended."""
+        if cost == 0:
+            return state, self.arrival(state, now_ns)
+        moved = self.arrival(state, now_ns) + cost * self.interval
+        return moved, moved
+
+    def remaining(self, state: int | None, now_ns: int) -> int:
+        free = TICKS * now_ns + self.tolerance - self.arrival(state, now_ns)
+        return max(0, free // self.interval)
+
+    def retry_after(self, state: int | None, now_ns: int, cost: int) -> int:
+        """Return the wait: the part of the charge that sticks out beyond the burst."""
+        beyond = self.arrival(state, now_ns) + cost * self.interval - self.tolerance - TICKS * now_ns
+        return max(0, ceiling_division(beyond, TICKS))
+
+    def reset_after(self, state: int | None, now_ns: int) -> int:
+        return ceiling_division(self.arrival(state, now_ns) - TICKS * now_ns, TICKS)
+
+    def settle(
+        self, state: int | None, receipt: int, cost: int, actual: int, now_ns: int
+    ) -> tuple[int | None, int]:
+        """Correct a charge.
+
+        More goes on top of what is owed now, into debt of at most one further burst.
+        Less is given back as far as the charge has not drained in the meantime: its
+        undrained part is what its own TAT is still ahead of now.
+        """
+        now = TICKS * now_ns
+        if actual > cost:
+            before = self.arrival(state, now_ns)
+            after = min(before + (actual - cost) * self.interval, now + 2 * self.tolerance)
+            return after, (after - before) // self.interval
+        undrained = max(0, receipt - now) // self.interval
+        back = min(cost - actual, undrained)
+        return (state or 0) - back * self.interval, -back

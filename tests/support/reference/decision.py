@@ -1,0 +1,248 @@
+"""Many rules, one decision: every rule is checked, then all are charged or none.
+
+- A rule one of whose identities is absent is skipped.
+- A rule in shadow, or whose key is outside the enforced share, may refuse, but
+  never stands in the way; it is not charged when it refuses.
+- A refused request charges nothing at all.
+- What an outcome says of remaining and reset holds after the decision's own charges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ratelimit.errors import UsageError
+from tests.support.reference.bucket import TokenBucket
+from tests.support.reference.distinct import Distinct
+from tests.support.reference.log import SlidingLog
+from tests.support.reference.reading import Algorithm
+from tests.support.reference.sliding import SlidingWindow
+from tests.support.reference.slots import Concurrency
+from tests.support.reference.window import FixedWindow
+from tests.support.rule import RuleSpec
+
+ABSENT = -1
+LARGEST_COST = 2**31 - 1
+SKIPPED, ALLOWED, REFUSED, REFUSED_IN_SHADOW = range(4)
+
+Key = tuple[int, ...]
+
+
+def wholly_enforced(spec: RuleSpec, key: Key) -> bool:
+    """Return whether a key is enforced, for rules that enforce all keys or none."""
+    return spec.enforced_ppm >= 1_000_000
+
+
+@dataclass
+class ReferenceTable:
+    """All state: one immutable value for each rule's salt and key."""
+
+    epoch_ns: int
+    worker: int = 0
+    states: dict[Key, Any] = field(default_factory=dict)
+    last_seen_ns: dict[int, int] = field(default_factory=dict)
+
+    def attached(self, worker: int) -> ReferenceTable:
+        """Return the same table as another worker process sees it."""
+        return ReferenceTable(self.epoch_ns, worker, self.states, self.last_seen_ns)
+
+    def heartbeat(self, now_ns: int) -> None:
+        """Record a sign of life of this worker."""
+        self.last_seen_ns[self.worker] = max(now_ns, self.last_seen_ns.get(self.worker, now_ns))
+
+
+class ReferencePlan:
+    """The rules of one kind of request. Overriding `algorithm` makes a variant (see `mutation/`)."""
+
+    def __init__(
+        self,
+        table: ReferenceTable,
+        rules: Sequence[RuleSpec],
+        keys: Sequence[Sequence[int]],
+        members: Sequence[int] | None = None,
+        cost_positions: Sequence[int] | None = None,
+        enforced: Callable[[RuleSpec, Key], bool] = wholly_enforced,
+    ) -> None:
+        self.table = table
+        self.rules = tuple(rules)
+        self.keys = tuple(tuple(positions) for positions in keys)
+        self.members = tuple(members) if members is not None else (-1,) * len(self.rules)
+        self.cost_positions = tuple(cost_positions) if cost_positions is not None else (-1,) * len(self.rules)
+        self.enforced = enforced
+
+    def algorithm(self, spec: RuleSpec, member: int) -> Algorithm:
+        """Return the algorithm a rule names."""
+        match spec.algorithm:
+            case "token-bucket":
+                return TokenBucket(spec.quota, spec.period_ns, spec.most)
+            case "fixed-window":
+                return FixedWindow(spec.quota, spec.period_ns, spec.calendar)
+            case "sliding-window":
+                return SlidingWindow(spec.quota, spec.period_ns)
+            case "sliding-log":
+                return SlidingLog(spec.quota, spec.period_ns)
+            case "distinct":
+                return Distinct(spec.quota, spec.period_ns, member)
+            case "concurrency":
+                self.table.last_seen_ns.setdefault(self.table.worker, self.table.epoch_ns)
+                return Concurrency(
+                    spec.quota, spec.lease_ns, self.table.last_seen_ns.__getitem__, self.table.worker
+                )
+        raise ValueError(spec.algorithm)
+
+    def decide(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
+    ) -> ReferenceOutcome:
+        """Check every rule; charge all of them or none."""
+        outcome = self.peek(identities, now_ns, costs)
+        outcome.keep_anchored()
+        if outcome.allowed:
+            outcome.charge()
+        return outcome
+
+    def peek(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
+    ) -> ReferenceOutcome:
+        """Return what `decide` would find; charge nothing."""
+        now_ns = max(now_ns, self.table.epoch_ns)
+        lines = []
+        for index, spec in enumerate(self.rules):
+            cost = 1 if self.cost_positions[index] < 0 else (costs or ())[self.cost_positions[index]]
+            if not 0 <= cost <= LARGEST_COST:
+                raise UsageError("a cost is negative or too large", code="cost")
+            key = tuple(identities[position] for position in self.keys[index])
+            member = identities[self.members[index]] if self.members[index] >= 0 else ABSENT
+            if ABSENT in key:
+                lines.append(Line(self.table, spec, None, key, cost, now_ns))
+                continue
+            line = Line(self.table, spec, self.algorithm(spec, member), (spec.salt, *key), cost, now_ns)
+            line.check(binds=not spec.shadow and self.enforced(spec, key))
+            lines.append(line)
+        return ReferenceOutcome(lines)
+
+
+@dataclass
+class Line:
+    """One rule of one decision."""
+
+    table: ReferenceTable
+    spec: RuleSpec
+    algorithm: Algorithm | None
+    key: Key
+    cost: int
+    now_ns: int
+    state: int = SKIPPED
+    remaining: int = 0
+    retry_after_ns: int = 0
+    reset_after_ns: int = 0
+    charged: bool = False
+    receipt: Any = None
+
+    def stored(self, now_ns: int) -> Any:
+        """Return the key's state as it counts now."""
+        assert self.algorithm is not None
+        return self.algorithm.anchored(self.table.states.get(self.key), now_ns)
+
+    def check(self, binds: bool) -> None:
+        """Ask the algorithm, and note everything it says."""
+        assert self.algorithm is not None
+        stored = self.stored(self.now_ns)
+        if self.algorithm.allows(stored, self.now_ns, self.cost):
+            self.state = ALLOWED
+        else:
+            self.state = REFUSED if binds else REFUSED_IN_SHADOW
+            never = self.cost > self.algorithm.ceiling
+            self.retry_after_ns = -1 if never else self.algorithm.retry_after(stored, self.now_ns, self.cost)
+        self.read()
+
+    def read(self) -> None:
+        """Note what remains and when all of it is back."""
+        assert self.algorithm is not None
+        stored = self.stored(self.now_ns)
+        self.remaining = self.algorithm.remaining(stored, self.now_ns)
+        self.reset_after_ns = self.algorithm.reset_after(stored, self.now_ns)
+
+    def charge(self) -> None:
+        """Charge a rule that allowed."""
+        if self.algorithm is None or self.state != ALLOWED:
+            return
+        self.store(self.algorithm.charge(self.stored(self.now_ns), self.now_ns, self.cost))
+        self.read()
+
+    def store(self, charged: tuple[Any, Any]) -> None:
+        """Keep a new state and its receipt."""
+        self.table.states[self.key], self.receipt = charged
+        self.charged = True
+
+    def settle(self, actual: int, now_ns: int) -> int:
+        """Correct what was charged; what was not charged has nothing to correct."""
+        if not self.charged or self.algorithm is None or actual == self.cost:
+            return 0
+        self.table.states[self.key], correction = self.algorithm.settle(
+            self.stored(now_ns), self.receipt, self.cost, actual, now_ns
+        )
+        self.cost = actual
+        return correction
+
+
+class ReferenceOutcome:
+    """What one decision found; read like the core's `Outcome`."""
+
+    def __init__(self, lines: list[Line]) -> None:
+        self.lines = lines
+        self.allowed = all(line.state != REFUSED for line in lines)
+
+    @property
+    def binding(self) -> int:
+        """The enforced rule that refuses longest: never before any wait; the first of equals."""
+        waits = [
+            (line.retry_after_ns if line.retry_after_ns >= 0 else float("inf"), -index)
+            for index, line in enumerate(self.lines)
+            if line.state == REFUSED
+        ]
+        return -max(waits)[1] if waits else -1
+
+    def keep_anchored(self) -> None:
+        """Keep what a deep step back of the clock made of the states."""
+        for line in self.lines:
+            if line.algorithm is not None and line.key in line.table.states:
+                line.table.states[line.key] = line.stored(line.now_ns)
+
+    def charge(self) -> None:
+        """Charge every rule that allowed."""
+        for line in self.lines:
+            line.charge()
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def state(self, index: int) -> int:
+        return self.lines[index].state
+
+    def remaining(self, index: int) -> int:
+        return self.lines[index].remaining
+
+    def retry_after_ns(self, index: int) -> int:
+        return self.lines[index].retry_after_ns
+
+    def reset_after_ns(self, index: int) -> int:
+        return self.lines[index].reset_after_ns
+
+    def settle(self, index: int, actual: int, now_ns: int) -> int:
+        """Replace the charged cost of one rule by the real one; return the correction made."""
+        if not 0 <= actual <= LARGEST_COST:
+            raise UsageError("an actual cost is negative or too large", code="cost")
+        return self.lines[index].settle(actual, max(now_ns, self.lines[index].table.epoch_ns))
+
+    def undo(self, now_ns: int) -> None:
+        """Give everything back."""
+        for index in range(len(self.lines)):
+            self.settle(index, 0, now_ns)
+
+    def release(self, now_ns: int) -> None:
+        """Free concurrency slots."""
+        for index, line in enumerate(self.lines):
+            if line.spec.algorithm == "concurrency":
+                self.settle(index, 0, now_ns)

@@ -1,0 +1,87 @@
+"""Sliding log: every charge is remembered, and counts for exactly one period.
+
+A charge made at t counts in the half-open interval (now - W, now]: it has left at
+t + W. The only algorithm whose bound is the quota in *any* window, at the price of
+memory for each charge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tests.support.reference.reading import shortest_wait
+
+
+class Record(NamedTuple):
+    """One charge. The number tells charges of one instant apart."""
+
+    at_ns: int
+    units: int
+    number: int
+
+
+Records = tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class SlidingLog:
+    """`quota` units in any period."""
+
+    quota: int
+    period_ns: int
+
+    @property
+    def ceiling(self) -> int:
+        return self.quota
+
+    def instant(self, records: Records | None, now_ns: int) -> int:
+        """Return the time that counts: no earlier than the newest record's."""
+        return max(now_ns, records[-1].at_ns) if records else now_ns
+
+    def anchored(self, records: Records | None, now_ns: int) -> Records | None:
+        """Return the log; when its newest record is over a period ahead, all in use is one record of now."""
+        if not records or records[-1].at_ns <= now_ns + self.period_ns:
+            return records
+        in_use = min(self.load(records, now_ns), self.quota)
+        return (Record(now_ns, in_use, records[-1].number + 1),)
+
+    def load(self, records: Records | None, now_ns: int) -> int:
+        """Return the units that count now."""
+        since_ns = self.instant(records, now_ns) - self.period_ns
+        return sum(record.units for record in records or () if record.at_ns > since_ns)
+
+    def allows(self, records: Records | None, now_ns: int, cost: int) -> bool:
+        return self.load(records, now_ns) + cost <= self.quota
+
+    def charge(self, records: Records | None, now_ns: int, cost: int) -> tuple[Records | None, int]:
+        """Return the longer log; the receipt is the record's number."""
+        number = records[-1].number + 1 if records else 0
+        if cost == 0:
+            return records, -1
+        return (*(records or ()), Record(self.instant(records, now_ns), cost, number)), number
+
+    def remaining(self, records: Records | None, now_ns: int) -> int:
+        return max(0, self.quota - self.load(records, now_ns))
+
+    def retry_after(self, records: Records | None, now_ns: int, cost: int) -> int:
+        return shortest_wait(lambda wait_ns: self.allows(records, now_ns + wait_ns, cost))
+
+    def reset_after(self, records: Records | None, now_ns: int) -> int:
+        return shortest_wait(lambda wait_ns: self.load(records, now_ns + wait_ns) == 0)
+
+    def settle(
+        self, records: Records | None, receipt: int, cost: int, actual: int, now_ns: int
+    ) -> tuple[Records | None, int]:
+        """Correct a charge: less shrinks its record, more is a new record made without asking."""
+        if actual > cost:
+            room = max(0, 2 * self.quota - self.load(records, now_ns))
+            extra = min(actual - cost, room)
+            return self.charge(records, now_ns, extra)[0], extra
+        since_ns = self.instant(records, now_ns) - self.period_ns
+        kept = tuple(
+            record._replace(units=record.units - (cost - actual)) if record.number == receipt else record
+            for record in records or ()
+        )
+        live = any(record.number == receipt and record.at_ns > since_ns for record in records or ())
+        return kept, -(cost - actual) if live else 0

@@ -1,0 +1,81 @@
+"""What every algorithm answers, and the shortest wait found by asking.
+
+An algorithm holds a limit's numbers and no state. State is an immutable value
+that it is handed and hands back; `None` is the state of a key never seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+NANOSECONDS = 1_000_000_000
+
+
+class Algorithm(Protocol):
+    """One way of counting. `now_ns` is an argument everywhere; costs are whole units."""
+
+    @property
+    def ceiling(self) -> int:
+        """The largest cost that can ever be allowed; above it, waiting cannot help."""
+        ...
+
+    def anchored(self, state: Any, now_ns: int) -> Any:
+        """Return the state as it counts after the clock has stepped back *deep*.
+
+        A shallow step, over no more than what can lie ahead of now in good order, changes
+        nothing: what was counted goes on counting where it was, and nothing is minted. A
+        deeper one would lock out a key until the clock has caught up; so whatever is in use
+        is taken to be in use as of now, and the wait is that of a key that has just spent it.
+        Every decision keeps what this returns, even one that refuses.
+        """
+        ...
+
+    def allows(self, state: Any, now_ns: int, cost: int) -> bool:
+        """Return whether `cost` units fit now."""
+        ...
+
+    def charge(self, state: Any, now_ns: int, cost: int) -> tuple[Any, Any]:
+        """Take `cost` units that were allowed; return the new state and a receipt."""
+        ...
+
+    def remaining(self, state: Any, now_ns: int) -> int:
+        """Return the most units that would be allowed now; never negative."""
+        ...
+
+    def retry_after(self, state: Any, now_ns: int, cost: int) -> int:
+        """Return the shortest wait until a refused cost is allowed, if nothing else happens."""
+        ...
+
+    def reset_after(self, state: Any, now_ns: int) -> int:
+        """Return how long until the whole quota is back; 0 when it is."""
+        ...
+
+    def settle(self, state: Any, receipt: Any, cost: int, actual: int, now_ns: int) -> tuple[Any, int]:
+        """Replace a charged cost by the real one; return the new state and the correction made."""
+        ...
+
+
+def shortest_wait(allowed_after: Callable[[int], bool]) -> int:
+    """Return the least number of nanoseconds after which `allowed_after` is true.
+
+    Every algorithm only ever frees units as time passes with nothing else
+    happening, so the predicate turns true once, and bisection finds where.
+    """
+    if allowed_after(0):
+        return 0
+    too_short, enough = 0, 1
+    while not allowed_after(enough):
+        too_short, enough = enough, enough * 2
+    while enough - too_short > 1:
+        middle = (too_short + enough) // 2
+        if allowed_after(middle):
+            enough = middle
+        else:
+            too_short = middle
+    return enough
+
+
+def ceiling_division(numerator: int, denominator: int) -> int:
+    """Return the quotient rounded up."""
+    return -(-numerator // denominator)

@@ -1,0 +1,101 @@
+"""Sliding-window counter: this window, and the one before as far as it still counts.
+
+Windows are aligned to the Unix epoch. The units of the previous window are
+taken as spread evenly over it: `e` nanoseconds into the current one, the part
+(W - e) / W of them still counts. All comparisons are multiplied by W, so that
+nothing is rounded before it is compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tests.support.reference.reading import shortest_wait
+from tests.support.reference.window import corrected
+
+
+class Pair(NamedTuple):
+    """Window number, and the units taken in the window before it and in itself."""
+
+    index: int
+    previous: int
+    units: int
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    """`quota` units in each window, and nearly so in any interval as long."""
+
+    quota: int
+    period_ns: int
+
+    @property
+    def ceiling(self) -> int:
+        return self.quota
+
+    def index(self, now_ns: int) -> int:
+        """Return the number of the window `now_ns` lies in."""
+        return now_ns // self.period_ns
+
+    def end(self, pair: Pair) -> int:
+        """Return the end of the current window."""
+        return (pair.index + 1) * self.period_ns
+
+    def current(self, state: Pair | None, index: int) -> Pair:
+        """Return the counts as of a window; a stored later window stays (the clock stepped back)."""
+        if state is None or state.index < index - 1:
+            return Pair(index, 0, 0)
+        if state.index == index - 1:
+            return Pair(index, state.units, 0)
+        return state
+
+    def anchored(self, state: Pair | None, now_ns: int) -> Pair | None:
+        """Return the counts; those of a window beyond the next one become those of the window now."""
+        index = self.index(now_ns)
+        if state is not None and state.index > index + 1:
+            return state._replace(index=index)
+        return state
+
+    def load(self, pair: Pair, now_ns: int) -> int:
+        """Return the units that count, times the period."""
+        elapsed = max(0, now_ns - (self.end(pair) - self.period_ns))
+        return pair.previous * (self.period_ns - elapsed) + pair.units * self.period_ns
+
+    def allows(self, state: Pair | None, now_ns: int, cost: int) -> bool:
+        load = self.load(self.current(state, self.index(now_ns)), now_ns)
+        return load + cost * self.period_ns <= self.quota * self.period_ns
+
+    def charge(self, state: Pair | None, now_ns: int, cost: int) -> tuple[Pair | None, int]:
+        """Return the new counts; the receipt names the window that was charged."""
+        pair = self.current(state, self.index(now_ns))
+        if cost == 0:
+            return state, pair.index
+        return pair._replace(units=pair.units + cost), pair.index
+
+    def remaining(self, state: Pair | None, now_ns: int) -> int:
+        load = self.load(self.current(state, self.index(now_ns)), now_ns)
+        return max(0, (self.quota * self.period_ns - load) // self.period_ns)
+
+    def retry_after(self, state: Pair | None, now_ns: int, cost: int) -> int:
+        return shortest_wait(lambda wait_ns: self.allows(state, now_ns + wait_ns, cost))
+
+    def reset_after(self, state: Pair | None, now_ns: int) -> int:
+        """Return when both counts have left: this window's leave a whole window after its end."""
+        pair = self.current(state, self.index(now_ns))
+        if pair.units:
+            return self.end(pair) + self.period_ns - now_ns
+        return self.end(pair) - now_ns if pair.previous else 0
+
+    def settle(
+        self, state: Pair | None, receipt: int, cost: int, actual: int, now_ns: int
+    ) -> tuple[Pair | None, int]:
+        """Correct the window that was charged while it is one of the two; later, drop it."""
+        pair = self.current(state, receipt)
+        if pair.index == receipt:
+            settled = corrected(pair.units, actual - cost, self.quota)
+            return pair._replace(units=settled), settled - pair.units
+        if pair.index == receipt + 1:
+            settled = corrected(pair.previous, actual - cost, self.quota)
+            return pair._replace(previous=settled), settled - pair.previous
+        return state, 0

@@ -1,0 +1,101 @@
+"""Fixed windows: a count that starts anew at each window's beginning.
+
+Windows are aligned to the Unix epoch, or begin at the instants of a calendar.
+Over any interval as long as a window up to twice the quota can pass: the whole of
+it at the end of one window, and again at the beginning of the next.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Count(NamedTuple):
+    """Units taken in the window that begins at `start_ns`."""
+
+    start_ns: int
+    units: int
+
+
+@dataclass(frozen=True)
+class FixedWindow:
+    """`quota` units in each window."""
+
+    quota: int
+    period_ns: int
+    calendar: tuple[int, ...] | None = None
+
+    @property
+    def ceiling(self) -> int:
+        return self.quota
+
+    def start(self, now_ns: int) -> int:
+        """Return the beginning of the window `now_ns` lies in."""
+        if self.calendar is None:
+            return now_ns // self.period_ns * self.period_ns
+        return self.calendar[bisect_right(self.calendar, now_ns) - 1]
+
+    def end(self, start_ns: int) -> int:
+        """Return the end of the window that begins at `start_ns`."""
+        if self.calendar is None:
+            return start_ns + self.period_ns
+        return self.calendar[self.calendar.index(start_ns) + 1]
+
+    def current(self, state: Count | None, now_ns: int) -> Count:
+        """Return the count that a request now belongs to.
+
+        When the clock has stepped back before the window last counted in, that later
+        window goes on counting: nothing is allowed twice.
+        """
+        start_ns = self.start(now_ns)
+        if state is None or state.start_ns < start_ns:
+            return Count(start_ns, 0)
+        return state
+
+    def anchored(self, state: Count | None, now_ns: int) -> Count | None:
+        """Return the count; that of a window beyond the next one becomes that of the window now."""
+        start_ns = self.start(now_ns)
+        if state is not None and self.end(state.start_ns) > self.end(start_ns) + self.period_ns:
+            return Count(start_ns, state.units)
+        return state
+
+    def allows(self, state: Count | None, now_ns: int, cost: int) -> bool:
+        return self.current(state, now_ns).units + cost <= self.quota
+
+    def charge(self, state: Count | None, now_ns: int, cost: int) -> tuple[Count | None, int]:
+        """Return the new count; the receipt names the window that was charged."""
+        count = self.current(state, now_ns)
+        if cost == 0:
+            return state, count.start_ns
+        return Count(count.start_ns, count.units + cost), count.start_ns
+
+    def remaining(self, state: Count | None, now_ns: int) -> int:
+        return max(0, self.quota - self.current(state, now_ns).units)
+
+    def retry_after(self, state: Count | None, now_ns: int, cost: int) -> int:
+        if self.allows(state, now_ns, cost):
+            return 0
+        return self.end(self.current(state, now_ns).start_ns) - now_ns
+
+    def reset_after(self, state: Count | None, now_ns: int) -> int:
+        count = self.current(state, now_ns)
+        return self.end(count.start_ns) - now_ns if count.units else 0
+
+    def settle(
+        self, state: Count | None, receipt: int, cost: int, actual: int, now_ns: int
+    ) -> tuple[Count | None, int]:
+        """Correct the window that was charged; once a later one has begun to count, drop it."""
+        if state is not None and state.start_ns > receipt:
+            return state, 0
+        units = state.units if state is not None and state.start_ns == receipt else 0
+        settled = corrected(units, actual - cost, self.quota)
+        return Count(receipt, settled), settled - units
+
+
+def corrected(units: int, correction: int, quota: int) -> int:
+    """Return a window's count after a correction: never negative, in debt of one quota at most."""
+    if correction > 0:
+        return max(units, min(units + correction, 2 * quota))
+    return max(0, units + correction)

@@ -1,0 +1,49 @@
+"""A limiter as the collector sees one, over a real table."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass, field
+
+from ratelimit.core.engine import Plan
+from ratelimit.core.rule import Rule
+from ratelimit.core.table import Table
+
+NOW_NS = 1_700_000_000_000_000_000
+MINUTE_NS = 60_000_000_000
+
+
+@dataclass
+class LimitSeen:
+    name: str
+    unit: str = "requests"
+    shadow: bool = False
+
+
+@dataclass
+class FakeLimiter:
+    """Implements `collector.Watched` with a table of its own."""
+
+    table: Table
+    rules: list[LimitSeen] = field(default_factory=list)
+    generation: int = 1
+    reloaded_ns: int = NOW_NS
+    drift: int = 0
+
+    def now_ns(self) -> int:
+        return NOW_NS
+
+    def drift_ns(self) -> int:
+        return self.drift
+
+    def decide(self, name: str, times: int, *, quota: int = 10, shadow: bool = False, cost: int = 1) -> None:
+        """Decide `times` requests by a rule of this name."""
+        salt = int.from_bytes(name.encode()[:7], "big")
+        rule = Rule(name, "token-bucket", quota=quota, period_ns=MINUTE_NS, salt=salt, shadow=shadow)
+        plan = Plan(self.table, [rule], [(0,)], None, [0])
+        for _ in range(times):
+            plan.decide([1234], NOW_NS, [cost])
+
+
+def new_table(memory: mmap.mmap) -> Table:
+    return Table(memory, now_ns=NOW_NS, boot_id=b"boot", anchor_ns=0, key=b"k" * 16)

@@ -1,0 +1,204 @@
+"""What a scrape says, from the scraper's side."""
+
+from __future__ import annotations
+
+import mmap
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ratelimit.core.table import COUNTER_COLUMNS
+from ratelimit.decision import Reason
+from ratelimit.diagnoses import DIAGNOSES
+from ratelimit.errors import StoreError
+from ratelimit.telemetry import RateLimitCollector, names
+from ratelimit.telemetry.counters import Counters
+from tests.telemetry.fakes import NOW_NS, FakeLimiter, LimitSeen, new_table
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scrape(limiter: FakeLimiter) -> Series:
+    registry = CollectorRegistry()
+    registry.register(RateLimitCollector(limiter))
+    text = generate_latest(registry).decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(limiter: FakeLimiter, name: str, **labels: str) -> float:
+    return scrape(limiter)[name, frozenset(labels.items())]
+
+
+def test_decisions_are_counted_by_action_and_mode(limiter: FakeLimiter) -> None:
+    limiter.rules = [LimitSeen("requests"), LimitSeen("trial", shadow=True)]
+    limiter.decide("requests", 13, quota=10)
+    limiter.decide("trial", 14, quota=10, shadow=True)
+    found = {
+        (dict(labels)["limit"], dict(labels)["action"], dict(labels)["mode"]): count
+        for (name, labels), count in scrape(limiter).items()
+        if name == "ratelimit_decisions_total" and count
+    }
+    assert found == {
+        ("requests", "allow", "enforce"): 10,
+        ("requests", "refuse", "enforce"): 3,
+        ("trial", "allow", "shadow"): 10,
+        ("trial", "refuse", "shadow"): 4,
+    }
+
+
+def test_cost_units_are_counted_beside_decisions(limiter: FakeLimiter) -> None:
+    limiter.rules = [LimitSeen("tokens", unit="output_tokens")]
+    limiter.decide("tokens", 3, quota=1000, cost=400)
+    units = {"limit": "tokens", "unit": "output_tokens"}
+    assert value(limiter, "ratelimit_cost_units_total", action="allow", **units) == 800
+    assert value(limiter, "ratelimit_cost_units_total", action="refuse", **units) == 400
+
+
+def test_any_worker_answers_for_all(limiter: FakeLimiter, memory: mmap.mmap) -> None:
+    other = FakeLimiter(new_table(memory), [LimitSeen("requests")])
+    other.table.join(2, 2, NOW_NS)
+    limiter.rules = [LimitSeen("requests")]
+    limiter.decide("requests", 3)
+    other.decide("requests", 4)
+    Counters(other.table).decided(True, Reason.LIMITS)
+    labels = {"limit": "requests", "action": "allow", "mode": "enforce"}
+    for asked in (limiter, other):
+        assert value(asked, "ratelimit_decisions_total", **labels) == 7
+        assert value(asked, "ratelimit_requests_total", action="allow", reason="limits") == 1
+        assert value(asked, "ratelimit_workers") == 2
+    other.table.close()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "reason"), list(names.REQUEST_COLUMN), ids=lambda part: getattr(part, "value", str(part))
+)
+def test_each_reason_has_a_series_of_its_own(limiter: FakeLimiter, allowed: bool, reason: Reason) -> None:
+    Counters(limiter.table).decided(allowed, reason)
+    counted = {
+        (dict(labels)["action"], dict(labels)["reason"])
+        for (name, labels), count in scrape(limiter).items()
+        if name == "ratelimit_requests_total" and count
+    }
+    assert counted == {("allow" if allowed else "refuse", reason.value)}
+
+
+@pytest.mark.parametrize(
+    ("elapsed_ns", "bound"),
+    [(0, "5e-07"), (500, "5e-07"), (501, "1e-06"), (5_000_000, "0.005"), (5_000_001, "+Inf"), (-3, "5e-07")],
+)
+def test_latency_falls_into_the_bucket_that_holds_it(limiter: FakeLimiter, elapsed_ns: int, bound: str) -> None:
+    Counters(limiter.table).observe_latency(elapsed_ns)
+    name = "ratelimit_decision_duration_seconds"
+    buckets = {
+        dict(labels)["le"]: count for (series, labels), count in scrape(limiter).items() if series == f"{name}_bucket"
+    }
+    assert min((le for le, count in buckets.items() if count), key=float) == bound
+    assert value(limiter, f"{name}_count") == 1
+    assert value(limiter, f"{name}_sum") == max(elapsed_ns, 0) / 1e9
+
+
+def test_table_says_what_it_holds(limiter: FakeLimiter) -> None:
+    limiter.decide("requests", 1)
+    assert value(limiter, "ratelimit_table_entries", state="live") == 1
+    assert value(limiter, "ratelimit_table_capacity") == limiter.table.capacity
+    assert value(limiter, "ratelimit_evictions_total") == 0
+
+
+def test_runtime_events_are_counted(limiter: FakeLimiter) -> None:
+    counters = Counters(limiter.table)
+    counters.store_fault()
+    for result in ("applied", "rejected", "rejected", "unchanged"):
+        counters.reloaded(result)
+    counters.diagnosed("mounted-twice")
+    counters.diagnosed("a code from the future")
+    limiter.generation, limiter.drift = 2, -1_500_000_000
+    assert value(limiter, "ratelimit_store_faults_total") == 1
+    assert value(limiter, "ratelimit_policy_reloads_total", result="rejected") == 2
+    assert value(limiter, "ratelimit_policy_generation") == 2
+    assert value(limiter, "ratelimit_policy_last_reload_timestamp_seconds") == NOW_NS / 1e9
+    assert value(limiter, "ratelimit_clock_drift_seconds") == -1.5
+    assert value(limiter, "ratelimit_diagnostics_total", code="mounted-twice") == 1
+    assert value(limiter, "ratelimit_diagnostics_total", code="other") == 1
+
+
+@pytest.mark.parametrize("name", ['quote"d', "back\\slash", 'x"} 1\nforged_total{a="', "a{b=1}"])
+def test_label_injection_by_a_limits_name(limiter: FakeLimiter, name: str) -> None:
+    limiter.rules = [LimitSeen(name)]
+    limiter.decide(name, 1)
+    assert value(limiter, "ratelimit_decisions_total", limit=name, action="allow", mode="enforce") == 1
+    assert not [series for series, _ in scrape(limiter) if "forged" in series]
+
+
+def test_no_request_can_raise_the_number_of_series(limiter: FakeLimiter) -> None:
+    limiter.rules = [LimitSeen("requests")]
+    before = len(scrape(limiter))
+    limiter.decide("requests", 50)
+    limiter.decide("not in the policy", 5)
+    for code in ("one", "two", "three"):
+        Counters(limiter.table).diagnosed(code)
+    assert len(scrape(limiter)) == before
+
+
+def test_tiers_of_one_limit_are_one_series(limiter: FakeLimiter) -> None:
+    limiter.rules = [LimitSeen("requests"), LimitSeen("requests")]
+    limiter.decide("requests", 2)
+    assert value(limiter, "ratelimit_decisions_total", limit="requests", action="allow", mode="enforce") == 2
+
+
+def test_full_counter_rows_do_not_break_the_scrape(limiter: FakeLimiter) -> None:
+    def fill() -> None:
+        for number in range(100_000):
+            limiter.table.counter(f"limit {number}")
+
+    with pytest.raises(StoreError):
+        fill()
+    limiter.rules = [LimitSeen("limit 0"), LimitSeen("the one too many")]
+    labels = {"action": "allow", "mode": "enforce"}
+    assert value(limiter, "ratelimit_decisions_total", limit="the one too many", **labels) == 0
+
+
+def test_registering_does_not_scrape(limiter: FakeLimiter) -> None:
+    limiter.table.close()
+    CollectorRegistry().register(RateLimitCollector(limiter))
+
+
+def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
+    limiter.rules = [LimitSeen("requests")]
+    known = {series: {label.name for label in metric.labels} for metric in names.METRICS for series in metric.series}
+    seen: dict[str, set[str]] = {}
+    for series, labels in scrape(limiter):
+        seen.setdefault(series, set()).update(dict(labels).keys() - {"le"})
+    assert seen == known
+
+
+def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
+    limiter.rules = [LimitSeen("requests")]
+    listed = {
+        (series, label.name): set(label.values)
+        for metric in names.METRICS
+        for series in metric.series
+        for label in metric.labels
+        if label.values
+    }
+    seen: dict[tuple[str, str], set[str]] = {}
+    for series, labels in scrape(limiter):
+        for name, found in labels:
+            seen.setdefault((series, name), set()).add(found)
+    for key, values in listed.items():
+        assert seen[key] <= values, key
+
+
+def test_each_column_fits_its_row() -> None:
+    assert names.ROW_COLUMNS == COUNTER_COLUMNS
+    assert max(names.REQUEST_COLUMN.values()) < names.ROW_COLUMNS
+    assert max(names.RuleColumn) < names.ROW_COLUMNS
+    assert len(set(names.REQUEST_COLUMN.values())) == len(names.REQUEST_COLUMN)
+
+
+def test_each_diagnosis_has_a_column() -> None:
+    assert set(DIAGNOSES) == set(names.DIAGNOSTIC_CODES) - {"other"}
