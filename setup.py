@@ -44,7 +44,7 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
-class BuildCore(build_ext):
+class BuildCore(build_ext):  # type: ignore[misc]  # setuptools has no types
     """Builds the extensions and leaves their sources' digest beside them."""
 
     def run(self) -> None:
@@ -60,7 +60,11 @@ extensions = [
         f"ratelimit.core.{name}",
         [f"ext/ratelimit/core/{name}.pyx"],
         include_dirs=["ext/ratelimit/core"],
-        depends=[str(p.relative_to(HERE)) for p in (SOURCES / "ratelimit").rglob("*.[ph]*") if p.suffix in {".pxd", ".h"}],
+        depends=[
+            str(p.relative_to(HERE))
+            for p in (SOURCES / "ratelimit").rglob("*.[ph]*")
+            if p.suffix in {".pxd", ".h"}
+        ],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
         define_macros=macros,
@@ -70,7 +74,7 @@ extensions = [
 
 setup(
     cmdclass={"build_ext": BuildCore},
-    ext_modules=cythonize(
+    ext_modules=cythonize(  # type: ignore[no-untyped-call]  # nor has Cython
         extensions,
         include_path=["ext"],
         build_dir="build/cython",

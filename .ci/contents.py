@@ -7,8 +7,19 @@ import tarfile
 import zipfile
 
 GENERATED = (".c", ".html", ".pyc", ".o")
-IN_BOTH = ("ratelimit/py.typed", "ratelimit/core/engine.pyi", "ratelimit/core/table.pyi", "ratelimit/core/hashing.pyi")
-IN_SDIST = ("ext/ratelimit/core/engine.pyx", "ext/ratelimit/core/atomic.h", "LICENSE", "README.md", "setup.py")
+IN_BOTH = (
+    "ratelimit/py.typed",
+    "ratelimit/core/engine.pyi",
+    "ratelimit/core/table.pyi",
+    "ratelimit/core/hashing.pyi",
+)
+IN_SDIST = (
+    "ext/ratelimit/core/engine.pyx",
+    "ext/ratelimit/core/atomic.h",
+    "LICENSE",
+    "README.md",
+    "setup.py",
+)
 
 
 def names(path: str) -> list[str]:
@@ -27,8 +38,11 @@ def complaints(path: str) -> list[str]:
     wrong = [f"{path}: lacks {name}" for name in wanted if name not in found]
     wrong += [f"{path}: carries {name}" for name in found if name.endswith(GENERATED)]
     if path.endswith(".whl"):
-        wrong += [f"{path}: lacks the compiled {m}" for m in ("engine", "table", "hashing")
-                  if not any(n.startswith(f"ratelimit/core/{m}.") and n.endswith((".so", ".pyd")) for n in found)]
+        wrong += [
+            f"{path}: lacks the compiled {m}"
+            for m in ("engine", "table", "hashing")
+            if not any(n.startswith(f"ratelimit/core/{m}.") and n.endswith((".so", ".pyd")) for n in found)
+        ]
     else:
         wrong += [f"{path}: carries {name}" for name in found if name.endswith(".so")]
     return wrong

@@ -43,8 +43,6 @@ class Charge:
         """Replace what was charged for these units by what was really used."""
         for unit, actual in units.items():
             check_cost(unit, actual)
-        if not self._outcome.allowed:
-            return
         now_ns = self._clock.now_ns()
         for index, rule in enumerate(self._plan.rules):
             actual = units.get(rule.unit, -1)

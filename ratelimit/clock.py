@@ -15,6 +15,7 @@ difference that builds up is exported as `ratelimit_clock_drift_seconds`.
 from __future__ import annotations
 
 import time
+from time import monotonic_ns
 from typing import Protocol
 
 
@@ -49,7 +50,7 @@ class SystemClock:
 
     def now_ns(self) -> int:
         """Return nanoseconds since the Unix epoch, unmoved by clock steps."""
-        return time.monotonic_ns() + self.anchor_ns
+        return monotonic_ns() + self.anchor_ns
 
     def drift_ns(self) -> int:
         """Return how far civil time has stepped away since the anchor was taken."""

@@ -78,7 +78,9 @@ class Decision:
                 decision.settle(output_tokens=answer.tokens)
     """
 
-    __slots__ = ("_allowed", "_ledger", "_reason", "_verdicts")
+    __slots__ = ("_allowed", "_binding", "_ledger", "_reason", "_verdicts")
+
+    _binding: Verdict | None
 
     def __init__(self, allowed: bool, reason: Reason, ledger: Ledger | None = None) -> None:
         self._allowed = allowed
@@ -111,8 +113,12 @@ class Decision:
     @property
     def binding(self) -> Verdict | None:
         """The verdict that refuses longest; None when allowed."""
-        at = -1 if self._ledger is None or self._allowed else self._ledger.binding
-        return self.verdicts[at] if at >= 0 else None
+        try:
+            return self._binding
+        except AttributeError:
+            at = -1 if self._ledger is None or self._allowed else self._ledger.binding
+            self._binding = self.verdicts[at] if at >= 0 else None
+            return self._binding
 
     @property
     def limit(self) -> str | None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 DIAGNOSES: Mapping[str, str] = {
-    "trust-everyone": (
-        "trust.proxies covers every address: any client can claim any address. Declare only your own proxies."
-    ),
     "undeclared-proxy": (
         "a request carried X-Forwarded-For or Forwarded from a peer that is not in trust.proxies; the header "
         "was ignored and the peer's own address counted. If that peer is your proxy, declare it; "

@@ -116,6 +116,7 @@ class Generation:
         }
         self._plans: dict[tuple[int, ...], RoutePlan] = {}
         self.requests = self._caches()
+        """What HTTP requests matched, by method and path. `match` fills it; others only look."""
         self._connects = self._caches()
         self._messages = self._caches()
         self.has_messages = any(limit.on == "message" for limit in compiled.limits)
@@ -148,6 +149,11 @@ class Generation:
                     cache.clear()
                 cache[path] = matched
         return matched
+
+    def remembered(self) -> int:
+        """Return how many paths are kept for the method that has most."""
+        caches = (self.requests, self._connects, self._messages)
+        return max(len(cache) for by_method in caches for cache in by_method.values())
 
     def _match(self, method: str, path: str, event: Event) -> Matched:
         route = self.compiled.router.match(method, path)
@@ -255,8 +261,6 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
     ]
     trust = compiled.trust
     proxies = ProxyChain(trust.networks, header=trust.header, trusts_unaddressed=trust.unix)
-    if proxies.trusts_everyone():
-        notice("trust-everyone")
     without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
     needed = needed_positions(compiled)
     plain = Extractor(facts, store.hasher, chain=proxies, lists=without_lists, needed=needed, notice=notice)

@@ -23,7 +23,7 @@ from ratelimit.errors import RateLimitError, StoreError, UsageError
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED, DENIED
 from ratelimit.identity.extract import Headers
-from ratelimit.identity.fact import REFUSED, Context
+from ratelimit.identity.fact import ABSENT, REFUSED, Context
 from ratelimit.observer import NullObserver, Observer, ReloadResult
 from ratelimit.policy import Policy
 from ratelimit.policy.compiled import LimitRule
@@ -31,7 +31,7 @@ from ratelimit.policy.model import Event
 from ratelimit.policy.reload import Change, diff, fingerprint
 from ratelimit.resolvers import Resolver, find_resolvers
 from ratelimit.route_plan import RoutePlan
-from ratelimit.stores import open_store
+from ratelimit.storage import open_store
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.counters import Counters
 
@@ -206,8 +206,11 @@ class Limiter:
         plan = matched.plan_for(identities)
         if plan is None:
             return self._counted(True, Reason.UNLIMITED, charge)
-        if REFUSED in identities and any(identities[position] == REFUSED for position in plan.required):
-            return self._counted(False, Reason.IDENTITY, charge)
+        if REFUSED in identities:
+            if any(identities[position] == REFUSED for position in plan.required):
+                return self._counted(False, Reason.IDENTITY, charge)
+            # No limit of this request asks for it.
+            identities = [ABSENT if identity == REFUSED else identity for identity in identities]
         amounts = plan.costs_of(costs) if costs else plan.costs
         try:
             outcome = (plan.decide if charge else plan.peek)(identities, now_ns, amounts)

@@ -17,6 +17,8 @@ MAX_COST = 2**31 - 1
 
 SKIPPED = 0
 ALLOWED = 1
+REFUSED = 2
+SHADOWED = 3
 
 _SECOND_NS = 1_000_000_000
 
@@ -98,6 +100,10 @@ class RoutePlan:
                 best, least = index, share
         return best
 
+    def violated(self, outcome: Outcome) -> list[str]:
+        """Return the names of the rules that refused, without making verdicts of them all."""
+        return [rule.name for index, rule in enumerate(self.rules) if outcome.state(index) == REFUSED]
+
     def verdicts(self, outcome: Outcome) -> tuple[Verdict, ...]:
         """Return a verdict for each rule that was not skipped."""
         verdicts = []
@@ -110,7 +116,7 @@ class RoutePlan:
                 Verdict(
                     limit=rule.name,
                     allowed=state == ALLOWED,
-                    shadow=rule.shadow or state > 2,
+                    shadow=rule.shadow or state == SHADOWED,
                     unit=rule.unit,
                     cost=outcome.cost(index),
                     quota=rule.quota,

@@ -18,9 +18,9 @@ pytest.register_assert_rewrite(
 )
 
 # Two cores shared with other work make single examples slow now and then: no deadline.
-COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("ci", max_examples=60, derandomize=True, database=None, **COMMON)
-settings.register_profile("deep", max_examples=2_000, **COMMON)
+COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", COMMON, max_examples=60, derandomize=True, database=None)
+settings.register_profile("deep", COMMON, max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

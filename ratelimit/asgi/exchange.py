@@ -14,6 +14,7 @@ from typing import Protocol
 from starlette.types import Message, Send
 
 from ratelimit.asgi.headers import HeaderWriter, Pair
+from ratelimit.asgi.problem import STORE_WAIT_NS, problem_of, quota_exceeded
 from ratelimit.charge import Charge
 from ratelimit.core.engine import Outcome
 from ratelimit.decision import Decision, Reason
@@ -87,6 +88,21 @@ class Exchange:
             return writer.add(headers, plan, outcome, self._now_ns, cross_origin=self.cross_origin != 0)
         field = outcome.ratelimit_field(plan.labels)
         return [*headers, plan.policy_pair, (b"ratelimit", field)] if field else list(headers)
+
+    def refusal(self) -> tuple[int, bytes, int | None]:
+        """Return status, body and wait in nanoseconds for a refused request.
+
+        A refused client is often one of many, so a refusal by limits is written straight
+        from the outcome; the decision and its verdicts are only made for who asks.
+        """
+        plan, outcome = self._plan, self._outcome
+        if plan is None or outcome is None:
+            decision = self.decision
+            return *problem_of(decision), STORE_WAIT_NS if decision.reason is Reason.STORE else None
+        at = outcome.binding
+        wait_ns = outcome.retry_after_ns(at)
+        body = quota_exceeded(plan.violated(outcome), plan.rules[at].name, wait_ns if wait_ns >= 0 else None)
+        return 429, body, wait_ns if wait_ns >= 0 else None
 
     @property
     def decision(self) -> Decision:

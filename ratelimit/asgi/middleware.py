@@ -114,7 +114,10 @@ class RateLimitMiddleware:
                 await self.app(scope, receive, send)
                 return
             path = route_path(scope) if scope.get("root_path") else scope["path"]
-            matched = generation.match(scope["method"], path)
+            seen = generation.requests.get(scope["method"])
+            matched = None if seen is None else seen.get(path)
+            if matched is None:
+                matched = generation.match(scope["method"], path)
             plan = matched.plan
             if plan is None or not generation.is_plain:
                 await self._with_care(scope, receive, send, generation, matched, now_ns, outer)

@@ -6,7 +6,7 @@ identity was counted, nor how a denied client was recognised.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.types import ASGIApp, Scope
@@ -18,15 +18,19 @@ Responder = Callable[[Scope, Decision], Awaitable[ASGIApp]]
 """Replaces the body and status: `async def responder(scope, decision) -> Response`."""
 
 _TYPES = "https://iana.org/assignments/http-problem-types#"
+STORE_WAIT_NS = 1_000_000_000
+"""How long a client is asked to wait when the store has failed."""
+
 CONTENT_TYPE = (b"content-type", b"application/problem+json")
 
 
 def problem_of(decision: Decision) -> tuple[int, bytes]:
     """Return status and body for a refusal."""
     if decision.reason is Reason.LIMITS:
-        return 429, _quota_exceeded(decision)
+        violated = [verdict.limit for verdict in decision.verdicts if not (verdict.allowed or verdict.shadow)]
+        return 429, quota_exceeded(violated, decision.limit, decision.retry_after_ns)
     if decision.reason is Reason.STORE:
-        return 503, _encode(
+        return 503, msgspec.json.encode(
             {
                 "type": _TYPES + "temporary-reduced-capacity",
                 "title": "Capacity is reduced for the moment",
@@ -38,29 +42,29 @@ def problem_of(decision: Decision) -> tuple[int, bytes]:
         detail = "The request lacks something it must be known by."
     else:
         detail = "Requests like this one are not taken."
-    return 403, _encode({"type": "about:blank", "title": "Forbidden", "status": 403, "detail": detail})
+    return 403, msgspec.json.encode(
+        {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": detail}
+    )
 
 
-def _quota_exceeded(decision: Decision) -> bytes:
-    violated = [verdict for verdict in decision.verdicts if not verdict.allowed and not verdict.shadow]
-    binding = decision.binding
-    detail = "A limit was exceeded."
-    if binding is not None and binding.retry_after_ns is None:
-        detail = f'The request asks for more than the limit "{binding.limit}" ever allows at once.'
-    elif binding is not None and binding.retry_after_ns is not None:
-        detail = (
-            f'The limit "{binding.limit}" was exceeded; retry in {whole_seconds(binding.retry_after_ns)} s.'
-        )
-    return _encode(
+def quota_exceeded(violated: Sequence[str], binding: str | None, wait_ns: int | None) -> bytes:
+    """Return the body of a refusal by limits.
+
+    Args:
+        violated: the limits that refused.
+        binding: the one of them that refuses longest.
+        wait_ns: for how long; None when no wait can help.
+    """
+    if wait_ns is None:
+        detail = f'The request asks for more than the limit "{binding}" ever allows at once.'
+    else:
+        detail = f'The limit "{binding}" was exceeded; retry in {whole_seconds(wait_ns)} s.'
+    return msgspec.json.encode(
         {
             "type": _TYPES + "quota-exceeded",
             "title": "Request cannot be satisfied as assigned quota has been exceeded",
             "status": 429,
             "detail": detail,
-            "violated-policies": [verdict.limit for verdict in violated],
+            "violated-policies": violated,
         }
     )
-
-
-def _encode(problem: dict[str, object]) -> bytes:
-    return msgspec.json.encode(problem)

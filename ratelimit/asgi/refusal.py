@@ -6,13 +6,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.headers import HeaderWriter, Pair
-from ratelimit.asgi.problem import CONTENT_TYPE, Responder, problem_of
-from ratelimit.decision import Decision, Reason
+from ratelimit.asgi.problem import CONTENT_TYPE, Responder
 
 POLICY_VIOLATION = 1008
 """WebSocket close code (RFC 6455, 7.4.1)."""
-
-_STORE_WAIT_NS = 1_000_000_000
 
 
 async def refuse_http(
@@ -23,15 +20,15 @@ async def refuse_http(
     responder: Responder | None,
 ) -> None:
     """Answer a refused request; `exchange` adds the limits' own fields to either answer."""
-    decision = exchange.decision
-    extra = writer.retry_after(_wait_ns(decision))
+    status, body, wait_ns = exchange.refusal()
+    extra = writer.retry_after(wait_ns)
     if responder is not None:
-        response = await responder(scope, decision)
+        response = await responder(scope, exchange.decision)
         await response(scope, receive, _Adding(exchange.send, extra))
         return
-    status, body = problem_of(decision)
     headers = _problem_headers(body, extra)
-    if exchange.cross_origin and decision.reason is not Reason.LIMITS:
+    if exchange.cross_origin and status != 429:
+        # Limits had no say, so `send` has nothing to add; the refusal is to be read all the same.
         headers = writer.expose(headers)
     await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
     await exchange.send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -45,17 +42,10 @@ async def refuse_handshake(receive: Receive, exchange: Exchange, writer: HeaderW
             {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"}
         )
         return
-    decision = exchange.decision
-    status, body = problem_of(decision)
-    headers = exchange.announced(_problem_headers(body, writer.retry_after(_wait_ns(decision))))
+    status, body, wait_ns = exchange.refusal()
+    headers = exchange.announced(_problem_headers(body, writer.retry_after(wait_ns)))
     await exchange.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await exchange.send({"type": "websocket.http.response.body", "body": body})
-
-
-def _wait_ns(decision: Decision) -> int | None:
-    if decision.reason is Reason.STORE:
-        return _STORE_WAIT_NS
-    return decision.retry_after_ns if decision.reason is Reason.LIMITS else None
 
 
 def _problem_headers(body: bytes, extra: tuple[Pair, ...]) -> list[Pair]:

@@ -97,7 +97,9 @@ def _json(path: str, policy: Policy | None, problems: tuple[Problem, ...], bad: 
             }
             for problem in problems
         ],
-        "limits": [] if policy is None else [_limit_json(rule, policy.compiled) for rule in policy.compiled.rules],
+        "limits": []
+        if policy is None
+        else [_limit_json(rule, policy.compiled) for rule in policy.compiled.rules],
     }
 
 

@@ -12,8 +12,12 @@ from ratelimit.cli.terminal import err, out, print_json
 
 
 @click.command("demo", short_help="See it work, on this machine, in twenty seconds.")
-@click.option("--seconds", type=click.FloatRange(1, 3600), default=20, show_default=True, help="How long it runs.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1. [default: 8429, or any free one]")
+@click.option(
+    "--seconds", type=click.FloatRange(1, 3600), default=20, show_default=True, help="How long it runs."
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1. [default: 8429, or any free one]"
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everyone's pauses.")
 @click.option("--json", "as_json", is_flag=True, help="No display; print the outcome as JSON.")
 def demo_command(seconds: float, port: int | None, seed: int, as_json: bool) -> None:

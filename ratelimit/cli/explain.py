@@ -17,23 +17,33 @@ from ratelimit.cli.explanation import IdentityLine, LimitLine, identity_lines, l
 from ratelimit.cli.facts import RecordFacts, route_path
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.loading import load
-from ratelimit.cli.private_store import private_store
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import note, out, print_json
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.decision import Decision, Reason
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED, DENIED
-from ratelimit.identity.fact import REFUSED
+from ratelimit.identity.fact import ABSENT, REFUSED
 from ratelimit.policy import Policy
+from ratelimit.storage import private_store
+from ratelimit.stores.base import Store
 from ratelimit.traces import Fields
 from ratelimit.traces.record import time_ns
 
 
 @click.command("explain", short_help="One request, step by step: identities, limits, verdicts.")
 @click.argument("policy", type=click.Path())
-@click.option("-r", "--request", "request_", required=True, metavar="REQUEST", help='"METHOD /path NAME=VALUE …", or JSON.')
-@click.option("--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row.")
+@click.option(
+    "-r",
+    "--request",
+    "request_",
+    required=True,
+    metavar="REQUEST",
+    help='"METHOD /path NAME=VALUE …", or JSON.',
+)
+@click.option(
+    "--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row."
+)
 @click.option("--live", is_flag=True, help="Against this host's running counters; charges nothing.")
 @click.option("--reveal", is_flag=True, help="Show identities as given, beside their hashes.")
 @click.option("--json", "as_json", is_flag=True, help="The explanation as JSON.")
@@ -82,6 +92,7 @@ class Explained:
         self.policy = policy
         self.repeat = repeat
         with ExitStack() as stack:
+            store: Store
             if live:
                 store = attach(policy, takes_seat=True)
                 self.now_ns = store.clock.now_ns()
@@ -98,7 +109,9 @@ class Explained:
             self.template = matched.template
             plan = matched.plan_for(row)
             self.missing = [
-                compiled.identities[at].name for at in (() if plan is None else plan.required) if row[at] == REFUSED
+                compiled.identities[at].name
+                for at in (() if plan is None else plan.required)
+                if row[at] == REFUSED
             ]
             self.identities = identity_lines(generation, fields, record, row)
             self.limits = limit_lines(generation, matched, row, self.decision, self.method, self.path)
@@ -113,6 +126,7 @@ class Explained:
             return Decision(True, Reason.UNLIMITED)
         if any(row[at] == REFUSED for at in plan.required):
             return Decision(False, Reason.IDENTITY)
+        row = [ABSENT if identity == REFUSED else identity for identity in row]
         costs = plan.costs_of({unit: amount for unit, amount in self.units if amount is not None})
         outcome = (plan.decide if charge else plan.peek)(row, self.now_ns, costs)
         return Decision(outcome.allowed, Reason.LIMITS, Charge(plan, outcome, ManualClock(self.now_ns)))
@@ -159,7 +173,11 @@ class Explained:
                 why += f": {', '.join(self.missing)}"
             return text + Text(f": {why}", "not bold default")
         wait_ns = decision.retry_after_ns
-        advice = "no wait can help: it costs more than the limit ever holds" if wait_ns is None else f"retry in {words.wait(wait_ns)}"
+        advice = (
+            "no wait can help: it costs more than the limit ever holds"
+            if wait_ns is None
+            else f"retry in {words.wait(wait_ns)}"
+        )
         return text + Text(f" by “{decision.limit}”, {advice}", "not bold default")
 
     def as_json(self, reveal: bool) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from ratelimit.cli.identity_names import given, short_hash
 from ratelimit.decision import Decision, Verdict
 from ratelimit.generation import Generation, Matched, needed_positions
 from ratelimit.identity.cookies import find_cookie
-from ratelimit.identity.extract import ABSENT
-from ratelimit.identity.fact import REFUSED
+from ratelimit.identity.fact import ABSENT, REFUSED
 from ratelimit.policy.compiled import IdentitySpec, LimitRule
 from ratelimit.policy.pattern import parse_pattern
 from ratelimit.traces import Fields
@@ -73,7 +72,11 @@ def limit_lines(
             verdict = verdicts.get(rule.name)
             why_not = ""
             if verdict is None:
-                absent = [compiled.identities[at].name for at in (*rule.per, rule.member) if at >= 0 and row[at] == ABSENT]
+                absent = [
+                    compiled.identities[at].name
+                    for at in (*rule.per, rule.member)
+                    if at >= 0 and row[at] == ABSENT
+                ]
                 why_not = f"skipped: {', '.join(absent)} absent" if absent else "not asked"
             lines.append(LimitLine(rule, _key(generation, rule, row), verdict, why_not))
     return lines
@@ -115,9 +118,15 @@ def _source(spec: IdentitySpec, record: Any, fields: Fields, facts: RecordFacts,
     pairs = header_pairs(record, fields)
     for source in spec.sources:
         if source.kind == "client" and record.ip is not None:
-            prefix = f" cut to /{spec.v4_prefix} or /{spec.v6_prefix}" if spec.v4_prefix < 32 or spec.v6_prefix < 64 else ""
+            prefix = (
+                f" cut to /{spec.v4_prefix} or /{spec.v6_prefix}"
+                if spec.v4_prefix < 32 or spec.v6_prefix < 64
+                else ""
+            )
             return f"the client's address{prefix}"
-        if source.kind == "header" and any(name == source.name.encode("latin-1") and value for name, value in pairs):
+        if source.kind == "header" and any(
+            name == source.name.encode("latin-1") and value for name, value in pairs
+        ):
             return f"header {source.name}"
         if source.kind == "cookie":
             lines = [value for name, value in pairs if name == b"cookie"]
@@ -125,7 +134,9 @@ def _source(spec: IdentitySpec, record: Any, fields: Fields, facts: RecordFacts,
                 return f"cookie {source.name}"
         if source.kind == "path" and hashed not in (ABSENT, REFUSED):
             return f"path segment {{{source.name}}}"
-    stand_in = "one counter shared by all without" if spec.missing == "shared" else "the client's address stands in"
+    stand_in = (
+        "one counter shared by all without" if spec.missing == "shared" else "the client's address stands in"
+    )
     return f"missing from {_sources(spec)}: {stand_in}"
 
 

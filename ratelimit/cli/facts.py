@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from ratelimit.generation import Generation, Matched
-from ratelimit.identity.fact import NO_CONTEXT, Context
 from ratelimit.identity.cookies import find_cookie
+from ratelimit.identity.fact import NO_CONTEXT, Context
 from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec
 from ratelimit.traces import Fields
 

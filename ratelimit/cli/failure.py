@@ -1,11 +1,11 @@
 """How a command fails: a sentence, a next step, an exit code.
 
-    0   it is as it should be
-    1   the policy has errors (check, and every command that needs a policy); the demo's verdict is bad
-    2   the command was called wrongly
-    3   a trace or a request cannot be read
-    4   the deployment cannot be reached, or its memory is not ours
-    130 interrupted
+0   it is as it should be
+1   the policy has errors (check, and every command that needs a policy); the demo's verdict is bad
+2   the command was called wrongly
+3   a trace or a request cannot be read
+4   the deployment cannot be reached, or its memory is not ours
+130 interrupted
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, exit_code: int, *, hint: str = "") -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares it on the class and reads it here
         self.hint = hint
 
     def show(self, file: IO[Any] | None = None) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 from ratelimit.cli.facts import RecordFacts
 from ratelimit.identity.address import parse_address
-from ratelimit.identity.fact import REFUSED
-from ratelimit.identity.extract import ABSENT
+from ratelimit.identity.fact import ABSENT, REFUSED
 from ratelimit.policy.compiled import IdentitySpec
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import click
@@ -32,7 +32,9 @@ Look = Callable[[], Snapshot]
 
 @click.command("top", short_help="Watch a running deployment.")
 @click.argument("target")
-@click.option("--interval", type=click.FloatRange(0.2, 60), default=1, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--interval", type=click.FloatRange(0.2, 60), default=1, show_default=True, help="Seconds between looks."
+)
 @click.option("--once", is_flag=True, help="Look once and end; also without a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Look once; print JSON.")
 def top_command(target: str, interval: float, once: bool, as_json: bool) -> None:
@@ -87,11 +89,16 @@ def _scrape(url: str) -> Snapshot:
     try:
         with urlopen(url, timeout=_TIMEOUT_S) as answer:
             return snapshot.of_text(answer.read(_MOST_BYTES).decode("utf-8", "replace"))
+    except HTTPError as error:
+        with error:
+            raise Failure(f"{url}: answered {error.code} {error.reason}", DEPLOYMENT) from error
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         raise Failure(f"{url}: {reason}", DEPLOYMENT) from error
     except ValueError as error:
-        raise Failure(f"{url}: {error}", DEPLOYMENT, hint="Is this the address of a /metrics with rate limits?") from error
+        raise Failure(
+            f"{url}: {error}", DEPLOYMENT, hint="Is this the address of a /metrics with rate limits?"
+        ) from error
 
 
 def render(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) -> RenderableType:

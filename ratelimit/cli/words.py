@@ -24,7 +24,9 @@ def rate(rule: LimitRule) -> str:
     if rule.algorithm == "concurrency":
         return f"{rule.quota:,} at once"
     what = "" if rule.unit == "requests" else f" {rule.unit}"
-    span = f"calendar {rule.calendar.unit} ({rule.calendar.zone})" if rule.calendar else period(rule.period_ns)
+    span = (
+        f"calendar {rule.calendar.unit} ({rule.calendar.zone})" if rule.calendar else period(rule.period_ns)
+    )
     text = f"{rule.quota:,}{what} {_each(span)}"
     if rule.algorithm == "token-bucket" and rule.burst != rule.quota:
         text += f", {rule.burst:,} at once"

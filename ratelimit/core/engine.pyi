@@ -30,8 +30,17 @@ class Plan:
     @property
     def rules(self) -> tuple[Rule, ...]: ...
     def __len__(self) -> int: ...
-    def __init__(self, table: Table, rules: Sequence[Rule], keys: Sequence[Sequence[int]], members: Sequence[int] | None = None, cost_positions: Sequence[int] | None = None) -> None: ...
-    def decide(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
+    def __init__(
+        self,
+        table: Table,
+        rules: Sequence[Rule],
+        keys: Sequence[Sequence[int]],
+        members: Sequence[int] | None = None,
+        cost_positions: Sequence[int] | None = None,
+    ) -> None: ...
+    def decide(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /
+    ) -> Outcome:
         """Check every rule; charge all of them or none.
 
         Identity -1 (`ABSENT`) in a rule's key skips that rule for this request.
@@ -65,7 +74,11 @@ class Outcome:
     def key(self, index: int, /) -> int:
         """Return the 64-bit key of the rule's counter (for explanations; not an identity's hash)."""
     def ratelimit_field(self, labels: Sequence[bytes], /) -> bytes:
-        """Return the RateLimit field value: for each rule not skipped `label` + `;r=N;t=S`, joined by ", "."""
+        """Return the RateLimit field value: for each rule not skipped `label` + `;r=N;t=S`, joined by ", ".
+
+        Raises:
+            ValueError: not one label a rule, or more than some 4,000 bytes of them.
+        """
     def settle(self, index: int, actual: int, now_ns: int, /) -> int:
         """Replace the charged cost of one rule by the real one; return the signed correction made.
 

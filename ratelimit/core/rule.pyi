@@ -38,7 +38,20 @@ class Rule:
     def salt(self) -> int: ...
     @property
     def shadow(self) -> bool: ...
-    def __init__(self, name: str, algorithm: str, *, quota: int, period_ns: int, burst: int | None = None, salt: int, shadow: bool = False, enforced_ppm: int = 1_000_000, calendar: Sequence[int] | None = None, lease_ns: int = 60_000_000_000) -> None: ...
+    def __init__(
+        self,
+        name: str,
+        algorithm: str,
+        *,
+        quota: int,
+        period_ns: int,
+        burst: int | None = None,
+        salt: int,
+        shadow: bool = False,
+        enforced_ppm: int = 1_000_000,
+        calendar: Sequence[int] | None = None,
+        lease_ns: int = 60_000_000_000,
+    ) -> None: ...
     @staticmethod
     def largest_quota(algorithm: str, period_ns: int) -> int:
         """Return the largest quota this algorithm's word can hold for this period."""

@@ -16,7 +16,12 @@ class Scanner:
         longest: longer values, and empty ones, count as missing.
     """
 
-    def __init__(self, hasher: Hasher, wanted: Mapping[bytes, Sequence[tuple[int, int, Callable[[bytes], bytes] | None]]], longest: int) -> None: ...
+    def __init__(
+        self,
+        hasher: Hasher,
+        wanted: Mapping[bytes, Sequence[tuple[int, int, Callable[[bytes], bytes] | None]]],
+        longest: int,
+    ) -> None: ...
     @property
     def templates(self) -> dict[object, list[int]]:
         """Templates by peer, for `fill_for`. Whoever fills it bounds it."""

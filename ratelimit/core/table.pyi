@@ -39,7 +39,16 @@ class Table:
         ValueError: a key, boot id or alignment of the wrong size.
     """
 
-    def __init__(self, memory: Any, *, now_ns: int, boot_id: bytes, anchor_ns: int, key: bytes | None = None, block_bytes: int = 0) -> None: ...
+    def __init__(
+        self,
+        memory: Any,
+        *,
+        now_ns: int,
+        boot_id: bytes,
+        anchor_ns: int,
+        key: bytes | None = None,
+        block_bytes: int = 0,
+    ) -> None: ...
     @property
     def key(self) -> bytes: ...
     @property

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ratelimit import Limiter, RateLimitMiddleware
-from ratelimit.telemetry import metrics_app
+from ratelimit.asgi.metrics import metrics_app
 
 MOST_TOKENS = 4000
 ANSWER_S = 0.02

@@ -14,11 +14,13 @@ from ratelimit.telemetry.snapshot import quantile_bound_s
 
 _BAR = 24
 _ENOUGH_SAMPLES = 20
+_MIDDLE, _WIDE = 76, 110
+"""Columns from which on there is room for the bars, and for what each population does."""
 
 
-def render(state: State) -> RenderableType:
-    """Return the whole board for this moment."""
-    return Group(_head(state), _people(state), _limits(state), _foot(state))
+def render(state: State, width: int = 120) -> RenderableType:
+    """Return the whole board for this moment, for a terminal so many columns wide."""
+    return Group(_head(state), _people(state, width), _limits(state), _foot(state))
 
 
 def plain_line(state: State) -> str:
@@ -45,24 +47,25 @@ def _head(state: State) -> RenderableType:
     return Panel(grid, title="[bold]ratelimit demo[/]", title_align="left", border_style="cyan")
 
 
-def _people(state: State) -> RenderableType:
+def _people(state: State, width: int) -> RenderableType:
     table = Table(expand=True, box=None, padding=(0, 1), header_style="dim")
-    table.add_column("who")
-    table.add_column("what they do", style="dim", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("who", ratio=None if width >= _WIDE else 1, no_wrap=True)
+    if width >= _WIDE:
+        table.add_column("what they do", style="dim", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("admitted", justify="right", style="green")
     table.add_column("refused", justify="right")
-    table.add_column("", width=_BAR)
-    table.add_column("held by", no_wrap=True)
+    if width >= _MIDDLE:
+        table.add_column("", width=_BAR)
+    table.add_column("held by", no_wrap=True, min_width=15)
     for population in POPULATIONS:
         seen = state.populations.get(population.name, Seen())
-        refused = Text(str(seen.refusals), style="red" if seen.refusals else "dim")
-        held = max(seen.refused, key=lambda limit, seen=seen: seen.refused[limit], default="")  # type: ignore[misc]
+        held = max(seen.refused, key=seen.refused.__getitem__, default="")
         table.add_row(
             Text(population.name, style="bold"),
-            population.what,
+            *((population.what,) if width >= _WIDE else ()),
             str(seen.admitted),
-            refused,
-            _share(seen),
+            Text(str(seen.refusals), style="red" if seen.refusals else "dim"),
+            *((_share(seen),) if width >= _MIDDLE else ()),
             held,
         )
     return Panel(table, title="people", title_align="left", border_style="dim")

@@ -86,7 +86,9 @@ class Connection:
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         start, *lines = head.split("\r\n")
-        self._headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        self._headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+        }
         status = int(start.split(" ")[1])
         return status, b"" if status == 200 and not reads_body else await self._body()
 

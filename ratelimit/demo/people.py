@@ -46,7 +46,12 @@ POPULATIONS: tuple[Population, ...] = (
         roams=True,
     ),
     Population(
-        "long answers", "3 accounts after the longest outputs", 3, pause_s=1.2, limit="output tokens", output_tokens=900
+        "long answers",
+        "3 accounts after the longest outputs",
+        3,
+        pause_s=1.2,
+        limit="output tokens",
+        output_tokens=900,
     ),
     Population(
         "many keys",

@@ -101,7 +101,9 @@ def _report(elapsed_s: float, tallies: dict[str, Tally]) -> None:
 
 async def _stdin_closed() -> None:
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     while await reader.read(1024):
         pass
 

@@ -28,6 +28,10 @@ STOP_S = 5.0
 POLICY_VARIABLE = "RATELIMIT_DEMO_POLICY"
 
 
+# A closed terminal is a way out like any other.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class DemoFailed(Exception):
     """The demo cannot run here; the message says why and what to do."""
 
@@ -50,7 +54,9 @@ def free_port(wanted: int | None) -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 if wanted:
-                    raise DemoFailed(f"port {port} is not free ({error.strerror}): choose another with --port") from error
+                    raise DemoFailed(
+                        f"port {port} is not free ({error.strerror}): choose another with --port"
+                    ) from error
                 continue
             return int(probe.getsockname()[1])
     raise DemoFailed("no port is free on 127.0.0.1")
@@ -65,7 +71,7 @@ async def run(seconds: float, port: int, seed: int, show: Callable[[State], None
     state = State(seconds, port, str(policy_path()))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         loop.add_signal_handler(number, stop.set)
     try:
         with tempfile.TemporaryDirectory(prefix="ratelimit-demo-") as folder:
@@ -75,7 +81,7 @@ async def run(seconds: float, port: int, seed: int, show: Callable[[State], None
                     await _watch(population, state, stop, show)
                 await _scrape(Connection(port), state)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ENDING:
             loop.remove_signal_handler(number)
     return state
 
@@ -83,7 +89,7 @@ async def run(seconds: float, port: int, seed: int, show: Callable[[State], None
 async def _watch(
     population: asyncio.subprocess.Process, state: State, stop: asyncio.Event, show: Callable[[State], None]
 ) -> None:
-    assert population.stdout is not None  # noqa: S101  # we asked for the pipe; not input
+    assert population.stdout is not None  # we asked for the pipe; not input
     connection = Connection(state.port)
     stopped = asyncio.create_task(stop.wait())
     try:
@@ -152,16 +158,14 @@ async def _population(port: int, seconds: float, seed: int) -> AsyncIterator[asy
         await _end(process)
 
 
-async def _started(
-    server: asyncio.subprocess.Process, port: int, folder: Path, stop: asyncio.Event
-) -> None:
+async def _started(server: asyncio.subprocess.Process, port: int, folder: Path, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + START_S
     connection = Connection(port)
     while loop.time() < deadline and server.returncode is None and not stop.is_set():
         try:
             await asyncio.wait_for(connection.metrics(), 2)
-        except (ConnectionError, asyncio.TimeoutError):
+        except (TimeoutError, ConnectionError):
             await asyncio.sleep(0.05)
         else:
             connection.close()

@@ -27,7 +27,7 @@ def shown(console: Console, *, quiet: bool) -> Iterator[Callable[[State], None]]
         return
     console.print("starting a server with two workers …", style="dim")
     with Live(console=console, auto_refresh=False, transient=False) as live:
-        yield lambda state: live.update(render(state), refresh=True)
+        yield lambda state: live.update(render(state, console.width), refresh=True)
 
 
 def _plain(console: Console) -> Callable[[State], None]:
@@ -37,7 +37,9 @@ def _plain(console: Console) -> Callable[[State], None]:
     def show(state: State) -> None:
         nonlocal said_s, begun
         if not begun:
-            console.print(f"server  {state.url}, metrics {state.url}/metrics, policy {state.policy}", soft_wrap=True)
+            console.print(
+                f"server  {state.url}, metrics {state.url}/metrics, policy {state.policy}", soft_wrap=True
+            )
             begun = True
         if state.elapsed_s - said_s >= _PLAIN_EVERY_S:
             said_s = state.elapsed_s

@@ -13,7 +13,6 @@ from typing import Any
 from ratelimit.demo.people import POPULATIONS, Population
 from ratelimit.demo.state import Seen, State
 
-
 _ENOUGH_S = 15
 
 
@@ -46,7 +45,9 @@ class Line:
         """Return it in words."""
         if self.honest:
             return f"{self.name}: {self.refused} refused of {self.admitted + self.refused}"
-        held = f"{self.name}: {self.refused} refused of {self.admitted + self.refused}, held by “{self.held_by}”"
+        held = (
+            f"{self.name}: {self.refused} refused of {self.admitted + self.refused}, held by “{self.held_by}”"
+        )
         if self.granted_per_minute is None:
             return held
         return f"{held} to {self.admitted_per_minute:.0f} a minute (granted: {self.granted_per_minute:.0f})"
@@ -90,7 +91,9 @@ def _line(population: Population, seen: Seen, elapsed_s: float, grants: dict[str
     rate = seen.admitted / parties / minutes
     held_by = max(seen.refused, key=lambda limit: seen.refused[limit], default=population.limit)
     if population.honest:
-        return Line(population.name, True, seen.admitted, seen.refusals, None, rate, None, good=not seen.refusals)
+        return Line(
+            population.name, True, seen.admitted, seen.refusals, None, rate, None, good=not seen.refusals
+        )
     grant = grants.get(population.limit or "")
     # A run may be too short for the slower ones to use up what they may have.
     bitten = seen.refusals > 0 or elapsed_s < _ENOUGH_S

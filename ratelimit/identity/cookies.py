@@ -23,10 +23,8 @@ _ESCAPE = re.compile(rb"\\(?:([0-3][0-7][0-7])|(.))", re.DOTALL)
 def find_cookie(lines: Sequence[bytes], name: bytes) -> bytes | None:
     """Return the value of the last cookie called `name`, or None without one."""
     line = lines[0] if len(lines) == 1 else b";".join(lines)
-    found = None
-    for found in _pattern(name).finditer(line):
-        pass
-    return None if found is None else _unquote(found[1].strip(_BLANKS))
+    values = _pattern(name).findall(line)
+    return _unquote(values[-1].strip(_BLANKS)) if values else None
 
 
 @lru_cache(maxsize=256)

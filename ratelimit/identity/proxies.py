@@ -60,13 +60,6 @@ class AddressRanges:
     def __bool__(self) -> bool:
         return any(self._firsts.values())
 
-    def covers_everything(self) -> bool:
-        """Return whether every IPv4 or every IPv6 address is inside: nobody is left to be a client."""
-        return any(
-            self._firsts[width][:1] == [0] and self._lasts[width][0] == (1 << width) - 1
-            for width in (32, 128)
-        )
-
 
 def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
@@ -107,10 +100,6 @@ class ProxyChain:
     def declares(self, peer: Address | Name | None) -> bool:
         """Return whether `peer` may speak for others."""
         return self.trusts_unaddressed if peer is None else peer in self._ranges
-
-    def trusts_everyone(self) -> bool:
-        """Return whether the declared ranges leave nobody who could be a client."""
-        return self._ranges.covers_everything()
 
     def client(self, peer: Address | Name | None, lines: Sequence[bytes]) -> Address | Name | None:
         """Return the client: the first undeclared address from the right.

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from ratelimit.clock import Clock
 from ratelimit.core.engine import Plan
-from ratelimit.core.rule import Rule
 from ratelimit.core.hashing import Hasher
+from ratelimit.core.rule import Rule
 from ratelimit.core.table import Table
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ratelimit.clock import Clock, SystemClock, sample_anchor_ns
 from ratelimit.core.engine import Plan
-from ratelimit.core.rule import Rule
 from ratelimit.core.hashing import Hasher
+from ratelimit.core.rule import Rule
 from ratelimit.core.table import Table, table_bytes
 from ratelimit.errors import StoreError
 from ratelimit.stores.mapping import Mapping, default_path, private_mapping, shared_mapping, sweep
@@ -43,7 +43,12 @@ class EmbeddedStore:
 
     @classmethod
     def private(
-        cls, *, keys: int = 100_000, block_bytes: int = 1 << 20, key: bytes | None = None, clock: Clock | None = None
+        cls,
+        *,
+        keys: int = 100_000,
+        block_bytes: int = 1 << 20,
+        key: bytes | None = None,
+        clock: Clock | None = None,
     ) -> EmbeddedStore:
         """Return a store in memory of this process alone."""
         mapping = private_mapping(table_bytes(keys, block_bytes))
@@ -124,7 +129,12 @@ def _table(mapping: Mapping, key: bytes | None, block_bytes: int, clock: Clock |
     anchor_ns = sample_anchor_ns()
     now_ns = (SystemClock(anchor_ns) if clock is None else clock).now_ns()
     return Table(
-        mapping.memory, now_ns=now_ns, boot_id=boot_id(), anchor_ns=anchor_ns, key=key, block_bytes=block_bytes
+        mapping.memory,
+        now_ns=now_ns,
+        boot_id=boot_id(),
+        anchor_ns=anchor_ns,
+        key=key,
+        block_bytes=block_bytes,
     )
 
 

@@ -121,7 +121,9 @@ def shared_mapping(path: Path, size: int, fill: Callable[[mmap.mmap], None]) -> 
             _make(path, size, fill)
             continue
         except OSError as error:
-            raise StoreError(f"{path} cannot be opened: {os.strerror(error.errno or 0)}", code="table-memory") from error
+            raise StoreError(
+                f"{path} cannot be opened: {os.strerror(error.errno or 0)}", code="table-memory"
+            ) from error
         try:
             mapping = _attach(path, fd, size)
         except BaseException:
@@ -130,7 +132,9 @@ def shared_mapping(path: Path, size: int, fill: Callable[[mmap.mmap], None]) -> 
         if mapping is not None:
             return mapping
         os.close(fd)
-    raise StoreError(f"{path} is replaced as fast as it is opened; is another program using it?", code="table-foreign")
+    raise StoreError(
+        f"{path} is replaced as fast as it is opened; is another program using it?", code="table-foreign"
+    )
 
 
 def _attach(path: Path, fd: int, size: int) -> Mapping | None:
@@ -138,7 +142,8 @@ def _attach(path: Path, fd: int, size: int) -> Mapping | None:
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise StoreError(
-            f"{path} is not a private file of this user; give the store a path of its own", code="table-foreign"
+            f"{path} is not a private file of this user; give the store a path of its own",
+            code="table-foreign",
         )
     fcntl.flock(fd, fcntl.LOCK_SH)
     try:
@@ -160,7 +165,9 @@ def _make(path: Path, size: int, fill: Callable[[mmap.mmap], None]) -> None:
     try:
         fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError(f"{fresh} cannot be made: {os.strerror(error.errno or 0)}", code="table-memory") from error
+        raise StoreError(
+            f"{fresh} cannot be made: {os.strerror(error.errno or 0)}", code="table-memory"
+        ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)
         _allocate(fd, size, path)

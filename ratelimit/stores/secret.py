@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ratelimit.core.hashing import KEY_BYTES
 from ratelimit.errors import StoreError
-from ratelimit.policy.compiled import KeySpec
 
 
 def fresh_key() -> bytes:
@@ -17,8 +16,8 @@ def fresh_key() -> bytes:
     return secrets.token_bytes(KEY_BYTES)
 
 
-def find_key(spec: KeySpec | None) -> bytes | None:
-    """Return the key a policy names; None when it names none.
+def find_key(kind: str, value: str) -> bytes:
+    """Return the key found in a variable (`kind` "env"), in a file ("file"), or in `value` itself ("hex").
 
     32 hexadecimal digits are taken as they are; anything else, being a passphrase,
     is hashed down to a key.
@@ -26,24 +25,22 @@ def find_key(spec: KeySpec | None) -> bytes | None:
     Raises:
         StoreError: code `hash-key`; the variable is unset, the file unreadable or empty.
     """
-    if spec is None:
-        return None
-    if spec.kind == "env":
-        text = os.environ.get(spec.value, "").strip()
+    if kind == "env":
+        text = os.environ.get(value, "").strip()
         if not text:
             raise StoreError(
-                f"the policy takes its hash key from ${spec.value}, which is not set; set it to 32 hexadecimal digits",
+                f"the policy takes its hash key from ${value}, which is not set; set it to 32 hexadecimal digits",
                 code="hash-key",
             )
-    elif spec.kind == "file":
+    elif kind == "file":
         try:
-            text = Path(spec.value).read_text("utf-8").strip()
+            text = Path(value).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"the hash key file {spec.value} cannot be read: {error}", code="hash-key") from error
+            raise StoreError(f"the hash key file {value} cannot be read: {error}", code="hash-key") from error
         if not text:
-            raise StoreError(f"the hash key file {spec.value} is empty", code="hash-key")
+            raise StoreError(f"the hash key file {value} is empty", code="hash-key")
     else:
-        text = spec.value
+        text = value
     try:
         key = bytes.fromhex(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""What Prometheus sees: names, shared counters, the collector, and `/metrics`.
+"""What Prometheus sees: names, shared counters, and the collector.
 
-`names` and `counters` are light; the parts that need prometheus_client are
-imported when first asked for, so that deciding never waits for them.
+`names` and `counters` are light; the collector needs prometheus_client and is
+imported when first asked for, so that deciding never waits for it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ratelimit.telemetry.app import metrics_app
     from ratelimit.telemetry.collector import RateLimitCollector
 
-__all__ = ["RateLimitCollector", "metrics_app"]
+__all__ = ["RateLimitCollector"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "metrics_app":
-        from ratelimit.telemetry.app import metrics_app
-
-        return metrics_app
     if name == "RateLimitCollector":
         from ratelimit.telemetry.collector import RateLimitCollector
 

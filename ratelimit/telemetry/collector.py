@@ -98,7 +98,10 @@ class RateLimitCollector(Collector):
             ):
                 labels = {"limit": name, "action": action, "mode": mode}
                 decisions.add_sample(names.DECISIONS.exported, labels, cells[column])
-            for action, column in (("allow", RuleColumn.UNITS_ADMITTED), ("refuse", RuleColumn.UNITS_REFUSED)):
+            for action, column in (
+                ("allow", RuleColumn.UNITS_ADMITTED),
+                ("refuse", RuleColumn.UNITS_REFUSED),
+            ):
                 labels = {"limit": name, "unit": rule.unit, "action": action}
                 units.add_sample(names.COST_UNITS.exported, labels, cells[column])
         yield decisions

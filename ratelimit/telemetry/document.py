@@ -1,6 +1,6 @@
 """`docs/metrics.md`, written from the table in `names`.
 
-    python -m ratelimit.telemetry.document > docs/metrics.md
+python -m ratelimit.telemetry.document > docs/metrics.md
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ so one scrape of any worker answers for the whole host.
 The few values that are the answering worker's own say so.
 Scrape each host; sum over hosts in the query.
 
-    from ratelimit.telemetry import RateLimitCollector, metrics_app
+    from ratelimit.asgi.metrics import metrics_app
+    from ratelimit.telemetry import RateLimitCollector
 
     routes=[Route("/metrics", metrics_app(limiter))]     # or app.mount("/metrics", …)
     registry.register(RateLimitCollector(limiter))       # or into a registry of your own

@@ -73,7 +73,6 @@ LATENCY_WIDTH = LATENCY_SUM_NS + 1
 
 # One column each; the last takes any code that is not listed.
 DIAGNOSTIC_CODES: tuple[str, ...] = (
-    "trust-everyone",
     "undeclared-proxy",
     "client-missing",
     "mounted-twice",
@@ -134,7 +133,9 @@ class Metric:
         return (self.exported,)
 
 
-LIMIT = Label("limit", source="name of the limit in the policy file; `#2`, `#3` for further rates of its list")
+LIMIT = Label(
+    "limit", source="name of the limit in the policy file; `#2`, `#3` for further rates of its list"
+)
 UNIT = Label("unit", source="cost unit of the limit in the policy file")
 MODE = Label("mode", ("enforce", "shadow"))
 

@@ -18,7 +18,10 @@ from ratelimit.traces.record import Fields
 from ratelimit.traces.unreadable import Unreadable
 
 # Every repetition excludes the character that ends it, so that matching is linear in the line.
-_HEAD = r'^([^\s"\[]+) [^\s"\[]+ ([^"\[\n]*) \[([^\]\n]{20,40})\] "([!#$%&\'*+.^_`|~\w-]+) ([^\s"]+)(?: HTTP/[\d.]+)?" \d{3} [\d-]+'
+_HEAD = (
+    r'^([^\s"\[]+) [^\s"\[]+ ([^"\[\n]*) \[([^\]\n]{20,40})\] '
+    r'"([!#$%&\'*+.^_`|~\w-]+) ([^\s"]+)(?: HTTP/[\d.]+)?" \d{3} [\d-]+'
+)
 _QUOTED = r'"([^"\\\n]*(?:\\.[^"\\\n]*)*)"'
 COMMON = re.compile(_HEAD + r"()()[^\n]*$", re.ASCII | re.MULTILINE)
 COMBINED = re.compile(_HEAD + rf" {_QUOTED} {_QUOTED}[^\n]*$", re.ASCII | re.MULTILINE)
@@ -26,7 +29,9 @@ COMBINED = re.compile(_HEAD + rf" {_QUOTED} {_QUOTED}[^\n]*$", re.ASCII | re.MUL
 _TIME = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)$", re.ASCII)
 _MONTHS = {
     name: index
-    for index, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)
+    for index, name in enumerate(
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], start=1
+    )
 }
 _REQUEST = re.compile(r'\] "([^"]*)')
 

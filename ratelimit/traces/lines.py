@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
 
 # Records of a chunk stay in the processor's cache; larger chunks replay at half the speed.
 CHUNK_BYTES = 1 << 18
@@ -49,7 +49,7 @@ class LineSource:
         self._longest_line = max(chunk_bytes, min(_LONGEST_LINE, 4 * chunk_bytes))
         self._position = 0
         try:
-            raw: BinaryIO = (stdin or sys.stdin.buffer) if path == "-" else Path(path).open("rb")
+            raw: BinaryIO = (stdin or sys.stdin.buffer) if path == "-" else Path(path).open("rb")  # noqa: SIM115  # closed with this object
         except OSError as error:
             raise TraceUnreadable(f"{path}: {error.strerror or error}") from error
         self._raw = raw
@@ -62,7 +62,9 @@ class LineSource:
         except OSError as error:  # a directory opens on some systems and fails when read
             raw.close()
             raise TraceUnreadable(f"{path}: {error.strerror or error}") from error
-        self._stream: IO[bytes] = gzip.GzipFile(fileobj=buffered) if head == _GZIP_MAGIC else buffered
+        self._stream: io.BufferedIOBase = buffered
+        if head == _GZIP_MAGIC:
+            self._stream = gzip.GzipFile(fileobj=buffered)
 
     @property
     def position(self) -> int:

@@ -32,7 +32,12 @@ class Fields:
     """
 
     def __init__(
-        self, identities: Sequence[str] = (), units: Sequence[str] = (), *, headers: bool = True, user_agent: bool = True
+        self,
+        identities: Sequence[str] = (),
+        units: Sequence[str] = (),
+        *,
+        headers: bool = True,
+        user_agent: bool = True,
     ) -> None:
         self.headers = headers
         self.user_agent = user_agent
@@ -73,7 +78,7 @@ def times_ns(records: Sequence[Any]) -> list[int]:
         ValueError: one of them is no instant.
     """
     times = [record.time for record in records]
-    if set(map(type, times)) == {float} and 0 <= min(times) and max(times) < _LATEST_S:
+    if set(map(type, times)) == {float} and min(times) >= 0 and max(times) < _LATEST_S:
         return [int(time * 1e6 + 0.5) * 1000 for time in times]
     return list(map(time_ns, times))
 

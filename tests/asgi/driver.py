@@ -86,7 +86,9 @@ class Client:
             scope["subprotocols"] = []
         return scope
 
-    async def __call__(self, method: str = "GET", path: str = "/", headers: Pairs = (), **more: Any) -> Answer:
+    async def __call__(
+        self, method: str = "GET", path: str = "/", headers: Pairs = (), **more: Any
+    ) -> Answer:
         """Send one request and return the answer."""
         answer = Answer()
 

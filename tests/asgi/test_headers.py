@@ -8,7 +8,7 @@ import pytest
 from starlette.responses import JSONResponse
 
 from ratelimit import Limiter, Policy
-from ratelimit.asgi.headers import HeaderWriter
+from ratelimit.asgi.headers import HeaderWriter, whole_seconds
 from ratelimit.asgi.problem import problem_of
 from ratelimit.clock import ManualClock
 from ratelimit.decision import Decision
@@ -55,7 +55,9 @@ async def test_every_limit_that_applies_is_told_in_order() -> None:
 
 async def test_shadow_and_skipped_limits_are_not_told() -> None:
     identities = 'account = { from = "header:x-api-key", missing = "skip" }'
-    toml = rules(limit("shadow", mode="shadow"), limit("real", per="ip"), limit("keyed"), identities=identities)
+    toml = rules(
+        limit("shadow", mode="shadow"), limit("real", per="ip"), limit("keyed"), identities=identities
+    )
     (answer,) = await answers(toml, 1, headers=[])
     assert [item.partition(";")[0] for item in answer.headers["ratelimit"].split(", ")] == ['"real"']
     (silent,) = await answers(rules(limit("keyed"), identities=identities), 1, headers=[])
@@ -75,6 +77,11 @@ async def test_retry_after_is_whole_seconds_and_never_zero() -> None:
     await mounted.client(headers=key("a"))
     mounted.clock.advance(58.5)
     assert (await mounted.client(headers=key("a"))).headers["retry-after"] == "2"
+
+
+@pytest.mark.parametrize(("wait_ns", "seconds"), [(0, 1), (1, 1), (10**9, 1), (10**9 + 1, 2)])
+def test_wait_is_rounded_up_to_whole_seconds(wait_ns: int, seconds: int) -> None:
+    assert whole_seconds(wait_ns) == seconds
 
 
 def test_no_retry_after_when_no_wait_can_help() -> None:
@@ -101,7 +108,9 @@ async def test_problem_names_what_was_violated_and_nobody() -> None:
 
 async def test_older_fields_when_the_policy_asks_for_them() -> None:
     toml = rules(
-        limit("wide", rate="100/minute"), limit("tight", rate="2/minute"), more="[headers]\nx_ratelimit = true"
+        limit("wide", rate="100/minute"),
+        limit("tight", rate="2/minute"),
+        more="[headers]\nx_ratelimit = true",
     )
     mounted = mount(toml)
     first = await mounted.client(headers=key("a"))

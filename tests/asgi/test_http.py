@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit import UsageError
+from ratelimit import RateLimitMiddleware, UsageError
 from tests.asgi.driver import Client, Mounted, key, limit, mount, ok, rules
 
 THREE = rules(limit(rate="3/minute"))
@@ -71,7 +71,11 @@ async def test_forged_forwarded_headers_do_not_make_another_client() -> None:
     statuses = []
     for number in range(4):
         forged = b"6.6.6.%d" % number
-        headers = [(b"x-forwarded-for", forged), (b"forwarded", b"for=" + forged), (b"x_forwarded_for", forged)]
+        headers = [
+            (b"x-forwarded-for", forged),
+            (b"forwarded", b"for=" + forged),
+            (b"x_forwarded_for", forged),
+        ]
         statuses.append((await client(headers=headers)).status)
     assert statuses == [200, 200, 429, 429]
 
@@ -99,7 +103,9 @@ async def test_address_spelling_is_one_client(other: str) -> None:
 
 async def test_ipv6_rotation_is_counted_per_prefix() -> None:
     wide = 'site = { from = "client", prefix = { v6 = 48 } }'
-    client = mount(rules(limit("ip", per="ip", rate="2/minute"), limit("site", per="site"), identities=wide)).client
+    client = mount(
+        rules(limit("ip", per="ip", rate="2/minute"), limit("site", per="site"), identities=wide)
+    ).client
     assert await client.statuses(1, peer="2001:db8::1") == [200]
     assert await client.statuses(2, peer="2001:db8::2:3:4") == [200, 429]
     assert await client.statuses(2, peer="2001:db8:0:1::1") == [200, 429]
@@ -139,7 +145,9 @@ async def test_asserted_identity_of_a_victim_cannot_spend_its_budget() -> None:
 
 async def test_insisted_identity_is_refused_only_where_a_limit_needs_it() -> None:
     identities = 'account = { from = "header:x-api-key", missing = "refuse" }'
-    client = mount(rules(limit(match="/v1/*"), identities=identities)).client
+    per_ip = limit("page", per="ip", match="/page", rate="1/minute")
+    client = mount(rules(limit(match="/v1/*"), per_ip, identities=identities)).client
+    assert await client.statuses(2, path="/page") == [200, 429]
     answer = await client(path="/v1/chat")
     assert answer.status == 403
     assert answer.problem["type"] == "about:blank"
@@ -170,7 +178,9 @@ async def test_path_below_a_root_path_is_the_one_the_application_routes() -> Non
 
 async def test_path_parameter_is_an_identity() -> None:
     identities = 'tenant = { from = "path:tenant" }'
-    client = mount(rules(limit(match="/t/{tenant}/**", per="tenant", rate="1/minute"), identities=identities)).client
+    client = mount(
+        rules(limit(match="/t/{tenant}/**", per="tenant", rate="1/minute"), identities=identities)
+    ).client
     assert await client.statuses(2, path="/t/acme/a") == [200, 429]
     assert await client.statuses(1, path="/t/acme/b") == [429]
     assert await client.statuses(2, path="/t/other/a") == [200, 429]
@@ -191,7 +201,8 @@ async def test_invented_method_counts_like_any_other() -> None:
 
 
 async def test_lists_come_before_limits() -> None:
-    lists = '[allow]\nip = ["192.0.2.0/28"]\naccount = ["monitor"]\n[deny]\nip = ["203.0.113.0/24"]\naccount = ["bad"]'
+    allow = '[allow]\nip = ["192.0.2.0/28"]\naccount = ["monitor"]\n'
+    lists = allow + '[deny]\nip = ["203.0.113.0/24"]\naccount = ["bad"]'
     client = mount(rules(limit(rate="1/minute"), more=lists)).client
     elsewhere = {"peer": "198.51.100.1"}
     assert await client.statuses(3, headers=key("a")) == [200] * 3
@@ -237,21 +248,26 @@ async def test_scope_and_messages_pass_unchanged() -> None:
     answer = await mounted.client(headers=key("a"), state={"mine": 1})
     assert seen["state"] == {"mine": 1}
     assert seen["body"]["type"] == "http.request"
-    assert [message["type"].rpartition(".")[2] for message in answer.messages] == ["start", "pathsend", "trailers"]
+    assert [message["type"].rpartition(".")[2] for message in answer.messages] == [
+        "start",
+        "pathsend",
+        "trailers",
+    ]
     assert answer.messages[0]["trailers"] is True
     assert answer.messages[1] == {"type": "http.response.pathsend", "path": "/x"}
 
 
-async def test_message_and_headers_that_an_application_sends_again_do_not_grow() -> None:
+@pytest.mark.parametrize("more", ["", "[headers]\nx_ratelimit = true"])
+async def test_message_and_headers_that_an_application_sends_again_do_not_grow(more: str) -> None:
     start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start)
         await send({"type": "http.response.body", "body": b""})
 
-    client = mount(THREE, app).client
+    client = mount(rules(limit(), more=more), app).client
     answers = [await client(headers=key("a")) for _ in range(3)]
-    assert [len(answer.headers) for answer in answers] == [3, 3, 3]
+    assert [len(answer.headers) for answer in answers] == [6 if more else 3] * 3
     assert start["headers"] == [(b"content-type", b"text/plain")]
 
 
@@ -260,7 +276,13 @@ async def test_event_stream_is_passed_on_piece_by_piece() -> None:
     sent: list[bytes] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", b"text/event-stream")],
+            }
+        )
         for piece in (b"data: 1\n\n", b"data: 2\n\n"):
             await asked.get()
             await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -308,8 +330,6 @@ async def test_application_s_exception_is_its_own() -> None:
 def test_middleware_needs_one_policy_or_one_limiter() -> None:
     limiter = mount(THREE).middleware.limiter
     for given in ({}, {"policy": "policy.toml", "limiter": limiter}):
-        from ratelimit import RateLimitMiddleware
-
         with pytest.raises(UsageError) as caught:
             RateLimitMiddleware(ok, **given)
         assert caught.value.code == "middleware-policy"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit import RateLimitMiddleware
 from ratelimit.asgi.upkeep import Upkeep
 from tests.asgi.driver import Mounted, echo, key, limit, mount, ok, rules
 
@@ -61,7 +62,9 @@ async def test_bad_reload_changes_nothing_and_says_so(
     assert reload is not None
     assert reload.result == "rejected"
     assert limiter.last_reload is reload
-    assert [record.levelno for record in caplog.records if "old policy stays" in record.message] == [logging.ERROR]
+    assert [record.levelno for record in caplog.records if "old policy stays" in record.message] == [
+        logging.ERROR
+    ]
     assert limiter.generation == 1
     assert await mounted.client.statuses(3, headers=key("a")) == [200, 200, 429]
     # It is said once a change, not every two seconds.
@@ -90,7 +93,9 @@ async def test_file_that_is_gone_for_a_moment_is_no_change(mounted: Mounted, pat
 
 async def test_request_under_way_settles_under_the_policy_it_began_with(path: Path) -> None:
     def tokens(rate: str) -> str:
-        return rules(limit("tokens", rate=rate, unit="tokens", estimate=5, algorithm="fixed-window"), more=PRIVATE)
+        return rules(
+            limit("tokens", rate=rate, unit="tokens", estimate=5, algorithm="fixed-window"), more=PRIVATE
+        )
 
     path.write_text(tokens("100/hour"))
 
@@ -143,6 +148,30 @@ async def test_open_connection_is_limited_by_the_policy_in_force(path: Path) -> 
         assert (await socket.receive())["type"] == "websocket.close"
 
 
+async def test_open_connection_stays_who_it_is_when_identities_move(path: Path) -> None:
+    counted = limit("messages", rate="2/minute", on="message")
+    account = 'account = { from = "header:x-api-key" }'
+    path.write_text(rules(counted, more=PRIVATE, identities=account))
+    mounted = mount("", echo, policy=path)
+    async with mounted.client.websocket(headers=key("a")) as socket:
+        await socket.receive()
+        await socket.send("one")
+        await socket.receive()
+        # Another identity takes the first position.
+        path.write_text(
+            rules(
+                counted,
+                limit("others", per="other"),
+                more=PRIVATE,
+                identities='other = { from = "header:x-other" }\n' + account,
+            )
+        )
+        assert mounted.middleware.limiter.reload().result == "applied"
+        for text in ("two", "three"):
+            await socket.send(text)
+        assert [(await socket.receive())["type"] for _ in range(2)] == ["websocket.send", "websocket.close"]
+
+
 async def test_reload_under_load_loses_and_mints_nothing(mounted: Mounted, path: Path) -> None:
     path.write_text(text("50/minute"))
     mounted.middleware.limiter.reload()
@@ -174,8 +203,6 @@ def test_upkeep_puts_a_changed_file_in_force_and_ends_cleanly(mounted: Mounted, 
 
 
 async def test_lifespan_starts_and_ends_the_upkeep(path: Path) -> None:
-    from ratelimit import RateLimitMiddleware
-
     running: list[bool] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from ratelimit import UsageError
 from tests.asgi.driver import Mounted, key, limit, mount, ok, rules
 
 SLOTS = rules(limit(rate="", concurrent=2))
-TOKENS = rules(limit("tokens", rate="1000/hour", algorithm="fixed-window", unit="output_tokens", estimate=100))
+TOKENS = rules(
+    limit("tokens", rate="1000/hour", algorithm="fixed-window", unit="output_tokens", estimate=100)
+)
 
 
 def free_slots(mounted: Mounted) -> int:
@@ -126,7 +129,8 @@ def settling(*reports: int) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    ("reports", "left"), [((), 900), ((40,), 960), ((250,), 750), ((0,), 1000), ((10, 20, 70), 930), ((70, 70), 930)]
+    ("reports", "left"),
+    [((), 900), ((40,), 960), ((250,), 750), ((0,), 1000), ((10, 20, 70), 930), ((70, 70), 930)],
 )
 async def test_real_cost_replaces_the_estimate_exactly_once(reports: tuple[int, ...], left: int) -> None:
     mounted = mount(TOKENS, settling(*reports))
@@ -153,8 +157,6 @@ async def test_settlement_before_the_response_is_what_the_headers_say() -> None:
 
 @pytest.mark.parametrize("cost", [-1, 2**31, True, 1.5, float("nan"), float("inf"), "7", None])
 async def test_impossible_cost_is_the_application_s_error_and_charges_nothing(cost: Any) -> None:
-    from ratelimit import UsageError
-
     mounted = mount(TOKENS, settling(cost))
     with pytest.raises(UsageError) as caught:
         await mounted.client(headers=key("a"))

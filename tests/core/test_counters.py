@@ -38,9 +38,13 @@ def test_rows_run_out_cleanly() -> None:
     table = attach(private())
     table.join(1, 1, EPOCH)
     rows: list[int] = []
-    with pytest.raises(StoreError) as caught:
+
+    def take_all() -> None:
         for number in range(100_000):
             rows.append(table.counter(f"limit {number}"))
+
+    with pytest.raises(StoreError) as caught:
+        take_all()
     assert caught.value.code == "counters-full"
     assert 256 <= len(rows) <= COUNTER_ROWS
     assert len(set(rows)) == len(rows)

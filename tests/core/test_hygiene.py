@@ -92,7 +92,9 @@ for made in (Hasher, Table, Rule, Plan, Outcome):
             pass
 print("alive")
 """
-    result = subprocess.run([sys.executable, "-X", "faulthandler", "-c", code], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", code], capture_output=True, text=True
+    )
     assert (result.returncode, result.stdout, result.stderr) == (0, "alive\n", "")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ratelimit.core.engine import MAX_COST, MAX_RULES, Outcome, Plan
 from ratelimit.errors import UsageError
-from tests.support.cores import COMPILED, Limiter, compiled_rule
+from tests.support.cores import COMPILED, Limiter
 from tests.support.rule import EPOCH, MINUTE, SECOND, RuleSpec
 
 ABSENT = -1
@@ -19,7 +19,8 @@ BUCKET = RuleSpec("token-bucket", 3, SECOND)
 def plan(specs: list[RuleSpec], keys: list[list[int]], **places: Any) -> Plan:
     """Return a compiled plan over a fresh table; each rule has counters of its own."""
     rules = [replace(spec, salt=1000 + number) for number, spec in enumerate(specs)]
-    return COMPILED.plan(COMPILED.table(), rules, keys, **places)
+    made: Plan = COMPILED.plan(COMPILED.table(), rules, keys, **places)
+    return made
 
 
 def test_limits_of_the_contract() -> None:

@@ -23,7 +23,7 @@ ALGORITHMS = (
 def rule(algorithm: str = "token-bucket", **changed: Any) -> Rule:
     """Return a rule of ordinary numbers, changed as told."""
     period_ns = 0 if algorithm == "concurrency" else SECOND
-    numbers = {"quota": 10, "period_ns": period_ns, "salt": 1} | changed
+    numbers: dict[str, Any] = {"quota": 10, "period_ns": period_ns, "salt": 1} | changed
     return Rule("limit", algorithm, **numbers)
 
 
@@ -124,7 +124,7 @@ def test_distinct_quota_is_at_most_4096() -> None:
     ("name", "value"),
     [("quota", 1.5), ("quota", "10"), ("quota", None), ("period_ns", 1e9), ("salt", b"1")],
 )
-def test_numbers_that_are_no_integers_are_rejected(name: str, value: object) -> None:
+def test_numbers_that_are_no_integers_are_rejected(name: str, value: Any) -> None:
     with pytest.raises(TypeError):
         rule(**{name: value})
 

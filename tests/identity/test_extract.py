@@ -243,7 +243,9 @@ def test_lists_know_addresses_before_any_prefix_and_values_by_hash() -> None:
 def test_values_given_by_name_are_those_that_headers_would_give() -> None:
     walk = extractor(ACCOUNT, IP)
     assert walk.from_values({"account": "k1"}, PEER) == walk.extract([(b"x-api-key", b"k1")], PEER)
-    assert walk.from_values({"ip": PEER, "account": b"k1"}, None) == walk.extract([(b"x-api-key", b"k1")], PEER)
+    assert walk.from_values({"ip": PEER, "account": b"k1"}, None) == walk.extract(
+        [(b"x-api-key", b"k1")], PEER
+    )
     assert walk.from_values({"ip": PEER}, None) == walk.extract([], PEER)
     assert walk.from_values({"ip": "[::ffff:192.0.2.1]:80"}, None) == walk.extract([], PEER)
     assert walk.from_values({"account": ""}, PEER) == walk.extract([], PEER)

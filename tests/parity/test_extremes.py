@@ -56,9 +56,7 @@ def test_integer_extremes_agree(algorithm: str, data: st.DataObject) -> None:
     edge_costs = [0, 1, spec.quota // 2, spec.quota - 1, spec.quota, spec.quota + 1, LARGEST_COST]
     costs = st.sampled_from([cost for cost in edge_costs if 0 <= cost <= LARGEST_COST])
     period = spec.period_ns
-    times = st.sampled_from(
-        [0, 1, period - 1, period, period + 1, YEAR, 13 * YEAR, 14 * YEAR - 1, 14 * YEAR]
-    )
+    times = st.sampled_from([0, 1, period - 1, period, period + 1, YEAR, 13 * YEAR, 14 * YEAR - 1, 14 * YEAR])
     specified, compiled = Limiter(REFERENCE, spec), Limiter(COMPILED, spec)
     for _ in range(data.draw(st.integers(1, 12))):
         now_ns, cost = EPOCH + data.draw(times), data.draw(costs)
@@ -94,9 +92,7 @@ def test_times_before_the_epoch_are_read_as_the_epoch(algorithm: str, before_ns:
 @pytest.mark.parametrize("algorithm", COUNTING)
 @pytest.mark.parametrize("core", [REFERENCE, COMPILED], ids=lambda core: core.name)
 @pytest.mark.parametrize("cost", [-1, -(2**31), 2**31, 2**63, 2**100])
-def test_costs_negative_or_huge_are_rejected_before_any_charge(
-    algorithm: str, core: Core, cost: int
-) -> None:
+def test_costs_negative_or_huge_are_rejected_before_any_charge(algorithm: str, core: Core, cost: int) -> None:
     limiter = Limiter(core, RuleSpec(algorithm, 3, SECOND))
     with pytest.raises(UsageError):
         limiter.ask(EPOCH, cost)

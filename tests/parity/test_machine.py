@@ -8,10 +8,11 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.support.cores import COMPILED, REFERENCE, reading
+from tests.support.cores import COMPILED, REFERENCE, Core, reading
 from tests.support.reference.decision import ABSENT
 from tests.support.rule import EPOCH, MINUTE, SECOND, RuleSpec
 
+CORES: tuple[Core, ...] = (REFERENCE, COMPILED)
 ALGORITHMS = ("token-bucket", "fixed-window", "sliding-window", "sliding-log", "concurrency")
 GAPS = (0, 1, SECOND // 7, SECOND - 1, SECOND, SECOND + 1, 10 * SECOND, MINUTE, -1, -SECOND, -5 * SECOND)
 
@@ -42,21 +43,19 @@ class Decisions(RuleBasedStateMachine):
     def start(self, data: st.DataObject, count: int) -> None:
         self.now_ns = EPOCH
         self.specs = [data.draw(limit_specs(number)) for number in range(count)]
-        self.keys = [
-            data.draw(st.sampled_from([(), (0,), (1,), (0, 1), (1, 0)])) for _ in range(count)
-        ]
+        self.keys = [data.draw(st.sampled_from([(), (0,), (1,), (0, 1), (1, 0)])) for _ in range(count)]
         self.cost_positions = [
             -1 if spec.algorithm == "concurrency" else data.draw(st.sampled_from([-1, 0, 1]))
             for spec in self.specs
         ]
-        self.tables = [core.table() for core in (REFERENCE, COMPILED)]
+        self.tables = [core.table() for core in CORES]
         self.make_plans()
 
     def make_plans(self) -> None:
         """Make both plans, over the tables as they are."""
         self.plans = [
             core.plan(table, self.specs, self.keys, None, self.cost_positions)
-            for core, table in zip((REFERENCE, COMPILED), self.tables, strict=True)
+            for core, table in zip(CORES, self.tables, strict=True)
         ]
 
     def pass_time(self, gap_ns: int) -> None:

@@ -150,6 +150,15 @@ def test_tiers_pick_numbers_and_share_counters() -> None:
     assert [compiled.rules[at].burst for at in (*second.rules, *second.tiers["pro"])] == [4, 50]
 
 
+def test_tiers_of_slots_have_slots_of_their_own_number() -> None:
+    limit = {"name": "l", "per": "ip", "concurrent": 4, "tier": "ip", "tiers": {"pro": {"concurrent": 4096}}}
+    rules = Policy.from_mapping({"version": 1, "limit": [limit]}).compiled.rules
+    assert [(rule.tier, rule.algorithm, rule.quota) for rule in rules] == [
+        (None, "concurrency", 4),
+        ("pro", "concurrency", 4096),
+    ]
+
+
 def test_amounts_are_not_in_the_salt_and_everything_else_is() -> None:
     base = rules_of(rate="10/minute")[0].salt_parts
     for same in ({"rate": "99/minute"}, {"burst": 3}, {"match": "/x"}, {"mode": "shadow"}, {"cost": 2}):
@@ -213,6 +222,20 @@ def test_identities_have_positions_and_ip_and_cluster_are_always_there() -> None
     assert cluster.sources == (SourceSpec("cluster"),)
     assert compiled.rules[0].per == (2, 1, 0)
     assert compiled.identity_index("nobody") == -1
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"key": "client", "cache": {"size": 0}}, {"key": "client", "cache": {"ttl": 0}}]
+)
+def test_a_resolver_is_not_cached_without_a_key_or_with_room_or_time_for_nothing(
+    settings: dict[str, Any],
+) -> None:
+    tree = {
+        "version": 1,
+        "identities": {"user": {"from": "resolver:user", **settings}},
+        "limit": [{"name": "l", "per": "user", "rate": "1/second"}],
+    }
+    assert Policy.from_mapping(tree).compiled.identities[0].cache is None
 
 
 def test_client_identities_refuse_without_an_address_unless_told_otherwise() -> None:
@@ -290,7 +313,9 @@ def test_an_unreadable_file_is_a_policy_error(tmp_path: Path) -> None:
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
-    file.write_bytes(b"#" * (MAX_BYTES + 1))
+    file.write_bytes(b"version = 1\n" + b"#" * (MAX_BYTES - 12))
+    assert Policy.load(file).compiled.limits == ()
+    file.write_bytes(b"version = 1\n" + b"#" * (MAX_BYTES - 11))
     with pytest.raises(PolicyError) as caught:
         Policy.load(file)
     assert caught.value.code == "policy-size"

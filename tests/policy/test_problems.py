@@ -298,6 +298,8 @@ def test_a_value_of_the_wrong_type_is_not_also_called_missing() -> None:
         (limit(RATE, 'match = "/f/{p:path}"'), "Write `*` (last)."),
         (limit(RATE, 'match = "POST"'), "Write `POST /*` for any path."),
         (limit(RATE, 'match = "users"'), "Write `/users`."),
+        (limit(RATE, 'algorithm = "concurrency"'), "Add `concurrent`."),
+        (limit(RATE, 'algorithm = "distinct"'), "Add `distinct`."),
         (limit(RATE).replace("[[limit]]", "[limit]"), "Write `[[limit]]`, with two brackets."),
     ],
 )

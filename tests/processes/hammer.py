@@ -75,7 +75,7 @@ def main(table_path: str, ledger_path: str, kills: int, seed: int) -> None:
     table = attach(shared_file(Path(table_path), KEYS, BLOCK_BYTES), block_bytes=BLOCK_BYTES)
     table.join(os.getpid(), 1, EPOCH)
     ledger, churn = make_plans(table)
-    with open(ledger_path, "r+b") as file:
+    with Path(ledger_path).open("r+b") as file:
         notes = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
     source = random.Random(seed)
     alive: list[int] = []

@@ -36,11 +36,14 @@ def spend_in_rounds(worker: Worker, spec: RuleSpec) -> list[int]:
 
 @pytest.mark.parametrize("algorithm", COUNTING)
 def test_four_processes_on_one_key_get_exactly_the_limit(algorithm: str, tmp_path: Path) -> None:
-    spec = RuleSpec(algorithm, 600, SECOND, burst=500 if algorithm == "token-bucket" else None)
+    quota = 200 if algorithm == "sliding-log" else 600  # the specification walks whole logs
+    spec = RuleSpec(algorithm, quota, SECOND, burst=500 if algorithm == "token-bucket" else None)
     given = run_workers(spend_in_rounds, tmp_path / "table", PROCESSES, spec)
     alone = Limiter(REFERENCE, spec)
     for number, at_ns in enumerate(SCHEDULE):
-        expected = sum(alone.ask(EPOCH + at_ns).allowed for _ in range(2 * spec.quota))
+        expected = 0
+        while alone.ask(EPOCH + at_ns).allowed:
+            expected += 1
         assert sum(each[number] for each in given) == expected, at_ns
 
 
@@ -83,7 +86,9 @@ def trace_with_skewed_clocks(worker: Worker, spec: RuleSpec, rounds: int) -> lis
     admitted = []
     now_ns = EPOCH + worker.number * SECOND // 50
     worker.meet()
-    for _ in range(rounds):
+    for number in range(rounds):
+        if number % 300 == 0:
+            worker.meet()  # so that no clock runs away from the others
         now_ns += source.choice((0, 0, 1, SECOND // 997, SECOND // 101))
         cost = source.choice((1, 1, 1, 2, 5))
         if plan.decide([7], now_ns, [cost]).allowed:
@@ -92,14 +97,14 @@ def trace_with_skewed_clocks(worker: Worker, spec: RuleSpec, rounds: int) -> lis
 
 
 def test_clock_skew_between_processes_never_mints(tmp_path: Path) -> None:
-    spec = RuleSpec("token-bucket", 2_000, SECOND, burst=40)
+    spec = RuleSpec("token-bucket", 2_000, SECOND)
     traces = run_workers(trace_with_skewed_clocks, tmp_path / "table", PROCESSES, spec, 6_000)
     merged = sorted(at for trace in traces for at in trace)
     assert len(merged) > 1_000
     check_bound(spec, merged)
 
 
-def churn(worker: Worker, seed: int) -> dict[str, Any]:
+def churn(worker: Worker, seed: int) -> dict[tuple[int, int], int]:
     """Decide over three limits, give some back, and keep account of what was kept."""
     plan = three_limits(worker)
     source = random.Random(seed + worker.number)

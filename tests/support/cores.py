@@ -71,9 +71,7 @@ class CompiledCore:
 
         block_bytes = 1 << 21
         memory = mmap.mmap(-1, table_bytes(keys, block_bytes))
-        table = Table(
-            memory, now_ns=now_ns, boot_id=BOOT, anchor_ns=0, key=KEY, block_bytes=block_bytes
-        )
+        table = Table(memory, now_ns=now_ns, boot_id=BOOT, anchor_ns=0, key=KEY, block_bytes=block_bytes)
         table.join(os.getpid(), 1, now_ns)
         return table
 

@@ -25,8 +25,8 @@ def attach(memory: Any, **changed: Any) -> Any:
     """Return a table over the memory, with the tests' usual facts unless told otherwise."""
     from ratelimit.core.table import Table
 
-    facts = {"now_ns": EPOCH, "boot_id": BOOT, "anchor_ns": 17, "key": KEY, "block_bytes": 0} | changed
-    return Table(memory, **facts)
+    facts: dict[str, Any] = {"now_ns": EPOCH, "boot_id": BOOT, "anchor_ns": 17, "key": KEY, "block_bytes": 0}
+    return Table(memory, **(facts | changed))
 
 
 def shared_file(path: Path, keys: int = 256, block_bytes: int = 0) -> mmap.mmap:

@@ -35,13 +35,15 @@ def siphash(key: bytes, message: bytes, compression: int = 1, finalization: int 
 
     whole = len(message) // 8 * 8
     last = message[whole:].ljust(7, b"\0") + bytes([len(message) % 256])
+    word: int
     for (word,) in struct.iter_unpack("<Q", message[:whole] + last):
         v3 ^= word
         rounds(compression)
         v0 ^= word
     v2 ^= 0xFF
     rounds(finalization)
-    return v0 ^ v1 ^ v2 ^ v3
+    digest: int = v0 ^ v1 ^ v2 ^ v3
+    return digest
 
 
 def framed(head: int, parts: Sequence[bytes]) -> bytes:

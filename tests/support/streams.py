@@ -58,7 +58,9 @@ def costs(spec: RuleSpec) -> st.SearchStrategy[int]:
 
 
 @st.composite
-def streams(draw: st.DrawFn, algorithm: str | None = None, *, backwards: bool = False) -> tuple[RuleSpec, Stream]:
+def streams(
+    draw: st.DrawFn, algorithm: str | None = None, *, backwards: bool = False
+) -> tuple[RuleSpec, Stream]:
     """Draw a rule and a stream of requests for it."""
     spec = draw(specs(algorithm))
     steps = st.builds(Step, gaps(spec, backwards=backwards), costs(spec))

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from ratelimit.telemetry import metrics_app
+from ratelimit.asgi.metrics import metrics_app
 from tests.telemetry.fakes import FakeLimiter
 
 

@@ -91,11 +91,15 @@ def test_each_reason_has_a_series_of_its_own(limiter: FakeLimiter, allowed: bool
     ("elapsed_ns", "bound"),
     [(0, "5e-07"), (500, "5e-07"), (501, "1e-06"), (5_000_000, "0.005"), (5_000_001, "+Inf"), (-3, "5e-07")],
 )
-def test_latency_falls_into_the_bucket_that_holds_it(limiter: FakeLimiter, elapsed_ns: int, bound: str) -> None:
+def test_latency_falls_into_the_bucket_that_holds_it(
+    limiter: FakeLimiter, elapsed_ns: int, bound: str
+) -> None:
     Counters(limiter.table).observe_latency(elapsed_ns)
     name = "ratelimit_decision_duration_seconds"
     buckets = {
-        dict(labels)["le"]: count for (series, labels), count in scrape(limiter).items() if series == f"{name}_bucket"
+        dict(labels)["le"]: count
+        for (series, labels), count in scrape(limiter).items()
+        if series == f"{name}_bucket"
     }
     assert min((le for le, count in buckets.items() if count), key=float) == bound
     assert value(limiter, f"{name}_count") == 1
@@ -169,7 +173,11 @@ def test_registering_does_not_scrape(limiter: FakeLimiter) -> None:
 
 def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
     limiter.rules = [LimitSeen("requests")]
-    known = {series: {label.name for label in metric.labels} for metric in names.METRICS for series in metric.series}
+    known = {
+        series: {label.name for label in metric.labels}
+        for metric in names.METRICS
+        for series in metric.series
+    }
     seen: dict[str, set[str]] = {}
     for series, labels in scrape(limiter):
         seen.setdefault(series, set()).update(dict(labels).keys() - {"le"})

@@ -39,7 +39,9 @@ def test_metrics_document_is_in_step() -> None:
 
 
 def test_dashboard_and_alerts_have_queries() -> None:
-    assert {"Refusals by limit", "RatelimitPolicyRejected", "RatelimitTableEvicting"} <= {name for name, _ in queries()}
+    assert {"Refusals by limit", "RatelimitPolicyRejected", "RatelimitTableEvicting"} <= {
+        name for name, _ in queries()
+    }
 
 
 @pytest.mark.parametrize(("title", "query"), queries())

@@ -31,7 +31,9 @@ def read(path: str, fields: Fields | None = None) -> tuple[Reader, list[Any], li
 
 def test_members_are_found_under_their_policy_names(tmp_path: Path) -> None:
     fields = Fields(["account", "ip", "card-range"], ["output tokens"])
-    trace = write(tmp_path / "t", {**LINE, "account": "a1", "card-range": 4242, "output tokens": 7, "status": 200})
+    trace = write(
+        tmp_path / "t", {**LINE, "account": "a1", "card-range": 4242, "output tokens": 7, "status": 200}
+    )
     _, (record,), _ = read(trace, fields)
     wanted = ("account", "ip", "card-range", "output tokens")
     found = {name: getattr(record, fields.attribute[name]) for name in wanted}

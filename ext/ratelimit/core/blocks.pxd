@@ -17,7 +17,7 @@ from ratelimit.core.entries cimport (
     LOG, SLOTS, block_at, find, insert, make_tag, owner_of, slots_held,
 )
 from ratelimit.core.layout cimport (
-    BLOCK_HEAD_BYTES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
+    BLOCK_HEAD_BYTES, MAX_PAGES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
 )
 from ratelimit.core.quota cimport Quota
 
@@ -26,7 +26,8 @@ cdef enum:
     GENERATION_BITS = 15
     NUMBER_BITS = 20
     LOOKED_AT = 96     # blocks examined before one is evicted
-    LOG_SLACK = 64     # records beyond the quota: those refunded to nothing still take a place
+    LOG_SLACK = 64     # with as many again as the quota: records refunded to nothing still take a place
+    LARGEST_BLOCK_BITS = 17
 
 
 cdef inline uint64_t block_bits(const Quota *quota) noexcept nogil:
@@ -37,13 +38,13 @@ cdef inline uint64_t block_bits(const Quota *quota) noexcept nogil:
     """
     cdef uint64_t size = BLOCK_HEAD_BYTES
     if quota.kind == LOG:
-        size += (quota.units + LOG_SLACK) * 16
+        size += (2 * quota.units + LOG_SLACK) * 16
     elif quota.kind == SLOTS:
         size += quota.units * 8
     else:
         size += sketch_bits(quota.units) // 8
     cdef uint64_t bits = SMALLEST_BLOCK_BITS
-    while (<uint64_t>1 << bits) < size:
+    while bits < LARGEST_BLOCK_BITS and (<uint64_t>1 << bits) < size:
         bits += 1
     return bits
 
@@ -118,43 +119,50 @@ cdef inline int64_t allocate(
     cdef uint64_t bits = block_bits(quota)
     cdef uint64_t want = bits - SMALLEST_BLOCK_BITS + 1
     cdef uint64_t per_page = PAGE_BYTES >> bits
-    cdef uint64_t cursor, page, offset, number, ends, best, best_ends, looked, i, j
+    cdef uint64_t pages[MAX_PAGES]
+    cdef uint64_t cursor, offset, number, ends, best, best_ends, total, i
     cdef Block *block
     cdef Pair seen
     while True:
-        cursor = fetch_add(&arena.header.block_cursor, 1)
+        total = 0
+        for i in range(arena.pages):
+            if load(&arena.header.page_class[i]) == want:
+                pages[total] = i
+                total += 1
+        if total == 0:
+            return -1
+        total *= per_page
+        # The hand of a clock: it comes to the next block each time, so that free ones are
+        # found at once, and where all are in use everyone's turn to be looked at is as far off.
+        cursor = load(&arena.header.block_cursor)
         best = <uint64_t>-1
         best_ends = <uint64_t>-1
-        looked = 0
-        for i in range(arena.pages):
-            page = (cursor + i) % arena.pages
-            if load(&arena.header.page_class[page]) != want:
-                continue
-            for j in range(per_page):
-                if looked == LOOKED_AT:
-                    break
-                looked += 1
-                offset = (cursor + j) % per_page
-                number = ((page * PAGE_BYTES) >> SMALLEST_BLOCK_BITS) + (offset << (bits - SMALLEST_BLOCK_BITS))
-                block = block_at(arena, number)
-                seen = load_pair(&block.owner)
-                ends = (seen.word & ((1 << EXPIRY_BITS) - 1)) * SECOND
-                if seen.tag == 0 or ends <= now:
-                    if seen.tag and load(&block.kind) == SLOTS and slots_held(arena, block, now):
-                        ends = now + block.lease_ns
-                    elif claim(arena, block, seen, quota, key, until_s):
-                        return number
-                    else:
-                        continue
-                if ends < best_ends:
-                    best = number
-                    best_ends = ends
+        for i in range(total if total < LOOKED_AT else <uint64_t>LOOKED_AT):
+            offset = (cursor + i) % total
+            number = (pages[offset // per_page] * PAGE_BYTES >> SMALLEST_BLOCK_BITS) + (
+                (offset % per_page) << (bits - SMALLEST_BLOCK_BITS)
+            )
+            block = block_at(arena, number)
+            seen = load_pair(&block.owner)
+            ends = (seen.word & ((1 << EXPIRY_BITS) - 1)) * SECOND
+            if seen.tag == 0 or ends <= now:
+                if seen.tag and load(&block.kind) == SLOTS and slots_held(arena, block, now):
+                    ends = now + block.lease_ns
+                elif claim(arena, block, seen, quota, key, until_s):
+                    store(&arena.header.block_cursor, cursor + i + 1)
+                    return number
+                else:
+                    continue
+            if ends < best_ends:
+                best = number
+                best_ends = ends
+        store(&arena.header.block_cursor, cursor + LOOKED_AT)
         for i in range(arena.pages):
             if load(&arena.header.page_class[i]) == 0 and cas(&arena.header.page_class[i], 0, want):
                 break
         else:
             if best == <uint64_t>-1:
-                return -1
+                continue  # others took each one we looked at; there are more
             block = block_at(arena, best)
             seen = load_pair(&block.owner)
             if claim(arena, block, seen, quota, key, until_s):

@@ -165,4 +165,5 @@ cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t a
         sketch_remove(block, charge.mark)
         charge.remaining += 1
     charge.cost = actual
+    charge.charged = actual > 0
     return delta

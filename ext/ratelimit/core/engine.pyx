@@ -5,14 +5,17 @@ what was found is handed out.
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 
 from ratelimit.core.atomic cimport SECOND
 from ratelimit.core.blocks cimport reserve_page
-from ratelimit.core.decide cimport correct, decide, take_back
+from ratelimit.core.decide cimport correct, decide
 from ratelimit.core.entries cimport GCRA, LOG, SKETCH, SLIDING, SLOTS
+from ratelimit.core.field cimport write_item
 from ratelimit.core.hashing cimport Hasher
 from ratelimit.core.rule cimport Rule, refuse_range
 from ratelimit.core.quota cimport NEVER, Quota
@@ -33,6 +36,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     INLINE_CHARGES = 4      # decisions of up to four rules allocate nothing
+    FIELD_BYTES = 4096
     MOST_IDENTITIES = 64
     # Counter columns of a rule's row.
     COUNT_ALLOWED = 0
@@ -331,20 +335,28 @@ cdef class Outcome:
         return False
 
     def ratelimit_field(self, labels, /):
-        """Return the RateLimit field value; digits are written by hand, formatting costs more than deciding."""
-        cdef char text[MOST_RULES][48]
-        cdef int sizes[MOST_RULES]
+        """Return the RateLimit field value; written by hand, since formatting costs more than deciding."""
+        cdef char buffer[FIELD_BYTES]
+        cdef Py_ssize_t size = 0, label_size
         cdef int i
-        cdef list parts = []
+        cdef bytes label
         self.check_made()
         if len(labels) != self.plan.setup.count:
             raise ValueError("one label a rule")
         for i in range(self.plan.setup.count):
             if self.charges[i].state == SKIPPED:
                 continue
-            sizes[i] = write_item(text[i], self.remaining_of(i), (self.reset_of(i) + SECOND - 1) // SECOND)
-            parts.append(<bytes>labels[i] + text[i][:sizes[i]])
-        return parts[0] if len(parts) == 1 else b", ".join(parts)
+            label = labels[i]
+            label_size = PyBytes_GET_SIZE(label)
+            if size + label_size + 64 > FIELD_BYTES:
+                raise ValueError(f"labels are at most {FIELD_BYTES} bytes in all")
+            if size:
+                memcpy(buffer + size, b", ", 2)
+                size += 2
+            memcpy(buffer + size, PyBytes_AS_STRING(label), label_size)
+            size += label_size
+            size += write_item(buffer + size, self.remaining_of(i), (self.reset_of(i) + SECOND - 1) // SECOND)
+        return PyBytes_FromStringAndSize(buffer, size)
 
     def settle(self, int index, actual, now_ns, /):
         cdef Charge *charge = self.at(index)
@@ -360,10 +372,10 @@ cdef class Outcome:
         return correct(&self.plan.setup, index, charge, amount, now)
 
     def undo(self, now_ns, /):
+        cdef int i
         self.check_made()
-        if not self.plan.table.open:
-            raise ValueError("the table is closed")
-        take_back(&self.plan.setup, self.charges, self.plan.table.relative(now_ns))
+        for i in range(self.plan.setup.count):
+            self.settle(i, 0, now_ns)
 
     def release(self, now_ns, /):
         cdef int i
@@ -379,34 +391,6 @@ cdef class Outcome:
 
     def __reduce__(self):
         raise TypeError("an Outcome refers to memory of this host; keep its numbers instead")
-
-
-cdef inline int write_item(char *at, uint64_t remaining, uint64_t reset_s) noexcept nogil:
-    """Write `;r=N;t=S`; return its length (at most 46)."""
-    cdef int size = 3
-    at[0] = b";"
-    at[1] = b"r"
-    at[2] = b"="
-    size += write_number(at + size, remaining)
-    at[size] = b";"
-    at[size + 1] = b"t"
-    at[size + 2] = b"="
-    size += 3
-    return size + write_number(at + size, reset_s)
-
-
-cdef inline int write_number(char *at, uint64_t value) noexcept nogil:
-    cdef char digits[20]
-    cdef int size = 0, i
-    while True:
-        digits[size] = <char>(48 + value % 10)
-        size += 1
-        value //= 10
-        if value == 0:
-            break
-    for i in range(size):
-        at[i] = digits[size - 1 - i]
-    return size
 
 
 @cython.final

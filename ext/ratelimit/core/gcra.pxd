@@ -15,11 +15,17 @@ from ratelimit.core.quota cimport NEVER, Check, Quota
 cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
     """Return the TAT as it can be believed.
 
-    Further ahead than any debt reaches means that the clock stepped back: then the
-    bucket counts as empty, so that nobody gains and nobody waits longer than it takes
-    to fill. A refusal writes that down, else it would have to be believed again later.
+    Debt reaches two buckets ahead of now, and another worker's now may be later than
+    ours by what clocks and scheduling differ: a period (or a bucket, if that is more)
+    is allowed for it. Further ahead means that the clock stepped back: then the bucket
+    counts as empty, so that nobody gains and nobody waits for the old time to come
+    round again. A refusal writes that down, else it would have to be believed later.
     """
-    return word if word <= (now << 4) + 2 * quota.depth else (now << 4) + quota.depth
+    cdef uint64_t ticks = now << 4
+    cdef uint64_t slack = quota.period_ns << 4
+    if slack < quota.depth:
+        slack = quota.depth
+    return word if word <= ticks + 2 * quota.depth + slack else ticks + quota.depth
 
 
 cdef inline uint64_t gcra_arrival(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:

@@ -107,10 +107,15 @@ cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uin
 cdef inline bint log_append(Block *block, Reading r, uint64_t cost) noexcept nogil:
     """Write record `r.head`; False if another worker wrote it first."""
     cdef uint64_t sequence = (block.base + r.head) & LOW32
+    cdef uint64_t head
     if not cas_pair(record(block, r.head), r.seen.tag, r.seen.word, r.at + 1, (sequence << 32) | cost):
         return False
-    cas(&block.head, r.head, r.head + 1)
-    return True
+    # To the maximum, also past what a worker that died here left behind: a hint that lagged
+    # by a whole round of the ring would point at a record of the next.
+    while True:
+        head = load(&block.head)
+        if head > r.head or cas(&block.head, head, r.head + 1):
+            return True
 
 
 cdef inline Reading log_restart(const Quota *quota, Block *block, Reading r, uint64_t now, uint64_t cost) noexcept nogil:

@@ -103,8 +103,9 @@ cdef inline uint64_t fixed_correct(
     cdef uint64_t stored = (word >> FIXED_COUNT_BITS) * SECOND
     if stored == mark:
         return fixed_pack(mark, saturated(quota, word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1), delta))
-    if stored < mark and delta > 0 and now < mark:
-        # Nothing was charged at first (a cost of zero), so no word of this window was kept.
+    if delta > 0 and now < mark and (stored < mark or stored > mark + quota.period_ns):
+        # Nothing was charged at first (a cost of zero), so no word of this window was kept;
+        # one from far ahead is from before a clock step.
         return fixed_pack(mark, saturated(quota, 0, delta))
     return word
 

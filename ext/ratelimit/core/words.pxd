@@ -116,6 +116,7 @@ cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t ac
         elif delta < 0 or insert(arena, charge.key, charge.tag, corrected, now):
             break  # a refund to an entry that was evicted: nothing is left to give back to
     charge.cost = actual
+    charge.charged = actual > 0
     charge.word = corrected
     if q.kind == GCRA:
         moved = <int64_t>(corrected - gcra_arrival(q, word, now)) if delta > 0 else <int64_t>(corrected - word)

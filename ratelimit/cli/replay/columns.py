@@ -15,7 +15,7 @@ from typing import Any
 
 from ratelimit.cli.facts import USER_AGENT, RecordFacts
 from ratelimit.generation import Generation, Matched
-from ratelimit.identity.extract import ABSENT
+from ratelimit.identity.fact import ABSENT
 from ratelimit.policy.compiled import IdentitySpec
 from ratelimit.traces import Fields
 
@@ -47,9 +47,14 @@ class IdentityColumns:
         self._has_headers = fields.headers
         self._is_plain = _is_plain(generation)
         self._templates = Memo(lambda ip: extractor.extract((), ip))
-        self._columns = [_Column(spec, self._templates, extractor.value_hash, fields) for spec in generation.compiled.identities]
+        self._columns: list[_Unsaid] = [
+            _Column(spec, self._templates, extractor.value_hash, fields)
+            for spec in generation.compiled.identities
+        ]
         if generation.has_lists:  # rows then end as the extractor's do: origin, and what the lists say
-            self._columns += [_Unsaid(at, self._templates) for at in (extractor.origin_at, extractor.listed_at)]
+            self._columns += [
+                _Unsaid(at, self._templates) for at in (extractor.origin_at, extractor.listed_at)
+            ]
 
     def rows(self, records: Sequence[Any], matches: Sequence[Matched]) -> list[Sequence[int]]:
         """Return a row for each record."""

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
-from ratelimit.cli.failure import INPUT, INTERRUPTED, Failure
+from ratelimit.cli.failure import INPUT, INTERRUPTED, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.replay.run import Replay
 from ratelimit.cli.replay.summary import Summary
 from ratelimit.cli.terminal import err, note, out, print_json
 from ratelimit.clock import ManualClock
 from ratelimit.policy import Policy
-from ratelimit.cli.private_store import private_store
+from ratelimit.storage import private_store
 from ratelimit.stores.base import Store
 from ratelimit.traces import FORMATS, Reader, TraceUnreadable, open_reader
 
@@ -25,13 +33,23 @@ from ratelimit.traces import FORMATS, Reader, TraceUnreadable, open_reader
 @click.command("replay", short_help="Who of a recorded trace would have been refused, by what?")
 @click.argument("policy", type=click.Path())
 @click.argument("trace", type=click.Path(allow_dash=True))
-@click.option("--decisions", type=click.Path(allow_dash=True, dir_okay=False), help="Write one JSON line a request.")
+@click.option(
+    "--decisions", type=click.Path(allow_dash=True, dir_okay=False), help="Write one JSON line a request."
+)
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True)
-@click.option("--reveal", is_flag=True, help="Show refused identities as the trace gives them, not as hashes.")
+@click.option(
+    "--reveal", is_flag=True, help="Show refused identities as the trace gives them, not as hashes."
+)
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
 def replay_command(
-    policy: str, trace: str, decisions: str | None, format_: str, reveal: bool, as_json: bool, no_progress: bool
+    policy: str,
+    trace: str,
+    decisions: str | None,
+    format_: str,
+    reveal: bool,
+    as_json: bool,
+    no_progress: bool,
 ) -> None:
     """Decide a recorded trace in virtual time: who would have been refused, by which limit?
 
@@ -53,11 +71,20 @@ def replay_command(
 
     Lines that cannot be read are counted, shown, and have no decision.
     """
+    if (
+        decisions is not None
+        and decisions != "-"
+        and Path(decisions).exists()
+        and _is_same(decisions, policy, trace)
+    ):
+        raise Failure(f"--decisions {decisions} would overwrite what is read", USAGE)
     loaded = load(policy)
     with ExitStack() as stack:
         write = None
         if decisions is not None:
-            write = stack.enter_context(_open_output(decisions)).write
+            output = _open_output(decisions)
+            stack.callback(output.flush if decisions == "-" else output.close)
+            write = output.write
         replay = Replay(loaded.compiled, lambda now_ns: _store(loaded, now_ns), write)
         stack.callback(replay.close)
         started = time.perf_counter()
@@ -107,13 +134,19 @@ def _run(replay: Replay, reader: Reader, *, quiet: bool) -> None:
             progress.update(task, completed=reader.source.position)
 
 
+def _is_same(output: str, *inputs: str) -> bool:
+    return any(path != "-" and Path(path).exists() and Path(output).samefile(path) for path in inputs)
+
+
 def _open_output(path: str) -> BinaryIO:
     if path == "-":
-        return click.get_binary_stream("stdout")
+        return sys.stdout.buffer
     try:
         return Path(path).open("wb")
     except OSError as error:
-        raise Failure(f"{path}: {error.strerror or error}", INPUT, hint="Give another path to --decisions.") from error
+        raise Failure(
+            f"{path}: {error.strerror or error}", INPUT, hint="Give another path to --decisions."
+        ) from error
 
 
 def _store(policy: Policy, now_ns: int) -> Store:

@@ -20,7 +20,7 @@ from ratelimit.cli.replay.tally import LimitTally
 from ratelimit.decision import Reason
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
-from ratelimit.identity.fact import REFUSED
+from ratelimit.identity.fact import ABSENT, REFUSED
 from ratelimit.policy.compiled import CompiledPolicy
 from ratelimit.route_plan import RoutePlan
 from ratelimit.stores.base import Store
@@ -62,7 +62,7 @@ class Replay:
     @property
     def generation(self) -> Generation:
         """The policy at work; there is one once the first batch was taken."""
-        assert self._generation is not None  # noqa: S101  # see take
+        assert self._generation is not None  # see take
         return self._generation
 
     @property
@@ -89,8 +89,10 @@ class Replay:
                 self._decide(part)
 
     def _bind(self, now_ns: int) -> None:
-        assert self.store is not None  # noqa: S101  # set by take, just before
-        self._generation = generation = Generation(self.compiled, self.store, now_ns, notice=lambda code: None)
+        assert self.store is not None  # set by take, just before
+        self._generation = generation = Generation(
+            self.compiled, self.store, now_ns, notice=lambda code: None
+        )
         self._columns = IdentityColumns(generation, self.fields)
         self._matches = Memo(lambda key: generation.match(key[0].upper(), route_path(key[1])), _MOST_ROUTES)
         self._prepared = Memo(lambda plan: Prepared(plan, self.fields))
@@ -101,7 +103,7 @@ class Replay:
         while start < len(batch.times_ns):
             now_ns = batch.times_ns[start]
             generation = self._generation
-            assert generation is not None  # noqa: S101  # set by take
+            assert generation is not None  # set by take
             if not generation.is_current(now_ns):
                 self._bind(now_ns)
                 continue
@@ -113,7 +115,7 @@ class Replay:
 
     def _decide(self, batch: Batch) -> None:
         generation = self._generation
-        assert generation is not None  # noqa: S101  # set by take
+        assert generation is not None  # set by take
         records = batch.records
         matches: list[Matched] = list(map(self._matches.__getitem__, map(_method_and_path, records)))
         rows = self._columns.rows(records, matches)
@@ -139,10 +141,13 @@ class Replay:
             if plan is not known:
                 prepared: Prepared = prepared_by_plan[plan]
                 known = plan
-            if prepared.required and REFUSED in row and any(row[at] == REFUSED for at in prepared.required):
-                self._count(False, Reason.IDENTITY)
-                line(REFUSED_UNNAMED)
-                continue
+            if REFUSED in row:
+                if any(row[at] == REFUSED for at in prepared.required):
+                    self._count(False, Reason.IDENTITY)
+                    line(REFUSED_UNNAMED)
+                    continue
+                # Missing, but of no concern to this plan, and the core takes hashes only.
+                row = [ABSENT if identity == REFUSED else identity for identity in row]
             costs = prepared.costs
             outcome = prepared.decide(row, now_ns, prepared.fixed_costs if costs is None else costs(record))
             if outcome.allowed:

@@ -47,7 +47,9 @@ class Summary:
         head.add_row("policy", Text(policy))
         if replay.first_ns is not None:
             span = words.wait(replay.last_ns - replay.first_ns)
-            head.add_row("time", f"{words.instant(replay.first_ns)} to {words.instant(replay.last_ns)} UTC ({span})")
+            head.add_row(
+                "time", f"{words.instant(replay.first_ns)} to {words.instant(replay.last_ns)} UTC ({span})"
+            )
         refused = replay.refused
         admitted = replay.requests - refused
         outcome = Text(f"{replay.requests:,}: ")
@@ -58,7 +60,9 @@ class Summary:
         head.add_row("requests", outcome)
         for (allowed, reason), number in sorted(replay.outcomes.items(), key=lambda item: -item[1]):
             if number and reason.value not in ("limits",):
-                head.add_row("", f"{number:,} {'admitted' if allowed else 'refused'}: {_REASONS[reason.value]}")
+                head.add_row(
+                    "", f"{number:,} {'admitted' if allowed else 'refused'}: {_REASONS[reason.value]}"
+                )
         console.print(head)
         console.print()
         console.print(self._limits())
@@ -72,7 +76,9 @@ class Summary:
         notes = []
         if count := reader.unreadable.count:
             notes.append(f"{words.count(count, 'line')} could not be read and got no decision:")
-            notes += [f"    line {line.number}: {line.reason}: {line.excerpt}" for line in reader.unreadable.first]
+            notes += [
+                f"    line {line.number}: {line.reason}: {line.excerpt}" for line in reader.unreadable.first
+            ]
             if count > len(reader.unreadable.first):
                 notes.append(f"    … and {count - len(reader.unreadable.first):,} more")
         if reader.stepped_back:
@@ -83,7 +89,9 @@ class Summary:
         if reader.source.broken is not None:
             notes.append(f"the trace broke off: {reader.source.broken}")
         if replay.requests and any(rule.algorithm == "concurrency" for rule in self._policy.rules):
-            notes.append("limits on requests at once never refuse here: a trace does not say how long requests took")
+            notes.append(
+                "limits on requests at once never refuse here: a trace does not say how long requests took"
+            )
         if evicted := self._evictions():
             notes.append(f"{words.count(evicted, 'live counter')} evicted for want of room: raise store.keys")
         return notes
@@ -141,7 +149,9 @@ class Summary:
             table.add_column(title, justify="right")
         for rule in self._named_rules():
             totals = self._totals(rule.name)
-            applied = totals[RuleColumn.ALLOWED] + totals[RuleColumn.REFUSED] + totals[RuleColumn.REFUSED_IN_SHADOW]
+            applied = (
+                totals[RuleColumn.ALLOWED] + totals[RuleColumn.REFUSED] + totals[RuleColumn.REFUSED_IN_SHADOW]
+            )
             refused, shadow = totals[RuleColumn.REFUSED], totals[RuleColumn.REFUSED_IN_SHADOW]
             table.add_row(
                 Text(rule.name, "bold"),

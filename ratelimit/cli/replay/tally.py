@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ class LimitTally:
     forgotten: int = 0
     """Keys dropped for want of room; counts of the others stay exact as far as they go."""
 
-    def add(self, row: list[int], record: Any) -> None:
+    def add(self, row: Sequence[int], record: Any) -> None:
         """Count one refusal that this limit decided."""
         self.refused += 1
         key = tuple([row[position] for position in self.rule.per])

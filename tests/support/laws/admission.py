@@ -41,7 +41,7 @@ def reaches_bound(core: Core, spec: RuleSpec) -> None:
         "sliding-window": 2 * spec.quota - (-(-2 * spec.quota // period) if period > 2 else spec.quota),
         "sliding-log": spec.quota,
     }[spec.algorithm]
-    admitted = []
+    admitted: list[tuple[int, int]] = []
     for instant in (before, after):
         while len(admitted) <= 2 * (spec.most + spec.quota) and limiter.ask(instant).allowed:
             admitted.append((instant, 1))

@@ -86,9 +86,7 @@ def late_undo_never_mints(core: Core, spec: RuleSpec, stream: Stream, delay_ns: 
     outcome.undo(now_ns + delay_ns)
     for later_ns in (0, 1, spec.period_ns // 2, spec.period_ns, 2 * spec.period_ns):
         at_ns = now_ns + delay_ns + later_ns
-        least, undone, most = (
-            limiter.peek(at_ns, 0).remaining(0) for limiter in (kept, with_undo, without)
-        )
+        least, undone, most = (limiter.peek(at_ns, 0).remaining(0) for limiter in (kept, with_undo, without))
         assert least <= undone <= most
 
 

@@ -22,9 +22,7 @@ def splitting_never_gains(core: Core, spec: RuleSpec, stream: Stream) -> None:
 def peeks_change_nothing(core: Core, spec: RuleSpec, stream: Stream) -> None:
     """However often one peeks, and at whatever cost, the answers stay the same."""
     quiet, curious = Limiter(core, spec), Limiter(core, spec)
-    for (now_ns, cost, first), (_, _, second) in zip(
-        walk(quiet, stream), walk(curious, stream), strict=True
-    ):
+    for (now_ns, cost, first), (_, _, second) in zip(walk(quiet, stream), walk(curious, stream), strict=True):
         assert reading(first) == reading(second)
         for peeked in (0, 1, cost, spec.most):
             curious.peek(now_ns, peeked)

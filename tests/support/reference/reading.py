@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 NANOSECONDS = 1_000_000_000
+FOREVER_NS = 2**64
+"""Longer than any wait: five centuries."""
 
 
 class Algorithm(Protocol):
@@ -67,6 +69,8 @@ def shortest_wait(allowed_after: Callable[[int], bool]) -> int:
     too_short, enough = 0, 1
     while not allowed_after(enough):
         too_short, enough = enough, enough * 2
+        if enough > FOREVER_NS:
+            raise ArithmeticError("a cost that fits the quota never becomes free again")
     while enough - too_short > 1:
         middle = (too_short + enough) // 2
         if allowed_after(middle):

@@ -18,7 +18,7 @@ from tests.support.reference.window import corrected
 class Pair(NamedTuple):
     """Window number, and the units taken in the window before it and in itself."""
 
-    index: int
+    number: int
     previous: int
     units: int
 
@@ -34,28 +34,33 @@ class SlidingWindow:
     def ceiling(self) -> int:
         return self.quota
 
-    def index(self, now_ns: int) -> int:
+    def number(self, now_ns: int) -> int:
         """Return the number of the window `now_ns` lies in."""
         return now_ns // self.period_ns
 
     def end(self, pair: Pair) -> int:
         """Return the end of the current window."""
-        return (pair.index + 1) * self.period_ns
+        return (pair.number + 1) * self.period_ns
 
-    def current(self, state: Pair | None, index: int) -> Pair:
+    def current(self, state: Pair | None, number: int) -> Pair:
         """Return the counts as of a window; a stored later window stays (the clock stepped back)."""
-        if state is None or state.index < index - 1:
-            return Pair(index, 0, 0)
-        if state.index == index - 1:
-            return Pair(index, state.units, 0)
+        if state is None or state.number < number - 1:
+            return Pair(number, 0, 0)
+        if state.number == number - 1:
+            return Pair(number, state.units, 0)
         return state
 
     def anchored(self, state: Pair | None, now_ns: int) -> Pair | None:
-        """Return the counts; those of a window beyond the next one become those of the window now."""
-        index = self.index(now_ns)
-        if state is not None and state.index > index + 1:
-            return state._replace(index=index)
-        return state
+        """Return the counts as of now; those of a window beyond the next become those of the window now.
+
+        Keeping the counts as of now means that after a shallow step back the later window
+        goes on counting, even if nothing was charged in it.
+        """
+        number = self.number(now_ns)
+        if state is not None and state.number > number + 1:
+            return state._replace(number=number)
+        pair = self.current(state, number)
+        return pair if pair.previous or pair.units else state
 
     def load(self, pair: Pair, now_ns: int) -> int:
         """Return the units that count, times the period."""
@@ -63,18 +68,18 @@ class SlidingWindow:
         return pair.previous * (self.period_ns - elapsed) + pair.units * self.period_ns
 
     def allows(self, state: Pair | None, now_ns: int, cost: int) -> bool:
-        load = self.load(self.current(state, self.index(now_ns)), now_ns)
+        load = self.load(self.current(state, self.number(now_ns)), now_ns)
         return load + cost * self.period_ns <= self.quota * self.period_ns
 
     def charge(self, state: Pair | None, now_ns: int, cost: int) -> tuple[Pair | None, int]:
         """Return the new counts; the receipt names the window that was charged."""
-        pair = self.current(state, self.index(now_ns))
+        pair = self.current(state, self.number(now_ns))
         if cost == 0:
-            return state, pair.index
-        return pair._replace(units=pair.units + cost), pair.index
+            return state, pair.number
+        return pair._replace(units=pair.units + cost), pair.number
 
     def remaining(self, state: Pair | None, now_ns: int) -> int:
-        load = self.load(self.current(state, self.index(now_ns)), now_ns)
+        load = self.load(self.current(state, self.number(now_ns)), now_ns)
         return max(0, (self.quota * self.period_ns - load) // self.period_ns)
 
     def retry_after(self, state: Pair | None, now_ns: int, cost: int) -> int:
@@ -82,7 +87,7 @@ class SlidingWindow:
 
     def reset_after(self, state: Pair | None, now_ns: int) -> int:
         """Return when both counts have left: this window's leave a whole window after its end."""
-        pair = self.current(state, self.index(now_ns))
+        pair = self.current(state, self.number(now_ns))
         if pair.units:
             return self.end(pair) + self.period_ns - now_ns
         return self.end(pair) - now_ns if pair.previous else 0
@@ -92,10 +97,10 @@ class SlidingWindow:
     ) -> tuple[Pair | None, int]:
         """Correct the window that was charged while it is one of the two; later, drop it."""
         pair = self.current(state, receipt)
-        if pair.index == receipt:
+        if pair.number == receipt:
             settled = corrected(pair.units, actual - cost, self.quota)
             return pair._replace(units=settled), settled - pair.units
-        if pair.index == receipt + 1:
+        if pair.number == receipt + 1:
             settled = corrected(pair.previous, actual - cost, self.quota)
             return pair._replace(previous=settled), settled - pair.previous
         return state, 0

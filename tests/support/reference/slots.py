@@ -44,9 +44,7 @@ class Concurrency:
 
     def live(self, held: Held | None, now_ns: int) -> Held:
         """Return the slots whose worker was heard of within the lease."""
-        return tuple(
-            slot for slot in held or () if now_ns - self.last_seen_ns(slot.worker) < self.lease_ns
-        )
+        return tuple(slot for slot in held or () if now_ns - self.last_seen_ns(slot.worker) < self.lease_ns)
 
     def anchored(self, held: Held | None, now_ns: int) -> Held | None:
         """Return the slots: they end by being released, not by time."""

@@ -86,10 +86,17 @@ class FixedWindow:
     def settle(
         self, state: Count | None, receipt: int, cost: int, actual: int, now_ns: int
     ) -> tuple[Count | None, int]:
-        """Correct the window that was charged; once a later one has begun to count, drop it."""
+        """Correct the window that was charged; once a later one has begun to count, drop it.
+
+        A request that cost nothing at first left no count behind: what it really cost is
+        counted as long as its window lasts.
+        """
         if state is not None and state.start_ns > receipt:
             return state, 0
-        units = state.units if state is not None and state.start_ns == receipt else 0
+        known = state is not None and state.start_ns == receipt
+        if not known and now_ns >= self.end(receipt):
+            return state, 0
+        units = state.units if state is not None and known else 0
         settled = corrected(units, actual - cost, self.quota)
         return Count(receipt, settled), settled - units
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from ratelimit.telemetry.collector import RateLimitCollector, Watched
-
+from ratelimit.telemetry.collector import Watched
+from ratelimit.telemetry.exposition import Exposition, Registry
 
 
 class MetricsApp:
     """Answers every GET with the metrics. An object, so that a route takes it as it is."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, exposition: Exposition) -> None:
+        self._exposition = exposition
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -27,13 +25,12 @@ class MetricsApp:
             await _answer(send, 405, [(b"allow", b"GET, HEAD")], b"")
             return
         accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
-        encode, content_type = choose_encoder(accept.decode("latin-1"))
-        body = await run_in_threadpool(encode, self._registry)
+        body, content_type = await run_in_threadpool(self._exposition.render, accept.decode("latin-1"))
         headers = [(b"content-type", content_type.encode("latin-1")), (b"cache-control", b"no-store")]
         await _answer(send, 200, headers, body, head=scope["method"] == "HEAD")
 
 
-def metrics_app(limiter: Watched, *, registry: CollectorRegistry | None = None) -> MetricsApp:
+def metrics_app(limiter: Watched, *, registry: Registry | None = None) -> MetricsApp:
     """Return an ASGI application that answers every GET with the metrics.
 
         routes=[Route("/metrics", metrics_app(limiter))]
@@ -46,10 +43,7 @@ def metrics_app(limiter: Watched, *, registry: CollectorRegistry | None = None) 
         limiter: whose metrics.
         registry: also export what is registered here; the collector is added to it.
     """
-    if registry is None:
-        registry = CollectorRegistry()
-    registry.register(RateLimitCollector(limiter))
-    return MetricsApp(registry)
+    return MetricsApp(Exposition(limiter, registry))
 
 
 async def _answer(

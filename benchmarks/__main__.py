@@ -1,0 +1,93 @@
+"""`python -m benchmarks`: asks the questions one after another and says what came of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+
+import click
+from rich.console import Console
+
+from benchmarks import (
+    hot_key,
+    instructions,
+    machine,
+    many_keys,
+    middleware,
+    processes,
+    replay,
+    report,
+    server,
+    stalls,
+    three_limits,
+)
+from benchmarks.settings import Settings
+
+QUESTIONS: dict[str, ModuleType] = {
+    "hot-key": hot_key,
+    "many-keys": many_keys,
+    "three-limits": three_limits,
+    "middleware": middleware,
+    "server": server,
+    "processes": processes,
+    "replay": replay,
+    "stalls": stalls,
+    "instructions": instructions,
+}
+_Outside = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--only", multiple=True, type=click.Choice(list(QUESTIONS)), help="Ask this; may be given again."
+)
+@click.option(
+    "--quick", is_flag=True, help="Short and rough: to try the benchmarks, not for numbers to quote."
+)
+@click.option("--instructions", "counting", is_flag=True, help="Count instructions as well, under valgrind.")
+@click.option(
+    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Recorded traces."
+)
+@click.option("--json", "as_json", type=_Outside, help="Write everything measured as JSON.")
+@click.option("--markdown", type=_Outside, help="Write the tables as Markdown.")
+def main(
+    only: tuple[str, ...],
+    quick: bool,
+    counting: bool,
+    data: Path | None,
+    as_json: Path | None,
+    markdown: Path | None,
+) -> None:
+    """Measure the library beside its peers. Exit code 1 when an aim was missed."""
+    names = only or tuple(name for name in QUESTIONS if counting or name != "instructions")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    about = machine.describe()
+    for name, value in about.items():
+        console.print(f"[dim]{name}: {value}[/dim]", highlight=False)
+    answers = []
+    scratch = Path(tempfile.mkdtemp(prefix="kinlimit-benchmarks-"))
+    try:
+        for name in names:
+            answers.append(QUESTIONS[name].answer(Settings(quick, data, scratch)))
+            report.show(console, answers[-1])
+    finally:
+        shutil.rmtree(scratch)
+    report.show_aims(console, answers)
+    command = "python -m benchmarks " + shlex.join(sys.argv[1:])
+    if as_json is not None:
+        as_json.write_text(json.dumps(report.as_json(answers, about), indent=1) + "\n")
+    if markdown is not None:
+        markdown.write_text(report.markdown(answers, about, command.strip()))
+    if any(row.verdict == "missed" for answer in answers for row in answer.rows):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

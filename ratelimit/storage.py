@@ -1,0 +1,114 @@
+"""From a policy's `[store]` and `[hashing]` to a store; the one place that knows both."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratelimit.clock import Clock
+from ratelimit.core.table import table_bytes
+from ratelimit.errors import StoreError
+from ratelimit.policy import Policy
+from ratelimit.stores.base import Store
+from ratelimit.stores.embedded import EmbeddedStore
+from ratelimit.stores.mapping import default_path
+from ratelimit.stores.secret import find_key
+
+LEAST_BLOCK_BYTES = 1 << 20
+_BLOCKS_A_RULE = 8 << 20
+_MOST_BLOCKS = 32 << 20
+_WITH_BLOCKS = frozenset({"sliding-log", "concurrency", "distinct"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWish:
+    """What a policy asks of its store."""
+
+    keys: int
+    block_bytes: int
+    key: bytes | None
+    """The hash key, None when the first worker is to make one."""
+    name: str | None
+    """What workers meet under; None when each is to count alone."""
+    path: str | None
+    """The file the policy names, if it does."""
+
+    @property
+    def place(self) -> Path | None:
+        """The file behind the shared memory."""
+        if self.name is None:
+            return None
+        if self.path is not None:
+            return Path(self.path)
+        return default_path(self.name, table_bytes(self.keys, self.block_bytes), self.key)
+
+
+def wish_of(policy: Policy, *, needs_key: bool = True) -> StoreWish:
+    """Return what a policy asks of its store.
+
+    A policy that did not come from a file has no name that workers could meet
+    under, so its memory is private unless it gives a path.
+
+    Args:
+        needs_key: whether a hash key that cannot be found is an error; else it is as if none were named.
+
+    Raises:
+        StoreError: code `hash-key`.
+    """
+    compiled = policy.compiled
+    wanted = compiled.file.store
+    spec = compiled.hash_key
+    try:
+        key = None if spec is None else find_key(spec.kind, spec.value)
+    except StoreError:
+        if needs_key:
+            raise
+        key = None
+    blocks = wanted.block_bytes
+    if blocks is None:
+        # Some for a reload that adds a rule, more for each rule that needs them now.
+        rules = sum(rule.algorithm in _WITH_BLOCKS for rule in compiled.rules)
+        blocks = min(_MOST_BLOCKS, max(LEAST_BLOCK_BYTES, rules * _BLOCKS_A_RULE))
+    known_as = policy.path if policy.path is not None else wanted.path
+    name = None if wanted.memory != "shared" or known_as is None else os.path.realpath(known_as)
+    return StoreWish(wanted.keys, blocks, key, name, wanted.path)
+
+
+def open_store(policy: Policy, clock: Clock | None = None) -> Store:
+    """Return the store a policy asks for.
+
+    Raises:
+        StoreError: it cannot be had, and the policy does not say to go on without.
+    """
+    wish = wish_of(policy)
+    if wish.name is not None:
+        try:
+            return EmbeddedStore.shared(
+                wish.name,
+                path=wish.path,
+                keys=wish.keys,
+                block_bytes=wish.block_bytes,
+                key=wish.key,
+                clock=clock,
+            )
+        except StoreError as error:
+            if policy.compiled.file.store.on_unusable != "private":
+                raise
+            warnings.warn(
+                f"shared memory cannot be used ({error}); as store.on_unusable says, this process counts alone",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    return EmbeddedStore.private(keys=wish.keys, block_bytes=wish.block_bytes, key=wish.key, clock=clock)
+
+
+def private_store(policy: Policy, clock: Clock) -> EmbeddedStore:
+    """Return a store as large as the policy's, empty and never shared: for replays and trials.
+
+    Hashes are made with the policy's key where it can be had here; else with a random
+    one, so that a laptop without the secret can still replay a log.
+    """
+    wish = wish_of(policy, needs_key=False)
+    return EmbeddedStore.private(keys=wish.keys, block_bytes=wish.block_bytes, key=wish.key, clock=clock)

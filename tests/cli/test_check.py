@@ -1,0 +1,135 @@
+"""`ratelimit check`: what an operator sees of a good and of a bad policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import run, write_policy
+
+BROKEN = """\
+version = 1
+
+[[limit]]
+name = "requests"
+per = "acount"
+rate = "60 per fortnight"
+
+[[limit]]
+name = "requests"
+per = "ip"
+rate = "5/minute"
+brust = 3
+"""
+
+ODD = """\
+version = 1
+[identities]
+unused = { from = "header:x" }
+[[limit]]
+name = "a"
+per = "ip"
+rate = "1/day"
+"""
+
+
+def test_sound_policy_shows_its_limits(tmp_path: Path) -> None:
+    result = run("check", write_policy(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "60 a minute, 3 at once" in result.stdout
+    assert "1,000 output_tokens an hour" in result.stdout
+    assert "POST /v1/*" in result.stdout
+    assert "shadow" in result.stdout
+    assert "can be used" in result.stderr
+
+
+def test_every_problem_has_a_place_a_code_and_a_hint(tmp_path: Path) -> None:
+    path = write_policy(tmp_path, BROKEN)
+    result = run("check", path)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert f"{path}:5: error: limit[0].per" in result.stderr
+    assert f"{path}:6: error: limit[0].rate" in result.stderr
+    assert f"{path}:12: error: limit[1].brust" in result.stderr
+    for code in ("identity-unknown", "rate-syntax", "limit-name-duplicate", "policy-unknown-key"):
+        assert f"[{code}]" in result.stderr
+    assert "4 errors" in result.stderr
+
+
+def test_json_says_the_same(tmp_path: Path) -> None:
+    result = run("check", "--json", write_policy(tmp_path, BROKEN))
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["good"] is False
+    assert {problem["line"] for problem in found["problems"]} >= {5, 6, 12}
+    assert all(problem["hint"] and problem["code"] for problem in found["problems"])
+
+
+def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
+    found = json.loads(run("check", "--json", write_policy(tmp_path)).stdout)
+    assert found["good"] is True
+    assert [limit["limit"] for limit in found["limits"]] == [
+        "requests",
+        "address",
+        "output tokens",
+        "per client",
+    ]
+    assert found["limits"][0] == {
+        "limit": "requests",
+        "tier": None,
+        "match": ["POST /v1/*"],
+        "per": ["account"],
+        "algorithm": "token-bucket",
+        "unit": "requests",
+        "quota": 60,
+        "window_s": 60,
+        "burst": 3,
+        "calendar": None,
+        "mode": "enforce",
+    }
+
+
+@pytest.mark.parametrize(("options", "exit_code"), [((), 0), (("--strict",), 1), (("--strict", "--json"), 1)])
+def test_warnings_fail_only_when_asked(tmp_path: Path, options: tuple[str, ...], exit_code: int) -> None:
+    result = run("check", *options, write_policy(tmp_path, ODD))
+    assert result.exit_code == exit_code, result.output
+    assert "identity-unused" in result.output
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"version = ", b"\xff\xfe", b"limit = 3", b"x" * 2_000_000],
+    ids=["syntax", "bytes", "shape", "size"],
+)
+def test_no_policy_at_all_is_a_sentence_not_a_traceback(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_bytes(content)
+    result = run("check", path)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "error" in result.stderr
+
+
+def test_missing_file_names_itself(tmp_path: Path) -> None:
+    result = run("check", tmp_path / "nothing.toml")
+    assert result.exit_code == 1
+    assert "nothing.toml" in result.stderr
+
+
+def test_output_without_a_terminal_has_no_escapes(tmp_path: Path) -> None:
+    assert "\x1b" not in run("check", write_policy(tmp_path, BROKEN)).output
+
+
+def test_markup_in_a_policy_is_text(tmp_path: Path) -> None:
+    policy = 'version = 1\n[[limit]]\nname = "[red]a[/]"\nper = "ip"\nrate = "[bold]1/day"\n'
+    result = run("check", write_policy(tmp_path, policy))
+    assert result.exit_code == 1
+    assert "[bold]1/day" in result.stderr
+
+
+def test_schema_is_a_schema() -> None:
+    result = run("schema")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["$schema"].startswith("https://json-schema.org/")

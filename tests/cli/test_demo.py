@@ -1,0 +1,173 @@
+"""`ratelimit demo`: its arithmetic, its display, and one short real run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ratelimit.demo.board import plain_line, render
+from ratelimit.demo.outcome import grants_of_policy
+from ratelimit.demo.people import POPULATIONS, account_of, address_of
+from ratelimit.demo.run import DemoFailed, free_port, policy_path, run
+from ratelimit.demo.state import State
+from ratelimit.demo.verdict import Grant, as_json, judge
+from ratelimit.policy import Policy
+from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
+from tests.cli.running import run as run_command
+
+GRANTS = grants_of_policy(policy_path())
+
+
+def report(elapsed_s: float, **changes: tuple[int, dict[str, int]]) -> State:
+    """Return a state in which each population had this many admitted, and these refused."""
+    state = State(20, 8429, "policy.toml")
+    populations = {}
+    for population in POPULATIONS:
+        admitted, refused = changes.get(population.name.replace(" ", "_"), (0, {population.limit or "": 1}))
+        if population.honest and population.name not in changes:
+            admitted, refused = 100, {}
+        sent = admitted + sum(refused.values())
+        populations[population.name] = {"sent": sent, "admitted": admitted, "refused": refused, "failed": 0}
+    state.take_report(json.dumps({"elapsed_s": elapsed_s, "populations": populations}))
+    return state
+
+
+def good(state: State) -> dict[str, bool]:
+    return {line.name: line.good for line in judge(state, GRANTS)}
+
+
+def test_demos_policy_is_without_a_complaint() -> None:
+    assert Policy.load(policy_path()).warnings == ()
+
+
+def test_each_greedy_population_presses_on_a_limit_of_the_policy() -> None:
+    limits = {limit.name for limit in Policy.load(policy_path()).compiled.limits}
+    assert {population.limit for population in POPULATIONS if not population.honest} <= limits
+
+
+def test_honest_people_stay_inside_what_is_granted() -> None:
+    grant = GRANTS["requests"]
+    for population in POPULATIONS:
+        if population.honest:
+            fastest_per_minute = 60 / (population.pause_s * 0.75) * population.parallel
+            assert fastest_per_minute <= grant.per_minute
+            tokens = GRANTS["output tokens"]
+            assert fastest_per_minute * population.output_tokens <= tokens.per_minute * tokens.per_request
+
+
+def test_everyone_is_somebody_else() -> None:
+    accounts = [
+        account_of(population, person) for population in POPULATIONS for person in range(population.people)
+    ]
+    assert len(set(accounts)) == len(accounts)
+    homes = {
+        address_of(index, population, person, 0)
+        for index, population in enumerate(POPULATIONS)
+        for person in range(population.people)
+        if not (population.shared_address or population.roams)
+    }
+    assert len(homes) == sum(p.people for p in POPULATIONS if not (p.shared_address or p.roams))
+
+
+def test_one_honest_refusal_is_a_bad_verdict() -> None:
+    assert all(good(report(20)).values())
+    assert not good(report(20, customers=(99, {"requests": 1})))["customers"]
+
+
+@pytest.mark.parametrize(("admitted", "verdict"), [(3 * 30, True), (3 * 31, True), (3 * 31 + 1, False)])
+def test_greedy_are_held_to_what_the_policy_grants(admitted: int, verdict: bool) -> None:
+    # 60 a minute and 10 at once: 30 each in 20 seconds, and one of slack.
+    assert good(report(20, hammer=(admitted, {"requests": 500})))["hammer"] is verdict
+
+
+def test_never_refused_at_all_is_no_success() -> None:
+    assert not good(report(20, hammer=(5, {})))["hammer"]
+    assert good(report(3, hammer=(5, {})))["hammer"]
+
+
+def test_verdict_speaks_to_people_and_machines() -> None:
+    state = report(20, hammer=(90, {"requests": 500}))
+    lines = judge(state, GRANTS)
+    assert lines[0].sentence() == "customers: 0 refused of 100"
+    assert "held by “requests” to 90 a minute (granted: 90)" in lines[1].sentence()
+    found = as_json(state, lines)
+    assert found["good"] is True
+    assert found["populations"][1]["refused_by"] == {"requests": 500}
+
+
+def test_grants_come_from_the_policy() -> None:
+    assert GRANTS["requests"] == Grant(burst=10, per_minute=60)
+    assert GRANTS["output tokens"].per_request > 1
+    assert "streams at once" not in GRANTS
+
+
+@pytest.mark.parametrize("width", [60, 80, 130])
+def test_board_fits_its_terminal(width: int) -> None:
+    state = report(10, hammer=(90, {"requests": 500}))
+    state.snapshot = Snapshot(
+        limits={"requests": LimitCounts(90, 500), "networks a day": LimitCounts(5, 0, 2, shadow=True)},
+        latency={0.000003: 50, float("inf"): 60},
+    )
+    console = Console(width=width, color_system=None, force_terminal=True)
+    with console.capture() as capture:
+        console.print(render(state, width))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("hammer" in line and "500" in line for line in lines)
+    assert "hammer 90 admitted 500 refused" in plain_line(state)
+
+
+def test_taken_port_is_a_sentence() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(DemoFailed, match="--port"):
+            free_port(port)
+        result = run_command("demo", "--port", port, "--seconds", 1)
+        assert result.exit_code == 4
+        assert isinstance(result.exception, SystemExit)
+
+
+def children() -> set[str]:
+    """Return command lines of the demo's processes that are alive."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            continue
+        if b"ratelimit.demo.server" in words or b"ratelimit.demo.population" in words:
+            found.add(entry.name)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for leftovers in /proc")
+def test_short_real_run_admits_the_honest_and_leaves_nothing_behind() -> None:
+    before = children()
+    command = [sys.executable, "-m", "ratelimit.cli.main", "demo", "--seconds", "4", "--json"]
+    done = subprocess.run(command, capture_output=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    found = json.loads(done.stdout)
+    honest, hammer = found["populations"][:2]
+    assert honest["refused"] == 0
+    assert honest["admitted"] > 10
+    assert hammer["refused"] > 10
+    assert hammer["good"]
+    assert children() == before
+
+
+def test_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "policy.toml"
+    broken.write_text("version = 7\n")
+    monkeypatch.setattr("ratelimit.demo.run.policy_path", lambda: broken)
+    monkeypatch.setattr("ratelimit.demo.run.START_S", 6.0)
+    with pytest.raises(DemoFailed, match="version"):
+        asyncio.run(run(1, free_port(None), 1, lambda state: None))

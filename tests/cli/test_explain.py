@@ -1,0 +1,143 @@
+"""`ratelimit explain`: one request taken apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratelimit.limiter import Limiter
+from tests.cli.running import NOW_S, run, write_policy
+
+
+def explain(folder: Path, request: str, *options: object) -> dict[str, Any]:
+    result = run("explain", write_policy(folder), "--json", "-r", request, *options)
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def by(key: str, entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {entry[key]: entry for entry in entries}
+
+
+def test_verdict_of_each_limit_is_there(tmp_path: Path) -> None:
+    found = explain(tmp_path, "POST /v1/chat ip=203.0.113.9 header:x-api-key=abc output_tokens=400")
+    limits = by("limit", found["limits"])
+    assert found["action"] == "allow"
+    assert limits["requests"]["remaining"] == 2
+    assert limits["output tokens"]["remaining"] == 600
+    assert limits["address"]["remaining"] == 99
+    assert limits["per client"] == {
+        "limit": "per client",
+        "applies": False,
+        "why_not": "skipped: client absent",
+    }
+
+
+def test_last_of_several_in_a_row(tmp_path: Path) -> None:
+    found = explain(tmp_path, "POST /v1/chat ip=203.0.113.9 account=abc", "--repeat", 4)
+    assert (found["action"], found["limit"], found["retry_after"]) == ("refuse", "requests", 1.0)
+
+
+def test_where_each_identity_came_from(tmp_path: Path) -> None:
+    found = explain(tmp_path, "POST /v1/chat ip=203.0.113.9 user_agent=curl", "--reveal")
+    identities = by("name", found["identities"])
+    assert identities["ip"]["given"] == "203.0.113.9"
+    assert "address" in identities["ip"]["source"]
+    assert "stands in" in identities["account"]["source"]
+    assert identities["client"]["given"] == "curl"
+    assert identities["client"]["source"] == "header user-agent"
+
+
+def test_limits_that_do_not_match_say_why(tmp_path: Path) -> None:
+    found = by("limit", explain(tmp_path, "GET /v1/chat ip=203.0.113.9")["limits"])
+    assert found["requests"]["why_not"] == "only for POST"
+    found = by("limit", explain(tmp_path, "POST /health ip=203.0.113.9")["limits"])
+    assert found["requests"]["why_not"] == "only for POST /v1/*"
+
+
+def test_cost_no_wait_can_help(tmp_path: Path) -> None:
+    found = explain(tmp_path, "POST /v1/chat ip=203.0.113.9 account=a output_tokens=1001")
+    assert (found["action"], found["limit"], found["retry_after"]) == ("refuse", "output tokens", None)
+    assert by("limit", found["limits"])["output tokens"]["never"] is True
+
+
+def test_missing_identity_is_named(tmp_path: Path) -> None:
+    found = explain(tmp_path, "POST /v1/chat account=a")
+    assert (found["action"], found["reason"], found["missing"]) == ("refuse", "identity", ["ip"])
+
+
+def test_raw_values_are_not_shown_unless_asked(tmp_path: Path) -> None:
+    policy = write_policy(tmp_path)
+    request = "POST /v1/chat ip=203.0.113.9 header:x-api-key=my-secret-key"
+    for options in ((), ("--json",)):
+        hidden = run("explain", policy, "-r", request, *options).output
+        assert "my-secret-key" not in hidden
+        assert "203.0.113.9" not in hidden
+        assert "my-secret-key" in run("explain", policy, "-r", request, "--reveal", *options).output
+
+
+def test_json_request_is_a_line_of_a_trace(tmp_path: Path) -> None:
+    line = {"time": NOW_S, "method": "POST", "path": "/v1/chat?x=1", "ip": "203.0.113.9", "account": "a"}
+    found = explain(tmp_path, json.dumps(line))
+    assert (found["path"], found["time"]) == ("/v1/chat", "2023-11-14T22:13:20Z")
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ("", "METHOD /path"),
+        ("POST", "METHOD /path"),
+        ("POST /v1/chat acount=1", "Did you mean `account`?"),
+        ("POST /v1/chat zzzzzzzz=1", "header:NAME"),
+        ("POST /v1/chat ip", "NAME=VALUE"),
+        ('POST /v1/chat account="x', "quote"),
+        ("POST /v1/chat output_tokens=many", "number of units"),
+        ("POST /v1/chat output_tokens=²", "number of units"),
+        ("POST /v1/chat state:user=1", "no identity of this policy"),
+        ("{", "JSON"),
+        ("{} x", "JSON"),
+        ('{"path": 1}', "path"),
+        ("/ time=yesterday", "RFC 3339"),
+        ("/ time=-5", "1970"),
+    ],
+)
+def test_unreadable_request_says_what_is_wrong(tmp_path: Path, request_: str, says: str) -> None:
+    result = run("explain", write_policy(tmp_path), "-r", request_)
+    assert result.exit_code == 3, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert says in result.stderr
+
+
+def test_words_for_people(tmp_path: Path) -> None:
+    result = run(
+        "explain", write_policy(tmp_path), "-r", "POST /v1/chat ip=203.0.113.9 account=a", "--repeat", 4
+    )
+    assert "refused by “requests”, retry in 1 s" in result.stdout
+    assert "✘" in result.stdout
+
+
+def test_live_without_a_deployment_says_so(tmp_path: Path) -> None:
+    result = run("explain", write_policy(tmp_path), "-r", "GET /", "--live")
+    assert result.exit_code == 4
+    assert "no worker" in result.stderr
+
+
+def test_live_looks_at_the_running_counters_and_charges_nothing(tmp_path: Path) -> None:
+    limit = 'version = 1\n[[limit]]\nname = "a"\nper = "ip"\nrate = "5/hour"\n'
+    text = f'{limit}[store]\npath = "{tmp_path}/table"\n'
+    policy = write_policy(tmp_path, text)
+    limiter = Limiter(policy)
+    try:
+        for _ in range(3):
+            limiter.decide(client="203.0.113.9")
+        for _ in range(2):
+            result = run("explain", policy, "-r", "GET / ip=203.0.113.9", "--live", "--json")
+            (limit,) = json.loads(result.stdout)["limits"]
+            assert limit["remaining"] == 2
+        assert limiter.decide(client="203.0.113.9").verdicts[0].remaining == 1
+    finally:
+        limiter.close()

@@ -1,0 +1,78 @@
+"""The command as a whole: help, version, and the document about it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from ratelimit.cli import failure
+from ratelimit.cli.main import main
+from tests.cli.running import run
+
+CLI_MD = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+COMMANDS = ["check", "explain", "replay", "top", "schema", "demo"]
+
+
+def command(name: str) -> click.Command:
+    found = main.get_command(click.Context(main), name)
+    assert found is not None
+    return found
+
+
+def test_help_lists_every_command() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert main.list_commands(click.Context(main)) == COMMANDS
+    for name in COMMANDS:
+        assert re.search(rf"^  {name}\s", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_helps_with_an_example(name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert f"ratelimit {name}" in result.stdout
+    assert "Example" in result.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_document_knows_every_option(name: str) -> None:
+    text = CLI_MD.read_text("utf-8")
+    section = text.split(f"\n## `ratelimit {name}", 1)[1].split("\n## ", 1)[0]
+    for parameter in command(name).params:
+        if isinstance(parameter, click.Option) and "--help" not in parameter.opts:
+            assert f"`{max(parameter.opts, key=len)}" in section, parameter.opts
+    documented = set(re.findall(r"`(--[a-z-]+)", section))
+    known = {option for parameter in command(name).params for option in parameter.opts}
+    assert documented <= known | {"--help"}
+
+
+def test_document_knows_every_exit_code() -> None:
+    text = CLI_MD.read_text("utf-8")
+    for code in (failure.POLICY, failure.USAGE, failure.INPUT, failure.DEPLOYMENT, failure.INTERRUPTED):
+        assert re.search(rf"^\| {code} \|", text, re.MULTILINE)
+
+
+def test_wrong_use_is_a_sentence() -> None:
+    for arguments in (["nonsense"], ["check"], ["replay", "a", "b", "--format", "xml"]):
+        result = run(*arguments)
+        assert result.exit_code == failure.USAGE
+        assert isinstance(result.exception, SystemExit)
+
+
+def test_version() -> None:
+    assert run("--version").stdout.startswith("ratelimit, version ")
+
+
+def test_help_does_not_wait_for_what_it_does_not_need() -> None:
+    code = (
+        "import sys; from ratelimit.cli.main import main; main.list_commands(None);"
+        "print([m for m in ('prometheus_client', 'uvicorn', 'redis') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,253 @@
+"""A replayed line is decided exactly as the limiter would decide it live."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit.cli.facts import RecordFacts, fields_of
+from ratelimit.cli.replay.columns import IdentityColumns, Memo
+from ratelimit.cli.replay.run import Replay
+from ratelimit.clock import ManualClock
+from ratelimit.generation import Generation, needed_positions
+from ratelimit.limiter import Limiter
+from ratelimit.policy import Policy
+from ratelimit.storage import private_store
+from ratelimit.traces import Fields, open_reader
+
+NOW_NS = 1_700_000_000_000_000_000
+
+POLICIES = {
+    "plain": """
+        version = 1
+        [identities]
+        account = { from = "header:x-api-key" }
+        agent   = { from = "header:user-agent", missing = "skip" }
+        network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+        payment = { from = "state:payment", missing = "shared" }
+        [[limit]]
+        name = "requests"
+        per = "account"
+        rate = "30/minute"
+        burst = 3
+        [[limit]]
+        name = "networks"
+        match = "POST /v1/*"
+        per = ["network", "agent"]
+        rate = "4/minute"
+        algorithm = "sliding-window"
+        [[limit]]
+        name = "payments"
+        per = "payment"
+        unit = "output_tokens"
+        rate = "100/minute"
+        estimate = 7
+    """,
+    "without headers": """
+        version = 1
+        [identities]
+        payment = { from = "state:payment" }
+        [[limit]]
+        name = "a"
+        per = ["ip", "payment"]
+        rate = "2/second; 5/minute"
+    """,
+    "address lists": """
+        version = 1
+        [[limit]]
+        name = "a"
+        per = "ip"
+        rate = "2/minute"
+        [allow]
+        ip = ["203.0.113.77/32"]
+        [deny]
+        ip = ["198.51.100.0/24"]
+    """,
+    "lists, paths and several sources": """
+        version = 1
+        [identities]
+        account = { from = ["header:x-api-key", "cookie:sid"] }
+        client  = { from = ["header:x-ja4", "header:user-agent"] }
+        tenant  = { from = "path:tenant" }
+        [[limit]]
+        name = "tenants"
+        match = "POST /t/{tenant}/*"
+        per = "tenant"
+        rate = "3/minute"
+        [[limit]]
+        name = "clients"
+        per = ["client", "account"]
+        rate = "2/minute"
+        algorithm = "sliding-log"
+        [allow]
+        account = ["friend"]
+        [deny]
+        ip = ["198.51.100.0/24"]
+    """,
+    "tiers and proxies": """
+        version = 1
+        [trust]
+        proxies = ["10.0.0.0/8"]
+        [identities]
+        account = { from = "header:x-api-key" }
+        plan = { from = "state:plan", missing = "skip" }
+        [[limit]]
+        name = "requests"
+        per = "account"
+        rate = "2/minute"
+        tier = "plan"
+        [limit.tiers.pro]
+        rate = "5/minute"
+        [limit.tiers.free]
+        unlimited = true
+        [[limit]]
+        name = "addresses"
+        per = "ip"
+        rate = "6/minute"
+        algorithm = "fixed-window"
+    """,
+}
+
+PATHS = {
+    "/v1/chat": "/v1/chat",
+    "/v1/chat?x=1": "/v1/chat",
+    "/%761/a": "/v1/a",
+    "/t/acme/x": "/t/acme/x",
+    "/": "/",
+    "//v1//chat/": "//v1//chat/",
+    "/v1/../t/acme/x": "/v1/../t/acme/x",
+}
+"""Targets as a trace has them, and the paths an application routes."""
+
+HEADERS = st.dictionaries(
+    st.sampled_from(["x-api-key", "X-Api-Key", "x-ja4", "cookie", "X-Forwarded-For"]),
+    st.sampled_from(["a", "b", "friend", "sid=a", "sid=b; x=1", "203.0.113.5", "203.0.113.5, 10.0.0.9", ""]),
+    max_size=3,
+)
+RECORDS = st.fixed_dictionaries(
+    {
+        "gap": st.integers(0, 20),
+        "method": st.sampled_from(["GET", "POST", "post", "PURGE"]),
+        "path": st.sampled_from(list(PATHS)),
+    },
+    optional={
+        "ip": st.sampled_from(
+            ["203.0.113.9", "203.0.113.77", "198.51.100.1", "2001:db8::1", "10.0.0.1", "nonsense", None]
+        ),
+        "user_agent": st.sampled_from(["curl", "httpx", "", None]),
+        "headers": st.one_of(st.none(), HEADERS),
+        "account": st.sampled_from(["a", "b", "friend", 5, "", None]),
+        "payment": st.sampled_from(["card", "", None]),
+        "network": st.sampled_from(["192.0.2.7", "no address", None]),
+        "plan": st.sampled_from(["pro", "free", "other", None]),
+        "output_tokens": st.one_of(st.none(), st.integers(0, 120)),
+    },
+)
+TRACES = st.lists(RECORDS, min_size=1, max_size=25)
+
+
+def trace_of(drawn: list[dict[str, Any]]) -> bytes:
+    at_s = NOW_NS // 10**9
+    lines = []
+    for record in drawn:
+        at_s += record["gap"]
+        lines.append(
+            json.dumps({"time": at_s, **{name: value for name, value in record.items() if name != "gap"}})
+        )
+    return "\n".join(lines).encode()
+
+
+def live(policy: Policy, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ask a limiter through its public method, one request after another."""
+    known = {spec.name for spec in policy.compiled.identities}
+    store = private_store(policy, ManualClock(NOW_NS))
+    limiter = Limiter(policy, store=store, clock=ManualClock(NOW_NS))
+    at_ns = NOW_NS
+    decisions = []
+    for record in drawn:
+        at_ns += record["gap"] * 10**9
+        headers = [("user-agent", record["user_agent"])] if record.get("user_agent") is not None else []
+        headers += [(name.lower(), value) for name, value in (record.get("headers") or {}).items()]
+        tokens = record.get("output_tokens")
+        decision = limiter.decide(
+            method=record["method"].upper(),
+            path=PATHS[record["path"]],
+            identities={
+                name: str(record[name])
+                for name in ("account", "payment", "network", "plan")
+                if name in known and record.get(name) is not None
+            },
+            client=record.get("ip"),
+            headers=[(name.encode(), value.encode()) for name, value in headers],
+            costs={"output_tokens": tokens}
+            if tokens is not None and "output_tokens" in policy.compiled.units
+            else None,
+            now_ns=at_ns,
+        )
+        wait_ns = decision.retry_after_ns
+        decisions.append(
+            {
+                "action": decision.action,
+                "limit": decision.limit,
+                "retry_after": None if decision.allowed or wait_ns is None else wait_ns / 1e9,
+                "cluster": None,
+            }
+        )
+    store.close()
+    return decisions
+
+
+def replayed(policy: Policy, trace: bytes) -> list[dict[str, Any]]:
+    written: list[bytes] = []
+    replay = Replay(
+        policy.compiled, lambda now_ns: private_store(policy, ManualClock(now_ns)), written.append
+    )
+    for batch in open_reader("-", replay.fields, stdin=io.BytesIO(trace), format="ndjson"):
+        replay.take(batch)
+    replay.close()
+    return [json.loads(line) for line in b"".join(written).splitlines()]
+
+
+@pytest.mark.parametrize("text", POLICIES.values(), ids=POLICIES.keys())
+@given(drawn=TRACES)
+def test_replay_decides_as_the_limiter_does(text: str, drawn: list[dict[str, Any]]) -> None:
+    policy = Policy.from_toml(text)
+    assert replayed(policy, trace_of(drawn)) == live(policy, drawn)
+
+
+@pytest.mark.parametrize("text", POLICIES.values(), ids=POLICIES.keys())
+@given(drawn=TRACES)
+def test_columns_find_what_the_extractor_finds(text: str, drawn: list[dict[str, Any]]) -> None:
+    policy = Policy.from_toml(text)
+    store = private_store(policy, ManualClock(NOW_NS))
+    generation = Generation(policy.compiled, store, NOW_NS, notice=lambda code: None)
+    fields: Fields = fields_of(policy.compiled)
+    one = RecordFacts(generation, fields)
+    columns = IdentityColumns(generation, fields)
+    batches = list(open_reader("-", fields, stdin=io.BytesIO(trace_of(drawn)), format="ndjson"))
+    records = [record for batch in batches for record in batch.records]
+    matches = [generation.match("POST", "/t/acme/x") for _ in records]
+    needed = sorted(needed_positions(policy.compiled))
+    together = [[row[at] for at in needed] for row in columns.rows(records, matches)]
+    single = [one.identities(record, matched) for record, matched in zip(records, matches, strict=True)]
+    assert together == [[row[at] for at in needed] for row in single]
+    store.close()
+
+
+def test_memo_forgets_everything_when_full() -> None:
+    asked: list[int] = []
+
+    def looked_up(key: int) -> int:
+        asked.append(key)
+        return key
+
+    memo = Memo(looked_up, most=3)
+    for key in (1, 2, 3, 1, 4, 1):
+        assert memo[key] == key
+        assert len(memo) <= 3
+    assert asked == [1, 2, 3, 4, 1]

@@ -1,0 +1,144 @@
+"""`ratelimit top`: looking at what runs, and being no part of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from rich.console import Console
+
+from ratelimit.cli import top
+from ratelimit.limiter import Limiter
+from ratelimit.telemetry import RateLimitCollector, snapshot
+from tests.cli.running import run, write_policy
+
+POLICY = """\
+version = 1
+[[limit]]
+name = "requests"
+per = "ip"
+rate = "5/hour"
+[store]
+keys = 1000
+path = "{}"
+"""
+
+
+@pytest.fixture
+def limiter(tmp_path: Path) -> Iterator[Limiter]:
+    limiter = Limiter(write_policy(tmp_path, POLICY.format(tmp_path / "table")))
+    yield limiter
+    limiter.close()
+
+
+def spend(limiter: Limiter, times: int) -> None:
+    for _ in range(times):
+        limiter.decide(client="203.0.113.9")
+
+
+def test_shared_table_is_read(limiter: Limiter, tmp_path: Path) -> None:
+    spend(limiter, 7)
+    result = run("top", tmp_path / "policy.toml", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["limits"] == [
+        {"limit": "requests", "allowed": 5, "refused": 2, "refused_in_shadow": 0, "skipped": 0}
+    ]
+    assert found["table"]["live"] == 1
+
+
+def test_looking_changes_nothing(limiter: Limiter, tmp_path: Path) -> None:
+    spend(limiter, 3)
+    before = {**limiter.table.stats(limiter.now_ns())}
+    for _ in range(5):
+        assert json.loads(run("top", tmp_path / "policy.toml", "--json").stdout)["workers"] == 1
+    assert {**limiter.table.stats(limiter.now_ns())} == before
+
+
+def test_without_a_terminal_it_looks_once(limiter: Limiter, tmp_path: Path) -> None:
+    spend(limiter, 7)
+    result = run("top", tmp_path / "policy.toml")
+    assert result.exit_code == 0
+    assert "7 decided, 2 refused" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+class _Page(BaseHTTPRequestHandler):
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/metrics" else 404)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def page() -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), _Page)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_metrics_page_is_read(limiter: Limiter, page: HTTPServer) -> None:
+    spend(limiter, 6)
+    registry = CollectorRegistry()
+    registry.register(RateLimitCollector(limiter))
+    _Page.body = generate_latest(registry)
+    found = json.loads(run("top", f"http://127.0.0.1:{page.server_port}/metrics", "--json").stdout)
+    assert (found["limits"][0]["allowed"], found["limits"][0]["refused"], found["workers"]) == (5, 1, 1)
+
+
+def test_pages_of_something_else_are_said(page: HTTPServer) -> None:
+    _Page.body = b"<html>hello</html>"
+    for path in ("metrics", "nowhere"):
+        result = run("top", f"http://127.0.0.1:{page.server_port}/{path}")
+        assert result.exit_code == 4
+        assert isinstance(result.exception, SystemExit)
+
+
+def test_deployment_out_of_reach_is_a_sentence(tmp_path: Path) -> None:
+    for target in ("http://127.0.0.1:9/metrics", write_policy(tmp_path), "http://[bad"):
+        result = run("top", target)
+        assert result.exit_code == 4, result.output
+        assert isinstance(result.exception, SystemExit)
+
+
+def test_private_memory_cannot_be_watched(tmp_path: Path) -> None:
+    policy = 'version = 1\n[[limit]]\nname = "a"\nper = "ip"\nrate = "1/hour"\n[store]\nmemory = "private"\n'
+    result = run("top", write_policy(tmp_path, policy))
+    assert result.exit_code == 4
+    assert "private memory" in result.stderr
+
+
+def test_foreign_memory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "table").write_bytes(b"x" * 100)
+    result = run("top", write_policy(tmp_path, POLICY.format(tmp_path / "table")))
+    assert result.exit_code == 4
+    assert "[table-" in result.stderr
+
+
+def test_rates_come_from_two_looks(limiter: Limiter) -> None:
+    collector = RateLimitCollector(limiter)
+    spend(limiter, 4)
+    before = snapshot.of_families(collector.collect())
+    spend(limiter, 3)
+    now = snapshot.of_families(collector.collect())
+    console = Console(width=100, record=True, file=None, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(top.render("policy.toml", now, before, 2.0))
+    text = capture.get()
+    assert "2/s, 1/s refused" in text  # 3 requests, 2 of them refused, in 2 seconds
+    assert "0.5" in text
+    assert "1.0" in text

@@ -1,0 +1,104 @@
+"""Nothing grows: each loop runs in an interpreter of its own, and its memory stays flat."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).absolute().parents[2]
+
+PREPARE = """
+import gc, os
+from tests.support.cores import COMPILED, Limiter, KEY, compiled_rule
+from tests.support.memory import attach, private
+from tests.support.rule import EPOCH, RuleSpec
+from ratelimit.core.hashing import Hasher
+from ratelimit.errors import StoreError, UsageError
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+hasher = Hasher(KEY)
+limiters = [
+    Limiter(COMPILED, RuleSpec(name, 5))
+    for name in ("token-bucket", "fixed-window", "sliding-window", "sliding-log", "concurrency", "distinct")
+]
+"""
+
+MEASURE = """
+for _ in range(2000):
+    work()
+gc.collect()
+before = resident()
+for _ in range(ROUNDS):
+    work()
+gc.collect()
+print(resident() - before)
+"""
+
+LOOPS = {
+    "decide": """
+def work():
+    for limiter in limiters:
+        limiter.ask(EPOCH, 1, 5)
+""",
+    "settle": """
+def work():
+    for limiter in limiters:
+        outcome = limiter.ask(EPOCH, 1, 5)
+        outcome.settle(0, 0, EPOCH)
+        outcome.undo(EPOCH)
+        outcome.release(EPOCH)
+""",
+    "read": """
+outcome = limiters[0].ask(EPOCH)
+def work():
+    outcome.ratelimit_field([b"x"]), outcome.remaining(0), repr(outcome), len(outcome)
+    limiters[0].plan.rules, limiters[0].table.totals(0)
+""",
+    "hash": """
+def work():
+    hasher.identity(1, b"value"), hasher.identity(1, "text\\u00e9"), hasher.identity(1, "\\udc80")
+    hasher.tuple(b"a", "b", "c"), hasher.combine(2**64 - 1, 2**63), hasher.key
+""",
+    "fail": """
+def work():
+    for call in (
+        lambda: limiters[0].ask(EPOCH, -1), lambda: limiters[0].ask(EPOCH, 1.5),
+        lambda: limiters[0].plan.decide(None, EPOCH), lambda: hasher.identity(1, None),
+        lambda: compiled_rule(RuleSpec("token-bucket", 0)), lambda: limiters[0].plan.decide([], EPOCH),
+    ):
+        try:
+            call()
+        except (UsageError, TypeError, IndexError, ValueError):
+            pass
+""",
+    "attach": """
+memory = private(64)
+attach(memory).close()
+def work():
+    table = attach(memory)
+    table.join(1, 1, EPOCH), table.counter("a"), table.stats(EPOCH)
+    COMPILED.plan(table, [RuleSpec("token-bucket", 5)], [[0]]).decide([1], EPOCH)
+    table.close()
+    try:
+        attach(memory, boot_id=b"another")
+    except StoreError:
+        pass
+""",
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own account of memory")
+@pytest.mark.parametrize("name", LOOPS)
+def test_memory_stays_flat(name: str) -> None:
+    rounds = 3_000 if name == "attach" else 20_000
+    code = PREPARE + LOOPS[name] + MEASURE.replace("ROUNDS", str(rounds))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    # One reference leaked a round would be sixteen bytes or more each.
+    assert int(done.stdout) < 16 * rounds
