@@ -60,4 +60,6 @@ $(VENV)/.test: $(VENV)/.core
 
 $(VENV)/.bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group bench
+	@# This peer's package is called ratelimit too: it gets a folder of its own.
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/peers asgi-ratelimit
 	@touch $@

@@ -102,6 +102,7 @@ class Behind:
         self._app = App(_nowhere) if name == NOTHING else APPS[name](MOST_IN_A_WINDOW)
         self._scopes = cycle(_TRAFFIC[traffic]())
         self._runner = asyncio.Runner()
+        self.turn(2 * CLIENTS)  # every client of the crowd has been seen; strangers never are
 
     def turn(self, count: int) -> float:
         """Return nanoseconds a request, over `count` of them."""

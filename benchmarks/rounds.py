@@ -80,7 +80,8 @@ def timed(run: Callable[[int], object], count: int) -> float:
 
 def _calibrated(one: Contender, slice_ns: int) -> int:
     """Return how many operations fill a slice of time; also warms everything up."""
-    count = 16
+    count = 64
+    one.turn(count)  # the first ones build what is built late: they say nothing of the others
     while True:
         taken = one.turn(count) * count
         if taken >= slice_ns / 4 or count >= 1 << 26:

@@ -147,7 +147,7 @@ def _attach(path: Path, fd: int, size: int) -> Mapping | None:
         )
     fcntl.flock(fd, fcntl.LOCK_SH)
     try:
-        if os.stat(path, follow_symlinks=False).st_ino != found.st_ino:
+        if path.lstat().st_ino != found.st_ino:
             return None
     except FileNotFoundError:
         return None
@@ -190,7 +190,7 @@ def _allocate(fd: int, size: int, path: Path) -> None:
         if error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT}:
             raise
         raise StoreError(
-            f"no room for {size} bytes of shared memory in {path.parent}; lower store.keys, give the store another "
-            "path, or enlarge it (in a container: --shm-size)",
+            f"no room for {size} bytes of shared memory in {path.parent}; lower store.keys, give the store "
+            "another path, or enlarge it (in a container: --shm-size)",
             code="table-memory",
         ) from error

@@ -29,7 +29,8 @@ def find_key(kind: str, value: str) -> bytes:
         text = os.environ.get(value, "").strip()
         if not text:
             raise StoreError(
-                f"the policy takes its hash key from ${value}, which is not set; set it to 32 hexadecimal digits",
+                f"the policy takes its hash key from ${value}, which is not set; "
+                "set it to 32 hexadecimal digits",
                 code="hash-key",
             )
     elif kind == "file":

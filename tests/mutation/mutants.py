@@ -196,7 +196,9 @@ MUTANTS: tuple[Mutant, ...] = (
         ALL,
         {
             "settle": lambda self, state, receipt, cost, actual, now_ns: (
-                (state, 0) if actual < cost else _true(self, "settle")(state, receipt, cost, actual, now_ns)
+                (state, receipt, 0)
+                if actual < cost
+                else _true(self, "settle")(state, receipt, cost, actual, now_ns)
             )
         },
     ),
@@ -205,7 +207,9 @@ MUTANTS: tuple[Mutant, ...] = (
         ALL,
         {
             "settle": lambda self, state, receipt, cost, actual, now_ns: (
-                (state, 0) if actual > cost else _true(self, "settle")(state, receipt, cost, actual, now_ns)
+                (state, receipt, 0)
+                if actual > cost
+                else _true(self, "settle")(state, receipt, cost, actual, now_ns)
             )
         },
     ),
@@ -215,6 +219,7 @@ MUTANTS: tuple[Mutant, ...] = (
         {
             "settle": lambda self, state, receipt, cost, actual, now_ns: (
                 max(state or 0, TICKS * now_ns) - (cost - actual) * self.interval,
+                receipt,
                 actual - cost,
             )
         },
@@ -225,6 +230,7 @@ MUTANTS: tuple[Mutant, ...] = (
         {
             "settle": lambda self, state, receipt, cost, actual, now_ns: (
                 state and state._replace(units=state.units + actual - cost),
+                receipt,
                 actual - cost,
             )
         },
@@ -234,7 +240,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ALL,
         {
             "settle": lambda self, state, receipt, cost, actual, now_ns: (
-                (self.charge(state, now_ns, actual - cost)[0], actual - cost)
+                (*self.charge(state, now_ns, actual - cost), actual - cost)
                 if actual > cost
                 else _true(self, "settle")(state, receipt, cost, actual, now_ns)
             )

@@ -14,9 +14,10 @@ from libc.string cimport memcpy
 from ratelimit.core.atomic cimport SECOND
 from ratelimit.core.blocks cimport reserve_page
 from ratelimit.core.decide cimport correct, decide
-from ratelimit.core.entries cimport GCRA, LOG, SKETCH, SLIDING, SLOTS
+from ratelimit.core.entries cimport LOG, SKETCH, SLIDING, SLOTS
 from ratelimit.core.field cimport write_item
 from ratelimit.core.hashing cimport Hasher
+from ratelimit.core.number cimport NEGATIVE, NO_NUMBER, WHOLE, read_number
 from ratelimit.core.rule cimport Rule, refuse_range
 from ratelimit.core.quota cimport NEVER, Quota
 from ratelimit.core.setup cimport (
@@ -31,11 +32,10 @@ cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object sequence)
     object PySequence_Fast(object sequence, const char *message)
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
-    unsigned long long PyLong_AsUnsignedLongLong(object number) except? 0xFFFFFFFFFFFFFFFF
-    long long PyLong_AsLongLongAndOverflow(object number, int *overflow) except? -1
 
 cdef enum:
-    INLINE_CHARGES = 4      # decisions of up to four rules allocate nothing
+    POOLED_RULES = 4        # decisions of up to so many rules allocate nothing
+    SPARE_CHARGES = 64
     FIELD_BYTES = 4096
     MOST_IDENTITIES = 64
     # Counter columns of a rule's row.
@@ -150,25 +150,34 @@ cdef class Plan:
         cdef PyObject **items = PySequence_Fast_ITEMS(fast)
         if size <= self.highest or size > MOST_IDENTITIES:
             raise UsageError(
-                f"the plan looks at identity {self.highest} (of at most {MOST_IDENTITIES}), {size} were given", code="plan-identities"
+                f"the plan looks at identity {self.highest} (of at most {MOST_IDENTITIES}), {size} were given",
+                code="plan-identities",
             )
         for i in range(self.highest + 1):
             ids[i] = identity_number(<object>items[i])
         return 0
 
     cdef int read_costs(self, object costs, uint64_t *amounts) except -1:
-        cdef int i
+        cdef object fast
+        cdef PyObject **items
+        cdef int i, at
         for i in range(self.setup.count):
             amounts[i] = 1
-        if costs is None:
-            if self.highest_cost >= 0:
-                raise UsageError("this plan has limits with costs of their own: pass them", code="plan-costs")
+        if self.highest_cost < 0:
             return 0
-        if len(costs) <= self.highest_cost:
-            raise UsageError(f"the plan looks at cost {self.highest_cost}, {len(costs)} were given", code="plan-costs")
+        if costs is None:
+            raise UsageError("this plan has limits with costs of their own: pass them", code="plan-costs")
+        fast = PySequence_Fast(costs, "costs are a sequence of integers")
+        if PySequence_Fast_GET_SIZE(fast) <= self.highest_cost:
+            raise UsageError(
+                f"the plan looks at cost {self.highest_cost}, {PySequence_Fast_GET_SIZE(fast)} were given",
+                code="plan-costs",
+            )
+        items = PySequence_Fast_ITEMS(fast)
         for i in range(self.setup.count):
-            if self.setup.cost_at[i] >= 0:
-                amounts[i] = checked_cost(costs[self.setup.cost_at[i]])
+            at = self.setup.cost_at[i]
+            if at >= 0:
+                amounts[i] = checked_cost(<object>items[at])
         return 0
 
     def __reduce__(self):
@@ -177,24 +186,53 @@ cdef class Plan:
 
 cdef inline uint64_t identity_number(object item) except? 0xFFFFFFFFFFFFFFFF:
     """Return an identity's hash; ABSENT as all ones, which no hash is."""
-    cdef int overflow = 0
-    cdef int64_t number = PyLong_AsLongLongAndOverflow(item, &overflow)
-    cdef uint64_t high
-    if overflow > 0:
-        high = PyLong_AsUnsignedLongLong(item)  # raises OverflowError past 64 bits
-        return high if high != ABSENT_HASH else ABSENT_HASH - 1
-    if number >= 0 or number == -1 and overflow == 0:
-        return <uint64_t>number
+    cdef uint64_t number
+    cdef int kind = read_number(item, &number)
+    if kind == WHOLE:
+        return number if number != ABSENT_HASH else ABSENT_HASH - 1
+    if kind == NEGATIVE and number == 1:
+        return ABSENT_HASH
+    if kind == NO_NUMBER:
+        raise TypeError(f"an identity is an integer, not {type(item).__name__}")
     raise OverflowError("an identity is a 64-bit hash, or ABSENT")
 
 
-cdef uint64_t checked_cost(object cost) except? 0xFFFFFFFFFFFFFFFF:
+cdef inline uint64_t checked_cost(object cost) except? 0xFFFFFFFFFFFFFFFF:
     """Return a cost as a C integer; floats, NaN among them, never get this far."""
-    if not isinstance(cost, int):
+    cdef uint64_t number
+    cdef int kind = read_number(cost, &number)
+    if kind == WHOLE and number <= MOST_COST:
+        return number
+    if kind == NO_NUMBER:
         raise UsageError(f"a cost is an integer, not {cost!r}", code="cost-type")
-    if not 0 <= cost <= MOST_COST:
-        raise UsageError(f"a cost is 0 to {MOST_COST}, not {cost}", code="cost-range")
-    return cost
+    raise UsageError(f"a cost is 0 to {MOST_COST}, not {cost}", code="cost-range")
+
+
+# Charges of decisions that nobody holds any more, to be used again. Inside the object they
+# would be zeroed each time it is made, which took as long as deciding. Guarded by the GIL.
+cdef Charge *spare[SPARE_CHARGES]
+cdef int spares = 0
+
+
+cdef inline Charge *take_charges(int count) except NULL:
+    global spares
+    cdef Charge *charges
+    if count <= POOLED_RULES and spares:
+        spares -= 1
+        return spare[spares]
+    charges = <Charge *>PyMem_Malloc((count if count > POOLED_RULES else <int>POOLED_RULES) * sizeof(Charge))
+    if charges == NULL:
+        raise MemoryError
+    return charges
+
+
+cdef inline void give_charges(Charge *charges, int count) noexcept:
+    global spares
+    if count <= POOLED_RULES and spares < SPARE_CHARGES:
+        spare[spares] = charges
+        spares += 1
+    else:
+        PyMem_Free(charges)
 
 
 @cython.final
@@ -204,7 +242,6 @@ cdef class Outcome:
     """What one decision found: see the stub."""
 
     cdef Plan plan
-    cdef Charge inline_charges[INLINE_CHARGES]
     cdef Charge *charges
     cdef uint64_t now
     cdef readonly bint allowed
@@ -214,14 +251,9 @@ cdef class Outcome:
         raise TypeError("outcomes come from Plan.decide")
 
     cdef inline int begin(self, Plan plan, object now_ns) except -1:
-        self.plan = plan
-        self.charges = self.inline_charges
         self.now = plan.table.relative(now_ns)
-        if plan.setup.count > INLINE_CHARGES:
-            self.charges = <Charge *>PyMem_Malloc(plan.setup.count * sizeof(Charge))
-            if self.charges == NULL:
-                self.charges = self.inline_charges
-                raise MemoryError
+        self.charges = take_charges(plan.setup.count)
+        self.plan = plan
         return 0
 
     cdef inline void run(self, uint64_t *ids, uint64_t *amounts, bint commit) noexcept:
@@ -235,8 +267,8 @@ cdef class Outcome:
             self.tally()
 
     def __dealloc__(self):
-        if self.charges != self.inline_charges:
-            PyMem_Free(self.charges)
+        if self.charges != NULL:
+            give_charges(self.charges, self.plan.setup.count)
 
     cdef inline void conclude(self) noexcept:
         cdef int i

@@ -37,7 +37,6 @@ cdef enum:
     PLACES = 16
 
 
-
 cdef inline uint64_t make_tag(uint64_t key, uint64_t kind, uint64_t shape) noexcept nogil:
     return (key << FORM_BITS) | (shape << 3) | kind
 

@@ -44,6 +44,14 @@ def _has_real_surrogate(text):
     return any(0xD800 <= ord(c) <= 0xDFFF and not 0xDC80 <= ord(c) <= 0xDCFF for c in text)
 
 
+cdef inline uint64_t hash_run(uint64_t k0, uint64_t k1, uint64_t kind, const uint8_t *at, size_t size) noexcept nogil:
+    # A state whose address goes nowhere else stays in registers: half the time of the general way.
+    cdef Sip sip
+    sip_start(&sip, k0, k1)
+    sip_bytes(&sip, kind, at, size)
+    return sip_finish(&sip)
+
+
 @cython.final
 cdef class Hasher:
     def __init__(self, bytes key not None):
@@ -54,7 +62,16 @@ cdef class Hasher:
         memcpy(&self.k1, at + 8, 8)
 
     cdef uint64_t hash_value(self, uint64_t kind, object value) except? 0:
+        cdef const char *at
+        cdef Py_ssize_t size
         cdef Sip sip
+        if type(value) is bytes:
+            return hash_run(self.k0, self.k1, kind, <const uint8_t *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+        if type(value) is str:
+            at = PyUnicode_AsUTF8AndSize(value, &size)  # cached inside the str; borrowed while `value` lives
+            if at != NULL:
+                return hash_run(self.k0, self.k1, kind, <const uint8_t *>at, size)
+            PyErr_Clear()
         sip_start(&sip, self.k0, self.k1)
         feed(&sip, kind, value)
         return sip_finish(&sip)

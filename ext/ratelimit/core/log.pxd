@@ -97,7 +97,10 @@ cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uin
             if freed >= need:
                 r.retry = <int64_t>(seen.tag - 1 + quota.period_ns - now)
                 break
-    elif cost and r.seen.tag and (r.seen.word & LOW32) and r.seen.tag - 1 + quota.period_ns > r.at and oldest + block.size <= r.head:
+    elif (
+        cost and r.seen.tag and (r.seen.word & LOW32)
+        and r.seen.tag - 1 + quota.period_ns > r.at and oldest + block.size <= r.head
+    ):
         # Room in units, none in records: refunds left empty ones behind.
         r.allowed = False
         r.retry = <int64_t>(r.seen.tag - 1 + quota.period_ns - now)

@@ -63,9 +63,13 @@ cdef inline void sip_bytes(Sip *s, uint64_t kind, const uint8_t *at, size_t size
         sip_word(s, m)
         at += 8
         left -= 8
-    if left:
+    if left and size >= 8:
+        # The last eight bytes again, less those fed already: one load for any tail.
+        memcpy(&m, at + left - 8, 8)
+        sip_word(s, m >> (8 * (8 - left)))
+    elif left:
         m = 0
-        for i in range(left):  # shorter than the call to memcpy it replaces
+        for i in range(left):
             m |= <uint64_t>at[i] << (8 * i)
         sip_word(s, m)
 

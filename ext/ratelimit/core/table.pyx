@@ -15,10 +15,9 @@ from ratelimit.core.layout cimport (
     BUCKET_ENTRIES, COLUMNS, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, ROWS, SEATS, SHAPES,
     SMALLEST_BLOCK_BITS, Arena, Block, Header, Seat,
 )
-from ratelimit.errors import StoreError
+from ratelimit.core.number cimport NEGATIVE, NO_NUMBER, TOO_LARGE, WHOLE, read_number
 
-cdef extern from "Python.h":
-    long long PyLong_AsLongLongAndOverflow(object number, int *overflow) except? -1
+from ratelimit.errors import StoreError
 
 cdef uint64_t MAGIC = 0x54494D494C4E494B  # "KINLIMIT", little-endian
 # Window numbers and ends are kept in 29 bits of seconds; leave room for one window of a year.
@@ -44,10 +43,10 @@ def table_bytes(keys, block_bytes=0):
     # Two buckets of eight a key lose nothing up to 70 % full (fewer than one entry in
     # 10**6 finds sixteen live others); see docs/algorithms.md for the calculation.
     buckets = max(4, -(-keys * 10 // (7 * BUCKET_ENTRIES)))
-    return FIXED_BYTES + buckets * BUCKET_ENTRIES * sizeof(Pair) + pages_for(block_bytes) * PAGE_BYTES
+    return FIXED_BYTES + buckets * BUCKET_ENTRIES * sizeof(Pair) + _pages_for(block_bytes) * PAGE_BYTES
 
 
-def pages_for(block_bytes):
+def _pages_for(block_bytes):
     return -(-block_bytes // PAGE_BYTES)
 
 
@@ -66,7 +65,7 @@ cdef class Table:
             raise ValueError(f"blocks take 0 to {LARGEST_BLOCK_BYTES} bytes, not {block_bytes}")
         if len(boot_id) > 64:
             raise ValueError("a boot id is at most 64 bytes")
-        pages = pages_for(block_bytes)
+        pages = _pages_for(block_bytes)
         PyObject_GetBuffer(memory, &self.buffer, PyBUF_SIMPLE | PyBUF_WRITABLE)
         try:
             self.attach(now_ns, boot_id.ljust(64, b"\0"), anchor_ns, key, pages)
@@ -158,16 +157,15 @@ cdef class Table:
 
     cdef uint64_t relative(self, object now_ns) except? 0xFFFFFFFFFFFFFFFF:
         """Return ns since the epoch, clamped to what words can hold."""
-        cdef int overflow = 0
-        cdef int64_t now = PyLong_AsLongLongAndOverflow(now_ns, &overflow)
-        cdef int64_t epoch = <int64_t>self.arena.header.epoch_ns
-        if overflow:
-            return 0 if overflow < 0 else MAX_RELATIVE
-        if now <= epoch:
+        cdef uint64_t now
+        cdef int kind = read_number(now_ns, &now)
+        if kind == NO_NUMBER:
+            raise TypeError(f"time is an integer of nanoseconds, not {type(now_ns).__name__}")
+        if kind == NEGATIVE or (kind == WHOLE and now <= self.arena.header.epoch_ns):
             return 0
-        if <uint64_t>(now - epoch) > MAX_RELATIVE:
+        if kind == TOO_LARGE or now - self.arena.header.epoch_ns > MAX_RELATIVE:
             return MAX_RELATIVE
-        return <uint64_t>(now - epoch)
+        return now - self.arena.header.epoch_ns
 
     cdef uint64_t shape_of(self, uint64_t period_s) except? 0xFFFFFFFFFFFFFFFF:
         """Return where the table keeps this window length, adding it on first use."""

@@ -61,7 +61,7 @@ def deep_step_back_locks_out_no_longer_than_a_window(core: Core, spec: RuleSpec)
         refused = limiter.ask(back_ns)
         wait_ns = refused.retry_after_ns(0)
         # The step, where it is shallow, and then what anyone waits who has just spent everything.
-        assert 0 < wait_ns <= 3 * shallow(spec)
+        assert 0 < wait_ns <= 3 * shallow(spec) + spec.period_ns
         assert not limiter.ask(back_ns + wait_ns - 1).allowed
         assert limiter.ask(back_ns + wait_ns).allowed
 

@@ -50,9 +50,14 @@ class TokenBucket:
         return max(state or 0, TICKS * now_ns)
 
     def anchored(self, state: int | None, now_ns: int) -> int | None:
-        """Return the TAT; further ahead than a full debt, that of a bucket just emptied."""
+        """Return the TAT; too far ahead, that of a bucket just emptied.
+
+        A full debt lies two bursts ahead. Another worker's now may be later than ours by
+        what clocks and scheduling differ: a period, or a burst if that is longer.
+        """
         now = TICKS * now_ns
-        if state is not None and state > now + 2 * self.tolerance:
+        slack = max(TICKS * self.period_ns, self.tolerance)
+        if state is not None and state > now + 2 * self.tolerance + slack:
             return now + self.tolerance
         return state
 
@@ -81,7 +86,7 @@ class TokenBucket:
 
     def settle(
         self, state: int | None, receipt: int, cost: int, actual: int, now_ns: int
-    ) -> tuple[int | None, int]:
+    ) -> tuple[int | None, int, int]:
         """Correct a charge.
 
         More goes on top of what is owed now, into debt of at most one further burst.
@@ -92,7 +97,7 @@ class TokenBucket:
         if actual > cost:
             before = self.arrival(state, now_ns)
             after = min(before + (actual - cost) * self.interval, now + 2 * self.tolerance)
-            return after, (after - before) // self.interval
+            return after, after, (after - before) // self.interval
         undrained = max(0, receipt - now) // self.interval
         back = min(cost - actual, undrained)
-        return (state or 0) - back * self.interval, -back
+        return (state or 0) - back * self.interval, receipt, -back

@@ -180,7 +180,7 @@ class Line:
         """Correct what was charged; what was not charged has nothing to correct."""
         if not self.charged or self.algorithm is None or actual == self.cost:
             return 0
-        self.table.states[self.key], correction = self.algorithm.settle(
+        self.table.states[self.key], self.receipt, correction = self.algorithm.settle(
             self.stored(now_ns), self.receipt, self.cost, actual, now_ns
         )
         self.cost = actual

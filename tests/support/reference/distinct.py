@@ -71,8 +71,8 @@ class Distinct:
 
     def settle(
         self, state: Seen | None, receipt: bool, cost: int, actual: int, now_ns: int
-    ) -> tuple[Seen | None, int]:
+    ) -> tuple[Seen | None, bool, int]:
         """Forget a member that this very charge brought, when nothing was used."""
         if actual or not receipt or state is None:
-            return state, 0
-        return state._replace(members=state.members - {self.member}), -1
+            return state, receipt, 0
+        return state._replace(members=state.members - {self.member}), False, -1

@@ -54,12 +54,14 @@ class SlidingLog:
     def allows(self, records: Records | None, now_ns: int, cost: int) -> bool:
         return self.load(records, now_ns) + cost <= self.quota
 
-    def charge(self, records: Records | None, now_ns: int, cost: int) -> tuple[Records | None, int]:
-        """Return the longer log; the receipt is the record's number."""
-        number = records[-1].number + 1 if records else 0
+    def charge(
+        self, records: Records | None, now_ns: int, cost: int
+    ) -> tuple[Records | None, tuple[int, ...]]:
+        """Return the longer log; the receipt is the number of the record, if there is one."""
         if cost == 0:
-            return records, -1
-        return (*(records or ()), Record(self.instant(records, now_ns), cost, number)), number
+            return records, ()
+        number = records[-1].number + 1 if records else 0
+        return (*(records or ()), Record(self.instant(records, now_ns), cost, number)), (number,)
 
     def remaining(self, records: Records | None, now_ns: int) -> int:
         return max(0, self.quota - self.load(records, now_ns))
@@ -71,17 +73,21 @@ class SlidingLog:
         return shortest_wait(lambda wait_ns: self.load(records, now_ns + wait_ns) == 0)
 
     def settle(
-        self, records: Records | None, receipt: int, cost: int, actual: int, now_ns: int
-    ) -> tuple[Records | None, int]:
-        """Correct a charge: less shrinks its record, more is a new record made without asking."""
+        self, records: Records | None, receipt: tuple[int, ...], cost: int, actual: int, now_ns: int
+    ) -> tuple[Records | None, tuple[int, ...], int]:
+        """Correct a charge: more is a new record made without asking, less shrinks its records, newest first."""
         if actual > cost:
             room = max(0, 2 * self.quota - self.load(records, now_ns))
             extra = min(actual - cost, room)
-            return self.charge(records, now_ns, extra)[0], extra
+            longer, added = self.charge(records, now_ns, extra)
+            return longer, receipt + added, extra
         since_ns = self.instant(records, now_ns) - self.period_ns
-        kept = tuple(
-            record._replace(units=record.units - (cost - actual)) if record.number == receipt else record
-            for record in records or ()
-        )
-        live = any(record.number == receipt and record.at_ns > since_ns for record in records or ())
-        return kept, -(cost - actual) if live else 0
+        less = cost - actual
+        kept: list[Record] = []
+        for record in reversed(records or ()):
+            if record.number in receipt and record.at_ns > since_ns:
+                taken = min(less, record.units)
+                less -= taken
+                record = record._replace(units=record.units - taken)
+            kept.append(record)
+        return tuple(reversed(kept)), receipt, less - (cost - actual)

@@ -53,8 +53,8 @@ class Algorithm(Protocol):
         """Return how long until the whole quota is back; 0 when it is."""
         ...
 
-    def settle(self, state: Any, receipt: Any, cost: int, actual: int, now_ns: int) -> tuple[Any, int]:
-        """Replace a charged cost by the real one; return the new state and the correction made."""
+    def settle(self, state: Any, receipt: Any, cost: int, actual: int, now_ns: int) -> tuple[Any, Any, int]:
+        """Replace a charged cost by the real one; return the new state and receipt, and the correction made."""
         ...
 
 

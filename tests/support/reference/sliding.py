@@ -94,13 +94,13 @@ class SlidingWindow:
 
     def settle(
         self, state: Pair | None, receipt: int, cost: int, actual: int, now_ns: int
-    ) -> tuple[Pair | None, int]:
+    ) -> tuple[Pair | None, int, int]:
         """Correct the window that was charged while it is one of the two; later, drop it."""
         pair = self.current(state, receipt)
         if pair.number == receipt:
             settled = corrected(pair.units, actual - cost, self.quota)
-            return pair._replace(units=settled), settled - pair.units
+            return pair._replace(units=settled), receipt, settled - pair.units
         if pair.number == receipt + 1:
             settled = corrected(pair.previous, actual - cost, self.quota)
-            return pair._replace(previous=settled), settled - pair.previous
-        return state, 0
+            return pair._replace(previous=settled), receipt, settled - pair.previous
+        return state, receipt, 0

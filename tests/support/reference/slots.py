@@ -72,9 +72,9 @@ class Concurrency:
 
     def settle(
         self, held: Held | None, receipt: tuple[int, ...], cost: int, actual: int, now_ns: int
-    ) -> tuple[Held | None, int]:
+    ) -> tuple[Held | None, tuple[int, ...], int]:
         """Give slots back when nothing was used; a slot has no other correction."""
         if actual:
-            return held, 0
+            return held, receipt, 0
         kept = tuple(slot for slot in held or () if slot.number not in receipt)
-        return kept, len(kept) - len(held or ())
+        return kept, (), len(kept) - len(held or ())

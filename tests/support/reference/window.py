@@ -85,20 +85,20 @@ class FixedWindow:
 
     def settle(
         self, state: Count | None, receipt: int, cost: int, actual: int, now_ns: int
-    ) -> tuple[Count | None, int]:
+    ) -> tuple[Count | None, int, int]:
         """Correct the window that was charged; once a later one has begun to count, drop it.
 
         A request that cost nothing at first left no count behind: what it really cost is
         counted as long as its window lasts.
         """
         if state is not None and state.start_ns > receipt:
-            return state, 0
+            return state, receipt, 0
         known = state is not None and state.start_ns == receipt
         if not known and now_ns >= self.end(receipt):
-            return state, 0
+            return state, receipt, 0
         units = state.units if state is not None and known else 0
         settled = corrected(units, actual - cost, self.quota)
-        return Count(receipt, settled), settled - units
+        return Count(receipt, settled), receipt, settled - units
 
 
 def corrected(units: int, correction: int, quota: int) -> int:
