@@ -97,7 +97,8 @@ def open_store(policy: Policy, clock: Clock | None = None) -> Store:
             if policy.compiled.file.store.on_unusable != "private":
                 raise
             warnings.warn(
-                f"shared memory cannot be used ({error}); as store.on_unusable says, this process counts alone",
+                f"shared memory cannot be used ({error}); "
+                "as store.on_unusable says, this process counts alone",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -92,7 +92,8 @@ def main(table_path: str, ledger_path: str, kills: int, seed: int) -> None:
             pass
         if len(alive) == 2:
             kill(alive.pop(source.randrange(2)))
-            table.release_seats(lambda pid, _start: pid == os.getpid() or pid in alive)
+            living = {os.getpid(), os.getppid(), *alive}
+            table.release_seats(lambda pid, _start, living=living: pid in living)
     for child in alive:
         kill(child)
 

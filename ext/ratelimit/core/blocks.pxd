@@ -19,7 +19,7 @@ from ratelimit.core.entries cimport (
 from ratelimit.core.layout cimport (
     BLOCK_HEAD_BYTES, MAX_PAGES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
 )
-from ratelimit.core.quota cimport Quota
+from ratelimit.core.quota cimport STEP_NS, Quota
 
 cdef enum:
     EXPIRY_BITS = 29
@@ -97,7 +97,7 @@ cdef inline Block *block_of(Arena *arena, uint64_t key, uint64_t word) noexcept 
 
 
 cdef inline bint claim(
-    Arena *arena, Block *block, Pair seen, const Quota *quota, uint64_t key, uint64_t until_s
+    Arena *arena, Block *block, Pair seen, const Quota *quota, uint64_t key, uint64_t until_s, uint64_t window
 ) noexcept nogil:
     """Make an idle (or sacrificed) block the key's own, and fill it. False if another worker was faster."""
     cdef uint64_t generation = (seen.word >> EXPIRY_BITS) + 1
@@ -108,12 +108,13 @@ cdef inline bint claim(
     block.head = 0
     block.base = generation * <uint64_t>0x9E3779B97F4A7C15 >> 32  # unlike the last owner's numbers
     block.size = block_size(quota)
+    block.window = window
     memset(<char *>block + BLOCK_HEAD_BYTES, 0, (<uint64_t>1 << block_bits(quota)) - BLOCK_HEAD_BYTES)
     return True
 
 
 cdef inline int64_t allocate(
-    Arena *arena, const Quota *quota, uint64_t key, uint64_t until_s, uint64_t now
+    Arena *arena, const Quota *quota, uint64_t key, uint64_t until_s, uint64_t window, uint64_t now
 ) noexcept nogil:
     """Return the number of a block that is now the key's own, or -1 if no page has blocks of its size."""
     cdef uint64_t bits = block_bits(quota)
@@ -148,7 +149,7 @@ cdef inline int64_t allocate(
             if seen.tag == 0 or ends <= now:
                 if seen.tag and load(&block.kind) == SLOTS and slots_held(arena, block, now):
                     ends = now + block.lease_ns
-                elif claim(arena, block, seen, quota, key, until_s):
+                elif claim(arena, block, seen, quota, key, until_s, window):
                     store(&arena.header.block_cursor, cursor + i + 1)
                     return number
                 else:
@@ -165,7 +166,7 @@ cdef inline int64_t allocate(
                 continue  # others took each one we looked at; there are more
             block = block_at(arena, best)
             seen = load_pair(&block.owner)
-            if claim(arena, block, seen, quota, key, until_s):
+            if claim(arena, block, seen, quota, key, until_s, window):
                 fetch_add(&arena.header.block_evictions, 1)
                 return best
 
@@ -188,20 +189,30 @@ cdef inline Block *lookup(Arena *arena, uint64_t key, uint64_t tag, Pair **entry
     return block_of(arena, key, load(&entry[0].word)) if entry[0] != NULL else NULL
 
 
+cdef inline bint is_current(const Quota *quota, Block *block, uint64_t window) noexcept nogil:
+    """Return whether a block counts for `window`: a later one does, unless it is from before a clock step."""
+    cdef uint64_t stored = load(&block.window)
+    return stored >= window and stored <= window + quota.period_ns + STEP_NS
+
+
 cdef inline Block *secure(
-    Arena *arena, const Quota *quota, uint64_t key, uint64_t tag, uint64_t until_s, uint64_t now, Pair **entry
+    Arena *arena, const Quota *quota, uint64_t key, uint64_t tag, uint64_t until_s, uint64_t window, uint64_t now,
+    Pair **entry,
 ) noexcept nogil:
-    """Return a key's block, made if need be; NULL only if no page was reserved."""
+    """Return a key's block, made if need be; NULL only if no page was reserved.
+
+    A sketch of another window than `window` is replaced: the entry then names a new block.
+    """
     cdef Block *block
     cdef Pair owner
     cdef int64_t number
     cdef uint64_t word, fresh
     while True:
         block = lookup(arena, key, tag, entry)
-        if block != NULL:
+        if block != NULL and is_current(quota, block, window):
             return block
         word = load(&entry[0].word) if entry[0] != NULL else 0
-        number = allocate(arena, quota, key, until_s, now)
+        number = allocate(arena, quota, key, until_s, window, now)
         if number < 0:
             return NULL
         block = block_at(arena, number)

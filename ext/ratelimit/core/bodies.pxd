@@ -3,13 +3,12 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.atomic cimport LOW32, SECOND, Pair, fetch_add, load
-from ratelimit.core.blocks cimport lookup, prolong, secure
-from ratelimit.core.entries cimport LOG, SKETCH, SLOTS, make_tag
+from ratelimit.core.blocks cimport is_current, lookup, prolong, secure
+from ratelimit.core.entries cimport LOG, SKETCH, SLOTS
 from ratelimit.core.layout cimport Arena, Block
 from ratelimit.core.log cimport Reading, log_append, log_read, log_reduce, log_restart
 from ratelimit.core.quota cimport HINT_NS, NEVER, Quota
 from ratelimit.core.setup cimport ABSENT_HASH, SKIPPED, Charge, Look, Setup
-from ratelimit.core.siphash cimport mix
 from ratelimit.core.sketch cimport sketch_add, sketch_bit, sketch_has, sketch_remove
 from ratelimit.core.slots cimport slots_acquire, slots_release, slots_used
 from ratelimit.core.windows cimport fixed_end
@@ -28,13 +27,18 @@ cdef inline bint check_block(
         if ids[plan.member_at[i]] == ABSENT_HASH:
             charge.state = SKIPPED
             return True
-        charge.reset = fixed_end(q, now)
-        charge.key = mix(charge.key + charge.reset)  # each window has a sketch of its own
-        charge.tag = make_tag(charge.key, SKETCH, 0)
-        charge.reset -= now
+        charge.word = fixed_end(q, now)
+        charge.reset = charge.word - now
     block = lookup(arena, charge.key, charge.tag, &look.entry)
+    if q.kind == SKETCH and block != NULL:
+        if is_current(q, block, charge.word):
+            charge.reset = load(&block.window) - now
+        else:
+            block = NULL
     charge.retry = 0
     if q.kind == LOG:
+        charge.word = 0
+        charge.mark = 0
         if block == NULL:
             charge.remaining = q.units
             charge.reset = 0
@@ -79,7 +83,9 @@ cdef inline bint commit_block(
     if charge.cost == 0:
         return True
     until_s = (now + (charge.reset if q.kind == SKETCH else q.period_ns)) // SECOND + 1
-    block = secure(arena, q, charge.key, charge.tag, until_s, now, &look.entry)
+    block = secure(
+        arena, q, charge.key, charge.tag, until_s, charge.word if q.kind == SKETCH else 0, now, &look.entry
+    )
     if block == NULL:
         return False  # cannot be: the plan reserved a page; refusing is the safe reading if it ever is
     prolong(arena, look.entry, charge.tag, block, until_s)
@@ -95,6 +101,7 @@ cdef inline bint commit_block(
             if log_append(block, reading, charge.cost):
                 break
         charge.mark = reading.head
+        charge.word = 0  # the record that settling adds, plus one
         charge.remaining = q.units - reading.used - charge.cost
         charge.reset = reading.at + q.period_ns - now
     elif q.kind == SLOTS:
@@ -110,6 +117,7 @@ cdef inline bint commit_block(
         charge.remaining -= charge.cost if charge.remaining >= charge.cost else charge.remaining
         charge.reset = q.lease_ns
     else:
+        charge.word = load(&block.window)
         charge.mark = sketch_bit(block, ids[plan.member_at[i]])
         added = sketch_add(block, charge.mark, q.units)
         if added < 0:
@@ -133,12 +141,14 @@ cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t a
     cdef uint64_t extra, room
     if block == NULL and q.kind == LOG and delta > 0:
         # Nothing was charged at first (a cost of zero): the log is only begun now.
-        block = secure(arena, q, charge.key, charge.tag, (now + q.period_ns) // SECOND + 1, now, &entry)
+        block = secure(arena, q, charge.key, charge.tag, (now + q.period_ns) // SECOND + 1, 0, now, &entry)
     if block == NULL:
         charge.cost = actual
         return 0
     if q.kind == LOG and delta < 0:
-        delta = -<int64_t>log_reduce(block, charge.mark, <uint64_t>(-delta))
+        extra = <uint64_t>(-delta)
+        room = log_reduce(block, charge.word - 1, extra) if charge.word else 0  # what settling added goes first
+        delta = -<int64_t>(room + log_reduce(block, charge.mark, extra - room))
         charge.remaining += <uint64_t>(-delta)
     elif q.kind == LOG:
         while True:
@@ -151,8 +161,7 @@ cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t a
                 break
             prolong(arena, entry, charge.tag, block, (now + q.period_ns) // SECOND + 1)
             if log_append(block, reading, extra):
-                if charge.cost == 0:
-                    charge.mark = reading.head  # what a later correction may reduce
+                charge.word = reading.head + 1
                 break
         delta = <int64_t>extra
         charge.remaining -= extra if extra < charge.remaining else charge.remaining
@@ -161,7 +170,7 @@ cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t a
     elif q.kind == SLOTS:
         slots_release(block, charge.mark)
         charge.remaining += charge.cost
-    else:
+    elif load(&block.window) == charge.word:
         sketch_remove(block, charge.mark)
         charge.remaining += 1
     charge.cost = actual

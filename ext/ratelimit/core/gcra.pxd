@@ -9,23 +9,20 @@ past counts as now (a crate that forgets this lets an idle bucket overfill).
 
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.quota cimport NEVER, Check, Quota
+from ratelimit.core.quota cimport NEVER, STEP_NS, Check, Quota
 
 
 cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
     """Return the TAT as it can be believed.
 
     Debt reaches two buckets ahead of now, and another worker's now may be later than
-    ours by what clocks and scheduling differ: a period (or a bucket, if that is more)
-    is allowed for it. Further ahead means that the clock stepped back: then the bucket
-    counts as empty, so that nobody gains and nobody waits for the old time to come
-    round again. A refusal writes that down, else it would have to be believed later.
+    ours by what clocks and scheduling differ. Further ahead means that the clock stepped
+    back: then the bucket counts as empty, so that nobody gains and nobody waits for the
+    old time to come round again. A refusal writes that down, else it would have to be
+    believed later.
     """
     cdef uint64_t ticks = now << 4
-    cdef uint64_t slack = quota.period_ns << 4
-    if slack < quota.depth:
-        slack = quota.depth
-    return word if word <= ticks + 2 * quota.depth + slack else ticks + quota.depth
+    return word if word <= ticks + 2 * quota.depth + (STEP_NS << 4) else ticks + quota.depth
 
 
 cdef inline uint64_t gcra_arrival(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
@@ -77,6 +74,8 @@ cdef inline uint64_t gcra_correct(
     if delta > 0:
         furthest = ticks + 2 * quota.depth
         units = <uint64_t>delta
+        if arrival >= furthest:
+            return word  # in full debt already, or further since a reload lowered the burst
         # Compare before multiplying: a huge overrun must saturate, not wrap.
         if units > (furthest - arrival) // quota.interval:
             return furthest

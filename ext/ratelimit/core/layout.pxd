@@ -55,7 +55,7 @@ cdef struct Block:
     uint64_t lease_ns
     uint64_t head            # log: index of the next record (a hint, may lag); distinct: members
     uint64_t base            # log: sequence number of record 0
-    uint64_t reserved
+    uint64_t window          # sketch: end of the window it counts, in ns since the epoch
 
 cdef struct Arena:
     Header *header

@@ -7,16 +7,16 @@ free for it, and one swap both claims it and excludes every concurrent append
 step over records it does not know yet. Costs only ever shrink in place.
 
 Times ascend: a `now` before the newest record's time is read as that time. If the
-newest is more than a window ahead the clock stepped back; then one record, as of
+newest is more than a window and a minute ahead the clock stepped back; then one record, as of
 now, stands for all that was in use, and reading stops at it (the record before it
-lies more than a window later, which is how it is recognised).
+lies that much later, which is how it is recognised).
 """
 
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.atomic cimport LOW32, Pair, cas, cas_pair, load, load_pair
 from ratelimit.core.layout cimport BLOCK_HEAD_BYTES, Block
-from ratelimit.core.quota cimport NEVER, Quota
+from ratelimit.core.quota cimport NEVER, STEP_NS, Quota
 
 cdef struct Reading:
     bint allowed
@@ -62,11 +62,11 @@ cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uin
             break
         time = seen.tag - 1
         if i + 1 == r.head:
-            if time > now + quota.period_ns:
+            if time > now + quota.period_ns + STEP_NS:
                 r.stepped = True
             if time > r.at:
                 r.at = time
-        elif time > newer + quota.period_ns:
+        elif time > newer + quota.period_ns + STEP_NS:
             break
         newer = time
         if time + quota.period_ns <= r.at:

@@ -6,6 +6,11 @@ cdef enum:
     NEVER = -1
     HINT_NS = 1000000000  # what to tell a client that waits for a concurrency slot
 
+cdef extern from *:
+    # Past what may legitimately lie ahead plus this, state is from before a clock step. A
+    # worker that was not scheduled between reading the clock and deciding is late by less.
+    const uint64_t STEP_NS "((uint64_t)60000000000u)"
+
 cdef struct Quota:
     uint64_t kind          # GCRA, FIXED, SLIDING, LOG, SLOTS, SKETCH
     uint64_t units         # a period, in flight, or members

@@ -8,16 +8,16 @@ one. The window before counts with the share of it that the sliding window still
 covers. Each aligned window at most N, any interval of that length below 2 N, and
 for evenly spread traffic about N.
 
-A `now` just before the stored window counts in the stored window: a clock that
-steps back a little makes a window longer, never opens a new one. After a step of
-more than a window the counts move to the window that now is, as they are: nobody
-gains by it, and nobody waits for the old time to come round again.
+A `now` before the stored window counts in the stored window: a clock that steps
+back a little makes a window longer, never opens a new one. After a step of more
+than a window and a minute the counts move to the window that now is, as they are:
+nobody gains by it, and nobody waits for the old time to come round again.
 """
 
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.atomic cimport SECOND, u128
-from ratelimit.core.quota cimport NEVER, Check, Quota
+from ratelimit.core.quota cimport NEVER, STEP_NS, Check, Quota
 
 cdef enum:
     FIXED_COUNT_BITS = 35
@@ -48,7 +48,7 @@ cdef inline uint64_t fixed_roll(const Quota *quota, uint64_t word, uint64_t now,
     end[0] = fixed_end(quota, now)
     if stored < end[0]:
         return 0
-    if stored <= end[0] + quota.period_ns:
+    if stored <= end[0] + quota.period_ns + STEP_NS:
         end[0] = stored
     return word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
 
@@ -87,13 +87,16 @@ cdef inline uint64_t fixed_reset(const Quota *quota, uint64_t word, uint64_t now
 
 
 cdef inline uint64_t saturated(const Quota *quota, uint64_t count, int64_t delta) noexcept nogil:
-    """Return a count corrected by `delta`, between 0 and twice the quota (the most a debt can be)."""
-    cdef uint64_t less
+    """Return a count corrected by `delta`: at least 0, and raised to twice the quota at most."""
+    cdef uint64_t less, raised
     if delta < 0:
         less = <uint64_t>(-delta)
         return count - less if count > less else 0
-    count += <uint64_t>delta
-    return count if count < 2 * quota.units else 2 * quota.units
+    raised = count + <uint64_t>delta
+    if raised > 2 * quota.units:
+        raised = 2 * quota.units
+    # A reload may have lowered the quota under what is counted: that stays.
+    return raised if raised > count else count
 
 
 cdef inline uint64_t fixed_correct(
@@ -103,7 +106,7 @@ cdef inline uint64_t fixed_correct(
     cdef uint64_t stored = (word >> FIXED_COUNT_BITS) * SECOND
     if stored == mark:
         return fixed_pack(mark, saturated(quota, word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1), delta))
-    if delta > 0 and now < mark and (stored < mark or stored > mark + quota.period_ns):
+    if delta > 0 and now < mark and (stored < mark or stored > mark + quota.period_ns + STEP_NS):
         # Nothing was charged at first (a cost of zero), so no word of this window was kept;
         # one from far ahead is from before a clock step.
         return fixed_pack(mark, saturated(quota, 0, delta))
@@ -135,10 +138,13 @@ cdef inline Slide sliding_roll(const Quota *quota, uint64_t word, uint64_t now) 
     elif slide.window == stored + 1:
         slide.before = slide.current
         slide.current = 0
-    elif slide.window + 1 == stored:
+    elif slide.window < stored:
         slide.ahead = (stored + quota.first_window) * quota.period_ns - absolute
-        slide.window = stored
-        slide.elapsed = 0
+        if slide.ahead > quota.period_ns + STEP_NS:
+            slide.ahead = 0
+        else:
+            slide.window = stored
+            slide.elapsed = 0
     return slide
 
 

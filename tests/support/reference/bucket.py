@@ -96,7 +96,8 @@ class TokenBucket:
         now = TICKS * now_ns
         if actual > cost:
             before = self.arrival(state, now_ns)
-            after = min(before + (actual - cost) * self.interval, now + 2 * self.tolerance)
+            furthest = max(before, now + 2 * self.tolerance)
+            after = min(before + (actual - cost) * self.interval, furthest)
             return after, after, (after - before) // self.interval
         undrained = max(0, receipt - now) // self.interval
         back = min(cost - actual, undrained)

@@ -75,17 +75,16 @@ class SlidingLog:
     def settle(
         self, records: Records | None, receipt: tuple[int, ...], cost: int, actual: int, now_ns: int
     ) -> tuple[Records | None, tuple[int, ...], int]:
-        """Correct a charge: more is a new record made without asking, less shrinks its records, newest first."""
+        """Correct a charge: more is a new record made without asking, less shrinks what it recorded."""
         if actual > cost:
             room = max(0, 2 * self.quota - self.load(records, now_ns))
             extra = min(actual - cost, room)
             longer, added = self.charge(records, now_ns, extra)
             return longer, receipt + added, extra
-        since_ns = self.instant(records, now_ns) - self.period_ns
         less = cost - actual
         kept: list[Record] = []
         for record in reversed(records or ()):
-            if record.number in receipt and record.at_ns > since_ns:
+            if record.number in receipt:
                 taken = min(less, record.units)
                 less -= taken
                 record = record._replace(units=record.units - taken)

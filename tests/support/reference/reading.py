@@ -54,7 +54,7 @@ class Algorithm(Protocol):
         ...
 
     def settle(self, state: Any, receipt: Any, cost: int, actual: int, now_ns: int) -> tuple[Any, Any, int]:
-        """Replace a charged cost by the real one; return the new state and receipt, and the correction made."""
+        """Replace a charged cost by the real one; return new state and receipt, and the correction."""
         ...
 
 

@@ -94,7 +94,7 @@ class FixedWindow:
         if state is not None and state.start_ns > receipt:
             return state, receipt, 0
         known = state is not None and state.start_ns == receipt
-        if not known and now_ns >= self.end(receipt):
+        if not known and (actual < cost or now_ns >= self.end(receipt)):
             return state, receipt, 0
         units = state.units if state is not None and known else 0
         settled = corrected(units, actual - cost, self.quota)
