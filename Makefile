@@ -20,7 +20,7 @@ build: $(VENV)/.core
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint ext
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint ext
 
 types: $(VENV)/.test
 	$(BIN)/mypy

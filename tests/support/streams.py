@@ -48,7 +48,15 @@ def gaps(spec: RuleSpec, *, backwards: bool = False) -> st.SearchStrategy[Gap]:
         st.sampled_from(["until allowed", "just before"]),
     ]
     if backwards:
-        forward.append(st.sampled_from([-edge for edge in edges[1:]] + [-5 * period]))
+        deep = [
+            10 * (MINUTE + period),
+            -5 * period,
+            -MINUTE,
+            -MINUTE - 1,
+            -MINUTE - period,
+            -MINUTE - 2 * period,
+        ]
+        forward.append(st.sampled_from([-edge for edge in edges[1:]] + deep))
     return st.one_of(forward)
 
 

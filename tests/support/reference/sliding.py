@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.support.reference.reading import shortest_wait
+from tests.support.reference.reading import DEEP_NS, shortest_wait
 from tests.support.reference.window import corrected
 
 
@@ -51,13 +51,13 @@ class SlidingWindow:
         return state
 
     def anchored(self, state: Pair | None, now_ns: int) -> Pair | None:
-        """Return the counts as of now; those of a window beyond the next become those of the window now.
+        """Return the counts as of now; those of a window deep ahead become those of the window now.
 
         Keeping the counts as of now means that after a shallow step back the later window
         goes on counting, even if nothing was charged in it.
         """
         number = self.number(now_ns)
-        if state is not None and state.number > number + 1:
+        if state is not None and state.number * self.period_ns > now_ns + self.period_ns + DEEP_NS:
             return state._replace(number=number)
         pair = self.current(state, number)
         return pair if pair.previous or pair.units else state

