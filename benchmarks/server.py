@@ -20,6 +20,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from benchmarks.apps import BARE, NO_OP, OURS, PEERS, QUOTA, WHICH, installed
@@ -32,6 +34,14 @@ NAME = "under wrk"
 AIM = 90.0
 CONNECTIONS = 32
 FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came of one run of wrk: requests a second, and microseconds of processor time each."""
+
+    rate: float
+    cost_us: float
 
 
 class Server:
@@ -72,22 +82,23 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code
 
-    def requests_a_second(self, seconds: float) -> float:
+    def load(self, seconds: float) -> Load:
         """Return what wrk gets through; every answer must be a success."""
-        wrk = [
-            "wrk",
-            "-t1",
-            f"-c{CONNECTIONS}",
-            f"-d{max(1, round(seconds))}s",
-            "-H",
-            f"x-api-key: {HOT_KEY}",
-            self.url,
-        ]
+        wrk = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
+        wrk += ["-H", f"x-api-key: {HOT_KEY}", self.url]
+        before = self._processor_s()
         said = subprocess.run(wrk, capture_output=True, text=True, check=True).stdout
-        found = re.search(r"Requests/sec:\s*([\d.]+)", said)
-        if found is None or "Non-2xx" in said:
+        taken_s = self._processor_s() - before
+        rate = re.search(r"Requests/sec:\s*([\d.]+)", said)
+        requests = re.search(r"(\d+) requests in", said)
+        if rate is None or requests is None or "Non-2xx" in said:
             raise AssertionError(f"wrk says: {said}")
-        return float(found[1])
+        return Load(float(rate[1]), taken_s / int(requests[1]) * 1e6)
+
+    def _processor_s(self) -> float:
+        """Return the processor time that the server has taken so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def __enter__(self) -> Server:
         return self
@@ -118,47 +129,35 @@ def answer(settings: Settings) -> Answer:
     with ExitStack() as stack:
         servers = {name: stack.enter_context(Server(name)) for name in names}
         for server in servers.values():
-            server.wait().requests_a_second(1)
-        rates: dict[str, list[float]] = {name: [] for name in names}
+            server.wait().load(1)
+        loads: dict[str, list[Load]] = {name: [] for name in names}
         shares: dict[str, list[float]] = {name: [] for name in names if name != BARE}
         for pair in range(settings.pairs):
             for name in shares:
                 bare, other = _pair(servers[BARE], servers[name], settings.seconds / 2, pair)
-                shares[name].append(100 * other / bare)
-                rates[name].append(other)
-                rates[BARE].append(bare)
+                shares[name].append(100 * other.rate / bare.rate)
+                loads[name].append(other)
+                loads[BARE].append(bare)
     left = {name: statistics.median(values) for name, values in shares.items()}
     name, value = best({name: left[name] for name in PEERS if name in left}, more_is_better=True)
-    found.rows.append(
-        Row(
-            "share of the bare rate left",
-            left[OURS],
-            "%",
-            AIM,
-            more_is_better=True,
-            peer=name,
-            peer_value=value,
-        )
-    )
-    found.columns = ("application", "requests a second, median", "% of bare, median", "quartiles")
+    found.rows.append(Row("share of the bare rate left", left[OURS], "%", AIM, True, name, value))
+    found.columns = ("application", "requests a second", "% of bare", "quartiles", "processor time a request")
     for name in names:
-        share = Sample.of(shares[name]) if name in shares else None
-        cells = (
-            ("", "")
-            if share is None
-            else (number(share.median), f"{number(share.lower)} to {number(share.upper)}")
-        )
-        found.measured.append((name, number(statistics.median(rates[name])), *cells))
+        share = Sample.of(shares[name]) if name in shares else Sample(100, 100, 100)
+        quartiles = f"{number(share.lower)} to {number(share.upper)}"
+        rate = statistics.median(one.rate for one in loads[name])
+        cost = statistics.median(one.cost_us for one in loads[name])
+        found.measured.append((name, number(rate), number(share.median), quartiles, f"{number(cost)} µs"))
     found.notes.append(f"{settings.pairs} pairs each, {max(1, round(settings.seconds / 2))} s on either side")
     found.notes += [f"not installed: {name}" for name in absent]
     return found
 
 
-def _pair(bare: Server, other: Server, seconds: float, turn: int) -> tuple[float, float]:
+def _pair(bare: Server, other: Server, seconds: float, turn: int) -> tuple[Load, Load]:
     """Measure both, each first in every second pair."""
     order: Sequence[Server] = (bare, other) if turn % 2 == 0 else (other, bare)
-    rates = {id(one): one.requests_a_second(seconds) for one in order}
-    return rates[id(bare)], rates[id(other)]
+    loads = {id(one): one.load(seconds) for one in order}
+    return loads[id(bare)], loads[id(other)]
 
 
 def _check_exact(name: str) -> None:

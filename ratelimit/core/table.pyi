@@ -73,10 +73,11 @@ class Table:
         hour, are reused; what was counted from them stays counted. Until it has joined, a
         process counts nothing and cannot hold concurrency slots.
         """
-    def release_seats(self, alive: Callable[[int, int], bool], /) -> int:
+    def release_seats(self, alive: Callable[[int, int], bool], now_ns: int | None = None, /) -> int:
         """Free the seats of processes for which `alive(pid, start)` is false; return how many.
 
-        The slots of a freed seat lapse at once.
+        With `now_ns`, only those silent for ten seconds: a worker in another container has a
+        pid that means nothing here, but it beats. The slots of a freed seat lapse at once.
         """
     @property
     def seat(self) -> int:

@@ -117,8 +117,9 @@ class EmbeddedStore:
 
     def _join(self) -> None:
         self._pid = os.getpid()
-        self.table.release_seats(is_alive)
-        self.table.join(self._pid, start_of(self._pid), self.clock.now_ns())
+        now_ns = self.clock.now_ns()
+        self.table.release_seats(is_alive, now_ns)
+        self.table.join(self._pid, start_of(self._pid), now_ns)
 
     def _after_fork(self) -> None:
         if not self.table.closed:

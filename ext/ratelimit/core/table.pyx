@@ -23,6 +23,7 @@ cdef uint64_t MAGIC = 0x54494D494C4E494B  # "KINLIMIT", little-endian
 # Window numbers and ends are kept in 29 bits of seconds; leave room for one window of a year.
 cdef uint64_t MAX_RELATIVE = ((<uint64_t>1 << 29) - 400 * 86400) * SECOND
 cdef uint64_t SLACK_NS = 86400 * SECOND
+cdef uint64_t QUIET_NS = 10 * SECOND  # five heartbeats of the middleware's
 cdef uint64_t FIXED_BYTES = (
     HEADER_BYTES + SHAPES * 8 + SEATS * sizeof(Seat) + 2560 + SEATS * ROWS * COLUMNS * 8
 )
@@ -251,13 +252,17 @@ cdef class Table:
         self.take_seat(<int>(mine % SEATS), True)
         return self.seat_number
 
-    def release_seats(self, alive, /):
-        """Free the seats of processes for which `alive(pid, start)` is false; return how many."""
+    def release_seats(self, alive, now_ns=None, /):
         self.check_open()
-        cdef uint64_t i, holder, freed = 0
+        cdef uint64_t i, holder, freed = 0, quiet_since = MAX_RELATIVE
+        if now_ns is not None:
+            quiet_since = self.relative(now_ns)
+            quiet_since -= min(quiet_since, QUIET_NS)
         for i in range(SEATS):
             holder = load(&self.arena.seats[i].pid)
-            if holder and not alive(holder, load(&self.arena.seats[i].start)):
+            if holder == 0 or load(&self.arena.seats[i].heartbeat) > quiet_since:
+                continue
+            if not alive(holder, load(&self.arena.seats[i].start)):
                 # The generation first: slots of the dead lapse before anyone can sit down.
                 fetch_add(&self.arena.seats[i].generation, 1)
                 if cas(&self.arena.seats[i].pid, holder, 0):
