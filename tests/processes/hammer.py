@@ -16,6 +16,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -79,23 +80,28 @@ def main(table_path: str, ledger_path: str, kills: int, seed: int) -> None:
         notes = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
     source = random.Random(seed)
     alive: list[int] = []
-    for number in range(kills):
-        child = os.fork()
-        if child == 0:
-            try:
-                hammer(table, ledger, churn, notes, number)
-            finally:
-                os._exit(1)
-        alive.append(child)
-        end = time.perf_counter() + source.random() * LONGEST_LIFE_S
-        while time.perf_counter() < end:
-            pass
-        if len(alive) == 2:
-            kill(alive.pop(source.randrange(2)))
-            living = {os.getpid(), os.getppid(), *alive}
-            table.release_seats(lambda pid, _start, living=living: pid in living)
-    for child in alive:
-        kill(child)
+    try:
+        for number in range(kills):
+            child = os.fork()
+            if child == 0:
+                try:
+                    hammer(table, ledger, churn, notes, number)
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(1)
+            alive.append(child)
+            end = time.perf_counter() + source.random() * LONGEST_LIFE_S
+            while time.perf_counter() < end:
+                pass
+            if len(alive) == 2:
+                kill(alive.pop(source.randrange(2)))
+                living = {os.getpid(), os.getppid(), *alive}
+                table.release_seats(lambda pid, _start, living=living: pid in living)
+    finally:
+        # Whatever happened: nobody is left hammering.
+        for child in alive:
+            kill(child)
 
 
 def kill(child: int) -> None:

@@ -12,7 +12,7 @@ dies in between wastes one block until its expiry.
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
-from ratelimit.core.atomic cimport SECOND, Pair, cas, cas_pair, fetch_add, load, load_pair, store
+from ratelimit.core.atomic cimport SECOND, Pair, cas, cas_pair, fetch_add, fetch_and, load, load_pair, store
 from ratelimit.core.entries cimport (
     LOG, SLOTS, block_at, find, insert, make_tag, owner_of, slots_held,
 )
@@ -103,13 +103,16 @@ cdef inline bint claim(
     cdef uint64_t generation = (seen.word >> EXPIRY_BITS) + 1
     if not cas_pair(&block.owner, seen.tag, seen.word, owner_of(key), (generation << EXPIRY_BITS) | until_s):
         return False
-    block.kind = quota.kind
+    # The kind last, and none until then: whoever finds a block that was only half filled
+    # when its worker died must not read its body by the measures of another kind.
+    fetch_and(&block.kind, 0)  # and not a plain store, which later writes may overtake
     block.lease_ns = quota.lease_ns
     block.head = 0
     block.base = generation * <uint64_t>0x9E3779B97F4A7C15 >> 32  # unlike the last owner's numbers
     block.size = block_size(quota)
     block.window = window
     memset(<char *>block + BLOCK_HEAD_BYTES, 0, (<uint64_t>1 << block_bits(quota)) - BLOCK_HEAD_BYTES)
+    store(&block.kind, quota.kind)
     return True
 
 

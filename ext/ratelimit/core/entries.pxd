@@ -135,7 +135,11 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
     until = (word >> 35) * SECOND
     if kind == SLOTS and until <= now:
         block = block_at(arena, word & 0xFFFFF)
-        if load(&block.owner.tag) == owner_of(tag >> FORM_BITS) and slots_held(arena, block, now):
+        if (
+            load(&block.owner.tag) == owner_of(tag >> FORM_BITS)
+            and load(&block.kind) == SLOTS
+            and slots_held(arena, block, now)
+        ):
             return now + block.lease_ns
     return until
 
