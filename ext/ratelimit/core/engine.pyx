@@ -11,17 +11,17 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
+from ratelimit.core.arguments cimport MOST_COST, checked_cost, identity_number
 from ratelimit.core.atomic cimport SECOND
 from ratelimit.core.blocks cimport reserve_page
 from ratelimit.core.decide cimport correct, decide
 from ratelimit.core.entries cimport LOG, SKETCH, SLIDING, SLOTS
 from ratelimit.core.field cimport write_item
 from ratelimit.core.hashing cimport Hasher
-from ratelimit.core.number cimport NEGATIVE, NO_NUMBER, WHOLE, read_number
 from ratelimit.core.rule cimport Rule, refuse_range
 from ratelimit.core.quota cimport NEVER, Quota
 from ratelimit.core.setup cimport (
-    ABSENT_HASH, ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SKIPPED, Charge, Setup,
+    ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SKIPPED, Charge, Setup,
 )
 from ratelimit.core.table cimport Table, bump
 from ratelimit.core.words cimport remaining_word, reset_word
@@ -45,8 +45,6 @@ cdef enum:
     COUNT_SKIPPED = 3
     COUNT_COST_ADMITTED = 4
     COUNT_COST_REFUSED = 5
-
-cdef uint64_t MOST_COST = 0x7FFFFFFF
 
 MAX_RULES = MOST_RULES
 MAX_COST = MOST_COST
@@ -182,30 +180,6 @@ cdef class Plan:
 
     def __reduce__(self):
         raise TypeError("a Plan is bound to memory of this host and is not pickled")
-
-
-cdef inline uint64_t identity_number(object item) except? 0xFFFFFFFFFFFFFFFF:
-    """Return an identity's hash; ABSENT as all ones, which no hash is."""
-    cdef uint64_t number
-    cdef int kind = read_number(item, &number)
-    if kind == WHOLE:
-        return number if number != ABSENT_HASH else ABSENT_HASH - 1
-    if kind == NEGATIVE and number == 1:
-        return ABSENT_HASH
-    if kind == NO_NUMBER:
-        raise TypeError(f"an identity is an integer, not {type(item).__name__}")
-    raise OverflowError("an identity is a 64-bit hash, or ABSENT")
-
-
-cdef inline uint64_t checked_cost(object cost) except? 0xFFFFFFFFFFFFFFFF:
-    """Return a cost as a C integer; floats, NaN among them, never get this far."""
-    cdef uint64_t number
-    cdef int kind = read_number(cost, &number)
-    if kind == WHOLE and number <= MOST_COST:
-        return number
-    if kind == NO_NUMBER:
-        raise UsageError(f"a cost is an integer, not {cost!r}", code="cost-type")
-    raise UsageError(f"a cost is 0 to {MOST_COST}, not {cost}", code="cost-range")
 
 
 # Charges of decisions that nobody holds any more, to be used again. Inside the object they
