@@ -1,0 +1,77 @@
+"""From a policy to its store: what happens when shared memory or the hash key cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ratelimit.clock import ManualClock
+from ratelimit.errors import StoreError
+from ratelimit.policy import Policy
+from ratelimit.storage import open_store, private_store, wish_of
+from ratelimit.stores.secret import find_key
+
+LIMIT = '[[limit]]\nname = "a"\nper = "ip"\nrate = "5/minute"\n'
+
+
+def policy(tmp_path: Path, extra: str = "") -> Policy:
+    path = tmp_path / "policy.toml"
+    path.write_text(f"version = 1\n{extra}\n{LIMIT}", "utf-8")
+    return Policy.load(path)
+
+
+def test_policy_file_makes_workers_meet(tmp_path: Path) -> None:
+    loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"')
+    first, second = open_store(loaded), open_store(loaded)
+    assert (first.memory, first.hasher.key) == ("shared", second.hasher.key)
+
+
+def test_policy_without_a_file_counts_alone() -> None:
+    store = open_store(Policy.from_toml(f"version = 1\n{LIMIT}"))
+    assert store.memory == "private"
+
+
+def test_unusable_memory_fails_at_start_by_default(tmp_path: Path) -> None:
+    (tmp_path / "table").write_bytes(b"something else")
+    with pytest.raises(StoreError, match="table"):
+        open_store(policy(tmp_path, f'[store]\npath = "{tmp_path}/table"'))
+
+
+def test_unusable_memory_is_private_with_a_warning_where_the_policy_says_so(tmp_path: Path) -> None:
+    (tmp_path / "table").write_bytes(b"something else")
+    loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"\non_unusable = "private"')
+    with pytest.warns(RuntimeWarning, match="counts alone"):
+        store = open_store(loaded)
+    assert store.memory == "private"
+    assert (tmp_path / "table").read_bytes() == b"something else"
+
+
+def test_hash_key_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = policy(tmp_path, '[hashing]\nkey = "env:TEST_HASH_KEY"\n[store]\nmemory = "private"')
+    monkeypatch.setenv("TEST_HASH_KEY", "00112233445566778899aabbccddeeff")
+    assert open_store(loaded).hasher.key.hex() == "00112233445566778899aabbccddeeff"
+
+
+def test_missing_hash_key_is_a_clean_error_but_a_replay_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = policy(tmp_path, '[hashing]\nkey = "env:TEST_HASH_KEY"')
+    monkeypatch.delenv("TEST_HASH_KEY", raising=False)
+    with pytest.raises(StoreError, match="TEST_HASH_KEY") as caught:
+        wish_of(loaded)
+    assert caught.value.code == "hash-key"
+    assert private_store(loaded, ManualClock()).memory == "private"
+
+
+def test_hash_key_in_a_file_may_be_a_passphrase(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("correct horse battery staple\n", "utf-8")
+    key = find_key("file", str(tmp_path / "key"))
+    assert len(key) == 16
+    assert key == find_key("hex", "correct horse battery staple")
+    for unusable in ("", "  \n"):
+        (tmp_path / "key").write_text(unusable, "utf-8")
+        with pytest.raises(StoreError, match="empty"):
+            find_key("file", str(tmp_path / "key"))
+    with pytest.raises(StoreError, match="cannot be read"):
+        find_key("file", str(tmp_path / "absent"))
