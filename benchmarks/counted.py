@@ -96,9 +96,7 @@ def _field(count: int) -> None:
         field(labels)
 
 
-def _behind(name: str, traffic: str) -> Loop:
-    behind = Behind(name, traffic)
-
+def _requests(behind: Behind) -> Loop:
     def run(count: int) -> None:
         behind.turn(count)
 
@@ -134,7 +132,8 @@ COUNTS = dict.fromkeys(DECISIONS, 10_000) | dict.fromkeys(REQUESTS, 500)
 
 def main() -> None:
     """Run every loop between two marks."""
-    loops = DECISIONS | {name: _behind(*which) for name, which in REQUESTS.items()}
+    applications = {name: Behind(*which) for name, which in REQUESTS.items()}
+    loops = DECISIONS | {name: _requests(behind) for name, behind in applications.items()}
     gc.disable()
     for loop in loops.values():
         loop(1000)  # CPython specialises its instructions in the first rounds; caches fill
@@ -142,6 +141,8 @@ def main() -> None:
         os.getpgid(0)
         loop(COUNTS[name])
         os.getpgid(0)
+    for behind in applications.values():
+        behind.close()
 
 
 if __name__ == "__main__":

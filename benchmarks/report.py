@@ -112,10 +112,10 @@ def show(console: Console, answer: Answer) -> None:
 
 def show_aims(console: Console, answers: Iterable[Answer]) -> None:
     """Print all aims in one table."""
-    console.print("\n[bold]All aims[/bold]")
-    console.print(
-        _rich(AIMS, [row.cells() for answer in answers for row in answer.rows if row.aim is not None])
-    )
+    rows = [row.cells() for answer in answers for row in answer.rows if row.aim is not None]
+    if rows:
+        console.print("\n[bold]All aims[/bold]")
+        console.print(_rich(AIMS, rows))
 
 
 def markdown(answers: Sequence[Answer], about: Mapping[str, str], command: str) -> str:
@@ -127,8 +127,9 @@ def markdown(answers: Sequence[Answer], about: Mapping[str, str], command: str) 
         "Medians of rounds in which all contenders take turns; what the loop itself costs is taken off.\n",
         *(f"- {name}: {value}" for name, value in about.items()),
         "",
-        _table(AIMS, aims),
     ]
+    if aims:
+        parts.append(_table(AIMS, aims))
     for answer in answers:
         parts += [f"## {answer.name}\n", answer.question, ""]
         if any(row.aim is None for row in answer.rows):

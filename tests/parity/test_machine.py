@@ -48,8 +48,8 @@ class Decisions(RuleBasedStateMachine):
             -1 if spec.algorithm == "concurrency" else data.draw(st.sampled_from([-1, 0, 1]))
             for spec in self.specs
         ]
-        # A log's extra units are records of their own, which the core does not find again:
-        # what was settled for more is not settled a second time here.
+        # A log's extra units are a record of their own, and the core remembers the newest one:
+        # here a charge is settled for more once, and for less as often as one likes.
         self.raised: set[int] = set()
         self.tables = [core.table() for core in CORES]
         self.make_plans()
@@ -114,17 +114,15 @@ class Decisions(RuleBasedStateMachine):
         self.pass_time(gap_ns)
         if index >= len(self.specs) or self.specs[index].algorithm == "concurrency":
             return
-        if id(pair) in self.raised:
-            return
         if self.specs[index].algorithm == "sliding-log" and actual > pair[0].lines[index].cost:
+            if id(pair) in self.raised:
+                return
             self.raised.add(id(pair))
         expected, found = (outcome.settle(index, actual, self.now_ns) for outcome in pair)
         assert found == expected
 
     @rule(pair=outcomes)
     def undo(self, pair: list[Any]) -> None:
-        if id(pair) in self.raised:
-            return
         for outcome in pair:
             outcome.undo(self.now_ns)
 

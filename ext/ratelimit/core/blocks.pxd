@@ -14,7 +14,7 @@ from libc.string cimport memset
 
 from ratelimit.core.atomic cimport SECOND, Pair, cas, cas_pair, fetch_add, fetch_and, load, load_pair, store
 from ratelimit.core.entries cimport (
-    LOG, SLOTS, block_at, find, insert, make_tag, owner_of, slots_held,
+    LOG, SKETCH, SLOTS, block_at, find, insert, make_tag, owner_of, slots_held, word_of,
 )
 from ratelimit.core.layout cimport (
     BLOCK_HEAD_BYTES, MAX_PAGES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
@@ -49,16 +49,6 @@ cdef inline uint64_t block_bits(const Quota *quota) noexcept nogil:
     return bits
 
 
-cdef inline uint64_t block_size(const Quota *quota) noexcept nogil:
-    """Return how many records, slots or bits a rule's block has."""
-    cdef uint64_t body = (<uint64_t>1 << block_bits(quota)) - BLOCK_HEAD_BYTES
-    if quota.kind == LOG:
-        return body // 16
-    if quota.kind == SLOTS:
-        return body // 8
-    return sketch_bits(quota.units)
-
-
 cdef inline uint64_t sketch_bits(uint64_t members) noexcept nogil:
     """Return the bitmap size: at least 16 bits a member keeps two members on one bit rare."""
     cdef uint64_t bits = 64
@@ -89,8 +79,12 @@ cdef inline uint64_t pack_block(uint64_t until_s, uint64_t generation, uint64_t 
 
 cdef inline Block *block_of(Arena *arena, uint64_t key, uint64_t word) noexcept nogil:
     """Return the block an entry's word names, or NULL if it has another owner by now."""
-    cdef Block *block = block_at(arena, word & ((1 << NUMBER_BITS) - 1))
-    cdef Pair owner = load_pair(&block.owner)
+    cdef uint64_t number = word & ((1 << NUMBER_BITS) - 1)
+    cdef Block *block = block_at(arena, number)
+    cdef Pair owner
+    if number << SMALLEST_BLOCK_BITS >= arena.pages * PAGE_BYTES:
+        return NULL  # never follow a number out of the mapping, whatever memory says
+    owner = load_pair(&block.owner)
     if owner.tag != owner_of(key) or ((owner.word >> EXPIRY_BITS) & 0x7FFF) != ((word >> NUMBER_BITS) & 0x7FFF):
         return NULL
     return block
@@ -109,7 +103,10 @@ cdef inline bint claim(
     block.lease_ns = quota.lease_ns
     block.head = 0
     block.base = generation * <uint64_t>0x9E3779B97F4A7C15 >> 32  # unlike the last owner's numbers
-    block.size = block_size(quota)
+    if quota.kind == SKETCH:
+        block.base = sketch_bits(quota.units)
+    # A page's blocks never change size, so whoever still works on this one stays inside it.
+    block.size = ((<uint64_t>1 << block_bits(quota)) - BLOCK_HEAD_BYTES) // 16
     block.window = window
     memset(<char *>block + BLOCK_HEAD_BYTES, 0, (<uint64_t>1 << block_bits(quota)) - BLOCK_HEAD_BYTES)
     store(&block.kind, quota.kind)
@@ -189,7 +186,7 @@ cdef inline void prolong(Arena *arena, Pair *entry, uint64_t tag, Block *block, 
 cdef inline Block *lookup(Arena *arena, uint64_t key, uint64_t tag, Pair **entry) noexcept nogil:
     """Return a key's block and its entry; NULL if it has none."""
     entry[0] = find(arena, key, tag)
-    return block_of(arena, key, load(&entry[0].word)) if entry[0] != NULL else NULL
+    return block_of(arena, key, word_of(entry[0], tag)) if entry[0] != NULL else NULL
 
 
 cdef inline bint is_current(const Quota *quota, Block *block, uint64_t window) noexcept nogil:
@@ -214,7 +211,7 @@ cdef inline Block *secure(
         block = lookup(arena, key, tag, entry)
         if block != NULL and is_current(quota, block, window):
             return block
-        word = load(&entry[0].word) if entry[0] != NULL else 0
+        word = word_of(entry[0], tag) if entry[0] != NULL else 0
         number = allocate(arena, quota, key, until_s, window, now)
         if number < 0:
             return NULL

@@ -11,9 +11,9 @@ Words go first and blocks last, since words are the easier to take back.
 
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.atomic cimport LOW32, cas_pair, load
+from ratelimit.core.atomic cimport LOW32, cas_pair
 from ratelimit.core.bodies cimport check_block, commit_block, correct_block
-from ratelimit.core.entries cimport SLIDING, find, make_tag, warm
+from ratelimit.core.entries cimport SLIDING, find, make_tag, warm, word_of
 from ratelimit.core.layout cimport Arena
 from ratelimit.core.quota cimport Check, Quota
 from ratelimit.core.setup cimport (
@@ -53,7 +53,7 @@ cdef inline void decide(Setup *plan, Charge *charges, uint64_t *ids, uint64_t *a
         charge.retry = 0
         if q.kind <= SLIDING:
             looks[i].entry = find(arena, charge.key, charge.tag)
-            looks[i].seen = load(&looks[i].entry.word) if looks[i].entry != NULL else 0
+            looks[i].seen = word_of(looks[i].entry, charge.tag) if looks[i].entry != NULL else 0
             check_word(q, looks[i].seen, now, charge.cost, &check)
             looks[i].next = check.next
             charge.mark = check.mark

@@ -22,7 +22,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimit.core.atomic cimport SECOND, Pair, cas_pair, fetch_add, load, load_pair, prefetch
 from ratelimit.core.layout cimport (
-    BLOCK_HEAD_BYTES, BUCKET_ENTRIES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block, Seat,
+    BLOCK_HEAD_BYTES, BUCKET_ENTRIES, PAGE_BYTES, SEATS, SMALLEST_BLOCK_BITS, Arena, Block, Seat,
 )
 
 cdef enum:
@@ -83,6 +83,12 @@ cdef inline Pair *find(Arena *arena, uint64_t key, uint64_t tag) noexcept nogil:
     return NULL
 
 
+cdef inline uint64_t word_of(Pair *entry, uint64_t tag) noexcept nogil:
+    """Return an entry's word; 0, as if it were absent, if the entry has another key by now."""
+    cdef uint64_t word = load(&entry.word)
+    return word if load(&entry.tag) == tag else 0
+
+
 cdef inline Block *block_at(Arena *arena, uint64_t number) noexcept nogil:
     """Return block `number`, counted in units of the smallest block."""
     return <Block *>(arena.blocks + (number << SMALLEST_BLOCK_BITS))
@@ -96,14 +102,14 @@ cdef inline uint64_t owner_of(uint64_t key) noexcept nogil:
 
 cdef inline bint seat_alive(Arena *arena, uint64_t slot, uint64_t lease_ns, uint64_t now) noexcept nogil:
     """Return whether the worker that wrote a concurrency slot still answers for it."""
-    cdef Seat *seat = arena.seats + (slot >> 56)
+    cdef Seat *seat = arena.seats + (slot >> 56) % SEATS
     return (load(&seat.generation) & 0xFFFFFF) == ((slot >> 32) & 0xFFFFFF) and load(&seat.heartbeat) + lease_ns > now
 
 
 cdef inline bint slots_held(Arena *arena, Block *block, uint64_t now) noexcept nogil:
     cdef uint64_t *slot = <uint64_t *>(<char *>block + BLOCK_HEAD_BYTES)
     cdef uint64_t i, value
-    for i in range(block.size):
+    for i in range(2 * block.size):
         value = load(slot + i)
         if value and seat_alive(arena, value, block.lease_ns, now):
             return True
@@ -136,6 +142,7 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
     if kind == SLOTS and until <= now:
         block = block_at(arena, word & 0xFFFFF)
         if (
+            (word & 0xFFFFF) << SMALLEST_BLOCK_BITS < arena.pages * PAGE_BYTES and
             load(&block.owner.tag) == owner_of(tag >> FORM_BITS)
             and load(&block.kind) == SLOTS
             and slots_held(arena, block, now)

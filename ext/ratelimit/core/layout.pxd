@@ -51,10 +51,10 @@ cdef struct Seat:
 cdef struct Block:
     Pair owner               # tag: key hash (0 free); word: generation 35 bits | expiry 29 bits
     uint64_t kind            # what the body is
-    uint64_t size            # log: records, concurrency: slots, distinct: bits
+    uint64_t size            # of the body, in 16-byte units: the same for every block of a page, always
     uint64_t lease_ns
     uint64_t head            # log: index of the next record (a hint, may lag); distinct: members
-    uint64_t base            # log: sequence number of record 0
+    uint64_t base            # log: sequence number of record 0; sketch: bits in use
     uint64_t window          # sketch: end of the window it counts, in ns since the epoch
 
 cdef struct Arena:

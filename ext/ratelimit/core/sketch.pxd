@@ -17,7 +17,9 @@ cdef inline uint64_t *sketch_word(Block *block, uint64_t bit) noexcept nogil:
 
 
 cdef inline uint64_t sketch_bit(Block *block, uint64_t member) noexcept nogil:
-    return mix(member) & (block.size - 1)
+    cdef uint64_t bit = mix(member) & (block.base - 1)
+    # Only a block that changes hands at this moment has other numbers: stay inside it.
+    return bit if bit < 128 * block.size else 0
 
 
 cdef inline bint sketch_has(Block *block, uint64_t bit) noexcept nogil:

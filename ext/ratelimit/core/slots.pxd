@@ -18,7 +18,7 @@ cdef inline uint64_t *slot_at(Block *block, uint64_t index) noexcept nogil:
 
 cdef inline uint64_t slots_used(Arena *arena, Block *block, uint64_t now) noexcept nogil:
     cdef uint64_t i, value, used = 0
-    for i in range(block.size):
+    for i in range(2 * block.size):
         value = load(slot_at(block, i))
         if value and seat_alive(arena, value, block.lease_ns, now):
             used += 1
@@ -28,7 +28,7 @@ cdef inline uint64_t slots_used(Arena *arena, Block *block, uint64_t now) noexce
 cdef inline void slots_release(Block *block, uint64_t token) noexcept nogil:
     """Free every slot that carries this token."""
     cdef uint64_t i
-    for i in range(block.size):
+    for i in range(2 * block.size):
         if load(slot_at(block, i)) == token:
             cas(slot_at(block, i), token, 0)
 
@@ -38,7 +38,7 @@ cdef inline bint slots_acquire(
 ) noexcept nogil:
     """Take `cost` of the first `units` slots; all or none. As many slots as units is what makes the limit exact."""
     cdef uint64_t i, value, taken = 0
-    for i in range(block.size if block.size < units else units):
+    for i in range(units if units < 2 * block.size else 2 * block.size):
         if taken == cost:
             break
         value = load(slot_at(block, i))

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.atomic cimport SECOND, Pair, cas_pair, load
-from ratelimit.core.entries cimport FIXED, GCRA, find, insert
+from ratelimit.core.atomic cimport SECOND, Pair, cas_pair
+from ratelimit.core.entries cimport FIXED, GCRA, find, insert, word_of
 from ratelimit.core.gcra cimport (
     gcra_arrival, gcra_check, gcra_correct, gcra_refundable, gcra_remaining, gcra_reset, gcra_retry,
 )
@@ -65,7 +65,7 @@ cdef inline bint commit_word(Setup *plan, int i, Charge *charge, Look *look, uin
         elif insert(arena, charge.key, charge.tag, look.next, now):
             break
         look.entry = find(arena, charge.key, charge.tag)
-        look.seen = load(&look.entry.word) if look.entry != NULL else 0
+        look.seen = word_of(look.entry, charge.tag) if look.entry != NULL else 0
         check_word(q, look.seen, now, charge.cost, &check)
         look.next = check.next
         charge.mark = check.mark
@@ -101,7 +101,7 @@ cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t ac
         delta = -<int64_t>gcra_refundable(q, now, charge.mark, <uint64_t>(-delta))
     while True:
         entry = find(arena, charge.key, charge.tag)
-        word = load(&entry.word) if entry != NULL else 0
+        word = word_of(entry, charge.tag) if entry != NULL else 0
         if q.kind == GCRA:
             corrected = gcra_correct(q, word, now, charge.mark, delta)
         elif q.kind == FIXED:

@@ -99,4 +99,4 @@ class TokenBucket:
             return after, after, (after - before) // self.interval
         undrained = max(0, receipt - now) // self.interval
         back = min(cost - actual, undrained)
-        return (state or 0) - back * self.interval, receipt, -back
+        return (state or 0) - back * self.interval, receipt - back * self.interval, -back

@@ -96,7 +96,7 @@ class SlidingWindow:
         self, state: Pair | None, receipt: int, cost: int, actual: int, now_ns: int
     ) -> tuple[Pair | None, int, int]:
         """Correct the window that was charged while it is one of the two; later, drop it."""
-        pair = self.current(state, receipt)
+        pair = self.current(state, self.number(now_ns))
         if pair.number == receipt:
             settled = corrected(pair.units, actual - cost, self.quota)
             return pair._replace(units=settled), receipt, settled - pair.units
