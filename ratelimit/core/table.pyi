@@ -27,8 +27,8 @@ class Table:
 
     Args:
         memory: writable, C-contiguous, 64-byte aligned, at least `table_bytes(1)`.
-        now_ns: the current time; a fresh table keeps it as its epoch. Sliding windows
-            count from it; times before it are clamped to it, times 17 years after it too.
+        now_ns: the current time; a fresh table takes the day before as its epoch. Windows
+            count from it; times before it are clamped to it, times 15.9 years after it too.
         boot_id: identifies the boot of this host; at most 64 bytes.
         anchor_ns: civil minus monotonic time, stored when the table is fresh.
         key: 16 bytes of hash key: stored when fresh, compared when attaching; may then be left out.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cores import COMPILED, REFERENCE, Limiter, reading
@@ -20,14 +20,12 @@ def run_both(spec: RuleSpec, stream: Stream) -> None:
 
 
 @pytest.mark.parametrize("algorithm", COUNTING)
-@settings(max_examples=200)
 @given(data=st.data())
 def test_same_answers_while_time_goes_forward(algorithm: str, data: st.DataObject) -> None:
     run_both(*data.draw(streams(algorithm)))
 
 
 @pytest.mark.parametrize("algorithm", COUNTING)
-@settings(max_examples=200)
 @given(data=st.data())
 def test_same_answers_while_the_clock_jumps_backwards(algorithm: str, data: st.DataObject) -> None:
     run_both(*data.draw(streams(algorithm, backwards=True)))
