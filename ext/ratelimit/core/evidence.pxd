@@ -1,0 +1,46 @@
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from ratelimit.core.traits cimport KINDS, Edge, Identifier, Principal
+
+cdef struct Index:
+    uint32_t *slots     # position + 1, 0 for empty
+    uint32_t mask
+
+cdef struct Sighting:
+    uint64_t principal
+    uint64_t kinds[KINDS]  # hashes by kind, 0 for none
+    bint refused
+
+cdef class Evidence:
+    cdef Principal *principals
+    cdef Identifier *identifiers
+    cdef Index principal_index
+    cdef Index identifier_index
+    cdef readonly uint32_t most_principals
+    cdef readonly uint32_t most_identifiers
+    cdef readonly uint32_t principal_count
+    cdef readonly uint32_t identifier_count
+    cdef uint32_t kind_counts[KINDS]
+    cdef uint32_t kind_limits[KINDS]
+    cdef uint32_t principal_hand
+    cdef uint32_t identifier_hand
+    cdef int64_t epoch_s
+    cdef readonly uint32_t now_s
+    cdef uint32_t half_ticks[KINDS]
+    cdef readonly uint64_t new_edges
+    cdef readonly uint64_t principal_evictions
+    cdef readonly uint64_t identifier_evictions
+    cdef double day_decay
+
+    cdef uint32_t clamp(self, int64_t time_s) noexcept nogil
+    cdef uint32_t principal(self, uint64_t key, uint32_t now_s) noexcept nogil
+    cdef uint32_t identifier(self, uint64_t key, int kind, uint32_t now_s) noexcept nogil
+    cdef bint touch(self, Principal *p, int first, int count, uint32_t ref, uint32_t now_s) noexcept nogil
+    cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil
+    cdef uint32_t least_principal(self) noexcept nogil
+    cdef uint32_t least_identifier(self, int kind) noexcept nogil
+    cdef void count_coarse(self, Principal *p, uint32_t coarse) noexcept nogil
+    cdef double weight(self, Edge *edge, int kind) noexcept nogil
+
+
+cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil

@@ -1,0 +1,332 @@
+"""The correlator's memory: see the stub for the contract, `traits.pxd` for the shapes."""
+
+cimport cython
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.math cimport exp2
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from ratelimit.core.traits cimport (
+    CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, KINDS,
+    MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, kind_of, ref_of, resolve,
+)
+
+cdef enum:
+    PROBED = 16             # how many places an eviction chooses from
+    GENERATIONS = 1024
+    CLUSTERED_BONUS_S = 30 * 86400   # a member is forgotten that much later than a stranger
+    SHARED_BONUS_S = 3 * 86400       # and an identifier of several principals than one of one
+    NO_PLACE = 0xFFFFFFFF
+
+MOST_IDENTIFIERS = (1 << INDEX_BITS) - 2
+PRINCIPAL_BYTES = sizeof(Principal)
+IDENTIFIER_BYTES = sizeof(Identifier)
+
+# What part of the identifiers a family may fill: a header is free to change, an address is not.
+SHARES = (0.70, 0.30, 0.30, 0.10, 0.10, 0.10, 0.10)
+
+
+cdef inline uint32_t spread(uint64_t key) noexcept nogil:
+    # Keys are keyed hashes already; this only folds them.
+    return <uint32_t>(key ^ (key >> 32))
+
+
+cdef inline uint64_t tagged(uint64_t key, int kind) noexcept nogil:
+    """Return an identifier's key: one value under two families is two identifiers. Never 0."""
+    cdef uint64_t mixed = (key ^ <uint64_t>(kind + 1)) * <uint64_t>0x9E3779B97F4A7C15
+    mixed ^= mixed >> 29
+    return mixed if mixed else 1
+
+
+cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil:
+    """Return a principal's position, NO_PLACE when it is not known."""
+    cdef Index *index = &self.principal_index
+    cdef uint32_t at = spread(key) & index.mask
+    while index.slots[at]:
+        if self.principals[index.slots[at] - 1].key == key:
+            return index.slots[at] - 1
+        at = (at + 1) & index.mask
+    return NO_PLACE
+
+
+cdef void put(Index *index, uint64_t key, uint32_t position) noexcept nogil:
+    cdef uint32_t at = spread(key) & index.mask
+    while index.slots[at]:
+        at = (at + 1) & index.mask
+    index.slots[at] = position + 1
+
+
+@cython.final
+cdef class Evidence:
+    def __cinit__(self):
+        self.principals = NULL
+        self.identifiers = NULL
+        self.principal_index.slots = NULL
+        self.identifier_index.slots = NULL
+
+    def __init__(self, *, uint32_t principals, uint32_t identifiers, int64_t now_s, half_lives_s):
+        cdef int kind
+        if self.principals != NULL:
+            raise ValueError("this evidence is in use already")
+        if principals < 16 or identifiers < 64 or identifiers > MOST_IDENTIFIERS:
+            raise ValueError(f"evidence keeps 16 principals and 64 to {MOST_IDENTIFIERS} identifiers at least")
+        if len(half_lives_s) != KINDS:
+            raise ValueError(f"one half-life for each of {KINDS} kinds")
+        self.most_principals = principals
+        self.most_identifiers = identifiers
+        self.principals = <Principal *>PyMem_RawCalloc(principals, sizeof(Principal))
+        self.identifiers = <Identifier *>PyMem_RawCalloc(identifiers, sizeof(Identifier))
+        self.principal_index.mask = _mask_for(principals)
+        self.identifier_index.mask = _mask_for(identifiers)
+        self.principal_index.slots = <uint32_t *>PyMem_RawCalloc(self.principal_index.mask + 1, 4)
+        self.identifier_index.slots = <uint32_t *>PyMem_RawCalloc(self.identifier_index.mask + 1, 4)
+        if (
+            self.principals == NULL or self.identifiers == NULL
+            or self.principal_index.slots == NULL or self.identifier_index.slots == NULL
+        ):
+            raise MemoryError
+        # A day before the first event, so that an observation that comes late still has a time.
+        self.epoch_s = now_s - 86400
+        self.now_s = 86400
+        for kind in range(KINDS):
+            self.kind_limits[kind] = max(8, <uint32_t>(identifiers * <double>SHARES[kind]))
+            self.half_ticks[kind] = max(1, <uint32_t>(half_lives_s[kind] // TICK_S))
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.principals)
+        PyMem_RawFree(self.identifiers)
+        PyMem_RawFree(self.principal_index.slots)
+        PyMem_RawFree(self.identifier_index.slots)
+
+    @property
+    def nbytes(self):
+        return (
+            self.most_principals * sizeof(Principal) + self.most_identifiers * sizeof(Identifier)
+            + 4 * (<uint64_t>self.principal_index.mask + self.identifier_index.mask + 2)
+        )
+
+    cdef uint32_t clamp(self, int64_t time_s) noexcept nogil:
+        """Return seconds since the epoch; time that steps back stands still."""
+        cdef int64_t relative = time_s - self.epoch_s
+        if relative > <int64_t>self.now_s:
+            self.now_s = <uint32_t>min(relative, <int64_t>0xFFFFFFF0)
+        return self.now_s
+
+    cdef double weight(self, Edge *edge, int kind) noexcept nogil:
+        """Return what an edge still counts for: 1 when fresh, halved each half-life of its family."""
+        cdef uint32_t ticks = <uint16_t>(self.now_s // TICK_S - edge.seen)
+        return exp2(-<double>ticks / self.half_ticks[kind])
+
+    # -- finding and making room ------------------------------------------------------------------
+
+    cdef uint32_t principal(self, uint64_t key, uint32_t now_s) noexcept nogil:
+        """Return a principal's position, making one. Full: the longest silent of a few goes."""
+        cdef uint32_t at = find_principal(self, key)
+        cdef Principal *p
+        if at != NO_PLACE:
+            return at
+        if self.principal_count < self.most_principals:
+            at = self.principal_count
+            self.principal_count += 1
+        else:
+            at = self.least_principal()
+            drop(&self.principal_index, self.principals[at].key, at, self.principals, NULL)
+            self.principal_evictions += 1
+        p = self.principals + at
+        memset(p, 0, sizeof(Principal))
+        p.key = key
+        p.first_s = now_s
+        p.last_s = now_s
+        put(&self.principal_index, key, at)
+        return at
+
+    cdef uint32_t least_principal(self) noexcept nogil:
+        cdef uint32_t best = 0, i, at
+        cdef uint64_t least = <uint64_t>-1, age
+        for i in range(PROBED):
+            at = self.principal_hand
+            self.principal_hand = at + 1 if at + 1 < self.most_principals else 0
+            age = self.principals[at].last_s
+            if self.principals[at].label:
+                age += CLUSTERED_BONUS_S
+            if age < least:
+                least = age
+                best = at
+        return best
+
+    cdef uint32_t identifier(self, uint64_t key, int kind, uint32_t now_s) noexcept nogil:
+        """Return an identifier's position, making one within its family's share."""
+        cdef uint64_t own = tagged(key, kind)
+        cdef Index *index = &self.identifier_index
+        cdef uint32_t at = spread(own) & index.mask
+        cdef uint32_t generation
+        cdef Identifier *found
+        while index.slots[at]:
+            if self.identifiers[index.slots[at] - 1].key == own:
+                at = index.slots[at] - 1
+                self.identifiers[at].last_s = now_s
+                return at
+            at = (at + 1) & index.mask
+        if self.identifier_count < self.most_identifiers and self.kind_counts[kind] < self.kind_limits[kind]:
+            at = self.identifier_count
+            self.identifier_count += 1
+        else:
+            at = self.least_identifier(kind)
+            self.kind_counts[kind_of(self.identifiers + at)] -= 1
+            drop(index, self.identifiers[at].key, at, NULL, self.identifiers)
+            self.identifier_evictions += 1
+        found = self.identifiers + at
+        generation = ((<uint32_t>found.meta >> 3) + 1) % GENERATIONS
+        memset(found, 0, sizeof(Identifier))
+        found.key = own
+        found.meta = <uint16_t>((generation << 3) | <uint32_t>kind)
+        found.last_s = now_s
+        self.kind_counts[kind] += 1
+        put(index, own, at)
+        return at
+
+    cdef uint32_t least_identifier(self, int kind) noexcept nogil:
+        """Return the place to give up: within the family if that has had its share, else anywhere."""
+        cdef bint within = self.kind_counts[kind] >= self.kind_limits[kind]
+        cdef uint32_t best = NO_PLACE, probed = 0, walked = 0, at
+        cdef uint64_t least = <uint64_t>-1, age
+        cdef Identifier *found
+        # A family over its share is common by definition, so a short walk finds some of it.
+        while (probed < PROBED and walked < 64 * PROBED) or best == NO_PLACE:
+            at = self.identifier_hand
+            self.identifier_hand = at + 1 if at + 1 < self.identifier_count else 0
+            walked += 1
+            found = self.identifiers + at
+            if within and kind_of(found) != kind:
+                continue
+            probed += 1
+            age = found.last_s
+            if found.degree > 1:
+                age += SHARED_BONUS_S
+            if age < least:
+                least = age
+                best = at
+        return best
+
+    # -- observing --------------------------------------------------------------------------------
+
+    cdef bint touch(self, Principal *p, int first, int count, uint32_t ref, uint32_t now_s) noexcept nogil:
+        """Note that a principal was seen with an identifier; True if that is new."""
+        cdef uint16_t tick = <uint16_t>(now_s // TICK_S)
+        cdef int i, worst = first
+        cdef int64_t kept, least = 0x7FFFFFFF
+        cdef Edge *edge
+        cdef Identifier *identifier
+        for i in range(first, first + count):
+            edge = p.edges + i
+            if edge.ref == ref:
+                edge.seen = tick
+                if edge.count < 65535:
+                    edge.count += 1
+                return False
+            if resolve(self.identifiers, edge.ref) == NULL:
+                kept = -1
+            else:
+                # What was seen twice as often is kept half a day longer.
+                kept = 65536 - <int64_t><uint16_t>(tick - edge.seen) + 72 * log2_of(edge.count)
+            if kept < least:
+                least = kept
+                worst = i
+        edge = p.edges + worst
+        edge.ref = ref
+        edge.seen = tick
+        edge.count = 1
+        identifier = resolve(self.identifiers, ref)
+        if identifier.degree < MOST_DEGREE:
+            identifier.degree += 1
+        self.new_edges += 1
+        return True
+
+    cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil:
+        """Note one decided request; True if the principal was seen with anything new."""
+        cdef Principal *p
+        cdef bint fresh = False
+        cdef uint32_t position, coarse = 0, i
+        cdef double passed
+        at[0] = self.principal(seen.principal, now_s)
+        p = self.principals + at[0]
+        passed = exp2(-<double>(now_s - p.last_s) / 86400.0) if now_s > p.last_s else 1.0
+        p.volume = <float>(p.volume * passed + 1.0)
+        p.moves = <float>(p.moves * passed)
+        p.last_s = now_s
+        p.requests += 1
+        if seen.refused and p.refused < 65535:
+            p.refused += 1
+        if seen.kinds[COARSE]:
+            coarse = ref_of(self.identifiers, self.identifier(seen.kinds[COARSE], COARSE, now_s))
+            if coarse != p.network:
+                p.moves += 1.0
+                p.network = coarse
+        if seen.kinds[FINE]:
+            position = self.identifier(seen.kinds[FINE], FINE, now_s)
+            self.identifiers[position].parent = coarse
+            if self.touch(p, 0, FINE_EDGES, ref_of(self.identifiers, position), now_s):
+                fresh = True
+                self.count_coarse(p, coarse)
+        if seen.kinds[PAYMENT]:
+            position = self.identifier(seen.kinds[PAYMENT], PAYMENT, now_s)
+            fresh |= self.touch(p, PAYMENT_AT, CLIENT_AT - PAYMENT_AT, ref_of(self.identifiers, position), now_s)
+        if seen.kinds[CLIENT]:
+            position = self.identifier(seen.kinds[CLIENT], CLIENT, now_s)
+            fresh |= self.touch(p, CLIENT_AT, EXTRA_AT - CLIENT_AT, ref_of(self.identifiers, position), now_s)
+        for i in range(EXTRAS):
+            if seen.kinds[EXTRA + i]:
+                position = self.identifier(seen.kinds[EXTRA + i], EXTRA + i, now_s)
+                fresh |= self.touch(p, EXTRA_AT + i, 1, ref_of(self.identifiers, position), now_s)
+        return fresh
+
+    cdef void count_coarse(self, Principal *p, uint32_t coarse) noexcept nogil:
+        """Count a principal at a coarse network, once however many of its addresses lie there."""
+        cdef Identifier *network = resolve(self.identifiers, coarse)
+        cdef Identifier *other
+        cdef int i, there = 0
+        if network == NULL:
+            return
+        for i in range(FINE_EDGES):
+            other = resolve(self.identifiers, p.edges[i].ref)
+            if other != NULL and other.parent == coarse:
+                there += 1
+        if there == 1 and network.degree < MOST_DEGREE:
+            network.degree += 1
+
+
+cdef inline int log2_of(uint32_t value) noexcept nogil:
+    cdef int bits = 0
+    while value > 1:
+        value >>= 1
+        bits += 1
+    return bits
+
+
+cdef void drop(Index *index, uint64_t key, uint32_t position, Principal *principals, Identifier *identifiers) noexcept nogil:
+    """Take a position out of an index, closing the gap so that no marker is left behind."""
+    cdef uint32_t at = spread(key) & index.mask, gap, home
+    cdef uint64_t other
+    while index.slots[at] and index.slots[at] != position + 1:
+        at = (at + 1) & index.mask
+    if not index.slots[at]:
+        return
+    gap = at
+    while True:
+        at = (at + 1) & index.mask
+        if not index.slots[at]:
+            break
+        other = principals[index.slots[at] - 1].key if principals != NULL else identifiers[index.slots[at] - 1].key
+        home = spread(other) & index.mask
+        # Move it back unless its home lies cyclically in (gap, at].
+        if ((at - home) & index.mask) >= ((at - gap) & index.mask):
+            index.slots[gap] = index.slots[at]
+            gap = at
+    index.slots[gap] = 0
+
+
+def _mask_for(uint32_t entries):
+    size = 64
+    while size < entries + entries // 2:
+        size *= 2
+    return size - 1

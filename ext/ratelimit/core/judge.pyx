@@ -1,0 +1,1039 @@
+"""The passes of a rebuild, each over a range: see the stub for the contract."""
+
+cimport cython
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from cpython.object cimport PyObject
+from libc.math cimport log, sqrt
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from ratelimit.core.evidence cimport Evidence, Sighting, find_principal
+from ratelimit.core.number cimport WHOLE, read_number
+from ratelimit.core.profile cimport (
+    BEHAVIOURS, CLIENTS, Background, Fit, Profile, behaviour_bin, clip, noise_of, rate_of, volume_of,
+)
+from ratelimit.core.traits cimport (
+    CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, KINDS,
+    MOST_DEGREE, PAYMENT, PAYMENT_AT, Edge, Identifier, Principal, count_for, kind_at, kind_of, ref_of, resolve,
+)
+
+cdef extern from "Python.h":
+    PyObject **PySequence_Fast_ITEMS(object sequence)
+    object PySequence_Fast(object sequence, const char *message)
+    Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
+
+
+cdef enum:
+    CANDIDATES = 4
+    MET = 0xFFFFFFFF
+    OWNED = 2               # seven in eight
+    ACTIVE_S = 43200        # who was seen in the last half day has a rate
+    SETTLED_S = 86400       # a principal so much older than a cluster is not easily drawn in
+    MOST_LABELS = 4096
+
+
+cdef inline bint is_valid(Judge self, Edge *edge, int kind) noexcept nogil:
+    # Six half-lives: below two per cent of its weight.
+    cdef uint32_t ticks = <uint16_t>(self.evidence.now_s // 600 - edge.seen)
+    return ticks < 6 * self.evidence.half_ticks[kind]
+
+
+cdef inline void vote(Identifier *node, uint32_t label) noexcept nogil:
+    """Keep the two labels most principals here have (Misra and Gries, 1982)."""
+    if node.label1 == label and node.count1:
+        node.count1 += 1
+    elif node.label2 == label and node.count2:
+        node.count2 += 1
+    elif node.count1 == 0:
+        node.label1 = label
+        node.count1 = 1
+    elif node.count2 == 0:
+        node.label2 = label
+        node.count2 = 1
+    else:
+        node.count1 -= 1
+        node.count2 -= 1
+
+
+cdef inline void add_member(Identifier *node, uint32_t label, int change) noexcept nogil:
+    if node.label1 == label:
+        node.count1 = <uint16_t>clip(<int>node.count1 + change, 0, MOST_DEGREE)
+    elif node.label2 == label:
+        node.count2 = <uint16_t>clip(<int>node.count2 + change, 0, MOST_DEGREE)
+    elif change > 0 and node.count1 == 0:
+        node.label1 = label
+        node.count1 = 1
+    elif change > 0 and node.count2 == 0:
+        node.label2 = label
+        node.count2 = 1
+
+
+@cython.final
+cdef class Judge:
+    def __cinit__(self):
+        self.profiles = NULL
+        self.suspects = NULL
+        self.roots = NULL
+        self.tops = NULL
+        self.held = NULL
+
+    def __init__(self, Evidence evidence not None, *, uint32_t clusters, settings, principal, kinds):
+        cdef int i
+        if self.profiles != NULL:
+            raise ValueError("a Judge is set up once")
+        if not 1 <= clusters <= MOST_LABELS:
+            raise ValueError(f"there is room for 1 to {MOST_LABELS} clusters, not {clusters}")
+        self.evidence = evidence
+        self.most_clusters = clusters
+        self.settings = settings
+        self.profiles = <Profile *>PyMem_RawCalloc(clusters + 1, sizeof(Profile))
+        self.identities = <uint64_t *>PyMem_RawCalloc(clusters + 1, 8)
+        self.parts = <uint32_t *>PyMem_RawCalloc(clusters + 1, 4)
+        if self.profiles == NULL or self.identities == NULL or self.parts == NULL:
+            raise MemoryError
+        if not 1 <= len(principal) <= 4 or len(kinds) != KINDS or min(principal) < 0:
+            raise ValueError(f"a principal is 1 to 4 positions, and there are {KINDS} kinds")
+        self.principal_parts = len(principal)
+        self.highest = max(*principal, *kinds)
+        for i in range(self.principal_parts):
+            self.principal_at[i] = principal[i]
+        for i in range(KINDS):
+            self.kinds_at[i] = kinds[i]
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.profiles)
+        PyMem_RawFree(self.identities)
+        PyMem_RawFree(self.parts)
+        self.free_scratch()
+
+    cdef void free_scratch(self) noexcept:
+        PyMem_RawFree(self.suspects)
+        PyMem_RawFree(self.roots)
+        PyMem_RawFree(self.tops)
+        PyMem_RawFree(self.held)
+        self.held = NULL
+        self.suspects = NULL
+        self.roots = NULL
+        self.tops = NULL
+
+    # -- observing --------------------------------------------------------------------------------
+
+    cdef int read(self, object row, Sighting *seen) except -1:
+        """Fill a sighting from a row of identities; 0 when the row has no principal."""
+        cdef object fast = PySequence_Fast(row, "identities are a sequence of integers")
+        cdef PyObject **items = PySequence_Fast_ITEMS(fast)
+        cdef int i
+        cdef uint64_t value
+        if PySequence_Fast_GET_SIZE(fast) <= self.highest:
+            raise ValueError(f"the correlator looks at identity {self.highest}")
+        seen.principal = 0
+        for i in range(self.principal_parts):
+            if not known(<object>items[self.principal_at[i]], &value):
+                return 0
+            seen.principal = (seen.principal * <uint64_t>0x9E3779B97F4A7C15) ^ value
+        for i in range(KINDS):
+            seen.kinds[i] = 0
+            if self.kinds_at[i] >= 0 and known(<object>items[self.kinds_at[i]], &value):
+                seen.kinds[i] = value
+        return 1
+
+    def observe(self, row, bint refused, now_ns, /):
+        cdef Sighting seen
+        cdef uint32_t at, label
+        cdef Principal *p
+        cdef Fit fit
+        if not self.read(row, &seen):
+            return
+        seen.refused = refused
+        cdef int64_t time_s = now_ns // 1_000_000_000
+        if self.evidence.take(&seen, self.evidence.clamp(time_s), &at) and self.labels and not self.judging:
+            p = self.evidence.principals + at
+            if p.label == 0:
+                label = self.best(p, &fit)
+                if label:
+                    p.score = <float>fit.total
+                    self.join(p, label)
+
+    def cluster(self, row, /):
+        """Return what limits count this row's cluster by, -1 without one."""
+        cdef Sighting seen
+        cdef uint32_t at
+        if self.labels == 0 or not self.read(row, &seen):
+            return -1
+        at = find_principal(self.evidence, seen.principal)
+        if at == 0xFFFFFFFF or self.evidence.principals[at].label == 0:
+            return -1
+        return self.identity(self.evidence.principals + at)
+
+    cdef uint64_t identity(self, Principal *p) noexcept nogil:
+        cdef uint64_t identity = self.identities[p.label]
+        cdef uint32_t parts = self.parts[p.label]
+        if parts > 1:
+            identity ^= ((p.key >> 20) % parts) * <uint64_t>0x9E3779B97F4A7C15
+        return identity
+
+    # -- how well a principal fits a cluster ------------------------------------------------------
+
+    cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil:
+        cdef Profile *c = self.profiles + label
+        cdef Background *b = &self.background
+        cdef Identifier *ids = self.evidence.identifiers
+        cdef uint32_t parents[FINE_EDGES]
+        cdef double best[FINE_EDGES]
+        cdef double weight, value, own = 1.0 if p.label == label else 0.0
+        cdef double size = c.size - own + 0.5, others = b.size + 1.0
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef int i, j, seen = 0, at
+        memset(fit, 0, sizeof(Fit))
+        for i in range(FINE_EDGES):
+            node = resolve(ids, p.edges[i].ref)
+            if node == NULL:
+                continue
+            weight = self.evidence.weight(p.edges + i, FINE)
+            if weight < 0.02:
+                continue
+            value = self.rarity(node, label, own, c, b)
+            parent = resolve(ids, node.parent)
+            if parent != NULL:
+                value = max(value, min(0.7 * self.settings.network_each, self.rarity(parent, label, own, c, b)))
+            value = clip(value, -1.0, self.settings.network_each) * (weight if value > 0 else 1.0)
+            at = seen
+            for j in range(seen):
+                if node.parent and parents[j] == node.parent:
+                    at = j
+                    break
+            if at == seen:
+                parents[seen] = node.parent
+                best[seen] = value
+                seen += 1
+            elif value > best[at]:
+                best[at] = value
+        for i in range(seen):
+            fit.network += best[i]
+            if best[i] >= 0.8:
+                fit.networks += 1
+        fit.network = clip(fit.network, -4.0, self.settings.network_cap)
+        fit.payment = self.exclusive(p, PAYMENT_AT, CLIENT_AT, PAYMENT, label, own, size, others, self.settings.payment_cap, c, &fit.owned)
+        fit.client = self.client_fit(p, label, own, c, b)
+        for i in range(EXTRAS):
+            value = self.exclusive(p, EXTRA_AT + i, EXTRA_AT + i + 1, EXTRA + i, label, own, size, others, self.settings.extra_cap, NULL, NULL)
+            fit.extra = clip(fit.extra + value, -2.0, self.settings.extra_cap)
+        at = behaviour_bin(p, self.evidence.now_s)
+        if at >= 0 and c.behaved > 8.0:
+            value = log((c.behaviours[at] - own + 1.0) / (c.behaved - own + 8.0)) - log((b.behaviours[at] + 1.0) / (b.behaved + 8.0))
+            fit.behaviour = clip(value, -self.settings.behaviour_cap, self.settings.behaviour_cap)
+        fit.families = (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5) + (fit.behaviour >= 1.0)
+        fit.total = (
+            fit.network + fit.payment + fit.client + fit.behaviour + fit.extra
+            + clip(log(size / others), -self.settings.prior_cap, 0.0)
+        )
+
+    cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil:
+        """Return the log-likelihood ratio of one address or network."""
+        cdef double members = count_for(node, label)
+        cdef double outside
+        outside = <double>node.degree - node.count1 - node.count2
+        if own > 0:
+            members = max(0.0, members - 1.0)
+        else:
+            outside -= 1.0
+        outside = max(outside, 0.0)
+        if members == 0.0:
+            return 0.0 if outside < 2.0 else -0.5
+        return log((members / (c.edges + 1.0)) / ((outside + 0.5) / (b.edges + 1.0)))
+
+    cdef double exclusive(
+        self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others, double cap, Profile *c, double *owned
+    ) noexcept nogil:
+        """Return the best log-likelihood ratio of a value that few should share."""
+        cdef Identifier *node
+        cdef double members, outside, value, best = -9.0
+        cdef int i
+        cdef bint any = False
+        for i in range(first, end):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL or not is_valid(self, p.edges + i, kind):
+                continue
+            any = True
+            members = count_for(node, label)
+            outside = <double>node.degree - node.count1 - node.count2 - (0.0 if own > 0 else 1.0)
+            if own > 0:
+                members = max(0.0, members - 1.0)
+            if c != NULL and members + own >= self.settings.sharing and not self.supported(node, c):
+                best = max(best, 0.0)
+                continue
+            outside = max(outside, 0.0)
+            if members == 0.0:
+                value = self.unmet(c, outside)
+            else:
+                value = log(((members + 0.3) / size) / ((outside + 0.3) / others)) * self.evidence.weight(p.edges + i, kind)
+            if value > best:
+                best = value
+                if owned != NULL:
+                    owned[0] = log((members + 0.3) / (outside + 0.3))
+        return clip(best, -4.0, cap) if any else 0.0
+
+    cdef double unmet(self, Profile *c, double outside) noexcept nogil:
+        """Return what a payment method says that no member has."""
+        cdef double sharing
+        if c == NULL or c.paying < 1.0:
+            return 0.0
+        sharing = c.sharing / c.paying
+        if outside + 1.0 >= self.settings.sharing:
+            # One of the kind the cluster uses, a tenth of which may not have been met yet.
+            return clip(log((0.1 * sharing + 0.002) / (self.background.suspects / (self.background.size + 1.0) + 0.02)), -2.0, 1.0)
+        return log(1.02 - sharing)
+
+    cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil:
+        cdef Identifier *node
+        cdef double members, outside, value, best = -9.0
+        cdef int i, j
+        if c.with_client < 2.0:
+            return 0.0
+        for i in range(CLIENT_AT, EXTRA_AT):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            members = 0.0
+            for j in range(CLIENTS):
+                if c.clients[j] == p.edges[i].ref:
+                    members = c.client_counts[j] - own
+                    break
+            outside = <double>node.label1 - (0.0 if p.label else 1.0)
+            value = log(
+                ((max(0.0, members) + 0.25) / (c.with_client - own + 1.0))
+                / ((max(0.0, outside) + 0.5) / (b.with_client + 1.0))
+            )
+            if value > best:
+                best = value
+        return clip(best, -3.0, self.settings.client_cap) if best > -9.0 else 0.0
+
+    cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil:
+        cdef Profile *c = self.profiles + label
+        self.fit(p, label, fit)
+        if p.label != label and p.first_s + SETTLED_S < c.first_s:
+            # It was here long before: it takes more, and networks of its own choosing among it.
+            return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
+        if fit.owned >= OWNED and fit.network >= 0.0 and fit.client > -1.0 and c.sharing >= 0.7 * c.size:
+            # Its payment method is the cluster's own, and nothing else speaks against it.
+            return fit.total >= min(least, self.settings.paid)
+        return fit.total >= least and fit.families >= 2 and <uint32_t>fit.networks >= c.needs
+
+    cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil:
+        """Return the cluster a principal fits best, 0 for none; only those met at its identifiers are asked."""
+        cdef uint32_t candidates[CANDIDATES]
+        cdef uint32_t label, chosen = 0
+        cdef int i, j, k, count = 0
+        cdef Identifier *node
+        cdef Fit tried
+        cdef double least
+        if p.label:
+            candidates[0] = p.label
+            count = 1
+        for i in range(EDGES):
+            if CLIENT_AT <= i < EXTRA_AT:
+                continue
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            for k in range(4):
+                if k == 2:
+                    node = resolve(self.evidence.identifiers, node.parent) if i < FINE_EDGES else NULL
+                    if node == NULL:
+                        break
+                label = node.label1 if k & 1 == 0 else node.label2
+                if label == 0 or label > self.labels or not self.profiles[label].live:
+                    continue
+                if (node.count1 if k & 1 == 0 else node.count2) == 0:
+                    continue
+                for j in range(count):
+                    if candidates[j] == label:
+                        break
+                else:
+                    if count < CANDIDATES:
+                        candidates[count] = label
+                        count += 1
+        fit.total = -99.0
+        for i in range(count):
+            label = candidates[i]
+            least = self.settings.stay if label == p.label else self.settings.join
+            if not self.fits(p, label, &tried, least):
+                if p.label and label != p.label and self.judging:
+                    self.note_rival(p.label, label, &tried)
+            else:
+                if p.label and label != p.label and self.judging:
+                    self.note_rival(p.label, label, &tried)
+                # Who is a member already changes sides only for something clearly better.
+                if label == p.label:
+                    tried.total += 1.0
+                if tried.total > fit.total:
+                    fit[0] = tried
+                    chosen = label
+        return chosen
+
+    cdef void note_rival(self, uint32_t own, uint32_t other, Fit *fit) noexcept nogil:
+        """Vote for the cluster that a member would fit as well, whoever pays."""
+        cdef Profile *c = self.profiles + own
+        if fit.network < 3.0 or fit.client < 0.7 or fit.network + fit.client + fit.behaviour < 6.0:
+            return
+        if c.rival == other:
+            c.rivals += 1
+        elif c.rivals == 0:
+            c.rival = other
+            c.rivals = 1
+        else:
+            c.rivals -= 1
+
+    cdef void join(self, Principal *p, uint32_t label) noexcept nogil:
+        """Put a principal into a cluster (0: into none) and keep the counts at its identifiers true."""
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef int i
+        cdef uint32_t before = p.label
+        cdef uint32_t coarse = 0
+        if before == label:
+            return
+        if before == 0:
+            p.prior = <float>rate_of(p, self.evidence.now_s)
+        for i in range(EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            if CLIENT_AT <= i < EXTRA_AT:
+                if before == 0 and node.label1:
+                    node.label1 -= 1
+                elif label == 0:
+                    node.label1 += 1
+                continue
+            if before:
+                add_member(node, before, -1)
+            if label:
+                add_member(node, label, 1)
+            if i < FINE_EDGES and node.parent and node.parent != coarse:
+                coarse = node.parent
+                parent = resolve(self.evidence.identifiers, coarse)
+                if parent != NULL:
+                    if before:
+                        add_member(parent, before, -1)
+                    if label:
+                        add_member(parent, label, 1)
+        p.label = <uint16_t>label
+
+    # -- passes -----------------------------------------------------------------------------------
+
+    def begin(self):
+        """Start a rebuild: take scratch memory and stop judging newcomers until it ends."""
+        cdef uint64_t most = self.evidence.most_identifiers
+        self.free_scratch()
+        self.suspects = <uint16_t *>PyMem_RawCalloc(most, 2)
+        self.roots = <uint32_t *>PyMem_RawCalloc(most, 4)
+        self.tops = <uint32_t *>PyMem_RawCalloc(most, 4)
+        self.held = <uint32_t *>PyMem_RawCalloc(most, 4)
+        if self.suspects == NULL or self.roots == NULL or self.tops == NULL or self.held == NULL:
+            raise MemoryError
+        self.judging = True
+
+    def end(self):
+        """End a rebuild."""
+        self.free_scratch()
+        self.judging = False
+
+    def clear(self, uint32_t start, uint32_t stop):
+        """Forget the counts of identifiers in a range."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.identifier_count)):
+                node = self.evidence.identifiers + at
+                node.degree = 0
+                node.label1 = 0
+                node.label2 = 0
+                node.count1 = 0
+                node.count2 = 0
+
+    def gather(self, uint32_t start, uint32_t stop):
+        """Count principals at identifiers, and let members vote for the two labels of each."""
+        cdef uint32_t at
+        if start == 0:
+            memset(&self.background, 0, sizeof(Background))
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                self.gather_one(self.evidence.principals + at)
+
+    cdef void gather_one(self, Principal *p) noexcept nogil:
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef uint32_t parents[FINE_EDGES]
+        cdef int i, j, seen = 0, kind
+        cdef bint with_client = False
+        cdef Background *b = &self.background
+        if p.label == 0:
+            b.size += 1.0
+            i = behaviour_bin(p, self.evidence.now_s)
+            if i >= 0:
+                b.behaviours[i] += 1.0
+                b.behaved += 1.0
+        for i in range(EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            kind = kind_at(i)
+            if node == NULL or not is_valid(self, p.edges + i, kind):
+                p.edges[i].ref = 0
+                continue
+            if node.degree < MOST_DEGREE:
+                node.degree += 1
+            if kind == CLIENT:
+                if p.label == 0:
+                    node.label1 += 1
+                    with_client = True
+                continue
+            if p.label:
+                vote(node, p.label)
+            elif kind == FINE:
+                b.edges += 1.0
+            if kind != FINE or node.parent == 0:
+                continue
+            for j in range(seen):
+                if parents[j] == node.parent:
+                    break
+            else:
+                parents[seen] = node.parent
+                seen += 1
+                parent = resolve(self.evidence.identifiers, node.parent)
+                if parent != NULL:
+                    if parent.degree < MOST_DEGREE:
+                        parent.degree += 1
+                    if p.label:
+                        vote(parent, p.label)
+        if with_client:
+            b.with_client += 1.0
+
+    def settle(self, uint32_t start, uint32_t stop):
+        """Keep the labels that won at identifiers in a range, and count anew."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.identifier_count)):
+                node = self.evidence.identifiers + at
+                if node.count1 == 0 and kind_of(node) != CLIENT:
+                    node.label1 = 0
+                if node.count2 == 0:
+                    node.label2 = 0
+                node.count1 = 0
+                node.count2 = 0
+
+    def tally(self, uint32_t start, uint32_t stop):
+        """Count members exactly at identifiers, and add them to their clusters' profiles."""
+        cdef uint32_t at, label
+        cdef Profile kept
+        if start == 0:
+            memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
+            memset(self.held, 0, <size_t>self.evidence.most_identifiers * 4)
+            for label in range(self.most_clusters + 1):
+                kept = self.profiles[label]
+                memset(self.profiles + label, 0, sizeof(Profile))
+                self.profiles[label].live = kept.live
+                self.profiles[label].needs = kept.needs
+                self.profiles[label].first_s = kept.first_s
+                self.profiles[label].support = kept.support
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.tally_one(self.evidence.principals + at)
+
+    cdef void tally_one(self, Principal *p) noexcept nogil:
+        cdef Profile *c = self.profiles + p.label
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef uint32_t parents[FINE_EDGES]
+        cdef int i, j, seen = 0, kind
+        cdef bint with_client = False
+        c.size += 1.0
+        i = behaviour_bin(p, self.evidence.now_s)
+        if i >= 0:
+            c.behaviours[i] += 1.0
+            c.behaved += 1.0
+        for i in range(EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            kind = kind_at(i)
+            if kind == CLIENT:
+                with_client = True
+                self.count_client(c, p.edges[i].ref)
+                continue
+            add_counted(node, p.label)
+            if kind != FINE:
+                continue
+            c.edges += 1.0
+            for j in range(seen):
+                if parents[j] == node.parent:
+                    break
+            else:
+                parents[seen] = node.parent
+                seen += 1
+                parent = resolve(self.evidence.identifiers, node.parent)
+                if parent != NULL:
+                    add_counted(parent, p.label)
+        if with_client:
+            c.with_client += 1.0
+
+    cdef void count_client(self, Profile *c, uint32_t ref) noexcept nogil:
+        cdef int i, least = 0
+        for i in range(CLIENTS):
+            if c.clients[i] == ref:
+                c.client_counts[i] += 1.0
+                return
+            if c.client_counts[i] < c.client_counts[least]:
+                least = i
+        if c.client_counts[least] == 0.0:
+            c.clients[least] = ref
+            c.client_counts[least] = 1.0
+        else:
+            # The rarest makes room and is worn down first (space saving would flatter newcomers).
+            c.client_counts[least] -= 0.5
+            if c.client_counts[least] <= 0.0:
+                c.clients[least] = ref
+                c.client_counts[least] = 1.0
+
+    def share(self, uint32_t start, uint32_t stop):
+        """Count whose payment method another member has too; after `tally` is complete."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.share_one(self.evidence.principals + at)
+
+    cdef void share_one(self, Principal *p) noexcept nogil:
+        cdef Profile *c = self.profiles + p.label
+        cdef Identifier *node
+        cdef int i
+        cdef bint paying = False, sharing = False
+        for i in range(PAYMENT_AT, CLIENT_AT):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node != NULL:
+                paying = True
+                sharing |= count_for(node, p.label) > 1
+        c.paying += paying
+        c.sharing += sharing
+
+    def bridge(self, uint32_t start, uint32_t stop):
+        """Count where members who pay differently meet; after `tally` is complete."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.bridge_one(self.evidence.principals + at)
+
+    cdef void bridge_one(self, Principal *p) noexcept nogil:
+        cdef Identifier *node
+        cdef uint32_t payment = 0
+        cdef uint64_t place
+        cdef int i
+        for i in range(PAYMENT_AT, CLIENT_AT):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node != NULL and count_for(node, p.label) >= <uint32_t>self.settings.sharing:
+                payment = p.edges[i].ref
+                place = node - self.evidence.identifiers
+                if self.tops[place] == 0:
+                    self.tops[place] = payment
+                    self.profiles[p.label].payments += 1
+        if payment == 0:
+            return
+        for i in range(FINE_EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            self.met(node, payment, p.label, 2)
+            node = resolve(self.evidence.identifiers, node.parent)
+            if node != NULL:
+                self.met(node, payment, p.label, 4)
+
+    cdef void met(self, Identifier *node, uint32_t payment, uint32_t label, int least) noexcept nogil:
+        cdef uint64_t place = node - self.evidence.identifiers
+        cdef Identifier *parent
+        cdef double part = self.settings.share if least == 2 else max(0.5, self.settings.share)
+        if count_for(node, label) < <uint32_t>least or count_for(node, label) < part * node.degree:
+            return
+        if self.tops[place] == 0:
+            self.tops[place] = payment
+        elif self.tops[place] != payment and self.tops[place] != MET:
+            self.tops[place] = MET
+            if least == 2 and node.parent:
+                # An address counts for its network, and that only once.
+                parent = resolve(self.evidence.identifiers, node.parent)
+                if parent != NULL:
+                    place = parent - self.evidence.identifiers
+                    if self.tops[place] == MET:
+                        return
+                    self.tops[place] = MET
+            self.profiles[label].meetings += 1
+
+    def support(self, uint32_t start, uint32_t stop):
+        """Count for each payment method how many of its principals' edges lead to meetings; after `bridge`."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.support_one(self.evidence.principals + at)
+
+    cdef void support_one(self, Principal *p) noexcept nogil:
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef Identifier *ids = self.evidence.identifiers
+        cdef Profile *c = self.profiles + p.label
+        cdef uint32_t *held = NULL
+        cdef int i
+        cdef bint meets
+        for i in range(PAYMENT_AT, CLIENT_AT):
+            node = resolve(ids, p.edges[i].ref)
+            if node != NULL and count_for(node, p.label) >= <uint32_t>self.settings.sharing:
+                held = self.held + (node - ids)
+        if held == NULL:
+            return
+        for i in range(FINE_EDGES):
+            node = resolve(ids, p.edges[i].ref)
+            if node == NULL:
+                continue
+            parent = resolve(ids, node.parent)
+            # A network that met through one address says nothing of its other addresses.
+            meets = self.tops[node - ids] == MET or (
+                parent != NULL and self.tops[parent - ids] == MET
+                and count_for(parent, p.label) >= 4 and count_for(parent, p.label) >= 0.5 * parent.degree
+            )
+            if held[0] < <uint32_t>0xFFFE0000:
+                held[0] += <uint32_t>(1 << 16) + (1 if meets else 0)
+            c.held += 1.0
+            c.meeting += 1.0 if meets else 0.0
+
+    cdef bint supported(self, Identifier *payment, Profile *c) noexcept nogil:
+        """Return whether those who pay with this meet members who pay otherwise."""
+        cdef uint32_t held
+        if not self.judging:
+            return True
+        held = self.held[payment - self.evidence.identifiers]
+        return (held & 0xFFFF) >= 2 and <double>(held & 0xFFFF) >= c.support * (held >> 16)
+
+    def assign(self, uint32_t start, uint32_t stop):
+        """Put each principal where it fits best; return how many moved."""
+        cdef uint32_t at, label, moved = 0
+        cdef Principal *p
+        cdef Fit fit
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = self.evidence.principals + at
+                label = self.best(p, &fit)
+                if label:
+                    p.score = <float>fit.total
+                    self.note_fit(p, label, &fit)
+                if label != p.label:
+                    moved += 1
+                    if p.label == 0:
+                        p.prior = <float>rate_of(p, self.evidence.now_s)
+                    # Counts stay as tallied: every principal is judged by the same profiles.
+                    p.label = <uint16_t>label
+        return moved
+
+    cdef void note_fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil:
+        cdef Profile *c = self.profiles + label
+        cdef double rate
+        c.networks += fit.networks
+        c.network_score += fit.network
+        c.payment_score += fit.payment
+        c.client_score += fit.client
+        c.extra_score += fit.extra
+        if self.evidence.now_s - p.last_s < ACTIVE_S:
+            rate = rate_of(p, self.evidence.now_s)
+            c.rates += rate
+            c.squares += rate * rate
+            c.noise += noise_of(p, rate, self.evidence.now_s)
+            c.rated += 1.0
+            c.volumes += volume_of(p, self.evidence.now_s)
+            c.moving += p.moves / p.volume if p.volume > 0 else 0.0
+
+    # -- seeds ------------------------------------------------------------------------------------
+
+    def suspect(self, uint32_t start, uint32_t stop, uint32_t least):
+        """Mark principals whose payment method `least` or more have; return how many.
+
+        Their number at each address and network is kept for `unite`.
+        """
+        cdef uint32_t at, marked = 0
+        cdef Principal *p
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef uint32_t coarse
+        cdef int i
+        if start == 0:
+            memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = self.evidence.principals + at
+                p.seed = 0
+                for i in range(PAYMENT_AT, CLIENT_AT):
+                    node = resolve(self.evidence.identifiers, p.edges[i].ref)
+                    if node != NULL and node.degree >= least:
+                        p.seed = (p.edges[i].ref & ((1 << INDEX_BITS) - 1))
+                if p.seed == 0:
+                    continue
+                marked += 1
+                if p.label == 0:
+                    self.background.suspects += 1.0
+                coarse = 0
+                for i in range(CLIENT_AT, EXTRA_AT):
+                    node = resolve(self.evidence.identifiers, p.edges[i].ref)
+                    if node != NULL:
+                        self.mark(node)
+                for i in range(FINE_EDGES):
+                    node = resolve(self.evidence.identifiers, p.edges[i].ref)
+                    if node == NULL:
+                        continue
+                    self.mark(node)
+                    if node.parent != coarse:
+                        coarse = node.parent
+                        parent = resolve(self.evidence.identifiers, coarse)
+                        if parent != NULL:
+                            self.mark(parent)
+        return marked
+
+    cdef void mark(self, Identifier *node) noexcept nogil:
+        cdef uint64_t at = node - self.evidence.identifiers
+        if self.suspects[at] < MOST_DEGREE:
+            self.suspects[at] += 1
+
+
+    def unite(self, uint32_t start, uint32_t stop, double share):
+        """Join payment methods that meet where at least `share` of the principals are suspects."""
+        cdef uint32_t at
+        cdef Principal *p
+        cdef Identifier *node
+        cdef int i
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = self.evidence.principals + at
+                if p.seed == 0:
+                    continue
+                for i in range(FINE_EDGES):
+                    node = resolve(self.evidence.identifiers, p.edges[i].ref)
+                    if node == NULL:
+                        continue
+                    self.meet(p, node, share, 2)
+                    node = resolve(self.evidence.identifiers, node.parent)
+                    if node != NULL:
+                        self.meet(p, node, max(share, 0.5), 4)
+
+    cdef void meet(self, Principal *p, Identifier *node, double share, int least) noexcept nogil:
+        cdef uint64_t at = node - self.evidence.identifiers
+        if self.suspects[at] < least or self.suspects[at] < share * node.degree:
+            return
+        if self.tops[at] == 0:
+            self.tops[at] = p.seed
+        else:
+            join_roots(self.roots, self.tops[at], p.seed)
+
+    def divide(self, uint32_t start, uint32_t stop, double rare):
+        """Join payment methods within a group whose principals use the same rare client; into another forest.
+
+        Rare: less than this part of those whose payment method is not suspicious use it.
+        """
+        cdef uint32_t at, client
+        cdef Principal *p
+        cdef Identifier *node
+        cdef uint64_t place
+        cdef int i
+        cdef double others
+        if start == 0:
+            memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = self.evidence.principals + at
+                if p.seed == 0:
+                    continue
+                for i in range(CLIENT_AT, EXTRA_AT):
+                    node = resolve(self.evidence.identifiers, p.edges[i].ref)
+                    if node == NULL:
+                        continue
+                    place = node - self.evidence.identifiers
+                    others = <double>node.degree - self.suspects[place]
+                    if others < rare * (self.background.size - self.background.suspects) + 1.0:
+                        join_roots(self.tops, <uint32_t>place + 1, p.seed)
+
+    def groups(self, bint divided):
+        """Return the groups of the first forest, or how it is divided by the second.
+
+        {root: [principals, payment methods, {cluster: principals}]}, or {(root, part): the same}.
+        """
+        cdef uint32_t at
+        cdef Principal *p
+        found = {}
+        seen = set()
+        for at in range(self.evidence.principal_count):
+            p = self.evidence.principals + at
+            if p.seed:
+                root = find_root(self.roots, p.seed)
+                if divided:
+                    root = (root, find_root(self.tops, p.seed))
+                entry = found.get(root)
+                if entry is None:
+                    entry = found[root] = [0, 0, {}]
+                entry[0] += 1
+                if p.label:
+                    entry[2][p.label] = entry[2].get(p.label, 0) + 1
+                if p.seed not in seen:
+                    seen.add(p.seed)
+                    entry[1] += 1
+        return found
+
+    def adopt(self, uint32_t start, uint32_t stop, dict labels not None):
+        """Give the principals of some groups their provisional clusters."""
+        cdef uint32_t at
+        cdef Principal *p
+        for at in range(start, min(stop, self.evidence.principal_count)):
+            p = self.evidence.principals + at
+            if p.seed:
+                root = find_root(self.roots, p.seed)
+                label = labels.get(root) or labels.get((root, find_root(self.tops, p.seed)))
+                if label is not None:
+                    if p.label == 0:
+                        p.prior = <float>rate_of(p, self.evidence.now_s)
+                    p.label = label
+
+    # -- clusters ---------------------------------------------------------------------------------
+
+    def open(self):
+        """Return an unused label for a new cluster, 0 when there is none left."""
+        cdef uint32_t label
+        for label in range(1, self.most_clusters + 1):
+            if not self.profiles[label].live:
+                memset(self.profiles + label, 0, sizeof(Profile))
+                self.profiles[label].live = True
+                self.profiles[label].first_s = self.evidence.now_s
+                self.labels = max(self.labels, label)
+                return label
+        return 0
+
+    def close(self, uint32_t label):
+        """Give a label up; its principals lose it with `release`."""
+        self.profiles[label].live = False
+
+    def release(self, uint32_t start, uint32_t stop):
+        """Take the labels of closed clusters from principals."""
+        cdef uint32_t at
+        cdef Principal *p
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = self.evidence.principals + at
+                if p.label and not self.profiles[p.label].live:
+                    p.label = 0
+
+    def name(self, uint32_t label, uint64_t identity, uint32_t parts):
+        """Set what limits count a cluster by, and into how many budgets its members are divided."""
+        self.identities[label] = identity
+        self.parts[label] = parts
+
+    def merge(self, uint32_t start, uint32_t stop, uint32_t label, uint32_t into):
+        """Give one cluster's principals to another."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label == label:
+                    self.evidence.principals[at].label = <uint16_t>into
+
+    def need(self, uint32_t label, uint32_t networks, double support):
+        """Set how many independent networks a member must share with the others.
+
+        And what part of the addresses of those who pay alike must be places where others are met.
+        """
+        self.profiles[label].needs = networks
+        self.profiles[label].support = support
+
+    def live(self):
+        """Return the labels in use."""
+        return [label for label in range(1, self.labels + 1) if self.profiles[label].live]
+
+    def profile(self, uint32_t label):
+        """Return what is known of a cluster as a whole."""
+        if not 1 <= label <= self.most_clusters:
+            raise IndexError(f"no cluster {label}")
+        cdef Profile *c = self.profiles + label
+        cdef double size = max(c.size, 1.0)
+        cdef double rated = max(c.rated, 1.0)
+        cdef double mean = c.rates / rated
+        cdef double spread = c.squares / rated - mean * mean - c.noise / rated
+        return {
+            "size": int(c.size),
+            "edges": c.edges,
+            "paying": c.paying,
+            "sharing": c.sharing,
+            "networks": c.networks / size,
+            "network": c.network_score / size,
+            "payment": c.payment_score / size,
+            "client": c.client_score / size,
+            "extra": c.extra_score / size,
+            "rate": mean,
+            "rated": c.rated,
+            "volume": c.volumes / rated,
+            "evenness": sqrt(max(spread, 0.0)) / mean if mean > 0 else 9.0,
+            "moving": c.moving / rated,
+            "payments": c.payments,
+            "meetings": c.meetings,
+            "met": c.meeting / c.held if c.held else 0.0,
+            "rival": c.rival if c.rivals else 0,
+            "rivals": c.rivals,
+            "requests": c.rates,
+            "first_s": c.first_s,
+        }
+
+    @property
+    def outside(self):
+        """What is known of principals outside clusters."""
+        return {"size": self.background.size, "edges": self.background.edges}
+
+    # -- one principal ----------------------------------------------------------------------------
+
+    def label_of(self, uint64_t key):
+        """Return a principal's cluster, 0 for none."""
+        cdef uint32_t at = find_principal(self.evidence, key)
+        return 0 if at == 0xFFFFFFFF else self.evidence.principals[at].label
+
+    def members(self, uint32_t label):
+        """Return the keys of a cluster's principals."""
+        cdef uint32_t at
+        return [
+            self.evidence.principals[at].key
+            for at in range(self.evidence.principal_count)
+            if self.evidence.principals[at].label == label
+        ]
+
+
+cdef uint32_t find_root(uint32_t *roots, uint32_t at) noexcept nogil:
+    """Return the root of a node of a forest, halving the way. Nodes count from 1."""
+    while roots[at - 1]:
+        if roots[roots[at - 1] - 1]:
+            roots[at - 1] = roots[roots[at - 1] - 1]
+        at = roots[at - 1]
+    return at
+
+
+cdef void join_roots(uint32_t *roots, uint32_t one, uint32_t other) noexcept nogil:
+    one = find_root(roots, one)
+    other = find_root(roots, other)
+    # The lower position stays: the forest does not depend on the order of the walk.
+    if one < other:
+        roots[other - 1] = one
+    elif other < one:
+        roots[one - 1] = other
+
+
+cdef inline bint known(object identity, uint64_t *value):
+    """Read a hash; False for what stands for a missing identity."""
+    return read_number(identity, value) == WHOLE
+
+
+cdef inline void add_counted(Identifier *node, uint32_t label) noexcept nogil:
+    if node.label1 == label:
+        if node.count1 < MOST_DEGREE:
+            node.count1 += 1
+    elif node.label2 == label:
+        if node.count2 < MOST_DEGREE:
+            node.count2 += 1

@@ -1,0 +1,118 @@
+"""A cluster's profile, and how well a principal fits it.
+
+Theory of operation. Naive Bayes by family: for each thing a principal was seen with,
+how much more often do the cluster's *other* members have it than everybody outside of
+clusters? The logarithms are added up within a family and capped, so that no single
+identifier and no single family can carry a principal into a cluster.
+"""
+
+from libc.math cimport log
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from ratelimit.core.traits cimport (
+    CLIENT, CLIENT_AT, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT,
+    Edge, Identifier, Principal, count_for, resolve,
+)
+
+cdef enum:
+    CLIENTS = 32            # a profile remembers this many clients
+    MOVE_BINS = 4
+    VOLUME_BINS = 16
+    BEHAVIOURS = 64         # MOVE_BINS * VOLUME_BINS
+    BEHAVIOUR_LEAST = 4     # requests before a principal's behaviour says anything
+
+cdef struct Background:
+    double size             # principals outside clusters
+    double edges            # their edges to addresses
+    double with_client
+    double behaviours[BEHAVIOURS]
+    double behaved
+    double suspects         # whose payment method several have
+
+cdef struct Profile:
+    double size
+    double edges
+    double paying           # members with a payment method
+    double sharing          # of those, whose payment method another member has too
+    double with_client
+    uint32_t clients[CLIENTS]      # refs
+    double client_counts[CLIENTS]
+    double behaviours[BEHAVIOURS]
+    double behaved
+    # What the last assignment saw, for the judgement of the whole.
+    double networks         # sums over members of independent shared networks
+    double network_score
+    double payment_score
+    double client_score
+    double extra_score
+    double rates            # of volumes: sum, sum of squares, sum of counting noise, how many
+    double squares
+    double noise
+    double rated
+    double volumes
+    double moving           # moves a request, summed over the rated
+    uint32_t payments       # payment methods that several members have
+    uint32_t meetings       # independent networks where members of different ones meet
+    double held             # edges of members who pay as others do, and those of them that lead to meetings
+    double meeting
+    uint32_t rival          # the cluster that most members would fit as well, by all but payment
+    uint32_t rivals         # and how many of them
+    # Kept from one count to the next.
+    uint32_t needs          # independent networks a member must share
+    uint32_t first_s        # when it was opened
+    double support          # part of a payment method's edges that must lead to meetings
+    bint live
+
+cdef struct Fit:
+    double network
+    double payment
+    double client
+    double behaviour
+    double extra
+    double total            # and the cluster's share of all, within bounds
+    double owned            # log odds that who shares its payment method is a member
+    int networks            # independent networks shared with the cluster
+    int families            # that speak for it
+
+
+cdef inline double clip(double value, double low, double high) noexcept nogil:
+    return low if value < low else high if value > high else value
+
+
+cdef extern from "<math.h>" nogil:
+    double exp2(double)
+
+
+cdef inline double span_of(Principal *p, uint32_t now_s) noexcept nogil:
+    """Return the days that `volume` effectively sums over: the integral of the daily halving."""
+    cdef double span = 1.4426950408889634 * (1.0 - exp2(-<double>(now_s - p.first_s) / 86400.0))
+    return span if span > 0.0417 else 0.0417  # an hour at least, lest two requests be a torrent
+
+
+cdef inline double volume_of(Principal *p, uint32_t now_s) noexcept nogil:
+    return p.volume * exp2(-<double>(now_s - p.last_s) / 86400.0)
+
+
+cdef inline double rate_of(Principal *p, uint32_t now_s) noexcept nogil:
+    """Return requests a day."""
+    return volume_of(p, now_s) / span_of(p, now_s)
+
+
+cdef inline double noise_of(Principal *p, double rate, uint32_t now_s) noexcept nogil:
+    """Return what of the variance of `rate` is counting noise, if requests come at random."""
+    cdef double span = span_of(p, now_s)
+    return rate * 0.7213475204444817 * (1.0 - exp2(-2.0 * <double>(now_s - p.first_s) / 86400.0)) / (span * span)
+
+
+cdef inline int behaviour_bin(Principal *p, uint32_t now_s) noexcept nogil:
+    """Return how it moves and how much it asks, in coarse steps; -1 while too little is known."""
+    cdef double share
+    cdef int moves, volume
+    cdef double rate
+    if p.requests < BEHAVIOUR_LEAST:
+        return -1
+    share = p.moves / p.volume if p.volume > 0.0 else 0.0
+    moves = 0 if share < 0.1 else 1 if share < 0.35 else 2 if share < 0.7 else 3
+    rate = rate_of(p, now_s)
+    volume = <int>(2.0 * log(rate + 1.0) / 0.6931471805599453)
+    return moves * VOLUME_BINS + (volume if volume < VOLUME_BINS else VOLUME_BINS - 1)

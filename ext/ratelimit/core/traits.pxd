@@ -1,0 +1,105 @@
+"""What the correlator remembers: principals, identifiers, and the edges between them.
+
+Theory of operation. Two arrays of fixed size and an index over each. A principal
+keeps a few edges of each family to identifiers it was seen with; an identifier
+keeps no list of its principals, only how many there are and how many of them
+belong to the two clusters that use it most. So an event costs the same however
+many accounts share an address, and both arrays can be walked in slices.
+
+An edge names an identifier by position and generation: when the position is given
+to another identifier the generation changes, and the edge is void.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    # Families, and the kinds of network within theirs.
+    FINE = 0            # an address: /32, or /64 of IPv6
+    COARSE = 1          # what independent networks are counted by: /24, or /48
+    PAYMENT = 2
+    CLIENT = 3
+    EXTRA = 4           # 4 to 6: families the policy adds
+    KINDS = 7
+    EXTRAS = 3
+
+    # Where a principal's edges of each family lie.
+    FINE_EDGES = 9
+    PAYMENT_AT = 9
+    CLIENT_AT = 11
+    EXTRA_AT = 13
+    EDGES = 16
+
+    INDEX_BITS = 22     # at most four million identifiers
+    GENERATION_BITS = 10
+    TICK_S = 600        # an edge remembers when it was last seen to ten minutes
+    MOST_DEGREE = 65535
+
+cdef struct Edge:
+    uint32_t ref        # generation | index + 1; 0 for none
+    uint16_t seen       # ticks since the epoch
+    uint16_t count      # saturates
+
+cdef struct Principal:
+    uint64_t key        # 0 for a free place
+    uint32_t first_s    # seconds since the epoch
+    uint32_t last_s
+    uint32_t requests   # all that were ever seen
+    float volume        # requests, each halved in weight a day
+    float moves         # requests from another network than the one before, likewise
+    float prior         # requests a day before it joined its cluster
+    uint32_t network    # the coarse network last seen, as an edge names it
+    uint32_t seed       # scratch of the judge
+    float score
+    uint16_t label      # cluster, 0 for none
+    uint16_t refused
+    Edge edges[EDGES]
+
+cdef struct Identifier:
+    uint64_t key
+    uint32_t last_s
+    uint32_t parent     # of an address: its coarse network, as an edge names it
+    uint16_t meta       # generation << 3 | kind
+    uint16_t degree     # principals with an edge here
+    uint32_t label1     # of a client: principals outside clusters
+    uint32_t label2
+    uint16_t count1     # principals of cluster label1 with an edge here
+    uint16_t count2
+
+
+cdef inline uint32_t ref_of(Identifier *identifiers, uint32_t at) noexcept nogil:
+    return ((<uint32_t>identifiers[at].meta >> 3) << INDEX_BITS) | (at + 1)
+
+
+cdef inline Identifier *resolve(Identifier *identifiers, uint32_t ref) noexcept nogil:
+    """Return what an edge leads to, NULL when there is nothing there any more."""
+    cdef Identifier *found
+    if ref == 0:
+        return NULL
+    found = identifiers + ((ref & ((1 << INDEX_BITS) - 1)) - 1)
+    if (<uint32_t>found.meta >> 3) != ref >> INDEX_BITS:
+        return NULL
+    return found
+
+
+cdef inline int kind_of(Identifier *identifier) noexcept nogil:
+    return identifier.meta & 7
+
+
+cdef inline int kind_at(int slot) noexcept nogil:
+    """Return the family of a principal's edge by its place."""
+    if slot < FINE_EDGES:
+        return FINE
+    if slot < CLIENT_AT:
+        return PAYMENT
+    if slot < EXTRA_AT:
+        return CLIENT
+    return EXTRA + slot - EXTRA_AT
+
+
+cdef inline uint32_t count_for(Identifier *identifier, uint32_t label) noexcept nogil:
+    """Return how many principals of a cluster were seen here."""
+    if identifier.label1 == label:
+        return identifier.count1
+    if identifier.label2 == label:
+        return identifier.count2
+    return 0

@@ -1,0 +1,97 @@
+"""Evidence in, clusters out: what the limiter, a replay and the command line talk to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ratelimit.core.evidence import Evidence
+from ratelimit.core.judge import Judge
+from ratelimit.correlation.judgement import Judgement, Profile
+from ratelimit.correlation.rebuild import Rebuild
+from ratelimit.correlation.settings import Settings
+
+NS = 1_000_000_000
+
+
+class Correlator:
+    """Judges who is one actor.
+
+    Args:
+        settings: the numbers.
+        now_ns: when it starts.
+        principal: positions, in a row of identities, of what makes a principal.
+        kinds: positions of address, network, payment, client and three more; -1 without one.
+    """
+
+    def __init__(
+        self, settings: Settings, now_ns: int, *, principal: Sequence[int], kinds: Sequence[int]
+    ) -> None:
+        self.settings = settings
+        s = settings
+        self.evidence = Evidence(
+            principals=s.principals,
+            identifiers=s.identifiers,
+            now_s=now_ns // NS,
+            half_lives_s=(
+                s.network_half_life_s,
+                s.network_half_life_s,
+                s.payment_half_life_s,
+                s.client_half_life_s,
+                *(s.extra_half_life_s,) * 3,
+            ),
+        )
+        self.core = Judge(
+            self.evidence,
+            clusters=s.clusters,
+            settings={
+                "network_cap": s.network_cap,
+                "network_each": s.network_each,
+                "payment_cap": s.payment_cap,
+                "client_cap": s.client_cap,
+                "behaviour_cap": s.behaviour_cap,
+                "extra_cap": s.extra_cap,
+                "prior_cap": s.prior_cap,
+                "join": s.join,
+                "stay": s.stay,
+                "paid": s.join_paid,
+                "share": s.suspect_share,
+                "sharing": s.suspect_sharing,
+            },
+            principal=principal,
+            kinds=kinds,
+        )
+        self.observe = self.core.observe
+        self.cluster = self.core.cluster
+        self.kept: dict[int, tuple[Profile, Judgement]] = {}
+        self.rebuilds = 0
+        self._rebuilt_ns = now_ns
+        self._edges_then = 0
+        self._named = 0
+
+    def is_due(self, now_ns: int) -> bool:
+        """Return whether enough has changed, or enough time passed, for a rebuild."""
+        passed_s = (now_ns - self._rebuilt_ns) // NS
+        if passed_s < self.settings.rebuild_least_s:
+            return False
+        fresh = self.evidence.new_edges - self._edges_then
+        if fresh == 0:
+            return False
+        return (
+            passed_s >= self.settings.rebuild_most_s
+            or fresh >= self.settings.rebuild_change * 4 * self.evidence.principal_count
+        )
+
+    def rebuild(self, now_ns: int) -> Iterator[None]:
+        """Yield between the slices of one rebuild."""
+        self._rebuilt_ns = now_ns
+        self._edges_then = self.evidence.new_edges
+        self.rebuilds += 1
+        yield from Rebuild(self.core, self.settings, self.kept, self._name)
+        for label in self.kept.keys() - set(self.core.live()):
+            del self.kept[label]
+
+    def _name(self, label: int, profile: Profile, judgement: Judgement) -> None:
+        if label not in self.kept:
+            self._named += 1
+            self.core.name(label, (0xC1_0000_0000 + self._named) * 0x9E3779B97F4A7C15 % 2**64, 1)
+        self.kept[label] = (profile, judgement)

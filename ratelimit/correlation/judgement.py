@@ -1,0 +1,75 @@
+"""Is a group one actor, and how sure is that? Pure arithmetic over a profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from ratelimit.correlation.settings import Settings
+
+
+class Profile(TypedDict):
+    """A cluster as a whole; means are over its members."""
+
+    size: int
+    edges: float
+    paying: float
+    sharing: float
+    networks: float
+    """Independent networks a member shares with the others."""
+    network: float
+    payment: float
+    client: float
+    extra: float
+    rate: float
+    rated: float
+    """Members seen lately enough to have a rate."""
+    volume: float
+    evenness: float
+    """Coefficient of variation of members' volumes, without counting noise."""
+    moving: float
+    payments: int
+    """Payment methods that several members have."""
+    meetings: int
+    """Independent networks where members who pay differently meet."""
+    rival: int
+    rivals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of a group."""
+
+    confidence: float
+    """0: not one actor as far as can be told; 1: beyond reasonable doubt."""
+    why: str
+
+
+def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Judgement:
+    """Judge a group by its profile; one that has passed before is given the benefit of small doubts."""
+    size = profile["size"]
+    ease = settings.kept_ease if is_kept else 0.0
+    if size < settings.least_members * (1 - ease):
+        return Judgement(0.0, "small")
+    # A small group of unequal members can look even by chance.
+    even = profile["evenness"] + (1 - ease) * settings.evenness_doubt / size**0.5 <= settings.evenness_most + ease
+    rated = profile["rated"] >= settings.least_members and profile["volume"] >= settings.least_volume
+    meetings, payments = profile["meetings"], profile["payments"]
+    if profile["sharing"] >= (0.7 - ease) * size and payments >= settings.least_payments and (even or not rated):
+        if meetings >= settings.least_meetings and meetings >= (0.3 - ease) * payments:
+            return Judgement(1.0, "payment and network")
+        if (
+            payments >= 2 * settings.least_payments
+            and profile["network"] >= 2.0 - ease
+            and (rated or profile["client"] >= 1.0)
+        ):
+            return Judgement(1.0, "payment, network and " + ("behaviour" if rated else "client"))
+    if (
+        profile["networks"] >= 2.5 - ease
+        and profile["network"] >= 4.0 - ease
+        and profile["client"] >= 1.0 - ease
+        and rated
+        and even
+    ):
+        return Judgement(1.0, "network, client and behaviour")
+    return Judgement(0.0, "families do not agree")

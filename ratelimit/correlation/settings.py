@@ -1,0 +1,82 @@
+"""Every number of the correlator, with its default. The same defaults serve all deployments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HOUR_S = 3600
+DAY_S = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How evidence is kept and weighed.
+
+    Scores are natural logarithms of likelihood ratios: 3 says "twenty times likelier
+    of a member than of a stranger".
+    """
+
+    principals: int = 100_000
+    """How many are remembered; the longest silent make room."""
+    identifiers: int = 300_000
+    clusters: int = 1024
+    """How many may exist at once."""
+
+    network_half_life_s: int = 48 * HOUR_S
+    payment_half_life_s: int = 60 * DAY_S
+    client_half_life_s: int = 14 * DAY_S
+    extra_half_life_s: int = 14 * DAY_S
+
+    network_each: float = 3.0
+    """What one independent network can say at most."""
+    network_cap: float = 6.0
+    """What all networks can say together."""
+    payment_cap: float = 6.0
+    client_cap: float = 4.0
+    behaviour_cap: float = 2.0
+    extra_cap: float = 5.0
+    prior_cap: float = 3.0
+    """How far a cluster's rarity counts against belonging to it, at most."""
+    join: float = 5.0
+    """The total at which a principal joins a cluster."""
+    stay: float = 3.0
+    """The total below which it leaves again."""
+
+    join_paid: float = 1.5
+    """The same for a principal whose payment method is the cluster's own."""
+
+    suspect_sharing: int = 3
+    """So many principals on one payment method make it worth a look."""
+    suspect_share: float = 0.3
+    """Networks are a meeting place of such where they are at least this part of all who use it."""
+    least_support: float = 0.1
+    """Part of the addresses of those who pay alike that must be places where others are met,"""
+    usual_support: float = 0.3
+    """and the same as a part of what is usual in their cluster."""
+    rare_client: float = 0.01
+    """A client that less than this part of honest-looking principals uses tells groups apart."""
+    least_part: float = 0.15
+    """Part of a group that its own clients and payment methods must hold together to stand alone."""
+    least_members: int = 12
+    least_payments: int = 4
+    """A group held together by payment methods has at least so many of them."""
+
+    least_meetings: int = 4
+    """Independent networks where members who pay differently meet."""
+    evenness_most: float = 0.9
+    """Coefficient of variation of members' volumes, counting noise taken out, that one actor's stay below."""
+    evenness_doubt: float = 1.5
+    """Added to it, divided by the root of the members' number."""
+    least_volume: float = 3.0
+    """Requests a member, in the mean, before their evenness says anything."""
+    kept_ease: float = 0.2
+    """How much easier a cluster passes that has passed before."""
+    merge_share: float = 0.5
+    """Part of a cluster's members that must fit another for the two to be one."""
+
+    rebuild_least_s: int = 60
+    rebuild_most_s: int = HOUR_S
+    rebuild_change: float = 1 / 16
+    """Rebuilt early when this part of all edges is new."""
+    slice_entries: int = 4096
+    """Entries walked in one step."""
