@@ -21,7 +21,7 @@ from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
-MODULES = ("hashing", "table", "rule", "engine", "scan", "evidence", "judge")
+MODULES = ("hashing", "table", "rule", "engine", "scan", "sighting", "evidence", "judge")
 
 compile_args = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-sign-compare"]
 link_args: list[str] = []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ratelimit.core.evidence import Evidence
 from ratelimit.core.judge import Judge
+from ratelimit.core.sighting import Columns
 from ratelimit.correlation.judgement import Judgement, Profile
 from ratelimit.correlation.rebuild import Rebuild
 from ratelimit.correlation.settings import Settings
@@ -19,13 +20,10 @@ class Correlator:
     Args:
         settings: the numbers.
         now_ns: when it starts.
-        principal: positions, in a row of identities, of what makes a principal.
-        kinds: positions of address, network, payment, client and three more; -1 without one.
+        columns: where rows of identities have what it looks at.
     """
 
-    def __init__(
-        self, settings: Settings, now_ns: int, *, principal: Sequence[int], kinds: Sequence[int]
-    ) -> None:
+    def __init__(self, settings: Settings, now_ns: int, columns: Columns) -> None:
         self.settings = settings
         s = settings
         self.evidence = Evidence(
@@ -38,10 +36,12 @@ class Correlator:
                 s.payment_half_life_s,
                 s.client_half_life_s,
                 *(s.extra_half_life_s,) * 3,
+                s.network_half_life_s,
             ),
         )
         self.core = Judge(
             self.evidence,
+            columns,
             clusters=s.clusters,
             settings={
                 "network_cap": s.network_cap,
@@ -49,6 +49,7 @@ class Correlator:
                 "payment_cap": s.payment_cap,
                 "client_cap": s.client_cap,
                 "behaviour_cap": s.behaviour_cap,
+                "unlike": s.unlike,
                 "extra_cap": s.extra_cap,
                 "prior_cap": s.prior_cap,
                 "join": s.join,
@@ -57,8 +58,6 @@ class Correlator:
                 "share": s.suspect_share,
                 "sharing": s.suspect_sharing,
             },
-            principal=principal,
-            kinds=kinds,
         )
         self.observe = self.core.observe
         self.cluster = self.core.cluster

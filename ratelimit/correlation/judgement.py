@@ -28,6 +28,10 @@ class Profile(TypedDict):
     evenness: float
     """Coefficient of variation of members' volumes, without counting noise."""
     moving: float
+    roaming: float
+    """Part of the members whose addresses are strewn over many providers."""
+    concentration: float
+    """Part of the members whose volumes lie within a factor of four of each other."""
     payments: int
     """Payment methods that several members have."""
     meetings: int
@@ -51,8 +55,13 @@ def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Jud
     ease = settings.kept_ease if is_kept else 0.0
     if size < settings.least_members * (1 - ease):
         return Judgement(0.0, "small")
+    # Even: the spread without counting noise, or, since one stray heavy member spoils that, the bulk of them.
     # A small group of unequal members can look even by chance.
-    even = profile["evenness"] + (1 - ease) * settings.evenness_doubt / size**0.5 <= settings.evenness_most + ease
+    doubt = (1 - ease) / size**0.5
+    even = (
+        profile["evenness"] + settings.evenness_doubt * doubt <= settings.evenness_most + ease
+        or profile["concentration"] - doubt >= settings.concentration_least - ease
+    )
     rated = profile["rated"] >= settings.least_members and profile["volume"] >= settings.least_volume
     meetings, payments = profile["meetings"], profile["payments"]
     if profile["sharing"] >= (0.7 - ease) * size and payments >= settings.least_payments and (even or not rated):
@@ -65,9 +74,10 @@ def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Jud
         ):
             return Judgement(1.0, "payment, network and " + ("behaviour" if rated else "client"))
     if (
-        profile["networks"] >= 2.5 - ease
-        and profile["network"] >= 4.0 - ease
+        profile["networks"] >= 2.0 - ease
+        and profile["network"] >= 3.5 - ease
         and profile["client"] >= 1.0 - ease
+        and profile["roaming"] >= 0.6 - ease
         and rated
         and even
     ):

@@ -9,7 +9,8 @@ the same way, and kept if it passes as one actor. Nothing is decided by a seed a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from functools import partial
 
 from ratelimit.core.judge import Judge
@@ -18,10 +19,10 @@ from ratelimit.correlation.settings import Settings
 
 Size = tuple[int, int, dict[int, int]]
 """How many principals and payment methods, and how many of the principals were in which cluster."""
-Groups = dict[int, Size]
-Parts = dict[tuple[int, int], Size]
-Root = int | tuple[int, int]
+Root = tuple[int, int]
+Groups = dict[Root, Size]
 
+MOST_CLIENTS = 32
 REFINEMENTS = 3
 SEEDS = 64
 
@@ -139,39 +140,99 @@ class Rebuild:
         background = marked / max(1.0, core.outside["size"])
         share = min(0.5, max(settings.suspect_share, 4 * background))
         yield from self._principals(lambda start, stop: core.unite(start, stop, share))
-        yield from self._principals(lambda start, stop: core.divide(start, stop, settings.rare_client))
-        labels = self._labels(core.groups(False), core.groups(True))
+        parts = yield from self._parts()
+        labels = self._labels(core.groups(parts))
         if not labels:
             return
-        yield from self._principals(lambda start, stop: core.adopt(start, stop, labels))
+        yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, parts))
         yield from self._count()
 
-    def _labels(self, groups: Groups, parts: Parts) -> dict[Root, int]:
+    def _parts(self) -> Generator[None, None, dict[int, int]]:
+        """Tell apart actors who share exits: clients of one actor occur together on its payment methods.
+
+        Return the part of each combination of clients; 0 for what no part claims.
+        """
+        core = self._core
+        popular: list[tuple[int, int]] = []
+        for start, stop in self._ranges(core.evidence.identifier_count):
+            popular += core.popular(start, stop, self._settings.rare_client)
+            yield
+        popular.sort(key=lambda item: (-item[0], item[1]))
+        clients = [position for _, position in popular[:MOST_CLIENTS]]
+        yield from self._principals(lambda start, stop: core.mask(start, stop, clients))
+        masks: Counter[int] = Counter()
+        for start, stop in self._ranges(core.evidence.identifier_count):
+            masks.update(core.masks(start, stop))
+            yield
+        return parts_of(masks, len(clients), self._settings.client_overlap)
+
+    def _labels(self, groups: Groups) -> dict[Root, int]:
         """Open a cluster for each group worth refining; for each part of one that is several actors."""
         settings = self._settings
-
-        def is_worth(size: Size) -> bool:
-            return size[0] >= settings.least_members and size[1] >= settings.least_payments
-
-        wanted: list[tuple[Size, Root]] = []
-        for root, size in groups.items():
-            if not is_worth(size):
-                continue
+        wanted: list[tuple[Size, tuple[Root, ...]]] = []
+        by_root: dict[int, list[Root]] = {}
+        for key in groups:
+            by_root.setdefault(key[0], []).append(key)
+        for keys in by_root.values():
+            total = sum(groups[key][0] for key in keys)
             large = [
-                (part, key)
-                for key, part in parts.items()
-                if key[0] == root and is_worth(part) and part[0] >= settings.least_part * size[0]
+                key
+                for key in keys
+                if self._is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
             ]
-            wanted += large if len(large) > 1 else [(size, root)]
+            if len(large) > 1:
+                wanted += [(groups[key], (key,)) for key in large]
+            else:
+                together = _sum(groups[key] for key in keys)
+                if self._is_worth(together):
+                    wanted.append((together, tuple(keys)))
         wanted.sort(key=lambda item: -item[0][0])
         labels: dict[Root, int] = {}
         taken: set[int] = set()
-        for size, key in wanted[:SEEDS]:
+        for size, keys in wanted[:SEEDS]:
             # The cluster most of them were in goes on under its own label.
             known = max(size[2].items(), key=lambda item: (item[1], -item[0]), default=(0, 0))[0]
             label = known if known and known not in taken else self._core.open()
             if not label:
                 break
             taken.add(label)
-            labels[key] = label
+            labels |= dict.fromkeys(keys, label)
         return labels
+
+    def _is_worth(self, size: Size) -> bool:
+        return size[0] >= self._settings.least_members and size[1] >= self._settings.least_payments
+
+
+def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> dict[int, int]:
+    """Return which part each combination of clients belongs to.
+
+    Args:
+        masks: how many payment methods have this combination, as bits.
+        clients: how many bits there are.
+        overlap: two clients are one actor's when they occur together on this part of
+            the payment methods that have the rarer of the two.
+    """
+    alone = [sum(count for mask, count in masks.items() if mask >> at & 1) for at in range(clients)]
+    part = list(range(clients))
+    for one in range(clients):
+        for other in range(one):
+            both = 1 << one | 1 << other
+            together = sum(count for mask, count in masks.items() if mask & both == both)
+            if together >= 3 and together >= overlap * min(alone[one], alone[other]):
+                part = [part[other] if number == part[one] else number for number in part]
+    found = {}
+    for mask in masks:
+        votes = Counter(part[at] for at in range(clients) if mask >> at & 1)
+        best, most = votes.most_common(1)[0]
+        # One client in common may be chance; a payment method of few principals has no more to show.
+        found[mask] = best + 1 if most > 1 or len(votes) == 1 else 0
+    return found
+
+
+def _sum(sizes: Iterable[Size]) -> Size:
+    principals, payments, clusters = 0, 0, Counter[int]()
+    for size in sizes:
+        principals += size[0]
+        payments += size[1]
+        clusters.update(size[2])
+    return principals, payments, clusters

@@ -34,6 +34,8 @@ class Settings:
     payment_cap: float = 6.0
     client_cap: float = 4.0
     behaviour_cap: float = 2.0
+    unlike: float = 1.5
+    """Behaviour that is so much likelier of strangers keeps a principal out, whatever else it shares."""
     extra_cap: float = 5.0
     prior_cap: float = 3.0
     """How far a cluster's rarity counts against belonging to it, at most."""
@@ -51,10 +53,12 @@ class Settings:
     """Networks are a meeting place of such where they are at least this part of all who use it."""
     least_support: float = 0.1
     """Part of the addresses of those who pay alike that must be places where others are met,"""
-    usual_support: float = 0.3
+    usual_support: float = 0.5
     """and the same as a part of what is usual in their cluster."""
     rare_client: float = 0.01
     """A client that less than this part of honest-looking principals uses tells groups apart."""
+    client_overlap: float = 0.25
+    """Clients that occur together on this part of payment methods are one actor's."""
     least_part: float = 0.15
     """Part of a group that its own clients and payment methods must hold together to stand alone."""
     least_members: int = 12
@@ -67,6 +71,8 @@ class Settings:
     """Coefficient of variation of members' volumes, counting noise taken out, that one actor's stay below."""
     evenness_doubt: float = 1.5
     """Added to it, divided by the root of the members' number."""
+    concentration_least: float = 0.75
+    """Or: part of the members whose volumes lie within a factor of four of each other."""
     least_volume: float = 3.0
     """Requests a member, in the mean, before their evenness says anything."""
     kept_ease: float = 0.2

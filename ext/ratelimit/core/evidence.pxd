@@ -1,15 +1,11 @@
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from ratelimit.core.sighting cimport Sighting
 from ratelimit.core.traits cimport KINDS, Edge, Identifier, Principal
 
 cdef struct Index:
     uint32_t *slots     # position + 1, 0 for empty
     uint32_t mask
-
-cdef struct Sighting:
-    uint64_t principal
-    uint64_t kinds[KINDS]  # hashes by kind, 0 for none
-    bint refused
 
 cdef class Evidence:
     cdef Principal *principals
@@ -39,6 +35,7 @@ cdef class Evidence:
     cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil
     cdef uint32_t least_principal(self) noexcept nogil
     cdef uint32_t least_identifier(self, int kind) noexcept nogil
+    cdef uint8_t roam(self, Principal *p) noexcept nogil
     cdef void count_coarse(self, Principal *p, uint32_t coarse) noexcept nogil
     cdef double weight(self, Edge *edge, int kind) noexcept nogil
 

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.traits cimport (
-    CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, KINDS,
+    BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, KINDS,
     MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, kind_of, ref_of, resolve,
 )
 
@@ -23,7 +23,7 @@ PRINCIPAL_BYTES = sizeof(Principal)
 IDENTIFIER_BYTES = sizeof(Identifier)
 
 # What part of the identifiers a family may fill: a header is free to change, an address is not.
-SHARES = (0.70, 0.30, 0.30, 0.10, 0.10, 0.10, 0.10)
+SHARES = (0.70, 0.30, 0.30, 0.10, 0.10, 0.10, 0.10, 0.05)
 
 
 cdef inline uint32_t spread(uint64_t key) noexcept nogil:
@@ -255,10 +255,14 @@ cdef class Evidence:
         p.moves = <float>(p.moves * passed)
         p.last_s = now_s
         p.requests += 1
-        if seen.refused and p.refused < 65535:
+        if seen.refused and p.refused < 255:
             p.refused += 1
         if seen.kinds[COARSE]:
-            coarse = ref_of(self.identifiers, self.identifier(seen.kinds[COARSE], COARSE, now_s))
+            position = self.identifier(seen.kinds[COARSE], COARSE, now_s)
+            coarse = ref_of(self.identifiers, position)
+            if seen.kinds[BLOCK]:
+                i = self.identifier(seen.kinds[BLOCK], BLOCK, now_s)
+                self.identifiers[position].parent = ref_of(self.identifiers, i)
             if coarse != p.network:
                 p.moves += 1.0
                 p.network = coarse
@@ -268,6 +272,7 @@ cdef class Evidence:
             if self.touch(p, 0, FINE_EDGES, ref_of(self.identifiers, position), now_s):
                 fresh = True
                 self.count_coarse(p, coarse)
+                p.roaming = self.roam(p)
         if seen.kinds[PAYMENT]:
             position = self.identifier(seen.kinds[PAYMENT], PAYMENT, now_s)
             fresh |= self.touch(p, PAYMENT_AT, CLIENT_AT - PAYMENT_AT, ref_of(self.identifiers, position), now_s)
@@ -279,6 +284,36 @@ cdef class Evidence:
                 position = self.identifier(seen.kinds[EXTRA + i], EXTRA + i, now_s)
                 fresh |= self.touch(p, EXTRA_AT + i, 1, ref_of(self.identifiers, position), now_s)
         return fresh
+
+    cdef uint8_t roam(self, Principal *p) noexcept nogil:
+        """Return over how many blocks a principal's latest addresses are strewn, as a grade.
+
+        3: four or more, and no more than two addresses a block; people have a home, a phone and an office.
+        """
+        cdef uint32_t blocks[FINE_EDGES]
+        cdef uint32_t block
+        cdef Identifier *node
+        cdef int i, j, addresses = 0, count = 0
+        for i in range(FINE_EDGES):
+            node = resolve(self.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            addresses += 1
+            block = node.parent
+            node = resolve(self.identifiers, block)
+            if node != NULL and node.parent:
+                block = node.parent
+            for j in range(count):
+                if blocks[j] == block:
+                    break
+            else:
+                blocks[count] = block
+                count += 1
+        if count >= 4 and 2 * count >= addresses:
+            return 3
+        if count >= 3 and 2 * count >= addresses:
+            return 2
+        return 1 if count >= 2 else 0
 
     cdef void count_coarse(self, Principal *p, uint32_t coarse) noexcept nogil:
         """Count a principal at a coarse network, once however many of its addresses lie there."""

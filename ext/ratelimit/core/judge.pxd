@@ -1,8 +1,9 @@
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
-from ratelimit.core.evidence cimport Evidence, Sighting
+from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.profile cimport Background, Fit, Profile
-from ratelimit.core.traits cimport KINDS, Identifier, Principal
+from ratelimit.core.sighting cimport Columns, Sighting
+from ratelimit.core.traits cimport Identifier, Principal
 
 cdef struct Settings:
     double network_cap      # all networks together
@@ -10,6 +11,7 @@ cdef struct Settings:
     double payment_cap
     double client_cap
     double behaviour_cap
+    double unlike           # behaviour this far from the members' keeps a principal out
     double extra_cap
     double prior_cap
     double join             # total at which a principal joins
@@ -28,10 +30,7 @@ cdef class Judge:
     cdef readonly bint judging
     cdef uint64_t *identities           # by label: what limits count the cluster by
     cdef uint32_t *parts                # by label: how many budgets it has, one at full confidence
-    cdef int principal_at[4]            # where a row of identities has the principal
-    cdef int principal_parts
-    cdef int kinds_at[KINDS]
-    cdef int highest
+    cdef readonly Columns columns
     # Scratch of a rebuild.
     cdef uint16_t *suspects             # by identifier: suspicious principals there
     cdef uint32_t *roots                # by identifier: forest of payment methods
@@ -41,7 +40,7 @@ cdef class Judge:
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
     cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil
-    cdef int read(self, object row, Sighting *seen) except -1
+    cdef void note(self, Sighting *seen, int64_t time_s) noexcept nogil
     cdef uint64_t identity(self, Principal *p) noexcept nogil
     cdef void join(self, Principal *p, uint32_t label) noexcept nogil
     cdef void free_scratch(self) noexcept

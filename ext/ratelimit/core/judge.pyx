@@ -2,26 +2,19 @@
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from cpython.object cimport PyObject
 from libc.math cimport log, sqrt
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from ratelimit.core.evidence cimport Evidence, Sighting, find_principal
-from ratelimit.core.number cimport WHOLE, read_number
+from ratelimit.core.evidence cimport Evidence, find_principal
 from ratelimit.core.profile cimport (
-    BEHAVIOURS, CLIENTS, Background, Fit, Profile, behaviour_bin, clip, noise_of, rate_of, volume_of,
+    BEHAVIOURS, CLIENTS, ROAMING, VOLUME_BINS, Background, Fit, Profile, behaviour_bin, clip, noise_of, rate_of, volume_of,
 )
+from ratelimit.core.sighting cimport Columns, Sighting
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, KINDS,
     MOST_DEGREE, PAYMENT, PAYMENT_AT, Edge, Identifier, Principal, count_for, kind_at, kind_of, ref_of, resolve,
 )
-
-cdef extern from "Python.h":
-    PyObject **PySequence_Fast_ITEMS(object sequence)
-    object PySequence_Fast(object sequence, const char *message)
-    Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
-
 
 cdef enum:
     CANDIDATES = 4
@@ -77,8 +70,7 @@ cdef class Judge:
         self.tops = NULL
         self.held = NULL
 
-    def __init__(self, Evidence evidence not None, *, uint32_t clusters, settings, principal, kinds):
-        cdef int i
+    def __init__(self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, settings):
         if self.profiles != NULL:
             raise ValueError("a Judge is set up once")
         if not 1 <= clusters <= MOST_LABELS:
@@ -91,14 +83,7 @@ cdef class Judge:
         self.parts = <uint32_t *>PyMem_RawCalloc(clusters + 1, 4)
         if self.profiles == NULL or self.identities == NULL or self.parts == NULL:
             raise MemoryError
-        if not 1 <= len(principal) <= 4 or len(kinds) != KINDS or min(principal) < 0:
-            raise ValueError(f"a principal is 1 to 4 positions, and there are {KINDS} kinds")
-        self.principal_parts = len(principal)
-        self.highest = max(*principal, *kinds)
-        for i in range(self.principal_parts):
-            self.principal_at[i] = principal[i]
-        for i in range(KINDS):
-            self.kinds_at[i] = kinds[i]
+        self.columns = columns
 
     def __dealloc__(self):
         PyMem_RawFree(self.profiles)
@@ -118,35 +103,13 @@ cdef class Judge:
 
     # -- observing --------------------------------------------------------------------------------
 
-    cdef int read(self, object row, Sighting *seen) except -1:
-        """Fill a sighting from a row of identities; 0 when the row has no principal."""
-        cdef object fast = PySequence_Fast(row, "identities are a sequence of integers")
-        cdef PyObject **items = PySequence_Fast_ITEMS(fast)
-        cdef int i
-        cdef uint64_t value
-        if PySequence_Fast_GET_SIZE(fast) <= self.highest:
-            raise ValueError(f"the correlator looks at identity {self.highest}")
-        seen.principal = 0
-        for i in range(self.principal_parts):
-            if not known(<object>items[self.principal_at[i]], &value):
-                return 0
-            seen.principal = (seen.principal * <uint64_t>0x9E3779B97F4A7C15) ^ value
-        for i in range(KINDS):
-            seen.kinds[i] = 0
-            if self.kinds_at[i] >= 0 and known(<object>items[self.kinds_at[i]], &value):
-                seen.kinds[i] = value
-        return 1
-
     def observe(self, row, bint refused, now_ns, /):
         cdef Sighting seen
-        cdef uint32_t at, label
-        cdef Principal *p
-        cdef Fit fit
         if not self.read(row, &seen):
             return
         seen.refused = refused
         cdef int64_t time_s = now_ns // 1_000_000_000
-        if self.evidence.take(&seen, self.evidence.clamp(time_s), &at) and self.labels and not self.judging:
+        if self.evidence.take(seen, self.evidence.clamp(time_s), &at) and self.labels and not self.judging:
             p = self.evidence.principals + at
             if p.label == 0:
                 label = self.best(p, &fit)
@@ -156,11 +119,11 @@ cdef class Judge:
 
     def cluster(self, row, /):
         """Return what limits count this row's cluster by, -1 without one."""
-        cdef Sighting seen
+        cdef uint64_t key
         cdef uint32_t at
-        if self.labels == 0 or not self.read(row, &seen):
+        if self.labels == 0 or not self.columns.principal(row, &key):
             return -1
-        at = find_principal(self.evidence, seen.principal)
+        at = find_principal(self.evidence, key)
         if at == 0xFFFFFFFF or self.evidence.principals[at].label == 0:
             return -1
         return self.identity(self.evidence.principals + at)
@@ -222,7 +185,8 @@ cdef class Judge:
         at = behaviour_bin(p, self.evidence.now_s)
         if at >= 0 and c.behaved > 8.0:
             value = log((c.behaviours[at] - own + 1.0) / (c.behaved - own + 8.0)) - log((b.behaviours[at] + 1.0) / (b.behaved + 8.0))
-            fit.behaviour = clip(value, -self.settings.behaviour_cap, self.settings.behaviour_cap)
+            # What is unlike the members says more than what is like them and like many others.
+            fit.behaviour = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
         fit.families = (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5) + (fit.behaviour >= 1.0)
         fit.total = (
             fit.network + fit.payment + fit.client + fit.behaviour + fit.extra
@@ -272,7 +236,7 @@ cdef class Judge:
                 best = value
                 if owned != NULL:
                     owned[0] = log((members + 0.3) / (outside + 0.3))
-        return clip(best, -4.0, cap) if any else 0.0
+        return clip(best, -5.5, cap) if any else 0.0
 
     cdef double unmet(self, Profile *c, double outside) noexcept nogil:
         """Return what a payment method says that no member has."""
@@ -283,7 +247,7 @@ cdef class Judge:
         if outside + 1.0 >= self.settings.sharing:
             # One of the kind the cluster uses, a tenth of which may not have been met yet.
             return clip(log((0.1 * sharing + 0.002) / (self.background.suspects / (self.background.size + 1.0) + 0.02)), -2.0, 1.0)
-        return log(1.02 - sharing)
+        return log(1.005 - sharing)
 
     cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil:
         cdef Identifier *node
@@ -315,6 +279,8 @@ cdef class Judge:
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
+        if fit.behaviour <= -self.settings.unlike:
+            return False
         if fit.owned >= OWNED and fit.network >= 0.0 and fit.client > -1.0 and c.sharing >= 0.7 * c.size:
             # Its payment method is the cluster's own, and nothing else speaks against it.
             return fit.total >= min(least, self.settings.paid)
@@ -742,6 +708,7 @@ cdef class Judge:
         c.payment_score += fit.payment
         c.client_score += fit.client
         c.extra_score += fit.extra
+        c.roaming += p.roaming >= 2
         if self.evidence.now_s - p.last_s < ACTIVE_S:
             rate = rate_of(p, self.evidence.now_s)
             c.rates += rate
@@ -831,37 +798,56 @@ cdef class Judge:
         else:
             join_roots(self.roots, self.tops[at], p.seed)
 
-    def divide(self, uint32_t start, uint32_t stop, double rare):
-        """Join payment methods within a group whose principals use the same rare client; into another forest.
+    def popular(self, uint32_t start, uint32_t stop, double rare):
+        """Return clients that many suspects use and few others: [(suspects, position)], after `suspect`.
 
-        Rare: less than this part of those whose payment method is not suspicious use it.
+        Few: less than this part of those whose payment method is not suspicious.
         """
-        cdef uint32_t at, client
-        cdef Principal *p
+        cdef uint32_t at
         cdef Identifier *node
-        cdef uint64_t place
-        cdef int i
         cdef double others
+        found = []
+        for at in range(start, min(stop, self.evidence.identifier_count)):
+            node = self.evidence.identifiers + at
+            if kind_of(node) == CLIENT and self.suspects[at] >= 5:
+                others = <double>node.degree - self.suspects[at]
+                if others < rare * (self.background.size - self.background.suspects) + 1.0:
+                    found.append((self.suspects[at], at))
+        return found
+
+    def mask(self, uint32_t start, uint32_t stop, clients):
+        """Note for each payment method which of at most 32 clients its principals use."""
+        cdef uint32_t at
+        cdef Principal *p
+        cdef int i
+        cdef uint32_t bit
         if start == 0:
             memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
-        with nogil:
-            for at in range(start, min(stop, self.evidence.principal_count)):
-                p = self.evidence.principals + at
-                if p.seed == 0:
-                    continue
-                for i in range(CLIENT_AT, EXTRA_AT):
-                    node = resolve(self.evidence.identifiers, p.edges[i].ref)
-                    if node == NULL:
-                        continue
-                    place = node - self.evidence.identifiers
-                    others = <double>node.degree - self.suspects[place]
-                    if others < rare * (self.background.size - self.background.suspects) + 1.0:
-                        join_roots(self.tops, <uint32_t>place + 1, p.seed)
+        cdef dict bits = {position: 1 << number for number, position in enumerate(clients)}
+        for at in range(start, min(stop, self.evidence.principal_count)):
+            p = self.evidence.principals + at
+            if p.seed == 0:
+                continue
+            for i in range(CLIENT_AT, EXTRA_AT):
+                if p.edges[i].ref:
+                    found = bits.get((p.edges[i].ref & ((1 << INDEX_BITS) - 1)) - 1)
+                    if found is not None:
+                        bit = found
+                        self.tops[p.seed - 1] |= bit
 
-    def groups(self, bint divided):
-        """Return the groups of the first forest, or how it is divided by the second.
+    def masks(self, uint32_t start, uint32_t stop):
+        """Return how often each combination of clients occurs among payment methods."""
+        cdef uint32_t at
+        counts = {}
+        for at in range(start, min(stop, self.evidence.identifier_count)):
+            if self.tops[at]:
+                counts[self.tops[at]] = counts.get(self.tops[at], 0) + 1
+        return counts
 
-        {root: [principals, payment methods, {cluster: principals}]}, or {(root, part): the same}.
+    def groups(self, parts):
+        """Return the forest's groups: {(root, part): [principals, payment methods, {cluster: principals}]}.
+
+        The part is what `parts` has for the payment method's combination of clients, 0 without one.
         """
         cdef uint32_t at
         cdef Principal *p
@@ -870,9 +856,7 @@ cdef class Judge:
         for at in range(self.evidence.principal_count):
             p = self.evidence.principals + at
             if p.seed:
-                root = find_root(self.roots, p.seed)
-                if divided:
-                    root = (root, find_root(self.tops, p.seed))
+                root = (find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0))
                 entry = found.get(root)
                 if entry is None:
                     entry = found[root] = [0, 0, {}]
@@ -884,15 +868,14 @@ cdef class Judge:
                     entry[1] += 1
         return found
 
-    def adopt(self, uint32_t start, uint32_t stop, dict labels not None):
+    def adopt(self, uint32_t start, uint32_t stop, dict labels not None, dict parts not None):
         """Give the principals of some groups their provisional clusters."""
         cdef uint32_t at
         cdef Principal *p
         for at in range(start, min(stop, self.evidence.principal_count)):
             p = self.evidence.principals + at
             if p.seed:
-                root = find_root(self.roots, p.seed)
-                label = labels.get(root) or labels.get((root, find_root(self.tops, p.seed)))
+                label = labels.get((find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0)))
                 if label is not None:
                     if p.label == 0:
                         p.prior = <float>rate_of(p, self.evidence.now_s)
@@ -977,6 +960,8 @@ cdef class Judge:
             "moving": c.moving / rated,
             "payments": c.payments,
             "meetings": c.meetings,
+            "roaming": c.roaming / size,
+            "concentration": concentration(c),
             "met": c.meeting / c.held if c.held else 0.0,
             "rival": c.rival if c.rivals else 0,
             "rivals": c.rivals,
@@ -1006,6 +991,21 @@ cdef class Judge:
         ]
 
 
+cdef double concentration(Profile *c) noexcept nogil:
+    """Return the largest part of the members whose volumes lie within a factor of four of each other."""
+    cdef double most = 0.0, within
+    cdef int first, step, roaming
+    if c.behaved < 1.0:
+        return 0.0
+    for first in range(VOLUME_BINS - 3):
+        within = 0.0
+        for step in range(first, first + 4):
+            for roaming in range(ROAMING):
+                within += c.behaviours[roaming * VOLUME_BINS + step]
+        most = max(most, within)
+    return most / c.behaved
+
+
 cdef uint32_t find_root(uint32_t *roots, uint32_t at) noexcept nogil:
     """Return the root of a node of a forest, halving the way. Nodes count from 1."""
     while roots[at - 1]:
@@ -1023,11 +1023,6 @@ cdef void join_roots(uint32_t *roots, uint32_t one, uint32_t other) noexcept nog
         roots[other - 1] = one
     elif other < one:
         roots[one - 1] = other
-
-
-cdef inline bint known(object identity, uint64_t *value):
-    """Read a hash; False for what stands for a missing identity."""
-    return read_number(identity, value) == WHOLE
 
 
 cdef inline void add_counted(Identifier *node, uint32_t label) noexcept nogil:

@@ -16,9 +16,9 @@ from ratelimit.core.traits cimport (
 
 cdef enum:
     CLIENTS = 32            # a profile remembers this many clients
-    MOVE_BINS = 4
+    ROAMING = 4
     VOLUME_BINS = 16
-    BEHAVIOURS = 64         # MOVE_BINS * VOLUME_BINS
+    BEHAVIOURS = 64         # ROAMING * VOLUME_BINS
     BEHAVIOUR_LEAST = 4     # requests before a principal's behaviour says anything
 
 cdef struct Background:
@@ -51,6 +51,7 @@ cdef struct Profile:
     double rated
     double volumes
     double moving           # moves a request, summed over the rated
+    double roaming          # members who roam
     uint32_t payments       # payment methods that several members have
     uint32_t meetings       # independent networks where members of different ones meet
     double held             # edges of members who pay as others do, and those of them that lead to meetings
@@ -105,14 +106,9 @@ cdef inline double noise_of(Principal *p, double rate, uint32_t now_s) noexcept 
 
 
 cdef inline int behaviour_bin(Principal *p, uint32_t now_s) noexcept nogil:
-    """Return how it moves and how much it asks, in coarse steps; -1 while too little is known."""
-    cdef double share
-    cdef int moves, volume
-    cdef double rate
+    """Return how it roams and how much it asks, in coarse steps; -1 while too little is known."""
+    cdef int volume
     if p.requests < BEHAVIOUR_LEAST:
         return -1
-    share = p.moves / p.volume if p.volume > 0.0 else 0.0
-    moves = 0 if share < 0.1 else 1 if share < 0.35 else 2 if share < 0.7 else 3
-    rate = rate_of(p, now_s)
-    volume = <int>(2.0 * log(rate + 1.0) / 0.6931471805599453)
-    return moves * VOLUME_BINS + (volume if volume < VOLUME_BINS else VOLUME_BINS - 1)
+    volume = <int>(2.0 * log(rate_of(p, now_s) + 1.0) / 0.6931471805599453)
+    return p.roaming * VOLUME_BINS + (volume if volume < VOLUME_BINS else VOLUME_BINS - 1)

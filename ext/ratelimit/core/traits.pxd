@@ -19,7 +19,8 @@ cdef enum:
     PAYMENT = 2
     CLIENT = 3
     EXTRA = 4           # 4 to 6: families the policy adds
-    KINDS = 7
+    BLOCK = 7           # what belongs to one provider, about: /16, or /32
+    KINDS = 8
     EXTRAS = 3
 
     # Where a principal's edges of each family lie.
@@ -51,13 +52,14 @@ cdef struct Principal:
     uint32_t seed       # scratch of the judge
     float score
     uint16_t label      # cluster, 0 for none
-    uint16_t refused
+    uint8_t refused     # saturates
+    uint8_t roaming     # 0 to 3: over how many blocks its latest addresses are strewn
     Edge edges[EDGES]
 
 cdef struct Identifier:
     uint64_t key
     uint32_t last_s
-    uint32_t parent     # of an address: its coarse network, as an edge names it
+    uint32_t parent     # of an address its coarse network, of that its block, as an edge names it
     uint16_t meta       # generation << 3 | kind
     uint16_t degree     # principals with an edge here
     uint32_t label1     # of a client: principals outside clusters

@@ -1,0 +1,17 @@
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.traits cimport KINDS
+
+cdef struct Sighting:
+    uint64_t principal
+    uint64_t kinds[KINDS]   # hashes by kind, 0 for none
+    bint refused
+
+cdef class Columns:
+    cdef int principal_at[4]
+    cdef int principal_parts
+    cdef int kinds_at[KINDS]
+    cdef readonly int highest
+
+    cdef int read(self, object row, Sighting *seen) except -1
+    cdef int principal(self, object row, uint64_t *key) except -1

@@ -1,0 +1,62 @@
+"""What the correlator sees of a request: see the stub for the contract."""
+
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.number cimport WHOLE, read_number
+from ratelimit.core.traits cimport KINDS
+
+cdef extern from "Python.h":
+    PyObject **PySequence_Fast_ITEMS(object sequence)
+    object PySequence_Fast(object sequence, const char *message)
+    Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
+
+
+@cython.final
+cdef class Columns:
+    def __init__(self, principal, kinds):
+        cdef int i
+        if not 1 <= len(principal) <= 4 or len(kinds) != KINDS or min(principal) < 0:
+            raise ValueError(f"a principal is 1 to 4 positions, and there are {KINDS} kinds")
+        self.principal_parts = len(principal)
+        self.highest = max(*principal, *kinds)
+        for i in range(self.principal_parts):
+            self.principal_at[i] = principal[i]
+        for i in range(KINDS):
+            self.kinds_at[i] = kinds[i]
+
+    cdef int principal(self, object row, uint64_t *key) except -1:
+        """Read a row's principal; 0 when it has none."""
+        cdef object fast = PySequence_Fast(row, "identities are a sequence of integers")
+        cdef PyObject **items = PySequence_Fast_ITEMS(fast)
+        cdef uint64_t value
+        cdef int i
+        if PySequence_Fast_GET_SIZE(fast) <= self.highest:
+            raise ValueError(f"the correlator looks at identity {self.highest}")
+        key[0] = 0
+        for i in range(self.principal_parts):
+            if read_number(<object>items[self.principal_at[i]], &value) != WHOLE:
+                return 0
+            key[0] = (key[0] * <uint64_t>0x9E3779B97F4A7C15) ^ value
+        return key[0] != 0
+
+    cdef int read(self, object row, Sighting *seen) except -1:
+        """Fill a sighting from a row; 0 when the row has no principal."""
+        cdef object fast
+        cdef PyObject **items
+        cdef uint64_t value
+        cdef int i
+        if not self.principal(row, &seen.principal):
+            return 0
+        fast = PySequence_Fast(row, "identities are a sequence of integers")
+        items = PySequence_Fast_ITEMS(fast)
+        for i in range(KINDS):
+            seen.kinds[i] = 0
+            if self.kinds_at[i] >= 0 and read_number(<object>items[self.kinds_at[i]], &value) == WHOLE:
+                seen.kinds[i] = value
+        return 1
+
+    def key_of(self, row, /):
+        cdef uint64_t key
+        return key if self.principal(row, &key) else None
