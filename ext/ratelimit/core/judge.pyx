@@ -105,10 +105,15 @@ cdef class Judge:
 
     def observe(self, row, bint refused, now_ns, /):
         cdef Sighting seen
-        if not self.read(row, &seen):
-            return
-        seen.refused = refused
-        cdef int64_t time_s = now_ns // 1_000_000_000
+        if self.columns.read(row, &seen):
+            seen.refused = refused
+            self.note(&seen, now_ns // 1_000_000_000)
+
+    cdef void note(self, Sighting *seen, int64_t time_s) noexcept nogil:
+        """Take one sighting in, and let a principal join a cluster it now fits."""
+        cdef uint32_t at, label
+        cdef Principal *p
+        cdef Fit fit
         if self.evidence.take(seen, self.evidence.clamp(time_s), &at) and self.labels and not self.judging:
             p = self.evidence.principals + at
             if p.label == 0:
