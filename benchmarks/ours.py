@@ -42,7 +42,7 @@ def meter(quota: int, over: EmbeddedStore | None = None, algorithm: str = "token
     def verdict(keys: Iterable[str]) -> None:
         for key in keys:
             found = check(key, now_ns)
-            found.allowed, found.remaining, found.retry_after_ns  # noqa: B018  # reading is what is timed
+            _allowed, _left, _wait = found.allowed, found.remaining, found.retry_after_ns
 
     return Peer(lambda key: check(key, now_ns).allowed, decide, verdict)
 

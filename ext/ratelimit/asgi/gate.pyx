@@ -12,7 +12,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 
-from ratelimit.core.engine cimport Outcome, Plan
+from ratelimit.core.engine cimport Outcome, Plan, check_ready
 from ratelimit.core.number cimport NEGATIVE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner
 from ratelimit.core.setup cimport MOST_RULES
@@ -231,7 +231,7 @@ cdef class Gate:
                 if refused:
                     return None
                 cross_origin = ids[self.origin_at] != 0
-                lane.core.check_ready()
+                check_ready(lane.core)
                 outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
             else:

@@ -20,7 +20,6 @@ cdef class Plan:
     cdef int highest       # of any identity position used
     cdef int highest_cost
 
-    cdef int check_ready(self) except -1
     cdef Outcome run(self, object identities, object now_ns, object costs, bint commit)
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit)
     cdef int read_identities(self, object identities, uint64_t *ids) except -1
@@ -40,6 +39,14 @@ cdef class Outcome:
     cdef uint64_t remaining_of(self, int i) noexcept
     cdef uint64_t reset_of(self, int i) noexcept
     cdef bytes field(self, tuple labels)
+
+
+cdef inline int check_ready(Plan plan) except -1:
+    if plan.table is None:
+        raise ValueError("this plan was never initialised")
+    if not plan.table.open:
+        raise ValueError("the table is closed")
+    return 0
 
 
 cdef inline void tally(Table table, Charge *charge, uint64_t row, bint allowed) noexcept:

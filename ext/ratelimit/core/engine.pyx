@@ -6,7 +6,6 @@ what was found is handed out.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
@@ -22,7 +21,8 @@ from ratelimit.core.quota cimport NEVER, Quota
 from ratelimit.core.setup cimport (
     ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SKIPPED, Charge,
 )
-from ratelimit.core.table cimport Table
+from ratelimit.core.spare cimport give_charges, take_charges
+from ratelimit.core.table cimport Table, relative
 from ratelimit.core.words cimport remaining_word, reset_word
 
 from ratelimit.errors import UsageError
@@ -33,8 +33,6 @@ cdef extern from "Python.h":
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
 
 cdef enum:
-    POOLED_RULES = 4        # decisions of up to so many rules allocate nothing
-    SPARE_CHARGES = 64
     FIELD_BYTES = 4096
     MOST_IDENTITIES = 64
 
@@ -112,17 +110,10 @@ cdef class Plan:
     def peek(self, identities, now_ns, costs=None, /):
         return self.run(identities, now_ns, costs, False)
 
-    cdef int check_ready(self) except -1:
-        if self.table is None:
-            raise ValueError("this plan was never initialised")
-        if not self.table.open:
-            raise ValueError("the table is closed")
-        return 0
-
     cdef Outcome run(self, object identities, object now_ns, object costs, bint commit):
         cdef uint64_t ids[MOST_IDENTITIES]
         cdef uint64_t amounts[MOST_RULES]
-        self.check_ready()
+        check_ready(self)
         self.read_identities(identities, ids)
         self.read_costs(costs, amounts)
         return self.decided(ids, amounts, now_ns, commit)
@@ -131,7 +122,7 @@ cdef class Plan:
         """Decide for what was read; of a plan that is ready, whose every position is in the arrays."""
         cdef Outcome outcome = Outcome.__new__(Outcome)
         cdef int i
-        outcome.now = self.table.relative(now_ns)
+        outcome.now = relative(self.table, now_ns)
         outcome.charges = take_charges(self.setup.count)
         outcome.plan = self
         if self.setup.has_slots and commit:
@@ -183,33 +174,6 @@ cdef class Plan:
 
     def __reduce__(self):
         raise TypeError("a Plan is bound to memory of this host and is not pickled")
-
-
-# Charges of decisions that nobody holds any more, to be used again. Inside the object they
-# would be zeroed each time it is made, which took as long as deciding. Guarded by the GIL.
-cdef Charge *spare[SPARE_CHARGES]
-cdef int spares = 0
-
-
-cdef inline Charge *take_charges(int count) except NULL:
-    global spares
-    cdef Charge *charges
-    if count <= POOLED_RULES and spares:
-        spares -= 1
-        return spare[spares]
-    charges = <Charge *>PyMem_Malloc((count if count > POOLED_RULES else <int>POOLED_RULES) * sizeof(Charge))
-    if charges == NULL:
-        raise MemoryError
-    return charges
-
-
-cdef inline void give_charges(Charge *charges, int count) noexcept:
-    global spares
-    if count <= POOLED_RULES and spares < SPARE_CHARGES:
-        spare[spares] = charges
-        spares += 1
-    else:
-        PyMem_Free(charges)
 
 
 @cython.final
@@ -340,7 +304,7 @@ cdef class Outcome:
             return 0
         if not charge.charged and self.plan.setup.quotas[index].kind > LOG:
             return 0  # a slot or a member that was not taken cannot be corrected
-        now = self.plan.table.relative(now_ns)
+        now = relative(self.plan.table, now_ns)
         return correct(&self.plan.setup, index, charge, amount, now)
 
     def undo(self, now_ns, /):
@@ -355,7 +319,7 @@ cdef class Outcome:
         self.check_made()
         if not self.plan.setup.has_slots or not self.plan.table.open:
             return
-        now = self.plan.table.relative(now_ns)
+        now = relative(self.plan.table, now_ns)
         for i in range(self.plan.setup.count):
             if self.plan.setup.quotas[i].kind == SLOTS and self.charges[i].charged:
                 correct(&self.plan.setup, i, self.charges + i, 0, now)

@@ -7,13 +7,14 @@ from libc.stdint cimport uint64_t
 
 from ratelimit.core.arguments cimport checked_cost
 from ratelimit.core.decide cimport correct, decide
-from ratelimit.core.engine cimport Plan, tally
+from ratelimit.core.engine cimport Plan, check_ready, tally
 from ratelimit.core.entries cimport LOG, SLIDING, SLOTS
-from ratelimit.core.hashing cimport Hasher
+from ratelimit.core.hashing cimport Hasher, hash_value
 from ratelimit.core.quota cimport Quota
 from ratelimit.core.rule cimport Rule
-from ratelimit.core.setup cimport ALLOWED, REFUSED, SKIPPED, Charge
-from ratelimit.core.table cimport Table
+from ratelimit.core.setup cimport ALLOWED, REFUSED, Charge
+from ratelimit.core.spare cimport give_charges, take_charges
+from ratelimit.core.table cimport Table, relative
 from ratelimit.core.words cimport remaining_word, reset_word
 
 cdef extern from "member.h":
@@ -24,14 +25,14 @@ cdef extern from "member.h":
 @cython.no_gc  # refers only to numbers and its plan, which refers to nothing that could come back here
 @cython.freelist(32)
 cdef class Reading:
-    """What one check found: see the stub."""
+    """What one check found: see the stub. As small as it can be: it is zeroed each time it is made."""
 
-    # Owned, NULL until checked: `kin_add_member` makes attributes of the three.
+    # Owned, NULL until checked: `add_member` makes attributes of the three.
     cdef PyObject *allowed
     cdef PyObject *remaining
     cdef PyObject *retry_after_ns
     cdef Plan plan
-    cdef Charge charge
+    cdef Charge *charge
     cdef uint64_t now
 
     def __init__(self):
@@ -41,52 +42,52 @@ cdef class Reading:
         Py_XDECREF(self.allowed)
         Py_XDECREF(self.remaining)
         Py_XDECREF(self.retry_after_ns)
-
-    cdef inline int conclude(self) except -1:
-        cdef Charge *charge = &self.charge
-        cdef const Quota *q = &self.plan.setup.quotas[0]
-        cdef uint64_t left
-        if charge.state == SKIPPED:
-            left = q.units
-        else:
-            left = remaining_word(q, charge.word, self.now) if q.kind <= SLIDING else charge.remaining
-        self.allowed = owned(charge.state != REFUSED)
-        self.remaining = owned(left)
-        self.retry_after_ns = owned(charge.retry if charge.state >= REFUSED else 0)
-        return 0
-
-    cdef int check_made(self) except -1:
-        if self.plan is None:
-            raise ValueError("readings come from Meter.check")
-        return 0
+        if self.charge != NULL:
+            give_charges(self.charge, 1)
 
     def __repr__(self):
-        self.check_made()
+        check_made(self)
         return f"<Reading {'allowed' if <object>self.allowed else 'refused'}, {<object>self.remaining} remaining>"
 
     @property
     def reset_after_ns(self):
         cdef const Quota *q
-        self.check_made()
+        check_made(self)
         q = &self.plan.setup.quotas[0]
         return reset_word(q, self.charge.word, self.now) if q.kind <= SLIDING else self.charge.reset
 
     def settle(self, actual, now_ns, /):
         cdef uint64_t amount = checked_cost(actual)
-        self.check_made()
-        self.plan.check_ready()
+        check_made(self)
+        check_ready(self.plan)
         if self.charge.state != ALLOWED or not self.charge.charged and self.plan.setup.quotas[0].kind > LOG:
             return 0  # nothing was taken, or a slot or member that cannot be corrected
-        return correct(&self.plan.setup, 0, &self.charge, amount, self.plan.table.relative(now_ns))
+        return correct(&self.plan.setup, 0, self.charge, amount, relative(self.plan.table, now_ns))
 
     def release(self, now_ns, /):
-        self.check_made()
+        check_made(self)
         if self.plan.setup.quotas[0].kind == SLOTS and self.charge.charged and self.plan.table.open:
-            correct(&self.plan.setup, 0, &self.charge, 0, self.plan.table.relative(now_ns))
+            correct(&self.plan.setup, 0, self.charge, 0, relative(self.plan.table, now_ns))
             self.charge.charged = False
 
     def __reduce__(self):
         raise TypeError("a Reading refers to memory of this host; keep its numbers instead")
+
+
+cdef inline int check_made(Reading reading) except -1:
+    if reading.retry_after_ns == NULL:
+        raise ValueError("readings come from Meter.check")
+    return 0
+
+
+cdef inline int conclude(Reading reading) except -1:
+    """Make what will be read of the charge: a key is never absent, hence never skipped."""
+    cdef Charge *charge = reading.charge
+    cdef const Quota *q = &reading.plan.setup.quotas[0]
+    reading.allowed = owned(charge.state != REFUSED)
+    reading.remaining = owned(remaining_word(q, charge.word, reading.now) if q.kind <= SLIDING else charge.remaining)
+    reading.retry_after_ns = owned(charge.retry if charge.state >= REFUSED else 0)
+    return 0
 
 
 ctypedef fused Whole:
@@ -133,17 +134,18 @@ cdef class Meter:
         cdef uint64_t id
         if plan is None:
             raise ValueError("this meter was never initialised")
-        plan.check_ready()
-        id = self.hasher.hash_value(self.kind, value)
+        check_ready(plan)
+        id = hash_value(self.hasher, self.kind, value)
         reading = Reading.__new__(Reading)
-        reading.now = plan.table.relative(now_ns)
+        reading.now = relative(plan.table, now_ns)
+        reading.charge = take_charges(1)
         reading.plan = plan
         if plan.setup.has_slots:
             plan.table.beat(reading.now)
             plan.setup.seat = plan.table.seat_number
-        decide(&plan.setup, &reading.charge, &id, &amount, reading.now, True)
-        tally(plan.table, &reading.charge, plan.setup.rows[0], reading.charge.state != REFUSED)
-        reading.conclude()
+        decide(&plan.setup, reading.charge, &id, &amount, reading.now, True)
+        tally(plan.table, reading.charge, plan.setup.rows[0], reading.charge.state != REFUSED)
+        conclude(reading)
         return reading
 
     def __reduce__(self):

@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ratelimit.core.address cimport Address, read_address, write_prefix
-from ratelimit.core.hashing cimport Hasher, hash_run
+from ratelimit.core.hashing cimport Hasher, hash_run, hash_value
 from ratelimit.core.setup cimport ABSENT_HASH
 
 from ratelimit.errors import UsageError
@@ -193,7 +193,9 @@ cdef class Scanner:
                 spoken_for |= <uint64_t>1 << at
                 change = slot[2]
                 if 0 < len(value) <= self.longest:
-                    ids[at] = self.hasher.hash_value(slot[1], value if change is None else change(value))
+                    ids[at] = hash_value(
+                        self.hasher, slot[1], value if change is None else change(value)
+                    )
                     filled[0] |= <uint64_t>1 << at
         return 0
 
