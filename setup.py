@@ -22,8 +22,9 @@ from setuptools.command.build_ext import build_ext
 HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
 MODULES = (
-    "core.hashing", "core.table", "core.rule", "core.engine", "core.meter", "core.scan", "asgi.gate",
-)  # fmt: skip
+    *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "scan", "batch")),
+    "asgi.gate",
+)
 
 compile_args = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-sign-compare"]
 link_args: list[str] = []

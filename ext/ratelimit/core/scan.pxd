@@ -28,3 +28,6 @@ cdef class Scanner:
     cdef int identify(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1
     cdef int gather(self, object headers, uint64_t *ids, uint64_t *filled, bint *is_forwarded) except -1
     cdef void leave_blank(self, const Address *address, bytes name, uint64_t *ids, uint64_t *refused)
+    cdef bint blank_for(self, int position, object peer, uint64_t *hashed) except? True
+
+cdef Address address_of(str text)

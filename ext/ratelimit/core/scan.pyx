@@ -119,17 +119,18 @@ cdef class Scanner:
         self.leave_blank(&address, client, ids, &refused)
         return listed(ids, refused, self.size)
 
+    cdef bint blank_for(self, int position, object peer, uint64_t *hashed) except? True:
+        """Write what stands at one position for a peer whose headers say nothing; True if that is to be refused."""
+        cdef Address address
+        cdef bytes name = name_of(peer, &address)
+        return blank_hash(self.hasher, self.blanks + position, &address, name, hashed)
+
     cdef int identify(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1:
         """Fill an array with what a request's headers and peer say; `refused` has a bit for each gap to refuse."""
         cdef Address address
-        cdef bytes name = None
+        cdef bytes name = name_of(peer, &address)
         cdef uint64_t filled = 0
         cdef bint is_forwarded = False
-        address.width = 0
-        if peer is not None:
-            address = address_of(peer)
-            if address.width == 0 and 0 < len(<str>peer) <= LONGEST:
-                name = b"\xff" + (<str>peer).encode("utf-8", "surrogatepass")
         if self.needs_peer and address.width == 0 and name is None:
             self.notice("client-missing")
         self.leave_blank(&address, name, ids, refused)
@@ -140,25 +141,10 @@ cdef class Scanner:
         return 0
 
     cdef void leave_blank(self, const Address *address, bytes name, uint64_t *ids, uint64_t *refused):
-        cdef uint8_t network[17]
-        cdef const uint8_t *at
-        cdef Py_ssize_t size
-        cdef Blank *blank
         cdef int i
         refused[0] = 0
         for i in range(self.size):
-            blank = self.blanks + i
-            if blank.kind >= 0 and (address.width or name is not None):
-                if address.width:
-                    at = network
-                    size = write_prefix(address, blank.v4, blank.v6, network)
-                else:
-                    at = <const uint8_t *>PyBytes_AS_STRING(name)
-                    size = PyBytes_GET_SIZE(name)
-                ids[i] = hash_run(self.hasher.k0, self.hasher.k1, <uint64_t>blank.kind, at, size)
-            else:
-                ids[i] = blank.otherwise
-                refused[0] |= <uint64_t>blank.is_refused << i
+            refused[0] |= <uint64_t>blank_hash(self.hasher, self.blanks + i, address, name, ids + i) << i
 
     cdef int gather(self, object headers, uint64_t *ids, uint64_t *filled, bint *is_forwarded) except -1:
         """Hash the values of wanted headers into their places, the first line of each name; mark those places."""
@@ -201,6 +187,34 @@ cdef class Scanner:
 
     def __reduce__(self):
         raise TypeError("a Scanner holds the hash key and is not pickled")
+
+
+cdef inline bytes name_of(object peer, Address *address):
+    """Fill in the address that a server gives as peer; return what is hashed in its place if it is a name."""
+    address.width = 0
+    if peer is None:
+        return None
+    address[0] = address_of(peer)
+    if address.width or not 0 < len(<str>peer) <= LONGEST:
+        return None
+    return b"\xff" + (<str>peer).encode("utf-8", "surrogatepass")
+
+
+cdef inline bint blank_hash(Hasher hasher, const Blank *blank, const Address *address, bytes name, uint64_t *hashed):
+    """Write what stands in for one identity of a client; return whether that is to be refused."""
+    cdef uint8_t network[17]
+    if blank.kind >= 0 and address.width:
+        hashed[0] = hash_run(
+            hasher.k0, hasher.k1, <uint64_t>blank.kind, network, write_prefix(address, blank.v4, blank.v6, network)
+        )
+        return False
+    if blank.kind >= 0 and name is not None:
+        hashed[0] = hash_run(
+            hasher.k0, hasher.k1, <uint64_t>blank.kind, <const uint8_t *>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)
+        )
+        return False
+    hashed[0] = blank.otherwise
+    return blank.is_refused
 
 
 cdef list listed(uint64_t *ids, uint64_t refused, int size):
