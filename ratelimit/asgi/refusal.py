@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import Message, Receive, Scope, Send
 
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.headers import HeaderWriter, Pair
+from ratelimit.asgi.headers import Pair
 from ratelimit.asgi.problem import CONTENT_TYPE, Responder
 
 POLICY_VIOLATION = 1008
@@ -15,37 +15,35 @@ POLICY_VIOLATION = 1008
 async def refuse_http(
     scope: Scope,
     receive: Receive,
+    send: Send,
     exchange: Exchange,
-    writer: HeaderWriter,
     responder: Responder | None,
 ) -> None:
-    """Answer a refused request; `exchange` adds the limits' own fields to either answer."""
+    """Answer a refused request; `send` adds the limits' own fields to either answer."""
     status, body, wait_ns = exchange.refusal()
-    extra = writer.retry_after(wait_ns)
+    extra = exchange.writer.retry_after(wait_ns)
     if responder is not None:
         response = await responder(scope, exchange.decision)
-        await response(scope, receive, _Adding(exchange.send, extra))
+        await response(scope, receive, _Adding(send, extra))
         return
     headers = _problem_headers(body, extra)
     if exchange.cross_origin and status != 429:
         # Limits had no say, so `send` has nothing to add; the refusal is to be read all the same.
-        headers = writer.expose(headers)
-    await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
-    await exchange.send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        headers = exchange.writer.expose(headers)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-async def refuse_handshake(receive: Receive, exchange: Exchange, writer: HeaderWriter, scope: Scope) -> None:
+async def refuse_handshake(scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
     """Refuse a WebSocket before it is accepted: with a response if the server can, else by closing."""
     await receive()  # websocket.connect: some servers insist that it is read first
     if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await exchange.send(
-            {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"}
-        )
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"})
         return
     status, body, wait_ns = exchange.refusal()
-    headers = exchange.announced(_problem_headers(body, writer.retry_after(wait_ns)))
-    await exchange.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await exchange.send({"type": "websocket.http.response.body", "body": body})
+    headers = exchange.announced(_problem_headers(body, exchange.writer.retry_after(wait_ns)))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 def _problem_headers(body: bytes, extra: tuple[Pair, ...]) -> list[Pair]:
