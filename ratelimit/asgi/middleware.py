@@ -16,7 +16,7 @@ from weakref import WeakSet
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import identify, route_path
-from ratelimit.asgi.diagnostics import LoggingObserver, log, several_workers
+from ratelimit.asgi.diagnostics import LoggingObserver, log_warnings, several_workers, start_logging
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.headers import HeaderWriter
 from ratelimit.asgi.problem import Responder
@@ -52,18 +52,20 @@ class RateLimitMiddleware:
     Args:
         app: the application.
         policy: a policy, or the path of its file; the file is watched and reloaded.
-        limiter: instead of `policy`, a limiter of your own.
+        limiter: instead of `policy`, a limiter of your own; what happens to it is logged as well.
         resolvers: the application's callables for `resolver:NAME`, by name. Each is given
             the scope and returns a value, None, or an awaitable of either.
         responder: replaces the answer to a refused request: an async callable given scope
             and decision that returns an ASGI application, such as a Starlette response.
         resolver_timeout_s: how long an awaited resolver may take.
         reload_interval_s: how often the policy file is looked at; 0 for never.
-        store, clock, observer: passed on to the limiter made for `policy`.
+        store, clock, observer: passed on to the limiter made for `policy`, like `resolvers`; a
+            limiter of your own has all four already.
 
     Raises:
         PolicyError: the policy cannot be used.
-        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`).
+        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`),
+            or a limiter together with what belongs to it (code `middleware-limiter`).
     """
 
     def __init__(
@@ -82,12 +84,14 @@ class RateLimitMiddleware:
     ) -> None:
         self.app = app
         if limiter is not None and policy is None:
+            theirs = {"resolvers": resolvers, "store": store, "clock": clock, "observer": observer}
+            _refuse_settings([name for name, value in theirs.items() if value is not None])
             self.limiter = limiter
+            start_logging(limiter)
         elif policy is not None and limiter is None:
             watching = LoggingObserver(observer)
             self.limiter = Limiter(policy, store=store, clock=clock, resolvers=resolvers, observer=watching)
-            for problem in self.limiter.policy.warnings:
-                log.warning("%s", problem)
+            log_warnings(self.limiter.policy)
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
         self._now_ns = self.limiter.now_ns
@@ -173,6 +177,8 @@ class RateLimitMiddleware:
         else:
             identities = generation.extractor.nobody
         allowed, reason, plan, outcome = self.limiter.judge(generation, matched, identities, now_ns)
+        if outcome is not None:
+            self._time(now_ns)
         cross_origin = identities[generation.extractor.origin_at]
         exchange = Exchange(send, self, plan, outcome, now_ns, cross_origin, outer)
         scope["ratelimit"] = exchange
@@ -197,13 +203,15 @@ class RateLimitMiddleware:
         matched = generation.match("GET", route_path(scope), "connect")
         identities = await identify(scope, generation, matched, self._resolving, now_ns)
         allowed, reason, plan, outcome = self.limiter.judge(generation, matched, identities, now_ns)
+        if outcome is not None:
+            self._time(now_ns)
         cross_origin = identities[generation.extractor.origin_at]
         exchange = Exchange(send, self, plan, outcome, now_ns, cross_origin, outer)
         scope["ratelimit"] = exchange
         if not allowed:
             if outcome is None:
                 exchange.decision = Decision(False, reason)
-            await refuse_handshake(receive, exchange, self.writer, scope)
+            await refuse_handshake(scope, receive, exchange, self.writer, self._responder)
             return
         if reason is not Reason.ALLOW_LIST:
             receive = LimitedReceive(receive, send, scope, self.limiter, self._resolving)
@@ -211,6 +219,12 @@ class RateLimitMiddleware:
             await run_holding(self.app, scope, receive, exchange.send, outcome, self.limiter.clock)
         else:
             await self.app(scope, receive, exchange.send)
+
+    def _time(self, arrived_ns: int) -> None:
+        self._decisions += 1
+        if self._decisions >= LATENCY_SAMPLE:
+            self._decisions = 0
+            self.limiter.counters.observe_latency(self._now_ns() - arrived_ns)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._wake(self._now_ns())
@@ -246,6 +260,16 @@ class RateLimitMiddleware:
             return False
         self.limiter.notice("mounted-twice")
         return True
+
+
+def _refuse_settings(names: list[str]) -> None:
+    # Resolvers that are silently never asked would leave everybody without an identity.
+    if names:
+        raise UsageError(
+            f"the middleware was given a limiter and {', '.join(names)}; give what belongs to the limiter "
+            "to `Limiter(…)`",
+            code="middleware-limiter",
+        )
 
 
 _MOUNTED: WeakSet[RateLimitMiddleware] = WeakSet()

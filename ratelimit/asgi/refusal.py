@@ -34,7 +34,13 @@ async def refuse_http(
     await exchange.send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-async def refuse_handshake(receive: Receive, exchange: Exchange, writer: HeaderWriter, scope: Scope) -> None:
+async def refuse_handshake(
+    scope: Scope,
+    receive: Receive,
+    exchange: Exchange,
+    writer: HeaderWriter,
+    responder: Responder | None,
+) -> None:
     """Refuse a WebSocket before it is accepted: with a response if the server can, else by closing."""
     await receive()  # websocket.connect: some servers insist that it is read first
     if "websocket.http.response" not in (scope.get("extensions") or {}):
@@ -43,7 +49,12 @@ async def refuse_handshake(receive: Receive, exchange: Exchange, writer: HeaderW
         )
         return
     status, body, wait_ns = exchange.refusal()
-    headers = exchange.announced(_problem_headers(body, writer.retry_after(wait_ns)))
+    extra = writer.retry_after(wait_ns)
+    if responder is not None:
+        response = await responder(scope, exchange.decision)
+        await response(scope, receive, _Denying(exchange, extra))
+        return
+    headers = exchange.announced(_problem_headers(body, extra))
     await exchange.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await exchange.send({"type": "websocket.http.response.body", "body": body})
 
@@ -63,8 +74,32 @@ class _Adding:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            present = list(message.get("headers", ()))
-            names = {name.lower() for name, _ in present}
-            added = [pair for pair in self._extra if pair[0] not in names]
-            message = {**message, "headers": present + added}
+            message = {**message, "headers": _with_extra(message, self._extra)}
         await self._send(message)
+
+
+class _Denying:
+    """A `send` that makes a responder's answer one to a handshake.
+
+    Starlette's responses know that they answer a WebSocket and name their messages so;
+    any other ASGI application answers as it would over HTTP.
+    """
+
+    __slots__ = ("_exchange", "_extra")
+
+    def __init__(self, exchange: Exchange, extra: tuple[Pair, ...]) -> None:
+        self._exchange = exchange
+        self._extra = extra
+
+    async def __call__(self, message: Message) -> None:
+        kind = "websocket." + message["type"].removeprefix("websocket.")
+        message = {**message, "type": kind}
+        if kind == "websocket.http.response.start":
+            message["headers"] = self._exchange.announced(_with_extra(message, self._extra))
+        await self._exchange.send(message)
+
+
+def _with_extra(message: Message, extra: tuple[Pair, ...]) -> list[Pair]:
+    present = list(message.get("headers", ()))
+    names = {name.lower() for name, _ in present}
+    return [*present, *(pair for pair in extra if pair[0] not in names)]
