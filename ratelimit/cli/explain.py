@@ -18,7 +18,7 @@ from ratelimit.cli.facts import RecordFacts, route_path
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.request import parse_request
-from ratelimit.cli.terminal import note, out, print_json
+from ratelimit.cli.terminal import note, out, print_json, say
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.decision import Decision, Reason
 from ratelimit.generation import Generation, Matched
@@ -61,9 +61,9 @@ def explain_command(policy: str, request_: str, repeat: int, live: bool, reveal:
 
     \b
     Examples:
-      ratelimit explain policy.toml -r "POST /v1/chat ip=203.0.113.9 header:x-api-key=abc"
-      ratelimit explain policy.toml -r "POST /v1/chat account=42 output_tokens=900" --repeat 60
-      ratelimit explain policy.toml -r '{"method": "GET", "path": "/", "ip": "2001:db8::1"}' --json
+      ratelimit explain policy.toml -r "GET / ip=203.0.113.9 header:x-api-key=abc"
+      ratelimit explain policy.toml -r "POST /v1/chat account=42" --repeat 60
+      ratelimit explain policy.toml -r '{"method": "GET", "path": "/"}' --json
     """
     loaded = load(policy, show_warnings=False)
     explained = Explained(loaded, request_, repeat, live)
@@ -138,13 +138,13 @@ class Explained:
             head += Text(f"   matches {self.template}", "not bold dim")
         if self.repeat > 1:
             head += Text(f"   the last of {self.repeat:,} in a row", "not bold dim")
-        console.print(head, soft_wrap=True)
+        say(console, head)
         console.print()
         console.print(_identity_table(self.identities, reveal))
         console.print()
         console.print(self._limit_table())
         console.print()
-        console.print(self._outcome(), soft_wrap=True)
+        say(console, self._outcome())
 
     def _limit_table(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
