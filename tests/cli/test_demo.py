@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from rich.console import Console
 
+from ratelimit.demo.api import create
 from ratelimit.demo.board import plain_line, render
 from ratelimit.demo.outcome import grants_of_policy
 from ratelimit.demo.people import POPULATIONS, account_of, address_of
@@ -122,6 +124,36 @@ def test_board_fits_its_terminal(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert any("hammer" in line and "500" in line for line in lines)
     assert "hammer 90 admitted 500 refused" in plain_line(state)
+
+
+async def test_visitor_is_told_how_to_try_it_and_is_limited(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(policy_path().read_text() + '\n[store]\nmemory = "private"\n')
+    monkeypatch.setenv("RATELIMIT_DEMO_POLICY", str(policy))
+    address = "http://127.0.0.1:8429"
+    transport = httpx.ASGITransport(app=create(), client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=address) as client:
+        told = (await client.get("/")).text
+        assert f"curl -i {address}/v1/chat -H 'X-API-Key: me'" in told
+        assert max(map(len, told.splitlines())) <= 80
+        key = {"x-api-key": "me"}
+        statuses = [
+            (await client.post("/v1/chat", headers=key, content=body)).status_code
+            for body in (
+                b'{"prompt": "hello", "max_tokens": 20}',
+                b"",
+                b"hello",
+                b"[]",
+                b'{"max_tokens": []}',
+            )
+        ]
+        assert statuses == [200, 200, 400, 400, 400]
+        # Ten at once: refused in the end, however slowly we ask, since answers take no second.
+        more = [(await client.post("/v1/chat", headers=key)).status_code for _ in range(40)]
+        assert more[:4] == [200] * 4
+        assert 429 in more
 
 
 def test_taken_port_is_a_sentence() -> None:
