@@ -16,14 +16,13 @@ from weakref import WeakSet
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import identify, route_path
-from ratelimit.asgi.diagnostics import LoggingObserver, log_warnings, several_workers, start_logging
+from ratelimit.asgi.diagnostics import several_workers
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.headers import HeaderWriter
+from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.asgi.problem import Responder
 from ratelimit.asgi.refusal import refuse_handshake, refuse_http
-from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.settlement import run_holding
-from ratelimit.asgi.upkeep import Upkeep
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.decision import Decision, Reason
@@ -83,21 +82,23 @@ class RateLimitMiddleware:
         observer: Observer | None = None,
     ) -> None:
         self.app = app
+        timing = (resolver_timeout_s, reload_interval_s)
         if limiter is not None and policy is None:
             theirs = {"resolvers": resolvers, "store": store, "clock": clock, "observer": observer}
             _refuse_settings([name for name, value in theirs.items() if value is not None])
-            self.limiter = limiter
-            start_logging(limiter)
+            mount = mount_limiter(limiter, *timing)
         elif policy is not None and limiter is None:
-            watching = LoggingObserver(observer)
-            self.limiter = Limiter(policy, store=store, clock=clock, resolvers=resolvers, observer=watching)
-            log_warnings(self.limiter.policy)
+            mount = mount_policy(
+                policy, *timing, store=store, clock=clock, resolvers=resolvers, observer=observer
+            )
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+        self._mount = mount
+        self.limiter = mount.limiter
         self._now_ns = self.limiter.now_ns
         self._responder = responder
-        self._resolving = Resolving(self.limiter, resolver_timeout_s)
-        self._upkeep = Upkeep(self.limiter, reload_interval_s) if reload_interval_s > 0 else None
+        self._resolving = mount.resolving
+        self._upkeep = mount.upkeep
         self._is_awake = False
         self._decisions = 0
         self._count = self.limiter.table.count

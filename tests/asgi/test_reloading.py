@@ -207,8 +207,10 @@ def test_upkeep_puts_a_changed_file_in_force_and_ends_cleanly(mounted: Mounted, 
     while limiter.generation == 1 and deadline:
         upkeep.tick()
         deadline -= 1
-    upkeep.stop()
     assert limiter.generation == 2
+    upkeep.stop()
+    assert upkeep.is_running  # it was started twice: another middleware relies on it
+    upkeep.stop()
     assert not upkeep.is_running
     upkeep.stop()
 
