@@ -155,8 +155,14 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
             .replace("`str` of ", "text of ")
             .replace("`", "")
             .split(" - at ")[0]
+            .replace("int ", "a whole number ")
+            .replace("float ", "a number ")
+            .replace(">= ", "from ")
+            .replace("<= ", "up to ")
+            .replace("of length from 1", "that is not empty")
         )
-        report.unusable("policy-value", path, f"{_name(path)} is out of range: it must be {expected}")
+        subject = _name(path) if isinstance(value, str) else repr(value)
+        report.unusable("policy-value", path, f"{subject} is out of range: it must be {expected}"[:300])
         return
     brackets = ""
     if isinstance(value, dict) and wanted == ["a list"]:
