@@ -30,15 +30,18 @@ class Mount:
         limiter: whose.
         resolver_timeout_s: how long an awaited resolver may take.
         reload_interval_s: how often the policy file is looked at; 0 for never.
+        given: what it was made from, held on to: the mount is known by these objects' ids.
     """
 
-    def __init__(self, limiter: Limiter, resolver_timeout_s: float, reload_interval_s: float) -> None:
+    def __init__(
+        self, limiter: Limiter, resolver_timeout_s: float, reload_interval_s: float, *given: object
+    ) -> None:
         self.limiter = limiter
+        self.given = given
         self.resolving = Resolving(limiter, resolver_timeout_s)
         self.upkeep = Upkeep(limiter, reload_interval_s) if reload_interval_s > 0 else None
 
 
-# A mount holds on to every object whose id is in its key, so an id is not another's meanwhile.
 _MOUNTS: WeakValueDictionary[Hashable, Mount] = WeakValueDictionary()
 
 
@@ -62,11 +65,12 @@ def mount_policy(
 ) -> Mount:
     """Return the mount of a policy, made unless there is one for the same arguments."""
     named = policy if isinstance(policy, Policy) else os.path.realpath(policy)
-    callables = sorted((name, id(resolver)) for name, resolver in (resolvers or {}).items())
+    by_name = sorted((resolvers or {}).items(), key=lambda item: item[0])
+    given = (policy, store, clock, observer, *(resolver for _, resolver in by_name))
     key = (
         id(named) if isinstance(named, Policy) else named,
-        tuple(callables),
-        *(id(given) for given in (store, clock, observer)),
+        tuple(name for name, _ in by_name),
+        *(id(one) for one in given[1:]),
         timing,
     )
     mount = _MOUNTS.get(key)
@@ -75,5 +79,5 @@ def mount_policy(
         watching = LoggingObserver(observer)
         limiter = Limiter(policy, store=store, clock=clock, resolvers=resolvers, observer=watching)
         log_warnings(limiter.policy)
-        mount = _MOUNTS[key] = Mount(limiter, *timing)
+        mount = _MOUNTS[key] = Mount(limiter, *timing, *given)
     return mount

@@ -87,3 +87,14 @@ def test_limiter_goes_with_its_last_middleware(path: Path) -> None:
     middlewares.clear()
     gc.collect()
     assert len(_MOUNTS) == before
+
+
+def test_policy_that_came_and_went_is_not_mistaken_for_another(path: Path) -> None:
+    # A reload lets go of the policy that was given; its place in memory may be the next one's.
+    kept = RateLimitMiddleware(ok, Policy.load(path), reload_interval_s=0)
+    path.write_text(TWO.replace("2/hour", "30/hour"))
+    kept.limiter.reload()
+    for number in range(50):
+        policy = Policy.from_toml(TWO.replace("2/hour", f"{number + 100}/hour"))
+        assert RateLimitMiddleware(ok, policy, reload_interval_s=0).limiter.rules[0].quota == number + 100
+        del policy
