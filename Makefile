@@ -47,11 +47,12 @@ $(BIN)/python:
 
 # Editable: the working tree is what runs, compiled modules are built in place.
 $(VENV)/.core: $(BIN)/python $(SOURCES) setup.py pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+	@# setuptools warns at length that a folder here is called like the package: it is the one meant.
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core

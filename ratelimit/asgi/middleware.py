@@ -16,15 +16,14 @@ from weakref import WeakSet
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import identify, route_path
-from ratelimit.asgi.diagnostics import LoggingObserver, log, several_workers
+from ratelimit.asgi.diagnostics import several_workers
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.gate import Gate, Sending
+from ratelimit.asgi.gate import SAMPLE, Gate, Sending
 from ratelimit.asgi.headers import HeaderWriter
+from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.asgi.problem import Responder
 from ratelimit.asgi.refusal import refuse_handshake, refuse_http
-from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.settlement import run_holding
-from ratelimit.asgi.upkeep import Upkeep
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.decision import Decision, Reason
@@ -48,18 +47,20 @@ class RateLimitMiddleware:
     Args:
         app: the application.
         policy: a policy, or the path of its file; the file is watched and reloaded.
-        limiter: instead of `policy`, a limiter of your own.
+        limiter: instead of `policy`, a limiter of your own; what happens to it is logged as well.
         resolvers: the application's callables for `resolver:NAME`, by name. Each is given
             the scope and returns a value, None, or an awaitable of either.
         responder: replaces the answer to a refused request: an async callable given scope
             and decision that returns an ASGI application, such as a Starlette response.
         resolver_timeout_s: how long an awaited resolver may take.
         reload_interval_s: how often the policy file is looked at; 0 for never.
-        store, clock, observer: passed on to the limiter made for `policy`.
+        store, clock, observer: passed on to the limiter made for `policy`, like `resolvers`; a
+            limiter of your own has all four already.
 
     Raises:
         PolicyError: the policy cannot be used.
-        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`).
+        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`),
+            or a limiter together with what belongs to it (code `middleware-limiter`).
     """
 
     def __init__(
@@ -77,23 +78,28 @@ class RateLimitMiddleware:
         observer: Observer | None = None,
     ) -> None:
         self.app = app
+        timing = (resolver_timeout_s, reload_interval_s)
         if limiter is not None and policy is None:
-            self.limiter = limiter
+            theirs = {"resolvers": resolvers, "store": store, "clock": clock, "observer": observer}
+            _refuse_settings([name for name, value in theirs.items() if value is not None])
+            mount = mount_limiter(limiter, *timing)
         elif policy is not None and limiter is None:
-            watching = LoggingObserver(observer)
-            self.limiter = Limiter(policy, store=store, clock=clock, resolvers=resolvers, observer=watching)
-            for problem in self.limiter.policy.warnings:
-                log.warning("%s", problem)
+            mount = mount_policy(
+                policy, *timing, store=store, clock=clock, resolvers=resolvers, observer=observer
+            )
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+        self._mount = mount
+        self.limiter = mount.limiter
         self._now_ns = self.limiter.now_ns
         self._responder = responder
-        self._resolving = Resolving(self.limiter, resolver_timeout_s)
-        self._upkeep = Upkeep(self.limiter, reload_interval_s) if reload_interval_s > 0 else None
+        self._resolving = mount.resolving
+        self._upkeep = mount.upkeep
         self._is_awake = False
         self._row = self.limiter.table.counter(ROW_REQUESTS)
         self._generation: Generation | None = None
         self._gate: Gate | None = None
+        self._decisions = 0
         self.writer = HeaderWriter(self.limiter.current.headers)
         _MOUNTED.add(self)
 
@@ -161,7 +167,7 @@ class RateLimitMiddleware:
         outcome = exchange.outcome
         sending = Sending(exchange, send).send
         if not exchange.is_allowed:
-            await refuse_handshake(scope, receive, sending, exchange)
+            await refuse_handshake(scope, receive, sending, exchange, self._responder)
             return
         if outcome is not None or exchange.decision.reason is not Reason.ALLOW_LIST:
             receive = LimitedReceive(receive, send, scope, self.limiter, self._resolving)
@@ -185,8 +191,16 @@ class RateLimitMiddleware:
         exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
         if outcome is None:
             exchange.decision = Decision(allowed, reason)
+        else:
+            self._time(now_ns)
         scope["ratelimit"] = exchange
         return exchange
+
+    def _time(self, begin_ns: int) -> None:
+        self._decisions += 1
+        if self._decisions >= SAMPLE:
+            self._decisions = 0
+            self._sample_latency(begin_ns)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._wake(self._now_ns())
@@ -240,6 +254,16 @@ class RateLimitMiddleware:
             return False
         self.limiter.notice("mounted-twice")
         return True
+
+
+def _refuse_settings(names: list[str]) -> None:
+    # Resolvers that are silently never asked would leave everybody without an identity.
+    if names:
+        raise UsageError(
+            f"the middleware was given a limiter and {', '.join(names)}; give what belongs to the limiter "
+            "to `Limiter(…)`",
+            code="middleware-limiter",
+        )
 
 
 _MOUNTED: WeakSet[RateLimitMiddleware] = WeakSet()

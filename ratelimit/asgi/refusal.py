@@ -34,14 +34,25 @@ async def refuse_http(
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-async def refuse_handshake(scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+async def refuse_handshake(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    exchange: Exchange,
+    responder: Responder | None,
+) -> None:
     """Refuse a WebSocket before it is accepted: with a response if the server can, else by closing."""
     await receive()  # websocket.connect: some servers insist that it is read first
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"})
         return
     status, body, wait_ns = exchange.refusal()
-    headers = exchange.announced(_problem_headers(body, exchange.writer.retry_after(wait_ns)))
+    extra = exchange.writer.retry_after(wait_ns)
+    if responder is not None:
+        response = await responder(scope, exchange.decision)
+        await response(scope, receive, _Denying(send, exchange, extra))
+        return
+    headers = exchange.announced(_problem_headers(body, extra))
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
 
@@ -61,8 +72,33 @@ class _Adding:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            present = list(message.get("headers", ()))
-            names = {name.lower() for name, _ in present}
-            added = [pair for pair in self._extra if pair[0] not in names]
-            message = {**message, "headers": present + added}
+            message = {**message, "headers": _with_extra(message, self._extra)}
         await self._send(message)
+
+
+class _Denying:
+    """A `send` that makes a responder's answer one to a handshake.
+
+    Starlette's responses know that they answer a WebSocket and name their messages so;
+    any other ASGI application answers as it would over HTTP.
+    """
+
+    __slots__ = ("_exchange", "_extra", "_send")
+
+    def __init__(self, send: Send, exchange: Exchange, extra: tuple[Pair, ...]) -> None:
+        self._send = send
+        self._exchange = exchange
+        self._extra = extra
+
+    async def __call__(self, message: Message) -> None:
+        kind = "websocket." + message["type"].removeprefix("websocket.")
+        message = {**message, "type": kind}
+        if kind == "websocket.http.response.start":
+            message["headers"] = self._exchange.announced(_with_extra(message, self._extra))
+        await self._send(message)
+
+
+def _with_extra(message: Message, extra: tuple[Pair, ...]) -> list[Pair]:
+    present = list(message.get("headers", ()))
+    names = {name.lower() for name, _ in present}
+    return [*present, *(pair for pair in extra if pair[0] not in names)]

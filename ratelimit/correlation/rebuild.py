@@ -98,7 +98,9 @@ class Rebuild:
         for label in core.live():
             profile: Profile = core.profile(label)
             met, pays = profile["met"], profile["sharing"] >= 0.5 * profile["size"]
-            core.need(label, 1 if pays else 2, max(self._settings.least_support, self._settings.usual_support * met))
+            core.need(
+                label, 1 if pays else 2, max(self._settings.least_support, self._settings.usual_support * met)
+            )
 
     def _refine(self, times: int) -> Iterator[None]:
         core = self._core
@@ -209,9 +211,7 @@ class Rebuild:
         for keys in by_root.values():
             total = sum(groups[key][0] for key in keys)
             large = [
-                key
-                for key in keys
-                if is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
+                key for key in keys if is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
             ]
             if len(large) > 1:
                 wanted += [(groups[key], (key,)) for key in large]

@@ -14,7 +14,7 @@ from ratelimit.cli.facts import RecordFacts, fields_of
 from ratelimit.cli.replay.columns import IdentityColumns, Memo
 from ratelimit.cli.replay.run import Replay
 from ratelimit.clock import ManualClock
-from ratelimit.generation import UNMATCHED, Generation, needed_positions
+from ratelimit.generation import Generation, needed_positions
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.storage import private_store
@@ -255,7 +255,7 @@ def test_columns_find_what_the_extractor_finds(text: str, drawn: list[dict[str, 
     found = columns.columns(records)
     if found is not None:
         together, listed = found
-        single = [one.identities(record, UNMATCHED) for record in records]
+        single = [one.identities(record, generation.unmatched) for record in records]
         for position in needed_positions(policy.compiled):
             assert list(together[position]) == [row[position] & (2**64 - 1) for row in single]
         assert [listed.get(at, 0) for at in range(len(records))] == [row[-1] for row in single]

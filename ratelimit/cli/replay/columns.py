@@ -16,7 +16,7 @@ from typing import Any
 
 from ratelimit.cli.facts import USER_AGENT, RecordFacts
 from ratelimit.core.batch import address_column, blank_column, fill_absent, hash_column
-from ratelimit.generation import UNMATCHED, Generation, Matched
+from ratelimit.generation import Generation, Matched
 from ratelimit.identity.fact import LONGEST_VALUE, REFUSED
 from ratelimit.policy.compiled import IdentitySpec
 from ratelimit.traces import Fields
@@ -48,6 +48,7 @@ class IdentityColumns:
     def __init__(self, generation: Generation, fields: Fields) -> None:
         self._facts = RecordFacts(generation, fields)
         self._has_headers = fields.headers
+        self._unmatched = generation.unmatched
         extractor = generation.extractor
         self._has_lists = generation.has_lists
         self._listed_at = extractor.listed_at
@@ -81,7 +82,7 @@ class IdentityColumns:
             found = enumerate(map(self._list_of.__getitem__, addresses))
             listed = {at: verdict for at, verdict in found if verdict}
         for at in odd:
-            row = self._facts.identities(records[at], UNMATCHED)
+            row = self._facts.identities(records[at], self._unmatched)
             if REFUSED in row:
                 return None
             for column, identity in zip(columns, row, strict=False):
