@@ -47,11 +47,13 @@ class People:
         burst: requests a session.
         pace_s: mean seconds between the requests of a session.
         peak: hour of the day (UTC) around which sessions lie.
+        width: hours around it (standard deviation).
         flat: share of sessions at any hour: 1 for machines.
         weekend: factor on Saturdays and Sundays.
         on_the_hour: share of sessions that a timetable starts at minute 0.
         place, number, weight: up to three places each, and the share of sessions there.
         client, second, other: two builds and how often the second is used.
+        template: what all prompts are made from, by number; -1 for people who type.
         since_ns, until_ns: when the account is opened, and closed.
     """
 
@@ -61,6 +63,7 @@ class People:
     burst: Floats
     pace_s: Floats
     peak: Floats
+    width: Floats
     flat: Floats
     weekend: Floats
     on_the_hour: Floats
@@ -70,6 +73,7 @@ class People:
     client: Ints
     second: Ints
     other: Floats
+    template: Ints
     since_ns: Ints
     until_ns: Ints
 
@@ -90,6 +94,7 @@ class People:
             burst=np.clip(lognormal(rng, 5, 0.7, count), 1, 60),
             pace_s=lognormal(rng, 40, 0.6, count),
             peak=(15 - zone + 2.0 * rng.standard_normal(count)) % 24,
+            width=np.full(count, 3.2),
             flat=np.full(count, 0.12),
             weekend=rng.uniform(0.3, 1.1, size=count),
             on_the_hour=np.zeros(count),
@@ -99,6 +104,7 @@ class People:
             client=world.clients.draw(rng, count),
             second=world.clients.draw(rng, count),
             other=np.where(rng.random(count) < 0.3, rng.uniform(0.05, 0.5, size=count), 0.0),
+            template=np.full(count, -1),
             since_ns=np.full(count, np.iinfo(np.int64).min),
             until_ns=np.full(count, np.iinfo(np.int64).max),
         )
@@ -135,35 +141,52 @@ class People:
         sessions = np.where(asked > 0, 1 + rng.poisson(np.maximum(asked / self.burst - 1, 0)), 0)
         owner, _ = positions(sessions)
         # When: around the owner's peak, or at any hour.
-        awake = self.peak[owner] + 3.2 * rng.standard_normal(len(owner))
+        awake = self.peak[owner] + self.width[owner] * rng.standard_normal(len(owner))
         hour = np.where(rng.random(len(owner)) < self.flat[owner], rng.uniform(0, 24, len(owner)), awake) % 24
         sharp = rng.random(len(owner)) < self.on_the_hour[owner]
         hour = np.where(sharp, np.floor(hour) + rng.exponential(20 / 3600, len(owner)), hour)
         # Where, with what: once a session.
-        cumulative = shares(*self.weight.T)[owner] if count else np.zeros((0, PLACES))
-        slot = (rng.random(len(owner))[:, None] > cumulative).sum(axis=1).clip(max=PLACES - 1)
-        client = np.where(rng.random(len(owner)) < self.other[owner], self.second[owner], self.client[owner])
+        slot, client = self._circumstances(owner, rng)
         # Which request belongs to which session, and how long after its beginning.
         person, _ = positions(asked)
         first = np.cumsum(sessions) - sessions
         session = first[person] + (rng.random(len(person)) * sessions[person]).astype(np.int64)
-        lasting = (
-            self.burst[person] * self.pace_s[person] * np.exp(0.5 * rng.standard_normal(len(owner)))[session]
-        )
+        lasting = self.burst[person] * self.pace_s[person] * np.exp(0.5 * rng.standard_normal(len(owner)))[session]
         within_s = rng.random(len(person)) ** 1.3 * lasting
         time_ns = (hour[session] * HOUR_NS + within_s * SECOND_NS).astype(np.int64) % DAY_NS + begin_ns
+        return self._requests(world, person, time_ns, slot[session], client[session], rng)
+
+    def moment(self, world: World, at_ns: int, within_s: float, each: float, rng: np.random.Generator) -> Events:
+        """Return what they send when all of them come at once: `each` requests on average."""
+        person, _ = positions(rng.poisson(each, size=len(self)))
+        slot, client = self._circumstances(np.arange(len(self)), rng)
+        time_ns = at_ns + (rng.random(len(person)) * within_s * SECOND_NS).astype(np.int64)
+        return self._requests(world, person, time_ns, slot[person], client[person], rng)
+
+    def _circumstances(self, owner: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
+        """Return which of its places and which client each session has."""
+        cumulative = shares(*self.weight.T)[owner]
+        slot = (rng.random(len(owner))[:, None] > cumulative).sum(axis=1).clip(max=PLACES - 1)
+        client = np.where(rng.random(len(owner)) < self.other[owner], self.second[owner], self.client[owner])
+        return slot, client
+
+    def _requests(
+        self, world: World, person: Ints, time_ns: Ints, slot: Ints, client: Ints, rng: np.random.Generator
+    ) -> Events:
+        """Return requests with all that belongs to them, of accounts that exist at the time."""
         account = self.account[person]
         sent, came = world.tokens.draw(account, rng)
-        hi, lo = internet.addresses(
-            self.place[person, slot[session]],
-            self.number[person, slot[session]],
-            mix(account, slot[session]),
+        same = np.flatnonzero(self.template[person] >= 0)
+        if len(same):
+            sent[same], came[same] = world.tokens.harvest(self.template[person][same], 350.0, 0.5, rng)
+        hi, lo = world.internet.addresses(
+            self.place[person, slot],
+            self.number[person, slot],
+            mix(account, slot),
             time_ns,
             rng.integers(1 << 63, size=len(person)).astype(np.uint64),
         )
-        events = Events(
-            time_ns, account.astype(np.uint32), hi, lo, client[session].astype(np.uint32), sent, came
-        )
+        events = Events(time_ns, account.astype(np.uint32), hi, lo, client.astype(np.uint32), sent, came)
         return events.where((time_ns >= self.since_ns[person]) & (time_ns < self.until_ns[person]))
 
 

@@ -157,7 +157,7 @@ def collect(events: Events, payment: Column, clients: Sequence[str], truth: Trut
 
 
 def merge(traces: Sequence[Trace]) -> Trace:
-    """Return traces of different worlds as one, by time: nothing they have is shared but addresses and clients."""
+    """Return traces of different worlds as one, by time; they share addresses and clients, nothing else."""
     clients: dict[str, int] = {}
     accounts = np.cumsum([0, *(trace.accounts for trace in traces)])
     payments = np.cumsum([0, *(int(trace.payment.max(initial=0)) for trace in traces)])

@@ -56,9 +56,11 @@ def lines(trace: Trace) -> Iterator[bytes]:
 
 def write(trace: Trace, target: Path | IO[bytes]) -> None:
     """Write NDJSON to a file (gzip when it is called so) or into a pipe."""
-    if isinstance(target, Path):
-        opened = gzip.open(target, "wb", compresslevel=1) if target.suffix == ".gz" else target.open("wb")
-        with opened as file:
-            file.writelines(lines(trace))
-    else:
+    if not isinstance(target, Path):
         target.writelines(lines(trace))
+    elif target.suffix == ".gz":
+        with gzip.open(target, "wb", compresslevel=1) as packed:
+            packed.writelines(lines(trace))
+    else:
+        with target.open("wb") as file:
+            file.writelines(lines(trace))
