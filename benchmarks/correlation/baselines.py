@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import process_time
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
@@ -139,9 +140,7 @@ class Links:
 
 def named(component: Ints) -> Ints:
     """Return components as labels: the smallest member's number; -1 for whoever is alone."""
-    _, first, inverse, size = np.unique(
-        component, return_index=True, return_inverse=True, return_counts=True
-    )
+    _, first, inverse, size = np.unique(component, return_index=True, return_inverse=True, return_counts=True)
     return np.where(size[inverse] > 1, first[inverse], NONE).astype(np.int64)
 
 
@@ -159,7 +158,7 @@ class CutUnionFind(Hourly):
     """The same, but what many accounts share links nobody."""
 
     name = "union-find, cut"
-    MOST = {"ip": 20, "payment": 100, "client": 20}
+    MOST: ClassVar = {"ip": 20, "payment": 100, "client": 20}
 
     def prepare(self, trace: Trace) -> Links:
         """Link by what is rare."""
@@ -178,8 +177,8 @@ class Additive(Hourly):
     """Pairs of accounts score for everything they share; enough points, and they are one."""
 
     name = "additive"
-    WEIGHTS = {"payment": 2.0, "ip": 1.0, "network and client": 0.7, "rare client": 1.0}
-    MOST = {"payment": 100, "ip": 30, "network and client": 30, "rare client": 60}
+    WEIGHTS: ClassVar = {"payment": 2.0, "ip": 1.0, "network and client": 0.7, "rare client": 1.0}
+    MOST: ClassVar = {"payment": 100, "ip": 30, "network and client": 30, "rare client": 60}
     ENOUGH = 2.5
 
     def prepare(self, trace: Trace) -> Links:
@@ -200,7 +199,9 @@ class _Scored(Links):
             account, identifier = self.edges(kind, now_ns, upto)
             if len(account):
                 shape = (self._accounts, int(identifier.max()) + 1)
-                used = csr_array((np.ones(len(account), dtype=np.float32), (account, identifier)), shape=shape)
+                used = csr_array(
+                    (np.ones(len(account), dtype=np.float32), (account, identifier)), shape=shape
+                )
                 score = score + weight * (used @ used.T)
         score.data[score.data < Additive.ENOUGH] = 0
         score.eliminate_zeros()
@@ -218,4 +219,3 @@ class TrueLabels(_Accounts):
         cluster = actor[trace.account]
         admitted = admit_both(trace.account.astype(np.int64), cluster, trace.time_ns)
         return Outcome(admitted, cluster, actor)
-

@@ -129,7 +129,6 @@ class People:
 
     def day(self, world: World, day: int, rng: np.random.Generator) -> Events:
         """Return one day's requests (day 0 begins at the trace's start)."""
-        internet = world.internet
         count = len(self)
         begin_ns = START_NS + day * DAY_NS
         weekend = day % 7 in (FRIDAY + 1, FRIDAY + 2)
@@ -151,12 +150,16 @@ class People:
         person, _ = positions(asked)
         first = np.cumsum(sessions) - sessions
         session = first[person] + (rng.random(len(person)) * sessions[person]).astype(np.int64)
-        lasting = self.burst[person] * self.pace_s[person] * np.exp(0.5 * rng.standard_normal(len(owner)))[session]
+        lasting = (
+            self.burst[person] * self.pace_s[person] * np.exp(0.5 * rng.standard_normal(len(owner)))[session]
+        )
         within_s = rng.random(len(person)) ** 1.3 * lasting
         time_ns = (hour[session] * HOUR_NS + within_s * SECOND_NS).astype(np.int64) % DAY_NS + begin_ns
         return self._requests(world, person, time_ns, slot[session], client[session], rng)
 
-    def moment(self, world: World, at_ns: int, within_s: float, each: float, rng: np.random.Generator) -> Events:
+    def moment(
+        self, world: World, at_ns: int, within_s: float, each: float, rng: np.random.Generator
+    ) -> Events:
         """Return what they send when all of them come at once: `each` requests on average."""
         person, _ = positions(rng.poisson(each, size=len(self)))
         slot, client = self._circumstances(np.arange(len(self)), rng)
