@@ -57,6 +57,8 @@ class Campaign:
         resold: share of an account's requests that the actor sells on to strangers.
         aged: share of the first wave that existed before: dormant, or with a small history.
         ramp_days: days over which ten accounts become all of them; 0: all at once.
+        ramp: `exponential`, or `steady`: as many every day.
+        surge, surge_after_days: factor on everybody's requests, and when it begins.
         moves_after_days: when half of the traffic moves to a new model (and client) within a day.
         length, spread: median output tokens, and the sigma of their logarithm.
     """
@@ -80,6 +82,9 @@ class Campaign:
     resold: float = 0.0
     aged: float = 0.2
     ramp_days: float = 0.0
+    ramp: str = "exponential"
+    surge: float = 1.0
+    surge_after_days: float = NEVER
     moves_after_days: float = NEVER
     length: float = 900.0
     spread: float = 0.45
@@ -100,6 +105,9 @@ class Troop:
     end_ns: Ints
     builds: Ints
     newer: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    detour: Ints | None = None
+    """Other exits that some accounts use for a share of their requests; -1: this one does not."""
+    detour_share: float = 0.0
 
     def day(self, world: World, day: int, rng: np.random.Generator) -> Events:
         """Return one day's requests."""
@@ -108,10 +116,12 @@ class Troop:
         start_ns = np.maximum(self.begin_ns, begin_ns)
         stop_ns = np.minimum(self.end_ns, begin_ns + DAY_NS)
         alive = np.flatnonzero(start_ns < stop_ns)
+        surges = (begin_ns - self.begin_ns.min()) / DAY_NS >= spec.surge_after_days
+        rate = self.rate * (spec.surge if surges else 1.0)
         if spec.timing == "synchronised":
             member, time_ns = self._rounds(alive, day, rng)
         else:
-            member, time_ns = self._each(alive, start_ns, stop_ns, rng)
+            member, time_ns = self._each(alive, rate, start_ns, stop_ns, rng)
         kept = (time_ns >= start_ns[member]) & (time_ns < stop_ns[member])
         if spec.warm_up:
             age = (time_ns - self.begin_ns[member]) / DAY_NS
@@ -120,13 +130,13 @@ class Troop:
         return self._requests(world, member, time_ns, rng)
 
     def _each(
-        self, alive: Ints, start_ns: Ints, stop_ns: Ints, rng: np.random.Generator
+        self, alive: Ints, rate: Floats, start_ns: Ints, stop_ns: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Ints]:
         """Return who asks when, if everybody does so alone."""
         timing = self.spec.timing
         share = (stop_ns - start_ns)[alive] / DAY_NS
         if timing == "round-robin":
-            row, which = positions(spread_counts(self.rate[alive] * share, rng))
+            row, which = positions(spread_counts(rate[alive] * share, rng))
             # Everybody's turn comes at even distances; the order is shuffled by the hash.
             count = np.bincount(row, minlength=len(alive))[row]
             at = (
@@ -134,7 +144,7 @@ class Troop:
             ) / count
             member = alive[row]
             return member, (start_ns[member] + at * (stop_ns - start_ns)[member]).astype(np.int64)
-        row, _ = positions(rng.poisson(self.rate[alive] * share))
+        row, _ = positions(rng.poisson(rate[alive] * share))
         member = alive[row]
         if timing == "random":
             at = rng.random(len(row))
@@ -143,7 +153,7 @@ class Troop:
         if timing == "diurnal":
             hour = peak + 4.5 * rng.standard_normal(len(row))
         else:  # own: a few sessions a day
-            session = below(rng.integers(1 << 63, size=len(row)).astype(np.uint64), 1 + self.rate[member] / 6)
+            session = below(rng.integers(1 << 63, size=len(row)).astype(np.uint64), 1 + rate[member] / 6)
             drawn = mix(self.account[member], session, start_ns[member])
             normal = np.sqrt(-2 * np.log1p(-unit(drawn))) * np.cos(2 * np.pi * unit(mix(drawn, 1)))
             hour = peak + 3.2 * normal + rng.exponential(0.12, size=len(row))
@@ -183,9 +193,13 @@ class Troop:
             resold = rng.random(count) < spec.resold
             other_sent, other_came = world.tokens.draw(rng.integers(1 << 40, size=count), rng)
             sent, came = np.where(resold, other_sent, sent), np.where(resold, other_came, came)
+        proxy = self.proxy[member]
+        if self.detour is not None:
+            detour = self.detour[member]
+            proxy = np.where((detour >= 0) & (rng.random(count) < self.detour_share), detour, proxy)
         hi, lo = world.internet.addresses(
             np.full(count, Place.PROXY, dtype=np.int64),
-            self.proxy[member],
+            proxy,
             mix(account if spec.reuse == "nothing" else self.slot[member] + (int(self.account[0]) << 20), 34),
             time_ns,
             rng.integers(1 << 63, size=count).astype(np.uint64),
@@ -235,6 +249,8 @@ def _lives(
     born = np.full(spec.accounts, begin_ns, dtype=np.int64)
     if spec.ramp_days and spec.accounts > 10:
         joined = np.log(np.maximum(slot + 1, 10) / 10) / np.log(spec.accounts / 10)
+        if spec.ramp == "steady":
+            joined = slot / spec.accounts
         born = born + (joined * spec.ramp_days * DAY_NS).astype(np.int64)
     generation, rows = 0, []
     while len(slot):

@@ -80,7 +80,15 @@ def _function(
     return np.full(count, Place.FUNCTION), rng.integers(len(world.internet.clouds), size=count)
 
 
+def _fresh(
+    world: World, spec: Campaign, count: int, honest: People | None, rng: np.random.Generator
+) -> tuple[Ints, Ints]:
+    """An IPv6 /64 that nobody has seen, for each request."""
+    return np.full(count, Place.FRESH), np.zeros(count)
+
+
 _KINDS = {
+    "fresh": _fresh,
     "residential": _residential,
     "data-centre": _data_centre,
     "mobile": _mobile,

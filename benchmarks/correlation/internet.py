@@ -40,6 +40,7 @@ class Place(IntEnum):
     VPN = 4
     FUNCTION = 5
     PROXY = 6
+    FRESH = 7
 
 
 class Rows:
@@ -251,6 +252,11 @@ class Internet:
             lo[at] = pool.v4(below(container[at], pool.size))
         return np.zeros_like(lo), lo
 
+    def _fresh(self, number: Ints, who: Words, time_ns: Ints, chance: Words) -> tuple[Words, Words]:
+        # A hoster's whole /32, and a /64 of it that nobody has used before.
+        prefix = np.uint64(self.hosters[0].prefix << 32)
+        return prefix | (mix(chance, who) & np.uint64(0xFFFFFFFF)), mix(chance, 14)
+
     def _proxied(self, number: Ints, who: Words, time_ns: Ints, chance: Words) -> tuple[Words, Words]:
         place = np.zeros(len(number), dtype=np.int64)
         where = np.zeros(len(number), dtype=np.int64)
@@ -268,7 +274,7 @@ class Internet:
             device[at] = mix(chosen, which, 13)
         return self.addresses(place, where, device, time_ns, mix(chance, 12))
 
-    _LOOKUPS = (_home, _nat, _mobile, _site, _exit_of_vpn, _function, _proxied)
+    _LOOKUPS = (_home, _nat, _mobile, _site, _exit_of_vpn, _function, _proxied, _fresh)
 
 
 def shares(*columns: Floats) -> Floats:

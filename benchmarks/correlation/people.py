@@ -43,6 +43,7 @@ class People:
     Args:
         account: numbers in the world's book.
         volume: requests on an active day.
+        mood: how alike its days are (shape of a gamma distribution): 2.5 for people, hundreds for programs.
         active: share of days with any.
         burst: requests a session.
         pace_s: mean seconds between the requests of a session.
@@ -59,6 +60,7 @@ class People:
 
     account: Ints
     volume: Floats
+    mood: Floats
     active: Floats
     burst: Floats
     pace_s: Floats
@@ -90,6 +92,7 @@ class People:
         return cls(
             account=account,
             volume=np.minimum(lognormal(rng, 32, 1.25, count), MOST_A_DAY),
+            mood=np.full(count, 2.5),
             active=rng.beta(2.2, 1.0, size=count),
             burst=np.clip(lognormal(rng, 5, 0.7, count), 1, 60),
             pace_s=lognormal(rng, 40, 0.6, count),
@@ -133,7 +136,7 @@ class People:
         begin_ns = START_NS + day * DAY_NS
         weekend = day % 7 in (FRIDAY + 1, FRIDAY + 2)
         # Some days more than others; never a fixed number.
-        mood = rng.gamma(2.5, 1 / 2.5, size=count)
+        mood = rng.gamma(self.mood, 1 / self.mood)
         expected = self.volume * mood * (self.weekend if weekend else 1.0)
         asked = rng.poisson(expected) * (rng.random(count) < self.active)
         asked *= (self.since_ns < begin_ns + DAY_NS) & (self.until_ns > begin_ns)

@@ -10,8 +10,11 @@ import numpy as np
 from benchmarks.correlation import exits
 from benchmarks.correlation.campaign import Campaign, Troop, begin
 from benchmarks.correlation.campaigns import CAMPAIGNS
+from benchmarks.correlation.frontier import variant
+from benchmarks.correlation.negatives import NEGATIVES, Group
 from benchmarks.correlation.numbers import DAY_NS, HOUR_NS, START_NS
 from benchmarks.correlation.people import People
+from benchmarks.correlation.poison import POISON
 from benchmarks.correlation.population import honest
 from benchmarks.correlation.tokens import Tokens
 from benchmarks.correlation.trace import Events, Trace
@@ -78,12 +81,12 @@ class Stage:
         self.scale = scale
         self.world = World(seed, scale.honest, tokens)
         self.starts_ns: dict[int, int] = {}
-        self.people: list[tuple[str, People]] = []
+        self.people: list[tuple[str, People | Group]] = []
         self.troops: list[Troop] = []
         self.population = honest(self.world, scale.honest, scale.whole_days)
         self.add("honest", self.population)
 
-    def add(self, name: str, people: People) -> None:
+    def add(self, name: str, people: People | Group) -> None:
         """Let honest people take part."""
         self.people.append((f"{name}/{len(self.people)}", people))
 
@@ -136,16 +139,33 @@ class Stage:
         return self.world.trace(parts, self.starts_ns, self.scale.end_ns)
 
 
-def campaign_trace(name: str, scale: Scale, seed: int, data: Path | None = None) -> Trace:
-    """Return honest people and one of the named campaigns."""
+HUB = Scale("month", honest=800, campaign=1.0, days=30.0)
+"""For what grows slowly: a month of a small world."""
+
+
+def build(name: str, scale: Scale, seed: int, data: Path | None = None) -> Trace:
+    """Return a scenario's trace.
+
+    Args:
+        name: `honest` (nobody else); a campaign of `CAMPAIGNS`; a case of `POISON`; a class
+            of `NEGATIVES`, alone with honest people, or followed by `+base`, beside the base campaign;
+            `base:` and a point of the evasion frontier.
+    """
+    if name == "slow-hub":
+        scale = replace(HUB, lead_hours=scale.lead_hours)
     stage = Stage(scale, seed, data)
-    stage.attack(*(scale.sized(spec) for spec in CAMPAIGNS[name]))
+    negative, _, beside = name.partition("+")
+    if negative in NEGATIVES:
+        stage.add(negative, NEGATIVES[negative](stage.world, scale.begin_ns, stage.world.rng(negative)))
+        if beside:
+            stage.attack(*(scale.sized(spec) for spec in CAMPAIGNS[beside]))
+    elif name in POISON:
+        POISON[name](stage)
+    elif name.startswith("base:"):
+        stage.attack(scale.sized(variant(name.partition(":")[2])))
+    elif name != "honest":
+        stage.attack(*(scale.sized(spec) for spec in CAMPAIGNS[name]))
     return stage.trace()
-
-
-def honest_trace(scale: Scale, seed: int, data: Path | None = None) -> Trace:
-    """Return honest people alone."""
-    return Stage(scale, seed, data).trace()
 
 
 def describe(trace: Trace) -> dict[str, float]:

@@ -10,6 +10,8 @@ from benchmarks.correlation.contender import Outcome
 from benchmarks.correlation.partition import clusters
 from benchmarks.correlation.trace import Trace
 
+FEW = 10
+"""Classes with fewer accounts have no share worth a bound."""
 # A campaign is as well contained as the worst of those in the trace.
 _WORST_IS_LEAST = ("attached, first wave", "attached, replacements")
 
@@ -46,5 +48,8 @@ def judge(trace: Trace, outcome: Outcome, control: Outcome) -> Verdict:
     numbers["honest ever refused"] = harm["honest"].ever
     if "victims" in harm:
         numbers["victims refused"] = harm["victims"].refused
+    numbers["worst class refused"] = max(
+        (one.refused for name, one in harm.items() if one.accounts >= FEW and name != "victims"), default=0.0
+    )
     numbers |= outcome.cost
     return Verdict(numbers, harm, curves)

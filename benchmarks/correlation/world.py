@@ -69,6 +69,10 @@ class World:
             payment,
         )
 
+    def repay(self, account: Ints, payment: Ints) -> None:
+        """Let accounts be paid with something else, from the beginning."""
+        self._book[5][account] = payment
+
     def payment_of(self, account: Ints) -> Ints:
         """Return payment methods of accounts."""
         return self._book[5][account].astype(np.int64)
