@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from benchmarks.correlation.campaign import Campaign
@@ -43,8 +45,13 @@ def _in_use(world: World, honest: People | None, kind: Place, most: int, rng: np
 def _residential(
     world: World, spec: Campaign, count: int, honest: People | None, rng: np.random.Generator
 ) -> tuple[Ints, Ints]:
-    """Homes: some with honest customers in them, the others next door."""
-    known = _in_use(world, honest, Place.HOME, round(count * spec.shared), rng)
+    """Homes: some with honest customers in them, the others next door.
+
+    In a small world the pool would reach nearly every honest home; it gets at most as
+    large a share of them as in the base one.
+    """
+    homes = _in_use(world, honest, Place.HOME, sys.maxsize, rng)
+    known = homes[: min(round(count * spec.shared), round(len(homes) * min(0.8, spec.shared * 0.8)))]
     others = world.internet.add_homes(count - len(known), rng, v6=0.3)  # most exits speak IPv4 only
     return np.full(count, Place.HOME), np.concatenate([known, others])
 

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,11 +72,11 @@ class Kinlimit:
             ):
                 running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err)
                 assert running.stdin is not None
-                try:
+                # A child that ends early has said why.
+                with suppress(BrokenPipeError):
                     running.stdin.writelines(lines(trace))
+                with suppress(BrokenPipeError):
                     running.stdin.close()
-                except BrokenPipeError:
-                    pass  # it has said why
                 _, status, used = os.wait4(running.pid, 0)
                 running.returncode = os.waitstatus_to_exitcode(status)
                 if running.returncode:

@@ -184,7 +184,7 @@ class People:
         sent, came = world.tokens.draw(account, rng)
         same = np.flatnonzero(self.template[person] >= 0)
         if len(same):
-            sent[same], came[same] = world.tokens.harvest(self.template[person][same], 350.0, 0.5, rng)
+            sent[same], came[same] = world.tokens.harvest(self.template[person][same], 700.0, 0.5, rng)
         hi, lo = world.internet.addresses(
             self.place[person, slot],
             self.number[person, slot],

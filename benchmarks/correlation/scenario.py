@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from benchmarks.correlation import exits
 from benchmarks.correlation.campaign import Campaign, Troop, begin
-from benchmarks.correlation.campaigns import CAMPAIGNS
+from benchmarks.correlation.campaigns import BASE, CAMPAIGNS
 from benchmarks.correlation.frontier import variant
-from benchmarks.correlation.negatives import NEGATIVES, Group
+from benchmarks.correlation.negatives import NEGATIVES
 from benchmarks.correlation.numbers import DAY_NS, HOUR_NS, START_NS
-from benchmarks.correlation.people import People
 from benchmarks.correlation.poison import POISON
 from benchmarks.correlation.population import honest
+from benchmarks.correlation.servegen import Recorded, clients
 from benchmarks.correlation.tokens import Tokens
 from benchmarks.correlation.trace import Events, Trace
 from benchmarks.correlation.world import World
@@ -64,7 +66,20 @@ SCALES = {
     "small": Scale("small", honest=3000, campaign=0.5, days=1.5),
     "base": Scale("base", honest=20_000, campaign=1.0, days=3.0),
     "full": Scale("full", honest=50_000, campaign=1.0, days=14.0, lead_hours=24.0),
+    "published": Scale("published", honest=9000, campaign=10.0, days=45.0),
 }
+
+
+SERVEGEN = 0.004
+"""Accounts that behave like a recorded client of ServeGen, as a share of all honest ones."""
+
+
+class Player(Protocol):
+    """Whoever sends requests."""
+
+    def day(self, world: World, day: int, rng: np.random.Generator) -> Events:
+        """Return one day's."""
+        ...
 
 
 class Stage:
@@ -81,12 +96,16 @@ class Stage:
         self.scale = scale
         self.world = World(seed, scale.honest, tokens)
         self.starts_ns: dict[int, int] = {}
-        self.people: list[tuple[str, People | Group]] = []
+        self.people: list[tuple[str, Player]] = []
         self.troops: list[Troop] = []
         self.population = honest(self.world, scale.honest, scale.whole_days)
         self.add("honest", self.population)
+        self.recorded = Recorded((), ()) if data is None else Recorded.read(data)
+        if self.recorded.rate:
+            count = max(len(self.recorded.rate) // 4, round(scale.honest * SERVEGEN))
+            self.add("servegen", clients(self.world, self.recorded, count))
 
-    def add(self, name: str, people: People | Group) -> None:
+    def add(self, name: str, people: Player) -> None:
         """Let honest people take part."""
         self.people.append((f"{name}/{len(self.people)}", people))
 
@@ -132,6 +151,12 @@ class Stage:
         ]
         return parts
 
+    def days(self) -> Iterator[Trace]:
+        """Yield everything that happens, a day at a time; client and address numbers hold for one day."""
+        for day in range(self.scale.whole_days):
+            parts = [part.where(part.time_ns < self.scale.end_ns) for part in self.day(day)]
+            yield self.world.trace(parts, self.starts_ns, self.scale.end_ns)
+
     def trace(self) -> Trace:
         """Return everything that happens."""
         parts = [part for day in range(self.scale.whole_days) for part in self.day(day)]
@@ -143,19 +168,25 @@ HUB = Scale("month", honest=800, campaign=1.0, days=30.0)
 """For what grows slowly: a month of a small world."""
 
 
-def build(name: str, scale: Scale, seed: int, data: Path | None = None) -> Trace:
-    """Return a scenario's trace.
+def sized_for(name: str, scale: Scale) -> Scale:
+    """Return the scale at which a scenario is played."""
+    return replace(HUB, lead_hours=scale.lead_hours) if name == "slow-hub" else scale
+
+
+def stage_of(name: str, scale: Scale, seed: int, data: Path | None = None) -> Stage:
+    """Return who takes part in a scenario.
 
     Args:
         name: `honest` (nobody else); a campaign of `CAMPAIGNS`; a case of `POISON`; a class
             of `NEGATIVES`, alone with honest people, or followed by `+base`, beside the base campaign;
-            `base:` and a point of the evasion frontier.
+            `base:` and a point of the evasion frontier; `servegen`: recorded clients and nobody else.
     """
-    if name == "slow-hub":
-        scale = replace(HUB, lead_hours=scale.lead_hours)
     stage = Stage(scale, seed, data)
     negative, _, beside = name.partition("+")
-    if negative in NEGATIVES:
+    if name == "servegen":
+        stage.people.clear()
+        stage.add(name, clients(stage.world, stage.recorded, len(stage.recorded.rate)))
+    elif negative in NEGATIVES:
         stage.add(negative, NEGATIVES[negative](stage.world, scale.begin_ns, stage.world.rng(negative)))
         if beside:
             stage.attack(*(scale.sized(spec) for spec in CAMPAIGNS[beside]))
@@ -163,9 +194,16 @@ def build(name: str, scale: Scale, seed: int, data: Path | None = None) -> Trace
         POISON[name](stage)
     elif name.startswith("base:"):
         stage.attack(scale.sized(variant(name.partition(":")[2])))
+    elif name == "published":
+        stage.attack(scale.sized(replace(BASE, name="published", mixed=0.0)))
     elif name != "honest":
         stage.attack(*(scale.sized(spec) for spec in CAMPAIGNS[name]))
-    return stage.trace()
+    return stage
+
+
+def build(name: str, scale: Scale, seed: int, data: Path | None = None) -> Trace:
+    """Return a scenario's trace; `stage_of` says which names there are."""
+    return stage_of(name, sized_for(name, scale), seed, data).trace()
 
 
 def describe(trace: Trace) -> dict[str, float]:
