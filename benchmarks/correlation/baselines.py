@@ -158,7 +158,7 @@ class CutUnionFind(Hourly):
     """The same, but what many accounts share links nobody."""
 
     name = "union-find, cut"
-    MOST: ClassVar = {"ip": 20, "payment": 100, "client": 20}
+    MOST: ClassVar = {"ip": 8, "payment": 100, "client": 3}
 
     def prepare(self, trace: Trace) -> Links:
         """Link by what is rare."""
@@ -174,7 +174,10 @@ def _identifiers(trace: Trace) -> dict[str, tuple[np.ndarray, int]]:
 
 
 class Additive(Hourly):
-    """Pairs of accounts score for everything they share; enough points, and they are one."""
+    """Pairs of accounts score for what they share; enough points, and they are one.
+
+    A kind of evidence counts twice at most.
+    """
 
     name = "additive"
     WEIGHTS: ClassVar = {"payment": 2.0, "ip": 1.0, "network and client": 0.7, "rare client": 1.0}
@@ -202,7 +205,9 @@ class _Scored(Links):
                 used = csr_array(
                     (np.ones(len(account), dtype=np.float32), (account, identifier)), shape=shape
                 )
-                score = score + weight * (used @ used.T)
+                shared = used @ used.T
+                np.minimum(shared.data, 2.0, out=shared.data)
+                score = score + weight * shared
         score.data[score.data < Additive.ENOUGH] = 0
         score.eliminate_zeros()
         return named(connected_components(score, directed=False)[1])

@@ -56,7 +56,7 @@ CAMPAIGNS: dict[str, tuple[Campaign, ...]] = {
     ),
     "reseller-mix": (replace(BASE, name="reseller-mix", mixed=0.6, resold=0.3, cv=0.6, timing="diurnal"),),
     "new-model": (replace(BASE, name="new-model", moves_after_days=0.5),),
-    "ramp": (replace(BASE, name="ramp", ramp_days=1.5, aged=0.0),),
+    "ramp": (replace(BASE, name="ramp", ramp_days=1.0, aged=0.0),),
     "small": (replace(BASE, name="small", accounts=100, requests=250.0, per_card=5),),
     "full-mimic": (
         replace(

@@ -56,8 +56,8 @@ class Scale:
         return -(-(self.end_ns - START_NS) // DAY_NS)
 
     def sized(self, spec: Campaign) -> Campaign:
-        """Return a campaign at this scale."""
-        if spec.accounts <= 100:
+        """Return a campaign at this scale; one with little demand is never made smaller."""
+        if spec.accounts <= 100 or (self.campaign < 1 and spec.requests < 10):
             return spec
         return replace(spec, accounts=max(100, round(spec.accounts * self.campaign)))
 
@@ -66,7 +66,7 @@ SCALES = {
     "small": Scale("small", honest=3000, campaign=0.5, days=1.5),
     "base": Scale("base", honest=20_000, campaign=1.0, days=3.0),
     "full": Scale("full", honest=50_000, campaign=1.0, days=14.0, lead_hours=24.0),
-    "published": Scale("published", honest=9000, campaign=10.0, days=45.0),
+    "published": Scale("published", honest=14_000, campaign=10.0, days=45.0),
 }
 
 
