@@ -144,7 +144,8 @@ class Troop:
             ) / count
             member = alive[row]
             return member, (start_ns[member] + at * (stop_ns - start_ns)[member]).astype(np.int64)
-        row, _ = positions(rng.poisson(rate[alive] * share))
+        # Whoever has hours of its own is drawn for the whole day; what is outside its life is dropped.
+        row, _ = positions(rng.poisson(rate[alive] * (share if timing == "random" else 1.0)))
         member = alive[row]
         if timing == "random":
             at = rng.random(len(row))

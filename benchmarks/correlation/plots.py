@@ -45,7 +45,9 @@ def _containment(results: Sequence[Result], path: Path) -> bool:
         return False
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 2.8 * rows), squeeze=False)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(4 * columns, 0.9 + 2.6 * rows), squeeze=False, layout="constrained"
+    )
     for axis, name in zip(axes.flat, names, strict=False):
         for contender, colour in COLOURS.items():
             curves = [
@@ -65,10 +67,9 @@ def _containment(results: Sequence[Result], path: Path) -> bool:
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=8, fontsize=8, frameon=False)
-    figure.supxlabel("hours of the campaign", fontsize=9, y=0.04)
+    figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
+    figure.supxlabel("hours of the campaign", fontsize=9)
     figure.supylabel("admitted an hour, in cluster budgets", fontsize=9)
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
     return _save(figure, path)
 
 
@@ -78,7 +79,7 @@ def _collateral(results: Sequence[Result], path: Path) -> bool:
     contenders = [name for name in COLOURS if any(result.contender == name for result in results)]
     if not classes or not contenders:
         return False
-    figure, axis = plt.subplots(figsize=(9, 1.2 + 0.32 * len(classes)))
+    figure, axis = plt.subplots(figsize=(10, 1.2 + 0.32 * len(classes)), layout="constrained")
     for offset, contender in enumerate(contenders):
         worst = []
         for name in classes:
@@ -96,8 +97,8 @@ def _collateral(results: Sequence[Result], path: Path) -> bool:
         "share of the class's requests refused because of correlation, worst scenario", fontsize=9
     )
     axis.grid(axis="y", linewidth=0.3)
-    axis.legend(fontsize=7, loc="lower right")
-    figure.tight_layout()
+    axis.set_ylim(-1, len(classes))
+    figure.legend(fontsize=7, loc="outside right upper")
     return _save(figure, path)
 
 
