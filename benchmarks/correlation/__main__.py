@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -43,6 +44,11 @@ def _chosen(patterns: tuple[str, ...]) -> list[str]:
 @click.option("--frontier", is_flag=True, help="The sweeps of the evasion frontier as well.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--scale", default="small", show_default=True, type=click.Choice(list(SCALES)))
+@click.option(
+    "--lead",
+    type=click.FloatRange(0.0),
+    help="Hours of honest traffic before campaigns begin; by default as the scale has it.",
+)
 @click.option("--contenders", multiple=True, type=click.Choice(list(CONTENDERS)), help="May be given again.")
 @click.option(
     "--data",
@@ -56,6 +62,7 @@ def main(
     frontier: bool,
     seeds: int,
     scale: str,
+    lead: float | None,
     contenders: tuple[str, ...],
     data: Path | None,
     out: Path | None,
@@ -74,6 +81,7 @@ def main(
     if not contenders and not POLICY.exists():
         playing.remove("kinlimit")
         console.print(f"[yellow]{POLICY.name} of examples/llm-api is missing: baselines only[/yellow]")
+    size = SCALES[scale] if lead is None else replace(SCALES[scale], lead_hours=lead)
     results: list[Result] = []
     bar = Progress(
         TextColumn("{task.description}"),
@@ -86,7 +94,7 @@ def main(
     )
     with bar:
         task = bar.add_task(names[0], total=len(names) * seeds * len(playing))
-        for result in run(names, seeds, SCALES[scale], playing, data):
+        for result in run(names, seeds, size, playing, data):
             results.append(result)
             bar.update(task, advance=1, description=f"{result.scenario} {result.contender}")
     columns = ("scenario", "contender", *(title for _, title in table.SIDE_BY_SIDE))
@@ -99,7 +107,9 @@ def main(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         about = [f"{name}: {value}" for name, value in machine.describe().items()]
-        about.append(f"scale {scale}, {seeds} seeds, recorded traces {'used' if data else 'not given'}")
+        about.append(
+            f"scale {scale}, campaigns begin after {size.lead_hours:g} h, {seeds} seeds, recorded traces {'used' if data else 'not given'}"
+        )
         (out / "table.md").write_text(table.markdown(results, about))
         (out / "results.json").write_text(json.dumps(as_json(results), indent=1) + "\n")
         for path in plots.draw(results, out):

@@ -66,9 +66,10 @@ def _containment(results: Sequence[Result], path: Path) -> bool:
         axis.tick_params(labelsize=7)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("hours of the campaign", fontsize=8)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
-    figure.supxlabel("hours of the campaign", fontsize=9)
     figure.supylabel("admitted an hour, in cluster budgets", fontsize=9)
     return _save(figure, path)
 
@@ -107,32 +108,25 @@ def _frontier(results: Sequence[Result], path: Path) -> bool:
     points = [result for result in results if result.price is not None]
     if not points:
         return False
-    figure, axis = plt.subplots(figsize=(10, 6))
-    first = next(name for name in COLOURS if any(point.contender == name for point in points))
+    figure, axis = plt.subplots(figsize=(12, 6.5), layout="constrained")
+    names = list(dict.fromkeys(point.scenario for point in points))
     for contender, colour in COLOURS.items():
-        names = dict.fromkeys(point.scenario for point in points if point.contender == contender)
-        for name in names:
+        for number, name in enumerate(names, 1):
             same = [one for one in points if one.contender == contender and one.scenario == name]
+            if not same:
+                continue
             price = float(np.median([one.price for one in same if one.price is not None]))
             got = float(np.median([one.verdict.numbers["amplification"] for one in same]))
-            axis.scatter(price, got, color=colour, s=18)
-            if contender == first:
-                axis.annotate(
-                    name.partition(":")[2],
-                    (price, got),
-                    fontsize=6,
-                    xytext=(3, 3),
-                    textcoords="offset points",
-                )
-        if names:
-            axis.scatter([], [], color=colour, s=18, label=contender)
+            axis.scatter(price, got, color=colour, s=18, label=contender if number == 1 else None)
+            axis.annotate(str(number), (price, got), fontsize=6, xytext=(3, 3), textcoords="offset points")
+    for number, name in enumerate(names, 1):
+        axis.plot([], [], " ", label=f"{number}  {name.partition(':')[2]}")
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.axhline(1.0, color="black", linewidth=0.6, linestyle=":")
     axis.set_xlabel("dollars a day (assumed prices of cards, accounts, exits and clients)")
     axis.set_ylabel("admitted a day, in cluster budgets")
-    axis.legend(fontsize=8)
-    figure.tight_layout()
+    figure.legend(fontsize=7, loc="outside right upper", frameon=False)
     return _save(figure, path)
 
 
