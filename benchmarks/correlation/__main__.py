@@ -107,9 +107,8 @@ def main(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         about = [f"{name}: {value}" for name, value in machine.describe().items()]
-        about.append(
-            f"scale {scale}, campaigns begin after {size.lead_hours:g} h, {seeds} seeds, recorded traces {'used' if data else 'not given'}"
-        )
+        about.append(f"scale {scale}: campaigns begin after {size.lead_hours:g} h; {seeds} seeds")
+        about.append("recorded traces " + ("used" if data else "not given"))
         (out / "table.md").write_text(table.markdown(results, about))
         (out / "results.json").write_text(json.dumps(as_json(results), indent=1) + "\n")
         for path in plots.draw(results, out):
