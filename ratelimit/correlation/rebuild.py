@@ -38,6 +38,7 @@ class Rebuild:
         settings: the numbers.
         kept: labels of clusters that have passed before.
         name: called with a label, its profile and judgement once a cluster is kept.
+        descend: called with two labels when the second takes members over from the first, and what it used.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Rebuild:
         settings: Settings,
         kept: Container[int],
         name: Callable[[int, Profile, Judgement], None],
+        descend: Callable[[int, int], None],
     ) -> None:
         self._kept = kept
         self.is_growing = False
@@ -53,6 +55,7 @@ class Rebuild:
         self._core = core
         self._settings = settings
         self._name = name
+        self._descend = descend
 
     def __iter__(self) -> Iterator[None]:
         core = self._core
@@ -142,6 +145,7 @@ class Rebuild:
                 and profile["rivals"] >= self._settings.merge_share * profile["size"]
             ):
                 core.close(label)
+                self._descend(label, rival)
                 yield from self._principals(partial(core.merge, label=label, into=rival))
                 # Whoever pointed at this one is asked again next time.
                 del profiles[label]
@@ -244,6 +248,8 @@ class Rebuild:
             label = known if known and known not in taken else self._core.open()
             if not label:
                 break
+            if known and label != known:
+                self._descend(known, label)
             taken.add(label)
             labels |= dict.fromkeys(keys, label)
         return labels
