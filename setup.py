@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
 MODULES = (
     *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "scan", "batch")),
-    "asgi.gate",
+    *(f"asgi.{name}" for name in ("exchange", "gate")),
 )
 
 compile_args = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-sign-compare"]

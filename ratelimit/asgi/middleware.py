@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import identify, route_path
 from ratelimit.asgi.diagnostics import LoggingObserver, log, several_workers
-from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.gate import Gate, Sending
+from ratelimit.asgi.exchange import Exchange, Sending
+from ratelimit.asgi.gate import Gate
 from ratelimit.asgi.headers import HeaderWriter
 from ratelimit.asgi.problem import Responder
 from ratelimit.asgi.refusal import refuse_handshake, refuse_http
@@ -218,7 +218,6 @@ class RateLimitMiddleware:
         return Gate(
             self,
             self.writer,
-            Exchange,
             match=generation.match,
             requests=generation.requests,
             extractor=generation.extractor,
