@@ -1,0 +1,88 @@
+"""Simulated traffic through the policy that ships for an LLM API, in this process: small worlds, the same metrics."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from benchmarks.correlation.contender import NONE, Outcome
+from benchmarks.correlation.kinlimit import POLICY
+from benchmarks.correlation.scenario import Scale, build
+from benchmarks.correlation.trace import Trace
+from benchmarks.correlation.verdict import Verdict, judge
+from benchmarks.correlation.written import account_name, lines
+from ratelimit.cli.replay.clusters import clusters_report
+from ratelimit.cli.replay.run import Replay
+from ratelimit.clock import ManualClock
+from ratelimit.policy import Policy
+from ratelimit.storage import private_store
+from ratelimit.traces import open_reader
+
+TRIAL = Scale("trial", honest=1500, campaign=0.2, days=0.75, lead_hours=6.0)
+"""A second's worth of everything; a campaign asks for four times a cluster's budget."""
+SEED = 1
+
+_CLUSTER = re.compile(rb'"cluster": "([0-9a-f]{16})"')
+_BY_CLUSTER = b'"limit": "one actor"'
+
+
+@cache
+def policy() -> Policy:
+    """Return the shipped policy."""
+    return Policy.load(POLICY)
+
+
+@cache
+def written(name: str, scale: Scale = TRIAL, seed: int = SEED) -> tuple[Trace, bytes]:
+    """Return a scenario's trace, and the same as NDJSON."""
+    trace = build(name, scale, seed)
+    return trace, b"".join(lines(trace))
+
+
+def replayed(text: bytes, *, correlates: bool = True, seed: int = 0) -> tuple[list[bytes], Replay]:
+    """Return the decision lines of a trace, and the replay that made them (closed, but there to be asked)."""
+    chunks: list[bytes] = []
+    replay = Replay(
+        policy().compiled,
+        lambda now_ns: private_store(policy(), ManualClock(now_ns), seed=seed),
+        chunks.append,
+        correlates=correlates,
+        names_members=True,
+    )
+    for batch in open_reader("-", replay.fields, format="ndjson", stdin=io.BytesIO(text)):
+        replay.take(batch)
+    replay.close()
+    return b"".join(chunks).splitlines(), replay
+
+
+def outcomes(trace: Trace, decisions: list[bytes], replay: Replay) -> tuple[Outcome, Outcome]:
+    """Return what became of a trace, and what would have without correlation: all that the cluster's limit refused."""
+    assert len(decisions) == len(trace)
+    refused = np.array([b'"refuse"' in line for line in decisions])
+    by_cluster = np.array([_BY_CLUSTER in line for line in decisions])
+    found = [_CLUSTER.search(line) for line in decisions]
+    numbers: dict[bytes, int] = {}
+    cluster = np.array([NONE if one is None else numbers.setdefault(one[1], len(numbers)) for one in found])
+    final = np.full(trace.accounts, NONE)
+    if replay.actors is not None:
+        rows = {account_name(number): number for number in range(trace.accounts)}
+        for entry in clusters_report(replay.actors)["clusters"]:
+            label = numbers.setdefault(entry["id"].encode(), len(numbers))
+            final[[rows[member] for member in entry["members"]]] = label
+    nobody = np.full(trace.accounts, NONE)
+    control = Outcome(~refused | by_cluster, np.full(len(trace), NONE), nobody)
+    return Outcome(~refused, cluster, final), control
+
+
+@cache
+def verdict(name: str, scale: Scale = TRIAL, seed: int = SEED) -> Verdict:
+    """Return all that is measured of a scenario."""
+    trace, text = written(name, scale, seed)
+    return judge(trace, *outcomes(trace, *replayed(text)))
