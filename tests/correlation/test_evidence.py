@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -109,22 +110,23 @@ def test_a_member_of_a_cluster_is_forgotten_after_strangers() -> None:
     one = correlator(principals=16, identifiers=640)
     for number in range(16):
         see(one, number, START_S + number, payment=number)
-    label = _put_into_cluster(one, payment=0)
+    label = _put_first_into_cluster(one)
     see(one, "another", START_S + 21)
     assert one.core.label_of(row(0)[0]) == label
     assert see(one, 1, START_S + 23, payment=1) == 1
 
 
-def _put_into_cluster(one: Correlator, payment: int) -> int:
-    """Give those with a payment method a label, as seeds do."""
+def _put_first_into_cluster(one: Correlator) -> int:
+    """Give the first principal a label, as seeds do."""
     core = one.core
     core.begin()
     core.clear(0, 640)
     core.gather(0, 16)
     core.suspect(0, 16, 1)
     label = core.open()
-    position = next(root for root in core.groups({}) if root)  # the first payment method seen is number 0's
-    core.adopt(0, 16, {position: label}, {})
+    groups: dict[tuple[int, int], Any] = {}
+    core.groups(0, 16, {}, groups, set())
+    core.adopt(0, 16, {next(iter(groups)): label}, {})  # the first one's, who has the first payment method
     core.end()
     return label
 

@@ -1079,16 +1079,15 @@ cdef class Judge:
                 counts[self.tops[at]] = counts.get(self.tops[at], 0) + 1
         return counts
 
-    def groups(self, parts):
-        """Return the forest's groups: {(root, part): [principals, payment methods, {cluster: principals}]}.
+    def groups(self, uint32_t start, uint32_t stop, parts, dict found not None, set seen not None):
+        """Add the principals in a range to the forest's groups.
 
-        The part is what `parts` has for the payment method's combination of clients, 0 without one.
+        A group is {(root, part): [principals, payment methods, {cluster: principals}]}; its part is what
+        `parts` has for the payment method's combination of clients, 0 without one. `seen` is scratch.
         """
         cdef uint32_t at
         cdef Principal *p
-        found = {}
-        seen = set()
-        for at in range(self.evidence.principal_count):
+        for at in range(start, min(stop, self.evidence.principal_count)):
             p = self.evidence.principals + at
             if p.seed:
                 root = (find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0) if parts else 0)
@@ -1101,7 +1100,6 @@ cdef class Judge:
                 if p.seed not in seen:
                     seen.add(p.seed)
                     entry[1] += 1
-        return found
 
     def adopt(self, uint32_t start, uint32_t stop, dict labels not None, dict parts not None):
         """Give the principals of some groups their provisional clusters."""
