@@ -29,6 +29,7 @@ SLOWER = 8
 AT_ONCE = 128
 """Groups, or pairs, looked at in one slice."""
 MASKS_AT_ONCE = 64
+_CLIENT = 0xFFFFFFFF
 PRUNINGS = 3
 GROWTH = 1.05
 SETTLED = 0.005
@@ -185,7 +186,7 @@ class Rebuild:
         share = min(0.5, max(settings.suspect_share, 4 * background))
         yield from self._principals(lambda start, stop: core.unite(start, stop, share, True))
         parts = yield from self._parts()
-        groups = yield from self._groups(parts)
+        groups = yield from self._groups(settings.least_members, parts)
         labels = yield from self._labels(groups, settings.least_members, settings.least_payments)
         if not labels:
             return
@@ -205,7 +206,7 @@ class Rebuild:
                 return
             yield from self._principals(core.remark)
         yield from self._principals(lambda start, stop: core.unite(start, stop, share, False))
-        groups = yield from self._groups({})
+        groups = yield from self._groups(settings.least_roamers, {})
         labels = yield from self._labels(groups, settings.least_roamers, 0)
         if labels:
             yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
@@ -215,27 +216,30 @@ class Rebuild:
         """Where nobody pays: networks that one client fills from many addresses, and no one else uses so."""
         core, settings = self._core, self._settings
         ranges = list(self._ranges(core.evidence.principal_count, slowly=True))
-        crowds: Counter[tuple[int, int]] = Counter()
+        crowds: Counter[int] = Counter()
         for start, stop in ranges:
-            crowds.update([(network, client) for _, network, client in core.pairs(start, stop)])
+            crowds.update([network << 32 | client for _, network, client in core.pairs(start, stop)])
             yield
-        crowded: dict[tuple[int, int], int] = {}
-        for number, (pair, count) in enumerate(crowds.items()):
-            if count >= settings.least_tenants:
-                crowded[pair] = count
-            if number % AT_ONCE == 0:
-                yield
+        crowded: dict[int, int] = {}
+        while crowds:
+            # Taken apart bit by bit: to forget it all at once takes long, too.
+            for _ in range(min(AT_ONCE, len(crowds))):
+                pair, count = crowds.popitem()
+                if count >= settings.least_tenants:
+                    crowded[pair] = count
+            yield
         of_client: Counter[int] = Counter()
-        for (_, client), count in crowded.items():
-            of_client[client] += count
+        for pair, count in crowded.items():
+            of_client[pair & _CLIENT] += count
         # A client found everywhere says nothing of those who use it here.
         telling = {client for client, count in of_client.items() if count >= TELLING * core.degree(client)}
         yield
         roots = {client: client for client in telling}
         by_network: dict[int, int] = {}
-        for number, (network, client) in enumerate(crowded):
+        for number, pair in enumerate(crowded):
+            client = pair & _CLIENT
             if client in telling:
-                other = by_network.setdefault(network, client)
+                other = by_network.setdefault(pair >> 32, client)
                 low, high = sorted((_root(roots, client), _root(roots, other)))
                 roots[high] = low
             if number % AT_ONCE == 0:
@@ -243,13 +247,13 @@ class Rebuild:
         for start, stop in ranges:
             groups: dict[int, list[int]] = {}
             for at, network, client in core.pairs(start, stop):
-                if client in telling and (network, client) in crowded:
+                if client in telling and network << 32 | client in crowded:
                     groups.setdefault(client, []).append(at)
             for client, positions in groups.items():
                 core.mark_group(positions, _root(roots, client) + 1)
             yield
         core.plant()
-        found = yield from self._groups({})
+        found = yield from self._groups(settings.least_members, {})
         labels = yield from self._labels(found, settings.least_members, 0)
         if labels:
             yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
@@ -276,11 +280,12 @@ class Rebuild:
             yield
         return (yield from parts_of(masks, len(clients), self._settings.client_overlap))
 
-    def _groups(self, parts: Mapping[int, int]) -> Generator[None, None, Groups]:
+    def _groups(self, least: int, parts: Mapping[int, int]) -> Generator[None, None, Groups]:
+        yield from self._principals(self._core.weigh)
         found: Groups = {}
         seen: set[int] = set()
         for start, stop in self._ranges(self._core.evidence.principal_count, slowly=True):
-            self._core.groups(start, stop, parts, found, seen)
+            self._core.groups(start, stop, least, parts, found, seen)
             yield
         return found
 
