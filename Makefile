@@ -24,7 +24,7 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit.core --allowlist .ci/stubtest-allow.txt
+	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.gate --allowlist .ci/stubtest-allow.txt
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
@@ -38,7 +38,7 @@ sanitize:
 	PYTHON=$(PYTHON) bash .ci/sanitize
 
 clean:
-	rm -rf build dist *.egg-info $(VENV) ratelimit/core/*.so ratelimit/core/_digest.txt
+	rm -rf build dist *.egg-info $(VENV) ratelimit/*/*.so ratelimit/core/_digest.txt
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ratelimit needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
@@ -47,11 +47,12 @@ $(BIN)/python:
 
 # Editable: the working tree is what runs, compiled modules are built in place.
 $(VENV)/.core: $(BIN)/python $(SOURCES) setup.py pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+	@# setuptools warns at length that a folder here is called like the package: it is the one meant.
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core

@@ -22,8 +22,14 @@ from setuptools.command.build_ext import build_ext
 HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
 MODULES = (
-    *("hashing", "table", "rule", "engine", "scan"),
-    *("sighting", "evidence", "judge", "board", "assignments", "ring", "image"),
+    *(
+        f"core.{name}"
+        for name in (
+            *("hashing", "table", "rule", "engine", "meter", "scan", "batch"),
+            *("sighting", "evidence", "judge", "board", "assignments", "ring", "image"),
+        )
+    ),
+    "asgi.gate",
 )
 
 compile_args = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-sign-compare"]
@@ -76,8 +82,8 @@ class BuildCore(build_ext):  # type: ignore[misc]  # setuptools has no types
 
 extensions = [
     Extension(
-        f"ratelimit.core.{name}",
-        [f"ext/ratelimit/core/{name}.pyx"],
+        f"ratelimit.{name}",
+        [f"ext/ratelimit/{name.replace('.', '/')}.pyx"],
         include_dirs=["ext/ratelimit/core"],
         depends=[
             str(p.relative_to(HERE))

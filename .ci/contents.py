@@ -12,6 +12,7 @@ IN_BOTH = (
     "ratelimit/core/engine.pyi",
     "ratelimit/core/table.pyi",
     "ratelimit/core/hashing.pyi",
+    "ratelimit/asgi/gate.pyi",
 )
 IN_SDIST = (
     "ext/ratelimit/core/engine.pyx",
@@ -40,8 +41,8 @@ def complaints(path: str) -> list[str]:
     if path.endswith(".whl"):
         wrong += [
             f"{path}: lacks the compiled {m}"
-            for m in ("engine", "table", "hashing")
-            if not any(n.startswith(f"ratelimit/core/{m}.") and n.endswith((".so", ".pyd")) for n in found)
+            for m in ("core/engine", "core/table", "core/hashing", "asgi/gate")
+            if not any(n.startswith(f"ratelimit/{m}.") and n.endswith((".so", ".pyd")) for n in found)
         ]
     else:
         wrong += [f"{path}: carries {name}" for name in found if name.endswith(".so")]

@@ -10,7 +10,8 @@ from benchmarks import ours
 from benchmarks.apps import BARE, FLOOR, NO_OP, OURS
 from benchmarks.middleware import ONE_CLIENT, STRANGERS, THOUSAND_CLIENTS, Behind
 from benchmarks.scenarios import ADDRESS, AGENT, HOT_KEY, MOST_IN_A_WINDOW, PLENTY
-from ratelimit.core.engine import Meter, Outcome, Plan
+from ratelimit.core.engine import Plan
+from ratelimit.core.meter import Meter, Reading
 
 LOOP = "empty loop"
 
@@ -36,7 +37,7 @@ def _call(count: int) -> None:
         nothing()
 
 
-def _meter(quota: int) -> Callable[[str, int], Outcome]:
+def _meter(quota: int) -> Callable[[str, int], Reading]:
     rule = ours.rule(quota, f"meter of {quota}")
     return Meter(_store.table, rule, _store.hasher, _kinds[0]).check
 
@@ -58,8 +59,8 @@ def _read(quota: int) -> Loop:
     def run(count: int) -> None:
         now_ns = _now_ns
         for _ in range(count):
-            outcome = check(HOT_KEY, now_ns)
-            outcome.allowed, outcome.remaining(0), outcome.retry_after_ns(0)
+            found = check(HOT_KEY, now_ns)
+            _allowed, _left, _wait = found.allowed, found.remaining, found.retry_after_ns
 
     return run
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from benchmarks.peers import Peer
 from benchmarks.scenarios import SECOND_NS
-from ratelimit.core.engine import Meter, Plan
+from ratelimit.core.engine import Plan
+from ratelimit.core.meter import Meter
 from ratelimit.core.rule import Rule
 from ratelimit.stores.embedded import EmbeddedStore
 
@@ -40,8 +41,8 @@ def meter(quota: int, over: EmbeddedStore | None = None, algorithm: str = "token
 
     def verdict(keys: Iterable[str]) -> None:
         for key in keys:
-            outcome = check(key, now_ns)
-            outcome.allowed, outcome.remaining(0), outcome.retry_after_ns(0)
+            found = check(key, now_ns)
+            _allowed, _left, _wait = found.allowed, found.remaining, found.retry_after_ns
 
     return Peer(lambda key: check(key, now_ns).allowed, decide, verdict)
 

@@ -67,7 +67,7 @@ def _limits(quota: int, strategy: str) -> Peer:
         for key in keys:
             hit(item, key)
             window = stats(item, key)
-            window.remaining, window.reset_time  # noqa: B018  # reading is what is timed
+            _left, _reset = window.remaining, window.reset_time
 
     return Peer(lambda key: bool(hit(item, key)), decide, verdict)
 
@@ -79,8 +79,7 @@ def floodgate(quota: int) -> Peer:
 
     def verdict(keys: Iterable[str]) -> None:
         for key in keys:
-            trigger(key)
-            tokens(key)
+            _wait, _left = trigger(key), tokens(key)
 
     return Peer(lambda key: trigger(key) is None, each(trigger), verdict)
 
@@ -93,7 +92,7 @@ def rust_py_rate_limit(quota: int) -> Peer:
     def verdict(keys: Iterable[str]) -> None:
         for key in keys:
             found = check(key)
-            found["allowed"], found["remaining"], found["retry_after_seconds"]
+            _allowed, _left, _wait = found["allowed"], found["remaining"], found["retry_after_seconds"]
 
     return Peer(limiter.allow, each(limiter.allow), verdict)
 
@@ -108,7 +107,8 @@ def throttled_gcra(quota: int) -> Peer:
     def verdict(keys: Iterable[str]) -> None:
         for key in keys:
             found = limit(key)
-            found.limited, found.state.remaining, found.state.retry_after  # noqa: B018
+            state = found.state
+            _limited, _left, _wait = found.limited, state.remaining, state.retry_after
 
     return Peer(lambda key: not limit(key).limited, each(limit), verdict)
 

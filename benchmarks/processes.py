@@ -24,7 +24,7 @@ from benchmarks.report import Answer, Row, number
 from benchmarks.rounds import Sample
 from benchmarks.scenarios import PLENTY, at_random, keys
 from benchmarks.settings import Settings
-from ratelimit.core.engine import Meter
+from ratelimit.core.meter import Meter
 from ratelimit.stores.embedded import EmbeddedStore
 
 NAME = "four processes"

@@ -187,6 +187,10 @@ CODES: dict[str, Code] = {
     "middleware-policy": _usage(
         "The middleware was given both a policy and a limiter, or neither.", "Give exactly one of them."
     ),
+    "middleware-limiter": _usage(
+        "The middleware was given a limiter and settings that belong to the limiter.",
+        "Give `resolvers`, `store`, `clock` and `observer` to `Limiter(…)`.",
+    ),
     "plan-shape": _usage("A plan's rules, keys, members and costs do not fit together.", "Mend the call."),
     "plan-blocks": _usage(
         "The table has no room for another limit of this size.",

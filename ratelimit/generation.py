@@ -39,9 +39,10 @@ class Matched:
     """What applies to one method and path.
 
     `plan` is None when a tier has to pick it; `is_limited` is False when nothing applies.
+    `resolvers` are those whose answers the limits, or the lists, look at.
     """
 
-    __slots__ = ("_pick", "is_limited", "params", "plan", "template")
+    __slots__ = ("_pick", "is_limited", "params", "plan", "resolvers", "template")
 
     def __init__(
         self,
@@ -49,19 +50,18 @@ class Matched:
         params: Mapping[str, str],
         plan: RoutePlan | None,
         pick: Callable[[Sequence[int]], RoutePlan | None] | None = None,
+        resolvers: tuple[str, ...] = (),
     ) -> None:
         self.template = template
         self.params = params
         self.plan = plan
         self._pick = pick
+        self.resolvers = resolvers
         self.is_limited = plan is not None or pick is not None
 
     def plan_for(self, identities: Sequence[int]) -> RoutePlan | None:
         """Return the plan for these identities' tiers; None when no limit is left."""
         return self.plan if self._pick is None else self._pick(identities)
-
-
-UNMATCHED = Matched("", {}, None)
 
 
 class Generation:
@@ -114,6 +114,13 @@ class Generation:
             if limit.tier_identity >= 0
             for tier in limit.tiers
         }
+        # Lists and the correlation look at every request, limits at those they match.
+        self._always_resolved = self._resolvers_of(listed_positions(compiled))
+        self._resolved_by = [
+            self._resolvers_of(positions_of(compiled, {limit.index})) if self.extractor.resolvers else ()
+            for limit in compiled.limits
+        ]
+        self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
         self._plans: dict[tuple[int, ...], RoutePlan] = {}
         self.requests = self._caches()
         """What HTTP requests matched, by method and path. `match` fills it; others only look."""
@@ -158,7 +165,7 @@ class Generation:
     def _match(self, method: str, path: str, event: Event) -> Matched:
         route = self.compiled.router.match(method, path)
         if route is None:
-            return UNMATCHED
+            return self.unmatched
         positions = (
             route.on_request
             if event == "request"
@@ -167,12 +174,21 @@ class Generation:
         limits = tuple(self.compiled.limits[position] for position in positions)
         params = route.params(path) if self.extractor.needs_context else {}
         if not limits:
-            return Matched(route.template, params, None)
+            return Matched(route.template, params, None, resolvers=self._always_resolved)
+        asked = tuple(
+            dict.fromkeys(chain(self._always_resolved, *(self._resolved_by[limit.index] for limit in limits)))
+        )
+        plan, pick = None, None
         if all(limit.tier_identity < 0 for limit in limits):
-            return Matched(
-                route.template, params, self._plan(tuple(chain(*(limit.rules for limit in limits))))
-            )
-        return Matched(route.template, params, None, TierPick(limits, self._tier_names, self._plan))
+            plan = self._plan(tuple(chain(*(limit.rules for limit in limits))))
+        else:
+            pick = TierPick(limits, self._tier_names, self._plan)
+        return Matched(route.template, params, plan, pick, asked)
+
+    def _resolvers_of(self, positions: set[int]) -> tuple[str, ...]:
+        identities = self.compiled.identities
+        sources = [source for position in sorted(positions) for source in identities[position].sources]
+        return tuple(dict.fromkeys(source.name for source in sources if source.kind == "resolver"))
 
     def _plan(self, indices: tuple[int, ...]) -> RoutePlan | None:
         if not indices:
@@ -281,10 +297,18 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
 
 def needed_positions(compiled: CompiledPolicy) -> set[int]:
     """Return the identities that a limit, a list, a tier or the correlation asks for."""
-    needed = {
-        position for rule in compiled.rules for position in (*rule.per, rule.member, rule.tier_identity)
-    }
-    needed |= {limit.tier_identity for limit in compiled.limits}
-    needed |= {position for listed in (compiled.allow, compiled.deny) for position, _ in listed.values}
-    needed.add(compiled.principal)
+    return listed_positions(compiled) | positions_of(compiled, {limit.index for limit in compiled.limits})
+
+
+def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
+    """Return the identities that these limits and their tiers ask for."""
+    rules = [rule for rule in compiled.rules if rule.limit in limits]
+    needed = {position for rule in rules for position in (*rule.per, rule.member, rule.tier_identity)}
+    needed |= {limit.tier_identity for limit in compiled.limits if limit.index in limits}
     return needed - {-1}
+
+
+def listed_positions(compiled: CompiledPolicy) -> set[int]:
+    """Return the identities that are looked at whatever limits apply: by lists, by the correlation."""
+    listed = {position for lists in (compiled.allow, compiled.deny) for position, _ in lists.values}
+    return (listed | {compiled.principal}) - {-1}

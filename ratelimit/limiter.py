@@ -282,12 +282,13 @@ class Limiter:
 
         A file that is missing for the moment (an editor replacing it) is not a change.
         """
-        if self._path is None:
-            return None
-        seen = fingerprint(self._path)
-        if seen is None or seen == self._fingerprint:
-            return None
-        return self.reload()
+        return self.reload() if self.is_outdated else None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the policy file looks different from when it was last read."""
+        seen = None if self._path is None else fingerprint(self._path)
+        return seen is not None and seen != self._fingerprint
 
     def _bind(self, policy: Policy, now_ns: int) -> Generation:
         resolvers = find_resolvers(policy.compiled.identities, self.resolvers)

@@ -36,8 +36,8 @@ async def identify(
     if not extractor.needs_context:
         return extractor.extract(scope["headers"], host)
     context = Context(matched.params, _state(scope))
-    if extractor.resolvers:
-        resolved = await resolving.resolve(scope, generation, host, context, now_ns)
+    if matched.resolvers:
+        resolved = await resolving.resolve(scope, generation, matched.resolvers, host, context, now_ns)
         context = Context(matched.params, context.state, resolved)
     return extractor.extract(scope["headers"], host, context)
 

@@ -11,7 +11,9 @@ import multiprocessing
 import os
 
 from ratelimit.errors import RateLimitError
+from ratelimit.limiter import Limiter
 from ratelimit.observer import NullObserver, Observer, ReloadResult
+from ratelimit.policy import Policy
 
 log = logging.getLogger("ratelimit")
 
@@ -50,6 +52,19 @@ class LoggingObserver:
         if key not in self._failed:
             self._failed.add(key)
             log.error(message, *words)
+
+
+def start_logging(limiter: Limiter) -> None:
+    """Write to the log what happens to a limiter from now on, and its policy's warnings; once."""
+    if not isinstance(limiter.observer, LoggingObserver):
+        limiter.observer = LoggingObserver(limiter.observer)
+        log_warnings(limiter.policy)
+
+
+def log_warnings(policy: Policy) -> None:
+    """Write a policy's warnings to the log."""
+    for problem in policy.warnings:
+        log.warning("%s", problem)
 
 
 def several_workers() -> bool:

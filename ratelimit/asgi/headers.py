@@ -56,7 +56,7 @@ class HeaderWriter:
                 pairs.append((b"ratelimit", field))
         if self._x_ratelimit:
             pairs += legacy_pairs(plan, outcome, now_ns)
-        if cross_origin and not self.is_silent:
+        if cross_origin and (not self.is_silent or any(name == b"retry-after" for name, _ in pairs)):
             return self.expose(pairs)
         return pairs
 

@@ -2,9 +2,9 @@
 
 Theory of operation. A request is charged when it arrives, before the application sees
 it, so however many come in one packet exactly as many are admitted as the limits allow.
-If the policy needs no resolver, nothing is awaited before the application is called. The
-path of an allowed request is written for speed: one object is made for it, nothing is
-raised, and what could be worked out in advance was.
+If the policy needs no resolver, nothing is awaited before the application is called.
+Most requests are of a common kind, which `gate` decides in one compiled call; whatever it
+turns away has not been charged, and goes the long way here (`_with_care`).
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from weakref import WeakSet
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import identify, route_path
-from ratelimit.asgi.diagnostics import LoggingObserver, log, several_workers
+from ratelimit.asgi.diagnostics import several_workers
 from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.gate import SAMPLE, Gate, Sending
 from ratelimit.asgi.headers import HeaderWriter
+from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.asgi.problem import Responder
 from ratelimit.asgi.refusal import refuse_handshake, refuse_http
-from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.settlement import run_holding
-from ratelimit.asgi.upkeep import Upkeep
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.decision import Decision, Reason
-from ratelimit.errors import StoreError, UsageError
+from ratelimit.errors import UsageError
 from ratelimit.generation import Generation, Matched
-from ratelimit.identity.fact import REFUSED
 from ratelimit.limiter import Limiter
 from ratelimit.observer import Observer
 from ratelimit.policy import Policy
@@ -37,11 +36,7 @@ from ratelimit.resolvers import Resolver
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.names import REQUEST_COLUMN, ROW_REQUESTS
 
-LATENCY_SAMPLE = 64
-"""One decision in so many is timed."""
-
-ALLOW_COLUMN = REQUEST_COLUMN[True, Reason.LIMITS]
-REFUSE_COLUMN = REQUEST_COLUMN[False, Reason.LIMITS]
+COLUMNS = (REQUEST_COLUMN[False, Reason.LIMITS], REQUEST_COLUMN[True, Reason.LIMITS])
 
 
 class RateLimitMiddleware:
@@ -52,18 +47,20 @@ class RateLimitMiddleware:
     Args:
         app: the application.
         policy: a policy, or the path of its file; the file is watched and reloaded.
-        limiter: instead of `policy`, a limiter of your own.
+        limiter: instead of `policy`, a limiter of your own; what happens to it is logged as well.
         resolvers: the application's callables for `resolver:NAME`, by name. Each is given
             the scope and returns a value, None, or an awaitable of either.
         responder: replaces the answer to a refused request: an async callable given scope
             and decision that returns an ASGI application, such as a Starlette response.
         resolver_timeout_s: how long an awaited resolver may take.
         reload_interval_s: how often the policy file is looked at; 0 for never.
-        store, clock, observer: passed on to the limiter made for `policy`.
+        store, clock, observer: passed on to the limiter made for `policy`, like `resolvers`; a
+            limiter of your own has all four already.
 
     Raises:
         PolicyError: the policy cannot be used.
-        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`).
+        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`),
+            or a limiter together with what belongs to it (code `middleware-limiter`).
     """
 
     def __init__(
@@ -81,24 +78,28 @@ class RateLimitMiddleware:
         observer: Observer | None = None,
     ) -> None:
         self.app = app
+        timing = (resolver_timeout_s, reload_interval_s)
         if limiter is not None and policy is None:
-            self.limiter = limiter
+            theirs = {"resolvers": resolvers, "store": store, "clock": clock, "observer": observer}
+            _refuse_settings([name for name, value in theirs.items() if value is not None])
+            mount = mount_limiter(limiter, *timing)
         elif policy is not None and limiter is None:
-            watching = LoggingObserver(observer)
-            self.limiter = Limiter(policy, store=store, clock=clock, resolvers=resolvers, observer=watching)
-            for problem in self.limiter.policy.warnings:
-                log.warning("%s", problem)
+            mount = mount_policy(
+                policy, *timing, store=store, clock=clock, resolvers=resolvers, observer=observer
+            )
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+        self._mount = mount
+        self.limiter = mount.limiter
         self._now_ns = self.limiter.now_ns
         self._responder = responder
-        self._resolving = Resolving(self.limiter, resolver_timeout_s)
-        self._upkeep = Upkeep(self.limiter, reload_interval_s) if reload_interval_s > 0 else None
+        self._resolving = mount.resolving
+        self._upkeep = mount.upkeep
         self._is_awake = False
-        self._decisions = 0
-        self._count = self.limiter.table.count
         self._row = self.limiter.table.counter(ROW_REQUESTS)
         self._generation: Generation | None = None
+        self._gate: Gate | None = None
+        self._decisions = 0
         self.writer = HeaderWriter(self.limiter.current.headers)
         _MOUNTED.add(self)
 
@@ -109,47 +110,14 @@ class RateLimitMiddleware:
             generation = self.limiter.current
             if generation is not self._generation or generation.until_ns is not None:
                 generation = self._wake(now_ns)
-            outer = scope.get("ratelimit")
-            if outer is not None and self._is_mounted_twice(outer):
-                await self.app(scope, receive, send)
-                return
-            path = route_path(scope) if scope.get("root_path") else scope["path"]
-            seen = generation.requests.get(scope["method"])
-            matched = None if seen is None else seen.get(path)
-            if matched is None:
-                matched = generation.match(scope["method"], path)
-            plan = matched.plan
-            if plan is None or not generation.is_plain:
-                await self._with_care(scope, receive, send, generation, matched, now_ns, outer)
-                return
-            client = scope.get("client")
-            host = client[0] if client else None
-            extractor = generation.extractor
-            identities = extractor.extract_known(scope["headers"], host)
-            if identities is None:
-                identities = extractor.extract(scope["headers"], host)
-            if REFUSED in identities:
-                await self._with_care(scope, receive, send, generation, matched, now_ns, outer)
-                return
-            try:
-                outcome = plan.decide(identities, now_ns, plan.costs)
-            except StoreError:
-                await self._with_care(scope, receive, send, generation, matched, now_ns, outer)
-                return
-            allowed = outcome.allowed
-            self._count(self._row, ALLOW_COLUMN if allowed else REFUSE_COLUMN)
-            exchange = Exchange(send, self, plan, outcome, now_ns, identities[extractor.origin_at], outer)
-            scope["ratelimit"] = exchange
-            self._decisions += 1
-            if self._decisions >= LATENCY_SAMPLE:
-                self._decisions = 0
-                self.limiter.counters.observe_latency(self._now_ns() - now_ns)
-            if not allowed:
-                await refuse_http(scope, receive, exchange, self.writer, self._responder)
-            elif plan.holds_slots:
-                await run_holding(self.app, scope, receive, exchange.send, outcome, self.limiter.clock)
+            gate = self._gate
+            sending = None if gate is None else gate.enter(scope, send, now_ns)
+            if sending is None:
+                await self._with_care(scope, receive, send, generation, now_ns)
+            elif sending.is_plain:
+                await self.app(scope, receive, sending.send)
             else:
-                await self.app(scope, receive, exchange.send)
+                await self._answer(scope, receive, sending.send, sending.exchange)
         elif kind == "websocket":
             await self._websocket(scope, receive, send)
         elif kind == "lifespan":
@@ -158,34 +126,33 @@ class RateLimitMiddleware:
             await self.app(scope, receive, send)
 
     async def _with_care(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        generation: Generation,
-        matched: Matched,
-        now_ns: int,
-        outer: Exchange | None,
+        self, scope: Scope, receive: Receive, send: Send, generation: Generation, now_ns: int
     ) -> None:
-        """Go the long way: lists, tiers, resolvers, required identities, or no limit at all."""
+        """Go the long way: a kind not seen yet, lists, tiers, resolvers, required identities, no limit."""
+        outer = scope.get("ratelimit")
+        if outer is not None and self._is_mounted_twice(outer):
+            await self.app(scope, receive, send)
+            return
+        matched = generation.match(scope["method"], route_path(scope))
         if matched.is_limited or generation.has_lists:
             identities = await identify(scope, generation, matched, self._resolving, now_ns)
         else:
             identities = generation.extractor.nobody
-        allowed, reason, plan, outcome = self.limiter.judge(generation, matched, identities, now_ns)
-        cross_origin = identities[generation.extractor.origin_at]
-        exchange = Exchange(send, self, plan, outcome, now_ns, cross_origin, outer)
-        scope["ratelimit"] = exchange
-        if outcome is None:
-            exchange.decision = Decision(allowed, reason)
-        if not allowed:
-            await refuse_http(scope, receive, exchange, self.writer, self._responder)
-        elif outcome is None:
+        exchange = self._judged(scope, generation, matched, identities, now_ns, outer)
+        if exchange.outcome is None and exchange.is_allowed:
             await self.app(scope, receive, send)
-        elif outcome.holds_slots:
-            await run_holding(self.app, scope, receive, exchange.send, outcome, self.limiter.clock)
         else:
-            await self.app(scope, receive, exchange.send)
+            await self._answer(scope, receive, Sending(exchange, send).send, exchange)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        """Refuse a request, or run the application and give back what was held."""
+        outcome = exchange.outcome
+        if outcome is None or not exchange.is_allowed:
+            await refuse_http(scope, receive, send, exchange, self._responder)
+        elif outcome.holds_slots:
+            await run_holding(self.app, scope, receive, send, outcome, self.limiter.clock)
+        else:
+            await self.app(scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         now_ns = self._now_ns()
@@ -196,21 +163,44 @@ class RateLimitMiddleware:
             return
         matched = generation.match("GET", route_path(scope), "connect")
         identities = await identify(scope, generation, matched, self._resolving, now_ns)
-        allowed, reason, plan, outcome = self.limiter.judge(generation, matched, identities, now_ns)
-        cross_origin = identities[generation.extractor.origin_at]
-        exchange = Exchange(send, self, plan, outcome, now_ns, cross_origin, outer)
-        scope["ratelimit"] = exchange
-        if not allowed:
-            if outcome is None:
-                exchange.decision = Decision(False, reason)
-            await refuse_handshake(receive, exchange, self.writer, scope)
+        exchange = self._judged(scope, generation, matched, identities, now_ns, outer)
+        outcome = exchange.outcome
+        sending = Sending(exchange, send).send
+        if not exchange.is_allowed:
+            await refuse_handshake(scope, receive, sending, exchange, self._responder)
             return
-        if reason is not Reason.ALLOW_LIST:
+        if outcome is not None or exchange.decision.reason is not Reason.ALLOW_LIST:
             receive = LimitedReceive(receive, send, scope, self.limiter, self._resolving)
         if outcome is not None and outcome.holds_slots:
-            await run_holding(self.app, scope, receive, exchange.send, outcome, self.limiter.clock)
+            await run_holding(self.app, scope, receive, sending, outcome, self.limiter.clock)
         else:
-            await self.app(scope, receive, exchange.send)
+            await self.app(scope, receive, sending)
+
+    def _judged(
+        self,
+        scope: Scope,
+        generation: Generation,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        outer: Exchange | None,
+    ) -> Exchange:
+        """Return a request's or handshake's exchange, decided, charged and left in its scope."""
+        allowed, reason, plan, outcome = self.limiter.judge(generation, matched, identities, now_ns)
+        cross_origin = identities[generation.extractor.origin_at] != 0
+        exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
+        if outcome is None:
+            exchange.decision = Decision(allowed, reason)
+        else:
+            self._time(now_ns)
+        scope["ratelimit"] = exchange
+        return exchange
+
+    def _time(self, begin_ns: int) -> None:
+        self._decisions += 1
+        if self._decisions >= SAMPLE:
+            self._decisions = 0
+            self._sample_latency(begin_ns)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._wake(self._now_ns())
@@ -228,6 +218,7 @@ class RateLimitMiddleware:
         generation = self.limiter.generation_at(now_ns)
         if generation is not self._generation:
             self.writer = HeaderWriter(generation.headers)
+            self._gate = self._new_gate(generation) if generation.is_plain else None
             self._generation = generation
         if not self._is_awake:
             self._is_awake = True
@@ -236,6 +227,23 @@ class RateLimitMiddleware:
             if self.limiter.store.memory == "private" and several_workers():
                 self.limiter.notice("private-memory")
         return generation
+
+    def _new_gate(self, generation: Generation) -> Gate:
+        return Gate(
+            self,
+            self.writer,
+            Exchange,
+            match=generation.match,
+            requests=generation.requests,
+            extractor=generation.extractor,
+            table=self.limiter.table,
+            row=self._row,
+            columns=COLUMNS,
+            sample=self._sample_latency,
+        )
+
+    def _sample_latency(self, begin_ns: int) -> None:
+        self.limiter.counters.observe_latency(self._now_ns() - begin_ns)
 
     def _sleep(self) -> None:
         self._is_awake = False
@@ -246,6 +254,16 @@ class RateLimitMiddleware:
             return False
         self.limiter.notice("mounted-twice")
         return True
+
+
+def _refuse_settings(names: list[str]) -> None:
+    # Resolvers that are silently never asked would leave everybody without an identity.
+    if names:
+        raise UsageError(
+            f"the middleware was given a limiter and {', '.join(names)}; give what belongs to the limiter "
+            "to `Limiter(…)`",
+            code="middleware-limiter",
+        )
 
 
 _MOUNTED: WeakSet[RateLimitMiddleware] = WeakSet()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import Message, Receive, Scope, Send
 
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.headers import HeaderWriter, Pair
+from ratelimit.asgi.headers import Pair
 from ratelimit.asgi.problem import CONTENT_TYPE, Responder
 
 POLICY_VIOLATION = 1008
@@ -15,37 +15,46 @@ POLICY_VIOLATION = 1008
 async def refuse_http(
     scope: Scope,
     receive: Receive,
+    send: Send,
     exchange: Exchange,
-    writer: HeaderWriter,
     responder: Responder | None,
 ) -> None:
-    """Answer a refused request; `exchange` adds the limits' own fields to either answer."""
+    """Answer a refused request; `send` adds the limits' own fields to either answer."""
     status, body, wait_ns = exchange.refusal()
-    extra = writer.retry_after(wait_ns)
+    extra = exchange.writer.retry_after(wait_ns)
     if responder is not None:
         response = await responder(scope, exchange.decision)
-        await response(scope, receive, _Adding(exchange.send, extra))
+        await response(scope, receive, _Adding(send, extra))
         return
     headers = _problem_headers(body, extra)
     if exchange.cross_origin and status != 429:
         # Limits had no say, so `send` has nothing to add; the refusal is to be read all the same.
-        headers = writer.expose(headers)
-    await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
-    await exchange.send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        headers = exchange.writer.expose(headers)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-async def refuse_handshake(receive: Receive, exchange: Exchange, writer: HeaderWriter, scope: Scope) -> None:
+async def refuse_handshake(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    exchange: Exchange,
+    responder: Responder | None,
+) -> None:
     """Refuse a WebSocket before it is accepted: with a response if the server can, else by closing."""
     await receive()  # websocket.connect: some servers insist that it is read first
     if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await exchange.send(
-            {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"}
-        )
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"})
         return
     status, body, wait_ns = exchange.refusal()
-    headers = exchange.announced(_problem_headers(body, writer.retry_after(wait_ns)))
-    await exchange.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await exchange.send({"type": "websocket.http.response.body", "body": body})
+    extra = exchange.writer.retry_after(wait_ns)
+    if responder is not None:
+        response = await responder(scope, exchange.decision)
+        await response(scope, receive, _Denying(send, exchange, extra))
+        return
+    headers = exchange.announced(_problem_headers(body, extra))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 def _problem_headers(body: bytes, extra: tuple[Pair, ...]) -> list[Pair]:
@@ -63,8 +72,33 @@ class _Adding:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            present = list(message.get("headers", ()))
-            names = {name.lower() for name, _ in present}
-            added = [pair for pair in self._extra if pair[0] not in names]
-            message = {**message, "headers": present + added}
+            message = {**message, "headers": _with_extra(message, self._extra)}
         await self._send(message)
+
+
+class _Denying:
+    """A `send` that makes a responder's answer one to a handshake.
+
+    Starlette's responses know that they answer a WebSocket and name their messages so;
+    any other ASGI application answers as it would over HTTP.
+    """
+
+    __slots__ = ("_exchange", "_extra", "_send")
+
+    def __init__(self, send: Send, exchange: Exchange, extra: tuple[Pair, ...]) -> None:
+        self._send = send
+        self._exchange = exchange
+        self._extra = extra
+
+    async def __call__(self, message: Message) -> None:
+        kind = "websocket." + message["type"].removeprefix("websocket.")
+        message = {**message, "type": kind}
+        if kind == "websocket.http.response.start":
+            message["headers"] = self._exchange.announced(_with_extra(message, self._extra))
+        await self._send(message)
+
+
+def _with_extra(message: Message, extra: tuple[Pair, ...]) -> list[Pair]:
+    present = list(message.get("headers", ()))
+    names = {name.lower() for name, _ in present}
+    return [*present, *(pair for pair in extra if pair[0] not in names)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from starlette.types import Scope
@@ -43,13 +43,18 @@ class Resolving:
         self._under_way: dict[tuple[str, int], asyncio.Task[Answer]] = {}
 
     async def resolve(
-        self, scope: Scope, generation: Generation, host: str | None, context: Context, now_ns: int
+        self,
+        scope: Scope,
+        generation: Generation,
+        names: Sequence[str],
+        host: str | None,
+        context: Context,
+        now_ns: int,
     ) -> Mapping[str, Answer]:
-        """Return the answer of every resolver of this policy for one request."""
-        return {
-            name: await self._answer(name, scope, generation, host, context, now_ns)
-            for name in generation.extractor.resolvers
-        }
+        """Return the answers of these resolvers for one request; several are asked at once."""
+        calls = [self._answer(name, scope, generation, host, context, now_ns) for name in names]
+        answers = [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
+        return dict(zip(names, answers, strict=True))
 
     async def _answer(
         self, name: str, scope: Scope, generation: Generation, host: str | None, context: Context, now_ns: int

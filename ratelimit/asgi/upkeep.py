@@ -30,6 +30,7 @@ class Upkeep:
         self._ended = Event()
         self._thread: Thread | None = None
         self._pid = 0
+        self._users = 0
 
     @property
     def is_running(self) -> bool:
@@ -37,8 +38,9 @@ class Upkeep:
         return self._thread is not None and self._pid == os.getpid() and self._thread.is_alive()
 
     def start(self) -> None:
-        """Start the thread in this process, unless it runs."""
+        """Start the thread in this process, unless it runs; `stop` once for each start."""
         with self._lock:
+            self._users = self._users + 1 if self._pid == os.getpid() else 1
             if self.is_running:
                 return
             self._ended = Event()
@@ -47,8 +49,11 @@ class Upkeep:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for it."""
+        """End the thread and wait for it, unless others have started it as well."""
         with self._lock:
+            self._users = max(self._users - 1, 0)
+            if self._users:
+                return
             thread, self._thread = self._thread, None
             self._ended.set()
         if thread is not None and thread.is_alive():

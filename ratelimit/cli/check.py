@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from ratelimit.cli import words
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import show_problems, tallied
-from ratelimit.cli.terminal import err, out, print_json
+from ratelimit.cli.terminal import err, out, print_json, say
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compiled import CompiledPolicy, LimitRule
@@ -48,38 +50,55 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
         return
     show_problems(problems)
     if loaded is not None:
-        console = out()
-        console.print(limits_table(loaded.compiled))
+        print_limits(out(), loaded.compiled)
     if bad:
         raise Failure(f"{policy}: {tallied(problems)}", POLICY)
     verdict = Text("✔ ", "green") + Text(f"{policy} can be used")
     if problems:
         verdict += Text(f": {tallied(problems)}", "yellow")
-    err().print(verdict, soft_wrap=True)
+    say(err(), verdict, indent=2)
 
 
-def limits_table(policy: CompiledPolicy) -> Table:
-    """Return the limits as they will be enforced: a row for each rate and tier."""
+def print_limits(console: Console, policy: CompiledPolicy) -> None:
+    """Write the limits as they will be enforced: a row for each rate and tier."""
+    table = limits_table(policy, is_narrow=False)
+    unbounded = console.options.update(max_width=1 << 16)
+    if Measurement.get(console, unbounded, table).maximum > console.width:
+        table = limits_table(policy, is_narrow=True)
+    console.print(table)
+
+
+def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
+    """Return the limits as a table; a narrow one says in one column who has how much, and how."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("limit", "for each", "allows", "algorithm", "of", "mode"):
+    numbers = ("allows",) if is_narrow else ("for each", "allows", "algorithm")
+    for title in ("limit", *numbers, "of", "mode"):
         table.add_column(title, overflow="fold")
-    previous = -1
-    for rule in policy.rules:
-        first = rule.limit != previous
-        previous = rule.limit
-        name = Text(rule.name if first or rule.tier is None else "", "bold")
-        if rule.tier is not None:
-            name += Text(f"  tier {rule.tier}", "not bold")
-        rule_mode = words.mode(rule)
-        table.add_row(
-            name,
-            words.per(rule, policy),
-            words.rate_of(rule, policy),
-            rule.algorithm,
-            words.matches(policy.file.limit[rule.limit].match) if first else "",
-            Text(rule_mode, "yellow" if rule_mode != "enforce" else ""),
-        )
+    for limit in policy.limits:
+        written = policy.file.limit[limit.index]
+        first = True
+        for rule in (rule for rule in policy.rules if rule.limit == limit.index):
+            name = Text(rule.name if first or rule.tier is None else "", "bold")
+            if rule.tier is not None:
+                name += Text(f"  tier {rule.tier}", "not bold")
+            rule_mode = words.mode(rule)
+            table.add_row(
+                name,
+                *_numbers(rule, policy, is_narrow),
+                words.matches(written.match) if first else "",
+                Text(rule_mode, "yellow" if rule_mode != "enforce" else ""),
+            )
+            first = False
+        for plan in (plan for plan, tier in written.tiers.items() if tier.unlimited):
+            table.add_row(Text(f"  tier {plan}"), *(() if is_narrow else ("",)), "unlimited")
     return table
+
+
+def _numbers(rule: LimitRule, policy: CompiledPolicy, is_narrow: bool) -> tuple[str, ...]:
+    allows, whose = words.rate_of(rule, policy), words.per(rule, policy)
+    if not is_narrow:
+        return whose, allows, rule.algorithm
+    return (f"{allows}, for {'' if whose == 'everyone' else 'each '}{whose}; {rule.algorithm}",)
 
 
 def _json(path: str, policy: Policy | None, problems: tuple[Problem, ...], bad: bool) -> dict[str, Any]:

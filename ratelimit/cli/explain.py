@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.console import Console
@@ -13,18 +13,19 @@ from rich.text import Text
 from ratelimit.charge import Charge
 from ratelimit.cli import words
 from ratelimit.cli.attach import attach
-from ratelimit.cli.explanation import IdentityLine, LimitLine, identity_lines, limit_lines
+from ratelimit.cli.explanation import IdentityLine, LimitLine, Seen, identity_lines, limit_lines
 from ratelimit.cli.facts import RecordFacts, route_path
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.request import parse_request
-from ratelimit.cli.terminal import note, out, print_json
+from ratelimit.cli.terminal import note, out, print_json, say
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.decision import Decision, Reason
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED, DENIED
 from ratelimit.identity.fact import ABSENT, REFUSED
 from ratelimit.policy import Policy
+from ratelimit.policy.model import Event
 from ratelimit.storage import private_store
 from ratelimit.stores.base import Store
 from ratelimit.traces import Fields
@@ -44,10 +45,19 @@ from ratelimit.traces.record import time_ns
 @click.option(
     "--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row."
 )
+@click.option(
+    "--event",
+    type=click.Choice(get_args(Event)),
+    default="request",
+    show_default=True,
+    help="What of a WebSocket: its handshake (connect), or a message on it.",
+)
 @click.option("--live", is_flag=True, help="Against this host's running counters; charges nothing.")
 @click.option("--reveal", is_flag=True, help="Show identities as given, beside their hashes.")
 @click.option("--json", "as_json", is_flag=True, help="The explanation as JSON.")
-def explain_command(policy: str, request_: str, repeat: int, live: bool, reveal: bool, as_json: bool) -> None:
+def explain_command(
+    policy: str, request_: str, repeat: int, event: Event, live: bool, reveal: bool, as_json: bool
+) -> None:
     """Explain one request: which identities it has, which limits apply, what each says.
 
     Counters start empty, in memory of their own, unless --live looks at those of the
@@ -61,12 +71,12 @@ def explain_command(policy: str, request_: str, repeat: int, live: bool, reveal:
 
     \b
     Examples:
-      ratelimit explain policy.toml -r "POST /v1/chat ip=203.0.113.9 header:x-api-key=abc"
-      ratelimit explain policy.toml -r "POST /v1/chat account=42 output_tokens=900" --repeat 60
-      ratelimit explain policy.toml -r '{"method": "GET", "path": "/", "ip": "2001:db8::1"}' --json
+      ratelimit explain policy.toml -r "GET / ip=203.0.113.9 header:x-api-key=abc"
+      ratelimit explain policy.toml -r "POST /v1/chat account=42" --repeat 60
+      ratelimit explain policy.toml -r '{"method": "GET", "path": "/"}' --json
     """
     loaded = load(policy, show_warnings=False)
-    explained = Explained(loaded, request_, repeat, live)
+    explained = Explained(loaded, request_, repeat, event, live)
     if as_json:
         print_json(explained.as_json(reveal))
     else:
@@ -78,7 +88,7 @@ def explain_command(policy: str, request_: str, repeat: int, live: bool, reveal:
 class Explained:
     """One request, decided and taken apart."""
 
-    def __init__(self, policy: Policy, text: str, repeat: int, live: bool) -> None:
+    def __init__(self, policy: Policy, text: str, repeat: int, event: Event, live: bool) -> None:
         compiled = policy.compiled
         fields = Fields([spec.name for spec in compiled.identities], compiled.units[1:])
         clock = SystemClock()
@@ -101,7 +111,7 @@ class Explained:
                 store = private_store(policy, ManualClock(self.now_ns))
             stack.callback(store.close)
             generation = Generation(compiled, store, self.now_ns, notice=lambda code: None)
-            matched = generation.match(self.method, self.path)
+            matched = generation.match(self.method, self.path, event)
             row = RecordFacts(generation, fields).identities(record, matched)
             for _ in range(repeat - 1):
                 self._decide(generation, matched, row, charge=True).release()
@@ -114,7 +124,8 @@ class Explained:
                 if row[at] == REFUSED
             ]
             self.identities = identity_lines(generation, fields, record, row)
-            self.limits = limit_lines(generation, matched, row, self.decision, self.method, self.path)
+            seen = Seen(self.method, self.path, event)
+            self.limits = limit_lines(generation, matched, row, self.decision, seen)
 
     def _decide(self, generation: Generation, matched: Matched, row: list[int], *, charge: bool) -> Decision:
         listed = row[generation.extractor.listed_at]
@@ -138,13 +149,13 @@ class Explained:
             head += Text(f"   matches {self.template}", "not bold dim")
         if self.repeat > 1:
             head += Text(f"   the last of {self.repeat:,} in a row", "not bold dim")
-        console.print(head, soft_wrap=True)
+        say(console, head)
         console.print()
         console.print(_identity_table(self.identities, reveal))
         console.print()
         console.print(self._limit_table())
         console.print()
-        console.print(self._outcome(), soft_wrap=True)
+        say(console, self._outcome())
 
     def _limit_table(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -13,6 +13,7 @@ from ratelimit.generation import Generation, Matched, needed_positions
 from ratelimit.identity.cookies import find_cookie
 from ratelimit.identity.fact import ABSENT, REFUSED
 from ratelimit.policy.compiled import IdentitySpec, LimitRule
+from ratelimit.policy.model import Event
 from ratelimit.policy.pattern import parse_pattern
 from ratelimit.traces import Fields
 
@@ -25,6 +26,15 @@ class IdentityLine:
     hash: str
     given: str | None
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What limits are matched with."""
+
+    method: str
+    path: str
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ def identity_lines(generation: Generation, fields: Fields, record: Any, row: lis
 
 
 def limit_lines(
-    generation: Generation, matched: Matched, row: list[int], decision: Decision, method: str, path: str
+    generation: Generation, matched: Matched, row: list[int], decision: Decision, seen: Seen
 ) -> list[LimitLine]:
     """Return a line for each rule that applies, and one for each limit that does not."""
     compiled = generation.compiled
@@ -67,7 +77,7 @@ def limit_lines(
         applying = [rule for rule in rules if rule.limit == limit.index]
         if not applying:
             rule = compiled.rules[limit.rules[0]] if limit.rules else compiled.rules[0]
-            lines.append(LimitLine(rule, "", None, _why_no_match(generation, limit.index, method, path)))
+            lines.append(LimitLine(rule, "", None, _why_no_match(generation, limit.index, seen)))
         for rule in applying:
             verdict = verdicts.get(rule.name)
             why_not = ""
@@ -87,10 +97,11 @@ def _key(generation: Generation, rule: LimitRule, row: list[int]) -> str:
     return " + ".join(names) or "everyone"
 
 
-def _why_no_match(generation: Generation, limit: int, method: str, path: str) -> str:
+def _why_no_match(generation: Generation, limit: int, seen: Seen) -> str:
+    method, path = seen.method, seen.path
     written = generation.compiled.file.limit[limit]
-    if written.on != "request":
-        return f"counts WebSocket {'handshakes' if written.on == 'connect' else 'messages'} only"
+    if written.on != seen.event and not (written.on == "request" and seen.event == "connect"):
+        return f"counts {_COUNTED[written.on]} only"
     methods: set[str] = set()
     for text in words.patterns(written.match):
         pattern = parse_pattern(text)
@@ -105,6 +116,13 @@ def _why_no_match(generation: Generation, limit: int, method: str, path: str) ->
         return f"only for {', '.join(sorted(methods))}"
     excepted = words.patterns(written.except_)
     return f"only for {words.matches(written.match)}" + (f" except {', '.join(excepted)}" if excepted else "")
+
+
+_COUNTED = {
+    "request": "requests and handshakes",
+    "connect": "WebSocket handshakes",
+    "message": "WebSocket messages",
+}
 
 
 def _source(spec: IdentitySpec, record: Any, fields: Fields, facts: RecordFacts, hashed: int) -> str:

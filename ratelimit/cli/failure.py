@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import IO, Any
 
 import click
+from rich.text import Text
 
-from ratelimit.cli.terminal import err
+from ratelimit.cli.terminal import err, say
 
 POLICY, USAGE, INPUT, DEPLOYMENT, INTERRUPTED = 1, 2, 3, 4, 130
 
@@ -30,7 +31,6 @@ class Failure(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it to standard error."""
         console = err()
-        console.print("[bold red]error:[/]", end=" ")
-        console.print(self.message, markup=False, soft_wrap=True)
+        say(console, Text("error: ", "bold red") + Text(self.message, "not bold default"), indent=2)
         if self.hint:
-            console.print(f"  {self.hint}", style="dim", markup=False, soft_wrap=True)
+            say(console, Text(f"  {self.hint}", "dim"), indent=2)

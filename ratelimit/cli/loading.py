@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from ratelimit.cli.failure import POLICY, Failure
-from ratelimit.cli.terminal import err
+from ratelimit.cli.terminal import err, say
 from ratelimit.cli.words import count
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, Problem
@@ -42,9 +42,9 @@ def show_problems(problems: Sequence[Problem]) -> None:
             text.append(f"{problem.key}: ", "cyan")
         text.append(f"{problem.message} ")
         text.append(f"[{problem.code}]", "dim")
-        console.print(text, soft_wrap=True)
+        say(console, text)
         if problem.hint:
-            console.print(Text(f"    {problem.hint}", "dim"), soft_wrap=True)
+            say(console, Text(f"    {problem.hint}", "dim"))
 
 
 def tallied(problems: Sequence[Problem]) -> str:

@@ -52,11 +52,11 @@ def main() -> None:
 
     \b
     Examples:
-      ratelimit demo                                   see it work
-      ratelimit check policy.toml                      is the policy sound?
+      ratelimit demo                           see it work
+      ratelimit check policy.toml              is the policy sound?
       ratelimit explain policy.toml -r "POST /v1/chat ip=203.0.113.9"
-      ratelimit replay policy.toml access.log          who would have been refused?
-      ratelimit top policy.toml                        what is happening on this host
+      ratelimit replay policy.toml access.log  who would have been refused?
+      ratelimit top policy.toml                what is happening on this host
 
     Exit codes: 0 good, 1 the policy has errors, 2 wrong usage, 3 unreadable input,
     4 deployment out of reach, 130 interrupted.

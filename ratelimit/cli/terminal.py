@@ -8,13 +8,15 @@ where a person is looking; `NO_COLOR` is honoured (rich does).
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
-__all__ = ["err", "escape", "note", "out", "print_json"]
+__all__ = ["err", "escape", "note", "out", "print_json", "say"]
 
 # Without a terminal there is nothing to wrap for: a log or a pipe takes lines as they are.
 _PIPE_WIDTH = 120
@@ -36,7 +38,45 @@ def err() -> Console:
 
 def note(text: str) -> None:
     """Say something about the results, not part of them."""
-    err().print(text, style="dim", markup=False, soft_wrap=True)
+    indent = len(text) - len(text.lstrip())
+    say(err(), Text(text, "dim"), indent=indent or 2)
+
+
+def say(console: Console, text: Text, *, indent: int = 4) -> None:
+    """Write a paragraph: cut between words on a terminal, as one line elsewhere.
+
+    What is longer than a line by itself, such as a path, stays whole: it is there to be copied.
+    Lines after the first are indented.
+    """
+    lines = [text]
+    if console.is_terminal:
+        lines = _wrapped(text, console.width, " " * indent)
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def _wrapped(text: Text, width: int, indent: str) -> list[Text]:
+    plain = text.plain
+    kept = textwrap.wrap(
+        plain,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        expand_tabs=False,
+    )
+    cuts = []
+    end = 0
+    for number, line in enumerate(kept):
+        body = line[len(indent) :] if number else line
+        start = plain.index(body, end)
+        end = start + len(body)
+        cuts.append(start)
+    pieces = text.divide(cuts[1:])
+    for piece in pieces:
+        piece.rstrip()
+    return [Text(indent) + piece if number else piece for number, piece in enumerate(pieces)]
 
 
 def print_json(value: Any) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import final
 
-from ratelimit.core.hashing import Hasher
 from ratelimit.core.rule import Rule
 from ratelimit.core.table import Table
 
@@ -91,18 +90,3 @@ class Outcome:
         """Free concurrency slots; idempotent. Not calling it is a leak until the lease ends."""
     @property
     def holds_slots(self) -> bool: ...
-
-@final
-class Meter:
-    """One rule over one kind of identity, from value to verdict in one call.
-
-    For code that limits something of its own and wants nothing in between. It meets
-    the same counters as a plan with that rule and identity.
-
-    Args:
-        kind: the identity's namespace, from `Hasher.kind_of`.
-    """
-
-    def __init__(self, table: Table, rule: Rule, hasher: Hasher, kind: int) -> None: ...
-    def check(self, value: bytes | str, now_ns: int, cost: int | None = None, /) -> Outcome:
-        """Decide for one value; see `Plan.decide`."""

@@ -1,19 +1,45 @@
-"""One pass over a request's raw headers, from values to hashes."""
+"""A request's identities in one pass over its raw headers, from values to hashes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from ratelimit.core.hashing import Hasher
 
+ABSENT: int
+"""What stands for an identity a request does not have (-1)."""
+REFUSED: int
+"""What stands for an identity a request does not have although the policy insists on it (-2)."""
+FORWARDED: int
+"""In place of a position: the header is one that proxies send (-1)."""
+
+def address_bits(text: str, /) -> tuple[int, int] | None:
+    """Return width (32 or 128) and bits of the address a text of at most 100 characters spells, None for none.
+
+    Accepts a port, brackets, a zone, surrounding blanks and double quotes (as in
+    `Forwarded`). An IPv4-mapped IPv6 address is the IPv4 address. Leading zeros
+    in IPv4, which some parsers take for octal, are refused.
+    """
+
 @final
 class Scanner:
-    """Hashes the values of wanted headers into their places.
+    """Hashes what a request says into the places of an identity list.
+
+    The list has a place for each identity, and two more of the caller's, which are 0 unless
+    a header fills them.
 
     Args:
         hasher: whose key is used.
-        wanted: for each header name, triples of a position, an identity kind, and None or
-            what changes the value before it is hashed.
+        wanted: for each header name, triples of a position (or FORWARDED), an identity kind, and
+            None or what changes the value before it is hashed.
         longest: longer values, and empty ones, count as missing.
+        blanks: for each identity what stands there when no header speaks for it: the kind
+            that a known client's network is hashed with, or None; the prefix lengths of that
+            network in IPv4 and IPv6; and a hash, ABSENT or REFUSED for when that is not possible.
+        needs_peer: whether a request without a peer deserves a notice.
+        notice: told "client-missing" and "undeclared-proxy", as often as it happens.
+
+    Raises:
+        UsageError: more than 62 identities (code `plan-identities`).
     """
 
     def __init__(
@@ -21,15 +47,25 @@ class Scanner:
         hasher: Hasher,
         wanted: Mapping[bytes, Sequence[tuple[int, int, Callable[[bytes], bytes] | None]]],
         longest: int,
+        blanks: Sequence[tuple[int | None, int, int, int]],
+        *,
+        needs_peer: bool,
+        notice: Callable[[str], None],
     ) -> None: ...
     @property
-    def templates(self) -> dict[object, list[int]]:
-        """Templates by peer, for `fill_for`. Whoever fills it bounds it."""
+    def size(self) -> int: ...
     def fill(self, headers: Sequence[tuple[bytes, bytes]], template: list[int], /) -> list[int]:
         """Return a copy of `template` with a hash at each position that a header speaks for.
 
         Of several headers of one name the first counts, even if it is empty or too long:
         then the position keeps what the template has there.
         """
-    def fill_for(self, headers: Sequence[tuple[bytes, bytes]], peer: object, /) -> list[int] | None:
-        """Return `fill` with the template of a peer, None when there is none yet."""
+    def fill_for(self, headers: Sequence[tuple[bytes, bytes]], peer: str | None, /) -> list[int]:
+        """Return `fill` with the template of a peer, as the server names it."""
+    def template(self, width: int, client: bytes | None, /) -> list[int]:
+        """Return what stands at each position for a client whose headers say nothing.
+
+        Args:
+            width: 32 or 128 for an address, 0 for another name or none.
+            client: the address's octets, the bytes to hash in place of a network, or None.
+        """

@@ -66,6 +66,7 @@ class Correlator:
         self._rebuilt_ns = now_ns
         self._edges_then = 0
         self._named = 0
+        self._is_growing = False
 
     def is_due(self, now_ns: int) -> bool:
         """Return whether enough has changed, or enough time passed, for a rebuild."""
@@ -77,6 +78,7 @@ class Correlator:
             return False
         return (
             passed_s >= self.settings.rebuild_most_s
+            or (self._is_growing and passed_s >= self.settings.rebuild_growing_s)
             or fresh >= self.settings.rebuild_change * 4 * self.evidence.principal_count
         )
 
@@ -85,7 +87,9 @@ class Correlator:
         self._rebuilt_ns = now_ns
         self._edges_then = self.evidence.new_edges
         self.rebuilds += 1
-        yield from Rebuild(self.core, self.settings, self.kept, self._name)
+        rebuild = Rebuild(self.core, self.settings, self.kept, self._name)
+        yield from rebuild
+        self._is_growing = rebuild.is_growing
         for label in self.kept.keys() - set(self.core.live()):
             del self.kept[label]
 

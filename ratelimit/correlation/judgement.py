@@ -64,7 +64,11 @@ def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Jud
     )
     rated = profile["rated"] >= settings.least_members and profile["volume"] >= settings.least_volume
     meetings, payments = profile["meetings"], profile["payments"]
-    if profile["sharing"] >= (0.7 - ease) * size and payments >= settings.least_payments and (even or not rated):
+    if (
+        profile["sharing"] >= (0.7 - ease) * size
+        and payments >= settings.least_payments
+        and (even or not rated)
+    ):
         if meetings >= settings.least_meetings and meetings >= (0.3 - ease) * payments:
             return Judgement(1.0, "payment and network")
         if (

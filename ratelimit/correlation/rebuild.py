@@ -23,6 +23,8 @@ Root = tuple[int, int]
 Groups = dict[Root, Size]
 
 MOST_CLIENTS = 32
+PRUNINGS = 3
+GROWTH = 1.05
 REFINEMENTS = 3
 SEEDS = 64
 
@@ -45,6 +47,8 @@ class Rebuild:
         name: Callable[[int, Profile, Judgement], None],
     ) -> None:
         self._kept = kept
+        self.is_growing = False
+        """Whether clusters gained a good part of their members: worth another look soon."""
         self._core = core
         self._settings = settings
         self._name = name
@@ -52,14 +56,20 @@ class Rebuild:
     def __iter__(self) -> Iterator[None]:
         core = self._core
         core.begin()
+        before = self._members()
         try:
             yield from self._count()
-            yield from self._seed()
+            yield from self._seed_payers()
+            yield from self._seed_roamers()
             if core.live():
                 yield from self._refine(REFINEMENTS)
                 yield from self._judge()
+            self.is_growing = self._members() > GROWTH * before + self._settings.least_members
         finally:
             core.end()
+
+    def _members(self) -> int:
+        return sum(self._core.profile(label)["size"] for label in self._core.live())
 
     def _ranges(self, count: int) -> Iterator[tuple[int, int]]:
         step = self._settings.slice_entries
@@ -86,8 +96,11 @@ class Rebuild:
         yield from self._principals(core.bridge)
         yield from self._principals(core.support)
         for label in core.live():
-            met = core.profile(label)["met"]
-            core.need(label, 1, max(self._settings.least_support, self._settings.usual_support * met))
+            profile: Profile = core.profile(label)
+            met, pays = profile["met"], profile["sharing"] >= 0.5 * profile["size"]
+            core.need(
+                label, 1 if pays else 2, max(self._settings.least_support, self._settings.usual_support * met)
+            )
 
     def _refine(self, times: int) -> Iterator[None]:
         core = self._core
@@ -129,7 +142,7 @@ class Rebuild:
                 kept[label] = profile
         return kept
 
-    def _seed(self) -> Iterator[None]:
+    def _seed_payers(self) -> Iterator[None]:
         core, settings = self._core, self._settings
         marked = 0
         for start, stop in self._ranges(core.evidence.principal_count):
@@ -139,13 +152,31 @@ class Rebuild:
             return
         background = marked / max(1.0, core.outside["size"])
         share = min(0.5, max(settings.suspect_share, 4 * background))
-        yield from self._principals(lambda start, stop: core.unite(start, stop, share))
+        yield from self._principals(lambda start, stop: core.unite(start, stop, share, True))
         parts = yield from self._parts()
-        labels = self._labels(core.groups(parts))
+        labels = self._labels(core.groups(parts), settings.least_members, settings.least_payments)
         if not labels:
             return
         yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, parts))
         yield from self._count()
+
+    def _seed_roamers(self) -> Iterator[None]:
+        core, settings = self._core, self._settings
+        share = settings.roamer_share
+        yield from self._principals(core.roamers)
+        for _ in range(PRUNINGS):
+            left = 0
+            for start, stop in self._ranges(core.evidence.principal_count):
+                left += core.prune(start, stop, share, settings.roamer_meetings)
+                yield
+            if left < settings.least_roamers:
+                return
+            yield from self._principals(core.remark)
+        yield from self._principals(lambda start, stop: core.unite(start, stop, share, False))
+        labels = self._labels(core.groups({}), settings.least_roamers, 0)
+        if labels:
+            yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
+            yield from self._count()
 
     def _parts(self) -> Generator[None, None, dict[int, int]]:
         """Tell apart actors who share exits: clients of one actor occur together on its payment methods.
@@ -166,9 +197,13 @@ class Rebuild:
             yield
         return parts_of(masks, len(clients), self._settings.client_overlap)
 
-    def _labels(self, groups: Groups) -> dict[Root, int]:
+    def _labels(self, groups: Groups, members: int, payments: int) -> dict[Root, int]:
         """Open a cluster for each group worth refining; for each part of one that is several actors."""
         settings = self._settings
+
+        def is_worth(size: Size) -> bool:
+            return size[0] >= members and size[1] >= payments
+
         wanted: list[tuple[Size, tuple[Root, ...]]] = []
         by_root: dict[int, list[Root]] = {}
         for key in groups:
@@ -176,15 +211,13 @@ class Rebuild:
         for keys in by_root.values():
             total = sum(groups[key][0] for key in keys)
             large = [
-                key
-                for key in keys
-                if self._is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
+                key for key in keys if is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
             ]
             if len(large) > 1:
                 wanted += [(groups[key], (key,)) for key in large]
             else:
                 together = _sum(groups[key] for key in keys)
-                if self._is_worth(together):
+                if is_worth(together):
                     wanted.append((together, tuple(keys)))
         wanted.sort(key=lambda item: -item[0][0])
         labels: dict[Root, int] = {}
@@ -198,9 +231,6 @@ class Rebuild:
             taken.add(label)
             labels |= dict.fromkeys(keys, label)
         return labels
-
-    def _is_worth(self, size: Size) -> bool:
-        return size[0] >= self._settings.least_members and size[1] >= self._settings.least_payments
 
 
 def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> dict[int, int]:

@@ -51,6 +51,11 @@ class Settings:
     """So many principals on one payment method make it worth a look."""
     suspect_share: float = 0.3
     """Networks are a meeting place of such where they are at least this part of all who use it."""
+    roamer_share: float = 0.4
+    """Addresses are a meeting place of roamers where they are at least this part of all who use them."""
+    roamer_meetings: int = 2
+    """Independent networks where a roamer meets others, for a group of them to be looked at."""
+    least_roamers: int = 30
     least_support: float = 0.1
     """Part of the addresses of those who pay alike that must be places where others are met,"""
     usual_support: float = 0.5
@@ -82,6 +87,8 @@ class Settings:
 
     rebuild_least_s: int = 60
     rebuild_most_s: int = HOUR_S
+    rebuild_growing_s: int = 180
+    """Rebuilt that soon while clusters grow."""
     rebuild_change: float = 1 / 16
     """Rebuilt early when this part of all edges is new."""
     slice_entries: int = 4096

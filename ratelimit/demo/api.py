@@ -1,5 +1,6 @@
 """A small mock of an LLM API behind the middleware: what a user of the library would write.
 
+    GET  /          how to try it by hand
     POST /v1/chat   {"prompt": …, "max_tokens": …, "stream": false}
     GET  /metrics
 
@@ -16,7 +17,7 @@ from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ratelimit import Limiter, RateLimitMiddleware
@@ -27,12 +28,24 @@ ANSWER_S = 0.02
 STREAM_S = 5.0
 _CHUNKS = 25
 
+WELCOME = """\
+A mock of an LLM API, limited by kinlimit.
+Ten requests at once and one a second are yours. Ask for more:
+
+    for i in $(seq 15); do
+        curl -i {url}/v1/chat -H 'X-API-Key: me' -d '{{}}'
+    done
+
+What was decided, for Prometheus: {url}/metrics
+"""
+
 
 def create() -> Starlette:
     """Return the application; each of uvicorn's workers calls this."""
     limiter = Limiter(os.environ["RATELIMIT_DEMO_POLICY"])
     app = Starlette(
         routes=[
+            Route("/", welcome),
             Route("/v1/chat", chat, methods=["POST"]),
             Route("/metrics", metrics_app(limiter)),
         ]
@@ -41,10 +54,18 @@ def create() -> Starlette:
     return app
 
 
+async def welcome(request: Request) -> Response:
+    """Say how to try it by hand."""
+    return PlainTextResponse(WELCOME.format(url=str(request.base_url).rstrip("/")))
+
+
 async def chat(request: Request) -> Response:
     """Answer a prompt with as many words as were asked for."""
-    asked = await request.json()
-    tokens = max(1, min(int(asked.get("max_tokens", 64)), MOST_TOKENS))
+    try:
+        asked = json.loads(await request.body() or b"{}")
+        tokens = max(1, min(int(asked.get("max_tokens", 64)), MOST_TOKENS))
+    except (ValueError, TypeError, AttributeError):
+        return PlainTextResponse("the body is to be a JSON object; see /\n", status_code=400)
     if asked.get("stream"):
         return StreamingResponse(_stream(request, tokens), media_type="text/event-stream")
     await asyncio.sleep(ANSWER_S)

@@ -50,13 +50,14 @@ def _plain(console: Console) -> Callable[[State], None]:
 
 def print_verdict(console: Console, state: State, lines: list[Line]) -> None:
     """Write what came of it."""
+    whole = not console.is_terminal  # a log takes lines as they are
     console.print()
     for line in lines:
         mark = Text("✔ ", "green") if line.good else Text("✘ ", "bold red")
-        console.print(mark + Text(line.sentence()), soft_wrap=True)
+        console.print(mark + Text(line.sentence()), soft_wrap=whole)
     total = sum(line.admitted + line.refused for line in lines)
     console.print()
     facts = f"{total} requests in {state.elapsed_s:.0f} s, decided by two workers; {latency_words(state)}"
-    console.print(facts.rstrip("; "), style="dim", soft_wrap=True)
+    console.print(facts.rstrip("; "), style="dim", soft_wrap=whole)
     console.print(f"The policy that did it: {state.policy}", style="dim", soft_wrap=True)
-    console.print("Yours to add:           app.add_middleware(RateLimitMiddleware, policy=…)", style="dim")
+    console.print("Yours to add: app.add_middleware(RateLimitMiddleware, policy=…)", style="dim")

@@ -48,6 +48,11 @@ class AccessLists:
         """Whether anything but addresses is listed."""
         return bool(self._values)
 
+    @property
+    def lists_addresses(self) -> bool:
+        """Whether any network is listed."""
+        return bool(self._allow_ranges) or bool(self._deny_ranges)
+
     def of_address(self, address: Address | Name | None) -> int:
         """Return UNLISTED, ALLOWED or DENIED for a client."""
         if address is None:

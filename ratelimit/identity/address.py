@@ -7,15 +7,13 @@ one address; `fe80::1%eth0` and `fe80::1` are one address. What cannot be read i
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
+
+from ratelimit.core.scan import address_bits
 
 LONGEST_TEXT = 100
 """More than any spelling of an address, brackets, zone and port included."""
-
-_MAPPED = 0xFFFF << 32
-_OCTETS = {str(octet): octet for octet in range(256)}
-"""Every way to write an octet. A table reads an address in a tenth of what `ipaddress` takes."""
 
 
 class Address(NamedTuple):
@@ -68,43 +66,5 @@ def parse_address(text: str) -> Address | None:
     `Forwarded`). An IPv4-mapped IPv6 address is the IPv4 address. Leading zeros
     in IPv4, which some parsers take for octal, are refused.
     """
-    if len(text) > LONGEST_TEXT:
-        return None
-    text = text.strip(" \t")
-    if len(text) > 1 and text[0] == '"' == text[-1]:
-        text = text[1:-1]
-    if text[:1] == "[":
-        host, bracket, port = text[1:].partition("]")
-        if not bracket or (port and not _is_port(port)):
-            return None
-        return _parse_v6(host)
-    if text.count(":") > 1:
-        return _parse_v6(text)
-    host, colon, port = text.partition(":")
-    if colon and not _is_port(":" + port):
-        return None
-    try:
-        first, second, third, fourth = host.split(".")
-        bits = _OCTETS[first] << 24 | _OCTETS[second] << 16 | _OCTETS[third] << 8 | _OCTETS[fourth]
-    except (KeyError, ValueError):
-        return None
-    return Address(32, bits)
-
-
-def _parse_v6(text: str) -> Address | None:
-    # The zone names an interface of the host that wrote it: it says nothing here.
-    host, percent, zone = text.partition("%")
-    if percent and not zone:
-        return None
-    try:
-        bits = int(IPv6Address(host))
-    except AddressValueError:
-        return None
-    if bits >> 32 == _MAPPED >> 32:
-        return Address(32, bits & 0xFFFF_FFFF)
-    return Address(128, bits)
-
-
-def _is_port(text: str) -> bool:
-    digits = text[1:]
-    return text[0] == ":" and digits.isascii() and digits.isdigit() and len(digits) <= 5
+    found = address_bits(text)
+    return None if found is None else Address(*found)

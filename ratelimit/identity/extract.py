@@ -1,14 +1,16 @@
 """One pass over a request's raw headers: out come hashed identities by position.
 
-Theory of operation. Reading and hashing an address costs more than all the rest, and
-most requests come from a client seen a moment ago. So each client keeps a *template*:
-the finished list with every address identity filled in and, at every other position,
-what stands in when that identity is missing. A request copies its client's template
-and overwrites the positions its headers speak for. Of several lines of one header the
-first counts, which is the line that Starlette and Litestar hand to the application.
+Theory of operation. A request starts from its client's *template*: the list with every
+address identity filled in and, at every other position, what stands in when that identity
+is missing. Then the positions its headers speak for are overwritten. Of several lines of
+one header the first counts, which is the line that Starlette and Litestar hand to the
+application.
 
-The templates live in a cache of fixed size that is emptied when full; a client that
-invents addresses makes others pay a few microseconds once, and never memory.
+The compiled scanner does both in one call for a peer that speaks for itself, and keeps
+nothing: a client never seen before costs what any other does. Where Python is needed to
+say who the client is (declared proxies, lists of networks), templates are kept in a cache of
+fixed size that is emptied when full; a client that invents addresses makes others pay a
+few microseconds once, and never memory.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from ratelimit.identity.fact import (
     value_bytes,
 )
 from ratelimit.identity.proxies import ProxyChain
-from ratelimit.identity.slots import Slots
+from ratelimit.identity.slots import PROXY_HEADERS, Slots
 
 MOST_TEMPLATES = 4096
 LONGEST_CACHED_CHAIN = 256
@@ -64,16 +66,17 @@ class Extractor:
         "_lists",
         "_lists_values",
         "_notice",
+        "_reads_peers",
         "_slots",
         "_templates",
-        "_watched",
-        "extract_known",
+        "is_direct",
         "listed_at",
         "needs_context",
         "nobody",
         "origin_at",
         "positions",
         "resolvers",
+        "scanner",
     )
 
     def __init__(
@@ -92,15 +95,15 @@ class Extractor:
         self._lists = lists
         self._lists_values = lists.lists_values
         self._notice = notice
-        self._slots = Slots(self._facts, hasher, range(len(self._facts)) if needed is None else needed)
-        self._fill = self._slots.scanner.fill
-        self._templates = self._slots.scanner.templates
-        is_direct = self._chain is None and not self._slots.late and not self._lists_values
-        self.extract_known = self._slots.scanner.fill_for if is_direct else _unknown
-        """`extract` in one step for a client seen a moment ago; None for others."""
+        everything = range(len(self._facts))
+        self._slots = Slots(self._facts, hasher, everything if needed is None else needed, notice)
+        self.scanner = self._slots.scanner
+        self._fill = self.scanner.fill
+        self._templates: dict[object, list[int]] = {}
         self._late = self._slots.late
-        # The famous mistake is a proxy nobody declared: its header arrives and is ignored.
-        self._watched = (b"x-forwarded-for", b"forwarded")
+        self._reads_peers = self._chain is None and not lists.lists_addresses
+        self.is_direct = self._reads_peers and not self._late and not self._lists_values
+        """Whether `scanner` alone says all that `extract` does."""
         self.positions = self._slots.positions
         self.origin_at = len(self._facts)
         self.listed_at = len(self._facts) + 1
@@ -117,13 +120,15 @@ class Extractor:
             host: the peer's address as the server gives it, None without one.
             context: what else is known; only read when `needs_context`.
         """
-        if self._chain is None:
-            template = self._templates.get(host)
-            if template is None:
-                template = self._template(host, headers)
+        if self._reads_peers:
+            identities = self.scanner.fill_for(headers, host)
         else:
-            template = self._template_through(host, headers, self._chain)
-        identities = self._fill(headers, template)
+            template = (
+                self._template(host, headers)
+                if self._chain is None
+                else self._template_through(host, headers, self._chain)
+            )
+            identities = self._fill(headers, template)
         if self._late:
             self._fill_late(identities, headers, context)
         if self._lists_values:
@@ -207,19 +212,19 @@ class Extractor:
         return self._slots.of_value(position, value_bytes(value), otherwise)
 
     def _template(self, host: str | None, headers: Headers) -> list[int]:
-        address = parse_peer(host)
-        if any(name in self._watched for name, _ in headers):
-            self._notice("undeclared-proxy")
-        template = self._new_template(address)
-        if host is None or len(host) <= LONGEST_CACHED_HOST:
-            self._remember(host, template)
+        template = self._templates.get(host)
+        if template is None:
+            if any(name in PROXY_HEADERS for name, _ in headers):
+                self._notice("undeclared-proxy")
+            template = self._new_template(parse_peer(host))
+            if host is None or len(host) <= LONGEST_CACHED_HOST:
+                self._remember(host, template)
         return template
 
     def _template_through(self, host: str | None, headers: Headers, chain: ProxyChain) -> list[int]:
         lines = [value for name, value in headers if name == chain.header]
         if not lines:
-            template = self._templates.get(host)
-            return self._template(host, headers) if template is None else template
+            return self._template(host, headers)
         key = (host, b",".join(lines))
         template = self._templates.get(key)
         if template is None:
@@ -240,8 +245,7 @@ class Extractor:
         if address is None and self._slots.needs_address:
             self._notice("client-missing")
         template = self._slots.template(address)
-        template.append(0)
-        template.append(self._lists.of_address(address))
+        template[self.listed_at] = self._lists.of_address(address)
         return template
 
     def _fill_late(self, identities: list[int], headers: Headers, context: Context) -> None:
@@ -282,7 +286,3 @@ class Extractor:
         if value is None and found is not None:
             self._notice("identity-type")
         return value
-
-
-def _unknown(headers: Headers, host: object) -> list[int] | None:
-    return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from ratelimit.core.hashing import Hasher
-from ratelimit.core.scan import Scanner
+from ratelimit.core.scan import FORWARDED, Scanner
 from ratelimit.identity.address import Address, Name
 from ratelimit.identity.fact import ABSENT, LONGEST_VALUE, REFUSED, Fact, credential_bytes
 
@@ -18,6 +18,9 @@ from ratelimit.identity.fact import ABSENT, LONGEST_VALUE, REFUSED, Fact, creden
 _GAP_PER_CLIENT = "\0missing, per client: "
 _GAP_SHARED = "\0missing, shared: "
 _ORIGIN = "\0origin"
+
+# The famous mistake is a proxy nobody declared: its header arrives and is ignored.
+PROXY_HEADERS = (b"x-forwarded-for", b"forwarded")
 
 
 class Slots:
@@ -39,7 +42,13 @@ class Slots:
 
     CREDENTIALS = frozenset((b"authorization", b"proxy-authorization"))
 
-    def __init__(self, facts: Sequence[Fact], hasher: Hasher, needed: Collection[int]) -> None:
+    def __init__(
+        self,
+        facts: Sequence[Fact],
+        hasher: Hasher,
+        needed: Collection[int],
+        notice: Callable[[str], None],
+    ) -> None:
         self._facts = tuple(facts)
         self._needed = frozenset(needed)
         self._hasher = hasher
@@ -58,7 +67,6 @@ class Slots:
             elif source != "client":
                 late.append(position)
         wanted.setdefault(b"origin", []).append((len(facts), hasher.kind_of(_ORIGIN), None))
-        self.scanner = Scanner(hasher, wanted, LONGEST_VALUE)
         self.late = tuple(late)
         used = [facts[position] for position in sorted(self._needed)]
         sources = [source for fact in used for source in fact.sources]
@@ -69,13 +77,24 @@ class Slots:
         self.needs_address = any(source == "client" for source, _ in sources) or any(
             fact.missing == "client" for fact in used
         )
+        for header in PROXY_HEADERS:
+            wanted.setdefault(header, []).append((FORWARDED, 0, None))
+        self.scanner = Scanner(
+            hasher,
+            wanted,
+            LONGEST_VALUE,
+            [self._blank(position, fact) for position, fact in enumerate(self._facts)],
+            needs_peer=self.needs_address,
+            notice=notice,
+        )
 
     def template(self, address: Address | Name | None) -> list[int]:
         """Return what stands at each position for a client whose headers say nothing."""
-        return [
-            self._unsaid(position, fact, address) if position in self._needed else ABSENT
-            for position, fact in enumerate(self._facts)
-        ]
+        if address is None:
+            return self.scanner.template(0, None)
+        if isinstance(address, Name):
+            return self.scanner.template(0, address.prefix(0, 0))
+        return self.scanner.template(address.width, address.bits.to_bytes(address.width // 8, "big"))
 
     def of_address(self, position: int, address: Address | Name) -> int:
         """Return the hash of an address at this position's prefix."""
@@ -88,13 +107,17 @@ class Slots:
             return otherwise
         return self._hasher.identity(self._kinds[position], value)
 
-    def _unsaid(self, position: int, fact: Fact, address: Address | Name | None) -> int:
-        if address is not None and any(source == "client" for source, _ in fact.sources):
-            return self.of_address(position, address)
-        if fact.missing == "refuse":
-            return REFUSED
-        if fact.missing == "shared":
-            return self._hasher.identity(self._hasher.kind_of(_GAP_SHARED + fact.name), b"")
-        if fact.missing == "client" and address is not None:
-            return self._hasher.identity(self._client_gaps[position], address.prefix(fact.v4, fact.v6))
-        return ABSENT
+    def _blank(self, position: int, fact: Fact) -> tuple[int | None, int, int, int]:
+        """Return what stands in for this identity, as the scanner takes it."""
+        otherwise = ABSENT
+        kind: int | None = None
+        if position in self._needed:
+            if fact.missing == "client":
+                kind = self._client_gaps[position]
+            elif fact.missing == "shared":
+                otherwise = self._hasher.identity(self._hasher.kind_of(_GAP_SHARED + fact.name), b"")
+            elif fact.missing == "refuse":
+                otherwise = REFUSED
+            if any(source == "client" for source, _ in fact.sources):
+                kind = self._kinds[position]
+        return kind, fact.v4, fact.v6, otherwise

@@ -139,6 +139,8 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
     if literals:
         code = "policy-version" if path == ("version",) else "policy-value"
         choices = ", ".join(f"`{word}`" for word in literals)
+        if len(literals) > 1:
+            choices = f"one of {choices}"
         hint_text = did_you_mean(value, literals) if isinstance(value, str) else ""
         report.unusable(code, path, f"{_name(path)} is {value!r}; it must be {choices}"[:300], hint_text)
         return
@@ -153,8 +155,14 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
             .replace("`str` of ", "text of ")
             .replace("`", "")
             .split(" - at ")[0]
+            .replace("int ", "a whole number ")
+            .replace("float ", "a number ")
+            .replace(">= ", "from ")
+            .replace("<= ", "up to ")
+            .replace("of length from 1", "that is not empty")
         )
-        report.unusable("policy-value", path, f"{_name(path)} is out of range: it must be {expected}")
+        subject = _name(path) if isinstance(value, str) else repr(value)
+        report.unusable("policy-value", path, f"{subject} is out of range: it must be {expected}"[:300])
         return
     brackets = ""
     if isinstance(value, dict) and wanted == ["a list"]:

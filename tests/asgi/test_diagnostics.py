@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from ratelimit import PolicyError, RateLimitMiddleware
+from ratelimit import Limiter, Policy, PolicyError, RateLimitMiddleware
 from ratelimit.asgi.diagnostics import several_workers
+from ratelimit.clock import ManualClock
 from ratelimit.diagnoses import DIAGNOSES
+from ratelimit.observer import NullObserver
 from ratelimit.telemetry.names import DIAGNOSTIC_CODES
 from tests.asgi.driver import Client, key, limit, mount, ok, rules
 
@@ -118,6 +120,38 @@ async def test_diagnosis_is_counted_and_passed_on() -> None:
     mounted = mount(PER_IP, observer=Watching())
     await mounted.client.statuses(2, peer=None)
     assert seen == [("client-missing", DIAGNOSES["client-missing"])]
+
+
+async def test_limiter_of_one_s_own_is_not_silent(caplog: pytest.LogCaptureFixture, tmp_path: Any) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        rules(
+            limit(per="ip"),
+            limit("keyed"),
+            identities='account = { from = "header:x-api-key", missing = "shared" }',
+            more='[store]\nmemory = "private"',
+        )
+    )
+    limiter = Limiter(path, clock=ManualClock())
+    for _ in range(2):  # mounted by two applications, it is still said once
+        await Client(RateLimitMiddleware(ok, limiter=limiter, reload_interval_s=0))(peer=None)
+    assert caplog.text.count("identity-shared") == 1
+    assert said(caplog).count("client-missing") == 1
+    path.write_text("version = 1\nlimits = 3")
+    limiter.reload()
+    assert f"{path}:2" in caplog.text
+
+
+async def test_limiter_s_own_observer_is_told_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[str] = []
+
+    class Watching(NullObserver):
+        def diagnosed(self, code: str, message: str) -> None:
+            seen.append(code)
+
+    limiter = Limiter(Policy.from_toml(PER_IP), clock=ManualClock(), observer=Watching())
+    await Client(RateLimitMiddleware(ok, limiter=limiter, reload_interval_s=0))(peer=None)
+    assert seen == said(caplog) == ["client-missing"]
 
 
 def test_every_diagnosis_has_a_sentence_and_a_label() -> None:

@@ -27,7 +27,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.mark.parametrize("name", ["with_starlette", "with_fastapi", "with_litestar"])
 async def test_example_application_admits_five_a_minute(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client(load(name, monkeypatch).app)
-    answers = [await client("POST", "/v1/chat", key("me")) for _ in range(6)]
+    answers = [await client("POST", "/v1/chat", key(name)) for _ in range(6)]
     assert [answer.status for answer in answers] == [200] * 5 + [429]
     assert b"as many words" in answers[0].body
     # Six words were settled before the headers were sent; real time passes here, so one less may show.

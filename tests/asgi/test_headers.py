@@ -138,6 +138,14 @@ async def test_cross_origin_response_exposes_the_fields() -> None:
     assert exposed not in same.headers
 
 
+async def test_wait_is_exposed_even_where_it_is_all_there_is() -> None:
+    toml = rules(limit(rate="1/minute"), more="[headers]\nratelimit = false")
+    first, refused = await answers(toml, 2, headers=[*key("a"), ORIGIN])
+    assert set(first.headers) == {"content-type"}
+    assert refused.headers["retry-after"] == "60"
+    assert refused.headers["access-control-expose-headers"] == "Retry-After"
+
+
 @pytest.mark.parametrize(
     ("present", "merged"),
     [

@@ -333,3 +333,11 @@ def test_middleware_needs_one_policy_or_one_limiter() -> None:
         with pytest.raises(UsageError) as caught:
             RateLimitMiddleware(ok, **given)
         assert caught.value.code == "middleware-policy"
+
+
+@pytest.mark.parametrize("name", ["resolvers", "store", "clock", "observer"])
+def test_settings_beside_a_limiter_are_refused_and_not_ignored(name: str) -> None:
+    limiter = mount(THREE).middleware.limiter
+    with pytest.raises(UsageError, match=rf"{name}; give .* to `Limiter") as caught:
+        RateLimitMiddleware(ok, limiter=limiter, **{name: {}})
+    assert caught.value.code == "middleware-limiter"

@@ -52,11 +52,22 @@ async def test_lowered_limit_does_not_hand_out_a_fresh_budget(mounted: Mounted, 
     assert await mounted.client.statuses(3, headers=key("b")) == [200, 200, 429]
 
 
+MISTAKEN = b"version = 1\n[[limit]]\nname = 'x'\nper = 'nobody'\nrate = 'often'\n"
+HUGE = b"version = 1\n# " + b"x" * (1 << 20)
+SLOW = b"version = 1\nx = " + b"[" * 50_000
+HOSTILE = b"version = 1\n[[limit]]\nname = \"x\\n\\u001b[31mERROR\"\nper = 'ip'\nrate = '1/day'\n"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [MISTAKEN, HUGE, SLOW, HOSTILE, b"\xff\xfe", b"version = 1\x00"],
+    ids=["mistaken", "huge", "slow", "hostile", "no text", "zero byte"],
+)
 async def test_bad_reload_changes_nothing_and_says_so(
-    mounted: Mounted, path: Path, caplog: pytest.LogCaptureFixture
+    bad: bytes, mounted: Mounted, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await mounted.client(headers=key("a"))
-    path.write_text("version = 1\n[[limit]]\nname = 'x'\nper = 'nobody'\nrate = 'often'\n")
+    path.write_bytes(bad)
     limiter = mounted.middleware.limiter
     reload = limiter.reload_if_changed()
     assert reload is not None
@@ -196,8 +207,10 @@ def test_upkeep_puts_a_changed_file_in_force_and_ends_cleanly(mounted: Mounted, 
     while limiter.generation == 1 and deadline:
         upkeep.tick()
         deadline -= 1
-    upkeep.stop()
     assert limiter.generation == 2
+    upkeep.stop()
+    assert upkeep.is_running  # it was started twice: another middleware relies on it
+    upkeep.stop()
     assert not upkeep.is_running
     upkeep.stop()
 

@@ -12,6 +12,7 @@ from ratelimit.observer import NullObserver
 from tests.asgi.driver import key, limit, mount, rules
 
 CACHED = 'user = { from = "resolver:user", key = "header:x-api-key", cache = { ttl = "60s", size = 100 } }'
+KEYED = 'account = { from = "header:x-api-key" }'
 UNCACHED = 'user = { from = "resolver:user" }'
 PER_USER = limit(per="user", rate="2/minute")
 
@@ -91,6 +92,52 @@ async def test_concurrent_misses_ask_once_and_a_hang_up_takes_nothing_from_the_o
     assert isinstance(answers[0], asyncio.CancelledError)
     assert sorted(answer.status for answer in answers[1:]) == [200, 200, 429, 429]  # type: ignore[union-attr]
     assert directory.asked == 1
+
+
+async def test_resolver_is_asked_only_where_something_looks_at_its_answer() -> None:
+    users, plans, listed = Directory(), Directory(), Directory()
+    toml = rules(
+        limit("users", per="user", rate="2/minute", match="/users"),
+        limit("plans", per="ip", rate="9/minute", match="/plans", tier="plan")
+        + '\ntiers.pro.rate = "1/minute"',
+        limit("others", per="ip", rate="9/minute", match="/others"),
+        identities='user = { from = "resolver:user" }\nplan = { from = "resolver:plan", missing = "skip" }',
+    )
+    client = mount(toml, resolvers={"user": users.now, "plan": plans.now}).client
+    asked = []
+    for path in ("/users", "/plans", "/others", "/elsewhere"):
+        await client.statuses(2, path=path, headers=key("pro-1"))
+        asked.append((users.asked, plans.asked))
+    assert asked == [(2, 0), (2, 2), (2, 2), (2, 2)]
+    assert (await client(path="/plans", headers=key("pro-1"))).status == 429
+    assert (await client(path="/users", headers=key("pro-1"))).status == 429
+
+    # A list looks at every request.
+    toml = rules(limit(match="/users"), identities=f"{KEYED}\n{UNCACHED}", more='[deny]\nuser = ["eve"]')
+    client = mount(toml, resolvers={"user": listed.now}).client
+    assert (await client(path="/elsewhere", headers=key("eve-1"))).status == 403
+    assert (await client(path="/elsewhere", headers=key("ann-1"))).status == 200
+    assert listed.asked == 2
+
+
+async def test_several_resolvers_are_asked_at_once() -> None:
+    here, there = asyncio.Event(), asyncio.Event()
+
+    async def first(scope: Any) -> str:
+        here.set()
+        await there.wait()
+        return "a"
+
+    async def second(scope: Any) -> str:
+        there.set()
+        await here.wait()
+        return "b"
+
+    identities = 'one = { from = "resolver:first" }\ntwo = { from = "resolver:second" }'
+    toml = rules('name = "pairs"\nper = ["one", "two"]\nrate = "1/minute"', identities=identities)
+    client = mount(toml, resolvers={"first": first, "second": second}).client
+    assert await client.statuses(2) == [200, 429]
+    assert (await client(peer="192.0.2.9")).status == 429
 
 
 async def test_resolver_that_raises_leaves_the_identity_missing() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from starlette.responses import PlainTextResponse
 
+from ratelimit import Decision
 from tests.asgi.driver import Client, echo, key, limit, mount, rules
 
 DENIAL = {"websocket.http.response": {}}
@@ -14,6 +16,18 @@ DENIAL = {"websocket.http.response": {}}
 async def first_message(client: Client, **more: Any) -> dict[str, Any]:
     async with client.websocket(headers=key("a"), **more) as socket:
         return dict(await socket.receive())
+
+
+def starlette_answer(limit: str | None) -> Any:
+    return PlainTextResponse(f"held by {limit}", status_code=420)
+
+
+def plain_answer(limit: str | None) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 420, "headers": []})
+        await send({"type": "http.response.body", "body": f"held by {limit}".encode()})
+
+    return app
 
 
 async def test_handshake_over_the_limit_is_closed_before_it_is_accepted() -> None:
@@ -36,6 +50,31 @@ async def test_handshake_is_denied_with_a_response_where_the_server_can() -> Non
     assert headers[b"retry-after"] == b"60"
     assert headers[b"ratelimit"] == b'"requests";r=0;t=60'
     assert b"quota-exceeded" in body["body"]
+
+
+@pytest.mark.parametrize("answer", [starlette_answer, plain_answer])
+async def test_responder_replaces_the_answer_to_a_handshake_too(answer: Any) -> None:
+    async def responder(scope: Any, decision: Decision) -> Any:
+        return answer(decision.limit)
+
+    client = mount(rules(limit(rate="1/minute")), echo, extensions=DENIAL, responder=responder).client
+    assert (await first_message(client))["type"] == "websocket.accept"
+    async with client.websocket(headers=key("a")) as socket:
+        start, body = await socket.receive(), await socket.receive()
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 420)
+    assert (body["type"], body["body"]) == ("websocket.http.response.body", b"held by requests")
+    headers = dict(start["headers"])
+    assert headers[b"retry-after"] == b"60"
+    assert headers[b"ratelimit"] == b'"requests";r=0;t=60'
+
+
+async def test_responder_is_not_asked_where_a_handshake_can_only_be_closed() -> None:
+    async def responder(scope: Any, decision: Decision) -> Any:
+        raise AssertionError
+
+    client = mount(rules(limit(rate="1/minute")), echo, responder=responder).client
+    assert (await first_message(client))["type"] == "websocket.accept"
+    assert (await first_message(client))["code"] == 1008
 
 
 @pytest.mark.parametrize("extensions", [{}, DENIAL], ids=["close", "response"])

@@ -45,6 +45,24 @@ def test_sound_policy_shows_its_limits(tmp_path: Path) -> None:
     assert "can be used" in result.stderr
 
 
+def test_plan_without_a_limit_is_shown_as_such(tmp_path: Path) -> None:
+    policy = """\
+version = 1
+[identities]
+plan = { from = "state:plan", missing = "skip" }
+[[limit]]
+name = "a"
+per = "ip"
+rate = "5/minute"
+tier = "plan"
+tiers.pro.rate = "50/minute"
+tiers.staff.unlimited = true
+"""
+    lines = run("check", write_policy(tmp_path, policy)).stdout.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [["a", "ip"], ["tier", "pro"], ["tier", "staff"]]
+    assert lines[-1].split()[-1] == "unlimited"
+
+
 def test_every_problem_has_a_place_a_code_and_a_hint(tmp_path: Path) -> None:
     path = write_policy(tmp_path, BROKEN)
     result = run("check", path)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from uuid import uuid4
 
+import httpx
 import pytest
 from rich.console import Console
 
+from ratelimit.demo.api import create
 from ratelimit.demo.board import plain_line, render
 from ratelimit.demo.outcome import grants_of_policy
 from ratelimit.demo.people import POPULATIONS, account_of, address_of
@@ -124,6 +129,43 @@ def test_board_fits_its_terminal(width: int) -> None:
     assert "hammer 90 admitted 500 refused" in plain_line(state)
 
 
+async def test_visitor_is_told_how_to_try_it_and_is_limited(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(policy_path().read_text() + '\n[store]\nmemory = "private"\n')
+    monkeypatch.setenv("RATELIMIT_DEMO_POLICY", str(policy))
+    address = "http://127.0.0.1:8429"
+    transport = httpx.ASGITransport(app=create(), client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=address) as client:
+        told = (await client.get("/")).text
+        assert f"curl -i {address}/v1/chat -H 'X-API-Key: me'" in told
+        assert max(map(len, told.splitlines())) <= 80
+        key = {"x-api-key": "me"}
+        statuses = [
+            (await client.post("/v1/chat", headers=key, content=body)).status_code
+            for body in (
+                b'{"prompt": "hello", "max_tokens": 20}',
+                b"",
+                b"hello",
+                b"[]",
+                b'{"max_tokens": []}',
+            )
+        ]
+        assert statuses == [200, 200, 400, 400, 400]
+        # Ten at once: refused in the end, however slowly we ask, since answers take no second.
+        more = [(await client.post("/v1/chat", headers=key)).status_code for _ in range(40)]
+        assert more[:4] == [200] * 4
+        assert 429 in more
+
+
+def unused_port() -> int:
+    """Return a port that nobody else thinks of, unlike the demo's usual one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def test_taken_port_is_a_sentence() -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -136,12 +178,14 @@ def test_taken_port_is_a_sentence() -> None:
         assert isinstance(result.exception, SystemExit)
 
 
-def children() -> set[str]:
-    """Return command lines of the demo's processes that are alive."""
+def children(mark: str) -> set[str]:
+    """Return the demo's processes that are alive, of those started with this mark in the environment."""
     found = set()
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
+            if f"RATELIMIT_TEST_MARK={mark}".encode() not in (entry / "environ").read_bytes().split(b"\0"):
+                continue
         except (OSError, ValueError):
             continue
         if b"ratelimit.demo.server" in words or b"ratelimit.demo.population" in words:
@@ -151,17 +195,24 @@ def children() -> set[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for leftovers in /proc")
 def test_short_real_run_admits_the_honest_and_leaves_nothing_behind() -> None:
-    before = children()
+    # Other runs of this suite on this host have demos of their own.
+    mark = uuid4().hex
+    environment = {**os.environ, "RATELIMIT_TEST_MARK": mark}
     command = [sys.executable, "-m", "ratelimit.cli.main", "demo", "--seconds", "4", "--json"]
-    done = subprocess.run(command, capture_output=True, timeout=90, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    found = json.loads(done.stdout)
+    command += ["--port", str(unused_port())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as done:
+        pause = threading.Event()
+        while not children(mark) and done.poll() is None:  # so that a mark is a mark
+            pause.wait(0.05)
+        out, err = done.communicate(timeout=90)
+    assert done.returncode == 0, err.decode()
+    found = json.loads(out)
     honest, hammer = found["populations"][:2]
     assert honest["refused"] == 0
     assert honest["admitted"] > 10
     assert hammer["refused"] > 10
     assert hammer["good"]
-    assert children() == before
+    assert children(mark) == set()
 
 
 def test_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -170,4 +221,4 @@ def test_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr("ratelimit.demo.run.policy_path", lambda: broken)
     monkeypatch.setattr("ratelimit.demo.run.START_S", 6.0)
     with pytest.raises(DemoFailed, match="version"):
-        asyncio.run(run(1, free_port(None), 1, lambda state: None))
+        asyncio.run(run(1, unused_port(), 1, lambda state: None))

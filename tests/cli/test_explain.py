@@ -141,3 +141,35 @@ def test_live_looks_at_the_running_counters_and_charges_nothing(tmp_path: Path) 
         assert limiter.decide(client="203.0.113.9").verdicts[0].remaining == 1
     finally:
         limiter.close()
+
+
+@pytest.mark.parametrize(
+    ("event", "applying"),
+    [("request", ["all"]), ("connect", ["all", "handshakes"]), ("message", ["messages"])],
+)
+def test_websocket_is_explained_like_a_request(tmp_path: Path, event: str, applying: list[str]) -> None:
+    policy = """\
+version = 1
+[[limit]]
+name = "all"
+per = "ip"
+rate = "1/minute"
+[[limit]]
+name = "handshakes"
+per = "ip"
+rate = "1/minute"
+on = "connect"
+[[limit]]
+name = "messages"
+per = "ip"
+rate = "1/minute"
+on = "message"
+"""
+    asked = ("explain", write_policy(tmp_path, policy), "-r", "GET /live ip=::1", "--event", event)
+    found = json.loads(run(*asked, "--json", "--repeat", 2).stdout)
+    assert [limit["limit"] for limit in found["limits"] if limit["applies"]] == applying
+    assert found["action"] == "refuse"
+    counted = {"all": "requests and handshakes", "handshakes": "handshakes", "messages": "messages"}
+    for limit in found["limits"]:
+        if not limit["applies"]:
+            assert f"{counted[limit['limit']]} only" in limit["why_not"]

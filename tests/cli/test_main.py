@@ -32,6 +32,12 @@ def test_help_lists_every_command() -> None:
         assert re.search(rf"^  {name}\s", result.stdout, re.MULTILINE)
 
 
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])
+def test_help_fits_a_terminal_of_80_columns(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [line for line in run(*arguments, "--help").stdout.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_helps_with_an_example(name: str) -> None:
     result = run(name, "--help")

@@ -68,6 +68,27 @@ POLICIES = {
         [deny]
         ip = ["198.51.100.0/24"]
     """,
+    "address lists behind proxies": """
+        version = 1
+        [trust]
+        proxies = ["10.0.0.0/8"]
+        [identities]
+        account = { from = "header:x-api-key", missing = "refuse" }
+        agent   = { from = "header:user-agent", missing = "skip" }
+        [[limit]]
+        name = "a"
+        per = "ip"
+        rate = "2/minute"
+        [[limit]]
+        name = "b"
+        match = "POST /v1/*"
+        per = ["account", "agent"]
+        rate = "2/minute"
+        [allow]
+        ip = ["203.0.113.5/32"]
+        [deny]
+        ip = ["203.0.113.9/32"]
+    """,
     "lists, paths and several sources": """
         version = 1
         [identities]
@@ -231,11 +252,28 @@ def test_columns_find_what_the_extractor_finds(text: str, drawn: list[dict[str, 
     columns = IdentityColumns(generation, fields)
     batches = list(open_reader("-", fields, stdin=io.BytesIO(trace_of(drawn)), format="ndjson"))
     records = [record for batch in batches for record in batch.records]
-    matches = [generation.match("POST", "/t/acme/x") for _ in records]
-    needed = sorted(needed_positions(policy.compiled))
-    together = [[row[at] for at in needed] for row in columns.rows(records, matches)]
-    single = [one.identities(record, matched) for record, matched in zip(records, matches, strict=True)]
-    assert together == [[row[at] for at in needed] for row in single]
+    found = columns.columns(records)
+    if found is not None:
+        together, listed = found
+        single = [one.identities(record, generation.unmatched) for record in records]
+        for position in needed_positions(policy.compiled):
+            assert list(together[position]) == [row[position] & (2**64 - 1) for row in single]
+        assert [listed.get(at, 0) for at in range(len(records))] == [row[-1] for row in single]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("plain", True), ("without headers", True), ("address lists", True), ("tiers and proxies", False)],
+)
+def test_columns_say_what_common_policies_ask(name: str, expected: bool) -> None:
+    policy = Policy.from_toml(POLICIES[name])
+    store = private_store(policy, ManualClock(NOW_NS))
+    generation = Generation(policy.compiled, store, NOW_NS, notice=lambda code: None)
+    fields = fields_of(policy.compiled)
+    trace = trace_of([{"gap": 1, "method": "GET", "path": "/", "ip": "203.0.113.9"}])
+    (batch,) = open_reader("-", fields, stdin=io.BytesIO(trace), format="ndjson")
+    assert (IdentityColumns(generation, fields).columns(batch.records) is not None) == expected
     store.close()
 
 

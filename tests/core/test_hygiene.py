@@ -20,18 +20,27 @@ from tests.support.rule import EPOCH, HOUR, SECOND, RuleSpec
 def objects() -> dict[str, Any]:
     """Return one object of each compiled type."""
     from ratelimit.core.hashing import Hasher
+    from ratelimit.core.meter import Meter
+    from ratelimit.core.scan import Scanner
 
     limiter = Limiter(COMPILED, RuleSpec("token-bucket", 3, SECOND))
+    hasher = Hasher(bytes(16))
+    meter = Meter(limiter.table, limiter.plan.rules[0], hasher, 1)
     return {
-        "Hasher": Hasher(bytes(16)),
+        "Hasher": hasher,
         "Table": limiter.table,
         "Rule": limiter.plan.rules[0],
         "Plan": limiter.plan,
         "Outcome": limiter.ask(EPOCH),
+        "Meter": meter,
+        "Reading": meter.check("key", EPOCH),
+        "Scanner": Scanner(hasher, {}, 9, [], needs_peer=False, notice=print),
     }
 
 
-each_type = pytest.mark.parametrize("name", ["Hasher", "Table", "Rule", "Plan", "Outcome"])
+each_type = pytest.mark.parametrize(
+    "name", ["Hasher", "Table", "Rule", "Plan", "Outcome", "Meter", "Reading", "Scanner"]
+)
 
 
 @each_type
@@ -72,7 +81,9 @@ from ratelimit.core.engine import Outcome, Plan
 from ratelimit.core.rule import Rule
 from ratelimit.core.hashing import Hasher
 from ratelimit.core.table import Table
-for made in (Hasher, Table, Rule, Plan, Outcome):
+from ratelimit.core.meter import Meter, Reading
+from ratelimit.core.scan import Scanner
+for made in (Hasher, Table, Rule, Plan, Outcome, Meter, Reading, Scanner):
     try:
         bare = made.__new__(made)
     except TypeError:

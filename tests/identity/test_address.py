@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+from ipaddress import IPv4Address, IPv6Address
 
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ratelimit.core.hashing import Hasher
+from ratelimit.core.scan import ABSENT, Scanner
 from ratelimit.identity.address import Address, Name, parse_address, parse_peer
 
 V4 = Address(32, 0xC0000201)
@@ -105,3 +112,70 @@ def test_text_of_an_address_is_its_canonical_spelling() -> None:
     assert str(parse_address("2001:0DB8::0001")) == "2001:db8::1"
     assert str(parse_peer("[::ffff:192.0.2.1]:80")) == "192.0.2.1"
     assert str(parse_peer("box.example")) == "box.example"
+
+
+def by_ipaddress(text: str) -> Address | None:
+    """Return what the standard library reads in a text, of which the compiled parser is a copy."""
+    if len(text) > 100:
+        return None
+    text = text.strip(" \t")
+    if len(text) > 1 and text[0] == '"' == text[-1]:
+        text = text[1:-1]
+    port = "(?::[0-9]{1,5})?"
+    if found := re.fullmatch(rf"\[([^]]*)\]{port}", text):
+        return v6_by_ipaddress(found[1])
+    if text.count(":") > 1:
+        return v6_by_ipaddress(text)
+    found = re.fullmatch(rf"([^:]*){port}", text)
+    try:
+        return None if found is None else Address(32, int(IPv4Address(found[1])))
+    except ValueError:
+        return None
+
+
+def v6_by_ipaddress(text: str) -> Address | None:
+    host, percent, zone = text.partition("%")
+    try:
+        address = IPv6Address(host)
+    except ValueError:
+        return None
+    if percent and not zone:
+        return None
+    mapped = address.ipv4_mapped
+    return Address(128, int(address)) if mapped is None else Address(32, int(mapped))
+
+
+@example("1:2:3:4:5:6:7::")
+@example("::1:2:3:4:5:6:7")
+@example("::1:2:3:4:5:6:7:8")
+@example("1:2:3:4:5:6:1.2.3.4")
+@example("1:2:3:4:5:6:7:1.2.3.4")
+@example("::2:3:4:5:6:7:1.2.3.4")
+@example("::ffff:1.2.3.04")
+@example("::1.2.3.4:5")
+@example("fe80::1%\u00e9")
+@example("fe80::1%\ud800")
+@given(
+    st.one_of(
+        st.text('0123456789abcfF:.%[]" \tx\u0661\x00', max_size=60),
+        st.lists(st.sampled_from(["", "0", "1", "ffff", "00001", "g", "1.2.3.4", "255"]), max_size=10).map(
+            ":".join
+        ),
+        st.lists(st.sampled_from(["", "0", "1", "255", "256", "01", "1000", "a"]), max_size=5).map(".".join),
+        st.ip_addresses().map(str),
+        st.ip_addresses(v=6).map(lambda address: f"[{address.exploded}]:443"),
+    )
+)
+def test_compiled_parser_reads_what_the_standard_library_reads(text: str) -> None:
+    assert parse_address(text) == by_ipaddress(text)
+
+
+@given(st.ip_addresses(), st.integers(0, 32), st.integers(0, 128))
+def test_compiled_network_of_a_peer_is_the_prefix(
+    address: IPv4Address | IPv6Address, v4: int, v6: int
+) -> None:
+    hasher = Hasher(bytes(16))
+    scanner = Scanner(hasher, {}, 9, [(7, v4, v6, ABSENT)], needs_peer=True, notice=print)
+    parsed = parse_address(str(address))
+    assert parsed is not None
+    assert scanner.fill_for([], str(address)) == [hasher.identity(7, parsed.prefix(v4, v6)), 0, 0]

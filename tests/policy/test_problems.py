@@ -390,3 +390,31 @@ def test_sixteen_rules_at_once_are_fine_and_seventeen_are_not() -> None:
 def test_limits_that_never_meet_are_not_added_up() -> None:
     rows = [f'[[limit]]\nname = "l{n}"\nper = "ip"\nrate = "5/minute"\nmatch = "/a{n}/*"' for n in range(200)]
     assert problems_of("version = 1\n" + "\n".join(rows)) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[store]\nkeys = 5", "5 is out of range: it must be a whole number from 64"),
+        (
+            "[[limit]]\nname = 'a'\nper = 'ip'\nrate = '5/minute'\nburst = 0",
+            "0 is out of range: it must be a whole number from 1",
+        ),
+        (
+            "[[limit]]\nname = 'a'\nper = 'ip'\nrate = '5/minute'\nenforce = 1.5",
+            "1.5 is out of range: it must be a number up to 1.0",
+        ),
+        (
+            "[[limit]]\nname = ''\nper = 'ip'\nrate = '5/minute'",
+            "`limit[0].name` is out of range: it must be text that is not empty",
+        ),
+        (
+            "[[limit]]\nname = 'a'\nper = 'ip'\nrate = '5/minute'\non = 'close'",
+            "`limit[0].on` is 'close'; it must be one of `request`, `connect`, `message`",
+        ),
+    ],
+)
+def test_bounds_and_choices_are_told_in_words(line: str, message: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policy.from_toml(f"version = 1\n{line}\n")
+    assert message in [problem.message for problem in caught.value.problems]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ratelimit import Limiter
 from ratelimit.clock import ManualClock
 from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
@@ -45,6 +46,30 @@ def test_unusable_memory_is_private_with_a_warning_where_the_policy_says_so(tmp_
         store = open_store(loaded)
     assert store.memory == "private"
     assert (tmp_path / "table").read_bytes() == b"something else"
+    # Counting alone is counting: the limit holds in this process.
+    limiter = Limiter(loaded, store=store, clock=ManualClock())
+    assert [limiter.decide(client="192.0.2.1").allowed for _ in range(7)] == [True] * 5 + [False] * 2
+
+
+@pytest.mark.parametrize("damage", [b"something else", b"", b"\0" * 4096, None])
+def test_memory_spoilt_before_a_restart_never_starts_a_limiter_that_counts_nothing(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"')
+    clock = ManualClock()
+    running = Limiter(loaded, store=open_store(loaded, clock))
+    asked = {"client": "192.0.2.1", "now_ns": running.now_ns()}
+    assert [running.decide(**asked).allowed for _ in range(6)] == [True] * 5 + [False]
+    if damage is not None:
+        # Another file in its place: those that hold the old one are not harmed.
+        (tmp_path / "spoilt").write_bytes(damage)
+        (tmp_path / "spoilt").replace(tmp_path / "table")
+        with pytest.raises(StoreError) as caught:
+            Limiter(loaded)
+        assert caught.value.code in ("table-size", "table-foreign")
+    else:
+        assert not Limiter(loaded).decide(**asked).allowed
+    assert not running.decide(**asked).allowed
 
 
 def test_hash_key_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ what was found is handed out.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
@@ -17,13 +16,13 @@ from ratelimit.core.blocks cimport reserve_page
 from ratelimit.core.decide cimport correct, decide
 from ratelimit.core.entries cimport LOG, SKETCH, SLIDING, SLOTS
 from ratelimit.core.field cimport write_item
-from ratelimit.core.hashing cimport Hasher
 from ratelimit.core.rule cimport Rule, refuse_range
 from ratelimit.core.quota cimport NEVER, Quota
 from ratelimit.core.setup cimport (
-    ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SKIPPED, Charge, Setup,
+    ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SKIPPED, Charge,
 )
-from ratelimit.core.table cimport Table, bump
+from ratelimit.core.spare cimport give_charges, take_charges
+from ratelimit.core.table cimport Table, relative
 from ratelimit.core.words cimport remaining_word, reset_word
 
 from ratelimit.errors import UsageError
@@ -34,17 +33,8 @@ cdef extern from "Python.h":
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
 
 cdef enum:
-    POOLED_RULES = 4        # decisions of up to so many rules allocate nothing
-    SPARE_CHARGES = 64
     FIELD_BYTES = 4096
     MOST_IDENTITIES = 64
-    # Counter columns of a rule's row.
-    COUNT_ALLOWED = 0
-    COUNT_REFUSED = 1
-    COUNT_SHADOWED = 2
-    COUNT_SKIPPED = 3
-    COUNT_COST_ADMITTED = 4
-    COUNT_COST_REFUSED = 5
 
 MAX_RULES = MOST_RULES
 MAX_COST = MOST_COST
@@ -54,12 +44,6 @@ ABSENT = -1
 @cython.final
 cdef class Plan:
     """The rules of one kind of request: see the stub."""
-
-    cdef Table table
-    cdef readonly tuple rules
-    cdef Setup setup
-    cdef int highest       # of any identity position used
-    cdef int highest_cost
 
     def __init__(self, Table table not None, rules, keys, members=None, cost_positions=None):
         cdef int i, j
@@ -129,16 +113,26 @@ cdef class Plan:
     cdef Outcome run(self, object identities, object now_ns, object costs, bint commit):
         cdef uint64_t ids[MOST_IDENTITIES]
         cdef uint64_t amounts[MOST_RULES]
-        cdef Outcome outcome
-        if self.table is None:
-            raise ValueError("this plan was never initialised")
-        if not self.table.open:
-            raise ValueError("the table is closed")
+        check_ready(self)
         self.read_identities(identities, ids)
         self.read_costs(costs, amounts)
-        outcome = Outcome.__new__(Outcome)
-        outcome.begin(self, now_ns)
-        outcome.run(ids, amounts, commit)
+        return self.decided(ids, amounts, now_ns, commit)
+
+    cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
+        """Decide for what was read; of a plan that is ready, whose every position is in the arrays."""
+        cdef Outcome outcome = Outcome.__new__(Outcome)
+        cdef int i
+        outcome.now = relative(self.table, now_ns)
+        outcome.charges = take_charges(self.setup.count)
+        outcome.plan = self
+        if self.setup.has_slots and commit:
+            self.table.beat(outcome.now)
+            self.setup.seat = self.table.seat_number
+        decide(&self.setup, outcome.charges, ids, amounts, outcome.now, commit)
+        outcome.conclude()
+        if commit:
+            for i in range(self.setup.count):
+                tally(self.table, outcome.charges + i, self.setup.rows[i], outcome.allowed)
         return outcome
 
     cdef int read_identities(self, object identities, uint64_t *ids) except -1:
@@ -182,69 +176,20 @@ cdef class Plan:
         raise TypeError("a Plan is bound to memory of this host and is not pickled")
 
 
-# Charges of decisions that nobody holds any more, to be used again. Inside the object they
-# would be zeroed each time it is made, which took as long as deciding. Guarded by the GIL.
-cdef Charge *spare[SPARE_CHARGES]
-cdef int spares = 0
-
-
-cdef inline Charge *take_charges(int count) except NULL:
-    global spares
-    cdef Charge *charges
-    if count <= POOLED_RULES and spares:
-        spares -= 1
-        return spare[spares]
-    charges = <Charge *>PyMem_Malloc((count if count > POOLED_RULES else <int>POOLED_RULES) * sizeof(Charge))
-    if charges == NULL:
-        raise MemoryError
-    return charges
-
-
-cdef inline void give_charges(Charge *charges, int count) noexcept:
-    global spares
-    if count <= POOLED_RULES and spares < SPARE_CHARGES:
-        spare[spares] = charges
-        spares += 1
-    else:
-        PyMem_Free(charges)
-
-
 @cython.final
 @cython.no_gc  # refers only to its plan, which refers to nothing that could come back here
 @cython.freelist(32)
 cdef class Outcome:
     """What one decision found: see the stub."""
 
-    cdef Plan plan
-    cdef Charge *charges
-    cdef uint64_t now
-    cdef readonly bint allowed
-    cdef readonly int binding
-
     def __init__(self):
         raise TypeError("outcomes come from Plan.decide")
-
-    cdef inline int begin(self, Plan plan, object now_ns) except -1:
-        self.now = plan.table.relative(now_ns)
-        self.charges = take_charges(plan.setup.count)
-        self.plan = plan
-        return 0
-
-    cdef inline void run(self, uint64_t *ids, uint64_t *amounts, bint commit) noexcept:
-        cdef Table table = self.plan.table
-        if self.plan.setup.has_slots and commit:
-            table.beat(self.now)
-            self.plan.setup.seat = table.seat_number
-        decide(&self.plan.setup, self.charges, ids, amounts, self.now, commit)
-        self.conclude()
-        if commit:
-            self.tally()
 
     def __dealloc__(self):
         if self.charges != NULL:
             give_charges(self.charges, self.plan.setup.count)
 
-    cdef inline void conclude(self) noexcept:
+    cdef void conclude(self) noexcept:
         cdef int i
         cdef int64_t longest = 0
         self.allowed = True
@@ -257,24 +202,6 @@ cdef class Outcome:
                 )):
                     self.binding = i
                     longest = self.charges[i].retry
-
-    cdef inline void tally(self) noexcept:
-        cdef int i
-        cdef Charge *charge
-        cdef Table table = self.plan.table
-        cdef uint64_t row
-        for i in range(self.plan.setup.count):
-            charge = self.charges + i
-            row = self.plan.setup.rows[i]
-            if charge.state == ALLOWED:
-                bump(table, row, COUNT_ALLOWED, 1)
-                if self.allowed:
-                    bump(table, row, COUNT_COST_ADMITTED, charge.cost)
-            elif charge.state == SKIPPED:
-                bump(table, row, COUNT_SKIPPED, 1)
-            else:
-                bump(table, row, COUNT_REFUSED if charge.state == REFUSED else COUNT_SHADOWED, 1)
-                bump(table, row, COUNT_COST_REFUSED, charge.cost)
 
     cdef int check_made(self) except -1:
         if self.plan is None:
@@ -289,7 +216,7 @@ cdef class Outcome:
         self.check_made()
         return f"<Outcome {'allowed' if self.allowed else 'refused'} by {self.plan.setup.count} rules, binding {self.binding}>"
 
-    cdef inline Charge *at(self, int index) except NULL:
+    cdef Charge *at(self, int index) except NULL:
         self.check_made()
         if not 0 <= index < self.plan.setup.count:
             raise IndexError(f"the decision has {self.plan.setup.count} rules")
@@ -341,6 +268,9 @@ cdef class Outcome:
         return False
 
     def ratelimit_field(self, labels, /):
+        return self.field(labels if type(labels) is tuple else tuple(labels))
+
+    cdef bytes field(self, tuple labels):
         """Return the RateLimit field value; written by hand, since formatting costs more than deciding."""
         cdef char buffer[FIELD_BYTES]
         cdef Py_ssize_t size = 0, label_size
@@ -374,7 +304,7 @@ cdef class Outcome:
             return 0
         if not charge.charged and self.plan.setup.quotas[index].kind > LOG:
             return 0  # a slot or a member that was not taken cannot be corrected
-        now = self.plan.table.relative(now_ns)
+        now = relative(self.plan.table, now_ns)
         return correct(&self.plan.setup, index, charge, amount, now)
 
     def undo(self, now_ns, /):
@@ -389,7 +319,7 @@ cdef class Outcome:
         self.check_made()
         if not self.plan.setup.has_slots or not self.plan.table.open:
             return
-        now = self.plan.table.relative(now_ns)
+        now = relative(self.plan.table, now_ns)
         for i in range(self.plan.setup.count):
             if self.plan.setup.quotas[i].kind == SLOTS and self.charges[i].charged:
                 correct(&self.plan.setup, i, self.charges + i, 0, now)
@@ -397,34 +327,3 @@ cdef class Outcome:
 
     def __reduce__(self):
         raise TypeError("an Outcome refers to memory of this host; keep its numbers instead")
-
-
-@cython.final
-cdef class Meter:
-    """One rule over one kind of identity, from value to verdict in one call: see the stub."""
-
-    cdef Plan plan
-    cdef Hasher hasher
-    cdef uint64_t kind
-
-    def __init__(self, Table table not None, Rule rule not None, Hasher hasher not None, kind):
-        self.plan = Plan(table, [rule], [[0]])
-        self.hasher = hasher
-        self.kind = kind
-
-    def check(self, value, now_ns, cost=None, /):
-        cdef uint64_t ids[1]
-        cdef uint64_t amount = 1 if cost is None else checked_cost(cost)
-        cdef Outcome outcome
-        cdef Plan plan = self.plan
-        if plan is None:
-            raise ValueError("this meter was never initialised")
-        plan.table.check_open()
-        ids[0] = self.hasher.hash_value(self.kind, value)
-        outcome = Outcome.__new__(Outcome)
-        outcome.begin(plan, now_ns)
-        outcome.run(ids, &amount, True)
-        return outcome
-
-    def __reduce__(self):
-        raise TypeError("a Meter is bound to memory of this host and is not pickled")

@@ -36,6 +36,7 @@ cdef class Judge:
     cdef uint32_t *roots                # by identifier: forest of payment methods
     cdef uint32_t *tops                 # by identifier: root first met there, or MET
     cdef uint32_t *held                 # by payment method: edges << 16 | edges to meetings
+    cdef float *agreed                  # by payment method: its principals' scores by client
 
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
     cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
@@ -56,9 +57,12 @@ cdef class Judge:
     cdef void note_fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
     cdef void bridge_one(self, Principal *p) noexcept nogil
     cdef void support_one(self, Principal *p) noexcept nogil
-    cdef bint supported(self, Identifier *payment, Profile *c) noexcept nogil
+    cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil
     cdef void met(self, Identifier *node, uint32_t payment, uint32_t label, int least) noexcept nogil
-    cdef double unmet(self, Profile *c, double outside) noexcept nogil
+    cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil
     cdef void note_rival(self, uint32_t own, uint32_t other, Fit *fit) noexcept nogil
+    cdef void mark_addresses(self, Principal *p) noexcept nogil
+    cdef int meetings_of(self, Principal *p, double share) noexcept nogil
+    cdef size_t forest_bytes(self) noexcept nogil
     cdef void mark(self, Identifier *node) noexcept nogil
     cdef void meet(self, Principal *p, Identifier *node, double share, int least) noexcept nogil

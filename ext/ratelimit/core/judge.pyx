@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence, find_principal
 from ratelimit.core.profile cimport (
-    BEHAVIOURS, CLIENTS, ROAMING, VOLUME_BINS, Background, Fit, Profile, behaviour_bin, clip, noise_of, rate_of, volume_of,
+    CLIENTS, VOLUMES, Background, Fit, Profile, behaviour, clip, noise_of, rate_of, volume_bin, volume_of,
 )
 from ratelimit.core.sighting cimport Columns, Sighting
 from ratelimit.core.traits cimport (
@@ -19,6 +19,7 @@ from ratelimit.core.traits cimport (
 cdef enum:
     CANDIDATES = 4
     MET = 0xFFFFFFFF
+    YOUNG = 10              # requests
     OWNED = 2               # seven in eight
     ACTIVE_S = 43200        # who was seen in the last half day has a rate
     SETTLED_S = 86400       # a principal so much older than a cluster is not easily drawn in
@@ -69,6 +70,7 @@ cdef class Judge:
         self.roots = NULL
         self.tops = NULL
         self.held = NULL
+        self.agreed = NULL
 
     def __init__(self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, settings):
         if self.profiles != NULL:
@@ -96,7 +98,9 @@ cdef class Judge:
         PyMem_RawFree(self.roots)
         PyMem_RawFree(self.tops)
         PyMem_RawFree(self.held)
+        PyMem_RawFree(self.agreed)
         self.held = NULL
+        self.agreed = NULL
         self.suspects = NULL
         self.roots = NULL
         self.tops = NULL
@@ -187,14 +191,16 @@ cdef class Judge:
         for i in range(EXTRAS):
             value = self.exclusive(p, EXTRA_AT + i, EXTRA_AT + i + 1, EXTRA + i, label, own, size, others, self.settings.extra_cap, NULL, NULL)
             fit.extra = clip(fit.extra + value, -2.0, self.settings.extra_cap)
-        at = behaviour_bin(p, self.evidence.now_s)
+        at = volume_bin(p, self.evidence.now_s)
         if at >= 0 and c.behaved > 8.0:
-            value = log((c.behaviours[at] - own + 1.0) / (c.behaved - own + 8.0)) - log((b.behaviours[at] + 1.0) / (b.behaved + 8.0))
             # What is unlike the members says more than what is like them and like many others.
-            fit.behaviour = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
-        fit.families = (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5) + (fit.behaviour >= 1.0)
+            value = behaviour(c.volumes[at] - own, c.behaved - own, b.volumes[at], b.behaved)
+            fit.volume = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
+            value = behaviour(c.roamings[p.roaming] - own, c.behaved - own, b.roamings[p.roaming], b.behaved)
+            fit.roaming = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
+        fit.families = (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5) + (fit.volume + fit.roaming >= 1.0)
         fit.total = (
-            fit.network + fit.payment + fit.client + fit.behaviour + fit.extra
+            fit.network + fit.payment + fit.client + fit.volume + fit.roaming + fit.extra
             + clip(log(size / others), -self.settings.prior_cap, 0.0)
         )
 
@@ -229,12 +235,12 @@ cdef class Judge:
             outside = <double>node.degree - node.count1 - node.count2 - (0.0 if own > 0 else 1.0)
             if own > 0:
                 members = max(0.0, members - 1.0)
-            if c != NULL and members + own >= self.settings.sharing and not self.supported(node, c):
+            if c != NULL and members + own >= self.settings.sharing and not self.supported(node, label, c):
                 best = max(best, 0.0)
                 continue
             outside = max(outside, 0.0)
             if members == 0.0:
-                value = self.unmet(c, outside)
+                value = self.unmet(p, c, outside)
             else:
                 value = log(((members + 0.3) / size) / ((outside + 0.3) / others)) * self.evidence.weight(p.edges + i, kind)
             if value > best:
@@ -243,7 +249,7 @@ cdef class Judge:
                     owned[0] = log((members + 0.3) / (outside + 0.3))
         return clip(best, -5.5, cap) if any else 0.0
 
-    cdef double unmet(self, Profile *c, double outside) noexcept nogil:
+    cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil:
         """Return what a payment method says that no member has."""
         cdef double sharing
         if c == NULL or c.paying < 1.0:
@@ -252,6 +258,9 @@ cdef class Judge:
         if outside + 1.0 >= self.settings.sharing:
             # One of the kind the cluster uses, a tenth of which may not have been met yet.
             return clip(log((0.1 * sharing + 0.002) / (self.background.suspects / (self.background.size + 1.0) + 0.02)), -2.0, 1.0)
+        if p.requests < YOUNG and self.evidence.now_s - p.first_s < SETTLED_S:
+            # Somebody has to be the first to use a new one.
+            return log(max(0.15, 1.005 - sharing))
         return log(1.005 - sharing)
 
     cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil:
@@ -284,11 +293,17 @@ cdef class Judge:
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
-        if fit.behaviour <= -self.settings.unlike:
+        if fit.volume <= -(2.0 * self.settings.unlike if p.label == label else self.settings.unlike):
             return False
         if fit.owned >= OWNED and fit.network >= 0.0 and fit.client > -1.0 and c.sharing >= 0.7 * c.size:
             # Its payment method is the cluster's own, and nothing else speaks against it.
             return fit.total >= min(least, self.settings.paid)
+        if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment < 0.0:
+            # It pays by itself, and this cluster does not.
+            return fit.total >= least and fit.client >= 1.5 and fit.networks >= 2
+        if c.sharing < 0.5 * c.size and fit.client < 1.0:
+            # Exits and roaming are shared with whoever else rents them; only the client tells members apart.
+            return False
         return fit.total >= least and fit.families >= 2 and <uint32_t>fit.networks >= c.needs
 
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil:
@@ -346,7 +361,7 @@ cdef class Judge:
     cdef void note_rival(self, uint32_t own, uint32_t other, Fit *fit) noexcept nogil:
         """Vote for the cluster that a member would fit as well, whoever pays."""
         cdef Profile *c = self.profiles + own
-        if fit.network < 3.0 or fit.client < 0.7 or fit.network + fit.client + fit.behaviour < 6.0:
+        if fit.network < 3.0 or fit.client < 0.7 or fit.network + fit.client + fit.volume + fit.roaming < 6.0:
             return
         if c.rival == other:
             c.rivals += 1
@@ -398,10 +413,11 @@ cdef class Judge:
         cdef uint64_t most = self.evidence.most_identifiers
         self.free_scratch()
         self.suspects = <uint16_t *>PyMem_RawCalloc(most, 2)
-        self.roots = <uint32_t *>PyMem_RawCalloc(most, 4)
+        self.roots = <uint32_t *>PyMem_RawCalloc(self.forest_bytes(), 1)
         self.tops = <uint32_t *>PyMem_RawCalloc(most, 4)
         self.held = <uint32_t *>PyMem_RawCalloc(most, 4)
-        if self.suspects == NULL or self.roots == NULL or self.tops == NULL or self.held == NULL:
+        self.agreed = <float *>PyMem_RawCalloc(most, 4)
+        if self.agreed == NULL or self.suspects == NULL or self.roots == NULL or self.tops == NULL or self.held == NULL:
             raise MemoryError
         self.judging = True
 
@@ -441,9 +457,10 @@ cdef class Judge:
         cdef Background *b = &self.background
         if p.label == 0:
             b.size += 1.0
-            i = behaviour_bin(p, self.evidence.now_s)
+            i = volume_bin(p, self.evidence.now_s)
             if i >= 0:
-                b.behaviours[i] += 1.0
+                b.volumes[i] += 1.0
+                b.roamings[p.roaming] += 1.0
                 b.behaved += 1.0
         for i in range(EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
@@ -500,6 +517,7 @@ cdef class Judge:
         if start == 0:
             memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
             memset(self.held, 0, <size_t>self.evidence.most_identifiers * 4)
+            memset(self.agreed, 0, <size_t>self.evidence.most_identifiers * 4)
             for label in range(self.most_clusters + 1):
                 kept = self.profiles[label]
                 memset(self.profiles + label, 0, sizeof(Profile))
@@ -520,9 +538,10 @@ cdef class Judge:
         cdef int i, j, seen = 0, kind
         cdef bint with_client = False
         c.size += 1.0
-        i = behaviour_bin(p, self.evidence.now_s)
+        i = volume_bin(p, self.evidence.now_s)
         if i >= 0:
-            c.behaviours[i] += 1.0
+            c.volumes[i] += 1.0
+            c.roamings[p.roaming] += 1.0
             c.behaved += 1.0
         for i in range(EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
@@ -660,6 +679,7 @@ cdef class Judge:
             node = resolve(ids, p.edges[i].ref)
             if node != NULL and count_for(node, p.label) >= <uint32_t>self.settings.sharing:
                 held = self.held + (node - ids)
+                self.agreed[node - ids] += <float>self.client_fit(p, p.label, 1.0, c, &self.background)
         if held == NULL:
             return
         for i in range(FINE_EDGES):
@@ -677,13 +697,19 @@ cdef class Judge:
             c.held += 1.0
             c.meeting += 1.0 if meets else 0.0
 
-    cdef bint supported(self, Identifier *payment, Profile *c) noexcept nogil:
-        """Return whether those who pay with this meet members who pay otherwise."""
+    cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil:
+        """Return whether those who pay with this meet members who pay otherwise.
+
+        Twice, and with a good part of their addresses; or once, if they use the members' clients.
+        """
         cdef uint32_t held
+        cdef uint64_t place = payment - self.evidence.identifiers
         if not self.judging:
             return True
-        held = self.held[payment - self.evidence.identifiers]
-        return (held & 0xFFFF) >= 2 and <double>(held & 0xFFFF) >= c.support * (held >> 16)
+        held = self.held[place]
+        if <double>(held & 0xFFFF) < c.support * (held >> 16):
+            return False
+        return (held & 0xFFFF) >= 2 or ((held & 0xFFFF) >= 1 and self.agreed[place] >= 1.2 * count_for(payment, label))
 
     def assign(self, uint32_t start, uint32_t stop):
         """Put each principal where it fits best; return how many moved."""
@@ -720,7 +746,7 @@ cdef class Judge:
             c.squares += rate * rate
             c.noise += noise_of(p, rate, self.evidence.now_s)
             c.rated += 1.0
-            c.volumes += volume_of(p, self.evidence.now_s)
+            c.counted += volume_of(p, self.evidence.now_s)
             c.moving += p.moves / p.volume if p.volume > 0 else 0.0
 
     # -- seeds ------------------------------------------------------------------------------------
@@ -768,14 +794,93 @@ cdef class Judge:
                             self.mark(parent)
         return marked
 
+    def roamers(self, uint32_t start, uint32_t stop):
+        """Mark principals that roam, and count them at their addresses; before `prune`.
+
+        Not those in a cluster held together by payment methods.
+        """
+        cdef uint32_t at
+        cdef Principal *p
+        cdef Profile *c
+        if start == 0:
+            memset(self.suspects, 0, <size_t>self.evidence.most_identifiers * 2)
+            memset(self.roots, 0, self.forest_bytes())
+            memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = self.evidence.principals + at
+                c = self.profiles + p.label
+                p.seed = 0
+                if p.roaming >= 2 and p.requests >= 3 and (p.label == 0 or c.sharing < 0.5 * c.size):
+                    p.seed = at + 1
+                    self.mark_addresses(p)
+
+    def remark(self, uint32_t start, uint32_t stop):
+        """Count those still marked anew."""
+        cdef uint32_t at
+        if start == 0:
+            memset(self.suspects, 0, <size_t>self.evidence.most_identifiers * 2)
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].seed:
+                    self.mark_addresses(self.evidence.principals + at)
+
+    cdef void mark_addresses(self, Principal *p) noexcept nogil:
+        cdef Identifier *node
+        cdef int i
+        for i in range(FINE_EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node != NULL:
+                self.mark(node)
+
+    def prune(self, uint32_t start, uint32_t stop, double share, int least):
+        """Unmark who meets others of the marked in fewer than `least` networks; return how many stay."""
+        cdef uint32_t at, left = 0
+        cdef Principal *p
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = self.evidence.principals + at
+                if p.seed:
+                    if self.meetings_of(p, share) < least:
+                        p.seed = 0
+                    else:
+                        left += 1
+        return left
+
+    cdef int meetings_of(self, Principal *p, double share) noexcept nogil:
+        cdef Identifier *node
+        cdef uint32_t networks[FINE_EDGES]
+        cdef uint64_t place
+        cdef int i, j, count = 0
+        for i in range(FINE_EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            place = node - self.evidence.identifiers
+            if self.suspects[place] < 2 or self.suspects[place] < share * node.degree:
+                continue
+            for j in range(count):
+                if networks[j] == node.parent:
+                    break
+            else:
+                networks[count] = node.parent
+                count += 1
+        return count
+
+    cdef size_t forest_bytes(self) noexcept nogil:
+        return <size_t>max(self.evidence.most_identifiers, self.evidence.most_principals) * 4
+
     cdef void mark(self, Identifier *node) noexcept nogil:
         cdef uint64_t at = node - self.evidence.identifiers
         if self.suspects[at] < MOST_DEGREE:
             self.suspects[at] += 1
 
 
-    def unite(self, uint32_t start, uint32_t stop, double share):
-        """Join payment methods that meet where at least `share` of the principals are suspects."""
+    def unite(self, uint32_t start, uint32_t stop, double share, bint networks):
+        """Join the marked that meet where at least `share` of the principals are marked.
+
+        At addresses, and in `networks` as a whole where half of all are.
+        """
         cdef uint32_t at
         cdef Principal *p
         cdef Identifier *node
@@ -791,7 +896,7 @@ cdef class Judge:
                         continue
                     self.meet(p, node, share, 2)
                     node = resolve(self.evidence.identifiers, node.parent)
-                    if node != NULL:
+                    if networks and node != NULL:
                         self.meet(p, node, max(share, 0.5), 4)
 
     cdef void meet(self, Principal *p, Identifier *node, double share, int least) noexcept nogil:
@@ -861,7 +966,7 @@ cdef class Judge:
         for at in range(self.evidence.principal_count):
             p = self.evidence.principals + at
             if p.seed:
-                root = (find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0))
+                root = (find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0) if parts else 0)
                 entry = found.get(root)
                 if entry is None:
                     entry = found[root] = [0, 0, {}]
@@ -880,7 +985,7 @@ cdef class Judge:
         for at in range(start, min(stop, self.evidence.principal_count)):
             p = self.evidence.principals + at
             if p.seed:
-                label = labels.get((find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0)))
+                label = labels.get((find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0) if parts else 0))
                 if label is not None:
                     if p.label == 0:
                         p.prior = <float>rate_of(p, self.evidence.now_s)
@@ -960,7 +1065,7 @@ cdef class Judge:
             "extra": c.extra_score / size,
             "rate": mean,
             "rated": c.rated,
-            "volume": c.volumes / rated,
+            "volume": c.counted / rated,
             "evenness": sqrt(max(spread, 0.0)) / mean if mean > 0 else 9.0,
             "moving": c.moving / rated,
             "payments": c.payments,
@@ -998,16 +1103,12 @@ cdef class Judge:
 
 cdef double concentration(Profile *c) noexcept nogil:
     """Return the largest part of the members whose volumes lie within a factor of four of each other."""
-    cdef double most = 0.0, within
-    cdef int first, step, roaming
+    cdef double most = 0.0
+    cdef int first
     if c.behaved < 1.0:
         return 0.0
-    for first in range(VOLUME_BINS - 3):
-        within = 0.0
-        for step in range(first, first + 4):
-            for roaming in range(ROAMING):
-                within += c.behaviours[roaming * VOLUME_BINS + step]
-        most = max(most, within)
+    for first in range(VOLUMES - 3):
+        most = max(most, c.volumes[first] + c.volumes[first + 1] + c.volumes[first + 2] + c.volumes[first + 3])
     return most / c.behaved
 
 

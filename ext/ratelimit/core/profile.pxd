@@ -16,16 +16,16 @@ from ratelimit.core.traits cimport (
 
 cdef enum:
     CLIENTS = 32            # a profile remembers this many clients
-    ROAMING = 4
-    VOLUME_BINS = 16
-    BEHAVIOURS = 64         # ROAMING * VOLUME_BINS
+    ROAMING = 4             # grades
+    VOLUMES = 20            # half-octaves of requests a day
     BEHAVIOUR_LEAST = 4     # requests before a principal's behaviour says anything
 
 cdef struct Background:
     double size             # principals outside clusters
     double edges            # their edges to addresses
     double with_client
-    double behaviours[BEHAVIOURS]
+    double roamings[ROAMING]
+    double volumes[VOLUMES]
     double behaved
     double suspects         # whose payment method several have
 
@@ -37,7 +37,8 @@ cdef struct Profile:
     double with_client
     uint32_t clients[CLIENTS]      # refs
     double client_counts[CLIENTS]
-    double behaviours[BEHAVIOURS]
+    double roamings[ROAMING]
+    double volumes[VOLUMES]
     double behaved
     # What the last assignment saw, for the judgement of the whole.
     double networks         # sums over members of independent shared networks
@@ -49,7 +50,7 @@ cdef struct Profile:
     double squares
     double noise
     double rated
-    double volumes
+    double counted
     double moving           # moves a request, summed over the rated
     double roaming          # members who roam
     uint32_t payments       # payment methods that several members have
@@ -68,7 +69,8 @@ cdef struct Fit:
     double network
     double payment
     double client
-    double behaviour
+    double volume           # how much it asks
+    double roaming          # over how many providers it does
     double extra
     double total            # and the cluster's share of all, within bounds
     double owned            # log odds that who shares its payment method is a member
@@ -105,10 +107,15 @@ cdef inline double noise_of(Principal *p, double rate, uint32_t now_s) noexcept 
     return rate * 0.7213475204444817 * (1.0 - exp2(-2.0 * <double>(now_s - p.first_s) / 86400.0)) / (span * span)
 
 
-cdef inline int behaviour_bin(Principal *p, uint32_t now_s) noexcept nogil:
-    """Return how it roams and how much it asks, in coarse steps; -1 while too little is known."""
+cdef inline int volume_bin(Principal *p, uint32_t now_s) noexcept nogil:
+    """Return how much a principal asks, in half-octaves; -1 while too little is known."""
     cdef int volume
     if p.requests < BEHAVIOUR_LEAST:
         return -1
     volume = <int>(2.0 * log(rate_of(p, now_s) + 1.0) / 0.6931471805599453)
-    return p.roaming * VOLUME_BINS + (volume if volume < VOLUME_BINS else VOLUME_BINS - 1)
+    return volume if volume < VOLUMES else VOLUMES - 1
+
+
+cdef inline double behaviour(double member, double members, double other, double others) noexcept nogil:
+    """Return the log-likelihood ratio of one bin; a bin's worth of doubt is spread over all."""
+    return log((member + 0.25) / (members + 2.0)) - log((other + 0.25) / (others + 2.0))

@@ -2,6 +2,11 @@ from libc.stdint cimport uint64_t
 
 from ratelimit.core.atomic cimport fetch_add, store
 from ratelimit.core.layout cimport COLUMNS, Arena
+from ratelimit.core.number cimport NEGATIVE, NO_NUMBER, TOO_LARGE, WHOLE, read_number
+
+cdef extern from *:
+    # Window numbers and ends are kept in 29 bits of seconds; leave room for one window of a year.
+    const uint64_t MAX_RELATIVE "((((uint64_t)1 << 29) - 400u * 86400u) * 1000000000u)"
 
 cdef class Table:
     cdef Arena arena
@@ -15,11 +20,23 @@ cdef class Table:
 
     cdef int attach(self, object now_ns, bytes boot_id, object anchor_ns, bytes key, uint64_t pages) except -1
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now)
-    cdef uint64_t relative(self, object now_ns) except? 0xFFFFFFFFFFFFFFFF
     cdef int take_seat(self, int seat, bint shared) except -1
     cdef uint64_t shape_of(self, uint64_t period_s) except? 0xFFFFFFFFFFFFFFFF
     cdef void beat(self, uint64_t now) noexcept nogil
     cdef int check_open(self) except -1
+
+
+cdef inline uint64_t relative(Table table, object now_ns) except? 0xFFFFFFFFFFFFFFFF:
+    """Return ns since the epoch, clamped to what words can hold."""
+    cdef uint64_t now, epoch = table.arena.header.epoch_ns
+    cdef int kind = read_number(now_ns, &now)
+    if kind == NO_NUMBER:
+        raise TypeError(f"time is an integer of nanoseconds, not {type(now_ns).__name__}")
+    if kind == NEGATIVE or (kind == WHOLE and now <= epoch):
+        return 0
+    if kind == TOO_LARGE or now - epoch > MAX_RELATIVE:
+        return MAX_RELATIVE
+    return now - epoch
 
 
 cdef inline void bump(Table table, uint64_t row, uint64_t column, uint64_t amount) noexcept:

@@ -15,13 +15,10 @@ from ratelimit.core.layout cimport (
     BUCKET_ENTRIES, COLUMNS, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, ROWS, SEATS, SHAPES,
     SMALLEST_BLOCK_BITS, Arena, Block, Header, Seat,
 )
-from ratelimit.core.number cimport NEGATIVE, NO_NUMBER, TOO_LARGE, WHOLE, read_number
 
 from ratelimit.errors import StoreError
 
 cdef uint64_t MAGIC = 0x54494D494C4E494B  # "KINLIMIT", little-endian
-# Window numbers and ends are kept in 29 bits of seconds; leave room for one window of a year.
-cdef uint64_t MAX_RELATIVE = ((<uint64_t>1 << 29) - 400 * 86400) * SECOND
 cdef uint64_t SLACK_NS = 86400 * SECOND
 cdef uint64_t QUIET_NS = 10 * SECOND  # five heartbeats of the middleware's
 cdef uint64_t FIXED_BYTES = (
@@ -156,18 +153,6 @@ cdef class Table:
             raise ValueError("the table is closed")
         return 0
 
-    cdef uint64_t relative(self, object now_ns) except? 0xFFFFFFFFFFFFFFFF:
-        """Return ns since the epoch, clamped to what words can hold."""
-        cdef uint64_t now
-        cdef int kind = read_number(now_ns, &now)
-        if kind == NO_NUMBER:
-            raise TypeError(f"time is an integer of nanoseconds, not {type(now_ns).__name__}")
-        if kind == NEGATIVE or (kind == WHOLE and now <= self.arena.header.epoch_ns):
-            return 0
-        if kind == TOO_LARGE or now - self.arena.header.epoch_ns > MAX_RELATIVE:
-            return MAX_RELATIVE
-        return now - self.arena.header.epoch_ns
-
     cdef uint64_t shape_of(self, uint64_t period_s) except? 0xFFFFFFFFFFFFFFFF:
         """Return where the table keeps this window length, adding it on first use."""
         cdef uint64_t i, found
@@ -205,7 +190,7 @@ cdef class Table:
 
     def stats(self, now_ns, /):
         self.check_open()
-        cdef uint64_t now = self.relative(now_ns)
+        cdef uint64_t now = relative(self, now_ns)
         cdef uint64_t used = 0, live = 0, blocks_used = 0, blocks = 0, i, workers = 0
         cdef uint64_t total = self.arena.buckets * BUCKET_ENTRIES
         cdef Pair seen
@@ -234,7 +219,7 @@ cdef class Table:
 
     def join(self, pid, start, now_ns, /):
         self.check_open()
-        cdef uint64_t mine = pid, since = start, now = self.relative(now_ns), i, holder, stale
+        cdef uint64_t mine = pid, since = start, now = relative(self, now_ns), i, holder, stale
         for i in range(SEATS):
             if load(&self.arena.seats[i].pid) == mine and load(&self.arena.seats[i].start) == since:
                 self.take_seat(<int>i, False)
@@ -256,7 +241,7 @@ cdef class Table:
         self.check_open()
         cdef uint64_t i, holder, freed = 0, quiet_since = MAX_RELATIVE
         if now_ns is not None:
-            quiet_since = self.relative(now_ns)
+            quiet_since = relative(self, now_ns)
             quiet_since -= min(quiet_since, QUIET_NS)
         for i in range(SEATS):
             holder = load(&self.arena.seats[i].pid)
@@ -278,7 +263,7 @@ cdef class Table:
 
     def heartbeat(self, now_ns, /):
         self.check_open()
-        self.beat(self.relative(now_ns))
+        self.beat(relative(self, now_ns))
 
     cdef void beat(self, uint64_t now) noexcept nogil:
         # noexcept, nogil: one store; only a process with a seat has anything to say.

@@ -1,25 +1,29 @@
 """Identities of a whole batch, column by column.
 
-Theory of operation. A trace names the same addresses, accounts and clients again and
-again, and most policies look at nothing else: then each identity is a column of hashes
-found in a memo, and the rows are the columns side by side. Where that is not so
-(a policy that reads paths or lists values, a record that brings headers), the record
-goes through the extractor like a live request. A test holds both ways equal.
+Theory of operation. Most policies look at addresses, accounts and clients, and nothing
+else: then each identity is a column of hashes, made in one compiled call. Where that is
+not so (a policy that reads paths or lists values, a record that brings headers), each
+record goes through the extractor like a live request. A test holds both ways equal.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 from ratelimit.cli.facts import USER_AGENT, RecordFacts
+from ratelimit.core.batch import address_column, blank_column, fill_absent, hash_column
 from ratelimit.generation import Generation, Matched
-from ratelimit.identity.fact import ABSENT
+from ratelimit.identity.fact import LONGEST_VALUE, REFUSED
 from ratelimit.policy.compiled import IdentitySpec
 from ratelimit.traces import Fields
 
 MOST_REMEMBERED = 200_000
+_ALL_ONES = 2**64 - 1
+"""Where a row says ABSENT, a column has all ones."""
 
 
 class Memo(dict[Any, Any]):
@@ -39,91 +43,115 @@ class Memo(dict[Any, Any]):
 
 
 class IdentityColumns:
-    """Turns records into rows of identity hashes."""
+    """Turns records into columns of identity hashes, or into rows."""
 
     def __init__(self, generation: Generation, fields: Fields) -> None:
         self._facts = RecordFacts(generation, fields)
-        self._extractor = extractor = generation.extractor
         self._has_headers = fields.headers
-        self._is_plain = _is_plain(generation)
-        self._templates = Memo(lambda ip: extractor.extract((), ip))
-        self._columns: list[_Unsaid] = [
-            _Column(spec, self._templates, extractor.value_hash, fields)
-            for spec in generation.compiled.identities
-        ]
-        if generation.has_lists:  # rows then end as the extractor's do: origin, and what the lists say
-            self._columns += [
-                _Unsaid(at, self._templates) for at in (extractor.origin_at, extractor.listed_at)
-            ]
+        self._unmatched = generation.unmatched
+        extractor = generation.extractor
+        self._has_lists = generation.has_lists
+        self._listed_at = extractor.listed_at
+        self._list_of = Memo(lambda ip: extractor.extract((), ip)[extractor.listed_at])
+        self._columns: list[_Column] | None = None
+        if _is_plain(generation):
+            self._columns = [_Column(spec, generation, fields) for spec in generation.compiled.identities]
 
-    def rows(self, records: Sequence[Any], matches: Sequence[Matched]) -> list[Sequence[int]]:
-        """Return a row for each record."""
-        one = self._facts.identities
-        if not self._is_plain:
-            return list(map(one, records, matches))
+    def columns(self, records: Sequence[Any]) -> tuple[list[array[int]], dict[int, int]] | None:
+        """Return a column for each identity, and on which list the records are that are on one.
+
+        None when columns cannot say what these records do.
+        """
+        if self._columns is None:
+            return None
         addresses = list(map(_ip, records))
-        rows: list[Sequence[int]]
-        rows = list(zip(*[column.hashes(records, addresses) for column in self._columns], strict=True))
         # What the columns cannot say: headers, and addresses that other fields may speak for.
+        odd = [at for at, ip in enumerate(addresses) if ip is None] if None in addresses else []
         if self._has_headers:
-            for at, headers in enumerate(map(_headers, records)):
-                if headers:
-                    rows[at] = one(records[at], matches[at])
-        if None in addresses:
-            for at, ip in enumerate(addresses):
-                if ip is None:
-                    rows[at] = one(records[at], matches[at])
-        return rows
+            odd += [at for at, headers in enumerate(map(_headers, records)) if headers]
+        if len(odd) > len(records) // 2:
+            return None
+        columns = []
+        for one in self._columns:
+            column = one.hashes(records, addresses)
+            if column is None:
+                return None
+            columns.append(column)
+        listed: dict[int, int] = {}
+        if self._has_lists:
+            found = enumerate(map(self._list_of.__getitem__, addresses))
+            listed = {at: verdict for at, verdict in found if verdict}
+        for at in odd:
+            row = self._facts.identities(records[at], self._unmatched)
+            if REFUSED in row:
+                return None
+            for column, identity in zip(columns, row, strict=False):
+                column[at] = identity & _ALL_ONES
+            if self._has_lists:
+                listed[at] = row[self._listed_at]
+        return columns, {at: verdict for at, verdict in listed.items() if verdict}
+
+    def rows(self, records: Sequence[Any], matches: Sequence[Matched]) -> list[list[int]]:
+        """Return a row for each record."""
+        return list(map(self._facts.identities, records, matches))
 
 
-class _Unsaid:
-    """What the address alone says of one position."""
-
-    def __init__(self, position: int, templates: Memo) -> None:
-        self._of_address = Memo(lambda ip: templates[ip][position])
-
-    def hashes(self, records: Sequence[Any], addresses: Sequence[str | None]) -> list[int]:
-        """Return one hash for each record."""
-        return list(map(self._of_address.__getitem__, addresses))
-
-
-class _Column(_Unsaid):
+class _Column:
     """One identity: the field of its name, else the user agent if it is that, else the address."""
 
-    def __init__(
-        self, spec: IdentitySpec, templates: Memo, value_hash: Callable[[str, str], int], fields: Fields
-    ) -> None:
-        super().__init__(spec.index, templates)
-        self._of_value = Memo(lambda value: ABSENT if value is None else value_hash(spec.name, str(value)))
+    def __init__(self, spec: IdentitySpec, generation: Generation, fields: Fields) -> None:
+        self._position = spec.index
+        self._extractor = generation.extractor
+        self._name = spec.name
+        self._hasher = hasher = generation.store.hasher
+        kind = hasher.kind_of(spec.name)
         attributes = [fields.attribute[spec.name]]
         if [(source.kind, source.name) for source in spec.sources] == [USER_AGENT]:
             attributes.append(fields.attribute["user_agent"])
-        if spec.sources[0].kind == "client" and "ip" in attributes:
-            attributes = []
+        if spec.sources[0].kind == "client":
+            self._hash = partial(self._networks, kind, spec.v4_prefix, spec.v6_prefix)
+            if "ip" in attributes:
+                attributes = []
+        else:
+            self._hash = partial(self._values, kind)
         self._getters = [attrgetter(attribute) for attribute in dict.fromkeys(attributes)]
 
-    def hashes(self, records: Sequence[Any], addresses: Sequence[str | None]) -> list[int]:
-        """Return one hash for each record."""
-        found: list[int] | None = None
+    def hashes(self, records: Sequence[Any], addresses: list[str]) -> array[int] | None:
+        """Return one hash for each record; None if one is to be refused for what it lacks."""
+        found: array[int] | None = None
         for get in self._getters:
-            said = list(map(self._of_value.__getitem__, map(get, records)))
-            unsaid = said.count(ABSENT)
+            said, unsaid = self._hash(list(map(get, records)))
             if unsaid == len(said):
                 continue
-            found = said if found is None else _first(found, said)
+            if found is None:
+                found = said
+            else:
+                unsaid = fill_absent(found, said)
             if not unsaid:
                 return found
-        otherwise = super().hashes(records, addresses)
-        return otherwise if found is None else _first(found, otherwise)
+        otherwise = blank_column(self._extractor.scanner, self._position, addresses)
+        if found is None or otherwise is None:
+            return otherwise
+        fill_absent(found, otherwise)
+        return found
 
+    def _networks(self, kind: int, v4: int, v6: int, values: list[Any]) -> tuple[array[int], int]:
+        return address_column(self._hasher, kind, v4, v6, values, self._other)
 
-def _first(hashes: list[int], otherwise: list[int]) -> list[int]:
-    return [known if known != ABSENT else other for known, other in zip(hashes, otherwise, strict=True)]
+    def _values(self, kind: int, values: list[Any]) -> tuple[array[int], int]:
+        return hash_column(self._hasher, kind, values, LONGEST_VALUE, self._other)
+
+    def _other(self, value: Any) -> int:
+        return self._extractor.value_hash(self._name, str(value))
 
 
 def _is_plain(generation: Generation) -> bool:
     compiled = generation.compiled
-    if compiled.allow.values or compiled.deny.values:
+    if (
+        compiled.allow.values
+        or compiled.deny.values
+        or any(limit.tier_identity >= 0 for limit in compiled.limits)
+    ):
         return False
     for spec in compiled.identities:
         sources = [(source.kind, source.name) for source in spec.sources]

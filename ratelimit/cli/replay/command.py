@@ -61,13 +61,14 @@ def replay_command(
     \b
     Examples:
       ratelimit replay policy.toml access.log.gz
-      ratelimit replay policy.toml trace.ndjson --decisions decisions.ndjson --json
+      ratelimit replay policy.toml trace.ndjson --decisions out.ndjson --json
       zcat old/*.gz | ratelimit replay policy.toml - --reveal
 
     Each line of --decisions answers one readable line of the trace, in order:
 
     \b
-      {"action": "allow" | "refuse", "limit": name | null, "retry_after": seconds | null, "cluster": null}
+      {"action": "allow" | "refuse", "limit": name | null,
+       "retry_after": seconds | null, "cluster": null}
 
     Lines that cannot be read are counted, shown, and have no decision.
     """

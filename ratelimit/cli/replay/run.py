@@ -1,14 +1,16 @@
 """The loop over a trace: every line decided at its own time, against a store of its own.
 
 What is decided is what the middleware would have decided: the same generation, plans
-and extractor. The work is arranged by columns because a trace has millions of lines.
+and hashes. The work is arranged by columns because a trace has millions of lines; what
+columns cannot say is decided row by row (`_decide_rows`), and comes out the same.
 """
 
 from __future__ import annotations
 
 import gc
+from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
@@ -17,6 +19,8 @@ from ratelimit.cli.facts import fields_of, route_path
 from ratelimit.cli.replay.columns import IdentityColumns, Memo
 from ratelimit.cli.replay.prepared import ALLOWED, REFUSAL_END, REFUSED_UNNAMED, Prepared, seconds
 from ratelimit.cli.replay.tally import LimitTally
+from ratelimit.core.batch import decide_batch
+from ratelimit.core.engine import Outcome, Plan
 from ratelimit.decision import Reason
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
@@ -28,6 +32,11 @@ from ratelimit.traces import Batch
 
 _MOST_ROUTES = 100_000
 _method_and_path = attrgetter("method", "path")
+
+Kind = tuple[Plan | None, Sequence[int], Prepared | None]
+"""A plan, what it takes by default, and the rest that is known of it."""
+
+UNLIMITED: Kind = (None, (), None)
 
 OpenStore = Callable[[int], Store]
 """Opens the replay's own store, given the time of the first line."""
@@ -93,9 +102,11 @@ class Replay:
         self._generation = generation = Generation(
             self.compiled, self.store, now_ns, notice=lambda code: None
         )
-        self._columns = IdentityColumns(generation, self.fields)
+        self._identities = IdentityColumns(generation, self.fields)
         self._matches = Memo(lambda key: generation.match(key[0].upper(), route_path(key[1])), _MOST_ROUTES)
         self._prepared = Memo(lambda plan: Prepared(plan, self.fields))
+        self._kinds = Memo(lambda key: self._kind(self._matches[key]), _MOST_ROUTES)
+        self._has_units = len(self.compiled.units) > 1
 
     def _parts(self, batch: Batch) -> Iterator[Batch]:
         """Yield the batch in pieces within which the listed calendar windows are current."""
@@ -114,11 +125,64 @@ class Replay:
             start = end
 
     def _decide(self, batch: Batch) -> None:
+        found = self._identities.columns(batch.records)
+        if found is None:
+            self._decide_rows(batch)
+        else:
+            self._decide_columns(batch, *found)
+
+    def _decide_columns(self, batch: Batch, columns: list[array[int]], listed: dict[int, int]) -> None:
+        records = batch.records
+        kinds: list[Kind] = list(map(self._kinds.__getitem__, map(_method_and_path, records)))
+        for at in listed:
+            kinds[at] = UNLIMITED
+        costs = self._costs(kinds, records) if self._has_units else None
+        refused, unlimited = decide_batch(kinds, columns, batch.times_ns, costs)
+        lines = [ALLOWED] * len(records) if self._write is not None else []
+        for at, outcome in refused:
+            prepared = kinds[at][2]
+            assert prepared is not None  # a plan refused
+            line = self._refused(prepared, outcome, [column[at] for column in columns], records[at])
+            if lines:
+                lines[at] = line
+        for at, on in listed.items():
+            self._count(on == LISTED_ALLOW, Reason.ALLOW_LIST if on == LISTED_ALLOW else Reason.DENY_LIST)
+            if lines and on != LISTED_ALLOW:
+                lines[at] = REFUSED_UNNAMED
+        self._count(True, Reason.LIMITS, len(records) - unlimited - len(refused))
+        self._count(True, Reason.UNLIMITED, unlimited - len(listed))
+        if self._write is not None:
+            self._write(b"".join(lines))
+
+    def _kind(self, matched: Matched) -> Kind:
+        if matched.plan is None:
+            return UNLIMITED
+        prepared: Prepared = self._prepared[matched.plan]
+        return prepared.plan.plan, prepared.fixed_costs, prepared
+
+    @staticmethod
+    def _costs(kinds: list[Kind], records: list[Any]) -> list[Sequence[int] | None]:
+        return [
+            None if prepared is None or prepared.costs is None else prepared.costs(record)
+            for (_, _, prepared), record in zip(kinds, records, strict=True)
+        ]
+
+    def _refused(self, prepared: Prepared, outcome: Outcome, row: Sequence[int], record: Any) -> bytes:
+        """Count a refusal by limits, and return what is written of it."""
+        binding = outcome.binding
+        rule = prepared.plan.rules[binding]
+        tally = self.tallies.get(rule.index)
+        if tally is None:
+            tally = self.tallies[rule.index] = LimitTally(rule)
+        tally.add(row, record)
+        return prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
+
+    def _decide_rows(self, batch: Batch) -> None:
         generation = self._generation
         assert generation is not None  # set by take
         records = batch.records
         matches: list[Matched] = list(map(self._matches.__getitem__, map(_method_and_path, records)))
-        rows = self._columns.rows(records, matches)
+        rows: list[list[int]] = self._identities.rows(records, matches)
         prepared_by_plan = self._prepared
         listed_at = generation.extractor.listed_at if generation.has_lists else -1
         lines: list[bytes] = []
@@ -156,13 +220,7 @@ class Replay:
                 admitted += 1
                 line(ALLOWED)
                 continue
-            binding = outcome.binding
-            rule = plan.rules[binding]
-            tally = self.tallies.get(rule.index)
-            if tally is None:
-                tally = self.tallies[rule.index] = LimitTally(rule)
-            tally.add(row, record)
-            line(prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END)
+            line(self._refused(prepared, outcome, row, record))
         self._count(True, Reason.LIMITS, admitted)
         self._count(True, Reason.UNLIMITED, unlimited)
         if self._write is not None:

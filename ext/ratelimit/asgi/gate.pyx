@@ -1,0 +1,306 @@
+"""The common way of an HTTP request, in and out, compiled: see the stub for the contract.
+
+Nothing here decides anything: who is asked, and in which order, is what `middleware.py`
+would do itself for a request without lists, tiers, resolvers or mounted prefixes. Whatever
+is not exactly that is turned away before anything was charged, and goes the long way.
+"""
+
+cimport cython
+from cpython.dict cimport PyDict_Copy, PyDict_GetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.engine cimport Outcome, Plan, check_ready
+from ratelimit.core.number cimport NEGATIVE, read_number
+from ratelimit.core.scan cimport MOST_POSITIONS, Scanner
+from ratelimit.core.setup cimport MOST_RULES
+from ratelimit.core.table cimport Table, bump
+
+from ratelimit.errors import StoreError
+
+cdef enum:
+    MOST_LANES = 4096       # as many as a generation keeps plans
+    LATENCY_SAMPLE = 64     # one decision in so many is timed
+    REFUSED_IDENTITY = 2    # -2, see identity/fact.py; tests/asgi/test_gate.py holds them equal
+
+SAMPLE = LATENCY_SAMPLE
+REFUSED = -REFUSED_IDENTITY
+
+cdef tuple NO_ARGUMENTS = ()
+
+
+@cython.auto_pickle(False)
+cdef class Passage:
+    """What was decided of one request, and how its response says so: see the stub."""
+
+    cdef readonly object mounted
+    cdef readonly object writer
+    cdef readonly object plan
+    cdef readonly object outcome
+    cdef readonly object now_ns
+    cdef readonly bint cross_origin
+    cdef readonly object outer
+    cdef tuple labels        # None: the headers are not only the standard two
+    cdef object policy_pair
+
+    def __init__(self, mounted, writer, plan, outcome, now_ns, cross_origin, outer):
+        self.mounted = mounted
+        self.writer = writer
+        self.plan = plan
+        self.outcome = outcome
+        self.now_ns = now_ns
+        self.cross_origin = cross_origin
+        self.outer = outer
+        if plan is not None and writer.is_standard and not self.cross_origin:
+            self.labels = plan.labels
+            self.policy_pair = plan.policy_pair
+
+    def announced(self, headers, /):
+        return self.with_fields(headers)
+
+    def written(self, headers, /):
+        raise NotImplementedError("a kind of Passage says how it is written")
+
+    cdef list with_fields(self, object headers):
+        cdef Py_ssize_t size, i
+        cdef list present, all_of_them
+        if self.outcome is None:
+            return list(headers)
+        if self.labels is None:
+            return self.written(headers)
+        if type(self.outcome) is Outcome:
+            field = (<Outcome>self.outcome).field(self.labels)
+        else:
+            field = self.outcome.ratelimit_field(self.labels)
+        present = headers if type(headers) is list else list(headers)
+        if not field:
+            return list(present)
+        size = PyList_GET_SIZE(present)
+        all_of_them = PyList_New(size + 2)
+        for i in range(size):
+            put(all_of_them, i, <object>PyList_GET_ITEM(present, i))
+        put(all_of_them, size, self.policy_pair)
+        put(all_of_them, size + 1, (b"ratelimit", field))
+        return all_of_them
+
+    def __reduce__(self):
+        raise TypeError("an exchange is bound to its request and is not pickled")
+
+
+cdef inline void put(list fresh, Py_ssize_t at, object item) noexcept:
+    # noexcept: fills a place of a list made just before, whose size is known.
+    Py_INCREF(item)
+    PyList_SET_ITEM(fresh, at, item)
+
+
+@cython.final
+@cython.auto_pickle(False)
+@cython.freelist(16)
+cdef class Sending:
+    """A server's `send` that says of limits what a passage knows: see the stub."""
+
+    cdef object forward
+    cdef readonly Passage exchange
+    cdef readonly bint is_plain
+
+    def __init__(self, Passage exchange not None, send):
+        self.exchange = exchange
+        self.forward = send
+
+    def send(self, message, /):
+        # A new message and a new list: applications keep constant ones and send them again.
+        cdef dict copy
+        cdef object headers
+        cdef PyObject *found
+        if message["type"] == "http.response.start":
+            if type(message) is dict:
+                found = PyDict_GetItem(message, "headers")
+                headers = () if found == NULL else <object>found
+                copy = PyDict_Copy(message)
+            else:
+                copy = dict(message)
+                headers = copy.get("headers", ())
+            copy["headers"] = self.exchange.with_fields(headers)
+            message = copy
+        return self.forward(message)
+
+    def __reduce__(self):
+        raise TypeError("a response under way is not pickled")
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Lane:
+    """One plan's parts, where looking them up costs nothing."""
+
+    cdef object decide
+    cdef object costs
+    cdef tuple labels
+    cdef object policy_pair
+    cdef bint holds_slots
+    cdef Plan core                      # None: the store's plans are of another kind
+    cdef uint64_t amounts[MOST_RULES]   # the costs again
+
+    def __init__(self, plan, is_standard, int positions):
+        self.decide = plan.decide
+        self.costs = plan.costs
+        self.labels = plan.labels if is_standard else None
+        self.policy_pair = plan.policy_pair
+        self.holds_slots = plan.holds_slots
+        if type(plan.plan) is Plan and (<Plan>plan.plan).highest < positions:
+            self.core = plan.plan
+            self.core.read_costs(self.costs, self.amounts)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Gate:
+    """Lets in requests of the common kind, under one generation: see the stub."""
+
+    cdef object mounted
+    cdef object writer
+    cdef type exchange_type
+    cdef object match
+    cdef dict requests
+    cdef Scanner scanner    # None: identities take more than headers and the peer's own address
+    cdef object extract
+    cdef Py_ssize_t origin_at
+    cdef Table table
+    cdef uint64_t row
+    cdef uint64_t columns[2]
+    cdef object sample
+    cdef bint is_standard
+    cdef dict lanes
+    cdef int decisions
+
+    def __init__(
+        self, mounted, writer, type exchange_type not None, *, match, dict requests not None,
+        extractor, Table table not None, row, columns, sample,
+    ):
+        if not issubclass(exchange_type, Passage):
+            raise TypeError("what a gate makes is a kind of Passage")
+        self.mounted = mounted
+        self.writer = writer
+        self.is_standard = writer.is_standard
+        self.exchange_type = exchange_type
+        self.match = match
+        self.requests = requests
+        self.scanner = extractor.scanner if extractor.is_direct else None
+        self.extract = extractor.extract
+        self.origin_at = extractor.origin_at
+        self.table = table
+        self.row = row
+        self.columns[False], self.columns[True] = columns
+        self.sample = sample
+        self.lanes = {}
+
+    def enter(self, scope, send, now_ns, /):
+        cdef PyObject *found
+        cdef object matched, plan, headers, host = None, outcome
+        cdef list identities
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef uint64_t refused
+        cdef Lane lane
+        cdef Passage exchange
+        cdef Sending sending
+        cdef bint allowed, cross_origin
+        if type(scope) is not dict:
+            return None
+        found = PyDict_GetItem(scope, "root_path")
+        if found != NULL and <object>found:
+            return None  # mounted under a prefix: the path has to be cut first
+        if PyDict_GetItem(scope, "ratelimit") != NULL:
+            return None  # behind another limiter, perhaps this one
+        matched = self.matched(scope)
+        if matched is None:
+            return None
+        plan = matched.plan
+        if plan is None:
+            return None
+        found = PyDict_GetItem(self.lanes, plan)
+        lane = <Lane>found if found != NULL else self.new_lane(plan)
+        found = PyDict_GetItem(scope, "client")
+        if found != NULL and <object>found:
+            host = (<object>found)[0]
+        headers = scope["headers"]
+        try:
+            if self.scanner is not None and lane.core is not None:
+                self.scanner.identify(headers, host, ids, &refused)
+                if refused:
+                    return None
+                cross_origin = ids[self.origin_at] != 0
+                check_ready(lane.core)
+                outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
+                allowed = (<Outcome>outcome).allowed
+            else:
+                identities = self.extract(headers, host)
+                if insists(identities):
+                    return None
+                cross_origin = identities[self.origin_at]
+                outcome = lane.decide(identities, now_ns, lane.costs)
+                allowed = outcome.allowed
+        except StoreError:
+            return None  # asked again the long way, which knows each limit's stance
+        self.table.check_open()
+        bump(self.table, self.row, self.columns[allowed], 1)
+        exchange = bare(self.exchange_type)
+        exchange.mounted = self.mounted
+        exchange.writer = self.writer
+        exchange.plan = plan
+        exchange.outcome = outcome
+        exchange.now_ns = now_ns
+        exchange.cross_origin = cross_origin
+        if not cross_origin:
+            exchange.labels = lane.labels
+            exchange.policy_pair = lane.policy_pair
+        scope["ratelimit"] = exchange
+        sending = Sending.__new__(Sending)
+        sending.exchange = exchange
+        sending.forward = send
+        sending.is_plain = allowed and not lane.holds_slots
+        self.decisions += 1
+        if self.decisions >= LATENCY_SAMPLE:
+            self.decisions = 0
+            self.sample(now_ns)
+        return sending
+
+    cdef object matched(self, dict scope):
+        """Return what applies to this method and path; None for a scope that lacks one of them."""
+        cdef PyObject *method = PyDict_GetItem(scope, "method")
+        cdef PyObject *path = PyDict_GetItem(scope, "path")
+        cdef PyObject *by_path
+        cdef PyObject *matched
+        if method == NULL or path == NULL:
+            return None
+        by_path = PyDict_GetItem(self.requests, <object>method)
+        if by_path != NULL:
+            matched = PyDict_GetItem(<object>by_path, <object>path)
+            if matched != NULL:
+                return <object>matched
+        return self.match(<object>method, <object>path)
+
+    cdef Lane new_lane(self, object plan):
+        if len(self.lanes) >= MOST_LANES:
+            self.lanes.clear()
+        lane = self.lanes[plan] = Lane(plan, self.is_standard, self.scanner.size if self.scanner is not None else 0)
+        return lane
+
+    def __reduce__(self):
+        raise TypeError("a Gate is bound to memory of this host and is not pickled")
+
+
+cdef inline Passage bare(type kind):
+    """Return a passage without the ado of a call: its type was checked when the gate was made."""
+    return <Passage>(<PyTypeObject *>kind).tp_new(kind, <PyObject *>NO_ARGUMENTS, NULL)
+
+
+cdef inline bint insists(list identities) except -1:
+    """Return whether an identity is missing that the policy insists on."""
+    cdef Py_ssize_t i
+    cdef uint64_t number
+    for i in range(PyList_GET_SIZE(identities)):
+        if read_number(<object>PyList_GET_ITEM(identities, i), &number) == NEGATIVE and number == REFUSED_IDENTITY:
+            return True
+    return False

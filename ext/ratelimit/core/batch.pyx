@@ -1,0 +1,137 @@
+"""Whole columns of recorded requests at once: see the stub for the contract."""
+
+from cpython cimport array
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from ratelimit.core.address cimport Address, write_prefix
+from ratelimit.core.arguments cimport identity_number
+from ratelimit.core.engine cimport Outcome, Plan, check_ready
+from ratelimit.core.hashing cimport Hasher, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, hash_run, hash_value
+from ratelimit.core.scan cimport MOST_POSITIONS, Scanner, address_of
+from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
+
+import array as arrays
+
+cdef array.array NUMBERS = arrays.array("Q")
+
+
+def hash_column(Hasher hasher not None, kind, list values not None, int longest, other, /):
+    cdef uint64_t under = <uint32_t>kind
+    cdef Py_ssize_t i, size = PyList_GET_SIZE(values), absent = 0
+    cdef array.array column = array.clone(NUMBERS, size, zero=False)
+    cdef uint64_t *hashes = <uint64_t *>column.data.as_ulonglongs
+    cdef object value
+    for i in range(size):
+        value = values[i]
+        if value is None:
+            hashes[i] = ABSENT_HASH
+        elif type(value) is str and PyUnicode_IS_COMPACT_ASCII(value) and 0 < PyUnicode_GET_LENGTH(value) <= longest:
+            hashes[i] = hash_value(hasher, under, value)
+        else:
+            hashes[i] = identity_number(other(value))
+        absent += hashes[i] == ABSENT_HASH
+    return column, absent
+
+
+def address_column(Hasher hasher not None, kind, int v4, int v6, list values not None, other, /):
+    cdef uint64_t under = <uint32_t>kind
+    cdef Py_ssize_t i, size = PyList_GET_SIZE(values), absent = 0
+    cdef array.array column = array.clone(NUMBERS, size, zero=False)
+    cdef uint64_t *hashes = <uint64_t *>column.data.as_ulonglongs
+    cdef uint8_t network[17]
+    cdef Address address
+    cdef object value
+    if not (0 <= v4 <= 32 and 0 <= v6 <= 128):
+        raise ValueError("a prefix is at most 32 bits of IPv4 and 128 of IPv6")
+    for i in range(size):
+        value = values[i]
+        address.width = 0
+        if type(value) is str:
+            address = address_of(value)
+        if value is None:
+            hashes[i] = ABSENT_HASH
+        elif address.width:
+            hashes[i] = hash_run(hasher.k0, hasher.k1, under, network, write_prefix(&address, v4, v6, network))
+        else:
+            hashes[i] = identity_number(other(value))
+        absent += hashes[i] == ABSENT_HASH
+    return column, absent
+
+
+def blank_column(Scanner scanner not None, int position, list peers not None, /):
+    cdef Py_ssize_t i, size = PyList_GET_SIZE(peers)
+    cdef array.array column = array.clone(NUMBERS, size, zero=False)
+    cdef uint64_t *hashes = <uint64_t *>column.data.as_ulonglongs
+    if not 0 <= position < scanner.size:
+        raise IndexError(f"there are {scanner.size} positions")
+    for i in range(size):
+        if scanner.blank_for(position, peers[i], hashes + i):
+            return None
+    return column
+
+
+def fill_absent(array.array column not None, array.array otherwise not None, /):
+    cdef uint64_t *hashes = numbers_of(column)
+    cdef uint64_t *others = numbers_of(otherwise)
+    cdef Py_ssize_t i, absent = 0
+    if len(column) != len(otherwise):
+        raise ValueError("columns are of one length")
+    for i in range(len(column)):
+        if hashes[i] == ABSENT_HASH:
+            hashes[i] = others[i]
+        absent += hashes[i] == ABSENT_HASH
+    return absent
+
+
+def decide_batch(list kinds not None, list columns not None, list times_ns not None, list costs=None, /):
+    cdef uint64_t *hashes[MOST_POSITIONS]
+    cdef uint64_t ids[MOST_POSITIONS]
+    cdef uint64_t amounts[MOST_RULES]
+    cdef Py_ssize_t i, size = PyList_GET_SIZE(times_ns), unlimited = 0
+    cdef int j, width = <int>len(columns)
+    cdef list refused = []
+    cdef tuple kind, known = None
+    cdef object own
+    cdef Plan plan = None
+    cdef Outcome outcome
+    if width > MOST_POSITIONS:
+        raise ValueError(f"at most {MOST_POSITIONS} columns")
+    if len(kinds) != size or costs is not None and len(costs) != size:
+        raise ValueError("columns are of one length")
+    for j in range(width):
+        hashes[j] = numbers_of(columns[j])
+        if len(columns[j]) != size:
+            raise ValueError("columns are of one length")
+    for i in range(size):
+        kind = <tuple?><object>PyList_GET_ITEM(kinds, i)
+        if kind is not known:
+            plan, own = kind[0], kind[1]
+            known = kind
+            if plan is not None:
+                check_ready(plan)
+                if plan.highest >= width:
+                    raise ValueError(f"the plan looks at column {plan.highest}, {width} were given")
+                plan.read_costs(own, amounts)
+        if plan is None:
+            unlimited += 1
+            continue
+        if costs is not None:
+            own = <object>PyList_GET_ITEM(costs, i)
+            if own is not None:
+                plan.read_costs(own, amounts)
+                known = None  # the next one's are its own
+        for j in range(plan.highest + 1):
+            ids[j] = hashes[j][i]
+        outcome = plan.decided(ids, amounts, <object>PyList_GET_ITEM(times_ns, i), True)
+        if not outcome.allowed:
+            refused.append((i, outcome))
+        elif plan.setup.has_slots:
+            outcome.release(<object>PyList_GET_ITEM(times_ns, i))
+    return refused, unlimited
+
+
+cdef uint64_t *numbers_of(array.array column) except? NULL:
+    if column.ob_descr.typecode != c"Q":
+        raise TypeError("a column is an array of 64-bit numbers")
+    return <uint64_t *>column.data.as_ulonglongs

@@ -1,0 +1,83 @@
+"""What the middlewares of one policy have in common in this process.
+
+Theory of operation. Some frameworks make a middleware for each route (Litestar does), and
+several applications may share a process. All that is asked for with the same arguments is
+then one limiter, with one mapping, one set of resolvers' answers and one thread of upkeep:
+a limit in private memory would otherwise be one for each route.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping
+from weakref import WeakValueDictionary
+
+from ratelimit.asgi.diagnostics import LoggingObserver, log_warnings, start_logging
+from ratelimit.asgi.resolving import Resolving
+from ratelimit.asgi.upkeep import Upkeep
+from ratelimit.clock import Clock
+from ratelimit.limiter import Limiter
+from ratelimit.observer import Observer
+from ratelimit.policy import Policy
+from ratelimit.resolvers import Resolver
+from ratelimit.stores.base import Store
+
+
+class Mount:
+    """One limiter at work behind one or several middlewares.
+
+    Args:
+        limiter: whose.
+        resolver_timeout_s: how long an awaited resolver may take.
+        reload_interval_s: how often the policy file is looked at; 0 for never.
+        given: what it was made from, held on to: the mount is known by these objects' ids.
+    """
+
+    def __init__(
+        self, limiter: Limiter, resolver_timeout_s: float, reload_interval_s: float, *given: object
+    ) -> None:
+        self.limiter = limiter
+        self.given = given
+        self.resolving = Resolving(limiter, resolver_timeout_s)
+        self.upkeep = Upkeep(limiter, reload_interval_s) if reload_interval_s > 0 else None
+
+
+_MOUNTS: WeakValueDictionary[Hashable, Mount] = WeakValueDictionary()
+
+
+def mount_limiter(limiter: Limiter, *timing: float) -> Mount:
+    """Return the mount of a limiter; `timing` is as for `Mount`."""
+    key = (id(limiter), timing)
+    mount = _MOUNTS.get(key)
+    if mount is None:
+        start_logging(limiter)
+        mount = _MOUNTS[key] = Mount(limiter, *timing)
+    return mount
+
+
+def mount_policy(
+    policy: Policy | str | os.PathLike[str],
+    *timing: float,
+    store: Store | None,
+    clock: Clock | None,
+    resolvers: Mapping[str, Resolver] | None,
+    observer: Observer | None,
+) -> Mount:
+    """Return the mount of a policy, made unless there is one for the same arguments."""
+    named = policy if isinstance(policy, Policy) else os.path.realpath(policy)
+    by_name = sorted((resolvers or {}).items(), key=lambda item: item[0])
+    given = (policy, store, clock, observer, *(resolver for _, resolver in by_name))
+    key = (
+        id(named) if isinstance(named, Policy) else named,
+        tuple(name for name, _ in by_name),
+        *(id(one) for one in given[1:]),
+        timing,
+    )
+    mount = _MOUNTS.get(key)
+    # Whoever asks after the file was changed gets what it says now, or its errors.
+    if mount is None or mount.limiter.is_outdated:
+        watching = LoggingObserver(observer)
+        limiter = Limiter(policy, store=store, clock=clock, resolvers=resolvers, observer=watching)
+        log_warnings(limiter.policy)
+        mount = _MOUNTS[key] = Mount(limiter, *timing, *given)
+    return mount

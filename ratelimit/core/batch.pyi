@@ -1,0 +1,49 @@
+"""Whole columns of recorded requests at once: hashing and deciding without an object for each.
+
+A column is an `array("Q")`: for each record the 64-bit hash of one identity, all ones for ABSENT.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ratelimit.core.engine import Outcome, Plan
+from ratelimit.core.hashing import Hasher
+from ratelimit.core.scan import Scanner
+
+def hash_column(
+    hasher: Hasher, kind: int, values: list[Any], longest: int, other: Callable[[Any], int], /
+) -> tuple[array[int], int]:
+    """Return the column of some values, and how many are absent: None is.
+
+    `other` hashes what is not plain ASCII text of 1 to `longest` characters.
+    """
+
+def address_column(
+    hasher: Hasher, kind: int, v4: int, v6: int, values: list[Any], other: Callable[[Any], int], /
+) -> tuple[array[int], int]:
+    """Return the column of some addresses' networks, and how many are absent: None is.
+
+    `other` hashes what does not spell an address.
+    """
+
+def blank_column(scanner: Scanner, position: int, peers: list[Any], /) -> array[int] | None:
+    """Return what stands at a position for each peer whose headers say nothing; None if one is to be refused."""
+
+def fill_absent(column: array[int], otherwise: array[int], /) -> int:
+    """Put `otherwise` in every absent place of a column; return how many are absent still."""
+
+def decide_batch(
+    kinds: list[tuple[Plan | None, Sequence[int], Any]],
+    columns: list[array[int]],
+    times_ns: list[int],
+    costs: list[Sequence[int] | None] | None = None,
+    /,
+) -> tuple[list[tuple[int, Outcome]], int]:
+    """Decide records one after another; return the refused ones by index, and how many no plan applies to.
+
+    A record's kind is a plan, its costs, and whatever else the caller keeps there.
+    Each is charged as by `Plan.decide` with its column's hashes, at its own time, and with
+    the costs of its kind unless `costs` has its own. Slots are free again at once: a record
+    does not say how long it held them.
+    """
