@@ -26,7 +26,7 @@ MODULES = (
         f"core.{name}"
         for name in (
             *("hashing", "table", "rule", "engine", "meter", "scan", "batch"),
-            *("sighting", "evidence", "judge", "board", "assignments", "ring", "image"),
+            *("sighting", "evidence", "judge", "board", "assignments", "ring", "watch", "image"),
         )
     ),
     "asgi.gate",
@@ -58,6 +58,7 @@ def shapes_digest() -> int:
 
 
 macros.append(("KIN_SHAPES", f"{shapes_digest()}ull"))
+
 
 def source_digest() -> str:
     """Return what identifies the core's sources; a test refuses binaries of other sources."""

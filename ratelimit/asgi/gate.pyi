@@ -9,6 +9,7 @@ from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.headers import HeaderWriter, Pair
 from ratelimit.core.engine import Outcome
 from ratelimit.core.table import Table
+from ratelimit.core.watch import Watch
 from ratelimit.generation import Matched
 from ratelimit.identity.extract import Extractor
 from ratelimit.limiter import Limiter
@@ -96,6 +97,7 @@ class Gate:
         extractor: of identities.
         table: counts a decision in `row`, in the first of `columns` if it was a refusal.
         sample: called with the time a request came, after every 64th decision.
+        watch: knows clusters, and is told what was decided; None when nothing is correlated.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Gate:
         row: int,
         columns: tuple[int, int],
         sample: Callable[[int], None],
+        watch: Watch | None = None,
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a request, charge and count it, and leave its passage at `scope["ratelimit"]`.
