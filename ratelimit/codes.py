@@ -73,6 +73,17 @@ CODES: dict[str, Code] = {
         '`missing = "client"` on an identity that is the client\'s address itself.',
         "Use `refuse`, `skip` or `shared`.",
     ),
+    "correlation-principal": _error(
+        "Evidence is named for the correlation, but not whose.", 'Write `principal = "account"` beside it.'
+    ),
+    "correlation-missing": _error(
+        "Where an identity that serves as evidence is missing, something else stands in for it.",
+        'Write `missing = "skip"` for the identity.',
+    ),
+    "correlation-families": _warning(
+        "The correlation is given one family of evidence, and at least two have to agree.",
+        "Name two of `network`, `payment`, `client` and `extra`.",
+    ),
     "identity-shared": _warning(
         "Everyone without this identity shares one counter, and one of them can use it up for all.",
         "Use `client`, so that each is counted by address.",

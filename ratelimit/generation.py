@@ -311,4 +311,4 @@ def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
 def listed_positions(compiled: CompiledPolicy) -> set[int]:
     """Return the identities that are looked at whatever limits apply: by lists, by the correlation."""
     listed = {position for lists in (compiled.allow, compiled.deny) for position, _ in lists.values}
-    return (listed | {compiled.principal}) - {-1}
+    return listed if compiled.correlation is None else listed | compiled.correlation.positions

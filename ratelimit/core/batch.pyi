@@ -9,6 +9,7 @@ from typing import Any
 
 from ratelimit.core.engine import Outcome, Plan
 from ratelimit.core.hashing import Hasher
+from ratelimit.core.judge import Judge
 from ratelimit.core.scan import Scanner
 
 def hash_column(
@@ -38,6 +39,10 @@ def decide_batch(
     columns: list[array[int]],
     times_ns: list[int],
     costs: list[Sequence[int] | None] | None = None,
+    judge: Judge | None = None,
+    cluster_at: int = -1,
+    start: int = 0,
+    stop: int = -1,
     /,
 ) -> tuple[list[tuple[int, Outcome]], int]:
     """Decide records one after another; return the refused ones by index, and how many no plan applies to.
@@ -46,4 +51,8 @@ def decide_batch(
     Each is charged as by `Plan.decide` with its column's hashes, at its own time, and with
     the costs of its kind unless `costs` has its own. Slots are free again at once: a record
     does not say how long it held them.
+
+    With a `judge`, each record's cluster is put into column `cluster_at` before it is
+    decided, and the judge sees what became of it afterwards. Only records from `start`
+    to before `stop` (-1: the end) are decided.
     """

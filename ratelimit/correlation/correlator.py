@@ -12,6 +12,7 @@ from ratelimit.correlation.rebuild import Rebuild
 from ratelimit.correlation.settings import Settings
 
 NS = 1_000_000_000
+MOST_LABELS = 4096
 
 
 class Correlator:
@@ -62,10 +63,11 @@ class Correlator:
         self.observe = self.core.observe
         self.cluster = self.core.cluster
         self.kept: dict[int, tuple[Profile, Judgement]] = {}
+        self.identities: dict[int, int] = {}
+        """What limits count each cluster by."""
         self.rebuilds = 0
         self._rebuilt_ns = now_ns
         self._edges_then = 0
-        self._named = 0
         self._is_growing = False
 
     def is_due(self, now_ns: int) -> bool:
@@ -104,6 +106,20 @@ class Correlator:
 
     def _name(self, label: int, profile: Profile, judgement: Judgement) -> None:
         if label not in self.kept:
-            self._named += 1
-            self.core.name(label, (0xC1_0000_0000 + self._named) * 0x9E3779B97F4A7C15 % 2**64, 1)
+            self.identities[label] = self._name_at(label)
+            self.core.name(label, self.identities[label], 1)
         self.kept[label] = (profile, judgement)
+
+    def _name_at(self, number: int) -> int:
+        # Unlike any before, also of an earlier run, and the same whenever the same is replayed.
+        seed = self._rebuilt_ns * MOST_LABELS + number
+        mixed = (seed ^ seed >> 29) * 0xBF58476D1CE4E5B9 % 2**64
+        return (mixed ^ mixed >> 32) % (2**64 - 2) + 1
+
+    def members(self) -> dict[int, list[int]]:
+        """Return the keys of each cluster's principals, by label."""
+        found: dict[int, list[int]] = {label: [] for label in self.kept}
+        for label, key in self.core.members(0, self.evidence.principal_count):
+            if label in found:
+                found[label].append(key)
+        return found

@@ -36,8 +36,13 @@ class Profile(TypedDict):
     """Payment methods that several members have."""
     meetings: int
     """Independent networks where members who pay differently meet."""
+    met: float
+    """Part of the addresses of members who share a payment method that are such meetings."""
     rival: int
+    """The cluster that most members would fit as well, whoever pays."""
     rivals: int
+    first_s: int
+    """When it was opened, seconds since the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True)

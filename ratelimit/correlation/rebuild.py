@@ -204,7 +204,7 @@ class Rebuild:
         def is_worth(size: Size) -> bool:
             return size[0] >= members and size[1] >= payments
 
-        wanted: list[tuple[Size, tuple[Root, ...]]] = []
+        wanted: list[tuple[Size, list[Root]]] = []
         by_root: dict[int, list[Root]] = {}
         for key in groups:
             by_root.setdefault(key[0], []).append(key)
@@ -214,11 +214,11 @@ class Rebuild:
                 key for key in keys if is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
             ]
             if len(large) > 1:
-                wanted += [(groups[key], (key,)) for key in large]
+                wanted += [(groups[key], [key]) for key in large]
             else:
                 together = _sum(groups[key] for key in keys)
                 if is_worth(together):
-                    wanted.append((together, tuple(keys)))
+                    wanted.append((together, keys))
         wanted.sort(key=lambda item: -item[0][0])
         labels: dict[Root, int] = {}
         taken: set[int] = set()

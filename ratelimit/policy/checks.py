@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ratelimit.policy.compiled import REQUESTS, CompiledPolicy, IdentitySpec
+from ratelimit.policy.compiled import REQUESTS, CompiledPolicy, CorrelationSpec, IdentitySpec
 from ratelimit.policy.compiler import Compilation, Draft
 from ratelimit.policy.identities import CLUSTER
 from ratelimit.policy.problem import Report
@@ -19,9 +19,9 @@ def check(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> 
         report.add("policy-empty", ("limit",), "nothing is limited")
     _check_names(drafts, report)
     _check_parameters(drafts, identities, report)
-    _check_binding(drafts, identities, report)
+    _check_binding(drafts, identities, report, correlated=compilation.correlation is not None)
     _check_looser(drafts, report)
-    _check_unused(drafts, identities, tree, report)
+    _check_unused(drafts, identities, compilation.correlation, tree, report)
     if compilation.policy is not None:
         _check_routes(compilation.policy, drafts, report)
 
@@ -60,14 +60,16 @@ def _check_parameters(drafts: list[Draft], identities: tuple[IdentitySpec, ...],
                         )
 
 
-def _check_binding(drafts: list[Draft], identities: tuple[IdentitySpec, ...], report: Report) -> None:
+def _check_binding(
+    drafts: list[Draft], identities: tuple[IdentitySpec, ...], report: Report, *, correlated: bool
+) -> None:
     for draft in drafts:
-        if any(identities[at].name == CLUSTER for at in _used(draft)):
+        if any(identities[at].name == CLUSTER for at in _used(draft)) and not correlated:
             report.add(
                 "limit-never-binds",
                 (*draft.path, "per"),
-                "nothing correlates accounts yet, so no request has a cluster",
-                "The limit is kept and takes effect once clusters are made.",
+                "nothing is correlated, so no request has a cluster",
+                'Write `[correlation]` with `principal = "…"`.',
             )
         if draft.limit.enforce == 0 and draft.limit.mode == "enforce":
             report.add(
@@ -129,15 +131,18 @@ def _always_first(strict: Draft, loose: Draft, stands_before: bool) -> bool:
 
 
 def _check_unused(
-    drafts: list[Draft], identities: tuple[IdentitySpec, ...], tree: Mapping[str, Any], report: Report
+    drafts: list[Draft],
+    identities: tuple[IdentitySpec, ...],
+    correlation: CorrelationSpec | None,
+    tree: Mapping[str, Any],
+    report: Report,
 ) -> None:
     used = {identities[at].name for draft in drafts for at in _used(draft)}
     for key in ("allow", "deny"):
         table = tree.get(key)
         used.update(table if isinstance(table, dict) else ())
-    correlation = tree.get("correlation")
-    if isinstance(correlation, dict):
-        used.add(str(correlation.get("principal")))
+    if correlation is not None:
+        used.update(identities[at].name for at in correlation.positions)
     declared = tree.get("identities")
     for spec in identities:
         if isinstance(declared, dict) and spec.name in declared and spec.name not in used:

@@ -171,6 +171,24 @@ class KeySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CorrelationSpec:
+    """What the correlator looks at: positions of identities, -1 for none."""
+
+    principal: tuple[int, ...]
+    """What makes a principal, together."""
+    kinds: tuple[int, ...]
+    """Address, network, payment, client, three more, block."""
+    settings: Mapping[str, int | float]
+    """The numbers, by the names of `correlation.Settings`."""
+    snapshot: str | None
+
+    @property
+    def positions(self) -> set[int]:
+        """All identities it looks at."""
+        return {*self.principal, *self.kinds} - {-1}
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledPolicy:
     """Everything a limiter needs to know of a policy."""
 
@@ -187,8 +205,13 @@ class CompiledPolicy:
     deny: AccessList
     trust: TrustSpec
     hash_key: KeySpec | None
-    principal: int
-    """The identity clusters are made of, else -1."""
+    correlation: CorrelationSpec | None
+    """What clusters are made of; None without any."""
+
+    @property
+    def cluster(self) -> int:
+        """The position of the identity `cluster`: always there, and the last."""
+        return len(self.identities) - 1
 
     def identity_index(self, name: str) -> int:
         """Return an identity's position, or -1."""

@@ -9,7 +9,15 @@ from typing import Any
 
 from ratelimit.policy.access import compile_list, compile_trust
 from ratelimit.policy.automaton import TooManyStates
-from ratelimit.policy.compiled import REQUESTS, CompiledPolicy, IdentitySpec, LimitRule, LimitSpec
+from ratelimit.policy.compiled import (
+    REQUESTS,
+    CompiledPolicy,
+    CorrelationSpec,
+    IdentitySpec,
+    LimitRule,
+    LimitSpec,
+)
+from ratelimit.policy.correlated import compile_correlation
 from ratelimit.policy.expansion import Numbers, expand
 from ratelimit.policy.identities import compile_identities
 from ratelimit.policy.model import Limit, PolicyFile
@@ -59,6 +67,7 @@ class Compilation:
     policy: CompiledPolicy | None
     drafts: list[Draft]
     identities: tuple[IdentitySpec, ...]
+    correlation: CorrelationSpec | None
 
 
 def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report: Report) -> Compilation:
@@ -76,19 +85,17 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     allow = compile_list("allow", file.allow, identities, report)
     deny = compile_list("deny", file.deny, identities, report, allow)
     hash_key = compile_key(file.hashing, report)
-    principal = -1
-    if file.correlation.principal is not None:
-        principal = _position(file.correlation.principal, positions, ("correlation", "principal"), report)
+    correlation = compile_correlation(file.correlation, identities, report)
     _check_store(file, tree, report)
     router = _build_router(drafts, report)
     if router is None:
-        return Compilation(None, drafts, identities)
+        return Compilation(None, drafts, identities, correlation)
     units = tuple(dict.fromkeys([REQUESTS, *(draft.limit.unit for draft in drafts)]))
     limits, rules = _number(drafts, identities, units)
     policy = CompiledPolicy(
-        name, file, identities, units, limits, rules, router, allow, deny, trust, hash_key, principal
+        name, file, identities, units, limits, rules, router, allow, deny, trust, hash_key, correlation
     )
-    return Compilation(policy, drafts, identities)
+    return Compilation(policy, drafts, identities, correlation)
 
 
 def _draft(index: int, limit: Limit, positions: Mapping[str, int], report: Report) -> Draft:

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from ratelimit.policy.tuning import Tuning
+
 Missing = Literal["client", "shared", "skip", "refuse"]
 Algorithm = Literal[
     "token-bucket", "sliding-window", "fixed-window", "sliding-log", "concurrency", "distinct"
@@ -282,11 +284,44 @@ class Hashing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
-    """What clusters are made of."""
+    """Who may be one actor, and by what that is told."""
 
     principal: Annotated[
-        str | None, Meta(description="The identity that budgets belong to.", examples=["account"])
+        str | list[str] | None,
+        Meta(
+            description="The identity that budgets belong to, or several that make it together. "
+            "Without it nothing is correlated.",
+            examples=["account", ["ip", "client"]],
+        ),
     ] = None
+    network: Annotated[
+        str | list[str],
+        Meta(
+            description="Identities of the client's address, the narrowest first: the address, "
+            "what independent networks are counted by, and what belongs to one provider.",
+            examples=[["ip", "network", "block"]],
+        ),
+    ] = []
+    payment: Annotated[
+        str | None, Meta(description="The identity of the payment method.", examples=["payment"])
+    ] = None
+    client: Annotated[
+        str | None, Meta(description="The identity of the client program.", examples=["client"])
+    ] = None
+    extra: Annotated[
+        list[str],
+        Meta(
+            max_length=3,
+            description="Up to three identities that few should share, each evidence of a family of its own: "
+            "a device token, the hash of a prompt template, an e-mail domain.",
+            examples=[["device"]],
+        ),
+    ] = []
+    snapshot: Annotated[
+        str | None,
+        Meta(description="The file what is known is kept in over a restart. Default: it is forgotten."),
+    ] = None
+    tuning: Annotated[Tuning, Meta(description="The correlator's numbers.")] = Tuning()
 
 
 class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):

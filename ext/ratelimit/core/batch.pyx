@@ -2,18 +2,21 @@
 
 from cpython cimport array
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.address cimport Address, write_prefix
 from ratelimit.core.arguments cimport identity_number
 from ratelimit.core.engine cimport Outcome, Plan, check_ready
 from ratelimit.core.hashing cimport Hasher, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, hash_run, hash_value
+from ratelimit.core.judge cimport Judge
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
+from ratelimit.core.sighting cimport Sighting
 
 import array as arrays
 
 cdef array.array NUMBERS = arrays.array("Q")
+cdef int64_t NANOSECONDS = 1_000_000_000
 
 
 def hash_column(Hasher hasher not None, kind, list values not None, int longest, other, /):
@@ -84,7 +87,10 @@ def fill_absent(array.array column not None, array.array otherwise not None, /):
     return absent
 
 
-def decide_batch(list kinds not None, list columns not None, list times_ns not None, list costs=None, /):
+def decide_batch(
+    list kinds not None, list columns not None, list times_ns not None, list costs=None,
+    Judge judge=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, /,
+):
     cdef uint64_t *hashes[MOST_POSITIONS]
     cdef uint64_t ids[MOST_POSITIONS]
     cdef uint64_t amounts[MOST_RULES]
@@ -95,6 +101,8 @@ def decide_batch(list kinds not None, list columns not None, list times_ns not N
     cdef object own
     cdef Plan plan = None
     cdef Outcome outcome
+    cdef Sighting seen
+    cdef bint sighted = False
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
     if len(kinds) != size or costs is not None and len(costs) != size:
@@ -103,7 +111,11 @@ def decide_batch(list kinds not None, list columns not None, list times_ns not N
         hashes[j] = numbers_of(columns[j])
         if len(columns[j]) != size:
             raise ValueError("columns are of one length")
-    for i in range(size):
+    if judge is not None and not (judge.columns.highest < width and 0 <= cluster_at < width):
+        raise ValueError("the correlator's columns are among those given")
+    if not 0 <= start <= size or stop > size:
+        raise ValueError("the range is within the records")
+    for i in range(start, size if stop < 0 else stop):
         kind = <tuple?><object>PyList_GET_ITEM(kinds, i)
         if kind is not known:
             plan, own = kind[0], kind[1]
@@ -121,13 +133,20 @@ def decide_batch(list kinds not None, list columns not None, list times_ns not N
             if own is not None:
                 plan.read_costs(own, amounts)
                 known = None  # the next one's are its own
-        for j in range(plan.highest + 1):
+        for j in range(width if judge is not None else plan.highest + 1):
             ids[j] = hashes[j][i]
+        if judge is not None:
+            sighted = judge.columns.take(ids, &seen)
+            if sighted and judge.cluster_of(seen.principal, ids + cluster_at):
+                hashes[cluster_at][i] = ids[cluster_at]
         outcome = plan.decided(ids, amounts, <object>PyList_GET_ITEM(times_ns, i), True)
         if not outcome.allowed:
             refused.append((i, outcome))
         elif plan.setup.has_slots:
             outcome.release(<object>PyList_GET_ITEM(times_ns, i))
+        if sighted:
+            seen.refused = not outcome.allowed
+            judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
     return refused, unlimited
 
 

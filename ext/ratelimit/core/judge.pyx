@@ -19,6 +19,7 @@ from ratelimit.core.traits cimport (
 cdef enum:
     CANDIDATES = 4
     MET = 0xFFFFFFFF
+    NOBODY = 0xFFFFFFFF
     YOUNG = 10              # requests
     OWNED = 2               # seven in eight
     ACTIVE_S = 43200        # who was seen in the last half day has a rate
@@ -128,14 +129,21 @@ cdef class Judge:
 
     def cluster(self, row, /):
         """Return what limits count this row's cluster by, -1 without one."""
-        cdef uint64_t key
+        cdef uint64_t key, identity
+        if self.columns.principal(row, &key) and self.cluster_of(key, &identity):
+            return identity
+        return -1
+
+    cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
+        """Find what limits count a principal's cluster by; False when it has none."""
         cdef uint32_t at
-        if self.labels == 0 or not self.columns.principal(row, &key):
-            return -1
+        if self.labels == 0:
+            return False
         at = find_principal(self.evidence, key)
-        if at == 0xFFFFFFFF or self.evidence.principals[at].label == 0:
-            return -1
-        return self.identity(self.evidence.principals + at)
+        if at == NOBODY or self.evidence.principals[at].label == 0:
+            return False
+        identity[0] = self.identity(self.evidence.principals + at)
+        return True
 
     cdef uint64_t identity(self, Principal *p) noexcept nogil:
         cdef uint64_t identity = self.identities[p.label]
@@ -1076,7 +1084,7 @@ cdef class Judge:
             "rival": c.rival if c.rivals else 0,
             "rivals": c.rivals,
             "requests": c.rates,
-            "first_s": c.first_s,
+            "first_s": c.first_s + self.evidence.epoch_s,
         }
 
     @property
@@ -1089,15 +1097,39 @@ cdef class Judge:
     def label_of(self, uint64_t key):
         """Return a principal's cluster, 0 for none."""
         cdef uint32_t at = find_principal(self.evidence, key)
-        return 0 if at == 0xFFFFFFFF else self.evidence.principals[at].label
+        return 0 if at == NOBODY else self.evidence.principals[at].label
 
-    def members(self, uint32_t label):
-        """Return the keys of a cluster's principals."""
+    def explain(self, uint64_t key):
+        """Return how well a principal fits its cluster, by family; None when it is in none."""
+        cdef uint32_t at = find_principal(self.evidence, key)
+        cdef Principal *p
+        cdef Fit fit
+        if at == NOBODY or self.evidence.principals[at].label == 0:
+            return None
+        p = self.evidence.principals + at
+        self.fit(p, p.label, &fit)
+        return {
+            "label": p.label,
+            "network": fit.network,
+            "payment": fit.payment,
+            "client": fit.client,
+            "behaviour": fit.volume + fit.roaming,
+            "extra": fit.extra,
+            "total": fit.total,
+            "networks": fit.networks,
+            "requests": p.requests,
+            "first_s": p.first_s + self.evidence.epoch_s,
+            "last_s": p.last_s + self.evidence.epoch_s,
+            "rate_before": p.prior,
+        }
+
+    def members(self, uint32_t start, uint32_t stop):
+        """Return (cluster, key) of the principals in a range that belong to one."""
         cdef uint32_t at
         return [
-            self.evidence.principals[at].key
-            for at in range(self.evidence.principal_count)
-            if self.evidence.principals[at].label == label
+            (self.evidence.principals[at].label, self.evidence.principals[at].key)
+            for at in range(start, min(stop, self.evidence.principal_count))
+            if self.evidence.principals[at].label
         ]
 
 

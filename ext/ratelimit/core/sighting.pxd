@@ -14,4 +14,5 @@ cdef class Columns:
     cdef readonly int highest
 
     cdef int read(self, object row, Sighting *seen) except -1
+    cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil
     cdef int principal(self, object row, uint64_t *key) except -1

@@ -5,6 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.number cimport WHOLE, read_number
+from ratelimit.core.setup cimport ABSENT_HASH
 from ratelimit.core.traits cimport KINDS
 
 cdef extern from "Python.h":
@@ -56,6 +57,20 @@ cdef class Columns:
             if self.kinds_at[i] >= 0 and read_number(<object>items[self.kinds_at[i]], &value) == WHOLE:
                 seen.kinds[i] = value
         return 1
+
+    cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil:
+        """Fill a sighting from hashes by position; False when there is no principal."""
+        cdef int i
+        seen.principal = 0
+        for i in range(self.principal_parts):
+            if hashes[self.principal_at[i]] == ABSENT_HASH:
+                return False
+            seen.principal = (seen.principal * <uint64_t>0x9E3779B97F4A7C15) ^ hashes[self.principal_at[i]]
+        for i in range(KINDS):
+            seen.kinds[i] = hashes[self.kinds_at[i]] if self.kinds_at[i] >= 0 else 0
+            if seen.kinds[i] == ABSENT_HASH:
+                seen.kinds[i] = 0
+        return seen.principal != 0
 
     def key_of(self, row, /):
         cdef uint64_t key

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 from rich.progress import (
@@ -20,6 +21,7 @@ from rich.progress import (
 
 from ratelimit.cli.failure import INPUT, INTERRUPTED, USAGE, Failure
 from ratelimit.cli.loading import load
+from ratelimit.cli.replay.clusters import clusters_report
 from ratelimit.cli.replay.run import Replay
 from ratelimit.cli.replay.summary import Summary
 from ratelimit.cli.terminal import err, note, out, print_json
@@ -40,6 +42,10 @@ from ratelimit.traces import FORMATS, Reader, TraceUnreadable, open_reader
 @click.option(
     "--reveal", is_flag=True, help="Show refused identities as the trace gives them, not as hashes."
 )
+@click.option(
+    "--clusters", type=click.Path(dir_okay=False), help="Write who was found to be one actor, as JSON."
+)
+@click.option("--no-correlation", is_flag=True, help="Look for no clusters: limits per cluster never bind.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
 def replay_command(
@@ -48,6 +54,8 @@ def replay_command(
     decisions: str | None,
     format_: str,
     reveal: bool,
+    clusters: str | None,
+    no_correlation: bool,
     as_json: bool,
     no_progress: bool,
 ) -> None:
@@ -80,13 +88,21 @@ def replay_command(
     ):
         raise Failure(f"--decisions {decisions} would overwrite what is read", USAGE)
     loaded = load(policy)
+    if clusters is not None:
+        _check_clusters(clusters, loaded, no_correlation, policy, trace)
     with ExitStack() as stack:
         write = None
         if decisions is not None:
             output = _open_output(decisions)
             stack.callback(output.flush if decisions == "-" else output.close)
             write = output.write
-        replay = Replay(loaded.compiled, lambda now_ns: _store(loaded, now_ns), write)
+        replay = Replay(
+            loaded.compiled,
+            lambda now_ns: _store(loaded, now_ns),
+            write,
+            correlates=not no_correlation,
+            names_members=reveal and clusters is not None,
+        )
         stack.callback(replay.close)
         started = time.perf_counter()
         try:
@@ -98,6 +114,8 @@ def replay_command(
             note("interrupted")
             raise SystemExit(INTERRUPTED) from None
         elapsed_s = time.perf_counter() - started
+        if clusters is not None:
+            _write_clusters(clusters, replay)
         summary = Summary(replay, reader, reveal=reveal)
         if as_json:
             # A person may still be watching standard error; a pipe gets the document alone.
@@ -133,6 +151,27 @@ def _run(replay: Replay, reader: Reader, *, quiet: bool) -> None:
         for batch in reader:
             replay.take(batch)
             progress.update(task, completed=reader.source.position)
+
+
+def _check_clusters(
+    clusters: str, policy: Policy, no_correlation: bool, policy_path: str, trace: str
+) -> None:
+    if no_correlation:
+        raise Failure("--clusters and --no-correlation contradict each other", USAGE)
+    if policy.compiled.correlation is None:
+        raise Failure(
+            "--clusters: the policy correlates nothing", USAGE, hint="Write `[correlation]` into it."
+        )
+    if Path(clusters).exists() and _is_same(clusters, policy_path, trace):
+        raise Failure(f"--clusters {clusters} would overwrite what is read", USAGE)
+
+
+def _write_clusters(path: str, replay: Replay) -> None:
+    report: dict[str, Any] = {"clusters": [], "rebuilds": 0}
+    if replay.actors is not None and replay.requests:
+        report = clusters_report(replay.actors)
+    with _open_output(path) as output:
+        output.write(json.dumps(report, indent=1).encode() + b"\n")
 
 
 def _is_same(output: str, *inputs: str) -> bool:

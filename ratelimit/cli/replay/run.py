@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 from ratelimit.cli.facts import fields_of, route_path
+from ratelimit.cli.replay.actors import Actors
 from ratelimit.cli.replay.columns import IdentityColumns, Memo
 from ratelimit.cli.replay.prepared import ALLOWED, REFUSAL_END, REFUSED_UNNAMED, Prepared, seconds
 from ratelimit.cli.replay.tally import LimitTally
@@ -49,13 +50,23 @@ class Replay:
         compiled: the policy.
         open_store: called once, when the first time is known.
         write: takes chunks of decision lines; None when nobody wants them.
+        correlates: whether clusters are looked for, if the policy says of what.
+        names_members: whether members' names are kept as the trace gives them.
     """
 
     def __init__(
-        self, compiled: CompiledPolicy, open_store: OpenStore, write: Callable[[bytes], Any] | None = None
+        self,
+        compiled: CompiledPolicy,
+        open_store: OpenStore,
+        write: Callable[[bytes], Any] | None = None,
+        *,
+        correlates: bool = True,
+        names_members: bool = False,
     ) -> None:
         self.compiled = compiled
         self.fields = fields_of(compiled)
+        self.actors = self._actors(names_members) if correlates else None
+        """Who is one actor; None when that is not asked."""
         self.requests = 0
         self.outcomes: dict[tuple[bool, Reason], int] = {}
         """Requests by whether they were admitted, and why."""
@@ -67,6 +78,15 @@ class Replay:
         self._write = write
         self.store: Store | None = None
         self._generation: Generation | None = None
+
+    def _actors(self, names_members: bool) -> Actors | None:
+        spec = self.compiled.correlation
+        if spec is None:
+            return None
+        # Of several identities that make a principal together, none is its name.
+        named = names_members and len(spec.principal) == 1
+        name = self.compiled.identities[spec.principal[0]].name
+        return Actors(spec, self.compiled.cluster, self.fields.attribute[name] if named else None)
 
     @property
     def generation(self) -> Generation:
@@ -90,6 +110,8 @@ class Replay:
         if self.first_ns is None:
             self.first_ns = batch.times_ns[0]
             self.store = self._open_store(self.first_ns)
+            if self.actors is not None:
+                self.actors.begin(self.first_ns)
             self._bind(self.first_ns)
         self.requests += len(batch.records)
         self.last_ns = batch.times_ns[-1]
@@ -137,7 +159,11 @@ class Replay:
         for at in listed:
             kinds[at] = UNLIMITED
         costs = self._costs(kinds, records) if self._has_units else None
-        refused, unlimited = decide_batch(kinds, columns, batch.times_ns, costs)
+        if self.actors is None:
+            refused, unlimited = decide_batch(kinds, columns, batch.times_ns, costs)
+        else:
+            refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, costs)
+            self.actors.count(columns, records, [at for at, _ in refused])
         lines = [ALLOWED] * len(records) if self._write is not None else []
         for at, outcome in refused:
             prepared = kinds[at][2]
@@ -151,6 +177,8 @@ class Replay:
                 lines[at] = REFUSED_UNNAMED
         self._count(True, Reason.LIMITS, len(records) - unlimited - len(refused))
         self._count(True, Reason.UNLIMITED, unlimited - len(listed))
+        if lines and self.actors is not None:
+            self.actors.name_clusters(lines, columns)
         if self._write is not None:
             self._write(b"".join(lines))
 
@@ -212,15 +240,20 @@ class Replay:
                     continue
                 # Missing, but of no concern to this plan, and the core takes hashes only.
                 row = [ABSENT if identity == REFUSED else identity for identity in row]
+            if self.actors is not None:
+                self.actors.enter(row, record, now_ns)
             costs = prepared.costs
             outcome = prepared.decide(row, now_ns, prepared.fixed_costs if costs is None else costs(record))
+            answer = ALLOWED
             if outcome.allowed:
                 if prepared.has_slots:
                     outcome.release(now_ns)
                 admitted += 1
-                line(ALLOWED)
-                continue
-            line(self._refused(prepared, outcome, row, record))
+            else:
+                answer = self._refused(prepared, outcome, row, record)
+            if self.actors is not None:
+                answer = self.actors.leave(row, not outcome.allowed, now_ns, answer)
+            line(answer)
         self._count(True, Reason.LIMITS, admitted)
         self._count(True, Reason.UNLIMITED, unlimited)
         if self._write is not None:

@@ -1,0 +1,119 @@
+"""The correlator in a replay: virtual time, whole columns, and what its clusters were admitted."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from ratelimit.core.batch import decide_batch
+from ratelimit.core.engine import Outcome
+from ratelimit.core.sighting import Columns
+from ratelimit.correlation import Correlator, Settings
+from ratelimit.identity.fact import ABSENT
+from ratelimit.policy.compiled import CorrelationSpec
+
+CHUNK = 256
+"""Records decided before it is asked whether clusters are to be rebuilt."""
+NOBODY = 2**64 - 1
+"""In a column, what stands for no cluster."""
+_UNNAMED = b'"cluster": null}\n'
+
+
+class Actors:
+    """Who is one actor, as a replay goes on.
+
+    Args:
+        spec: what the policy says of it.
+        cluster_at: the position of the identity `cluster`.
+        named_by: the attribute of records that names principals; None when names are not to be kept.
+    """
+
+    def __init__(self, spec: CorrelationSpec, cluster_at: int, named_by: str | None) -> None:
+        self._spec = spec
+        self._at = cluster_at
+        self._columns = Columns(spec.principal, spec.kinds)
+        self._correlator: Correlator | None = None
+        self._name_of = None if named_by is None else attrgetter(named_by)
+        self.names: dict[int, str] = {}
+        """Principals as the trace gives them, by key; only on demand."""
+        self.admitted: Counter[int] = Counter()
+        self.refused: Counter[int] = Counter()
+        """Requests by cluster."""
+
+    @property
+    def correlator(self) -> Correlator:
+        """The correlator; there is one once the first time is known."""
+        assert self._correlator is not None  # see begin
+        return self._correlator
+
+    def begin(self, now_ns: int) -> None:
+        """Start with nothing known, at the trace's first time."""
+        self._correlator = Correlator(Settings(**self._spec.settings), now_ns, self._columns)  # type: ignore[arg-type]
+
+    def decide(
+        self,
+        kinds: list[Any],
+        columns: list[array[int]],
+        times_ns: list[int],
+        costs: list[Sequence[int] | None] | None,
+    ) -> tuple[list[tuple[int, Outcome]], int]:
+        """Decide a batch, each record in its cluster of that moment; see `decide_batch`."""
+        refused: list[tuple[int, Outcome]] = []
+        unlimited = 0
+        for start in range(0, len(times_ns), CHUNK):
+            self._rebuild(times_ns[start])
+            stop = min(start + CHUNK, len(times_ns))
+            some, free = decide_batch(
+                kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop
+            )
+            refused += some
+            unlimited += free
+        return refused, unlimited
+
+    def count(self, columns: list[array[int]], records: list[Any], refused: list[int]) -> None:
+        """Count what clusters were admitted and refused in a batch."""
+        column = columns[self._at]
+        self.admitted.update(column)
+        turned_away = Counter([column[at] for at in refused])
+        self.refused += turned_away
+        self.admitted -= turned_away
+        if self._name_of is not None:
+            self.names.update(zip(columns[self._spec.principal[0]], map(self._name_of, records), strict=True))
+
+    def name_clusters(self, lines: list[bytes], columns: list[array[int]]) -> None:
+        """Write the clusters into a batch's decision lines."""
+        column = columns[self._at]
+        if column.count(NOBODY) < len(column):
+            for at, cluster in enumerate(column):
+                if cluster != NOBODY:
+                    lines[at] = named(lines[at], cluster)
+
+    def enter(self, row: list[int], record: Any, now_ns: int) -> None:
+        """Put a single record's cluster into its row."""
+        self._rebuild(now_ns)
+        row[self._at] = self.correlator.cluster(row)
+        if self._name_of is not None and (name := self._name_of(record)) is not None:
+            self.names[row[self._spec.principal[0]]] = str(name)
+
+    def leave(self, row: list[int], was_refused: bool, now_ns: int, line: bytes) -> bytes:
+        """Let the correlator see what became of a record; return its line with the cluster in it."""
+        self.correlator.observe(row, was_refused, now_ns)
+        cluster = row[self._at]
+        if cluster == ABSENT:
+            return line
+        (self.refused if was_refused else self.admitted)[cluster] += 1
+        return named(line, cluster)
+
+    def _rebuild(self, now_ns: int) -> None:
+        correlator = self.correlator
+        if correlator.is_due(now_ns):
+            for _ in correlator.rebuild(now_ns):
+                pass
+
+
+def named(line: bytes, cluster: int) -> bytes:
+    """Return a decision's line with its cluster."""
+    return line.removesuffix(_UNNAMED) + b'"cluster": "%016x"}\n' % cluster

@@ -1,0 +1,71 @@
+"""The report on the clusters of a replay: who, why, since when, and what they were admitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ratelimit.cli import words
+from ratelimit.cli.replay.actors import Actors
+from ratelimit.correlation.judgement import Profile
+
+NS = 1_000_000_000
+
+
+def clusters_report(actors: Actors) -> dict[str, Any]:
+    """Return what is known of each cluster at the end of the trace, the largest first.
+
+    Members are hashes of principals, or their names as the trace gives them where those were kept.
+    """
+    correlator = actors.correlator
+    members = correlator.members()
+    rows = [
+        _cluster(actors, label, members[label], actors.names)
+        for label in sorted(members, key=lambda label: (-len(members[label]), label))
+    ]
+    return {"clusters": rows, "rebuilds": correlator.rebuilds}
+
+
+def _cluster(actors: Actors, label: int, keys: list[int], names: Mapping[int, str]) -> dict[str, Any]:
+    correlator = actors.correlator
+    profile, judgement = correlator.kept[label]
+    identity = correlator.identities[label]
+    return {
+        "id": f"{identity:016x}",
+        "confidence": round(judgement.confidence, 3),
+        "why": judgement.why,
+        "first_seen": words.iso(profile["first_s"] * NS),
+        "admitted": actors.admitted[identity],
+        "refused": actors.refused[identity],
+        "size": len(keys),
+        "evidence": evidence_of(profile),
+        "members": sorted(str(names.get(key, f"{key:016x}")) for key in keys),
+    }
+
+
+def evidence_of(profile: Profile) -> dict[str, dict[str, float]]:
+    """Return what binds a cluster's members, by family.
+
+    `weight` is what the family says in the mean, as the logarithm of a likelihood ratio.
+    """
+    size = max(1, profile["size"])
+    return {
+        "network": {
+            "weight": round(profile["network"], 2),
+            "independent_networks": round(profile["networks"], 2),
+            "meetings": profile["meetings"],
+        },
+        "payment": {
+            "weight": round(profile["payment"], 2),
+            "sharing": round(profile["sharing"] / size, 3),
+            "shared_payment_methods": profile["payments"],
+        },
+        "client": {"weight": round(profile["client"], 2)},
+        "behaviour": {
+            "requests_a_day": round(profile["rate"], 2),
+            "evenness": round(profile["evenness"], 3),
+            "alike": round(profile["concentration"], 3),
+            "roaming": round(profile["roaming"], 3),
+        },
+        "extra": {"weight": round(profile["extra"], 2)},
+    }

@@ -1,0 +1,52 @@
+"""The correlator's memory: principals, identifiers, and who was seen with what."""
+
+from collections.abc import Sequence
+from typing import final
+
+MOST_IDENTIFIERS: int
+PRINCIPAL_BYTES: int
+IDENTIFIER_BYTES: int
+SHARES: tuple[float, ...]
+"""What part of the identifiers each kind may fill."""
+
+@final
+class Evidence:
+    """Two arrays of fixed size and an index over each; nothing a client sends makes it grow.
+
+    Full of principals, the longest silent of a few goes, members of clusters last. Full of
+    identifiers, or of one kind, the longest unseen of a few goes, those of one principal first.
+
+    Args:
+        principals, identifiers: how many are kept.
+        now_s: when it begins, seconds since the Unix epoch. Time that steps back stands still.
+        half_lives_s: by kind, after how long an edge counts half.
+
+    Raises:
+        ValueError: sizes out of range.
+        MemoryError: there is no room.
+    """
+
+    def __init__(
+        self, *, principals: int, identifiers: int, now_s: int, half_lives_s: Sequence[int]
+    ) -> None: ...
+    @property
+    def most_principals(self) -> int: ...
+    @property
+    def most_identifiers(self) -> int: ...
+    @property
+    def principal_count(self) -> int: ...
+    @property
+    def identifier_count(self) -> int: ...
+    @property
+    def now_s(self) -> int:
+        """The latest time seen, in seconds since a day before the beginning."""
+    @property
+    def new_edges(self) -> int:
+        """How often a principal was seen with something for the first time."""
+    @property
+    def principal_evictions(self) -> int: ...
+    @property
+    def identifier_evictions(self) -> int: ...
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, whole from the start."""

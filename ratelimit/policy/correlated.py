@@ -1,0 +1,83 @@
+"""What the correlator looks at: the identities named in `[correlation]`, by position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ratelimit.policy.compiled import CorrelationSpec, IdentitySpec
+from ratelimit.policy.model import Correlation
+from ratelimit.policy.problem import Path, Report, did_you_mean
+
+MAX_PARTS = 4
+_NETWORKS = (0, 1, 7)
+"""Where the kinds that the core counts have the address, the network and the block."""
+_PAYMENT, _CLIENT, _EXTRA = 2, 3, 4
+_KINDS = 8
+
+
+def compile_correlation(
+    table: Correlation, identities: Sequence[IdentitySpec], report: Report
+) -> CorrelationSpec | None:
+    """Return what is to be correlated, None for nothing."""
+    positions = {spec.name: spec.index for spec in identities}
+    if table.principal is None:
+        for key in ("network", "payment", "client", "extra"):
+            if getattr(table, key):
+                report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
+        return None
+    path: Path = ("correlation", "principal")
+    principal = _all(table.principal, positions, path, MAX_PARTS, report)
+    kinds = [-1] * _KINDS
+    networks = _all(table.network, positions, ("correlation", "network"), len(_NETWORKS), report)
+    for kind, position in zip(_NETWORKS, networks, strict=False):
+        kinds[kind] = position
+    if len(networks) == 1:
+        kinds[_NETWORKS[1]] = networks[0]
+    for kind, key in ((_PAYMENT, "payment"), (_CLIENT, "client")):
+        name = getattr(table, key)
+        if name is not None:
+            kinds[kind] = _own(name, identities, positions, ("correlation", key), report)
+    for number, name in enumerate(table.extra[: _KINDS - 1 - _EXTRA]):
+        kinds[_EXTRA + number] = _own(name, identities, positions, ("correlation", "extra", number), report)
+    if sum((bool(networks), kinds[_PAYMENT] >= 0, kinds[_CLIENT] >= 0, bool(table.extra))) < 2:
+        report.add("correlation-families", ("correlation",), "one family of evidence never makes a cluster")
+    settings = msgspec.structs.asdict(table.tuning)
+    return CorrelationSpec(principal, tuple(kinds), settings, table.snapshot)
+
+
+def _all(
+    names: str | list[str], positions: Mapping[str, int], path: Path, most: int, report: Report
+) -> tuple[int, ...]:
+    listed = [names] if isinstance(names, str) else names
+    if len(listed) > most:
+        report.add("policy-too-many", path, f"{len(listed)} identities; {most} are the most")
+    found = [
+        _position(name, positions, path if isinstance(names, str) else (*path, number), report)
+        for number, name in enumerate(listed[:most])
+    ]
+    return tuple(position for position in found if position >= 0)
+
+
+def _own(
+    name: str, identities: Sequence[IdentitySpec], positions: Mapping[str, int], path: Path, report: Report
+) -> int:
+    position = _position(name, positions, path, report)
+    if position >= 0 and identities[position].missing in ("client", "shared"):
+        # Everyone behind one address would seem to share one payment method.
+        report.add(
+            "correlation-missing",
+            path,
+            f"where `{name}` is missing something else stands in for it, and would count as evidence",
+            f'Write `missing = "skip"` for `{name}`.',
+        )
+    return position
+
+
+def _position(name: str, positions: Mapping[str, int], path: Path, report: Report) -> int:
+    position = positions.get(name, -1)
+    if position < 0 or name == "cluster":
+        report.add("identity-unknown", path, f"`{name[:64]}` is not declared", did_you_mean(name, positions))
+        return -1
+    return position
