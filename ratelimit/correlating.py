@@ -18,21 +18,17 @@ import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
 
 from ratelimit.clock import processor_ns
 from ratelimit.core.sighting import Columns
 from ratelimit.core.watch import Watch
-from ratelimit.correlation import Settings
+from ratelimit.policy.compiled import CorrelationSpec
 from ratelimit.snapshot import SnapshotFile
-from ratelimit.stores.base import Store
 from ratelimit.stores.boards import SharedBoard
 from ratelimit.stores.process import is_alive
 from ratelimit.telemetry.names import BoardNumber
 from ratelimit.tenure import Tenure
 
-SIGHTINGS = 8192
-"""How many can wait for the correlator: more than a second at five thousand a second."""
 INTERVAL_NS = 100_000_000
 """How often the ring is looked into."""
 SILENCE_NS = 15_000_000_000
@@ -41,46 +37,30 @@ PAUSE_NS = 10_000_000_000
 """How long nothing is tried after a failure."""
 
 
-class Wish(Protocol):
-    """What a policy asks of correlation; see `policy.compiled.CorrelationSpec`."""
-
-    @property
-    def principal(self) -> tuple[int, ...]: ...
-    @property
-    def kinds(self) -> tuple[int, ...]: ...
-    @property
-    def settings(self) -> Mapping[str, int | float]: ...
-    @property
-    def snapshot(self) -> str | None: ...
-
-
 class Correlating:
     """Correlation as one worker takes part in it.
 
     Args:
-        wish: what the policy asks for.
-        at: the position of the cluster among identities.
-        store: whose workers it is shared by.
+        spec: what the policy asks for.
+        shared: the memory it is shared in; closed with this.
+        key: the hash key, which vouches for snapshots.
         notice: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
-
-    Raises:
-        StoreError: the shared memory cannot be had.
     """
 
     def __init__(
         self,
-        wish: Wish,
-        at: int,
-        store: Store,
+        spec: CorrelationSpec,
+        shared: SharedBoard,
+        key: bytes,
         *,
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int] = processor_ns,
     ) -> None:
-        self._settings = Settings(**wish.settings)  # type: ignore[arg-type]  # checked by the policy
-        self._key = store.table.key
-        self._shared = SharedBoard.beside(store, principals=self._settings.principals, sightings=SIGHTINGS)
-        self._board = self._shared.board
+        self._spec = spec
+        self._shared = shared
+        self._board = shared.board
+        self._key = key
         self._notice = notice
         self._elapsed_ns = elapsed_ns
         self._lock = Lock()
@@ -90,35 +70,30 @@ class Correlating:
         self._fault: BaseException | None = None
         self.is_kept_up = False
         """Whether a thread ticks, so that nobody else has to."""
-        self.watch = self._take(wish, at)
-        """What requests are given to, before they are decided and after; another after `adapt`."""
         _ALL.add(self)
 
-    def _take(self, wish: Wish, at: int) -> Watch:
-        self._columns = Columns(wish.principal, wish.kinds)
-        self._snapshot = None if wish.snapshot is None else SnapshotFile(Path(wish.snapshot), self._key)
-        return Watch(self._board, self._columns, at)
+    def watch(self, spec: CorrelationSpec, at: int) -> Watch:
+        """Return what requests are given to before they are decided and after.
 
-    def adapt(self, wish: Wish, at: int) -> None:
+        Args:
+            spec: where rows of identities have what is looked at.
+            at: where they have their cluster.
+        """
+        return Watch(self._board, Columns(spec.principal, spec.kinds), at)
+
+    def adapt(self, spec: CorrelationSpec) -> None:
         """Go by another policy; evidence and assignments are kept.
 
         The shared memory stays as large as it was opened.
         """
         with self._lock:
-            self._settings = Settings(**wish.settings)  # type: ignore[arg-type]
-            self.watch = self._take(wish, at)
+            self._spec = spec
             if self._tenure is not None:
-                self._tenure.adapt(self._settings, self._columns, self._snapshot)
+                self._tenure.adapt(spec, self._snapshot())
 
-    # -- what requests ask and say ----------------------------------------------------------------
-
-    def cluster_of(self, row: list[int]) -> int:
-        """Return what limits count a row's cluster by, -1 without one."""
-        return self.watch.assignments.cluster(row)
-
-    def observe(self, row: list[int], refused: bool, now_ns: int) -> bool:
-        """Pass a decided request on; False if it has no principal or there was no room."""
-        return self.watch.ring.put(row, refused, now_ns)
+    def _snapshot(self) -> SnapshotFile | None:
+        path = self._spec.snapshot
+        return None if path is None else SnapshotFile(Path(path), self._key)
 
     # -- correlating ------------------------------------------------------------------------------
 
@@ -187,7 +162,7 @@ class Correlating:
         if not own:
             return False
         self._tenure = Tenure(
-            self._shared, own, self._settings, self._columns, self._snapshot, self._notice, self._elapsed_ns
+            self._board, own, self._spec, self._snapshot(), notice=self._notice, elapsed_ns=self._elapsed_ns
         )
         return True
 

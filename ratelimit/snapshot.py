@@ -195,11 +195,13 @@ class SnapshotFile:
                 raise Refused("snapshot-version")
             if head["key"] != self._fingerprint:
                 raise Refused("snapshot-key")
-            if [shape[:2] for shape in head["regions"]] != [list(shape[:2]) for shape in shapes_of(correlator)]:
-                raise Refused("snapshot-version")
             shapes = [(str(name), int(size), int(count)) for name, size, count in head["regions"]]
+            if [shape[:2] for shape in shapes] != [shape[:2] for shape in shapes_of(correlator)]:
+                raise Refused("snapshot-version")
             left = os.fstat(file.fileno()).st_size - file.tell()
-            if min(count for _, _, count in shapes) < 0 or left < sum(size * count for _, size, count in shapes):
+            if any(count < 0 for _, _, count in shapes) or left < sum(
+                size * count for _, size, count in shapes
+            ):
                 raise Refused("snapshot-damaged")
             return {"saved_ns": int(head["saved_ns"]), "regions": shapes, "state": head["state"]}
         except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from threading import Thread
 
 from ratelimit.core.assignments import Assignments
+from ratelimit.core.board import Board
 from ratelimit.core.ring import Ring
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.correlation.memory import members_of, transplant
+from ratelimit.policy.compiled import CorrelationSpec
 from ratelimit.snapshot import Refused, SnapshotFile
-from ratelimit.stores.boards import SharedBoard
 from ratelimit.telemetry.names import BoardNumber
 
 DRAINED = 1024
@@ -36,9 +37,9 @@ class Tenure:
     """What the elected worker does.
 
     Args:
-        shared: the board, which this worker has claimed.
+        board: which this worker has claimed.
         term: the term it claimed.
-        settings, columns: of the policy in force.
+        spec: what the policy asks for.
         snapshot: where evidence outlives the process; None for nowhere.
         notice: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
@@ -46,20 +47,20 @@ class Tenure:
 
     def __init__(
         self,
-        shared: SharedBoard,
+        board: Board,
         term: int,
-        settings: Settings,
-        columns: Columns,
+        spec: CorrelationSpec,
         snapshot: SnapshotFile | None,
+        *,
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int],
     ) -> None:
-        self._board = shared.board
-        self._columns = columns
-        self._ring = Ring(shared.board, columns)
-        self._assignments = Assignments(shared.board, columns)
+        self._board = board
+        self._take(spec)
+        # These two read no rows: who is looked up or taken in comes as hashes already.
+        self._ring = Ring(board, self._columns)
+        self._assignments = Assignments(board, self._columns)
         self._assignments.write(term)
-        self._settings = settings
         self._snapshot = snapshot
         self._notice = notice
         self._elapsed_ns = elapsed_ns
@@ -83,11 +84,14 @@ class Tenure:
         """The correlator; None until what was saved is restored."""
         return self._correlator
 
-    def adapt(self, settings: Settings, columns: Columns, snapshot: SnapshotFile | None) -> None:
-        """Go on with other settings as soon as the present job is done; evidence is kept."""
-        self._settings = settings
-        self._columns = columns
+    def adapt(self, spec: CorrelationSpec, snapshot: SnapshotFile | None) -> None:
+        """Go on by another policy as soon as the present job is done; evidence is kept."""
+        self._take(spec)
         self._snapshot = snapshot
+
+    def _take(self, spec: CorrelationSpec) -> None:
+        self._settings = Settings(**spec.settings)  # type: ignore[arg-type]  # checked by the policy
+        self._columns = Columns(spec.principal, spec.kinds)
 
     def step(self, now_ns: int) -> bool:
         """Do one slice of what is to be done; return whether there is more at once."""
@@ -153,8 +157,6 @@ class Tenure:
                 self._notice("snapshot-version")
             if not is_restored:
                 correlator = self._new(now_ns)
-        # Names given out after the snapshot was made are not given to other clusters.
-        correlator.skip_names(self._board.number(BoardNumber.NAMED))
         self._correlator = correlator
         if is_restored and self._board.stats()["generation"] == 0:
             yield from self._publish(correlator)
@@ -167,9 +169,8 @@ class Tenure:
 
     def _rebuild(self, correlator: Correlator, now_ns: int) -> Job:
         self._spent_ns = self._longest_ns = 0
-        named = correlator.named
+        known = dict(correlator.identities)
         yield from self._timed(correlator.rebuild(now_ns))
-        self._board.set_number(BoardNumber.NAMED, correlator.named)
         yield from self._timed(self._publish(correlator))
         number = self._board.set_number
         number(BoardNumber.REBUILDS, correlator.rebuilds)
@@ -179,7 +180,7 @@ class Tenure:
         number(BoardNumber.CLUSTERS, len(correlator.kept))
         number(BoardNumber.MEMBERS, members_of(correlator))
         self._is_changed = True
-        if correlator.named != named:
+        if correlator.identities != known:
             self._save_ns = None  # a new cluster outlives this process from now on
 
     def _publish(self, correlator: Correlator) -> Job:

@@ -37,9 +37,7 @@ class Ring:
 
         Never raises on account of what was seen, nor when the board is closed.
         """
-    def drain(
-        self, judge: Judge, most: int, now_ns: int, assignments: Assignments | None = None, /
-    ) -> int:
+    def drain(self, judge: Judge, most: int, now_ns: int, assignments: Assignments | None = None, /) -> int:
         """Let a judge note up to `most` sightings, without the GIL; return how many it did.
 
         Whoever joins a cluster thereby is entered into `assignments`, if they are given

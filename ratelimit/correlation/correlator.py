@@ -95,15 +95,6 @@ class Correlator:
         for label in self.kept.keys() - set(self.core.live()):
             del self.kept[label]
 
-    @property
-    def named(self) -> int:
-        """How many clusters were given a name so far."""
-        return self._named
-
-    def skip_names(self, named: int) -> None:
-        """Give no name again that may have been given before: the first `named`."""
-        self._named = max(self._named, named)
-
     def _name(self, label: int, profile: Profile, judgement: Judgement) -> None:
         if label not in self.kept:
             self.identities[label] = self._name_at(label)

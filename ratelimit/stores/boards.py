@@ -47,25 +47,28 @@ class SharedBoard:
         Raises:
             StoreError: as for a store's memory.
         """
-        facts = {
-            "principals": principals,
-            "sightings": sightings,
-            "boot_id": boot_id(),
-            "fingerprint": fingerprint_of(store.table.key),
-        }
-        size = board_bytes(principals, sightings)
+        key, size = store.table.key, board_bytes(principals, sightings)
         if store.place is None:
-            mapping = private_mapping(size)
-            return cls(mapping, Board(mapping.memory, **facts), Election(None))
-        place = board_path(store.place, size, store.table.key)
-        mapping = shared_mapping(place, size, lambda memory: Board(memory, **facts).close())
+            return cls.private(key, principals=principals, sightings=sightings)
+        place = board_path(store.place, size, key)
+
+        def fill(memory: object) -> None:
+            _board(memory, key, principals, sightings).close()
+
+        mapping = shared_mapping(place, size, fill)
         try:
-            board = Board(mapping.memory, **facts)
+            board = _board(mapping.memory, key, principals, sightings)
         except StoreError as error:
             mapping.close()
             raise StoreError(f"{place}: {error}", code=error.code) from error
         _sweep(store.place, place)
         return cls(mapping, board, Election(place.with_name(f"{place.name}.lock")))
+
+    @classmethod
+    def private(cls, key: bytes, *, principals: int, sightings: int) -> SharedBoard:
+        """Return a board in memory of this process alone."""
+        mapping = private_mapping(board_bytes(principals, sightings))
+        return cls(mapping, _board(mapping.memory, key, principals, sightings), Election(None))
 
     def close(self) -> None:
         """Leave the election and let go of the memory; files stay for the others."""
@@ -73,6 +76,16 @@ class SharedBoard:
         if not self.board.closed:
             self.board.close()
             self.mapping.close()
+
+
+def _board(memory: object, key: bytes, principals: int, sightings: int) -> Board:
+    return Board(
+        memory,
+        principals=principals,
+        sightings=sightings,
+        boot_id=boot_id(),
+        fingerprint=fingerprint_of(key),
+    )
 
 
 def fingerprint_of(key: bytes) -> bytes:

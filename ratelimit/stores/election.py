@@ -58,7 +58,7 @@ class Election:
 
     @staticmethod
     def _locked(path: Path) -> int | None:
-        """Return the locked file's descriptor, -1 if that cannot be had, None if it was replaced meanwhile."""
+        """Return the locked file's descriptor, -1 if it cannot be had, None if it was replaced meanwhile."""
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError:

@@ -66,7 +66,6 @@ class BoardNumber(IntEnum):
     LONGEST_SLICE_NS = 9
     FALSE_MERGES_PPM = 10
     SAVED_NS = 11
-    NAMED = 12
 
 
 # Upper bounds of the latency buckets in nanoseconds; one more column takes the rest (+Inf).

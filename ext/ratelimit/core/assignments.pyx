@@ -66,13 +66,13 @@ cdef class Assignments:
     cdef uint64_t find(self, uint64_t key) noexcept nogil:
         cdef uint64_t generation, at, tag, found
         cdef Pair *half
-        cdef int probe
+        cdef int _probe
         while True:
             generation = load(&self.board.header.generation)
             half = self.board.halves[generation & 1]
             at = scale(key, self.slots)
             found = NOBODY
-            for probe in range(MOST_PROBES):
+            for _probe in range(MOST_PROBES):
                 tag = load(&half[at].tag)
                 if tag == key:
                     found = load(&half[at].word)
@@ -158,8 +158,8 @@ cdef class Assignments:
 
     cdef bint insert(self, Pair *half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil:
         cdef uint64_t at = scale(key, self.slots), tag
-        cdef int probe
-        for probe in range(MOST_PROBES):
+        cdef int _probe
+        for _probe in range(MOST_PROBES):
             tag = load(&half[at].tag)
             if tag == key:
                 store(&half[at].word, identity)

@@ -10,7 +10,6 @@ from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.ring cimport Ring
 from ratelimit.core.setup cimport ABSENT_HASH
 from ratelimit.core.sighting cimport Columns, Sighting
-from ratelimit.core.traits cimport KINDS
 
 
 @cython.final
@@ -46,18 +45,11 @@ cdef class Watch:
     cdef void note(self, uint64_t *ids, bint refused, object now_ns) noexcept:
         cdef Sighting seen
         cdef uint64_t now
-        cdef int i
         if not self.ring.board.open or read_number(now_ns, &now) != WHOLE:
             return
-        seen.principal = principal_of(self.columns, ids)
-        if seen.principal == 0:
-            return
-        for i in range(KINDS):
-            seen.kinds[i] = 0
-            if self.columns.kinds_at[i] >= 0 and ids[self.columns.kinds_at[i]] != ABSENT_HASH:
-                seen.kinds[i] = ids[self.columns.kinds_at[i]]
-        seen.refused = refused
-        self.ring.push(&seen, now // SECOND)
+        if self.columns.take(ids, &seen):
+            seen.refused = refused
+            self.ring.push(&seen, now // SECOND)
 
     def __reduce__(self):
         raise TypeError("a Watch is memory of this host and is not pickled")
