@@ -320,10 +320,9 @@ class Limiter:
         spec = policy.compiled.correlation
         if spec is None or self.correlating is not None:
             return None if spec is None else self.correlating
-        principals = int(spec.settings.get("principals", Settings.principals))
-        return Correlating(
-            spec, open_board(policy, self.store, principals), self.store.table.key, notice=self.notice
-        )
+        principals = Settings(**spec.settings).principals  # type: ignore[arg-type]  # checked by the policy
+        shared = open_board(policy, self.store, principals)
+        return Correlating(spec, shared, self.store.table.key, notice=self.notice)
 
     def _bind(self, policy: Policy, now_ns: int, correlating: Correlating | None) -> Generation:
         compiled = policy.compiled

@@ -57,7 +57,7 @@ class Upkeep:
             self._pid = os.getpid()
             self._thread = Thread(target=self._run, args=(self._ended,), name="ratelimit-upkeep", daemon=True)
             self._thread.start()
-            self._start_correlating()
+            self._start_correlating(self._ended)
 
     def stop(self) -> None:
         """End the thread and wait for it, unless others have started it as well."""
@@ -87,20 +87,20 @@ class Upkeep:
         while not ended.wait(self._interval_s):
             try:
                 self.tick()
+                if self._limiter.correlating is not None:
+                    with self._lock:
+                        self._start_correlating(ended)
             except Exception:
                 # Heartbeats must go on: without them this worker's slots lapse.
                 log.exception("the upkeep of a limiter failed and is tried again")
-            with self._lock:
-                if not ended.is_set():
-                    self._start_correlating()
 
-    def _start_correlating(self) -> None:
+    def _start_correlating(self, ended: Event) -> None:
         """Start the other thread if there is something to correlate: a reload may have asked for it."""
         is_running = self._correlator is not None and self._correlator.is_alive()
-        if self._limiter.correlating is None or is_running:
+        if self._limiter.correlating is None or is_running or ended.is_set():
             return
         self._correlator = Thread(
-            target=self._correlate, args=(self._ended,), name="ratelimit-correlator", daemon=True
+            target=self._correlate, args=(ended,), name="ratelimit-correlator", daemon=True
         )
         self._correlator.start()
 
