@@ -43,6 +43,8 @@ class Assignments:
         """Empty the half that is not in force, to fill it."""
     def fill(self, judge: Judge, start: int, stop: int, /) -> bool:
         """Enter the judge's principals in a range of positions. What finds no room is counted."""
+    def stage(self, key: int, identity: int, /) -> bool:
+        """Enter one principal into the half that is being filled; False if there is no room."""
     def commit(self) -> bool:
         """Put the filled half in force."""
     def assign(self, key: int, identity: int, /) -> bool:

@@ -129,6 +129,14 @@ cdef class Assignments:
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 
+    def stage(self, key, identity, /):
+        self.board.check_open()
+        if key == 0 or not self.building or not self.writes():
+            return False
+        return self.insert(
+            self.board.halves[(load(&self.board.header.generation) + 1) & 1], key, identity, &self.built
+        )
+
     def commit(self):
         self.board.check_open()
         if not self.building or not self.writes():
