@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from ratelimit.clock import Clock
 from ratelimit.core.table import table_bytes
@@ -128,11 +131,20 @@ def open_board(policy: Policy, store: Store, principals: int) -> SharedBoard:
     return SharedBoard.private(store.table.key, principals=principals, sightings=SIGHTINGS)
 
 
-def private_store(policy: Policy, clock: Clock) -> EmbeddedStore:
+def private_store(policy: Policy, clock: Clock, *, seed: int = 0) -> EmbeddedStore:
     """Return a store as large as the policy's, empty and never shared: for replays and trials.
 
-    Hashes are made with the policy's key where it can be had here; else with a random
-    one, so that a laptop without the secret can still replay a log.
+    Hashes are made with the policy's key where it can be had here. Else the key follows from
+    the policy's contents and the seed: a laptop without the secret can still replay a log, and
+    the same log, policy and seed give the same to the byte.
     """
     wish = wish_of(policy, needs_key=False)
-    return EmbeddedStore.private(keys=wish.keys, block_bytes=wish.block_bytes, key=wish.key, clock=clock)
+    key = wish.key or _key_of(policy, seed)
+    return EmbeddedStore.private(keys=wish.keys, block_bytes=wish.block_bytes, key=key, clock=clock)
+
+
+def _key_of(policy: Policy, seed: int) -> bytes:
+    contents = msgspec.json.encode(policy.file)
+    return hashlib.blake2b(
+        contents, digest_size=16, salt=seed.to_bytes(8, "big"), person=b"kinlimit replay"
+    ).digest()

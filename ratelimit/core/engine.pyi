@@ -47,6 +47,13 @@ class Plan:
         Raises:
             UsageError: a negative cost, or one above MAX_COST.
         """
+    def carry(self, source: Sequence[int], target: Sequence[int], now_ns: int, /) -> None:
+        """Charge each rule under `target`'s key with what is used under `source`'s.
+
+        For identities that become another or are joined: what was used stays used. It adds up, into
+        debt of at most one further quota. Rules whose state is no word (logs, slots, distinct counts)
+        begin afresh.
+        """
     def peek(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
         """Return what `decide` would; charge and count nothing."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import pow
 
 from ratelimit.core.evidence import Evidence
 from ratelimit.core.judge import Judge
@@ -65,6 +66,13 @@ class Correlator:
         self.kept: dict[int, tuple[Profile, Judgement]] = {}
         self.identities: dict[int, int] = {}
         """What limits count each cluster by."""
+        self.carries: list[tuple[int, int]] = []
+        """Pairs of what limits count by: what was used under the first is to be charged to the second.
+
+        Whoever holds the limits' state takes them after a rebuild, in this order, and clears the list.
+        """
+        self._parts: dict[int, int] = {}
+        self._heirs: list[tuple[int, int]] = []
         self.rebuilds = 0
         self._rebuilt_ns = now_ns
         self._edges_then = 0
@@ -89,17 +97,44 @@ class Correlator:
         self._rebuilt_ns = now_ns
         self._edges_then = self.evidence.new_edges
         self.rebuilds += 1
-        rebuild = Rebuild(self.core, self.settings, self.kept, self._name)
+        rebuild = Rebuild(self.core, self.settings, self.kept, self._name, self._descend)
         yield from rebuild
         self._is_growing = rebuild.is_growing
+        for label, heir in self._heirs:
+            if heir in self.kept:
+                self.carries += [
+                    (
+                        part_of(self.identities[label], part),
+                        part_of(self.identities[heir], part % self._parts[heir]),
+                    )
+                    for part in range(self._parts[label])
+                ]
+        self._heirs.clear()
         for label in self.kept.keys() - set(self.core.live()):
-            del self.kept[label]
+            del self.kept[label], self.identities[label], self._parts[label]
 
     def _name(self, label: int, profile: Profile, judgement: Judgement) -> None:
+        parts = parts_of_budget(profile["size"], judgement.confidence)
         if label not in self.kept:
             self.identities[label] = self._name_at(label)
-            self.core.name(label, self.identities[label], 1)
+            self._parts[label] = parts
+        self._carry_parts(label, parts)
+        self.core.name(label, self.identities[label], parts)
         self.kept[label] = (profile, judgement)
+
+    def _carry_parts(self, label: int, parts: int) -> None:
+        before, self._parts[label] = self._parts[label], parts
+        identity = self.identities[label]
+        for part in range(max(before, parts)) if before != parts else ():
+            if part >= parts:  # several become one: what they used adds up
+                self.carries.append((part_of(identity, part), part_of(identity, part % parts)))
+            elif part >= before:
+                self.carries.append((part_of(identity, part % before), part_of(identity, part)))
+
+    def _descend(self, label: int, heir: int) -> None:
+        """Note that `heir` is to be charged with what `label` has used."""
+        if label in self.kept:
+            self._heirs.append((label, heir))
 
     def _name_at(self, number: int) -> int:
         # Unlike any before, also of an earlier run, and the same whenever the same is replayed.
@@ -114,3 +149,17 @@ class Correlator:
             if label in found:
                 found[label].append(key)
         return found
+
+
+def parts_of_budget(size: int, confidence: float) -> int:
+    """Return into how many budgets a cluster's members are divided.
+
+    From as many as there are members at confidence 0 down to one at 1, evenly on a
+    logarithmic scale: there is no step to sit under.
+    """
+    return max(1, round(pow(float(size), 1.0 - confidence)))
+
+
+def part_of(identity: int, part: int) -> int:
+    """Return what limits count one part of a cluster by; in step with the core's `Judge.identity`."""
+    return identity ^ part * 0x9E3779B97F4A7C15 % 2**64

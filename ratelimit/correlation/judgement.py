@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import TypedDict
 
 from ratelimit.correlation.settings import Settings
+
+LEAST_CONFIDENCE = 0.5
+"""Below it a group is left alone; its budgets would be too many to matter."""
+EVENNESS_RAMP = 0.3
+"""Over how much more spread confidence falls from 1 to 0."""
+CONCENTRATION_RAMP = 0.2
 
 
 class Profile(TypedDict):
@@ -60,35 +67,40 @@ def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Jud
     ease = settings.kept_ease if is_kept else 0.0
     if size < settings.least_members * (1 - ease):
         return Judgement(0.0, "small")
-    # Even: the spread without counting noise, or, since one stray heavy member spoils that, the bulk of them.
-    # A small group of unequal members can look even by chance.
-    doubt = (1 - ease) / size**0.5
-    even = (
-        profile["evenness"] + settings.evenness_doubt * doubt <= settings.evenness_most + ease
-        or profile["concentration"] - doubt >= settings.concentration_least - ease
-    )
     rated = profile["rated"] >= settings.least_members and profile["volume"] >= settings.least_volume
+    even = evenness_of(profile, settings, ease) if rated else 1.0
+    if even < LEAST_CONFIDENCE:
+        return Judgement(0.0, "unequal members")
     meetings, payments = profile["meetings"], profile["payments"]
-    if (
-        profile["sharing"] >= (0.7 - ease) * size
-        and payments >= settings.least_payments
-        and (even or not rated)
-    ):
+    if profile["sharing"] >= (0.7 - ease) * size and payments >= settings.least_payments:
         if meetings >= settings.least_meetings and meetings >= (0.3 - ease) * payments:
-            return Judgement(1.0, "payment and network")
+            return Judgement(even, "payment and network")
         if (
             payments >= 2 * settings.least_payments
             and profile["network"] >= 2.0 - ease
             and (rated or profile["client"] >= 1.0)
         ):
-            return Judgement(1.0, "payment, network and " + ("behaviour" if rated else "client"))
+            return Judgement(even, "payment, network and " + ("behaviour" if rated else "client"))
     if (
         profile["networks"] >= 2.0 - ease
         and profile["network"] >= 3.5 - ease
         and profile["client"] >= 1.0 - ease
         and profile["roaming"] >= 0.6 - ease
         and rated
-        and even
     ):
-        return Judgement(1.0, "network, client and behaviour")
+        return Judgement(even, "network, client and behaviour")
     return Judgement(0.0, "families do not agree")
+
+
+def evenness_of(profile: Profile, settings: Settings, ease: float) -> float:
+    """Return how sure it is that the members' volumes are one actor's: 1 for even ones, 0 for a crowd's.
+
+    By the spread without counting noise; or, since one stray heavy member spoils that, by the bulk.
+    A small group of unequal members can look even by chance.
+    """
+    doubt = (1 - ease) / sqrt(profile["size"])
+    spread = profile["evenness"] + settings.evenness_doubt * doubt
+    by_spread = 1.0 - (spread - settings.evenness_most - ease) / EVENNESS_RAMP
+    bulk = profile["concentration"] - doubt
+    by_bulk = 1.0 - (settings.concentration_least - ease - bulk) / CONCENTRATION_RAMP
+    return min(1.0, max(0.0, by_spread, by_bulk))

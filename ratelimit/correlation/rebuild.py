@@ -25,6 +25,7 @@ Groups = dict[Root, Size]
 MOST_CLIENTS = 32
 PRUNINGS = 3
 GROWTH = 1.05
+SETTLED = 0.005
 REFINEMENTS = 3
 SEEDS = 64
 
@@ -37,6 +38,7 @@ class Rebuild:
         settings: the numbers.
         kept: labels of clusters that have passed before.
         name: called with a label, its profile and judgement once a cluster is kept.
+        descend: called with two labels when the second takes members over from the first, and what it used.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Rebuild:
         settings: Settings,
         kept: Container[int],
         name: Callable[[int, Profile, Judgement], None],
+        descend: Callable[[int, int], None],
     ) -> None:
         self._kept = kept
         self.is_growing = False
@@ -52,13 +55,14 @@ class Rebuild:
         self._core = core
         self._settings = settings
         self._name = name
+        self._descend = descend
 
     def __iter__(self) -> Iterator[None]:
         core = self._core
         core.begin()
         before = self._members()
         try:
-            yield from self._count()
+            yield from self._gather()
             yield from self._seed_payers()
             yield from self._seed_roamers()
             if core.live():
@@ -86,35 +90,50 @@ class Rebuild:
             work(start, stop)
             yield
 
-    def _count(self) -> Iterator[None]:
+    def _gather(self) -> Iterator[None]:
         core = self._core
         yield from self._identifiers(core.clear)
         yield from self._principals(core.gather)
-        yield from self._identifiers(core.settle)
-        yield from self._principals(core.tally)
-        yield from self._principals(core.share)
-        yield from self._principals(core.bridge)
-        yield from self._principals(core.support)
-        for label in core.live():
+        yield from self._profile()
+
+    def _profile(self) -> Iterator[None]:
+        """Count the clusters' members at identifiers, and their profiles."""
+        core = self._core
+        live = core.live()
+        if not live:
+            return
+        yield from self._identifiers(core.recount)
+        for members_pass in (core.vote, core.tally, core.share, core.bridge, core.support):
+            yield from self._principals(members_pass)
+            if members_pass == core.vote:
+                yield from self._identifiers(core.settle)
+        for label in live:
             profile: Profile = core.profile(label)
-            met, pays = profile["met"], profile["sharing"] >= 0.5 * profile["size"]
-            core.need(
-                label, 1 if pays else 2, max(self._settings.least_support, self._settings.usual_support * met)
-            )
+            pays = profile["sharing"] >= 0.5 * profile["size"]
+            support = max(self._settings.least_support, self._settings.usual_support * profile["met"])
+            core.need(label, 1 if pays else 2, support)
 
     def _refine(self, times: int) -> Iterator[None]:
-        core = self._core
-        for _ in range(times):
-            yield from self._principals(core.assign)
-            yield from self._count()
+        for turn in range(times):
+            moved = yield from self._assign(everybody=turn == 0)
+            yield from self._profile()
+            if moved <= SETTLED * self._members():
+                return
+
+    def _assign(self, *, everybody: bool) -> Generator[None, None, int]:
+        moved = 0
+        for start, stop in self._ranges(self._core.evidence.principal_count):
+            moved += self._core.assign(start, stop, everybody)
+            yield
+        return moved
 
     def _judge(self) -> Iterator[None]:
         # Only now: a seed brings bystanders along, and they would speak for or against the whole.
         core = self._core
-        yield from self._principals(core.assign)
+        yield from self._assign(everybody=False)
         yield from self._merge(self._conclude())
         yield from self._principals(core.release)
-        yield from self._count()
+        yield from self._profile()
 
     def _merge(self, profiles: dict[int, Profile]) -> Iterator[None]:
         core = self._core
@@ -126,6 +145,7 @@ class Rebuild:
                 and profile["rivals"] >= self._settings.merge_share * profile["size"]
             ):
                 core.close(label)
+                self._descend(label, rival)
                 yield from self._principals(partial(core.merge, label=label, into=rival))
                 # Whoever pointed at this one is asked again next time.
                 del profiles[label]
@@ -158,7 +178,7 @@ class Rebuild:
         if not labels:
             return
         yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, parts))
-        yield from self._count()
+        yield from self._profile()
 
     def _seed_roamers(self) -> Iterator[None]:
         core, settings = self._core, self._settings
@@ -176,7 +196,7 @@ class Rebuild:
         labels = self._labels(core.groups({}), settings.least_roamers, 0)
         if labels:
             yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
-            yield from self._count()
+            yield from self._profile()
 
     def _parts(self) -> Generator[None, None, dict[int, int]]:
         """Tell apart actors who share exits: clients of one actor occur together on its payment methods.
@@ -228,6 +248,8 @@ class Rebuild:
             label = known if known and known not in taken else self._core.open()
             if not label:
                 break
+            if known and label != known:
+                self._descend(known, label)
             taken.add(label)
             labels |= dict.fromkeys(keys, label)
         return labels

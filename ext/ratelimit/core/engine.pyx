@@ -23,7 +23,7 @@ from ratelimit.core.setup cimport (
 )
 from ratelimit.core.spare cimport give_charges, take_charges
 from ratelimit.core.table cimport Table, relative
-from ratelimit.core.words cimport remaining_word, reset_word
+from ratelimit.core.words cimport carry_word, remaining_word, reset_word
 
 from ratelimit.errors import UsageError
 
@@ -117,6 +117,19 @@ cdef class Plan:
         self.read_identities(identities, ids)
         self.read_costs(costs, amounts)
         return self.decided(ids, amounts, now_ns, commit)
+
+    def carry(self, source, target, now_ns, /):
+        cdef uint64_t ids[MOST_IDENTITIES]
+        cdef uint64_t others[MOST_IDENTITIES]
+        cdef uint64_t now
+        cdef int i
+        check_ready(self)
+        self.read_identities(source, ids)
+        self.read_identities(target, others)
+        now = relative(self.table, now_ns)
+        for i in range(self.setup.count):
+            if self.setup.quotas[i].kind <= SLIDING:
+                carry_word(&self.setup, i, ids, others, now)
 
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
         """Decide for what was read; of a plan that is ready, whose every position is in the arrays."""

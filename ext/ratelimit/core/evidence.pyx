@@ -115,6 +115,8 @@ cdef class Evidence:
     cdef double weight(self, Edge *edge, int kind) noexcept nogil:
         """Return what an edge still counts for: 1 when fresh, halved each half-life of its family."""
         cdef uint32_t ticks = <uint16_t>(self.now_s // TICK_S - edge.seen)
+        if ticks == 0:
+            return 1.0
         return exp2(-<double>ticks / self.half_ticks[kind])
 
     # -- finding and making room ------------------------------------------------------------------

@@ -51,6 +51,8 @@ cdef class Judge:
         self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others, double cap, Profile *c, double *owned
     ) noexcept nogil
     cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil
+    cdef void relabel(self, Principal *p, uint32_t label) noexcept nogil
+    cdef void vote_one(self, Principal *p) noexcept nogil
     cdef void gather_one(self, Principal *p) noexcept nogil
     cdef void tally_one(self, Principal *p) noexcept nogil
     cdef void share_one(self, Principal *p) noexcept nogil
@@ -64,6 +66,7 @@ cdef class Judge:
     cdef void note_rival(self, uint32_t own, uint32_t other, Fit *fit) noexcept nogil
     cdef void mark_addresses(self, Principal *p) noexcept nogil
     cdef int meetings_of(self, Principal *p, double share) noexcept nogil
+    cdef size_t used(self) noexcept nogil
     cdef size_t forest_bytes(self) noexcept nogil
     cdef void mark(self, Identifier *node) noexcept nogil
     cdef void meet(self, Principal *p, Identifier *node, double share, int least) noexcept nogil

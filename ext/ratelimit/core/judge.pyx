@@ -18,6 +18,7 @@ from ratelimit.core.traits cimport (
 
 cdef enum:
     CANDIDATES = 4
+    NOWHERE = -1000
     MET = 0xFFFFFFFF
     NOBODY = 0xFFFFFFFF
     YOUNG = 10              # requests
@@ -33,7 +34,7 @@ cdef inline bint is_valid(Judge self, Edge *edge, int kind) noexcept nogil:
     return ticks < 6 * self.evidence.half_ticks[kind]
 
 
-cdef inline void vote(Identifier *node, uint32_t label) noexcept nogil:
+cdef inline void cast_vote(Identifier *node, uint32_t label) noexcept nogil:
     """Keep the two labels most principals here have (Misra and Gries, 1982)."""
     if node.label1 == label and node.count1:
         node.count1 += 1
@@ -174,7 +175,7 @@ cdef class Judge:
             if weight < 0.02:
                 continue
             value = self.rarity(node, label, own, c, b)
-            parent = resolve(ids, node.parent)
+            parent = resolve(ids, node.parent) if value < 0.7 * self.settings.network_each else NULL
             if parent != NULL:
                 value = max(value, min(0.7 * self.settings.network_each, self.rarity(parent, label, own, c, b)))
             value = clip(value, -1.0, self.settings.network_each) * (weight if value > 0 else 1.0)
@@ -308,7 +309,7 @@ cdef class Judge:
             return fit.total >= min(least, self.settings.paid)
         if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment < 0.0:
             # It pays by itself, and this cluster does not.
-            return fit.total >= least and fit.client >= 1.5 and fit.networks >= 2
+            return fit.payment > -3.0 and fit.total >= least and fit.client >= 1.5 and fit.networks >= 2
         if c.sharing < 0.5 * c.size and fit.client < 1.0:
             # Exits and roaming are shared with whoever else rents them; only the client tells members apart.
             return False
@@ -348,7 +349,7 @@ cdef class Judge:
                     if count < CANDIDATES:
                         candidates[count] = label
                         count += 1
-        fit.total = -99.0
+        fit.total = NOWHERE + 1.0 if count else NOWHERE
         for i in range(count):
             label = candidates[i]
             least = self.settings.stay if label == p.label else self.settings.join
@@ -414,6 +415,39 @@ cdef class Judge:
                         add_member(parent, label, 1)
         p.label = <uint16_t>label
 
+    cdef void relabel(self, Principal *p, uint32_t label) noexcept nogil:
+        """Change a principal's cluster, and who counts as background; counts of members wait for `recount`."""
+        cdef double change
+        cdef Background *b = &self.background
+        cdef Identifier *node
+        cdef bint with_client = False
+        cdef int i, at
+        if p.label == label:
+            return
+        if p.label == 0:
+            p.prior = <float>rate_of(p, self.evidence.now_s)
+        if (p.label == 0) != (label == 0):
+            change = 1.0 if label == 0 else -1.0
+            b.size += change
+            at = volume_bin(p, self.evidence.now_s)
+            if at >= 0:
+                b.volumes[at] = max(0.0, b.volumes[at] + change)
+                b.roamings[p.roaming] = max(0.0, b.roamings[p.roaming] + change)
+                b.behaved = max(0.0, b.behaved + change)
+            for i in range(EDGES):
+                node = resolve(self.evidence.identifiers, p.edges[i].ref)
+                if node == NULL:
+                    continue
+                if kind_at(i) == FINE:
+                    b.edges += change
+                elif kind_at(i) == CLIENT:
+                    with_client = True
+                    if change > 0.0 or node.label1:
+                        node.label1 += <int>change
+            if with_client:
+                b.with_client += change
+        p.label = <uint16_t>label
+
     # -- passes -----------------------------------------------------------------------------------
 
     def begin(self):
@@ -448,7 +482,7 @@ cdef class Judge:
                 node.count2 = 0
 
     def gather(self, uint32_t start, uint32_t stop):
-        """Count principals at identifiers, and let members vote for the two labels of each."""
+        """Count principals at identifiers, and those outside clusters as background; drop edges too old."""
         cdef uint32_t at
         if start == 0:
             memset(&self.background, 0, sizeof(Background))
@@ -483,9 +517,7 @@ cdef class Judge:
                     node.label1 += 1
                     with_client = True
                 continue
-            if p.label:
-                vote(node, p.label)
-            elif kind == FINE:
+            if kind == FINE and p.label == 0:
                 b.edges += 1.0
             if kind != FINE or node.parent == 0:
                 continue
@@ -499,10 +531,50 @@ cdef class Judge:
                 if parent != NULL:
                     if parent.degree < MOST_DEGREE:
                         parent.degree += 1
-                    if p.label:
-                        vote(parent, p.label)
         if with_client:
             b.with_client += 1.0
+
+    def recount(self, uint32_t start, uint32_t stop):
+        """Forget whose members identifiers in a range have, and keep how many principals there are."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.identifier_count)):
+                node = self.evidence.identifiers + at
+                if kind_of(node) != CLIENT:
+                    node.label1 = 0
+                node.label2 = 0
+                node.count1 = 0
+                node.count2 = 0
+
+    def vote(self, uint32_t start, uint32_t stop):
+        """Let members vote for the two labels of each identifier, again."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.vote_one(self.evidence.principals + at)
+
+    cdef void vote_one(self, Principal *p) noexcept nogil:
+        cdef Identifier *node
+        cdef uint32_t parents[FINE_EDGES]
+        cdef int i, j, seen = 0
+        for i in range(EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL or kind_at(i) == CLIENT:
+                continue
+            cast_vote(node, p.label)
+            if kind_at(i) != FINE or node.parent == 0:
+                continue
+            for j in range(seen):
+                if parents[j] == node.parent:
+                    break
+            else:
+                parents[seen] = node.parent
+                seen += 1
+                node = resolve(self.evidence.identifiers, node.parent)
+                if node != NULL:
+                    cast_vote(node, p.label)
 
     def settle(self, uint32_t start, uint32_t stop):
         """Keep the labels that won at identifiers in a range, and count anew."""
@@ -523,9 +595,9 @@ cdef class Judge:
         cdef uint32_t at, label
         cdef Profile kept
         if start == 0:
-            memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
-            memset(self.held, 0, <size_t>self.evidence.most_identifiers * 4)
-            memset(self.agreed, 0, <size_t>self.evidence.most_identifiers * 4)
+            memset(self.tops, 0, self.used() * 4)
+            memset(self.held, 0, self.used() * 4)
+            memset(self.agreed, 0, self.used() * 4)
             for label in range(self.most_clusters + 1):
                 kept = self.profiles[label]
                 memset(self.profiles + label, 0, sizeof(Profile))
@@ -719,24 +791,27 @@ cdef class Judge:
             return False
         return (held & 0xFFFF) >= 2 or ((held & 0xFFFF) >= 1 and self.agreed[place] >= 1.2 * count_for(payment, label))
 
-    def assign(self, uint32_t start, uint32_t stop):
-        """Put each principal where it fits best; return how many moved."""
+    def assign(self, uint32_t start, uint32_t stop, bint everybody):
+        """Put each principal where it fits best; return how many moved.
+
+        Asked for not `everybody`, it looks only at those whom the last time any cluster was near.
+        """
         cdef uint32_t at, label, moved = 0
         cdef Principal *p
         cdef Fit fit
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 p = self.evidence.principals + at
+                if not everybody and p.seed == 0:
+                    continue
                 label = self.best(p, &fit)
+                p.seed = fit.total > NOWHERE or p.label != 0
                 if label:
                     p.score = <float>fit.total
                     self.note_fit(p, label, &fit)
                 if label != p.label:
                     moved += 1
-                    if p.label == 0:
-                        p.prior = <float>rate_of(p, self.evidence.now_s)
-                    # Counts stay as tallied: every principal is judged by the same profiles.
-                    p.label = <uint16_t>label
+                    self.relabel(p, label)
         return moved
 
     cdef void note_fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil:
@@ -771,7 +846,7 @@ cdef class Judge:
         cdef uint32_t coarse
         cdef int i
         if start == 0:
-            memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
+            memset(self.tops, 0, self.used() * 4)
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 p = self.evidence.principals + at
@@ -811,9 +886,9 @@ cdef class Judge:
         cdef Principal *p
         cdef Profile *c
         if start == 0:
-            memset(self.suspects, 0, <size_t>self.evidence.most_identifiers * 2)
-            memset(self.roots, 0, self.forest_bytes())
-            memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
+            memset(self.suspects, 0, self.used() * 2)
+            memset(self.roots, 0, max(self.used(), <size_t>self.evidence.principal_count) * 4)
+            memset(self.tops, 0, self.used() * 4)
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 p = self.evidence.principals + at
@@ -827,7 +902,7 @@ cdef class Judge:
         """Count those still marked anew."""
         cdef uint32_t at
         if start == 0:
-            memset(self.suspects, 0, <size_t>self.evidence.most_identifiers * 2)
+            memset(self.suspects, 0, self.used() * 2)
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if self.evidence.principals[at].seed:
@@ -874,6 +949,10 @@ cdef class Judge:
                 networks[count] = node.parent
                 count += 1
         return count
+
+    cdef size_t used(self) noexcept nogil:
+        """Return how much of scratch memory by identifier is in use: only that is ever written."""
+        return self.evidence.identifier_count
 
     cdef size_t forest_bytes(self) noexcept nogil:
         return <size_t>max(self.evidence.most_identifiers, self.evidence.most_principals) * 4
@@ -940,7 +1019,7 @@ cdef class Judge:
         cdef int i
         cdef uint32_t bit
         if start == 0:
-            memset(self.tops, 0, <size_t>self.evidence.most_identifiers * 4)
+            memset(self.tops, 0, self.used() * 4)
         cdef dict bits = {position: 1 << number for number, position in enumerate(clients)}
         for at in range(start, min(stop, self.evidence.principal_count)):
             p = self.evidence.principals + at
@@ -995,9 +1074,7 @@ cdef class Judge:
             if p.seed:
                 label = labels.get((find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0) if parts else 0))
                 if label is not None:
-                    if p.label == 0:
-                        p.prior = <float>rate_of(p, self.evidence.now_s)
-                    p.label = label
+                    self.relabel(p, label)
 
     # -- clusters ---------------------------------------------------------------------------------
 
@@ -1025,7 +1102,7 @@ cdef class Judge:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 p = self.evidence.principals + at
                 if p.label and not self.profiles[p.label].live:
-                    p.label = 0
+                    self.relabel(p, 0)
 
     def name(self, uint32_t label, uint64_t identity, uint32_t parts):
         """Set what limits count a cluster by, and into how many budgets its members are divided."""

@@ -3,13 +3,13 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.atomic cimport SECOND, Pair, cas_pair
-from ratelimit.core.entries cimport FIXED, GCRA, find, insert, word_of
+from ratelimit.core.entries cimport FIXED, GCRA, find, insert, make_tag, word_of
 from ratelimit.core.gcra cimport (
     gcra_arrival, gcra_check, gcra_correct, gcra_refundable, gcra_remaining, gcra_reset, gcra_retry,
 )
 from ratelimit.core.layout cimport Arena
 from ratelimit.core.quota cimport Check, Quota
-from ratelimit.core.setup cimport Charge, Look, Setup
+from ratelimit.core.setup cimport ABSENT_HASH, Charge, Look, Setup, rule_key
 from ratelimit.core.windows cimport (
     FIXED_COUNT_BITS, Slide, fixed_check, fixed_correct, fixed_remaining, fixed_reset, fixed_retry,
     sliding_check, sliding_correct, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
@@ -123,3 +123,28 @@ cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t ac
         charge.mark = (gcra_arrival(q, word, now) if delta > 0 and charge.mark < (now << 4) else charge.mark) + <uint64_t>moved
         return moved // <int64_t>q.interval
     return window_use(q, corrected, now, charge.mark) - window_use(q, word, now, charge.mark)
+
+
+cdef inline void carry_word(Setup *plan, int i, uint64_t *source, uint64_t *target, uint64_t now) noexcept nogil:
+    """Charge rule `i` under the target's key with what is used under the source's."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Charge charge
+    cdef Check check
+    cdef Pair *entry
+    cdef uint64_t word, used, key = rule_key(plan, i, source)
+    charge.key = rule_key(plan, i, target)
+    if key == ABSENT_HASH or charge.key == ABSENT_HASH or key == charge.key:
+        return
+    charge.tag = make_tag(key, q.kind, plan.shapes[i])
+    entry = find(plan.arena, key, charge.tag)
+    if entry == NULL:
+        return
+    word = word_of(entry, charge.tag)
+    used = q.units - remaining_word(q, word, now)
+    charge.tag = make_tag(charge.key, q.kind, plan.shapes[i])
+    # The window a charge of now would belong to.
+    check_word(q, 0, now, 0, &check)
+    charge.mark = check.mark
+    charge.cost = 0
+    charge.charged = False
+    correct_word(plan, i, &charge, used, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -22,18 +22,23 @@ NOBODY = 2**64 - 1
 _UNNAMED = b'"cluster": null}\n'
 
 
+Carry = Callable[[Sequence[tuple[int, int]], int], None]
+
+
 class Actors:
     """Who is one actor, as a replay goes on.
 
     Args:
         spec: what the policy says of it.
         cluster_at: the position of the identity `cluster`.
+        carry: called with what clusters became, so that what they used stays used.
         named_by: the attribute of records that names principals; None when names are not to be kept.
     """
 
-    def __init__(self, spec: CorrelationSpec, cluster_at: int, named_by: str | None) -> None:
+    def __init__(self, spec: CorrelationSpec, cluster_at: int, named_by: str | None, carry: Carry) -> None:
         self._spec = spec
         self._at = cluster_at
+        self.carry = carry
         self._columns = Columns(spec.principal, spec.kinds)
         self._correlator: Correlator | None = None
         self._name_of = None if named_by is None else attrgetter(named_by)
@@ -112,6 +117,8 @@ class Actors:
         if correlator.is_due(now_ns):
             for _ in correlator.rebuild(now_ns):
                 pass
+            self.carry(correlator.carries, now_ns)
+            correlator.carries.clear()
 
 
 def named(line: bytes, cluster: int) -> bytes:

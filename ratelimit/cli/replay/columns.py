@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -18,6 +19,7 @@ from ratelimit.cli.facts import USER_AGENT, RecordFacts
 from ratelimit.core.batch import address_column, blank_column, fill_absent, hash_column
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.fact import LONGEST_VALUE, REFUSED
+from ratelimit.identity.slots import Slots
 from ratelimit.policy.compiled import IdentitySpec
 from ratelimit.traces import Fields
 
@@ -47,7 +49,9 @@ class IdentityColumns:
 
     def __init__(self, generation: Generation, fields: Fields) -> None:
         self._facts = RecordFacts(generation, fields)
-        self._has_headers = fields.headers
+        # Headers are read column by column unless they speak for the client's address, or hold cookies.
+        self._has_odd_headers = fields.headers and not _reads_headers_plainly(generation)
+        self._lowered = Lowered(fields)
         self._unmatched = generation.unmatched
         extractor = generation.extractor
         self._has_lists = generation.has_lists
@@ -67,13 +71,14 @@ class IdentityColumns:
         addresses = list(map(_ip, records))
         # What the columns cannot say: headers, and addresses that other fields may speak for.
         odd = [at for at, ip in enumerate(addresses) if ip is None] if None in addresses else []
-        if self._has_headers:
+        if self._has_odd_headers:
             odd += [at for at, headers in enumerate(map(_headers, records)) if headers]
         if len(odd) > len(records) // 2:
             return None
         columns = []
+        self._lowered.take(records)
         for one in self._columns:
-            column = one.hashes(records, addresses)
+            column = one.hashes(records, addresses, self._lowered)
             if column is None:
                 return None
             columns.append(column)
@@ -96,8 +101,52 @@ class IdentityColumns:
         return list(map(self._facts.identities, records, matches))
 
 
+class Lowered:
+    """The headers of a batch with their names in lower case; the first of two spellings counts."""
+
+    def __init__(self, fields: Fields) -> None:
+        self._has_user_agent = fields.user_agent
+        self._has_headers = fields.headers
+        self._records: Sequence[Any] = ()
+        self._lowered: list[dict[str, Any] | None] | None = None
+
+    def take(self, records: Sequence[Any]) -> None:
+        """Look at other records from now on; nothing is read before somebody asks."""
+        self._records = records
+        self._lowered = None
+
+    def values(self, name: str) -> list[str | None]:
+        """Return one header's value for each record."""
+        agents = self._has_user_agent and name == USER_AGENT[1]
+        found: list[str | None] = (
+            list(map(_user_agent, self._records)) if agents else [None] * len(self._records)
+        )
+        if self._has_headers:
+            if self._lowered is None:
+                self._lowered = list(map(_lowered, map(_headers, self._records)))
+            for at, headers in enumerate(self._lowered):
+                if headers is not None and found[at] is None:
+                    found[at] = _single(headers.get(name))
+        return found
+
+
+def _lowered(headers: dict[str, Any] | None) -> dict[str, Any] | None:
+    if not headers:
+        return None
+    lowered: dict[str, Any] = {}
+    for name, value in headers.items():
+        lowered.setdefault(name.lower(), value)
+    return lowered
+
+
+def _single(value: Any) -> str | None:
+    if isinstance(value, list):
+        value = next((item for item in value if item is not None), None)
+    return None if value is None else str(value)
+
+
 class _Column:
-    """One identity: the field of its name, else the user agent if it is that, else the address."""
+    """One identity: the field of its name, else what its sources say in turn, else the address."""
 
     def __init__(self, spec: IdentitySpec, generation: Generation, fields: Fields) -> None:
         self._position = spec.index
@@ -106,8 +155,7 @@ class _Column:
         self._hasher = hasher = generation.store.hasher
         kind = hasher.kind_of(spec.name)
         attributes = [fields.attribute[spec.name]]
-        if [(source.kind, source.name) for source in spec.sources] == [USER_AGENT]:
-            attributes.append(fields.attribute["user_agent"])
+        self._header_names = [source.name for source in spec.sources if source.kind == "header"]
         if spec.sources[0].kind == "client":
             self._hash = partial(self._networks, kind, spec.v4_prefix, spec.v6_prefix)
             if "ip" in attributes:
@@ -116,11 +164,12 @@ class _Column:
             self._hash = partial(self._values, kind)
         self._getters = [attrgetter(attribute) for attribute in dict.fromkeys(attributes)]
 
-    def hashes(self, records: Sequence[Any], addresses: list[str]) -> array[int] | None:
+    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
         """Return one hash for each record; None if one is to be refused for what it lacks."""
         found: array[int] | None = None
-        for get in self._getters:
-            said, unsaid = self._hash(list(map(get, records)))
+        own = (list(map(get, records)) for get in self._getters)
+        for values in chain(own, map(lowered.values, self._header_names)):
+            said, unsaid = self._hash(values)
             if unsaid == len(said):
                 continue
             if found is None:
@@ -153,12 +202,23 @@ def _is_plain(generation: Generation) -> bool:
         or any(limit.tier_identity >= 0 for limit in compiled.limits)
     ):
         return False
-    for spec in compiled.identities:
-        sources = [(source.kind, source.name) for source in spec.sources]
-        if any(kind == "path" for kind, _ in sources) or (len(sources) > 1 and USER_AGENT in sources):
-            return False
-    return True
+    # An address behind other sources would have to be looked at in its turn.
+    return not any(
+        source.kind == "path" or (source.kind == "client" and len(spec.sources) > 1)
+        for spec in compiled.identities
+        for source in spec.sources
+    )
+
+
+def _reads_headers_plainly(generation: Generation) -> bool:
+    trust = generation.compiled.trust
+    return not (trust.networks or trust.unix) and not any(
+        source.kind == "cookie" or (source.kind == "header" and source.name.encode() in Slots.CREDENTIALS)
+        for spec in generation.compiled.identities
+        for source in spec.sources
+    )
 
 
 _ip = attrgetter("ip")
 _headers = attrgetter("headers")
+_user_agent = attrgetter("user_agent")

@@ -28,7 +28,6 @@ from ratelimit.cli.terminal import err, note, out, print_json
 from ratelimit.clock import ManualClock
 from ratelimit.policy import Policy
 from ratelimit.storage import private_store
-from ratelimit.stores.base import Store
 from ratelimit.traces import FORMATS, Reader, TraceUnreadable, open_reader
 
 
@@ -45,6 +44,12 @@ from ratelimit.traces import FORMATS, Reader, TraceUnreadable, open_reader
 @click.option(
     "--clusters", type=click.Path(dir_okay=False), help="Write who was found to be one actor, as JSON."
 )
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    help="Another seed, other hashes, where the policy's key is not at hand.",
+)
 @click.option("--no-correlation", is_flag=True, help="Look for no clusters: limits per cluster never bind.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
@@ -55,6 +60,7 @@ def replay_command(
     format_: str,
     reveal: bool,
     clusters: str | None,
+    seed: int,
     no_correlation: bool,
     as_json: bool,
     no_progress: bool,
@@ -98,7 +104,7 @@ def replay_command(
             write = output.write
         replay = Replay(
             loaded.compiled,
-            lambda now_ns: _store(loaded, now_ns),
+            lambda now_ns: private_store(loaded, ManualClock(now_ns), seed=seed),
             write,
             correlates=not no_correlation,
             names_members=reveal and clusters is not None,
@@ -187,7 +193,3 @@ def _open_output(path: str) -> BinaryIO:
         raise Failure(
             f"{path}: {error.strerror or error}", INPUT, hint="Give another path to --decisions."
         ) from error
-
-
-def _store(policy: Policy, now_ns: int) -> Store:
-    return private_store(policy, ManualClock(now_ns))

@@ -86,7 +86,12 @@ class Replay:
         # Of several identities that make a principal together, none is its name.
         named = names_members and len(spec.principal) == 1
         name = self.compiled.identities[spec.principal[0]].name
-        return Actors(spec, self.compiled.cluster, self.fields.attribute[name] if named else None)
+        return Actors(
+            spec,
+            self.compiled.cluster,
+            self.fields.attribute[name] if named else None,
+            lambda pairs, now_ns: self.generation.carry(pairs, now_ns),
+        )
 
     @property
     def generation(self) -> Generation:
