@@ -27,7 +27,7 @@ from ratelimit.snapshot import SnapshotFile
 from ratelimit.stores.boards import SharedBoard
 from ratelimit.stores.process import is_alive
 from ratelimit.telemetry.names import BoardNumber
-from ratelimit.tenure import Tenure
+from ratelimit.tenure import Carry, Tenure
 
 INTERVAL_NS = 100_000_000
 """How often the ring is looked into."""
@@ -44,6 +44,7 @@ class Correlating:
         spec: what the policy asks for.
         shared: the memory it is shared in; closed with this.
         key: the hash key, which vouches for snapshots.
+        carry: charges what clusters used to those they became, in the limits' store.
         notice: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
     """
@@ -54,6 +55,7 @@ class Correlating:
         shared: SharedBoard,
         key: bytes,
         *,
+        carry: Carry,
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int] = processor_ns,
     ) -> None:
@@ -61,6 +63,7 @@ class Correlating:
         self._shared = shared
         self._board = shared.board
         self._key = key
+        self._carry = carry
         self._notice = notice
         self._elapsed_ns = elapsed_ns
         self._lock = Lock()
@@ -162,7 +165,13 @@ class Correlating:
         if not own:
             return False
         self._tenure = Tenure(
-            self._board, own, self._spec, self._snapshot(), notice=self._notice, elapsed_ns=self._elapsed_ns
+            board,
+            own,
+            self._spec,
+            self._snapshot(),
+            carry=self._carry,
+            notice=self._notice,
+            elapsed_ns=self._elapsed_ns,
         )
         return True
 

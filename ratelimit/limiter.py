@@ -322,7 +322,10 @@ class Limiter:
             return None if spec is None else self.correlating
         principals = Settings(**spec.settings).principals  # type: ignore[arg-type]  # checked by the policy
         shared = open_board(policy, self.store, principals)
-        return Correlating(spec, shared, self.store.table.key, notice=self.notice)
+        return Correlating(spec, shared, self.store.table.key, carry=self._carry, notice=self.notice)
+
+    def _carry(self, pairs: Sequence[tuple[int, int]], now_ns: int) -> None:
+        self.current.carry(pairs, now_ns)
 
     def _bind(self, policy: Policy, now_ns: int, correlating: Correlating | None) -> Generation:
         compiled = policy.compiled

@@ -10,7 +10,7 @@ is being copied) nothing is taken in, and the ring fills a little.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import Thread
 
 from ratelimit.core.assignments import Assignments
@@ -30,7 +30,11 @@ PUBLISHED = 16_384
 SNAPSHOT_NS = 60 * 10**9
 EXPORT_NS = 10**9
 
+CARRIED = 256
+"""Pairs of identities whose use is carried over by one slice."""
+
 Job = Iterator[None]
+Carry = Callable[[Sequence[tuple[int, int]], int], None]
 
 
 class Tenure:
@@ -41,6 +45,7 @@ class Tenure:
         term: the term it claimed.
         spec: what the policy asks for.
         snapshot: where evidence outlives the process; None for nowhere.
+        carry: charges what clusters used to those they became: pairs of identities, in order.
         notice: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
     """
@@ -52,6 +57,7 @@ class Tenure:
         spec: CorrelationSpec,
         snapshot: SnapshotFile | None,
         *,
+        carry: Carry,
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int],
     ) -> None:
@@ -62,6 +68,7 @@ class Tenure:
         self._assignments = Assignments(board, self._columns)
         self._assignments.write(term)
         self._snapshot = snapshot
+        self._carry = carry
         self._notice = notice
         self._elapsed_ns = elapsed_ns
         self._correlator: Correlator | None = None
@@ -159,7 +166,7 @@ class Tenure:
                 correlator = self._new(now_ns)
         self._correlator = correlator
         if is_restored and self._board.stats()["generation"] == 0:
-            yield from self._publish(correlator)
+            yield from self._publish(correlator, now_ns)
 
     def _transplant(self, old: Correlator, now_ns: int) -> Job:
         new = self._new(now_ns)
@@ -171,7 +178,7 @@ class Tenure:
         self._spent_ns = self._longest_ns = 0
         known = dict(correlator.identities)
         yield from self._timed(correlator.rebuild(now_ns))
-        yield from self._timed(self._publish(correlator))
+        yield from self._timed(self._publish(correlator, now_ns))
         number = self._board.set_number
         number(BoardNumber.REBUILDS, correlator.rebuilds)
         number(BoardNumber.REBUILT_NS, now_ns)
@@ -183,7 +190,7 @@ class Tenure:
         if correlator.identities != known:
             self._save_ns = None  # a new cluster outlives this process from now on
 
-    def _publish(self, correlator: Correlator) -> Job:
+    def _publish(self, correlator: Correlator, now_ns: int) -> Job:
         assignments, start = self._assignments, 0
         if not assignments.begin():
             return
@@ -191,6 +198,12 @@ class Tenure:
         while start < correlator.evidence.principal_count:
             assignments.fill(correlator.core, start, start + PUBLISHED)
             start += PUBLISHED
+            yield
+        # What was used is there before anyone counts under the new identity, not after.
+        pairs = correlator.carries[:]
+        correlator.carries.clear()
+        for start in range(0, len(pairs), CARRIED):
+            self._carry(pairs[start : start + CARRIED], now_ns)
             yield
         assignments.commit()
 
@@ -271,6 +284,7 @@ class Tenure:
                 if label not in correlator.kept:
                     core.close(label)
             core.release(0, correlator.evidence.principal_count)
+            correlator.carries.clear()
 
     def _export(self, now_ns: int) -> None:
         self._exported_ns = now_ns

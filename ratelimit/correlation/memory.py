@@ -20,7 +20,7 @@ JUDGED = 32
 Piece = tuple[int, int, bytes]
 """A region, the position of its first item in it, and the items."""
 Judgements = list[list[Any]]
-"""Label, identity, profile, and judgement by field, of several clusters."""
+"""Label, identity, budgets, profile, and judgement by field, of several clusters."""
 
 
 def shapes_of(correlator: Correlator) -> list[tuple[str, int, int]]:
@@ -47,11 +47,11 @@ def state_of(correlator: Correlator) -> dict[str, Any]:
 
 def judgements_of(correlator: Correlator) -> Iterator[Judgements]:
     """Yield what was judged of the clusters there are, a few at a time."""
-    kept, identities = correlator.kept, correlator.identities
+    kept, identities, parts = correlator.kept, correlator.identities, correlator.parts
     labels = sorted(kept)
     for start in range(0, len(labels), JUDGED):
         yield [
-            [label, identities[label], kept[label][0], asdict(kept[label][1])]
+            [label, identities[label], parts[label], kept[label][0], asdict(kept[label][1])]
             for label in labels[start : start + JUDGED]
         ]
 
@@ -73,9 +73,10 @@ def put_state(correlator: Correlator, state: Mapping[str, Any]) -> None:
 def put_judgements(correlator: Correlator, judgements: Judgements) -> None:
     """Put judgements back, after `put_state`; those of clusters there is no room for are left out."""
     live = set(correlator.core.live())
-    for label, identity, profile, judgement in judgements:
+    for label, identity, parts, profile, judgement in judgements:
         if label in live:
             correlator.identities[label] = identity
+            correlator.parts[label] = parts
             correlator.kept[label] = (profile, Judgement(**judgement))
 
 

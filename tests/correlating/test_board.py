@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import mmap
-import os
 import pickle
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from ratelimit.clock import ManualClock
 from ratelimit.core.assignments import Assignments
-from ratelimit.core.board import Board, board_bytes
+from ratelimit.core.board import board_bytes
 from ratelimit.core.image import Image
 from ratelimit.core.ring import Ring
 from ratelimit.core.watch import Watch
@@ -191,7 +190,7 @@ def test_link_in_the_boards_place_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         beside(of)
     assert caught.value.code == "table-memory"
-    assert os.stat(tmp_path / "elsewhere").st_size == 0
+    assert (tmp_path / "elsewhere").stat().st_size == 0
 
 
 def test_fingerprint_does_not_tell_the_key() -> None:

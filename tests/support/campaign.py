@@ -98,7 +98,8 @@ def campaign(
         times += [(source.uniform(0, hours * HOUR_S), "bot", number) for _ in range(3 * hours)]
     for number in range(honest):
         times += [
-            (source.uniform(0, hours * HOUR_S), "person", number) for _ in range(1 + source.randrange(2 * hours))
+            (source.uniform(0, hours * HOUR_S), "person", number)
+            for _ in range(1 + source.randrange(2 * hours))
         ]
     for at_s, kind, number in sorted(times):
         name = f"{kind}{number}"
