@@ -165,6 +165,7 @@ class Tenure:
             if not is_restored:
                 correlator = self._new(now_ns)
         self._correlator = correlator
+        self._exported_ns = None
         if is_restored and self._board.stats()["generation"] == 0:
             yield from self._publish(correlator, now_ns)
 

@@ -157,7 +157,7 @@ cdef void mend_principals(Evidence e, Judge judge) noexcept nogil:
         if p.label > judge.labels or not judge.profiles[p.label].live:
             p.label = 0
         p.roaming = min(p.roaming, <uint8_t>(ROAMING - 1))
-        p.seed = 0
+        p.seed = within(p.seed, e.identifier_count)
         put(&e.principal_index, p.key, at)
     for at in range(judge.labels + 1):
         for i in range(CLIENTS):
