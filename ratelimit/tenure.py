@@ -109,11 +109,12 @@ class Tenure:
             self._is_changed = self._is_changed or taken > 0
         if self._job is None:
             self._job = self._next(now_ns)
+        is_busy = self._job is not None
         if self._job is not None:
             self._go_on(self._job)
         if self._exported_ns is None or not 0 <= now_ns - self._exported_ns < EXPORT_NS:
             self._export(now_ns)
-        return self._job is not None or taken == DRAINED
+        return is_busy or taken == DRAINED
 
     def _go_on(self, job: Job) -> None:
         is_done = True
