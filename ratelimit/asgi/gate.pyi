@@ -8,6 +8,7 @@ from starlette.types import Scope, Send
 from ratelimit.asgi.exchange import Sending, _Mounted
 from ratelimit.asgi.headers import HeaderWriter
 from ratelimit.core.table import Table
+from ratelimit.core.watch import Watch
 from ratelimit.generation import Matched
 from ratelimit.identity.extract import Extractor
 
@@ -26,6 +27,7 @@ class Gate:
         extractor: of identities.
         table: counts a decision in `row`, in the first of `columns` if it was a refusal.
         sample: called with the time a request came, after every 64th decision.
+        watch: knows clusters, and is told what was decided; None when nothing is correlated.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Gate:
         row: int,
         columns: tuple[int, int],
         sample: Callable[[int], None],
+        watch: Watch | None = None,
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.

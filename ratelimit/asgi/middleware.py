@@ -239,6 +239,7 @@ class RateLimitMiddleware:
             row=self._row,
             columns=COLUMNS,
             sample=self._sample_latency,
+            watch=generation.watch,
         )
 
     def _sample_latency(self, begin_ns: int) -> None:

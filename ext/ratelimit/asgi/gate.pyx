@@ -17,6 +17,7 @@ from ratelimit.core.number cimport NEGATIVE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner
 from ratelimit.core.setup cimport MOST_RULES
 from ratelimit.core.table cimport Table, bump
+from ratelimit.core.watch cimport Watch
 
 from ratelimit.errors import StoreError
 
@@ -69,13 +70,14 @@ cdef class Gate:
     cdef uint64_t row
     cdef uint64_t columns[2]
     cdef object sample
+    cdef Watch watch        # None: nothing is correlated
     cdef bint is_standard
     cdef dict lanes
     cdef int decisions
 
     def __init__(
         self, mounted, writer, *, match, dict requests not None,
-        extractor, Table table not None, row, columns, sample,
+        extractor, Table table not None, row, columns, sample, Watch watch=None,
     ):
         self.mounted = mounted
         self.writer = writer
@@ -83,6 +85,9 @@ cdef class Gate:
         self.match = match
         self.requests = requests
         self.scanner = extractor.scanner if extractor.is_direct else None
+        if watch is not None and self.scanner is not None and watch.highest >= self.scanner.size:
+            raise ValueError("the correlation looks at identities the policy does not have")
+        self.watch = watch
         self.extract = extractor.extract
         self.origin_at = extractor.origin_at
         self.table = table
@@ -127,15 +132,23 @@ cdef class Gate:
                     return None
                 cross_origin = ids[self.origin_at] != 0
                 check_ready(lane.core)
+                if self.watch is not None:
+                    self.watch.stamp(ids)
                 outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
+                if self.watch is not None:
+                    self.watch.note(ids, not allowed, now_ns)
             else:
                 identities = self.extract(headers, host)
                 if insists(identities):
                     return None
                 cross_origin = identities[self.origin_at]
+                if self.watch is not None:
+                    self.watch.fill(identities)
                 outcome = lane.decide(identities, now_ns, lane.costs)
                 allowed = outcome.allowed
+                if self.watch is not None:
+                    self.watch.observe(identities, not allowed, now_ns)
         except StoreError:
             return None  # asked again the long way, which knows each limit's stance
         self.table.check_open()

@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence, find_principal
 from ratelimit.core.profile cimport (
-    CLIENTS, VOLUMES, Background, Fit, Profile, behaviour, clip, noise_of, rate_of, volume_bin, volume_of,
+    CLIENTS, VOLUMES, Background, Fit, Profile, behaviour, clip, noise_of, rate_of, span_of, volume_bin, volume_of,
 )
 from ratelimit.core.sighting cimport Columns, Sighting
 from ratelimit.core.traits cimport (
@@ -143,8 +143,20 @@ cdef class Judge:
         at = find_principal(self.evidence, key)
         if at == NOBODY or self.evidence.principals[at].label == 0:
             return False
+        if self.within_floor(self.evidence.principals + at):
+            return False
         identity[0] = self.identity(self.evidence.principals + at)
         return True
+
+    cdef bint within_floor(self, Principal *p) noexcept nogil:
+        """Whether a principal older than its cluster asks no more than it did before.
+
+        So much it keeps whatever the cluster has used: a victim of poisoning loses nothing.
+        """
+        if p.first_s + SETTLED_S >= self.profiles[p.label].first_s:
+            return False
+        # The request about to be decided counts.
+        return volume_of(p, self.evidence.now_s) + 1.0 <= p.prior * span_of(p, self.evidence.now_s)
 
     cdef uint64_t identity(self, Principal *p) noexcept nogil:
         cdef uint64_t identity = self.identities[p.label]
