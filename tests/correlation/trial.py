@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +19,8 @@ from ratelimit.cli.replay.run import Replay
 from ratelimit.clock import ManualClock
 from ratelimit.policy import Policy
 from ratelimit.storage import private_store
-from ratelimit.traces import open_reader
+from ratelimit.traces import LineSource, Reader
+from ratelimit.traces.lines import CHUNK_BYTES
 
 TRIAL = Scale("trial", honest=1500, campaign=0.2, days=0.75, lead_hours=6.0)
 """A second's worth of everything; a campaign asks for four times a cluster's budget."""
@@ -46,7 +43,9 @@ def written(name: str, scale: Scale = TRIAL, seed: int = SEED) -> tuple[Trace, b
     return trace, b"".join(lines(trace))
 
 
-def replayed(text: bytes, *, correlates: bool = True, seed: int = 0) -> tuple[list[bytes], Replay]:
+def replayed(
+    text: bytes, *, correlates: bool = True, seed: int = 0, chunk_bytes: int = CHUNK_BYTES
+) -> tuple[list[bytes], Replay]:
     """Return the decision lines of a trace, and the replay that made them (closed, but there to be asked)."""
     chunks: list[bytes] = []
     replay = Replay(
@@ -56,7 +55,8 @@ def replayed(text: bytes, *, correlates: bool = True, seed: int = 0) -> tuple[li
         correlates=correlates,
         names_members=True,
     )
-    for batch in open_reader("-", replay.fields, format="ndjson", stdin=io.BytesIO(text)):
+    source = LineSource("-", stdin=io.BytesIO(text), chunk_bytes=chunk_bytes)
+    for batch in Reader(source, replay.fields, "ndjson"):
         replay.take(batch)
     replay.close()
     return b"".join(chunks).splitlines(), replay

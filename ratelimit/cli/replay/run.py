@@ -223,6 +223,8 @@ class Replay:
         admitted = unlimited = 0
         known: RoutePlan | None = None
         for record, now_ns, row, matched in zip(records, batch.times_ns, rows, matches, strict=True):
+            if self.actors is not None:
+                self.actors.pass_by(now_ns)
             if listed_at >= 0 and (listed := row[listed_at]):
                 allowed = listed == LISTED_ALLOW
                 self._count(allowed, Reason.ALLOW_LIST if allowed else Reason.DENY_LIST)
@@ -246,7 +248,7 @@ class Replay:
                 # Missing, but of no concern to this plan, and the core takes hashes only.
                 row = [ABSENT if identity == REFUSED else identity for identity in row]
             if self.actors is not None:
-                self.actors.enter(row, record, now_ns)
+                self.actors.enter(row, record)
             costs = prepared.costs
             outcome = prepared.decide(row, now_ns, prepared.fixed_costs if costs is None else costs(record))
             answer = ALLOWED
