@@ -281,7 +281,7 @@ class Rebuild:
         return (yield from parts_of(masks, len(clients), self._settings.client_overlap))
 
     def _groups(self, least: int, parts: Mapping[int, int]) -> Generator[None, None, Groups]:
-        yield from self._principals(self._core.weigh)
+        yield from self._principals(self._core.size_trees)
         found: Groups = {}
         seen: set[int] = set()
         for start, stop in self._ranges(self._core.evidence.principal_count, slowly=True):

@@ -125,7 +125,7 @@ def _put_first_into_cluster(one: Correlator) -> int:
     core.suspect(0, 16, 1)
     label = core.open()
     groups: dict[tuple[int, int], Any] = {}
-    core.weigh(0, 16)
+    core.size_trees(0, 16)
     core.groups(0, 16, 1, {}, groups, set())
     core.adopt(0, 16, {next(iter(groups)): label}, {})  # the first one's, who has the first payment method
     core.end()

@@ -1122,7 +1122,7 @@ cdef class Judge:
                 counts[self.tops[at]] = counts.get(self.tops[at], 0) + 1
         return counts
 
-    def weigh(self, uint32_t start, uint32_t stop):
+    def size_trees(self, uint32_t start, uint32_t stop):
         """Count the principals of each tree of the forest, in place of the counts at identifiers."""
         cdef uint32_t at, root
         if start == 0:
@@ -1135,7 +1135,7 @@ cdef class Judge:
                         self.suspects[root - 1] += 1
 
     def groups(self, uint32_t start, uint32_t stop, uint32_t least, parts, dict found not None, set seen not None):
-        """Add the principals in a range to the forest's groups, if their tree has `least`; after `weigh`.
+        """Add the principals in a range to the forest's groups, if their tree has `least`; after `size_trees`.
 
         A group is {(root, part): [principals, payment methods, {cluster: principals}]}; its part is what
         `parts` has for the payment method's combination of clients, 0 without one. `seen` is scratch.
