@@ -13,7 +13,7 @@ import pytest
 from benchmarks.correlation.kinlimit import POLICY
 from ratelimit.cli.replay.columns import IdentityColumns
 from tests.cli.running import run
-from tests.correlation.trial import TRIAL, replayed, written
+from tests.correlation.trial import replayed, written
 
 START_S = 1_776_816_000
 
@@ -136,14 +136,14 @@ def test_wrapping_changes_nothing(trace: Path, tmp_path: Path) -> None:
     packed = tmp_path / "trace.ndjson.gz"
     packed.write_bytes(gzip.compress(trace.read_bytes()))
     assert replay(packed, tmp_path)[:2] == replay(trace, tmp_path)[:2]
-    text = written("lazy", TRIAL)[1]
+    text = written("lazy")[1]
     whole, _ = replayed(text)
     assert replayed(text, chunk_bytes=60_007)[0] == whole
 
 
 @pytest.mark.parametrize("name", ["lazy", "cloud-functions"])
 def test_rows_and_columns_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = written(name, TRIAL)[1]
+    text = written(name)[1]
     by_columns, first = replayed(text)
     monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
     by_rows, second = replayed(text)
