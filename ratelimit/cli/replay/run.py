@@ -257,7 +257,7 @@ class Replay:
             else:
                 answer = self._refused(prepared, outcome, row, record)
             if self.actors is not None:
-                answer = self.actors.leave(row, not outcome.allowed, now_ns, answer)
+                answer = self.actors.leave(row, not outcome.allowed, answer)
             line(answer)
         self._count(True, Reason.LIMITS, admitted)
         self._count(True, Reason.UNLIMITED, unlimited)
