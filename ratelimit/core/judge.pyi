@@ -40,6 +40,8 @@ class Judge:
         """How many principals are outside clusters, and their edges."""
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, /) -> None:
         """Take one decided request in; its principal may join a cluster it now fits."""
+    def refuse(self, row: Sequence[int], /) -> None:
+        """Count a refusal of a row's principal, observed before it was decided."""
     def cluster(self, row: Sequence[int], /) -> int:
         """Return what limits count this row's cluster by, -1 without one."""
     def label_of(self, key: int) -> int:

@@ -43,7 +43,8 @@ cdef class Judge:
     cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil
     cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil
-    cdef void note(self, Sighting *seen, int64_t time_s) noexcept nogil
+    cdef void turned_away(self, uint32_t at) noexcept nogil
+    cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil
     cdef bint within_floor(self, Principal *p) noexcept nogil
     cdef uint64_t identity(self, Principal *p) noexcept nogil
     cdef void join(self, Principal *p, uint32_t label) noexcept nogil

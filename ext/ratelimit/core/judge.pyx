@@ -120,9 +120,9 @@ cdef class Judge:
             seen.refused = refused
             self.note(&seen, now_ns // 1_000_000_000)
 
-    cdef void note(self, Sighting *seen, int64_t time_s) noexcept nogil:
-        """Take one sighting in, and let a principal join a cluster it now fits."""
-        cdef uint32_t at, label
+    cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil:
+        """Take one sighting in, and let a principal join a cluster it now fits; return its position."""
+        cdef uint32_t at = 0, label
         cdef Principal *p
         cdef Fit fit
         if self.evidence.take(seen, self.evidence.clamp(time_s), &at) and self.labels and not self.judging:
@@ -132,6 +132,22 @@ cdef class Judge:
                 if label:
                     p.score = <float>fit.total
                     self.join(p, label)
+        return at
+
+    cdef void turned_away(self, uint32_t at) noexcept nogil:
+        """Count a refusal of a principal that was just noted."""
+        cdef Principal *p = self.evidence.principals + at
+        if p.refused < 255:
+            p.refused += 1
+
+    def refuse(self, row, /):
+        """Count a refusal of a row's principal, observed before it was decided."""
+        cdef uint64_t key
+        cdef uint32_t at
+        if self.columns.principal(row, &key):
+            at = find_principal(self.evidence, key)
+            if at != NOBODY:
+                self.turned_away(at)
 
     def cluster(self, row, /):
         """Return what limits count this row's cluster by, -1 without one."""
@@ -825,14 +841,15 @@ cdef class Judge:
 
         Twice, and with a good part of their addresses; or once, if they use the members' clients.
         """
-        cdef uint32_t held
         cdef uint64_t place = payment - self.evidence.identifiers
+        cdef uint32_t edges, meetings
         if not self.judging:
             return True
-        held = self.held[place]
-        if <double>(held & 0xFFFF) < c.support * (held >> 16):
+        edges = self.held[place] >> 16
+        meetings = self.held[place] & 0xFFFF
+        if <double>meetings < c.support * edges:
             return False
-        return (held & 0xFFFF) >= 2 or ((held & 0xFFFF) >= 1 and self.agreed[place] >= 1.2 * count_for(payment, label))
+        return meetings >= 2 or (meetings >= 1 and self.agreed[place] >= 1.2 * count_for(payment, label))
 
     def assign(self, uint32_t start, uint32_t stop, bint everybody):
         """Put each principal where it fits best; return how many moved.

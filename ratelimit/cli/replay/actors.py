@@ -110,15 +110,17 @@ class Actors:
             self._rebuild(now_ns)
         self._left -= 1
 
-    def enter(self, row: list[int], record: Any) -> None:
-        """Put a single record's cluster into its row."""
+    def enter(self, row: list[int], record: Any, now_ns: int) -> None:
+        """Let the correlator see a single record, and put its cluster into its row."""
+        self.correlator.observe(row, False, now_ns)
         row[self._at] = self.correlator.cluster(row)
         if self._name_of is not None and (name := self._name_of(record)) is not None:
             self.names[row[self._spec.principal[0]]] = str(name)
 
-    def leave(self, row: list[int], was_refused: bool, now_ns: int, line: bytes) -> bytes:
-        """Let the correlator see what became of a record; return its line with the cluster in it."""
-        self.correlator.observe(row, was_refused, now_ns)
+    def leave(self, row: list[int], was_refused: bool, line: bytes) -> bytes:
+        """Let the correlator know what became of a record; return its line with the cluster in it."""
+        if was_refused:
+            self.correlator.core.refuse(row)
         cluster = row[self._at]
         if cluster == ABSENT:
             return line

@@ -248,7 +248,7 @@ class Replay:
                 # Missing, but of no concern to this plan, and the core takes hashes only.
                 row = [ABSENT if identity == REFUSED else identity for identity in row]
             if self.actors is not None:
-                self.actors.enter(row, record)
+                self.actors.enter(row, record, now_ns)
             costs = prepared.costs
             outcome = prepared.decide(row, now_ns, prepared.fixed_costs if costs is None else costs(record))
             answer = ALLOWED
@@ -259,7 +259,7 @@ class Replay:
             else:
                 answer = self._refused(prepared, outcome, row, record)
             if self.actors is not None:
-                answer = self.actors.leave(row, not outcome.allowed, now_ns, answer)
+                answer = self.actors.leave(row, not outcome.allowed, answer)
             line(answer)
         self._count(True, Reason.LIMITS, admitted)
         self._count(True, Reason.UNLIMITED, unlimited)
