@@ -289,9 +289,7 @@ class Rebuild:
             yield
         return found
 
-    def _labels(
-        self, groups: Groups, members: int, payments: int
-    ) -> Generator[None, None, dict[Root, int]]:
+    def _labels(self, groups: Groups, members: int, payments: int) -> Generator[None, None, dict[Root, int]]:
         """Open a cluster for each group worth refining; for each part of one that is several actors."""
         settings = self._settings
 
@@ -333,9 +331,7 @@ class Rebuild:
         return labels
 
 
-def parts_of(
-    masks: Mapping[int, int], clients: int, overlap: float
-) -> Generator[None, None, dict[int, int]]:
+def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> Generator[None, None, dict[int, int]]:
     """Return which part each combination of clients belongs to; yield now and then.
 
     Args:

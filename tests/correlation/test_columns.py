@@ -49,7 +49,9 @@ def test_highest_position_looked_at(principal: tuple[int, ...], kinds: tuple[int
         ((0, 1), [ABSENT, 6], False),
     ],
 )
-def test_a_row_without_a_part_has_no_principal(principal: tuple[int, ...], row: list[int], has_key: bool) -> None:
+def test_a_row_without_a_part_has_no_principal(
+    principal: tuple[int, ...], row: list[int], has_key: bool
+) -> None:
     assert (Columns(principal, NOTHING).key_of(row) is not None) == has_key
 
 

@@ -36,11 +36,11 @@ def see(one: Correlator, account: object, at_s: float = START_S, **given: object
         (16, 64, HALF_LIVES[1:], "one half-life for each"),
     ],
 )
-def test_sizes_out_of_range(principals: int, identifiers: int, half_lives: tuple[int, ...], says: str) -> None:
+def test_sizes_out_of_range(
+    principals: int, identifiers: int, half_lives: tuple[int, ...], says: str
+) -> None:
     with pytest.raises(ValueError, match=says):
-        Evidence(
-            principals=principals, identifiers=identifiers, now_s=START_S, half_lives_s=half_lives
-        )
+        Evidence(principals=principals, identifiers=identifiers, now_s=START_S, half_lives_s=half_lives)
 
 
 def test_smallest_sizes_are_allowed() -> None:

@@ -149,7 +149,9 @@ def test_having_passed_is_no_licence(what: dict[str, Any], different: dict[str, 
     assert judge(profile(what, different), SETTINGS, is_kept=True).confidence == 0.0
 
 
-@pytest.mark.parametrize("what", [PAYING, UNMET, ROAMING, TENANTS], ids=["paying", "unmet", "roaming", "tenants"])
+@pytest.mark.parametrize(
+    "what", [PAYING, UNMET, ROAMING, TENANTS], ids=["paying", "unmet", "roaming", "tenants"]
+)
 def test_confidence_falls_with_unevenness_and_has_no_cliff_but_the_last(what: dict[str, Any]) -> None:
     steps = [
         judge(profile(what, {"evenness": hundredth / 100}), SETTINGS).confidence for hundredth in range(140)

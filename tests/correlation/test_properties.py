@@ -20,7 +20,6 @@ from tests.correlation.sights import (
     keys_of,
     mixed,
     rebuild,
-    row,
     show,
     together,
 )
@@ -81,7 +80,11 @@ def test_people_alone_are_no_cluster(seed: int) -> None:
 @given(
     st.lists(
         st.tuples(
-            st.lists(st.one_of(st.just(ABSENT), st.integers(0, 40), st.integers(0, 2**64 - 2)), min_size=9, max_size=9),
+            st.lists(
+                st.one_of(st.just(ABSENT), st.integers(0, 40), st.integers(0, 2**64 - 2)),
+                min_size=9,
+                max_size=9,
+            ),
             st.booleans(),
             st.integers(-(2**40), 2**40),
             st.booleans(),

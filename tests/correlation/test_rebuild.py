@@ -62,7 +62,9 @@ def test_no_clients_are_no_parts() -> None:
     assert result_of(parts_of({}, 0, OVERLAP)) == {}
 
 
-@given(st.dictionaries(st.integers(1, 255), st.integers(1, 20), max_size=20), st.randoms(use_true_random=False))
+@given(
+    st.dictionaries(st.integers(1, 255), st.integers(1, 20), max_size=20), st.randoms(use_true_random=False)
+)
 def test_parts_do_not_depend_on_order(masks: dict[int, int], source: Any) -> None:
     shuffled = list(masks.items())
     source.shuffle(shuffled)

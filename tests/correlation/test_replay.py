@@ -44,7 +44,11 @@ def lines(seed: int = 1, honest: int = 150, bad: int = 60) -> list[dict[str, Any
                 }
             )
     for line in found:
-        line |= {"time": START_S + round(rng.random() * 4 * 3600, 3), "method": "POST", "path": "/v1/messages"}
+        line |= {
+            "time": START_S + round(rng.random() * 4 * 3600, 3),
+            "method": "POST",
+            "path": "/v1/messages",
+        }
     return sorted(found, key=lambda line: line["time"])
 
 
@@ -69,7 +73,7 @@ def replay(trace: Path, folder: Path, *options: str) -> tuple[bytes, bytes, dict
 
 
 def test_clusters_are_reported(trace: Path, tmp_path: Path) -> None:
-    decisions, clusters, _ = replay(trace, tmp_path)
+    _decisions, clusters, _ = replay(trace, tmp_path)
     report = json.loads(clusters)
     (found,) = report["clusters"]
     assert report["rebuilds"] > 1
