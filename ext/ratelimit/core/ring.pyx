@@ -114,18 +114,17 @@ cdef class Ring:
 
     def drain(self, Judge judge not None, most, now_ns, Assignments assignments=None, /):
         self.board.check_open()
-        cdef uint64_t left = most, now = now_ns, time_s = 0, taken = 0
+        cdef uint64_t limit = most, now = now_ns, time_s = 0, taken = 0
         cdef Sighting seen
         cdef Evidence evidence = judge.evidence
         cdef int what
         if assignments is not None and assignments.board is not self.board:
             raise ValueError("the assignments are on another board")
         with nogil:
-            while left:
+            while taken < limit:
                 what = self.pop(&seen, &time_s, now)
                 if what == NOTHING:
                     break
-                left -= 1
                 if what == TAKEN:
                     taken += 1
                     judge.note(&seen, <int64_t>time_s)
