@@ -22,14 +22,10 @@ from setuptools.command.build_ext import build_ext
 HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
 MODULES = (
-    *(
-        f"core.{name}"
-        for name in (
-            *("hashing", "table", "rule", "engine", "meter", "scan", "batch"),
-            *("sighting", "evidence", "judge", "board", "assignments", "ring", "watch", "image"),
-        )
-    ),
-    "asgi.gate",
+    *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "scan", "batch")),
+    *(f"core.{name}" for name in ("sighting", "evidence", "judge", "image")),
+    *(f"core.{name}" for name in ("board", "assignments", "ring", "watch")),
+    *(f"asgi.{name}" for name in ("exchange", "gate")),
 )
 
 compile_args = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-sign-compare"]

@@ -16,6 +16,9 @@ class Columns:
     @property
     def highest(self) -> int:
         """The highest position looked at."""
+    @property
+    def has_payment(self) -> bool:
+        """Whether there is a payment method to be seen."""
     def __init__(self, principal: Sequence[int], kinds: Sequence[int]) -> None: ...
     def key_of(self, row: Sequence[int], /) -> int | None:
         """Return the key of a row's principal, None when it has none."""

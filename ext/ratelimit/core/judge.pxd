@@ -43,6 +43,7 @@ cdef class Judge:
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil
     cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil
     cdef void note(self, Sighting *seen, int64_t time_s) noexcept nogil
+    cdef bint within_floor(self, Principal *p) noexcept nogil
     cdef uint64_t identity(self, Principal *p) noexcept nogil
     cdef void join(self, Principal *p, uint32_t label) noexcept nogil
     cdef void free_scratch(self) noexcept

@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence, find_principal
 from ratelimit.core.profile cimport (
-    CLIENTS, VOLUMES, Background, Fit, Profile, behaviour, clip, noise_of, rate_of, volume_bin, volume_of,
+    CLIENTS, VOLUMES, Background, Fit, Profile, behaviour, clip, noise_of, rate_of, span_of, volume_bin, volume_of,
 )
 from ratelimit.core.sighting cimport Columns, Sighting
 from ratelimit.core.traits cimport (
@@ -143,8 +143,20 @@ cdef class Judge:
         at = find_principal(self.evidence, key)
         if at == NOBODY or self.evidence.principals[at].label == 0:
             return False
+        if self.within_floor(self.evidence.principals + at):
+            return False
         identity[0] = self.identity(self.evidence.principals + at)
         return True
+
+    cdef bint within_floor(self, Principal *p) noexcept nogil:
+        """Whether a principal older than its cluster asks no more than it did before.
+
+        So much it keeps whatever the cluster has used: a victim of poisoning loses nothing.
+        """
+        if p.first_s + SETTLED_S >= self.profiles[p.label].first_s:
+            return False
+        # The request about to be decided counts.
+        return volume_of(p, self.evidence.now_s) + 1.0 <= p.prior * span_of(p, self.evidence.now_s)
 
     cdef uint64_t identity(self, Principal *p) noexcept nogil:
         cdef uint64_t identity = self.identities[p.label]
@@ -310,6 +322,9 @@ cdef class Judge:
         if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment < 0.0:
             # It pays by itself, and this cluster does not.
             return fit.payment > -3.0 and fit.total >= least and fit.client >= 1.5 and fit.networks >= 2
+        if self.columns.kinds_at[PAYMENT] < 0 and fit.networks < 2:
+            # Where nobody pays, and each address is somebody: a network that one client fills.
+            return fit.network >= 1.0 and fit.client >= 2.0 and fit.total >= self.settings.paid
         if c.sharing < 0.5 * c.size and fit.client < 1.0:
             # Exits and roaming are shared with whoever else rents them; only the client tells members apart.
             return False
@@ -995,6 +1010,41 @@ cdef class Judge:
         else:
             join_roots(self.roots, self.tops[at], p.seed)
 
+    def pairs(self, uint32_t start, uint32_t stop):
+        """Return (position, network, client) of principals outside clusters in a range, by their latest edges."""
+        cdef uint32_t at
+        cdef Principal *p
+        cdef Identifier *node
+        cdef Identifier *client
+        cdef Identifier *ids = self.evidence.identifiers
+        found = []
+        for at in range(start, min(stop, self.evidence.principal_count)):
+            p = self.evidence.principals + at
+            p.seed = 0
+            node = resolve(ids, p.edges[0].ref)
+            client = resolve(ids, p.edges[CLIENT_AT].ref)
+            if node == NULL or client == NULL:
+                continue
+            node = resolve(ids, node.parent)
+            if node != NULL:
+                found.append((at, <uint64_t>(node - ids), <uint64_t>(client - ids)))
+        return found
+
+    def degree(self, uint32_t at):
+        """Return how many principals were seen with the identifier at a position."""
+        return self.evidence.identifiers[at].degree if at < self.evidence.identifier_count else 0
+
+    def plant(self):
+        """Empty the forest: each mark is a root of its own."""
+        memset(self.roots, 0, max(self.used(), <size_t>self.evidence.principal_count) * 4)
+
+    def mark_group(self, positions, uint32_t root):
+        """Mark principals as a group by the seed `root`."""
+        cdef uint32_t at
+        for at in positions:
+            if at < self.evidence.principal_count:
+                self.evidence.principals[at].seed = root
+
     def popular(self, uint32_t start, uint32_t stop, double rare):
         """Return clients that many suspects use and few others: [(suspects, position)], after `suspect`.
 
@@ -1148,6 +1198,7 @@ cdef class Judge:
             "payment": c.payment_score / size,
             "client": c.client_score / size,
             "extra": c.extra_score / size,
+            "paid": c.paying / size,
             "rate": mean,
             "rated": c.rated,
             "volume": c.counted / rated,
