@@ -17,7 +17,6 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimit.core.atomic cimport Pair, fetch_add, load, store
 from ratelimit.core.board cimport Board
-from ratelimit.core.evidence cimport Evidence, find_principal
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport Principal
@@ -34,7 +33,6 @@ cdef extern from *:
 
 cdef enum:
     MOST_PROBES = 256       # at four fifths full hardly one entry in a million lies so far from home
-    NO_PLACE = 0xFFFFFFFF
 
 cdef uint64_t NOBODY = 0xFFFFFFFFFFFFFFFF
 
@@ -125,7 +123,9 @@ cdef class Assignments:
         with nogil:
             for at in range(start, min(stop, judge.evidence.principal_count)):
                 p = judge.evidence.principals + at
-                if p.label and not self.insert(half, p.key, judge.identity(p), &self.built):
+                if p.label == 0 or judge.within_floor(p):
+                    continue
+                if not self.insert(half, p.key, judge.identity(p), &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 
@@ -185,16 +185,14 @@ cdef class Assignments:
                 at = 0
         return False
 
-    cdef void follow(self, Judge judge, Evidence evidence, uint64_t key) noexcept nogil:
-        """Pass on that a principal joined a cluster, unless a rebuild is still weighing it."""
-        cdef uint32_t at
+    cdef void follow(self, Judge judge, uint64_t key) noexcept nogil:
+        """Pass on what a principal counts as after it was seen, unless a rebuild is still weighing it."""
         cdef uint64_t identity
         if judge.judging or judge.labels == 0 or not self.writes():
             return
-        at = find_principal(evidence, key)
-        if at == NO_PLACE or judge.evidence.principals[at].label == 0:
-            return
-        identity = judge.identity(judge.evidence.principals + at)
+        if not judge.cluster_of(key, &identity):
+            identity = NOBODY
+        # Who is nobody and has no entry needs none.
         if self.find(key) != identity:
             self.set(key, identity)
 

@@ -23,7 +23,6 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.atomic cimport SECOND, cas, fetch_add, load, store
 from ratelimit.core.board cimport Board, BoardHeader, Cell
-from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.sighting cimport Columns, Sighting
@@ -116,7 +115,6 @@ cdef class Ring:
         self.board.check_open()
         cdef uint64_t limit = most, now = now_ns, time_s = 0, taken = 0
         cdef Sighting seen
-        cdef Evidence evidence = judge.evidence
         cdef int what
         if assignments is not None and assignments.board is not self.board:
             raise ValueError("the assignments are on another board")
@@ -129,7 +127,7 @@ cdef class Ring:
                     taken += 1
                     judge.note(&seen, <int64_t>time_s)
                     if assignments is not None:
-                        assignments.follow(judge, evidence, seen.principal)
+                        assignments.follow(judge, seen.principal)
             if taken:
                 fetch_add(&self.board.header.taken, taken)
         return taken
