@@ -14,6 +14,7 @@ cdef class Assignments:
     cdef bint building
     cdef uint64_t built         # entries in the half being built
 
+    cdef int check_ready(self) except -1
     cdef uint64_t find(self, uint64_t key) noexcept nogil
     cdef bint insert(self, Pair *half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil
     cdef void set(self, uint64_t key, uint64_t identity) noexcept nogil

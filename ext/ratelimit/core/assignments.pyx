@@ -47,6 +47,11 @@ cdef class Assignments:
         self.columns = columns
         self.slots = board.header.slots
 
+    cdef int check_ready(self) except -1:
+        if self.board is None:
+            raise ValueError("these assignments were never initialised")
+        return self.board.check_open()
+
     # -- reading ----------------------------------------------------------------------------------
 
     def cluster(self, row, /):
@@ -57,7 +62,7 @@ cdef class Assignments:
         return -1 if identity == NOBODY else identity
 
     def of_key(self, key, /):
-        self.board.check_open()
+        self.check_ready()
         cdef uint64_t identity = self.find(key)
         return -1 if identity == NOBODY else identity
 
@@ -86,7 +91,7 @@ cdef class Assignments:
     # -- writing: one process, as long as its term lasts ------------------------------------------
 
     def write(self, term, /):
-        self.board.check_open()
+        self.check_ready()
         self.term = term
         self.building = False
 
@@ -95,10 +100,10 @@ cdef class Assignments:
 
     @property
     def is_writer(self):
-        return self.board.open and self.writes()
+        return self.board is not None and self.board.open and self.writes()
 
     def begin(self):
-        self.board.check_open()
+        self.check_ready()
         cdef uint64_t i
         cdef Pair *half
         if not self.writes():
@@ -113,10 +118,12 @@ cdef class Assignments:
         return True
 
     def fill(self, Judge judge not None, uint32_t start, uint32_t stop, /):
-        self.board.check_open()
+        self.check_ready()
         cdef uint32_t at
         cdef Pair *half
         cdef Principal *p
+        if judge.evidence is None:
+            raise ValueError("this judge was never initialised")
         if not self.building or not self.writes():
             return False
         half = self.board.halves[(load(&self.board.header.generation) + 1) & 1]
@@ -130,7 +137,7 @@ cdef class Assignments:
         return True
 
     def stage(self, key, identity, /):
-        self.board.check_open()
+        self.check_ready()
         if key == 0 or not self.building or not self.writes():
             return False
         return self.insert(
@@ -138,7 +145,7 @@ cdef class Assignments:
         )
 
     def commit(self):
-        self.board.check_open()
+        self.check_ready()
         if not self.building or not self.writes():
             self.building = False
             return False
@@ -148,7 +155,7 @@ cdef class Assignments:
         return True
 
     def assign(self, key, identity, /):
-        self.board.check_open()
+        self.check_ready()
         if key == 0 or not self.writes():
             return False
         self.set(key, NOBODY if identity == -1 else identity)

@@ -61,6 +61,11 @@ cdef class Ring:
         self.columns = columns
         self.mask = board.header.cells - 1
 
+    cdef int check_ready(self) except -1:
+        if self.board is None:
+            raise ValueError("this ring was never initialised")
+        return self.board.check_open()
+
     def put(self, row, bint refused, now_ns, /):
         cdef Sighting seen
         cdef uint64_t now
@@ -103,7 +108,7 @@ cdef class Ring:
 
     def reserve(self):
         """Take a ticket and never publish: what a producer leaves that is killed there. For tests."""
-        self.board.check_open()
+        self.check_ready()
         cdef uint64_t ticket = load(&self.board.header.head)
         if load(&self.board.cells[ticket & self.mask].sequence) != ticket:
             raise ValueError("the ring is full")
@@ -112,10 +117,12 @@ cdef class Ring:
         return ticket
 
     def drain(self, Judge judge not None, most, now_ns, Assignments assignments=None, /):
-        self.board.check_open()
+        self.check_ready()
         cdef uint64_t limit = most, now = now_ns, time_s = 0, taken = 0
         cdef Sighting seen
         cdef int what
+        if judge.evidence is None:
+            raise ValueError("this judge was never initialised")
         if assignments is not None and assignments.board is not self.board:
             raise ValueError("the assignments are on another board")
         with nogil:
