@@ -157,7 +157,8 @@ class Correlating:
         term, silence_ns = board.term, now_ns - board.heartbeat_ns
         if not election.win() and not (term and silence_ns > SILENCE_NS):
             return False
-        if 0 <= silence_ns < SILENCE_NS and board.writer != os.getpid() and is_alive(board.writer, 0):
+        is_led = 0 <= silence_ns < SILENCE_NS and board.writer != os.getpid() and is_alive(board.writer, 0)
+        if is_led and election.is_contested:
             # Somebody replaced a silent holder of the lock, and will have it with the next tick.
             election.resign()
             return False

@@ -26,9 +26,13 @@ cdef class Watch:
         self.highest = max(at, columns.highest)
 
     def fill(self, list row not None, /):
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
         row[self.at] = self.assignments.cluster(row)
 
     def observe(self, row, bint refused, now_ns, /):
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
         return self.ring.put(row, refused, now_ns)
 
     # The same over a bare array, for compiled callers, who vouch that it reaches to `highest`.
