@@ -26,7 +26,7 @@ MODULES = (
         f"core.{name}"
         for name in (
             *("hashing", "table", "rule", "engine", "meter", "scan", "batch"),
-            *("sighting", "evidence", "judge"),
+            *("organisations", "sighting", "evidence", "rulings", "judge", "known"),
         )
     ),
     "asgi.gate",

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import final
 
+from ratelimit.core.organisations import Organisations
+
 @final
 class Columns:
     """Where rows of identity hashes have what the correlator looks at.
@@ -17,5 +19,11 @@ class Columns:
     def highest(self) -> int:
         """The highest position looked at."""
     def __init__(self, principal: Sequence[int], kinds: Sequence[int]) -> None: ...
+    def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
+        """Say where rows have the declared network a request came from, and what organisations there are.
+
+        At `origin_at` (-1: nowhere) stands 1 for infrastructure, plus twice the number of the
+        organisation whose network it is. Without a declaration this costs a comparison.
+        """
     def key_of(self, row: Sequence[int], /) -> int | None:
         """Return the key of a row's principal, None when it has none."""

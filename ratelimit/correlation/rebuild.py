@@ -14,6 +14,8 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator, 
 from functools import partial
 
 from ratelimit.core.judge import Judge
+from ratelimit.core.rulings import Rulings
+from ratelimit.correlation.enforcement import DECLARED, Enforcement
 from ratelimit.correlation.judgement import Judgement, Profile, judge
 from ratelimit.correlation.settings import Settings
 
@@ -38,6 +40,7 @@ class Rebuild:
         settings: the numbers.
         kept: labels of clusters that have passed before.
         name: called with a label, its profile and judgement once a cluster is kept.
+        rulings: what the operator says of principals.
         descend: called with two labels when the second takes members over from the first, and what it used.
     """
 
@@ -48,6 +51,7 @@ class Rebuild:
         kept: Container[int],
         name: Callable[[int, Profile, Judgement], None],
         descend: Callable[[int, int], None],
+        rulings: Rulings | None = None,
     ) -> None:
         self._kept = kept
         self.is_growing = False
@@ -56,11 +60,14 @@ class Rebuild:
         self._settings = settings
         self._name = name
         self._descend = descend
+        self._enforcement = None if rulings is None else Enforcement(core, rulings, descend)
 
     def __iter__(self) -> Iterator[None]:
         core = self._core
         core.begin()
         before = self._members()
+        if self._enforcement is not None:
+            self._enforcement.bind()
         try:
             yield from self._gather()
             yield from self._seed_payers()
@@ -68,6 +75,7 @@ class Rebuild:
             if core.live():
                 yield from self._refine(REFINEMENTS)
                 yield from self._judge()
+            yield from self._enforce()
             self.is_growing = self._members() > GROWTH * before + self._settings.least_members
         finally:
             core.end()
@@ -135,6 +143,15 @@ class Rebuild:
         yield from self._principals(core.release)
         yield from self._profile()
 
+    def _enforce(self) -> Iterator[None]:
+        if self._enforcement is None:
+            return
+        yield from self._enforcement.run(self._principals)
+        if self._enforcement.has_moved:
+            yield from self._profile()
+        for label in self._enforcement.declared():
+            self._name(label, self._core.profile(label), DECLARED)
+
     def _merge(self, profiles: dict[int, Profile]) -> Iterator[None]:
         core = self._core
         for label, profile in sorted(profiles.items(), key=lambda item: item[1]["size"]):
@@ -156,8 +173,11 @@ class Rebuild:
             profile: Profile = self._core.profile(label)
             judgement = judge(profile, self._settings, is_kept=label in self._kept)
             if judgement.confidence <= 0.0:
-                self._core.close(label)
+                if self._enforcement is None or not self._enforcement.keeps(label):
+                    self._core.close(label)
             else:
+                if self._enforcement is not None:
+                    self._enforcement.passed(label)
                 self._name(label, profile, judgement)
                 kept[label] = profile
         return kept
