@@ -1,16 +1,15 @@
 """What the operator says of principals, put into force at the end of a rebuild.
 
 Theory of operation. The core asks the rulings wherever it looks for a principal's cluster,
-so most of it happens there. What takes more than one principal is done here: groups ruled
-to be one actor get one cluster (the largest that any of them is in, into which the others
-go, or one of their own), and of those ruled apart the later leaves. A cluster that is there
-only because it was declared is *sealed*: nobody is won for it by evidence, since it never
-passed as one actor.
+and between rebuilds that is all. A rebuild infers clusters as if nobody were ruled together;
+at its end the clusters that a group is found in become one (the one it was in before, else
+the largest, else one of its own), and of those ruled apart the later leaves. A cluster that
+is there only because it was declared is *sealed*: nobody is won for it by evidence, since it
+never passed as one actor.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -37,7 +36,7 @@ class Enforcement:
         self._core = core
         self._rulings = rulings
         self._descend = descend
-        self._passed: set[int] = set()
+        self._passed: dict[int, Judgement] = {}
         self._failed: set[int] = set()
         self.has_moved = False
         """Whether anybody changed places, so that clusters are to be counted again."""
@@ -45,9 +44,9 @@ class Enforcement:
     def bind(self) -> None:
         """Find the clusters the groups are in, whoever put them there: an earlier run may have."""
         for group, keys in enumerate(self._rulings.together):
-            labels = Counter(label for key in keys if (label := self._core.label_of(key)))
-            best = min(labels, key=lambda label: (-labels[label], label), default=0)
-            self._rulings.bind(group, best)
+            labels = {label for key in keys if (label := self._core.label_of(key))}
+            # In several, they stay there until these are made one whole: see `_gather`.
+            self._rulings.bind(group, labels.pop() if len(labels) == 1 else 0)
 
     def keeps(self, label: int) -> bool:
         """Return whether a cluster that did not pass stays, for those ruled into it."""
@@ -56,9 +55,9 @@ class Enforcement:
         self._failed.add(label)
         return True
 
-    def passed(self, label: int) -> None:
+    def passed(self, label: int, judgement: Judgement) -> None:
         """Note that a cluster passed by its evidence, ruling or not."""
-        self._passed.add(label)
+        self._passed[label] = judgement
 
     def run(self, walk: Walk) -> Iterator[None]:
         """Put all rulings into force; yield between slices."""
@@ -78,13 +77,13 @@ class Enforcement:
                     taken.add(label)
         for label in range(1, core.most_clusters + 1):
             rulings.seal(label, False)
-        for label in self.declared():
-            rulings.seal(label, True)
+        for label, judgement in self.judgements():
+            rulings.seal(label, judgement is DECLARED)
 
-    def declared(self) -> list[int]:
-        """Return the clusters that are there by declaration alone."""
-        live = set(self._core.live())
-        return sorted(self._bound() & live - self._passed)
+    def judgements(self) -> list[tuple[int, Judgement]]:
+        """Return the clusters of groups, and what they are kept for."""
+        bound = sorted(self._bound() & set(self._core.live()))
+        return [(label, self._passed.get(label, DECLARED)) for label in bound]
 
     def _bound(self) -> set[int]:
         groups = range(len(self._rulings.together))
@@ -98,10 +97,15 @@ class Enforcement:
             return
         sizes = {label: core.profile(label)["size"] for key in keys if (label := core.label_of(key))}
         labels = sorted(sizes, key=lambda label: (-sizes[label], label))
-        into = labels[0] if labels else core.open()
+        before = self._rulings.label(group)
+        into = before if before in core.live() else labels[0] if labels else core.open()
         if not into:
             return
-        for label in labels[1:]:
+        for label in labels:
+            if label == into:
+                continue
+            if label in self._passed:
+                self._passed.setdefault(into, self._passed[label])
             core.close(label)
             self._descend(label, into)
             yield from walk(partial(core.merge, label=label, into=into))

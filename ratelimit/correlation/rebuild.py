@@ -15,7 +15,7 @@ from functools import partial
 
 from ratelimit.core.judge import Judge
 from ratelimit.core.rulings import Rulings
-from ratelimit.correlation.enforcement import DECLARED, Enforcement
+from ratelimit.correlation.enforcement import Enforcement
 from ratelimit.correlation.judgement import Judgement, Profile, judge
 from ratelimit.correlation.settings import Settings
 
@@ -149,8 +149,8 @@ class Rebuild:
         yield from self._enforcement.run(self._principals)
         if self._enforcement.has_moved:
             yield from self._profile()
-        for label in self._enforcement.declared():
-            self._name(label, self._core.profile(label), DECLARED)
+        for label, judgement in self._enforcement.judgements():
+            self._name(label, self._core.profile(label), judgement)
 
     def _merge(self, profiles: dict[int, Profile]) -> Iterator[None]:
         core = self._core
@@ -177,7 +177,7 @@ class Rebuild:
                     self._core.close(label)
             else:
                 if self._enforcement is not None:
-                    self._enforcement.passed(label)
+                    self._enforcement.passed(label, judgement)
                 self._name(label, profile, judgement)
                 kept[label] = profile
         return kept

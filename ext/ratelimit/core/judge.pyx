@@ -382,9 +382,12 @@ cdef class Judge:
         return chosen
 
     cdef bint ruled(self, Ruling *ruling, Principal *p, Fit *fit, uint32_t *label) noexcept nogil:
-        """Return whether the operator says where a principal belongs, and where."""
+        """Return whether the operator says where a principal belongs, and where.
+
+        Groups are brought together at the end of a rebuild, with the clusters they are found in.
+        """
         label[0] = 0 if ruling.exempt else self.rulings.labels[ruling.group]
-        if not ruling.exempt and (label[0] == 0 or not self.profiles[label[0]].live or self.barred(ruling, p, label[0])):
+        if not ruling.exempt and (self.judging or label[0] == 0 or not self.profiles[label[0]].live or self.barred(ruling, p, label[0])):
             return False
         if label[0]:
             self.fit(p, label[0], fit)
