@@ -13,6 +13,7 @@ from ratelimit.core.rulings import Rulings
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation.judgement import Judgement, Profile
 from ratelimit.correlation.rebuild import Rebuild
+from ratelimit.correlation.selfcheck import SelfCheck, steps_after, stricter
 from ratelimit.correlation.settings import Settings
 
 NS = 1_000_000_000
@@ -84,6 +85,13 @@ class Correlator:
         self._rulings: Rulings | None = None
         self._organisations: Organisations | None = None
         self._is_told = False
+        self.false_merge_rate = 0.0
+        """Part of the principals outside clusters that chance alone would put into groups worth judging.
+
+        An upper bound of false merges, as the last self-check found it.
+        """
+        self.strictness = 0.0
+        """By how many steps groups are looked for more strictly than the settings say."""
 
     def know(self, rulings: Rulings | None, organisations: Organisations | None = None) -> None:
         """Go by what the operator says; the next rebuild is due at once.
@@ -122,7 +130,10 @@ class Correlator:
         if self._is_told and self._organisations is not None:
             yield from self._strike(self._organisations)
         self._is_told = False
-        rebuild = Rebuild(self.core, self.settings, self.kept, self._name, self._descend, self._rulings)
+        seeding = stricter(self.settings, self.strictness)
+        rebuild = Rebuild(
+            self.core, self.settings, self.kept, self._name, self._descend, self._rulings, seeding
+        )
         yield from rebuild
         self._is_growing = rebuild.is_growing
         for label, heir in self._heirs:
@@ -137,6 +148,14 @@ class Correlator:
         self._heirs.clear()
         for label in self.kept.keys() - set(self.core.live()):
             del self.kept[label], self.identities[label], self._parts[label]
+        if self.settings.null_every and self.rebuilds % self.settings.null_every == 0:
+            yield from self._check(seeding)
+
+    def _check(self, seeding: Settings) -> Iterator[None]:
+        check = SelfCheck(self.core, seeding, self._rebuilt_ns)
+        yield from check
+        self.false_merge_rate = check.rate
+        self.strictness = steps_after(self.strictness, check.rate, self.settings)
 
     def _strike(self, organisations: Organisations) -> Iterator[None]:
         for start in range(0, self.evidence.principal_count, self.settings.slice_entries):

@@ -17,6 +17,7 @@ from ratelimit.core.judge import Judge
 from ratelimit.core.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
 from ratelimit.correlation.judgement import Judgement, Profile, judge
+from ratelimit.correlation.selfcheck import payers_share
 from ratelimit.correlation.settings import Settings
 
 Size = tuple[int, int, dict[int, int]]
@@ -41,6 +42,7 @@ class Rebuild:
         kept: labels of clusters that have passed before.
         name: called with a label, its profile and judgement once a cluster is kept.
         rulings: what the operator says of principals.
+        seeding: the numbers that new groups are looked for with, where they differ.
         descend: called with two labels when the second takes members over from the first, and what it used.
     """
 
@@ -52,12 +54,14 @@ class Rebuild:
         name: Callable[[int, Profile, Judgement], None],
         descend: Callable[[int, int], None],
         rulings: Rulings | None = None,
+        seeding: Settings | None = None,
     ) -> None:
         self._kept = kept
         self.is_growing = False
         """Whether clusters gained a good part of their members: worth another look soon."""
         self._core = core
         self._settings = settings
+        self._seeding = settings if seeding is None else seeding
         self._name = name
         self._descend = descend
         self._enforcement = None if rulings is None else Enforcement(core, rulings, descend)
@@ -183,15 +187,14 @@ class Rebuild:
         return kept
 
     def _seed_payers(self) -> Iterator[None]:
-        core, settings = self._core, self._settings
+        core, settings = self._core, self._seeding
         marked = 0
         for start, stop in self._ranges(core.evidence.principal_count):
             marked += core.suspect(start, stop, settings.suspect_sharing)
             yield
         if marked < settings.least_members:
             return
-        background = marked / max(1.0, core.outside["size"])
-        share = min(0.5, max(settings.suspect_share, 4 * background))
+        share = payers_share(settings, marked, core.outside["size"])
         yield from self._principals(lambda start, stop: core.unite(start, stop, share, True))
         parts = yield from self._parts()
         labels = self._labels(core.groups(parts), settings.least_members, settings.least_payments)
@@ -201,7 +204,7 @@ class Rebuild:
         yield from self._profile()
 
     def _seed_roamers(self) -> Iterator[None]:
-        core, settings = self._core, self._settings
+        core, settings = self._core, self._seeding
         share = settings.roamer_share
         yield from self._principals(core.roamers)
         for _ in range(PRUNINGS):
