@@ -26,7 +26,7 @@ MODULES = (
         f"core.{name}"
         for name in (
             *("hashing", "table", "rule", "engine", "meter", "scan", "batch"),
-            *("organisations", "sighting", "evidence", "rulings", "judge", "known", "null"),
+            *("organisations", "sighting", "evidence", "rulings", "judge", "known", "null", "reasons"),
         )
     ),
     "asgi.gate",

@@ -43,6 +43,8 @@ class Judge:
         """Take one decided request in; its principal may join a cluster it now fits."""
     def cluster(self, row: Sequence[int], /) -> int:
         """Return what limits count this row's cluster by, -1 without one."""
+    def cluster_identity(self, key: int) -> int | None:
+        """Return what limits count a principal's cluster by, None without one."""
     def label_of(self, key: int) -> int:
         """Return a principal's cluster, 0 for none."""
     def members(self, start: int, stop: int) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ from ratelimit.core.known import strike
 from ratelimit.core.organisations import Organisations
 from ratelimit.core.rulings import Rulings
 from ratelimit.core.sighting import Columns
+from ratelimit.correlation.explanation import Explanation, Ruling, explain
 from ratelimit.correlation.judgement import Judgement, Profile
 from ratelimit.correlation.rebuild import Rebuild
 from ratelimit.correlation.selfcheck import SelfCheck, steps_after, stricter
@@ -156,6 +157,26 @@ class Correlator:
         yield from check
         self.false_merge_rate = check.rate
         self.strictness = steps_after(self.strictness, check.rate, self.settings)
+
+    @property
+    def now_ns(self) -> int:
+        """The latest time seen, to the second."""
+        return self.evidence.latest_s * NS
+
+    def explain(self, key: int) -> Explanation | None:
+        """Return why a principal is in its cluster, or in none; None when it is not remembered."""
+        return explain(self, key)
+
+    def ruling_of(self, key: int) -> Ruling | None:
+        """Return what the operator says of a principal."""
+        rulings = self._rulings
+        if rulings is None:
+            return None
+        if key in rulings.exempt:
+            return "exempt"
+        if any(key in group for group in rulings.together):
+            return "together"
+        return "apart" if any(key in group for group in rulings.apart) else None
 
     def _strike(self, organisations: Organisations) -> Iterator[None]:
         for start in range(0, self.evidence.principal_count, self.settings.slice_entries):

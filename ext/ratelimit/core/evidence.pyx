@@ -93,6 +93,10 @@ cdef class Evidence:
         PyMem_RawFree(self.identifier_index.slots)
 
     @property
+    def latest_s(self):
+        return self.epoch_s + self.now_s
+
+    @property
     def nbytes(self):
         return (
             self.most_principals * sizeof(Principal) + self.most_identifiers * sizeof(Identifier)

@@ -149,6 +149,11 @@ cdef class Judge:
         identity[0] = self.identity(self.evidence.principals + at)
         return True
 
+    def cluster_identity(self, uint64_t key):
+        """Return what limits count a principal's cluster by, None without one."""
+        cdef uint64_t identity
+        return identity if self.cluster_of(key, &identity) else None
+
     cdef uint64_t identity(self, Principal *p) noexcept nogil:
         cdef uint64_t identity = self.identities[p.label]
         cdef uint32_t parts = self.parts[p.label]
