@@ -237,7 +237,10 @@ class Generation:
         specs = self.compiled.identities
         needed = {position for rule in rules for position in (*rule.per, rule.member) if position >= 0}
         required = sorted(position for position in needed if specs[position].missing == "refuse")
-        return RoutePlan(plan, rules, required)
+        says_abnormal = self.headers.abnormal_usage
+        cluster = self.compiled.cluster
+        abnormal = [at for at, rule in enumerate(rules) if says_abnormal and cluster in rule.per]
+        return RoutePlan(plan, rules, required, abnormal)
 
     def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
         # A table without room for another counter row is found out now, not by a request.

@@ -42,7 +42,12 @@ class Exchange(Passage):
             return *problem_of(decision), STORE_WAIT_NS if decision.reason is Reason.STORE else None
         at = outcome.binding
         wait_ns = outcome.retry_after_ns(at)
-        body = quota_exceeded(plan.violated(outcome), plan.rules[at].name, wait_ns if wait_ns >= 0 else None)
+        body = quota_exceeded(
+            plan.violated(outcome),
+            plan.rules[at].name,
+            wait_ns if wait_ns >= 0 else None,
+            is_abnormal=at in plan.abnormal,
+        )
         return 429, body, wait_ns if wait_ns >= 0 else None
 
     @property

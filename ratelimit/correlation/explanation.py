@@ -96,7 +96,7 @@ def explain(correlator: Correlator, key: int) -> Explanation | None:
             principals=one["principals"],
             requests=one["requests"],
             weight=one["weight"],
-            last_ns=now_ns - one["age_s"] * NS,
+            last_ns=min(now_ns - one["age_s"] * NS, found["last_s"] * NS),
             is_infrastructure=one["infrastructure"],
         )
         for one in found["shared"]
