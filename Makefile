@@ -24,7 +24,7 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.gate --allowlist .ci/stubtest-allow.txt
+	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.exchange ratelimit.asgi.gate --allowlist .ci/stubtest-allow.txt
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks

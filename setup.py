@@ -22,14 +22,11 @@ from setuptools.command.build_ext import build_ext
 HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
 MODULES = (
-    *(
-        f"core.{name}"
-        for name in (
-            *("hashing", "table", "rule", "engine", "meter", "scan", "batch"),
-            *("organisations", "sighting", "evidence", "rulings", "judge", "known", "null", "reasons"),
-        )
-    ),
-    "asgi.gate",
+    *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "scan", "batch")),
+    *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings", "judge")),
+    *(f"core.{name}" for name in ("known", "null", "reasons")),
+    *(f"core.{name}" for name in ("board", "assignments", "ring", "watch", "image")),
+    *(f"asgi.{name}" for name in ("exchange", "gate")),
 )
 
 compile_args = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-sign-compare"]
@@ -41,6 +38,23 @@ if os.environ.get("KINLIMIT_SANITIZE"):
     compile_args += ["-O1", "-g", *flags]
     link_args += flags
 macros = [("CYTHON_TRACE_NOGIL", "1")] if os.environ.get("KINLIMIT_TRACE") else []
+tracing = bool(macros)
+
+
+def shapes_digest() -> int:
+    """Return what identifies the structures that a snapshot of the correlation holds."""
+    digest = hashlib.sha256()
+    for name in ("traits.pxd", "profile.pxd"):
+        text = (SOURCES / "ratelimit" / "core" / name).read_text()
+        # From the first declaration to the first function, without comments.
+        lines = [line.partition("#")[0].rstrip() for line in text.splitlines()]
+        start = lines.index("cdef enum:")
+        stop = next(at for at, line in enumerate(lines) if line.startswith("cdef inline"))
+        digest.update("\n".join(filter(None, lines[start:stop])).encode())
+    return int.from_bytes(digest.digest()[:7], "big")
+
+
+macros.append(("KIN_SHAPES", f"{shapes_digest()}ull"))
 
 
 def source_digest() -> str:
@@ -94,7 +108,7 @@ setup(
             # costs a third less. "clinic" is the form of signature that `inspect` reads then.
             "binding": False,
             "embedsignature.format": "clinic",
-            "linetrace": bool(macros),
+            "linetrace": tracing,
             # Divisions here are of unsigned integers by checked, non-zero numbers, where C's
             # and Python's meanings agree; the zero test would need the GIL inside leaves.
             "cdivision": True,

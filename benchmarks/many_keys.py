@@ -1,7 +1,9 @@
 """What does a decision cost among a million keys, and what does a key cost?
 
 Keys are taken at random, so that nothing is in a cache: neither the limiter's state nor
-the key object itself. Fetching that is part of every number here, and measured on its own. Memory is
+the key object itself. Fetching that is part of every number here, and measured on its own:
+walking past the object, and reading its text to hash it, which has to wait for memory
+before the limiter's own state can even be looked for. Memory is
 what the process grows by while a million keys are first seen (key objects not
 counted), and once more after a flood of ten times as many fresh keys.
 """
@@ -10,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from itertools import cycle, islice
 
 from benchmarks import ours
 from benchmarks.hosted import Hosted
 from benchmarks.machine import resident_bytes
-from benchmarks.peers import PEERS, Peer, installed
+from benchmarks.peers import PEERS, Peer, each, installed
 from benchmarks.report import Answer, Row, best, number
 from benchmarks.rounds import Contender, race, timed
 from benchmarks.scenarios import PLENTY, at_random, keys
@@ -25,6 +28,7 @@ NAME = "a million keys"
 OURS = "ratelimit"
 NOTHING = "empty loop, one key"
 FETCH = "fetching the key object"
+HASHED = "hashing the key"
 AIM_NS = 280.0
 AIM_BYTES = 24.0
 HEAVY = 1000
@@ -48,6 +52,9 @@ class ManyKeys:
         before = resident_bytes()
         if name in (NOTHING, FETCH):
             made = Peer(lambda key: True, _pass_over)
+        elif name == HASHED:
+            hasher = ours.store(1).hasher
+            made = Peer(lambda key: True, each(partial(hasher.identity, hasher.kind_of("account"))))
         elif name == OURS:
             store = ours.store(count)
             self._mapping_bytes = len(store.mapping.memory)
@@ -98,7 +105,7 @@ def answer(settings: Settings) -> Answer:
     found = Answer(NAME, f"One limit, {count:,} keys at random: what does a decision cost, and a key?")
     makers, absent = installed()
     with ExitStack() as stack:
-        names = (NOTHING, FETCH, OURS, *makers)
+        names = (NOTHING, FETCH, HASHED, OURS, *makers)
         hosts = {name: stack.enter_context(Hosted(ManyKeys, name, count)) for name in names}
         contenders = [_contender(*one) for one in hosts.items()]
         samples = race(contenders, rounds=settings.rounds, slice_ns=settings.slice_ns)

@@ -15,7 +15,7 @@ difference that builds up is exported as `ratelimit_clock_drift_seconds`.
 from __future__ import annotations
 
 import time
-from time import monotonic_ns
+from time import monotonic_ns, thread_time_ns
 from typing import Protocol
 
 
@@ -34,6 +34,11 @@ def sample_anchor_ns() -> int:
     civil = time.time_ns()
     after = time.monotonic_ns()
     return civil - (before + after) // 2
+
+
+def processor_ns() -> int:
+    """Return what this thread has used of a processor: how long a piece of work took, whoever else ran."""
+    return thread_time_ns()
 
 
 class SystemClock:

@@ -30,5 +30,32 @@ DIAGNOSES: Mapping[str, str] = {
         "too many calls of a resolver were under way at once; further requests counted as lacking "
         "the identity."
     ),
+    "correlator-failed": (
+        "correlating accounts failed; requests go on with the clusters known so far, and it is tried again."
+    ),
+    "snapshot-damaged": (
+        "the snapshot of the correlation is cut short or was changed, and is not used: evidence is "
+        "gathered anew. The file was set aside as *.refused."
+    ),
+    "snapshot-future": (
+        "the snapshot of the correlation is from more than a day in the future, and is not used: was the "
+        "clock set back? The file was set aside as *.refused."
+    ),
+    "snapshot-key": (
+        "the snapshot of the correlation was made with another hash key, and is not used: its identities "
+        "mean nothing here. Set [hashing] key if it is to outlive the shared memory. "
+        "The file was set aside as *.refused."
+    ),
+    "snapshot-unreadable": (
+        "the snapshot of the correlation cannot be read; check who may. Evidence is gathered anew."
+    ),
+    "snapshot-unwritten": (
+        "the snapshot of the correlation cannot be written; check the folder, its permissions and its room. "
+        "A restart would forget what is known."
+    ),
+    "snapshot-version": (
+        "the snapshot of the correlation was made by another release, and is not used: evidence is "
+        "gathered anew. The file was set aside as *.refused."
+    ),
 }
 """What is said, once in each process, for each code."""

@@ -17,6 +17,7 @@ from itertools import chain
 
 from ratelimit.core.engine import MAX_RULES
 from ratelimit.core.rule import Rule
+from ratelimit.core.watch import Watch
 from ratelimit.identity.access import AccessLists
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Fact
@@ -77,6 +78,7 @@ class Generation:
         now_ns: the current time; calendar windows are listed from here on.
         notice: told stable codes of what deserves a word to the operator.
         resolvers: the callables that the policy's identities refer to, by name.
+        watch: correlation's part in requests, where the policy has any.
 
     Raises:
         StoreError: the store has no room for another rule's counters (code `counters-full`).
@@ -90,8 +92,11 @@ class Generation:
         *,
         notice: Callable[[str], None],
         resolvers: Mapping[str, Resolver] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.compiled = compiled
+        self.watch = watch
+        """Knows requests' clusters and is told what was decided; None where nothing is correlated."""
         self.store = store
         self.resolvers = dict(resolvers or {})
         self.extractor = make_extractor(compiled, store, notice)

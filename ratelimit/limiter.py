@@ -17,6 +17,8 @@ from ratelimit.charge import Charge
 from ratelimit.clock import Clock
 from ratelimit.core.engine import Outcome
 from ratelimit.core.table import Table
+from ratelimit.correlating import Correlating
+from ratelimit.correlation import Settings
 from ratelimit.decision import Decision, Reason
 from ratelimit.diagnoses import DIAGNOSES
 from ratelimit.errors import RateLimitError, StoreError, UsageError
@@ -31,7 +33,7 @@ from ratelimit.policy.model import Event
 from ratelimit.policy.reload import Change, diff, fingerprint
 from ratelimit.resolvers import Resolver, find_resolvers
 from ratelimit.route_plan import RoutePlan
-from ratelimit.storage import open_store
+from ratelimit.storage import open_board, open_store
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.counters import Counters
 
@@ -91,7 +93,14 @@ class Limiter:
         self._counters: Counters | None = None
         now_ns = self.now_ns()
         self.policy = loaded
-        self.current = self._bind(loaded, now_ns)
+        self.correlating: Correlating | None = None
+        """Correlation, where the policy has any."""
+        try:
+            self.correlating = self._correlating(loaded)
+            self.current = self._bind(loaded, now_ns, self.correlating)
+        except BaseException:
+            self.close()
+            raise
         self.generation = 1
         """How many policies this limiter has put in force."""
         self.reloaded_ns = now_ns
@@ -212,6 +221,9 @@ class Limiter:
             # No limit of this request asks for it.
             identities = [ABSENT if identity == REFUSED else identity for identity in identities]
         amounts = plan.costs_of(costs) if costs else plan.costs
+        watch = generation.watch
+        if watch is not None:
+            watch.fill(identities)
         try:
             outcome = (plan.decide if charge else plan.peek)(identities, now_ns, amounts)
         except StoreError as error:
@@ -221,6 +233,10 @@ class Limiter:
         allowed = outcome.allowed
         if charge:
             self.counters.decided(allowed, Reason.LIMITS)
+            if watch is not None:
+                watch.observe(identities, not allowed, now_ns)
+                if self.correlating is not None:
+                    self.correlating.drive(now_ns)
         return allowed, Reason.LIMITS, plan, outcome
 
     def _counted(self, allowed: bool, reason: Reason, charge: bool) -> Judgement:
@@ -237,7 +253,7 @@ class Limiter:
             return current
         with self._lock:
             if not self.current.is_current(now_ns):
-                self.current = self._bind(self.policy, now_ns)
+                self.current = self._bind(self.policy, now_ns, self.correlating)
             return self.current
 
     def reload(self) -> Reload:
@@ -256,10 +272,14 @@ class Limiter:
         with self._lock:
             seen = fingerprint(self._path)
             now_ns = self.now_ns()
+            before = after = self.correlating
             try:
                 loaded = Policy.load(self._path)
-                generation = self._bind(loaded, now_ns)
+                after = self._correlating(loaded)
+                generation = self._bind(loaded, now_ns, after)
             except RateLimitError as error:
+                if after is not None and after is not before:
+                    after.close(now_ns)
                 outcome = Reload("rejected", now_ns, error)
             else:
                 changes = diff(self.policy.compiled, loaded.compiled)
@@ -268,6 +288,11 @@ class Limiter:
                 else:
                     self.policy = loaded
                     self.current = generation
+                    self.correlating = after
+                    if after is not None and loaded.compiled.correlation is not None:
+                        after.adapt(loaded.compiled.correlation)
+                    elif before is not None:
+                        before.close(now_ns)
                     self.generation += 1
                     self.reloaded_ns = now_ns
                     outcome = Reload("applied", now_ns, changes=changes)
@@ -290,9 +315,29 @@ class Limiter:
         seen = None if self._path is None else fingerprint(self._path)
         return seen is not None and seen != self._fingerprint
 
-    def _bind(self, policy: Policy, now_ns: int) -> Generation:
-        resolvers = find_resolvers(policy.compiled.identities, self.resolvers)
-        return Generation(policy.compiled, self.store, now_ns, notice=self.notice, resolvers=resolvers)
+    def _correlating(self, policy: Policy) -> Correlating | None:
+        """Return who correlates under a policy: as before if possible, None where it asks for nothing."""
+        spec = policy.compiled.correlation
+        if spec is None or self.correlating is not None:
+            return None if spec is None else self.correlating
+        principals = Settings(**spec.settings).principals  # type: ignore[arg-type]  # checked by the policy
+        shared = open_board(policy, self.store, principals)
+        return Correlating(spec, shared, self.store.table.key, carry=self._carry, notice=self.notice)
+
+    def _carry(self, pairs: Sequence[tuple[int, int]], now_ns: int) -> None:
+        self.current.carry(pairs, now_ns)
+
+    def _bind(self, policy: Policy, now_ns: int, correlating: Correlating | None) -> Generation:
+        compiled = policy.compiled
+        spec = compiled.correlation
+        return Generation(
+            compiled,
+            self.store,
+            now_ns,
+            notice=self.notice,
+            resolvers=find_resolvers(compiled.identities, self.resolvers),
+            watch=None if correlating is None or spec is None else correlating.watch(spec, compiled.cluster),
+        )
 
     # -- what others read -------------------------------------------------------------------------
 
@@ -310,6 +355,11 @@ class Limiter:
     def rules(self) -> Sequence[LimitRule]:
         """The rules in force."""
         return self.current.compiled.rules
+
+    @property
+    def correlation(self) -> Mapping[str, int]:
+        """The state of all workers' correlation in numbers; empty where nothing is correlated."""
+        return {} if self.correlating is None else self.correlating.numbers()
 
     @property
     def counters(self) -> Counters:
@@ -333,7 +383,9 @@ class Limiter:
         self.observer.diagnosed(code, DIAGNOSES.get(code, code))
 
     def close(self) -> None:
-        """Let go of the store, if this limiter opened it."""
+        """Save what is known of clusters, and let go of the store if this limiter opened it."""
+        if self.correlating is not None:
+            self.correlating.close(self.now_ns())
         if self._owns_store:
             self.store.close()
 

@@ -15,11 +15,14 @@ from ratelimit.core.table import table_bytes
 from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
 from ratelimit.stores.base import Store
+from ratelimit.stores.boards import SharedBoard
 from ratelimit.stores.embedded import EmbeddedStore
 from ratelimit.stores.mapping import default_path
 from ratelimit.stores.secret import find_key
 
 LEAST_BLOCK_BYTES = 1 << 20
+SIGHTINGS = 8192
+"""How many can wait for the correlator: more than a second at five thousand a second."""
 _BLOCKS_A_RULE = 8 << 20
 _MOST_BLOCKS = 32 << 20
 _WITH_BLOCKS = frozenset({"sliding-log", "concurrency", "distinct"})
@@ -106,6 +109,26 @@ def open_store(policy: Policy, clock: Clock | None = None) -> Store:
                 stacklevel=2,
             )
     return EmbeddedStore.private(keys=wish.keys, block_bytes=wish.block_bytes, key=wish.key, clock=clock)
+
+
+def open_board(policy: Policy, store: Store, principals: int) -> SharedBoard:
+    """Return what correlation shares among a store's workers.
+
+    Raises:
+        StoreError: it cannot be had, and the policy does not say to go on without.
+    """
+    try:
+        return SharedBoard.beside(store, principals=principals, sightings=SIGHTINGS)
+    except StoreError as error:
+        if policy.compiled.file.store.on_unusable != "private":
+            raise
+        warnings.warn(
+            f"shared memory for correlation cannot be used ({error}); "
+            "as store.on_unusable says, this process correlates alone",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return SharedBoard.private(store.table.key, principals=principals, sightings=SIGHTINGS)
 
 
 def private_store(policy: Policy, clock: Clock, *, seed: int = 0) -> EmbeddedStore:

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import identify, route_path
 from ratelimit.asgi.diagnostics import several_workers
-from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.gate import SAMPLE, Gate, Sending
+from ratelimit.asgi.exchange import Exchange, Sending
+from ratelimit.asgi.gate import SAMPLE, Gate
 from ratelimit.asgi.headers import HeaderWriter
 from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.asgi.problem import Responder
@@ -232,7 +232,6 @@ class RateLimitMiddleware:
         return Gate(
             self,
             self.writer,
-            Exchange,
             match=generation.match,
             requests=generation.requests,
             extractor=generation.extractor,
@@ -240,6 +239,7 @@ class RateLimitMiddleware:
             row=self._row,
             columns=COLUMNS,
             sample=self._sample_latency,
+            watch=generation.watch,
         )
 
     def _sample_latency(self, begin_ns: int) -> None:

@@ -1,9 +1,13 @@
-"""What has to happen between requests: heartbeats, and watching the policy file.
+"""What has to happen between requests: heartbeats, watching the policy file, correlating.
 
-A thread of its own, not a task: a blocked event loop must not let this worker's
-concurrency slots lapse, and compiling a policy must not block the event loop. It starts
-with the first scope a worker sees, so after the server has forked, and ends with the
+Threads of their own, not tasks: a blocked event loop must not let this worker's
+concurrency slots lapse, and compiling a policy must not block the event loop. They start
+with the first scope a worker sees, so after the server has forked, and end with the
 lifespan or the process.
+
+Correlating has its own, because it looks into its ring much more often than a policy file
+is looked at. It works in slices, mostly without the interpreter's lock, and after each one
+lets whoever waits for that lock have it.
 """
 
 from __future__ import annotations
@@ -13,6 +17,11 @@ from threading import Event, Lock, Thread
 
 from ratelimit.asgi.diagnostics import log
 from ratelimit.limiter import Limiter
+
+CORRELATE_S = 0.1
+"""How often the ring of observations is looked into,"""
+BREATH_S = 0.0005
+"""and the pause between slices of longer work."""
 
 
 class Upkeep:
@@ -31,6 +40,7 @@ class Upkeep:
         self._thread: Thread | None = None
         self._pid = 0
         self._users = 0
+        self._correlator: Thread | None = None
 
     @property
     def is_running(self) -> bool:
@@ -47,6 +57,7 @@ class Upkeep:
             self._pid = os.getpid()
             self._thread = Thread(target=self._run, args=(self._ended,), name="ratelimit-upkeep", daemon=True)
             self._thread.start()
+            self._start_correlating(self._ended)
 
     def stop(self) -> None:
         """End the thread and wait for it, unless others have started it as well."""
@@ -54,10 +65,16 @@ class Upkeep:
             self._users = max(self._users - 1, 0)
             if self._users:
                 return
-            thread, self._thread = self._thread, None
+            threads = (self._thread, self._correlator)
+            self._thread = self._correlator = None
             self._ended.set()
-        if thread is not None and thread.is_alive():
-            thread.join()
+        for thread in threads:
+            if thread is not None and thread.is_alive():
+                thread.join()
+        correlating = self._limiter.correlating
+        if correlating is not None:
+            correlating.is_kept_up = False
+            correlating.rest(self._limiter.now_ns())
 
     def tick(self) -> None:
         """Do once what is to be done."""
@@ -70,6 +87,32 @@ class Upkeep:
         while not ended.wait(self._interval_s):
             try:
                 self.tick()
+                if self._limiter.correlating is not None:
+                    with self._lock:
+                        self._start_correlating(ended)
             except Exception:
                 # Heartbeats must go on: without them this worker's slots lapse.
                 log.exception("the upkeep of a limiter failed and is tried again")
+
+    def _start_correlating(self, ended: Event) -> None:
+        """Start the other thread if there is something to correlate: a reload may have asked for it."""
+        is_running = self._correlator is not None and self._correlator.is_alive()
+        if self._limiter.correlating is None or is_running or ended.is_set():
+            return
+        self._correlator = Thread(
+            target=self._correlate, args=(ended,), name="ratelimit-correlator", daemon=True
+        )
+        self._correlator.start()
+
+    def _correlate(self, ended: Event) -> None:
+        pause_s = 0.0
+        while not ended.wait(pause_s):
+            correlating = self._limiter.correlating
+            if correlating is None:
+                return
+            correlating.is_kept_up = True
+            is_busy = correlating.tick(self._limiter.now_ns())
+            pause_s = BREATH_S if is_busy else CORRELATE_S
+            fault = correlating.take_fault()
+            if fault is not None:
+                log.error("correlating failed and is tried again", exc_info=fault)

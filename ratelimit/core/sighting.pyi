@@ -18,6 +18,9 @@ class Columns:
     @property
     def highest(self) -> int:
         """The highest position looked at."""
+    @property
+    def has_payment(self) -> bool:
+        """Whether there is a payment method to be seen."""
     def __init__(self, principal: Sequence[int], kinds: Sequence[int]) -> None: ...
     def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
         """Say where rows have the declared network a request came from, and what organisations there are.

@@ -77,7 +77,8 @@ class Correlator:
 
         Whoever holds the limits' state takes them after a rebuild, in this order, and clears the list.
         """
-        self._parts: dict[int, int] = {}
+        self.parts: dict[int, int] = {}
+        """Into how many budgets each cluster's members are divided."""
         self._heirs: list[tuple[int, int]] = []
         self.rebuilds = 0
         self._rebuilt_ns = now_ns
@@ -142,13 +143,13 @@ class Correlator:
                 self.carries += [
                     (
                         part_of(self.identities[label], part),
-                        part_of(self.identities[heir], part % self._parts[heir]),
+                        part_of(self.identities[heir], part % self.parts[heir]),
                     )
-                    for part in range(self._parts[label])
+                    for part in range(self.parts[label])
                 ]
         self._heirs.clear()
         for label in self.kept.keys() - set(self.core.live()):
-            del self.kept[label], self.identities[label], self._parts[label]
+            del self.kept[label], self.identities[label], self.parts[label]
         if self.settings.null_every and self.rebuilds % self.settings.null_every == 0:
             yield from self._check(seeding)
 
@@ -187,13 +188,13 @@ class Correlator:
         parts = parts_of_budget(profile["size"], judgement.confidence)
         if label not in self.kept:
             self.identities[label] = self._name_at(label)
-            self._parts[label] = parts
+            self.parts[label] = parts
         self._carry_parts(label, parts)
         self.core.name(label, self.identities[label], parts)
         self.kept[label] = (profile, judgement)
 
     def _carry_parts(self, label: int, parts: int) -> None:
-        before, self._parts[label] = self._parts[label], parts
+        before, self.parts[label] = self.parts[label], parts
         identity = self.identities[label]
         for part in range(max(before, parts)) if before != parts else ():
             if part >= parts:  # several become one: what they used adds up

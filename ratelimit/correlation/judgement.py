@@ -28,6 +28,8 @@ class Profile(TypedDict):
     payment: float
     client: float
     extra: float
+    paid: float
+    """Part of the members that have a payment method."""
     rate: float
     rated: float
     """Members seen lately enough to have a rate."""
@@ -89,6 +91,8 @@ def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Jud
         and rated
     ):
         return Judgement(even, "network, client and behaviour")
+    if profile["paid"] == 0.0 and profile["network"] >= 1.2 - ease and profile["client"] >= 2.5 - ease:
+        return Judgement(LEAST_CONFIDENCE + 0.3 * even, "network and client")
     return Judgement(0.0, "families do not agree")
 
 

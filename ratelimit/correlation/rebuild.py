@@ -26,6 +26,7 @@ Root = tuple[int, int]
 Groups = dict[Root, Size]
 
 MOST_CLIENTS = 32
+TELLING = 0.5
 PRUNINGS = 3
 GROWTH = 1.05
 SETTLED = 0.005
@@ -76,6 +77,8 @@ class Rebuild:
             yield from self._gather()
             yield from self._seed_payers()
             yield from self._seed_roamers()
+            if not core.columns.has_payment:
+                yield from self._seed_tenants()
             if core.live():
                 yield from self._refine(REFINEMENTS)
                 yield from self._judge()
@@ -121,7 +124,7 @@ class Rebuild:
                 yield from self._identifiers(core.settle)
         for label in live:
             profile: Profile = core.profile(label)
-            pays = profile["sharing"] >= 0.5 * profile["size"]
+            pays = profile["sharing"] >= 0.5 * profile["size"] or not core.columns.has_payment
             support = max(self._settings.least_support, self._settings.usual_support * profile["met"])
             core.need(label, 1 if pays else 2, support)
 
@@ -221,6 +224,40 @@ class Rebuild:
             yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
             yield from self._profile()
 
+    def _seed_tenants(self) -> Iterator[None]:
+        """Where nobody pays: networks that one client fills from many addresses, and no one else uses so."""
+        core, settings = self._core, self._settings
+        pairs: list[tuple[int, int, int]] = []
+        for start, stop in self._ranges(core.evidence.principal_count):
+            pairs += core.pairs(start, stop)
+            yield
+        crowds = Counter((network, client) for _, network, client in pairs)
+        crowded: Counter[int] = Counter()
+        for (_, client), count in crowds.items():
+            if count >= settings.least_tenants:
+                crowded[client] += count
+        # A client found everywhere says nothing of those who use it here.
+        telling = {client for client, count in crowded.items() if count >= TELLING * core.degree(client)}
+        groups: dict[int, list[int]] = {}
+        for at, network, client in pairs:
+            if client in telling and crowds[network, client] >= settings.least_tenants:
+                groups.setdefault(client, []).append(at)
+        by_network: dict[int, int] = {}
+        roots = {client: client for client in groups}
+        for _, network, client in pairs:
+            if client in groups and crowds[network, client] >= settings.least_tenants:
+                other = by_network.setdefault(network, client)
+                low, high = sorted((_root(roots, client), _root(roots, other)))
+                roots[high] = low
+        for client, positions in groups.items():
+            core.mark_group(positions, _root(roots, client) + 1)
+        yield
+        core.plant()
+        labels = self._labels(core.groups({}), settings.least_members, 0)
+        if labels:
+            yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
+            yield from self._profile()
+
     def _parts(self) -> Generator[None, None, dict[int, int]]:
         """Tell apart actors who share exits: clients of one actor occur together on its payment methods.
 
@@ -302,6 +339,12 @@ def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> dict[int
         # One client in common may be chance; a payment method of few principals has no more to show.
         found[mask] = best + 1 if most > 1 or len(votes) == 1 else 0
     return found
+
+
+def _root(roots: dict[int, int], at: int) -> int:
+    while roots[at] != at:
+        at = roots[at]
+    return at
 
 
 def _sum(sizes: Iterable[Size]) -> Size:

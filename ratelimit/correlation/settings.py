@@ -62,6 +62,8 @@ class Settings:
     roamer_meetings: int = 2
     """Independent networks where a roamer meets others, for a group of them to be looked at."""
     least_roamers: int = 30
+    least_tenants: int = 6
+    """Principals with one client in one network, from many addresses, where no payment method is known."""
     least_support: float = 0.1
     """Part of the addresses of those who pay alike that must be places where others are met,"""
     usual_support: float = 0.5

@@ -92,6 +92,12 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 2
     least_roamers: Annotated[Whole, Meta(description="How many roamers make a group.")] = 30
+    least_tenants: Annotated[
+        Whole,
+        Meta(
+            description="Principals with one client in one network that make a group where no payment method is known."
+        ),
+    ] = 6
     least_support: Annotated[
         Share,
         Meta(

@@ -13,6 +13,7 @@ Laws, for whoever writes another one:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from ratelimit.clock import Clock
@@ -33,6 +34,11 @@ class Store(Protocol):
     """The time that all workers share."""
     memory: str
     """"shared" or "private": whether other processes count in the same memory."""
+
+    @property
+    def place(self) -> Path | None:
+        """The file that other processes meet at; None when the memory is private."""
+        ...
 
     def plan(
         self,

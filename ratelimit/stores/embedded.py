@@ -94,6 +94,11 @@ class EmbeddedStore:
             sweep(name, place)
         return cls(mapping, table, clock)
 
+    @property
+    def place(self) -> Path | None:
+        """The file behind the shared memory; None when it is private."""
+        return self.mapping.path
+
     def plan(
         self,
         rules: Sequence[Rule],

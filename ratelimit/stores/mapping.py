@@ -31,6 +31,9 @@ from ratelimit.stores.process import is_alive
 _HUGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
 _TRIES = 100
 
+COMPANION = ".actors-"
+"""What the name of a file beside a table's goes on with."""
+
 
 class Mapping:
     """Memory of one table, with the file and lock behind it if it is shared."""
@@ -84,11 +87,14 @@ def sweep(name: str, keep: Path) -> None:
     prefix = _prefix(name)
     with contextlib.suppress(OSError):
         for path in keep.parent.iterdir():
-            if path != keep and path.name.startswith(prefix) and _is_abandoned(path):
+            # What lies beside the table goes with it, not with those that are left over.
+            is_kept = path == keep or path.name.startswith(keep.name + COMPANION)
+            if not is_kept and path.name.startswith(prefix) and is_abandoned(path):
                 path.unlink()
 
 
-def _is_abandoned(path: Path) -> bool:
+def is_abandoned(path: Path) -> bool:
+    """Return whether a file of ours is one that nobody will come back to."""
     if ".new." in path.name:
         pid = path.name.rpartition(".")[2]
         return pid.isdecimal() and not is_alive(int(pid), 0)

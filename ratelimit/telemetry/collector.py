@@ -51,6 +51,8 @@ class Watched(Protocol):
     def generation(self) -> int: ...
     @property
     def reloaded_ns(self) -> int: ...
+    @property
+    def correlation(self) -> Mapping[str, int]: ...
     def now_ns(self) -> int: ...
     def drift_ns(self) -> int: ...
 
@@ -74,6 +76,7 @@ class RateLimitCollector(Collector):
         yield self._latency(table)
         yield from self._table(table)
         yield from self._runtime(table)
+        yield from correlated(self._limiter.correlation)
 
     def _requests(self, table: CounterTable) -> Iterator[Family]:
         cells = totals(table, names.ROW_REQUESTS)
@@ -146,6 +149,34 @@ class RateLimitCollector(Collector):
         yield _plain(names.CLOCK_DRIFT, self._limiter.drift_ns() / 1e9)
         said = totals(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
         yield _labelled(names.DIAGNOSTICS, dict(zip(names.DIAGNOSTIC_CODES, said, strict=False)))
+
+
+def correlated(numbers: Mapping[str, int]) -> Iterator[Family]:
+    """Yield the families of the correlation; none where nothing is correlated."""
+    if not numbers:
+        return
+    yield _plain(names.CLUSTERS, numbers["clusters"])
+    yield _plain(names.CLUSTER_MEMBERS, numbers["members"])
+    yield _labelled(
+        names.CORRELATED, {"principal": numbers["principals"], "identifier": numbers["identifiers"]}
+    )
+    yield _labelled(
+        names.CORRELATION_EVICTIONS,
+        {"principal": numbers["principal_evictions"], "identifier": numbers["identifier_evictions"]},
+    )
+    results = ("taken", "dropped", "abandoned", "torn")
+    yield _labelled(names.OBSERVATIONS, {result: numbers[result] for result in results})
+    yield _plain(names.OBSERVATIONS_WAITING, numbers["waiting"])
+    yield _plain(names.ASSIGNMENTS_OVERFLOWED, numbers["overflowed"])
+    yield _plain(names.REBUILDS, numbers["rebuilds"])
+    yield _plain(names.REBUILT, numbers["rebuilt_ns"] / 1e9)
+    yield _plain(names.REBUILD_DURATION, numbers["rebuild_spent_ns"] / 1e9)
+    yield _plain(names.LONGEST_SLICE, numbers["longest_slice_ns"] / 1e9)
+    yield _plain(names.FALSE_MERGES, numbers["false_merges_ppm"] / 1e6)
+    yield _plain(names.CORRELATION_SAVED, numbers["saved_ns"] / 1e9)
+    yield _plain(names.CORRELATOR_HEARTBEAT, numbers["heartbeat_ns"] / 1e9)
+    yield _plain(names.CORRELATOR_TERMS, numbers["term"])
+    yield _plain(names.ASSIGNMENT_GENERATION, numbers["generation"])
 
 
 def _family(metric: Metric) -> Family:

@@ -51,6 +51,23 @@ class RuntimeColumn(IntEnum):
     RELOADS_REJECTED = 3
 
 
+class BoardNumber(IntEnum):
+    """Numbers of the board that correlation shares, written by whichever worker correlates."""
+
+    CLUSTERS = 0
+    MEMBERS = 1
+    PRINCIPALS = 2
+    IDENTIFIERS = 3
+    PRINCIPAL_EVICTIONS = 4
+    IDENTIFIER_EVICTIONS = 5
+    REBUILDS = 6
+    REBUILT_NS = 7
+    REBUILD_SPENT_NS = 8
+    LONGEST_SLICE_NS = 9
+    FALSE_MERGES_PPM = 10
+    SAVED_NS = 11
+
+
 # Upper bounds of the latency buckets in nanoseconds; one more column takes the rest (+Inf).
 LATENCY_BOUNDS_NS: tuple[int, ...] = (
     500,
@@ -79,6 +96,13 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "private-memory",
     "identity-type",
     "resolver-busy",
+    "correlator-failed",
+    "snapshot-damaged",
+    "snapshot-future",
+    "snapshot-key",
+    "snapshot-unreadable",
+    "snapshot-unwritten",
+    "snapshot-version",
     "other",
 )
 
@@ -217,6 +241,93 @@ DIAGNOSTICS = Metric(
     (Label("code", DIAGNOSTIC_CODES),),
 )
 
+CLUSTERS = Metric(
+    "ratelimit_clusters", "gauge", "Groups of principals that count as one actor since the last rebuild."
+)
+CLUSTER_MEMBERS = Metric("ratelimit_cluster_members", "gauge", "Principals that are in a cluster.")
+CORRELATED = Metric(
+    "ratelimit_correlated",
+    "gauge",
+    "Principals and identifiers that are remembered.",
+    (Label("kind", ("principal", "identifier")),),
+)
+CORRELATION_EVICTIONS = Metric(
+    "ratelimit_correlation_evictions",
+    "counter",
+    "Principals and identifiers forgotten for want of room. Raise correlation.principals or identifiers.",
+    (Label("kind", ("principal", "identifier")),),
+)
+OBSERVATIONS = Metric(
+    "ratelimit_observations",
+    "counter",
+    "Decided requests on their way to the correlator; dropped: it was behind; "
+    "abandoned, torn: a worker was killed or stopped in the midst of passing one on.",
+    (Label("result", ("taken", "dropped", "abandoned", "torn")),),
+)
+OBSERVATIONS_WAITING = Metric(
+    "ratelimit_observations_waiting", "gauge", "Decided requests that the correlator has not seen yet."
+)
+ASSIGNMENTS_OVERFLOWED = Metric(
+    "ratelimit_cluster_assignments_overflowed",
+    "counter",
+    "Members of clusters that found no room in the shared table, and so count alone.",
+)
+REBUILDS = Metric("ratelimit_cluster_rebuilds", "counter", "Rebuilds of the clusters.")
+REBUILT = Metric(
+    "ratelimit_cluster_last_rebuild_timestamp_seconds",
+    "gauge",
+    "When clusters were last rebuilt, in seconds since the epoch; 0 before the first time.",
+)
+REBUILD_DURATION = Metric(
+    "ratelimit_cluster_rebuild_duration_seconds", "gauge", "Processor time of the last rebuild."
+)
+LONGEST_SLICE = Metric(
+    "ratelimit_cluster_longest_slice_seconds",
+    "gauge",
+    "Processor time of the longest slice of the last rebuild; above 0.002 the event loop may have waited.",
+)
+FALSE_MERGES = Metric(
+    "ratelimit_cluster_false_merge_ratio",
+    "gauge",
+    "Estimated part of the members that are in a cluster by chance, from the deployment's own traffic.",
+)
+CORRELATION_SAVED = Metric(
+    "ratelimit_correlation_last_snapshot_timestamp_seconds",
+    "gauge",
+    "When the evidence was last saved, in seconds since the epoch; 0 if it never was.",
+)
+CORRELATOR_HEARTBEAT = Metric(
+    "ratelimit_correlator_heartbeat_timestamp_seconds",
+    "gauge",
+    "When the worker that correlates last said that it lives, by the limits' clock.",
+)
+CORRELATOR_TERMS = Metric(
+    "ratelimit_correlator_terms", "counter", "Workers that have taken correlating over, the first included."
+)
+ASSIGNMENT_GENERATION = Metric(
+    "ratelimit_cluster_assignment_generation", "gauge", "How often a rebuild's assignments were put in force."
+)
+
+CORRELATION_METRICS: tuple[Metric, ...] = (
+    CLUSTERS,
+    CLUSTER_MEMBERS,
+    CORRELATED,
+    CORRELATION_EVICTIONS,
+    OBSERVATIONS,
+    OBSERVATIONS_WAITING,
+    ASSIGNMENTS_OVERFLOWED,
+    REBUILDS,
+    REBUILT,
+    REBUILD_DURATION,
+    LONGEST_SLICE,
+    FALSE_MERGES,
+    CORRELATION_SAVED,
+    CORRELATOR_HEARTBEAT,
+    CORRELATOR_TERMS,
+    ASSIGNMENT_GENERATION,
+)
+"""Exported only where the policy correlates."""
+
 METRICS: tuple[Metric, ...] = (
     REQUESTS,
     DECISIONS,
@@ -234,4 +345,5 @@ METRICS: tuple[Metric, ...] = (
     CLOCK_DRIFT,
     WORKERS,
     DIAGNOSTICS,
+    *CORRELATION_METRICS,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ratelimit.clock import Clock
 from ratelimit.telemetry.collector import CounterTable, WatchedRule
@@ -16,6 +17,7 @@ class WatchedTable:
 
     generation = 0
     reloaded_ns = 0
+    correlation: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, table: CounterTable, rules: Sequence[WatchedRule], clock: Clock) -> None:
         self.table = table

@@ -217,6 +217,24 @@ def test_forwarded_header_of_an_undeclared_peer_is_noticed() -> None:
     assert notices == ["undeclared-proxy"]
 
 
+def test_peer_that_is_a_kind_of_text_counts_as_that_text() -> None:
+    class Text(str):
+        """What a server may make of an address."""
+
+        __slots__ = ()
+
+    assert extractor(IP).extract([], Text(PEER)) == extractor(IP).extract([], PEER)
+    with pytest.raises(TypeError):
+        extractor(IP).extract([], PEER.encode())  # type: ignore[arg-type]
+
+
+def test_client_never_seen_leaves_nothing_behind() -> None:
+    walk = extractor(ACCOUNT, IP)
+    for number in range(100):
+        walk.extract([], f"192.0.2.{number}")
+    assert walk.remembered() == 0
+
+
 def test_identity_nothing_asks_for_is_not_made() -> None:
     found = extractor(ACCOUNT, IP, needed=[0]).extract([(b"x-api-key", b"k1")], PEER)
     assert found[0] != ABSENT

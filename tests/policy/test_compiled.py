@@ -284,14 +284,29 @@ def test_the_hash_key_is_named_and_not_read(key: str | None, spec: KeySpec | Non
     assert Policy.from_mapping(tree).compiled.hash_key == spec
 
 
-def test_the_principal_is_a_position() -> None:
+def test_what_is_correlated_is_known_by_position() -> None:
     tree = {
         "version": 1,
-        "identities": {"account": {"from": "header:x"}},
-        "correlation": {"principal": "account"},
+        "identities": {
+            "account": {"from": "header:x"},
+            "card": {"from": "state:card", "missing": "skip"},
+            "network": {"from": "client", "prefix": {"v4": 24}},
+        },
+        "correlation": {
+            "principal": "account",
+            "payment": "card",
+            "network": ["ip", "network"],
+            "tuning": {"join": 7.5},
+        },
     }
-    assert Policy.from_mapping(tree).compiled.principal == 0
-    assert Policy.from_mapping({"version": 1}).compiled.principal == -1
+    compiled = Policy.from_mapping(tree).compiled
+    spec = compiled.correlation
+    assert spec is not None
+    ip = compiled.identity_index("ip")
+    assert (spec.principal, spec.kinds) == ((0,), (ip, 2, 1, -1, -1, -1, -1, -1))
+    assert spec.settings["join"] == 7.5
+    assert compiled.identities[compiled.cluster].name == "cluster"
+    assert Policy.from_mapping({"version": 1}).compiled.correlation is None
 
 
 def test_a_file_knows_its_path_and_a_text_has_none(tmp_path: Path) -> None:

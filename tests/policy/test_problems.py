@@ -43,6 +43,12 @@ def crowded(limits: int) -> str:
 
 
 # code, policy, line, key
+def correlation(line: str) -> str:
+    """Return a policy whose correlation has a principal and one line more, the sixth."""
+    agent = "agent = { from = 'header:user-agent' }"
+    return f"version = 1\n[identities]\n{agent}\n[correlation]\nprincipal = 'ip'\n{line}"
+
+
 CASES = [
     ("policy-syntax", "version = 1\nlimit = [", 2, ""),
     ("policy-version", "version = 2", 1, "version"),
@@ -85,6 +91,10 @@ CASES = [
     ("identity-unknown", limit(RATE, 'distinct = "network"'), 6, "limit[0].distinct"),
     ("identity-unknown", "version = 1\n[deny]\nacount = ['x']", 3, "deny.acount"),
     ("identity-unknown", 'version = 1\n[correlation]\nprincipal = "account"', 3, "correlation.principal"),
+    ("identity-unknown", correlation('payment = "card"'), 6, "correlation.payment"),
+    ("correlation-principal", "version = 1\n[correlation]\nnetwork = 'ip'", 3, "correlation.network"),
+    ("correlation-missing", correlation('client = "agent"'), 6, "correlation.client"),
+    ("correlation-families", correlation('network = "ip"'), 4, "correlation"),
     ("identity-missing", identity('x = { from = "client", missing = "client" }'), 7, "identities.x.missing"),
     ("identity-shared", identity('x = { from = "header:x", missing = "shared" }'), 7, "identities.x.missing"),
     ("identity-setting-unused", identity('x = { from = "header:x", key = "client" }'), 7, "identities.x.key"),

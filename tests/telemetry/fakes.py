@@ -29,6 +29,7 @@ class FakeLimiter:
     generation: int = 1
     reloaded_ns: int = NOW_NS
     drift: int = 0
+    correlation: dict[str, int] = field(default_factory=dict)
 
     def now_ns(self) -> int:
         return NOW_NS

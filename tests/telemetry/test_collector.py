@@ -14,6 +14,7 @@ from ratelimit.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.telemetry import RateLimitCollector, names
 from ratelimit.telemetry.counters import Counters
+from tests.support.boards import board
 from tests.telemetry.fakes import NOW_NS, FakeLimiter, LimitSeen, new_table
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -171,7 +172,15 @@ def test_registering_does_not_scrape(limiter: FakeLimiter) -> None:
     CollectorRegistry().register(RateLimitCollector(limiter))
 
 
+def correlating() -> dict[str, int]:
+    """Return a correlation's numbers, each different."""
+    shared = board()
+    named = [*shared.stats(), *(each.name.lower() for each in names.BoardNumber)]
+    return {name: 1_000_000_000 * (number + 1) for number, name in enumerate(named)}
+
+
 def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
+    limiter.correlation = correlating()
     limiter.rules = [LimitSeen("requests")]
     known = {
         series: {label.name for label in metric.labels}
@@ -184,7 +193,35 @@ def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> N
     assert seen == known
 
 
+def test_nothing_is_said_of_correlation_where_there_is_none(limiter: FakeLimiter) -> None:
+    ours = {series for metric in names.CORRELATION_METRICS for series in metric.series}
+    assert not ours & {series for series, _ in scrape(limiter)}
+    limiter.correlation = correlating()
+    assert ours <= {series for series, _ in scrape(limiter)}
+
+
+def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLimiter) -> None:
+    limiter.correlation = {
+        **dict.fromkeys(correlating(), 0),
+        "clusters": 3,
+        "members": 700,
+        "principals": 5000,
+        "dropped": 12,
+        "rebuilt_ns": 1_700_000_000_500_000_000,
+        "longest_slice_ns": 1_500_000,
+        "false_merges_ppm": 250,
+    }
+    assert value(limiter, "ratelimit_clusters") == 3
+    assert value(limiter, "ratelimit_cluster_members") == 700
+    assert value(limiter, "ratelimit_correlated", kind="principal") == 5000
+    assert value(limiter, "ratelimit_observations_total", result="dropped") == 12
+    assert value(limiter, "ratelimit_cluster_last_rebuild_timestamp_seconds") == 1_700_000_000.5
+    assert value(limiter, "ratelimit_cluster_longest_slice_seconds") == 0.0015
+    assert value(limiter, "ratelimit_cluster_false_merge_ratio") == 0.00025
+
+
 def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
+    limiter.correlation = correlating()
     limiter.rules = [LimitSeen("requests")]
     listed = {
         (series, label.name): set(label.values)

@@ -1,4 +1,4 @@
-"""The common way of an HTTP request, in and out, compiled: see the stub for the contract.
+"""The common way of an HTTP request, compiled: see the stub for the contract.
 
 Nothing here decides anything: who is asked, and in which order, is what `middleware.py`
 would do itself for a request without lists, tiers, resolvers or mounted prefixes. Whatever
@@ -6,17 +6,18 @@ is not exactly that is turned away before anything was charged, and goes the lon
 """
 
 cimport cython
-from cpython.dict cimport PyDict_Copy, PyDict_GetItem
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
-from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_INCREF
+from cpython.dict cimport PyDict_GetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
+from ratelimit.asgi.exchange cimport Exchange, Sending
 from ratelimit.core.engine cimport Outcome, Plan, check_ready
 from ratelimit.core.number cimport NEGATIVE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner
 from ratelimit.core.setup cimport MOST_RULES
 from ratelimit.core.table cimport Table, bump
+from ratelimit.core.watch cimport Watch
 
 from ratelimit.errors import StoreError
 
@@ -27,107 +28,6 @@ cdef enum:
 
 SAMPLE = LATENCY_SAMPLE
 REFUSED = -REFUSED_IDENTITY
-
-cdef tuple NO_ARGUMENTS = ()
-
-
-@cython.auto_pickle(False)
-cdef class Passage:
-    """What was decided of one request, and how its response says so: see the stub."""
-
-    cdef readonly object mounted
-    cdef readonly object writer
-    cdef readonly object plan
-    cdef readonly object outcome
-    cdef readonly object now_ns
-    cdef readonly bint cross_origin
-    cdef readonly object outer
-    cdef tuple labels        # None: the headers are not only the standard two
-    cdef object policy_pair
-
-    def __init__(self, mounted, writer, plan, outcome, now_ns, cross_origin, outer):
-        self.mounted = mounted
-        self.writer = writer
-        self.plan = plan
-        self.outcome = outcome
-        self.now_ns = now_ns
-        self.cross_origin = cross_origin
-        self.outer = outer
-        if plan is not None and writer.is_standard and not self.cross_origin:
-            self.labels = plan.labels
-            self.policy_pair = plan.policy_pair
-
-    def announced(self, headers, /):
-        return self.with_fields(headers)
-
-    def written(self, headers, /):
-        raise NotImplementedError("a kind of Passage says how it is written")
-
-    cdef list with_fields(self, object headers):
-        cdef Py_ssize_t size, i
-        cdef list present, all_of_them
-        if self.outcome is None:
-            return list(headers)
-        if self.labels is None:
-            return self.written(headers)
-        if type(self.outcome) is Outcome:
-            field = (<Outcome>self.outcome).field(self.labels)
-        else:
-            field = self.outcome.ratelimit_field(self.labels)
-        present = headers if type(headers) is list else list(headers)
-        if not field:
-            return list(present)
-        size = PyList_GET_SIZE(present)
-        all_of_them = PyList_New(size + 2)
-        for i in range(size):
-            put(all_of_them, i, <object>PyList_GET_ITEM(present, i))
-        put(all_of_them, size, self.policy_pair)
-        put(all_of_them, size + 1, (b"ratelimit", field))
-        return all_of_them
-
-    def __reduce__(self):
-        raise TypeError("an exchange is bound to its request and is not pickled")
-
-
-cdef inline void put(list fresh, Py_ssize_t at, object item) noexcept:
-    # noexcept: fills a place of a list made just before, whose size is known.
-    Py_INCREF(item)
-    PyList_SET_ITEM(fresh, at, item)
-
-
-@cython.final
-@cython.auto_pickle(False)
-@cython.freelist(16)
-cdef class Sending:
-    """A server's `send` that says of limits what a passage knows: see the stub."""
-
-    cdef object forward
-    cdef readonly Passage exchange
-    cdef readonly bint is_plain
-
-    def __init__(self, Passage exchange not None, send):
-        self.exchange = exchange
-        self.forward = send
-
-    def send(self, message, /):
-        # A new message and a new list: applications keep constant ones and send them again.
-        cdef dict copy
-        cdef object headers
-        cdef PyObject *found
-        if message["type"] == "http.response.start":
-            if type(message) is dict:
-                found = PyDict_GetItem(message, "headers")
-                headers = () if found == NULL else <object>found
-                copy = PyDict_Copy(message)
-            else:
-                copy = dict(message)
-                headers = copy.get("headers", ())
-            copy["headers"] = self.exchange.with_fields(headers)
-            message = copy
-        return self.forward(message)
-
-    def __reduce__(self):
-        raise TypeError("a response under way is not pickled")
 
 
 @cython.final
@@ -161,7 +61,6 @@ cdef class Gate:
 
     cdef object mounted
     cdef object writer
-    cdef type exchange_type
     cdef object match
     cdef dict requests
     cdef Scanner scanner    # None: identities take more than headers and the peer's own address
@@ -171,23 +70,24 @@ cdef class Gate:
     cdef uint64_t row
     cdef uint64_t columns[2]
     cdef object sample
+    cdef Watch watch        # None: nothing is correlated
     cdef bint is_standard
     cdef dict lanes
     cdef int decisions
 
     def __init__(
-        self, mounted, writer, type exchange_type not None, *, match, dict requests not None,
-        extractor, Table table not None, row, columns, sample,
+        self, mounted, writer, *, match, dict requests not None,
+        extractor, Table table not None, row, columns, sample, Watch watch=None,
     ):
-        if not issubclass(exchange_type, Passage):
-            raise TypeError("what a gate makes is a kind of Passage")
         self.mounted = mounted
         self.writer = writer
         self.is_standard = writer.is_standard
-        self.exchange_type = exchange_type
         self.match = match
         self.requests = requests
         self.scanner = extractor.scanner if extractor.is_direct else None
+        if watch is not None and self.scanner is not None and watch.highest >= self.scanner.size:
+            raise ValueError("the correlation looks at identities the policy does not have")
+        self.watch = watch
         self.extract = extractor.extract
         self.origin_at = extractor.origin_at
         self.table = table
@@ -203,7 +103,7 @@ cdef class Gate:
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
         cdef Lane lane
-        cdef Passage exchange
+        cdef Exchange exchange
         cdef Sending sending
         cdef bint allowed, cross_origin
         if type(scope) is not dict:
@@ -232,20 +132,28 @@ cdef class Gate:
                     return None
                 cross_origin = ids[self.origin_at] != 0
                 check_ready(lane.core)
+                if self.watch is not None:
+                    self.watch.stamp(ids)
                 outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
+                if self.watch is not None:
+                    self.watch.note(ids, not allowed, now_ns)
             else:
                 identities = self.extract(headers, host)
                 if insists(identities):
                     return None
                 cross_origin = identities[self.origin_at]
+                if self.watch is not None:
+                    self.watch.fill(identities)
                 outcome = lane.decide(identities, now_ns, lane.costs)
                 allowed = outcome.allowed
+                if self.watch is not None:
+                    self.watch.observe(identities, not allowed, now_ns)
         except StoreError:
             return None  # asked again the long way, which knows each limit's stance
         self.table.check_open()
         bump(self.table, self.row, self.columns[allowed], 1)
-        exchange = bare(self.exchange_type)
+        exchange = Exchange.__new__(Exchange)
         exchange.mounted = self.mounted
         exchange.writer = self.writer
         exchange.plan = plan
@@ -289,11 +197,6 @@ cdef class Gate:
 
     def __reduce__(self):
         raise TypeError("a Gate is bound to memory of this host and is not pickled")
-
-
-cdef inline Passage bare(type kind):
-    """Return a passage without the ado of a call: its type was checked when the gate was made."""
-    return <Passage>(<PyTypeObject *>kind).tp_new(kind, <PyObject *>NO_ARGUMENTS, NULL)
 
 
 cdef inline bint insists(list identities) except -1:

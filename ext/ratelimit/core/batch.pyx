@@ -121,13 +121,13 @@ def decide_batch(
             plan, own = kind[0], kind[1]
             known = kind
             if plan is not None:
-                check_ready(plan)
                 if plan.highest >= width:
                     raise ValueError(f"the plan looks at column {plan.highest}, {width} were given")
                 plan.read_costs(own, amounts)
         if plan is None:
             unlimited += 1
             continue
+        check_ready(plan)  # each time: collecting what `refused` grows by may run anybody's code
         if costs is not None:
             own = <object>PyList_GET_ITEM(costs, i)
             if own is not None:

@@ -41,3 +41,4 @@ cdef class Evidence:
 
 
 cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil
+cdef void put(Index *index, uint64_t key, uint32_t position) noexcept nogil

@@ -18,14 +18,12 @@ cdef inline int write_item(char *at, uint64_t remaining, uint64_t reset_s) noexc
 
 
 cdef inline int write_number(char *at, uint64_t value) noexcept nogil:
-    cdef char digits[20]
-    cdef int size = 0, i
-    while True:
-        digits[size] = <char>(48 + value % 10)
+    cdef int size = 1, i
+    cdef uint64_t more = 10
+    while size < 20 and value >= more:
         size += 1
+        more *= 10  # past 10**19 it would wrap: `size` ends the loop there
+    for i in range(size - 1, -1, -1):
+        at[i] = <char>(48 + value % 10)
         value //= 10
-        if value == 0:
-            break
-    for i in range(size):
-        at[i] = digits[size - 1 - i]
     return size

@@ -37,8 +37,9 @@ cdef class Judge:
     # Scratch of a rebuild.
     cdef uint16_t *suspects             # by identifier: suspicious principals there
     cdef uint32_t *roots                # by identifier: forest of payment methods
-    cdef uint32_t *tops                 # by identifier: root first met there, or MET
+    cdef uint32_t *tops                 # by identifier: the payment method that leads there, or a seed first met
     cdef uint32_t *held                 # by payment method: edges << 16 | edges to meetings
+    cdef uint16_t *leads                # by identifier: LEAD, MIXED and COUNTED
     cdef float *agreed                  # by payment method: its principals' scores by client
 
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
@@ -49,6 +50,7 @@ cdef class Judge:
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil
     cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil
     cdef void note(self, Sighting *seen, int64_t time_s) noexcept nogil
+    cdef bint within_floor(self, Principal *p) noexcept nogil
     cdef uint64_t identity(self, Principal *p) noexcept nogil
     cdef void join(self, Principal *p, uint32_t label) noexcept nogil
     cdef void free_scratch(self) noexcept
@@ -67,7 +69,9 @@ cdef class Judge:
     cdef void bridge_one(self, Principal *p) noexcept nogil
     cdef void support_one(self, Principal *p) noexcept nogil
     cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil
-    cdef void met(self, Identifier *node, uint32_t payment, uint32_t label, int least) noexcept nogil
+    cdef uint32_t payment_of(self, Principal *p) noexcept nogil
+    cdef void weigh(self, Identifier *node, uint32_t payment) noexcept nogil
+    cdef bint is_meeting(self, Identifier *node, uint32_t label, int least) noexcept nogil
     cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil
     cdef void note_rival(self, uint32_t own, uint32_t other, Fit *fit) noexcept nogil
     cdef void mark_addresses(self, Principal *p) noexcept nogil

@@ -9,7 +9,7 @@ from libc.string cimport memset
 from ratelimit.core.evidence cimport Evidence, find_principal
 from ratelimit.core.forest cimport find_root, join_roots
 from ratelimit.core.profile cimport (
-    CLIENTS, VOLUMES, Background, Fit, Profile, behaviour, clip, noise_of, rate_of, volume_bin, volume_of,
+    CLIENTS, VOLUMES, Background, Fit, Profile, behaviour, clip, noise_of, rate_of, span_of, volume_bin, volume_of,
 )
 from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.sighting cimport Columns, Sighting
@@ -22,7 +22,9 @@ from ratelimit.core.traits cimport (
 cdef enum:
     CANDIDATES = 4
     NOWHERE = -1000
-    MET = 0xFFFFFFFF
+    LEAD = 0x3FFF          # of a place's leads: by how many members its first payment method leads
+    MIXED = 0x4000          # members who pay otherwise were seen there as well
+    COUNTED = 0x8000
     NOBODY = 0xFFFFFFFF
     YOUNG = 10              # requests
     OWNED = 2               # seven in eight
@@ -76,6 +78,7 @@ cdef class Judge:
         self.tops = NULL
         self.held = NULL
         self.agreed = NULL
+        self.leads = NULL
 
     def __init__(self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, settings):
         if self.profiles != NULL:
@@ -104,6 +107,8 @@ cdef class Judge:
         PyMem_RawFree(self.tops)
         PyMem_RawFree(self.held)
         PyMem_RawFree(self.agreed)
+        PyMem_RawFree(self.leads)
+        self.leads = NULL
         self.held = NULL
         self.agreed = NULL
         self.suspects = NULL
@@ -146,6 +151,8 @@ cdef class Judge:
         at = find_principal(self.evidence, key)
         if at == NOBODY or self.evidence.principals[at].label == 0:
             return False
+        if self.within_floor(self.evidence.principals + at):
+            return False
         identity[0] = self.identity(self.evidence.principals + at)
         return True
 
@@ -153,6 +160,16 @@ cdef class Judge:
         """Return what limits count a principal's cluster by, None without one."""
         cdef uint64_t identity
         return identity if self.cluster_of(key, &identity) else None
+
+    cdef bint within_floor(self, Principal *p) noexcept nogil:
+        """Whether a principal older than its cluster asks no more than it did before.
+
+        So much it keeps whatever the cluster has used: a victim of poisoning loses nothing.
+        """
+        if p.first_s + SETTLED_S >= self.profiles[p.label].first_s:
+            return False
+        # The request about to be decided counts.
+        return volume_of(p, self.evidence.now_s) + 1.0 <= p.prior * span_of(p, self.evidence.now_s)
 
     cdef uint64_t identity(self, Principal *p) noexcept nogil:
         cdef uint64_t identity = self.identities[p.label]
@@ -323,7 +340,10 @@ cdef class Judge:
             return fit.total >= min(least, self.settings.paid)
         if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment < 0.0:
             # It pays by itself, and this cluster does not.
-            return fit.payment > -3.0 and fit.total >= least and fit.client >= 1.5 and fit.networks >= 2
+            return fit.payment > -3.0 and fit.total >= least and fit.client >= 2.0 and fit.networks >= 3
+        if self.columns.kinds_at[PAYMENT] < 0 and fit.networks < 2:
+            # Where nobody pays, and each address is somebody: a network that one client fills.
+            return fit.network >= 1.0 and fit.client >= 2.0 and fit.total >= self.settings.paid
         if c.sharing < 0.5 * c.size and fit.client < 1.0:
             # Exits and roaming are shared with whoever else rents them; only the client tells members apart.
             return False
@@ -504,7 +524,8 @@ cdef class Judge:
         self.tops = <uint32_t *>PyMem_RawCalloc(most, 4)
         self.held = <uint32_t *>PyMem_RawCalloc(most, 4)
         self.agreed = <float *>PyMem_RawCalloc(most, 4)
-        if self.agreed == NULL or self.suspects == NULL or self.roots == NULL or self.tops == NULL or self.held == NULL:
+        self.leads = <uint16_t *>PyMem_RawCalloc(most, 2)
+        if self.agreed == NULL or self.leads == NULL or self.suspects == NULL or self.roots == NULL or self.tops == NULL or self.held == NULL:
             raise MemoryError
         self.judging = True
 
@@ -641,6 +662,7 @@ cdef class Judge:
         cdef Profile kept
         if start == 0:
             memset(self.tops, 0, self.used() * 4)
+            memset(self.leads, 0, self.used() * 2)
             memset(self.held, 0, self.used() * 4)
             memset(self.agreed, 0, self.used() * 4)
             for label in range(self.most_clusters + 1):
@@ -733,7 +755,7 @@ cdef class Judge:
         c.sharing += sharing
 
     def bridge(self, uint32_t start, uint32_t stop):
-        """Count where members who pay differently meet; after `tally` is complete."""
+        """Find where members who pay differently meet; after `tally` is complete."""
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
@@ -742,47 +764,62 @@ cdef class Judge:
 
     cdef void bridge_one(self, Principal *p) noexcept nogil:
         cdef Identifier *node
-        cdef uint32_t payment = 0
-        cdef uint64_t place
+        cdef uint32_t coarse = 0
+        cdef uint32_t payment = self.payment_of(p)
         cdef int i
-        for i in range(PAYMENT_AT, CLIENT_AT):
-            node = resolve(self.evidence.identifiers, p.edges[i].ref)
-            if node != NULL and count_for(node, p.label) >= <uint32_t>self.settings.sharing:
-                payment = p.edges[i].ref
-                place = node - self.evidence.identifiers
-                if self.tops[place] == 0:
-                    self.tops[place] = payment
-                    self.profiles[p.label].payments += 1
         if payment == 0:
             return
         for i in range(FINE_EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node == NULL or is_infrastructure(node):
                 continue
-            self.met(node, payment, p.label, 2)
-            node = resolve(self.evidence.identifiers, node.parent)
-            if node != NULL:
-                self.met(node, payment, p.label, 4)
+            self.weigh(node, payment)
+            if node.parent != coarse:
+                coarse = node.parent
+                node = resolve(self.evidence.identifiers, coarse)
+                if node != NULL:
+                    self.weigh(node, payment)
 
-    cdef void met(self, Identifier *node, uint32_t payment, uint32_t label, int least) noexcept nogil:
+    cdef uint32_t payment_of(self, Principal *p) noexcept nogil:
+        """Return the payment method that several members of a member's cluster have, 0 without one."""
+        cdef Identifier *node
+        cdef uint32_t payment = 0
+        cdef int i
+        for i in range(PAYMENT_AT, CLIENT_AT):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node != NULL and count_for(node, p.label) >= <uint32_t>self.settings.sharing:
+                payment = p.edges[i].ref
+        return payment
+
+    cdef void weigh(self, Identifier *node, uint32_t payment) noexcept nogil:
+        """Let a payment method vote at a place (Boyer and Moore, 1981), and note if there are several."""
         cdef uint64_t place = node - self.evidence.identifiers
-        cdef Identifier *parent
-        cdef double part = self.settings.share if least == 2 else max(0.5, self.settings.share)
-        if count_for(node, label) < <uint32_t>least or count_for(node, label) < part * node.degree:
-            return
-        if self.tops[place] == 0:
+        cdef uint16_t lead = self.leads[place]
+        if self.tops[place] == payment:
+            if lead & LEAD < LEAD:
+                self.leads[place] = lead + 1
+        elif self.tops[place] == 0:
             self.tops[place] = payment
-        elif self.tops[place] != payment and self.tops[place] != MET:
-            self.tops[place] = MET
-            if least == 2 and node.parent:
-                # An address counts for its network, and that only once.
-                parent = resolve(self.evidence.identifiers, node.parent)
-                if parent != NULL:
-                    place = parent - self.evidence.identifiers
-                    if self.tops[place] == MET:
-                        return
-                    self.tops[place] = MET
-            self.profiles[label].meetings += 1
+            self.leads[place] = 1
+        elif lead & LEAD:
+            self.leads[place] = (lead - 1) | MIXED
+        else:
+            self.tops[place] = payment
+            self.leads[place] = 1 | MIXED
+
+    cdef bint is_meeting(self, Identifier *node, uint32_t label, int least) noexcept nogil:
+        """Whether members who pay differently meet at a place that is largely theirs, and none is at home there.
+
+        Where one payment method has three quarters of the members, the others came to it: an
+        office does not meet the campaign because one of that was seen on its address.
+        """
+        cdef uint64_t place = node - self.evidence.identifiers
+        cdef uint32_t members = count_for(node, label)
+        cdef double part = self.settings.share if least == 2 else max(0.5, self.settings.share)
+        return (
+            self.leads[place] & MIXED != 0 and members >= <uint32_t>least and members >= part * node.degree
+            and 2 * (self.leads[place] & LEAD) <= members
+        )
 
     def support(self, uint32_t start, uint32_t stop):
         """Count for each payment method how many of its principals' edges lead to meetings; after `bridge`."""
@@ -797,30 +834,36 @@ cdef class Judge:
         cdef Identifier *parent
         cdef Identifier *ids = self.evidence.identifiers
         cdef Profile *c = self.profiles + p.label
-        cdef uint32_t *held = NULL
+        cdef uint32_t payment = self.payment_of(p)
+        cdef uint64_t place
+        cdef uint32_t *held
         cdef int i
         cdef bint meets
-        for i in range(PAYMENT_AT, CLIENT_AT):
-            node = resolve(ids, p.edges[i].ref)
-            if node != NULL and count_for(node, p.label) >= <uint32_t>self.settings.sharing:
-                held = self.held + (node - ids)
-                self.agreed[node - ids] += <float>self.client_fit(p, p.label, 1.0, c, &self.background)
-        if held == NULL:
+        if payment == 0:
             return
+        place = resolve(ids, payment) - ids
+        held = self.held + place
+        self.agreed[place] += <float>self.client_fit(p, p.label, 1.0, c, &self.background)
+        if self.leads[place] & COUNTED == 0:
+            self.leads[place] |= COUNTED
+            c.payments += 1
         for i in range(FINE_EDGES):
             node = resolve(ids, p.edges[i].ref)
             if node == NULL or is_infrastructure(node):
                 continue
             parent = resolve(ids, node.parent)
-            # A network that met through one address says nothing of its other addresses.
-            meets = self.tops[node - ids] == MET or (
-                parent != NULL and self.tops[parent - ids] == MET
-                and count_for(parent, p.label) >= 4 and count_for(parent, p.label) >= 0.5 * parent.degree
-            )
+            meets = self.is_meeting(node, p.label, 2) or (parent != NULL and self.is_meeting(parent, p.label, 4))
             if held[0] < <uint32_t>0xFFFE0000:
                 held[0] += <uint32_t>(1 << 16) + (1 if meets else 0)
             c.held += 1.0
-            c.meeting += 1.0 if meets else 0.0
+            if not meets:
+                continue
+            c.meeting += 1.0
+            # An address counts for its network, and that only once.
+            place = (parent if parent != NULL else node) - ids
+            if self.leads[place] & COUNTED == 0:
+                self.leads[place] |= COUNTED
+                c.meetings += 1
 
     cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil:
         """Return whether those who pay with this meet members who pay otherwise.
@@ -1040,6 +1083,41 @@ cdef class Judge:
         else:
             join_roots(self.roots, self.tops[at], p.seed)
 
+    def pairs(self, uint32_t start, uint32_t stop):
+        """Return (position, network, client) of principals outside clusters in a range, by their latest edges."""
+        cdef uint32_t at
+        cdef Principal *p
+        cdef Identifier *node
+        cdef Identifier *client
+        cdef Identifier *ids = self.evidence.identifiers
+        found = []
+        for at in range(start, min(stop, self.evidence.principal_count)):
+            p = self.evidence.principals + at
+            p.seed = 0
+            node = resolve(ids, p.edges[0].ref)
+            client = resolve(ids, p.edges[CLIENT_AT].ref)
+            if node == NULL or client == NULL:
+                continue
+            node = resolve(ids, node.parent)
+            if node != NULL:
+                found.append((at, <uint64_t>(node - ids), <uint64_t>(client - ids)))
+        return found
+
+    def degree(self, uint32_t at):
+        """Return how many principals were seen with the identifier at a position."""
+        return self.evidence.identifiers[at].degree if at < self.evidence.identifier_count else 0
+
+    def plant(self):
+        """Empty the forest: each mark is a root of its own."""
+        memset(self.roots, 0, max(self.used(), <size_t>self.evidence.principal_count) * 4)
+
+    def mark_group(self, positions, uint32_t root):
+        """Mark principals as a group by the seed `root`."""
+        cdef uint32_t at
+        for at in positions:
+            if at < self.evidence.principal_count:
+                self.evidence.principals[at].seed = root
+
     def popular(self, uint32_t start, uint32_t stop, double rare):
         """Return clients that many suspects use and few others: [(suspects, position)], after `suspect`.
 
@@ -1224,6 +1302,7 @@ cdef class Judge:
             "payment": c.payment_score / size,
             "client": c.client_score / size,
             "extra": c.extra_score / size,
+            "paid": c.paying / size,
             "rate": mean,
             "rated": c.rated,
             "volume": c.counted / rated,

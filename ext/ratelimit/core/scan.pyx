@@ -194,6 +194,8 @@ cdef inline bytes name_of(object peer, Address *address):
     address.width = 0
     if peer is None:
         return None
+    if type(peer) is not str and isinstance(peer, str):
+        peer = str(peer)  # a kind of text
     address[0] = address_of(peer)
     if address.width or not 0 < len(<str>peer) <= LONGEST:
         return None

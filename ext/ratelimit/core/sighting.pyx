@@ -7,7 +7,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.setup cimport ABSENT_HASH
-from ratelimit.core.traits cimport FINE, KINDS
+from ratelimit.core.traits cimport FINE, KINDS, PAYMENT
 
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object sequence)
@@ -28,6 +28,10 @@ cdef class Columns:
             self.principal_at[i] = principal[i]
         for i in range(KINDS):
             self.kinds_at[i] = kinds[i]
+
+    @property
+    def has_payment(self):
+        return self.kinds_at[PAYMENT] >= 0
 
     cdef int principal(self, object row, uint64_t *key) except -1:
         """Read a row's principal; 0 when it has none."""

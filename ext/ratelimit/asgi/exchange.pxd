@@ -1,0 +1,19 @@
+cdef class Exchange:
+    cdef readonly object mounted
+    cdef readonly object writer
+    cdef readonly object plan
+    cdef readonly object outcome
+    cdef readonly object now_ns
+    cdef readonly bint cross_origin
+    cdef readonly object outer
+    cdef tuple labels        # None: the headers are not only the standard two
+    cdef object policy_pair
+    cdef object made         # the decision, once somebody has asked for it
+
+    cdef list with_fields(self, object headers)
+
+
+cdef class Sending:
+    cdef object forward
+    cdef readonly Exchange exchange
+    cdef readonly bint is_plain

@@ -1,0 +1,138 @@
+"""One limited request, and the `send` that says so: see the stub for the contract."""
+
+cimport cython
+from cpython.dict cimport PyDict_Copy, PyDict_GetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+
+from ratelimit.core.engine cimport Outcome
+
+from ratelimit.asgi.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
+from ratelimit.charge import Charge
+from ratelimit.decision import Decision, Reason
+
+
+@cython.final
+@cython.auto_pickle(False)
+@cython.freelist(16)
+cdef class Exchange:
+    """What was decided of one request, and what may still be said of it: see the stub."""
+
+    def __init__(self, mounted, writer, plan, outcome, now_ns, cross_origin, outer):
+        self.mounted = mounted
+        self.writer = writer
+        self.plan = plan
+        self.outcome = outcome
+        self.now_ns = now_ns
+        self.cross_origin = cross_origin
+        self.outer = outer
+        if plan is not None and writer.is_standard and not self.cross_origin:
+            self.labels = plan.labels
+            self.policy_pair = plan.policy_pair
+
+    def announced(self, headers, /):
+        return self.with_fields(headers)
+
+    cdef list with_fields(self, object headers):
+        cdef Py_ssize_t size, i
+        cdef list present, all_of_them
+        if self.outcome is None:
+            return list(headers)
+        if self.labels is None:
+            return self.writer.add(
+                headers, self.plan, self.outcome, self.now_ns, cross_origin=self.cross_origin
+            )
+        if type(self.outcome) is Outcome:
+            field = (<Outcome>self.outcome).field(self.labels)
+        else:
+            field = self.outcome.ratelimit_field(self.labels)
+        present = headers if type(headers) is list else list(headers)
+        if not field:
+            return list(present)
+        size = PyList_GET_SIZE(present)
+        all_of_them = PyList_New(size + 2)
+        for i in range(size):
+            put(all_of_them, i, <object>PyList_GET_ITEM(present, i))
+        put(all_of_them, size, self.policy_pair)
+        put(all_of_them, size + 1, (b"ratelimit", field))
+        return all_of_them
+
+    @property
+    def is_allowed(self):
+        return self.decision.allowed if self.outcome is None else self.outcome.allowed
+
+    @property
+    def decision(self):
+        # Made when somebody asks: most requests never do.
+        if self.made is None:
+            if self.plan is None or self.outcome is None:
+                self.made = Decision(True, Reason.UNLIMITED)
+            else:
+                charge = Charge(self.plan, self.outcome, self.mounted.limiter.clock)
+                self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge)
+        return self.made
+
+    @decision.setter
+    def decision(self, made):
+        self.made = made
+
+    def refusal(self):
+        # A refused client is often one of many: a refusal by limits is written straight
+        # from the outcome, without the decision and its verdicts.
+        if self.plan is None or self.outcome is None:
+            decision = self.decision
+            status, body = problem_of(decision)
+            return status, body, _STORE_WAIT_NS if decision.reason is Reason.STORE else None
+        at = self.outcome.binding
+        wait_ns = self.outcome.retry_after_ns(at)
+        wait_ns = wait_ns if wait_ns >= 0 else None
+        body = quota_exceeded(
+            self.plan.violated(self.outcome), self.plan.rules[at].name, wait_ns, is_abnormal=at in self.plan.abnormal
+        )
+        return 429, body, wait_ns
+
+    def settle(self, units=None, /, **more):
+        self.decision.settle(units, **more)
+        if self.outer is not None:
+            self.outer.settle(units, **more)
+
+    def __reduce__(self):
+        raise TypeError("an exchange is bound to its request and is not pickled")
+
+
+cdef inline void put(list fresh, Py_ssize_t at, object item) noexcept:
+    # noexcept: fills a place of a list made just before, whose size is known.
+    Py_INCREF(item)
+    PyList_SET_ITEM(fresh, at, item)
+
+
+@cython.final
+@cython.auto_pickle(False)
+@cython.freelist(16)
+cdef class Sending:
+    """A server's `send` that says of limits what an exchange knows: see the stub."""
+
+    def __init__(self, Exchange exchange not None, send):
+        self.exchange = exchange
+        self.forward = send
+
+    def send(self, message, /):
+        # A new message and a new list: applications keep constant ones and send them again.
+        cdef dict copy
+        cdef object headers
+        cdef PyObject *found
+        if message["type"] == "http.response.start":
+            if type(message) is dict:
+                found = PyDict_GetItem(message, "headers")
+                headers = () if found == NULL else <object>found
+                copy = PyDict_Copy(message)
+            else:
+                copy = dict(message)
+                headers = copy.get("headers", ())
+            copy["headers"] = self.exchange.with_fields(headers)
+            message = copy
+        return self.forward(message)
+
+    def __reduce__(self):
+        raise TypeError("a response under way is not pickled")

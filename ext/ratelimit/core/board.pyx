@@ -1,0 +1,203 @@
+"""The memory that correlation shares, whole: format, attach, who writes, gauges. See the stub.
+
+Nothing here opens a file or reads a clock: whoever owns it hands in memory and time.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from ratelimit.core.atomic cimport Pair, cas, load, store
+
+from ratelimit.errors import StoreError
+
+cdef uint64_t MAGIC = 0x4452414F424E494B  # "KINBOARD", little-endian
+cdef uint64_t MOST_ENTRIES = 1 << 28      # of either part; sizes stay far from overflow
+
+BOARD_VERSION = BOARD_LAYOUT
+SIGHTING_BYTES = sizeof(Cell)
+BOARD_NUMBERS = NUMBERS
+
+
+def board_bytes(principals, sightings):
+    cells, slots = _sizes(principals, sightings)
+    return BOARD_HEADER_BYTES + cells * sizeof(Cell) + 2 * slots * sizeof(Pair)
+
+
+def _sizes(principals, sightings):
+    if not 1 <= principals <= MOST_ENTRIES or not 1 <= sightings <= MOST_ENTRIES:
+        raise ValueError(f"a board has room for 1 to {MOST_ENTRIES} principals and sightings")
+    # Four fifths full when every principal is in a cluster; cells are a power of two, so that
+    # a ticket finds its cell by a mask also after it has wrapped around.
+    return 1 << max(3, (sightings - 1).bit_length()), max(64, -(-principals * 5 // 4))
+
+
+@cython.final
+cdef class Board:
+    def __cinit__(self):
+        self.open = False
+
+    def __init__(self, memory, *, principals, sightings, bytes boot_id not None, bytes fingerprint not None):
+        if self.open:
+            raise ValueError("this board is attached already")
+        if len(fingerprint) != 16:
+            raise ValueError(f"a fingerprint is 16 bytes, not {len(fingerprint)}")
+        if len(boot_id) > 64:
+            raise ValueError("a boot id is at most 64 bytes")
+        cells, slots = _sizes(principals, sightings)
+        PyObject_GetBuffer(memory, &self.buffer, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        try:
+            self.attach(cells, slots, boot_id.ljust(64, b"\0"), fingerprint)
+        except BaseException:
+            PyBuffer_Release(&self.buffer)
+            raise
+        self.memory = memory
+        self.open = True
+
+    cdef int attach(self, uint64_t cells, uint64_t slots, bytes boot_id, bytes fingerprint) except -1:
+        cdef uint64_t size = <uint64_t>self.buffer.len, i
+        cdef uint8_t *base = <uint8_t *>self.buffer.buf
+        cdef BoardHeader *header = <BoardHeader *>base
+        cdef uint64_t magic
+        cdef const char *bytes_at
+        if <size_t>base % 64:
+            raise ValueError("a board's memory is 64-byte aligned (an mmap is)")
+        if size < BOARD_HEADER_BYTES + cells * sizeof(Cell) + 2 * slots * sizeof(Pair):
+            raise StoreError(f"{size} bytes are too few for a board", code="table-size")
+        self.header = header
+        self.cells = <Cell *>(base + BOARD_HEADER_BYTES)
+        self.halves[0] = <Pair *>(base + BOARD_HEADER_BYTES + cells * sizeof(Cell))
+        self.halves[1] = self.halves[0] + slots
+        magic = load(&header.magic)
+        if magic == 0:
+            for i in range(BOARD_HEADER_BYTES):
+                if base[i]:
+                    raise StoreError("the memory is not empty and not a board: refusing to overwrite it", code="table-foreign")
+            header.version = BOARD_LAYOUT
+            header.total_bytes = size
+            header.cells = cells
+            header.slots = slots
+            bytes_at = fingerprint
+            memcpy(header.fingerprint, bytes_at, 16)
+            bytes_at = boot_id
+            memcpy(header.boot, bytes_at, 64)
+            for i in range(cells):
+                self.cells[i].sequence = i
+            store(&header.magic, MAGIC)  # last: whoever sees it sees the rest
+        elif magic != MAGIC:
+            raise StoreError("the memory holds something that is not a board: refusing to touch it", code="table-foreign")
+        if header.version != BOARD_LAYOUT:
+            raise StoreError(
+                f"the board has layout {header.version}, this release uses {BOARD_LAYOUT}; stop the other release's "
+                "workers or give this one a path of its own",
+                code="table-version",
+            )
+        if header.total_bytes != size or header.cells != cells or header.slots != slots:
+            raise StoreError(
+                f"the board was made with {header.total_bytes} bytes, this policy asks for {size}; "
+                "restart all workers together or give this one a path of its own",
+                code="table-size",
+            )
+        bytes_at = boot_id
+        if memcmp(header.boot, bytes_at, 64):
+            raise StoreError(
+                "the board is from another boot of this host, whose clock means nothing now; delete the file",
+                code="table-boot",
+            )
+        bytes_at = fingerprint
+        if memcmp(header.fingerprint, bytes_at, 16):
+            raise StoreError(
+                "the board was made with another hash key; restart all workers together, or delete the file "
+                "when none is running",
+                code="table-key",
+            )
+        return 0
+
+    cdef int check_open(self) except -1:
+        if not self.open:
+            raise ValueError("the board is closed")
+        return 0
+
+    # -- who writes -------------------------------------------------------------------------------
+
+    @property
+    def term(self):
+        self.check_open()
+        return load(&self.header.term)
+
+    def claim(self, expected, pid, now_ns, /):
+        self.check_open()
+        cdef uint64_t term = expected, writer = pid, now = now_ns
+        if not cas(&self.header.term, term, term + 1):
+            return 0
+        store(&self.header.writer, writer)
+        store(&self.header.heartbeat_ns, now)
+        return term + 1
+
+    def beat(self, now_ns, /):
+        self.check_open()
+        store(&self.header.heartbeat_ns, <uint64_t>now_ns)
+
+    @property
+    def heartbeat_ns(self):
+        self.check_open()
+        return load(&self.header.heartbeat_ns)
+
+    @property
+    def writer(self):
+        self.check_open()
+        return load(&self.header.writer)
+
+    # -- what any worker can export ---------------------------------------------------------------
+
+    def number(self, index, /):
+        self.check_open()
+        cdef uint64_t at = index
+        if at >= NUMBERS:
+            raise IndexError(f"a board has {NUMBERS} numbers")
+        return load(&self.header.numbers[at])
+
+    def set_number(self, index, value, /):
+        self.check_open()
+        cdef uint64_t at = index, number = value
+        if at >= NUMBERS:
+            raise IndexError(f"a board has {NUMBERS} numbers")
+        store(&self.header.numbers[at], number)
+
+    def stats(self):
+        self.check_open()
+        cdef uint64_t tail = load(&self.header.tail)
+        return {
+            "cells": self.header.cells,
+            "waiting": load(&self.header.head) - tail,
+            "taken": load(&self.header.taken),
+            "dropped": load(&self.header.dropped),
+            "abandoned": load(&self.header.abandoned),
+            "torn": load(&self.header.torn),
+            "slots": self.header.slots,
+            "assigned": load(&self.header.assigned),
+            "overflowed": load(&self.header.overflowed),
+            "generation": load(&self.header.generation),
+            "term": load(&self.header.term),
+            "writer": load(&self.header.writer),
+            "heartbeat_ns": load(&self.header.heartbeat_ns),
+        }
+
+    @property
+    def closed(self):
+        return not self.open
+
+    def close(self):
+        if self.open:
+            self.open = False
+            self.header = NULL
+            PyBuffer_Release(&self.buffer)
+            self.memory = None
+
+    def __dealloc__(self):
+        if self.open:
+            PyBuffer_Release(&self.buffer)
+
+    def __reduce__(self):
+        raise TypeError("a Board is memory of this host and is not pickled; attach to its file instead")

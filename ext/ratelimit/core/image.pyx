@@ -1,0 +1,164 @@
+"""A correlator's memory as bytes, piece by piece, and back: see the stub for the contract.
+
+Whoever stores the bytes vouches for them: they are written over C structures. Only what
+would lead outside of the arrays is checked again here, since a smaller policy may have
+less room than the memory that was saved.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from ratelimit.core.evidence cimport Evidence, put
+from ratelimit.core.judge cimport Judge
+from ratelimit.core.profile cimport CLIENTS, ROAMING, Background, Profile
+from ratelimit.core.traits cimport EDGES, INDEX_BITS, KINDS, Identifier, Principal, kind_of
+
+cdef extern from *:
+    """
+    #ifndef KIN_SHAPES
+    #define KIN_SHAPES 0
+    #endif
+    """
+    const uint64_t KIN_SHAPES
+
+# Changes with every structure that is saved: setup.py makes it from their declarations.
+IMAGE_SHAPES = KIN_SHAPES
+REGIONS = ("principals", "identifiers", "profiles", "identities", "parts", "background")
+
+
+cdef struct Region:
+    uint8_t *at
+    uint64_t size           # of one item
+    uint64_t count          # items in use
+    uint64_t room
+
+
+@cython.final
+cdef class Image:
+    cdef readonly Judge judge
+
+    def __init__(self, Judge judge not None):
+        self.judge = judge
+
+    cdef Region region(self, int number) except *:
+        cdef Region region
+        cdef Judge judge = self.judge
+        cdef Evidence evidence = judge.evidence
+        region.count = judge.labels + 1
+        region.room = judge.most_clusters + 1
+        if number == 0:
+            region.at, region.size = <uint8_t *>evidence.principals, sizeof(Principal)
+            region.count, region.room = evidence.principal_count, evidence.most_principals
+        elif number == 1:
+            region.at, region.size = <uint8_t *>evidence.identifiers, sizeof(Identifier)
+            region.count, region.room = evidence.identifier_count, evidence.most_identifiers
+        elif number == 2:
+            region.at, region.size = <uint8_t *>judge.profiles, sizeof(Profile)
+        elif number == 3:
+            region.at, region.size = <uint8_t *>judge.identities, 8
+        elif number == 4:
+            region.at, region.size = <uint8_t *>judge.parts, 4
+        elif number == 5:
+            region.at, region.size = <uint8_t *>&judge.background, sizeof(Background)
+            region.count, region.room = 1, 1
+        else:
+            raise IndexError(f"an image has {len(REGIONS)} regions")
+        return region
+
+    def shape(self, int number, /):
+        cdef Region region = self.region(number)
+        return region.size, region.count
+
+    def read(self, int number, uint64_t start, uint64_t stop, /):
+        cdef Region region = self.region(number)
+        if start > stop or stop > region.count:
+            raise IndexError(f"{REGIONS[number]} has {region.count} items")
+        return PyBytes_FromStringAndSize(<char *>region.at + start * region.size, (stop - start) * region.size)
+
+    def write(self, int number, uint64_t start, bytes items not None, /):
+        cdef Region region = self.region(number)
+        cdef uint64_t size = len(items)
+        cdef const char *source = items
+        if size % region.size:
+            raise ValueError(f"{size} bytes are no whole number of {REGIONS[number]}")
+        if start >= region.room:
+            return  # a smaller room: what does not fit is forgotten
+        memcpy(region.at + start * region.size, source, min(size, (region.room - start) * region.size))
+
+    def numbers(self):
+        cdef Evidence e = self.judge.evidence
+        return {
+            "principals": e.principal_count,
+            "identifiers": e.identifier_count,
+            "labels": self.judge.labels,
+            "epoch_s": e.epoch_s,
+            "now_s": e.now_s,
+            "new_edges": e.new_edges,
+            "principal_evictions": e.principal_evictions,
+            "identifier_evictions": e.identifier_evictions,
+        }
+
+    def finish(self, numbers, /):
+        cdef Evidence e = self.judge.evidence
+        cdef Judge judge = self.judge
+        if e.principal_count or e.identifier_count:
+            raise ValueError("evidence is restored before anything is observed")
+        e.epoch_s = numbers["epoch_s"]
+        e.now_s = numbers["now_s"]
+        e.new_edges = numbers["new_edges"]
+        e.principal_evictions = numbers["principal_evictions"]
+        e.identifier_evictions = numbers["identifier_evictions"]
+        e.principal_count = min(<uint32_t>numbers["principals"], e.most_principals)
+        e.identifier_count = min(<uint32_t>numbers["identifiers"], e.most_identifiers)
+        judge.labels = min(<uint32_t>numbers["labels"], judge.most_clusters)
+        with nogil:
+            mend_identifiers(e)
+            mend_principals(e, judge)
+
+    def members(self):
+        """Return how many principals are in clusters."""
+        cdef uint32_t at
+        cdef uint64_t members = 0
+        with nogil:
+            for at in range(self.judge.evidence.principal_count):
+                members += self.judge.evidence.principals[at].label != 0
+        return members
+
+    def __reduce__(self):
+        raise TypeError("an Image is of memory of this process and is not pickled")
+
+
+cdef inline uint32_t within(uint32_t ref, uint32_t count) noexcept nogil:
+    """Return an edge's reference, 0 if it leads past the identifiers there are."""
+    return ref if (ref & ((1 << INDEX_BITS) - 1)) <= count else 0
+
+
+cdef void mend_identifiers(Evidence e) noexcept nogil:
+    cdef uint32_t at
+    cdef Identifier *found
+    memset(e.kind_counts, 0, KINDS * 4)
+    for at in range(e.identifier_count):
+        found = e.identifiers + at
+        found.parent = within(found.parent, e.identifier_count)
+        e.kind_counts[kind_of(found)] += 1
+        put(&e.identifier_index, found.key, at)
+
+
+cdef void mend_principals(Evidence e, Judge judge) noexcept nogil:
+    cdef uint32_t at
+    cdef int i
+    cdef Principal *p
+    for at in range(e.principal_count):
+        p = e.principals + at
+        for i in range(EDGES):
+            p.edges[i].ref = within(p.edges[i].ref, e.identifier_count)
+        if p.label > judge.labels or not judge.profiles[p.label].live:
+            p.label = 0
+        p.roaming = min(p.roaming, <uint8_t>(ROAMING - 1))
+        p.seed = within(p.seed, e.identifier_count)
+        put(&e.principal_index, p.key, at)
+    for at in range(judge.labels + 1):
+        for i in range(CLIENTS):
+            judge.profiles[at].clients[i] = within(judge.profiles[at].clients[i], e.identifier_count)

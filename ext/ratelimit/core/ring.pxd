@@ -1,0 +1,16 @@
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.board cimport Board, Cell
+from ratelimit.core.sighting cimport Columns, Sighting
+
+cdef class Ring:
+    cdef readonly Board board
+    cdef readonly Columns columns
+    cdef uint64_t mask
+    # The consumer's own: since when it waits, and for tickets below which one.
+    cdef uint64_t waits_since
+    cdef uint64_t waits_until
+
+    cdef bint push(self, Sighting *seen, uint64_t time_s) noexcept nogil
+    cdef int pop(self, Sighting *seen, uint64_t *time_s, uint64_t now) noexcept nogil
+    cdef int wait(self, Cell *cell, uint64_t ticket, uint64_t now) noexcept nogil

@@ -1,0 +1,15 @@
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.assignments cimport Assignments
+from ratelimit.core.ring cimport Ring
+from ratelimit.core.sighting cimport Columns
+
+cdef class Watch:
+    cdef readonly Ring ring
+    cdef readonly Assignments assignments
+    cdef Columns columns
+    cdef readonly int at
+    cdef readonly int highest   # of any position it reads or writes
+
+    cdef void stamp(self, uint64_t *ids) noexcept
+    cdef void note(self, uint64_t *ids, bint refused, object now_ns) noexcept

@@ -1,0 +1,93 @@
+"""One limited request, as the application finds it at `scope["ratelimit"]`:
+
+decision = scope["ratelimit"].decision           # verdicts, remaining, …
+scope["ratelimit"].settle(output_tokens=812)     # the real cost, once it is known
+"""
+
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Protocol, final
+
+from starlette.types import Message, Send
+
+from ratelimit.asgi.headers import HeaderWriter, Pair
+from ratelimit.core.engine import Outcome
+from ratelimit.decision import Decision
+from ratelimit.limiter import Limiter
+from ratelimit.route_plan import RoutePlan
+
+class _Mounted(Protocol):
+    """What is needed of a middleware."""
+
+    limiter: Limiter
+
+@final
+class Exchange:
+    """One limited request under way: what was decided, and what may still be said of it.
+
+    It does not know the server's `send`: a scope holds its exchange, and a server's `send`
+    often its scope, so that each request would leave a cycle for the collector to find.
+
+    Args:
+        mounted: the middleware it came through.
+        writer: writes headers, as the policy that decided asks for them.
+        plan, outcome: what decided; None when it was not limits.
+        now_ns: when it was decided.
+        cross_origin: whether the request has an Origin header.
+        outer: the exchange of another limiter around this one.
+    """
+
+    def __init__(
+        self,
+        mounted: _Mounted,
+        writer: HeaderWriter,
+        plan: RoutePlan | None,
+        outcome: Outcome | None,
+        now_ns: int,
+        cross_origin: bool,
+        outer: Exchange | None,
+    ) -> None: ...
+    @property
+    def mounted(self) -> _Mounted: ...
+    @property
+    def writer(self) -> HeaderWriter: ...
+    @property
+    def plan(self) -> RoutePlan | None: ...
+    @property
+    def outcome(self) -> Outcome | None: ...
+    @property
+    def now_ns(self) -> int: ...
+    @property
+    def cross_origin(self) -> bool: ...
+    @property
+    def outer(self) -> Exchange | None: ...
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the request goes on to the application."""
+    @property
+    def decision(self) -> Decision:
+        """What was decided of this request."""
+    @decision.setter
+    def decision(self, made: Decision) -> None: ...
+    def announced(self, headers: Iterable[Pair], /) -> list[Pair]:
+        """Return a response's headers with what is to be said of the limits after them."""
+    def refusal(self) -> tuple[int, bytes, int | None]:
+        """Return status, body and wait in nanoseconds for a refused request."""
+    def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
+        """Report what was really used: see `Decision.settle`. Reaches every limiter around."""
+
+@final
+class Sending:
+    """A `send` that forwards to the server's; a response's start gets the limits' headers."""
+
+    def __init__(self, exchange: Exchange, send: Send) -> None: ...
+    @property
+    def exchange(self) -> Exchange: ...
+    @property
+    def is_plain(self) -> bool:
+        """Whether a gate made it for a request that was allowed and holds nothing."""
+    def send(self, message: Message, /) -> Awaitable[None]:
+        """Send a message to the server.
+
+        A plain function that returns the server's own awaitable: no frame of ours is on the
+        stack while the server waits.
+        """

@@ -1,0 +1,38 @@
+"""A correlator's memory as bytes, piece by piece, and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+from ratelimit.core.judge import Judge
+
+IMAGE_SHAPES: int
+"""Identifies the structures in an image; what was saved by a build of others cannot be read."""
+REGIONS: Sequence[str]
+
+@final
+class Image:
+    """What a judge and its evidence remember, as a few regions of fixed-size items.
+
+    To save: `numbers`, then `read` every region whole. To restore, into a judge that has
+    observed nothing: `write` every region, then `finish` with the numbers. Room may differ:
+    what does not fit is forgotten. The bytes must be trusted; see that they are what was read.
+
+    Args:
+        judge: whose memory. Nobody else uses it meanwhile.
+    """
+
+    def __init__(self, judge: Judge) -> None: ...
+    @property
+    def judge(self) -> Judge: ...
+    def shape(self, number: int, /) -> tuple[int, int]:
+        """Return the bytes of one item and the number of items of a region."""
+    def read(self, number: int, start: int, stop: int, /) -> bytes:
+        """Return items `start` to `stop` of a region."""
+    def write(self, number: int, start: int, items: bytes, /) -> None:
+        """Put items back from `start` on."""
+    def numbers(self) -> dict[str, int]:
+        """Return what `finish` needs besides."""
+    def finish(self, numbers: Mapping[str, int], /) -> None:
+        """Make what was written usable."""
+    def members(self) -> int:
+        """Return how many principals are in clusters."""

@@ -1,0 +1,34 @@
+"""What a request's way has to do with correlation."""
+
+from collections.abc import Sequence
+from typing import final
+
+from ratelimit.core.assignments import Assignments
+from ratelimit.core.board import Board
+from ratelimit.core.ring import Ring
+from ratelimit.core.sighting import Columns
+
+@final
+class Watch:
+    """Looks up a request's cluster before it is decided, and passes it on afterwards.
+
+    Args:
+        board: the shared memory.
+        columns: where rows of identities have what is looked at.
+        at: where a row has its cluster.
+    """
+
+    def __init__(self, board: Board, columns: Columns, at: int) -> None: ...
+    @property
+    def ring(self) -> Ring: ...
+    @property
+    def assignments(self) -> Assignments: ...
+    @property
+    def at(self) -> int: ...
+    @property
+    def highest(self) -> int:
+        """The highest position it reads or writes."""
+    def fill(self, row: list[int], /) -> None:
+        """Put the cluster's identity into a row, -1 without one."""
+    def observe(self, row: Sequence[int], refused: bool, now_ns: int, /) -> bool:
+        """Pass a decided request on to whoever correlates; False if it was not taken."""

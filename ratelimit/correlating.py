@@ -1,0 +1,231 @@
+"""What a limiter has to do with correlation: who is one actor, and what was decided.
+
+Theory of operation. Every worker of a host looks clusters up in shared memory and leaves
+what it decided in a ring there; neither waits for anybody. One of them is elected to
+correlate (`tenure`), in slices: by a thread of its own where there is one (`tick`), else by
+whoever decides next (`drive`). The lock it is elected by ends with its process, so another
+takes over with its next tick and goes on from the snapshot; until then, and while nobody
+correlates at all, the last assignments stay in force.
+
+A failure here never fails a request: it is noted, tried again after a while, and limits per
+cluster go on with what is known.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Lock
+
+from ratelimit.clock import processor_ns
+from ratelimit.core.sighting import Columns
+from ratelimit.core.watch import Watch
+from ratelimit.policy.compiled import CorrelationSpec
+from ratelimit.snapshot import SnapshotFile
+from ratelimit.stores.boards import SharedBoard
+from ratelimit.stores.process import is_alive
+from ratelimit.telemetry.names import BoardNumber
+from ratelimit.tenure import Carry, Tenure
+
+INTERVAL_NS = 100_000_000
+"""How often the ring is looked into."""
+SILENCE_NS = 15_000_000_000
+"""A correlator silent for so long (stopped, hung, or driven by no more requests) is replaced."""
+PAUSE_NS = 10_000_000_000
+"""How long nothing is tried after a failure."""
+
+
+class Correlating:
+    """Correlation as one worker takes part in it.
+
+    Args:
+        spec: what the policy asks for.
+        shared: the memory it is shared in; closed with this.
+        key: the hash key, which vouches for snapshots.
+        carry: charges what clusters used to those they became, in the limits' store.
+        notice: told stable codes of what deserves a word to the operator.
+        elapsed_ns: measures slices.
+    """
+
+    def __init__(
+        self,
+        spec: CorrelationSpec,
+        shared: SharedBoard,
+        key: bytes,
+        *,
+        carry: Carry,
+        notice: Callable[[str], None],
+        elapsed_ns: Callable[[], int] = processor_ns,
+    ) -> None:
+        self._spec = spec
+        self._shared = shared
+        self._board = shared.board
+        self._key = key
+        self._carry = carry
+        self._notice = notice
+        self._elapsed_ns = elapsed_ns
+        self._lock = Lock()
+        self._tenure: Tenure | None = None
+        self._next_ns: int | None = None
+        self._resume_ns: int | None = None
+        self._fault: BaseException | None = None
+        self.is_kept_up = False
+        """Whether a thread ticks, so that nobody else has to."""
+        _ALL.add(self)
+
+    def watch(self, spec: CorrelationSpec, at: int) -> Watch:
+        """Return what requests are given to before they are decided and after.
+
+        Args:
+            spec: where rows of identities have what is looked at.
+            at: where they have their cluster.
+        """
+        return Watch(self._board, Columns(spec.principal, spec.kinds), at)
+
+    def adapt(self, spec: CorrelationSpec) -> None:
+        """Go by another policy; evidence and assignments are kept.
+
+        The shared memory stays as large as it was opened.
+        """
+        with self._lock:
+            self._spec = spec
+            if self._tenure is not None:
+                self._tenure.adapt(spec, self._snapshot())
+
+    def _snapshot(self) -> SnapshotFile | None:
+        path = self._spec.snapshot
+        return None if path is None else SnapshotFile(Path(path), self._key)
+
+    # -- correlating ------------------------------------------------------------------------------
+
+    @property
+    def is_elected(self) -> bool:
+        """Whether this worker is the one that correlates."""
+        tenure = self._tenure
+        return tenure is not None and not self._board.closed and not tenure.is_over
+
+    def tick(self, now_ns: int) -> bool:
+        """Do one slice of what is to be done; return whether there is more at once.
+
+        Never raises, and never waits: while another thread is at it there is nothing to do.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._board.closed or not self._is_resumed(now_ns):
+                return False
+            return self._leads(now_ns) and self._tenure is not None and self._tenure.step(now_ns)
+        except Exception as error:
+            self._fault = error
+            self._resume_ns = now_ns
+            self._notice("correlator-failed")
+            return False
+        finally:
+            self._lock.release()
+
+    def drive(self, now_ns: int) -> None:
+        """Tick if it is time to and no thread does."""
+        if self.is_kept_up or (self._next_ns is not None and 0 <= self._next_ns - now_ns <= INTERVAL_NS):
+            return
+        self._next_ns = None if self.tick(now_ns) else now_ns + INTERVAL_NS
+
+    def take_fault(self) -> BaseException | None:
+        """Return the last failure once, for a log."""
+        fault, self._fault = self._fault, None
+        return fault
+
+    def _is_resumed(self, now_ns: int) -> bool:
+        since = self._resume_ns
+        if since is not None and 0 <= now_ns - since < PAUSE_NS:
+            # It failed and is alive: the others need not take over what may fail them as well.
+            if self.is_elected:
+                self._board.beat(now_ns)
+            return False
+        self._resume_ns = None
+        return True
+
+    def _leads(self, now_ns: int) -> bool:
+        board, election = self._board, self._shared.election
+        if self._tenure is not None:
+            if not self._tenure.is_over:
+                election.win()  # after taking over from one who still held it
+                return True
+            self._tenure = None
+            election.resign()
+        term, silence_ns = board.term, now_ns - board.heartbeat_ns
+        if not election.win() and not (term and silence_ns > SILENCE_NS):
+            return False
+        if 0 <= silence_ns < SILENCE_NS and board.writer != os.getpid() and is_alive(board.writer, 0):
+            # Somebody replaced a silent holder of the lock, and will have it with the next tick.
+            election.resign()
+            return False
+        own = board.claim(term, os.getpid(), now_ns)
+        if not own:
+            return False
+        self._tenure = Tenure(
+            board,
+            own,
+            self._spec,
+            self._snapshot(),
+            carry=self._carry,
+            notice=self._notice,
+            elapsed_ns=self._elapsed_ns,
+        )
+        return True
+
+    def settle(self) -> None:
+        """Wait until a snapshot that was written is on the disk."""
+        if self._tenure is not None:
+            self._tenure.settle()
+
+    def rest(self, now_ns: int) -> None:
+        """Leave correlating to others, after saving; look-ups and observations go on."""
+        with self._lock:
+            tenure, self._tenure = self._tenure, None
+            if tenure is not None and not self._board.closed:
+                try:
+                    tenure.end(now_ns)
+                except Exception as error:
+                    self._fault = error
+                    self._notice("correlator-failed")
+            if tenure is not None and not self._board.closed:
+                self._board.beat(0)  # nobody has to wait whether it comes back
+            self._shared.election.resign()
+            self._next_ns = None
+
+    def close(self, now_ns: int) -> None:
+        """Rest, and let go of the shared memory: from then on nobody has a cluster here."""
+        self.rest(now_ns)
+        with self._lock:
+            self._shared.close()
+
+    # -- what others read -------------------------------------------------------------------------
+
+    def numbers(self) -> Mapping[str, int]:
+        """Return the state of all workers' correlation, by the names of `BoardNumber` and the board's own."""
+        if self._board.closed:
+            return {}
+        return {
+            **self._board.stats(),
+            **{each.name.lower(): self._board.number(each) for each in BoardNumber},
+        }
+
+    def _after_fork(self) -> None:
+        # Threads, their locks and the parent's term stayed behind.
+        self._lock = Lock()
+        self._tenure = None
+        self._next_ns = self._resume_ns = None
+        self.is_kept_up = False
+
+
+_ALL: weakref.WeakSet[Correlating] = weakref.WeakSet()
+
+
+def _reset_after_fork() -> None:
+    for correlating in list(_ALL):
+        correlating._after_fork()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)

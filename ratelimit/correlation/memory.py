@@ -1,0 +1,96 @@
+"""A correlator's memory taken out and put back: for snapshots, and for new settings.
+
+Two parts: the core's, as bytes in regions, and the correlator's own numbers and
+judgements, as what JSON can hold. Everything is done in pieces small enough for slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ratelimit.core.image import REGIONS, Image
+from ratelimit.correlation.correlator import Correlator
+from ratelimit.correlation.judgement import Judgement
+
+PIECE_BYTES = 256 << 10
+JUDGED = 32
+
+Piece = tuple[int, int, bytes]
+"""A region, the position of its first item in it, and the items."""
+Judgements = list[list[Any]]
+"""Label, identity, budgets, profile, and judgement by field, of several clusters."""
+
+
+def shapes_of(correlator: Correlator) -> list[tuple[str, int, int]]:
+    """Return name, bytes an item and items of each region."""
+    image = Image(correlator.core)
+    return [(name, *image.shape(number)) for number, name in enumerate(REGIONS)]
+
+
+def pieces_of(correlator: Correlator) -> Iterator[Piece]:
+    """Yield the core's memory. Nothing may be observed or rebuilt meanwhile."""
+    image = Image(correlator.core)
+    for number in range(len(REGIONS)):
+        size, count = image.shape(number)
+        step = max(1, PIECE_BYTES // size)
+        for start in range(0, count, step):
+            yield number, start, image.read(number, start, min(start + step, count))
+
+
+def state_of(correlator: Correlator) -> dict[str, Any]:
+    """Return the numbers that the core and the correlator have besides."""
+    own = {name: value for name, value in vars(correlator).items() if isinstance(value, int | float | str)}
+    return {"numbers": Image(correlator.core).numbers(), "own": own}
+
+
+def judgements_of(correlator: Correlator) -> Iterator[Judgements]:
+    """Yield what was judged of the clusters there are, a few at a time."""
+    kept, identities, parts = correlator.kept, correlator.identities, correlator.parts
+    labels = sorted(kept)
+    for start in range(0, len(labels), JUDGED):
+        yield [
+            [label, identities[label], parts[label], kept[label][0], asdict(kept[label][1])]
+            for label in labels[start : start + JUDGED]
+        ]
+
+
+def put_piece(correlator: Correlator, piece: Piece) -> None:
+    """Put a piece back into a correlator that has observed nothing."""
+    Image(correlator.core).write(*piece)
+
+
+def put_state(correlator: Correlator, state: Mapping[str, Any]) -> None:
+    """Make a correlator go on where the one went that `state` and all pieces are from."""
+    Image(correlator.core).finish(state["numbers"])
+    for name, value in state["own"].items():
+        # A number that a later release no longer has, or has of another kind, is left out.
+        if type(vars(correlator).get(name)) is type(value):
+            setattr(correlator, name, value)
+
+
+def put_judgements(correlator: Correlator, judgements: Judgements) -> None:
+    """Put judgements back, after `put_state`; those of clusters there is no room for are left out."""
+    live = set(correlator.core.live())
+    for label, identity, parts, profile, judgement in judgements:
+        if label in live:
+            correlator.identities[label] = identity
+            correlator.parts[label] = parts
+            correlator.kept[label] = (profile, Judgement(**judgement))
+
+
+def transplant(old: Correlator, new: Correlator) -> Iterator[None]:
+    """Give one correlator's memory to another with other settings; yield between slices."""
+    for piece in pieces_of(old):
+        put_piece(new, piece)
+        yield
+    put_state(new, state_of(old))
+    for judgements in judgements_of(old):
+        put_judgements(new, judgements)
+        yield
+
+
+def members_of(correlator: Correlator) -> int:
+    """Return how many principals are in clusters."""
+    return Image(correlator.core).members()

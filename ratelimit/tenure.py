@@ -1,0 +1,301 @@
+"""One worker's time as the correlator of all: its evidence, and the work that is under way.
+
+Theory of operation. `step` is one slice: it takes in what waits in the ring and goes on
+with at most one longer job, which is a generator whose steps are slices: restoring,
+rebuilding and publishing, taking new settings over, saving. One job at a time, so a
+snapshot never holds a rebuild's provisional clusters. While evidence must hold still (it
+is being copied) nothing is taken in, and the ring fills a little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from threading import Thread
+
+from ratelimit.core.assignments import Assignments
+from ratelimit.core.board import Board
+from ratelimit.core.ring import Ring
+from ratelimit.core.sighting import Columns
+from ratelimit.correlation import Correlator, Settings
+from ratelimit.correlation.memory import members_of, transplant
+from ratelimit.policy.compiled import CorrelationSpec
+from ratelimit.snapshot import Refused, SnapshotFile
+from ratelimit.telemetry.names import BoardNumber
+
+DRAINED = 1024
+"""Sightings taken in by one slice."""
+PUBLISHED = 16_384
+"""Principals walked by one slice when assignments are written."""
+SNAPSHOT_NS = 60 * 10**9
+EXPORT_NS = 10**9
+
+CARRIED = 256
+"""Pairs of identities whose use is carried over by one slice."""
+
+Job = Iterator[None]
+Carry = Callable[[Sequence[tuple[int, int]], int], None]
+
+
+class Tenure:
+    """What the elected worker does.
+
+    Args:
+        board: which this worker has claimed.
+        term: the term it claimed.
+        spec: what the policy asks for.
+        snapshot: where evidence outlives the process; None for nowhere.
+        carry: charges what clusters used to those they became: pairs of identities, in order.
+        notice: told stable codes of what deserves a word to the operator.
+        elapsed_ns: measures slices.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        term: int,
+        spec: CorrelationSpec,
+        snapshot: SnapshotFile | None,
+        *,
+        carry: Carry,
+        notice: Callable[[str], None],
+        elapsed_ns: Callable[[], int],
+    ) -> None:
+        self._board = board
+        self._take(spec)
+        # These two read no rows: who is looked up or taken in comes as hashes already.
+        self._ring = Ring(board, self._columns)
+        self._assignments = Assignments(board, self._columns)
+        self._assignments.write(term)
+        self._snapshot = snapshot
+        self._carry = carry
+        self._notice = notice
+        self._elapsed_ns = elapsed_ns
+        self._correlator: Correlator | None = None
+        self._job: Job | None = None
+        self._is_still = False
+        self._is_changed = False
+        self._save_ns: int | None = None
+        self._exported_ns: int | None = None
+        self._settling: Thread | None = None
+        self._spent_ns = 0
+        self._longest_ns = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether another worker has claimed the board since."""
+        return not self._assignments.is_writer
+
+    @property
+    def correlator(self) -> Correlator | None:
+        """The correlator; None until what was saved is restored."""
+        return self._correlator
+
+    def adapt(self, spec: CorrelationSpec, snapshot: SnapshotFile | None) -> None:
+        """Go on by another policy as soon as the present job is done; evidence is kept."""
+        self._take(spec)
+        self._snapshot = snapshot
+
+    def _take(self, spec: CorrelationSpec) -> None:
+        self._settings = Settings(**spec.settings)  # type: ignore[arg-type]  # checked by the policy
+        self._columns = Columns(spec.principal, spec.kinds)
+
+    def step(self, now_ns: int) -> bool:
+        """Do one slice of what is to be done; return whether there is more at once."""
+        self._board.beat(now_ns)
+        correlator, taken = self._correlator, 0
+        if correlator is not None and not self._is_still:
+            taken = self._ring.drain(correlator.core, DRAINED, now_ns, self._assignments)
+            self._is_changed = self._is_changed or taken > 0
+        if self._job is None:
+            self._job = self._next(now_ns)
+        is_busy = self._job is not None
+        if self._job is not None:
+            self._go_on(self._job)
+        if self._exported_ns is None or not 0 <= now_ns - self._exported_ns < EXPORT_NS:
+            self._export(now_ns)
+        return is_busy or taken == DRAINED
+
+    def _go_on(self, job: Job) -> None:
+        is_done = True
+        try:
+            is_done = next(job, job) is job
+        except Exception:
+            self._forget_unfinished()
+            raise
+        finally:
+            if is_done:
+                self._job = None
+                self._is_still = False
+
+    def _next(self, now_ns: int) -> Job | None:
+        correlator = self._correlator
+        if correlator is None:
+            return self._restore(now_ns)
+        if correlator.settings != self._settings:
+            return self._transplant(correlator, now_ns)
+        if correlator.is_due(now_ns):
+            return self._rebuild(correlator, now_ns)
+        if self._is_changed and self._snapshot is not None and self._is_save_due(now_ns):
+            return self._save(correlator, self._snapshot, now_ns)
+        return None
+
+    # -- jobs -------------------------------------------------------------------------------------
+
+    def _new(self, now_ns: int) -> Correlator:
+        return Correlator(self._settings, now_ns, self._columns)
+
+    def _restore(self, now_ns: int) -> Job:
+        correlator, is_restored = self._new(now_ns), False
+        snapshot = self._snapshot
+        if snapshot is not None:
+            try:
+                yield from snapshot.restore(correlator, now_ns)
+                is_restored = True
+            except FileNotFoundError:
+                pass
+            except Refused as refusal:
+                snapshot.set_aside()
+                self._notice(refusal.code)
+            except OSError:
+                self._notice("snapshot-unreadable")
+            except Exception:
+                # It is what was saved, and cannot be read all the same: another release's.
+                snapshot.set_aside()
+                self._notice("snapshot-version")
+            if not is_restored:
+                correlator = self._new(now_ns)
+        self._correlator = correlator
+        self._exported_ns = None
+        if is_restored and self._board.stats()["generation"] == 0:
+            yield from self._publish(correlator, now_ns)
+
+    def _transplant(self, old: Correlator, now_ns: int) -> Job:
+        new = self._new(now_ns)
+        self._is_still = True
+        yield from transplant(old, new)
+        self._correlator = new
+
+    def _rebuild(self, correlator: Correlator, now_ns: int) -> Job:
+        self._spent_ns = self._longest_ns = 0
+        known = dict(correlator.identities)
+        yield from self._timed(correlator.rebuild(now_ns))
+        yield from self._timed(self._publish(correlator, now_ns))
+        number = self._board.set_number
+        number(BoardNumber.REBUILDS, correlator.rebuilds)
+        number(BoardNumber.REBUILT_NS, now_ns)
+        number(BoardNumber.REBUILD_SPENT_NS, self._spent_ns)
+        number(BoardNumber.LONGEST_SLICE_NS, self._longest_ns)
+        number(BoardNumber.CLUSTERS, len(correlator.kept))
+        number(BoardNumber.MEMBERS, members_of(correlator))
+        self._is_changed = True
+        if correlator.identities != known:
+            self._save_ns = None  # a new cluster outlives this process from now on
+
+    def _publish(self, correlator: Correlator, now_ns: int) -> Job:
+        assignments, start = self._assignments, 0
+        if not assignments.begin():
+            return
+        yield
+        while start < correlator.evidence.principal_count:
+            assignments.fill(correlator.core, start, start + PUBLISHED)
+            start += PUBLISHED
+            yield
+        # What was used is there before anyone counts under the new identity, not after.
+        pairs = correlator.carries[:]
+        correlator.carries.clear()
+        for start in range(0, len(pairs), CARRIED):
+            self._carry(pairs[start : start + CARRIED], now_ns)
+            yield
+        assignments.commit()
+
+    def _timed(self, steps: Job) -> Job:
+        while True:
+            begin_ns = self._elapsed_ns()
+            is_done = next(steps, steps) is steps
+            took_ns = self._elapsed_ns() - begin_ns
+            self._spent_ns += took_ns
+            self._longest_ns = max(self._longest_ns, took_ns)
+            if is_done:
+                return
+            yield
+
+    # -- snapshots --------------------------------------------------------------------------------
+
+    def _is_save_due(self, now_ns: int) -> bool:
+        if self._settling is not None and self._settling.is_alive():
+            return False
+        return self._save_ns is None or not self._save_ns <= now_ns < self._save_ns + SNAPSHOT_NS
+
+    def _save(self, correlator: Correlator, snapshot: SnapshotFile, now_ns: int) -> Job:
+        self._save_ns = now_ns
+        self._is_still = True
+        self._is_changed = False
+        try:
+            yield from snapshot.save(correlator, now_ns)
+        except OSError:
+            snapshot.discard()
+            self._notice("snapshot-unwritten")
+            return
+        # The disk may take seconds, in which sightings would be dropped.
+        self._settling = Thread(
+            target=self._settle, args=(snapshot, now_ns), name="ratelimit-snapshot", daemon=True
+        )
+        self._settling.start()
+
+    def _settle(self, snapshot: SnapshotFile, now_ns: int) -> None:
+        try:
+            snapshot.settle()
+        except OSError:
+            snapshot.discard()
+            self._notice("snapshot-unwritten")
+        else:
+            with contextlib.suppress(ValueError):  # the board may be closed by now
+                self._board.set_number(BoardNumber.SAVED_NS, now_ns)
+
+    def settle(self) -> None:
+        """Wait until a snapshot that was written is on the disk."""
+        if self._settling is not None:
+            self._settling.join()
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def end(self, now_ns: int) -> None:
+        """Bring the present job to its end, take in what waits, and save."""
+        for _ in self._job or ():
+            pass
+        self._job, self._is_still = None, False
+        self.settle()
+        correlator, snapshot = self._correlator, self._snapshot
+        if correlator is None or self.is_over:
+            return
+        waiting = self._board.stats()["waiting"]
+        taken = self._ring.drain(correlator.core, waiting, now_ns, self._assignments)
+        if snapshot is not None and (self._is_changed or taken):
+            for _ in self._save(correlator, snapshot, now_ns):
+                pass
+            self.settle()
+        self._export(now_ns)
+
+    def _forget_unfinished(self) -> None:
+        """Take back the provisional clusters of a rebuild that failed."""
+        correlator = self._correlator
+        if correlator is not None:
+            core = correlator.core
+            for label in core.live():
+                if label not in correlator.kept:
+                    core.close(label)
+            core.release(0, correlator.evidence.principal_count)
+            correlator.carries.clear()
+
+    def _export(self, now_ns: int) -> None:
+        self._exported_ns = now_ns
+        correlator = self._correlator
+        if correlator is None:
+            return
+        evidence, number = correlator.evidence, self._board.set_number
+        number(BoardNumber.PRINCIPALS, evidence.principal_count)
+        number(BoardNumber.IDENTIFIERS, evidence.identifier_count)
+        number(BoardNumber.PRINCIPAL_EVICTIONS, evidence.principal_evictions)
+        number(BoardNumber.IDENTIFIER_EVICTIONS, evidence.identifier_evictions)
+        number(BoardNumber.MEMBERS, members_of(correlator))

@@ -1,0 +1,173 @@
+"""Who belongs where, as readers see it: whole tables, whole entries, one writer."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from ratelimit.core.assignments import Assignments
+from ratelimit.core.board import Board
+from ratelimit.core.watch import Watch
+from tests.support.boards import COLUMNS, WIDTH, board, correlator, row
+from tests.support.rule import EPOCH
+
+
+def written(shared: Board, entries: dict[int, int]) -> Assignments:
+    """Return a writer's assignments with these entries in force."""
+    writer = Assignments(shared, COLUMNS)
+    writer.write(shared.claim(shared.term, 1, EPOCH))
+    for key, identity in entries.items():
+        assert writer.assign(key, identity)
+    return writer
+
+
+def test_readers_find_what_was_assigned() -> None:
+    shared = board()
+    written(shared, {5: 77, 6: 78})
+    reader = Assignments(shared, COLUMNS)
+    assert [reader.cluster(row(account)) for account in (5, 6, 7)] == [77, 78, -1]
+    assert [reader.of_key(key) for key in (5, 6, 7)] == [77, 78, -1]
+
+
+def test_assigning_again_changes_the_entry() -> None:
+    shared = board()
+    writer = written(shared, {5: 77})
+    writer.assign(5, 78)
+    assert writer.of_key(5) == 78
+    writer.assign(5, -1)
+    assert writer.of_key(5) == -1
+    assert shared.stats()["assigned"] == 1
+
+
+def test_nobody_is_assigned_before_the_first_writer() -> None:
+    shared = board()
+    reader = Assignments(shared, COLUMNS)
+    assert reader.cluster(row(1)) == -1
+    assert not reader.assign(1, 5)
+    assert not reader.begin()
+
+
+def test_table_under_construction_is_not_seen() -> None:
+    shared = board()
+    writer = written(shared, {5: 77})
+    assert writer.begin()
+    reader = Assignments(shared, COLUMNS)
+    assert reader.of_key(5) == 77
+    assert writer.commit()
+    assert reader.of_key(5) == -1
+    assert shared.stats()["generation"] == 1
+
+
+def test_writer_that_dies_in_the_midst_leaves_the_last_table() -> None:
+    shared = board()
+    dying = written(shared, {5: 77})
+    dying.begin()
+    dying.fill(correlator().core, 0, 10)
+    heir = Assignments(shared, COLUMNS)
+    heir.write(shared.claim(shared.term, 2, EPOCH))
+    assert heir.of_key(5) == 77
+    assert heir.begin()
+    assert heir.commit()
+    assert heir.of_key(5) == -1
+
+
+def test_writer_that_was_replaced_writes_nothing() -> None:
+    shared = board()
+    old = written(shared, {5: 77})
+    old.begin()
+    assert shared.claim(shared.term, 2, EPOCH)
+    assert not old.is_writer
+    assert not old.assign(6, 78)
+    assert not old.fill(correlator().core, 0, 10)
+    assert not old.commit()
+    assert not old.begin()
+    assert (old.of_key(5), old.of_key(6), shared.stats()["generation"]) == (77, -1, 0)
+
+
+def test_term_is_claimed_by_one() -> None:
+    shared = board()
+    assert [shared.claim(0, 1, EPOCH), shared.claim(0, 2, EPOCH), shared.claim(1, 3, EPOCH)] == [1, 0, 2]
+    assert (shared.term, shared.writer) == (2, 3)
+
+
+def test_entry_added_while_a_table_is_built_is_in_both() -> None:
+    shared = board()
+    writer = written(shared, {})
+    writer.begin()
+    writer.assign(5, 77)
+    assert writer.of_key(5) == 77
+    writer.commit()
+    assert writer.of_key(5) == 77
+
+
+def test_full_table_says_so_and_keeps_what_it_has() -> None:
+    shared = board(principals=64)
+    slots = shared.stats()["slots"]
+    writer = written(shared, {key * 2**57 + key: key for key in range(1, slots + 10)})
+    found = sum(writer.of_key(key * 2**57 + key) == key for key in range(1, slots + 10))
+    assert found == shared.stats()["assigned"] == slots - 1
+    assert shared.stats()["overflowed"] == 10
+    assert writer.of_key(3) == -1
+
+
+def test_room_for_every_principal_however_keys_lie() -> None:
+    shared = board(principals=2_000)
+    spread = [(key * 0x9E3779B97F4A7C15) % 2**64 for key in range(1, 2_001)]
+    writer = written(shared, dict.fromkeys(spread, 9))
+    assert all(writer.of_key(key) == 9 for key in spread)
+    assert shared.stats()["overflowed"] == 0
+
+
+def test_closed_board_knows_nobody() -> None:
+    shared = board()
+    writer = written(shared, {5: 77})
+    watch = Watch(shared, COLUMNS, 6)
+    shared.close()
+    assert writer.cluster(row(5)) == -1
+    seen = row(5)
+    watch.fill(seen)
+    assert seen[6] == -1
+    assert not watch.observe(seen, False, EPOCH)
+    with pytest.raises(ValueError, match="closed"):
+        writer.begin()
+
+
+def test_watch_fills_the_cluster_in() -> None:
+    shared = board()
+    written(shared, {5: 77})
+    watch = Watch(shared, COLUMNS, WIDTH - 1)
+    member, stranger = row(5), row(6)
+    stranger[6] = 12345
+    for seen in (member, stranger):
+        watch.fill(seen)
+    assert (member[6], stranger[6]) == (77, -1)
+    assert watch.highest == 6
+
+
+def test_readers_see_one_rebuild_or_the_next_and_never_a_mixture() -> None:
+    # Each table in turn maps all keys to its own number: what is read only ever grows.
+    shared = board(principals=256)
+    writer = written(shared, dict.fromkeys(range(1, 200), 0))
+    reader, ended = Assignments(shared, COLUMNS), threading.Event()
+    faults: list[tuple[int, int]] = []
+
+    def read() -> None:
+        last = 0
+        while not ended.is_set():
+            for key in range(1, 200):
+                found = reader.of_key(key)
+                if found < last:
+                    faults.append((last, found))
+                last = found
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for number in range(1, 300):
+        assert writer.begin()
+        for key in range(1, 200):
+            assert writer.stage(key, number)
+        assert writer.commit()
+    ended.set()
+    thread.join(30)
+    assert not faults
