@@ -105,6 +105,8 @@ class Generation:
             None if spec is None else hashed(spec, compiled.identities, self.extractor)
         )
         """What the operator knows of principals and networks; None when nothing is correlated."""
+        if watch is not None and self.knowledge is not None:
+            self.knowledge.tell_columns(watch)
         self.has_lists = bool(compiled.allow or compiled.deny)
         self.is_plain = not self.has_lists and not self.extractor.needs_context
         """Whether headers and peer are all that decides who a request is from."""

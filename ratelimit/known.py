@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ratelimit.core.organisations import Organisations
 from ratelimit.core.rulings import Rulings
 from ratelimit.core.sighting import Columns
+from ratelimit.core.watch import Watch
 from ratelimit.correlation import Correlator
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import ABSENT
@@ -29,7 +30,7 @@ class Knowledge:
     origin: int
     """Where rows say from which declared network a request comes; -1: nowhere."""
 
-    def tell_columns(self, columns: Columns) -> None:
+    def tell_columns(self, columns: Columns | Watch) -> None:
         """Let what looks at requests' identities go by it."""
         columns.declare(self.origin, self.organisations)
 

@@ -4,7 +4,7 @@ from ratelimit.core.evidence import Evidence
 from ratelimit.core.organisations import Organisations
 
 def strike(evidence: Evidence, organisations: Organisations, start: int, stop: int, /) -> int:
-    """Drop what members of organisations were seen paying with together; return how many edges.
+    """Give members of organisations payment methods of their own for those they share; return how many.
 
     Of a range of principals. How many use a payment method is counted again by the next rebuild.
     Their addresses are hashes from which no network can be told, and fade by themselves.

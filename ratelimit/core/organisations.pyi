@@ -10,8 +10,9 @@ class Organisations:
     """Who belongs to which declared organisation, and what its members share.
 
     A member is who is listed; where nobody is, who pays with a method of the organisation;
-    and where there are none of these either, who comes from its networks. What its
-    organisation shares is taken out of a member's sightings before they become evidence.
+    and where there are none of these either, who comes from its networks. Before a member's
+    sightings become evidence, its organisation's networks are taken out of them, and a payment
+    method they share becomes one of the member's own: that it pays still counts.
     Whoever else is seen with it is seen with it as with anything.
 
     Args:

@@ -67,10 +67,10 @@ cdef class Exchange:
         # Made when somebody asks: most requests never do.
         if self.made is None:
             if self.plan is None or self.outcome is None:
-                self.made = Decision(True, Reason.UNLIMITED)
+                self.made = Decision(True, Reason.UNLIMITED, None, self.cluster)
             else:
                 charge = Charge(self.plan, self.outcome, self.mounted.limiter.clock)
-                self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge)
+                self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge, self.cluster)
         return self.made
 
     @decision.setter

@@ -1096,7 +1096,7 @@ cdef class Judge:
             p.seed = 0
             node = resolve(ids, p.edges[0].ref)
             client = resolve(ids, p.edges[CLIENT_AT].ref)
-            if node == NULL or client == NULL:
+            if node == NULL or client == NULL or is_infrastructure(node):
                 continue
             node = resolve(ids, node.parent)
             if node != NULL:

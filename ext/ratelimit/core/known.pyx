@@ -6,12 +6,12 @@ from libc.string cimport memset
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.keymap cimport KeyMap, keymap_close, keymap_get, keymap_open, keymap_put
 from ratelimit.core.organisations cimport Organisations
-from ratelimit.core.traits cimport CLIENT_AT, PAYMENT, PAYMENT_AT, Identifier, Principal, identifier_key, resolve
+from ratelimit.core.traits cimport CLIENT_AT, PAYMENT, PAYMENT_AT, Identifier, Principal, identifier_key, ref_of, resolve
 
 
 def strike(Evidence evidence not None, Organisations organisations not None, uint32_t start, uint32_t stop, /):
     cdef KeyMap owners
-    cdef uint32_t at, owner, struck = 0, i
+    cdef uint32_t at, at_own, owner, struck = 0, i
     cdef uint64_t kinds[8]
     cdef Principal *p
     cdef Identifier *node
@@ -31,8 +31,9 @@ def strike(Evidence evidence not None, Organisations organisations not None, uin
                     memset(kinds, 0, sizeof(kinds))
                     kinds[PAYMENT] = payments.keys[owner - 1]
                     organisations.mute(p.key, kinds, 0)
-                    if kinds[PAYMENT] == 0:
-                        p.edges[i].ref = 0
+                    if kinds[PAYMENT] != payments.keys[owner - 1]:
+                        at_own = evidence.identifier(kinds[PAYMENT], PAYMENT, evidence.now_s)
+                        p.edges[i].ref = ref_of(evidence.identifiers, at_own)
                         struck += 1
     finally:
         keymap_close(&owners)

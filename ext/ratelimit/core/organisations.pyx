@@ -61,7 +61,8 @@ cdef class Organisations:
         if own == 0:
             return
         if paying == own:
-            kinds[PAYMENT] = 0
+            # As good as a method of its own: that it pays is evidence still, with whom is not.
+            kinds[PAYMENT] = (kinds[PAYMENT] ^ (principal * <uint64_t>0x9E3779B97F4A7C15)) | 1
         if here == own:
             kinds[FINE] = 0
             kinds[COARSE] = 0
