@@ -75,6 +75,7 @@ cdef class Judge:
     cdef bint is_meeting(self, Identifier *node, uint32_t label, int least) noexcept nogil
     cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil
     cdef void note_rival(self, uint32_t own, uint32_t other, Fit *fit) noexcept nogil
+    cdef size_t suspects_bytes(self) noexcept nogil
     cdef void mark_addresses(self, Principal *p) noexcept nogil
     cdef int meetings_of(self, Principal *p, double share) noexcept nogil
     cdef size_t used(self) noexcept nogil

@@ -535,7 +535,7 @@ cdef class Judge:
         """Start a rebuild: take scratch memory and stop judging newcomers until it ends."""
         cdef uint64_t most = self.evidence.most_identifiers
         self.free_scratch()
-        self.suspects = <uint16_t *>PyMem_RawCalloc(most, 2)
+        self.suspects = <uint16_t *>PyMem_RawCalloc(self.suspects_bytes(), 1)
         self.roots = <uint32_t *>PyMem_RawCalloc(self.forest_bytes(), 1)
         self.tops = <uint32_t *>PyMem_RawCalloc(most, 4)
         self.held = <uint32_t *>PyMem_RawCalloc(most, 4)
@@ -1062,6 +1062,9 @@ cdef class Judge:
     cdef size_t forest_bytes(self) noexcept nogil:
         return <size_t>max(self.evidence.most_identifiers, self.evidence.most_principals) * 4
 
+    cdef size_t suspects_bytes(self) noexcept nogil:
+        return <size_t>max(self.evidence.most_identifiers, self.evidence.most_principals) * 2
+
     cdef void mark(self, Identifier *node) noexcept nogil:
         cdef uint64_t at = node - self.evidence.identifiers
         if self.suspects[at] < MOST_DEGREE:
@@ -1181,19 +1184,33 @@ cdef class Judge:
                 counts[self.tops[at]] = counts.get(self.tops[at], 0) + 1
         return counts
 
-    def groups(self, parts):
-        """Return the forest's groups: {(root, part): [principals, payment methods, {cluster: principals}]}.
+    def size_trees(self, uint32_t start, uint32_t stop):
+        """Count the principals of each tree of the forest, in place of the counts at identifiers."""
+        cdef uint32_t at, root
+        if start == 0:
+            memset(self.suspects, 0, self.suspects_bytes())
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].seed:
+                    root = find_root(self.roots, self.evidence.principals[at].seed)
+                    if self.suspects[root - 1] < MOST_DEGREE:
+                        self.suspects[root - 1] += 1
 
-        The part is what `parts` has for the payment method's combination of clients, 0 without one.
+    def groups(self, uint32_t start, uint32_t stop, uint32_t least, parts, dict found not None, set seen not None):
+        """Add the principals in a range to the forest's groups, if their tree has `least`; after `size_trees`.
+
+        A group is {(root, part): [principals, payment methods, {cluster: principals}]}; its part is what
+        `parts` has for the payment method's combination of clients, 0 without one. `seen` is scratch.
         """
-        cdef uint32_t at
+        cdef uint32_t at, tree
         cdef Principal *p
-        found = {}
-        seen = set()
-        for at in range(self.evidence.principal_count):
+        for at in range(start, min(stop, self.evidence.principal_count)):
             p = self.evidence.principals + at
             if p.seed:
-                root = (find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0) if parts else 0)
+                tree = find_root(self.roots, p.seed)
+                if self.suspects[tree - 1] < least:
+                    continue
+                root = (tree, parts.get(self.tops[p.seed - 1], 0) if parts else 0)
                 entry = found.get(root)
                 if entry is None:
                     entry = found[root] = [0, 0, {}]
@@ -1203,7 +1220,6 @@ cdef class Judge:
                 if p.seed not in seen:
                     seen.add(p.seed)
                     entry[1] += 1
-        return found
 
     def adopt(self, uint32_t start, uint32_t stop, dict labels not None, dict parts not None):
         """Give the principals of some groups their provisional clusters."""

@@ -17,7 +17,10 @@ from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
 
 CHUNK = 256
-"""Records decided before it is asked whether clusters are to be rebuilt."""
+"""Records decided before it is asked whether clusters are to be rebuilt.
+
+Counted over the whole trace: the same records, whatever pieces it comes in and whichever way they go.
+"""
 NOBODY = 2**64 - 1
 """In a column, what stands for no cluster."""
 _UNNAMED = b'"cluster": null}\n'
@@ -42,6 +45,7 @@ class Actors:
         self.carry = carry
         self._columns = Columns(spec.principal, spec.kinds)
         self._correlator: Correlator | None = None
+        self._left = 0
         self._name_of = None if named_by is None else attrgetter(named_by)
         self.names: dict[int, str] = {}
         """Principals as the trace gives them, by key; only on demand."""
@@ -73,14 +77,18 @@ class Actors:
         """Decide a batch, each record in its cluster of that moment; see `decide_batch`."""
         refused: list[tuple[int, Outcome]] = []
         unlimited = 0
-        for start in range(0, len(times_ns), CHUNK):
-            self._rebuild(times_ns[start])
-            stop = min(start + CHUNK, len(times_ns))
+        start = 0
+        while start < len(times_ns):
+            if self._left == 0:
+                self._rebuild(times_ns[start])
+            stop = min(start + self._left, len(times_ns))
+            self._left -= stop - start
             some, free = decide_batch(
                 kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop
             )
             refused += some
             unlimited += free
+            start = stop
         return refused, unlimited
 
     def count(self, columns: list[array[int]], records: list[Any], refused: list[int]) -> None:
@@ -101,9 +109,14 @@ class Actors:
                 if cluster != NOBODY:
                     lines[at] = named(lines[at], cluster)
 
+    def pass_by(self, now_ns: int) -> None:
+        """Note that a single record's turn has come, whether or not it is decided."""
+        if self._left == 0:
+            self._rebuild(now_ns)
+        self._left -= 1
+
     def enter(self, row: list[int], record: Any, now_ns: int) -> None:
         """Let the correlator see a single record, and put its cluster into its row."""
-        self._rebuild(now_ns)
         self.correlator.observe(row, False, now_ns)
         row[self._at] = self.correlator.cluster(row)
         if self._name_of is not None and (name := self._name_of(record)) is not None:
@@ -120,6 +133,7 @@ class Actors:
         return named(line, cluster)
 
     def _rebuild(self, now_ns: int) -> None:
+        self._left = CHUNK
         correlator = self.correlator
         if correlator.is_due(now_ns):
             for _ in correlator.rebuild(now_ns):

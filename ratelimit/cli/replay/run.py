@@ -225,6 +225,8 @@ class Replay:
         admitted = unlimited = 0
         known: RoutePlan | None = None
         for record, now_ns, row, matched in zip(records, batch.times_ns, rows, matches, strict=True):
+            if self.actors is not None:
+                self.actors.pass_by(now_ns)
             if listed_at >= 0 and (listed := row[listed_at]):
                 allowed = listed == LISTED_ALLOW
                 self._count(allowed, Reason.ALLOW_LIST if allowed else Reason.DENY_LIST)
