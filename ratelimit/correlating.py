@@ -22,6 +22,7 @@ from threading import Lock
 from ratelimit.clock import processor_ns
 from ratelimit.core.sighting import Columns
 from ratelimit.core.watch import Watch
+from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
 from ratelimit.snapshot import SnapshotFile
 from ratelimit.stores.boards import SharedBoard
@@ -68,6 +69,7 @@ class Correlating:
         self._elapsed_ns = elapsed_ns
         self._lock = Lock()
         self._tenure: Tenure | None = None
+        self._knowledge: Knowledge | None = None
         self._next_ns: int | None = None
         self._resume_ns: int | None = None
         self._fault: BaseException | None = None
@@ -93,6 +95,13 @@ class Correlating:
             self._spec = spec
             if self._tenure is not None:
                 self._tenure.adapt(spec, self._snapshot())
+
+    def know(self, knowledge: Knowledge | None) -> None:
+        """Go by what the operator knows, hashed; after a reload by what is known now."""
+        with self._lock:
+            self._knowledge = knowledge
+            if self._tenure is not None:
+                self._tenure.knowledge = knowledge
 
     def _snapshot(self) -> SnapshotFile | None:
         path = self._spec.snapshot
@@ -157,7 +166,8 @@ class Correlating:
         term, silence_ns = board.term, now_ns - board.heartbeat_ns
         if not election.win() and not (term and silence_ns > SILENCE_NS):
             return False
-        if 0 <= silence_ns < SILENCE_NS and board.writer != os.getpid() and is_alive(board.writer, 0):
+        is_led = 0 <= silence_ns < SILENCE_NS and board.writer != os.getpid() and is_alive(board.writer, 0)
+        if is_led and election.is_contested:
             # Somebody replaced a silent holder of the lock, and will have it with the next tick.
             election.resign()
             return False
@@ -173,6 +183,7 @@ class Correlating:
             notice=self._notice,
             elapsed_ns=self._elapsed_ns,
         )
+        self._tenure.knowledge = self._knowledge
         return True
 
     def settle(self) -> None:

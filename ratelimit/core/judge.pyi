@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from ratelimit.core.evidence import Evidence
+from ratelimit.core.rulings import Rulings
 from ratelimit.core.sighting import Columns
 
 @final
@@ -44,10 +45,20 @@ class Judge:
         """Count a refusal of a row's principal, observed before it was decided."""
     def cluster(self, row: Sequence[int], /) -> int:
         """Return what limits count this row's cluster by, -1 without one."""
+    def cluster_identity(self, key: int) -> int | None:
+        """Return what limits count a principal's cluster by, None without one."""
     def label_of(self, key: int) -> int:
         """Return a principal's cluster, 0 for none."""
     def members(self, start: int, stop: int) -> list[tuple[int, int]]:
         """Return (cluster, key) of the principals in a range that belong to one."""
+    def rule(self, rulings: Rulings | None) -> None:
+        """Go by what the operator says of principals, None for nothing."""
+    def knows(self, key: int) -> bool:
+        """Return whether a principal is remembered."""
+    def place(self, key: int, label: int) -> bool:
+        """Put a principal into a cluster, 0 for none; return whether that is news."""
+    def pare(self, start: int, stop: int, label: int) -> None:
+        """Take a cluster's label from all who were not ruled into it."""
     def live(self) -> list[int]:
         """Return the labels in use."""
     def profile(self, label: int) -> Any:

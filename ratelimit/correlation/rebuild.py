@@ -14,7 +14,10 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator, 
 from functools import partial
 
 from ratelimit.core.judge import Judge
+from ratelimit.core.rulings import Rulings
+from ratelimit.correlation.enforcement import Enforcement
 from ratelimit.correlation.judgement import Judgement, Profile, judge
+from ratelimit.correlation.selfcheck import payers_share
 from ratelimit.correlation.settings import Settings
 
 Size = tuple[int, int, dict[int, int]]
@@ -45,6 +48,8 @@ class Rebuild:
         settings: the numbers.
         kept: labels of clusters that have passed before.
         name: called with a label, its profile and judgement once a cluster is kept.
+        rulings: what the operator says of principals.
+        seeding: the numbers that new groups are looked for with, where they differ.
         descend: called with two labels when the second takes members over from the first, and what it used.
     """
 
@@ -55,19 +60,25 @@ class Rebuild:
         kept: Container[int],
         name: Callable[[int, Profile, Judgement], None],
         descend: Callable[[int, int], None],
+        rulings: Rulings | None = None,
+        seeding: Settings | None = None,
     ) -> None:
         self._kept = kept
         self.is_growing = False
         """Whether clusters gained a good part of their members: worth another look soon."""
         self._core = core
         self._settings = settings
+        self._seeding = settings if seeding is None else seeding
         self._name = name
         self._descend = descend
+        self._enforcement = None if rulings is None else Enforcement(core, rulings, descend)
 
     def __iter__(self) -> Iterator[None]:
         core = self._core
         core.begin()
         before = self._members()
+        if self._enforcement is not None:
+            self._enforcement.bind()
         try:
             yield from self._gather()
             yield from self._seed_payers()
@@ -77,6 +88,7 @@ class Rebuild:
             if core.live():
                 yield from self._refine(REFINEMENTS)
                 yield from self._judge()
+            yield from self._enforce()
             self.is_growing = self._members() > GROWTH * before + self._settings.least_members
         finally:
             core.end()
@@ -147,6 +159,15 @@ class Rebuild:
         yield from self._principals(core.release)
         yield from self._profile()
 
+    def _enforce(self) -> Iterator[None]:
+        if self._enforcement is None:
+            return
+        yield from self._enforcement.run(self._principals)
+        if self._enforcement.has_moved:
+            yield from self._profile()
+        for label, judgement in self._enforcement.judgements():
+            self._name(label, self._core.profile(label), judgement)
+
     def _merge(self, profiles: dict[int, Profile]) -> Iterator[None]:
         core = self._core
         for label, profile in sorted(profiles.items(), key=lambda item: item[1]["size"]):
@@ -168,22 +189,24 @@ class Rebuild:
             profile: Profile = self._core.profile(label)
             judgement = judge(profile, self._settings, is_kept=label in self._kept)
             if judgement.confidence <= 0.0:
-                self._core.close(label)
+                if self._enforcement is None or not self._enforcement.keeps(label):
+                    self._core.close(label)
             else:
+                if self._enforcement is not None:
+                    self._enforcement.passed(label, judgement)
                 self._name(label, profile, judgement)
                 kept[label] = profile
         return kept
 
     def _seed_payers(self) -> Iterator[None]:
-        core, settings = self._core, self._settings
+        core, settings = self._core, self._seeding
         marked = 0
         for start, stop in self._ranges(core.evidence.principal_count):
             marked += core.suspect(start, stop, settings.suspect_sharing)
             yield
         if marked < settings.least_members:
             return
-        background = marked / max(1.0, core.outside["size"])
-        share = min(0.5, max(settings.suspect_share, 4 * background))
+        share = payers_share(settings, marked, core.outside["size"])
         yield from self._principals(lambda start, stop: core.unite(start, stop, share, True))
         parts = yield from self._parts()
         groups = yield from self._groups(settings.least_members, parts)
@@ -194,7 +217,7 @@ class Rebuild:
         yield from self._profile()
 
     def _seed_roamers(self) -> Iterator[None]:
-        core, settings = self._core, self._settings
+        core, settings = self._core, self._seeding
         share = settings.roamer_share
         yield from self._principals(core.roamers)
         for _ in range(PRUNINGS):

@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.profile cimport Background, Fit, Profile
+from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.sighting cimport Columns, Sighting
 from ratelimit.core.traits cimport Identifier, Principal
 
@@ -18,6 +19,7 @@ cdef struct Settings:
     double stay             # and below which it leaves
     double paid             # or this, for one whose payment method is the cluster's
     double share            # part of those at a place that makes it a meeting place
+    double infrastructure   # what an address of declared infrastructure counts for
     double sharing          # principals on one payment method that make it worth a look
 
 cdef class Judge:
@@ -31,6 +33,7 @@ cdef class Judge:
     cdef uint64_t *identities           # by label: what limits count the cluster by
     cdef uint32_t *parts                # by label: how many budgets it has, one at full confidence
     cdef readonly Columns columns
+    cdef Rulings rulings                # what the operator says; None for nothing
     # Scratch of a rebuild.
     cdef uint16_t *suspects             # by identifier: suspicious principals there
     cdef uint32_t *roots                # by identifier: forest of payment methods
@@ -41,6 +44,9 @@ cdef class Judge:
 
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
     cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
+    cdef bint accepts(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
+    cdef bint ruled(self, Ruling *ruling, Principal *p, Fit *fit, uint32_t *label) noexcept nogil
+    cdef bint barred(self, Ruling *ruling, Principal *p, uint32_t label) noexcept nogil
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil
     cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil
     cdef void turned_away(self, uint32_t at) noexcept nogil

@@ -7,13 +7,16 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence, find_principal
+from ratelimit.core.forest cimport find_root, join_roots
 from ratelimit.core.profile cimport (
     CLIENTS, VOLUMES, Background, Fit, Profile, behaviour, clip, noise_of, rate_of, span_of, volume_bin, volume_of,
 )
+from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.sighting cimport Columns, Sighting
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, KINDS,
-    MOST_DEGREE, PAYMENT, PAYMENT_AT, Edge, Identifier, Principal, count_for, kind_at, kind_of, ref_of, resolve,
+    MOST_DEGREE, PAYMENT, PAYMENT_AT, Edge, Identifier, Principal, count_for, is_infrastructure, kind_at,
+    kind_of, ref_of, resolve,
 )
 
 cdef enum:
@@ -169,6 +172,11 @@ cdef class Judge:
         identity[0] = self.identity(self.evidence.principals + at)
         return True
 
+    def cluster_identity(self, uint64_t key):
+        """Return what limits count a principal's cluster by, None without one."""
+        cdef uint64_t identity
+        return identity if self.cluster_of(key, &identity) else None
+
     cdef bint within_floor(self, Principal *p) noexcept nogil:
         """Whether a principal older than its cluster asks no more than it did before.
 
@@ -212,6 +220,8 @@ cdef class Judge:
             if parent != NULL:
                 value = max(value, min(0.7 * self.settings.network_each, self.rarity(parent, label, own, c, b)))
             value = clip(value, -1.0, self.settings.network_each) * (weight if value > 0 else 1.0)
+            if value > 0 and is_infrastructure(node):
+                value *= self.settings.infrastructure
             at = seen
             for j in range(seen):
                 if node.parent and parents[j] == node.parent:
@@ -330,8 +340,12 @@ cdef class Judge:
         return clip(best, -3.0, self.settings.client_cap) if best > -9.0 else 0.0
 
     cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil:
-        cdef Profile *c = self.profiles + label
         self.fit(p, label, fit)
+        return self.accepts(p, label, fit, least)
+
+    cdef bint accepts(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil:
+        """Return whether a fit, once known, is good enough."""
+        cdef Profile *c = self.profiles + label
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
@@ -359,6 +373,9 @@ cdef class Judge:
         cdef Identifier *node
         cdef Fit tried
         cdef double least
+        cdef Ruling *ruling = self.rulings.find(p.key) if self.rulings is not None else NULL
+        if ruling != NULL and self.ruled(ruling, p, fit, &chosen):
+            return chosen
         if p.label:
             candidates[0] = p.label
             count = 1
@@ -388,6 +405,8 @@ cdef class Judge:
         fit.total = NOWHERE + 1.0 if count else NOWHERE
         for i in range(count):
             label = candidates[i]
+            if self.rulings is not None and self.barred(ruling, p, label):
+                continue
             least = self.settings.stay if label == p.label else self.settings.join
             if not self.fits(p, label, &tried, least):
                 if p.label and label != p.label and self.judging:
@@ -402,6 +421,32 @@ cdef class Judge:
                     fit[0] = tried
                     chosen = label
         return chosen
+
+    cdef bint ruled(self, Ruling *ruling, Principal *p, Fit *fit, uint32_t *label) noexcept nogil:
+        """Return whether the operator says where a principal belongs, and where.
+
+        Groups are brought together at the end of a rebuild, with the clusters they are found in.
+        """
+        label[0] = 0 if ruling.exempt else self.rulings.labels[ruling.group]
+        if not ruling.exempt and (self.judging or label[0] == 0 or not self.profiles[label[0]].live or self.barred(ruling, p, label[0])):
+            return False
+        if label[0]:
+            self.fit(p, label[0], fit)
+        fit.total = max(fit.total, self.settings.join) if label[0] else NOWHERE
+        return True
+
+    cdef bint barred(self, Ruling *ruling, Principal *p, uint32_t label) noexcept nogil:
+        """Return whether the operator keeps a principal out of a cluster."""
+        cdef uint32_t i, at
+        if self.rulings.sealed[label] and p.label != label and (
+            ruling == NULL or self.rulings.labels[ruling.group] != label
+        ):
+            return True
+        for i in range(ruling.count if ruling != NULL else 0):
+            at = find_principal(self.evidence, self.rulings.apart_keys[ruling.first + i])
+            if at != NOBODY and self.evidence.principals[at].label == label:
+                return True
+        return False
 
     cdef void note_rival(self, uint32_t own, uint32_t other, Fit *fit) noexcept nogil:
         """Vote for the cluster that a member would fit as well, whoever pays."""
@@ -742,7 +787,7 @@ cdef class Judge:
             return
         for i in range(FINE_EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
-            if node == NULL:
+            if node == NULL or is_infrastructure(node):
                 continue
             self.weigh(node, payment)
             if node.parent != coarse:
@@ -820,7 +865,7 @@ cdef class Judge:
             c.payments += 1
         for i in range(FINE_EDGES):
             node = resolve(ids, p.edges[i].ref)
-            if node == NULL:
+            if node == NULL or is_infrastructure(node):
                 continue
             parent = resolve(ids, node.parent)
             meets = self.is_meeting(node, p.label, 2) or (parent != NULL and self.is_meeting(parent, p.label, 4))
@@ -997,7 +1042,7 @@ cdef class Judge:
         cdef int i, j, count = 0
         for i in range(FINE_EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
-            if node == NULL:
+            if node == NULL or is_infrastructure(node):
                 continue
             place = node - self.evidence.identifiers
             if self.suspects[place] < 2 or self.suspects[place] < share * node.degree:
@@ -1042,7 +1087,7 @@ cdef class Judge:
                     continue
                 for i in range(FINE_EDGES):
                     node = resolve(self.evidence.identifiers, p.edges[i].ref)
-                    if node == NULL:
+                    if node == NULL or is_infrastructure(node):
                         continue
                     self.meet(p, node, share, 2)
                     node = resolve(self.evidence.identifiers, node.parent)
@@ -1071,7 +1116,7 @@ cdef class Judge:
             p.seed = 0
             node = resolve(ids, p.edges[0].ref)
             client = resolve(ids, p.edges[CLIENT_AT].ref)
-            if node == NULL or client == NULL:
+            if node == NULL or client == NULL or is_infrastructure(node):
                 continue
             node = resolve(ids, node.parent)
             if node != NULL:
@@ -1228,6 +1273,37 @@ cdef class Judge:
                 if self.evidence.principals[at].label == label:
                     self.evidence.principals[at].label = <uint16_t>into
 
+    def rule(self, Rulings rulings):
+        """Go by what the operator says of principals, None for nothing."""
+        self.rulings = rulings
+
+    def knows(self, uint64_t key):
+        """Return whether a principal is remembered."""
+        return find_principal(self.evidence, key) != NOBODY
+
+    def place(self, uint64_t key, uint32_t label):
+        """Put a principal into a cluster, 0 for none; return whether that is news. Counts wait for `recount`."""
+        cdef uint32_t at = find_principal(self.evidence, key)
+        if at == NOBODY or self.evidence.principals[at].label == label:
+            return False
+        self.relabel(self.evidence.principals + at, label)
+        return True
+
+    def pare(self, uint32_t start, uint32_t stop, uint32_t label):
+        """Take a cluster's label from all who were not ruled into it."""
+        cdef uint32_t at
+        cdef Principal *p
+        cdef Ruling *ruling
+        if self.rulings is None:
+            raise ValueError("nothing was ruled")
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = self.evidence.principals + at
+                if p.label == label:
+                    ruling = self.rulings.find(p.key)
+                    if ruling == NULL or self.rulings.labels[ruling.group] != label:
+                        self.relabel(p, 0)
+
     def need(self, uint32_t label, uint32_t networks, double support):
         """Set how many independent networks a member must share with the others.
 
@@ -1331,25 +1407,6 @@ cdef double concentration(Profile *c) noexcept nogil:
     for first in range(VOLUMES - 3):
         most = max(most, c.volumes[first] + c.volumes[first + 1] + c.volumes[first + 2] + c.volumes[first + 3])
     return most / c.behaved
-
-
-cdef uint32_t find_root(uint32_t *roots, uint32_t at) noexcept nogil:
-    """Return the root of a node of a forest, halving the way. Nodes count from 1."""
-    while roots[at - 1]:
-        if roots[roots[at - 1] - 1]:
-            roots[at - 1] = roots[roots[at - 1] - 1]
-        at = roots[at - 1]
-    return at
-
-
-cdef void join_roots(uint32_t *roots, uint32_t one, uint32_t other) noexcept nogil:
-    one = find_root(roots, one)
-    other = find_root(roots, other)
-    # The lower position stays: the forest does not depend on the order of the walk.
-    if one < other:
-        roots[other - 1] = one
-    elif other < one:
-        roots[one - 1] = other
 
 
 cdef inline void add_counted(Identifier *node, uint32_t label) noexcept nogil:

@@ -13,6 +13,7 @@ from ratelimit.core.engine import Outcome
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.identity.fact import ABSENT
+from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
 
 CHUNK = 256
@@ -61,6 +62,10 @@ class Actors:
     def begin(self, now_ns: int) -> None:
         """Start with nothing known, at the trace's first time."""
         self._correlator = Correlator(Settings(**self._spec.settings), now_ns, self._columns)  # type: ignore[arg-type]
+
+    def know(self, knowledge: Knowledge) -> None:
+        """Go by what the operator knows; after `begin`."""
+        knowledge.tell(self.correlator)
 
     def decide(
         self,

@@ -118,6 +118,8 @@ class Replay:
             if self.actors is not None:
                 self.actors.begin(self.first_ns)
             self._bind(self.first_ns)
+            if self.actors is not None and self.generation.knowledge is not None:
+                self.actors.know(self.generation.knowledge)
         self.requests += len(batch.records)
         self.last_ns = batch.times_ns[-1]
         with _without_collector():
