@@ -55,7 +55,7 @@ async def test_nothing_of_the_cluster_is_in_a_response() -> None:
 
     actor = caught(budget="1/hour")
     cluster = f"{actor.cluster(BOTS[0]):016x}"
-    client = Client(RateLimitMiddleware(app, actor.limiter))
+    client = Client(RateLimitMiddleware(app, limiter=actor.limiter))
     answers = [await client("GET", "/v1/x", key(BOTS[0])) for _ in range(3)]
     assert told == [cluster]
     assert answers[-1].status == 429
