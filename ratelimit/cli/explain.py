@@ -17,7 +17,7 @@ from ratelimit.cli.explanation import IdentityLine, LimitLine, Seen, identity_li
 from ratelimit.cli.facts import RecordFacts, route_path
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load
-from ratelimit.cli.principal import explain_principal, from_trace
+from ratelimit.cli.principal import explain_principal, from_snapshot, from_trace
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import note, out, print_json, say
 from ratelimit.clock import ManualClock, SystemClock
@@ -55,6 +55,11 @@ from ratelimit.traces.record import time_ns
     help="With --principal: the trace that clusters are found in, up to its end.",
 )
 @click.option(
+    "--snapshot",
+    type=click.Path(dir_okay=False),
+    help="With --principal: the file that the running correlator saves to.",
+)
+@click.option(
     "--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row."
 )
 @click.option(
@@ -72,6 +77,7 @@ def explain_command(
     request_: str | None,
     principal: tuple[str, ...],
     trace: str | None,
+    snapshot: str | None,
     repeat: int,
     event: Event,
     live: bool,
@@ -103,16 +109,20 @@ def explain_command(
     if (request_ is None) == (not principal):
         raise Failure("say either --request or --principal", USAGE)
     if principal:
-        if trace is None:
-            raise Failure("--principal needs --trace: what is to be looked at", USAGE)
-        told = explain_principal(from_trace(loaded, trace), principal)
+        if trace is not None and snapshot is None:
+            source = from_trace(loaded, trace)
+        elif snapshot is not None and trace is None:
+            source = from_snapshot(loaded, snapshot)
+        else:
+            raise Failure("--principal needs either --trace or --snapshot to look at", USAGE)
+        told = explain_principal(source, principal)
         if as_json:
             print_json(told.as_json())
         else:
             told.print(out())
         return
-    if trace is not None:
-        raise Failure("--trace goes with --principal", USAGE)
+    if trace is not None or snapshot is not None:
+        raise Failure("--trace and --snapshot go with --principal", USAGE)
     assert request_ is not None
     explained = Explained(loaded, request_, repeat, event, live)
     if as_json:

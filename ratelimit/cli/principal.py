@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Any
 
 from rich.console import Console
@@ -15,17 +16,20 @@ from rich.table import Table
 from rich.text import Text
 
 from ratelimit.cli import words
+from ratelimit.cli.attach import attach
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.replay.run import Replay
 from ratelimit.cli.terminal import say
-from ratelimit.clock import ManualClock
-from ratelimit.correlation import Correlator, Explanation
+from ratelimit.clock import ManualClock, SystemClock
+from ratelimit.core.sighting import Columns
+from ratelimit.correlation import Correlator, Explanation, Settings
 from ratelimit.correlation.explanation import Reason, Shared
 from ratelimit.generation import Generation
 from ratelimit.known import principal_key
 from ratelimit.policy import Policy
 from ratelimit.policy.compiled import CorrelationSpec
-from ratelimit.storage import private_store
+from ratelimit.snapshot import Refused, SnapshotFile
+from ratelimit.storage import private_store, wish_of
 from ratelimit.traces import TraceUnreadable, open_reader
 
 MOST_SHOWN = 4
@@ -58,6 +62,33 @@ def from_trace(policy: Policy, trace: str) -> Source:
     source = Source(correlator, replay.generation, trace)
     replay.close()
     return source
+
+
+def from_snapshot(policy: Policy, path: str) -> Source:
+    """Look at what a running correlator last saved; needs the key it hashes with."""
+    spec = _spec_of(policy)
+    now_ns = SystemClock().now_ns()
+    has_key = wish_of(policy, needs_key=False).key is not None
+    # Without a key in the policy it is in the memory that the workers share.
+    store = private_store(policy, ManualClock(now_ns)) if has_key else attach(policy)
+    try:
+        generation = Generation(policy.compiled, store, now_ns, notice=lambda code: None)
+        correlator = Correlator(
+            Settings(**spec.settings),  # type: ignore[arg-type]  # checked by the policy
+            now_ns,
+            Columns(spec.principal, spec.kinds),
+        )
+        for _ in SnapshotFile(FilePath(path), store.table.key).restore(correlator, now_ns):
+            pass
+    except Refused as refusal:
+        raise Failure(f"{path}: the snapshot is not used: {refusal.code}", INPUT) from refusal
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror or error}", INPUT) from error
+    finally:
+        store.close()
+    if generation.knowledge is not None:
+        generation.knowledge.tell(correlator)
+    return Source(correlator, generation, path)
 
 
 def explain_principal(source: Source, values: Sequence[str]) -> Told:
@@ -110,7 +141,8 @@ class Told:
         say(console, head)
         say(console, Text(self._seen(), "dim"))
         if found.cluster is not None:
-            say(console, Text(self._cluster()))
+            for line in self._cluster():
+                say(console, Text(line))
         if found.ruling is not None:
             say(console, Text(_RULINGS[found.ruling], "cyan"))
         console.print()
@@ -119,7 +151,8 @@ class Told:
         console.print(self._identifiers())
         if found.cluster is not None:
             console.print()
-            say(console, Text(self._outcome()))
+            for line in self._outcome():
+                say(console, Text(line))
 
     def _seen(self) -> str:
         found = self._found
@@ -128,10 +161,12 @@ class Told:
             f"from {words.instant(found.first_ns)} to {words.instant(found.last_ns)} UTC"
         )
 
-    def _cluster(self) -> str:
+    def _cluster(self) -> list[str]:
         found = self._found
-        since = "" if found.since_ns is None else f", both there since {words.instant(found.since_ns)} UTC"
-        return f"{found.members:,} members, confidence {found.confidence:.2f} ({found.why}){since}"
+        lines = [f"{found.members:,} members, confidence {found.confidence:.2f}: {found.why}"]
+        if found.since_ns is not None:
+            lines.append(f"it and its cluster both there since {words.instant(found.since_ns)} UTC")
+        return lines
 
     def _families(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -172,15 +207,15 @@ class Told:
     def _kind(self, one: Shared) -> str:
         return self._kinds.get(one.kind, one.family)
 
-    def _outcome(self) -> str:
+    def _outcome(self) -> list[str]:
         found = self._found
         needed = [reason.family for reason in self._told() if not reason.binds_without]
         if found.ruling == "together":
-            return "The operator's ruling binds it, whatever the evidence."
+            return ["The operator's ruling binds it, whatever the evidence."]
         total = f"In all {found.total:.1f}; it leaves below {found.stay:.1f}."
         if needed:
-            return f"{total} Without {' or '.join(needed)} it would not be a member."
-        return f"{total} No single family is needed: the others would bind it alone."
+            return [total, f"Without {' or '.join(needed)} it would not be a member."]
+        return [total, "No single family is needed: the others would bind it alone."]
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""

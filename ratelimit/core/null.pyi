@@ -1,6 +1,6 @@
 """What chance alone would group, on scratch copies: the passes of a permutation test."""
 
-from typing import final
+from typing import Self, final
 
 from ratelimit.core.evidence import Evidence
 
@@ -20,7 +20,7 @@ class Null:
         MemoryError: there is no room for the copies.
     """
 
-    def __init__(self, evidence: Evidence, seed: int) -> None: ...
+    def __new__(cls, evidence: Evidence, seed: int) -> Self: ...
     @property
     def outside(self) -> int:
         """Principals outside clusters, after `gather`."""

@@ -17,7 +17,7 @@ from ratelimit.core.judge import Judge
 from ratelimit.core.null import Null
 from ratelimit.correlation.settings import Settings
 
-MOST_STEPS = 8
+MOST_STEPS = 4
 EASING = 0.25
 PRUNINGS = 3
 
@@ -103,12 +103,11 @@ def stricter(settings: Settings, steps: float) -> Settings:
     """Return the numbers that seeds are looked for with after so many steps."""
     if steps <= 0:
         return settings
-    more = settings.null_step * steps
+    # What makes a meeting place stays as it is: raised, it would part a real campaign from its exits.
     return replace(
         settings,
-        suspect_share=min(0.95, settings.suspect_share + more),
-        roamer_share=min(0.95, settings.roamer_share + more),
         least_payments=settings.least_payments + round(settings.null_payments * steps),
+        least_roamers=round(settings.least_roamers * (1 + settings.null_step * steps)),
     )
 
 

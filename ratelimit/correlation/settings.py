@@ -97,10 +97,10 @@ class Settings:
     """Every so many rebuilds it is estimated how many principals chance alone would group; 0: never."""
     null_most: float = 0.001
     """Part of the principals outside clusters above which seeds are made dearer."""
-    null_step: float = 0.05
-    """Added to `suspect_share` and `roamer_share` for each step dearer,"""
+    null_step: float = 0.25
+    """What part more roamers a group needs with each step."""
     null_payments: int = 1
-    """and to `least_payments`."""
+    """How many more payment methods a group needs with each step."""
 
     rebuild_least_s: int = 60
     rebuild_most_s: int = HOUR_S

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from ratelimit.codes import CODES, Branch
-from ratelimit.policy import model, schema
+from ratelimit.policy import knowledge, model, schema
 
 WITH_TABLES = ("policy.md", "correlation.md")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -49,7 +49,7 @@ def errors_page() -> str:
 
 def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
-    kind: type[msgspec.Struct] = getattr(model, name)
+    kind: type[msgspec.Struct] = getattr(model if hasattr(model, name) else knowledge, name)
     hints = get_type_hints(kind, include_extras=True)
     lines = ["| key | type | default | |", "| --- | --- | --- | --- |"]
     for field in msgspec.structs.fields(kind):

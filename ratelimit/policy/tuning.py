@@ -167,9 +167,9 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
             description="Part of the principals outside clusters above which groups are looked for more strictly."
         ),
     ] = 0.001
-    null_step: Annotated[
-        Share, Meta(description="Added to `suspect_share` and `roamer_share` for each step stricter.")
-    ] = 0.05
+    null_step: Annotated[Share, Meta(description="What part more roamers a group needs with each step.")] = (
+        0.25
+    )
     null_payments: Annotated[
         Annotated[int, Meta(ge=0)], Meta(description="Added to `least_payments` for each step stricter.")
     ] = 1

@@ -71,6 +71,7 @@ cdef class Judge:
     cdef void support_one(self, Principal *p) noexcept nogil
     cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil
     cdef uint32_t payment_of(self, Principal *p) noexcept nogil
+    cdef bint is_home(self, Identifier *node, uint32_t payment) noexcept nogil
     cdef void weigh(self, Identifier *node, uint32_t payment) noexcept nogil
     cdef bint is_meeting(self, Identifier *node, uint32_t label, int least) noexcept nogil
     cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil

@@ -207,6 +207,7 @@ cdef class Judge:
         cdef Identifier *node
         cdef Identifier *parent
         cdef int i, j, seen = 0, at
+        cdef uint32_t payment = self.payment_of(p) if self.judging and own > 0 else 0
         memset(fit, 0, sizeof(Fit))
         for i in range(FINE_EDGES):
             node = resolve(ids, p.edges[i].ref)
@@ -215,9 +216,9 @@ cdef class Judge:
             weight = self.evidence.weight(p.edges + i, FINE)
             if weight < 0.02:
                 continue
-            value = self.rarity(node, label, own, c, b)
+            value = self.rarity(node, label, own, c, b) if not self.is_home(node, payment) else 0.0
             parent = resolve(ids, node.parent) if value < 0.7 * self.settings.network_each else NULL
-            if parent != NULL:
+            if parent != NULL and not self.is_home(parent, payment):
                 value = max(value, min(0.7 * self.settings.network_each, self.rarity(parent, label, own, c, b)))
             value = clip(value, -1.0, self.settings.network_each) * (weight if value > 0 else 1.0)
             if value > 0 and is_infrastructure(node):
@@ -357,6 +358,9 @@ cdef class Judge:
         if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment < 0.0:
             # It pays by itself, and this cluster does not.
             return fit.payment > -3.0 and fit.total >= least and fit.client >= 2.0 and fit.networks >= 3
+        if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment == 0.0:
+            # Many pay as it does, and they do not meet the others: it has to do so itself.
+            return fit.total >= least and fit.families >= 2 and fit.networks >= 2
         if self.columns.kinds_at[PAYMENT] < 0 and fit.networks < 2:
             # Where nobody pays, and each address is somebody: a network that one client fills.
             return fit.network >= 1.0 and fit.client >= 2.0 and fit.total >= self.settings.paid
@@ -806,6 +810,17 @@ cdef class Judge:
             if node != NULL and count_for(node, p.label) >= <uint32_t>self.settings.sharing:
                 payment = p.edges[i].ref
         return payment
+
+    cdef bint is_home(self, Identifier *node, uint32_t payment) noexcept nogil:
+        """Whether those who pay with this are three quarters of the members seen at a place.
+
+        That colleagues are there as well says nothing of the rest of the cluster.
+        """
+        cdef uint64_t place = node - self.evidence.identifiers
+        return (
+            payment != 0 and self.tops[place] == payment
+            and 2 * (self.leads[place] & LEAD) > <int>node.count1 + node.count2 and node.count1 > 1
+        )
 
     cdef void weigh(self, Identifier *node, uint32_t payment) noexcept nogil:
         """Let a payment method vote at a place (Boyer and Moore, 1981), and note if there are several."""

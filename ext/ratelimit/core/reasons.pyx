@@ -7,7 +7,7 @@ from ratelimit.core.evidence cimport find_principal
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.profile cimport Fit, rate_of
 from ratelimit.core.traits cimport (
-    CLIENT, CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, PAYMENT_AT, TICK_S, Identifier, Principal, count_for,
+    CLIENT, CLIENT_AT, EDGES, EXTRA_AT, PAYMENT_AT, TICK_S, Identifier, Principal, count_for,
     is_infrastructure, kind_at, kind_of, resolve, value_of,
 )
 
