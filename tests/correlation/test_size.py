@@ -69,7 +69,7 @@ def slices_ns(one: Correlator, now_s: int) -> list[int]:
 def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, found: list[int]) -> None:
     one = full(shape)
     assert one.evidence.principal_count == PRINCIPALS
-    assert one.evidence.identifier_count > 0.6 * IDENTIFIERS
+    assert one.evidence.identifier_count > 0.4 * IDENTIFIERS
     later_s = START_S + PRINCIPALS // 25
     slices_ns(one, later_s)
     assert [len(members) for members in clusters(one)] == found
