@@ -102,12 +102,19 @@ def spares_the_company_beside_it(attempt: Try) -> None:
     assert numbers["pairwise precision"] > 0.99
 
 
+def spares_whose_cards_are_stolen(attempt: Try) -> None:
+    numbers = attempt("stolen-card").numbers
+    assert numbers["worst class refused"] < 0.01
+    assert numbers["pairwise precision"] > 0.995
+
+
 LAWS = (
     contains_the_campaign,
     knows_replacements,
     spares_the_honest_beside_it,
     finds_nobody_in_a_company,
     spares_the_company_beside_it,
+    spares_whose_cards_are_stolen,
 )
 
 
