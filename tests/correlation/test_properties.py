@@ -20,7 +20,6 @@ from tests.correlation.sights import (
     keys_of,
     mixed,
     rebuild,
-    row,
     show,
     together,
 )
