@@ -49,7 +49,10 @@ cdef class Census(Fitting):
         self.held = <uint32_t *>PyMem_RawCalloc(most, 4)
         self.agreed = <float *>PyMem_RawCalloc(most, 4)
         self.leads = <uint16_t *>PyMem_RawCalloc(most, 2)
-        if self.agreed == NULL or self.leads == NULL or self.suspects == NULL or self.roots == NULL or self.tops == NULL or self.held == NULL:
+        if (
+            self.agreed == NULL or self.leads == NULL or self.suspects == NULL
+            or self.roots == NULL or self.tops == NULL or self.held == NULL
+        ):
             raise MemoryError
         self.judging = True
 

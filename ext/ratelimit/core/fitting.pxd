@@ -62,7 +62,8 @@ cdef class Fitting:
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
     cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil
     cdef double exclusive(
-        self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others, double cap, Profile *c, double *owned
+        self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others,
+        double cap, Profile *c, double *owned
     ) noexcept nogil
     cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil
     cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil

@@ -112,10 +112,15 @@ cdef class Fitting:
             if best[i] >= 0.8:
                 fit.networks += 1
         fit.network = clip(fit.network, -4.0, self.settings.network_cap)
-        fit.payment = self.exclusive(p, PAYMENT_AT, CLIENT_AT, PAYMENT, label, own, size, others, self.settings.payment_cap, c, &fit.owned)
+        fit.payment = self.exclusive(
+            p, PAYMENT_AT, CLIENT_AT, PAYMENT, label, own, size, others, self.settings.payment_cap, c, &fit.owned
+        )
         fit.client = self.client_fit(p, label, own, c, b)
         for i in range(EXTRAS):
-            value = self.exclusive(p, EXTRA_AT + i, EXTRA_AT + i + 1, EXTRA + i, label, own, size, others, self.settings.extra_cap, NULL, NULL)
+            at = EXTRA_AT + i
+            value = self.exclusive(
+                p, at, at + 1, EXTRA + i, label, own, size, others, self.settings.extra_cap, NULL, NULL
+            )
             fit.extra = clip(fit.extra + value, -2.0, self.settings.extra_cap)
         at = volume_bin(p, self.evidence.now_s)
         if at >= 0 and c.behaved > 8.0:
@@ -124,7 +129,10 @@ cdef class Fitting:
             fit.volume = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
             value = behaviour(c.roamings[p.roaming] - own, c.behaved - own, b.roamings[p.roaming], b.behaved)
             fit.roaming = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
-        fit.families = (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5) + (fit.volume + fit.roaming >= 1.0)
+        fit.families = (
+            (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5)
+            + (fit.volume + fit.roaming >= 1.0)
+        )
         fit.total = (
             fit.network + fit.payment + fit.client + fit.volume + fit.roaming + fit.extra
             + clip(log(size / others), -self.settings.prior_cap, 0.0)
@@ -145,7 +153,8 @@ cdef class Fitting:
         return log((members / (c.edges + 1.0)) / ((outside + 0.5) / (b.edges + 1.0)))
 
     cdef double exclusive(
-        self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others, double cap, Profile *c, double *owned
+        self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others,
+        double cap, Profile *c, double *owned
     ) noexcept nogil:
         """Return the best log-likelihood ratio of a value that few should share."""
         cdef Identifier *node
@@ -177,13 +186,14 @@ cdef class Fitting:
 
     cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil:
         """Return what a payment method says that no member has."""
-        cdef double sharing
+        cdef double sharing, usual
         if c == NULL or c.paying < 1.0:
             return 0.0
         sharing = c.sharing / c.paying
         if outside + 1.0 >= self.settings.sharing:
             # One of the kind the cluster uses, a tenth of which may not have been met yet.
-            return clip(log((0.1 * sharing + 0.002) / (self.background.suspects / (self.background.size + 1.0) + 0.02)), -2.0, 1.0)
+            usual = self.background.suspects / (self.background.size + 1.0)
+            return clip(log((0.1 * sharing + 0.002) / (usual + 0.02)), -2.0, 1.0)
         if p.requests < YOUNG and self.evidence.now_s - p.first_s < SETTLED_S:
             # Somebody has to be the first to use a new one.
             return log(max(0.15, 1.005 - sharing))

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from ratelimit.core.evidence cimport find_principal
 from ratelimit.core.fitting cimport CANDIDATES, NOWHERE, NOBODY, ACTIVE_S, SETTLED_S
-from ratelimit.core.profile cimport VOLUMES, Fit, Profile, behaviour, clip, noise_of, rate_of, span_of, volume_of
+from ratelimit.core.profile cimport VOLUMES, Fit, Profile, clip, noise_of, rate_of, span_of, volume_of
 from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.sighting cimport Sighting
@@ -169,7 +169,9 @@ cdef class Judge(Seeds):
         Groups are brought together at the end of a rebuild, with the clusters they are found in.
         """
         label[0] = 0 if ruling.exempt else self.rulings.labels[ruling.group]
-        if not ruling.exempt and (self.judging or label[0] == 0 or not self.profiles[label[0]].live or self.barred(ruling, p, label[0])):
+        if not ruling.exempt and (
+            self.judging or label[0] == 0 or not self.profiles[label[0]].live or self.barred(ruling, p, label[0])
+        ):
             return False
         if label[0]:
             self.fit(p, label[0], fit)
