@@ -1,4 +1,4 @@
-"""What a correlator is shown in tests: rows of made-up identities, and small crowds with one actor among them."""
+"""What a correlator is shown in tests: made-up identities, and small crowds with one actor among them."""
 
 from __future__ import annotations
 

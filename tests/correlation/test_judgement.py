@@ -68,10 +68,10 @@ ROWS = [
     (PAYING, {"payments": 4, "meetings": 3}, NOT),
     (PAYING, {"payments": 40, "meetings": 12, "network": 0.0}, BY_MEETING),
     (PAYING, {"payments": 40, "meetings": 11, "network": 0.0}, NOT),  # three meetings for ten payment methods
-    (PAYING, {"evenness": 0.89}, BY_MEETING),
-    (PAYING, {"evenness": 0.91}, UNEQUAL),  # 0.9, half the ramp of 0.3, less 1.5 over the root of a hundred
-    (PAYING, {"evenness": 2.0, "concentration": 0.76}, BY_MEETING),
-    (PAYING, {"evenness": 2.0, "concentration": 0.74}, UNEQUAL),
+    (PAYING, {"evenness": 0.74}, BY_MEETING),
+    (PAYING, {"evenness": 0.76}, UNEQUAL),  # 0.9 less 1.5 over the root of a hundred
+    (PAYING, {"evenness": 2.0, "concentration": 0.86}, BY_MEETING),
+    (PAYING, {"evenness": 2.0, "concentration": 0.84}, UNEQUAL),
     (PAYING, {"evenness": 9.0, "volume": 2.9}, BY_MEETING),  # too little is known to hold it against them
     (PAYING, {"evenness": 9.0, "volume": 3.0}, UNEQUAL),
     (PAYING, {"evenness": 9.0, "rated": 11.0}, BY_MEETING),
@@ -119,7 +119,7 @@ def test_both_sides_of_each_threshold(what: dict[str, Any], different: dict[str,
     ("what", "different"),
     [
         (PAYING, {"sharing": 69.0}),
-        (PAYING, {"evenness": 1.1}),
+        (PAYING, {"evenness": 0.9}),
         (PAYING, {"size": 10, "sharing": 10.0, "rated": 10.0}),
         (UNMET, {"network": 1.9}),
         (ROAMING, {"networks": 1.9}),

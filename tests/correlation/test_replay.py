@@ -73,7 +73,7 @@ def replay(trace: Path, folder: Path, *options: str) -> tuple[bytes, bytes, dict
 
 
 def test_clusters_are_reported(trace: Path, tmp_path: Path) -> None:
-    decisions, clusters, _ = replay(trace, tmp_path)
+    _decisions, clusters, _ = replay(trace, tmp_path)
     report = json.loads(clusters)
     (found,) = report["clusters"]
     assert report["rebuilds"] > 1

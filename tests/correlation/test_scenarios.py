@@ -1,4 +1,4 @@
-"""Small versions of campaigns, of honest groups that look like one, and of poisoning, through the shipped policy.
+"""Small campaigns, honest groups that look like one, and poisoning, through the shipped policy.
 
 A row has the published aim, what was measured at this size, and the bound it is held
 to: the aim itself where that is met with margin. Where it is missed, the bound is
@@ -76,14 +76,10 @@ CONTAINED = [
     ),
 ]
 
-REFUSED, EVER, WORST, VICTIMS = (
-    "honest refused",
-    "honest ever refused",
-    "worst class refused",
-    "victims refused",
-)
+REFUSED, EVER = "honest refused", "honest ever refused"
+WORST, VICTIMS = "worst class refused", "victims refused"
 USUAL = {REFUSED: 0.0005, EVER: 0.005, WORST: 0.01, VICTIMS: 0.01}
-"""What collateral is held to at this size unless a row says otherwise; the aims are 0.0001, 0.001 and 0.01."""
+"""What collateral is held to here unless a row says otherwise; the aims are 0.0001, 0.001 and 0.01."""
 
 SPARED = [
     Row("base", REFUSED, 0.0001, 0.002, 0.00075),
@@ -119,7 +115,7 @@ EVERYWHERE = (*CAMPAIGNS, *BESIDE, *POISON)
 
 
 def test_every_campaign_has_its_row() -> None:
-    # Its demand is below the budget at this size, it cannot be told from people, or it shows nothing twice.
+    # One asks for less than its budget at this size, the other shows nothing twice.
     elsewhere = {"ramp", "full-mimic"}
     assert {row.scenario for row in CONTAINED} >= set(CAMPAIGNS) - elsewhere | set(BESIDE)
 
@@ -175,7 +171,7 @@ def test_nobody_is_clustered_where_there_is_no_campaign(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["full-mimic", "floods-fresh-identifiers"])
 def test_what_cannot_be_seen_is_harmless(name: str) -> None:
-    # Aim missed: a mimic is to be contained by half in 72 hours; here all of it is admitted. But nobody suffers.
+    # Aim missed: a mimic is to be contained by half in 72 hours, and all of it is admitted. Nobody suffers.
     found, _ = verdicts(name)
     assert found.numbers["admitted"] <= 1.0
     assert found.numbers[REFUSED] == 0

@@ -1,4 +1,4 @@
-"""As many principals and identifiers as there is room for: memory, and how long a rebuild holds the event loop."""
+"""As much as there is room for: memory, and how long a rebuild holds the event loop."""
 
 from __future__ import annotations
 
@@ -79,11 +79,9 @@ def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, found: list[i
         runs = [slices_ns(one, later_s + number) for number in range(1, 1 + RUNS)]
     finally:
         gc.enable()
-    # Slice for slice the shortest of all runs: what else the machine does makes some longer, never shorter.
+    # Slice for slice the shortest run: what else the machine does makes some longer, never shorter.
     shortest = [min(same) for same in zip(*runs, strict=True)]
-    print(
-        f"{shape}: longest of {len(shortest)} slices {max(shortest) / 1e6:.2f} ms, all {sum(shortest) / 1e9:.2f} s"
-    )
+    print(f"{shape}: longest {max(shortest) / 1e6:.2f} ms, all {sum(shortest) / 1e9:.2f} s")
     assert max(shortest) <= SLICE_NS
     assert sum(shortest) <= REBUILD_NS
 
@@ -100,8 +98,6 @@ def test_memory_at_rest_is_within_its_aim() -> None:
         after, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    print(
-        f"evidence {one.evidence.nbytes / 2**20:.1f} MiB, all {taken / 2**20:.1f}, rebuilding {most / 2**20:.1f}"
-    )
+    print(f"MiB: {taken / 2**20:.1f}, rebuilding {most / 2**20:.1f}")
     assert after <= taken + 4096
     assert most <= taken + SCRATCH

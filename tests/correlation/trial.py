@@ -1,4 +1,4 @@
-"""Simulated traffic through the policy that ships for an LLM API, in this process: small worlds, the same metrics."""
+"""Simulated traffic through the policy that ships for an LLM API: small worlds, the benchmark's metrics."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def replayed(
 
 
 def outcomes(trace: Trace, decisions: list[bytes], replay: Replay) -> tuple[Outcome, Outcome]:
-    """Return what became of a trace, and what would have without correlation: all that the cluster's limit refused."""
+    """Return what became of a trace, and what would have if the cluster's limit had refused nothing."""
     assert len(decisions) == len(trace)
     refused = np.array([b'"refuse"' in line for line in decisions])
     by_cluster = np.array([_BY_CLUSTER in line for line in decisions])
