@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.traits cimport (
-    BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
+    BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
     KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, generation_of,
     identifier_key, kind_of, ref_of, resolve,
 )
@@ -141,9 +141,9 @@ cdef class Evidence:
         return at
 
     cdef uint32_t least_principal(self) noexcept nogil:
-        cdef uint32_t best = 0, i, at
+        cdef uint32_t best = 0, _probed, at
         cdef uint64_t least = <uint64_t>-1, age
-        for i in range(PROBED):
+        for _probed in range(PROBED):
             at = self.principal_hand
             self.principal_hand = at + 1 if at + 1 < self.most_principals else 0
             age = self.principals[at].last_s
