@@ -69,7 +69,8 @@ MUTANTS = (
     ),
     Mutant("ignores behaviour", {"spec": spec(evenness_most=99.0, behaviour_cap=0.0, unlike=99.0)}),
     Mutant(
-        "one thing in common is enough", {"spec": spec(join=0.5, stay=0.2, join_paid=0.2, suspect_sharing=2)}
+        "one thing in common is enough",
+        {"spec": spec(join=0.5, stay=0.2, join_paid=0.2, suspect_sharing=2, prior_cap=0.0)},
     ),
     Mutant("never looks again", {"spec": spec(rebuild_least_s=10**6, rebuild_most_s=10**7)}),
 )
