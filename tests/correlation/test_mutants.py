@@ -102,12 +102,19 @@ def spares_the_company_beside_it(attempt: Try) -> None:
     assert numbers["pairwise precision"] > 0.99
 
 
+def spares_who_rents_the_same_exits(attempt: Try) -> None:
+    numbers = attempt("small").numbers
+    assert numbers["worst class refused"] < 0.1
+    assert numbers["pairwise precision"] > 0.95
+
+
 LAWS = (
     contains_the_campaign,
     knows_replacements,
     spares_the_honest_beside_it,
     finds_nobody_in_a_company,
     spares_the_company_beside_it,
+    spares_who_rents_the_same_exits,
 )
 
 
