@@ -109,6 +109,12 @@ def spares_whose_cards_are_stolen(attempt: Try) -> None:
     assert numbers["pairwise precision"] > 0.995
 
 
+def spares_who_rents_the_same_exits(attempt: Try) -> None:
+    numbers = attempt("small").numbers
+    assert numbers["worst class refused"] < 0.1
+    assert numbers["pairwise precision"] > 0.95
+
+
 LAWS = (
     contains_the_campaign,
     knows_replacements,
@@ -116,6 +122,7 @@ LAWS = (
     finds_nobody_in_a_company,
     spares_the_company_beside_it,
     spares_whose_cards_are_stolen,
+    spares_who_rents_the_same_exits,
 )
 
 
