@@ -4,6 +4,7 @@ settings.py     every number, with its default
 judgement.py    is this group one actor, and how sure is that?
 rebuild.py      the steps of a rebuild, each a slice short enough for an event loop
 correlator.py   evidence in, clusters out
+explanation.py  why there are the clusters there are
 """
 
 from ratelimit.correlation.correlator import Correlator
