@@ -69,7 +69,7 @@ def create() -> Starlette:
             Route("/", welcome),
             Route("/v1/chat", chat, methods=["POST"]),
             Route("/metrics", metrics_app(limiter)),
-        ]
+        ],
     )
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
     return app

@@ -31,6 +31,7 @@ PROGRAMS = (
 )
 CAMPAIGNS_PROGRAM = PROGRAMS[-1]
 """A common one: some customers use it too."""
+CLUSTER_LIMIT = "one actor"
 NEIGHBOURS = 10
 """Of so many customers one lives in a network where the campaign has exits."""
 
@@ -117,10 +118,10 @@ POPULATIONS: tuple[Population, ...] = (
     ),
     Population(
         "campaign",
-        "240 slow accounts, 96 rotating addresses, 48 cards",
+        "240 slow accounts, 96 addresses, 48 cards",
         240,
         pause_s=10.0,
-        limit="one actor",
+        limit=CLUSTER_LIMIT,
         per_person=False,
         places="exits",
         cards="shared",
