@@ -23,7 +23,9 @@ HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
 MODULES = (
     *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "scan", "batch")),
-    *(f"core.{name}" for name in ("sighting", "evidence", "judge")),
+    *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings")),
+    *(f"core.{name}" for name in ("fitting", "census", "seeds", "judge")),
+    *(f"core.{name}" for name in ("known", "null", "reasons")),
     *(f"core.{name}" for name in ("board", "assignments", "ring", "watch", "image")),
     *(f"asgi.{name}" for name in ("exchange", "gate")),
 )

@@ -84,6 +84,22 @@ CODES: dict[str, Code] = {
         "The correlation is given one family of evidence, and at least two have to agree.",
         "Name two of `network`, `payment`, `client` and `extra`.",
     ),
+    "known-principal": _error(
+        "A principal is written with more or fewer values than make one here.",
+        "Write one value for each identity under `principal`, in that order.",
+    ),
+    "known-group": _error("A group has fewer than two principals.", "Name two or more, or drop the group."),
+    "known-contradiction": _error(
+        "Two things that the operator knows exclude each other.", "Keep one of the two."
+    ),
+    "known-organisation": _error(
+        "An organisation shares nothing by which it could be told.",
+        "Name payment methods or networks, and the identity that payment methods are.",
+    ),
+    "known-list": _error(
+        "A list of networks cannot be used.",
+        "Give the path of a text file with one range a line, beside the policy.",
+    ),
     "identity-shared": _warning(
         "Everyone without this identity shares one counter, and one of them can use it up for all.",
         "Use `client`, so that each is counted by address.",

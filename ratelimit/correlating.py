@@ -22,7 +22,8 @@ from threading import Lock
 from ratelimit.clock import processor_ns
 from ratelimit.core.sighting import Columns
 from ratelimit.core.watch import Watch
-from ratelimit.correlation.explanation import Explanation, explain_clusters
+from ratelimit.correlation.overview import Overview, overviews_of
+from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
 from ratelimit.snapshot import SnapshotFile
 from ratelimit.stores.boards import SharedBoard
@@ -69,6 +70,7 @@ class Correlating:
         self._elapsed_ns = elapsed_ns
         self._lock = Lock()
         self._tenure: Tenure | None = None
+        self._knowledge: Knowledge | None = None
         self._next_ns: int | None = None
         self._resume_ns: int | None = None
         self._fault: BaseException | None = None
@@ -94,6 +96,13 @@ class Correlating:
             self._spec = spec
             if self._tenure is not None:
                 self._tenure.adapt(spec, self._snapshot())
+
+    def know(self, knowledge: Knowledge | None) -> None:
+        """Go by what the operator knows, hashed; after a reload by what is known now."""
+        with self._lock:
+            self._knowledge = knowledge
+            if self._tenure is not None:
+                self._tenure.knowledge = knowledge
 
     def _snapshot(self) -> SnapshotFile | None:
         path = self._spec.snapshot
@@ -158,7 +167,8 @@ class Correlating:
         term, silence_ns = board.term, now_ns - board.heartbeat_ns
         if not election.win() and not (term and silence_ns > SILENCE_NS):
             return False
-        if 0 <= silence_ns < SILENCE_NS and board.writer != os.getpid() and is_alive(board.writer, 0):
+        is_led = 0 <= silence_ns < SILENCE_NS and board.writer != os.getpid() and is_alive(board.writer, 0)
+        if is_led and election.is_contested:
             # Somebody replaced a silent holder of the lock, and will have it with the next tick.
             election.resign()
             return False
@@ -174,6 +184,7 @@ class Correlating:
             notice=self._notice,
             elapsed_ns=self._elapsed_ns,
         )
+        self._tenure.knowledge = self._knowledge
         return True
 
     def settle(self) -> None:
@@ -213,7 +224,7 @@ class Correlating:
             **{each.name.lower(): self._board.number(each) for each in BoardNumber},
         }
 
-    def clusters(self) -> list[Explanation] | None:
+    def clusters(self) -> list[Overview] | None:
         """Return what is known of each cluster, the largest first.
 
         None while another worker correlates, or while clusters are being rebuilt.
@@ -222,7 +233,7 @@ class Correlating:
             correlator = self._tenure.correlator if self._tenure is not None and self.is_elected else None
             if correlator is None or correlator.core.judging:
                 return None
-            return explain_clusters(correlator)
+            return overviews_of(correlator)
 
     def _after_fork(self) -> None:
         # Threads, their locks and the parent's term stayed behind.

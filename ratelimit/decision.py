@@ -78,14 +78,17 @@ class Decision:
                 decision.settle(output_tokens=answer.tokens)
     """
 
-    __slots__ = ("_allowed", "_binding", "_ledger", "_reason", "_verdicts")
+    __slots__ = ("_allowed", "_binding", "_cluster", "_ledger", "_reason", "_verdicts")
 
     _binding: Verdict | None
 
-    def __init__(self, allowed: bool, reason: Reason, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, allowed: bool, reason: Reason, ledger: Ledger | None = None, cluster: int | None = None
+    ) -> None:
         self._allowed = allowed
         self._reason = reason
         self._ledger = ledger
+        self._cluster = cluster
         self._verdicts: tuple[Verdict, ...] | None = None if ledger is not None else ()
 
     @property
@@ -125,6 +128,14 @@ class Decision:
         """The name of the limit that refuses longest; None when allowed."""
         binding = self.binding
         return None if binding is None else binding.limit
+
+    @property
+    def cluster(self) -> str | None:
+        """The cluster the request's principal is in, as a hash; None without one.
+
+        For the application alone: a client that learns of it learns what gave it away.
+        """
+        return None if self._cluster is None else f"{self._cluster:016x}"
 
     @property
     def retry_after_ns(self) -> int | None:

@@ -12,6 +12,7 @@ of which there are at most as many as ways in which limits and tiers combine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 
 from ratelimit.core.engine import MAX_RULES
@@ -20,7 +21,9 @@ from ratelimit.core.watch import Watch
 from ratelimit.identity.access import AccessLists
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Fact
+from ratelimit.identity.origins import Origins
 from ratelimit.identity.proxies import AddressRanges, ProxyChain
+from ratelimit.known import Knowledge, hashed
 from ratelimit.policy.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.model import Event
 from ratelimit.resolvers import Resolver
@@ -97,6 +100,13 @@ class Generation:
         self.store = store
         self.resolvers = dict(resolvers or {})
         self.extractor = make_extractor(compiled, store, notice)
+        spec = compiled.correlation
+        self.knowledge: Knowledge | None = (
+            None if spec is None else hashed(spec, compiled.identities, self.extractor)
+        )
+        """What the operator knows of principals and networks; None when nothing is correlated."""
+        if watch is not None and self.knowledge is not None:
+            self.knowledge.tell_columns(watch)
         self.has_lists = bool(compiled.allow or compiled.deny)
         self.is_plain = not self.has_lists and not self.extractor.needs_context
         """Whether headers and peer are all that decides who a request is from."""
@@ -234,7 +244,10 @@ class Generation:
         specs = self.compiled.identities
         needed = {position for rule in rules for position in (*rule.per, rule.member) if position >= 0}
         required = sorted(position for position in needed if specs[position].missing == "refuse")
-        return RoutePlan(plan, rules, required)
+        says_abnormal = self.headers.abnormal_usage
+        cluster = self.compiled.cluster
+        abnormal = [at for at, rule in enumerate(rules) if says_abnormal and cluster in rule.per]
+        return RoutePlan(plan, rules, required, abnormal)
 
     def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
         # A table without room for another counter row is found out now, not by a request.
@@ -302,7 +315,14 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
     proxies = ProxyChain(trust.networks, header=trust.header, trusts_unaddressed=trust.unix)
     without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
     needed = needed_positions(compiled)
-    plain = Extractor(facts, store.hasher, chain=proxies, lists=without_lists, needed=needed, notice=notice)
+    known = None if compiled.correlation is None else compiled.correlation.known
+    origins = None
+    if known is not None and known.looks_at_addresses:
+        origins = Origins(known.infrastructure, [each.networks for each in known.organisations])
+    extractor = partial(
+        Extractor, facts, store.hasher, chain=proxies, origins=origins, needed=needed, notice=notice
+    )
+    plain = extractor(lists=without_lists)
     if not compiled.allow and not compiled.deny:
         return plain
     allow, deny = (
@@ -315,7 +335,7 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
         allow_values=allow,
         deny_values=deny,
     )
-    return Extractor(facts, store.hasher, chain=proxies, lists=lists, needed=needed, notice=notice)
+    return extractor(lists=lists)
 
 
 def needed_positions(compiled: CompiledPolicy) -> set[int]:

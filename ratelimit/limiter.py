@@ -98,6 +98,8 @@ class Limiter:
         try:
             self.correlating = self._correlating(loaded)
             self.current = self._bind(loaded, now_ns, self.correlating)
+            if self.correlating is not None:
+                self.correlating.know(self.current.knowledge)
         except BaseException:
             self.close()
             raise
@@ -193,7 +195,7 @@ class Limiter:
             generation, matched, known, now_ns, amounts, charge=charge
         )
         ledger = None if plan is None or outcome is None else Charge(plan, outcome, self.clock)
-        return Decision(allowed, reason, ledger)
+        return Decision(allowed, reason, ledger, cluster_in(generation, known))
 
     def judge(
         self,
@@ -215,15 +217,15 @@ class Limiter:
         plan = matched.plan_for(identities)
         if plan is None:
             return self._counted(True, Reason.UNLIMITED, charge)
+        watch = generation.watch
+        if watch is not None:
+            watch.fill(identities)
         if REFUSED in identities:
             if any(identities[position] == REFUSED for position in plan.required):
                 return self._counted(False, Reason.IDENTITY, charge)
             # No limit of this request asks for it.
             identities = [ABSENT if identity == REFUSED else identity for identity in identities]
         amounts = plan.costs_of(costs) if costs else plan.costs
-        watch = generation.watch
-        if watch is not None:
-            watch.fill(identities)
         try:
             outcome = (plan.decide if charge else plan.peek)(identities, now_ns, amounts)
         except StoreError as error:
@@ -291,6 +293,7 @@ class Limiter:
                     self.correlating = after
                     if after is not None and loaded.compiled.correlation is not None:
                         after.adapt(loaded.compiled.correlation)
+                        after.know(generation.knowledge)
                     elif before is not None:
                         before.close(now_ns)
                     self.generation += 1
@@ -388,6 +391,12 @@ class Limiter:
             self.correlating.close(self.now_ns())
         if self._owns_store:
             self.store.close()
+
+
+def cluster_in(generation: Generation, identities: Sequence[int]) -> int | None:
+    """Return what limits count a decided row's cluster by, None without one."""
+    cluster = identities[generation.compiled.cluster]
+    return None if cluster == ABSENT else cluster
 
 
 def checked_names(values: Mapping[str, str | bytes], known: Mapping[str, int]) -> Mapping[str, str | bytes]:

@@ -6,7 +6,7 @@ core's plan, what each rule takes on arrival, and the fields that responses carr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ratelimit.core.engine import Outcome, Plan
 from ratelimit.decision import Verdict
@@ -30,9 +30,11 @@ class RoutePlan:
         plan: the core's plan.
         rules: its rules.
         required: positions of identities without which a request is refused.
+        abnormal: positions of rules whose refusal says that abnormal usage was detected.
     """
 
     __slots__ = (
+        "abnormal",
         "closes_on_error",
         "costs",
         "decide",
@@ -45,10 +47,17 @@ class RoutePlan:
         "rules",
     )
 
-    def __init__(self, plan: Plan, rules: Sequence[LimitRule], required: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        rules: Sequence[LimitRule],
+        required: Sequence[int] = (),
+        abnormal: Collection[int] = (),
+    ) -> None:
         self.plan = plan
         self.rules = tuple(rules)
         self.required = tuple(required)
+        self.abnormal = frozenset(abnormal)
         self.decide = plan.decide
         self.peek = plan.peek
         self.costs = tuple(rule.estimate for rule in rules)

@@ -19,6 +19,7 @@ from ratelimit.core.ring import Ring
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.correlation.memory import members_of, transplant
+from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
 from ratelimit.snapshot import Refused, SnapshotFile
 from ratelimit.telemetry.names import BoardNumber
@@ -73,6 +74,9 @@ class Tenure:
         self._elapsed_ns = elapsed_ns
         self._correlator: Correlator | None = None
         self._job: Job | None = None
+        self.knowledge: Knowledge | None = None
+        """What the operator knows; may be replaced at any time."""
+        self._told: Knowledge | None = None
         self._is_still = False
         self._is_changed = False
         self._save_ns: int | None = None
@@ -134,6 +138,9 @@ class Tenure:
             return self._restore(now_ns)
         if correlator.settings != self._settings:
             return self._transplant(correlator, now_ns)
+        if self.knowledge is not None and self.knowledge is not self._told:
+            self._told = self.knowledge
+            self.knowledge.tell(correlator)
         if correlator.is_due(now_ns):
             return self._rebuild(correlator, now_ns)
         if self._is_changed and self._snapshot is not None and self._is_save_due(now_ns):
@@ -175,6 +182,7 @@ class Tenure:
         self._is_still = True
         yield from transplant(old, new)
         self._correlator = new
+        self._told = None
 
     def _rebuild(self, correlator: Correlator, now_ns: int) -> Job:
         self._spent_ns = self._longest_ns = 0
@@ -186,6 +194,7 @@ class Tenure:
         number(BoardNumber.REBUILT_NS, now_ns)
         number(BoardNumber.REBUILD_SPENT_NS, self._spent_ns)
         number(BoardNumber.LONGEST_SLICE_NS, self._longest_ns)
+        number(BoardNumber.FALSE_MERGES_PPM, round(correlator.false_merge_rate * 1e6))
         number(BoardNumber.CLUSTERS, len(correlator.kept))
         number(BoardNumber.MEMBERS, members_of(correlator))
         self._is_changed = True

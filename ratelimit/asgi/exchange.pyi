@@ -46,6 +46,8 @@ class Exchange:
         cross_origin: bool,
         outer: Exchange | None,
     ) -> None: ...
+    cluster: int | None
+    """What limits count the principal's cluster by, for the decision; None without one."""
     @property
     def mounted(self) -> _Mounted: ...
     @property

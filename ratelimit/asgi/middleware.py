@@ -29,7 +29,7 @@ from ratelimit.clock import Clock
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import UsageError
 from ratelimit.generation import Generation, Matched
-from ratelimit.limiter import Limiter
+from ratelimit.limiter import Limiter, cluster_in
 from ratelimit.observer import Observer
 from ratelimit.policy import Policy
 from ratelimit.resolvers import Resolver
@@ -189,8 +189,10 @@ class RateLimitMiddleware:
         allowed, reason, plan, outcome = self.limiter.judge(generation, matched, identities, now_ns)
         cross_origin = identities[generation.extractor.origin_at] != 0
         exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
+        cluster = cluster_in(generation, identities)
+        exchange.cluster = cluster
         if outcome is None:
-            exchange.decision = Decision(allowed, reason)
+            exchange.decision = Decision(allowed, reason, None, cluster)
         else:
             self._time(now_ns)
         scope["ratelimit"] = exchange

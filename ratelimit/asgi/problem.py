@@ -18,6 +18,8 @@ Responder = Callable[[Scope, Decision], Awaitable[ASGIApp]]
 """Replaces the body and status: `async def responder(scope, decision) -> Response`."""
 
 _TYPES = "https://iana.org/assignments/http-problem-types#"
+_EXCEEDED = "Request cannot be satisfied as assigned quota has been exceeded"
+_ABNORMAL = "Request not satisfied due to detection of abnormal request pattern"
 STORE_WAIT_NS = 1_000_000_000
 """How long a client is asked to wait when the store has failed."""
 
@@ -47,10 +49,15 @@ def problem_of(decision: Decision) -> tuple[int, bytes]:
     )
 
 
-def quota_exceeded(violated: Sequence[str], binding: str | None, wait_ns: int | None) -> bytes:
+def quota_exceeded(
+    violated: Sequence[str], binding: str | None, wait_ns: int | None, *, is_abnormal: bool = False
+) -> bytes:
     """Return the body of a refusal by limits.
 
+    Types and titles are those of draft-ietf-httpapi-ratelimit-headers-11, sections 5.1 and 5.3.
+
     Args:
+        is_abnormal: whether it says that the pattern of requests is what was detected.
         violated: the limits that refused.
         binding: the one of them that refuses longest.
         wait_ns: for how long; None when no wait can help.
@@ -61,8 +68,8 @@ def quota_exceeded(violated: Sequence[str], binding: str | None, wait_ns: int | 
         detail = f'The limit "{binding}" was exceeded; retry in {whole_seconds(wait_ns)} s.'
     return msgspec.json.encode(
         {
-            "type": _TYPES + "quota-exceeded",
-            "title": "Request cannot be satisfied as assigned quota has been exceeded",
+            "type": _TYPES + ("abnormal-usage-detected" if is_abnormal else "quota-exceeded"),
+            "title": _ABNORMAL if is_abnormal else _EXCEEDED,
             "status": 429,
             "detail": detail,
             "violated-policies": violated,

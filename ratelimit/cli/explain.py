@@ -15,8 +15,9 @@ from ratelimit.cli import words
 from ratelimit.cli.attach import attach
 from ratelimit.cli.explanation import IdentityLine, LimitLine, Seen, identity_lines, limit_lines
 from ratelimit.cli.facts import RecordFacts, route_path
-from ratelimit.cli.failure import INPUT, Failure
+from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load
+from ratelimit.cli.principal import explain_principal, from_snapshot, from_trace
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import note, out, print_json, say
 from ratelimit.clock import ManualClock, SystemClock
@@ -38,9 +39,25 @@ from ratelimit.traces.record import time_ns
     "-r",
     "--request",
     "request_",
-    required=True,
     metavar="REQUEST",
     help='"METHOD /path NAME=VALUE …", or JSON.',
+)
+@click.option(
+    "--principal",
+    multiple=True,
+    metavar="VALUE",
+    help="Instead of a request: why this principal is in its cluster. "
+    "Where several identities make one, once for each, in the policy's order.",
+)
+@click.option(
+    "--trace",
+    type=click.Path(allow_dash=True),
+    help="With --principal: the trace that clusters are found in, up to its end.",
+)
+@click.option(
+    "--snapshot",
+    type=click.Path(dir_okay=False),
+    help="With --principal: the file that the running correlator saves to.",
 )
 @click.option(
     "--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row."
@@ -56,9 +73,21 @@ from ratelimit.traces.record import time_ns
 @click.option("--reveal", is_flag=True, help="Show identities as given, beside their hashes.")
 @click.option("--json", "as_json", is_flag=True, help="The explanation as JSON.")
 def explain_command(
-    policy: str, request_: str, repeat: int, event: Event, live: bool, reveal: bool, as_json: bool
+    policy: str,
+    request_: str | None,
+    principal: tuple[str, ...],
+    trace: str | None,
+    snapshot: str | None,
+    repeat: int,
+    event: Event,
+    live: bool,
+    reveal: bool,
+    as_json: bool,
 ) -> None:
     """Explain one request: which identities it has, which limits apply, what each says.
+
+    Or explain one principal: what binds it to its cluster, and what would without each
+    family of evidence. By kind and hash; never by the values of others.
 
     Counters start empty, in memory of their own, unless --live looks at those of the
     workers that run this policy on this host.
@@ -74,8 +103,27 @@ def explain_command(
       ratelimit explain policy.toml -r "GET / ip=203.0.113.9 header:x-api-key=abc"
       ratelimit explain policy.toml -r "POST /v1/chat account=42" --repeat 60
       ratelimit explain policy.toml -r '{"method": "GET", "path": "/"}' --json
+      ratelimit explain policy.toml --principal acct-17 --trace requests.ndjson.gz
     """
     loaded = load(policy, show_warnings=False)
+    if (request_ is None) == (not principal):
+        raise Failure("say either --request or --principal", USAGE)
+    if principal:
+        if trace is not None and snapshot is None:
+            source = from_trace(loaded, trace)
+        elif snapshot is not None and trace is None:
+            source = from_snapshot(loaded, snapshot)
+        else:
+            raise Failure("--principal needs either --trace or --snapshot to look at", USAGE)
+        told = explain_principal(source, principal)
+        if as_json:
+            print_json(told.as_json())
+        else:
+            told.print(out())
+        return
+    if trace is not None or snapshot is not None:
+        raise Failure("--trace and --snapshot go with --principal", USAGE)
+    assert request_ is not None
     explained = Explained(loaded, request_, repeat, event, live)
     if as_json:
         print_json(explained.as_json(reveal))

@@ -53,6 +53,8 @@ def identity_lines(generation: Generation, fields: Fields, record: Any, row: lis
     needed = needed_positions(generation.compiled)
     lines = []
     for spec in generation.compiled.identities:
+        if spec.sources[0].kind == "origin":  # the correlator's own
+            continue
         if spec.index not in needed:
             if spec.sources[0].kind != "cluster":  # that one is always there, used or not
                 lines.append(IdentityLine(spec.name, "–", None, "no limit or list uses it"))

@@ -28,7 +28,7 @@ def fields_of(compiled: CompiledPolicy) -> Fields:
         source != USER_AGENT and source[0] in ("header", "cookie") for source in sources
     )
     return Fields(
-        [spec.name for spec in compiled.identities],
+        [spec.name for spec in compiled.identities if spec.sources[0].kind != "origin"],
         compiled.units[1:],
         headers=headers,
         user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in compiled.identities),
@@ -69,7 +69,11 @@ class RecordFacts:
     def __init__(self, generation: Generation, fields: Fields) -> None:
         self._extractor = generation.extractor
         self._fields = fields
-        self._own = [(spec.name, fields.attribute[spec.name]) for spec in generation.compiled.identities]
+        self._own = [
+            (spec.name, fields.attribute[spec.name])
+            for spec in generation.compiled.identities
+            if spec.sources[0].kind != "origin"
+        ]
 
     def values(self, record: Any) -> dict[str, str]:
         """Return the identities that a record carries under their own names."""

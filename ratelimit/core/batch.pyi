@@ -52,7 +52,7 @@ def decide_batch(
     the costs of its kind unless `costs` has its own. Slots are free again at once: a record
     does not say how long it held them.
 
-    With a `judge`, each record's cluster is put into column `cluster_at` before it is
-    decided, and the judge sees what became of it afterwards. Only records from `start`
+    With a `judge`, each record is seen by it and its cluster put into column `cluster_at`
+    before it is decided, and the judge learns afterwards if it was refused. Only records from `start`
     to before `stop` (-1: the end) are decided.
     """

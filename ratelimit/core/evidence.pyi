@@ -41,6 +41,9 @@ class Evidence:
     def now_s(self) -> int:
         """The latest time seen, in seconds since a day before the beginning."""
     @property
+    def latest_s(self) -> int:
+        """The same, in seconds since the Unix epoch."""
+    @property
     def new_edges(self) -> int:
         """How often a principal was seen with something for the first time."""
     @property

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import final
 
+from ratelimit.core.organisations import Organisations
+
 @final
 class Columns:
     """Where rows of identity hashes have what the correlator looks at.
@@ -20,5 +22,11 @@ class Columns:
     def has_payment(self) -> bool:
         """Whether there is a payment method to be seen."""
     def __init__(self, principal: Sequence[int], kinds: Sequence[int]) -> None: ...
+    def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
+        """Say where rows have the declared network a request came from, and what organisations there are.
+
+        At `origin_at` (-1: nowhere) stands 1 for infrastructure, plus twice the number of the
+        organisation whose network it is. Without a declaration this costs a comparison.
+        """
     def key_of(self, row: Sequence[int], /) -> int | None:
         """Return the key of a row's principal, None when it has none."""

@@ -5,6 +5,7 @@ from typing import final
 
 from ratelimit.core.assignments import Assignments
 from ratelimit.core.board import Board
+from ratelimit.core.organisations import Organisations
 from ratelimit.core.ring import Ring
 from ratelimit.core.sighting import Columns
 
@@ -28,6 +29,8 @@ class Watch:
     @property
     def highest(self) -> int:
         """The highest position it reads or writes."""
+    def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
+        """Say what is declared of where requests come from: see `Columns.declare`."""
     def fill(self, row: list[int], /) -> None:
         """Put the cluster's identity into a row, -1 without one."""
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, /) -> bool:

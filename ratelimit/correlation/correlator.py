@@ -7,9 +7,14 @@ from math import pow
 
 from ratelimit.core.evidence import Evidence
 from ratelimit.core.judge import Judge
+from ratelimit.core.known import strike
+from ratelimit.core.organisations import Organisations
+from ratelimit.core.rulings import Rulings
 from ratelimit.core.sighting import Columns
+from ratelimit.correlation.explanation import Explanation, Ruling, explain
 from ratelimit.correlation.judgement import Judgement, Profile
 from ratelimit.correlation.rebuild import Rebuild
+from ratelimit.correlation.selfcheck import SelfCheck, steps_after, stricter
 from ratelimit.correlation.settings import Settings
 
 NS = 1_000_000_000
@@ -48,6 +53,7 @@ class Correlator:
             settings={
                 "network_cap": s.network_cap,
                 "network_each": s.network_each,
+                "infrastructure": s.infrastructure,
                 "payment_cap": s.payment_cap,
                 "client_cap": s.client_cap,
                 "behaviour_cap": s.behaviour_cap,
@@ -78,9 +84,34 @@ class Correlator:
         self._rebuilt_ns = now_ns
         self._edges_then = 0
         self._is_growing = False
+        self._rulings: Rulings | None = None
+        self._organisations: Organisations | None = None
+        self._is_told = False
+        self.false_merge_rate = 0.0
+        """Part of the principals outside clusters that chance alone would put into groups worth judging.
+
+        An upper bound of false merges, as the last self-check found it.
+        """
+        self.strictness = 0.0
+        """By how many steps groups are looked for more strictly than the settings say."""
+
+    def know(self, rulings: Rulings | None, organisations: Organisations | None = None) -> None:
+        """Go by what the operator says; the next rebuild is due at once.
+
+        May be called again at any time: clusters that were declared and still are go on.
+        """
+        if rulings is not None and self._rulings is not None:
+            for label in range(1, self.core.most_clusters + 1):
+                rulings.seal(label, self._rulings.is_sealed(label))
+        self._rulings = rulings
+        self._organisations = organisations
+        self._is_told = True
+        self.core.rule(rulings)
 
     def is_due(self, now_ns: int) -> bool:
         """Return whether enough has changed, or enough time passed, for a rebuild."""
+        if self._is_told:
+            return True
         passed_s = (now_ns - self._rebuilt_ns) // NS
         if passed_s < self.settings.rebuild_least_s:
             return False
@@ -98,7 +129,13 @@ class Correlator:
         self._rebuilt_ns = now_ns
         self._edges_then = self.evidence.new_edges
         self.rebuilds += 1
-        rebuild = Rebuild(self.core, self.settings, self.kept, self._name, self._descend)
+        if self._is_told and self._organisations is not None:
+            yield from self._strike(self._organisations)
+        self._is_told = False
+        seeding = stricter(self.settings, self.strictness)
+        rebuild = Rebuild(
+            self.core, self.settings, self.kept, self._name, self._descend, self._rulings, seeding
+        )
         yield from rebuild
         self._is_growing = rebuild.is_growing
         for label, heir in self._heirs:
@@ -113,6 +150,39 @@ class Correlator:
         self._heirs.clear()
         for label in self.kept.keys() - set(self.core.live()):
             del self.kept[label], self.identities[label], self.parts[label]
+        if self.settings.null_every and self.rebuilds % self.settings.null_every == 0:
+            yield from self._check(seeding)
+
+    def _check(self, seeding: Settings) -> Iterator[None]:
+        check = SelfCheck(self.core, seeding, self._rebuilt_ns)
+        yield from check
+        self.false_merge_rate = check.rate
+        self.strictness = steps_after(self.strictness, check.rate, self.settings)
+
+    @property
+    def now_ns(self) -> int:
+        """The latest time seen, to the second."""
+        return self.evidence.latest_s * NS
+
+    def explain(self, key: int) -> Explanation | None:
+        """Return why a principal is in its cluster, or in none; None when it is not remembered."""
+        return explain(self, key)
+
+    def ruling_of(self, key: int) -> Ruling | None:
+        """Return what the operator says of a principal."""
+        rulings = self._rulings
+        if rulings is None:
+            return None
+        if key in rulings.exempt:
+            return "exempt"
+        if any(key in group for group in rulings.together):
+            return "together"
+        return "apart" if any(key in group for group in rulings.apart) else None
+
+    def _strike(self, organisations: Organisations) -> Iterator[None]:
+        for start in range(0, self.evidence.principal_count, self.settings.slice_entries):
+            strike(self.evidence, organisations, start, start + self.settings.slice_entries)
+            yield
 
     def _name(self, label: int, profile: Profile, judgement: Judgement) -> None:
         parts = parts_of_budget(profile["size"], judgement.confidence)

@@ -1,83 +1,138 @@
-"""Why there are the clusters there are: what binds each one's members, by family of evidence."""
+"""Why a principal is in a cluster: by family and hash, never by raw value.
+
+For the operator alone. Nothing of it goes to a refused client, who would learn from it
+which link gave it away.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from ratelimit.correlation.correlator import Correlator
-from ratelimit.correlation.judgement import Profile
+from ratelimit.core.reasons import reasons
 
-ASKED = 64
-"""Members whose behaviour is weighed; the rest is taken to be like them."""
+if TYPE_CHECKING:
+    from ratelimit.correlation.correlator import Correlator
+
+Family = Literal["network", "payment", "client", "behaviour", "extra"]
+Ruling = Literal["exempt", "together", "apart"]
+
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """One thing a principal was lately seen with."""
+
+    family: Family
+    kind: int
+    """0 address, 1 network, 2 payment, 3 client, 4 to 6 further families."""
+    hash: int
+    """As requests' identities have it; of an address the lowest bit says infrastructure."""
+    members: int | None
+    """Other members of its cluster seen with it; None where that is not counted."""
+    principals: int
+    """All principals seen with it."""
+    requests: int
+    weight: float
+    """What is left of it: 1 when fresh, halved with each half-life."""
+    last_ns: int
+    is_infrastructure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What one family says."""
+
+    family: Family
+    weight: float
+    """The logarithm of how much likelier this is of a member than of a stranger; negative speaks against."""
+    others: int
+    """Other members that share something of this family, or ask for about as much."""
+    binds_without: bool
+    """Whether the principal would still belong if this family said nothing."""
+    shared: tuple[Shared, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One cluster, and what is known of it."""
+    """One principal, and what binds it to its cluster."""
 
-    identity: int
-    """What limits count it by."""
-    budgets: int
-    """Into how many its members are divided; 1 once it is sure to be one actor."""
+    principal: int
+    cluster: int | None
+    """What limits count its cluster by; None when it is in none."""
     confidence: float
     why: str
-    first_s: int
-    """When it was found, seconds since the Unix epoch."""
-    evidence: dict[str, dict[str, float]]
-    members: tuple[int, ...]
-    """Hashes of principals."""
+    """What the cluster passed for; empty without one."""
+    members: int
+    since_ns: int | None
+    """Since when both the cluster and the principal were there; None without a cluster."""
+    first_ns: int
+    last_ns: int
+    requests: int
+    requests_a_day: float
+    total: float
+    """The sum over families and the cluster's rarity; a member leaves below `stay`."""
+    stay: float
+    independent_networks: int
+    reasons: tuple[Reason, ...]
+    """By family, the strongest first; without a cluster only what it was seen with."""
+    ruling: Ruling | None
+    """What the operator says of it, if anything."""
 
 
-def explain_clusters(correlator: Correlator) -> list[Explanation]:
-    """Return what is known of each cluster, the largest first. No rebuild may be under way."""
-    found = []
-    for label, keys in correlator.members().items():
-        profile, judgement = correlator.kept[label]
-        evidence = evidence_of(profile)
-        evidence["behaviour"]["weight"] = _behaviour(correlator, keys[:ASKED])
-        found.append(
-            Explanation(
-                correlator.identities[label],
-                correlator.parts[label],
-                judgement.confidence,
-                judgement.why,
-                profile["first_s"],
-                evidence,
-                tuple(keys),
-            )
+def explain(correlator: Correlator, key: int) -> Explanation | None:
+    """Return why a principal is in its cluster, or in none; None when it is not remembered."""
+    found = reasons(correlator.core, key)
+    if found is None:
+        return None
+    now_ns = correlator.now_ns
+    shared = [
+        Shared(
+            family=one["family"],
+            kind=one["kind"],
+            hash=one["hash"],
+            members=one["members"],
+            principals=one["principals"],
+            requests=one["requests"],
+            weight=one["weight"],
+            last_ns=min(now_ns - one["age_s"] * NS, found["last_s"] * NS),
+            is_infrastructure=one["infrastructure"],
         )
-    return sorted(found, key=lambda each: (-len(each.members), each.identity))
-
-
-def evidence_of(profile: Profile) -> dict[str, dict[str, float]]:
-    """Return what binds a cluster's members, by family.
-
-    `weight` is what the family says in the mean, as the logarithm of a likelihood ratio.
-    """
-    size = max(1, profile["size"])
-    return {
-        "network": {
-            "weight": round(profile["network"], 2),
-            "independent_networks": round(profile["networks"], 2),
-            "meetings": profile["meetings"],
-        },
-        "payment": {
-            "weight": round(profile["payment"], 2),
-            "sharing": round(profile["sharing"] / size, 3),
-            "shared_payment_methods": profile["payments"],
-        },
-        "client": {"weight": round(profile["client"], 2)},
-        "behaviour": {
-            "requests_a_day": round(profile["rate"], 2),
-            "evenness": round(profile["evenness"], 3),
-            "alike": round(profile["concentration"], 3),
-            "roaming": round(profile["roaming"], 3),
-        },
-        "extra": {"weight": round(profile["extra"], 2)},
-    }
-
-
-def _behaviour(correlator: Correlator, keys: Sequence[int]) -> float:
-    fits = [fit["behaviour"] for key in keys if (fit := correlator.core.explain(key)) is not None]
-    return round(sum(fits) / len(fits), 2) if fits else 0.0
+        for one in found["shared"]
+    ]
+    families = found["families"] or [
+        {"family": name, "weight": 0.0, "others": 0, "binds_without": False}
+        for name in dict.fromkeys(one.family for one in shared)
+    ]
+    told = [
+        Reason(
+            **family,
+            shared=tuple(
+                sorted(
+                    (one for one in shared if one.family == family["family"]),
+                    key=lambda one: (-(one.members or 0), -one.weight, one.hash),
+                )
+            ),
+        )
+        for family in families
+    ]
+    label = found["label"]
+    profile, judgement = correlator.kept.get(label, (None, None))
+    return Explanation(
+        principal=key,
+        cluster=None if judgement is None else correlator.core.cluster_identity(key),
+        confidence=0.0 if judgement is None else judgement.confidence,
+        why="" if judgement is None else judgement.why,
+        members=0 if profile is None else profile["size"],
+        since_ns=None if profile is None else max(profile["first_s"], found["first_s"]) * NS,
+        first_ns=found["first_s"] * NS,
+        last_ns=found["last_s"] * NS,
+        requests=found["requests"],
+        requests_a_day=found["rate"],
+        total=found["total"],
+        stay=correlator.settings.stay,
+        independent_networks=found["networks"],
+        reasons=tuple(sorted(told, key=lambda reason: -reason.weight)),
+        ruling=correlator.ruling_of(key),
+    )

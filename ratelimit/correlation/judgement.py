@@ -104,7 +104,7 @@ def evenness_of(profile: Profile, settings: Settings, ease: float) -> float:
     """
     doubt = (1 - ease) / sqrt(profile["size"])
     spread = profile["evenness"] + settings.evenness_doubt * doubt
-    by_spread = 1.0 - (spread - settings.evenness_most - ease) / EVENNESS_RAMP
+    by_spread = LEAST_CONFIDENCE + (settings.evenness_most + ease - spread) / EVENNESS_RAMP
     bulk = profile["concentration"] - doubt
-    by_bulk = 1.0 - (settings.concentration_least - ease - bulk) / CONCENTRATION_RAMP
+    by_bulk = LEAST_CONFIDENCE + (bulk - settings.concentration_least + ease) / CONCENTRATION_RAMP
     return min(1.0, max(0.0, by_spread, by_bulk))

@@ -14,7 +14,10 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator, 
 from functools import partial
 
 from ratelimit.core.judge import Judge
+from ratelimit.core.rulings import Rulings
+from ratelimit.correlation.enforcement import Enforcement
 from ratelimit.correlation.judgement import Judgement, Profile, judge
+from ratelimit.correlation.selfcheck import payers_share
 from ratelimit.correlation.settings import Settings
 
 Size = tuple[int, int, dict[int, int]]
@@ -24,6 +27,12 @@ Groups = dict[Root, Size]
 
 MOST_CLIENTS = 32
 TELLING = 0.5
+SLOWER = 8
+"""How many times fewer entries a slice has that makes objects of them, or compares them with clusters."""
+AT_ONCE = 128
+"""Groups, or pairs, looked at in one slice."""
+MASKS_AT_ONCE = 64
+_CLIENT = 0xFFFFFFFF
 PRUNINGS = 3
 GROWTH = 1.05
 SETTLED = 0.005
@@ -39,6 +48,8 @@ class Rebuild:
         settings: the numbers.
         kept: labels of clusters that have passed before.
         name: called with a label, its profile and judgement once a cluster is kept.
+        rulings: what the operator says of principals.
+        seeding: the numbers that new groups are looked for with, where they differ.
         descend: called with two labels when the second takes members over from the first, and what it used.
     """
 
@@ -49,19 +60,25 @@ class Rebuild:
         kept: Container[int],
         name: Callable[[int, Profile, Judgement], None],
         descend: Callable[[int, int], None],
+        rulings: Rulings | None = None,
+        seeding: Settings | None = None,
     ) -> None:
         self._kept = kept
         self.is_growing = False
         """Whether clusters gained a good part of their members: worth another look soon."""
         self._core = core
         self._settings = settings
+        self._seeding = settings if seeding is None else seeding
         self._name = name
         self._descend = descend
+        self._enforcement = None if rulings is None else Enforcement(core, rulings, descend)
 
     def __iter__(self) -> Iterator[None]:
         core = self._core
         core.begin()
         before = self._members()
+        if self._enforcement is not None:
+            self._enforcement.bind()
         try:
             yield from self._gather()
             yield from self._seed_payers()
@@ -71,6 +88,7 @@ class Rebuild:
             if core.live():
                 yield from self._refine(REFINEMENTS)
                 yield from self._judge()
+            yield from self._enforce()
             self.is_growing = self._members() > GROWTH * before + self._settings.least_members
         finally:
             core.end()
@@ -78,8 +96,11 @@ class Rebuild:
     def _members(self) -> int:
         return sum(self._core.profile(label)["size"] for label in self._core.live())
 
-    def _ranges(self, count: int) -> Iterator[tuple[int, int]]:
+    def _ranges(self, count: int, *, slowly: bool = False) -> Iterator[tuple[int, int]]:
+        """Yield the ranges of one pass; shorter ones where each entry takes long."""
         step = self._settings.slice_entries
+        if slowly:
+            step = max(1, step // SLOWER)
         for start in range(0, count, step):
             yield start, start + step
 
@@ -125,7 +146,7 @@ class Rebuild:
 
     def _assign(self, *, everybody: bool) -> Generator[None, None, int]:
         moved = 0
-        for start, stop in self._ranges(self._core.evidence.principal_count):
+        for start, stop in self._ranges(self._core.evidence.principal_count, slowly=True):
             moved += self._core.assign(start, stop, everybody)
             yield
         return moved
@@ -137,6 +158,15 @@ class Rebuild:
         yield from self._merge(self._conclude())
         yield from self._principals(core.release)
         yield from self._profile()
+
+    def _enforce(self) -> Iterator[None]:
+        if self._enforcement is None:
+            return
+        yield from self._enforcement.run(self._principals)
+        if self._enforcement.has_moved:
+            yield from self._profile()
+        for label, judgement in self._enforcement.judgements():
+            self._name(label, self._core.profile(label), judgement)
 
     def _merge(self, profiles: dict[int, Profile]) -> Iterator[None]:
         core = self._core
@@ -159,32 +189,35 @@ class Rebuild:
             profile: Profile = self._core.profile(label)
             judgement = judge(profile, self._settings, is_kept=label in self._kept)
             if judgement.confidence <= 0.0:
-                self._core.close(label)
+                if self._enforcement is None or not self._enforcement.keeps(label):
+                    self._core.close(label)
             else:
+                if self._enforcement is not None:
+                    self._enforcement.passed(label, judgement)
                 self._name(label, profile, judgement)
                 kept[label] = profile
         return kept
 
     def _seed_payers(self) -> Iterator[None]:
-        core, settings = self._core, self._settings
+        core, settings = self._core, self._seeding
         marked = 0
         for start, stop in self._ranges(core.evidence.principal_count):
             marked += core.suspect(start, stop, settings.suspect_sharing)
             yield
         if marked < settings.least_members:
             return
-        background = marked / max(1.0, core.outside["size"])
-        share = min(0.5, max(settings.suspect_share, 4 * background))
+        share = payers_share(settings, marked, core.outside["size"])
         yield from self._principals(lambda start, stop: core.unite(start, stop, share, True))
         parts = yield from self._parts()
-        labels = self._labels(core.groups(parts), settings.least_members, settings.least_payments)
+        groups = yield from self._groups(settings.least_members, parts)
+        labels = yield from self._labels(groups, settings.least_members, settings.least_payments)
         if not labels:
             return
         yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, parts))
         yield from self._profile()
 
     def _seed_roamers(self) -> Iterator[None]:
-        core, settings = self._core, self._settings
+        core, settings = self._core, self._seeding
         share = settings.roamer_share
         yield from self._principals(core.roamers)
         for _ in range(PRUNINGS):
@@ -196,7 +229,8 @@ class Rebuild:
                 return
             yield from self._principals(core.remark)
         yield from self._principals(lambda start, stop: core.unite(start, stop, share, False))
-        labels = self._labels(core.groups({}), settings.least_roamers, 0)
+        groups = yield from self._groups(settings.least_roamers, {})
+        labels = yield from self._labels(groups, settings.least_roamers, 0)
         if labels:
             yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
             yield from self._profile()
@@ -204,33 +238,46 @@ class Rebuild:
     def _seed_tenants(self) -> Iterator[None]:
         """Where nobody pays: networks that one client fills from many addresses, and no one else uses so."""
         core, settings = self._core, self._settings
-        pairs: list[tuple[int, int, int]] = []
-        for start, stop in self._ranges(core.evidence.principal_count):
-            pairs += core.pairs(start, stop)
+        ranges = list(self._ranges(core.evidence.principal_count, slowly=True))
+        crowds: Counter[int] = Counter()
+        for start, stop in ranges:
+            crowds.update([network << 32 | client for _, network, client in core.pairs(start, stop)])
             yield
-        crowds = Counter((network, client) for _, network, client in pairs)
-        crowded: Counter[int] = Counter()
-        for (_, client), count in crowds.items():
-            if count >= settings.least_tenants:
-                crowded[client] += count
+        crowded: dict[int, int] = {}
+        while crowds:
+            # Taken apart bit by bit: to forget it all at once takes long, too.
+            for _ in range(min(AT_ONCE, len(crowds))):
+                pair, count = crowds.popitem()
+                if count >= settings.least_tenants:
+                    crowded[pair] = count
+            yield
+        of_client: Counter[int] = Counter()
+        for pair, count in crowded.items():
+            of_client[pair & _CLIENT] += count
         # A client found everywhere says nothing of those who use it here.
-        telling = {client for client, count in crowded.items() if count >= TELLING * core.degree(client)}
-        groups: dict[int, list[int]] = {}
-        for at, network, client in pairs:
-            if client in telling and crowds[network, client] >= settings.least_tenants:
-                groups.setdefault(client, []).append(at)
+        telling = {client for client, count in of_client.items() if count >= TELLING * core.degree(client)}
+        yield
+        roots = {client: client for client in telling}
         by_network: dict[int, int] = {}
-        roots = {client: client for client in groups}
-        for _, network, client in pairs:
-            if client in groups and crowds[network, client] >= settings.least_tenants:
-                other = by_network.setdefault(network, client)
+        for number, pair in enumerate(crowded):
+            client = pair & _CLIENT
+            if client in telling:
+                other = by_network.setdefault(pair >> 32, client)
                 low, high = sorted((_root(roots, client), _root(roots, other)))
                 roots[high] = low
-        for client, positions in groups.items():
-            core.mark_group(positions, _root(roots, client) + 1)
-        yield
+            if number % AT_ONCE == 0:
+                yield
+        for start, stop in ranges:
+            groups: dict[int, list[int]] = {}
+            for at, network, client in core.pairs(start, stop):
+                if client in telling and network << 32 | client in crowded:
+                    groups.setdefault(client, []).append(at)
+            for client, positions in groups.items():
+                core.mark_group(positions, _root(roots, client) + 1)
+            yield
         core.plant()
-        labels = self._labels(core.groups({}), settings.least_members, 0)
+        found = yield from self._groups(settings.least_members, {})
+        labels = yield from self._labels(found, settings.least_members, 0)
         if labels:
             yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
             yield from self._profile()
@@ -247,14 +294,25 @@ class Rebuild:
             yield
         popular.sort(key=lambda item: (-item[0], item[1]))
         clients = [position for _, position in popular[:MOST_CLIENTS]]
-        yield from self._principals(lambda start, stop: core.mask(start, stop, clients))
+        for start, stop in self._ranges(core.evidence.principal_count, slowly=True):
+            core.mask(start, stop, clients)
+            yield
         masks: Counter[int] = Counter()
         for start, stop in self._ranges(core.evidence.identifier_count):
             masks.update(core.masks(start, stop))
             yield
-        return parts_of(masks, len(clients), self._settings.client_overlap)
+        return (yield from parts_of(masks, len(clients), self._settings.client_overlap))
 
-    def _labels(self, groups: Groups, members: int, payments: int) -> dict[Root, int]:
+    def _groups(self, least: int, parts: Mapping[int, int]) -> Generator[None, None, Groups]:
+        yield from self._principals(self._core.size_trees)
+        found: Groups = {}
+        seen: set[int] = set()
+        for start, stop in self._ranges(self._core.evidence.principal_count, slowly=True):
+            self._core.groups(start, stop, least, parts, found, seen)
+            yield
+        return found
+
+    def _labels(self, groups: Groups, members: int, payments: int) -> Generator[None, None, dict[Root, int]]:
         """Open a cluster for each group worth refining; for each part of one that is several actors."""
         settings = self._settings
 
@@ -263,9 +321,13 @@ class Rebuild:
 
         wanted: list[tuple[Size, list[Root]]] = []
         by_root: dict[int, list[Root]] = {}
-        for key in groups:
+        for number, key in enumerate(groups):
             by_root.setdefault(key[0], []).append(key)
-        for keys in by_root.values():
+            if number % AT_ONCE == 0:
+                yield
+        for number, keys in enumerate(by_root.values()):
+            if number % AT_ONCE == 0:
+                yield
             total = sum(groups[key][0] for key in keys)
             large = [
                 key for key in keys if is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
@@ -292,8 +354,8 @@ class Rebuild:
         return labels
 
 
-def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> dict[int, int]:
-    """Return which part each combination of clients belongs to.
+def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> Generator[None, None, dict[int, int]]:
+    """Return which part each combination of clients belongs to; yield now and then.
 
     Args:
         masks: how many payment methods have this combination, as bits.
@@ -301,20 +363,30 @@ def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> dict[int
         overlap: two clients are one actor's when they occur together on this part of
             the payment methods that have the rarer of the two.
     """
-    alone = [sum(count for mask, count in masks.items() if mask >> at & 1) for at in range(clients)]
+    together = [[0] * clients for _ in range(clients)]
+    bits = {}
+    for number, (mask, count) in enumerate(masks.items()):
+        bits[mask] = [at for at in range(clients) if mask >> at & 1]
+        for one in bits[mask]:
+            row = together[one]
+            for other in bits[mask]:
+                row[other] += count
+        if number % MASKS_AT_ONCE == 0:
+            yield
     part = list(range(clients))
     for one in range(clients):
         for other in range(one):
-            both = 1 << one | 1 << other
-            together = sum(count for mask, count in masks.items() if mask & both == both)
-            if together >= 3 and together >= overlap * min(alone[one], alone[other]):
+            both = together[one][other]
+            if both >= 3 and both >= overlap * min(together[one][one], together[other][other]):
                 part = [part[other] if number == part[one] else number for number in part]
     found = {}
-    for mask in masks:
-        votes = Counter(part[at] for at in range(clients) if mask >> at & 1)
+    for number, mask in enumerate(masks):
+        votes = Counter([part[at] for at in bits[mask]])
         best, most = votes.most_common(1)[0]
         # One client in common may be chance; a payment method of few principals has no more to show.
         found[mask] = best + 1 if most > 1 or len(votes) == 1 else 0
+        if number % MASKS_AT_ONCE == 0:
+            yield
     return found
 
 

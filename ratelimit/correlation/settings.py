@@ -31,6 +31,12 @@ class Settings:
     """What one independent network can say at most."""
     network_cap: float = 6.0
     """What all networks can say together."""
+    infrastructure: float = 0.25
+    """What an address of a network declared as infrastructure counts for.
+
+    The largest simple fraction at which the strongest of them (`network_each`) stays below the
+    0.8 from which an address counts as an independent network.
+    """
     payment_cap: float = 6.0
     client_cap: float = 4.0
     behaviour_cap: float = 2.0
@@ -86,6 +92,15 @@ class Settings:
     """How much easier a cluster passes that has passed before."""
     merge_share: float = 0.5
     """Part of a cluster's members that must fit another for the two to be one."""
+
+    null_every: int = 8
+    """Every so many rebuilds it is estimated how many principals chance alone would group; 0: never."""
+    null_most: float = 0.001
+    """Part of the principals outside clusters above which seeds are made dearer."""
+    null_step: float = 0.25
+    """What part more roamers a group needs with each step."""
+    null_payments: int = 1
+    """How many more payment methods a group needs with each step."""
 
     rebuild_least_s: int = 60
     rebuild_most_s: int = HOUR_S

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ratelimit import Limiter
-from ratelimit.correlation.explanation import Explanation
+from ratelimit.correlation.overview import Overview
 from ratelimit.demo.people import POPULATIONS, account_of
 
 WRITE_S = 0.25
@@ -36,7 +36,7 @@ async def keep_writing(limiter: Limiter, path: Path) -> None:
             beside.replace(path)
 
 
-def report_of(known: list[Explanation], populations: dict[int, str], now_s: int) -> dict[str, Any]:
+def report_of(known: list[Overview], populations: dict[int, str], now_s: int) -> dict[str, Any]:
     """Return the report on some clusters, the largest of them."""
     return {
         "actors": [

@@ -30,6 +30,7 @@ from ratelimit.identity.fact import (
     credential_bytes,
     value_bytes,
 )
+from ratelimit.identity.origins import Origins
 from ratelimit.identity.proxies import ProxyChain
 from ratelimit.identity.slots import PROXY_HEADERS, Slots
 
@@ -52,6 +53,7 @@ class Extractor:
         hasher: whose key all hashes are made with.
         chain: the declared proxies.
         lists: allow and deny lists.
+        origins: the declared networks that an identity from `origin` tells of.
         needed: positions that anything asks for, all when not given; the others stay ABSENT.
         notice: told a stable code when something about a request deserves a word to the
             operator; may be told the same thing often.
@@ -66,6 +68,8 @@ class Extractor:
         "_lists",
         "_lists_values",
         "_notice",
+        "_origin_positions",
+        "_origins",
         "_reads_peers",
         "_slots",
         "_templates",
@@ -86,6 +90,7 @@ class Extractor:
         *,
         chain: ProxyChain,
         lists: AccessLists,
+        origins: Origins | None = None,
         needed: Collection[int] | None = None,
         notice: Callable[[str], None] = lambda code: None,
     ) -> None:
@@ -101,7 +106,11 @@ class Extractor:
         self._fill = self.scanner.fill
         self._templates: dict[object, list[int]] = {}
         self._late = self._slots.late
-        self._reads_peers = self._chain is None and not lists.lists_addresses
+        self._origins = origins
+        self._origin_positions = tuple(
+            position for position, fact in enumerate(self._facts) if fact.sources[0][0] == "origin"
+        )
+        self._reads_peers = self._chain is None and not lists.lists_addresses and origins is None
         self.is_direct = self._reads_peers and not self._late and not self._lists_values
         """Whether `scanner` alone says all that `extract` does."""
         self.positions = self._slots.positions
@@ -246,6 +255,9 @@ class Extractor:
             self._notice("client-missing")
         template = self._slots.template(address)
         template[self.listed_at] = self._lists.of_address(address)
+        if self._origins is not None:
+            for position in self._origin_positions:
+                template[position] = self._origins.of_address(address)
         return template
 
     def _fill_late(self, identities: list[int], headers: Headers, context: Context) -> None:

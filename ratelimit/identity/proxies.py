@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from ratelimit.identity.address import Address, Name, parse_address
@@ -59,6 +59,12 @@ class AddressRanges:
 
     def __bool__(self) -> bool:
         return any(self._firsts.values())
+
+    def spans(self) -> Iterator[tuple[int, int, int]]:
+        """Yield width, first and last of each run of addresses."""
+        for width, firsts in self._firsts.items():
+            for first, last in zip(firsts, self._lasts[width], strict=True):
+                yield width, first, last
 
 
 def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ratelimit.policy.router import Router
 
 Network = IPv4Network | IPv6Network
-SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster"]
+SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin"]
 REQUESTS = "requests"
 
 
@@ -29,7 +29,7 @@ class SourceSpec:
 
     `name` is a lower-case header name, a cookie's name, a path parameter, a name
     in `scope["state"]`, a registered resolver or `package.module:attribute`;
-    empty for `client` and `cluster`.
+    empty for `client`, `cluster` and `origin`.
     """
 
     kind: SourceKind
@@ -171,6 +171,35 @@ class KeySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class OrganisationSpec:
+    """A declared organisation; values are to be hashed when a policy is bound."""
+
+    name: str
+    payments: tuple[str, ...]
+    networks: tuple[Network, ...]
+    accounts: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSpec:
+    """What the operator knows; principals are as many values as identities make one."""
+
+    exempt: tuple[tuple[str, ...], ...] = ()
+    together: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    apart: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    organisations: tuple[OrganisationSpec, ...] = ()
+    infrastructure: tuple[Network, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.exempt or self.together or self.apart or self.organisations or self.infrastructure)
+
+    @property
+    def looks_at_addresses(self) -> bool:
+        """Whether it matters which declared network a request comes from."""
+        return bool(self.infrastructure) or any(each.networks for each in self.organisations)
+
+
+@dataclass(frozen=True, slots=True)
 class CorrelationSpec:
     """What the correlator looks at: positions of identities, -1 for none."""
 
@@ -181,11 +210,14 @@ class CorrelationSpec:
     settings: Mapping[str, int | float]
     """The numbers, by the names of `correlation.Settings`."""
     snapshot: str | None
+    known: KnownSpec | None = None
+    origin: int = -1
+    """Where rows say from which declared network a request comes; -1: nowhere."""
 
     @property
     def positions(self) -> set[int]:
         """All identities it looks at."""
-        return {*self.principal, *self.kinds} - {-1}
+        return {*self.principal, *self.kinds, self.origin} - {-1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ratelimit.policy.compiled import (
 from ratelimit.policy.correlated import compile_correlation
 from ratelimit.policy.expansion import Numbers, expand
 from ratelimit.policy.identities import compile_identities
+from ratelimit.policy.known import compile_known
 from ratelimit.policy.model import Limit, PolicyFile
 from ratelimit.policy.pattern import Pattern, PatternError, parse_pattern
 from ratelimit.policy.problem import Path, Report, did_you_mean
@@ -72,7 +73,11 @@ class Compilation:
 
 def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report: Report) -> Compilation:
     """Return a policy made ready for deciding; with errors noted, no policy."""
-    identities = compile_identities(file.identities, report)
+    table = file.correlation
+    principal = [table.principal] if isinstance(table.principal, str) else table.principal or []
+    known = compile_known(table.known, max(1, len(principal)), name, report)
+    has_origin = table.principal is not None and known is not None and known.looks_at_addresses
+    identities = compile_identities(file.identities, report, has_origin=has_origin)
     positions = {spec.name: spec.index for spec in identities}
     drafts = [
         _draft(index, limit, positions, report)
@@ -85,7 +90,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     allow = compile_list("allow", file.allow, identities, report)
     deny = compile_list("deny", file.deny, identities, report, allow)
     hash_key = compile_key(file.hashing, report)
-    correlation = compile_correlation(file.correlation, identities, report)
+    correlation = compile_correlation(table, identities, known, report)
     _check_store(file, tree, report)
     router = _build_router(drafts, report)
     if router is None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ratelimit.policy.compiled import CorrelationSpec, IdentitySpec
+from ratelimit.policy.compiled import CorrelationSpec, IdentitySpec, KnownSpec
+from ratelimit.policy.identities import ORIGIN
 from ratelimit.policy.model import Correlation
 from ratelimit.policy.problem import Path, Report, did_you_mean
 
@@ -18,14 +19,16 @@ _KINDS = 8
 
 
 def compile_correlation(
-    table: Correlation, identities: Sequence[IdentitySpec], report: Report
+    table: Correlation, identities: Sequence[IdentitySpec], known: KnownSpec | None, report: Report
 ) -> CorrelationSpec | None:
-    """Return what is to be correlated, None for nothing."""
+    """Return what is to be correlated, None for nothing; `known` is the operator's own knowledge."""
     positions = {spec.name: spec.index for spec in identities}
     if table.principal is None:
         for key in ("network", "payment", "client", "extra"):
             if getattr(table, key):
                 report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
+        if known is not None:
+            report.add("correlation-principal", ("correlation", "known"), "`known` without `principal`")
         return None
     path: Path = ("correlation", "principal")
     principal = _all(table.principal, positions, path, MAX_PARTS, report)
@@ -44,7 +47,15 @@ def compile_correlation(
     if sum((bool(networks), kinds[_PAYMENT] >= 0, kinds[_CLIENT] >= 0, bool(table.extra))) < 2:
         report.add("correlation-families", ("correlation",), "one family of evidence never makes a cluster")
     settings = msgspec.structs.asdict(table.tuning)
-    return CorrelationSpec(principal, tuple(kinds), settings, table.snapshot)
+    if known is not None and table.payment is None and any(each.payments for each in known.organisations):
+        report.add(
+            "known-organisation",
+            ("correlation", "known", "organisations"),
+            "payment methods are named, and no identity is `payment`",
+            'Write `payment = "…"` into `[correlation]`.',
+        )
+    origin = positions.get(ORIGIN, -1)
+    return CorrelationSpec(principal, tuple(kinds), settings, table.snapshot, known, origin)
 
 
 def _all(
@@ -77,7 +88,7 @@ def _own(
 
 def _position(name: str, positions: Mapping[str, int], path: Path, report: Report) -> int:
     position = positions.get(name, -1)
-    if position < 0 or name == "cluster":
+    if position < 0 or name in ("cluster", ORIGIN):
         report.add("identity-unknown", path, f"`{name[:64]}` is not declared", did_you_mean(name, positions))
         return -1
     return position

@@ -2,8 +2,8 @@
 
     python -m ratelimit.policy.document docs
 
-writes `errors.md` and `policy.schema.json` whole, and in `policy.md` the tables
-between `<!-- table: Struct -->` and `<!-- end -->`.
+writes `errors.md` and `policy.schema.json` whole, and in `policy.md` and `correlation.md`
+the tables between `<!-- table: Struct -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from ratelimit.codes import CODES, Branch
-from ratelimit.policy import model, schema
+from ratelimit.policy import knowledge, model, schema
 
+WITH_TABLES = ("policy.md", "correlation.md")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BRANCHES: dict[Branch, str] = {
     "policy": "`PolicyError`: the policy file. All problems of a file are reported at once, each with its "
@@ -48,7 +49,7 @@ def errors_page() -> str:
 
 def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
-    kind: type[msgspec.Struct] = getattr(model, name)
+    kind: type[msgspec.Struct] = getattr(model if hasattr(model, name) else knowledge, name)
     hints = get_type_hints(kind, include_extras=True)
     lines = ["| key | type | default | |", "| --- | --- | --- | --- |"]
     for field in msgspec.structs.fields(kind):
@@ -106,8 +107,9 @@ def main(folder: str) -> None:
     docs = Path(folder)
     (docs / "errors.md").write_text(errors_page(), "utf-8")
     (docs / "policy.schema.json").write_text(schema.render(), "utf-8")
-    page = docs / "policy.md"
-    page.write_text(refreshed(page.read_text("utf-8")), "utf-8")
+    for name in WITH_TABLES:
+        page = docs / name
+        page.write_text(refreshed(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

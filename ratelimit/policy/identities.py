@@ -10,6 +10,8 @@ from ratelimit.policy.model import Identity, Prefix
 from ratelimit.policy.problem import Path, Report, did_you_mean
 
 CLUSTER = "cluster"
+ORIGIN = "declared network"
+"""Not a name that can be declared."""
 BUILT_IN = {"ip": Identity("client")}
 """Known without being declared; a declaration of the same name replaces it."""
 MAX_SOURCES = 8
@@ -35,8 +37,13 @@ _SHAPES = {
 _LONGEST_TTL_NS = 86_400 * 10**9
 
 
-def compile_identities(declared: dict[str, Identity], report: Report) -> tuple[IdentitySpec, ...]:
-    """Return the identities by position: declared ones first, then those built in."""
+def compile_identities(
+    declared: dict[str, Identity], report: Report, *, has_origin: bool = False
+) -> tuple[IdentitySpec, ...]:
+    """Return the identities by position: declared ones first, then those built in.
+
+    With `has_origin` one of these says from which declared network a request comes.
+    """
     specs: list[IdentitySpec] = []
     for name, identity in declared.items():
         path: Path = ("identities", name)
@@ -49,6 +56,8 @@ def compile_identities(declared: dict[str, Identity], report: Report) -> tuple[I
     for name, identity in BUILT_IN.items():
         if name not in declared:
             specs.append(_compile_identity(len(specs), name, identity, ("identities", name), report))
+    if has_origin:
+        specs.append(IdentitySpec(len(specs), ORIGIN, (SourceSpec("origin"),), "skip"))
     specs.append(IdentitySpec(len(specs), CLUSTER, (SourceSpec("cluster"),), "skip"))
     return tuple(specs)
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from ratelimit.policy.knowledge import Known
 from ratelimit.policy.tuning import Tuning
 
 Missing = Literal["client", "shared", "skip", "refuse"]
@@ -268,6 +269,13 @@ class Headers(Struct, frozen=True, forbid_unknown_fields=True):
         bool, Meta(description="Send the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`.")
     ] = False
     retry_after: Annotated[bool, Meta(description="Send `Retry-After` with a refusal.")] = True
+    abnormal_usage: Annotated[
+        bool,
+        Meta(
+            description="A refusal by a limit per cluster says `abnormal-usage-detected` "
+            "instead of `quota-exceeded`. It tells a client that it was recognised."
+        ),
+    ] = False
 
 
 class Hashing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -321,6 +329,9 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         Meta(description="The file what is known is kept in over a restart. Default: it is forgotten."),
     ] = None
+    known: Annotated[Known, Meta(description="What the operator knows; it overrides what is inferred.")] = (
+        Known()
+    )
     tuning: Annotated[Tuning, Meta(description="The correlator's numbers.")] = Tuning()
 
 

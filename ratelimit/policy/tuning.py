@@ -45,6 +45,10 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 3.0
     network_cap: Annotated[Number, Meta(description="What all networks can say together.")] = 6.0
+    infrastructure: Annotated[
+        Share,
+        Meta(description="What an address of a network declared as infrastructure counts for."),
+    ] = 0.25
     payment_cap: Annotated[Number, Meta(description="What payment methods can say at most.")] = 6.0
     client_cap: Annotated[Number, Meta(description="What clients can say at most.")] = 4.0
     behaviour_cap: Annotated[
@@ -151,6 +155,24 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
     merge_share: Annotated[
         Share, Meta(description="Part of a cluster's members that must fit another for the two to be one.")
     ] = 0.5
+    null_every: Annotated[
+        Annotated[int, Meta(ge=0)],
+        Meta(
+            description="Every so many rebuilds it is estimated how many principals chance alone would group; 0: never."
+        ),
+    ] = 8
+    null_most: Annotated[
+        Share,
+        Meta(
+            description="Part of the principals outside clusters above which groups are looked for more strictly."
+        ),
+    ] = 0.001
+    null_step: Annotated[Share, Meta(description="What part more roamers a group needs with each step.")] = (
+        0.25
+    )
+    null_payments: Annotated[
+        Annotated[int, Meta(ge=0)], Meta(description="Added to `least_payments` for each step stricter.")
+    ] = 1
     rebuild_least_s: Annotated[Seconds, Meta(description="Seconds between rebuilds, at least.")] = 60
     rebuild_most_s: Annotated[
         Seconds, Meta(description="Seconds between rebuilds, at most, while anything changes.")

@@ -38,6 +38,11 @@ class Election:
         """Whether this process holds the lock."""
         return self._is_alone or self._fd >= 0
 
+    @property
+    def is_contested(self) -> bool:
+        """Whether others can take part."""
+        return self._path is not None
+
     def win(self) -> bool:
         """Take the lock if nobody has it; return whether it is held. Never waits.
 

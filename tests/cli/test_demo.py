@@ -16,7 +16,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from ratelimit.correlation.explanation import Explanation
+from ratelimit.correlation.overview import Overview
 from ratelimit.demo.actors import report_of
 from ratelimit.demo.api import create
 from ratelimit.demo.board import plain_line, render
@@ -100,7 +100,7 @@ def found(*, size: int = 240, honest: int = 0, budgets: int = 1) -> str:
         "behaviour": {"weight": 1.6},
         "extra": {"weight": 0.0},
     }
-    each = Explanation(77, budgets, 1.0, "payment and network", 100, evidence, tuple(range(size + honest)))
+    each = Overview(77, budgets, 1.0, "payment and network", 100, evidence, tuple(range(size + honest)))
     of = {key: "campaign" if key < size else "customers" for key in each.members}
     return json.dumps(report_of([each], of, 118))
 

@@ -14,7 +14,7 @@ import pytest
 from ratelimit.codes import CODES
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, schema
-from ratelimit.policy.document import errors_page, refreshed
+from ratelimit.policy.document import WITH_TABLES, errors_page, refreshed
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -35,23 +35,27 @@ def test_published_schema_is_in_step_with_the_types() -> None:
     assert (DOCS / "policy.schema.json").read_text("utf-8") == schema.render(), AGAIN
 
 
-def test_tables_of_the_reference_are_in_step_with_the_types() -> None:
-    text = (DOCS / "policy.md").read_text("utf-8")
+@pytest.mark.parametrize(("name", "tables"), [("policy.md", 10), ("correlation.md", 1)])
+def test_tables_of_the_reference_are_in_step_with_the_types(name: str, tables: int) -> None:
+    text = (DOCS / name).read_text("utf-8")
     assert text == refreshed(text), AGAIN
-    assert text.count("<!-- table:") >= 10
+    assert text.count("<!-- table:") >= tables
 
 
-def test_links_within_the_reference_lead_somewhere() -> None:
-    text = (DOCS / "policy.md").read_text("utf-8")
-    headings = {
+def headings(path: Path) -> set[str]:
+    return {
         re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)", text, re.M)
+        for title in re.findall(r"^#+ (.*)", path.read_text("utf-8"), re.M)
     }
-    for target in re.findall(r"\]\(([^)]*)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in headings
-        else:
-            assert (DOCS / target).exists()
+
+
+@pytest.mark.parametrize("name", WITH_TABLES)
+def test_links_within_the_reference_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)]*)\)", (DOCS / name).read_text("utf-8")):
+        file, _, heading = target.partition("#")
+        path = DOCS / (file or name)
+        assert path.exists(), target
+        assert not heading or heading in headings(path), target
 
 
 def test_there_are_examples_to_check() -> None:

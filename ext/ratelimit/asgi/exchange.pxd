@@ -8,6 +8,7 @@ cdef class Exchange:
     cdef readonly object outer
     cdef tuple labels        # None: the headers are not only the standard two
     cdef object policy_pair
+    cdef public object cluster  # what limits count the principal's cluster by; None without one
     cdef object made         # the decision, once somebody has asked for it
 
     cdef list with_fields(self, object headers)

@@ -67,10 +67,10 @@ cdef class Exchange:
         # Made when somebody asks: most requests never do.
         if self.made is None:
             if self.plan is None or self.outcome is None:
-                self.made = Decision(True, Reason.UNLIMITED)
+                self.made = Decision(True, Reason.UNLIMITED, None, self.cluster)
             else:
                 charge = Charge(self.plan, self.outcome, self.mounted.limiter.clock)
-                self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge)
+                self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge, self.cluster)
         return self.made
 
     @decision.setter
@@ -87,7 +87,10 @@ cdef class Exchange:
         at = self.outcome.binding
         wait_ns = self.outcome.retry_after_ns(at)
         wait_ns = wait_ns if wait_ns >= 0 else None
-        return 429, quota_exceeded(self.plan.violated(self.outcome), self.plan.rules[at].name, wait_ns), wait_ns
+        body = quota_exceeded(
+            self.plan.violated(self.outcome), self.plan.rules[at].name, wait_ns, is_abnormal=at in self.plan.abnormal
+        )
+        return 429, body, wait_ns
 
     def settle(self, units=None, /, **more):
         self.decision.settle(units, **more)

@@ -15,7 +15,7 @@ from ratelimit.asgi.exchange cimport Exchange, Sending
 from ratelimit.core.engine cimport Outcome, Plan, check_ready
 from ratelimit.core.number cimport NEGATIVE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner
-from ratelimit.core.setup cimport MOST_RULES
+from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
 from ratelimit.core.table cimport Table, bump
 from ratelimit.core.watch cimport Watch
 
@@ -98,7 +98,7 @@ cdef class Gate:
 
     def enter(self, scope, send, now_ns, /):
         cdef PyObject *found
-        cdef object matched, plan, headers, host = None, outcome
+        cdef object matched, plan, headers, host = None, outcome, cluster = None
         cdef list identities
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
@@ -134,6 +134,8 @@ cdef class Gate:
                 check_ready(lane.core)
                 if self.watch is not None:
                     self.watch.stamp(ids)
+                    if ids[self.watch.at] != ABSENT_HASH:
+                        cluster = ids[self.watch.at]
                 outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
                 if self.watch is not None:
@@ -145,6 +147,8 @@ cdef class Gate:
                 cross_origin = identities[self.origin_at]
                 if self.watch is not None:
                     self.watch.fill(identities)
+                    if identities[self.watch.at] != -1:
+                        cluster = identities[self.watch.at]
                 outcome = lane.decide(identities, now_ns, lane.costs)
                 allowed = outcome.allowed
                 if self.watch is not None:
@@ -160,6 +164,7 @@ cdef class Gate:
         exchange.outcome = outcome
         exchange.now_ns = now_ns
         exchange.cross_origin = cross_origin
+        exchange.cluster = cluster
         if not cross_origin:
             exchange.labels = lane.labels
             exchange.policy_pair = lane.policy_pair

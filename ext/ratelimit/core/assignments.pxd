@@ -2,7 +2,6 @@ from libc.stdint cimport uint64_t
 
 from ratelimit.core.atomic cimport Pair
 from ratelimit.core.board cimport Board
-from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.sighting cimport Columns
 
@@ -15,8 +14,9 @@ cdef class Assignments:
     cdef bint building
     cdef uint64_t built         # entries in the half being built
 
+    cdef int check_ready(self) except -1
     cdef uint64_t find(self, uint64_t key) noexcept nogil
     cdef bint insert(self, Pair *half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil
     cdef void set(self, uint64_t key, uint64_t identity) noexcept nogil
-    cdef void follow(self, Judge judge, Evidence evidence, uint64_t key) noexcept nogil
+    cdef void follow(self, Judge judge, uint64_t key) noexcept nogil
     cdef bint writes(self) noexcept nogil

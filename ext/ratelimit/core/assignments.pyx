@@ -17,7 +17,6 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimit.core.atomic cimport Pair, fetch_add, load, store
 from ratelimit.core.board cimport Board
-from ratelimit.core.evidence cimport Evidence, find_principal
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport Principal
@@ -34,7 +33,6 @@ cdef extern from *:
 
 cdef enum:
     MOST_PROBES = 256       # at four fifths full hardly one entry in a million lies so far from home
-    NO_PLACE = 0xFFFFFFFF
 
 cdef uint64_t NOBODY = 0xFFFFFFFFFFFFFFFF
 
@@ -49,6 +47,11 @@ cdef class Assignments:
         self.columns = columns
         self.slots = board.header.slots
 
+    cdef int check_ready(self) except -1:
+        if self.board is None:
+            raise ValueError("these assignments were never initialised")
+        return self.board.check_open()
+
     # -- reading ----------------------------------------------------------------------------------
 
     def cluster(self, row, /):
@@ -59,7 +62,7 @@ cdef class Assignments:
         return -1 if identity == NOBODY else identity
 
     def of_key(self, key, /):
-        self.board.check_open()
+        self.check_ready()
         cdef uint64_t identity = self.find(key)
         return -1 if identity == NOBODY else identity
 
@@ -88,7 +91,7 @@ cdef class Assignments:
     # -- writing: one process, as long as its term lasts ------------------------------------------
 
     def write(self, term, /):
-        self.board.check_open()
+        self.check_ready()
         self.term = term
         self.building = False
 
@@ -97,10 +100,10 @@ cdef class Assignments:
 
     @property
     def is_writer(self):
-        return self.board.open and self.writes()
+        return self.board is not None and self.board.open and self.writes()
 
     def begin(self):
-        self.board.check_open()
+        self.check_ready()
         cdef uint64_t i
         cdef Pair *half
         if not self.writes():
@@ -115,22 +118,26 @@ cdef class Assignments:
         return True
 
     def fill(self, Judge judge not None, uint32_t start, uint32_t stop, /):
-        self.board.check_open()
+        self.check_ready()
         cdef uint32_t at
         cdef Pair *half
         cdef Principal *p
+        if judge.evidence is None:
+            raise ValueError("this judge was never initialised")
         if not self.building or not self.writes():
             return False
         half = self.board.halves[(load(&self.board.header.generation) + 1) & 1]
         with nogil:
             for at in range(start, min(stop, judge.evidence.principal_count)):
                 p = judge.evidence.principals + at
-                if p.label and not self.insert(half, p.key, judge.identity(p), &self.built):
+                if p.label == 0 or judge.within_floor(p):
+                    continue
+                if not self.insert(half, p.key, judge.identity(p), &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 
     def stage(self, key, identity, /):
-        self.board.check_open()
+        self.check_ready()
         if key == 0 or not self.building or not self.writes():
             return False
         return self.insert(
@@ -138,7 +145,7 @@ cdef class Assignments:
         )
 
     def commit(self):
-        self.board.check_open()
+        self.check_ready()
         if not self.building or not self.writes():
             self.building = False
             return False
@@ -148,7 +155,7 @@ cdef class Assignments:
         return True
 
     def assign(self, key, identity, /):
-        self.board.check_open()
+        self.check_ready()
         if key == 0 or not self.writes():
             return False
         self.set(key, NOBODY if identity == -1 else identity)
@@ -185,16 +192,14 @@ cdef class Assignments:
                 at = 0
         return False
 
-    cdef void follow(self, Judge judge, Evidence evidence, uint64_t key) noexcept nogil:
-        """Pass on that a principal joined a cluster, unless a rebuild is still weighing it."""
-        cdef uint32_t at
+    cdef void follow(self, Judge judge, uint64_t key) noexcept nogil:
+        """Pass on what a principal counts as after it was seen, unless a rebuild is still weighing it."""
         cdef uint64_t identity
         if judge.judging or judge.labels == 0 or not self.writes():
             return
-        at = find_principal(evidence, key)
-        if at == NO_PLACE or judge.evidence.principals[at].label == 0:
-            return
-        identity = judge.identity(judge.evidence.principals + at)
+        if not judge.cluster_of(key, &identity):
+            identity = NOBODY
+        # Who is nobody and has no entry needs none.
         if self.find(key) != identity:
             self.set(key, identity)
 

@@ -103,6 +103,7 @@ def decide_batch(
     cdef Outcome outcome
     cdef Sighting seen
     cdef bint sighted = False
+    cdef uint32_t at = 0
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
     if len(kinds) != size or costs is not None and len(costs) != size:
@@ -137,16 +138,19 @@ def decide_batch(
             ids[j] = hashes[j][i]
         if judge is not None:
             sighted = judge.columns.take(ids, &seen)
-            if sighted and judge.cluster_of(seen.principal, ids + cluster_at):
-                hashes[cluster_at][i] = ids[cluster_at]
+            if sighted:
+                # Seen before it is decided: a newcomer is judged by its first request.
+                seen.refused = False
+                at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
+                if judge.cluster_of(seen.principal, ids + cluster_at):
+                    hashes[cluster_at][i] = ids[cluster_at]
         outcome = plan.decided(ids, amounts, <object>PyList_GET_ITEM(times_ns, i), True)
         if not outcome.allowed:
             refused.append((i, outcome))
         elif plan.setup.has_slots:
             outcome.release(<object>PyList_GET_ITEM(times_ns, i))
-        if sighted:
-            seen.refused = not outcome.allowed
-            judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
+        if sighted and not outcome.allowed:
+            judge.turned_away(at)
     return refused, unlimited
 
 

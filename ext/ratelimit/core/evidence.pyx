@@ -7,8 +7,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.traits cimport (
-    BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, KINDS,
-    MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, kind_of, ref_of, resolve,
+    BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
+    KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, generation_of,
+    identifier_key, kind_of, ref_of, resolve,
 )
 
 cdef enum:
@@ -29,13 +30,6 @@ SHARES = (0.70, 0.30, 0.30, 0.10, 0.10, 0.10, 0.10, 0.05)
 cdef inline uint32_t spread(uint64_t key) noexcept nogil:
     # Keys are keyed hashes already; this only folds them.
     return <uint32_t>(key ^ (key >> 32))
-
-
-cdef inline uint64_t tagged(uint64_t key, int kind) noexcept nogil:
-    """Return an identifier's key: one value under two families is two identifiers. Never 0."""
-    cdef uint64_t mixed = (key ^ <uint64_t>(kind + 1)) * <uint64_t>0x9E3779B97F4A7C15
-    mixed ^= mixed >> 29
-    return mixed if mixed else 1
 
 
 cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil:
@@ -99,6 +93,10 @@ cdef class Evidence:
         PyMem_RawFree(self.identifier_index.slots)
 
     @property
+    def latest_s(self):
+        return self.epoch_s + self.now_s
+
+    @property
     def nbytes(self):
         return (
             self.most_principals * sizeof(Principal) + self.most_identifiers * sizeof(Identifier)
@@ -143,9 +141,9 @@ cdef class Evidence:
         return at
 
     cdef uint32_t least_principal(self) noexcept nogil:
-        cdef uint32_t best = 0, i, at
+        cdef uint32_t best = 0, _probed, at
         cdef uint64_t least = <uint64_t>-1, age
-        for i in range(PROBED):
+        for _probed in range(PROBED):
             at = self.principal_hand
             self.principal_hand = at + 1 if at + 1 < self.most_principals else 0
             age = self.principals[at].last_s
@@ -158,7 +156,7 @@ cdef class Evidence:
 
     cdef uint32_t identifier(self, uint64_t key, int kind, uint32_t now_s) noexcept nogil:
         """Return an identifier's position, making one within its family's share."""
-        cdef uint64_t own = tagged(key, kind)
+        cdef uint64_t own = identifier_key(key, kind)
         cdef Index *index = &self.identifier_index
         cdef uint32_t at = spread(own) & index.mask
         cdef uint32_t generation
@@ -178,7 +176,7 @@ cdef class Evidence:
             drop(index, self.identifiers[at].key, at, NULL, self.identifiers)
             self.identifier_evictions += 1
         found = self.identifiers + at
-        generation = ((<uint32_t>found.meta >> 3) + 1) % GENERATIONS
+        generation = (generation_of(found) + 1) % GENERATIONS
         memset(found, 0, sizeof(Identifier))
         found.key = own
         found.meta = <uint16_t>((generation << 3) | <uint32_t>kind)
@@ -271,6 +269,8 @@ cdef class Evidence:
         if seen.kinds[FINE]:
             position = self.identifier(seen.kinds[FINE], FINE, now_s)
             self.identifiers[position].parent = coarse
+            if seen.kinds[FINE] & 1:
+                self.identifiers[position].meta |= INFRASTRUCTURE
             if self.touch(p, 0, FINE_EDGES, ref_of(self.identifiers, position), now_s):
                 fresh = True
                 self.count_coarse(p, coarse)

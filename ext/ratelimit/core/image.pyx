@@ -42,8 +42,16 @@ cdef class Image:
     def __init__(self, Judge judge not None):
         self.judge = judge
 
+    cdef int check_ready(self) except -1:
+        if self.judge is None:
+            raise ValueError("this image was never initialised")
+        if self.judge.evidence is None:
+            raise ValueError("its judge was never initialised")
+        return 0
+
     cdef Region region(self, int number) except *:
         cdef Region region
+        self.check_ready()
         cdef Judge judge = self.judge
         cdef Evidence evidence = judge.evidence
         region.count = judge.labels + 1
@@ -88,6 +96,7 @@ cdef class Image:
         memcpy(region.at + start * region.size, source, min(size, (region.room - start) * region.size))
 
     def numbers(self):
+        self.check_ready()
         cdef Evidence e = self.judge.evidence
         return {
             "principals": e.principal_count,
@@ -101,6 +110,7 @@ cdef class Image:
         }
 
     def finish(self, numbers, /):
+        self.check_ready()
         cdef Evidence e = self.judge.evidence
         cdef Judge judge = self.judge
         if e.principal_count or e.identifier_count:
@@ -121,6 +131,7 @@ cdef class Image:
         """Return how many principals are in clusters."""
         cdef uint32_t at
         cdef uint64_t members = 0
+        self.check_ready()
         with nogil:
             for at in range(self.judge.evidence.principal_count):
                 members += self.judge.evidence.principals[at].label != 0

@@ -11,6 +11,7 @@ cdef class Ring:
     cdef uint64_t waits_since
     cdef uint64_t waits_until
 
+    cdef int check_ready(self) except -1
     cdef bint push(self, Sighting *seen, uint64_t time_s) noexcept nogil
     cdef int pop(self, Sighting *seen, uint64_t *time_s, uint64_t now) noexcept nogil
     cdef int wait(self, Cell *cell, uint64_t ticket, uint64_t now) noexcept nogil

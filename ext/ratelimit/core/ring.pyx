@@ -23,7 +23,6 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.atomic cimport SECOND, cas, fetch_add, load, store
 from ratelimit.core.board cimport Board, BoardHeader, Cell
-from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.sighting cimport Columns, Sighting
@@ -61,6 +60,11 @@ cdef class Ring:
         self.board = board
         self.columns = columns
         self.mask = board.header.cells - 1
+
+    cdef int check_ready(self) except -1:
+        if self.board is None:
+            raise ValueError("this ring was never initialised")
+        return self.board.check_open()
 
     def put(self, row, bint refused, now_ns, /):
         cdef Sighting seen
@@ -104,7 +108,7 @@ cdef class Ring:
 
     def reserve(self):
         """Take a ticket and never publish: what a producer leaves that is killed there. For tests."""
-        self.board.check_open()
+        self.check_ready()
         cdef uint64_t ticket = load(&self.board.header.head)
         if load(&self.board.cells[ticket & self.mask].sequence) != ticket:
             raise ValueError("the ring is full")
@@ -113,24 +117,24 @@ cdef class Ring:
         return ticket
 
     def drain(self, Judge judge not None, most, now_ns, Assignments assignments=None, /):
-        self.board.check_open()
-        cdef uint64_t left = most, now = now_ns, time_s = 0, taken = 0
+        self.check_ready()
+        cdef uint64_t limit = most, now = now_ns, time_s = 0, taken = 0
         cdef Sighting seen
-        cdef Evidence evidence = judge.evidence
         cdef int what
+        if judge.evidence is None:
+            raise ValueError("this judge was never initialised")
         if assignments is not None and assignments.board is not self.board:
             raise ValueError("the assignments are on another board")
         with nogil:
-            while left:
+            while taken < limit:
                 what = self.pop(&seen, &time_s, now)
                 if what == NOTHING:
                     break
-                left -= 1
                 if what == TAKEN:
                     taken += 1
                     judge.note(&seen, <int64_t>time_s)
                     if assignments is not None:
-                        assignments.follow(judge, evidence, seen.principal)
+                        assignments.follow(judge, seen.principal)
             if taken:
                 fetch_add(&self.board.header.taken, taken)
         return taken

@@ -2,11 +2,12 @@
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimit.core.number cimport WHOLE, read_number
+from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.setup cimport ABSENT_HASH
-from ratelimit.core.traits cimport KINDS, PAYMENT
+from ratelimit.core.traits cimport FINE, KINDS, PAYMENT
 
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object sequence)
@@ -21,6 +22,7 @@ cdef class Columns:
         if not 1 <= len(principal) <= 4 or len(kinds) != KINDS or min(principal) < 0:
             raise ValueError(f"a principal is 1 to 4 positions, and there are {KINDS} kinds")
         self.principal_parts = len(principal)
+        self.origin_at = -1
         self.highest = max(*principal, *kinds)
         for i in range(self.principal_parts):
             self.principal_at[i] = principal[i]
@@ -60,6 +62,10 @@ cdef class Columns:
             seen.kinds[i] = 0
             if self.kinds_at[i] >= 0 and read_number(<object>items[self.kinds_at[i]], &value) == WHOLE:
                 seen.kinds[i] = value
+        value = 0
+        if self.origin_at >= 0 and read_number(<object>items[self.origin_at], &value) != WHOLE:
+            value = 0
+        self.weed(seen, value)
         return 1
 
     cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil:
@@ -74,7 +80,25 @@ cdef class Columns:
             seen.kinds[i] = hashes[self.kinds_at[i]] if self.kinds_at[i] >= 0 else 0
             if seen.kinds[i] == ABSENT_HASH:
                 seen.kinds[i] = 0
+        self.weed(seen, hashes[self.origin_at] if self.origin_at >= 0 else 0)
         return seen.principal != 0
+
+    cdef void weed(self, Sighting *seen, uint64_t origin) noexcept nogil:
+        """Apply what is declared of where a request came from: see `declare`."""
+        if origin == ABSENT_HASH:
+            origin = 0
+        if seen.kinds[FINE]:
+            # One bit of 64 makes no difference to a hash, and goes wherever sightings go.
+            seen.kinds[FINE] = (seen.kinds[FINE] & ~<uint64_t>1) | (origin & 1)
+        if self.organisations is not None:
+            self.organisations.mute(seen.principal, seen.kinds, <uint32_t>min(origin >> 1, <uint64_t>0xFFFF))
+
+    def declare(self, int origin_at, Organisations organisations=None):
+        if origin_at < -1:
+            raise ValueError("a position counts from 0; -1 is for none")
+        self.origin_at = origin_at
+        self.organisations = organisations
+        self.highest = max(self.highest, origin_at)
 
     def key_of(self, row, /):
         cdef uint64_t key

@@ -34,6 +34,7 @@ cdef enum:
     GENERATION_BITS = 10
     TICK_S = 600        # an edge remembers when it was last seen to ten minutes
     MOST_DEGREE = 65535
+    INFRASTRUCTURE = 1 << 13    # in `meta`: an address in a network that the operator declared as such
 
 cdef struct Edge:
     uint32_t ref        # generation | index + 1; 0 for none
@@ -60,7 +61,7 @@ cdef struct Identifier:
     uint64_t key
     uint32_t last_s
     uint32_t parent     # of an address its coarse network, of that its block, as an edge names it
-    uint16_t meta       # generation << 3 | kind
+    uint16_t meta       # infrastructure | generation << 3 | kind
     uint16_t degree     # principals with an edge here
     uint32_t label1     # of a client: principals outside clusters
     uint32_t label2
@@ -68,8 +69,30 @@ cdef struct Identifier:
     uint16_t count2
 
 
+cdef inline uint64_t identifier_key(uint64_t value, int kind) noexcept nogil:
+    """Return an identifier's key: one value under two families is two identifiers. Never 0."""
+    cdef uint64_t mixed = (value ^ <uint64_t>(kind + 1)) * <uint64_t>0x9E3779B97F4A7C15
+    mixed ^= mixed >> 29
+    return mixed if mixed else 1
+
+
+cdef inline uint64_t value_of(uint64_t key, int kind) noexcept nogil:
+    """Return the hash that an identifier's key was made from."""
+    # The inverse of each step, in turn; the factor's inverse is modulo 2**64.
+    key ^= (key >> 29) ^ (key >> 58)
+    return (key * <uint64_t>0xF1DE83E19937733D) ^ <uint64_t>(kind + 1)
+
+
+cdef inline uint32_t generation_of(const Identifier *identifier) noexcept nogil:
+    return (<uint32_t>identifier.meta >> 3) & ((1 << GENERATION_BITS) - 1)
+
+
+cdef inline bint is_infrastructure(const Identifier *identifier) noexcept nogil:
+    return identifier.meta & INFRASTRUCTURE != 0
+
+
 cdef inline uint32_t ref_of(Identifier *identifiers, uint32_t at) noexcept nogil:
-    return ((<uint32_t>identifiers[at].meta >> 3) << INDEX_BITS) | (at + 1)
+    return (generation_of(identifiers + at) << INDEX_BITS) | (at + 1)
 
 
 cdef inline Identifier *resolve(Identifier *identifiers, uint32_t ref) noexcept nogil:
@@ -78,7 +101,7 @@ cdef inline Identifier *resolve(Identifier *identifiers, uint32_t ref) noexcept 
     if ref == 0:
         return NULL
     found = identifiers + ((ref & ((1 << INDEX_BITS) - 1)) - 1)
-    if (<uint32_t>found.meta >> 3) != ref >> INDEX_BITS:
+    if generation_of(found) != ref >> INDEX_BITS:
         return NULL
     return found
 

@@ -7,6 +7,7 @@ from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.atomic cimport SECOND
 from ratelimit.core.board cimport Board
 from ratelimit.core.number cimport WHOLE, read_number
+from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.ring cimport Ring
 from ratelimit.core.setup cimport ABSENT_HASH
 from ratelimit.core.sighting cimport Columns, Sighting
@@ -25,10 +26,18 @@ cdef class Watch:
         self.at = at
         self.highest = max(at, columns.highest)
 
+    def declare(self, int origin_at, Organisations organisations=None):
+        self.columns.declare(origin_at, organisations)
+        self.highest = max(self.highest, self.columns.highest)
+
     def fill(self, list row not None, /):
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
         row[self.at] = self.assignments.cluster(row)
 
     def observe(self, row, bint refused, now_ns, /):
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
         return self.ring.put(row, refused, now_ns)
 
     # The same over a bare array, for compiled callers, who vouch that it reaches to `highest`.

@@ -13,10 +13,14 @@ from ratelimit.core.engine import Outcome
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.identity.fact import ABSENT
+from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
 
 CHUNK = 256
-"""Records decided before it is asked whether clusters are to be rebuilt."""
+"""Records decided before it is asked whether clusters are to be rebuilt.
+
+Counted over the whole trace: the same records, whatever pieces it comes in and whichever way they go.
+"""
 NOBODY = 2**64 - 1
 """In a column, what stands for no cluster."""
 _UNNAMED = b'"cluster": null}\n'
@@ -41,6 +45,7 @@ class Actors:
         self.carry = carry
         self._columns = Columns(spec.principal, spec.kinds)
         self._correlator: Correlator | None = None
+        self._left = 0
         self._name_of = None if named_by is None else attrgetter(named_by)
         self.names: dict[int, str] = {}
         """Principals as the trace gives them, by key; only on demand."""
@@ -58,6 +63,10 @@ class Actors:
         """Start with nothing known, at the trace's first time."""
         self._correlator = Correlator(Settings(**self._spec.settings), now_ns, self._columns)  # type: ignore[arg-type]
 
+    def know(self, knowledge: Knowledge) -> None:
+        """Go by what the operator knows; after `begin`."""
+        knowledge.tell(self.correlator)
+
     def decide(
         self,
         kinds: list[Any],
@@ -68,14 +77,18 @@ class Actors:
         """Decide a batch, each record in its cluster of that moment; see `decide_batch`."""
         refused: list[tuple[int, Outcome]] = []
         unlimited = 0
-        for start in range(0, len(times_ns), CHUNK):
-            self._rebuild(times_ns[start])
-            stop = min(start + CHUNK, len(times_ns))
+        start = 0
+        while start < len(times_ns):
+            if self._left == 0:
+                self._rebuild(times_ns[start])
+            stop = min(start + self._left, len(times_ns))
+            self._left -= stop - start
             some, free = decide_batch(
                 kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop
             )
             refused += some
             unlimited += free
+            start = stop
         return refused, unlimited
 
     def count(self, columns: list[array[int]], records: list[Any], refused: list[int]) -> None:
@@ -96,16 +109,23 @@ class Actors:
                 if cluster != NOBODY:
                     lines[at] = named(lines[at], cluster)
 
+    def pass_by(self, now_ns: int) -> None:
+        """Note that a single record's turn has come, whether or not it is decided."""
+        if self._left == 0:
+            self._rebuild(now_ns)
+        self._left -= 1
+
     def enter(self, row: list[int], record: Any, now_ns: int) -> None:
-        """Put a single record's cluster into its row."""
-        self._rebuild(now_ns)
+        """Let the correlator see a single record, and put its cluster into its row."""
+        self.correlator.observe(row, False, now_ns)
         row[self._at] = self.correlator.cluster(row)
         if self._name_of is not None and (name := self._name_of(record)) is not None:
             self.names[row[self._spec.principal[0]]] = str(name)
 
-    def leave(self, row: list[int], was_refused: bool, now_ns: int, line: bytes) -> bytes:
-        """Let the correlator see what became of a record; return its line with the cluster in it."""
-        self.correlator.observe(row, was_refused, now_ns)
+    def leave(self, row: list[int], was_refused: bool, line: bytes) -> bytes:
+        """Let the correlator know what became of a record; return its line with the cluster in it."""
+        if was_refused:
+            self.correlator.core.refuse(row)
         cluster = row[self._at]
         if cluster == ABSENT:
             return line
@@ -113,6 +133,7 @@ class Actors:
         return named(line, cluster)
 
     def _rebuild(self, now_ns: int) -> None:
+        self._left = CHUNK
         correlator = self.correlator
         if correlator.is_due(now_ns):
             for _ in correlator.rebuild(now_ns):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ratelimit.cli import words
 from ratelimit.cli.replay.actors import Actors
-from ratelimit.correlation.explanation import evidence_of
+from ratelimit.correlation.overview import evidence_of
 
 NS = 1_000_000_000
 

@@ -57,9 +57,14 @@ class IdentityColumns:
         self._has_lists = generation.has_lists
         self._listed_at = extractor.listed_at
         self._list_of = Memo(lambda ip: extractor.extract((), ip)[extractor.listed_at])
-        self._columns: list[_Column] | None = None
+        self._columns: list[_Column | _OriginColumn] | None = None
         if _is_plain(generation):
-            self._columns = [_Column(spec, generation, fields) for spec in generation.compiled.identities]
+            self._columns = [
+                _OriginColumn(spec, generation)
+                if spec.sources[0].kind == "origin"
+                else _Column(spec, generation, fields)
+                for spec in generation.compiled.identities
+            ]
 
     def columns(self, records: Sequence[Any]) -> tuple[list[array[int]], dict[int, int]] | None:
         """Return a column for each identity, and on which list the records are that are on one.
@@ -192,6 +197,18 @@ class _Column:
 
     def _other(self, value: Any) -> int:
         return self._extractor.value_hash(self._name, str(value))
+
+
+class _OriginColumn:
+    """From which declared network each record comes."""
+
+    def __init__(self, spec: IdentitySpec, generation: Generation) -> None:
+        extract, at = generation.extractor.extract, spec.index
+        self._origin_of = Memo(lambda ip: extract((), ip)[at] & _ALL_ONES)
+
+    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+        """Return one number for each record: see `identity.origins`."""
+        return array("Q", map(self._origin_of.__getitem__, addresses))
 
 
 def _is_plain(generation: Generation) -> bool:

@@ -82,7 +82,7 @@ def replay_command(
 
     \b
       {"action": "allow" | "refuse", "limit": name | null,
-       "retry_after": seconds | null, "cluster": null}
+       "retry_after": seconds | null, "cluster": id | null}
 
     Lines that cannot be read are counted, shown, and have no decision.
     """
@@ -99,7 +99,7 @@ def replay_command(
     with ExitStack() as stack:
         write = None
         if decisions is not None:
-            output = _open_output(decisions)
+            output = _open_output(decisions, "--decisions")
             stack.callback(output.flush if decisions == "-" else output.close)
             write = output.write
         replay = Replay(
@@ -176,7 +176,7 @@ def _write_clusters(path: str, replay: Replay) -> None:
     report: dict[str, Any] = {"clusters": [], "rebuilds": 0}
     if replay.actors is not None and replay.requests:
         report = clusters_report(replay.actors)
-    with _open_output(path) as output:
+    with _open_output(path, "--clusters") as output:
         output.write(json.dumps(report, indent=1).encode() + b"\n")
 
 
@@ -184,12 +184,12 @@ def _is_same(output: str, *inputs: str) -> bool:
     return any(path != "-" and Path(path).exists() and Path(output).samefile(path) for path in inputs)
 
 
-def _open_output(path: str) -> BinaryIO:
+def _open_output(path: str, option: str) -> BinaryIO:
     if path == "-":
         return sys.stdout.buffer
     try:
         return Path(path).open("wb")
     except OSError as error:
         raise Failure(
-            f"{path}: {error.strerror or error}", INPUT, hint="Give another path to --decisions."
+            f"{path}: {error.strerror or error}", INPUT, hint=f"Give another path to {option}."
         ) from error

@@ -118,6 +118,8 @@ class Replay:
             if self.actors is not None:
                 self.actors.begin(self.first_ns)
             self._bind(self.first_ns)
+            if self.actors is not None and self.generation.knowledge is not None:
+                self.actors.know(self.generation.knowledge)
         self.requests += len(batch.records)
         self.last_ns = batch.times_ns[-1]
         with _without_collector():
@@ -223,6 +225,8 @@ class Replay:
         admitted = unlimited = 0
         known: RoutePlan | None = None
         for record, now_ns, row, matched in zip(records, batch.times_ns, rows, matches, strict=True):
+            if self.actors is not None:
+                self.actors.pass_by(now_ns)
             if listed_at >= 0 and (listed := row[listed_at]):
                 allowed = listed == LISTED_ALLOW
                 self._count(allowed, Reason.ALLOW_LIST if allowed else Reason.DENY_LIST)
@@ -257,7 +261,7 @@ class Replay:
             else:
                 answer = self._refused(prepared, outcome, row, record)
             if self.actors is not None:
-                answer = self.actors.leave(row, not outcome.allowed, now_ns, answer)
+                answer = self.actors.leave(row, not outcome.allowed, answer)
             line(answer)
         self._count(True, Reason.LIMITS, admitted)
         self._count(True, Reason.UNLIMITED, unlimited)

@@ -1,0 +1,17 @@
+from libc.stdint cimport uint32_t
+
+from ratelimit.core.fitting cimport Fitting
+from ratelimit.core.profile cimport Profile
+from ratelimit.core.traits cimport Identifier, Principal
+
+cdef class Census(Fitting):
+    cdef void relabel(self, Principal *p, uint32_t label) noexcept nogil
+    cdef void gather_one(self, Principal *p) noexcept nogil
+    cdef void vote_one(self, Principal *p) noexcept nogil
+    cdef void tally_one(self, Principal *p) noexcept nogil
+    cdef void count_client(self, Profile *c, uint32_t ref) noexcept nogil
+    cdef void share_one(self, Principal *p) noexcept nogil
+    cdef void bridge_one(self, Principal *p) noexcept nogil
+    cdef void weigh(self, Identifier *node, uint32_t payment) noexcept nogil
+    cdef bint is_meeting(self, Identifier *node, uint32_t label, int least) noexcept nogil
+    cdef void support_one(self, Principal *p) noexcept nogil

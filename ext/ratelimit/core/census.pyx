@@ -1,0 +1,415 @@
+"""Counting: who is where, whose members, and what clusters look like as a whole; each pass over a range."""
+
+from cpython.mem cimport PyMem_RawCalloc
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from ratelimit.core.fitting cimport Fitting, LEAD, MIXED, COUNTED, is_valid
+from ratelimit.core.profile cimport CLIENTS, Background, Profile, rate_of, volume_bin
+from ratelimit.core.traits cimport (
+    CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, count_for,
+    is_infrastructure, kind_at, kind_of, resolve,
+)
+
+
+cdef inline void cast_vote(Identifier *node, uint32_t label) noexcept nogil:
+    """Keep the two labels most principals here have (Misra and Gries, 1982)."""
+    if node.label1 == label and node.count1:
+        node.count1 += 1
+    elif node.label2 == label and node.count2:
+        node.count2 += 1
+    elif node.count1 == 0:
+        node.label1 = label
+        node.count1 = 1
+    elif node.count2 == 0:
+        node.label2 = label
+        node.count2 = 1
+    else:
+        node.count1 -= 1
+        node.count2 -= 1
+
+
+cdef inline void add_counted(Identifier *node, uint32_t label) noexcept nogil:
+    if node.label1 == label:
+        if node.count1 < MOST_DEGREE:
+            node.count1 += 1
+    elif node.label2 == label:
+        if node.count2 < MOST_DEGREE:
+            node.count2 += 1
+
+
+cdef class Census(Fitting):
+    def begin(self):
+        """Start a rebuild: take scratch memory and stop judging newcomers until it ends."""
+        cdef uint64_t most = self.evidence.most_identifiers
+        self.free_scratch()
+        self.suspects = <uint16_t *>PyMem_RawCalloc(self.suspects_bytes(), 1)
+        self.roots = <uint32_t *>PyMem_RawCalloc(self.forest_bytes(), 1)
+        self.tops = <uint32_t *>PyMem_RawCalloc(most, 4)
+        self.held = <uint32_t *>PyMem_RawCalloc(most, 4)
+        self.agreed = <float *>PyMem_RawCalloc(most, 4)
+        self.leads = <uint16_t *>PyMem_RawCalloc(most, 2)
+        if (
+            self.agreed == NULL or self.leads == NULL or self.suspects == NULL
+            or self.roots == NULL or self.tops == NULL or self.held == NULL
+        ):
+            raise MemoryError
+        self.judging = True
+
+    def end(self):
+        """End a rebuild."""
+        self.free_scratch()
+        self.judging = False
+
+    cdef void relabel(self, Principal *p, uint32_t label) noexcept nogil:
+        """Change a principal's cluster, and who counts as background; counts of members wait for `recount`."""
+        cdef double change
+        cdef Background *b = &self.background
+        cdef Identifier *node
+        cdef bint with_client = False
+        cdef int i, at
+        if p.label == label:
+            return
+        if p.label == 0:
+            p.prior = <float>rate_of(p, self.evidence.now_s)
+        if (p.label == 0) != (label == 0):
+            change = 1.0 if label == 0 else -1.0
+            b.size += change
+            at = volume_bin(p, self.evidence.now_s)
+            if at >= 0:
+                b.volumes[at] = max(0.0, b.volumes[at] + change)
+                b.roamings[p.roaming] = max(0.0, b.roamings[p.roaming] + change)
+                b.behaved = max(0.0, b.behaved + change)
+            for i in range(EDGES):
+                node = resolve(self.evidence.identifiers, p.edges[i].ref)
+                if node == NULL:
+                    continue
+                if kind_at(i) == FINE:
+                    b.edges += change
+                elif kind_at(i) == CLIENT:
+                    with_client = True
+                    if change > 0.0 or node.label1:
+                        node.label1 += <int>change
+            if with_client:
+                b.with_client += change
+        p.label = <uint16_t>label
+
+    def clear(self, uint32_t start, uint32_t stop):
+        """Forget the counts of identifiers in a range."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.identifier_count)):
+                node = self.evidence.identifiers + at
+                node.degree = 0
+                node.label1 = 0
+                node.label2 = 0
+                node.count1 = 0
+                node.count2 = 0
+
+    def gather(self, uint32_t start, uint32_t stop):
+        """Count principals at identifiers, and those outside clusters as background; drop edges too old."""
+        cdef uint32_t at
+        if start == 0:
+            memset(&self.background, 0, sizeof(Background))
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                self.gather_one(self.evidence.principals + at)
+
+    cdef void gather_one(self, Principal *p) noexcept nogil:
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef uint32_t parents[FINE_EDGES]
+        cdef int i, j, seen = 0, kind
+        cdef bint with_client = False
+        cdef Background *b = &self.background
+        if p.label == 0:
+            b.size += 1.0
+            i = volume_bin(p, self.evidence.now_s)
+            if i >= 0:
+                b.volumes[i] += 1.0
+                b.roamings[p.roaming] += 1.0
+                b.behaved += 1.0
+        for i in range(EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            kind = kind_at(i)
+            if node == NULL or not is_valid(self, p.edges + i, kind):
+                p.edges[i].ref = 0
+                continue
+            if node.degree < MOST_DEGREE:
+                node.degree += 1
+            if kind == CLIENT:
+                if p.label == 0:
+                    node.label1 += 1
+                    with_client = True
+                continue
+            if kind == FINE and p.label == 0:
+                b.edges += 1.0
+            if kind != FINE or node.parent == 0:
+                continue
+            for j in range(seen):
+                if parents[j] == node.parent:
+                    break
+            else:
+                parents[seen] = node.parent
+                seen += 1
+                parent = resolve(self.evidence.identifiers, node.parent)
+                if parent != NULL:
+                    if parent.degree < MOST_DEGREE:
+                        parent.degree += 1
+        if with_client:
+            b.with_client += 1.0
+
+    def recount(self, uint32_t start, uint32_t stop):
+        """Forget whose members identifiers in a range have, and keep how many principals there are."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.identifier_count)):
+                node = self.evidence.identifiers + at
+                if kind_of(node) != CLIENT:
+                    node.label1 = 0
+                node.label2 = 0
+                node.count1 = 0
+                node.count2 = 0
+
+    def vote(self, uint32_t start, uint32_t stop):
+        """Let members vote for the two labels of each identifier, again."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.vote_one(self.evidence.principals + at)
+
+    cdef void vote_one(self, Principal *p) noexcept nogil:
+        cdef Identifier *node
+        cdef uint32_t parents[FINE_EDGES]
+        cdef int i, j, seen = 0
+        for i in range(EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL or kind_at(i) == CLIENT:
+                continue
+            cast_vote(node, p.label)
+            if kind_at(i) != FINE or node.parent == 0:
+                continue
+            for j in range(seen):
+                if parents[j] == node.parent:
+                    break
+            else:
+                parents[seen] = node.parent
+                seen += 1
+                node = resolve(self.evidence.identifiers, node.parent)
+                if node != NULL:
+                    cast_vote(node, p.label)
+
+    def settle(self, uint32_t start, uint32_t stop):
+        """Keep the labels that won at identifiers in a range, and count anew."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.identifier_count)):
+                node = self.evidence.identifiers + at
+                if node.count1 == 0 and kind_of(node) != CLIENT:
+                    node.label1 = 0
+                if node.count2 == 0:
+                    node.label2 = 0
+                node.count1 = 0
+                node.count2 = 0
+
+    def tally(self, uint32_t start, uint32_t stop):
+        """Count members exactly at identifiers, and add them to their clusters' profiles."""
+        cdef uint32_t at, label
+        cdef Profile kept
+        if start == 0:
+            memset(self.tops, 0, self.used() * 4)
+            memset(self.leads, 0, self.used() * 2)
+            memset(self.held, 0, self.used() * 4)
+            memset(self.agreed, 0, self.used() * 4)
+            for label in range(self.most_clusters + 1):
+                kept = self.profiles[label]
+                memset(self.profiles + label, 0, sizeof(Profile))
+                self.profiles[label].live = kept.live
+                self.profiles[label].needs = kept.needs
+                self.profiles[label].first_s = kept.first_s
+                self.profiles[label].support = kept.support
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.tally_one(self.evidence.principals + at)
+
+    cdef void tally_one(self, Principal *p) noexcept nogil:
+        cdef Profile *c = self.profiles + p.label
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef uint32_t parents[FINE_EDGES]
+        cdef int i, j, seen = 0, kind
+        cdef bint with_client = False
+        c.size += 1.0
+        i = volume_bin(p, self.evidence.now_s)
+        if i >= 0:
+            c.volumes[i] += 1.0
+            c.roamings[p.roaming] += 1.0
+            c.behaved += 1.0
+        for i in range(EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            kind = kind_at(i)
+            if kind == CLIENT:
+                with_client = True
+                self.count_client(c, p.edges[i].ref)
+                continue
+            add_counted(node, p.label)
+            if kind != FINE:
+                continue
+            c.edges += 1.0
+            for j in range(seen):
+                if parents[j] == node.parent:
+                    break
+            else:
+                parents[seen] = node.parent
+                seen += 1
+                parent = resolve(self.evidence.identifiers, node.parent)
+                if parent != NULL:
+                    add_counted(parent, p.label)
+        if with_client:
+            c.with_client += 1.0
+
+    cdef void count_client(self, Profile *c, uint32_t ref) noexcept nogil:
+        cdef int i, least = 0
+        for i in range(CLIENTS):
+            if c.clients[i] == ref:
+                c.client_counts[i] += 1.0
+                return
+            if c.client_counts[i] < c.client_counts[least]:
+                least = i
+        if c.client_counts[least] == 0.0:
+            c.clients[least] = ref
+            c.client_counts[least] = 1.0
+        else:
+            # The rarest makes room and is worn down first (space saving would flatter newcomers).
+            c.client_counts[least] -= 0.5
+            if c.client_counts[least] <= 0.0:
+                c.clients[least] = ref
+                c.client_counts[least] = 1.0
+
+    def share(self, uint32_t start, uint32_t stop):
+        """Count whose payment method another member has too; after `tally` is complete."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.share_one(self.evidence.principals + at)
+
+    cdef void share_one(self, Principal *p) noexcept nogil:
+        cdef Profile *c = self.profiles + p.label
+        cdef Identifier *node
+        cdef int i
+        cdef bint paying = False, sharing = False
+        for i in range(PAYMENT_AT, CLIENT_AT):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node != NULL:
+                paying = True
+                sharing |= count_for(node, p.label) > 1
+        c.paying += paying
+        c.sharing += sharing
+
+    def bridge(self, uint32_t start, uint32_t stop):
+        """Find where members who pay differently meet; after `tally` is complete."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.bridge_one(self.evidence.principals + at)
+
+    cdef void bridge_one(self, Principal *p) noexcept nogil:
+        cdef Identifier *node
+        cdef uint32_t coarse = 0
+        cdef uint32_t payment = self.payment_of(p)
+        cdef int i
+        if payment == 0:
+            return
+        for i in range(FINE_EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL or is_infrastructure(node):
+                continue
+            self.weigh(node, payment)
+            if node.parent != coarse:
+                coarse = node.parent
+                node = resolve(self.evidence.identifiers, coarse)
+                if node != NULL:
+                    self.weigh(node, payment)
+
+    cdef void weigh(self, Identifier *node, uint32_t payment) noexcept nogil:
+        """Let a payment method vote at a place (Boyer and Moore, 1981), and note if there are several."""
+        cdef uint64_t place = node - self.evidence.identifiers
+        cdef uint16_t lead = self.leads[place]
+        if self.tops[place] == payment:
+            if lead & LEAD < LEAD:
+                self.leads[place] = lead + 1
+        elif self.tops[place] == 0:
+            self.tops[place] = payment
+            self.leads[place] = 1
+        elif lead & LEAD:
+            self.leads[place] = (lead - 1) | MIXED
+        else:
+            self.tops[place] = payment
+            self.leads[place] = 1 | MIXED
+
+    cdef bint is_meeting(self, Identifier *node, uint32_t label, int least) noexcept nogil:
+        """Whether members who pay differently meet at a place that is largely theirs, and none is at home there.
+
+        Where one payment method has three quarters of the members, the others came to it: an
+        office does not meet the campaign because one of that was seen on its address.
+        """
+        cdef uint64_t place = node - self.evidence.identifiers
+        cdef uint32_t members = count_for(node, label)
+        cdef double part = self.settings.share if least == 2 else max(0.5, self.settings.share)
+        return (
+            self.leads[place] & MIXED != 0 and members >= <uint32_t>least and members >= part * node.degree
+            and 2 * (self.leads[place] & LEAD) <= members
+        )
+
+    def support(self, uint32_t start, uint32_t stop):
+        """Count for each payment method how many of its principals' edges lead to meetings; after `bridge`."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                if self.evidence.principals[at].label:
+                    self.support_one(self.evidence.principals + at)
+
+    cdef void support_one(self, Principal *p) noexcept nogil:
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef Identifier *ids = self.evidence.identifiers
+        cdef Profile *c = self.profiles + p.label
+        cdef uint32_t payment = self.payment_of(p)
+        cdef uint64_t place
+        cdef uint32_t *held
+        cdef int i
+        cdef bint meets
+        if payment == 0:
+            return
+        place = resolve(ids, payment) - ids
+        held = self.held + place
+        self.agreed[place] += <float>self.client_fit(p, p.label, 1.0, c, &self.background)
+        if self.leads[place] & COUNTED == 0:
+            self.leads[place] |= COUNTED
+            c.payments += 1
+        for i in range(FINE_EDGES):
+            node = resolve(ids, p.edges[i].ref)
+            if node == NULL or is_infrastructure(node):
+                continue
+            parent = resolve(ids, node.parent)
+            meets = self.is_meeting(node, p.label, 2) or (parent != NULL and self.is_meeting(parent, p.label, 4))
+            if held[0] < <uint32_t>0xFFFE0000:
+                held[0] += <uint32_t>(1 << 16) + (1 if meets else 0)
+            c.held += 1.0
+            if not meets:
+                continue
+            c.meeting += 1.0
+            # An address counts for its network, and that only once.
+            place = (parent if parent != NULL else node) - ids
+            if self.leads[place] & COUNTED == 0:
+                self.leads[place] |= COUNTED
+                c.meetings += 1

@@ -1,0 +1,80 @@
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from ratelimit.core.evidence cimport Evidence
+from ratelimit.core.profile cimport Background, Fit, Profile
+from ratelimit.core.rulings cimport Rulings
+from ratelimit.core.sighting cimport Columns
+from ratelimit.core.traits cimport Edge, Identifier, Principal
+
+cdef struct Settings:
+    double network_cap      # all networks together
+    double network_each     # one independent network
+    double payment_cap
+    double client_cap
+    double behaviour_cap
+    double unlike           # behaviour this far from the members' keeps a principal out
+    double extra_cap
+    double prior_cap
+    double join             # total at which a principal joins
+    double stay             # and below which it leaves
+    double paid             # or this, for one whose payment method is the cluster's
+    double share            # part of those at a place that makes it a meeting place
+    double infrastructure   # what an address of declared infrastructure counts for
+    double sharing          # principals on one payment method that make it worth a look
+
+cdef enum:
+    CANDIDATES = 4
+    NOWHERE = -1000
+    LEAD = 0x3FFF          # of a place's leads: by how many members its first payment method leads
+    MIXED = 0x4000          # members who pay otherwise were seen there as well
+    COUNTED = 0x8000
+    NOBODY = 0xFFFFFFFF
+    YOUNG = 10              # requests
+    OWNED = 2               # seven in eight
+    ACTIVE_S = 43200        # who was seen in the last half day has a rate
+    SETTLED_S = 86400       # a principal so much older than a cluster is not easily drawn in
+    MOST_LABELS = 4096
+
+cdef class Fitting:
+    cdef readonly Evidence evidence
+    cdef Settings settings
+    cdef Profile *profiles
+    cdef readonly uint32_t most_clusters
+    cdef readonly uint32_t labels       # highest label in use
+    cdef Background background
+    cdef readonly bint judging
+    cdef uint64_t *identities           # by label: what limits count the cluster by
+    cdef uint32_t *parts                # by label: how many budgets it has, one at full confidence
+    cdef readonly Columns columns
+    cdef Rulings rulings                # what the operator says; None for nothing
+    # Scratch of a rebuild.
+    cdef uint16_t *suspects             # by identifier: suspicious principals there
+    cdef uint32_t *roots                # by identifier: forest of payment methods
+    cdef uint32_t *tops                 # by identifier: the payment method that leads there, or a seed first met
+    cdef uint32_t *held                 # by payment method: edges << 16 | edges to meetings
+    cdef uint16_t *leads                # by identifier: LEAD, MIXED and COUNTED
+    cdef float *agreed                  # by payment method: its principals' scores by client
+
+    cdef void free_scratch(self) noexcept
+    cdef size_t used(self) noexcept nogil
+    cdef size_t forest_bytes(self) noexcept nogil
+    cdef size_t suspects_bytes(self) noexcept nogil
+    cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
+    cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil
+    cdef double exclusive(
+        self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others,
+        double cap, Profile *c, double *owned
+    ) noexcept nogil
+    cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil
+    cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil
+    cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
+    cdef bint accepts(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
+    cdef uint32_t payment_of(self, Principal *p) noexcept nogil
+    cdef bint is_home(self, Identifier *node, uint32_t payment) noexcept nogil
+    cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil
+
+
+cdef inline bint is_valid(Fitting self, Edge *edge, int kind) noexcept nogil:
+    # Six half-lives: below two per cent of its weight.
+    cdef uint32_t ticks = <uint16_t>(self.evidence.now_s // 600 - edge.seen)
+    return ticks < 6 * self.evidence.half_ticks[kind]

@@ -1,0 +1,290 @@
+"""How well a principal fits a cluster: see the stub of `judge` for the contract, `profile.pxd` for the method."""
+
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.math cimport log
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
+
+from ratelimit.core.evidence cimport Evidence
+from ratelimit.core.profile cimport CLIENTS, Background, Fit, Profile, behaviour, clip, volume_bin
+from ratelimit.core.sighting cimport Columns
+from ratelimit.core.traits cimport (
+    CLIENT_AT, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT, Identifier, Principal, count_for,
+    is_infrastructure, resolve,
+)
+
+
+cdef class Fitting:
+    def __cinit__(self):
+        self.profiles = NULL
+        self.suspects = NULL
+        self.roots = NULL
+        self.tops = NULL
+        self.held = NULL
+        self.agreed = NULL
+        self.leads = NULL
+
+    def __init__(self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, settings):
+        if self.profiles != NULL:
+            raise ValueError("a Judge is set up once")
+        if not 1 <= clusters <= MOST_LABELS:
+            raise ValueError(f"there is room for 1 to {MOST_LABELS} clusters, not {clusters}")
+        self.evidence = evidence
+        self.most_clusters = clusters
+        self.settings = settings
+        self.profiles = <Profile *>PyMem_RawCalloc(clusters + 1, sizeof(Profile))
+        self.identities = <uint64_t *>PyMem_RawCalloc(clusters + 1, 8)
+        self.parts = <uint32_t *>PyMem_RawCalloc(clusters + 1, 4)
+        if self.profiles == NULL or self.identities == NULL or self.parts == NULL:
+            raise MemoryError
+        self.columns = columns
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.profiles)
+        PyMem_RawFree(self.identities)
+        PyMem_RawFree(self.parts)
+        self.free_scratch()
+
+    cdef void free_scratch(self) noexcept:
+        PyMem_RawFree(self.suspects)
+        PyMem_RawFree(self.roots)
+        PyMem_RawFree(self.tops)
+        PyMem_RawFree(self.held)
+        PyMem_RawFree(self.agreed)
+        PyMem_RawFree(self.leads)
+        self.leads = NULL
+        self.held = NULL
+        self.agreed = NULL
+        self.suspects = NULL
+        self.roots = NULL
+        self.tops = NULL
+
+    cdef size_t used(self) noexcept nogil:
+        """Return how much of scratch memory by identifier is in use: only that is ever written."""
+        return self.evidence.identifier_count
+
+    cdef size_t forest_bytes(self) noexcept nogil:
+        return <size_t>max(self.evidence.most_identifiers, self.evidence.most_principals) * 4
+
+    cdef size_t suspects_bytes(self) noexcept nogil:
+        return <size_t>max(self.evidence.most_identifiers, self.evidence.most_principals) * 2
+
+    cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil:
+        cdef Profile *c = self.profiles + label
+        cdef Background *b = &self.background
+        cdef Identifier *ids = self.evidence.identifiers
+        cdef uint32_t parents[FINE_EDGES]
+        cdef double best[FINE_EDGES]
+        cdef double weight, value, own = 1.0 if p.label == label else 0.0
+        cdef double size = c.size - own + 0.5, others = b.size + 1.0
+        cdef Identifier *node
+        cdef Identifier *parent
+        cdef int i, j, seen = 0, at
+        cdef uint32_t payment = self.payment_of(p) if self.judging and own > 0 else 0
+        memset(fit, 0, sizeof(Fit))
+        for i in range(FINE_EDGES):
+            node = resolve(ids, p.edges[i].ref)
+            if node == NULL:
+                continue
+            weight = self.evidence.weight(p.edges + i, FINE)
+            if weight < 0.02:
+                continue
+            value = self.rarity(node, label, own, c, b) if not self.is_home(node, payment) else 0.0
+            parent = resolve(ids, node.parent) if value < 0.7 * self.settings.network_each else NULL
+            if parent != NULL and not self.is_home(parent, payment):
+                value = max(value, min(0.7 * self.settings.network_each, self.rarity(parent, label, own, c, b)))
+            value = clip(value, -1.0, self.settings.network_each) * (weight if value > 0 else 1.0)
+            if value > 0 and is_infrastructure(node):
+                value *= self.settings.infrastructure
+            at = seen
+            for j in range(seen):
+                if node.parent and parents[j] == node.parent:
+                    at = j
+                    break
+            if at == seen:
+                parents[seen] = node.parent
+                best[seen] = value
+                seen += 1
+            elif value > best[at]:
+                best[at] = value
+        for i in range(seen):
+            fit.network += best[i]
+            if best[i] >= 0.8:
+                fit.networks += 1
+        fit.network = clip(fit.network, -4.0, self.settings.network_cap)
+        fit.payment = self.exclusive(
+            p, PAYMENT_AT, CLIENT_AT, PAYMENT, label, own, size, others, self.settings.payment_cap, c, &fit.owned
+        )
+        fit.client = self.client_fit(p, label, own, c, b)
+        for i in range(EXTRAS):
+            at = EXTRA_AT + i
+            value = self.exclusive(
+                p, at, at + 1, EXTRA + i, label, own, size, others, self.settings.extra_cap, NULL, NULL
+            )
+            fit.extra = clip(fit.extra + value, -2.0, self.settings.extra_cap)
+        at = volume_bin(p, self.evidence.now_s)
+        if at >= 0 and c.behaved > 8.0:
+            # What is unlike the members says more than what is like them and like many others.
+            value = behaviour(c.volumes[at] - own, c.behaved - own, b.volumes[at], b.behaved)
+            fit.volume = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
+            value = behaviour(c.roamings[p.roaming] - own, c.behaved - own, b.roamings[p.roaming], b.behaved)
+            fit.roaming = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
+        fit.families = (
+            (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5)
+            + (fit.volume + fit.roaming >= 1.0)
+        )
+        fit.total = (
+            fit.network + fit.payment + fit.client + fit.volume + fit.roaming + fit.extra
+            + clip(log(size / others), -self.settings.prior_cap, 0.0)
+        )
+
+    cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil:
+        """Return the log-likelihood ratio of one address or network."""
+        cdef double members = count_for(node, label)
+        cdef double outside
+        outside = <double>node.degree - node.count1 - node.count2
+        if own > 0:
+            members = max(0.0, members - 1.0)
+        else:
+            outside -= 1.0
+        outside = max(outside, 0.0)
+        if members == 0.0:
+            return 0.0 if outside < 2.0 else -0.5
+        return log((members / (c.edges + 1.0)) / ((outside + 0.5) / (b.edges + 1.0)))
+
+    cdef double exclusive(
+        self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others,
+        double cap, Profile *c, double *owned
+    ) noexcept nogil:
+        """Return the best log-likelihood ratio of a value that few should share."""
+        cdef Identifier *node
+        cdef double members, outside, value, best = -9.0
+        cdef int i
+        cdef bint any = False
+        for i in range(first, end):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL or not is_valid(self, p.edges + i, kind):
+                continue
+            any = True
+            members = count_for(node, label)
+            outside = <double>node.degree - node.count1 - node.count2 - (0.0 if own > 0 else 1.0)
+            if own > 0:
+                members = max(0.0, members - 1.0)
+            if c != NULL and members + own >= self.settings.sharing and not self.supported(node, label, c):
+                best = max(best, 0.0)
+                continue
+            outside = max(outside, 0.0)
+            if members == 0.0:
+                value = self.unmet(p, c, outside)
+            else:
+                value = log(((members + 0.3) / size) / ((outside + 0.3) / others)) * self.evidence.weight(p.edges + i, kind)
+            if value > best:
+                best = value
+                if owned != NULL:
+                    owned[0] = log((members + 0.3) / (outside + 0.3))
+        return clip(best, -5.5, cap) if any else 0.0
+
+    cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil:
+        """Return what a payment method says that no member has."""
+        cdef double sharing, usual
+        if c == NULL or c.paying < 1.0:
+            return 0.0
+        sharing = c.sharing / c.paying
+        if outside + 1.0 >= self.settings.sharing:
+            # One of the kind the cluster uses, a tenth of which may not have been met yet.
+            usual = self.background.suspects / (self.background.size + 1.0)
+            return clip(log((0.1 * sharing + 0.002) / (usual + 0.02)), -2.0, 1.0)
+        if p.requests < YOUNG and self.evidence.now_s - p.first_s < SETTLED_S:
+            # Somebody has to be the first to use a new one.
+            return log(max(0.15, 1.005 - sharing))
+        return log(1.005 - sharing)
+
+    cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil:
+        cdef Identifier *node
+        cdef double members, outside, value, best = -9.0
+        cdef int i, j
+        if c.with_client < 2.0:
+            return 0.0
+        for i in range(CLIENT_AT, EXTRA_AT):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            members = 0.0
+            for j in range(CLIENTS):
+                if c.clients[j] == p.edges[i].ref:
+                    members = c.client_counts[j] - own
+                    break
+            outside = <double>node.label1 - (0.0 if p.label else 1.0)
+            value = log(
+                ((max(0.0, members) + 0.25) / (c.with_client - own + 1.0))
+                / ((max(0.0, outside) + 0.5) / (b.with_client + 1.0))
+            )
+            if value > best:
+                best = value
+        return clip(best, -3.0, self.settings.client_cap) if best > -9.0 else 0.0
+
+    cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil:
+        self.fit(p, label, fit)
+        return self.accepts(p, label, fit, least)
+
+    cdef bint accepts(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil:
+        """Return whether a fit, once known, is good enough."""
+        cdef Profile *c = self.profiles + label
+        if p.label != label and p.first_s + SETTLED_S < c.first_s:
+            # It was here long before: it takes more, and networks of its own choosing among it.
+            return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
+        if fit.volume <= -(2.0 * self.settings.unlike if p.label == label else self.settings.unlike):
+            return False
+        if fit.owned >= OWNED and fit.network >= 0.0 and fit.client > -1.0 and c.sharing >= 0.7 * c.size:
+            # Its payment method is the cluster's own, and nothing else speaks against it.
+            return fit.total >= min(least, self.settings.paid)
+        if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment < 0.0:
+            # It pays by itself, and this cluster does not.
+            return fit.payment > -3.0 and fit.total >= least and fit.client >= 2.0 and fit.networks >= 3
+        if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment == 0.0:
+            # Many pay as it does, and they do not meet the others: it has to do so itself.
+            return fit.total >= least and fit.families >= 2 and fit.networks >= 2
+        if self.columns.kinds_at[PAYMENT] < 0 and fit.networks < 2:
+            # Where nobody pays, and each address is somebody: a network that one client fills.
+            return fit.network >= 1.0 and fit.client >= 2.0 and fit.total >= self.settings.paid
+        if c.sharing < 0.5 * c.size and fit.client < 1.0:
+            # Exits and roaming are shared with whoever else rents them; only the client tells members apart.
+            return False
+        return fit.total >= least and fit.families >= 2 and <uint32_t>fit.networks >= c.needs
+
+    cdef uint32_t payment_of(self, Principal *p) noexcept nogil:
+        """Return the payment method that several members of a member's cluster have, 0 without one."""
+        cdef Identifier *node
+        cdef uint32_t payment = 0
+        cdef int i
+        for i in range(PAYMENT_AT, CLIENT_AT):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node != NULL and count_for(node, p.label) >= <uint32_t>self.settings.sharing:
+                payment = p.edges[i].ref
+        return payment
+
+    cdef bint is_home(self, Identifier *node, uint32_t payment) noexcept nogil:
+        """Whether those who pay with this are three quarters of the members seen at a place.
+
+        That colleagues are there as well says nothing of the rest of the cluster.
+        """
+        cdef uint64_t place = node - self.evidence.identifiers
+        return (
+            payment != 0 and self.tops[place] == payment
+            and 2 * (self.leads[place] & LEAD) > <int>node.count1 + node.count2 and node.count1 > 1
+        )
+
+    cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil:
+        """Return whether those who pay with this meet members who pay otherwise.
+
+        Twice, and with a good part of their addresses; or once, if they use the members' clients.
+        """
+        cdef uint64_t place = payment - self.evidence.identifiers
+        cdef uint32_t edges, meetings
+        if not self.judging:
+            return True
+        edges = self.held[place] >> 16
+        meetings = self.held[place] & 0xFFFF
+        if <double>meetings < c.support * edges:
+            return False
+        return meetings >= 2 or (meetings >= 1 and self.agreed[place] >= 1.2 * count_for(payment, label))

@@ -1,0 +1,8 @@
+from ratelimit.core.census cimport Census
+from ratelimit.core.traits cimport Identifier, Principal
+
+cdef class Seeds(Census):
+    cdef void mark_addresses(self, Principal *p) noexcept nogil
+    cdef int meetings_of(self, Principal *p, double share) noexcept nogil
+    cdef void mark(self, Identifier *node) noexcept nogil
+    cdef void meet(self, Principal *p, Identifier *node, double share, int least) noexcept nogil

@@ -1,0 +1,281 @@
+"""One principal and its cluster: what binds them, for people and for machines.
+
+Where the evidence comes from is apart from what is said of it: a trace replayed to its end
+here, or whatever else has a correlator and the policy it was made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ratelimit.cli import words
+from ratelimit.cli.attach import attach
+from ratelimit.cli.failure import INPUT, USAGE, Failure
+from ratelimit.cli.replay.run import Replay
+from ratelimit.cli.terminal import say
+from ratelimit.clock import ManualClock, SystemClock
+from ratelimit.core.sighting import Columns
+from ratelimit.correlation import Correlator, Explanation, Settings
+from ratelimit.correlation.explanation import Reason, Shared
+from ratelimit.generation import Generation
+from ratelimit.known import principal_key
+from ratelimit.policy import Policy
+from ratelimit.policy.compiled import CorrelationSpec
+from ratelimit.snapshot import Refused, SnapshotFile
+from ratelimit.storage import private_store, wish_of
+from ratelimit.traces import TraceUnreadable, open_reader
+
+MOST_SHOWN = 4
+"""Identifiers of one family that people are shown; machines get all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is looked at: a correlator, and the policy it goes by, bound to the same key."""
+
+    correlator: Correlator
+    generation: Generation
+    name: str
+
+
+def from_trace(policy: Policy, trace: str) -> Source:
+    """Replay a trace to its end and look at what it left."""
+    _spec_of(policy)
+    replay = Replay(policy.compiled, lambda now_ns: private_store(policy, ManualClock(now_ns)))
+    try:
+        for batch in open_reader(trace, replay.fields):
+            replay.take(batch)
+    except TraceUnreadable as error:
+        raise Failure(str(error), INPUT) from error
+    if replay.actors is None or replay.first_ns is None:
+        raise Failure(f"{trace}: no request in it could be read", INPUT)
+    correlator = replay.actors.correlator
+    for _ in correlator.rebuild(replay.last_ns):
+        pass
+    source = Source(correlator, replay.generation, trace)
+    replay.close()
+    return source
+
+
+def from_snapshot(policy: Policy, path: str) -> Source:
+    """Look at what a running correlator last saved; needs the key it hashes with."""
+    spec = _spec_of(policy)
+    now_ns = SystemClock().now_ns()
+    has_key = wish_of(policy, needs_key=False).key is not None
+    # Without a key in the policy it is in the memory that the workers share.
+    store = private_store(policy, ManualClock(now_ns)) if has_key else attach(policy)
+    try:
+        generation = Generation(policy.compiled, store, now_ns, notice=lambda code: None)
+        correlator = Correlator(
+            Settings(**spec.settings),  # type: ignore[arg-type]  # checked by the policy
+            now_ns,
+            Columns(spec.principal, spec.kinds),
+        )
+        for _ in SnapshotFile(FilePath(path), store.table.key).restore(correlator, now_ns):
+            pass
+    except Refused as refusal:
+        raise Failure(f"{path}: the snapshot is not used: {refusal.code}", INPUT) from refusal
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror or error}", INPUT) from error
+    finally:
+        store.close()
+    if generation.knowledge is not None:
+        generation.knowledge.tell(correlator)
+    return Source(correlator, generation, path)
+
+
+def explain_principal(source: Source, values: Sequence[str]) -> Told:
+    """Return what is to be said of one principal."""
+    compiled = source.generation.compiled
+    spec = compiled.correlation
+    assert spec is not None  # see from_trace
+    names = [compiled.identities[position].name for position in spec.principal]
+    if len(values) != len(names):
+        raise Failure(
+            f"a principal is {len(names)} values here ({', '.join(names)}), not {len(values)}", USAGE
+        )
+    key = principal_key(spec, compiled.identities, source.generation.extractor, values)
+    found = None if key is None else source.correlator.explain(key)
+    if key is None or found is None:
+        raise Failure(f"{source.name}: this principal was not seen, or was forgotten", INPUT)
+    kinds = {
+        kind: compiled.identities[position].name for kind, position in enumerate(spec.kinds) if position >= 0
+    }
+    return Told(found, kinds)
+
+
+def _spec_of(policy: Policy) -> CorrelationSpec:
+    spec = policy.compiled.correlation
+    if spec is None:
+        raise Failure("the policy correlates nothing", USAGE, hint="Write `[correlation]` into it.")
+    return spec
+
+
+class Told:
+    """An explanation, put into words.
+
+    Args:
+        found: the explanation.
+        kinds: the policy's name for each kind of identifier.
+    """
+
+    def __init__(self, found: Explanation, kinds: dict[int, str]) -> None:
+        self._found = found
+        self._kinds = kinds
+
+    def print(self, console: Console) -> None:
+        """Write it for people."""
+        found = self._found
+        head = Text("principal ", "bold") + Text(_hex(found.principal))
+        if found.cluster is None:
+            head += Text("   in no cluster", "not bold green")
+        else:
+            head += Text("   in cluster ", "not bold") + Text(_hex(found.cluster), "yellow")
+        say(console, head)
+        say(console, Text(self._seen(), "dim"))
+        if found.cluster is not None:
+            for line in self._cluster():
+                say(console, Text(line))
+        if found.ruling is not None:
+            say(console, Text(_RULINGS[found.ruling], "cyan"))
+        console.print()
+        console.print(self._families())
+        console.print()
+        console.print(self._identifiers())
+        if found.cluster is not None:
+            console.print()
+            for line in self._outcome():
+                say(console, Text(line))
+
+    def _seen(self) -> str:
+        found = self._found
+        return (
+            f"{found.requests:,} requests, {found.requests_a_day:,.1f} a day, "
+            f"from {words.instant(found.first_ns)} to {words.instant(found.last_ns)} UTC"
+        )
+
+    def _cluster(self) -> list[str]:
+        found = self._found
+        lines = [f"{found.members:,} members, confidence {found.confidence:.2f}: {found.why}"]
+        if found.since_ns is not None:
+            lines.append(f"it and its cluster both there since {words.instant(found.since_ns)} UTC")
+        return lines
+
+    def _families(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("family")
+        for title in ("weight", "others", "without it"):
+            table.add_column(title, justify="right" if title != "without it" else "left")
+        for reason in self._told():
+            table.add_row(
+                Text(reason.family, "bold"),
+                Text(f"{reason.weight:+.2f}", "green" if reason.weight >= 1.0 else ""),
+                f"{reason.others:,}",
+                self._without(reason),
+            )
+        return table
+
+    def _without(self, reason: Reason) -> Text:
+        if self._found.cluster is None:
+            return Text("–", "dim")
+        return Text("still a member") if reason.binds_without else Text("no longer a member", "yellow")
+
+    def _told(self) -> list[Reason]:
+        return [reason for reason in self._found.reasons if reason.shared or reason.weight]
+
+    def _identifiers(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for title in ("seen with", "hash"):
+            table.add_column(title)
+        for title in ("members", "all", "weight"):
+            table.add_column(title, justify="right")
+        table.add_column("last seen (UTC)")
+        for reason in self._told():
+            for number, one in enumerate(reason.shared[:MOST_SHOWN]):
+                table.add_row(Text(self._kind(one) if number == 0 else "", "bold"), *_cells(one))
+            if (left := len(reason.shared) - MOST_SHOWN) > 0:
+                table.add_row("", Text(f"and {left} more", "dim"))
+        return table
+
+    def _kind(self, one: Shared) -> str:
+        return self._kinds.get(one.kind, one.family)
+
+    def _outcome(self) -> list[str]:
+        found = self._found
+        needed = [reason.family for reason in self._told() if not reason.binds_without]
+        if found.ruling == "together":
+            return ["The operator's ruling binds it, whatever the evidence."]
+        total = f"In all {found.total:.1f}; it leaves below {found.stay:.1f}."
+        if needed:
+            return [total, f"Without {' or '.join(needed)} it would not be a member."]
+        return [total, "No single family is needed: the others would bind it alone."]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        found = self._found
+        return {
+            "principal": f"{found.principal:016x}",
+            "cluster": None if found.cluster is None else f"{found.cluster:016x}",
+            "confidence": round(found.confidence, 3),
+            "why": found.why,
+            "members": found.members,
+            "since": None if found.since_ns is None else words.iso(found.since_ns),
+            "first_seen": words.iso(found.first_ns),
+            "last_seen": words.iso(found.last_ns),
+            "requests": found.requests,
+            "requests_a_day": round(found.requests_a_day, 2),
+            "total": round(found.total, 3),
+            "leaves_below": found.stay,
+            "independent_networks": found.independent_networks,
+            "ruling": found.ruling,
+            "families": [
+                {
+                    "family": reason.family,
+                    "weight": round(reason.weight, 3),
+                    "others": reason.others,
+                    "binds_without": reason.binds_without,
+                    "seen_with": [self._shared_json(one) for one in reason.shared],
+                }
+                for reason in self._told()
+            ],
+        }
+
+    def _shared_json(self, one: Shared) -> dict[str, Any]:
+        return {
+            "kind": self._kind(one),
+            "hash": f"{one.hash:016x}",
+            "members": one.members,
+            "principals": one.principals,
+            "requests": one.requests,
+            "weight": round(one.weight, 3),
+            "last_seen": words.iso(one.last_ns),
+            "infrastructure": one.is_infrastructure,
+        }
+
+
+def _cells(one: Shared) -> tuple[Text | str, ...]:
+    return (
+        Text(f"{one.hash:016x}"[:8], "dim" if one.is_infrastructure else ""),
+        "" if one.members is None else f"{one.members:,}",
+        f"{one.principals:,}",
+        f"{one.weight:.2f}",
+        words.instant(one.last_ns),
+    )
+
+
+def _hex(number: int) -> str:
+    return f"{number:016x}"
+
+
+_RULINGS = {
+    "exempt": "The operator exempts it from every cluster.",
+    "together": "The operator says with whom it is one actor.",
+    "apart": "The operator says with whom it is not one actor.",
+}

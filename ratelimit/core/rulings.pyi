@@ -1,0 +1,34 @@
+"""What the operator says of principals, against which inference has no say."""
+
+from collections.abc import Iterable
+from typing import final
+
+@final
+class Rulings:
+    """Who is in no cluster, who is in one with whom, and who is not; by keys of principals.
+
+    Args:
+        exempt: never in a cluster.
+        together: groups, each one actor whatever the evidence.
+        apart: groups of whom no two are ever in one cluster; the later in a group yields.
+    """
+
+    def __init__(
+        self,
+        exempt: Iterable[int] = (),
+        together: Iterable[Iterable[int]] = (),
+        apart: Iterable[Iterable[int]] = (),
+    ) -> None: ...
+    @property
+    def exempt(self) -> frozenset[int]: ...
+    @property
+    def together(self) -> tuple[tuple[int, ...], ...]: ...
+    @property
+    def apart(self) -> tuple[tuple[int, ...], ...]: ...
+    def bind(self, group: int, label: int) -> None:
+        """Note the cluster that a group of `together` is in, 0 for none."""
+    def label(self, group: int) -> int:
+        """Return the cluster that a group of `together` is in."""
+    def seal(self, label: int, sealed: bool) -> None:
+        """Let nobody join a cluster but who is ruled into it; or everybody who fits again."""
+    def is_sealed(self, label: int) -> bool: ...

@@ -1,0 +1,115 @@
+"""What the operator says of principals, put into force at the end of a rebuild.
+
+Theory of operation. The core asks the rulings wherever it looks for a principal's cluster,
+and between rebuilds that is all. A rebuild infers clusters as if nobody were ruled together;
+at its end the clusters that a group is found in become one (the one it was in before, else
+the largest, else one of its own), and of those ruled apart the later leaves. A cluster that
+is there only because it was declared is *sealed*: nobody is won for it by evidence, since it
+never passed as one actor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from ratelimit.core.judge import Judge
+from ratelimit.core.rulings import Rulings
+from ratelimit.correlation.judgement import Judgement
+
+DECLARED = Judgement(1.0, "declared")
+
+Walk = Callable[[Callable[[int, int], object]], Iterator[None]]
+"""Runs a pass over all principals in slices."""
+
+
+class Enforcement:
+    """The rulings in one rebuild.
+
+    Args:
+        core: evidence and labels.
+        rulings: what was said.
+        descend: called with two labels when the second takes over what the first used.
+    """
+
+    def __init__(self, core: Judge, rulings: Rulings, descend: Callable[[int, int], None]) -> None:
+        self._core = core
+        self._rulings = rulings
+        self._descend = descend
+        self._passed: dict[int, Judgement] = {}
+        self._failed: set[int] = set()
+        self.has_moved = False
+        """Whether anybody changed places, so that clusters are to be counted again."""
+
+    def bind(self) -> None:
+        """Find the clusters the groups are in, whoever put them there: an earlier run may have."""
+        for group, keys in enumerate(self._rulings.together):
+            labels = {label for key in keys if (label := self._core.label_of(key))}
+            # In several, they stay there until these are made one whole: see `_gather`.
+            self._rulings.bind(group, labels.pop() if len(labels) == 1 else 0)
+
+    def keeps(self, label: int) -> bool:
+        """Return whether a cluster that did not pass stays, for those ruled into it."""
+        if label not in self._bound():
+            return False
+        self._failed.add(label)
+        return True
+
+    def passed(self, label: int, judgement: Judgement) -> None:
+        """Note that a cluster passed by its evidence, ruling or not."""
+        self._passed[label] = judgement
+
+    def run(self, walk: Walk) -> Iterator[None]:
+        """Put all rulings into force; yield between slices."""
+        core, rulings = self._core, self._rulings
+        for label in sorted(self._failed):
+            yield from walk(partial(core.pare, label=label))
+            self.has_moved = True
+        for group, keys in enumerate(rulings.together):
+            yield from self._gather(group, [key for key in keys if core.knows(key)], walk)
+        for keys in rulings.apart:
+            taken: set[int] = set()
+            for key in keys:
+                label = core.label_of(key)
+                if label in taken:
+                    self.has_moved |= core.place(key, 0)
+                elif label:
+                    taken.add(label)
+        for label in range(1, core.most_clusters + 1):
+            rulings.seal(label, False)
+        for label, judgement in self.judgements():
+            rulings.seal(label, judgement is DECLARED)
+
+    def judgements(self) -> list[tuple[int, Judgement]]:
+        """Return the clusters of groups, and what they are kept for."""
+        bound = sorted(self._bound() & set(self._core.live()))
+        return [(label, self._passed.get(label, DECLARED)) for label in bound]
+
+    def _bound(self) -> set[int]:
+        groups = range(len(self._rulings.together))
+        return {label for group in groups if (label := self._rulings.label(group))}
+
+    def _gather(self, group: int, keys: list[int], walk: Walk) -> Iterator[None]:
+        """Bring a group into one cluster."""
+        core = self._core
+        if len(keys) < 2:
+            self._rulings.bind(group, 0)
+            return
+        sizes = {label: core.profile(label)["size"] for key in keys if (label := core.label_of(key))}
+        labels = sorted(sizes, key=lambda label: (-sizes[label], label))
+        before = self._rulings.label(group)
+        into = before if before in core.live() else labels[0] if labels else core.open()
+        if not into:
+            return
+        for label in labels:
+            if label == into:
+                continue
+            if label in self._passed:
+                self._passed.setdefault(into, self._passed[label])
+            core.close(label)
+            self._descend(label, into)
+            yield from walk(partial(core.merge, label=label, into=into))
+            self.has_moved = True
+        for key in keys:
+            self.has_moved |= core.place(key, into)
+        self._rulings.bind(group, into)

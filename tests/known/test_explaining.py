@@ -1,0 +1,133 @@
+"""What binds a principal to its cluster: to the library, on the command line, and to no client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ratelimit.snapshot import SnapshotFile
+from tests.cli.running import run
+from tests.known.world import HOUR_S, POLICY, START_S, Seen, World, actor, people
+
+DAY = 24.0 * HOUR_S
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    found = World('[correlation.known]\nexempt = ["bot9"]')
+    found.see([*people(), *actor()])
+    return found
+
+
+def write_trace(path: Path, seen: list[Seen]) -> Path:
+    lines = []
+    for at_s, values in sorted(seen, key=lambda each: each[0]):
+        lines.append(json.dumps({"time": START_S + at_s, "method": "GET", "path": "/v1", **values}))
+    path.write_text("\n".join(lines), "utf-8")
+    return path
+
+
+def test_families_are_told_with_weight_others_and_what_binds_without(world: World) -> None:
+    found = world.correlator.explain(world.key("bot3"))
+    assert found is not None
+    assert found.cluster == world.cluster("bot3")
+    assert found.members >= 57
+    assert found.why
+    assert found.since_ns is not None
+    assert found.first_ns <= found.since_ns <= found.last_ns
+    told = {reason.family: reason for reason in found.reasons}
+    assert told["payment"].weight > 1.5
+    assert told["network"].weight > 1.5
+    assert told["client"].weight > 1.0
+    assert told["payment"].others >= 7
+    assert told["client"].others >= 50
+    (card,) = told["payment"].shared
+    assert card.hash == world.row({"account": "bot3", "payment": "botcard3"})[1]
+    assert card.principals == 10
+    assert sum(reason.weight for reason in found.reasons) == pytest.approx(found.total, abs=3.1)
+
+
+def test_what_is_said_to_bind_alone_does(world: World) -> None:
+    # A member whose one family carries it all: without that, out.
+    found = world.correlator.explain(world.key("bot3"))
+    assert found is not None
+    strongest = found.reasons[0]
+    rest = found.total - strongest.weight
+    assert not strongest.binds_without or rest >= 1.5
+
+
+def test_who_is_in_no_cluster_is_told_what_it_was_seen_with(world: World) -> None:
+    found = world.correlator.explain(world.key("person3"))
+    assert found is not None
+    assert (found.cluster, found.members, found.why, found.since_ns) == (None, 0, "", None)
+    assert {reason.family for reason in found.reasons} == {"network", "payment", "client"}
+    exempt = world.correlator.explain(world.key("bot9"))
+    assert exempt is not None
+    assert (exempt.cluster, exempt.ruling) == (None, "exempt")
+    assert world.correlator.explain(world.key("nobody")) is None
+
+
+def test_the_command_explains_from_a_trace_and_shows_no_value(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY, "utf-8")
+    trace = write_trace(tmp_path / "trace.ndjson", [*people(), *actor()])
+    result = run("explain", policy, "--principal", "bot3", "--trace", trace)
+    assert result.exit_code == 0, result.stderr
+    assert "in cluster" in result.stdout
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+    for value in ("botcard", "45.", "bot/1.0", "bot3"):
+        assert value not in result.stdout
+    result = run("explain", policy, "--principal", "bot3", "--trace", trace, "--json")
+    found = json.loads(result.stdout)
+    assert found["cluster"]
+    assert {family["family"] for family in found["families"]} >= {"network", "payment", "client"}
+    assert {one["kind"] for family in found["families"] for one in family["seen_with"]} == {
+        "ip",
+        "payment",
+        "client",
+    }
+    result = run("explain", policy, "--principal", "person3", "--trace", trace)
+    assert "in no cluster" in result.stdout
+
+
+def test_the_command_explains_from_a_snapshot(world: World, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY, "utf-8")
+    file = SnapshotFile(tmp_path / "snapshot", world.store.table.key)
+    for _ in file.save(world.correlator, 1_700_000_000 * 10**9):
+        pass
+    file.settle()
+    result = run("explain", policy, "--principal", "bot3", "--snapshot", file.path, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["cluster"] == f"{world.cluster('bot3'):016x}"
+    broken = tmp_path / "broken"
+    broken.write_bytes(file.path.read_bytes()[:-1])
+    result = run("explain", policy, "--principal", "bot3", "--snapshot", broken)
+    assert result.exit_code != 0
+    assert "snapshot-damaged" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "either --request or --principal"),
+        (("--principal", "a"), "--trace or --snapshot"),
+        (("--principal", "a", "-r", "GET /"), "either --request or --principal"),
+        (("-r", "GET /", "--trace", "x"), "go with --principal"),
+        (("--principal", "a", "--principal", "b", "--trace", "TRACE"), "1 values here"),
+        (("--principal", "nobody", "--trace", "TRACE"), "not seen"),
+        (("--principal", "a", "--snapshot", "nowhere"), "nowhere"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_says_why(
+    more: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY, "utf-8")
+    trace = write_trace(tmp_path / "trace.ndjson", [*people(5)])
+    arguments = [str(trace) if each == "TRACE" else each for each in more]
+    result = run("explain", policy, *arguments)
+    assert result.exit_code != 0
+    assert said in result.stderr
