@@ -60,7 +60,10 @@ def print_verdict(console: Console, state: State, lines: list[Line]) -> None:
         console.print(Text(f"  {who:9} ", "bold") + Text(sentence), soft_wrap=whole)
     total = sum(line.admitted + line.refused for line in lines)
     console.print()
-    facts = f"{total} requests in {state.elapsed_s:.0f} s, decided by two workers; {latency_words(state)}"
-    console.print(facts.rstrip("; "), style="dim", soft_wrap=whole)
+    console.print(
+        f"{total:,} requests in {state.elapsed_s:.0f} s, decided by two workers", style="dim", soft_wrap=whole
+    )
+    if latency := latency_words(state):
+        console.print(latency[0].upper() + latency[1:], style="dim", soft_wrap=whole)
     console.print(f"The policy that did it: {state.policy}", style="dim", soft_wrap=True)
     console.print("Yours to add: app.add_middleware(RateLimitMiddleware, policy=…)", style="dim")

@@ -92,9 +92,7 @@ def account_of(state: State) -> list[tuple[str, str]]:
             refused += seen.refusals
             people += population.people
             drawn_in += state.drawn_in(population)
-    honest = (
-        f"{refused:,} of {asked:,} requests refused; {drawn_in} of {people} accounts taken for the campaign's"
-    )
+    honest = f"{refused:,} of {asked:,} requests refused; {drawn_in} of {people} accounts in a cluster"
     return [*found, ("honest", honest)]
 
 

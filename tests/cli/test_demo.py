@@ -145,7 +145,7 @@ def test_summary_compares_with_limits_per_account_alone() -> None:
     state = campaigning(320, 500)
     assert account_of_run(state) == [
         ("campaign", "320 of 820 requests admitted; limits per account alone: all 820"),
-        ("honest", "0 of 400 requests refused; 0 of 140 accounts taken for the campaign's"),
+        ("honest", "0 of 400 requests refused; 0 of 140 accounts in a cluster"),
     ]
     told = as_json(state, judge(state, GRANTS))
     (line,) = [each for each in told["populations"] if each["name"] == "campaign"]
