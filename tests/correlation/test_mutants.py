@@ -69,7 +69,8 @@ MUTANTS = (
     ),
     Mutant("ignores behaviour", {"spec": spec(evenness_most=99.0, behaviour_cap=0.0, unlike=99.0)}),
     Mutant(
-        "one thing in common is enough", {"spec": spec(join=0.5, stay=0.2, join_paid=0.2, suspect_sharing=2)}
+        "one thing in common is enough",
+        {"spec": spec(join=0.5, stay=0.2, join_paid=0.2, suspect_sharing=2, prior_cap=0.0)},
     ),
     Mutant("never looks again", {"spec": spec(rebuild_least_s=10**6, rebuild_most_s=10**7)}),
 )
@@ -102,12 +103,26 @@ def spares_the_company_beside_it(attempt: Try) -> None:
     assert numbers["pairwise precision"] > 0.99
 
 
+def spares_whose_cards_are_stolen(attempt: Try) -> None:
+    numbers = attempt("stolen-card").numbers
+    assert numbers["worst class refused"] < 0.01
+    assert numbers["pairwise precision"] > 0.995
+
+
+def spares_who_rents_the_same_exits(attempt: Try) -> None:
+    numbers = attempt("small").numbers
+    assert numbers["worst class refused"] < 0.1
+    assert numbers["pairwise precision"] > 0.95
+
+
 LAWS = (
     contains_the_campaign,
     knows_replacements,
     spares_the_honest_beside_it,
     finds_nobody_in_a_company,
     spares_the_company_beside_it,
+    spares_whose_cards_are_stolen,
+    spares_who_rents_the_same_exits,
 )
 
 

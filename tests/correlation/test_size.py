@@ -44,7 +44,7 @@ def full(shape: str) -> Correlator:
             # Every third is where many are; others have places of their own.
             own, common = 10**6 + (number * 7919 + request) % 200_000, 1000 + drawn % 4000
             place = drawn % 900 if is_bad else own if number % 3 else common
-            seen[1] = 1 << 48 | place
+            seen[1] = 1 << 48 | place << 1  # the lowest bit of an address says what it is
             seen[2] = 2 << 48 | place * 31 % 70_000
             seen[3] = 4 << 48 | pays
             seen[4] = 5 << 48 | (7 if is_bad else 8 + drawn % 200)
@@ -69,7 +69,7 @@ def slices_ns(one: Correlator, now_s: int) -> list[int]:
 def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, found: list[int]) -> None:
     one = full(shape)
     assert one.evidence.principal_count == PRINCIPALS
-    assert one.evidence.identifier_count > 0.6 * IDENTIFIERS
+    assert one.evidence.identifier_count > 0.4 * IDENTIFIERS
     later_s = START_S + PRINCIPALS // 25
     slices_ns(one, later_s)
     assert [len(members) for members in clusters(one)] == found

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from ratelimit.core.evidence cimport find_principal
 from ratelimit.core.fitting cimport CANDIDATES, NOWHERE, NOBODY, ACTIVE_S, SETTLED_S
-from ratelimit.core.profile cimport VOLUMES, Fit, Profile, clip, noise_of, rate_of, span_of, volume_of
+from ratelimit.core.profile cimport Fit, Profile, clip, concentration, noise_of, rate_of, span_of, volume_of
 from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.sighting cimport Sighting
@@ -111,6 +111,7 @@ cdef class Judge(Seeds):
         cdef uint32_t candidates[CANDIDATES]
         cdef uint32_t label, chosen = 0
         cdef int i, j, k, count = 0
+        cdef bint fits
         cdef Identifier *node
         cdef Fit tried
         cdef double least
@@ -149,12 +150,10 @@ cdef class Judge(Seeds):
             if self.rulings is not None and self.barred(ruling, p, label):
                 continue
             least = self.settings.stay if label == p.label else self.settings.join
-            if not self.fits(p, label, &tried, least):
-                if p.label and label != p.label and self.judging:
-                    self.note_rival(p.label, label, &tried)
-            else:
-                if p.label and label != p.label and self.judging:
-                    self.note_rival(p.label, label, &tried)
+            fits = self.fits(p, label, &tried, least)
+            if p.label and label != p.label and self.judging:
+                self.note_rival(p.label, label, &tried)
+            if fits:
                 # Who is a member already changes sides only for something clearly better.
                 if label == p.label:
                     tried.total += 1.0
@@ -440,14 +439,3 @@ cdef class Judge(Seeds):
             for at in range(start, min(stop, self.evidence.principal_count))
             if self.evidence.principals[at].label
         ]
-
-
-cdef double concentration(Profile *c) noexcept nogil:
-    """Return the largest part of the members whose volumes lie within a factor of four of each other."""
-    cdef double most = 0.0
-    cdef int first
-    if c.behaved < 1.0:
-        return 0.0
-    for first in range(VOLUMES - 3):
-        most = max(most, c.volumes[first] + c.volumes[first + 1] + c.volumes[first + 2] + c.volumes[first + 3])
-    return most / c.behaved

@@ -119,3 +119,14 @@ cdef inline int volume_bin(Principal *p, uint32_t now_s) noexcept nogil:
 cdef inline double behaviour(double member, double members, double other, double others) noexcept nogil:
     """Return the log-likelihood ratio of one bin; a bin's worth of doubt is spread over all."""
     return log((member + 0.25) / (members + 2.0)) - log((other + 0.25) / (others + 2.0))
+
+
+cdef inline double concentration(Profile *c) noexcept nogil:
+    """Return the largest part of the members whose volumes lie within a factor of four of each other."""
+    cdef double most = 0.0
+    cdef int first
+    if c.behaved < 1.0:
+        return 0.0
+    for first in range(VOLUMES - 3):
+        most = max(most, c.volumes[first] + c.volumes[first + 1] + c.volumes[first + 2] + c.volumes[first + 3])
+    return most / c.behaved
