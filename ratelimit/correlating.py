@@ -22,6 +22,7 @@ from threading import Lock
 from ratelimit.clock import processor_ns
 from ratelimit.core.sighting import Columns
 from ratelimit.core.watch import Watch
+from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
 from ratelimit.snapshot import SnapshotFile
@@ -222,6 +223,17 @@ class Correlating:
             **self._board.stats(),
             **{each.name.lower(): self._board.number(each) for each in BoardNumber},
         }
+
+    def clusters(self) -> list[Overview] | None:
+        """Return what is known of each cluster, the largest first.
+
+        None while another worker correlates, or while clusters are being rebuilt.
+        """
+        with self._lock:
+            correlator = self._tenure.correlator if self._tenure is not None and self.is_elected else None
+            if correlator is None or correlator.core.judging:
+                return None
+            return overviews_of(correlator)
 
     def _after_fork(self) -> None:
         # Threads, their locks and the parent's term stayed behind.

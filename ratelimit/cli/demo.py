@@ -11,9 +11,9 @@ from ratelimit.cli.failure import DEPLOYMENT, POLICY, USAGE, Failure
 from ratelimit.cli.terminal import err, out, print_json
 
 
-@click.command("demo", short_help="See it work, on this machine, in twenty seconds.")
+@click.command("demo", short_help="See it work, on this machine, in under a minute.")
 @click.option(
-    "--seconds", type=click.FloatRange(1, 3600), default=20, show_default=True, help="How long it runs."
+    "--seconds", type=click.FloatRange(1, 3600), default=40, show_default=True, help="How long it runs."
 )
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1. [default: 8429, or any free one]"
@@ -21,11 +21,12 @@ from ratelimit.cli.terminal import err, out, print_json
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everyone's pauses.")
 @click.option("--json", "as_json", is_flag=True, help="No display; print the outcome as JSON.")
 def demo_command(seconds: float, port: int | None, seed: int, as_json: bool) -> None:
-    """See it work: a small LLM API, honest customers, and four kinds of greed.
+    """See it work: a small LLM API, honest people, a campaign, and four kinds of greed.
 
     Starts a real server with two worker processes on loopback, and a process that
-    plays everyone who calls it; shows who is admitted and who is held back by which
-    limit; ends both. Nothing leaves this machine and nothing stays behind.
+    plays everyone who calls it. Shows how 240 accounts, each far below its own limit,
+    are found to be one actor, and why; who is admitted and who is held back by which
+    limit. Ends both. Nothing leaves this machine and nothing stays behind.
 
     \b
     Examples:

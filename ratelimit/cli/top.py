@@ -123,6 +123,9 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
     table = f"{now.entries_live:,} live of {capacity:,} ({words.share(now.entries_live, capacity)})"
     head.add_row("table", Text(table) + Text(f", {evicted:,} evicted alive" if evicted else "", "red"))
     head.add_row("workers", f"{now.gauge(names.WORKERS):.0f}")
+    if names.CLUSTERS.exported in now.gauges:
+        found, members = now.gauge(names.CLUSTERS), now.gauge(names.CLUSTER_MEMBERS)
+        head.add_row("clusters", f"{found:,.0f} with {members:,.0f} members")
     half, most = (quantile_bound_s(now.latency, share) for share in (0.5, 0.99))
     if half is not None and most is not None:
         head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")

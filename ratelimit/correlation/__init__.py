@@ -7,6 +7,7 @@ enforcement.py  what the operator says, put into force
 selfcheck.py    what chance alone would group, on this very traffic
 explanation.py  why a principal is in its cluster
 correlator.py   evidence in, clusters out
+overview.py     what clusters there are, and what binds each as a whole
 """
 
 from ratelimit.correlation.correlator import Correlator

@@ -3,6 +3,7 @@
     GET  /          how to try it by hand
     POST /v1/chat   {"prompt": …, "max_tokens": …, "stream": false}
     GET  /metrics
+    GET  /actors    who is one actor, and why
 
 The "model" says `max_tokens` words and takes its time; the real cost, in tokens, is
 settled when it is known: after the answer, or at the end of the stream.
@@ -14,6 +15,8 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,6 +25,7 @@ from starlette.routing import Route
 
 from ratelimit import Limiter, RateLimitMiddleware
 from ratelimit.asgi.metrics import metrics_app
+from ratelimit.demo.actors import NOBODY, keep_writing
 
 MOST_TOKENS = 4000
 ANSWER_S = 0.02
@@ -37,18 +41,35 @@ Ten requests at once and one a second are yours. Ask for more:
     done
 
 What was decided, for Prometheus: {url}/metrics
+Who is one actor, and why: {url}/actors
 """
 
 
 def create() -> Starlette:
     """Return the application; each of uvicorn's workers calls this."""
-    limiter = Limiter(os.environ["RATELIMIT_DEMO_POLICY"])
+    policy = Path(os.environ["RATELIMIT_DEMO_POLICY"])
+    limiter = Limiter(policy)
+    report = policy.with_name("actors.json")
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        writing = asyncio.create_task(keep_writing(limiter, report))
+        yield
+        writing.cancel()
+
+    async def actors(request: Request) -> Response:
+        """Say who is one actor; either worker can, only one of them knows at first hand."""
+        said = report.read_bytes() if report.exists() else NOBODY
+        return Response(said, media_type="application/json")
+
     app = Starlette(
+        lifespan=lifespan,
         routes=[
+            Route("/actors", actors),
             Route("/", welcome),
             Route("/v1/chat", chat, methods=["POST"]),
             Route("/metrics", metrics_app(limiter)),
-        ]
+        ],
     )
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
     return app

@@ -8,19 +8,27 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ratelimit.demo.people import POPULATIONS
-from ratelimit.demo.state import Seen, State
+from ratelimit.demo.people import CLUSTER_LIMIT, POPULATIONS, Population
+from ratelimit.demo.state import Actor, Seen, State
 from ratelimit.telemetry.snapshot import quantile_bound_s
 
 _BAR = 24
+_SHORT_BAR = 16
 _ENOUGH_SAMPLES = 20
 _MIDDLE, _WIDE = 76, 110
 """Columns from which on there is room for the bars, and for what each population does."""
+_TALL = 33
+"""Lines from which on there is room for the limits."""
+_MOST_SHOWN = 2
+"""Actors in full."""
 
 
-def render(state: State, width: int = 120) -> RenderableType:
-    """Return the whole board for this moment, for a terminal so many columns wide."""
-    return Group(_head(state), _people(state, width), _limits(state), _foot(state))
+def render(state: State, width: int = 120, height: int = 40) -> RenderableType:
+    """Return the whole board for this moment, for a terminal of this size."""
+    parts = [_head(state), _people(state, width), _actors(state, width)]
+    if height >= _TALL:
+        parts.append(_limits(state))
+    return Group(*parts, _foot(state, width))
 
 
 def plain_line(state: State) -> str:
@@ -28,23 +36,20 @@ def plain_line(state: State) -> str:
     parts = [
         f"{name} {seen.admitted} admitted {seen.refusals} refused" for name, seen in state.populations.items()
     ]
+    parts += [_found(actor) for actor in state.actors]
     return f"{state.elapsed_s:5.1f} s  " + "; ".join(parts)
 
 
 def _head(state: State) -> RenderableType:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim")
-    grid.add_column(overflow="fold")
-    grid.add_row("server", f"{state.url}   two workers, one shared table")
-    grid.add_row("metrics", Text(f"{state.url}/metrics", style=f"cyan link {state.url}/metrics"))
-    grid.add_row("policy", state.policy)
     done = min(state.elapsed_s / state.seconds, 1.0) if state.seconds else 1.0
-    clock = Table.grid(padding=(0, 1))
-    clock.add_row(
-        ProgressBar(total=1.0, completed=done, width=_BAR), f"{state.elapsed_s:.0f} of {state.seconds:.0f} s"
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(
+        Text(" ratelimit demo", "bold cyan"),
+        Text(state.url, f"cyan link {state.url}"),
+        ProgressBar(total=1.0, completed=done, width=_SHORT_BAR),
+        f"{state.elapsed_s:.0f} of {state.seconds:.0f} s",
     )
-    grid.add_row("time", clock)
-    return Panel(grid, title="[bold]ratelimit demo[/]", title_align="left", border_style="cyan")
+    return grid
 
 
 def _people(state: State, width: int) -> RenderableType:
@@ -61,14 +66,20 @@ def _people(state: State, width: int) -> RenderableType:
         seen = state.populations.get(population.name, Seen())
         held = max(seen.refused, key=seen.refused.__getitem__, default="")
         table.add_row(
-            Text(population.name, style="bold"),
+            Text(population.name, style=_style(population)),
             *((population.what,) if width >= _WIDE else ()),
             str(seen.admitted),
             Text(str(seen.refusals), style="red" if seen.refusals else "dim"),
             *((_share(seen),) if width >= _MIDDLE else ()),
             held,
         )
-    return Panel(table, title="people", title_align="left", border_style="dim")
+    return Panel(table, title="accounts", title_align="left", border_style="dim")
+
+
+def _style(population: Population) -> str:
+    if population.honest:
+        return "bold green"
+    return "bold magenta" if population.limit == CLUSTER_LIMIT else "bold"
 
 
 def _share(seen: Seen) -> Text:
@@ -80,6 +91,70 @@ def _share(seen: Seen) -> Text:
     if seen.refusals:
         red = min(max(red, 1), _BAR - 1 if seen.admitted else _BAR)
     return Text("━" * (_BAR - red), style="green") + Text("━" * red, style="red")
+
+
+def _actors(state: State, width: int) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(width=_SHORT_BAR if width >= _MIDDLE else 0, no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(style="dim", no_wrap=True, overflow="ellipsis")
+    title = "one actor, one budget"
+    if not state.actors:
+        return Panel(
+            Text("Nobody yet: looking at who shares what with whom.", "dim"),
+            title=title,
+            title_align="left",
+            border_style="dim",
+        )
+    lines: list[RenderableType] = []
+    for actor in state.actors[:_MOST_SHOWN]:
+        lines.append(Text(_found(actor), "bold magenta", no_wrap=True, overflow="ellipsis"))
+    for family, weight, words in evidence_lines(state.actors[0]):
+        length = round(_SHORT_BAR * min(weight, _FULL) / _FULL) if width >= _MIDDLE else 0
+        said = words if width >= _MIDDLE else ""
+        grid.add_row(family, Text("━" * length, "magenta"), f"{weight:.1f}", said)
+    lines.append(grid)
+    lines.append(_touched(state))
+    return Panel(Group(*lines), title=title, title_align="left", border_style="magenta")
+
+
+_FULL = 6.0
+"""The weight at which a bar is full: four hundred times likelier of a member than of a stranger."""
+
+
+def _found(actor: Actor) -> str:
+    budgets = "one budget" if actor.budgets == 1 else f"{actor.budgets} budgets"
+    return (
+        f"actor {actor.id[:4]}: {actor.size} accounts, {budgets}, found {actor.age_s:.0f} s ago, "
+        f"{actor.confidence:.0%} sure"
+    )
+
+
+def evidence_lines(actor: Actor) -> list[tuple[str, float, str]]:
+    """Return what binds an actor's accounts: each family, its weight, and that in words."""
+    evidence = actor.evidence
+    payment, network, behaviour = (evidence[family] for family in ("payment", "network", "behaviour"))
+    cards = payment["shared_payment_methods"]
+    words = {
+        "payment": f"{cards:.0f} cards, each of several accounts" if cards else "",
+        "network": f"cards meet in {network['meetings']:.0f} networks few others use",
+        "client": "one program, rarer among others",
+        "behaviour": "so alike as people are not",
+    }
+    if not behaviour["weight"] >= _TELLING:
+        words["behaviour"] = "too few requests to tell"
+    return [(family, max(evidence[family]["weight"], 0.0), words[family]) for family in words]
+
+
+_TELLING = 0.5
+
+
+def _touched(state: State) -> Text:
+    honest = [population for population in POPULATIONS if population.honest]
+    drawn = sum(map(state.drawn_in, honest))
+    people = sum(population.people for population in honest)
+    return Text(f"{drawn} of {people} honest accounts are in it.", "red" if drawn else "green")
 
 
 def _limits(state: State) -> RenderableType:
@@ -101,14 +176,15 @@ def _limits(state: State) -> RenderableType:
     return Panel(table, title="limits, as /metrics counts them", title_align="left", border_style="dim")
 
 
-def _foot(state: State) -> RenderableType:
+def _foot(state: State, width: int) -> RenderableType:
     foot = Text()
     foot.append(f" {state.admitted_per_s:.0f}", style="green")
     foot.append(" admitted/s   ", style="dim")
     foot.append(f"{state.refused_per_s:.0f}", style="red")
     foot.append(" refused/s   ", style="dim")
-    foot.append(latency_words(state), style="dim")
-    foot.append("   Ctrl-C ends it", style="dim")
+    if width >= _MIDDLE:
+        foot.append(latency_words(state), style="dim")
+    foot.append("   Ctrl-C ends it" if width >= _WIDE else "", style="dim")
     return foot
 
 

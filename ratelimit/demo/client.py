@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ratelimit.demo.people import Person
+
 _Result = TypeVar("_Result")
 
 
@@ -29,7 +31,7 @@ class Connection:
         self._writer: asyncio.StreamWriter | None = None
         self._headers: dict[str, str] = {}
 
-    async def chat(self, account: str, address: str, *, output_tokens: int, stream: bool) -> Answer:
+    async def chat(self, person: Person, address: str, *, output_tokens: int, stream: bool) -> Answer:
         """POST one chat; return once its status is known, and the whole answer unless it streams.
 
         Of an admitted stream `finish` reads the rest.
@@ -38,10 +40,11 @@ class Connection:
             ConnectionError: the server went away.
         """
         body = json.dumps({"prompt": "hello", "max_tokens": output_tokens, "stream": stream}).encode()
+        card = "" if person.card is None else f"x-payment: {person.card}\r\n"
         request = (
-            f"POST /v1/chat HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {account}\r\n"
-            f"x-forwarded-for: {address}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
+            f"POST /v1/chat HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {person.account}\r\n"
+            f"x-forwarded-for: {address}\r\n{card}user-agent: {person.program}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         status, answer = await self._call(request.encode("ascii") + body, reads_body=not stream)
         return Answer(status, _refusing(answer) if status == 429 else None)
@@ -56,9 +59,16 @@ class Connection:
 
     async def metrics(self) -> str:
         """Return the text of /metrics."""
-        status, body = await self._call(b"GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        return await self._get("/metrics")
+
+    async def actors(self) -> str:
+        """Return the text of /actors."""
+        return await self._get("/actors")
+
+    async def _get(self, path: str) -> str:
+        status, body = await self._call(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode("ascii"))
         if status != 200:
-            raise ConnectionError(f"/metrics answered {status}")
+            raise ConnectionError(f"{path} answered {status}")
         return body.decode()
 
     def close(self) -> None:
@@ -81,6 +91,8 @@ class Connection:
             raise
 
     async def _exchange(self, request: bytes, reads_body: bool) -> tuple[int, bytes]:
+        if self._reader is not None and self._reader.at_eof():
+            self.close()  # by the server, in a pause that was too long for it
         if self._reader is None or self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._writer.write(request)

@@ -1,13 +1,39 @@
 """Who calls the demo's API, and how they behave.
 
 Pure data and arithmetic; `population.py` plays it. Each person has an account
-(an API key) and an address. Honest people keep to the rates that the policy
-grants; each greedy population presses on one limit in its own way.
+(an API key), a payment method, a client program, and places to call from. Honest
+people keep to the rates that the policy grants, whatever they share; each greedy
+population presses on one limit in its own way. Addresses are private, a carrier's
+(RFC 6598) or set aside for examples and tests: nobody's.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+from typing import Literal
+
+Places = Literal["home", "one address", "carrier", "company", "exits", "anywhere"]
+Cards = Literal["own", "one", "shared", "none"]
+
+EXITS = 96
+"""Addresses the campaign rotates over: four in each of 24 networks of two providers."""
+ACCOUNTS_A_CARD = 5
+PROGRAMS = (
+    "openai-python/1.51.0",
+    "openai-node/4.67.1",
+    "Mozilla/5.0 (Macintosh) Safari/605.1",
+    "Mozilla/5.0 (Windows NT 10.0) Chrome/129.0",
+    "Mozilla/5.0 (X11; Linux) Firefox/131.0",
+    "curl/8.9.1",
+    "langchain/0.3.2",
+    "python-httpx/0.27.2",
+)
+CAMPAIGNS_PROGRAM = PROGRAMS[-1]
+"""A common one: some customers use it too."""
+CLUSTER_LIMIT = "one actor"
+NEIGHBOURS = 10
+"""Of so many customers one lives in a network where the campaign has exits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +51,90 @@ class Population:
     honest: bool = False
     limit: str | None = None
     per_person: bool = True
-    """Whether the limit binds each of them alone; else all together (one address, many keys)."""
+    """Whether the limit binds each of them alone; else all together (one actor, one address)."""
     parallel: int = 1
     output_tokens: int = 40
     stream: bool = False
-    shared_address: bool = False
-    roams: bool = False
-    """Whether each call comes from another network."""
+    places: Places = "home"
+    cards: Cards = "none"
+    programs: tuple[str, ...] = ("greedy/1.0",)
+    unevenness: float = 0.0
+    """How much people differ in how much they ask: the deviation of a pause's logarithm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One of them."""
+
+    account: str
+    card: str | None
+    program: str
+    pause_s: float
 
 
 POPULATIONS: tuple[Population, ...] = (
-    Population("customers", "24 accounts within their limits", 24, pause_s=2.0, honest=True),
+    Population(
+        "customers",
+        "60 accounts, each from its own home",
+        60,
+        pause_s=6.0,
+        honest=True,
+        cards="own",
+        programs=PROGRAMS,
+        unevenness=0.8,
+    ),
+    Population(
+        "office",
+        "24 people behind one address",
+        24,
+        pause_s=10.0,
+        honest=True,
+        places="one address",
+        cards="own",
+        programs=PROGRAMS[:5],
+        unevenness=0.8,
+    ),
+    Population(
+        "phones",
+        "40 people behind a carrier's few addresses",
+        40,
+        pause_s=9.0,
+        honest=True,
+        places="carrier",
+        cards="own",
+        programs=("ChatApp/3.1 (Android)", "ChatApp/3.1 (iOS)"),
+        unevenness=0.8,
+    ),
+    Population(
+        "company",
+        "16 accounts that one card pays for",
+        16,
+        pause_s=8.0,
+        honest=True,
+        places="company",
+        cards="one",
+        programs=PROGRAMS[:3],
+        unevenness=1.2,
+    ),
+    Population(
+        "campaign",
+        "240 slow accounts, 96 addresses, 48 cards",
+        240,
+        pause_s=10.0,
+        limit=CLUSTER_LIMIT,
+        per_person=False,
+        places="exits",
+        cards="shared",
+        programs=(CAMPAIGNS_PROGRAM,),
+    ),
     Population(
         "hammer",
         "3 scripts that ignore 429, through many proxies",
         3,
-        pause_s=0.01,
+        pause_s=0.02,
         limit="requests",
         output_tokens=10,
-        roams=True,
+        places="anywhere",
     ),
     Population(
         "long answers",
@@ -60,7 +151,7 @@ POPULATIONS: tuple[Population, ...] = (
         pause_s=2.0,
         limit="one address",
         per_person=False,
-        shared_address=True,
+        places="one address",
         output_tokens=10,
     ),
     Population(
@@ -75,16 +166,71 @@ POPULATIONS: tuple[Population, ...] = (
     ),
 )
 
+_FASTEST, _SLOWEST = 0.3, 5.0
+"""Bounds of what `unevenness` makes of a pause."""
+
+
+def fastest_pause_s(population: Population) -> float:
+    """Return the shortest pause that anyone of a population makes."""
+    return population.pause_s * 0.75 * (_FASTEST if population.unevenness else 1.0)
+
 
 def account_of(population: Population, person: int) -> str:
     """Return a person's API key."""
     return f"demo-{population.name.replace(' ', '-')}-{person + 1}"
 
 
+def person_of(population: Population, person: int) -> Person:
+    """Return one of a population; the same whenever it is asked."""
+    dice = random.Random(f"{population.name}/{person}")
+    pace = dice.lognormvariate(0.0, population.unevenness) if population.unevenness else 1.0
+    return Person(
+        account=account_of(population, person),
+        card=_card_of(population, person),
+        program=population.programs[person % len(population.programs)],
+        pause_s=population.pause_s * min(max(pace, _FASTEST), _SLOWEST),
+    )
+
+
+def _card_of(population: Population, person: int) -> str | None:
+    match population.cards:
+        case "own":
+            return f"card-{population.name}-{person}"
+        case "one":
+            return f"card-{population.name}"
+        case "shared":
+            return f"card-{population.name}-{person // ACCOUNTS_A_CARD}"
+        case "none":
+            return None
+
+
 def address_of(index: int, population: Population, person: int, call: int) -> str:
-    """Return where a person's call comes from, in ranges set aside for examples and tests."""
-    if population.roams:
-        return f"198.18.{(person * 83 + call) % 256}.7"
-    if population.shared_address:
-        return f"198.51.100.{index + 1}"
-    return f"203.0.113.{index * 50 + person + 1}"
+    """Return where a person's call comes from."""
+    match population.places:
+        case "home":
+            return _home(index, person)
+        case "one address":
+            return f"198.51.100.{index + 1}"
+        case "carrier":
+            # Another of a dozen every few calls, as carriers do.
+            at = (person * 7 + call // 4) % 12
+            return f"100.{64 + at % 2}.{at % 4}.{20 + at}"
+        case "company":
+            # At work, and every fourth call from home.
+            return f"192.0.2.{10 + person % 2}" if call % 4 else _home(index, person)
+        case "exits":
+            return exit_address((person * 31 + call * 17) % EXITS)
+        case "anywhere":
+            return f"198.19.{(person * 83 + call) % 256}.7"
+
+
+def exit_address(number: int) -> str:
+    """Return one of the addresses the campaign rotates over."""
+    return f"{('198.18', '172.20')[number % 2]}.{number // 8 * 2 + number % 2}.{10 + number % 8}"
+
+
+def _home(index: int, person: int) -> str:
+    if index == 0 and person % NEIGHBOURS == NEIGHBOURS - 1:
+        network, _, _ = exit_address(person).rpartition(".")
+        return f"{network}.{200 + person % 50}"
+    return f"10.{index * 20 + person % 16}.{person}.{person + 1}"

@@ -17,7 +17,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 
 from ratelimit.demo.client import Connection
-from ratelimit.demo.people import POPULATIONS, Population, account_of, address_of
+from ratelimit.demo.people import POPULATIONS, Population, address_of, person_of
 
 REPORT_S = 0.25
 
@@ -69,15 +69,15 @@ async def _person(
     port: int, index: int, population: Population, person: int, tally: Tally, dice: random.Random
 ) -> None:
     connection = Connection(port)
-    account = account_of(population, person)
+    whose = person_of(population, person)
     # Nobody starts at the same instant: people do not, and a thundering herd proves nothing.
-    await asyncio.sleep(dice.uniform(0, population.pause_s))
+    await asyncio.sleep(dice.uniform(0, whose.pause_s))
     for call in itertools.count():
         address = address_of(index, population, person, call)
         tally.sent += 1
         try:
             answer = await connection.chat(
-                account, address, output_tokens=population.output_tokens, stream=population.stream
+                whose, address, output_tokens=population.output_tokens, stream=population.stream
             )
             if answer.status == 200:
                 tally.admitted += 1
@@ -91,7 +91,7 @@ async def _person(
         except ConnectionError:
             tally.failed += 1
             await asyncio.sleep(1)
-        await asyncio.sleep(population.pause_s * dice.uniform(0.75, 1.25))
+        await asyncio.sleep(whose.pause_s * dice.uniform(0.75, 1.25))
 
 
 def _report(elapsed_s: float, tallies: dict[str, Tally]) -> None:

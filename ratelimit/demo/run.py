@@ -113,6 +113,7 @@ async def _scrape(connection: Connection, state: State) -> None:
     # The board can live with numbers a quarter of a second old.
     with contextlib.suppress(ConnectionError, ValueError, asyncio.TimeoutError):
         state.snapshot = snapshot.of_text(await asyncio.wait_for(connection.metrics(), 2))
+        state.take_actors(await asyncio.wait_for(connection.actors(), 2))
 
 
 @contextlib.asynccontextmanager

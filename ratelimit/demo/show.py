@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ratelimit.demo.board import latency_words, plain_line, render
 from ratelimit.demo.state import State
-from ratelimit.demo.verdict import Line
+from ratelimit.demo.verdict import Line, account_of
 
 _PLAIN_EVERY_S = 2.0
 
@@ -27,7 +27,7 @@ def shown(console: Console, *, quiet: bool) -> Iterator[Callable[[State], None]]
         return
     console.print("starting a server with two workers …", style="dim")
     with Live(console=console, auto_refresh=False, transient=False) as live:
-        yield lambda state: live.update(render(state, console.width), refresh=True)
+        yield lambda state: live.update(render(state, console.width, console.height), refresh=True)
 
 
 def _plain(console: Console) -> Callable[[State], None]:
@@ -55,9 +55,15 @@ def print_verdict(console: Console, state: State, lines: list[Line]) -> None:
     for line in lines:
         mark = Text("✔ ", "green") if line.good else Text("✘ ", "bold red")
         console.print(mark + Text(line.sentence()), soft_wrap=whole)
+    console.print()
+    for who, sentence in account_of(state):
+        console.print(Text(f"  {who:9} ", "bold") + Text(sentence), soft_wrap=whole)
     total = sum(line.admitted + line.refused for line in lines)
     console.print()
-    facts = f"{total} requests in {state.elapsed_s:.0f} s, decided by two workers; {latency_words(state)}"
-    console.print(facts.rstrip("; "), style="dim", soft_wrap=whole)
+    console.print(
+        f"{total:,} requests in {state.elapsed_s:.0f} s, decided by two workers", style="dim", soft_wrap=whole
+    )
+    if latency := latency_words(state):
+        console.print(latency[0].upper() + latency[1:], style="dim", soft_wrap=whole)
     console.print(f"The policy that did it: {state.policy}", style="dim", soft_wrap=True)
     console.print("Yours to add: app.add_middleware(RateLimitMiddleware, policy=…)", style="dim")

@@ -6,7 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from ratelimit.demo.people import POPULATIONS, Population
 from ratelimit.telemetry.snapshot import Snapshot
+
+NEARLY_ALL = 0.95
 
 
 @dataclass(slots=True)
@@ -24,6 +27,29 @@ class Seen:
         return sum(self.refused.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One cluster, as the server reports it."""
+
+    id: str
+    size: int
+    budgets: int
+    confidence: float
+    why: str
+    age_s: float
+    evidence: dict[str, dict[str, float]]
+    members: dict[str, int]
+    """By population."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """When a population had wholly become one actor, and what it had been admitted until then."""
+
+    since_s: float
+    admitted: int
+
+
 @dataclass(slots=True)
 class State:
     """Totals of everyone, the server's own counters, and how fast things go."""
@@ -36,6 +62,9 @@ class State:
     snapshot: Snapshot | None = None
     admitted_per_s: float = 0.0
     refused_per_s: float = 0.0
+    actors: list[Actor] = field(default_factory=list)
+    held: dict[str, Held] = field(default_factory=dict)
+    """By population."""
 
     @property
     def url(self) -> str:
@@ -57,6 +86,25 @@ class State:
             )
             self.admitted_per_s += weight * (admitted - self.admitted_per_s)
             self.refused_per_s += weight * (refused - self.refused_per_s)
+
+    def take_actors(self, text: str) -> None:
+        """Take what the server reports of clusters."""
+        self.actors = [Actor(**actor) for actor in json.loads(text)["actors"]]
+        for population in POPULATIONS:
+            seen = self.populations.get(population.name)
+            if seen is not None and population.name not in self.held and self.is_one_actor(population):
+                self.held[population.name] = Held(self.elapsed_s, seen.admitted)
+
+    def is_one_actor(self, population: Population) -> bool:
+        """Whether nearly all of a population are in one cluster, with one budget."""
+        return any(
+            actor.budgets == 1 and actor.members.get(population.name, 0) >= NEARLY_ALL * population.people
+            for actor in self.actors
+        )
+
+    def drawn_in(self, population: Population) -> int:
+        """Return how many of a population are in a cluster."""
+        return sum(actor.members.get(population.name, 0) for actor in self.actors)
 
     def _totals(self) -> tuple[int, int]:
         seen = self.populations.values()

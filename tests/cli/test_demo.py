@@ -16,13 +16,23 @@ import httpx
 import pytest
 from rich.console import Console
 
+from ratelimit.correlation.overview import Overview
+from ratelimit.demo.actors import report_of
 from ratelimit.demo.api import create
 from ratelimit.demo.board import plain_line, render
 from ratelimit.demo.outcome import grants_of_policy
-from ratelimit.demo.people import POPULATIONS, account_of, address_of
+from ratelimit.demo.people import (
+    CLUSTER_LIMIT,
+    POPULATIONS,
+    account_of,
+    address_of,
+    fastest_pause_s,
+    person_of,
+)
 from ratelimit.demo.run import DemoFailed, free_port, policy_path, run
 from ratelimit.demo.state import State
 from ratelimit.demo.verdict import Grant, as_json, judge
+from ratelimit.demo.verdict import account_of as account_of_run
 from ratelimit.policy import Policy
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
 from tests.cli.running import run as run_command
@@ -61,7 +71,7 @@ def test_honest_people_stay_inside_what_is_granted() -> None:
     grant = GRANTS["requests"]
     for population in POPULATIONS:
         if population.honest:
-            fastest_per_minute = 60 / (population.pause_s * 0.75) * population.parallel
+            fastest_per_minute = 60 / fastest_pause_s(population) * population.parallel
             assert fastest_per_minute <= grant.per_minute
             tokens = GRANTS["output tokens"]
             assert fastest_per_minute * population.output_tokens <= tokens.per_minute * tokens.per_request
@@ -76,9 +86,71 @@ def test_everyone_is_somebody_else() -> None:
         address_of(index, population, person, 0)
         for index, population in enumerate(POPULATIONS)
         for person in range(population.people)
-        if not (population.shared_address or population.roams)
+        if population.places == "home"
     }
-    assert len(homes) == sum(p.people for p in POPULATIONS if not (p.shared_address or p.roams))
+    assert len(homes) == sum(p.people for p in POPULATIONS if p.places == "home")
+
+
+def found(*, size: int = 240, honest: int = 0, budgets: int = 1) -> str:
+    """Return the server's report of one actor."""
+    evidence: dict[str, dict[str, float]] = {
+        "network": {"weight": 5.0, "independent_networks": 2.5, "meetings": 24},
+        "payment": {"weight": 2.4, "sharing": 1.0, "shared_payment_methods": 48},
+        "client": {"weight": 3.2},
+        "behaviour": {"weight": 1.6},
+        "extra": {"weight": 0.0},
+    }
+    each = Overview(77, budgets, 1.0, "payment and network", 100, evidence, tuple(range(size + honest)))
+    of = {key: "campaign" if key < size else "customers" for key in each.members}
+    return json.dumps(report_of([each], of, 118))
+
+
+def campaigning(admitted: int, refused: int, **actor: int) -> State:
+    """Return a state at second 40; the campaign was found at second 10, after 240 requests."""
+    state = report(10, campaign=(240, {}))
+    state.take_actors(found(**actor))
+    later = report(40, campaign=(admitted, {CLUSTER_LIMIT: refused}))
+    state.elapsed_s, state.populations = later.elapsed_s, later.populations
+    state.take_actors(found(**actor))
+    return state
+
+
+def test_everyone_in_the_campaign_is_far_below_their_own_limit() -> None:
+    (campaign,) = [population for population in POPULATIONS if population.limit == CLUSTER_LIMIT]
+    assert campaign.people * 60 / campaign.pause_s > 10 * GRANTS[CLUSTER_LIMIT].per_minute
+    assert 60 / fastest_pause_s(campaign) < GRANTS["requests"].per_minute / 5
+    cards = {person_of(campaign, person).card for person in range(campaign.people)}
+    assert 1 < len(cards) < campaign.people
+
+
+def test_campaign_is_held_to_one_budget_from_when_it_was_found() -> None:
+    # 240 before it was found, then 20 at once and 120 a minute; some were still outside.
+    assert good(campaigning(240 + 20 + 60, 500))["campaign"]
+    assert not good(campaigning(240 + 20 + 60 + 60, 500))["campaign"]
+    assert not good(campaigning(320, 0))["campaign"]
+
+
+def test_campaign_that_is_never_one_actor_is_no_success() -> None:
+    assert not good(campaigning(320, 500, size=200))["campaign"]
+    assert not good(campaigning(320, 500, budgets=12))["campaign"]
+    assert good(report(10, campaign=(240, {})))["campaign"]
+
+
+def test_honest_account_in_a_cluster_is_a_bad_verdict() -> None:
+    assert good(campaigning(320, 500))["customers"]
+    assert not good(campaigning(320, 500, honest=1))["customers"]
+
+
+def test_summary_compares_with_limits_per_account_alone() -> None:
+    state = campaigning(320, 500)
+    assert account_of_run(state) == [
+        ("campaign", "320 of 820 requests admitted; limits per account alone: all 820"),
+        ("honest", "0 of 400 requests refused; 0 of 140 accounts in a cluster"),
+    ]
+    told = as_json(state, judge(state, GRANTS))
+    (line,) = [each for each in told["populations"] if each["name"] == "campaign"]
+    assert (line["admitted_without_clusters"], line["in_clusters"], line["held_since_s"]) == (820, 240, 10)
+    assert told["actors"][0]["members"] == {"campaign": 240}
 
 
 def test_one_honest_refusal_is_a_bad_verdict() -> None:
@@ -101,10 +173,12 @@ def test_verdict_speaks_to_people_and_machines() -> None:
     state = report(20, hammer=(90, {"requests": 500}))
     lines = judge(state, GRANTS)
     assert lines[0].sentence() == "customers: 0 refused of 100"
-    assert "held by “requests” to 90 a minute (granted: 90)" in lines[1].sentence()
-    found = as_json(state, lines)
-    assert found["good"] is True
-    assert found["populations"][1]["refused_by"] == {"requests": 500}
+    (hammer,) = [line for line in lines if line.name == "hammer"]
+    assert hammer.sentence() == "hammer: 500 refused of 590 by “requests”, 90 a minute (granted: 90)"
+    told = as_json(state, lines)
+    assert told["good"] is True
+    (hammers,) = [each for each in told["populations"] if each["name"] == "hammer"]
+    assert hammers["refused_by"] == {"requests": 500}
 
 
 def test_grants_come_from_the_policy() -> None:
@@ -115,16 +189,20 @@ def test_grants_come_from_the_policy() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 130])
 def test_board_fits_its_terminal(width: int) -> None:
-    state = report(10, hammer=(90, {"requests": 500}))
+    state = report(10, hammer=(90, {"requests": 500}), campaign=(320, {CLUSTER_LIMIT: 500}))
+    state.take_actors(found())
     state.snapshot = Snapshot(
         limits={"requests": LimitCounts(90, 500), "networks a day": LimitCounts(5, 0, 2, shadow=True)},
         latency={0.000003: 50, float("inf"): 60},
     )
     console = Console(width=width, color_system=None, force_terminal=True)
     with console.capture() as capture:
-        console.print(render(state, width))
+        console.print(render(state, width, 24))
     lines = capture.get().splitlines()
     assert max(map(len, lines)) <= width
+    assert len(lines) < 24
+    assert any("actor 0000: 240 accounts, one budget" in line for line in lines)
+    assert any("payment" in line and "2.4" in line for line in lines)
     assert any("hammer" in line and "500" in line for line in lines)
     assert "hammer 90 admitted 500 refused" in plain_line(state)
 
@@ -141,6 +219,7 @@ async def test_visitor_is_told_how_to_try_it_and_is_limited(
         told = (await client.get("/")).text
         assert f"curl -i {address}/v1/chat -H 'X-API-Key: me'" in told
         assert max(map(len, told.splitlines())) <= 80
+        assert (await client.get("/actors")).json() == {"actors": []}
         key = {"x-api-key": "me"}
         statuses = [
             (await client.post("/v1/chat", headers=key, content=body)).status_code
@@ -206,9 +285,10 @@ def test_short_real_run_admits_the_honest_and_leaves_nothing_behind() -> None:
             pause.wait(0.05)
         out, err = done.communicate(timeout=90)
     assert done.returncode == 0, err.decode()
-    found = json.loads(out)
-    honest, hammer = found["populations"][:2]
-    assert honest["refused"] == 0
+    told = json.loads(out)
+    by_name = {each["name"]: each for each in told["populations"]}
+    honest, hammer = by_name["customers"], by_name["hammer"]
+    assert all(each["refused"] == each["in_clusters"] == 0 for each in by_name.values() if each["honest"])
     assert honest["admitted"] > 10
     assert hammer["refused"] > 10
     assert hammer["good"]

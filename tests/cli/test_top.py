@@ -142,3 +142,14 @@ def test_rates_come_from_two_looks(limiter: Limiter) -> None:
     assert "2/s, 1/s refused" in text  # 3 requests, 2 of them refused, in 2 seconds
     assert "0.5" in text
     assert "1.0" in text
+
+
+def test_clusters_are_shown_where_something_is_correlated() -> None:
+    console = Console(width=80, color_system=None)
+    for gauges, is_shown in (
+        ({"ratelimit_clusters": 1.0, "ratelimit_cluster_members": 240.0}, True),
+        ({}, False),
+    ):
+        with console.capture() as capture:
+            console.print(top.render("there", snapshot.Snapshot(gauges=gauges), None, 0))
+        assert ("1 with 240 members" in capture.get()) is is_shown

@@ -34,6 +34,35 @@ def test_campaign_becomes_one_actor_and_people_stay_themselves() -> None:
     assert numbers["dropped"] == numbers["torn"] == numbers["abandoned"] == numbers["overflowed"] == 0
 
 
+def test_whoever_correlates_says_why() -> None:
+    actor = caught()
+    assert actor.limiter.correlating is not None
+    known = actor.limiter.correlating.clusters()
+    assert known is not None
+    (one,) = known
+    assert {one.identity} == actor.clusters(BOTS)
+    assert (len(one.members), one.budgets, one.confidence) == (60, 1, 1.0)
+    assert START_NS // NS <= one.first_s <= END_NS // NS
+    assert all(one.evidence[family]["weight"] > 1.5 for family in ("network", "payment", "client"))
+    actor.limiter.correlating.rest(END_NS)
+    assert actor.limiter.correlating.clusters() is None
+
+
+def test_nobody_says_why_in_the_middle_of_a_rebuild() -> None:
+    actor = Actor(tuning="slice_entries = 64")
+    actor.live(campaign())
+    correlating = actor.limiter.correlating
+    assert correlating is not None
+    actor.clock.set_ns(END_NS)
+    said = set()
+    for _ in range(3000):
+        is_busy = correlating.tick(END_NS)
+        said.add(correlating.clusters() is None)
+        if not is_busy:
+            break
+    assert said == {True, False}
+
+
 def test_one_actor_has_one_budget_exactly() -> None:
     actor = caught(budget="10/hour")
     assert later(actor, *BOTS) == [True] * 10 + [False] * 50

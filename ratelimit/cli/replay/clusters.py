@@ -7,7 +7,7 @@ from typing import Any
 
 from ratelimit.cli import words
 from ratelimit.cli.replay.actors import Actors
-from ratelimit.correlation.judgement import Profile
+from ratelimit.correlation.overview import evidence_of
 
 NS = 1_000_000_000
 
@@ -40,32 +40,4 @@ def _cluster(actors: Actors, label: int, keys: list[int], names: Mapping[int, st
         "size": len(keys),
         "evidence": evidence_of(profile),
         "members": sorted(str(names.get(key, f"{key:016x}")) for key in keys),
-    }
-
-
-def evidence_of(profile: Profile) -> dict[str, dict[str, float]]:
-    """Return what binds a cluster's members, by family.
-
-    `weight` is what the family says in the mean, as the logarithm of a likelihood ratio.
-    """
-    size = max(1, profile["size"])
-    return {
-        "network": {
-            "weight": round(profile["network"], 2),
-            "independent_networks": round(profile["networks"], 2),
-            "meetings": profile["meetings"],
-        },
-        "payment": {
-            "weight": round(profile["payment"], 2),
-            "sharing": round(profile["sharing"] / size, 3),
-            "shared_payment_methods": profile["payments"],
-        },
-        "client": {"weight": round(profile["client"], 2)},
-        "behaviour": {
-            "requests_a_day": round(profile["rate"], 2),
-            "evenness": round(profile["evenness"], 3),
-            "alike": round(profile["concentration"], 3),
-            "roaming": round(profile["roaming"], 3),
-        },
-        "extra": {"weight": round(profile["extra"], 2)},
     }

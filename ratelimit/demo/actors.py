@@ -1,0 +1,68 @@
+"""Who is one actor, as the worker that correlates knows it, for the other and for the board.
+
+    {"actors": [{"id", "size", "budgets", "confidence", "why", "age_s", "evidence", "members"}]}
+
+`members` counts by population: the demo knows the truth, which a deployment does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ratelimit import Limiter
+from ratelimit.correlation.overview import Overview
+from ratelimit.demo.people import POPULATIONS, account_of
+
+WRITE_S = 0.25
+MOST_ACTORS = 8
+NOBODY = b'{"actors": []}'
+STRANGERS = "others"
+"""Those who joined with `curl`."""
+
+
+async def keep_writing(limiter: Limiter, path: Path) -> None:
+    """Write what is known now and then, as long as this worker is the one that knows."""
+    populations = _populations(limiter)
+    while True:
+        await asyncio.sleep(WRITE_S)
+        known = None if limiter.correlating is None else limiter.correlating.clusters()
+        if known is not None:
+            beside = path.with_suffix(".new")
+            beside.write_text(json.dumps(report_of(known, populations, limiter.now_ns() // 10**9)))
+            beside.replace(path)
+
+
+def report_of(known: list[Overview], populations: dict[int, str], now_s: int) -> dict[str, Any]:
+    """Return the report on some clusters, the largest of them."""
+    return {
+        "actors": [
+            {
+                "id": f"{each.identity:016x}",
+                "size": len(each.members),
+                "budgets": each.budgets,
+                "confidence": round(each.confidence, 3),
+                "why": each.why,
+                "age_s": now_s - each.first_s,
+                "evidence": each.evidence,
+                "members": dict(Counter(populations.get(key, STRANGERS) for key in each.members)),
+            }
+            for each in known[:MOST_ACTORS]
+        ]
+    }
+
+
+def _populations(limiter: Limiter) -> dict[int, str]:
+    """Return the population of each account's hash."""
+    generation, spec = limiter.current, limiter.policy.compiled.correlation
+    if spec is None:
+        return {}
+    found = {}
+    for population in POPULATIONS:
+        for person in range(population.people):
+            headers = [(b"x-api-key", account_of(population, person).encode())]
+            found[generation.extractor.extract(headers, "127.0.0.1")[spec.principal[0]]] = population.name
+    return found
