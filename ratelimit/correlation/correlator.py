@@ -15,10 +15,12 @@ from ratelimit.correlation.explanation import Explanation, Ruling, explain
 from ratelimit.correlation.judgement import Judgement, Profile
 from ratelimit.correlation.rebuild import Rebuild
 from ratelimit.correlation.selfcheck import SelfCheck, steps_after, stricter
-from ratelimit.correlation.settings import Settings
+from ratelimit.correlation.settings import DAY_S, Settings
 
 NS = 1_000_000_000
 MOST_LABELS = 4096
+SETTLED_PATIENCE = 4
+"""So many times more has to be new for a rebuild once all clusters have stood for a day."""
 
 
 class Correlator:
@@ -121,8 +123,16 @@ class Correlator:
         return (
             passed_s >= self.settings.rebuild_most_s
             or (self._is_growing and passed_s >= self.settings.rebuild_growing_s)
-            or fresh >= self.settings.rebuild_change * 4 * self.evidence.principal_count
+            or fresh
+            >= self._patience(now_ns) * self.settings.rebuild_change * 4 * self.evidence.principal_count
         )
+
+    def _patience(self, now_ns: int) -> int:
+        # Clusters that have stood for a day win newcomers between rebuilds; before, each rebuild wins many.
+        opened_s = max((profile["first_s"] for profile, _ in self.kept.values()), default=None)
+        if opened_s is None or self._is_growing or now_ns // NS - opened_s < DAY_S:
+            return 1
+        return SETTLED_PATIENCE
 
     def rebuild(self, now_ns: int) -> Iterator[None]:
         """Yield between the slices of one rebuild."""
