@@ -23,11 +23,13 @@ from benchmarks.correlation.scenario import SCALES
 
 ALL = ("honest", *CAMPAIGNS, *NEGATIVES, *(f"{name}+base" for name in NEGATIVES), *POISON)
 FRONTIER = tuple(f"base:{name}" for name in SWEEPS)
+RECORDED = "servegen"
+"""Recorded clients and nothing injected: there is nobody to be found. Needs `--data`."""
 
 
 def _chosen(patterns: tuple[str, ...]) -> list[str]:
     """Return the scenarios that some patterns name, in their usual order."""
-    names = [*ALL, *FRONTIER]
+    names = [*ALL, *FRONTIER, RECORDED]
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             raise click.BadParameter(f"no scenario is called {pattern!r}", param_hint="--scenario")
@@ -70,12 +72,14 @@ def main(
 ) -> None:
     """Play scenarios to contenders. Exit code 1 when an aim was missed."""
     if listing:
-        click.echo("\n".join([*ALL, *FRONTIER]))
+        click.echo("\n".join([*ALL, *FRONTIER, RECORDED]))
         return
     console = Console()
     if not console.is_terminal:
         console = Console(width=180)
     names = _chosen(patterns) if patterns else list(ALL)
+    if RECORDED in names and data is None:
+        raise click.BadParameter(f"{RECORDED} needs --data", param_hint="--scenario")
     names += [name for name in FRONTIER if frontier and name not in names]
     playing = list(contenders or CONTENDERS)
     if not contenders and not POLICY.exists():
