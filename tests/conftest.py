@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.build import StaleBuildError, check_build
 
+pytest_plugins = ["tests.support.redis.fixtures"]
+
 pytest.register_assert_rewrite(
     "tests.support.bounds",
     "tests.support.laws.admission",

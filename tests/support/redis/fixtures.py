@@ -1,0 +1,86 @@
+"""Fixtures of real servers, for any folder of tests: `tests/conftest.py` names this module.
+
+Shared ones live as long as the run and are set back before each test that asks
+for them. What a test breaks beyond that (kills, options, users) it breaks on
+servers of its own, from `start_server`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:  # imported where used: most folders of tests have no use for a client library
+    from tests.support.redis.binary import Binary
+    from tests.support.redis.certificate import Certificate
+    from tests.support.redis.server import Options, Server
+
+StartServer = Callable[..., "Server"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # Here, not in the decorator: looking for programs takes a process.
+    if "binary" in metafunc.fixturenames:
+        from tests.support.redis.binary import binaries
+
+        present = binaries()
+        metafunc.parametrize(
+            "binary", present, ids=[binary.name for binary in present], indirect=True, scope="session"
+        )
+
+
+@pytest.fixture(scope="session")
+def binary(request: pytest.FixtureRequest) -> Binary:
+    """Return a server program; the test runs once with each that is present."""
+    chosen: Binary = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Return a certificate for localhost, its own authority."""
+    from tests.support.redis.certificate import make_certificate
+
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def shared_servers() -> Iterator[dict[str, Server]]:
+    """Keep the shared servers by their binary's name until the run ends."""
+    servers: dict[str, Server] = {}
+    yield servers
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture
+def server(binary: Binary, shared_servers: dict[str, Server]) -> Server:
+    """Return the run's server: empty, without scripts, with the settings it was started with."""
+    from tests.support.redis.server import Server
+
+    shared = shared_servers.get(binary.name)
+    if shared is None:
+        shared = shared_servers[binary.name] = Server(binary)
+        shared.start()
+    shared.reset()
+    return shared
+
+
+@pytest.fixture
+def start_server(binary: Binary) -> Iterator[StartServer]:
+    """Return a function that starts servers of the test's own: `start_server(options, certificate=…)`."""
+    from tests.support.redis.server import Server
+
+    servers: list[Server] = []
+
+    def start(options: Options | None = None, *, certificate: Certificate | None = None) -> Server:
+        started = Server(binary, options, certificate=certificate)
+        servers.append(started)
+        started.start()
+        return started
+
+    yield start
+    for server in servers:
+        server.stop()

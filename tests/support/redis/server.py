@@ -1,0 +1,239 @@
+"""One real server: started on a free loopback port, killed by its process, never left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.support.redis.binary import Binary
+from tests.support.redis.certificate import Certificate
+from tests.support.redis.guard import guard
+from tests.support.redis.port import free_port, is_free
+
+PATIENCE_S = 20
+"""How long a server may take to answer; it takes 50 ms on an idle machine."""
+PAUSE_S = 0.002
+ONCE = Retry(NoBackoff(), 0)
+"""For clients that should say at once what went wrong: newer ones retry for seconds by default."""
+
+Options = Mapping[str, str | int]
+
+QUICK: Options = {
+    "bind": "127.0.0.1",
+    "protected-mode": "no",
+    "save": "",
+    "appendonly": "no",
+    "enable-debug-command": "yes",  # DEBUG SLEEP: a server that hangs
+    "repl-diskless-sync-delay": 0,
+    "repl-ping-replica-period": 1,
+}
+"""What a server for tests differs in: it keeps nothing, and replicas do not wait for each other."""
+
+
+class Server:
+    """A server process of its own, in a private folder, from `start` to `stop`.
+
+    `kill`, `pause`, `resume` and `start` again are the faults of one host; the
+    port stays the same throughout. What is on disk (options that ask for
+    persistence) outlives `kill`, and `stop` removes it.
+
+    Args:
+        binary: which program.
+        options: settings by their name in the configuration file, over `QUICK`.
+        certificate: serve TLS on `tls_port`, beside the port without.
+    """
+
+    def __init__(
+        self, binary: Binary, options: Options | None = None, *, certificate: Certificate | None = None
+    ) -> None:
+        self.binary = binary
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        # Not pytest's folder: a socket's whole path has to fit 108 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="server-"))
+        self.socket = self.folder / "socket"
+        self.certificate = certificate
+        self.tls_port = free_port() if certificate else 0
+        self.options: dict[str, str | int] = {**QUICK, **(options or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: Redis | None = None
+        self._settings: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        state = f"process {self.pid}" if self.is_running else "not running"
+        return f"<{self.binary.name} at {self.host}:{self.port}, {state}>"
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self.host}:{self.port}/0"
+
+    @property
+    def socket_url(self) -> str:
+        return f"unix://{self.socket}?db=0"
+
+    @property
+    def tls_url(self) -> str:
+        """The address for TLS; whoever uses it names `certificate.path` as the authority."""
+        if not self.tls_port:
+            raise LookupError(f"{self!r} was started without a certificate")
+        return f"rediss://localhost:{self.tls_port}/0"
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise LookupError(f"the server of port {self.port} is not running")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process exists; a paused one does."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def client(self) -> Redis:
+        """A blocking client of this server for a test's own questions; text, not bytes."""
+        if self._client is None:
+            password = self.options.get("requirepass")
+            self._client = Redis(
+                host=self.host,
+                port=self.port,
+                password=None if password is None else str(password),
+                decode_responses=True,
+                socket_timeout=PATIENCE_S,
+                retry=ONCE,
+            )
+        return self._client
+
+    def command(self) -> list[str]:
+        """Return the command line of the process."""
+        settings: dict[str, str | int] = {
+            "port": self.port,
+            "unixsocket": str(self.socket),
+            "dir": str(self.folder),
+            **self._tls_settings(),
+            **self.options,
+        }
+        words = [str(self.binary.path)]
+        for name, value in settings.items():
+            words += [f"--{name}", *(str(value).split(" ") if value != "" else [""])]
+        return words
+
+    def start(self, *, patience_s: float = PATIENCE_S) -> None:
+        """Start the process and return once it answers PING, or while it loads its data.
+
+        Raises:
+            RuntimeError: the process ended or does not answer; with its log.
+        """
+        if self.is_running:
+            raise RuntimeError(f"{self!r} runs already")
+        deadline = time.monotonic() + patience_s
+        pause = threading.Event()
+        while not is_free(self.port):  # the last process' socket can outlive it by a moment
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"port {self.port} is taken by another process")
+            pause.wait(PAUSE_S)
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,  # a Ctrl-C at the terminal is for the tests, which then kill it
+            )
+        guard().watch(self._process.pid)
+        while not self.answers():
+            if not self.is_running or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"the server of port {self.port} did not start:\n{self.log()}")
+            pause.wait(PAUSE_S)
+
+    def answers(self, *, timeout_s: float = 1) -> bool:
+        """Return whether the server answers a PING now, be it with an error."""
+        try:
+            with socket.create_connection((self.host, self.port), timeout_s) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(1) in (b"+", b"-")
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End the process as a power cut would: SIGKILL. No effect on one that has ended."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        if self._process is not None:
+            guard().forget(self._process.pid)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Stop the process in its tracks (SIGSTOP): the kernel still accepts connections for it."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process go on; what was sent meanwhile is then executed."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Kill the process and start another on the same port."""
+        self.kill()
+        self.start()
+
+    def stop(self) -> None:
+        """Kill the process and remove its folder."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "log"
+
+    def log(self) -> str:
+        """Return what the server has written to its log, over all restarts."""
+        return self.log_path.read_text(errors="replace")
+
+    def reset(self) -> None:
+        """Empty the server: keys, functions, script cache, other clients' connections, changed settings.
+
+        The settings it returns to are those of the first call.
+        """
+        client = self.client
+        client.execute_command("CLIENT UNPAUSE")
+        client.execute_command("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
+        client.execute_command("CLIENT KILL", "TYPE", "pubsub")
+        settings = dict(client.config_get("*"))
+        if self._settings is None:
+            self._settings = settings
+        changed = {name: value for name, value in self._settings.items() if settings.get(name) != value}
+        if changed:
+            client.execute_command("CONFIG SET", *(word for pair in changed.items() for word in pair))
+        client.flushall()
+        client.script_flush()
+        client.execute_command("FUNCTION FLUSH")
+        client.execute_command("CONFIG RESETSTAT")
+
+    def _tls_settings(self) -> dict[str, str | int]:
+        if self.certificate is None:
+            return {}
+        return {
+            "tls-port": self.tls_port,
+            "tls-cert-file": str(self.certificate.path),
+            "tls-key-file": str(self.certificate.key_path),
+            "tls-ca-cert-file": str(self.certificate.path),
+            "tls-auth-clients": "no",
+        }
