@@ -30,6 +30,7 @@ cdef class Outcome:
     cdef Plan plan
     cdef Charge *charges
     cdef uint64_t now
+    cdef object ledger     # told of corrections, where another store charged; else None
     cdef readonly bint allowed
     cdef readonly int binding
 
@@ -39,6 +40,7 @@ cdef class Outcome:
     cdef uint64_t remaining_of(self, int i) noexcept
     cdef uint64_t reset_of(self, int i) noexcept
     cdef bytes field(self, tuple labels)
+    cdef object correct_elsewhere(self, int index, Charge *charge, uint64_t amount)
 
 
 cdef inline int check_ready(Plan plan) except -1:

@@ -317,8 +317,19 @@ cdef class Outcome:
             return 0
         if not charge.charged and self.plan.setup.quotas[index].kind > LOG:
             return 0  # a slot or a member that was not taken cannot be corrected
+        if self.ledger is not None:
+            return self.correct_elsewhere(index, charge, amount)
         now = relative(self.plan.table, now_ns)
         return correct(&self.plan.setup, index, charge, amount, now)
+
+    cdef object correct_elsewhere(self, int index, Charge *charge, uint64_t amount):
+        cdef int64_t delta = <int64_t>amount - <int64_t>charge.cost
+        if delta == 0 or amount and self.plan.setup.quotas[index].kind > LOG:
+            return 0
+        charge.cost = amount
+        charge.charged = amount > 0
+        self.ledger.correct(self, index, delta)
+        return delta
 
     def undo(self, now_ns, /):
         cdef int i
@@ -335,7 +346,10 @@ cdef class Outcome:
         now = relative(self.plan.table, now_ns)
         for i in range(self.plan.setup.count):
             if self.plan.setup.quotas[i].kind == SLOTS and self.charges[i].charged:
-                correct(&self.plan.setup, i, self.charges + i, 0, now)
+                if self.ledger is not None:
+                    self.ledger.correct(self, i, -<int64_t>self.charges[i].cost)
+                else:
+                    correct(&self.plan.setup, i, self.charges + i, 0, now)
                 self.charges[i].charged = False
 
     def __reduce__(self):

@@ -1,0 +1,35 @@
+"""The script that decides in Redis, and what goes in and out of it.
+
+One call decides many requests: `EVALSHA digest n KEYS… payload`, one key for each ask, in
+order. The script's text never changes, nothing is interpolated into it.
+
+The payload is MessagePack: `[time, worker, rules, items]`.
+
+- time: microseconds since the epoch, or false for the server's own clock.
+- worker: a number of 52 bits that names the process; concurrency slots carry it.
+- rules: for each its kind and numbers (`RemoteRules.describe`).
+- items: numbers. A decision is `DECIDE` or `PEEK`, the number of asks, and for each ask:
+  rule, cost, 1 if its refusal binds, and two marks. A correction is `CORRECT`, 1, and one
+  ask whose cost is what to charge more, or less, and whose marks say what was charged.
+
+The answer is MessagePack, one list of numbers: the time, then for each ask of a decision its
+state and what the rule's kind tells, for each correction what moved and the state it left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+
+_PARTS = ("head", "bucket", "window", "log", "slots", "sketch", "main")
+
+
+def _text() -> bytes:
+    folder = files("ratelimit.stores.redis") / "scripts"
+    return b"\n".join((folder / f"{part}.lua").read_bytes() for part in _PARTS)
+
+
+SCRIPT = _text()
+"""The script's text."""
+DIGEST = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
+"""What the server knows it by."""

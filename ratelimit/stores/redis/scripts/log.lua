@@ -1,0 +1,140 @@
+-- Exact sliding log: one record an admitted charge, in a hash.
+-- rule: kind, units, period in us, most records
+--
+-- Fields: u what is in use, f the first record's number, n the number of the next one; and
+-- each record under its number: its time and cost. Times ascend. Records whose time is over
+-- are removed by whoever looks, so a look costs what has expired since the last one.
+
+local function record_of(key, number)
+  local text = call('HGET', key, number)
+  if not text then return 0, 0 end
+  return unpack_bytes('<I7I5', text)
+end
+
+local function open_log(rule, key)
+  local fields = pcall_redis('HMGET', key, 'u', 'f', 'n')
+  if fields.err then
+    call('DEL', key)
+    fields = { false, false, false }
+  end
+  local log = {
+    used = tonumber(fields[1] or 0), first = tonumber(fields[2] or 0), next = tonumber(fields[3] or 0), at = now, newest = 0
+  }
+  if log.next > log.first then log.newest = record_of(key, log.next - 1) end
+  log.is_stepped = log.newest > now + rule[3] + STEP
+  if log.is_stepped then
+    log.used = min(log.used, rule[2])
+    return log
+  end
+  log.at = max(now, log.newest)
+  local first = log.first
+  while log.first < log.next do
+    local time, cost = record_of(key, log.first)
+    if time + rule[3] > log.at then break end
+    call('HDEL', key, log.first)
+    log.used = log.used - cost
+    log.first = log.first + 1
+  end
+  if log.first ~= first then call('HSET', key, 'u', log.used, 'f', log.first) end
+  return log
+end
+
+-- The newest record that is in use says when the log is empty again.
+local function reset_of(rule, key, log)
+  if log.used == 0 then return 0 end
+  if log.is_stepped then return rule[3] end
+  for number = log.next - 1, log.first, -1 do
+    local time, cost = record_of(key, number)
+    if cost > 0 then return time + rule[3] - now end
+  end
+  return 0
+end
+
+local function append(rule, key, log, cost)
+  if log.is_stepped then
+    -- After a clock step one record stands for all that was in use.
+    local used = log.used
+    call('DEL', key)
+    log.used, log.first, log.next, log.at, log.is_stepped = 0, log.next, log.next, now, false
+    if used > 0 then append(rule, key, log, used) end
+    if cost == 0 then return log.next - 1 end
+  end
+  local number = log.next
+  log.next, log.used = number + 1, log.used + cost
+  call('HSET', key, 'u', log.used, 'f', log.first, 'n', log.next, number, pack('<I7I5', log.at, cost))
+  call('PEXPIRE', key, ttl_of(log.at + rule[3]))
+  return number
+end
+
+algorithms[4] = {
+  check = function(rule, ask)
+    local log = open_log(rule, ask.key)
+    -- After a clock step, once: it must not have to be believed again.
+    if log.is_stepped and operation == DECIDE then append(rule, ask.key, log, 0) end
+    ask.log = log
+    ask.remaining = max(rule[2] - log.used, 0)
+    ask.retry = 0
+    if ask.cost > rule[2] then
+      ask.retry = NEVER
+      return false
+    end
+    if log.is_stepped then
+      ask.reset = log.used > 0 and rule[3] or 0
+      if log.used + ask.cost <= rule[2] then return true end
+      ask.retry = rule[3]
+      return false
+    end
+    ask.reset = reset_of(rule, ask.key, log)
+    local need = log.used + ask.cost - rule[2]
+    if need > 0 then
+      local freed = 0
+      for number = log.first, log.next - 1 do
+        local time, cost = record_of(ask.key, number)
+        freed = freed + cost
+        if freed >= need then
+          ask.retry = time + rule[3] - now
+          break
+        end
+      end
+      return false
+    end
+    if ask.cost > 0 and log.next - log.first >= rule[4] then
+      -- Room in units, none in records: refunds left empty ones behind.
+      ask.retry = record_of(ask.key, log.first) + rule[3] - now
+      return false
+    end
+    return true
+  end,
+  keep = function() end,
+  commit = function(rule, ask)
+    if ask.cost == 0 then return end
+    ask.mark = append(rule, ask.key, ask.log, ask.cost)
+    ask.remaining = max(rule[2] - ask.log.used, 0)
+    ask.reset = ask.log.at + rule[3] - now
+    ask.is_charged = true
+  end,
+  -- mark: the charge's record; mark2: the record that settling added, plus one.
+  correct = function(rule, ask)
+    local log = open_log(rule, ask.key)
+    local moved, added = 0, ask.mark2
+    if ask.cost > 0 then
+      moved = min(ask.cost, max(2 * rule[2] - log.used, 0))
+      if moved > 0 then added = append(rule, ask.key, log, moved) + 1 end
+    elseif not log.is_stepped then
+      -- What settling added goes first.
+      for _, number in ipairs({ ask.mark2 - 1, ask.mark }) do
+        if number >= log.first and number < log.next then
+          local time, cost = record_of(ask.key, number)
+          local taken = min(cost, moved - ask.cost)
+          if taken > 0 then
+            call('HSET', ask.key, number, pack('<I7I5', time, cost - taken))
+            moved = moved - taken
+          end
+        end
+      end
+      if moved < 0 then call('HSET', ask.key, 'u', log.used + moved) end
+    end
+    say(moved)
+    say(added)
+  end,
+}

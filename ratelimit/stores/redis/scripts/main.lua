@@ -1,0 +1,57 @@
+-- Items: an operation, how many asks, and five numbers an ask: its rule, its cost, whether a
+-- refusal binds, and two marks of the rule's own.
+
+local function tell(rule, ask, state)
+  say(state)
+  local algorithm = algorithms[rule[1]]
+  if algorithm.tell then
+    algorithm.tell(rule, ask)
+  else
+    say(ask.remaining)
+    say(ask.reset)
+    say(ask.retry)
+    say(ask.mark)
+    say(ask.is_charged and 1 or 0)
+    say(ask.ends and ask.ends / 1000000 or 0)
+  end
+end
+
+local at, key_at = 1, 1
+while at <= #items do
+  local count = items[at + 1]
+  operation = items[at]
+  at = at + 2
+  local asks, states, is_refused = {}, {}, false
+  for i = 1, count do
+    local rule = rules[items[at] + 1]
+    local ask = { key = KEYS[key_at], cost = items[at + 1], mark = items[at + 3], mark2 = items[at + 4], rule = rule }
+    asks[i] = ask
+    if operation == CORRECT then
+      algorithms[rule[1]].correct(rule, ask)
+    elseif algorithms[rule[1]].check(rule, ask) then
+      states[i] = ALLOWED
+    elseif items[at + 2] == 1 then
+      states[i] = REFUSED
+      is_refused = true
+    else
+      states[i] = SHADOWED
+    end
+    at, key_at = at + 5, key_at + 1
+  end
+  if operation ~= CORRECT then
+    for i = 1, count do
+      local ask = asks[i]
+      local algorithm = algorithms[ask.rule[1]]
+      if operation == DECIDE then
+        if not is_refused and states[i] == ALLOWED then
+          algorithm.commit(ask.rule, ask)
+        elseif states[i] ~= ALLOWED then
+          algorithm.keep(ask.rule, ask)
+        end
+      end
+      tell(ask.rule, ask, states[i])
+    end
+  end
+end
+write_words()
+return cmsgpack.pack(said)
