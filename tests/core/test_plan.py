@@ -10,7 +10,7 @@ import pytest
 from ratelimit.core.engine import MAX_COST, MAX_RULES, Outcome, Plan
 from ratelimit.errors import UsageError
 from tests.support.cores import COMPILED, Limiter
-from tests.support.rule import EPOCH, MINUTE, SECOND, RuleSpec
+from tests.support.rule import DAY, EPOCH, MINUTE, SECOND, RuleSpec
 
 ABSENT = -1
 BUCKET = RuleSpec("token-bucket", 3, SECOND)
@@ -155,6 +155,26 @@ def test_counters_carry_over_when_numbers_change() -> None:
         assert not lower.decide([1], EPOCH).allowed
         assert lower.peek([1], EPOCH).remaining(0) == 0
         assert [higher.decide([1], EPOCH).allowed for _ in range(5)] == [True] * 4 + [False]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        RuleSpec("token-bucket", 3000, DAY, burst=125),
+        RuleSpec("token-bucket", 2, MINUTE, burst=40),
+        RuleSpec("fixed-window", 100, DAY),
+        RuleSpec("sliding-window", 100, DAY),
+    ],
+)
+def test_what_is_carried_is_what_was_used(spec: RuleSpec) -> None:
+    made = plan([spec], [[0]], cost_positions=[0])
+    most = made.peek([1], EPOCH, [0]).remaining(0)
+    made.decide([1], EPOCH, [7])
+    made.decide([2], EPOCH, [4])
+    made.carry([1], [2], EPOCH)
+    assert made.peek([2], EPOCH, [0]).remaining(0) == most - 11
+    made.carry([3], [2], EPOCH)
+    assert made.peek([2], EPOCH, [0]).remaining(0) == most - 11
 
 
 def test_ratelimit_field_names_each_rule_not_skipped() -> None:

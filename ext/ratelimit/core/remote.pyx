@@ -24,7 +24,7 @@ from ratelimit.core.siphash cimport mix
 from ratelimit.core.spare cimport take_charges
 from ratelimit.core.table cimport relative
 from ratelimit.core.windows cimport FIXED_COUNT_BITS, sliding_pack
-from ratelimit.core.words cimport remaining_word, retry_word
+from ratelimit.core.words cimport retry_word, used_word
 
 cdef enum:
     MICROSECOND = 1000
@@ -215,20 +215,22 @@ cdef class RemoteRules:
         cdef const Quota *q = &self.plan.setup.quotas[index]
         cdef int64_t moved = said[at]
         cdef uint64_t now = relative(self.plan.table, now_us * MICROSECOND)
-        cdef uint64_t arrival = now << 4
-        at += 1
+        cdef uint64_t ticks
         if outcome.plan is not self.plan:
             raise ValueError("the outcome is another plan's")
-        if q.kind <= SLIDING:
-            if q.kind == GCRA and (moved <= 0 or charge.mark > arrival):
-                arrival = charge.mark
-            at = read_word(outcome, charge, q, said, at)
-            if q.kind == GCRA:
-                charge.mark = arrival + <uint64_t>(moved * <int64_t>q.interval)
-        else:
+        at += 1
+        if q.kind > SLIDING:
             if q.kind == LOG:
                 charge.word = said[at]
-            at += 1
+            return moved, at + 1
+        at = read_word(outcome, charge, q, said, at)
+        if q.kind == GCRA:
+            ticks = <uint64_t>said[at] * TICKS + <uint64_t>said[at + 1]
+            at += 2
+            if moved > 0 and charge.mark < now << 4:
+                charge.mark = charge.word  # the charge itself has drained: only what was added can be given back
+            else:
+                charge.mark = charge.mark - ticks if moved < 0 else charge.mark + ticks
         return moved, at
 
     def carried(self, int index, uint64_t key, used, now_ns, int base, list keys not None, list items not None, /):
@@ -247,7 +249,7 @@ cdef class RemoteRules:
     def answer_size(self, int index, /):
         """Return how many numbers answer a correction of rule `index`."""
         cdef uint64_t kind = self.plan.setup.quotas[index].kind
-        return 4 if kind == SLIDING else 3 if kind <= SLIDING else 2
+        return 5 if kind == GCRA else 4 if kind == SLIDING else 3 if kind == FIXED else 2
 
     def key(self, int index, uint64_t key, /):
         if not 0 <= index < self.plan.setup.count:
@@ -346,4 +348,4 @@ def used(Outcome outcome not None, int index, /):
     cdef const Quota *q = &outcome.plan.setup.quotas[index]
     if charge.state == SKIPPED or q.kind > SLIDING:
         return 0
-    return q.units - remaining_word(q, charge.word, outcome.now)
+    return used_word(q, charge.word, outcome.now)

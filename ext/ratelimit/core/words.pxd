@@ -43,6 +43,13 @@ cdef inline uint64_t remaining_word(const Quota *q, uint64_t word, uint64_t now)
     return sliding_remaining(q, word, now)
 
 
+cdef inline uint64_t used_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
+    """Return how many units are in use: of a bucket those of its burst that have not drained."""
+    cdef uint64_t most = q.burst if q.kind == GCRA else q.units
+    cdef uint64_t left = remaining_word(q, word, now)
+    return most - left if most > left else 0
+
+
 cdef inline uint64_t reset_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
     if q.kind == GCRA:
         return gcra_reset(q, word, now)
@@ -140,7 +147,7 @@ cdef inline void carry_word(Setup *plan, int i, uint64_t *source, uint64_t *targ
     if entry == NULL:
         return
     word = word_of(entry, charge.tag)
-    used = q.units - remaining_word(q, word, now)
+    used = used_word(q, word, now)
     charge.tag = make_tag(charge.key, q.kind, plan.shapes[i])
     # The window a charge of now would belong to.
     check_word(q, 0, now, 0, &check)

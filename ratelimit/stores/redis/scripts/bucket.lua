@@ -86,34 +86,34 @@ algorithms[1] = {
     local word = word_of(ask.key, BUCKET, BUCKET_SIZE)
     local us, ticks = known(rule, word)
     us, ticks = arrival_of(us, ticks)
-    local before_us, before_ticks = us, ticks
-    local moved = 0
+    local units, moved_us, moved_ticks = 0, 0, 0
     if ask.cost > 0 then
       local far_us, far_ticks = plus(now, 0, rule[7], rule[8])
       if is_after(far_us, far_ticks, us, ticks) then
         local room_us, room_ticks = minus(far_us, far_ticks, us, ticks)
-        if ask.cost > intervals(rule, room_us, room_ticks) then
-          us, ticks = far_us, far_ticks
+        units = intervals(rule, room_us, room_ticks)
+        if ask.cost > units then
+          moved_us, moved_ticks = room_us, room_ticks
         else
-          local more_us, more_ticks = span(rule, ask.cost)
-          us, ticks = plus(us, ticks, more_us, more_ticks)
+          units = ask.cost
+          moved_us, moved_ticks = span(rule, units)
         end
-        moved = intervals(rule, minus(us, ticks, before_us, before_ticks))
+        us, ticks = plus(us, ticks, moved_us, moved_ticks)
         put_word(ask.key, { us, ticks }, BUCKET, us)
       end
     elseif word and is_after(word[1], word[2], now, 0) then
-      local left_us, left_ticks = minus(ask.mark, ask.mark2, now, 0)
-      local units = min(-ask.cost, intervals(rule, left_us, left_ticks))
-      if units > 0 then
-        local less_us, less_ticks = span(rule, units)
-        us, ticks = minus(word[1], word[2], less_us, less_ticks)
-        moved = -units
+      units = -min(-ask.cost, intervals(rule, minus(ask.mark, ask.mark2, now, 0)))
+      if units < 0 then
+        moved_us, moved_ticks = span(rule, -units)
+        us, ticks = minus(word[1], word[2], moved_us, moved_ticks)
         put_word(ask.key, { max(us, 0), ticks }, BUCKET, us)
       end
     end
     word = words[ask.key]
-    say(moved)
+    say(units)
     say(word and word[1] or 0)
     say(word and word[2] or 0)
+    say(moved_us)
+    say(moved_ticks)
   end,
 }

@@ -1,9 +1,9 @@
 -- Exact sliding log: one record an admitted charge, in a hash.
 -- rule: kind, units, period in us, most records
 --
--- Fields: u what is in use, f the first record's number, n the number of the next one; and
--- each record under its number: its time and cost. Times ascend. Records whose time is over
--- are removed by whoever looks, so a look costs what has expired since the last one.
+-- Fields: u what all records cost, f the first record's number, n the number of the next one;
+-- and each record under its number: its time and cost. Times ascend. Records whose time is over
+-- are removed by whoever adds one, so a look costs what has expired since then.
 
 local function record_of(key, number)
   local text = call('HGET', key, number)
@@ -17,26 +17,28 @@ local function open_log(rule, key)
     call('DEL', key)
     fields = { false, false, false }
   end
-  local log = {
-    used = tonumber(fields[1] or 0), first = tonumber(fields[2] or 0), next = tonumber(fields[3] or 0), at = now, newest = 0
-  }
-  if log.next > log.first then log.newest = record_of(key, log.next - 1) end
-  log.is_stepped = log.newest > now + rule[3] + STEP
+  local log = { used = tonumber(fields[1] or 0), kept = tonumber(fields[2] or 0), next = tonumber(fields[3] or 0) }
+  local newest = 0
+  if log.next > log.kept then newest = record_of(key, log.next - 1) end
+  log.first, log.at = log.kept, max(now, newest)
+  log.is_stepped = newest > now + rule[3] + STEP
   if log.is_stepped then
     log.used = min(log.used, rule[2])
     return log
   end
-  log.at = max(now, log.newest)
-  local first = log.first
   while log.first < log.next do
     local time, cost = record_of(key, log.first)
     if time + rule[3] > log.at then break end
-    call('HDEL', key, log.first)
     log.used = log.used - cost
     log.first = log.first + 1
   end
-  if log.first ~= first then call('HSET', key, 'u', log.used, 'f', log.first) end
   return log
+end
+
+-- Remove the records that are over: only with a new one, since time may still step back a little.
+local function prune(key, log)
+  for number = log.kept, log.first - 1 do call('HDEL', key, number) end
+  log.kept = log.first
 end
 
 -- The newest record that is in use says when the log is empty again.
@@ -55,10 +57,11 @@ local function append(rule, key, log, cost)
     -- After a clock step one record stands for all that was in use.
     local used = log.used
     call('DEL', key)
-    log.used, log.first, log.next, log.at, log.is_stepped = 0, log.next, log.next, now, false
+    log.used, log.kept, log.first, log.at, log.is_stepped = 0, log.next, log.next, now, false
     if used > 0 then append(rule, key, log, used) end
     if cost == 0 then return log.next - 1 end
   end
+  prune(key, log)
   local number = log.next
   log.next, log.used = number + 1, log.used + cost
   call('HSET', key, 'u', log.used, 'f', log.first, 'n', log.next, number, pack('<I7I5', log.at, cost))
@@ -73,18 +76,17 @@ algorithms[4] = {
     if log.is_stepped and operation == DECIDE then append(rule, ask.key, log, 0) end
     ask.log = log
     ask.remaining = max(rule[2] - log.used, 0)
+    ask.reset = reset_of(rule, ask.key, log)
     ask.retry = 0
     if ask.cost > rule[2] then
       ask.retry = NEVER
       return false
     end
     if log.is_stepped then
-      ask.reset = log.used > 0 and rule[3] or 0
       if log.used + ask.cost <= rule[2] then return true end
       ask.retry = rule[3]
       return false
     end
-    ask.reset = reset_of(rule, ask.key, log)
     local need = log.used + ask.cost - rule[2]
     if need > 0 then
       local freed = 0
@@ -123,7 +125,7 @@ algorithms[4] = {
     elseif not log.is_stepped then
       -- What settling added goes first.
       for _, number in ipairs({ ask.mark2 - 1, ask.mark }) do
-        if number >= log.first and number < log.next then
+        if number >= log.kept and number < log.next then
           local time, cost = record_of(ask.key, number)
           local taken = min(cost, moved - ask.cost)
           if taken > 0 then
@@ -132,7 +134,7 @@ algorithms[4] = {
           end
         end
       end
-      if moved < 0 then call('HSET', ask.key, 'u', log.used + moved) end
+      if moved < 0 then call('HINCRBY', ask.key, 'u', moved) end
     end
     say(moved)
     say(added)
