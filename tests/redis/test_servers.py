@@ -21,6 +21,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tests.support.redis.binary import Binary, binaries
 from tests.support.redis.certificate import Certificate
 from tests.support.redis.fixtures import StartServer
+from tests.support.redis.patience import until
+from tests.support.redis.port import is_free
 from tests.support.redis.server import ONCE, Server
 
 ROOT = Path(__file__).absolute().parents[2]
@@ -158,14 +160,7 @@ def test_servers_end_with_a_test_run_that_is_killed(binary: Binary) -> None:
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.returncode == -9, run.stderr
     port, folder = run.stdout.split()
-    with Redis(port=int(port), retry=ONCE) as client:
-        for _ in range(1_000):  # the shell that kills it has to get its turn first
-            try:
-                client.ping()
-            except RedisConnectionError:
-                break
-        else:
-            pytest.fail("the server still answers")
+    until(lambda: is_free(int(port)), "the server to end with its maker")
     for path in sorted(Path(folder).rglob("*"), reverse=True):
         path.unlink()
     Path(folder).rmdir()

@@ -15,9 +15,11 @@ import pytest
 if TYPE_CHECKING:  # imported where used: most folders of tests have no use for a client library
     from tests.support.redis.binary import Binary
     from tests.support.redis.certificate import Certificate
+    from tests.support.redis.proxy import Proxy
     from tests.support.redis.server import Options, Server
 
 StartServer = Callable[..., "Server"]
+StartProxy = Callable[..., "Proxy"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -84,3 +86,26 @@ def start_server(binary: Binary) -> Iterator[StartServer]:
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def start_proxy() -> Iterator[StartProxy]:
+    """Return a function that puts a proxy before a port: `start_proxy(server.port)`."""
+    from tests.support.redis.proxy import Proxy
+
+    proxies: list[Proxy] = []
+
+    def start(port: int, *, certificate: Certificate | None = None) -> Proxy:
+        proxy = Proxy(port, certificate=certificate)
+        proxies.append(proxy)
+        return proxy
+
+    yield start
+    for proxy in proxies:
+        proxy.stop()
+
+
+@pytest.fixture
+def proxy(server: Server, start_proxy: StartProxy) -> Proxy:
+    """Return a proxy without faults before the run's server."""
+    return start_proxy(server.port)

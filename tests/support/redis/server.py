@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,9 @@ from redis.retry import Retry
 from tests.support.redis.binary import Binary
 from tests.support.redis.certificate import Certificate
 from tests.support.redis.guard import guard
+from tests.support.redis.patience import PATIENCE_S, until
 from tests.support.redis.port import free_port, is_free
 
-PATIENCE_S = 20
-"""How long a server may take to answer; it takes 50 ms on an idle machine."""
-PAUSE_S = 0.002
 ONCE = Retry(NoBackoff(), 0)
 """For clients that should say at once what went wrong: newer ones retry for seconds by default."""
 
@@ -135,16 +131,13 @@ class Server:
         """Start the process and return once it answers PING, or while it loads its data.
 
         Raises:
-            RuntimeError: the process ended or does not answer; with its log.
+            RuntimeError: the process ended; with its log.
+            TimeoutError: it does not answer.
         """
         if self.is_running:
             raise RuntimeError(f"{self!r} runs already")
-        deadline = time.monotonic() + patience_s
-        pause = threading.Event()
-        while not is_free(self.port):  # the last process' socket can outlive it by a moment
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"port {self.port} is taken by another process")
-            pause.wait(PAUSE_S)
+        # The last process' socket can outlive it by a moment.
+        until(lambda: is_free(self.port), f"port {self.port} to be free", patience_s=patience_s)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command(),
@@ -155,11 +148,9 @@ class Server:
                 process_group=0,  # a Ctrl-C at the terminal is for the tests, which then kill it
             )
         guard().watch(self._process.pid)
-        while not self.answers():
-            if not self.is_running or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"the server of port {self.port} did not start:\n{self.log()}")
-            pause.wait(PAUSE_S)
+        until(lambda: self.answers() or not self.is_running, f"{self!r}", patience_s=patience_s)
+        if not self.is_running:
+            raise RuntimeError(f"the server of port {self.port} did not start:\n{self.log()}")
 
     def answers(self, *, timeout_s: float = 1) -> bool:
         """Return whether the server answers a PING now, be it with an error."""
