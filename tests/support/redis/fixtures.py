@@ -15,7 +15,9 @@ import pytest
 if TYPE_CHECKING:  # imported where used: most folders of tests have no use for a client library
     from tests.support.redis.binary import Binary
     from tests.support.redis.certificate import Certificate
+    from tests.support.redis.cluster import Cluster
     from tests.support.redis.proxy import Proxy
+    from tests.support.redis.sentinel import Sentinels
     from tests.support.redis.server import Options, Server
 
 StartServer = Callable[..., "Server"]
@@ -86,6 +88,45 @@ def start_server(binary: Binary) -> Iterator[StartServer]:
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_clusters() -> Iterator[dict[str, Cluster]]:
+    """Keep the shared clusters by their binary's name until the run ends."""
+    clusters: dict[str, Cluster] = {}
+    yield clusters
+    for cluster in clusters.values():
+        cluster.stop()
+
+
+@pytest.fixture
+def cluster(binary: Binary, shared_clusters: dict[str, Cluster]) -> Cluster:
+    """Return the run's cluster: empty and well.
+
+    Tests may kill and pause its nodes, move slots and fail over: the next one finds
+    all nodes back, if in other roles. So ask it who owns what.
+    """
+    from tests.support.redis.cluster import Cluster
+
+    shared = shared_clusters.get(binary.name)
+    if shared is None:
+        shared = shared_clusters[binary.name] = Cluster(binary)
+        shared.start()
+    shared.reset()
+    return shared
+
+
+@pytest.fixture
+def sentinels(binary: Binary) -> Iterator[Sentinels]:
+    """Return a master, its replica and three sentinels of the test's own."""
+    from tests.support.redis.sentinel import Sentinels
+
+    trio = Sentinels(binary)
+    try:
+        trio.start()
+        yield trio
+    finally:
+        trio.stop()
 
 
 @pytest.fixture

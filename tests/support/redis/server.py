@@ -39,6 +39,10 @@ QUICK: Options = {
 """What a server for tests differs in: it keeps nothing, and replicas do not wait for each other."""
 
 
+ROLES = {"replicaof", "slaveof"}
+"""Settings that say what a server is at present; failovers change them, CONFIG SET cannot."""
+
+
 class Server:
     """A server process of its own, in a private folder, from `start` to `stop`.
 
@@ -199,7 +203,15 @@ class Server:
         return self.log_path.read_text(errors="replace")
 
     def reset(self) -> None:
-        """Empty the server: keys, functions, script cache, other clients' connections, changed settings.
+        """Empty the server: keys, functions, script cache; and all that `restore` does."""
+        self.restore()
+        client = self.client
+        client.flushall()
+        client.script_flush()
+        client.execute_command("FUNCTION FLUSH")
+
+    def restore(self) -> None:
+        """Undo what tests have set: settings, paused and connected clients, statistics.
 
         The settings it returns to are those of the first call.
         """
@@ -207,15 +219,12 @@ class Server:
         client.execute_command("CLIENT UNPAUSE")
         client.execute_command("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
         client.execute_command("CLIENT KILL", "TYPE", "pubsub")
-        settings = dict(client.config_get("*"))
+        settings = {name: value for name, value in client.config_get("*").items() if name not in ROLES}
         if self._settings is None:
             self._settings = settings
-        changed = {name: value for name, value in self._settings.items() if settings.get(name) != value}
+        changed = [pair for pair in self._settings.items() if settings.get(pair[0]) != pair[1]]
         if changed:
-            client.execute_command("CONFIG SET", *(word for pair in changed.items() for word in pair))
-        client.flushall()
-        client.script_flush()
-        client.execute_command("FUNCTION FLUSH")
+            client.execute_command("CONFIG SET", *(word for pair in changed for word in pair))
         client.execute_command("CONFIG RESETSTAT")
 
     def _tls_settings(self) -> dict[str, str | int]:
