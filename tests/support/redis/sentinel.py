@@ -142,12 +142,15 @@ def _role(server: Server) -> str:
 
 
 def _sees_all(sentinel: Sentinel, replica: Server) -> bool:
-    seen = sentinel.client.sentinel_master(NAME)
-    (below,) = sentinel.client.sentinel_slaves(NAME)
+    seen = _fields(sentinel.client.execute_command("SENTINEL", "MASTER", NAME))
+    (below,) = map(_fields, sentinel.client.execute_command("SENTINEL", "REPLICAS", NAME))
     return (
-        seen["flags"] == "master"
-        and seen["num-other-sentinels"] == 2
-        and below["port"] == replica.port
-        and below["flags"] == "slave"
+        (seen["flags"], seen["num-other-sentinels"]) == ("master", "2")
+        and (below["flags"], below["port"]) == ("slave", str(replica.port))
         and below["master-link-status"] == "ok"
     )
+
+
+def _fields(reply: dict[str, str] | list[str]) -> dict[str, str]:
+    """Return a reply of names and values as a mapping, which the older protocol sends as a list."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
