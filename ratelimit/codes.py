@@ -187,7 +187,35 @@ CODES: dict[str, Code] = {
         "A trusted range is very wide; whoever is in it can choose the client's address.", "Narrow it."
     ),
     "trust-header-unused": _warning("`header` without `proxies` is never read.", "List your proxies."),
-    "store-url": _error("The store's URL is not supported.", 'Use `url = "embedded"`.'),
+    "store-url": _error(
+        "The store's URL cannot be used.",
+        "Write `embedded`, `redis://host:port/db`, `unix:///path?db=0`, `redis+sentinel://hosts/MASTER/db`, "
+        "`redis+cluster://hosts` (`rediss` for TLS) or `env:VARIABLE`.",
+    ),
+    "store-setting-remote": _error(
+        "A setting that only a server has stands beside an embedded store.",
+        "Remove it, or name a server in `url`.",
+    ),
+    "store-hash-key": _error(
+        "Hosts that count on one server hash identities with different keys.",
+        'Write `key = "env:RATELIMIT_HASH_KEY"` under `[hashing]`, '
+        "and give every host the same 32 hexadecimal digits, as `openssl rand -hex 16` makes them.",
+    ),
+    "store-prefix": _error(
+        "The prefix of key names is malformed.", "Use up to 32 letters, digits, `.`, `_`, `-` and `:`."
+    ),
+    "store-timeout": _error(
+        "The time-out is malformed, or not between 1 ms and 5 s.", "Write it like `25ms`."
+    ),
+    "store-credentials": _error(
+        "User name or password are malformed, incomplete or there twice.",
+        "Write `username`, and `env:VARIABLE` or `file:PATH` as `password`.",
+    ),
+    "store-password-inline": _warning(
+        "The server's password stands in the policy file itself.",
+        "Use `env:VARIABLE` or `file:PATH` as `password`.",
+    ),
+    "store-tls": _error("The settings for TLS cannot be used.", "Mend the setting named."),
     "store-setting-unused": _warning("A setting has no effect with private memory.", "Remove it."),
     "hashing-key": _error(
         "The hash key is malformed.",

@@ -25,6 +25,7 @@ from ratelimit.policy.model import Limit, PolicyFile
 from ratelimit.policy.pattern import Pattern, PatternError, parse_pattern
 from ratelimit.policy.problem import Path, Report, did_you_mean
 from ratelimit.policy.quota import MAX_KEYS
+from ratelimit.policy.remote import compile_store
 from ratelimit.policy.router import Entry, Router
 from ratelimit.policy.secret import compile_key
 
@@ -91,14 +92,26 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     deny = compile_list("deny", file.deny, identities, report, allow)
     hash_key = compile_key(file.hashing, report)
     correlation = compile_correlation(table, identities, known, report)
-    _check_store(file, tree, report)
+    remote = compile_store(file, tree, report)
     router = _build_router(drafts, report)
     if router is None:
         return Compilation(None, drafts, identities, correlation)
     units = tuple(dict.fromkeys([REQUESTS, *(draft.limit.unit for draft in drafts)]))
     limits, rules = _number(drafts, identities, units)
     policy = CompiledPolicy(
-        name, file, identities, units, limits, rules, router, allow, deny, trust, hash_key, correlation
+        name,
+        file,
+        identities,
+        units,
+        limits,
+        rules,
+        router,
+        allow,
+        deny,
+        trust,
+        hash_key,
+        correlation,
+        remote,
     )
     return Compilation(policy, drafts, identities, correlation)
 
@@ -180,18 +193,6 @@ def _check_totals(drafts: list[Draft], report: Report) -> None:
     rules = sum(len(draft.own) + sum(map(len, draft.tiers.values())) for draft in drafts)
     if rules > MAX_RULES:
         report.add("policy-too-many", ("limit",), f"{rules} rules with all tiers; {MAX_RULES} are the most")
-
-
-def _check_store(file: PolicyFile, tree: Mapping[str, Any], report: Report) -> None:
-    if file.store.url != "embedded":
-        report.add(
-            "store-url", ("store", "url"), f"`{file.store.url.split(':')[0]}` stores are not supported"
-        )
-    given = tree.get("store")
-    if file.store.memory == "private" and isinstance(given, dict):
-        for key in ("path", "on_unusable"):
-            if key in given:
-                report.add("store-setting-unused", ("store", key), f"private memory has no `{key}`")
 
 
 def _build_router(drafts: list[Draft], report: Report) -> Router | None:

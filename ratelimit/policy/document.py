@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from ratelimit.codes import CODES, Branch
-from ratelimit.policy import knowledge, model, schema
+from ratelimit.policy import knowledge, model, schema, storing
 
 WITH_TABLES = ("policy.md", "correlation.md")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -24,7 +24,7 @@ _BRANCHES: dict[Branch, str] = {
     "policy": "`PolicyError`: the policy file. All problems of a file are reported at once, each with its "
     "line and key. Warnings stop nothing.",
     "usage": "`UsageError`: the program calls or mounts the library in a way that cannot mean anything.",
-    "store": "`StoreError`: shared memory cannot be used.",
+    "store": "`StoreError`: shared memory or a server cannot be used.",
 }
 
 
@@ -49,7 +49,8 @@ def errors_page() -> str:
 
 def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
-    kind: type[msgspec.Struct] = getattr(model if hasattr(model, name) else knowledge, name)
+    home = next(module for module in (model, storing, knowledge) if hasattr(module, name))
+    kind: type[msgspec.Struct] = getattr(home, name)
     hints = get_type_hints(kind, include_extras=True)
     lines = ["| key | type | default | |", "| --- | --- | --- | --- |"]
     for field in msgspec.structs.fields(kind):

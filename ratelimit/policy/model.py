@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from ratelimit.policy.knowledge import Known
+from ratelimit.policy.storing import Store
 from ratelimit.policy.tuning import Tuning
 
 Missing = Literal["client", "shared", "skip", "refuse"]
@@ -22,7 +23,6 @@ Algorithm = Literal[
 Mode = Literal["enforce", "shadow"]
 Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
-Size = Annotated[int, Meta(ge=1 << 20, le=1 << 34)]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
@@ -225,40 +225,6 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": 
     tiers: Annotated[
         dict[str, Tier], Meta(description="The numbers for each plan; anyone else gets the limit's own.")
     ] = {}
-
-
-class Store(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where counters live."""
-
-    url: Annotated[str, Meta(description="`embedded`: the memory of this host.")] = "embedded"
-    memory: Annotated[
-        Literal["shared", "private"],
-        Meta(
-            description="`shared`: all workers of the host count together. `private`: each process by itself."
-        ),
-    ] = "shared"
-    keys: Annotated[
-        int,
-        Meta(ge=64, le=100_000_000, description="Live counters there is room for; decides the memory taken."),
-    ] = 100_000
-    block_bytes: Annotated[
-        Size | None,
-        Meta(
-            description="Memory for what needs more than a word a key: logs, slots, distinct counts. "
-            "Default: by the limits that need it."
-        ),
-    ] = None
-    path: Annotated[
-        str | None,
-        Meta(description="The file behind the shared memory. Default: derived from the policy's own path."),
-    ] = None
-    on_unusable: Annotated[
-        Literal["fail", "private"],
-        Meta(
-            description="When the shared memory cannot be used: fail at start, or go on in private memory "
-            "with a warning."
-        ),
-    ] = "fail"
 
 
 class Headers(Struct, frozen=True, forbid_unknown_fields=True):

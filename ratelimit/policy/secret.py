@@ -12,17 +12,25 @@ _HEX = re.compile(r"[0-9A-Fa-f]{32}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
+def reference(text: str) -> KeySpec | None:
+    """Return where `env:VARIABLE` or `file:PATH` point, None for any other text."""
+    kind, _, value = text.partition(":")
+    if kind == "env" and _VARIABLE.fullmatch(value):
+        return KeySpec("env", value)
+    if kind == "file" and value:
+        return KeySpec("file", value)
+    return None
+
+
 def compile_key(hashing: Hashing, report: Report) -> KeySpec | None:
     """Return where the key is to be found, None if it is to be generated."""
     path: Path = ("hashing", "key")
     text = hashing.key
     if text is None:
         return None
-    kind, colon, value = text.partition(":")
-    if colon and kind == "env" and _VARIABLE.fullmatch(value):
-        return KeySpec("env", value)
-    if colon and kind == "file" and value:
-        return KeySpec("file", value)
+    found = reference(text)
+    if found is not None:
+        return found
     if _HEX.fullmatch(text):
         report.add("hashing-key-inline", path, "whoever reads this file can undo the hashes")
         return KeySpec("hex", text)

@@ -8,6 +8,7 @@ from ratelimit.codes import CODES
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, Problem
 from tests.known.test_known_problems import CASES as KNOWN_CASES
+from tests.policy.test_remote import CASES as STORE_CASES
 
 ACCOUNT = 'account = { from = "header:x-api-key" }'
 
@@ -238,7 +239,6 @@ CASES = [
     ("trust-everyone", "version = 1\n[trust]\nproxies = ['::/1', '8000::/1']", 3, "trust.proxies"),
     ("trust-wide", "version = 1\n[trust]\nproxies = ['0.0.0.0/4']", 3, "trust.proxies[0]"),
     ("trust-header-unused", "version = 1\n[trust]\nheader = 'forwarded'", 3, "trust.header"),
-    ("store-url", "version = 1\n[store]\nurl = 'redis://localhost'", 3, "store.url"),
     ("store-setting-unused", "version = 1\n[store]\nmemory = 'private'\npath = '/x'", 4, "store.path"),
     ("hashing-key", "version = 1\n[hashing]\nkey = 'secret'", 3, "hashing.key"),
     ("hashing-key", "version = 1\n[hashing]\nkey = 'env:'", 3, "hashing.key"),
@@ -256,7 +256,7 @@ def test_each_mistake_is_told_with_code_line_and_key(code: str, text: str, line:
 
 
 def test_every_policy_code_has_a_case() -> None:
-    told = {code for code, *_ in [*CASES, *KNOWN_CASES]}
+    told = {code for code, *_ in [*CASES, *KNOWN_CASES, *STORE_CASES]}
     elsewhere = {"policy-invalid", "policy-unreadable", "policy-encoding", "policy-size"}
     assert told | elsewhere == {code for code, entry in CODES.items() if entry.branch == "policy"}
 
