@@ -274,6 +274,19 @@ CODES: dict[str, Code] = {
     "hash-key": _store(
         "The hash key cannot be read from where the policy says it is.", "Set the variable or mend the file."
     ),
+    # A server.
+    "redis-missing": _store("The client library for Redis is not installed.", "Install `kinlimit[redis]`."),
+    "redis-url": _store(
+        "The variable that should hold the server's URL is not set, or holds none.",
+        "Set it to one like `redis://host:6379/0`.",
+    ),
+    "redis-password": _store(
+        "The server's password cannot be read from where the policy says it is.",
+        "Set the variable or mend the file.",
+    ),
+    "redis-certificate": _store(
+        "The files that `store.tls` names cannot be used.", "Check that they exist, and are PEM files."
+    ),
     "counters-full": _store(
         "All rows of counters are taken by limits' names.", "Restart the workers after renaming many limits."
     ),

@@ -1,4 +1,4 @@
-"""The hash key: from the environment, a file, the policy, or fresh."""
+"""Secrets: from the environment, a file, the policy; hash keys also fresh."""
 
 from __future__ import annotations
 
@@ -25,23 +25,11 @@ def find_key(kind: str, value: str) -> bytes:
     Raises:
         StoreError: code `hash-key`; the variable is unset, the file unreadable or empty.
     """
-    if kind == "env":
-        text = os.environ.get(value, "").strip()
-        if not text:
-            raise StoreError(
-                f"the policy takes its hash key from ${value}, which is not set; "
-                "set it to 32 hexadecimal digits",
-                code="hash-key",
-            )
-    elif kind == "file":
-        try:
-            text = Path(value).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"the hash key file {value} cannot be read: {error}", code="hash-key") from error
-        if not text:
-            raise StoreError(f"the hash key file {value} is empty", code="hash-key")
-    else:
-        text = value
+    try:
+        text = find_text(kind, value)
+    except LookupError as error:
+        hint = "; set it to 32 hexadecimal digits" if kind == "env" else ""
+        raise StoreError(f"the hash key cannot be had: {error}{hint}", code="hash-key") from error
     try:
         key = bytes.fromhex(text)
     except ValueError:
@@ -49,3 +37,25 @@ def find_key(kind: str, value: str) -> bytes:
     if len(key) == KEY_BYTES:
         return key
     return hashlib.blake2b(text.encode("utf-8"), digest_size=KEY_BYTES, person=b"kinlimit key").digest()
+
+
+def find_text(kind: str, value: str) -> str:
+    """Return the secret in a variable, in a file, or in `value` itself, without white space around it.
+
+    Raises:
+        LookupError: the variable is unset, the file unreadable or empty.
+    """
+    if kind == "env":
+        text = os.environ.get(value, "").strip()
+        if not text:
+            raise LookupError(f"${value} is not set")
+        return text
+    if kind == "file":
+        try:
+            text = Path(value).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LookupError(f"{value} cannot be read: {error}") from error
+        if not text:
+            raise LookupError(f"{value} is empty")
+        return text
+    return value

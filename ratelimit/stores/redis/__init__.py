@@ -1,0 +1,1 @@
+"""Limits kept by a Redis or Valkey that many hosts share."""
