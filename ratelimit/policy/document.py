@@ -55,7 +55,8 @@ def field_table(name: str) -> str:
     lines = ["| key | type | default | |", "| --- | --- | --- | --- |"]
     for field in msgspec.structs.fields(kind):
         hint = hints[field.name]
-        words = next((meta.description or "" for meta in get_args(hint)[1:]), "")
+        # Types that are annotated twice have their bounds first.
+        words = next((meta.description for meta in get_args(hint)[1:] if meta.description), "")
         default = "required" if field.required else _default(field)
         escaped = words.replace("|", "\\|")
         lines.append(f"| `{field.encode_name}` | {_type(hint)} | {default} | {escaped} |")
