@@ -14,6 +14,8 @@ Whole = Annotated[int, Meta(ge=1)]
 Number = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[int, Meta(ge=1)]
+HalfLife = Annotated[int, Meta(ge=600, le=6_480_000)]
+"""Seconds. What was seen when is remembered to ten minutes, and for six half-lives: 16 bits, 455 days."""
 
 
 class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,11 +33,15 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=1, le=4096)], Meta(description="How many clusters may exist at once.")
     ] = 1024
     network_half_life_s: Annotated[
-        Seconds, Meta(description="Seconds after which having been seen at an address counts half.")
+        HalfLife,
+        Meta(
+            description="Seconds after which having been seen at an address counts half; "
+            "ten minutes to 75 days, as all half-lives."
+        ),
     ] = 172_800
-    payment_half_life_s: Annotated[Seconds, Meta(description="The same for payment methods.")] = 5_184_000
-    client_half_life_s: Annotated[Seconds, Meta(description="The same for clients.")] = 1_209_600
-    extra_half_life_s: Annotated[Seconds, Meta(description="The same for the families under `extra`.")] = (
+    payment_half_life_s: Annotated[HalfLife, Meta(description="The same for payment methods.")] = 5_184_000
+    client_half_life_s: Annotated[HalfLife, Meta(description="The same for clients.")] = 1_209_600
+    extra_half_life_s: Annotated[HalfLife, Meta(description="The same for the families under `extra`.")] = (
         1_209_600
     )
     network_each: Annotated[

@@ -13,6 +13,7 @@ from ratelimit.correlation import Correlator
 from tests.correlation.sights import DAY_S, HOUR_S, NS, START_S, columns, correlator, rebuild, row
 
 HALF_LIVES = (HOUR_S,) * 8
+LONGEST_S = 75 * DAY_S
 TICK_S = 600
 
 
@@ -34,6 +35,8 @@ def see(one: Correlator, account: object, at_s: float = START_S, **given: object
         (16, 63, HALF_LIVES, "64 to"),
         (16, MOST_IDENTIFIERS + 1, HALF_LIVES, "64 to"),
         (16, 64, HALF_LIVES[1:], "one half-life for each"),
+        (16, 64, (0, *HALF_LIVES[1:]), "1 to 6480000 seconds"),
+        (16, 64, (*HALF_LIVES[1:], LONGEST_S + 1), "1 to 6480000 seconds"),
     ],
 )
 def test_sizes_out_of_range(
@@ -238,6 +241,16 @@ def test_an_edge_counts_for_six_half_lives(ticks: int, fresh_edges: int) -> None
     see(one, "b", then)
     rebuild(one, then)
     assert see(one, "a", then, payment="card") == fresh_edges
+
+
+@pytest.mark.parametrize(("days", "fresh_edges"), [(449, 0), (450, 1), (455, 1)])
+def test_the_longest_half_life_outruns_no_tick(days: int, fresh_edges: int) -> None:
+    one = correlator(payment_half_life_s=LONGEST_S)
+    see(one, "a", START_S, payment="card")
+    for day in (*range(3, days, 3), days):  # somebody is always there, and rebuilds drop what is too old
+        see(one, "b", START_S + day * DAY_S)
+        rebuild(one, START_S + day * DAY_S)
+    assert see(one, "a", START_S + days * DAY_S, payment="card") == fresh_edges
 
 
 def test_evidence_used_again_does_not_age() -> None:

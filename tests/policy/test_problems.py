@@ -406,6 +406,14 @@ def test_limits_that_never_meet_are_not_added_up() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        (
+            "[correlation.tuning]\npayment_half_life_s = 6480001",
+            "6480001 is out of range: it must be a whole number up to 6480000",
+        ),
+        (
+            "[correlation.tuning]\nnetwork_half_life_s = 599",
+            "599 is out of range: it must be a whole number from 600",
+        ),
         ("[store]\nkeys = 5", "5 is out of range: it must be a whole number from 64"),
         (
             "[[limit]]\nname = 'a'\nper = 'ip'\nrate = '5/minute'\nburst = 0",

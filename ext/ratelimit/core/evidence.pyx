@@ -18,6 +18,7 @@ cdef enum:
     CLUSTERED_BONUS_S = 30 * 86400   # a member is forgotten that much later than a stranger
     SHARED_BONUS_S = 3 * 86400       # and an identifier of several principals than one of one
     NO_PLACE = 0xFFFFFFFF
+    LONGEST_HALF_LIFE_S = 75 * 86400
 
 MOST_IDENTIFIERS = (1 << INDEX_BITS) - 2
 PRINCIPAL_BYTES = sizeof(Principal)
@@ -66,6 +67,9 @@ cdef class Evidence:
             raise ValueError(f"evidence keeps 16 principals and 64 to {MOST_IDENTIFIERS} identifiers at least")
         if len(half_lives_s) != KINDS:
             raise ValueError(f"one half-life for each of {KINDS} kinds")
+        if not all(1 <= half_life_s <= LONGEST_HALF_LIFE_S for half_life_s in half_lives_s):
+            # Edges are told from fresh ones for 65,536 ticks, and are dropped after six half-lives.
+            raise ValueError(f"a half-life is 1 to {LONGEST_HALF_LIFE_S} seconds")
         self.most_principals = principals
         self.most_identifiers = identifiers
         self.principals = <Principal *>PyMem_RawCalloc(principals, sizeof(Principal))
