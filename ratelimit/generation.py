@@ -246,8 +246,8 @@ class Generation:
         required = sorted(position for position in needed if specs[position].missing == "refuse")
         says_abnormal = self.headers.abnormal_usage
         cluster = self.compiled.cluster
-        abnormal = [at for at, rule in enumerate(rules) if says_abnormal and cluster in rule.per]
-        return RoutePlan(plan, rules, required, abnormal)
+        hidden = [at for at, rule in enumerate(rules) if cluster in rule.per]
+        return RoutePlan(plan, rules, required, hidden, hidden if says_abnormal else ())
 
     def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
         # A table without room for another counter row is found out now, not by a request.

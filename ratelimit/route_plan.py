@@ -30,14 +30,19 @@ class RoutePlan:
         plan: the core's plan.
         rules: its rules.
         required: positions of identities without which a request is refused.
-        abnormal: positions of rules whose refusal says that abnormal usage was detected.
+        hidden: positions of rules that count others together with the caller: limits per cluster. Their
+            numbers are not its own, and that one applies tells it that it was recognised.
+        abnormal: positions of those whose refusal says that abnormal usage was detected, which the
+            policy has to ask for.
     """
 
     __slots__ = (
         "abnormal",
         "closes_on_error",
+        "conceals",
         "costs",
         "decide",
+        "hidden",
         "holds_slots",
         "labels",
         "peek",
@@ -52,12 +57,20 @@ class RoutePlan:
         plan: Plan,
         rules: Sequence[LimitRule],
         required: Sequence[int] = (),
+        hidden: Collection[int] = (),
         abnormal: Collection[int] = (),
     ) -> None:
         self.plan = plan
         self.rules = tuple(rules)
         self.required = tuple(required)
+        self.hidden = frozenset(hidden)
         self.abnormal = frozenset(abnormal)
+        self.conceals = any(not rules[at].shadow for at in self.hidden - self.abnormal)
+        """Whether a refusal says when to come back and nothing else, whichever limit it is by.
+
+        One that named the limit, or gave the caller's own numbers, would tell by leaving it out
+        that it was by a hidden one.
+        """
         self.decide = plan.decide
         self.peek = plan.peek
         self.costs = tuple(rule.estimate for rule in rules)
@@ -66,10 +79,10 @@ class RoutePlan:
         """Whether an allowed request may hold something until it ends."""
         self.closes_on_error = any(rule.on_store_error == "closed" and not rule.shadow for rule in rules)
         # What is not enforced is not promised either: shadow rules are in no field.
-        shows_all = not any(rule.shadow for rule in rules)
-        self.labels = tuple(rule.label for rule in rules) if shows_all else None
-        """What the core writes the `RateLimit` field with; None when it must leave rules out."""
-        field = b", ".join(policy_item(rule) for rule in rules if not rule.shadow)
+        told = [not rule.shadow and at not in self.hidden for at, rule in enumerate(rules)]
+        self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
+        """What the core writes the `RateLimit` field with; empty for rules that are left out."""
+        field = b", ".join(policy_item(rule) for rule, is_told in zip(rules, told, strict=True) if is_told)
         self.policy_pair = (b"ratelimit-policy", field)
         """The `RateLimit-Policy` header."""
 
@@ -87,22 +100,19 @@ class RoutePlan:
 
     def ratelimit_field(self, outcome: Outcome) -> bytes:
         """Return the value of the `RateLimit` field, empty when no rule is to be told of."""
-        if self.labels is not None:
-            return outcome.ratelimit_field(self.labels)
-        items = []
-        for index, rule in enumerate(self.rules):
-            if not rule.shadow and outcome.state(index) != SKIPPED:
-                reset_s = -(-outcome.reset_after_ns(index) // _SECOND_NS)
-                items.append(b"%b;r=%d;t=%d" % (rule.label, outcome.remaining(index), reset_s))
-        return b", ".join(items)
+        if self.conceals and not outcome.allowed:
+            return b""
+        return outcome.ratelimit_field(self.labels)
 
     def tightest(self, outcome: Outcome) -> int:
-        """Return the index of the rule a client should mind most, -1 without one."""
-        if outcome.binding >= 0:
+        """Return the index of the rule a client should mind most, -1 when none is to be told of."""
+        if self.conceals and not outcome.allowed:
+            return -1
+        if outcome.binding >= 0 and self.labels[outcome.binding]:
             return outcome.binding
         best, least = -1, 2.0
         for index, rule in enumerate(self.rules):
-            if rule.shadow or outcome.state(index) == SKIPPED:
+            if not self.labels[index] or outcome.state(index) == SKIPPED:
                 continue
             share = outcome.remaining(index) / rule.burst
             if share < least:

@@ -1,7 +1,8 @@
 """What a refused client is told: a status, and a problem document (RFC 9457).
 
 A refusal says which limits were exceeded and when to come back. It does not say which
-identity was counted, nor how a denied client was recognised.
+identity was counted, nor how a denied client was recognised; and where a limit per cluster
+may refuse, of no refusal which limit it is by: see `RoutePlan.conceals`.
 """
 
 from __future__ import annotations
@@ -58,20 +59,22 @@ def quota_exceeded(
 
     Args:
         is_abnormal: whether it says that the pattern of requests is what was detected.
-        violated: the limits that refused.
-        binding: the one of them that refuses longest.
+        violated: the limits that refused; empty when that is not to be told.
+        binding: the one of them that refuses longest; None when that is not to be told.
         wait_ns: for how long; None when no wait can help.
     """
-    if wait_ns is None:
+    if binding is None:
+        detail = "The request asks for more than is ever allowed at once."
+        if wait_ns is not None:
+            detail = f"Too many requests; retry in {whole_seconds(wait_ns)} s."
+    elif wait_ns is None:
         detail = f'The request asks for more than the limit "{binding}" ever allows at once.'
     else:
         detail = f'The limit "{binding}" was exceeded; retry in {whole_seconds(wait_ns)} s.'
-    return msgspec.json.encode(
-        {
-            "type": _TYPES + ("abnormal-usage-detected" if is_abnormal else "quota-exceeded"),
-            "title": _ABNORMAL if is_abnormal else _EXCEEDED,
-            "status": 429,
-            "detail": detail,
-            "violated-policies": violated,
-        }
-    )
+    problem = {
+        "type": _TYPES + ("abnormal-usage-detected" if is_abnormal else "quota-exceeded"),
+        "title": _ABNORMAL if is_abnormal else _EXCEEDED,
+        "status": 429,
+        "detail": detail,
+    }
+    return msgspec.json.encode(problem | {"violated-policies": violated} if violated else problem)

@@ -82,6 +82,8 @@ class Outcome:
     def ratelimit_field(self, labels: Sequence[bytes], /) -> bytes:
         """Return the RateLimit field value: for each rule not skipped `label` + `;r=N;t=S`, joined by ", ".
 
+        A rule with an empty label is left out.
+
         Raises:
             ValueError: not one label a rule, or more than some 4,000 bytes of them.
         """

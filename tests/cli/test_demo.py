@@ -292,6 +292,7 @@ def test_short_real_run_admits_the_honest_and_leaves_nothing_behind() -> None:
     assert honest["admitted"] > 10
     assert hammer["refused"] > 10
     assert hammer["good"]
+    assert hammer["refused_by"] == {"requests": hammer["refused"]}  # as its refusals told it
     assert children(mark) == set()
 
 

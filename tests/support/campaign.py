@@ -8,13 +8,14 @@ evidence and assignments, not how well the judgement tells people apart.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 POLICY = """\
 version = 1
 [store]
 {store}
+{headers}
 [identities]
 account = {{ from = "header:x-api-key" }}
 payment = {{ from = "header:x-payment", missing = "skip" }}
@@ -33,6 +34,7 @@ match = "/v1/*"
 per = "cluster"
 rate = "{budget}"
 algorithm = "fixed-window"
+{mode}
 [correlation]
 principal = "account"
 network = ["ip", "network", "block"]
@@ -56,6 +58,8 @@ def policy_text(
     principals: int = 2_000,
     identifiers: int = 10_000,
     tuning: str = "",
+    mode: str = "enforce",
+    headers: Mapping[str, bool] | None = None,
 ) -> str:
     """Return a policy that correlates."""
     return POLICY.format(
@@ -65,6 +69,12 @@ def policy_text(
         principals=principals,
         identifiers=identifiers,
         tuning=tuning,
+        mode=f'mode = "{mode}"',
+        headers="\n".join(
+            ["[headers]", *(f"{name} = {str(value).lower()}" for name, value in headers.items())]
+            if headers
+            else []
+        ),
     )
 
 

@@ -27,7 +27,10 @@ cdef class Exchange:
         self.now_ns = now_ns
         self.cross_origin = cross_origin
         self.outer = outer
-        if plan is not None and writer.is_standard and not self.cross_origin:
+        if (
+            plan is not None and writer.is_standard and not self.cross_origin
+            and (not plan.conceals or (outcome is not None and outcome.allowed))
+        ):
             self.labels = plan.labels
             self.policy_pair = plan.policy_pair
 
@@ -87,6 +90,8 @@ cdef class Exchange:
         at = self.outcome.binding
         wait_ns = self.outcome.retry_after_ns(at)
         wait_ns = wait_ns if wait_ns >= 0 else None
+        if self.plan.conceals:
+            return 429, quota_exceeded((), None, wait_ns), wait_ns
         body = quota_exceeded(
             self.plan.violated(self.outcome), self.plan.rules[at].name, wait_ns, is_abnormal=at in self.plan.abnormal
         )

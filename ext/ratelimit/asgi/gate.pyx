@@ -39,6 +39,7 @@ cdef class Lane:
     cdef object costs
     cdef tuple labels
     cdef object policy_pair
+    cdef bint conceals
     cdef bint holds_slots
     cdef Plan core                      # None: the store's plans are of another kind
     cdef uint64_t amounts[MOST_RULES]   # the costs again
@@ -48,6 +49,7 @@ cdef class Lane:
         self.costs = plan.costs
         self.labels = plan.labels if is_standard else None
         self.policy_pair = plan.policy_pair
+        self.conceals = plan.conceals
         self.holds_slots = plan.holds_slots
         if type(plan.plan) is Plan and (<Plan>plan.plan).highest < positions:
             self.core = plan.plan
@@ -165,7 +167,7 @@ cdef class Gate:
         exchange.now_ns = now_ns
         exchange.cross_origin = cross_origin
         exchange.cluster = cluster
-        if not cross_origin:
+        if not cross_origin and (allowed or not lane.conceals):
             exchange.labels = lane.labels
             exchange.policy_pair = lane.policy_pair
         scope["ratelimit"] = exchange

@@ -297,6 +297,8 @@ cdef class Outcome:
                 continue
             label = labels[i]
             label_size = PyBytes_GET_SIZE(label)
+            if label_size == 0:
+                continue
             if size + label_size + 64 > FIELD_BYTES:
                 raise ValueError(f"labels are at most {FIELD_BYTES} bytes in all")
             if size:
