@@ -240,6 +240,7 @@ class Generation:
             [rule.per for rule in rules],
             [rule.member for rule in rules],
             list(range(len(rules))),
+            [rule.on_store_error for rule in rules],
         )
         specs = self.compiled.identities
         needed = {position for rule in rules for position in (*rule.per, rule.member) if position >= 0}

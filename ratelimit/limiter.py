@@ -37,6 +37,10 @@ from ratelimit.storage import open_board, open_store
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.counters import Counters
 
+Inquiry = tuple[Generation, Matched, list[int], int, Mapping[str, int] | None]
+"""What `judge` is asked."""
+Case = tuple[RoutePlan, list[int], Sequence[int]]
+"""What limits are asked: who, and how much."""
 Judgement = tuple[bool, Reason, RoutePlan | None, Outcome | None]
 """Allowed, why, and what was charged if limits decided."""
 
@@ -86,6 +90,7 @@ class Limiter:
         self.resolvers = dict(resolvers or {})
         self._owns_store = store is None
         self.store = open_store(loaded, clock) if store is None else store
+        self.store.listener = self.store_failed
         self.clock: Clock = self.store.clock if clock is None else clock
         self.now_ns = self.clock.now_ns
         self._lock = Lock()
@@ -160,6 +165,40 @@ class Limiter:
             method, path, identities, costs, client, headers, state, event, now_ns, charge=False
         )
 
+    async def adecide(
+        self,
+        *,
+        method: str = "GET",
+        path: str = "/",
+        identities: Mapping[str, str | bytes] | None = None,
+        costs: Mapping[str, int] | None = None,
+        client: str | None = None,
+        headers: Mapping[str, str] | Headers = (),
+        state: Mapping[str, Any] | None = None,
+        event: Event = "request",
+        now_ns: int | None = None,
+    ) -> Decision:
+        """Decide as `decide` does, with any store: a server is awaited."""
+        asked = (method, path, identities, costs, client, headers, state, event, now_ns)
+        return await self._adecide(*asked, charge=True)
+
+    async def apeek(
+        self,
+        *,
+        method: str = "GET",
+        path: str = "/",
+        identities: Mapping[str, str | bytes] | None = None,
+        costs: Mapping[str, int] | None = None,
+        client: str | None = None,
+        headers: Mapping[str, str] | Headers = (),
+        state: Mapping[str, Any] | None = None,
+        event: Event = "request",
+        now_ns: int | None = None,
+    ) -> Decision:
+        """Return what `adecide` would; charge and count nothing."""
+        asked = (method, path, identities, costs, client, headers, state, event, now_ns)
+        return await self._adecide(*asked, charge=False)
+
     def _decide(
         self,
         method: str,
@@ -174,14 +213,50 @@ class Limiter:
         *,
         charge: bool,
     ) -> Decision:
+        inquiry = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        if inquiry is None:
+            return Decision(*self._counted(True, Reason.UNLIMITED, charge)[:2])
+        return self._decision(inquiry, self.judge(*inquiry, charge=charge))
+
+    async def _adecide(
+        self,
+        method: str,
+        path: str,
+        identities: Mapping[str, str | bytes] | None,
+        costs: Mapping[str, int] | None,
+        client: str | None,
+        headers: Mapping[str, str] | Headers,
+        state: Mapping[str, Any] | None,
+        event: Event,
+        now_ns: int | None,
+        *,
+        charge: bool,
+    ) -> Decision:
+        inquiry = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        if inquiry is None:
+            return Decision(*self._counted(True, Reason.UNLIMITED, charge)[:2])
+        return self._decision(inquiry, await self.ajudge(*inquiry, charge=charge))
+
+    def _inquiry(
+        self,
+        method: str,
+        path: str,
+        identities: Mapping[str, str | bytes] | None,
+        costs: Mapping[str, int] | None,
+        client: str | None,
+        headers: Mapping[str, str] | Headers,
+        state: Mapping[str, Any] | None,
+        event: Event,
+        now_ns: int | None,
+    ) -> Inquiry | None:
+        """Return what `judge` is asked, None for a request that nothing applies to."""
         if now_ns is None:
             now_ns = self.now_ns()
         generation = self.generation_at(now_ns)
         extractor = generation.extractor
         matched = generation.match(method, path, event)
         if not matched.is_limited and not generation.has_lists:
-            allowed, reason, _, _ = self._counted(True, Reason.UNLIMITED, charge)
-            return Decision(allowed, reason)
+            return None
         raw = raw_headers(headers) if headers else ()
         context = Context(matched.params, state or {}) if extractor.needs_context else Context()
         if identities:
@@ -191,9 +266,11 @@ class Limiter:
         else:
             known = extractor.extract(raw, client, context)
         amounts = costs if costs is None else checked_costs(costs, generation.compiled.units)
-        allowed, reason, plan, outcome = self.judge(
-            generation, matched, known, now_ns, amounts, charge=charge
-        )
+        return generation, matched, known, now_ns, amounts
+
+    def _decision(self, inquiry: Inquiry, judgement: Judgement) -> Decision:
+        generation, _, known, _, _ = inquiry
+        allowed, reason, plan, outcome = judgement
         ledger = None if plan is None or outcome is None else Charge(plan, outcome, self.clock)
         return Decision(allowed, reason, ledger, cluster_in(generation, known))
 
@@ -207,7 +284,54 @@ class Limiter:
         *,
         charge: bool = True,
     ) -> Judgement:
-        """Decide for identities already extracted, and count that it was decided."""
+        """Decide for identities already extracted, and count that it was decided.
+
+        Raises:
+            UsageError: the store is a server (code `store-remote`): use `ajudge`.
+        """
+        case = self._case(generation, matched, identities, costs, charge=charge)
+        if len(case) == 4:
+            return case
+        plan, row, amounts = case
+        try:
+            outcome = (plan.decide if charge else plan.peek)(row, now_ns, amounts)
+        except StoreError as error:
+            return self._fault(plan, error, charge=charge)
+        return self._judged(generation, plan, outcome, row, now_ns, charge=charge)
+
+    async def ajudge(
+        self,
+        generation: Generation,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Mapping[str, int] | None = None,
+        *,
+        charge: bool = True,
+    ) -> Judgement:
+        """Decide as `judge` does, with any store."""
+        if not self.store.is_remote:
+            return self.judge(generation, matched, identities, now_ns, costs, charge=charge)
+        case = self._case(generation, matched, identities, costs, charge=charge)
+        if len(case) == 4:
+            return case
+        plan, row, amounts = case
+        try:
+            outcome = await (plan.adecide(row, now_ns, amounts) if charge else plan.apeek(row, now_ns, amounts))
+        except StoreError as error:
+            return self._fault(plan, error, charge=charge)
+        return self._judged(generation, plan, outcome, row, now_ns, charge=charge)
+
+    def _case(
+        self,
+        generation: Generation,
+        matched: Matched,
+        identities: list[int],
+        costs: Mapping[str, int] | None,
+        *,
+        charge: bool,
+    ) -> Judgement | Case:
+        """Return what the limits are asked, or what is decided without them."""
         listed = identities[generation.extractor.listed_at]
         if listed:
             if listed == ALLOWED:
@@ -225,13 +349,23 @@ class Limiter:
                 return self._counted(False, Reason.IDENTITY, charge)
             # No limit of this request asks for it.
             identities = [ABSENT if identity == REFUSED else identity for identity in identities]
-        amounts = plan.costs_of(costs) if costs else plan.costs
-        try:
-            outcome = (plan.decide if charge else plan.peek)(identities, now_ns, amounts)
-        except StoreError as error:
-            self.counters.store_fault()
-            self.observer.store_failed(error)
-            return self._counted(not plan.closes_on_error, Reason.STORE, charge)
+        return plan, identities, plan.costs_of(costs) if costs else plan.costs
+
+    def _fault(self, plan: RoutePlan, error: StoreError, *, charge: bool) -> Judgement:
+        self.store_failed(error)
+        return self._counted(not plan.closes_on_error, Reason.STORE, charge)
+
+    def _judged(
+        self,
+        generation: Generation,
+        plan: RoutePlan,
+        outcome: Outcome,
+        identities: list[int],
+        now_ns: int,
+        *,
+        charge: bool,
+    ) -> Judgement:
+        watch = generation.watch
         allowed = outcome.allowed
         if charge:
             self.counters.decided(allowed, Reason.LIMITS)
@@ -377,6 +511,11 @@ class Limiter:
         drift = getattr(self.clock, "drift_ns", None)
         return drift() if drift is not None else 0
 
+    def store_failed(self, error: StoreError) -> None:
+        """Count a decision that the store could not make, and tell the observer."""
+        self.counters.store_fault()
+        self.observer.store_failed(error)
+
     def notice(self, code: str) -> None:
         """Note that something deserves a word to the operator; each code is passed on once."""
         if code in self._said:
@@ -384,6 +523,10 @@ class Limiter:
         self._said.add(code)
         self.counters.diagnosed(code)
         self.observer.diagnosed(code, DIAGNOSES.get(code, code))
+
+    async def rest(self) -> None:
+        """Close this event loop's connections with a server; the next decision opens others."""
+        await self.store.rest()
 
     def close(self) -> None:
         """Save what is known of clusters, and let go of the store if this limiter opened it."""

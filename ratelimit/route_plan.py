@@ -7,6 +7,7 @@ core's plan, what each rule takes on arrival, and the fields that responses carr
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from ratelimit.core.engine import Outcome, Plan
 from ratelimit.decision import Verdict
@@ -27,7 +28,7 @@ class RoutePlan:
     """A plan and the policy's rules it was made of, index by index.
 
     Args:
-        plan: the core's plan.
+        plan: the store's plan.
         rules: its rules.
         required: positions of identities without which a request is refused.
         hidden: positions of rules that count others together with the caller: limits per cluster. Their
@@ -38,6 +39,8 @@ class RoutePlan:
 
     __slots__ = (
         "abnormal",
+        "adecide",
+        "apeek",
         "closes_on_error",
         "conceals",
         "costs",
@@ -54,7 +57,7 @@ class RoutePlan:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Any,
         rules: Sequence[LimitRule],
         required: Sequence[int] = (),
         hidden: Collection[int] = (),
@@ -73,6 +76,9 @@ class RoutePlan:
         """
         self.decide = plan.decide
         self.peek = plan.peek
+        if not isinstance(plan, Plan):  # of a store elsewhere
+            self.adecide = plan.adecide
+            self.apeek = plan.apeek
         self.costs = tuple(rule.estimate for rule in rules)
         """What each rule takes on arrival."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)

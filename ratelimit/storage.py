@@ -88,6 +88,25 @@ def open_store(policy: Policy, clock: Clock | None = None) -> Store:
     Raises:
         StoreError: it cannot be had, and the policy does not say to go on without.
     """
+    embedded = open_embedded(policy, clock)
+    if policy.compiled.remote is None:
+        return embedded
+    try:
+        # Only where it is asked for: the client library is an extra.
+        from ratelimit.stores.redis.store import RedisStore
+
+        return RedisStore(policy.compiled.remote, embedded)
+    except BaseException:
+        embedded.close()
+        raise
+
+
+def open_embedded(policy: Policy, clock: Clock | None = None) -> EmbeddedStore:
+    """Return the store in this host's memory: where limits live, or what stands in for a server.
+
+    Raises:
+        StoreError: it cannot be had, and the policy does not say to go on without.
+    """
     wish = wish_of(policy)
     if wish.name is not None:
         try:

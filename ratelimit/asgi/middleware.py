@@ -138,7 +138,7 @@ class RateLimitMiddleware:
             identities = await identify(scope, generation, matched, self._resolving, now_ns)
         else:
             identities = generation.extractor.nobody
-        exchange = self._judged(scope, generation, matched, identities, now_ns, outer)
+        exchange = await self._judged(scope, generation, matched, identities, now_ns, outer)
         if exchange.outcome is None and exchange.is_allowed:
             await self.app(scope, receive, send)
         else:
@@ -163,7 +163,7 @@ class RateLimitMiddleware:
             return
         matched = generation.match("GET", route_path(scope), "connect")
         identities = await identify(scope, generation, matched, self._resolving, now_ns)
-        exchange = self._judged(scope, generation, matched, identities, now_ns, outer)
+        exchange = await self._judged(scope, generation, matched, identities, now_ns, outer)
         outcome = exchange.outcome
         sending = Sending(exchange, send).send
         if not exchange.is_allowed:
@@ -176,7 +176,7 @@ class RateLimitMiddleware:
         else:
             await self.app(scope, receive, sending)
 
-    def _judged(
+    async def _judged(
         self,
         scope: Scope,
         generation: Generation,
@@ -186,7 +186,12 @@ class RateLimitMiddleware:
         outer: Exchange | None,
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
-        allowed, reason, plan, outcome = self.limiter.judge(generation, matched, identities, now_ns)
+        limiter = self.limiter
+        if limiter.store.is_remote:
+            judgement = await limiter.ajudge(generation, matched, identities, now_ns)
+        else:
+            judgement = limiter.judge(generation, matched, identities, now_ns)
+        allowed, reason, plan, outcome = judgement
         cross_origin = identities[generation.extractor.origin_at] != 0
         exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
         cluster = cluster_in(generation, identities)
@@ -214,13 +219,16 @@ class RateLimitMiddleware:
             self._sleep()
             if self._upkeep is not None:
                 self._upkeep.stop()
+            await self.limiter.rest()
 
     def _wake(self, now_ns: int) -> Generation:
         """Return the policy in force, after whatever the first scope or a reload calls for."""
         generation = self.limiter.generation_at(now_ns)
         if generation is not self._generation:
             self.writer = HeaderWriter(generation.headers)
-            self._gate = self._new_gate(generation) if generation.is_plain else None
+            # The gate decides without awaiting: it is for limits that live in this host's memory.
+            is_here = generation.is_plain and not self.limiter.store.is_remote
+            self._gate = self._new_gate(generation) if is_here else None
             self._generation = generation
         if not self._is_awake:
             self._is_awake = True

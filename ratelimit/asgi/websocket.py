@@ -63,7 +63,8 @@ class LimitedReceive:
         if generation is not self._generation:
             self._identities = await identify(self._scope, generation, matched, self._resolving, now_ns)
             self._generation = generation
-        if self._limiter.judge(generation, matched, self._identities, now_ns)[0]:
+        judgement = await self._limiter.ajudge(generation, matched, self._identities, now_ns)
+        if judgement[0]:
             return message
         self._is_closed = True
         await self._send(

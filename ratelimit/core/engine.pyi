@@ -37,6 +37,15 @@ class Plan:
         members: Sequence[int] | None = None,
         cost_positions: Sequence[int] | None = None,
     ) -> None: ...
+    def like(self, rules: Sequence[Rule], absent: Sequence[int] = (), /) -> Plan:
+        """Return a plan of other rules at the same identities.
+
+        Args:
+            rules: one for each of this plan's.
+            absent: indices of rules to be skipped always: identities then have one more position, with -1.
+        """
+    def key(self, index: int, identities: Sequence[int], /) -> int:
+        """Return the key of the counter that rule `index` has for these identities."""
     def decide(
         self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /
     ) -> Outcome:
@@ -95,6 +104,8 @@ class Outcome:
         """
     def undo(self, now_ns: int, /) -> None:
         """Give everything back, as `settle(i, 0)` for each rule."""
+    def take_back(self) -> None:
+        """Give back what another store charged although the decision refused; states and costs stay."""
     def release(self, now_ns: int, /) -> None:
         """Free concurrency slots; idempotent. Not calling it is a leak until the lease ends."""
     @property

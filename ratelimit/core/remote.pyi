@@ -53,8 +53,14 @@ class RemoteRules:
         Raises:
             UsageError: as `Plan.decide`.
         """
-    def answer(self, outcome: Outcome, said: list[int], at: int, now_us: int, commit: bool, /) -> int:
+    def answer(
+        self, outcome: Outcome, said: list[int], at: int, now_us: int, commit: bool, apart: bool = False, /
+    ) -> int:
         """Fill an outcome from `said[at:]` and count it; return where the next answer begins.
+
+        Args:
+            apart: each rule was charged by itself, whatever the others said. Then nothing is
+                counted (`count`), and a refusal is to be taken back (`Outcome.take_back`).
 
         Raises:
             IndexError, TypeError, ValueError, OverflowError: it is no answer to that question.
@@ -79,6 +85,10 @@ class RemoteRules:
         /,
     ) -> None:
         """Append a charge of `used` units, asked of nobody, to the counter `key` of rule `index`."""
+    def count(self, outcome: Outcome, /) -> None:
+        """Count what each rule said."""
+    def ask_size(self, index: int, /) -> int:
+        """Return how many numbers answer an ask of rule `index`."""
     def answer_size(self, index: int, /) -> int:
         """Return how many numbers answer a correction of rule `index`."""
     def key(self, index: int, key: int, /) -> bytes:

@@ -55,3 +55,15 @@ class Rule:
     @staticmethod
     def largest_quota(algorithm: str, period_ns: int) -> int:
         """Return the largest quota this algorithm's word can hold for this period."""
+    def scaled(self, millionths: int, salt: int, /) -> Rule:
+        """Return a share of this limit: a limit of its own, with counters of its own.
+
+        Quota and burst are cut to the share, but to no less than one unit.
+
+        Args:
+            millionths: the share, 1 to 1,000,000.
+            salt: what tells its counters from those of other shares.
+
+        Raises:
+            UsageError: the share is outside of its range (code `rule-range`).
+        """

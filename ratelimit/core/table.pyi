@@ -80,6 +80,9 @@ class Table:
         pid that means nothing here, but it beats. The slots of a freed seat lapse at once.
         """
     @property
+    def seated(self) -> int:
+        """How many worker seats are taken."""
+    @property
     def seat(self) -> int:
         """This process's seat, or -1."""
     @property

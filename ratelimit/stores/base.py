@@ -12,15 +12,15 @@ Laws, for whoever writes another one:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ratelimit.clock import Clock
-from ratelimit.core.engine import Plan
 from ratelimit.core.hashing import Hasher
 from ratelimit.core.rule import Rule
 from ratelimit.core.table import Table
+from ratelimit.errors import StoreError
 
 
 class Store(Protocol):
@@ -32,8 +32,15 @@ class Store(Protocol):
     """Hashes identities with the key that all workers share."""
     clock: Clock
     """The time that all workers share."""
+    listener: Callable[[StoreError], None] | None
+    """Told of each decision that was made here because the server could not make it."""
     memory: str
     """"shared" or "private": whether other processes count in the same memory."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether plans decide elsewhere: `adecide` and `apeek` are awaited, there is no `decide`."""
+        ...
 
     @property
     def place(self) -> Path | None:
@@ -46,8 +53,18 @@ class Store(Protocol):
         keys: Sequence[Sequence[int]],
         members: Sequence[int] | None = None,
         cost_positions: Sequence[int] | None = None,
-    ) -> Plan:
-        """Return what decides requests that these rules apply to; see `Plan`."""
+        stances: Sequence[str] | None = None,
+    ) -> Any:
+        """Return what decides requests that these rules apply to: a `Plan`, or one that is awaited.
+
+        Args:
+            rules, keys, members, cost_positions: as for `Plan`.
+            stances: what each rule does while the state cannot be reached: "local", "open" or "closed".
+        """
+        ...
+
+    async def rest(self) -> None:
+        """Close what is open for the running event loop; the next decision opens it again."""
         ...
 
     def heartbeat(self, now_ns: int) -> None:

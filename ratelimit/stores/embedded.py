@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ratelimit.clock import Clock, SystemClock, sample_anchor_ns
@@ -31,9 +31,12 @@ class EmbeddedStore:
         clock: time; the shared monotonic clock when not given.
     """
 
+    is_remote = False
+
     def __init__(self, mapping: Mapping, table: Table, clock: Clock | None = None) -> None:
         self.mapping = mapping
         self.table = table
+        self.listener: Callable[[StoreError], None] | None = None
         self.memory = "private" if mapping.path is None else "shared"
         self.hasher = Hasher(table.key)
         self.clock: Clock = SystemClock(table.anchor_ns) if clock is None else clock
@@ -105,9 +108,13 @@ class EmbeddedStore:
         keys: Sequence[Sequence[int]],
         members: Sequence[int] | None = None,
         cost_positions: Sequence[int] | None = None,
+        stances: Sequence[str] | None = None,
     ) -> Plan:
         """Return what decides requests that these rules apply to."""
         return Plan(self.table, rules, keys, members, cost_positions)
+
+    async def rest(self) -> None:
+        """Do nothing: memory belongs to no event loop."""
 
     def heartbeat(self, now_ns: int) -> None:
         """Say that this worker lives."""

@@ -38,11 +38,11 @@ cdef inline uint64_t block_bits(const Quota *quota) noexcept nogil:
     """
     cdef uint64_t size = BLOCK_HEAD_BYTES
     if quota.kind == LOG:
-        size += (2 * quota.units + LOG_SLACK) * 16
+        size += (2 * quota.room + LOG_SLACK) * 16
     elif quota.kind == SLOTS:
-        size += quota.units * 8
+        size += quota.room * 8
     else:
-        size += sketch_bits(quota.units) // 8
+        size += sketch_bits(quota.room) // 8
     cdef uint64_t bits = SMALLEST_BLOCK_BITS
     while bits < LARGEST_BLOCK_BITS and (<uint64_t>1 << bits) < size:
         bits += 1

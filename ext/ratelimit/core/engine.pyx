@@ -19,7 +19,7 @@ from ratelimit.core.field cimport write_item
 from ratelimit.core.rule cimport Rule, refuse_range
 from ratelimit.core.quota cimport NEVER, Quota
 from ratelimit.core.setup cimport (
-    ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SKIPPED, Charge,
+    ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SKIPPED, Charge, rule_key,
 )
 from ratelimit.core.spare cimport give_charges, take_charges
 from ratelimit.core.table cimport Table, relative
@@ -103,6 +103,27 @@ cdef class Plan:
 
     def __len__(self):
         return self.setup.count
+
+    def like(self, rules, absent=(), /):
+        cdef int i, j
+        cdef list keys = []
+        for i in range(self.setup.count):
+            keys.append([self.setup.key_at[i][j] for j in range(self.setup.key_sizes[i])])
+        for i in absent:
+            keys[i] = [self.highest + 1]
+        return Plan(
+            self.table, rules, keys,
+            [self.setup.member_at[i] for i in range(self.setup.count)],
+            [self.setup.cost_at[i] for i in range(self.setup.count)],
+        )
+
+    def key(self, int index, identities, /):
+        cdef uint64_t ids[MOST_IDENTITIES]
+        check_ready(self)
+        if not 0 <= index < self.setup.count:
+            raise IndexError(f"the plan has {self.setup.count} rules")
+        self.read_identities(identities, ids)
+        return rule_key(&self.setup, index, ids)
 
     def decide(self, identities, now_ns, costs=None, /):
         return self.run(identities, now_ns, costs, True)
@@ -338,6 +359,16 @@ cdef class Outcome:
         self.check_made()
         for i in range(self.plan.setup.count):
             self.settle(i, 0, now_ns)
+
+    def take_back(self):
+        cdef int i
+        self.check_made()
+        if self.ledger is None:
+            raise ValueError("what this host's table decided is charged whole or not at all")
+        for i in range(self.plan.setup.count):
+            if self.charges[i].charged:
+                self.ledger.correct(self, i, -<int64_t>self.charges[i].cost)
+                self.charges[i].charged = False
 
     def release(self, now_ns, /):
         cdef int i

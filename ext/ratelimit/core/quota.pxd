@@ -14,6 +14,7 @@ cdef extern from *:
 cdef struct Quota:
     uint64_t kind          # GCRA, FIXED, SLIDING, LOG, SLOTS, SKETCH
     uint64_t units         # a period, in flight, or members
+    uint64_t room          # units that a block has to have room for: those of the whole of which this is a share
     uint64_t burst
     uint64_t period_ns
     uint64_t interval      # token bucket: ticks a unit; a tick is 1/16 ns

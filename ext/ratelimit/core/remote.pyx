@@ -137,7 +137,7 @@ cdef class RemoteRules:
         items += asks
         return outcome
 
-    def answer(self, Outcome outcome not None, list said not None, Py_ssize_t at, now_us, bint commit, /):
+    def answer(self, Outcome outcome not None, list said not None, Py_ssize_t at, now_us, bint commit, bint apart=False, /):
         cdef int i
         cdef uint64_t state, until
         cdef Charge *charge
@@ -181,12 +181,19 @@ cdef class RemoteRules:
             charge = outcome.charges + i
             q = &plan.setup.quotas[i]
             if charge.state == ALLOWED and q.kind <= SLIDING:
-                charge.charged = commit and outcome.allowed and charge.cost > 0
+                charge.charged = commit and (outcome.allowed or apart) and charge.cost > 0
                 if q.kind == GCRA:
                     charge.mark = charge.word if charge.charged else gcra_arrival(q, charge.word, outcome.now)
-            if commit:
-                tally(plan.table, charge, plan.setup.rows[i], outcome.allowed)
+        if commit and not apart:
+            self.count(outcome)
         return at
+
+    def count(self, Outcome outcome not None, /):
+        cdef int i
+        if outcome.plan is not self.plan:
+            raise ValueError("the outcome is another plan's")
+        for i in range(self.plan.setup.count):
+            tally(self.plan.table, outcome.charges + i, self.plan.setup.rows[i], outcome.allowed)
 
     def correct(self, Outcome outcome not None, int index, delta, int base, list keys not None, list items not None, /):
         cdef Charge *charge = outcome.at(index)
@@ -246,8 +253,11 @@ cdef class RemoteRules:
         keys.append(self.key_of(index, key))
         items += (CORRECT, 1, base + index, used, 0, mark, 0)
 
+    def ask_size(self, int index, /):
+        cdef uint64_t kind = self.plan.setup.quotas[index].kind
+        return 3 if kind == GCRA else 4 if kind == FIXED else 5 if kind == SLIDING else 7
+
     def answer_size(self, int index, /):
-        """Return how many numbers answer a correction of rule `index`."""
         cdef uint64_t kind = self.plan.setup.quotas[index].kind
         return 5 if kind == GCRA else 4 if kind == SLIDING else 3 if kind == FIXED else 2
 

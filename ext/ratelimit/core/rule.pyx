@@ -75,6 +75,7 @@ cdef class Rule:
         self.shadow = shadow
         q.kind = _KINDS[algorithm]
         q.units = quota
+        q.room = quota
         q.burst = burst
         q.period_ns = period_ns
         q.lease_ns = lease_ns
@@ -87,6 +88,27 @@ cdef class Rule:
             q.salt = mix(q.salt + block_bits(q))
         if calendar is not None:
             self.keep_calendar(calendar)
+
+    def scaled(self, millionths, salt, /):
+        cdef Rule share = Rule.__new__(Rule)
+        cdef Quota *q = &share.quota_c
+        if not 1 <= millionths <= 1_000_000:
+            refuse_range(f"{self.name}: a share is 1 to 1000000 millionths, not {millionths}")
+        share.whole = self
+        share.name, share.algorithm, share.shadow = self.name, self.algorithm, self.shadow
+        share.period_ns = self.period_ns
+        share.quota = max(1, self.quota * millionths // 1_000_000)
+        share.burst = max(1, self.burst * millionths // 1_000_000)
+        share.salt = self.salt
+        q[0] = self.quota_c
+        q.units = share.quota
+        q.burst = share.burst
+        q.salt = mix(self.quota_c.salt ^ <uint64_t>salt)
+        if q.kind == GCRA:
+            whole_interval = self.quota_c.interval  # of Python's, which do not wrap
+            q.interval = min(-(-whole_interval * 1_000_000 // millionths), (1 << 61) // share.burst)
+            q.depth = q.burst * q.interval
+        return share
 
     cdef int keep_calendar(self, calendar) except -1:
         cdef uint64_t i

@@ -254,6 +254,14 @@ cdef class Table:
                     freed += 1
         return freed
 
+    @property
+    def seated(self):
+        cdef uint64_t i, taken = 0
+        self.check_open()
+        for i in range(SEATS):
+            taken += load(&self.arena.seats[i].pid) != 0
+        return taken
+
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now):
         store(&self.arena.seats[i].start, since)
         fetch_add(&self.arena.seats[i].generation, 1)

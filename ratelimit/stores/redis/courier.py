@@ -1,0 +1,469 @@
+"""Takes questions of one event loop to the server and brings the answers.
+
+Theory of operation. Whatever is asked while the event loop runs other tasks is put into the
+open batch; a lane that is free takes the batch as it is when the lane's turn comes, sends
+it as one call and waits for the answer. Two lanes keep client and server at work at once.
+So one request alone goes out at once, and the more are under way the more share a trip.
+
+A batch has a deadline from when it was opened, however far it got. What was not answered by
+then fails, and the lane's connection is closed. If nothing else was answered since the batch
+was sent, the server is unwell: the breaker opens, and all that waits fails at once. A probe
+then tries the server until it answers; before anything else, what was charged here in the
+meantime is handed over to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import RedisError
+
+from ratelimit.core.remote import ASK_NUMBERS
+from ratelimit.errors import StoreError
+from ratelimit.stores.redis.breaker import Breaker
+from ratelimit.stores.redis.parcel import Batch, Carried, Correction, Parcel, Part, Question
+from ratelimit.stores.redis.wire import ClusterWire, ServerWire, Wire
+
+if TYPE_CHECKING:
+    from ratelimit.core.engine import Outcome
+    from ratelimit.stores.redis.plan import RedisPlan
+
+LANES = 2
+REFUSED = 2
+PROBE_KEY = b"ratelimit:probe"
+"""Never made: a call names at least one key, which is how a cluster finds a node for it."""
+MOST_HELD_BACK = 10_000
+"""Corrections that wait for the server to come back; further ones are counted as lost."""
+PULSE_S = 1.0
+GRACE_TURNS = 4
+"""Turns of the event loop that an answer takes from the socket to who waits for it."""
+LATE_S = 0.002
+GRACE_S = 0.004
+"""What a deadline that is noticed late is put off by."""
+CONNECT_S = 1.0
+"""How long a probe may take: it connects, and no request waits for it."""
+
+
+class Courier:
+    """One event loop's way to the server.
+
+    Args:
+        client: of the server; closed with the courier.
+        worker: the process's number.
+        timeout_s: how long a decision waits for the server.
+        is_cluster: whether keys live in different slots.
+        now_us: a clock to use instead of the server's, for tests.
+        recover: awaited when the server is back, before it is asked anything else.
+        pulse: awaited each second while the server is well.
+    """
+
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        *,
+        worker: int,
+        timeout_s: float,
+        is_cluster: bool = False,
+        now_us: Callable[[], int] | None = None,
+        recover: Callable[[Courier], Awaitable[None]] | None = None,
+        pulse: Callable[[Courier], Awaitable[None]] | None = None,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.is_cluster = is_cluster
+        self.breaker = Breaker(random.random)
+        self.fault = _away("the server did not accept a connection in time; it is tried again")
+        """Why the breaker is open, if it is."""
+        self.lost_corrections = 0
+        """Corrections that could not be made: the server was gone for too long."""
+        self.round_trips = 0
+        self._thread = threading.get_ident()
+        self.client = client
+        self._worker = worker
+        self._timeout_s = timeout_s
+        self._now_us = now_us
+        self._recover = recover
+        self._pulse = pulse
+        self._open: Batch | None = None
+        self._queue: deque[Batch] = deque()
+        self._free: deque[asyncio.Future[None]] = deque()
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held_back: deque[Correction] = deque(maxlen=MOST_HELD_BACK)
+        self._last_answer = -1.0
+        self._first_probe: asyncio.Future[None] = self.loop.create_future()
+        self._beating: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self.start(self._probe(at_once=True))
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    async def ask(
+        self, plan: RedisPlan, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
+    ) -> Outcome:
+        """Return the server's decision.
+
+        Raises:
+            StoreError: there is none (codes `redis-away`, `redis-slow`, `redis-answer`).
+        """
+        if self.breaker.is_open:
+            await self._wait_for_first()
+        if self.is_cluster:
+            return await self._ask_slots(plan, identities, costs, now_ns, commit=commit)
+        batch = self._batch()
+        parcel = batch.parcel()
+        size = len(parcel.keys)
+        outcome = plan.rules.ask(
+            identities, costs, commit, parcel.base_of(plan), parcel.keys, parcel.items, plan
+        )
+        if len(parcel.keys) == size:  # nobody these limits could count for
+            del parcel.items[-2:]
+            plan.rules.answer(outcome, [], 0, now_ns // 1000, commit)
+            return outcome
+        future = self.loop.create_future()
+        parcel.entries.append(Question(plan, outcome, commit, future))
+        await future
+        return outcome
+
+    async def _ask_slots(
+        self, plan: RedisPlan, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
+    ) -> Outcome:
+        """Charge each slot by itself, at the same time, and give back what was charged if one refuses."""
+        work = self.loop.create_task(self._charge_slots(plan, identities, costs, now_ns, commit=commit))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if commit:
+                work.add_done_callback(_undo)
+            raise
+
+    async def _charge_slots(
+        self, plan: RedisPlan, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
+    ) -> Outcome:
+        keys: list[bytes] = []
+        items: list[int] = []
+        outcome = plan.rules.ask(identities, costs, commit, 0, keys, items, plan)
+        parts: list[asyncio.Future[list[int]]] = []
+        sizes: list[int] = []
+        for number, key in enumerate(keys):
+            parcel = self._batch().parcel(plan.tag_of(key))
+            rule, cost, binds, mark, other = items[2 + ASK_NUMBERS * number :][:ASK_NUMBERS]
+            base = parcel.base_of(plan)
+            parcel.keys.append(key)
+            parcel.items += (items[0], 1, base + rule, cost, binds, mark, other)
+            part: asyncio.Future[list[int]] = self.loop.create_future()
+            sizes.append(plan.rules.ask_size(rule))
+            parcel.entries.append(Part(sizes[-1], part))
+            parts.append(part)
+        said = [now_ns // 1000]
+        fault: BaseException | None = None
+        answers = await asyncio.gather(*parts, return_exceptions=True)
+        for size, answer in zip(sizes, answers, strict=True):
+            if isinstance(answer, BaseException):
+                fault = answer
+                said += (REFUSED, *[0] * (size - 1))
+            else:
+                said[0] = answer[0]
+                said += answer[1:]
+        plan.rules.answer(outcome, said, 1, said[0], commit, True)
+        if commit and not outcome.allowed:
+            outcome.take_back()
+        if fault is not None:
+            raise fault
+        if commit:
+            plan.rules.count(outcome)
+        return outcome
+
+    def correct(self, plan: RedisPlan, outcome: Outcome, index: int, delta: int) -> None:
+        """Have a charge corrected; from any thread, and without waiting."""
+        correction = Correction(plan, outcome, index, delta)
+        if threading.get_ident() == self._thread:
+            self._correct(correction)
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._correct, correction)
+
+    def _correct(self, correction: Correction) -> None:
+        if self.breaker.is_open:
+            self.lost_corrections += len(self._held_back) == MOST_HELD_BACK
+            self._held_back.append(correction)
+            return
+        plan, outcome, index = correction.plan, correction.outcome, correction.index
+        tag = plan.tag_of(plan.rules.key(index, outcome.key(index))) if self.is_cluster else b""
+        parcel = self._batch().parcel(tag)
+        plan.rules.correct(outcome, index, correction.delta, parcel.base_of(plan), parcel.keys, parcel.items)
+        parcel.entries.append(correction)
+
+    async def carry(self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int) -> None:
+        """Charge what was used elsewhere to a counter, asking nobody.
+
+        Raises:
+            StoreError: the server is gone.
+        """
+        tag = plan.tag_of(plan.rules.key(index, key)) if self.is_cluster else b""
+        parcel = self._batch().parcel(tag)
+        plan.rules.carried(index, key, used, now_ns, parcel.base_of(plan), parcel.keys, parcel.items)
+        future: asyncio.Future[None] = self.loop.create_future()
+        parcel.entries.append(Carried(plan.rules.answer_size(index), future))
+        await future
+
+    def _batch(self) -> Batch:
+        """Return the open batch, and wake a lane for a new one."""
+        batch = self._open
+        if batch is not None and not batch.is_full:
+            return batch
+        batch = self._open = Batch(self.loop, self._timeout_s, self._expire)
+        self._queue.append(batch)
+        while self._free:
+            lane = self._free.popleft()
+            if not lane.done():
+                lane.set_result(None)
+                break
+        else:
+            if len(self._lanes) < LANES:
+                self._new_lane()
+        return batch
+
+    # -- lanes -------------------------------------------------------------------------------------
+
+    def _new_lane(self, wire: Wire | None = None) -> None:
+        task = self.start(self._lane(self._new_wire() if wire is None else wire))
+        self._lanes.add(task)
+        task.add_done_callback(self._lanes.discard)
+
+    def _stop_lane(self, lane: asyncio.Task[None]) -> None:
+        """Close a lane's connection; the next batch gets another."""
+        self._lanes.discard(lane)
+        lane.cancel()
+        if self._queue and not self._lanes:
+            self._new_lane()
+
+    async def _lane(self, wire: Wire) -> None:
+        me = asyncio.current_task()
+        try:
+            # Before it takes a batch, whose time is short.
+            async with asyncio.timeout(CONNECT_S):
+                await wire.open()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._lanes.discard(me)
+            await wire.close()
+            if not self._lanes:
+                self._trip(error)
+            return
+        try:
+            while True:
+                if not self._queue:
+                    turn = self.loop.create_future()
+                    self._free.append(turn)
+                    await turn
+                    continue
+                batch = self._queue.popleft()
+                if batch is self._open:
+                    self._open = None
+                batch.is_sent = True
+                batch.lane = me
+                try:
+                    await self._send(wire, batch)
+                except (RedisError, OSError, ValueError) as error:
+                    batch.fail(_unanswered(error))
+                    self._trip(error)
+                except asyncio.CancelledError:
+                    batch.fail(_away("the store was closed"))
+                    raise
+                finally:
+                    batch.is_over = True
+                    batch.timer.cancel()
+        finally:
+            await wire.close()
+
+    async def _send(self, wire: Wire, batch: Batch) -> None:
+        now_us = None if self._now_us is None else self._now_us()
+        self.round_trips += 1
+        if len(batch.parcels) == 1:
+            (parcel,) = batch.parcels.values()
+            if not parcel.keys:
+                return
+            parcel.deliver(await wire.call(parcel.keys, parcel.payload(self._worker, now_us)))
+        else:
+            results = await asyncio.gather(
+                *(
+                    wire.call(parcel.keys, parcel.payload(self._worker, now_us))
+                    for parcel in batch.parcels.values()
+                ),
+                return_exceptions=True,
+            )
+            fault: BaseException | None = None
+            for parcel, result in zip(batch.parcels.values(), results, strict=True):
+                if isinstance(result, BaseException):
+                    fault = result
+                    parcel.fail(_unanswered(result))
+                else:
+                    parcel.deliver(result)
+            if fault is not None:
+                raise fault
+        self._last_answer = self.loop.time()
+
+    def _expire(self, batch: Batch, grace: int = GRACE_TURNS) -> None:
+        """Give up on a batch that took too long, unless its answer is here and only waits for its turn."""
+        if batch.is_over:
+            return
+        if grace:
+            late_s = self.loop.time() - batch.begun - self._timeout_s
+            if grace == GRACE_TURNS and late_s > LATE_S:
+                # It was this process that did not run: the server's answer may be under way.
+                self.loop.call_later(GRACE_S, self._expire, batch, grace - 1)
+            else:
+                self.loop.call_soon(self._expire, batch, grace - 1)
+            return
+        batch.fail(
+            StoreError(
+                f"the server did not answer within {self._timeout_s * 1e3:g} ms",
+                code="redis-slow",
+                transient=True,
+            )
+        )
+        if batch is self._open:
+            self._open = None
+        batch.is_over = True
+        if not batch.is_sent:
+            self._queue.remove(batch)
+            return
+        if batch.lane is not None:
+            self._stop_lane(batch.lane)
+        if self._last_answer < batch.begun:
+            self._trip(TimeoutError(f"no answer within {self._timeout_s * 1e3:g} ms"))
+
+    def _trip(self, error: BaseException) -> None:
+        """Open the breaker: all that waits fails now, and a probe looks for the server."""
+        unanswered = _unanswered(error)
+        self.fault = unanswered
+        if not self.breaker.trip():
+            return
+        while self._queue:
+            waiting = self._queue.popleft()
+            waiting.fail(unanswered)
+            waiting.is_over = True
+            waiting.timer.cancel()
+        self._open = None
+        for lane in list(self._lanes):
+            if lane is not asyncio.current_task():
+                self._stop_lane(lane)
+        self.start(self._probe())
+
+    # -- health ------------------------------------------------------------------------------------
+
+    async def _wait_for_first(self) -> None:
+        """Wait for the first connection, as long as for an answer; raise if the server is gone."""
+        if self._is_first:
+            await asyncio.wait([self._first_probe], timeout=self._timeout_s)
+        if self.breaker.is_open:
+            raise self.fault
+
+    async def _probe(self, *, at_once: bool = False) -> None:
+        """Try the server until it answers."""
+        while not self._is_closed:
+            if not at_once:
+                await asyncio.sleep(self.breaker.pause_s())
+            at_once = False
+            wire = self._new_wire()
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await self._try(wire)
+            except (RedisError, OSError, TimeoutError, StoreError, ValueError) as error:
+                await wire.close()
+                self.fault = _unanswered(error)
+                self._first_is_over()
+            except BaseException:
+                await wire.close()
+                raise
+            else:
+                return
+
+    async def _try(self, wire: Wire) -> None:
+        """Ask the server for nothing, hand over what was charged here, and close the breaker."""
+        parcel = Parcel()
+        parcel.deliver(await wire.call((PROBE_KEY,), parcel.payload(self._worker, None)))
+        self._last_answer = self.loop.time()
+        self._new_lane(wire)
+        if self._recover is not None:
+            await self._recover(self)
+        self.breaker.close()
+        held_back = list(self._held_back)
+        self._held_back.clear()
+        for correction in held_back:
+            self._correct(correction)
+        self._first_is_over()
+        if self._pulse is not None and self._beating is None:
+            self._beating = self.start(self._beat())
+
+    @property
+    def _is_first(self) -> bool:
+        return not self._first_probe.done()
+
+    def _first_is_over(self) -> None:
+        if self._is_first:
+            self._first_probe.set_result(None)
+
+    async def _beat(self) -> None:
+        while not self._is_closed and self._pulse is not None:
+            if not self.breaker.is_open:
+                try:
+                    async with asyncio.timeout(CONNECT_S):
+                        await self._pulse(self)
+                except (RedisError, OSError, TimeoutError, StoreError, ValueError):
+                    pass  # a request will notice as well, if there are any
+            await asyncio.sleep(PULSE_S)
+
+    async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[str]) -> Any:
+        """Return what another script says.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: the server cannot be asked.
+        """
+        return await self.client.execute_command("EVAL", script, len(keys), *keys, *arguments)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _new_wire(self) -> Wire:
+        return ClusterWire(self.client) if isinstance(self.client, RedisCluster) else ServerWire(self.client)
+
+    def start_closing(self) -> None:
+        """Close without waiting."""
+        self._closing = self.loop.create_task(self.close())
+
+    async def close(self) -> None:
+        """End all that is under way; what waits fails."""
+        self._is_closed = True
+        self.breaker.is_open = True
+        while self._queue:
+            self._queue.popleft().fail(_away("the store was closed"))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.client.aclose()
+
+
+def _undo(work: asyncio.Task[Outcome]) -> None:
+    if not work.cancelled() and work.exception() is None and work.result().allowed:
+        work.result().undo(0)
+
+
+def _away(message: str) -> StoreError:
+    return StoreError(message, code="redis-away", transient=True)
+
+
+def _unanswered(error: BaseException) -> StoreError:
+    if isinstance(error, ValueError):
+        return StoreError(f"the server's answer makes no sense: {error}", code="redis-answer", transient=True)
+    return StoreError(
+        f"the server cannot decide: {type(error).__name__}: {error}", code="redis-away", transient=True
+    )

@@ -1,0 +1,190 @@
+"""What goes to the server in one call: many decisions' questions, and who waits for which answer."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, Future, Task
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ratelimit.errors import StoreError
+
+if TYPE_CHECKING:
+    from ratelimit.core.engine import Outcome
+    from ratelimit.stores.redis.plan import RedisPlan
+
+MOST_KEYS = 512
+"""A call of more would keep the server from others for more than a millisecond or two."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[int]).decode
+
+
+class Question:
+    """A decision that waits for its answer."""
+
+    __slots__ = ("commit", "future", "outcome", "plan")
+
+    def __init__(self, plan: RedisPlan, outcome: Outcome, commit: bool, future: Future[None]) -> None:
+        self.plan = plan
+        self.outcome = outcome
+        self.commit = commit
+        self.future = future
+
+    def read(self, said: list[int], at: int) -> int:
+        """Take the answer; return where the next begins."""
+        at = self.plan.rules.answer(self.outcome, said, at, said[0], self.commit)
+        if not self.future.done():
+            self.future.set_result(None)
+        elif self.commit and self.outcome.allowed:
+            self.outcome.undo(0)  # who asked has gone: nothing is held on its behalf
+        return at
+
+    def fail(self, error: StoreError) -> None:
+        """Tell whoever waits that there is no answer."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Part:
+    """One ask of a decision whose keys live in different slots."""
+
+    __slots__ = ("future", "size")
+
+    def __init__(self, size: int, future: Future[list[int]]) -> None:
+        self.size = size
+        self.future = future
+
+    def read(self, said: list[int], at: int) -> int:
+        """Take the numbers; return where the next answer begins."""
+        if not self.future.done():
+            self.future.set_result([said[0], *said[at : at + self.size]])
+        return at + self.size
+
+    def fail(self, error: StoreError) -> None:
+        """Tell whoever waits that there is no answer."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Correction:
+    """A correction on its way; nobody waits for it."""
+
+    __slots__ = ("delta", "index", "outcome", "plan")
+
+    def __init__(self, plan: RedisPlan, outcome: Outcome, index: int, delta: int) -> None:
+        self.plan = plan
+        self.outcome = outcome
+        self.index = index
+        self.delta = delta
+
+    def read(self, said: list[int], at: int) -> int:
+        """Take the answer; return where the next begins."""
+        return self.plan.rules.corrected(self.outcome, self.index, said, at, said[0])[1]
+
+    def fail(self, error: StoreError) -> None:
+        """It may have been made: making it again could count it twice."""
+
+
+class Carried:
+    """A charge of what was used elsewhere."""
+
+    __slots__ = ("future", "size")
+
+    def __init__(self, size: int, future: Future[None]) -> None:
+        self.size = size
+        self.future = future
+
+    def read(self, said: list[int], at: int) -> int:
+        """Take the answer; return where the next begins."""
+        if not self.future.done():
+            self.future.set_result(None)
+        return at + self.size
+
+    def fail(self, error: StoreError) -> None:
+        """Tell whoever waits that there is no answer."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+Entry = Question | Part | Correction | Carried
+
+
+class Parcel:
+    """Questions that are asked in one call."""
+
+    __slots__ = ("_bases", "entries", "items", "keys", "rules")
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.items: list[int] = []
+        self.rules: list[list[object]] = []
+        self.entries: list[Entry] = []
+        self._bases: dict[RedisPlan, int] = {}
+
+    def base_of(self, plan: RedisPlan) -> int:
+        """Return the number of a plan's first rule in this parcel."""
+        base = self._bases.get(plan)
+        if base is None:
+            base = self._bases[plan] = len(self.rules)
+            self.rules += plan.described
+        return base
+
+    def payload(self, worker: int, now_us: int | None) -> bytes:
+        """Return what the script is given."""
+        return _encode((now_us if now_us is not None else False, worker, self.rules, self.items))
+
+    def deliver(self, answer: bytes) -> None:
+        """Give everybody the answer.
+
+        Raises:
+            ValueError: it is no answer to these questions; those not answered yet remain to be failed.
+        """
+        said = _decode(answer)
+        at = 1
+        try:
+            for entry in self.entries:
+                at = entry.read(said, at)
+        except (IndexError, TypeError, OverflowError) as error:
+            raise ValueError(f"an answer of {len(said)} numbers ends too early: {error}") from error
+        if at != len(said):
+            raise ValueError(f"an answer of {len(said)} numbers, {at} were asked for")
+
+    def fail(self, error: StoreError) -> None:
+        """Tell all who still wait that there is no answer."""
+        for entry in self.entries:
+            entry.fail(error)
+
+
+class Batch:
+    """What is sent at one time: a parcel, or for a cluster one for each slot."""
+
+    __slots__ = ("begun", "is_over", "is_sent", "lane", "parcels", "timer")
+
+    def __init__(
+        self, loop: AbstractEventLoop, timeout_s: float, expire: Callable[[Batch], None]
+    ) -> None:
+        self.begun = loop.time()
+        self.parcels: dict[bytes, Parcel] = {}
+        self.is_sent = False
+        self.is_over = False
+        self.lane: Task[None] | None = None
+        self.timer = loop.call_later(timeout_s, expire, self)
+
+    def parcel(self, tag: bytes = b"") -> Parcel:
+        """Return the parcel of a slot."""
+        parcel = self.parcels.get(tag)
+        if parcel is None:
+            parcel = self.parcels[tag] = Parcel()
+        return parcel
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be added."""
+        return sum(len(parcel.keys) for parcel in self.parcels.values()) >= MOST_KEYS
+
+    def fail(self, error: StoreError) -> None:
+        """Tell all who still wait that there is no answer."""
+        for parcel in self.parcels.values():
+            parcel.fail(error)

@@ -1,0 +1,113 @@
+"""The rules of one kind of request, decided by the server, or here while it is away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ratelimit.core.engine import Outcome, Plan
+from ratelimit.core.remote import RemoteRules
+from ratelimit.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.store import RedisStore
+
+_DESCRIBED_NS = 60_000_000_000
+"""How long a description stands: calendars are listed around an instant."""
+
+
+class RedisPlan:
+    """What `Store.plan` returns: its decisions are awaited.
+
+    Args:
+        store: whose.
+        plan: of the host's own table, for keys, numbers and counters.
+        stances: what each rule does while the server is away: "local", "open" or "closed".
+    """
+
+    __slots__ = (
+        "_described",
+        "_described_until_ns",
+        "_has_slots",
+        "_tag",
+        "core",
+        "rules",
+        "stances",
+        "store",
+    )
+
+    is_remote = True
+
+    def __init__(self, store: RedisStore, plan: Plan, stances: Sequence[str]) -> None:
+        self.store = store
+        self.core = plan
+        self.stances = tuple(stances)
+        self.rules = RemoteRules(plan, store.key_prefix, store.is_cluster)
+        self._described: list[list[object]] = []
+        self._described_until_ns = 0
+        self._has_slots = any(rule.algorithm == "concurrency" for rule in plan.rules)
+        at = len(store.key_prefix) + 1
+        self._tag = slice(at, at + 2)
+
+    @property
+    def described(self) -> list[list[object]]:
+        """The rules as the script reads them."""
+        now_ns = self.store.clock.now_ns()
+        if not self._described or now_ns >= self._described_until_ns:
+            self._described = self.rules.describe(now_ns)
+            self._described_until_ns = now_ns + _DESCRIBED_NS
+        return self._described
+
+    def tag_of(self, key: bytes) -> bytes:
+        """Return what a key's slot follows from."""
+        return key[self._tag]
+
+    def decide(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None) -> Outcome:
+        """Refuse to block: a decision of a server is awaited."""
+        raise UsageError(
+            "this policy's store is a server: await limiter.adecide(…) or limiter.apeek(…)",
+            code="store-remote",
+        )
+
+    peek = decide
+
+    async def adecide(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
+    ) -> Outcome:
+        """Check every rule; charge all of them or none.
+
+        Raises:
+            StoreError: the server cannot decide, and no rule stands in for it.
+        """
+        return await self._ask(identities, now_ns, costs, commit=True)
+
+    async def apeek(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
+    ) -> Outcome:
+        """Return what `adecide` would; charge and count nothing."""
+        return await self._ask(identities, now_ns, costs, commit=False)
+
+    async def _ask(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, *, commit: bool
+    ) -> Outcome:
+        store = self.store
+        try:
+            outcome = await store.courier().ask(self, identities, costs, now_ns, commit=commit)
+        except StoreError as error:
+            if "local" not in self.stances or "closed" in self.stances:
+                raise
+            store.fault(error)
+            return store.standby.decide(self, identities, now_ns, costs, commit=commit)
+        if commit:
+            store.pulse.made += 1
+            if self._has_slots and outcome.holds_slots:
+                store.hold(self, outcome)
+        return outcome
+
+    def correct(self, outcome: Outcome, index: int, delta: int) -> None:
+        """Have a charge corrected (the outcome calls this): soon, and without waiting."""
+        self.store.correct(self, outcome, index, delta)
+
+    def carry(self, source: Sequence[int], target: Sequence[int], now_ns: int) -> None:
+        """Charge each rule under `target`'s key with what is used under `source`'s: soon, without waiting."""
+        self.store.carry(self, list(source), list(target), now_ns)

@@ -1,0 +1,67 @@
+"""Each worker's sign of life, and what its fair share of the traffic is.
+
+A worker's share is what it has had of all workers' decisions in the last ten seconds or so,
+nine tenths of it; the last tenth is the same for everybody, so that traffic that moves to an
+idle worker finds something there. All shares together are one.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.courier import Courier
+    from ratelimit.stores.redis.store import RedisStore
+
+SCRIPT = (files("ratelimit.stores.redis") / "scripts" / "pulse.lua").read_bytes()
+FOR_EVERYBODY = 0.1
+GONE_AFTER_US = 30_000_000
+READERS_A_SECOND = 50
+"""Every pulse reads all workers' signs: the more there are, the rarer pulses become."""
+
+
+class Pulse:
+    """Reports how many decisions a worker made, and learns its share.
+
+    Args:
+        store: whose.
+    """
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        self._key = store.key_prefix + (b"{workers}" if store.is_cluster else b"workers")
+        self.made = 0
+        """Decisions since the last report."""
+        self.workers = 0
+        """How many there are, 0 as long as it is not known."""
+        self._share = 0.0
+        self._skip = 0
+
+    @property
+    def share(self) -> float:
+        """The fair share; before the server has said it, this host's workers share as if there were no others."""
+        if self.workers:
+            return self._share
+        return 1.0 / max(1, self._store.table.seated)
+
+    async def beat(self, courier: Courier) -> None:
+        """Report and learn.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: the server cannot be asked.
+        """
+        if self._skip:
+            self._skip -= 1
+            return
+        made, self.made = self.made, 0
+        try:
+            workers, millionths = await courier.evaluate(
+                SCRIPT, [self._key], [str(self._store.worker), str(made), str(GONE_AFTER_US)]
+            )
+        except BaseException:
+            self.made += made
+            raise
+        self.workers = int(workers)
+        self._share = (1 - FOR_EVERYBODY) * int(millionths) / 1e6 + FOR_EVERYBODY / self.workers
+        self._skip = self.workers // READERS_A_SECOND

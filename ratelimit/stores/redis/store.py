@@ -1,0 +1,247 @@
+"""The store of many hosts: limits' state in a Redis or Valkey, decided there in one call.
+
+It brings together the host's own table (keys, counters, and enforcement while the server is
+away), the client that reaches the server, and for each event loop a courier. Nothing here
+blocks: decisions are awaited, everything else is sent off and not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import os
+import secrets
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ratelimit.clock import Clock
+from ratelimit.core.engine import Outcome, Plan
+from ratelimit.core.hashing import Hasher
+from ratelimit.core.remote import used
+from ratelimit.core.rule import Rule
+from ratelimit.core.table import Table
+from ratelimit.errors import StoreError
+from ratelimit.stores.embedded import EmbeddedStore
+from ratelimit.stores.redis.connect import connect, resolve
+from ratelimit.stores.redis.courier import Courier
+from ratelimit.stores.redis.plan import RedisPlan
+from ratelimit.stores.redis.pulse import Pulse
+from ratelimit.stores.redis.standby import Standby
+
+if TYPE_CHECKING:
+    from ratelimit.policy.compiled import RemoteSpec
+
+WORKER_BITS = 52
+MOST_CARRIES = 10_000
+
+
+class RedisStore:
+    """Limits kept by a server that many hosts share.
+
+    Args:
+        spec: how the server is reached, and how patiently.
+        embedded: the host's own store; closed with this one.
+        now_us: a clock to use instead of the server's, for tests.
+
+    Raises:
+        StoreError: the policy's URL or secrets cannot be had, or the client library is missing.
+    """
+
+    is_remote = True
+
+    def __init__(
+        self, spec: RemoteSpec, embedded: EmbeddedStore, *, now_us: Callable[[], int] | None = None
+    ) -> None:
+        self.spec = resolve(spec)
+        self.embedded = embedded
+        self.table: Table = embedded.table
+        self.hasher: Hasher = embedded.hasher
+        self.clock: Clock = embedded.clock
+        self.memory = embedded.memory
+        self.is_cluster = self.spec.topology == "cluster"
+        self.key_prefix = self.spec.prefix.encode() + b":"
+        self.worker = secrets.randbits(WORKER_BITS)
+        """Names this process to the server."""
+        self.pulse = Pulse(self)
+        self.standby = Standby(self)
+        self.listener: Callable[[StoreError], None] | None = None
+        """Told of each decision that the server could not make."""
+        self._now_us = now_us
+        self._couriers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Courier] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._last: Courier | None = None
+        self._carries: deque[tuple[RedisPlan, list[int], list[int], int]] = deque(maxlen=MOST_CARRIES)
+        self._is_carrying = False
+        self._held: list[tuple[int, int, RedisPlan, Outcome, int]] = []
+        self._numbers = itertools.count()
+        self._is_closed = False
+        _STORES.add(self)
+
+    # -- the contract ------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> Path | None:
+        """The file behind the host's shared memory; None when it is private."""
+        return self.embedded.place
+
+    def plan(
+        self,
+        rules: Sequence[Rule],
+        keys: Sequence[Sequence[int]],
+        members: Sequence[int] | None = None,
+        cost_positions: Sequence[int] | None = None,
+        stances: Sequence[str] | None = None,
+    ) -> RedisPlan:
+        """Return what decides requests that these rules apply to."""
+        core = Plan(self.table, rules, keys, members, cost_positions)
+        return RedisPlan(self, core, ["local"] * len(rules) if stances is None else stances)
+
+    def heartbeat(self, now_ns: int) -> None:
+        """Say to the host's other workers that this one lives."""
+        self.embedded.heartbeat(now_ns)
+
+    def close(self) -> None:
+        """Let go of connections and memory; `aclose` waits until they are closed."""
+        self._is_closed = True
+        for loop, courier in list(self._couriers.items()):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(courier.start_closing)
+        self._couriers.clear()
+        self.embedded.close()
+        _STORES.discard(self)
+
+    async def rest(self) -> None:
+        """Close this event loop's connections; the next decision opens others."""
+        courier = self._couriers.pop(asyncio.get_running_loop(), None)
+        if courier is self._last:
+            self._last = None
+        if courier is not None:
+            await courier.close()
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections, then everything."""
+        await self.rest()
+        self.close()
+
+    # -- the server --------------------------------------------------------------------------------
+
+    def courier(self) -> Courier:
+        """Return the running event loop's way to the server, begun with its first decision."""
+        last = self._last
+        loop = asyncio.get_running_loop()
+        if last is not None and last.loop is loop:
+            return last
+        courier = self._couriers.get(loop)
+        if courier is None:
+            if self._is_closed:
+                raise StoreError("the store is closed", code="redis-away")
+            courier = Courier(
+                connect(self.spec),
+                worker=self.worker,
+                timeout_s=self.spec.timeout_ns / 1e9,
+                is_cluster=self.is_cluster,
+                now_us=self._now_us,
+                recover=self._recover,
+                pulse=self._beat,
+            )
+            self._couriers[loop] = courier
+        self._last = courier
+        return courier
+
+    @property
+    def share(self) -> float:
+        """This worker's fair share of every limit while the server is away."""
+        return self.pulse.share
+
+    def fault(self, error: StoreError) -> None:
+        """Tell the listener that the server could not decide a request."""
+        if self.listener is not None:
+            self.listener(error)
+
+    async def _recover(self, courier: Courier) -> None:
+        await self.standby.hand_over(courier, self.clock.now_ns())
+        await self.pulse.beat(courier)
+
+    async def _beat(self, courier: Courier) -> None:
+        self._renew()
+        await self.pulse.beat(courier)
+
+    # -- charges that change -----------------------------------------------------------------------
+
+    def correct(self, plan: RedisPlan, outcome: Outcome, index: int, delta: int) -> None:
+        """Have a charge corrected: soon, without waiting, from any thread."""
+        courier = self._last
+        if courier is not None:
+            courier.correct(plan, outcome, index, delta)
+
+    def hold(self, plan: RedisPlan, outcome: Outcome) -> None:
+        """Renew the slots that an outcome holds, until it releases them."""
+        for index, rule in enumerate(plan.core.rules):
+            if rule.algorithm == "concurrency" and outcome.state(index) == 1:
+                due_ns = self.clock.now_ns() + rule.period_ns // 3
+                heapq.heappush(self._held, (due_ns, next(self._numbers), plan, outcome, index))
+
+    def _renew(self) -> None:
+        now_ns = self.clock.now_ns()
+        while self._held and self._held[0][0] <= now_ns:
+            _, _, plan, outcome, index = heapq.heappop(self._held)
+            if outcome.holds_slots:
+                self.correct(plan, outcome, index, outcome.cost(index))
+                due_ns = now_ns + plan.core.rules[index].period_ns // 3
+                heapq.heappush(self._held, (due_ns, next(self._numbers), plan, outcome, index))
+
+    def carry(self, plan: RedisPlan, source: list[int], target: list[int], now_ns: int) -> None:
+        """Charge the target with what the source has used: soon, one after another, from any thread."""
+        self._carries.append((plan, source, target, now_ns))
+        courier = self._last
+        if courier is not None and not courier.loop.is_closed():
+            courier.loop.call_soon_threadsafe(self._start_carrying, courier)
+
+    def _start_carrying(self, courier: Courier) -> None:
+        if not self._is_carrying:
+            self._is_carrying = True
+            courier.start(self._carry_all(courier))
+
+    async def _carry_all(self, courier: Courier) -> None:
+        try:
+            while self._carries:
+                plan, source, target, now_ns = self._carries[0]
+                outcome = await courier.ask(plan, source, None, now_ns, commit=False)
+                for index in range(len(outcome)):
+                    amount = used(outcome, index)
+                    if amount:
+                        await courier.carry(plan, index, plan.core.key(index, target), amount, now_ns)
+                self._carries.popleft()
+        except StoreError:
+            pass  # goes on with the next carry, or when the server is back
+        finally:
+            self._is_carrying = False
+
+    # -- processes ---------------------------------------------------------------------------------
+
+    def _after_fork(self) -> None:
+        # Connections are the parent's; their slots, too. The child is another worker.
+        self._couriers = weakref.WeakKeyDictionary()
+        self._last = None
+        self._carries.clear()
+        self._held.clear()
+        self._is_carrying = False
+        self.worker = secrets.randbits(WORKER_BITS)
+        self.pulse = Pulse(self)
+        self.standby = Standby(self)
+
+
+_STORES: weakref.WeakSet[RedisStore] = weakref.WeakSet()
+
+
+def _forget_after_fork() -> None:
+    for store in list(_STORES):
+        store._after_fork()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
