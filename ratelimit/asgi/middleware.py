@@ -226,8 +226,8 @@ class RateLimitMiddleware:
         generation = self.limiter.generation_at(now_ns)
         if generation is not self._generation:
             self.writer = HeaderWriter(generation.headers)
-            # The gate decides without awaiting: it is for limits that live in this host's memory.
-            is_here = generation.is_plain and not self.limiter.store.is_remote
+            # The gate decides without awaiting: it is for limits in this host's memory, and leases.
+            is_here = generation.is_plain and self.limiter.store.decides_here
             self._gate = self._new_gate(generation) if is_here else None
             self._generation = generation
         if not self._is_awake:

@@ -43,6 +43,11 @@ class Store(Protocol):
         ...
 
     @property
+    def decides_here(self) -> bool:
+        """Whether at least some decisions need not be awaited."""
+        ...
+
+    @property
     def place(self) -> Path | None:
         """The file that other processes meet at; None when the memory is private."""
         ...

@@ -32,6 +32,7 @@ class EmbeddedStore:
     """
 
     is_remote = False
+    decides_here = True
 
     def __init__(self, mapping: Mapping, table: Table, clock: Clock | None = None) -> None:
         self.mapping = mapping

@@ -13,6 +13,7 @@ from libc.stdint cimport uint64_t
 
 from ratelimit.asgi.exchange cimport Exchange, Sending
 from ratelimit.core.engine cimport Outcome, Plan, check_ready
+from ratelimit.core.lease cimport LeasedRules
 from ratelimit.core.number cimport NEGATIVE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner
 from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
@@ -42,6 +43,8 @@ cdef class Lane:
     cdef bint conceals
     cdef bint holds_slots
     cdef Plan core                      # None: the store's plans are of another kind
+    cdef LeasedRules leased             # None: nothing is leased
+    cdef bint is_away                   # decided elsewhere, and awaited
     cdef uint64_t amounts[MOST_RULES]   # the costs again
 
     def __init__(self, plan, is_standard, int positions):
@@ -51,7 +54,13 @@ cdef class Lane:
         self.policy_pair = plan.policy_pair
         self.conceals = plan.conceals
         self.holds_slots = plan.holds_slots
-        if type(plan.plan) is Plan and (<Plan>plan.plan).highest < positions:
+        self.is_away = type(plan.plan) is not Plan
+        if self.is_away:
+            self.leased = getattr(plan.plan, "leased", None)
+            if self.leased is not None and self.leased.rules.plan.highest < positions:
+                self.core = self.leased.rules.plan
+                self.core.read_costs(self.costs, self.amounts)
+        elif (<Plan>plan.plan).highest < positions:
             self.core = plan.plan
             self.core.read_costs(self.costs, self.amounts)
 
@@ -123,6 +132,8 @@ cdef class Gate:
             return None
         found = PyDict_GetItem(self.lanes, plan)
         lane = <Lane>found if found != NULL else self.new_lane(plan)
+        if lane.is_away and lane.leased is None:
+            return None
         found = PyDict_GetItem(scope, "client")
         if found != NULL and <object>found:
             host = (<object>found)[0]
@@ -138,7 +149,12 @@ cdef class Gate:
                     self.watch.stamp(ids)
                     if ids[self.watch.at] != ABSENT_HASH:
                         cluster = ids[self.watch.at]
-                outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
+                if lane.leased is not None:
+                    outcome = lane.leased.taken(ids, lane.amounts, now_ns)
+                    if outcome is None:
+                        return None
+                else:
+                    outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
                 if self.watch is not None:
                     self.watch.note(ids, not allowed, now_ns)
@@ -151,7 +167,12 @@ cdef class Gate:
                     self.watch.fill(identities)
                     if identities[self.watch.at] != -1:
                         cluster = identities[self.watch.at]
-                outcome = lane.decide(identities, now_ns, lane.costs)
+                if lane.leased is not None:
+                    outcome = lane.leased.take(identities, now_ns, lane.costs)
+                    if outcome is None:
+                        return None
+                else:
+                    outcome = lane.decide(identities, now_ns, lane.costs)
                 allowed = outcome.allowed
                 if self.watch is not None:
                     self.watch.observe(identities, not allowed, now_ns)

@@ -48,11 +48,6 @@ cdef uint64_t _tokens = 0  # names what this process holds; together with the wo
 cdef class RemoteRules:
     """A plan's rules as a store elsewhere is asked for them: see the stub."""
 
-    cdef readonly Plan plan
-    cdef bytes prefix
-    cdef bint is_tagged
-    cdef uint64_t kinds[MOST_RULES]
-
     def __init__(self, Plan plan not None, bytes prefix not None, bint tagged):
         cdef int i
         check_ready(plan)
@@ -157,7 +152,7 @@ cdef class RemoteRules:
             charge.state = <int>state
             at += 1
             if q.kind <= SLIDING:
-                at = read_word(outcome, charge, q, said, at)
+                at = read_word(charge, q, said, at)
                 if q.kind == FIXED:
                     charge.mark = relative_end(q, said[at])
                     at += 1
@@ -230,7 +225,7 @@ cdef class RemoteRules:
             if q.kind == LOG:
                 charge.word = said[at]
             return moved, at + 1
-        at = read_word(outcome, charge, q, said, at)
+        at = read_word(charge, q, said, at)
         if q.kind == GCRA:
             ticks = <uint64_t>said[at] * TICKS + <uint64_t>said[at + 1]
             at += 2
@@ -266,13 +261,19 @@ cdef class RemoteRules:
             raise IndexError(f"the plan has {self.plan.setup.count} rules")
         return self.key_of(index, key)
 
+    cdef uint64_t digest(self, int index, uint64_t key) noexcept:
+        """Return what names a counter: as an entry's tag, other algorithms' count apart."""
+        return mix(key + self.kinds[index] * <uint64_t>0x9E3779B97F4A7C15)
+
     cdef bytes key_of(self, int index, uint64_t key):
-        """Return the name of a counter's key: the prefix and 11 digits of a digest."""
+        return self.name_of(self.digest(index, key))
+
+    cdef bytes name_of(self, uint64_t digest):
+        """Return the name of a counter's key: the prefix and 11 digits of its digest."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.prefix)
         cdef bytes name = PyBytes_FromStringAndSize(NULL, size + DIGITS + (2 if self.is_tagged else 0))
         cdef char *to = PyBytes_AS_STRING(name)
         cdef int i
-        key = mix(key + self.kinds[index] * <uint64_t>0x9E3779B97F4A7C15)
         memcpy(to, PyBytes_AS_STRING(self.prefix), size)
         to += size
         if self.is_tagged:
@@ -282,8 +283,8 @@ cdef class RemoteRules:
             if self.is_tagged and i == TAG_DIGITS:
                 to[0] = c"}"
                 to += 1
-            to[0] = ALPHABET[key & 63]
-            key >>= 6
+            to[0] = ALPHABET[digest & 63]
+            digest >>= 6
             to += 1
         return name
 
@@ -330,7 +331,7 @@ cdef inline uint64_t relative_end(const Quota *q, object seconds) except? 0xFFFF
     return at * SECOND - q.epoch_ns if at * SECOND > q.epoch_ns else 0
 
 
-cdef Py_ssize_t read_word(Outcome outcome, Charge *charge, const Quota *q, list said, Py_ssize_t at) except -1:
+cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t at) except -1:
     """Read a word as the store keeps it into a charge; 0 if it has none, or one from before our epoch."""
     cdef u128 ticks
     cdef uint64_t first, second, third

@@ -151,7 +151,7 @@ class Courier:
         parts: list[asyncio.Future[list[int]]] = []
         sizes: list[int] = []
         for number, key in enumerate(keys):
-            parcel = self._batch().parcel(plan.tag_of(key))
+            parcel = self.parcel_of(key)
             rule, cost, binds, mark, other = items[2 + ASK_NUMBERS * number :][:ASK_NUMBERS]
             base = parcel.base_of(plan)
             parcel.keys.append(key)
@@ -193,8 +193,7 @@ class Courier:
             self._held_back.append(correction)
             return
         plan, outcome, index = correction.plan, correction.outcome, correction.index
-        tag = plan.tag_of(plan.rules.key(index, outcome.key(index))) if self.is_cluster else b""
-        parcel = self._batch().parcel(tag)
+        parcel = self.parcel_of(plan.rules.key(index, outcome.key(index)))
         plan.rules.correct(outcome, index, correction.delta, parcel.base_of(plan), parcel.keys, parcel.items)
         parcel.entries.append(correction)
 
@@ -204,12 +203,26 @@ class Courier:
         Raises:
             StoreError: the server is gone.
         """
-        tag = plan.tag_of(plan.rules.key(index, key)) if self.is_cluster else b""
-        parcel = self._batch().parcel(tag)
+        parcel = self.parcel_of(plan.rules.key(index, key))
         plan.rules.carried(index, key, used, now_ns, parcel.base_of(plan), parcel.keys, parcel.items)
         future: asyncio.Future[None] = self.loop.create_future()
         parcel.entries.append(Carried(plan.rules.answer_size(index), future))
         await future
+
+    def soon(self, call: Callable[[Courier], None], courier: Courier) -> None:
+        """Call something in the event loop; from any thread."""
+        if threading.get_ident() == self._thread:
+            self.loop.call_soon(call, courier)
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(call, courier)
+
+    def parcel_of(self, key: bytes) -> Parcel:
+        """Return the open parcel for a key."""
+        return self._batch().parcel(self._tag_of(key))
+
+    def _tag_of(self, key: bytes) -> bytes:
+        """Return what a key's slot follows from; without a cluster all are in one."""
+        return key[key.index(b"{") + 1 : key.index(b"}")] if self.is_cluster else b""
 
     def _batch(self) -> Batch:
         """Return the open batch, and wake a lane for a new one."""

@@ -11,7 +11,9 @@ import msgspec
 from ratelimit.errors import StoreError
 
 if TYPE_CHECKING:
+    from ratelimit.clock import Clock
     from ratelimit.core.engine import Outcome
+    from ratelimit.core.lease import Leases
     from ratelimit.stores.redis.plan import RedisPlan
 
 MOST_KEYS = 512
@@ -108,7 +110,42 @@ class Carried:
             self.future.set_exception(error)
 
 
-Entry = Question | Part | Correction | Carried
+class Renewal:
+    """A lease asked for, or given back."""
+
+    __slots__ = ("_clock", "_future", "_key", "_leases", "_loop", "_sent_ns")
+
+    def __init__(
+        self, leases: Leases, key: int, clock: Clock, sent_ns: int, loop: AbstractEventLoop
+    ) -> None:
+        self._leases = leases
+        self._key = key
+        self._clock = clock
+        self._sent_ns = sent_ns
+        self._loop = loop
+        self._future: Future[None] | None = None
+
+    def read(self, said: list[int], at: int) -> int:
+        """Take the answer; return where the next begins."""
+        self._leases.set_skew(said[0] * 1000 - self._clock.now_ns())
+        at = self._leases.answer(self._key, said, at, self._sent_ns)
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+        return at
+
+    def fail(self, error: StoreError) -> None:
+        """Whether units were granted is not known: if so they lapse."""
+        self._leases.failed(self._key)
+        if self._future is not None and not self._future.done():
+            self._future.set_exception(error)
+
+    async def wait(self) -> None:
+        """Wait for the answer."""
+        self._future = self._loop.create_future()
+        await self._future
+
+
+Entry = Question | Part | Correction | Carried | Renewal
 
 
 class Parcel:

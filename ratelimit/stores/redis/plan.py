@@ -29,8 +29,8 @@ class RedisPlan:
         "_described",
         "_described_until_ns",
         "_has_slots",
-        "_tag",
         "core",
+        "leased",
         "rules",
         "stances",
         "store",
@@ -46,8 +46,8 @@ class RedisPlan:
         self._described: list[list[object]] = []
         self._described_until_ns = 0
         self._has_slots = any(rule.algorithm == "concurrency" for rule in plan.rules)
-        at = len(store.key_prefix) + 1
-        self._tag = slice(at, at + 2)
+        self.leased = None if store.tenancy is None else store.tenancy.rules_of(self)
+        """Decides from leases, where the mode has them and all rules can be leased."""
 
     @property
     def described(self) -> list[list[object]]:
@@ -57,10 +57,6 @@ class RedisPlan:
             self._described = self.rules.describe(now_ns)
             self._described_until_ns = now_ns + _DESCRIBED_NS
         return self._described
-
-    def tag_of(self, key: bytes) -> bytes:
-        """Return what a key's slot follows from."""
-        return key[self._tag]
 
     def decide(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None) -> Outcome:
         """Refuse to block: a decision of a server is awaited."""
@@ -91,6 +87,11 @@ class RedisPlan:
         self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, *, commit: bool
     ) -> Outcome:
         store = self.store
+        leased = self.leased
+        if leased is not None and commit:
+            outcome = leased.take(identities, now_ns, costs)
+            if outcome is not None:
+                return outcome
         try:
             outcome = await store.courier().ask(self, identities, costs, now_ns, commit=commit)
         except StoreError as error:
@@ -100,13 +101,16 @@ class RedisPlan:
             return store.standby.decide(self, identities, now_ns, costs, commit=commit)
         if commit:
             store.pulse.made += 1
+            if leased is not None:
+                leased.note(outcome, now_ns)
             if self._has_slots and outcome.holds_slots:
                 store.hold(self, outcome)
         return outcome
 
     def correct(self, outcome: Outcome, index: int, delta: int) -> None:
         """Have a charge corrected (the outcome calls this): soon, and without waiting."""
-        self.store.correct(self, outcome, index, delta)
+        if self.leased is None or not self.leased.absorb(outcome, index, delta, self.store.clock.now_ns()):
+            self.store.correct(self, outcome, index, delta)
 
     def carry(self, source: Sequence[int], target: Sequence[int], now_ns: int) -> None:
         """Charge each rule under `target`'s key with what is used under `source`'s: soon, without waiting."""

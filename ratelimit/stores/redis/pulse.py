@@ -54,6 +54,8 @@ class Pulse:
         if self._skip:
             self._skip -= 1
             return
+        if self._store.tenancy is not None:
+            self.made += self._store.tenancy.made()
         made, self.made = self.made, 0
         try:
             workers, millionths = await courier.evaluate(

@@ -31,6 +31,7 @@ from ratelimit.stores.redis.courier import Courier
 from ratelimit.stores.redis.plan import RedisPlan
 from ratelimit.stores.redis.pulse import Pulse
 from ratelimit.stores.redis.standby import Standby
+from ratelimit.stores.redis.tenancy import Tenancy
 
 if TYPE_CHECKING:
     from ratelimit.policy.compiled import RemoteSpec
@@ -67,6 +68,8 @@ class RedisStore:
         self.worker = secrets.randbits(WORKER_BITS)
         """Names this process to the server."""
         self.pulse = Pulse(self)
+        self.tenancy = Tenancy(self) if self.spec.mode == "leased" else None
+        """Leases, in leased mode."""
         self.standby = Standby(self)
         self.listener: Callable[[StoreError], None] | None = None
         """Told of each decision that the server could not make."""
@@ -83,6 +86,11 @@ class RedisStore:
         _STORES.add(self)
 
     # -- the contract ------------------------------------------------------------------------------
+
+    @property
+    def decides_here(self) -> bool:
+        """Whether some decisions are made from leases."""
+        return self.tenancy is not None
 
     @property
     def place(self) -> Path | None:
@@ -121,6 +129,8 @@ class RedisStore:
         if courier is self._last:
             self._last = None
         if courier is not None:
+            if self.tenancy is not None:
+                await self.tenancy.give_back_all(courier)
             await courier.close()
 
     async def aclose(self) -> None:
@@ -154,6 +164,11 @@ class RedisStore:
         return courier
 
     @property
+    def last_courier(self) -> Courier | None:
+        """The way to the server that was used last."""
+        return self._last
+
+    @property
     def share(self) -> float:
         """This worker's fair share of every limit while the server is away."""
         return self.pulse.share
@@ -169,6 +184,8 @@ class RedisStore:
 
     async def _beat(self, courier: Courier) -> None:
         self._renew()
+        if self.tenancy is not None:
+            self.tenancy.give_back_idle(courier)
         await self.pulse.beat(courier)
 
     # -- charges that change -----------------------------------------------------------------------
@@ -233,6 +250,8 @@ class RedisStore:
         self._is_carrying = False
         self.worker = secrets.randbits(WORKER_BITS)
         self.pulse = Pulse(self)
+        if self.tenancy is not None:
+            self.tenancy.leases.clear()
         self.standby = Standby(self)
 
 

@@ -1,7 +1,40 @@
 -- Token bucket as the generic cell rate algorithm: the state is one arrival time.
 -- rule: kind, burst, interval (us, ticks), depth (us, ticks), twice the depth (us, ticks)
+--
+-- Behind it, the leases that are out: for each worker, until when, and how many units at most
+-- are neither used nor given back. They are charged already, but when they will be used is not
+-- known. A bucket that refilled while they wait would let its burst pass twice; hence the
+-- arrival time is kept as far ahead of now as if all of them came now. Then, with V the arrival
+-- time of what was really used and S the units out, arrival >= V + S * interval always holds,
+-- and whoever uses a leased unit finds the room for it that the bucket's own rule asks for.
 
 local BUCKET, BUCKET_SIZE = '<I7I2', 9
+local TENANT, TENANT_SIZE = '<I7I7I4', 18
+
+local function bucket_of(key)
+  local word = words[key]
+  if word == nil then
+    local text = text_of(key)
+    word = false
+    if text and #text >= BUCKET_SIZE and (#text - BUCKET_SIZE) % TENANT_SIZE == 0 then
+      word = { unpack_bytes(BUCKET, text) }
+      word[3] = nil  -- where reading ended
+      for at = BUCKET_SIZE + 1, #text, TENANT_SIZE do
+        word.leases = word.leases or {}
+        local tenant, expires, units = unpack_bytes(TENANT, text, at)
+        word.leases[#word.leases + 1] = { tenant, expires, units }
+      end
+    end
+    words[key] = word
+  end
+  return word
+end
+
+function packed_leases(leases)
+  local texts = {}
+  for i = 1, #leases do texts[i] = pack(TENANT, leases[i][1], leases[i][2], leases[i][3]) end
+  return table.concat(texts)
+end
 
 local function is_after(us, ticks, other_us, other_ticks)
   return us > other_us or (us == other_us and ticks > other_ticks)
@@ -51,12 +84,48 @@ local function arrival_of(us, ticks)
   return us, ticks
 end
 
+local function later(us, ticks, other_us, other_ticks)
+  if is_after(us, ticks, other_us, other_ticks) then return us, ticks end
+  return other_us, other_ticks
+end
+
+-- The arrival time with regard to leases, those that still run, and how many units they are.
+local function with_leases(rule, leases, us, ticks)
+  local units = 0
+  for i = 1, #leases do units = units + leases[i][3] end
+  table.sort(leases, function(one, other) return one[2] < other[2] end)
+  local running = {}
+  for i = 1, #leases do
+    local lease = leases[i]
+    if lease[2] <= now then
+      -- All of it may have been used at its very end.
+      us, ticks = later(us, ticks, plus(lease[2], 0, span(rule, units)))
+      units = units - lease[3]
+    else
+      running[#running + 1] = lease
+    end
+  end
+  us, ticks = later(us, ticks, plus(now, 0, span(rule, units)))
+  return us, ticks, running, units
+end
+
+local function put_bucket(key, us, ticks, leases)
+  local until_us = us
+  if leases and #leases == 0 then leases = nil end
+  for i = 1, leases and #leases or 0 do until_us = max(until_us, leases[i][2]) end
+  put_word(key, { us, ticks, leases = leases }, BUCKET, until_us)
+end
+
 algorithms[1] = {
   check = function(rule, ask)
-    local word = word_of(ask.key, BUCKET, BUCKET_SIZE)
+    local word = bucket_of(ask.key)
     local us, ticks = known(rule, word)
     ask.word = word
     ask.is_stale = word and (us ~= word[1] or ticks ~= word[2])
+    if word and word.leases and not ask.is_stale then
+      us, ticks, ask.leases = with_leases(rule, word.leases, us, ticks)
+      ask.word = { us, ticks, leases = word.leases }
+    end
     ask.us, ask.ticks = us, ticks
     if ask.cost > rule[2] then return false end
     us, ticks = arrival_of(us, ticks)
@@ -68,12 +137,12 @@ algorithms[1] = {
     return true
   end,
   keep = function(rule, ask)
-    if ask.is_stale then put_word(ask.key, { ask.us, ask.ticks }, BUCKET, ask.us) end
+    if ask.is_stale then put_bucket(ask.key, ask.us, ask.ticks) end
   end,
   commit = function(rule, ask)
     local word = ask.word
     if ask.us ~= 0 and (not word or ask.us ~= word[1] or ask.ticks ~= word[2]) then
-      put_word(ask.key, { ask.us, ask.ticks }, BUCKET, ask.us)
+      put_bucket(ask.key, ask.us, ask.ticks, ask.leases)
       ask.word = words[ask.key]
     end
   end,
@@ -83,8 +152,9 @@ algorithms[1] = {
   end,
   -- mark: the arrival time just after the charge. A refund is worth what has not drained yet.
   correct = function(rule, ask)
-    local word = word_of(ask.key, BUCKET, BUCKET_SIZE)
+    local word = bucket_of(ask.key)
     local us, ticks = known(rule, word)
+    local leases = word and word.leases
     us, ticks = arrival_of(us, ticks)
     local units, moved_us, moved_ticks = 0, 0, 0
     if ask.cost > 0 then
@@ -99,14 +169,14 @@ algorithms[1] = {
           moved_us, moved_ticks = span(rule, units)
         end
         us, ticks = plus(us, ticks, moved_us, moved_ticks)
-        put_word(ask.key, { us, ticks }, BUCKET, us)
+        put_bucket(ask.key, us, ticks, leases)
       end
     elseif word and is_after(word[1], word[2], now, 0) then
       units = -min(-ask.cost, intervals(rule, minus(ask.mark, ask.mark2, now, 0)))
       if units < 0 then
         moved_us, moved_ticks = span(rule, -units)
         us, ticks = minus(word[1], word[2], moved_us, moved_ticks)
-        put_word(ask.key, { max(us, 0), ticks }, BUCKET, us)
+        put_bucket(ask.key, max(us, 0), ticks, leases)
       end
     end
     word = words[ask.key]
@@ -115,5 +185,39 @@ algorithms[1] = {
     say(word and word[2] or 0)
     say(moved_us)
     say(moved_ticks)
+  end,
+  lease = function(rule, ask)
+    local word = bucket_of(ask.key)
+    local us, ticks = known(rule, word)
+    local is_stale = word and (us ~= word[1] or ticks ~= word[2])
+    us, ticks = arrival_of(us, ticks)
+    local running, units = {}, 0
+    if word and word.leases and not is_stale then
+      us, ticks, running, units = with_leases(rule, word.leases, us, ticks)
+    end
+    local others = {}
+    for i = 1, #running do
+      if running[i][1] == worker then
+        units = units - running[i][3]
+      else
+        others[#others + 1] = running[i]
+      end
+    end
+    if ask.returned > 0 then
+      us, ticks = later(now, 0, minus(us, ticks, span(rule, ask.returned)))
+    end
+    us, ticks = later(us, ticks, plus(now, 0, span(rule, units + ask.kept)))
+    local full_us, full_ticks = plus(now, 0, rule[5], rule[6])
+    local room = 0
+    if is_after(full_us, full_ticks, us, ticks) then room = intervals(rule, minus(full_us, full_ticks, us, ticks)) end
+    local granted = min(ask.want, floor(room / ask.divisor))
+    us, ticks = plus(us, ticks, span(rule, granted))
+    if ask.kept + granted > 0 then others[#others + 1] = { worker, now + ask.horizon, ask.kept + granted } end
+    if us > now or #others > 0 or word then put_bucket(ask.key, us, ticks, others) end
+    say(granted)
+    say(us)
+    say(ticks)
+    say(0)
+    say(ask.horizon)
   end,
 }

@@ -9,7 +9,7 @@ local STEP = 60 * 1000 * 1000   -- what a clock may be off before it is taken to
 local HINT = 1000 * 1000        -- what to tell a client that waits for a concurrency slot
 local NEVER = -1
 local SKIPPED, ALLOWED, REFUSED, SHADOWED = 0, 1, 2, 3
-local PEEK, DECIDE, CORRECT = 0, 1, 2
+local PEEK, DECIDE, CORRECT, LEASE = 0, 1, 2, 3
 
 local floor, max, min = math.floor, math.max, math.min
 local call, pcall_redis = redis.call, redis.pcall
@@ -35,16 +35,20 @@ local function say(number) said[#said + 1] = number end
 -- Words: states of a few numbers, read once and written once a batch.
 local words, changed = {}, {}
 
+local function text_of(key)
+  local text = pcall_redis('GET', key)
+  if type(text) == 'table' then
+    call('DEL', key)  -- somebody's value of another type: it cannot be ours
+    return false
+  end
+  return text
+end
+
 local function word_of(key, form, size)
   local word = words[key]
   if word == nil then
-    word = false
-    local text = pcall_redis('GET', key)
-    if type(text) == 'table' then
-      call('DEL', key)  -- somebody's value of another type: it cannot be ours
-    elseif text and #text == size then
-      word = { unpack_bytes(form, text) }
-    end
+    local text = text_of(key)
+    word = text and #text == size and { unpack_bytes(form, text) }
     words[key] = word
   end
   return word
@@ -55,6 +59,8 @@ local function put_word(key, word, form, until_us)
   changed[key] = { word, form, until_us }
 end
 
+local packed_leases  -- see bucket.lua
+
 local function ttl_of(until_us)
   return max(floor((until_us - now) / 1000) + 1, 1, least_ttl)
 end
@@ -62,7 +68,9 @@ end
 local function write_words()
   for key, change in pairs(changed) do
     local word = change[1]
-    call('SET', key, pack(change[2], word[1], word[2], word[3]), 'PX', ttl_of(change[3]))
+    local text = pack(change[2], word[1], word[2], word[3])
+    if word.leases then text = text .. packed_leases(word.leases) end
+    call('SET', key, text, 'PX', ttl_of(change[3]))
   end
 end
 

@@ -1,5 +1,6 @@
 -- Items: an operation, how many asks, and five numbers an ask: its rule, its cost, whether a
--- refusal binds, and two marks of the rule's own.
+-- refusal binds, and two marks of the rule's own. A lease has seven: its rule, the units wanted,
+-- what part of the room may be had at most, the units kept and returned, their mark, and how long it runs.
 
 local function tell(rule, ask, state)
   say(state)
@@ -21,6 +22,14 @@ while at <= #items do
   local count = items[at + 1]
   operation = items[at]
   at = at + 2
+  if operation == LEASE then
+    local rule = rules[items[at] + 1]
+    algorithms[rule[1]].lease(rule, {
+      key = KEYS[key_at], want = items[at + 1], divisor = items[at + 2], kept = items[at + 3],
+      returned = items[at + 4], mark = items[at + 5], horizon = items[at + 6],
+    })
+    at, key_at, count = at + 7, key_at + 1, 0
+  end
   local asks, states, is_refused = {}, {}, false
   for i = 1, count do
     local rule = rules[items[at] + 1]
@@ -38,7 +47,7 @@ while at <= #items do
     end
     at, key_at = at + 5, key_at + 1
   end
-  if operation ~= CORRECT then
+  if operation ~= CORRECT and operation ~= LEASE then
     for i = 1, count do
       local ask = asks[i]
       local algorithm = algorithms[ask.rule[1]]

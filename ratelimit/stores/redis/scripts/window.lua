@@ -72,6 +72,19 @@ algorithms[2] = {
     say(word and word[1] or 0)
     say(word and word[2] or 0)
   end,
+  -- What is leased is charged to this window, and lapses with it.
+  lease = function(rule, ask)
+    local word = word_of(ask.key, FIXED, FIXED_SIZE)
+    local ends, count = fixed_roll(rule, word)
+    if ask.mark * 1000000 == ends then count = max(count - ask.returned, 0) end
+    local granted = min(ask.want, max(floor((rule[2] - count) / ask.divisor), 0))
+    if word or granted > 0 then put_word(ask.key, { ends / 1000000, count + granted }, FIXED, ends) end
+    say(granted)
+    say(ends / 1000000)
+    say(count + granted)
+    say(ends / 1000000)
+    say(ends - now)
+  end,
 }
 
 -- The window now counts in: its number, the counts before and in it, how much of it has
@@ -143,5 +156,22 @@ algorithms[3] = {
     say(word and word[1] or 0)
     say(word and word[2] or 0)
     say(word and word[3] or 0)
+  end,
+  lease = function(rule, ask)
+    local word = word_of(ask.key, SLIDING, SLIDING_SIZE)
+    local window, before, current, elapsed = sliding_roll(rule, word)
+    if ask.mark == window then current = max(current - ask.returned, 0) end
+    local room = floor(rule[2] - current - before * (rule[3] - elapsed) / rule[3]) + 1
+    while room > 0 and not is_product_within(before, rule[3] - elapsed, rule[2] - current - room, rule[3]) do
+      room = room - 1
+    end
+    local granted = min(ask.want, max(floor(room / ask.divisor), 0))
+    if word or granted > 0 then put_sliding(rule, ask.key, window, before, current + granted) end
+    say(granted)
+    say(window)
+    say(before)
+    say(current + granted)
+    say(window)
+    say((window + 1) * rule[3] - now)
   end,
 }

@@ -1,0 +1,47 @@
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.remote cimport RemoteRules
+from ratelimit.core.setup cimport MOST_RULES
+from ratelimit.core.table cimport Table
+
+cdef struct Lease:
+    uint64_t key          # digest of the counter; 0: free
+    uint64_t left         # units taken in advance and not used
+    uint64_t granted      # what the last renewal made of it
+    uint64_t deadline     # ns since the table's epoch, of this host's clock: then `left` is worth nothing
+    uint64_t word         # the store's word at the last answer
+    uint64_t mark         # the window that `left` is of
+    uint64_t recheck_at   # refusals are answered here until then
+    uint64_t retry_at     # what they say
+    uint64_t refused_cost
+    uint64_t since        # when the current measurement began
+    uint64_t uses         # units since then
+    double rate           # units a second
+    int owner             # who asks for more: index of rules and rule
+    bint due              # somebody is about to ask
+
+
+cdef class Leases:
+    cdef Lease *leases
+    cdef uint64_t mask
+    cdef Table table
+    cdef int64_t skew        # what the store's clock is ahead of this host's, in ns
+    cdef list owners         # (rules, index) by number
+    cdef list due            # keys somebody is to ask for
+    cdef object wake
+    cdef uint64_t horizon
+    cdef uint64_t recheck
+    cdef readonly uint64_t local
+
+    cdef Lease *find(self, uint64_t key) noexcept
+    cdef Lease *make(self, uint64_t key, uint64_t now) noexcept
+    cdef int mark_due(self, Lease *lease) except -1
+
+
+cdef class LeasedRules:
+    cdef readonly RemoteRules rules
+    cdef Leases leases
+    cdef readonly object ledger
+    cdef int owners[MOST_RULES]
+
+    cdef object taken(self, uint64_t *ids, uint64_t *amounts, object now_ns)

@@ -1,0 +1,405 @@
+"""Leases: units of a limit taken from the store in advance, used here. See the stub for the contract.
+
+Theory of operation. A lease is a number of units that the store has charged to one worker
+until a deadline. While it lasts the worker decides alone, in the time of a memory access.
+Nobody else can have these units, so however many workers there are the limit holds; what
+the store does about a bucket that refills while leases are out is in `scripts/bucket.lua`.
+
+How much to take follows from how fast the key was used of late: a key that is used now and
+then is never leased and costs a round trip each time, a busy one is renewed before it runs
+dry, by a worker that does not wait for it. A key that is refused is remembered for a moment,
+so that a client that hammers costs no round trips either.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.atomic cimport LOW32, SECOND
+from ratelimit.core.engine cimport Outcome, Plan, check_ready, tally
+from ratelimit.core.entries cimport FIXED, GCRA, SLIDING
+from ratelimit.core.gcra cimport gcra_arrival
+from ratelimit.core.quota cimport NEVER, Quota
+from ratelimit.core.remote cimport RemoteRules, read_word
+from ratelimit.core.setup cimport (
+    ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
+)
+from ratelimit.core.siphash cimport mix
+from ratelimit.core.spare cimport take_charges
+from ratelimit.core.table cimport Table, relative
+from ratelimit.core.windows cimport FIXED_COUNT_BITS
+
+cdef enum:
+    MOST_IDENTITIES = 64
+    PROBES = 8
+    MICROSECOND = 1000
+
+LEASE = 3
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Leases:
+    """All leases of one worker: see the stub."""
+
+    def __cinit__(self):
+        self.leases = NULL
+
+    def __init__(self, Table table not None, *, keys, horizon_ns, recheck_ns, wake):
+        cdef uint64_t size = PROBES
+        if self.leases != NULL:
+            raise ValueError("the leases of a worker are made once")
+        while size < keys:
+            size *= 2
+        self.leases = <Lease *>PyMem_Calloc(size + PROBES, sizeof(Lease))
+        if self.leases == NULL:
+            raise MemoryError
+        self.mask = size - 1
+        self.table = table
+        self.owners = []
+        self.due = []
+        self.wake = wake
+        self.horizon = horizon_ns
+        self.recheck = recheck_ns
+
+    def __dealloc__(self):
+        PyMem_Free(self.leases)
+
+    cdef Lease *find(self, uint64_t key) noexcept:
+        cdef Lease *at = self.leases + (key & self.mask)
+        cdef int i
+        for i in range(PROBES):
+            if at[i].key == key:
+                return at + i
+        return NULL
+
+    cdef Lease *make(self, uint64_t key, uint64_t now) noexcept:
+        """Return the key's place, another's if that is worth less; NULL if all near it are in use."""
+        cdef Lease *at = self.leases + (key & self.mask)
+        cdef Lease *best = NULL
+        cdef int i
+        for i in range(PROBES):
+            if at[i].key == key:
+                return at + i
+        for i in range(PROBES):
+            if at[i].key == 0:
+                best = at + i
+                break
+            if at[i].due or at[i].left and at[i].deadline > now:
+                continue
+            if best == NULL or at[i].since < best.since:
+                best = at + i
+        if best != NULL:
+            best.key = key
+            best.left = best.granted = best.deadline = best.word = best.mark = 0
+            best.recheck_at = best.retry_at = best.refused_cost = 0
+            best.since = now
+            best.uses = 0
+            best.rate = 0
+            best.due = False
+        return best
+
+    cdef int mark_due(self, Lease *lease) except -1:
+        lease.due = True
+        self.due.append(lease.key)
+        if len(self.due) == 1:
+            self.wake()
+        return 0
+
+    def take_due(self):
+        due, self.due = self.due, []
+        return due
+
+    def idle(self, now_ns, quiet_ns, /):
+        """Return keys of leases that nobody used for so long."""
+        cdef uint64_t now = relative(self.table, now_ns)
+        cdef int64_t quiet = quiet_ns
+        cdef uint64_t i
+        cdef Lease *lease
+        cdef list found = []
+        for i in range(self.mask + 1 + PROBES):
+            lease = self.leases + i
+            if lease.key and lease.left and not lease.due and lease.deadline > now:
+                if quiet < 0 or lease.uses == 0 and lease.since + <uint64_t>quiet < now:
+                    found.append(lease.key)
+        return found
+
+    def held(self, /):
+        """Return the units that are taken and not used, over all keys, expired ones left out by time only."""
+        cdef uint64_t i, total = 0
+        for i in range(self.mask + 1 + PROBES):
+            if self.leases[i].key:
+                total += self.leases[i].left
+        return total
+
+    def question(self, key, bint give_back, now_ns, bases, list keys not None, list items not None, divisor, /):
+        """Append what asks the store for more of a key, or gives back what is left; return its rules and index."""
+        cdef Lease *lease = self.find(key)
+        cdef uint64_t now = relative(self.table, now_ns)
+        cdef LeasedRules rules
+        cdef int index
+        cdef const Quota *q
+        cdef object want = 0, kept, returned = 0, mark = 0
+        if lease == NULL:
+            return None
+        rules, index = self.owners[lease.owner]
+        q = &rules.rules.plan.setup.quotas[index]
+        if lease.deadline <= now:
+            lease.left = 0
+        if give_back:
+            returned, lease.left, lease.granted = lease.left, 0, 0
+            kept = 0
+        else:
+            want = max(1, int(lease.rate * (self.horizon / 1e9)))
+            kept = lease.left
+            want = max(0, want - kept)
+        if q.kind == FIXED:
+            mark = (lease.mark + q.epoch_ns) // SECOND
+        elif q.kind == SLIDING:
+            mark = lease.mark + q.first_window
+        keys.append(rules.rules.name_of(lease.key))
+        # The divisor goes where other asks say whether a refusal binds.
+        items += (LEASE, 1, bases(rules.ledger) + index, want, divisor, kept, returned, mark, self.horizon // MICROSECOND)
+        return rules, index
+
+    def answer(self, key, list said not None, Py_ssize_t at, sent_ns, /):
+        """Take what the store granted; return where the next answer begins."""
+        cdef Lease *lease = self.find(key)
+        cdef Charge charge
+        cdef const Quota *q
+        cdef LeasedRules rules
+        cdef int index
+        cdef uint64_t sent = relative(self.table, sent_ns)
+        cdef uint64_t granted, mark, ttl, expires
+        if lease == NULL:
+            raise ValueError("no such lease")
+        rules, index = self.owners[lease.owner]
+        q = &rules.rules.plan.setup.quotas[index]
+        granted = said[at]
+        at = read_word(&charge, q, said, at + 1)
+        mark = 0
+        if q.kind == FIXED:
+            mark = <uint64_t>said[at] * SECOND - q.epoch_ns if <uint64_t>said[at] * SECOND > q.epoch_ns else 0
+        elif q.kind == SLIDING:
+            mark = <uint64_t>said[at] - q.first_window
+        ttl = <uint64_t>said[at + 1] * MICROSECOND
+        lease.due = False
+        # The store's time is counted from when it was asked: never later than it means.
+        expires = sent + ttl
+        if q.kind != GCRA and mark != lease.mark:
+            lease.left = 0  # of a window that is over
+        lease.mark = mark
+        lease.word = charge.word
+        lease.left += granted
+        lease.granted = lease.left
+        lease.deadline = expires
+        return at + 2
+
+    def name(self, key, /):
+        cdef Lease *lease = self.find(key)
+        if lease == NULL:
+            raise KeyError(key)
+        return (<LeasedRules>self.owners[lease.owner][0]).rules.name_of(lease.key)
+
+    def failed(self, key, /):
+        """The store was asked and did not answer: what is held is used up, and then asked for again."""
+        cdef Lease *lease = self.find(key)
+        if lease != NULL:
+            lease.due = False
+
+    def set_skew(self, skew_ns, /):
+        """Note how far the store's clock is ahead."""
+        self.skew = skew_ns
+
+    def clear(self):
+        """Forget everything: what was taken lapses by itself."""
+        cdef uint64_t i
+        for i in range(self.mask + 1 + PROBES):
+            self.leases[i].key = 0
+        self.due = []
+
+    def __reduce__(self):
+        raise TypeError("leases belong to one process")
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class LeasedRules:
+    """A plan's rules, decided from leases as long as they last: see the stub."""
+
+    def __init__(self, RemoteRules rules not None, Leases leases not None, ledger):
+        cdef int i
+        check_ready(rules.plan)
+        for i in range(rules.plan.setup.count):
+            if rules.plan.setup.quotas[i].kind > SLIDING:
+                raise ValueError("only what counts in words is leased")
+        self.rules = rules
+        self.leases = leases
+        self.ledger = ledger
+        for i in range(rules.plan.setup.count):
+            self.owners[i] = len(leases.owners)
+            leases.owners.append((self, i))
+
+    def take(self, identities, now_ns, costs, /):
+        cdef uint64_t ids[MOST_IDENTITIES]
+        cdef uint64_t amounts[MOST_RULES]
+        check_ready(self.rules.plan)
+        self.rules.plan.read_identities(identities, ids)
+        self.rules.plan.read_costs(costs, amounts)
+        return self.taken(ids, amounts, now_ns)
+
+    cdef object taken(self, uint64_t *ids, uint64_t *amounts, object now_ns):
+        """Decide from leases; None if one of them does not suffice, and nothing was taken."""
+        cdef Plan plan = self.rules.plan
+        cdef Leases leases = self.leases
+        cdef Lease *found[MOST_RULES]
+        cdef Outcome outcome
+        cdef Charge *charge
+        cdef Lease *lease
+        cdef const Quota *q
+        cdef uint64_t key, now = relative(plan.table, now_ns)
+        cdef int i, count = plan.setup.count
+        cdef uint64_t counters[MOST_RULES]
+        cdef bint refused = False
+        for i in range(count):
+            found[i] = NULL
+            counters[i] = key = rule_key(&plan.setup, i, ids)
+            if key == ABSENT_HASH:
+                continue
+            lease = leases.find(self.rules.digest(i, key))
+            if lease == NULL:
+                return None
+            found[i] = lease
+            if now < lease.recheck_at and amounts[i] >= lease.refused_cost:
+                if is_binding(plan, i, key):
+                    refused = True
+            elif lease.left < amounts[i] or now >= lease.deadline:
+                return None
+        outcome = Outcome.__new__(Outcome)
+        outcome.charges = take_charges(count)
+        outcome.plan = plan
+        outcome.ledger = self.ledger
+        outcome.now = now + <uint64_t>leases.skew if leases.skew >= 0 or now > <uint64_t>-leases.skew else 0
+        for i in range(count):
+            charge = outcome.charges + i
+            q = &plan.setup.quotas[i]
+            charge.cost = amounts[i]
+            charge.key = counters[i]
+            charge.charged = False
+            charge.retry = 0
+            charge.word = charge.mark = charge.remaining = charge.reset = 0
+            lease = found[i]
+            if lease == NULL:
+                charge.state = SKIPPED
+                continue
+            charge.state = ALLOWED
+            if now < lease.recheck_at and amounts[i] >= lease.refused_cost:
+                charge.state = REFUSED if is_binding(plan, i, charge.key) else SHADOWED
+                charge.retry = NEVER if lease.retry_at == 0 else <int64_t>(lease.retry_at - now)
+            elif not refused:
+                lease.left -= amounts[i]
+                lease.uses += amounts[i]
+                charge.charged = amounts[i] > 0
+                if now - lease.since >= SECOND and now > lease.since:
+                    measure(lease, now)
+                if not lease.due and (lease.left < lease.granted >> 2 or (
+                    q.kind == GCRA and lease.deadline - now < leases.horizon >> 2
+                )):
+                    leases.mark_due(lease)
+            charge.word = without(q, lease.word, lease.left, outcome.now)
+            charge.mark = lease.mark if q.kind != GCRA else gcra_arrival(q, charge.word, outcome.now)
+        outcome.conclude()
+        for i in range(count):
+            tally(plan.table, outcome.charges + i, plan.setup.rows[i], outcome.allowed)
+        leases.local += 1
+        return outcome
+
+    def note(self, Outcome outcome not None, now_ns, /):
+        """Learn from what the store decided: how busy keys are, and which are refused for a while."""
+        cdef Plan plan = self.rules.plan
+        cdef Charge *charge
+        cdef Lease *lease
+        cdef const Quota *q
+        cdef uint64_t now = relative(plan.table, now_ns)
+        cdef uint64_t wait
+        cdef int i
+        for i in range(plan.setup.count):
+            charge = outcome.charges + i
+            if charge.state == SKIPPED:
+                continue
+            q = &plan.setup.quotas[i]
+            lease = self.leases.make(self.rules.digest(i, charge.key), now)
+            if lease == NULL:
+                continue
+            lease.owner = self.owners[i]
+            lease.word = charge.word
+            if q.kind != GCRA and lease.mark != charge.mark:
+                lease.left = 0
+                lease.mark = charge.mark
+            if charge.state == ALLOWED:
+                lease.recheck_at = 0
+                if outcome.allowed:
+                    lease.uses += charge.cost
+                if now - lease.since >= SECOND and now > lease.since:
+                    measure(lease, now)
+                if not lease.due and lease.rate >= 1 and (lease.left <= lease.granted >> 2 or lease.deadline <= now):
+                    self.leases.mark_due(lease)
+            else:
+                wait = self.leases.recheck
+                lease.retry_at = 0
+                if charge.retry != NEVER:
+                    lease.retry_at = now + <uint64_t>charge.retry
+                    wait = wait if wait < <uint64_t>charge.retry else <uint64_t>charge.retry
+                lease.recheck_at = now + wait
+                lease.refused_cost = charge.cost
+
+    def absorb(self, Outcome outcome not None, int index, delta, now_ns, /):
+        """Correct a charge against the lease; False if that is for the store to do."""
+        cdef Charge *charge = outcome.at(index)
+        cdef const Quota *q = &self.rules.plan.setup.quotas[index]
+        cdef Lease *lease = self.leases.find(self.rules.digest(index, charge.key))
+        cdef uint64_t now = relative(self.rules.plan.table, now_ns)
+        cdef int64_t more = delta
+        if lease == NULL or now >= lease.deadline or lease.granted == 0:
+            return False
+        if q.kind != GCRA and lease.mark != charge.mark:
+            return False
+        if more > 0:
+            if lease.left < <uint64_t>more:
+                return False
+            lease.left -= <uint64_t>more
+            lease.uses += <uint64_t>more
+            return True
+        if q.kind == GCRA:
+            return False  # the store would not know of these units: see bucket.lua
+        lease.left += <uint64_t>-more
+        return True
+
+    def __reduce__(self):
+        raise TypeError("leased rules belong to one process")
+
+
+cdef inline bint is_binding(Plan plan, int i, uint64_t key) noexcept:
+    return not plan.setup.quotas[i].shadow and (mix(key) & LOW32) < plan.setup.quotas[i].enforced
+
+
+cdef inline void measure(Lease *lease, uint64_t now) noexcept:
+    """End a measurement of at least a second and begin the next."""
+    cdef double seconds = (now - lease.since) / 1e9
+    cdef double rate = lease.uses / seconds
+    # What was measured over a long time says more than what was known.
+    lease.rate = rate if lease.rate == 0 or seconds >= 4 else (lease.rate + rate) / 2
+    lease.since = now
+    lease.uses = 0
+
+
+cdef inline uint64_t without(const Quota *q, uint64_t word, uint64_t left, uint64_t now) noexcept:
+    """Return the store's word as if the units that are left had not been charged yet."""
+    cdef uint64_t taken = left
+    if q.kind == GCRA:
+        word = gcra_arrival(q, word, now)
+        return word - left * q.interval if left <= q.burst and word > left * q.interval else 0
+    if q.kind == FIXED:
+        taken = taken if taken < word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1) else word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
+        return word - taken
+    taken = taken if taken < word & ((<uint64_t>1 << q.bits) - 1) else word & ((<uint64_t>1 << q.bits) - 1)
+    return word - taken

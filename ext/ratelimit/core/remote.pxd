@@ -1,0 +1,19 @@
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.engine cimport Outcome, Plan
+from ratelimit.core.quota cimport Quota
+from ratelimit.core.setup cimport MOST_RULES, Charge
+
+
+cdef class RemoteRules:
+    cdef readonly Plan plan
+    cdef bytes prefix
+    cdef bint is_tagged
+    cdef uint64_t kinds[MOST_RULES]
+
+    cdef uint64_t digest(self, int index, uint64_t key) noexcept
+    cdef bytes key_of(self, int index, uint64_t key)
+    cdef bytes name_of(self, uint64_t digest)
+
+
+cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t at) except -1
