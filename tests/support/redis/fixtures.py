@@ -106,13 +106,22 @@ def cluster(binary: Binary, shared_clusters: dict[str, Cluster]) -> Cluster:
     Tests may kill and pause its nodes, move slots and fail over: the next one finds
     all nodes back, if in other roles. So ask it who owns what.
     """
+    from redis.exceptions import RedisError
+
     from tests.support.redis.cluster import Cluster
 
     shared = shared_clusters.get(binary.name)
+    if shared is not None:
+        try:
+            shared.reset()
+        except (RedisError, TimeoutError):
+            # What one test broke for good is not the next one's fault.
+            shared.stop()
+            shared = None
     if shared is None:
         shared = shared_clusters[binary.name] = Cluster(binary)
         shared.start()
-    shared.reset()
+        shared.reset()
     return shared
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.redis.cluster import Cluster
+from tests.support.redis.patience import until
 from tests.support.redis.server import Server
 
 TIMEOUT_MS = 5_000
@@ -42,7 +43,7 @@ class Migration:
         return len(keys)
 
     def finish(self) -> None:
-        """Move the keys that are left and give the slot to the target."""
+        """Move the keys that are left and give the slot to the target; return when all nodes know."""
         while self.move():
             pass
         name = self._cluster.identity(self.target)
@@ -50,6 +51,7 @@ class Migration:
         others = [node for node in self._cluster.masters() if node not in (self.target, self.source)]
         for node in (self.target, self.source, *others):
             self._set(node, "NODE", name)
+        until(self._cluster.is_agreed, f"all nodes to know that slot {self.slot} is {self.target!r}'s")
 
     def run(self) -> None:
         """Do it all."""

@@ -7,7 +7,7 @@ import secrets
 from redis.exceptions import RedisError
 
 from tests.support.redis.binary import Binary
-from tests.support.redis.patience import until
+from tests.support.redis.patience import PATIENCE_S, until
 from tests.support.redis.server import Options, Server
 
 NAME = "primary"
@@ -46,8 +46,8 @@ class Sentinel(Server):
         ]
         self.file.write_text("\n".join(lines) + "\n")
 
-    def start(self, *, patience_s: float = 20) -> None:
-        super().start(patience_s=patience_s)
+    def start(self, *, loaded: bool = True, patience_s: float = PATIENCE_S) -> None:
+        super().start(loaded=loaded, patience_s=patience_s)
         self.client.execute_command(
             "SENTINEL", "DEBUG", *(word for pair in PERIODS_MS.items() for word in pair)
         )

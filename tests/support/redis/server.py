@@ -131,8 +131,11 @@ class Server:
             words += [f"--{name}", *(str(value).split(" ") if value != "" else [""])]
         return words
 
-    def start(self, *, patience_s: float = PATIENCE_S) -> None:
-        """Start the process and return once it answers PING, or while it loads its data.
+    def start(self, *, loaded: bool = True, patience_s: float = PATIENCE_S) -> None:
+        """Start the process and return once it answers PING.
+
+        Args:
+            loaded: also wait until it has loaded its data; without, LOADING is an answer, too.
 
         Raises:
             RuntimeError: the process ended; with its log.
@@ -152,18 +155,23 @@ class Server:
                 process_group=0,  # a Ctrl-C at the terminal is for the tests, which then kill it
             )
         guard().watch(self._process.pid)
-        until(lambda: self.answers() or not self.is_running, f"{self!r}", patience_s=patience_s)
+        until(
+            lambda: self.answers(loaded=loaded) or not self.is_running,
+            f"the server of port {self.port} to answer",
+            patience_s=patience_s,
+        )
         if not self.is_running:
             raise RuntimeError(f"the server of port {self.port} did not start:\n{self.log()}")
 
-    def answers(self, *, timeout_s: float = 1) -> bool:
-        """Return whether the server answers a PING now, be it with an error."""
+    def answers(self, *, loaded: bool = False, timeout_s: float = 1) -> bool:
+        """Return whether the server answers a PING now, be it with an error; `loaded`: but not LOADING."""
         try:
             with socket.create_connection((self.host, self.port), timeout_s) as connection:
                 connection.sendall(b"PING\r\n")
-                return connection.recv(1) in (b"+", b"-")
+                answer = connection.recv(100)
         except OSError:
             return False
+        return answer != b"" and not (loaded and answer.startswith(b"-LOADING"))
 
     def kill(self) -> None:
         """End the process as a power cut would: SIGKILL. No effect on one that has ended."""
