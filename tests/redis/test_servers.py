@@ -15,7 +15,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import BusyLoadingError, NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.support.redis.binary import Binary, binaries
@@ -164,3 +164,20 @@ def test_servers_end_with_a_test_run_that_is_killed(binary: Binary) -> None:
     for path in sorted(Path(folder).rglob("*"), reverse=True):
         path.unlink()
     Path(folder).rmdir()
+
+
+def test_loading_server_can_be_asked(start_server: StartServer) -> None:
+    server = start_server()
+    with server.client.pipeline(transaction=False) as pipe:
+        for number in range(1_000):
+            pipe.set(f"key{number}", "x" * 100)
+        pipe.execute()
+    server.client.save()
+    server.kill()
+    # A millisecond a key, and a look at clients every few keys.
+    server.options |= {"key-load-delay": 1_000, "loading-process-events-interval-bytes": 1_024}
+    server.start(loaded=False)
+    with pytest.raises(BusyLoadingError):
+        server.client.get("key0")
+    until(lambda: server.answers(loaded=True), "the data to be loaded")
+    assert server.client.dbsize() == 1_000
