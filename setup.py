@@ -22,7 +22,8 @@ from setuptools.command.build_ext import build_ext
 HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
 MODULES = (
-    *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "remote", "lease", "meter", "scan", "batch")),
+    *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "scan", "batch")),
+    *(f"core.{name}" for name in ("remote", "lease")),
     *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings")),
     *(f"core.{name}" for name in ("fitting", "census", "seeds", "judge")),
     *(f"core.{name}" for name in ("known", "null", "reasons")),

@@ -15,7 +15,6 @@ from typing import Any
 
 from ratelimit.charge import Charge
 from ratelimit.clock import Clock
-from ratelimit.core.engine import Outcome
 from ratelimit.core.table import Table
 from ratelimit.correlating import Correlating
 from ratelimit.correlation import Settings
@@ -23,26 +22,22 @@ from ratelimit.decision import Decision, Reason
 from ratelimit.diagnoses import DIAGNOSES
 from ratelimit.errors import RateLimitError, StoreError, UsageError
 from ratelimit.generation import Generation, Matched
-from ratelimit.identity.access import ALLOWED, DENIED
+from ratelimit.given import checked_costs, checked_names, raw_headers
 from ratelimit.identity.extract import Headers
-from ratelimit.identity.fact import ABSENT, REFUSED, Context
+from ratelimit.identity.fact import ABSENT, Context
+from ratelimit.judging import Judgement, Judging
 from ratelimit.observer import NullObserver, Observer, ReloadResult
 from ratelimit.policy import Policy
 from ratelimit.policy.compiled import LimitRule
 from ratelimit.policy.model import Event
 from ratelimit.policy.reload import Change, diff, fingerprint
 from ratelimit.resolvers import Resolver, find_resolvers
-from ratelimit.route_plan import RoutePlan
 from ratelimit.storage import open_board, open_store
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.counters import Counters
 
 Inquiry = tuple[Generation, Matched, list[int], int, Mapping[str, int] | None]
 """What `judge` is asked."""
-Case = tuple[RoutePlan, list[int], Sequence[int]]
-"""What limits are asked: who, and how much."""
-Judgement = tuple[bool, Reason, RoutePlan | None, Outcome | None]
-"""Allowed, why, and what was charged if limits decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +88,9 @@ class Limiter:
         self.store.listener = self.store_failed
         self.clock: Clock = self.store.clock if clock is None else clock
         self.now_ns = self.clock.now_ns
+        self._judging = Judging(self)
+        self.judge = self._judging.judge
+        self.ajudge = self._judging.ajudge
         self._lock = Lock()
         self._said: set[str] = set()
         self._counters: Counters | None = None
@@ -215,7 +213,7 @@ class Limiter:
     ) -> Decision:
         inquiry = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
         if inquiry is None:
-            return Decision(*self._counted(True, Reason.UNLIMITED, charge)[:2])
+            return Decision(*self._judging.counted(True, Reason.UNLIMITED, charge)[:2])
         return self._decision(inquiry, self.judge(*inquiry, charge=charge))
 
     async def _adecide(
@@ -234,7 +232,7 @@ class Limiter:
     ) -> Decision:
         inquiry = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
         if inquiry is None:
-            return Decision(*self._counted(True, Reason.UNLIMITED, charge)[:2])
+            return Decision(*self._judging.counted(True, Reason.UNLIMITED, charge)[:2])
         return self._decision(inquiry, await self.ajudge(*inquiry, charge=charge))
 
     def _inquiry(
@@ -273,112 +271,6 @@ class Limiter:
         allowed, reason, plan, outcome = judgement
         ledger = None if plan is None or outcome is None else Charge(plan, outcome, self.clock)
         return Decision(allowed, reason, ledger, cluster_in(generation, known))
-
-    def judge(
-        self,
-        generation: Generation,
-        matched: Matched,
-        identities: list[int],
-        now_ns: int,
-        costs: Mapping[str, int] | None = None,
-        *,
-        charge: bool = True,
-    ) -> Judgement:
-        """Decide for identities already extracted, and count that it was decided.
-
-        Raises:
-            UsageError: the store is a server (code `store-remote`): use `ajudge`.
-        """
-        case = self._case(generation, matched, identities, costs, charge=charge)
-        if len(case) == 4:
-            return case
-        plan, row, amounts = case
-        try:
-            outcome = (plan.decide if charge else plan.peek)(row, now_ns, amounts)
-        except StoreError as error:
-            return self._fault(plan, error, charge=charge)
-        return self._judged(generation, plan, outcome, row, now_ns, charge=charge)
-
-    async def ajudge(
-        self,
-        generation: Generation,
-        matched: Matched,
-        identities: list[int],
-        now_ns: int,
-        costs: Mapping[str, int] | None = None,
-        *,
-        charge: bool = True,
-    ) -> Judgement:
-        """Decide as `judge` does, with any store."""
-        if not self.store.is_remote:
-            return self.judge(generation, matched, identities, now_ns, costs, charge=charge)
-        case = self._case(generation, matched, identities, costs, charge=charge)
-        if len(case) == 4:
-            return case
-        plan, row, amounts = case
-        try:
-            outcome = await (plan.adecide(row, now_ns, amounts) if charge else plan.apeek(row, now_ns, amounts))
-        except StoreError as error:
-            return self._fault(plan, error, charge=charge)
-        return self._judged(generation, plan, outcome, row, now_ns, charge=charge)
-
-    def _case(
-        self,
-        generation: Generation,
-        matched: Matched,
-        identities: list[int],
-        costs: Mapping[str, int] | None,
-        *,
-        charge: bool,
-    ) -> Judgement | Case:
-        """Return what the limits are asked, or what is decided without them."""
-        listed = identities[generation.extractor.listed_at]
-        if listed:
-            if listed == ALLOWED:
-                return self._counted(True, Reason.ALLOW_LIST, charge)
-            if listed == DENIED:
-                return self._counted(False, Reason.DENY_LIST, charge)
-        plan = matched.plan_for(identities)
-        if plan is None:
-            return self._counted(True, Reason.UNLIMITED, charge)
-        watch = generation.watch
-        if watch is not None:
-            watch.fill(identities)
-        if REFUSED in identities:
-            if any(identities[position] == REFUSED for position in plan.required):
-                return self._counted(False, Reason.IDENTITY, charge)
-            # No limit of this request asks for it.
-            identities = [ABSENT if identity == REFUSED else identity for identity in identities]
-        return plan, identities, plan.costs_of(costs) if costs else plan.costs
-
-    def _fault(self, plan: RoutePlan, error: StoreError, *, charge: bool) -> Judgement:
-        self.store_failed(error)
-        return self._counted(not plan.closes_on_error, Reason.STORE, charge)
-
-    def _judged(
-        self,
-        generation: Generation,
-        plan: RoutePlan,
-        outcome: Outcome,
-        identities: list[int],
-        now_ns: int,
-        *,
-        charge: bool,
-    ) -> Judgement:
-        watch = generation.watch
-        allowed = outcome.allowed
-        if charge:
-            self.counters.decided(allowed, Reason.LIMITS)
-            if watch is not None:
-                watch.observe(identities, not allowed, now_ns)
-                if self.correlating is not None:
-                    self.correlating.drive(now_ns)
-        return allowed, Reason.LIMITS, plan, outcome
-
-    def _counted(self, allowed: bool, reason: Reason, charge: bool) -> Judgement:
-        if charge:
-            self.counters.decided(allowed, reason)
-        return allowed, reason, None, None
 
     # -- the policy in force ----------------------------------------------------------------------
 
@@ -540,32 +432,3 @@ def cluster_in(generation: Generation, identities: Sequence[int]) -> int | None:
     """Return what limits count a decided row's cluster by, None without one."""
     cluster = identities[generation.compiled.cluster]
     return None if cluster == ABSENT else cluster
-
-
-def checked_names(values: Mapping[str, str | bytes], known: Mapping[str, int]) -> Mapping[str, str | bytes]:
-    """Return `values`, all of whose names the policy knows."""
-    for name in values:
-        if name not in known:
-            raise UsageError(
-                f"the policy has no identity {name!r}; it has {', '.join(known) or 'none'}",
-                code="identity-unknown",
-            )
-    return values
-
-
-def checked_costs(costs: Mapping[str, int], known: Sequence[str]) -> Mapping[str, int]:
-    """Return `costs`, all of whose units some limit of the policy counts."""
-    for unit in costs:
-        if unit not in known:
-            raise UsageError(f"no limit counts {unit!r}; there are {', '.join(known)}", code="unit-unknown")
-    return costs
-
-
-def raw_headers(headers: Mapping[str, str] | Headers) -> Headers:
-    """Return headers as ASGI has them."""
-    if isinstance(headers, Mapping):
-        return [
-            (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
-            for name, value in headers.items()
-        ]
-    return headers

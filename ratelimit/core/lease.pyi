@@ -86,9 +86,7 @@ class LeasedRules:
     @property
     def ledger(self) -> Any: ...
     def __init__(self, rules: RemoteRules, leases: Leases, ledger: object) -> None: ...
-    def take(
-        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, /
-    ) -> Outcome | None:
+    def take(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, /) -> Outcome | None:
         """Decide from leases, all rules or none; None if one of them does not suffice."""
     def note(self, outcome: Outcome, now_ns: int, /) -> None:
         """Learn from what the store decided: how busy keys are, and which are refused for a while."""

@@ -44,7 +44,7 @@ class Breaker:
         self._pause_s = FIRST_PAUSE_S
 
     def pause_s(self) -> float:
-        """Return how long to wait before the next probe: each time up to twice as long, half of it by chance."""
+        """Return how long to wait before the next probe: up to twice as long each time, at random."""
         pause_s = self._pause_s
         self._pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return pause_s * (0.5 + 0.5 * self._chance())

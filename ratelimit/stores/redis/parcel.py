@@ -115,9 +115,7 @@ class Renewal:
 
     __slots__ = ("_clock", "_future", "_key", "_leases", "_loop", "_sent_ns")
 
-    def __init__(
-        self, leases: Leases, key: int, clock: Clock, sent_ns: int, loop: AbstractEventLoop
-    ) -> None:
+    def __init__(self, leases: Leases, key: int, clock: Clock, sent_ns: int, loop: AbstractEventLoop) -> None:
         self._leases = leases
         self._key = key
         self._clock = clock
@@ -199,9 +197,7 @@ class Batch:
 
     __slots__ = ("begun", "is_over", "is_sent", "lane", "parcels", "timer")
 
-    def __init__(
-        self, loop: AbstractEventLoop, timeout_s: float, expire: Callable[[Batch], None]
-    ) -> None:
+    def __init__(self, loop: AbstractEventLoop, timeout_s: float, expire: Callable[[Batch], None]) -> None:
         self.begun = loop.time()
         self.parcels: dict[bytes, Parcel] = {}
         self.is_sent = False

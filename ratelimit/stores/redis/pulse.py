@@ -40,7 +40,7 @@ class Pulse:
 
     @property
     def share(self) -> float:
-        """The fair share; before the server has said it, this host's workers share as if there were no others."""
+        """The fair share; before the server has said it, as if there were only this host's workers."""
         if self.workers:
             return self._share
         return 1.0 / max(1, self._store.table.seated)

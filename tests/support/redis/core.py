@@ -153,5 +153,8 @@ class ScriptOutcome:
         self._plan.now_ns = now_ns
         if self._outcome.holds_slots:
             for index in range(len(self._outcome)):
-                if self._plan.rules.plan.rules[index].algorithm == "concurrency" and self._outcome.state(index) == 1:
+                if (
+                    self._plan.rules.plan.rules[index].algorithm == "concurrency"
+                    and self._outcome.state(index) == 1
+                ):
                     self._plan.correct(self._outcome, index, self._outcome.cost(index))
