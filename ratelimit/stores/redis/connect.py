@@ -150,6 +150,16 @@ class _MasterPool(SentinelConnectionPool):
                 await sentinel.aclose()
 
 
+class _Cluster(RedisCluster):
+    """A cluster's client that closes all it has opened."""
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        # After a failed command the library takes itself for closed, and leaves connections open.
+        for nodes in ("nodes_cache", "startup_nodes"):
+            await self.nodes_manager.aclose(nodes)
+
+
 def _options(spec: RemoteSpec, timeout_s: float) -> dict[str, Any]:
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -204,7 +214,7 @@ def _cluster(spec: RemoteSpec, options: dict[str, Any]) -> RedisCluster:
     if int(redis.__version__.partition(".")[0]) < 6:
         # There, `retry` is about connections, and this about commands.
         options = {**options, "cluster_error_retry_attempts": 0}
-    return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in spec.nodes], **options)
+    return _Cluster(startup_nodes=[ClusterNode(host, port) for host, port in spec.nodes], **options)
 
 
 def _sentinel(spec: RemoteSpec, options: dict[str, Any]) -> Sentinel:
@@ -222,6 +232,8 @@ async def _greet_sentinel(connection: Any) -> None:
             raise
         provider, connection.credential_provider = connection.credential_provider, None
         try:
-            await connection.on_connect()
+            # The refusal has closed the connection; the next one is greeted here again, as nobody.
+            await connection.disconnect()
+            await connection.connect()
         finally:
             connection.credential_provider = provider

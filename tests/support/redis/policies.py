@@ -1,0 +1,16 @@
+"""Policies for a server, as a test needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ratelimit.policy import Policy
+from ratelimit.policy.compiled import RemoteSpec
+
+
+def spec_of(url: str, **store: Any) -> RemoteSpec:
+    """Return how the server of a policy is reached; further keys are those of `[store]`."""
+    tree = {"version": 1, "store": {"url": url, **store}, "hashing": {"key": "00" * 16}}
+    spec = Policy.from_mapping(tree).compiled.remote
+    assert spec is not None
+    return spec
