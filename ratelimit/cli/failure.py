@@ -1,7 +1,8 @@
 """How a command fails: a sentence, a next step, an exit code.
 
 0   it is as it should be
-1   the policy has errors (check, and every command that needs a policy); the demo's verdict is bad
+1   the policy has errors (check, and every command that needs a policy); a check failed (doctor);
+    the demo's verdict is bad
 2   the command was called wrongly
 3   a trace or a request cannot be read
 4   the deployment cannot be reached, or its memory is not ours

@@ -14,6 +14,7 @@ import click
 # Name, module that holds a click command of the same name with `_command` behind it.
 _COMMANDS = {
     "check": "ratelimit.cli.check",
+    "doctor": "ratelimit.cli.doctor",
     "explain": "ratelimit.cli.explain",
     "replay": "ratelimit.cli.replay.command",
     "top": "ratelimit.cli.top",
@@ -54,11 +55,12 @@ def main() -> None:
     Examples:
       ratelimit demo                           see it work
       ratelimit check policy.toml              is the policy sound?
+      ratelimit doctor policy.toml             is the server, is this host ready for it?
       ratelimit explain policy.toml -r "POST /v1/chat ip=203.0.113.9"
       ratelimit replay policy.toml access.log  who would have been refused?
       ratelimit top policy.toml                what is happening on this host
 
-    Exit codes: 0 good, 1 the policy has errors, 2 wrong usage, 3 unreadable input,
+    Exit codes: 0 good, 1 the policy has errors or a check failed, 2 wrong usage, 3 unreadable input,
     4 deployment out of reach, 130 interrupted.
     """
 
