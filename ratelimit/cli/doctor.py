@@ -15,6 +15,7 @@ from ratelimit.cli.installation import examine_installation, examine_policy
 from ratelimit.cli.loading import tallied
 from ratelimit.cli.terminal import err, out, print_json, say
 from ratelimit.cli.words import count
+from ratelimit.codes import CODES
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.finding import Finding, Status
 from ratelimit.policy import Policy
@@ -100,7 +101,7 @@ def _examine_server(policy: Policy) -> list[Finding]:
             examine(spec, longest_ns=longest_ns, timer=time.perf_counter_ns, wall=time.time_ns)
         )
     except StoreError as error:
-        return [Finding("url", "fail", str(error), f"`docs/errors.md` has {error.code}.")]
+        return [Finding("url", "fail", f"{error} [{error.code}]", CODES[error.code].remedy)]
     return [head, *seen]
 
 

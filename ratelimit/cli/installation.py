@@ -12,6 +12,8 @@ from pathlib import Path
 import ratelimit
 from ratelimit import core
 from ratelimit.cli.attach import WatchedStore
+from ratelimit.cli.words import count
+from ratelimit.codes import CODES
 from ratelimit.core.table import table_bytes
 from ratelimit.errors import StoreError
 from ratelimit.finding import Fact, Finding
@@ -40,9 +42,8 @@ def examine_installation() -> Iterator[Finding]:
 
 def examine_policy(policy: Policy) -> Iterator[Finding]:
     """Yield what can be told of a sound policy on this host, without asking a server."""
-    count = len(policy.warnings)
-    if count:
-        words = "1 warning" if count == 1 else f"{count} warnings"
+    if policy.warnings:
+        words = count(len(policy.warnings), "warning")
         yield Finding("policy", "warn", f"it can be used, with {words}", "`ratelimit check` shows them.")
     else:
         yield Finding("policy", "ok", "it can be used")
@@ -184,9 +185,7 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
             wish.name or "", path=place, keys=wish.keys, block_bytes=wish.block_bytes, key=wish.key
         )
     except StoreError as error:
-        yield Finding(
-            "table", "fail", f"{error} [{error.code}]", "`docs/errors.md` says what to do.", facts=facts
-        )
+        yield Finding("table", "fail", f"{error} [{error.code}]", CODES[error.code].remedy, facts=facts)
         return
     try:
         stats = store.table.stats(store.clock.now_ns())
@@ -195,7 +194,7 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
         store.close()
     live, evicted = stats["live"], stats["evictions"] + stats["block_evictions"]
     workers = stats["workers"]
-    words = f"{_mib(size)} in {place}: {live:,} of {capacity:,} keys, {workers} workers"
+    words = f"{_mib(size)} in {place}: {live:,} of {capacity:,} keys, {count(workers, 'worker')}"
     if evicted:
         yield Finding(
             "table",

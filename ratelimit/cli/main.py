@@ -55,7 +55,7 @@ def main() -> None:
     Examples:
       ratelimit demo                           see it work
       ratelimit check policy.toml              is the policy sound?
-      ratelimit doctor policy.toml             is the server, is this host ready for it?
+      ratelimit doctor policy.toml             is this host, is the server ready?
       ratelimit explain policy.toml -r "POST /v1/chat ip=203.0.113.9"
       ratelimit replay policy.toml access.log  who would have been refused?
       ratelimit top policy.toml                what is happening on this host

@@ -21,6 +21,10 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+_CLOSED = (
+    "the server closes the connection",
+    "If the port is one for TLS, write `rediss` for `redis`; else its log tells why.",
+)
 _PASSWORD = 'Write `password = "env:VARIABLE"` under [store], and `username` if it is not `default`.'
 
 _STATES = {
@@ -61,8 +65,12 @@ _CLASSES = {
 """The library's classes for some of them, which leave that word out. By name: not all releases have all."""
 
 
-def explain(error: BaseException) -> tuple[str, str]:
-    """Return what an error of the client means, and what to do."""
+def explain(error: BaseException, *, has_tls: bool = False) -> tuple[str, str]:
+    """Return what an error of the client means, and what to do.
+
+    Args:
+        has_tls: whether the connection was to use TLS.
+    """
     words = str(error).strip().removeprefix("network:")
     upper = words.upper()
     if isinstance(error, NoPermissionError) or "NOPERM" in upper:
@@ -82,7 +90,9 @@ def explain(error: BaseException) -> tuple[str, str]:
     if "PROTECTED MODE" in upper:
         return "the server is in protected mode and takes no remote clients", "Set a password on it."
     if isinstance(error, RedisTimeoutError | TimeoutError):
-        return "no answer in time", "Is it paused, overloaded, or behind a firewall that drops packets?"
+        # A server without TLS waits for the rest of what it takes for a command.
+        other = " Or the port does not speak TLS: then write `redis` for `rediss`." if has_tls else ""
+        return "no answer in time", f"Is it paused, overloaded, or behind a firewall?{other}"
     if isinstance(error, RedisConnectionError | OSError):
         return _network(error, words)
     if isinstance(error, ResponseError):
@@ -138,10 +148,10 @@ def _network(error: BaseException, words: str) -> tuple[str, str]:
             return "the socket file is not there", "Start the server, or mend the path."
         if isinstance(cause, PermissionError):
             return "the socket file may not be used", "Let this user read and write it."
-        if isinstance(cause, TimeoutError):
-            return "no answer in time", "Is it paused, overloaded, or behind a firewall that drops packets?"
-    if "closed" in words.lower() or isinstance(error, ConnectionResetError):
-        return "the server closes the connection", "If the port is one for TLS, write `rediss` for `redis`."
+        if isinstance(cause, ConnectionResetError | BrokenPipeError):
+            return _CLOSED
+    if "closed" in words.lower():
+        return _CLOSED
     return words or "the connection failed", "Check that this host can reach it."
 
 
