@@ -289,6 +289,22 @@ def test_topology_other_than_the_url_says(cluster: Cluster, server: Server, tmp_
     assert "`redis://`" in lone["cluster"]["advice"]
 
 
+def test_cluster_whose_user_may_not_learn_its_commands(cluster: Cluster, tmp_path: Path) -> None:
+    for node in cluster.nodes:
+        node.client.execute_command("ACL", "SETUSER", "me", "on", f">{SECRET}", "~*", "+@all", "-command")
+        node.client.execute_command("ACL", "SETUSER", "me", "-cluster|info")
+    try:
+        found = Examination(tmp_path, cluster_url(cluster), *LOGIN)
+    finally:
+        for node in cluster.nodes:
+            node.client.acl_deluser("me")
+    assert found.code == 1
+    assert found["routing"]["status"] == "fail"
+    assert "command" in found["routing"]["says"]
+    # Not being told the state is no fault: all slots are served.
+    assert found["cluster"]["status"] == "ok"
+
+
 def test_cluster_with_a_master_and_its_replica_gone(cluster: Cluster, tmp_path: Path) -> None:
     lost, kept = cluster.masters()[0], cluster.masters()[1]
     cluster.replica(lost).kill()

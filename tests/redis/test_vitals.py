@@ -12,8 +12,10 @@ from redis.crc import key_slot
 
 from ratelimit.finding import Finding, Status
 from ratelimit.stores.redis import vitals
+from ratelimit.stores.redis.checkup import transport
 from ratelimit.stores.redis.symptom import explain, is_forbidden, state_of
 from ratelimit.stores.redis.trial import TRIAL, scratch_key
+from tests.support.redis.policies import spec_of
 
 SCRIPTS = Path(vitals.__file__).with_name("scripts")
 DAY_NS = 86_400 * 10**9
@@ -138,6 +140,24 @@ def test_connections() -> None:
     assert (few.status, many.status) == ("ok", "warn")
     assert vitals.clients({}) is None
     assert vitals.clients(None) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "peer", "status"),
+    [
+        ("redis://h", "127.0.0.1", "ok"),
+        ("redis://h", "::1", "ok"),
+        ("redis://h", "10.0.0.5", "warn"),
+        ("redis://h", "fe80::1%eth0", "warn"),
+        ("redis://h", None, "warn"),
+        ("rediss://h", "10.0.0.5", "ok"),
+        ("unix:///s", None, "ok"),
+    ],
+)
+def test_who_can_listen(url: str, peer: str | None, status: Status) -> None:
+    found = transport(spec_of(url), peer)
+    assert found.status == status
+    assert ("rediss" in found.advice) == (status == "warn")
 
 
 @pytest.mark.parametrize(

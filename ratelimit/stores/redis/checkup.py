@@ -67,7 +67,7 @@ async def _examine_one(
         except (RedisError, OSError) as error:
             says, advice = explain(error, has_tls=spec.tls is not None)
             return [Finding("reachable", "fail", says, advice)]
-        findings = [_transport(master.spec, _peer(client))]
+        findings = [transport(master.spec, _peer(client))]
         try:
             findings.append(await time_round_trips(client, timer, spec.timeout_ns))
             info, settings = await _info(client), await _settings(client)
@@ -128,7 +128,8 @@ async def _settings(client: Redis) -> Mapping[str, str] | None:
     return found
 
 
-def _transport(spec: RemoteSpec, peer: str | None) -> Finding:
+def transport(spec: RemoteSpec, peer: str | None) -> Finding:
+    """Return whether others could listen on the way to a server that was reached at an address."""
     facts = {"tls": spec.tls is not None}
     if spec.path is not None:
         return Finding("reachable", "ok", f"by its socket file {spec.path}", facts=facts)

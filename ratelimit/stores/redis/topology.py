@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ratelimit.finding import Fact, Finding
 from ratelimit.stores.redis.connect import connect, sentinels
@@ -37,8 +37,8 @@ async def find_cluster(spec: RemoteSpec, patience_s: float) -> tuple[list[Findin
         client = connect(_node(spec, host, port), timeout_s=patience_s)
         async with aclosing(client):
             try:
-                told = await client.execute_command("CLUSTER", "INFO")
                 shares = await client.execute_command("CLUSTER", "SLOTS")
+                told = await _cluster_info(client)
             except (RedisError, OSError) as error:
                 if "cluster support disabled" in str(error):
                     return [
@@ -54,8 +54,8 @@ async def find_cluster(spec: RemoteSpec, patience_s: float) -> tuple[list[Findin
                 findings.append(Finding("node", "warn", f"{host}:{port}: {says}", advice))
                 continue
         masters = _masters(spec, shares, host)
-        findings.append(_cluster_state(_members(told), shares, masters))
-        return findings, masters
+        findings.append(_cluster_state(told, shares, masters))
+        return [*findings, *await _try_client(spec, patience_s)], masters
     return [replace(finding, status="fail") for finding in findings], []
 
 
@@ -75,25 +75,44 @@ def _masters(spec: RemoteSpec, shares: Any, asked: str) -> list[Master]:
     ]
 
 
-def _members(told: bytes) -> dict[str, str]:
+async def _cluster_info(client: Any) -> dict[str, str]:
+    """Return what a node says of its cluster; nothing where it may not be asked."""
+    try:
+        told: bytes = await client.execute_command("CLUSTER", "INFO")
+    except ResponseError:
+        return {}
     pairs = (line.partition(":") for line in told.decode("utf-8", "replace").split())
     return {name: value for name, _, value in pairs}
+
+
+async def _try_client(spec: RemoteSpec, patience_s: float) -> list[Finding]:
+    """Return what keeps the client that workers use from learning the cluster; nothing if all is well."""
+    client = connect(spec, timeout_s=patience_s)
+    async with aclosing(client):
+        try:
+            await client.initialize()
+            await client.execute_command("EVAL", "return 1", 1, f"{spec.prefix}:doctor")
+        except (RedisError, OSError) as error:
+            says, advice = explain(error)
+            return [Finding("routing", "fail", f"the client cannot find its way: {says}", advice)]
+    return []
 
 
 def _cluster_state(told: dict[str, str], shares: Any, masters: list[Master]) -> Finding:
     covered = sum(int(last) - int(first) + 1 for first, last, *_ in shares)
     alone = len({bytes(share[2][2]) for share in shares if len(share) == 3})
+    state = told.get("cluster_state", "unseen")
     facts: dict[str, Fact] = {
-        "state": told.get("cluster_state", ""),
+        "state": state,
         "masters": len(masters),
         "slots": covered,
         "alone": alone,
     }
-    if told.get("cluster_state") != "ok" or covered < SLOTS:
+    if state not in ("ok", "unseen") or covered < SLOTS:
         return Finding(
             "cluster",
             "fail",
-            f"it is not well: {covered:,} of {SLOTS:,} slots are served, state `{told.get('cluster_state')}`",
+            f"it is not well: {covered:,} of {SLOTS:,} slots are served, state `{state}`",
             "See `CLUSTER NODES` for masters that are gone, and `redis-cli --cluster check`.",
             facts=facts,
         )

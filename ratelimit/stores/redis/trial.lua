@@ -1,4 +1,4 @@
--- Tries, for `ratelimit doctor`, everything the deciding script needs of a server and its user.
+-- Tries, for `ratelimit doctor`, everything this library's scripts need of a server and its user.
 -- A script, as permissions and available commands can differ inside of one.
 -- KEYS[1]: a name nobody else uses; gone at the end, and by itself within seconds if this stops.
 -- ARGV[1]: a list of numbers as MessagePack, which has to come back as it is.
@@ -30,6 +30,7 @@ try('HSET', key, 'field', 1)
 try('PEXPIRE', key, 5000)
 try('HGET', key, 'field')
 try('HMGET', key, 'field')
+try('HGETALL', key)
 try('HINCRBY', key, 'field', 1)
 try('HDEL', key, 'field')
 try('DEL', key)

@@ -65,9 +65,7 @@ async def try_script(client: Redis, spec: RemoteSpec, slots: Container[int] | No
         await client.script_load(SCRIPT)  # type: ignore[no-untyped-call,unused-ignore]
     except ResponseError as error:
         if is_forbidden(error):
-            findings = [
-                Finding("script", "ok", f"EVALSHA with cmsgpack and struct, {version}; no SCRIPT LOAD")
-            ]
+            findings = [_refused(error, grant)]
         else:
             findings = [_broken(f"the deciding script does not compile: {error}", "Report this, please.")]
     findings.append(_commands(refused, grant))
