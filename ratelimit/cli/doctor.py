@@ -62,7 +62,7 @@ def doctor_command(policy: str, as_json: bool) -> None:
     notes = f", {count(warned, 'warning')}" if warned else ""
     if failed:
         raise Failure(f"{policy}: {count(failed, 'check')} failed{notes}", POLICY)
-    say(err(), Text("✔ ", "green") + Text(f"{policy} is ready to run") + Text(notes, "yellow"), indent=2)
+    say(err(), Text.assemble(("✔ ", "green"), f"{policy} is ready to run", (notes, "yellow")), indent=2)
 
 
 def _examine(path: str) -> Iterator[tuple[str, Finding]]:
@@ -114,10 +114,12 @@ def show(groups: Groups) -> None:
         console.print(Text(group, "dim"))
         for finding, places in _merged(findings):
             mark, style = _MARKS[finding.status]
-            line = Text(f"{mark} ", style) + Text(finding.check.ljust(_COLUMN), "bold")
-            if places:
-                line += Text(f"{places}: ", "dim")
-            line += Text(finding.says)
+            line = Text.assemble(
+                (f"{mark} ", style),
+                (finding.check.ljust(_COLUMN), "bold"),
+                (f"{places}: " if places else "", "dim"),
+                finding.says,
+            )
             say(console, line, indent=2 + _COLUMN)
             if finding.advice:
                 say(console, Text(" " * (2 + _COLUMN) + finding.advice, "dim"), indent=2 + _COLUMN)
