@@ -15,6 +15,8 @@ class Evidence:
 
     Full of principals, the longest silent of a few goes, members of clusters last. Full of
     identifiers, or of one kind, the longest unseen of a few goes, those of one principal first.
+    A principal that was silent for long is dormant until it is seen again (see `Census.lull`): it
+    keeps what is remembered of it, and is counted nowhere.
 
     Args:
         principals, identifiers: how many are kept.
@@ -35,6 +37,9 @@ class Evidence:
     def most_identifiers(self) -> int: ...
     @property
     def principal_count(self) -> int: ...
+    @property
+    def awake_count(self) -> int:
+        """How many of them are not dormant. They come first; rebuilds look at no others."""
     @property
     def identifier_count(self) -> int: ...
     @property

@@ -124,7 +124,7 @@ class Correlator:
             passed_s >= self.settings.rebuild_most_s
             or (self._is_growing and passed_s >= self.settings.rebuild_growing_s)
             or fresh
-            >= self._patience(now_ns) * self.settings.rebuild_change * 4 * self.evidence.principal_count
+            >= self._patience(now_ns) * self.settings.rebuild_change * 4 * self.evidence.awake_count
         )
 
     def _patience(self, now_ns: int) -> int:

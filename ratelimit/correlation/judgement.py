@@ -13,6 +13,8 @@ LEAST_CONFIDENCE = 0.5
 EVENNESS_RAMP = 0.3
 """Over how much more spread confidence falls from 1 to 0."""
 CONCENTRATION_RAMP = 0.2
+SMALL = "small"
+"""Why a group is left alone that has too few members to be judged."""
 
 
 class Profile(TypedDict):
@@ -68,7 +70,7 @@ def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Jud
     size = profile["size"]
     ease = settings.kept_ease if is_kept else 0.0
     if size < settings.least_members * (1 - ease):
-        return Judgement(0.0, "small")
+        return Judgement(0.0, SMALL)
     rated = profile["rated"] >= settings.least_members and profile["volume"] >= settings.least_volume
     even = evenness_of(profile, settings, ease) if rated else 1.0
     if even < LEAST_CONFIDENCE:

@@ -5,18 +5,21 @@ profiles are counted, and every principal is put where it fits best. Then new gr
 are looked for among those outside: payment methods of several principals that meet at
 addresses where few others are seen. A group gets a provisional cluster, is refined
 the same way, and kept if it passes as one actor. Nothing is decided by a seed alone.
+
+Who was silent for long is dormant and costs a rebuild nothing. It keeps its cluster; a cluster
+of which too few are awake to judge it waits for the others as it was.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from functools import partial
 
 from ratelimit.core.judge import Judge
 from ratelimit.core.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
-from ratelimit.correlation.judgement import Judgement, Profile, judge
+from ratelimit.correlation.judgement import SMALL, Judgement, Profile, judge
 from ratelimit.correlation.selfcheck import payers_share
 from ratelimit.correlation.settings import Settings
 
@@ -57,7 +60,7 @@ class Rebuild:
         self,
         core: Judge,
         settings: Settings,
-        kept: Container[int],
+        kept: Collection[int],
         name: Callable[[int, Profile, Judgement], None],
         descend: Callable[[int, int], None],
         rulings: Rulings | None = None,
@@ -101,21 +104,30 @@ class Rebuild:
         step = self._settings.slice_entries
         if slowly:
             step = max(1, step // SLOWER)
-        for start in range(0, count, step):
-            yield start, start + step
+        # Once at least, since passes begin with emptying what they write to.
+        for start in range(0, max(1, count), step):
+            yield start, min(start + step, count)
 
     def _principals(self, work: Callable[[int, int], object]) -> Iterator[None]:
-        for start, stop in self._ranges(max(1, self._core.evidence.principal_count)):
+        """Run a pass over those awake."""
+        for start, stop in self._ranges(self._core.evidence.awake_count):
+            work(start, stop)
+            yield
+
+    def _everybody(self, work: Callable[[int, int], object]) -> Iterator[None]:
+        """Run a pass over the dormant as well."""
+        for start, stop in self._ranges(self._core.evidence.principal_count):
             work(start, stop)
             yield
 
     def _identifiers(self, work: Callable[[int, int], object]) -> Iterator[None]:
-        for start, stop in self._ranges(max(1, self._core.evidence.identifier_count)):
+        for start, stop in self._ranges(self._core.evidence.identifier_count):
             work(start, stop)
             yield
 
     def _gather(self) -> Iterator[None]:
-        core = self._core
+        core, silent_s = self._core, self._settings.dormant_after_s
+        yield from self._principals(lambda start, stop: core.lull(start, stop, silent_s))
         yield from self._identifiers(core.clear)
         yield from self._principals(core.gather)
         yield from self._profile()
@@ -146,7 +158,7 @@ class Rebuild:
 
     def _assign(self, *, everybody: bool) -> Generator[None, None, int]:
         moved = 0
-        for start, stop in self._ranges(self._core.evidence.principal_count, slowly=True):
+        for start, stop in self._ranges(self._core.evidence.awake_count, slowly=True):
             moved += self._core.assign(start, stop, everybody)
             yield
         return moved
@@ -155,14 +167,17 @@ class Rebuild:
         # Only now: a seed brings bystanders along, and they would speak for or against the whole.
         core = self._core
         yield from self._assign(everybody=False)
-        yield from self._merge(self._conclude())
-        yield from self._principals(core.release)
+        kept = yield from self._conclude()
+        yield from self._merge(kept)
+        # Of clusters that were kept before, some members may be dormant.
+        is_lost = not set(core.live()).issuperset(self._kept)
+        yield from (self._everybody if is_lost else self._principals)(core.release)
         yield from self._profile()
 
     def _enforce(self) -> Iterator[None]:
         if self._enforcement is None:
             return
-        yield from self._enforcement.run(self._principals)
+        yield from self._enforcement.run(self._everybody)
         if self._enforcement.has_moved:
             yield from self._profile()
         for label, judgement in self._enforcement.judgements():
@@ -179,29 +194,47 @@ class Rebuild:
             ):
                 core.close(label)
                 self._descend(label, rival)
-                yield from self._principals(partial(core.merge, label=label, into=rival))
+                yield from self._everybody(partial(core.merge, label=label, into=rival))
                 # Whoever pointed at this one is asked again next time.
                 del profiles[label]
 
-    def _conclude(self) -> dict[int, Profile]:
+    def _conclude(self) -> Generator[None, None, dict[int, Profile]]:
+        core = self._core
         kept = {}
-        for label in self._core.live():
-            profile: Profile = self._core.profile(label)
+        asleep: list[int] = []
+        for label in core.live():
+            profile: Profile = core.profile(label)
             judgement = judge(profile, self._settings, is_kept=label in self._kept)
-            if judgement.confidence <= 0.0:
-                if self._enforcement is None or not self._enforcement.keeps(label):
-                    self._core.close(label)
-            else:
+            waits = False
+            if judgement.confidence > 0.0:
                 if self._enforcement is not None:
                     self._enforcement.passed(label, judgement)
                 self._name(label, profile, judgement)
                 kept[label] = profile
+            elif self._enforcement is None or not self._enforcement.keeps(label):
+                if label in self._kept and judgement.why == SMALL:
+                    asleep = asleep or (yield from self._asleep())
+                    waits = self._is_worth_waiting(profile["size"] + asleep[label])
+                if not waits:
+                    core.close(label)
+            core.wait(label, waits)
         return kept
+
+    def _asleep(self) -> Generator[None, None, list[int]]:
+        """Return how many members of each cluster are dormant."""
+        counts = [0] * (self._core.most_clusters + 1)
+        yield from self._everybody(lambda start, stop: self._core.sleepers(start, stop, counts))
+        return counts
+
+    def _is_worth_waiting(self, size: int) -> bool:
+        # Given up, it would begin anew with nothing used when they return; as long as there are labels enough.
+        least = self._settings.least_members * (1 - self._settings.kept_ease)
+        return size >= least and 2 * len(self._core.live()) <= self._core.most_clusters
 
     def _seed_payers(self) -> Iterator[None]:
         core, settings = self._core, self._seeding
         marked = 0
-        for start, stop in self._ranges(core.evidence.principal_count):
+        for start, stop in self._ranges(core.evidence.awake_count):
             marked += core.suspect(start, stop, settings.suspect_sharing)
             yield
         if marked < settings.least_members:
@@ -222,7 +255,7 @@ class Rebuild:
         yield from self._principals(core.roamers)
         for _ in range(PRUNINGS):
             left = 0
-            for start, stop in self._ranges(core.evidence.principal_count):
+            for start, stop in self._ranges(core.evidence.awake_count):
                 left += core.prune(start, stop, share, settings.roamer_meetings)
                 yield
             if left < settings.least_roamers:
@@ -238,7 +271,7 @@ class Rebuild:
     def _seed_tenants(self) -> Iterator[None]:
         """Where nobody pays: networks that one client fills from many addresses, and no one else uses so."""
         core, settings = self._core, self._settings
-        ranges = list(self._ranges(core.evidence.principal_count, slowly=True))
+        ranges = list(self._ranges(core.evidence.awake_count, slowly=True))
         crowds: Counter[int] = Counter()
         for start, stop in ranges:
             crowds.update([network << 32 | client for _, network, client in core.pairs(start, stop)])
@@ -294,7 +327,7 @@ class Rebuild:
             yield
         popular.sort(key=lambda item: (-item[0], item[1]))
         clients = [position for _, position in popular[:MOST_CLIENTS]]
-        for start, stop in self._ranges(core.evidence.principal_count, slowly=True):
+        for start, stop in self._ranges(core.evidence.awake_count, slowly=True):
             core.mask(start, stop, clients)
             yield
         masks: Counter[int] = Counter()
@@ -307,7 +340,7 @@ class Rebuild:
         yield from self._principals(self._core.size_trees)
         found: Groups = {}
         seen: set[int] = set()
-        for start, stop in self._ranges(self._core.evidence.principal_count, slowly=True):
+        for start, stop in self._ranges(self._core.evidence.awake_count, slowly=True):
             self._core.groups(start, stop, least, parts, found, seen)
             yield
         return found

@@ -35,7 +35,7 @@ class SelfCheck:
         self._core = core
         self._settings = settings
         self._null = Null(core.evidence, seed)
-        self._count = core.evidence.principal_count
+        self._count = core.evidence.awake_count
         self.chance = 0
         """Principals in groups worth judging."""
 

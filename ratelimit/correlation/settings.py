@@ -18,6 +18,8 @@ class Settings:
 
     principals: int = 100_000
     """How many are remembered; the longest silent make room."""
+    dormant_after_s: int = 3 * DAY_S
+    """After so long a silence (a weekend) a principal is dormant: counted nowhere until it is seen again."""
     identifiers: int = 300_000
     clusters: int = 1024
     """How many may exist at once."""

@@ -25,6 +25,13 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=16, le=4_000_000)],
         Meta(description="How many principals are remembered; the longest silent make room."),
     ] = 100_000
+    dormant_after_s: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds of silence after which a principal is dormant: remembered, "
+            "and counted nowhere until it is seen again."
+        ),
+    ] = 259_200
     identifiers: Annotated[
         Annotated[int, Meta(ge=64, le=4_000_000)],
         Meta(description="How many addresses, networks, payment methods, clients and others are remembered."),

@@ -4,11 +4,12 @@ from cpython.mem cimport PyMem_RawCalloc
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.fitting cimport Fitting, LEAD, MIXED, COUNTED, is_valid
 from ratelimit.core.profile cimport CLIENTS, Background, Profile, rate_of, volume_bin
 from ratelimit.core.traits cimport (
-    CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, count_for,
-    is_infrastructure, kind_at, kind_of, resolve,
+    CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, KINDS, MOST_DEGREE, PAYMENT_AT, TICK_S, Identifier, Principal,
+    count_for, is_infrastructure, kind_at, kind_of, resolve,
 )
 
 
@@ -70,6 +71,9 @@ cdef class Census(Fitting):
         cdef int i, at
         if p.label == label:
             return
+        if p - self.evidence.principals >= self.evidence.awake_count:
+            p.label = <uint16_t>label  # dormant: it is counted nowhere
+            return
         if p.label == 0:
             p.prior = <float>rate_of(p, self.evidence.now_s)
         if (p.label == 0) != (label == 0):
@@ -93,6 +97,35 @@ cdef class Census(Fitting):
             if with_client:
                 b.with_client += change
         p.label = <uint16_t>label
+
+    def lull(self, uint32_t start, uint32_t stop, uint32_t silent_s):
+        """Let principals in a range be dormant that were silent for so long; not those ruled upon."""
+        cdef uint32_t at = start
+        cdef Principal *p
+        cdef Evidence e = self.evidence
+        with nogil:
+            while at < min(stop, e.awake_count):
+                p = e.principals + at
+                if e.now_s - p.last_s < silent_s or (self.rulings is not None and self.rulings.find(p.key) != NULL):
+                    at += 1
+                else:
+                    e.rest(at)  # and look at who took its place
+
+    def sleepers(self, uint32_t start, uint32_t stop, list counts not None):
+        """Add to each cluster's count its dormant members in a range, as long as anything of what bound them is left."""
+        cdef uint32_t at, kind, longest = 0
+        cdef Principal *p
+        cdef Evidence e = self.evidence
+        for kind in range(KINDS):
+            longest = max(longest, 6 * e.half_ticks[kind] * TICK_S)
+        for at in range(max(start, e.awake_count), min(stop, e.principal_count)):
+            p = e.principals + at
+            if p.label and e.now_s - p.last_s < longest:
+                counts[p.label] += 1
+
+    def wait(self, uint32_t label, bint waits):
+        """Say whether a cluster's members are dormant but for a few, who then stay in it."""
+        self.profiles[label].waits = waits
 
     def clear(self, uint32_t start, uint32_t stop):
         """Forget the counts of identifiers in a range."""
@@ -229,6 +262,7 @@ cdef class Census(Fitting):
                 kept = self.profiles[label]
                 memset(self.profiles + label, 0, sizeof(Profile))
                 self.profiles[label].live = kept.live
+                self.profiles[label].waits = kept.waits
                 self.profiles[label].needs = kept.needs
                 self.profiles[label].first_s = kept.first_s
                 self.profiles[label].support = kept.support

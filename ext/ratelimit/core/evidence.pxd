@@ -1,11 +1,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from ratelimit.core.index cimport Index
 from ratelimit.core.sighting cimport Sighting
 from ratelimit.core.traits cimport KINDS, Edge, Identifier, Principal
-
-cdef struct Index:
-    uint32_t *slots     # position + 1, 0 for empty
-    uint32_t mask
 
 cdef class Evidence:
     cdef Principal *principals
@@ -15,6 +12,7 @@ cdef class Evidence:
     cdef readonly uint32_t most_principals
     cdef readonly uint32_t most_identifiers
     cdef readonly uint32_t principal_count
+    cdef readonly uint32_t awake_count      # those before it are awake, those from there on dormant
     cdef readonly uint32_t identifier_count
     cdef uint32_t kind_counts[KINDS]
     cdef uint32_t kind_limits[KINDS]
@@ -30,6 +28,9 @@ cdef class Evidence:
 
     cdef uint32_t clamp(self, int64_t time_s) noexcept nogil
     cdef uint32_t principal(self, uint64_t key, uint32_t now_s) noexcept nogil
+    cdef void exchange(self, uint32_t one, uint32_t other) noexcept nogil
+    cdef void rest(self, uint32_t at) noexcept nogil
+    cdef uint32_t wake(self, uint32_t at, uint32_t now_s) noexcept nogil
     cdef uint32_t identifier(self, uint64_t key, int kind, uint32_t now_s) noexcept nogil
     cdef bint touch(self, Principal *p, int first, int count, uint32_t ref, uint32_t now_s) noexcept nogil
     cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil
@@ -41,4 +42,3 @@ cdef class Evidence:
 
 
 cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil
-cdef void put(Index *index, uint64_t key, uint32_t position) noexcept nogil

@@ -6,10 +6,11 @@ from libc.math cimport exp2
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from ratelimit.core.index cimport drop, put, slot_of, spread
 from ratelimit.core.traits cimport (
     BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
-    KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, generation_of,
-    identifier_key, kind_of, ref_of, resolve,
+    EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, generation_of,
+    identifier_key, kind_at, kind_of, ref_of, resolve,
 )
 
 cdef enum:
@@ -28,11 +29,6 @@ IDENTIFIER_BYTES = sizeof(Identifier)
 SHARES = (0.70, 0.30, 0.30, 0.10, 0.10, 0.10, 0.10, 0.05)
 
 
-cdef inline uint32_t spread(uint64_t key) noexcept nogil:
-    # Keys are keyed hashes already; this only folds them.
-    return <uint32_t>(key ^ (key >> 32))
-
-
 cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil:
     """Return a principal's position, NO_PLACE when it is not known."""
     cdef Index *index = &self.principal_index
@@ -42,13 +38,6 @@ cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil:
             return index.slots[at] - 1
         at = (at + 1) & index.mask
     return NO_PLACE
-
-
-cdef void put(Index *index, uint64_t key, uint32_t position) noexcept nogil:
-    cdef uint32_t at = spread(key) & index.mask
-    while index.slots[at]:
-        at = (at + 1) & index.mask
-    index.slots[at] = position + 1
 
 
 @cython.final
@@ -124,11 +113,11 @@ cdef class Evidence:
     # -- finding and making room ------------------------------------------------------------------
 
     cdef uint32_t principal(self, uint64_t key, uint32_t now_s) noexcept nogil:
-        """Return a principal's position, making one. Full: the longest silent of a few goes."""
-        cdef uint32_t at = find_principal(self, key)
+        """Return a principal's position, awake, making one. Full: the longest silent of a few goes."""
+        cdef uint32_t at = find_principal(self, key), first
         cdef Principal *p
         if at != NO_PLACE:
-            return at
+            return at if at < self.awake_count else self.wake(at, now_s)
         if self.principal_count < self.most_principals:
             at = self.principal_count
             self.principal_count += 1
@@ -136,12 +125,73 @@ cdef class Evidence:
             at = self.least_principal()
             drop(&self.principal_index, self.principals[at].key, at, self.principals, NULL)
             self.principal_evictions += 1
+        if at >= self.awake_count:
+            # The first of the dormant makes room for it at the end of those awake.
+            first = self.awake_count
+            self.awake_count += 1
+            if at != first:
+                slot_of(&self.principal_index, self.principals[first].key, first)[0] = at + 1
+                self.principals[at] = self.principals[first]
+                at = first
         p = self.principals + at
         memset(p, 0, sizeof(Principal))
         p.key = key
         p.first_s = now_s
         p.last_s = now_s
         put(&self.principal_index, key, at)
+        return at
+
+    cdef void exchange(self, uint32_t one, uint32_t other) noexcept nogil:
+        """Let two principals change places."""
+        cdef Principal kept = self.principals[one]
+        cdef uint32_t *slot = slot_of(&self.principal_index, kept.key, one)
+        if one == other:
+            return
+        slot_of(&self.principal_index, self.principals[other].key, other)[0] = one + 1
+        slot[0] = other + 1
+        self.principals[one] = self.principals[other]
+        self.principals[other] = kept
+
+    cdef void rest(self, uint32_t at) noexcept nogil:
+        """Let one that is awake be dormant, and the last of those awake take its place."""
+        self.awake_count -= 1
+        self.exchange(at, self.awake_count)
+
+    cdef uint32_t wake(self, uint32_t at, uint32_t now_s) noexcept nogil:
+        """Count one that was dormant again, without the edges that faded meanwhile; return its new position.
+
+        Nobody else who is awake moves: a rebuild may be under way.
+        """
+        cdef Principal *p
+        cdef Edge *edge
+        cdef Identifier *node
+        cdef uint32_t parents[FINE_EDGES]
+        cdef uint32_t fading
+        cdef int i, j, seen = 0
+        self.exchange(at, self.awake_count)
+        at = self.awake_count
+        self.awake_count += 1
+        p = self.principals + at
+        for i in range(EDGES):
+            edge = p.edges + i
+            node = resolve(self.identifiers, edge.ref)
+            # Its edges were whole when it was seen last; since then their ticks may have gone round.
+            fading = <uint16_t>(p.last_s // TICK_S - edge.seen) + (now_s - p.last_s) // TICK_S
+            if node == NULL or fading >= 6 * self.half_ticks[kind_at(i)]:
+                edge.ref = 0
+                continue
+            count_one(node, p.label, kind_at(i))
+            if i >= FINE_EDGES:
+                continue
+            for j in range(seen):
+                if parents[j] == node.parent:
+                    break
+            else:
+                parents[seen] = node.parent
+                seen += 1
+                node = resolve(self.identifiers, node.parent)
+                if node != NULL:
+                    count_one(node, p.label, COARSE)
         return at
 
     cdef uint32_t least_principal(self) noexcept nogil:
@@ -247,13 +297,14 @@ cdef class Evidence:
         return True
 
     cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil:
-        """Note one decided request; True if the principal was seen with anything new."""
+        """Note one decided request; True if the principal was seen with anything new, or after a long time."""
         cdef Principal *p
-        cdef bint fresh = False
-        cdef uint32_t position, coarse = 0, i
+        cdef uint32_t position, coarse = 0, i, awake = self.awake_count
+        cdef bint fresh
         cdef double passed
         at[0] = self.principal(seen.principal, now_s)
         p = self.principals + at[0]
+        fresh = self.awake_count > awake
         passed = exp2(-<double>(now_s - p.last_s) / 86400.0) if now_s > p.last_s else 1.0
         p.volume = <float>(p.volume * passed + 1.0)
         p.moves = <float>(p.moves * passed)
@@ -336,34 +387,24 @@ cdef class Evidence:
             network.degree += 1
 
 
+cdef inline void count_one(Identifier *node, uint32_t label, int kind) noexcept nogil:
+    """Count a principal at an identifier, and a member among its cluster's there."""
+    if node.degree < MOST_DEGREE:
+        node.degree += 1
+    if kind == CLIENT:
+        node.label1 += label == 0
+    elif label and node.label1 == label:
+        node.count1 += node.count1 < MOST_DEGREE
+    elif label and node.label2 == label:
+        node.count2 += node.count2 < MOST_DEGREE
+
+
 cdef inline int log2_of(uint32_t value) noexcept nogil:
     cdef int bits = 0
     while value > 1:
         value >>= 1
         bits += 1
     return bits
-
-
-cdef void drop(Index *index, uint64_t key, uint32_t position, Principal *principals, Identifier *identifiers) noexcept nogil:
-    """Take a position out of an index, closing the gap so that no marker is left behind."""
-    cdef uint32_t at = spread(key) & index.mask, gap, home
-    cdef uint64_t other
-    while index.slots[at] and index.slots[at] != position + 1:
-        at = (at + 1) & index.mask
-    if not index.slots[at]:
-        return
-    gap = at
-    while True:
-        at = (at + 1) & index.mask
-        if not index.slots[at]:
-            break
-        other = principals[index.slots[at] - 1].key if principals != NULL else identifiers[index.slots[at] - 1].key
-        home = spread(other) & index.mask
-        # Move it back unless its home lies cyclically in (gap, at].
-        if ((at - home) & index.mask) >= ((at - gap) & index.mask):
-            index.slots[gap] = index.slots[at]
-            gap = at
-    index.slots[gap] = 0
 
 
 def _mask_for(uint32_t entries):

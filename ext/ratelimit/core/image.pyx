@@ -10,7 +10,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ratelimit.core.evidence cimport Evidence, put
+from ratelimit.core.evidence cimport Evidence
+from ratelimit.core.index cimport put
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.profile cimport CLIENTS, ROAMING, Background, Profile
 from ratelimit.core.traits cimport EDGES, INDEX_BITS, KINDS, Identifier, Principal, kind_of
@@ -100,6 +101,7 @@ cdef class Image:
         cdef Evidence e = self.judge.evidence
         return {
             "principals": e.principal_count,
+            "awake": e.awake_count,
             "identifiers": e.identifier_count,
             "labels": self.judge.labels,
             "epoch_s": e.epoch_s,
@@ -121,6 +123,8 @@ cdef class Image:
         e.principal_evictions = numbers["principal_evictions"]
         e.identifier_evictions = numbers["identifier_evictions"]
         e.principal_count = min(<uint32_t>numbers["principals"], e.most_principals)
+        # What an earlier release saved says nothing of that: who is silent is found by the next rebuild.
+        e.awake_count = min(<uint32_t>numbers.get("awake", e.principal_count), e.principal_count)
         e.identifier_count = min(<uint32_t>numbers["identifiers"], e.most_identifiers)
         judge.labels = min(<uint32_t>numbers["labels"], judge.most_clusters)
         with nogil:

@@ -118,6 +118,10 @@ cdef class Judge(Seeds):
         cdef Ruling *ruling = self.rulings.find(p.key) if self.rulings is not None else NULL
         if ruling != NULL and self.ruled(ruling, p, fit, &chosen):
             return chosen
+        if p.label and self.profiles[p.label].waits:
+            self.fit(p, p.label, fit)
+            fit.total = max(fit.total, self.settings.stay)
+            return p.label
         if p.label:
             candidates[0] = p.label
             count = 1

@@ -48,7 +48,7 @@ cdef class Null:
         cdef size_t nodes = max(principals, identifiers)
         self.evidence = evidence
         self.state = seed
-        self.count = evidence.principal_count
+        self.count = evidence.awake_count
         self.payments = <uint32_t *>PyMem_RawCalloc(principals * SLOTS, 4)
         self.dealt = <uint32_t *>PyMem_RawCalloc(principals * SLOTS, 4)
         self.roams = <uint8_t *>PyMem_RawCalloc(principals, 1)

@@ -64,6 +64,7 @@ cdef struct Profile:
     uint32_t first_s        # when it was opened
     double support          # part of a payment method's edges that must lead to meetings
     bint live
+    bint waits              # most of its members are dormant: those awake stay until more are
 
 cdef struct Fit:
     double network
