@@ -1,18 +1,12 @@
 """Counting who is where, and whose members: the passes that a rebuild begins with."""
 
-from ratelimit.core.fitting import Fitting
+from ratelimit.core.dormancy import Dormancy
 
-class Census(Fitting):
+class Census(Dormancy):
     """Counts principals at identifiers, and clusters as wholes. Every pass walks a range."""
 
     def begin(self) -> None: ...
     def end(self) -> None: ...
-    def lull(self, start: int, stop: int, silent_s: int) -> None:
-        """Let principals in a range be dormant that were silent for so long, but those ruled upon."""
-    def sleepers(self, start: int, stop: int, counts: list[int]) -> None:
-        """Add a range's dormant members to `counts`, by label; not those seen last six half-lives ago."""
-    def wait(self, label: int, waits: bool) -> None:
-        """Say whether a cluster's members are dormant but for a few, who then stay in it."""
     def clear(self, start: int, stop: int) -> None: ...
     def gather(self, start: int, stop: int) -> None: ...
     def recount(self, start: int, stop: int) -> None: ...

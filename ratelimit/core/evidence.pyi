@@ -15,7 +15,7 @@ class Evidence:
 
     Full of principals, the longest silent of a few goes, members of clusters last. Full of
     identifiers, or of one kind, the longest unseen of a few goes, those of one principal first.
-    A principal that was silent for long is dormant until it is seen again (see `Census.lull`): it
+    A principal that was silent for long is dormant until it is seen again (see `Dormancy.lull`): it
     keeps what is remembered of it, and is counted nowhere.
 
     Args:

@@ -123,8 +123,7 @@ class Correlator:
         return (
             passed_s >= self.settings.rebuild_most_s
             or (self._is_growing and passed_s >= self.settings.rebuild_growing_s)
-            or fresh
-            >= self._patience(now_ns) * self.settings.rebuild_change * 4 * self.evidence.awake_count
+            or fresh >= self._patience(now_ns) * self.settings.rebuild_change * 4 * self.evidence.awake_count
         )
 
     def _patience(self, now_ns: int) -> int:

@@ -227,7 +227,7 @@ class Rebuild:
         return counts
 
     def _is_worth_waiting(self, size: int) -> bool:
-        # Given up, it would begin anew with nothing used when they return; as long as there are labels enough.
+        # Given up, it would begin anew with nothing used. But labels are for those who are here.
         least = self._settings.least_members * (1 - self._settings.kept_ease)
         return size >= least and 2 * len(self._core.live()) <= self._core.most_clusters
 

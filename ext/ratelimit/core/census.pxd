@@ -1,10 +1,10 @@
 from libc.stdint cimport uint32_t
 
-from ratelimit.core.fitting cimport Fitting
+from ratelimit.core.dormancy cimport Dormancy
 from ratelimit.core.profile cimport Profile
 from ratelimit.core.traits cimport Identifier, Principal
 
-cdef class Census(Fitting):
+cdef class Census(Dormancy):
     cdef void relabel(self, Principal *p, uint32_t label) noexcept nogil
     cdef void gather_one(self, Principal *p) noexcept nogil
     cdef void vote_one(self, Principal *p) noexcept nogil

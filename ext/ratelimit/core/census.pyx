@@ -4,11 +4,11 @@ from cpython.mem cimport PyMem_RawCalloc
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from ratelimit.core.evidence cimport Evidence
-from ratelimit.core.fitting cimport Fitting, LEAD, MIXED, COUNTED, is_valid
+from ratelimit.core.dormancy cimport Dormancy
+from ratelimit.core.fitting cimport LEAD, MIXED, COUNTED, is_valid
 from ratelimit.core.profile cimport CLIENTS, Background, Profile, rate_of, volume_bin
 from ratelimit.core.traits cimport (
-    CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, KINDS, MOST_DEGREE, PAYMENT_AT, TICK_S, Identifier, Principal,
+    CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, asleep_at, asleep_of,
     count_for, is_infrastructure, kind_at, kind_of, resolve,
 )
 
@@ -39,7 +39,7 @@ cdef inline void add_counted(Identifier *node, uint32_t label) noexcept nogil:
             node.count2 += 1
 
 
-cdef class Census(Fitting):
+cdef class Census(Dormancy):
     def begin(self):
         """Start a rebuild: take scratch memory and stop judging newcomers until it ends."""
         cdef uint64_t most = self.evidence.most_identifiers
@@ -72,7 +72,7 @@ cdef class Census(Fitting):
         if p.label == label:
             return
         if p - self.evidence.principals >= self.evidence.awake_count:
-            p.label = <uint16_t>label  # dormant: it is counted nowhere
+            self.move_dormant(p, label)
             return
         if p.label == 0:
             p.prior = <float>rate_of(p, self.evidence.now_s)
@@ -98,35 +98,6 @@ cdef class Census(Fitting):
                 b.with_client += change
         p.label = <uint16_t>label
 
-    def lull(self, uint32_t start, uint32_t stop, uint32_t silent_s):
-        """Let principals in a range be dormant that were silent for so long; not those ruled upon."""
-        cdef uint32_t at = start
-        cdef Principal *p
-        cdef Evidence e = self.evidence
-        with nogil:
-            while at < min(stop, e.awake_count):
-                p = e.principals + at
-                if e.now_s - p.last_s < silent_s or (self.rulings is not None and self.rulings.find(p.key) != NULL):
-                    at += 1
-                else:
-                    e.rest(at)  # and look at who took its place
-
-    def sleepers(self, uint32_t start, uint32_t stop, list counts not None):
-        """Add to each cluster's count its dormant members in a range, as long as anything of what bound them is left."""
-        cdef uint32_t at, kind, longest = 0
-        cdef Principal *p
-        cdef Evidence e = self.evidence
-        for kind in range(KINDS):
-            longest = max(longest, 6 * e.half_ticks[kind] * TICK_S)
-        for at in range(max(start, e.awake_count), min(stop, e.principal_count)):
-            p = e.principals + at
-            if p.label and e.now_s - p.last_s < longest:
-                counts[p.label] += 1
-
-    def wait(self, uint32_t label, bint waits):
-        """Say whether a cluster's members are dormant but for a few, who then stay in it."""
-        self.profiles[label].waits = waits
-
     def clear(self, uint32_t start, uint32_t stop):
         """Forget the counts of identifiers in a range."""
         cdef uint32_t at
@@ -134,7 +105,7 @@ cdef class Census(Fitting):
         with nogil:
             for at in range(start, min(stop, self.evidence.identifier_count)):
                 node = self.evidence.identifiers + at
-                node.degree = 0
+                node.degree = asleep_at(node)
                 node.label1 = 0
                 node.label2 = 0
                 node.count1 = 0
@@ -200,10 +171,10 @@ cdef class Census(Fitting):
         with nogil:
             for at in range(start, min(stop, self.evidence.identifier_count)):
                 node = self.evidence.identifiers + at
+                node.count1 = asleep_at(node)
                 if kind_of(node) != CLIENT:
-                    node.label1 = 0
+                    node.label1 = asleep_of(node)
                 node.label2 = 0
-                node.count1 = 0
                 node.count2 = 0
 
     def vote(self, uint32_t start, uint32_t stop):
@@ -246,8 +217,8 @@ cdef class Census(Fitting):
                     node.label1 = 0
                 if node.count2 == 0:
                     node.label2 = 0
-                node.count1 = 0
-                node.count2 = 0
+                node.count1 = asleep_at(node) if asleep_of(node) == node.label1 else 0
+                node.count2 = asleep_at(node) if asleep_of(node) == node.label2 else 0
 
     def tally(self, uint32_t start, uint32_t stop):
         """Count members exactly at identifiers, and add them to their clusters' profiles."""

@@ -29,6 +29,7 @@ cdef class Evidence:
     cdef uint32_t clamp(self, int64_t time_s) noexcept nogil
     cdef uint32_t principal(self, uint64_t key, uint32_t now_s) noexcept nogil
     cdef void exchange(self, uint32_t one, uint32_t other) noexcept nogil
+    cdef void count_asleep(self, Principal *p, int change) noexcept nogil
     cdef void rest(self, uint32_t at) noexcept nogil
     cdef uint32_t wake(self, uint32_t at, uint32_t now_s) noexcept nogil
     cdef uint32_t identifier(self, uint64_t key, int kind, uint32_t now_s) noexcept nogil

@@ -9,8 +9,8 @@ from libc.string cimport memset
 from ratelimit.core.index cimport drop, put, slot_of, spread
 from ratelimit.core.traits cimport (
     BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
-    EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, generation_of,
-    identifier_key, kind_at, kind_of, ref_of, resolve,
+    EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, asleep_at, asleep_of,
+    fades_slowly, generation_of, identifier_key, kind_at, kind_of, ref_of, resolve,
 )
 
 cdef enum:
@@ -123,6 +123,8 @@ cdef class Evidence:
             self.principal_count += 1
         else:
             at = self.least_principal()
+            if at >= self.awake_count:
+                self.count_asleep(self.principals + at, -1)
             drop(&self.principal_index, self.principals[at].key, at, self.principals, NULL)
             self.principal_evictions += 1
         if at >= self.awake_count:
@@ -154,8 +156,27 @@ cdef class Evidence:
 
     cdef void rest(self, uint32_t at) noexcept nogil:
         """Let one that is awake be dormant, and the last of those awake take its place."""
+        self.count_asleep(self.principals + at, 1)
         self.awake_count -= 1
         self.exchange(at, self.awake_count)
+
+    cdef void count_asleep(self, Principal *p, int change) noexcept nogil:
+        """Count a member, before or after it is dormant, at what it shared that fades slowly.
+
+        One cluster is counted at each: the first that had a dormant member there.
+        """
+        cdef Identifier *node
+        cdef int i
+        if p.label == 0:
+            return
+        for i in range(PAYMENT_AT, EDGES):
+            node = resolve(self.identifiers, p.edges[i].ref)
+            if node == NULL or not fades_slowly(kind_at(i)):
+                continue
+            if change > 0 and asleep_at(node) == 0:
+                node.parent = <uint32_t>p.label << 16 | 1
+            elif asleep_of(node) == p.label and (change < 0 or asleep_at(node) < MOST_DEGREE):
+                node.parent += change
 
     cdef uint32_t wake(self, uint32_t at, uint32_t now_s) noexcept nogil:
         """Count one that was dormant again, without the edges that faded meanwhile; return its new position.
@@ -172,6 +193,7 @@ cdef class Evidence:
         at = self.awake_count
         self.awake_count += 1
         p = self.principals + at
+        self.count_asleep(p, -1)
         for i in range(EDGES):
             edge = p.edges + i
             node = resolve(self.identifiers, edge.ref)
@@ -180,7 +202,8 @@ cdef class Evidence:
             if node == NULL or fading >= 6 * self.half_ticks[kind_at(i)]:
                 edge.ref = 0
                 continue
-            count_one(node, p.label, kind_at(i))
+            if p.label == 0 or not fades_slowly(kind_at(i)):
+                count_one(node, p.label, kind_at(i))
             if i >= FINE_EDGES:
                 continue
             for j in range(seen):

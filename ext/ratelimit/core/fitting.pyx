@@ -125,9 +125,10 @@ cdef class Fitting:
         at = volume_bin(p, self.evidence.now_s)
         if at >= 0 and c.behaved > 8.0:
             # What is unlike the members says more than what is like them and like many others.
-            value = behaviour(c.volumes[at] - own, c.behaved - own, b.volumes[at], b.behaved)
+            # Between rebuilds a member may not have been counted yet, or be dormant.
+            value = behaviour(max(0.0, c.volumes[at] - own), c.behaved - own, b.volumes[at], b.behaved)
             fit.volume = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
-            value = behaviour(c.roamings[p.roaming] - own, c.behaved - own, b.roamings[p.roaming], b.behaved)
+            value = behaviour(max(0.0, c.roamings[p.roaming] - own), c.behaved - own, b.roamings[p.roaming], b.behaved)
             fit.roaming = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
         fit.families = (
             (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5)

@@ -14,7 +14,7 @@ from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.index cimport put
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.profile cimport CLIENTS, ROAMING, Background, Profile
-from ratelimit.core.traits cimport EDGES, INDEX_BITS, KINDS, Identifier, Principal, kind_of
+from ratelimit.core.traits cimport EDGES, INDEX_BITS, KINDS, Identifier, Principal, fades_slowly, kind_of
 
 cdef extern from *:
     """
@@ -156,7 +156,8 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
     memset(e.kind_counts, 0, KINDS * 4)
     for at in range(e.identifier_count):
         found = e.identifiers + at
-        found.parent = within(found.parent, e.identifier_count)
+        if not fades_slowly(kind_of(found)):
+            found.parent = within(found.parent, e.identifier_count)
         e.kind_counts[kind_of(found)] += 1
         put(&e.identifier_index, found.key, at)
 

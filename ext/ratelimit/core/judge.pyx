@@ -319,8 +319,12 @@ cdef class Judge(Seeds):
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                if self.evidence.principals[at].label == label:
+                if self.evidence.principals[at].label != label:
+                    continue
+                if at < self.evidence.awake_count:
                     self.evidence.principals[at].label = <uint16_t>into
+                else:
+                    self.relabel(self.evidence.principals + at, into)
 
     def rule(self, Rulings rulings):
         """Go by what the operator says of principals, None for nothing."""

@@ -60,7 +60,8 @@ cdef struct Principal:
 cdef struct Identifier:
     uint64_t key
     uint32_t last_s
-    uint32_t parent     # of an address its coarse network, of that its block, as an edge names it
+    uint32_t parent     # of an address its coarse network, of that its block, as an edge names it;
+                        # of what fades slowly: a cluster << 16 | its dormant members with an edge here
     uint16_t meta       # infrastructure | generation << 3 | kind
     uint16_t degree     # principals with an edge here
     uint32_t label1     # of a client: principals outside clusters
@@ -119,6 +120,20 @@ cdef inline int kind_at(int slot) noexcept nogil:
     if slot < EXTRA_AT:
         return CLIENT
     return EXTRA + slot - EXTRA_AT
+
+
+cdef inline bint fades_slowly(int kind) noexcept nogil:
+    return kind == PAYMENT or EXTRA <= kind < EXTRA + EXTRAS
+
+
+cdef inline uint16_t asleep_at(Identifier *identifier) noexcept nogil:
+    """Return how many dormant members of `asleep_of` were seen here."""
+    return <uint16_t>(identifier.parent & 0xFFFF) if fades_slowly(kind_of(identifier)) else 0
+
+
+cdef inline uint32_t asleep_of(Identifier *identifier) noexcept nogil:
+    """Return the cluster whose dormant members are counted here, 0 for none."""
+    return identifier.parent >> 16 if asleep_at(identifier) else 0
 
 
 cdef inline uint32_t count_for(Identifier *identifier, uint32_t label) noexcept nogil:
