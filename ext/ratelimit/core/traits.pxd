@@ -60,8 +60,9 @@ cdef struct Principal:
 cdef struct Identifier:
     uint64_t key
     uint32_t last_s
-    uint32_t parent     # of an address its coarse network, of that its block, as an edge names it;
-                        # of what fades slowly: a cluster << 16 | its dormant members with an edge here
+    # Of an address its coarse network, of that its block, as an edge names it. Of what fades
+    # slowly a cluster << 16 | its dormant members with an edge here.
+    uint32_t parent
     uint16_t meta       # infrastructure | generation << 3 | kind
     uint16_t degree     # principals with an edge here
     uint32_t label1     # of a client: principals outside clusters
