@@ -9,7 +9,7 @@ from ratelimit.core.fitting cimport LEAD, MIXED, COUNTED, is_valid
 from ratelimit.core.profile cimport CLIENTS, Background, Profile, rate_of, volume_bin
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, asleep_at, asleep_of,
-    count_for, is_infrastructure, kind_at, kind_of, resolve,
+    count_for, is_infrastructure, kind_at, kind_of, look_ahead, resolve,
 )
 
 
@@ -61,6 +61,10 @@ cdef class Census(Dormancy):
         """End a rebuild."""
         self.free_scratch()
         self.judging = False
+
+    cdef inline void look(self, uint32_t at) noexcept nogil:
+        if at < self.evidence.awake_count:
+            look_ahead(self.evidence.identifiers, self.evidence.principals + at)
 
     cdef void relabel(self, Principal *p, uint32_t label) noexcept nogil:
         """Change a principal's cluster, and who counts as background; counts of members wait for `recount`."""
@@ -118,6 +122,7 @@ cdef class Census(Dormancy):
             memset(&self.background, 0, sizeof(Background))
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
+                self.look(at + 2)
                 self.gather_one(self.evidence.principals + at)
 
     cdef void gather_one(self, Principal *p) noexcept nogil:
@@ -183,6 +188,7 @@ cdef class Census(Dormancy):
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if self.evidence.principals[at].label:
+                    self.look(at + 2)
                     self.vote_one(self.evidence.principals + at)
 
     cdef void vote_one(self, Principal *p) noexcept nogil:
@@ -240,6 +246,7 @@ cdef class Census(Dormancy):
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if self.evidence.principals[at].label:
+                    self.look(at + 2)
                     self.tally_one(self.evidence.principals + at)
 
     cdef void tally_one(self, Principal *p) noexcept nogil:
@@ -304,6 +311,7 @@ cdef class Census(Dormancy):
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if self.evidence.principals[at].label:
+                    self.look(at + 2)
                     self.share_one(self.evidence.principals + at)
 
     cdef void share_one(self, Principal *p) noexcept nogil:
@@ -325,6 +333,7 @@ cdef class Census(Dormancy):
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if self.evidence.principals[at].label:
+                    self.look(at + 2)
                     self.bridge_one(self.evidence.principals + at)
 
     cdef void bridge_one(self, Principal *p) noexcept nogil:
@@ -381,6 +390,7 @@ cdef class Census(Dormancy):
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if self.evidence.principals[at].label:
+                    self.look(at + 2)
                     self.support_one(self.evidence.principals + at)
 
     cdef void support_one(self, Principal *p) noexcept nogil:
