@@ -39,9 +39,11 @@ cdef class Null:
     cdef uint16_t *marked       # by identifier: how many of the marked were seen there
     cdef uint32_t *roots
     cdef uint32_t *tops
-    cdef uint32_t *members      # by root
-    cdef uint32_t *methods
     cdef uint8_t *counted       # by seed: whether it was counted among a root's methods
+    # In the memory of what is not needed any more, or not yet: `dealt` and `outsiders` are
+    # gone once a search begins, `tops` and `marked` once the forest is whole.
+    cdef uint32_t *members      # by root; where `tops` was
+    cdef uint16_t *methods      # by root, saturating; where `marked` was
 
     def __cinit__(self, Evidence evidence not None, uint64_t seed):
         cdef size_t principals = evidence.most_principals, identifiers = evidence.most_identifiers
@@ -50,34 +52,29 @@ cdef class Null:
         self.state = seed
         self.count = evidence.awake_count
         self.payments = <uint32_t *>PyMem_RawCalloc(principals * SLOTS, 4)
-        self.dealt = <uint32_t *>PyMem_RawCalloc(principals * SLOTS, 4)
         self.roams = <uint8_t *>PyMem_RawCalloc(principals, 1)
-        self.outsiders = <uint32_t *>PyMem_RawCalloc(principals, 4)
         self.seeds = <uint32_t *>PyMem_RawCalloc(principals, 4)
-        self.marked = <uint16_t *>PyMem_RawCalloc(identifiers, 2)
-        self.roots = <uint32_t *>PyMem_RawCalloc(nodes, 4)
-        self.tops = <uint32_t *>PyMem_RawCalloc(identifiers, 4)
-        self.members = <uint32_t *>PyMem_RawCalloc(nodes, 4)
-        self.methods = <uint32_t *>PyMem_RawCalloc(nodes, 4)
+        self.marked = <uint16_t *>PyMem_RawCalloc(nodes, 2)
+        self.roots = <uint32_t *>PyMem_RawCalloc(max(nodes, principals * SLOTS), 4)
+        self.tops = <uint32_t *>PyMem_RawCalloc(nodes, 4)
         self.counted = <uint8_t *>PyMem_RawCalloc(nodes, 1)
         if (
-            self.payments == NULL or self.dealt == NULL or self.roams == NULL or self.outsiders == NULL
-            or self.seeds == NULL or self.marked == NULL or self.roots == NULL or self.tops == NULL
-            or self.members == NULL or self.methods == NULL or self.counted == NULL
+            self.payments == NULL or self.roams == NULL or self.seeds == NULL or self.marked == NULL
+            or self.roots == NULL or self.tops == NULL or self.counted == NULL
         ):
             raise MemoryError
+        self.dealt = self.roots
+        self.outsiders = self.tops
+        self.members = self.tops
+        self.methods = self.marked
 
     def __dealloc__(self):
         PyMem_RawFree(self.payments)
-        PyMem_RawFree(self.dealt)
         PyMem_RawFree(self.roams)
-        PyMem_RawFree(self.outsiders)
         PyMem_RawFree(self.seeds)
         PyMem_RawFree(self.marked)
         PyMem_RawFree(self.roots)
         PyMem_RawFree(self.tops)
-        PyMem_RawFree(self.members)
-        PyMem_RawFree(self.methods)
         PyMem_RawFree(self.counted)
 
     cdef uint64_t draw(self, uint64_t below) noexcept nogil:
@@ -135,10 +132,8 @@ cdef class Null:
         cdef size_t identifiers = self.evidence.identifier_count
         cdef size_t nodes = max(identifiers, <size_t>self.count)
         memset(self.marked, 0, identifiers * 2)
-        memset(self.tops, 0, identifiers * 4)
+        memset(self.tops, 0, nodes * 4)
         memset(self.roots, 0, nodes * 4)
-        memset(self.members, 0, nodes * 4)
-        memset(self.methods, 0, nodes * 4)
         memset(self.counted, 0, nodes)
 
     cdef uint32_t place_of(self, Identifier *node) noexcept nogil:
@@ -263,6 +258,10 @@ cdef class Null:
 
     def tally(self, uint32_t start, uint32_t stop):
         cdef uint32_t at, seed, root
+        cdef size_t nodes = max(<size_t>self.evidence.identifier_count, <size_t>self.count)
+        if start == 0:
+            memset(self.members, 0, nodes * 4)
+            memset(self.methods, 0, nodes * 2)
         with nogil:
             for at in range(start, min(stop, self.count)):
                 seed = self.seeds[at]
@@ -271,7 +270,8 @@ cdef class Null:
                     self.members[root - 1] += 1
                     if not self.counted[seed - 1]:
                         self.counted[seed - 1] = True
-                        self.methods[root - 1] += 1
+                        if self.methods[root - 1] < MOST_DEGREE:
+                            self.methods[root - 1] += 1
 
     def total(self, uint32_t start, uint32_t stop, uint32_t members, uint32_t methods):
         cdef uint32_t at, root, found = 0
