@@ -105,8 +105,9 @@ class Correlating:
                 self._tenure.knowledge = knowledge
 
     def _snapshot(self) -> SnapshotFile | None:
-        path = self._spec.snapshot
-        return None if path is None else SnapshotFile(Path(path), self._key)
+        wanted = self._spec.snapshot
+        path = self._shared.snapshot if wanted is None else Path(wanted) if wanted else None
+        return None if path is None else SnapshotFile(path, self._key)
 
     # -- correlating ------------------------------------------------------------------------------
 

@@ -96,7 +96,10 @@ class SnapshotFile:
         text = json.dumps(head, separators=(",", ":")).encode()
         digest = self._digest()
         fresh = self._fresh()
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # In a folder that others may write to, a file that is there already is not ours to fill.
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb", buffering=0) as file:
             for part in chain(
                 (_MAGIC, _length(text), text),

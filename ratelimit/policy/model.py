@@ -293,7 +293,11 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
     snapshot: Annotated[
         str | None,
-        Meta(description="The file what is known is kept in over a restart. Default: it is forgotten."),
+        Meta(
+            description="The file what is known is kept in over a restart. Default: beside the store's, "
+            "where it outlives all workers but not a reboot; with private memory it is forgotten. "
+            'Empty (`""`): it is forgotten.'
+        ),
     ] = None
     known: Annotated[Known, Meta(description="What the operator knows; it overrides what is inferred.")] = (
         Known()

@@ -28,12 +28,16 @@ class SharedBoard:
         mapping: the memory.
         board: the board in it.
         election: among those who share it.
+        snapshot: where evidence outlives its process unless the policy says; None for memory of one process.
     """
 
-    def __init__(self, mapping: Mapping, board: Board, election: Election) -> None:
+    def __init__(
+        self, mapping: Mapping, board: Board, election: Election, snapshot: Path | None = None
+    ) -> None:
         self.mapping = mapping
         self.board = board
         self.election = election
+        self.snapshot = snapshot
 
     @classmethod
     def beside(cls, store: Store, *, principals: int, sightings: int) -> SharedBoard:
@@ -62,7 +66,8 @@ class SharedBoard:
             mapping.close()
             raise StoreError(f"{place}: {error}", code=error.code) from error
         _sweep(store.place, place)
-        return cls(mapping, board, Election(place.with_name(f"{place.name}.lock")))
+        lock = place.with_name(f"{place.name}.lock")
+        return cls(mapping, board, Election(lock), snapshot_path(store.place))
 
     @classmethod
     def private(cls, key: bytes, *, principals: int, sightings: int) -> SharedBoard:
@@ -97,6 +102,14 @@ def board_path(store: Path, size: int, key: bytes) -> Path:
     """Return where the board of a store's workers lives."""
     facts = b"%d %d " % (BOARD_VERSION, size) + boot_id() + fingerprint_of(key)
     return store.with_name(f"{store.name}{COMPANION}{hashlib.blake2b(facts, digest_size=6).hexdigest()}")
+
+
+def snapshot_path(store: Path) -> Path:
+    """Return where the correlator of a store's workers saves what it knows, beside the store's own file.
+
+    It has the store's lifetime: in `/dev/shm` it outlives all workers, and not the host's boot.
+    """
+    return store.with_name(f"{store.name}{COMPANION}snapshot")
 
 
 def _sweep(store: Path, keep: Path) -> None:

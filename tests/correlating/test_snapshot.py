@@ -80,6 +80,46 @@ def test_restart_of_everything_forgets_no_campaign(tmp_path: Path) -> None:
     assert again.clusters(BOTS) == {cluster}
 
 
+@pytest.mark.parametrize("snapshot", [None, ""], ids=["by default", "refused by the policy"])
+def test_who_takes_over_goes_on_from_beside_the_store(tmp_path: Path, snapshot: str | None) -> None:
+    path = tmp_path / "policy.toml"
+    text = policy_text(store=f'path = "{tmp_path / "store"}"')
+    if snapshot is not None:
+        text = text.replace("[correlation]", f'[correlation]\nsnapshot = "{snapshot}"')
+    path.write_text(text)
+    actor = caught(path)
+    clusters = actor.clusters(BOTS)
+    assert -1 not in clusters
+    actor.limiter.close()
+    file = tmp_path / "store.actors-snapshot"
+    assert file.exists() is (snapshot is None)
+    if snapshot is None:
+        assert file.stat().st_mode & 0o777 == 0o600
+    again = Actor(path, now_ns=END_NS + 60 * NS)
+    again.tick()
+    assert again.numbers["principals"] == (360 if snapshot is None else 0)
+    assert again.clusters(BOTS) == (clusters if snapshot is None else {-1})
+    assert again.noted.codes == []
+
+
+def test_private_memory_forgets(tmp_path: Path) -> None:
+    actor = caught()
+    assert actor.limiter.correlating is not None
+    assert actor.limiter.correlating._snapshot() is None
+
+
+def test_a_file_left_in_the_way_of_a_snapshot_is_not_written_into(tmp_path: Path) -> None:
+    one = SnapshotFile(tmp_path / "s", KEY)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"precious")
+    one._fresh().symlink_to(elsewhere)
+    run(one.save(correlator(), EPOCH))
+    one.settle()
+    assert elsewhere.read_bytes() == b"precious"
+    assert not one.path.is_symlink()
+    assert one.path.read_bytes().startswith(b"KINSNAP")
+
+
 def refused(file: SnapshotFile, now_ns: int = EPOCH) -> str:
     with pytest.raises(Refused) as caught_:
         run(file.restore(correlator(), now_ns))
