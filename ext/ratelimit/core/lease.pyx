@@ -36,6 +36,7 @@ cdef enum:
 
 LEASE = 3
 
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class Leases:
@@ -394,12 +395,12 @@ cdef inline void measure(Lease *lease, uint64_t now) noexcept:
 
 cdef inline uint64_t without(const Quota *q, uint64_t word, uint64_t left, uint64_t now) noexcept:
     """Return the store's word as if the units that are left had not been charged yet."""
-    cdef uint64_t taken = left
+    cdef uint64_t counted
     if q.kind == GCRA:
         word = gcra_arrival(q, word, now)
         return word - left * q.interval if left <= q.burst and word > left * q.interval else 0
     if q.kind == FIXED:
-        taken = taken if taken < word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1) else word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
-        return word - taken
-    taken = taken if taken < word & ((<uint64_t>1 << q.bits) - 1) else word & ((<uint64_t>1 << q.bits) - 1)
-    return word - taken
+        counted = word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
+    else:
+        counted = word & ((<uint64_t>1 << q.bits) - 1)
+    return word - (left if left < counted else counted)

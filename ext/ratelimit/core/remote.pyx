@@ -16,9 +16,8 @@ from ratelimit.core.engine cimport Outcome, Plan, check_ready, tally
 from ratelimit.core.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS
 from ratelimit.core.gcra cimport gcra_arrival
 from ratelimit.core.quota cimport Quota
-from ratelimit.core.rule cimport Rule
 from ratelimit.core.setup cimport (
-    ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
+    ABSENT_HASH, ALLOWED, MOST_RULES, SHADOWED, SKIPPED, Charge, rule_key,
 )
 from ratelimit.core.siphash cimport mix
 from ratelimit.core.spare cimport take_charges
@@ -134,7 +133,7 @@ cdef class RemoteRules:
 
     def answer(self, Outcome outcome not None, list said not None, Py_ssize_t at, now_us, bint commit, bint apart=False, /):
         cdef int i
-        cdef uint64_t state, until
+        cdef uint64_t state
         cdef Charge *charge
         cdef const Quota *q
         cdef Plan plan = self.plan
