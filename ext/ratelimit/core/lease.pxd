@@ -16,6 +16,7 @@ cdef struct Lease:
     uint64_t refused_cost
     uint64_t since        # when the current measurement began
     uint64_t uses         # units since then
+    uint64_t used_at      # when some were taken last
     double rate           # units a second
     int owner             # who asks for more: index of rules and rule
     bint due              # somebody is about to ask

@@ -93,7 +93,7 @@ cdef class Leases:
             best.key = key
             best.left = best.granted = best.deadline = best.word = best.mark = 0
             best.recheck_at = best.retry_at = best.refused_cost = 0
-            best.since = now
+            best.since = best.used_at = now
             best.uses = 0
             best.rate = 0
             best.due = False
@@ -120,7 +120,7 @@ cdef class Leases:
         for i in range(self.mask + 1 + PROBES):
             lease = self.leases + i
             if lease.key and lease.left and not lease.due and lease.deadline > now:
-                if quiet < 0 or lease.uses == 0 and lease.since + <uint64_t>quiet < now:
+                if quiet < 0 or lease.used_at + <uint64_t>quiet < now:
                     found.append(lease.key)
         return found
 
@@ -299,6 +299,7 @@ cdef class LeasedRules:
             elif not refused:
                 lease.left -= amounts[i]
                 lease.uses += amounts[i]
+                lease.used_at = now
                 charge.charged = amounts[i] > 0
                 if now - lease.since >= SECOND and now > lease.since:
                     measure(lease, now)
@@ -340,6 +341,7 @@ cdef class LeasedRules:
                 lease.recheck_at = 0
                 if outcome.allowed:
                     lease.uses += charge.cost
+                    lease.used_at = now
                 if now - lease.since >= SECOND and now > lease.since:
                     measure(lease, now)
                 if not lease.due and lease.rate >= 1 and (lease.left <= lease.granted >> 2 or lease.deadline <= now):

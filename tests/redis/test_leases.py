@@ -1,0 +1,205 @@
+"""Leased units never let more through than the limit, whatever workers do with them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from ratelimit.core.lease import LeasedRules, Leases
+from ratelimit.core.remote import RemoteRules
+from tests.support.cores import COMPILED, compiled_rule
+from tests.support.redis.core import ScriptPlan
+from tests.support.redis.server import Server
+from tests.support.rule import EPOCH, MINUTE, SECOND, RuleSpec
+
+START = EPOCH // 1000 * 1000
+TICK = SECOND // 50
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Redis]:
+    """Return a client of a server that counts in microseconds of the test's own."""
+    client = Redis.from_url(server.url)
+    yield client
+    client.close()
+
+
+class Worker:
+    """One process: leases of its own, and the server asked at the time the test says."""
+
+    def __init__(self, client: Redis, spec: RuleSpec, number: int, horizon_ns: int) -> None:
+        from ratelimit.core.engine import Plan
+
+        self.table = COMPILED.table(START)
+        plan = Plan(self.table, [compiled_rule(spec)], [[0]], None, [0])
+        self.remote = ScriptPlan(client, RemoteRules(plan, b"lease:", False), None)  # type: ignore[arg-type]
+        self.remote.worker = number
+        self.leases = Leases(
+            self.table, keys=64, horizon_ns=horizon_ns, recheck_ns=SECOND // 10, wake=lambda: None
+        )
+        self.rules = LeasedRules(self.remote.rules, self.leases, self.remote)
+        self.trips = 0
+
+    def ask(self, now_ns: int, cost: int = 1) -> bool:
+        """Decide one request: from the lease if it suffices."""
+        outcome = self.rules.take([7], now_ns, [cost])
+        if outcome is None:
+            self.trips += 1
+            outcome = self.remote.decide([7], now_ns, [cost])._outcome
+            self.rules.note(outcome, now_ns)
+        return bool(outcome.allowed)
+
+    def renew(self, now_ns: int, *, late_ns: int = 0, is_lost: bool = False) -> None:
+        """Ask for what is due; the answer may be lost, and was asked for `late_ns` before it is given."""
+        self._send(self.leases.take_due(), now_ns, late_ns, give_back=False, is_lost=is_lost)
+
+    def give_back(self, now_ns: int, quiet_ns: int) -> None:
+        """Give back what was not used for so long."""
+        self._send(self.leases.idle(now_ns, quiet_ns), now_ns, 0, give_back=True, is_lost=False)
+
+    def _send(self, due: list[int], now_ns: int, late_ns: int, *, give_back: bool, is_lost: bool) -> None:
+        for key in due:
+            keys: list[bytes] = []
+            items: list[int] = []
+            self.leases.question(key, give_back, now_ns - late_ns, lambda _: 0, keys, items, 4)
+            said = self.remote.send(keys, items, now_ns)
+            self.trips += 1
+            if is_lost:
+                self.leases.failed(key)
+            else:
+                assert self.leases.answer(key, said, 1, now_ns - late_ns) == len(said)
+
+
+def run(client: Redis, spec: RuleSpec, seed: int, seconds: int = 40) -> tuple[list[tuple[int, int]], Any]:
+    """Let three workers do as they like for a while; return what was admitted when, and the workers."""
+    chance = random.Random(seed)
+    workers = [Worker(client, spec, number + 1, horizon_ns=5 * SECOND) for number in range(3)]
+    eager = [chance.choice([0.02, 0.3, 1, 4]) for _ in workers]
+    admitted = []
+    now_ns = START
+    for _ in range(seconds * SECOND // TICK):
+        now_ns += chance.choice([TICK, TICK, 3 * TICK if chance.random() < 0.1 else TICK])
+        for number, worker in enumerate(workers):
+            if chance.random() < 0.002:
+                eager[number] = chance.choice([0, 0.02, 0.3, 1, 4])
+            if chance.random() < 0.001:
+                workers[number] = Worker(client, spec, 10 + len(admitted), horizon_ns=5 * SECOND)  # killed
+                continue
+            for _ in range(int(eager[number] + chance.random())):
+                cost = chance.choice([1, 1, 1, 2, 3]) if spec.quota > 30 else 1
+                if worker.ask(now_ns, cost):
+                    admitted.append((now_ns, cost))
+            worker.renew(now_ns, late_ns=chance.choice([0, 0, TICK]), is_lost=chance.random() < 0.05)
+            if chance.random() < 0.02:
+                worker.give_back(now_ns, 3 * SECOND)
+    return admitted, workers
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("quota", "period_ns", "burst"), [(60, SECOND, 60), (600, MINUTE, 40), (20, SECOND, 200)]
+)
+def test_bucket_holds_over_every_interval(
+    client: Redis, quota: int, period_ns: int, burst: int, seed: int
+) -> None:
+    spec = RuleSpec("token-bucket", quota, period_ns, burst, salt=seed + quota)
+    admitted, _ = run(client, spec, seed)
+    # The bucket's own rule, of units as they were used: an arrival time that never runs too far ahead.
+    interval = -(-16 * period_ns // quota)
+    arrival = 0
+    for now_ns, cost in admitted:
+        arrival = max(arrival, 16 * now_ns) + cost * interval
+        assert arrival <= 16 * now_ns + burst * interval, now_ns - START
+    used = sum(cost for _, cost in admitted)
+    assert used > burst  # it was put to the test
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("algorithm", ["fixed-window", "sliding-window"])
+def test_each_aligned_window_admits_at_most_the_quota(client: Redis, algorithm: str, seed: int) -> None:
+    spec = RuleSpec(algorithm, 300, 7 * SECOND, salt=seed + 17)
+    admitted, _ = run(client, spec, seed)
+    windows: dict[int, int] = {}
+    for now_ns, cost in admitted:
+        windows[now_ns // spec.period_ns] = windows.get(now_ns // spec.period_ns, 0) + cost
+    assert max(windows.values()) <= 300
+    assert sorted(windows.values())[-2] >= 270  # little was stranded where there was demand
+
+
+def test_busy_key_takes_few_round_trips_and_a_rare_one_takes_one_each(client: Redis) -> None:
+    spec = RuleSpec("token-bucket", 1_000_000, MINUTE, 1_000_000, salt=3)
+    busy, rare = Worker(client, spec, 1, 20 * SECOND), Worker(client, spec, 2, 20 * SECOND)
+    now_ns = START
+    for second in range(60):
+        for _ in range(100):
+            now_ns += SECOND // 100
+            assert busy.ask(now_ns)
+        busy.renew(now_ns)
+        if second % 20 == 0:
+            assert rare.ask(now_ns)
+            rare.renew(now_ns)
+    assert rare.trips == 3
+    assert busy.trips <= 100 + 6000 / 50
+
+
+def test_what_is_given_back_can_be_used_by_others(client: Redis) -> None:
+    spec = RuleSpec("fixed-window", 1000, 3600 * SECOND, salt=5)
+    first, second = Worker(client, spec, 1, 20 * SECOND), Worker(client, spec, 2, 20 * SECOND)
+    now_ns = START
+    used = 0
+    for _ in range(200):
+        now_ns += SECOND // 50
+        used += first.ask(now_ns)
+        first.renew(now_ns)
+    assert first.leases.held() > 0
+    now_ns += 4 * SECOND
+    first.give_back(now_ns, 3 * SECOND)
+    assert first.leases.held() == 0
+    while second.ask(now_ns):
+        used += 1
+    assert used == 1000
+
+
+def test_leases_of_a_window_end_with_it(client: Redis) -> None:
+    spec = RuleSpec("fixed-window", 1000, 10 * SECOND, salt=6)
+    worker = Worker(client, spec, 1, 20 * SECOND)
+    now_ns = START - START % (10 * SECOND) + 10 * SECOND
+    for _ in range(150):
+        now_ns += SECOND // 50
+        worker.ask(now_ns)
+        worker.renew(now_ns)
+    assert worker.leases.held() > 0
+    assert worker.rules.take([7], now_ns, [1]) is not None
+    assert worker.rules.take([7], now_ns + 10 * SECOND, [1]) is None
+
+
+def test_refusals_are_remembered_for_a_moment_only(client: Redis) -> None:
+    spec = RuleSpec("fixed-window", 5, 3600 * SECOND, salt=8)
+    worker = Worker(client, spec, 1, 20 * SECOND)
+    assert [worker.ask(START) for _ in range(8)] == [True] * 5 + [False] * 3
+    trips = worker.trips
+    assert not worker.ask(START + SECOND // 20)
+    assert worker.trips == trips
+    assert not worker.ask(START + SECOND // 5)
+    assert worker.trips == trips + 1
+
+
+def test_settling_for_less_gives_units_back_to_the_lease(client: Redis) -> None:
+    spec = RuleSpec("fixed-window", 1000, 3600 * SECOND, salt=9)
+    worker = Worker(client, spec, 1, 20 * SECOND)
+    now_ns = START
+    for _ in range(200):
+        now_ns += SECOND // 50
+        worker.ask(now_ns)
+        worker.renew(now_ns)
+    held = worker.leases.held()
+    outcome = worker.rules.take([7], now_ns, [4])
+    assert outcome is not None
+    assert worker.leases.held() == held - 4
+    assert worker.rules.absorb(outcome, 0, -3, now_ns)
+    assert worker.leases.held() == held - 1
+    assert not worker.rules.absorb(outcome, 0, held, now_ns)
