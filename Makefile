@@ -61,6 +61,6 @@ $(VENV)/.test: $(VENV)/.core
 
 $(VENV)/.bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group bench
-	@# This peer's package is called ratelimit too: it gets a folder of its own.
-	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/peers asgi-ratelimit
+	@# In a folder of their own: one is called ratelimit too, of the other only the engine is wanted.
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/peers asgi-ratelimit cpex-rate-limiter
 	@touch $@

