@@ -59,15 +59,15 @@ def answer(settings: Settings) -> Answer:
 
 
 def _one_client() -> list[dict[str, Any]]:
-    return [_scope(few_headers(), "192.0.2.1")]
+    return [scope_of(few_headers(), "192.0.2.1")]
 
 
 def _thousand_clients() -> list[dict[str, Any]]:
-    return [_scope(many_headers(f"account-{n:07d}"), one) for n, one in enumerate(addresses(CLIENTS))]
+    return [scope_of(many_headers(f"account-{n:07d}"), one) for n, one in enumerate(addresses(CLIENTS))]
 
 
 def _strangers() -> list[dict[str, Any]]:
-    return [_scope(many_headers(), one) for one in addresses(ADDRESSES)]
+    return [scope_of(many_headers(), one) for one in addresses(ADDRESSES)]
 
 
 _TRAFFIC: dict[str, Callable[[], list[dict[str, Any]]]] = {
@@ -77,7 +77,7 @@ _TRAFFIC: dict[str, Callable[[], list[dict[str, Any]]]] = {
 }
 
 
-def _scope(headers: Headers, address: str) -> dict[str, Any]:
+def scope_of(headers: Headers, address: str) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -113,7 +113,7 @@ class Behind:
         app = self._app.asgi
         begin = time.process_time_ns()
         for one in chosen:
-            await app(one.copy(), _receive, _send)  # a server makes a new scope for each request
+            await app(one.copy(), receive, send)  # a server makes a new scope for each request
         return (time.process_time_ns() - begin) / len(chosen)
 
     def close(self) -> None:
@@ -135,11 +135,11 @@ def _contender(name: str, host: Hosted) -> Contender:
     return Contender(name, lambda count: float(host.ask("turn", count)))
 
 
-async def _receive() -> Message:
+async def receive() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def _send(message: Message) -> None:
+async def send(message: Message) -> None:
     pass
 
 
@@ -158,7 +158,7 @@ def _check_exact(name: str) -> None:
 
     async def requests() -> None:
         for _ in range(2 * FEW):
-            await app.asgi(_scope(few_headers(), "192.0.2.1"), _receive, note)
+            await app.asgi(scope_of(few_headers(), "192.0.2.1"), receive, note)
 
     asyncio.run(requests())
     app.close()
