@@ -25,6 +25,7 @@ from benchmarks import (
     three_limits,
 )
 from benchmarks.redis import concurrent as redis_concurrent
+from benchmarks.redis import memory as redis_memory
 from benchmarks.redis import middleware as redis_middleware
 from benchmarks.redis import sequential as redis_sequential
 from benchmarks.settings import Settings
@@ -41,6 +42,7 @@ QUESTIONS: dict[str, ModuleType] = {
     "redis-sequential": redis_sequential,
     "redis-concurrent": redis_concurrent,
     "redis-middleware": redis_middleware,
+    "redis-memory": redis_memory,
     "instructions": instructions,
 }
 _Outside = click.Path(path_type=Path)

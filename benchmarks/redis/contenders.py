@@ -36,12 +36,15 @@ CPEX_MOST = 1_000_000
 Decide = Callable[[int], Awaitable[bool]]
 """Decides request n of the traffic; returns whether it is admitted."""
 
-ONE_LIMIT = """\
+ACCOUNT = """\
 version = 1
 
 [identities]
 account = { from = "header:x-api-key" }
+network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+"""
 
+ONE_LIMIT = """
 [[limit]]
 name = "requests"
 per  = "account"
@@ -83,9 +86,18 @@ def traffic() -> tuple[list[str], list[str]]:
 
 def policy_text(url: str, mode: str, limits: int, quota: int = PLENTY, timeout: str = PATIENT) -> str:
     """Return a policy with one or three limits in a Redis; each number of limits counts by itself."""
+    text = (
+        ACCOUNT + ONE_LIMIT % quota
+        if limits == 1
+        else three_limits(quota, min(10 * quota, MOST_IN_A_WINDOW), quota)
+    )
+    return text + store_text(url, mode, f"bench{limits}", timeout)
+
+
+def store_text(url: str, mode: str = "exact", prefix: str = "ratelimit", timeout: str = PATIENT) -> str:
+    """Return what a policy says of its store and its hash key."""
     os.environ.setdefault(HASH_KEY, "00112233445566778899aabbccddeeff")
-    text = ONE_LIMIT % quota if limits == 1 else three_limits(quota, min(10 * quota, MOST_IN_A_WINDOW), quota)
-    return text + STORE % (HASH_KEY, url, mode, f"bench{limits}", timeout)
+    return STORE % (HASH_KEY, url, mode, prefix, timeout)
 
 
 def ours(url: str, mode: str, limits: int, quota: int = PLENTY) -> Decide:
