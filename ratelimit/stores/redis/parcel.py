@@ -113,7 +113,7 @@ class Carried:
 class Renewal:
     """A lease asked for, or given back."""
 
-    __slots__ = ("_clock", "_future", "_key", "_leases", "_loop", "_sent_ns")
+    __slots__ = ("_clock", "_future", "_is_over", "_key", "_leases", "_loop", "_sent_ns")
 
     def __init__(self, leases: Leases, key: int, clock: Clock, sent_ns: int, loop: AbstractEventLoop) -> None:
         self._leases = leases
@@ -122,11 +122,13 @@ class Renewal:
         self._sent_ns = sent_ns
         self._loop = loop
         self._future: Future[None] | None = None
+        self._is_over = False
 
     def read(self, said: list[int], at: int) -> int:
         """Take the answer; return where the next begins."""
         self._leases.set_skew(said[0] * 1000 - self._clock.now_ns())
         at = self._leases.answer(self._key, said, at, self._sent_ns)
+        self._is_over = True
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
         return at
@@ -134,11 +136,14 @@ class Renewal:
     def fail(self, error: StoreError) -> None:
         """Whether units were granted is not known: if so they lapse."""
         self._leases.failed(self._key)
+        self._is_over = True
         if self._future is not None and not self._future.done():
             self._future.set_exception(error)
 
     async def wait(self) -> None:
-        """Wait for the answer."""
+        """Wait for the answer, unless it has come already."""
+        if self._is_over:
+            return
         self._future = self._loop.create_future()
         await self._future
 
