@@ -17,6 +17,7 @@ pytest.register_assert_rewrite(
     "tests.support.laws.costs",
     "tests.support.laws.clocks",
     "tests.support.laws.corrections",
+    "tests.support.machine",
 )
 
 # Two cores shared with other work make single examples slow now and then: no deadline.

@@ -23,6 +23,8 @@ class Core(Protocol):
     """Makes tables and plans."""
 
     name: str
+    grain_ns: int
+    """What times are whole numbers of."""
 
     def table(self, now_ns: int = EPOCH, keys: int = 256) -> Any:
         """Return a fresh table whose epoch is `now_ns`."""
@@ -42,6 +44,8 @@ class Core(Protocol):
 
 class ReferenceCore:
     """The specification, or a variant whose plan class differs."""
+
+    grain_ns = 1
 
     def __init__(self, name: str = "reference", plan_class: type[ReferencePlan] = ReferencePlan) -> None:
         self.name = name
@@ -65,6 +69,7 @@ class CompiledCore:
     """The Cython core over private memory."""
 
     name = "compiled"
+    grain_ns = 1
 
     def table(self, now_ns: int = EPOCH, keys: int = 256) -> Any:
         from ratelimit.core.table import Table, table_bytes
@@ -114,11 +119,19 @@ BOTH: tuple[Core, ...] = (REFERENCE, COMPILED)
 class Limiter:
     """One rule of one core and its table: the usual subject of a law."""
 
-    def __init__(self, core: Core, spec: RuleSpec, *, table: Any = None, now_ns: int = EPOCH) -> None:
+    def __init__(
+        self, core: Core, spec: RuleSpec, *, table: Any = None, now_ns: int = EPOCH, grain_ns: int = 1
+    ) -> None:
         self.spec = spec
-        self.table = core.table(now_ns) if table is None else table
+        self.grain_ns = max(grain_ns, core.grain_ns)
+        self.start_ns = self.after(now_ns)
+        self.table = core.table(self.start_ns) if table is None else table
         members = [1] if spec.algorithm == "distinct" else None
         self.plan = core.plan(self.table, [spec], [[0]], members, [0])
+
+    def after(self, time_ns: int) -> int:
+        """Return a time or duration as the core's clock first shows that it is over."""
+        return -(-time_ns // self.grain_ns) * self.grain_ns
 
     def ask(self, now_ns: int, cost: int = 1, key: int = 1, member: int = 1) -> Any:
         """Return the outcome of one request."""

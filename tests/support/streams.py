@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.support.rule import DAY, EPOCH, MINUTE, SECOND, RuleSpec
+from tests.support.cores import Limiter
+from tests.support.rule import DAY, MINUTE, SECOND, RuleSpec
 
 Gap = int | Literal["until allowed", "just before"]
 COUNTING = ("token-bucket", "fixed-window", "sliding-window", "sliding-log")
@@ -76,22 +77,24 @@ def streams(
 
 
 def walk(
-    limiter: Any, stream: Stream, start_ns: int = EPOCH, reach_ns: int | None = None
+    limiter: Limiter, stream: Stream, start_ns: int | None = None, reach_ns: int | None = None
 ) -> Iterator[tuple[int, int, Any]]:
     """Ask a limiter for a stream; yield (now, cost, outcome) after each request.
 
     With `reach_ns` the clock never steps back further than that before its latest reading.
     """
+    start_ns = limiter.start_ns if start_ns is None else start_ns
+    grain_ns = limiter.grain_ns
     now_ns, wait_ns, latest_ns = start_ns, 0, start_ns
     for gap, cost in stream:
         if gap == "until allowed":
-            now_ns += wait_ns
+            now_ns += limiter.after(wait_ns)
         elif gap == "just before":
-            now_ns += max(0, wait_ns - 1)
+            now_ns += max(0, limiter.after(wait_ns) - grain_ns)
         else:
-            now_ns = max(start_ns, now_ns + int(gap))
+            now_ns = max(start_ns, (now_ns + int(gap)) // grain_ns * grain_ns)
         if reach_ns is not None:
-            now_ns = max(now_ns, latest_ns - reach_ns)
+            now_ns = max(now_ns, limiter.after(latest_ns - reach_ns))
         latest_ns = max(latest_ns, now_ns)
         outcome = limiter.ask(now_ns, cost)
         wait_ns = max(0, outcome.retry_after_ns(0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.bounds import check_bound, fits, most_in_any
 from tests.support.cores import Core, Limiter, reading
-from tests.support.rule import EPOCH, RuleSpec
+from tests.support.rule import RuleSpec
 from tests.support.streams import Stream, walk
 
 
@@ -27,18 +27,18 @@ def admits_exactly(core: Core, spec: RuleSpec, stream: Stream) -> None:
 def reaches_bound(core: Core, spec: RuleSpec) -> None:
     """A client that asks at the worst instants gets the whole bound, and not one more."""
     limiter = Limiter(core, spec)
-    period = spec.period_ns
-    edge_ns = EPOCH // period * period + 2 * period
+    period, start_ns, grain = spec.period_ns, limiter.start_ns, limiter.grain_ns
+    edge_ns = start_ns // period * period + 2 * period
     before, after = {
-        "token-bucket": (EPOCH, EPOCH + period),
-        "fixed-window": (edge_ns - 1, edge_ns),
-        "sliding-window": (edge_ns - 1, edge_ns + period - 2),
-        "sliding-log": (EPOCH, EPOCH + period - 1),
+        "token-bucket": (start_ns, start_ns + period),
+        "fixed-window": (edge_ns - grain, edge_ns),
+        "sliding-window": (edge_ns - grain, edge_ns + period - 2 * grain),
+        "sliding-log": (start_ns, start_ns + period - grain),
     }[spec.algorithm]
     expected = {
         "token-bucket": spec.most + min(spec.most, 16 * period // -(-16 * period // spec.quota)),
         "fixed-window": 2 * spec.quota,
-        "sliding-window": 2 * spec.quota - (-(-2 * spec.quota // period) if period > 2 else spec.quota),
+        "sliding-window": 2 * spec.quota - -(-2 * spec.quota * grain // period),
         "sliding-log": spec.quota,
     }[spec.algorithm]
     admitted: list[tuple[int, int]] = []
@@ -48,8 +48,8 @@ def reaches_bound(core: Core, spec: RuleSpec) -> None:
     assert len(admitted) == expected
     check_bound(spec, admitted)
     if spec.algorithm == "sliding-log":
-        assert limiter.ask(EPOCH + period).allowed
-        assert most_in_any([*admitted, (EPOCH + period, 1)], period) == spec.quota
+        assert limiter.ask(start_ns + period).allowed
+        assert most_in_any([*admitted, (start_ns + period, 1)], period) == spec.quota
 
 
 def wait_is_exact(core: Core, spec: RuleSpec, stream: Stream) -> None:
@@ -63,8 +63,9 @@ def wait_is_exact(core: Core, spec: RuleSpec, stream: Stream) -> None:
             assert wait_ns == -1
         else:
             assert wait_ns > 0
-            assert not limiter.peek(now_ns + wait_ns - 1, cost).allowed
-            assert limiter.peek(now_ns + wait_ns, cost).allowed
+            over_ns = now_ns + limiter.after(wait_ns)
+            assert not limiter.peek(over_ns - limiter.grain_ns, cost).allowed
+            assert limiter.peek(over_ns, cost).allowed
 
 
 def remaining_is_exact(core: Core, spec: RuleSpec, stream: Stream) -> None:
@@ -78,20 +79,21 @@ def remaining_is_exact(core: Core, spec: RuleSpec, stream: Stream) -> None:
 
 
 def reset_is_exact(core: Core, spec: RuleSpec, stream: Stream) -> None:
-    """After `reset_after` the whole burst is there, and not a nanosecond before."""
+    """After `reset_after` the whole burst is there, and not one moment before."""
     limiter = Limiter(core, spec)
     for now_ns, _cost, outcome in walk(limiter, stream):
         reset_ns = outcome.reset_after_ns(0)
         assert reset_ns >= 0
-        assert limiter.peek(now_ns + reset_ns, spec.most).allowed
-        assert reset_ns == 0 or not limiter.peek(now_ns + reset_ns - 1, spec.most).allowed
+        over_ns = now_ns + limiter.after(reset_ns)
+        assert limiter.peek(over_ns, spec.most).allowed
+        assert reset_ns == 0 or not limiter.peek(over_ns - limiter.grain_ns, spec.most).allowed
 
 
 def idle_is_fresh(core: Core, spec: RuleSpec, stream: Stream) -> None:
     """Once everything is back, a key answers as one never seen, for ever."""
     limiter = Limiter(core, spec)
     for now_ns, _cost, outcome in walk(limiter, stream):
-        for later_ns in (now_ns + outcome.reset_after_ns(0), now_ns + 1000 * spec.period_ns):
+        for later_ns in (now_ns + limiter.after(outcome.reset_after_ns(0)), now_ns + 1000 * spec.period_ns):
             for cost in (0, 1, spec.most, spec.most + 1):
                 seen, unseen = limiter.peek(later_ns, cost), limiter.peek(later_ns, cost, key=2)
                 assert reading(seen) == reading(unseen)

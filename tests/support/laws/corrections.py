@@ -47,7 +47,7 @@ def settling_repeats_nothing(core: Core, spec: RuleSpec, stream: Stream) -> None
 def refusals_have_nothing_to_settle(core: Core, spec: RuleSpec) -> None:
     """A refused request gives nothing back and owes nothing."""
     limiter = Limiter(core, spec)
-    now_ns = limiter.table.epoch_ns + spec.period_ns
+    now_ns = limiter.start_ns + spec.period_ns
     limiter.ask(now_ns, spec.most)
     refused = limiter.ask(now_ns)
     before = reading(limiter.peek(now_ns))
@@ -76,7 +76,8 @@ def late_undo_never_mints(core: Core, spec: RuleSpec, stream: Stream, delay_ns: 
     And giving back never takes: at least as much remains as if it had been kept.
     """
     with_undo, without, kept = (Limiter(core, spec) for _ in range(3))
-    now_ns = with_undo.table.epoch_ns
+    now_ns = with_undo.start_ns
+    delay_ns = with_undo.after(delay_ns)
     for limiter in (with_undo, without, kept):
         for at_ns, _cost, _outcome in walk(limiter, stream):
             now_ns = at_ns
@@ -84,7 +85,7 @@ def late_undo_never_mints(core: Core, spec: RuleSpec, stream: Stream, delay_ns: 
     outcome = with_undo.ask(now_ns, cost)
     kept.ask(now_ns, cost)
     outcome.undo(now_ns + delay_ns)
-    for later_ns in (0, 1, spec.period_ns // 2, spec.period_ns, 2 * spec.period_ns):
+    for later_ns in (0, core.grain_ns, spec.period_ns // 2, spec.period_ns, 2 * spec.period_ns):
         at_ns = now_ns + delay_ns + later_ns
         least, undone, most = (limiter.peek(at_ns, 0).remaining(0) for limiter in (kept, with_undo, without))
         assert least <= undone <= most
@@ -93,7 +94,7 @@ def late_undo_never_mints(core: Core, spec: RuleSpec, stream: Stream, delay_ns: 
 def debt_is_bounded(core: Core, spec: RuleSpec) -> None:
     """However much was really used, the debt is at most one further quota (or burst)."""
     limiter = Limiter(core, spec)
-    now_ns = limiter.table.epoch_ns + 3 * spec.period_ns
+    now_ns = limiter.start_ns + 3 * spec.period_ns
     outcome = limiter.ask(now_ns, spec.most)
     correction = outcome.settle(0, MOST, now_ns)
     assert correction == min(spec.most, MOST - spec.most)

@@ -31,6 +31,7 @@ class ScriptCore:
     """
 
     name = "script"
+    grain_ns = 1_000
 
     def __init__(self, client: Redis, *, tagged: bool = False) -> None:
         self.client = client

@@ -58,16 +58,21 @@ local function span(rule, units)
   return rule[3] * units + floor(ticks / TICKS), ticks % TICKS
 end
 
--- How many intervals fit into a span.
-local function intervals(rule, us, ticks)
+-- Whether a number of intervals takes longer than a span.
+local function is_longer(rule, units, us, ticks)
+  local units_us, units_ticks = span(rule, units)
+  return is_after(units_us, units_ticks, us, ticks)
+end
+
+-- How many intervals fit into a span, at most so many, which lie within twice the depth: beyond
+-- 2^53 numbers are not counted any more.
+local function intervals(rule, most, us, ticks)
   if us < 0 then return 0 end
-  local units = floor((us * TICKS + ticks) / (rule[3] * TICKS + rule[4]))
-  while units > 0 and is_after(rule[3] * units + floor(rule[4] * units / TICKS), rule[4] * units % TICKS, us, ticks) do
-    units = units - 1
-  end
-  while not is_after(rule[3] * (units + 1) + floor(rule[4] * (units + 1) / TICKS), rule[4] * (units + 1) % TICKS, us, ticks) do
-    units = units + 1
-  end
+  most = min(most, 2 * rule[2])
+  if not is_longer(rule, most, us, ticks) then return most end
+  local units = min(floor((us * TICKS + ticks) / (rule[3] * TICKS + rule[4])), most)
+  while units > 0 and is_longer(rule, units, us, ticks) do units = units - 1 end
+  while not is_longer(rule, units + 1, us, ticks) do units = units + 1 end
   return units
 end
 
@@ -161,7 +166,7 @@ algorithms[1] = {
       local far_us, far_ticks = plus(now, 0, rule[7], rule[8])
       if is_after(far_us, far_ticks, us, ticks) then
         local room_us, room_ticks = minus(far_us, far_ticks, us, ticks)
-        units = intervals(rule, room_us, room_ticks)
+        units = intervals(rule, ask.cost, room_us, room_ticks)
         if ask.cost > units then
           moved_us, moved_ticks = room_us, room_ticks
         else
@@ -172,7 +177,7 @@ algorithms[1] = {
         put_bucket(ask.key, us, ticks, leases)
       end
     elseif word and is_after(word[1], word[2], now, 0) then
-      units = -min(-ask.cost, intervals(rule, minus(ask.mark, ask.mark2, now, 0)))
+      units = -intervals(rule, -ask.cost, minus(ask.mark, ask.mark2, now, 0))
       if units < 0 then
         moved_us, moved_ticks = span(rule, -units)
         us, ticks = minus(word[1], word[2], moved_us, moved_ticks)
