@@ -95,4 +95,4 @@ class RemoteRules:
         """Return the name of the store's key for the counter `key` (`Outcome.key`) of rule `index`."""
 
 def used(outcome: Outcome, index: int, /) -> int:
-    """Return how many units of rule `index` are in use as an outcome read them; 0 for what is no word."""
+    """Return how many units of rule `index` are in use as an outcome read them; 0 where no units are counted."""

@@ -125,7 +125,7 @@ class Decisions(RuleBasedStateMachine):
         self.pass_time(gap_ns)
         if index >= len(self.specs) or self.specs[index].algorithm == "concurrency":
             return
-        if self.specs[index].algorithm == "sliding-log" and actual > pair[0].lines[index].cost:
+        if self.specs[index].algorithm == "sliding-log" and actual > pair[1].cost(index):
             if id(pair) in self.raised:
                 return
             self.raised.add(id(pair))

@@ -242,8 +242,8 @@ cdef class RemoteRules:
             mark = next_end(q, now_ns)
         elif q.kind == SLIDING:
             mark = now_ns // q.period_ns
-        elif q.kind != GCRA:
-            raise ValueError("only words are carried")
+        elif q.kind != GCRA and q.kind != LOG:
+            raise ValueError("only what counts units is carried")
         keys.append(self.key_of(index, key))
         items += (CORRECT, 1, base + index, used, 0, mark, 0)
 
@@ -356,6 +356,8 @@ def used(Outcome outcome not None, int index, /):
     """Return how many units of rule `index` are in use as an outcome read them."""
     cdef Charge *charge = outcome.at(index)
     cdef const Quota *q = &outcome.plan.setup.quotas[index]
-    if charge.state == SKIPPED or q.kind > SLIDING:
+    if charge.state == SKIPPED or q.kind > LOG:
         return 0
+    if q.kind == LOG:
+        return q.units - charge.remaining if q.units > charge.remaining else 0
     return used_word(q, charge.word, outcome.now)

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 LANES = 2
 REFUSED = 2
-PROBE_KEY = b"ratelimit:probe"
-"""Never made: a call names at least one key, which is how a cluster finds a node for it."""
 MOST_HELD_BACK = 10_000
 """Corrections that wait for the server to come back; further ones are counted as lost."""
 PULSE_S = 1.0
@@ -127,7 +125,12 @@ class Courier:
             return outcome
         future = self.loop.create_future()
         parcel.entries.append(Question(plan, outcome, commit, future))
-        await future
+        try:
+            await future
+        except asyncio.CancelledError:
+            if commit and future.done() and not future.cancelled() and not future.exception():
+                _give_back(outcome)  # the answer came, and whom it was for went in the same moment
+            raise
         return outcome
 
     async def _ask_slots(
@@ -186,6 +189,8 @@ class Courier:
             self._correct(correction)
         elif not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._correct, correction)
+        else:
+            self.lost_corrections += 1
 
     def _correct(self, correction: Correction) -> None:
         if self.breaker.is_open:
@@ -197,17 +202,19 @@ class Courier:
         plan.rules.correct(outcome, index, correction.delta, parcel.base_of(plan), parcel.keys, parcel.items)
         parcel.entries.append(correction)
 
-    async def carry(self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int) -> None:
-        """Charge what was used elsewhere to a counter, asking nobody.
+    def carry(
+        self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int
+    ) -> asyncio.Future[None]:
+        """Charge what was used elsewhere to a counter, asking nobody: before whatever is asked after this.
 
-        Raises:
-            StoreError: the server is gone.
+        Returns:
+            What is done when it was charged, or fails with a `StoreError`.
         """
         parcel = self.parcel_of(plan.rules.key(index, key))
         plan.rules.carried(index, key, used, now_ns, parcel.base_of(plan), parcel.keys, parcel.items)
         future: asyncio.Future[None] = self.loop.create_future()
         parcel.entries.append(Carried(plan.rules.answer_size(index), future))
-        await future
+        return future
 
     def soon(self, call: Callable[[Courier], None], courier: Courier) -> None:
         """Call something in the event loop; from any thread."""
@@ -243,10 +250,11 @@ class Courier:
 
     # -- lanes -------------------------------------------------------------------------------------
 
-    def _new_lane(self, wire: Wire | None = None) -> None:
+    def _new_lane(self, wire: Wire | None = None) -> asyncio.Task[None]:
         task = self.start(self._lane(self._new_wire() if wire is None else wire))
         self._lanes.add(task)
         task.add_done_callback(self._lanes.discard)
+        return task
 
     def _stop_lane(self, lane: asyncio.Task[None]) -> None:
         """Close a lane's connection; the next batch gets another."""
@@ -344,8 +352,7 @@ class Courier:
         batch.is_over = True
         if not batch.is_sent:
             self._queue.remove(batch)
-            return
-        if batch.lane is not None:
+        elif batch.lane is not None:
             self._stop_lane(batch.lane)
         if self._last_answer < batch.begun:
             self._trip(TimeoutError(f"no answer within {self._timeout_s * 1e3:g} ms"))
@@ -382,28 +389,32 @@ class Courier:
             if not at_once:
                 await asyncio.sleep(self.breaker.pause_s())
             at_once = False
-            wire = self._new_wire()
             try:
-                async with asyncio.timeout(CONNECT_S):
-                    await self._try(wire)
-            except (RedisError, OSError, TimeoutError, StoreError, ValueError) as error:
-                await wire.close()
+                await self._try()
+            except Exception as error:
+                # Whatever it was: somebody has to go on trying.
                 self.fault = _unanswered(error)
                 self._first_is_over()
-            except BaseException:
-                await wire.close()
-                raise
             else:
                 return
 
-    async def _try(self, wire: Wire) -> None:
+    async def _try(self) -> None:
         """Ask the server for nothing, hand over what was charged here, and close the breaker."""
-        parcel = Parcel()
-        parcel.deliver(await wire.call((PROBE_KEY,), parcel.payload(self._worker, None)))
+        wire = self._new_wire()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await wire.check(Parcel().payload(self._worker, None))
+        except BaseException:
+            await wire.close()
+            raise
         self._last_answer = self.loop.time()
-        self._new_lane(wire)
-        if self._recover is not None:
-            await self._recover(self)
+        lane = self._new_lane(wire)
+        try:
+            if self._recover is not None:
+                await self._recover(self)
+        except BaseException:
+            self._stop_lane(lane)
+            raise
         self.breaker.close()
         held_back = list(self._held_back)
         self._held_back.clear()
@@ -466,8 +477,13 @@ class Courier:
 
 
 def _undo(work: asyncio.Task[Outcome]) -> None:
-    if not work.cancelled() and work.exception() is None and work.result().allowed:
-        work.result().undo(0)
+    if not work.cancelled() and work.exception() is None:
+        _give_back(work.result())
+
+
+def _give_back(outcome: Outcome) -> None:
+    if outcome.allowed:
+        outcome.undo(0)
 
 
 def _away(message: str) -> StoreError:
@@ -475,6 +491,8 @@ def _away(message: str) -> StoreError:
 
 
 def _unanswered(error: BaseException) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
     if isinstance(error, ValueError):
         return StoreError(f"the server's answer makes no sense: {error}", code="redis-answer", transient=True)
     return StoreError(

@@ -23,6 +23,7 @@ class RedisPlan:
         store: whose.
         plan: of the host's own table, for keys, numbers and counters.
         stances: what each rule does while the server is away: "local", "open" or "closed".
+        cost_positions: which of the costs given each rule counts.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class RedisPlan:
         "_has_slots",
         "core",
         "leased",
+        "free",
         "rules",
         "stances",
         "store",
@@ -38,10 +40,14 @@ class RedisPlan:
 
     is_remote = True
 
-    def __init__(self, store: RedisStore, plan: Plan, stances: Sequence[str]) -> None:
+    def __init__(
+        self, store: RedisStore, plan: Plan, stances: Sequence[str], cost_positions: Sequence[int] | None = None
+    ) -> None:
         self.store = store
         self.core = plan
         self.stances = tuple(stances)
+        self.free = [0] * (1 + max(cost_positions or [0]))
+        """Costs of a look that asks for nothing."""
         self.rules = RemoteRules(plan, store.key_prefix, store.is_cluster)
         self._described: list[list[object]] = []
         self._described_until_ns = 0

@@ -13,7 +13,8 @@ state is not known here, nor does it know ours before it is handed over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ratelimit.core.engine import Outcome, Plan
@@ -28,6 +29,8 @@ MOST_REMEMBERED = 50_000
 """Keys whose use is handed over; what further ones used is not, and counted as lost."""
 _MILLIONTHS = 1_000_000
 _HAND_OVER = 256
+"""Keys in one go: a call's worth."""
+_ROUNDS = 4
 
 
 class Standby:
@@ -40,8 +43,9 @@ class Standby:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
         self._absence = 0
-        self._plans: dict[RedisPlan, tuple[Plan, bool]] = {}
+        self._plans: dict[RedisPlan, Plan] = {}
         self._touched: dict[tuple[RedisPlan, tuple[int, ...]], list[int]] = {}
+        self._handed: dict[tuple[RedisPlan, int, int], int] = {}
         self.forgotten = 0
         """Keys whose use could not be handed over."""
 
@@ -72,8 +76,8 @@ class Standby:
                 b"standby", self._store.worker.to_bytes(8, "big"), self._absence.to_bytes(8, "big")
             )
             rules = [rule.scaled(share, salt) for rule in plan.core.rules]
-            known = self._plans[plan] = (plan.core.like(rules, self._opened(plan)), True)
-        return known[0]
+            known = self._plans[plan] = plan.core.like(rules, self._opened(plan))
+        return known
 
     @staticmethod
     def _opened(plan: RedisPlan) -> list[int]:
@@ -87,31 +91,54 @@ class Standby:
                 return
             self._touched[plan, keys] = row
 
-    async def hand_over(self, courier: Courier, now_ns: int) -> None:
+    async def hand_over(self, courier: Courier, clock: Callable[[], int]) -> None:
         """Charge the server with what is in use of the shares, and begin anew.
+
+        Decisions go on meanwhile, so it is done over until nothing is left; what is left
+        after some rounds is sent ahead of the first question to the server.
 
         Raises:
             StoreError: the server is gone again; what was not handed over is kept.
         """
-        seen: set[tuple[RedisPlan, int, int]] = set()
-        waiting = []
-        for (plan, _), row in list(self._touched.items()):
-            outcome = self._local(plan).peek(row, now_ns, [0] * len(plan.core))
-            for index in range(len(outcome)):
-                amount = used(outcome, index)
-                if not amount:
-                    continue
-                original = plan.core.key(index, row)
-                if (plan, index, original) in seen:
-                    continue
-                seen.add((plan, index, original))
-                waiting.append((plan, index, original, amount))
-        import asyncio
-
-        for start in range(0, len(waiting), _HAND_OVER):
-            await asyncio.gather(
-                *(courier.carry(*item, now_ns) for item in waiting[start : start + _HAND_OVER])
-            )
+        for _ in range(_ROUNDS):
+            now_ns = clock()
+            waiting = self._in_use(now_ns)
+            if not waiting:
+                break
+            for start in range(0, len(waiting), _HAND_OVER):
+                part = waiting[start : start + _HAND_OVER]
+                charged = await asyncio.gather(
+                    *(courier.carry(plan, index, key, amount, now_ns) for plan, index, key, amount in part),
+                    return_exceptions=True,
+                )
+                for (plan, index, key, amount), fault in zip(part, charged, strict=True):
+                    if fault is None:
+                        self._handed[plan, index, key] = self._handed.get((plan, index, key), 0) + amount
+                for fault in charged:
+                    if fault is not None:
+                        raise fault
+        now_ns = clock()
+        for plan, index, key, amount in self._in_use(now_ns):
+            courier.carry(plan, index, key, amount, now_ns).add_done_callback(self._count_lost)
         self._touched.clear()
+        self._handed.clear()
         self._plans.clear()
         self._absence += 1
+
+    def _in_use(self, now_ns: int) -> list[tuple[RedisPlan, int, int, int]]:
+        """Return what is in use and not handed over: plan, rule, key, units."""
+        found: dict[tuple[RedisPlan, int, int], int] = {}
+        for (plan, _), row in self._touched.items():
+            outcome = self._local(plan).peek(row, now_ns, plan.free)
+            for index in range(len(outcome)):
+                if amount := used(outcome, index):
+                    found[plan, index, plan.core.key(index, row)] = amount
+        return [
+            (plan, index, key, amount - self._handed.get((plan, index, key), 0))
+            for (plan, index, key), amount in found.items()
+            if amount > self._handed.get((plan, index, key), 0)
+        ]
+
+    def _count_lost(self, charged: asyncio.Future[None]) -> None:
+        if charged.cancelled() or charged.exception() is not None:
+            self.forgotten += 1

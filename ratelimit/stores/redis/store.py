@@ -107,7 +107,7 @@ class RedisStore:
     ) -> RedisPlan:
         """Return what decides requests that these rules apply to."""
         core = Plan(self.table, rules, keys, members, cost_positions)
-        return RedisPlan(self, core, ["local"] * len(rules) if stances is None else stances)
+        return RedisPlan(self, core, ["local"] * len(rules) if stances is None else stances, cost_positions)
 
     def heartbeat(self, now_ns: int) -> None:
         """Say to the host's other workers that this one lives."""
@@ -179,8 +179,9 @@ class RedisStore:
             self.listener(error)
 
     async def _recover(self, courier: Courier) -> None:
-        await self.standby.hand_over(courier, self.clock.now_ns())
         await self.pulse.beat(courier)
+        # Last, and nothing is awaited after it: what is charged here meanwhile is handed over, too.
+        await self.standby.hand_over(courier, self.clock.now_ns)
 
     async def _beat(self, courier: Courier) -> None:
         self._renew()

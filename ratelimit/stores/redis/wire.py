@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import NoScriptError
 
+from ratelimit.stores.redis.parcel import Parcel
 from ratelimit.stores.redis.script import DIGEST, SCRIPT
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
+PROBE_KEY = b"ratelimit:probe"
+"""Never made: a call names at least one key."""
 _HEAD = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n$%d\r\n%d\r\n"
 
 
@@ -27,6 +30,14 @@ class Wire(Protocol):
 
     async def open(self) -> None:
         """Connect, unless it is connected."""
+        ...
+
+    async def check(self, payload: bytes) -> None:
+        """See that every server answers the script.
+
+        Raises:
+            redis.exceptions.RedisError, OSError, ValueError: one does not.
+        """
         ...
 
     async def call(self, keys: Sequence[bytes], payload: bytes) -> bytes:
@@ -59,6 +70,10 @@ class ServerWire:
             self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
             # Whoever sends a batch watches the time; the library's watch would cost a task a call.
             self._connection.socket_timeout = None
+
+    async def check(self, payload: bytes) -> None:
+        """See that the server answers the script."""
+        Parcel().deliver(await self.call((PROBE_KEY,), payload))
 
     async def call(self, keys: Sequence[bytes], payload: bytes) -> bytes:
         """Return what the script answers."""

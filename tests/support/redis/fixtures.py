@@ -7,7 +7,7 @@ servers of its own, from `start_server`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # imported where used: most folders of tests have no use for 
     from tests.support.redis.binary import Binary
     from tests.support.redis.certificate import Certificate
     from tests.support.redis.cluster import Cluster
+    from tests.support.redis.live import LiveLimiter
     from tests.support.redis.proxy import Proxy
     from tests.support.redis.sentinel import Sentinels
     from tests.support.redis.server import Options, Server
@@ -141,6 +142,7 @@ def sentinels(binary: Binary) -> Iterator[Sentinels]:
 @pytest.fixture
 def start_proxy() -> Iterator[StartProxy]:
     """Return a function that puts a proxy before a port: `start_proxy(server.port)`."""
+    from tests.support.redis.live import LiveLimiter
     from tests.support.redis.proxy import Proxy
 
     proxies: list[Proxy] = []
@@ -159,3 +161,20 @@ def start_proxy() -> Iterator[StartProxy]:
 def proxy(server: Server, start_proxy: StartProxy) -> Proxy:
     """Return a proxy without faults before the run's server."""
     return start_proxy(server.port)
+
+
+@pytest.fixture
+async def open_limiter() -> AsyncIterator[LiveLimiter]:
+    """Return a function that opens limiters over servers: `open_limiter(url, *limits, now_us=…)`."""
+    from tests.support.redis.live import Live, rules
+
+    opened: list[Live] = []
+
+    def start(url: str, *limits: str, now_us: Callable[[], int] | None = None, **store: object) -> Live:
+        limiter = Live(rules(url, *limits, **store), now_us=now_us)
+        opened.append(limiter)
+        return limiter
+
+    yield start
+    for limiter in opened:
+        await limiter.aclose()

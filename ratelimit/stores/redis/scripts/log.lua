@@ -5,19 +5,23 @@
 -- and each record under its number: its time and cost. Times ascend. Records whose time is over
 -- are removed by whoever adds one, so a look costs what has expired since then.
 
+local RECORD, RECORD_SIZE = '<I7I5', 12
+local MOST_RECORDS = 20000  -- of any rule, and those that settling adds
+
 local function record_of(key, number)
   local text = call('HGET', key, number)
-  if not text then return 0, 0 end
-  return unpack_bytes('<I7I5', text)
+  if not text or #text ~= RECORD_SIZE then return 0, 0 end
+  return unpack_bytes(RECORD, text)
 end
 
 local function open_log(rule, key)
   local fields = pcall_redis('HMGET', key, 'u', 'f', 'n')
-  if fields.err then
-    call('DEL', key)
-    fields = { false, false, false }
+  local used, kept, following = tonumber(fields[1] or 0), tonumber(fields[2] or 0), tonumber(fields[3] or 0)
+  if fields.err or not (used and kept and following and following - kept >= 0 and following - kept <= MOST_RECORDS) then
+    if fields.err or fields[1] then call('DEL', key) end  -- not what this script writes
+    used, kept, following = 0, 0, 0
   end
-  local log = { used = tonumber(fields[1] or 0), kept = tonumber(fields[2] or 0), next = tonumber(fields[3] or 0) }
+  local log = { used = used, kept = kept, next = following }
   local newest = 0
   if log.next > log.kept then newest = record_of(key, log.next - 1) end
   log.first, log.at = log.kept, max(now, newest)
@@ -64,7 +68,7 @@ local function append(rule, key, log, cost)
   prune(key, log)
   local number = log.next
   log.next, log.used = number + 1, log.used + cost
-  call('HSET', key, 'u', log.used, 'f', log.first, 'n', log.next, number, pack('<I7I5', log.at, cost))
+  call('HSET', key, 'u', log.used, 'f', log.first, 'n', log.next, number, pack(RECORD, log.at, cost))
   call('PEXPIRE', key, ttl_of(log.at + rule[3]))
   return number
 end
@@ -129,7 +133,7 @@ algorithms[4] = {
           local time, cost = record_of(ask.key, number)
           local taken = min(cost, moved - ask.cost)
           if taken > 0 then
-            call('HSET', ask.key, number, pack('<I7I5', time, cost - taken))
+            call('HSET', ask.key, number, pack(RECORD, time, cost - taken))
             moved = moved - taken
           end
         end

@@ -1,0 +1,143 @@
+"""Limiters over live servers: policies for tests, and what is asked of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis.asyncio
+
+from ratelimit import Decision, Limiter, Policy
+from ratelimit.observer import NullObserver
+from ratelimit.stores.embedded import EmbeddedStore
+from ratelimit.stores.redis.courier import Courier
+from ratelimit.stores.redis.store import RedisStore
+from tests.support.redis.patience import PATIENCE_S
+
+KEY = bytes(range(16))
+VARIABLE = "KINLIMIT_TEST_KEY"
+os.environ[VARIABLE] = KEY.hex()
+
+
+def rules(url: str, *limits: str, **store: object) -> str:
+    """Return a policy whose limits count in the server of a URL.
+
+    Args:
+        limits: the lines of each `[[limit]]` after its name, which is `l0`, `l1` and so on.
+        store: further keys of `[store]`.
+    """
+    # Patient, unless a test is about patience: machines that run tests are busy.
+    settings = "".join(f'{name} = "{value}"\n' for name, value in {"timeout": "2s", **store}.items())
+    tables = "".join(f'\n[[limit]]\nname = "l{number}"\n{lines}\n' for number, lines in enumerate(limits))
+    return f"""version = 1
+[identities]
+account = {{ from = "header:x-account" }}
+ip = {{ from = "header:x-ip" }}
+[hashing]
+key = "env:{VARIABLE}"
+[store]
+url = "{url}"
+{settings}{tables}"""
+
+
+class Watcher(NullObserver):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.codes: list[str] = []
+
+    def store_failed(self, error: Any) -> None:
+        self.faults.append(error.code)
+
+    def diagnosed(self, code: str, message: str) -> None:
+        self.codes.append(code)
+
+
+class Live(Limiter):
+    """A limiter over a server, in private memory.
+
+    Args:
+        text: the policy.
+        now_us: the server's time instead of its own.
+    """
+
+    store: RedisStore
+
+    def __init__(self, text: str, *, now_us: Callable[[], int] | None = None) -> None:
+        policy = Policy.from_toml(text)
+        assert policy.compiled.remote is not None
+        self.watcher = Watcher()
+        embedded = EmbeddedStore.private(keys=10_000, block_bytes=1 << 22, key=KEY)
+        super().__init__(
+            policy, store=RedisStore(policy.compiled.remote, embedded, now_us=now_us), observer=self.watcher
+        )
+
+    @property
+    def courier(self) -> Courier:
+        """This loop's way to the server."""
+        return self.store.courier()
+
+    async def ask(self, account: str = "a", ip: str = "i", costs: dict[str, int] | None = None) -> Decision:
+        """Decide one request."""
+        return await self.adecide(identities={"account": account, "ip": ip}, costs=costs)
+
+    async def look(self, account: str = "a", ip: str = "i") -> Decision:
+        """Return what `ask` would."""
+        return await self.apeek(identities={"account": account, "ip": ip})
+
+    async def left(self, account: str = "a", ip: str = "i") -> list[int]:
+        """Return what remains of each limit."""
+        return [verdict.remaining for verdict in (await self.look(account, ip)).verdicts]
+
+    async def admitted(self, count: int, account: str = "a", ip: str = "i") -> int:
+        """Return how many of so many requests at once are allowed."""
+        return sum(found.allowed for found in await asyncio.gather(*(self.ask(account, ip) for _ in range(count))))
+
+    async def connected(self, is_open: bool = False) -> None:
+        """Wait until the breaker is closed, or open."""
+        await eventually(lambda: self.courier.breaker.is_open == is_open, f"a breaker that is open: {is_open}")
+
+    async def aclose(self) -> None:
+        """Close everything."""
+        await self.store.aclose()
+
+
+async def eventually(condition: Callable[[], object], what: str, *, patience_s: float = PATIENCE_S) -> None:
+    """Wait, with the event loop at work, until a condition holds."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {patience_s} s in vain: {what}")
+        await turns()
+
+
+async def turns(count: int = 3) -> None:
+    """Let the event loop look at its sockets so many times, and rest in between."""
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        passed = loop.create_future()
+        loop.call_later(0.001, passed.set_result, None)
+        await passed
+
+
+async def waits_ms(limiter: Live, count: int, ask: Callable[[int], Any] | None = None) -> Sequence[float]:
+    """Return how long each of so many requests waited, one after another, by the loop's own clock."""
+    loop = asyncio.get_running_loop()
+    found = []
+    for number in range(count):
+        begun = loop.time()
+        await (limiter.ask() if ask is None else ask(number))
+        found.append((loop.time() - begun) * 1e3)
+    return found
+
+
+def plain(url: str) -> redis.asyncio.Redis:
+    """Return a client of the test's own."""
+    return redis.asyncio.Redis.from_url(url)
+
+
+LiveLimiter = Callable[..., Live]
