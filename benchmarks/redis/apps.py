@@ -94,7 +94,10 @@ async def fastapi_limiter(url: str, limits: int, quota: int) -> ASGIApp:
     await package.FastAPILimiter.init(Redis.from_url(url, encoding="utf-8"), identifier=identifier)
     hours = (1, 24, 720)[:limits]
     return _fastapi(
-        [fastapi.Depends(depends.RateLimiter(times=quota * 10**n, hours=hour)) for n, hour in enumerate(hours)]
+        [
+            fastapi.Depends(depends.RateLimiter(times=quota * 10**n, hours=hour))
+            for n, hour in enumerate(hours)
+        ]
     )
 
 
@@ -102,9 +105,9 @@ def _fastapi(dependencies: list[Any]) -> ASGIApp:
     fastapi = import_module("fastapi")
     app = fastapi.FastAPI()
     # Starlette's response as the others send it: what FastAPI encodes is not the question.
-    app.get(PATH, dependencies=dependencies, response_class=import_module("starlette.responses").PlainTextResponse)(
-        _models
-    )
+    app.get(
+        PATH, dependencies=dependencies, response_class=import_module("starlette.responses").PlainTextResponse
+    )(_models)
     made: ASGIApp = app
     return made
 

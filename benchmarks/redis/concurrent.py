@@ -49,7 +49,12 @@ def answer(settings: Settings, modes: tuple[str, ...] = MODES) -> Answer:
     found.columns = ("contender", "decisions a second", "µs, client", "µs, server", "of it scripts", "a call")
     for name in hosts:
         cost = costs[name]
-        figures = (cost["client"], cost["server"], cost["script"], 1 / cost["scripts"] if cost["scripts"] else 0)
+        figures = (
+            cost["client"],
+            cost["server"],
+            cost["script"],
+            1 / cost["scripts"] if cost["scripts"] else 0,
+        )
         found.measured.append((name, number(rates[name]), *(number(figure) for figure in figures)))
     compiled = {label(peer, 1): rates[label(peer, 1)] for peer in peers if peer in COMPILED}
     python = {label(peer, 3): rates[label(peer, 3)] for peer in peers if peer not in COMPILED}

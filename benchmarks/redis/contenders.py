@@ -158,7 +158,10 @@ async def fastapi_limiter(url: str, limits: int, quota: int) -> Decide:
     """fastapi-limiter's dependency, at its check: one script call a rule."""
     package, depends = import_module("fastapi_limiter"), import_module("fastapi_limiter.depends")
     await package.FastAPILimiter.init(Redis.from_url(url, encoding="utf-8", max_connections=64))
-    check, wide = depends.RateLimiter(times=quota, hours=1)._check, depends.RateLimiter(times=PLENTY, hours=1)._check
+    check, wide = (
+        depends.RateLimiter(times=quota, hours=1)._check,
+        depends.RateLimiter(times=PLENTY, hours=1)._check,
+    )
     accounts, ips = traffic()
 
     async def one(number: int) -> bool:

@@ -36,7 +36,8 @@ def answer(settings: Settings, modes: tuple[str, ...] = MODES) -> Answer:
     """Count what is admitted."""
     asked = WORKERS * TASKS * EACH
     found = Answer(
-        NAME, f"{WORKERS} processes × {TASKS} tasks ask {asked:,} times for {QUOTA} a minute: what is admitted?"
+        NAME,
+        f"{WORKERS} processes × {TASKS} tasks ask {asked:,} times for {QUOTA} a minute: what is admitted?",
     )
     found.columns = ("limit", "mode", "admitted", "due", "seconds", "decisions a second")
     with running() as server:
@@ -48,7 +49,14 @@ def answer(settings: Settings, modes: tuple[str, ...] = MODES) -> Answer:
                 due = QUOTA + (int(seconds * QUOTA / PERIOD_S) if algorithm == "token-bucket" else 0)
                 off = max(QUOTA - admitted, admitted - due, 0)
                 found.rows.append(Row(f"{algorithm}, {mode}: off by", off, "", 0))
-                cells = (algorithm, mode, f"{admitted}", f"{due}", f"{seconds:.2f}", f"{asked / seconds:,.0f}")
+                cells = (
+                    algorithm,
+                    mode,
+                    f"{admitted}",
+                    f"{due}",
+                    f"{seconds:.2f}",
+                    f"{asked / seconds:,.0f}",
+                )
                 found.measured.append(cells)
         found.notes.append(describe(server))
     return found
@@ -62,7 +70,9 @@ def _turn(url: str, mode: str, algorithm: str) -> tuple[int, float]:
         f'{ACCOUNT}\n[[limit]]\nname = "one"\nper = "account"\nrate = "{QUOTA}/minute"\n'
         f'algorithm = "{algorithm}"\n{store_text(url, mode)}'
     )
-    workers = [context.Process(target=_work, args=(text, barrier, results), daemon=True) for _ in range(WORKERS)]
+    workers = [
+        context.Process(target=_work, args=(text, barrier, results), daemon=True) for _ in range(WORKERS)
+    ]
     for worker in workers:
         worker.start()
     try:
@@ -72,7 +82,9 @@ def _turn(url: str, mode: str, algorithm: str) -> tuple[int, float]:
     finally:
         for worker in workers:
             worker.kill()
-    return sum(admitted for admitted, _, _ in said), max(end for _, _, end in said) - min(start for _, start, _ in said)
+    return sum(admitted for admitted, _, _ in said), max(end for _, _, end in said) - min(
+        start for _, start, _ in said
+    )
 
 
 def _work(text: str, barrier: Barrier, results: Any) -> None:

@@ -91,7 +91,8 @@ def answer(settings: Settings) -> Answer:
         chosen = [(NOTHING, 0), (BARE, 0), (BARE_FASTAPI, 0)]
         chosen += [(name, limits) for name in names for limits in (1, 3)]
         hosts = {
-            one: stack.enter_context(Hosted(Behind, one[0], server.url, one[1], MOST_IN_A_WINDOW)) for one in chosen
+            one: stack.enter_context(Hosted(Behind, one[0], server.url, one[1], MOST_IN_A_WINDOW))
+            for one in chosen
         }
         samples = race(
             [_contender(_label(*one), host) for one, host in hosts.items()],
@@ -111,7 +112,9 @@ def answer(settings: Settings) -> Answer:
     found.columns = ("middleware", "µs added, one limit", "three limits")
     found.measured = [(name, f"{added[name, 1]:.0f}", f"{added[name, 3]:.0f}") for name in names]
     found.notes += [f"not installed: {name}" for name in absent]
-    found.notes.append("others count all limits by one identity, the API key; fastapi-limiter beside a bare FastAPI")
+    found.notes.append(
+        "others count all limits by one identity, the API key; fastapi-limiter beside a bare FastAPI"
+    )
     return found
 
 

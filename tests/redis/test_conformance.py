@@ -25,7 +25,7 @@ from tests.support.machine import Decisions
 from tests.support.redis.binary import Binary
 from tests.support.redis.core import ScriptCore
 from tests.support.redis.server import Server
-from tests.support.rule import DAY, EPOCH, HOUR, MINUTE, SECOND, RuleSpec
+from tests.support.rule import DAY, HOUR, MINUTE, RuleSpec
 from tests.support.streams import COUNTING, PERIODS, Stream, specs, streams, walk
 
 Judge = Callable[[Core, st.DataObject], None]
@@ -124,7 +124,9 @@ def test_streams_are_answered_as_specified(
 ) -> None:
     spec, stream = data.draw(streams(algorithm, backwards=backwards))
     specified = walk(Limiter(REFERENCE, spec, grain_ns=GRAIN), stream)
-    for (now_ns, cost, expected), (_, _, found) in zip(specified, walk(Limiter(script, spec), stream), strict=True):
+    for (now_ns, cost, expected), (_, _, found) in zip(
+        specified, walk(Limiter(script, spec), stream), strict=True
+    ):
         assert reading(found) == reading(expected), (now_ns, cost)
 
 
@@ -143,7 +145,9 @@ def test_largest_and_smallest_numbers_lose_nothing(
 ) -> None:
     # Among them products past 2^53, and a unit a year.
     rare = [RuleSpec("token-bucket", 1, 366 * DAY), RuleSpec("token-bucket", 10**9, DAY)]
-    spec = data.draw(st.sampled_from(extreme_specs(algorithm) + (rare if algorithm == "token-bucket" else [])))
+    spec = data.draw(
+        st.sampled_from(extreme_specs(algorithm) + (rare if algorithm == "token-bucket" else []))
+    )
     edge_costs = [0, 1, spec.quota // 2, spec.quota - 1, spec.quota, spec.quota + 1, LARGEST_COST]
     amounts = st.sampled_from([cost for cost in edge_costs if 0 <= cost <= LARGEST_COST])
     period = spec.period_ns
@@ -192,7 +196,8 @@ def test_calendar_windows_are_as_specified(script: ScriptCore, case: Any, in_ord
 @given(
     quota=st.integers(1, 40),
     moves=st.lists(
-        st.tuples(st.integers(0, 60), st.sampled_from(["ask", "ask", "ask", "peek", "undo", "hour"])), max_size=60
+        st.tuples(st.integers(0, 60), st.sampled_from(["ask", "ask", "ask", "peek", "undo", "hour"])),
+        max_size=60,
     ),
 )
 def test_distinct_counts_are_the_embedded_ones(

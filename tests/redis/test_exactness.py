@@ -63,7 +63,11 @@ async def test_processes_and_their_tasks_get_exactly_the_limit(server: Server) -
     notes = await asyncio.to_thread(hammer_by_processes, text, 4, 64, 3)
     allowed = [note for note in notes if note.allowed]
     assert len(notes) == 4 * 64 * 3
-    flowed = (max(note.ended_ns for note in allowed) - min(note.begun_ns for note in allowed)) * 100 // (60 * SECOND)
+    flowed = (
+        (max(note.ended_ns for note in allowed) - min(note.begun_ns for note in allowed))
+        * 100
+        // (60 * SECOND)
+    )
     assert 100 <= len(allowed) <= 100 + flowed
 
 
@@ -99,7 +103,9 @@ async def test_concurrent_requests_keep_the_bucket_from_both_sides(server: Serve
     assert len(allowed) < len(notes)
     # Whatever lies within an interval was decided within it: at most the burst and what flows in.
     for first, last in itertools.combinations(sorted(allowed)[::7], 2):
-        within = [note for note in allowed if note.begun_ns >= first.begun_ns and note.ended_ns <= last.ended_ns]
+        within = [
+            note for note in allowed if note.begun_ns >= first.begun_ns and note.ended_ns <= last.ended_ns
+        ]
         length_ns = max(0, last.ended_ns - first.begun_ns)
         assert len(within) <= burst + rate * length_ns // SECOND + 1
     # And a refusal is owed: by its end all that could have flowed in until its beginning was taken.
@@ -150,7 +156,10 @@ async def test_shadowed_limits_refuse_nobody(server: Server, open_limiter: LiveL
 
 
 async def test_real_costs_replace_estimates(server: Server, open_limiter: LiveLimiter) -> None:
-    limiter = open_limiter(server.url, 'per = "account"\nrate = "1000/day"\nunit = "tokens"\nestimate = 1\nalgorithm = "fixed-window"')
+    limiter = open_limiter(
+        server.url,
+        'per = "account"\nrate = "1000/day"\nunit = "tokens"\nestimate = 1\nalgorithm = "fixed-window"',
+    )
     found = await limiter.ask(costs={"tokens": 300})
     assert (found.allowed, await limiter.left()) == (True, [700])
     found.settle(tokens=120)

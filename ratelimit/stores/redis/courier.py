@@ -202,9 +202,7 @@ class Courier:
         plan.rules.correct(outcome, index, correction.delta, parcel.base_of(plan), parcel.keys, parcel.items)
         parcel.entries.append(correction)
 
-    def carry(
-        self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int
-    ) -> asyncio.Future[None]:
+    def carry(self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int) -> asyncio.Future[None]:
         """Charge what was used elsewhere to a counter, asking nobody: before whatever is asked after this.
 
         Returns:
@@ -457,7 +455,9 @@ class Courier:
         return task
 
     def _new_wire(self) -> Wire:
-        return ClusterWire(self.client) if isinstance(self.client, RedisCluster) else ServerWire(self.client)
+        if isinstance(self.client, RedisCluster):
+            return ClusterWire(self.client)
+        return ServerWire(self.client)
 
     def start_closing(self) -> None:
         """Close without waiting."""

@@ -31,8 +31,8 @@ class RedisPlan:
         "_described_until_ns",
         "_has_slots",
         "core",
-        "leased",
         "free",
+        "leased",
         "rules",
         "stances",
         "store",
@@ -41,7 +41,11 @@ class RedisPlan:
     is_remote = True
 
     def __init__(
-        self, store: RedisStore, plan: Plan, stances: Sequence[str], cost_positions: Sequence[int] | None = None
+        self,
+        store: RedisStore,
+        plan: Plan,
+        stances: Sequence[str],
+        cost_positions: Sequence[int] | None = None,
     ) -> None:
         self.store = store
         self.core = plan

@@ -42,7 +42,13 @@ def steps_back_never_mint(core: Core, spec: RuleSpec, stream: Stream) -> None:
 
 def step_back_refills_nothing(core: Core, spec: RuleSpec) -> None:
     """Whoever has spent everything is still refused when the clock has stepped back, however far."""
-    for step_ns in (core.grain_ns, spec.period_ns // 2, spec.period_ns, 3 * spec.period_ns, 400 * spec.period_ns):
+    for step_ns in (
+        core.grain_ns,
+        spec.period_ns // 2,
+        spec.period_ns,
+        3 * spec.period_ns,
+        400 * spec.period_ns,
+    ):
         limiter = Limiter(core, spec)
         now_ns = far_ahead(limiter, spec)
         assert limiter.ask(now_ns, spec.most).allowed

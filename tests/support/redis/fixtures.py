@@ -142,7 +142,6 @@ def sentinels(binary: Binary) -> Iterator[Sentinels]:
 @pytest.fixture
 def start_proxy() -> Iterator[StartProxy]:
     """Return a function that puts a proxy before a port: `start_proxy(server.port)`."""
-    from tests.support.redis.live import LiveLimiter
     from tests.support.redis.proxy import Proxy
 
     proxies: list[Proxy] = []

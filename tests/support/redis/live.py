@@ -95,11 +95,15 @@ class Live(Limiter):
 
     async def admitted(self, count: int, account: str = "a", ip: str = "i") -> int:
         """Return how many of so many requests at once are allowed."""
-        return sum(found.allowed for found in await asyncio.gather(*(self.ask(account, ip) for _ in range(count))))
+        return sum(
+            found.allowed for found in await asyncio.gather(*(self.ask(account, ip) for _ in range(count)))
+        )
 
     async def connected(self, is_open: bool = False) -> None:
         """Wait until the breaker is closed, or open."""
-        await eventually(lambda: self.courier.breaker.is_open == is_open, f"a breaker that is open: {is_open}")
+        await eventually(
+            lambda: self.courier.breaker.is_open == is_open, f"a breaker that is open: {is_open}"
+        )
 
     async def aclose(self) -> None:
         """Close everything."""

@@ -214,7 +214,9 @@ algorithms[1] = {
     us, ticks = later(us, ticks, plus(now, 0, span(rule, units + ask.kept)))
     local full_us, full_ticks = plus(now, 0, rule[5], rule[6])
     local room = 0
-    if is_after(full_us, full_ticks, us, ticks) then room = intervals(rule, minus(full_us, full_ticks, us, ticks)) end
+    if is_after(full_us, full_ticks, us, ticks) then
+      room = intervals(rule, rule[2], minus(full_us, full_ticks, us, ticks))
+    end
     local granted = min(ask.want, floor(room / ask.divisor))
     us, ticks = plus(us, ticks, span(rule, granted))
     if ask.kept + granted > 0 then others[#others + 1] = { worker, now + ask.horizon, ask.kept + granted } end
