@@ -27,7 +27,7 @@ MODULES = (
     *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings")),
     *(f"core.{name}" for name in ("fitting", "dormancy", "census", "seeds", "judge")),
     *(f"core.{name}" for name in ("known", "null", "reasons")),
-    *(f"core.{name}" for name in ("board", "assignments", "ring", "watch", "image")),
+    *(f"core.{name}" for name in ("board", "assignments", "ring", "bundle", "watch", "image")),
     *(f"asgi.{name}" for name in ("exchange", "gate")),
 )
 

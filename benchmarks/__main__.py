@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from benchmarks import (
+    hosts,
     hot_key,
     instructions,
     machine,
@@ -45,6 +46,7 @@ QUESTIONS: dict[str, ModuleType] = {
     "redis-middleware": redis_middleware,
     "redis-exact": redis_exact,
     "redis-memory": redis_memory,
+    "hosts": hosts,
     "instructions": instructions,
 }
 _Outside = click.Path(path_type=Path)

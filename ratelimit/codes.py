@@ -284,6 +284,18 @@ CODES: dict[str, Code] = {
         "The server's password cannot be read from where the policy says it is.",
         "Set the variable or mend the file.",
     ),
+    "redis-unreachable": _store(
+        "The server does not answer, or answers with an error.",
+        "Check that it runs and may be reached from here.",
+    ),
+    "hosts-key": _store(
+        "What another host wrote for the correlation was made with another hash key.",
+        "Give all hosts the same `[hashing] key`.",
+    ),
+    "hosts-format": _store(
+        "What another host wrote for the correlation cannot be read by this release.",
+        "Run the same release on all hosts.",
+    ),
     "redis-certificate": _store(
         "The files that `store.tls` names cannot be used.", "Check that they exist, and are PEM files."
     ),

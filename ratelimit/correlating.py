@@ -23,6 +23,7 @@ from ratelimit.clock import processor_ns
 from ratelimit.core.sighting import Columns
 from ratelimit.core.watch import Watch
 from ratelimit.correlation.overview import Overview, overviews_of
+from ratelimit.hosts.bridge import Bridge, Hosts
 from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
 from ratelimit.snapshot import SnapshotFile
@@ -49,6 +50,7 @@ class Correlating:
         carry: charges what clusters used to those they became, in the limits' store.
         notice: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
+        hosts: how to take part where several hosts share a correlator; None where this one has its own.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Correlating:
         carry: Carry,
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int] = processor_ns,
+        hosts: Hosts | None = None,
     ) -> None:
         self._spec = spec
         self._shared = shared
@@ -68,8 +71,9 @@ class Correlating:
         self._carry = carry
         self._notice = notice
         self._elapsed_ns = elapsed_ns
+        self._hosts = hosts
         self._lock = Lock()
-        self._tenure: Tenure | None = None
+        self._tenure: Tenure | Bridge | None = None
         self._knowledge: Knowledge | None = None
         self._next_ns: int | None = None
         self._resume_ns: int | None = None
@@ -94,7 +98,9 @@ class Correlating:
         """
         with self._lock:
             self._spec = spec
-            if self._tenure is not None:
+            if isinstance(self._tenure, Bridge):
+                self._tenure.adapt(spec)
+            elif self._tenure is not None:
                 self._tenure.adapt(spec, self._snapshot())
 
     def know(self, knowledge: Knowledge | None) -> None:
@@ -116,6 +122,12 @@ class Correlating:
         """Whether this worker is the one that correlates."""
         tenure = self._tenure
         return tenure is not None and not self._board.closed and not tenure.is_over
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether this worker correlates for all hosts that share a correlator."""
+        tenure = self._tenure
+        return isinstance(tenure, Bridge) and self.is_elected and tenure.is_leading
 
     def tick(self, now_ns: int) -> bool:
         """Do one slice of what is to be done; return whether there is more at once.
@@ -163,6 +175,7 @@ class Correlating:
             if not self._tenure.is_over:
                 election.win()  # after taking over from one who still held it
                 return True
+            self._tenure.leave()
             self._tenure = None
             election.resign()
         term, silence_ns = board.term, now_ns - board.heartbeat_ns
@@ -176,20 +189,34 @@ class Correlating:
         own = board.claim(term, os.getpid(), now_ns)
         if not own:
             return False
-        self._tenure = Tenure(
-            board,
-            own,
+        self._tenure = self._entered(own)
+        self._tenure.knowledge = self._knowledge
+        return True
+
+    def _entered(self, term: int) -> Tenure | Bridge:
+        if self._hosts is not None:
+            return Bridge(
+                self._board,
+                term,
+                self._spec,
+                self._key,
+                self._hosts,
+                carry=self._carry,
+                notice=self._notice,
+                elapsed_ns=self._elapsed_ns,
+            )
+        return Tenure(
+            self._board,
+            term,
             self._spec,
             self._snapshot(),
             carry=self._carry,
             notice=self._notice,
             elapsed_ns=self._elapsed_ns,
         )
-        self._tenure.knowledge = self._knowledge
-        return True
 
     def settle(self) -> None:
-        """Wait until a snapshot that was written is on the disk."""
+        """Wait until a snapshot that was written is on the disk, or with the server."""
         if self._tenure is not None:
             self._tenure.settle()
 
@@ -217,12 +244,19 @@ class Correlating:
     # -- what others read -------------------------------------------------------------------------
 
     def numbers(self) -> Mapping[str, int]:
-        """Return the state of all workers' correlation, by the names of `BoardNumber` and the board's own."""
+        """Return the state of all workers' correlation, by the names of `BoardNumber` and the board's own.
+
+        Those of other hosts only where there are any.
+        """
         if self._board.closed:
             return {}
         return {
             **self._board.stats(),
-            **{each.name.lower(): self._board.number(each) for each in BoardNumber},
+            **{
+                each.name.lower(): self._board.number(each)
+                for each in BoardNumber
+                if self._hosts is not None or each <= BoardNumber.SAVED_NS
+            },
         }
 
     def clusters(self) -> list[Overview] | None:
@@ -239,6 +273,8 @@ class Correlating:
     def _after_fork(self) -> None:
         # Threads, their locks and the parent's term stayed behind.
         self._lock = Lock()
+        if isinstance(self._tenure, Bridge):
+            self._tenure.abandon()
         self._tenure = None
         self._next_ns = self._resume_ns = None
         self.is_kept_up = False

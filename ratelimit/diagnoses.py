@@ -33,18 +33,26 @@ DIAGNOSES: Mapping[str, str] = {
     "correlator-failed": (
         "correlating accounts failed; requests go on with the clusters known so far, and it is tried again."
     ),
+    "hosts-format": (
+        "what another host wrote for the correlation cannot be read here, and is not used: do all hosts run "
+        "the same release, and does nothing else write under the store's prefix?"
+    ),
+    "hosts-key": (
+        "another host correlates with another hash key; what it wrote means nothing here and is not used. "
+        "Give all hosts the same [hashing] key, or deployments of their own different store prefixes."
+    ),
     "snapshot-damaged": (
         "the snapshot of the correlation is cut short or was changed, and is not used: evidence is "
-        "gathered anew. The file was set aside as *.refused."
+        "gathered anew. A file is set aside as *.refused."
     ),
     "snapshot-future": (
         "the snapshot of the correlation is from more than a day in the future, and is not used: was the "
-        "clock set back? The file was set aside as *.refused."
+        "clock set back? A file is set aside as *.refused."
     ),
     "snapshot-key": (
         "the snapshot of the correlation was made with another hash key, and is not used: its identities "
         "mean nothing here. Set [hashing] key if it is to outlive the shared memory. "
-        "The file was set aside as *.refused."
+        "A file is set aside as *.refused."
     ),
     "snapshot-unreadable": (
         "the snapshot of the correlation cannot be read; check who may. Evidence is gathered anew."
@@ -55,7 +63,7 @@ DIAGNOSES: Mapping[str, str] = {
     ),
     "snapshot-version": (
         "the snapshot of the correlation was made by another release, and is not used: evidence is "
-        "gathered anew. The file was set aside as *.refused."
+        "gathered anew. A file is set aside as *.refused."
     ),
 }
 """What is said, once in each process, for each code."""

@@ -23,6 +23,8 @@ from ratelimit.diagnoses import DIAGNOSES
 from ratelimit.errors import RateLimitError, StoreError, UsageError
 from ratelimit.generation import Generation, Matched
 from ratelimit.given import checked_costs, checked_names, raw_headers
+from ratelimit.hosts.bridge import Hosts
+from ratelimit.hosts.joining import hosts_of
 from ratelimit.identity.extract import Headers
 from ratelimit.identity.fact import ABSENT, Context
 from ratelimit.judging import Judgement, Judging
@@ -61,6 +63,9 @@ class Limiter:
         clock: where time comes from; the store's own when not given.
         resolvers: the application's callables that the policy's `resolver:NAME` refer to.
         observer: told of reloads, noticed mistakes and faults.
+        correlates: whether this process is the correlator of several hosts by profession
+            (`ratelimit correlator`): it competes for that whatever the policy says of workers,
+            and leaves the workers of its own host to themselves.
 
     Raises:
         PolicyError: the policy cannot be used.
@@ -76,7 +81,9 @@ class Limiter:
         clock: Clock | None = None,
         resolvers: Mapping[str, Resolver] | None = None,
         observer: Observer | None = None,
+        correlates: bool = False,
     ) -> None:
+        self._correlates = correlates
         path = policy.path if isinstance(policy, Policy) else policy
         self._path = None if path is None else Path(path)
         self._fingerprint = None if self._path is None else fingerprint(self._path)
@@ -350,8 +357,19 @@ class Limiter:
         if spec is None or self.correlating is not None:
             return None if spec is None else self.correlating
         principals = Settings(**spec.settings).principals  # type: ignore[arg-type]  # checked by the policy
-        shared = open_board(policy, self.store, principals)
-        return Correlating(spec, shared, self.store.table.key, carry=self._carry, notice=self.notice)
+        shared = open_board(policy, self.store, principals, is_shared=not self._correlates)
+        return Correlating(
+            spec,
+            shared,
+            self.store.table.key,
+            carry=self._carry,
+            notice=self.notice,
+            hosts=self._hosts(policy),
+        )
+
+    def _hosts(self, policy: Policy) -> Hosts | None:
+        """Return how to take part where several hosts share a correlator; None where this one has its own."""
+        return hosts_of(policy.compiled, self.store.table.key, self.notice, correlates=self._correlates)
 
     def _carry(self, pairs: Sequence[tuple[int, int]], now_ns: int) -> None:
         self.current.carry(pairs, now_ns)

@@ -130,12 +130,14 @@ def open_embedded(policy: Policy, clock: Clock | None = None) -> EmbeddedStore:
     return EmbeddedStore.private(keys=wish.keys, block_bytes=wish.block_bytes, key=wish.key, clock=clock)
 
 
-def open_board(policy: Policy, store: Store, principals: int) -> SharedBoard:
-    """Return what correlation shares among a store's workers.
+def open_board(policy: Policy, store: Store, principals: int, *, is_shared: bool = True) -> SharedBoard:
+    """Return what correlation shares among a store's workers, or a board of this process' own.
 
     Raises:
         StoreError: it cannot be had, and the policy does not say to go on without.
     """
+    if not is_shared:
+        return SharedBoard.private(store.table.key, principals=principals, sightings=SIGHTINGS)
     try:
         return SharedBoard.beside(store, principals=principals, sightings=SIGHTINGS)
     except StoreError as error:

@@ -12,16 +12,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from threading import Thread
+from typing import Protocol
 
 from ratelimit.core.assignments import Assignments
 from ratelimit.core.board import Board
+from ratelimit.core.judge import Judge
 from ratelimit.core.ring import Ring
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.correlation.memory import members_of, transplant
 from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
-from ratelimit.snapshot import Refused, SnapshotFile
+from ratelimit.snapshot import Kept, Refused
 from ratelimit.telemetry.names import BoardNumber
 
 DRAINED = 1024
@@ -34,8 +36,19 @@ EXPORT_NS = 10**9
 CARRIED = 256
 """Pairs of identities whose use is carried over by one slice."""
 
+MOST_LAST = 256
+"""Slices of sightings taken in at the end."""
+
 Job = Iterator[None]
 Carry = Callable[[Sequence[tuple[int, int]], int], None]
+
+
+class Intake(Protocol):
+    """Where sightings come from: this host's ring, or all hosts' stream."""
+
+    def drain(self, judge: Judge, most: int, now_ns: int, assignments: Assignments | None = None, /) -> int:
+        """Let a judge note about `most` sightings; return how many it did."""
+        ...
 
 
 class Tenure:
@@ -49,6 +62,9 @@ class Tenure:
         carry: charges what clusters used to those they became: pairs of identities, in order.
         notice: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
+        intake: where sightings come from; the board's ring when not given.
+        may_carry: asked before anything is carried, again and again until it is so.
+        may_rebuild: asked before a rebuild that is due; while it is not so, sightings are taken in.
     """
 
     def __init__(
@@ -56,18 +72,24 @@ class Tenure:
         board: Board,
         term: int,
         spec: CorrelationSpec,
-        snapshot: SnapshotFile | None,
+        snapshot: Kept | None,
         *,
         carry: Carry,
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int],
+        intake: Intake | None = None,
+        may_carry: Callable[[], bool] = lambda: True,
+        may_rebuild: Callable[[], bool] = lambda: True,
     ) -> None:
         self._board = board
         self._take(spec)
         # These two read no rows: who is looked up or taken in comes as hashes already.
-        self._ring = Ring(board, self._columns)
-        self._assignments = Assignments(board, self._columns)
-        self._assignments.write(term)
+        self._intake: Intake = Ring(board, self._columns) if intake is None else intake
+        self.assignments = Assignments(board, self._columns)
+        """What it writes."""
+        self.assignments.write(term)
+        self._may_carry = may_carry
+        self._may_rebuild = may_rebuild
         self._snapshot = snapshot
         self._carry = carry
         self._notice = notice
@@ -80,6 +102,8 @@ class Tenure:
         self._is_still = False
         self._is_changed = False
         self._save_ns: int | None = None
+        self.is_unsaved = False
+        """Whether there are new clusters that would be forgotten if this process died now."""
         self._exported_ns: int | None = None
         self._settling: Thread | None = None
         self._spent_ns = 0
@@ -88,14 +112,14 @@ class Tenure:
     @property
     def is_over(self) -> bool:
         """Whether another worker has claimed the board since."""
-        return not self._assignments.is_writer
+        return not self.assignments.is_writer
 
     @property
     def correlator(self) -> Correlator | None:
         """The correlator; None until what was saved is restored."""
         return self._correlator
 
-    def adapt(self, spec: CorrelationSpec, snapshot: SnapshotFile | None) -> None:
+    def adapt(self, spec: CorrelationSpec, snapshot: Kept | None) -> None:
         """Go on by another policy as soon as the present job is done; evidence is kept."""
         self._take(spec)
         self._snapshot = snapshot
@@ -109,7 +133,7 @@ class Tenure:
         self._board.beat(now_ns)
         correlator, taken = self._correlator, 0
         if correlator is not None and not self._is_still:
-            taken = self._ring.drain(correlator.core, DRAINED, now_ns, self._assignments)
+            taken = self._intake.drain(correlator.core, DRAINED, now_ns, self.assignments)
             self._is_changed = self._is_changed or taken > 0
         if self._job is None:
             self._job = self._next(now_ns)
@@ -118,7 +142,10 @@ class Tenure:
             self._go_on(self._job)
         if self._exported_ns is None or not 0 <= now_ns - self._exported_ns < EXPORT_NS:
             self._export(now_ns)
-        return is_busy or taken == DRAINED
+        return is_busy or taken >= DRAINED
+
+    def leave(self) -> None:
+        """Let go, another having taken over: nothing of this is of use any more."""
 
     def _go_on(self, job: Job) -> None:
         is_done = True
@@ -141,7 +168,7 @@ class Tenure:
         if self.knowledge is not None and self.knowledge is not self._told:
             self._told = self.knowledge
             self.knowledge.tell(correlator)
-        if correlator.is_due(now_ns):
+        if correlator.is_due(now_ns) and self._may_rebuild():
             return self._rebuild(correlator, now_ns)
         if self._is_changed and self._snapshot is not None and self._is_save_due(now_ns):
             return self._save(correlator, self._snapshot, now_ns)
@@ -200,9 +227,10 @@ class Tenure:
         self._is_changed = True
         if correlator.identities != known:
             self._save_ns = None  # a new cluster outlives this process from now on
+            self.is_unsaved = self._snapshot is not None
 
     def _publish(self, correlator: Correlator, now_ns: int) -> Job:
-        assignments, start = self._assignments, 0
+        assignments, start = self.assignments, 0
         if not assignments.begin():
             return
         yield
@@ -213,6 +241,8 @@ class Tenure:
         # What was used is there before anyone counts under the new identity, not after.
         pairs = correlator.carries[:]
         correlator.carries.clear()
+        while pairs and not self._may_carry():
+            yield
         for start in range(0, len(pairs), CARRIED):
             self._carry(pairs[start : start + CARRIED], now_ns)
             yield
@@ -236,7 +266,7 @@ class Tenure:
             return False
         return self._save_ns is None or not self._save_ns <= now_ns < self._save_ns + SNAPSHOT_NS
 
-    def _save(self, correlator: Correlator, snapshot: SnapshotFile, now_ns: int) -> Job:
+    def _save(self, correlator: Correlator, snapshot: Kept, now_ns: int) -> Job:
         self._save_ns = now_ns
         self._is_still = True
         self._is_changed = False
@@ -244,6 +274,7 @@ class Tenure:
             yield from snapshot.save(correlator, now_ns)
         except OSError:
             snapshot.discard()
+            self.is_unsaved = False
             self._notice("snapshot-unwritten")
             return
         # The disk may take seconds, in which sightings would be dropped.
@@ -252,7 +283,7 @@ class Tenure:
         )
         self._settling.start()
 
-    def _settle(self, snapshot: SnapshotFile, now_ns: int) -> None:
+    def _settle(self, snapshot: Kept, now_ns: int) -> None:
         try:
             snapshot.settle()
         except OSError:
@@ -261,11 +292,18 @@ class Tenure:
         else:
             with contextlib.suppress(ValueError):  # the board may be closed by now
                 self._board.set_number(BoardNumber.SAVED_NS, now_ns)
+        # No rebuild can have ended since the saving began without having asked for another.
+        self.is_unsaved = self._save_ns is None
 
     def settle(self) -> None:
         """Wait until a snapshot that was written is on the disk."""
         if self._settling is not None:
             self._settling.join()
+
+    def save_soon(self) -> None:
+        """Save with the next slice that can, whenever that was done last."""
+        self._save_ns = None
+        self._is_changed = True
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -278,9 +316,12 @@ class Tenure:
         correlator, snapshot = self._correlator, self._snapshot
         if correlator is None or self.is_over:
             return
-        waiting = self._board.stats()["waiting"]
-        taken = self._ring.drain(correlator.core, waiting, now_ns, self._assignments)
-        if snapshot is not None and (self._is_changed or taken):
+        for _ in range(MOST_LAST):
+            taken = self._intake.drain(correlator.core, DRAINED, now_ns, self.assignments)
+            self._is_changed = self._is_changed or taken > 0
+            if not taken:
+                break
+        if snapshot is not None and self._is_changed:
             for _ in self._save(correlator, snapshot, now_ns):
                 pass
             self.settle()

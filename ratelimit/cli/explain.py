@@ -17,7 +17,7 @@ from ratelimit.cli.explanation import IdentityLine, LimitLine, Seen, identity_li
 from ratelimit.cli.facts import RecordFacts, route_path
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load
-from ratelimit.cli.principal import explain_principal, from_snapshot, from_trace
+from ratelimit.cli.principal import explain_principal, from_server, from_snapshot, from_trace
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import note, out, print_json, say
 from ratelimit.clock import ManualClock, SystemClock
@@ -57,7 +57,8 @@ from ratelimit.traces.record import time_ns
 @click.option(
     "--snapshot",
     type=click.Path(dir_okay=False),
-    help="With --principal: the file that the running correlator saves to.",
+    help="With --principal: the file that the running correlator saves to. "
+    "Without it, and without --trace: what it has saved to the policy's Redis.",
 )
 @click.option(
     "--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row."
@@ -113,8 +114,10 @@ def explain_command(
             source = from_trace(loaded, trace)
         elif snapshot is not None and trace is None:
             source = from_snapshot(loaded, snapshot)
+        elif trace is None:
+            source = from_server(loaded)
         else:
-            raise Failure("--principal needs either --trace or --snapshot to look at", USAGE)
+            raise Failure("--principal looks at either --trace or --snapshot, not both", USAGE)
         told = explain_principal(source, principal)
         if as_json:
             print_json(told.as_json())

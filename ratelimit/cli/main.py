@@ -18,6 +18,7 @@ _COMMANDS = {
     "explain": "ratelimit.cli.explain",
     "replay": "ratelimit.cli.replay.command",
     "top": "ratelimit.cli.top",
+    "correlator": "ratelimit.cli.correlator",
     "schema": "ratelimit.cli.schema",
     "demo": "ratelimit.cli.demo",
 }
@@ -59,6 +60,7 @@ def main() -> None:
       ratelimit explain policy.toml -r "POST /v1/chat ip=203.0.113.9"
       ratelimit replay policy.toml access.log  who would have been refused?
       ratelimit top policy.toml                what is happening on this host
+      ratelimit correlator policy.toml         find actors for several hosts
 
     Exit codes: 0 good, 1 the policy has errors or a check failed, 2 wrong usage, 3 unreadable input,
     4 deployment out of reach, 130 interrupted.

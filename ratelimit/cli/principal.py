@@ -6,8 +6,9 @@ here, or whatever else has a correlator and the policy it was made with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -17,18 +18,19 @@ from rich.text import Text
 
 from ratelimit.cli import words
 from ratelimit.cli.attach import attach
-from ratelimit.cli.failure import INPUT, USAGE, Failure
+from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.replay.run import Replay
 from ratelimit.cli.terminal import say
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Explanation, Settings
 from ratelimit.correlation.explanation import Reason, Shared
+from ratelimit.errors import StoreError
 from ratelimit.generation import Generation
 from ratelimit.known import principal_key
 from ratelimit.policy import Policy
 from ratelimit.policy.compiled import CorrelationSpec
-from ratelimit.snapshot import Refused, SnapshotFile
+from ratelimit.snapshot import Format, Refused, SnapshotFile
 from ratelimit.storage import private_store, wish_of
 from ratelimit.traces import TraceUnreadable, open_reader
 
@@ -66,6 +68,35 @@ def from_trace(policy: Policy, trace: str) -> Source:
 
 def from_snapshot(policy: Policy, path: str) -> Source:
     """Look at what a running correlator last saved; needs the key it hashes with."""
+    try:
+        return _restored(policy, path, lambda key, *given: SnapshotFile(FilePath(path), key).restore(*given))
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror or error}", INPUT) from error
+
+
+def from_server(policy: Policy) -> Source:
+    """Look at what the correlator of all hosts last saved with the server they share."""
+    remote = policy.compiled.remote
+    if remote is None:
+        raise Failure("--principal needs either --trace or --snapshot to look at", USAGE)
+    # Its client library is not there for every policy.
+    from ratelimit.stores.redis.hosts.kept import read_snapshot
+
+    def restore(key: bytes, correlator: Correlator, now_ns: int) -> Iterator[None]:
+        found = read_snapshot(remote, key)
+        if found is None:
+            raise Failure(f"{remote.url}: no correlator has saved anything there yet", INPUT)
+        yield from Format(key).take(BytesIO(found), len(found), correlator, now_ns)
+
+    try:
+        return _restored(policy, remote.url, restore)
+    except StoreError as error:
+        raise Failure(f"{remote.url}: {error} [{error.code}]", DEPLOYMENT) from error
+
+
+def _restored(
+    policy: Policy, name: str, restore: Callable[[bytes, Correlator, int], Iterator[None]]
+) -> Source:
     spec = _spec_of(policy)
     now_ns = SystemClock().now_ns()
     has_key = wish_of(policy, needs_key=False).key is not None
@@ -78,17 +109,15 @@ def from_snapshot(policy: Policy, path: str) -> Source:
             now_ns,
             Columns(spec.principal, spec.kinds),
         )
-        for _ in SnapshotFile(FilePath(path), store.table.key).restore(correlator, now_ns):
+        for _ in restore(store.table.key, correlator, now_ns):
             pass
     except Refused as refusal:
-        raise Failure(f"{path}: the snapshot is not used: {refusal.code}", INPUT) from refusal
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror or error}", INPUT) from error
+        raise Failure(f"{name}: the snapshot is not used: {refusal.code}", INPUT) from refusal
     finally:
         store.close()
     if generation.knowledge is not None:
         generation.knowledge.tell(correlator)
-    return Source(correlator, generation, path)
+    return Source(correlator, generation, name)
 
 
 def explain_principal(source: Source, values: Sequence[str]) -> Told:

@@ -7,6 +7,9 @@ from ratelimit.core.board import Board
 from ratelimit.core.judge import Judge
 from ratelimit.core.sighting import Columns
 
+PAIR_BYTES: int
+"""A principal and its cluster, packed."""
+
 @final
 class Assignments:
     """A table from principals to cluster identities in shared memory: one writer, any readers.
@@ -49,3 +52,21 @@ class Assignments:
         """Put the filled half in force."""
     def assign(self, key: int, identity: int, /) -> bool:
         """Enter one principal at once; -1 for no cluster."""
+    def record(self, room: int, /) -> None:
+        """Remember from now on what is entered, for `take_changes`; `commit` counts as what it changed."""
+    @property
+    def overrun(self) -> bool:
+        """Whether there were more changes since they were last taken than were remembered."""
+    def take_changes(self) -> bytes:
+        """Return what was entered since the last time, packed, oldest first, and forget it."""
+    def export(self) -> bytes:
+        """Return all entries in force, packed."""
+    def enter(self, pairs: bytes, /) -> int:
+        """Enter packed pairs at once, the last of a principal's wins; return how many were of no cluster.
+
+        These take room until `compact`.
+        """
+    def stage_all(self, pairs: bytes, /) -> bool:
+        """Enter packed pairs into the half that is being filled. What finds no room is counted."""
+    def compact(self) -> bool:
+        """Make room where entries are of no cluster any more."""

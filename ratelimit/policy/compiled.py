@@ -286,6 +286,8 @@ class CorrelationSpec:
     known: KnownSpec | None = None
     origin: int = -1
     """Where rows say from which declared network a request comes; -1: nowhere."""
+    workers_correlate: bool = True
+    """Whether, among hosts that share a server, workers do; else a process of its own."""
 
     @property
     def positions(self) -> set[int]:

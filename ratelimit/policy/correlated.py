@@ -55,7 +55,9 @@ def compile_correlation(
             'Write `payment = "…"` into `[correlation]`.',
         )
     origin = positions.get(ORIGIN, -1)
-    return CorrelationSpec(principal, tuple(kinds), settings, table.snapshot, known, origin)
+    return CorrelationSpec(
+        principal, tuple(kinds), settings, table.snapshot, known, origin, table.correlator == "workers"
+    )
 
 
 def _all(

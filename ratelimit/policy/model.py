@@ -296,9 +296,17 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="The file what is known is kept in over a restart. Default: beside the store's, "
             "where it outlives all workers but not a reboot; with private memory it is forgotten. "
-            'Empty (`""`): it is forgotten.'
+            'Empty (`""`): it is forgotten. With Redis it is kept there, and a file that is named here '
+            "is read once, when nothing is there yet."
         ),
     ] = None
+    correlator: Annotated[
+        Literal["workers", "process"],
+        Meta(
+            description="With Redis, who correlates for all hosts: one of their `workers`, elected; "
+            "or a `process` of its own, `ratelimit correlator`, for which the workers wait."
+        ),
+    ] = "workers"
     known: Annotated[Known, Meta(description="What the operator knows; it overrides what is inferred.")] = (
         Known()
     )

@@ -177,6 +177,21 @@ def correlated(numbers: Mapping[str, int]) -> Iterator[Family]:
     yield _plain(names.CORRELATOR_HEARTBEAT, numbers["heartbeat_ns"] / 1e9)
     yield _plain(names.CORRELATOR_TERMS, numbers["term"])
     yield _plain(names.ASSIGNMENT_GENERATION, numbers["generation"])
+    if "lease_term" in numbers:
+        yield from _hosts(numbers)
+
+
+def _hosts(numbers: Mapping[str, int]) -> Iterator[Family]:
+    yield _plain(names.HOSTS_CORRELATING, numbers["is_correlator"])
+    yield _plain(names.HOSTS_TERM, numbers["lease_term"] / 1e3)
+    yield _plain(names.HOSTS_HEARD, numbers["heard_ns"] / 1e9)
+    yield _plain(names.HOSTS_TAKEOVERS, numbers["takeovers"])
+    yield _plain(names.HOSTS_CATCH_UPS, numbers["catch_ups"])
+    yield _labelled(names.HOSTS_OBSERVATIONS, {"sent": numbers["sent"], "dropped": numbers["unsent"]})
+    yield _plain(names.HOSTS_WAITING, numbers["outgoing"])
+    yield _plain(names.HOSTS_SERVER_FAULTS, numbers["server_faults"])
+    yield _plain(names.HOSTS_STREAM_LAG, numbers["stream_lag_ns"] / 1e9)
+    yield _plain(names.HOSTS_STREAM_LOST, numbers["stream_lost"])
 
 
 def _family(metric: Metric) -> Family:

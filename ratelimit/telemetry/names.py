@@ -52,7 +52,10 @@ class RuntimeColumn(IntEnum):
 
 
 class BoardNumber(IntEnum):
-    """Numbers of the board that correlation shares, written by whichever worker correlates."""
+    """Numbers of the board that correlation shares, written by whichever worker correlates.
+
+    Where several hosts share a correlator: by the host's bridge, which is told most of them.
+    """
 
     CLUSTERS = 0
     MEMBERS = 1
@@ -66,6 +69,18 @@ class BoardNumber(IntEnum):
     LONGEST_SLICE_NS = 9
     FALSE_MERGES_PPM = 10
     SAVED_NS = 11
+    # Only where several hosts share a correlator, whose are the first two.
+    STREAM_LAG_NS = 12
+    STREAM_LOST = 13
+    LEASE_TERM = 14
+    IS_CORRELATOR = 15
+    SENT = 16
+    UNSENT = 17
+    OUTGOING = 18
+    HEARD_NS = 19
+    CATCH_UPS = 20
+    TAKEOVERS = 21
+    SERVER_FAULTS = 22
 
 
 # Upper bounds of the latency buckets in nanoseconds; one more column takes the rest (+Inf).
@@ -97,6 +112,8 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "identity-type",
     "resolver-busy",
     "correlator-failed",
+    "hosts-format",
+    "hosts-key",
     "snapshot-damaged",
     "snapshot-future",
     "snapshot-key",
@@ -308,6 +325,68 @@ ASSIGNMENT_GENERATION = Metric(
     "ratelimit_cluster_assignment_generation", "gauge", "How often a rebuild's assignments were put in force."
 )
 
+HOSTS_CORRELATING = Metric(
+    "ratelimit_hosts_correlating",
+    "gauge",
+    "1 where the correlator of all hosts is; two at once for more than a few seconds means two deployments.",
+)
+HOSTS_TERM = Metric(
+    "ratelimit_hosts_term_timestamp_seconds",
+    "gauge",
+    "When the correlator of all hosts took over, by the server's clock; 0 before one was heard of.",
+)
+HOSTS_HEARD = Metric(
+    "ratelimit_hosts_heard_timestamp_seconds",
+    "gauge",
+    "When this host last heard of the correlator, by the limits' clock: each second while all is well.",
+)
+HOSTS_TAKEOVERS = Metric(
+    "ratelimit_hosts_takeovers", "counter", "How often this host heard of another correlator than before."
+)
+HOSTS_CATCH_UPS = Metric(
+    "ratelimit_hosts_catch_ups",
+    "counter",
+    "How often this host fetched the whole table: when it starts, when the correlator changes, after a gap.",
+)
+HOSTS_OBSERVATIONS = Metric(
+    "ratelimit_hosts_observations",
+    "counter",
+    "Decided requests on their way to the correlator of all hosts; dropped: the server was slow or gone.",
+    (Label("result", ("sent", "dropped")),),
+)
+HOSTS_WAITING = Metric(
+    "ratelimit_hosts_waiting", "gauge", "Entries of decided requests that wait for the server; 256 at most."
+)
+HOSTS_SERVER_FAULTS = Metric(
+    "ratelimit_hosts_server_faults",
+    "counter",
+    "How often the server failed, or did not answer in time, when asked for correlation.",
+)
+HOSTS_STREAM_LAG = Metric(
+    "ratelimit_hosts_stream_lag_seconds",
+    "gauge",
+    "How far the correlator of all hosts is behind what they have seen; 0 when it has read everything.",
+)
+HOSTS_STREAM_LOST = Metric(
+    "ratelimit_hosts_stream_lost",
+    "counter",
+    "Entries of decided requests that the present correlator never got: dropped by a host, or cut off.",
+)
+
+HOSTS_METRICS: tuple[Metric, ...] = (
+    HOSTS_CORRELATING,
+    HOSTS_TERM,
+    HOSTS_HEARD,
+    HOSTS_TAKEOVERS,
+    HOSTS_CATCH_UPS,
+    HOSTS_OBSERVATIONS,
+    HOSTS_WAITING,
+    HOSTS_SERVER_FAULTS,
+    HOSTS_STREAM_LAG,
+    HOSTS_STREAM_LOST,
+)
+"""Exported only where several hosts share a correlator."""
+
 CORRELATION_METRICS: tuple[Metric, ...] = (
     CLUSTERS,
     CLUSTER_MEMBERS,
@@ -346,4 +425,5 @@ METRICS: tuple[Metric, ...] = (
     WORKERS,
     DIAGNOSTICS,
     *CORRELATION_METRICS,
+    *HOSTS_METRICS,
 )

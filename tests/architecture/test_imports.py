@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"demo"}),
     frozenset({"asgi", "console"}),
-    frozenset({"limiter"}),
+    frozenset({"limiter", "hosts"}),
     frozenset({"policy", "identity", "telemetry", "stores", "correlation", "adaptive", "traces"}),
     frozenset({"core"}),
     frozenset({"errors", "clock", "decision", "codes", "finding", "location"}),

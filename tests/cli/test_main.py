@@ -15,7 +15,7 @@ from ratelimit.cli.main import main
 from tests.cli.running import run
 
 CLI_MD = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
-COMMANDS = ["check", "doctor", "explain", "replay", "top", "schema", "demo"]
+COMMANDS = ["check", "doctor", "explain", "replay", "top", "correlator", "schema", "demo"]
 
 
 def command(name: str) -> click.Command:

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimit.core.atomic cimport Pair
 from ratelimit.core.board cimport Board
@@ -13,10 +13,17 @@ cdef class Assignments:
     cdef readonly uint64_t term
     cdef bint building
     cdef uint64_t built         # entries in the half being built
+    cdef Pair *changes          # what was entered since it was last taken, oldest first; NULL: not recorded
+    cdef uint32_t changes_room
+    cdef uint32_t changed
+    cdef readonly bint overrun  # there were more changes than are recorded
 
     cdef int check_ready(self) except -1
     cdef uint64_t find(self, uint64_t key) noexcept nogil
     cdef bint insert(self, Pair *half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil
+    cdef uint64_t find_in(self, const Pair *half, uint64_t key) noexcept nogil
+    cdef void record_change(self, uint64_t key, uint64_t identity) noexcept nogil
+    cdef void compare(self, const Pair *before, const Pair *after) noexcept nogil
     cdef void set(self, uint64_t key, uint64_t identity) noexcept nogil
     cdef void follow(self, Judge judge, uint64_t key) noexcept nogil
     cdef bint writes(self) noexcept nogil

@@ -13,7 +13,9 @@ fills leaves the half in force untouched.
 """
 
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.atomic cimport Pair, fetch_add, load, store
 from ratelimit.core.board cimport Board
@@ -36,6 +38,35 @@ cdef enum:
 
 cdef uint64_t NOBODY = 0xFFFFFFFFFFFFFFFF
 
+cdef enum:
+    PAIR = 16
+
+PAIR_BYTES = PAIR
+
+
+cdef inline void put(uint8_t *at, uint64_t key, uint64_t identity) noexcept nogil:
+    """Write a pair, little-endian whatever the host is."""
+    cdef int i
+    for i in range(8):
+        at[i] = <uint8_t>(key >> 8 * i)
+        at[8 + i] = <uint8_t>(identity >> 8 * i)
+
+
+cdef inline Pair got(const uint8_t *at) noexcept nogil:
+    cdef Pair pair
+    cdef int i
+    pair.tag = pair.word = 0
+    for i in range(8):
+        pair.tag |= <uint64_t>at[i] << 8 * i
+        pair.word |= <uint64_t>at[8 + i] << 8 * i
+    return pair
+
+
+cdef int whole(bytes pairs) except -1:
+    if len(pairs) % PAIR:
+        raise ValueError(f"{len(pairs)} bytes are no whole number of pairs")
+    return 0
+
 
 @cython.final
 cdef class Assignments:
@@ -46,6 +77,9 @@ cdef class Assignments:
         self.board = board
         self.columns = columns
         self.slots = board.header.slots
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.changes)
 
     cdef int check_ready(self) except -1:
         if self.board is None:
@@ -150,6 +184,11 @@ cdef class Assignments:
             self.building = False
             return False
         self.building = False
+        if self.changes != NULL:
+            self.compare(
+                self.board.halves[load(&self.board.header.generation) & 1],
+                self.board.halves[(load(&self.board.header.generation) + 1) & 1],
+            )
         store(&self.board.header.assigned, self.built)
         store(&self.board.header.generation, load(&self.board.header.generation) + 1)
         return True
@@ -167,9 +206,133 @@ cdef class Assignments:
         if not self.insert(self.board.halves[generation & 1], key, identity, &count):
             fetch_add(&self.board.header.overflowed, 1)
         store(&self.board.header.assigned, count)
+        self.record_change(key, identity)
         if self.building:
             # It may have been filled before this principal joined.
             self.insert(self.board.halves[(generation + 1) & 1], key, identity, &self.built)
+
+    # -- to and from other hosts -------------------------------------------------------------------
+
+    def record(self, room, /):
+        self.check_ready()
+        cdef uint32_t places = room
+        if places == 0:
+            raise ValueError("changes need room to be recorded")
+        PyMem_RawFree(self.changes)
+        self.changes = <Pair *>PyMem_RawCalloc(places, sizeof(Pair))
+        if self.changes == NULL:
+            raise MemoryError("no room for changes")
+        self.changes_room = places
+        self.changed = 0
+        self.overrun = False
+
+    cdef void record_change(self, uint64_t key, uint64_t identity) noexcept nogil:
+        if self.changes == NULL:
+            return
+        if self.changed == self.changes_room:
+            self.overrun = True
+            return
+        self.changes[self.changed].tag = key
+        self.changes[self.changed].word = identity
+        self.changed += 1
+
+    cdef void compare(self, const Pair *before, const Pair *after) noexcept nogil:
+        """Record what is other in one half than in another."""
+        cdef uint64_t i
+        for i in range(self.slots):
+            if after[i].tag and self.find_in(before, after[i].tag) != after[i].word:
+                self.record_change(after[i].tag, after[i].word)
+        for i in range(self.slots):
+            if before[i].tag and before[i].word != NOBODY and self.find_in(after, before[i].tag) == NOBODY:
+                self.record_change(before[i].tag, NOBODY)
+
+    cdef uint64_t find_in(self, const Pair *half, uint64_t key) noexcept nogil:
+        """Look into one half, which nobody else writes meanwhile."""
+        cdef uint64_t at = scale(key, self.slots)
+        cdef int _probe
+        for _probe in range(MOST_PROBES):
+            if half[at].tag == key:
+                return half[at].word
+            if half[at].tag == 0:
+                break
+            at += 1
+            if at == self.slots:
+                at = 0
+        return NOBODY
+
+    def take_changes(self):
+        self.check_ready()
+        cdef uint32_t i
+        cdef bytes pairs = PyBytes_FromStringAndSize(NULL, self.changed * PAIR)
+        cdef uint8_t *at = <uint8_t *>PyBytes_AS_STRING(pairs)
+        for i in range(self.changed):
+            put(at + i * PAIR, self.changes[i].tag, self.changes[i].word)
+        self.changed = 0
+        self.overrun = False
+        return pairs
+
+    def export(self):
+        self.check_ready()
+        cdef Pair *half = self.board.halves[load(&self.board.header.generation) & 1]
+        cdef uint64_t i, count = 0
+        for i in range(self.slots):
+            count += half[i].tag != 0 and half[i].word != NOBODY
+        cdef bytes pairs = PyBytes_FromStringAndSize(NULL, count * PAIR)
+        cdef uint8_t *at = <uint8_t *>PyBytes_AS_STRING(pairs)
+        for i in range(self.slots):
+            if half[i].tag != 0 and half[i].word != NOBODY:
+                put(at, half[i].tag, half[i].word)
+                at += PAIR
+        return pairs
+
+    def enter(self, bytes pairs not None, /):
+        self.check_ready()
+        whole(pairs)
+        cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(pairs)
+        cdef Py_ssize_t i, count = len(pairs) // PAIR, gone = 0
+        cdef Pair pair
+        if not self.writes():
+            return 0
+        with nogil:
+            for i in range(count):
+                pair = got(at + i * PAIR)
+                # Who is nobody and has no entry needs none.
+                if pair.tag and (pair.word != NOBODY or self.find(pair.tag) != NOBODY):
+                    gone += pair.word == NOBODY
+                    self.set(pair.tag, pair.word)
+        return gone
+
+    def stage_all(self, bytes pairs not None, /):
+        self.check_ready()
+        whole(pairs)
+        cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(pairs)
+        cdef Py_ssize_t i, count = len(pairs) // PAIR
+        cdef Pair pair
+        cdef Pair *half
+        if not self.building or not self.writes():
+            return False
+        half = self.board.halves[(load(&self.board.header.generation) + 1) & 1]
+        with nogil:
+            for i in range(count):
+                pair = got(at + i * PAIR)
+                if pair.tag and not self.insert(half, pair.tag, pair.word, &self.built):
+                    fetch_add(&self.board.header.overflowed, 1)
+        return True
+
+    def compact(self):
+        self.check_ready()
+        cdef const Pair *from_half
+        cdef Pair *half
+        cdef uint64_t i
+        if self.building or not self.begin():
+            return False
+        from_half = self.board.halves[load(&self.board.header.generation) & 1]
+        half = self.board.halves[(load(&self.board.header.generation) + 1) & 1]
+        with nogil:
+            for i in range(self.slots):
+                if from_half[i].tag and from_half[i].word != NOBODY:
+                    self.insert(half, from_half[i].tag, from_half[i].word, &self.built)
+        return self.commit()
 
     cdef bint insert(self, Pair *half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil:
         cdef uint64_t at = scale(key, self.slots), tag

@@ -3,6 +3,11 @@ from libc.stdint cimport uint64_t
 from ratelimit.core.board cimport Board, Cell
 from ratelimit.core.sighting cimport Columns, Sighting
 
+cdef enum:
+    NOTHING = 0
+    TAKEN = 1
+    PASSED = 2              # a cell without a sighting was stepped over
+
 cdef class Ring:
     cdef readonly Board board
     cdef readonly Columns columns

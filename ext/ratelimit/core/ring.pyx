@@ -28,11 +28,6 @@ from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.sighting cimport Columns, Sighting
 from ratelimit.core.traits cimport KINDS
 
-cdef enum:
-    NOTHING = 0
-    TAKEN = 1
-    PASSED = 2              # a cell without a sighting was stepped over
-
 cdef uint64_t PATIENCE_NS = SECOND // 2  # a worker may be kept from its processor; a dead one never comes
 
 RING_PATIENCE_NS = PATIENCE_NS

@@ -1,0 +1,34 @@
+"""Sightings counted together, on their way to another host.
+
+A record, all numbers little-endian:
+
+    principal 8 | time 4 | count 2 | refused 2 | which kinds follow, a bit each 1 | kinds 8 each
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from ratelimit.core.sighting cimport Sighting
+from ratelimit.core.traits cimport KINDS
+
+cdef enum:
+    MOST_COUNT = 65535
+    LEAST_RECORD = 17
+    LARGEST_RECORD = LEAST_RECORD + 8 * KINDS
+
+cdef struct Counted:
+    uint64_t principal
+    uint64_t kinds[KINDS]
+    uint32_t time_s
+    uint16_t count      # sightings, refused ones among them
+    uint16_t refused
+
+cdef class Bundle:
+    cdef Counted *records
+    cdef uint16_t *index        # position + 1, 0 for empty
+    cdef readonly uint32_t room
+    cdef readonly uint32_t held
+    cdef readonly uint64_t sightings
+    cdef uint32_t mask
+
+    cdef int check_ready(self) except -1
+    cdef void add(self, const Sighting *seen, uint64_t time_s) noexcept nogil

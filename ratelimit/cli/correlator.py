@@ -1,0 +1,115 @@
+"""`ratelimit correlator`: correlates for all hosts, in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from threading import Event
+from types import FrameType
+
+import click
+
+from ratelimit.asgi.diagnostics import start_logging
+from ratelimit.asgi.upkeep import Upkeep
+from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
+from ratelimit.cli.loading import load
+from ratelimit.errors import StoreError
+from ratelimit.limiter import Limiter
+from ratelimit.policy import Policy
+from ratelimit.telemetry.serving import serve_metrics
+
+LOOKS_S = 0.2
+RELOADS_S = 2.0
+
+log = logging.getLogger("ratelimit")
+
+
+@click.command("correlator", short_help="Correlate for all hosts, in a process of its own.")
+@click.argument("policy", type=click.Path())
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve /metrics on this port.")
+@click.option(
+    "--metrics-host", default="127.0.0.1", show_default=True, help="The address that /metrics is served on."
+)
+def correlator_command(policy: str, metrics_port: int | None, metrics_host: str) -> None:
+    """Correlate for all hosts that share a Redis, in a process that serves no requests.
+
+    Takes the lease that one of the hosts' correlators holds, as soon as it is free. With
+    `correlator = "process"` in [correlation] the workers leave it to such processes: run two,
+    and the second takes over within seconds when the first one ends. The policy file is watched.
+
+    \b
+    Examples:
+      ratelimit correlator policy.toml
+      ratelimit correlator policy.toml --metrics-port 9464
+
+    SIGTERM or Ctrl-C saves what is known with the server and hands the lease over.
+    Exit code 4 if the store cannot be opened.
+    """
+    loaded = load(policy)
+    if loaded.compiled.correlation is None:
+        raise Failure("the policy correlates nothing", USAGE, hint="Write `[correlation]` into it.")
+    if loaded.compiled.remote is None:
+        raise Failure(
+            "the policy names no server, so each host's workers correlate by themselves",
+            USAGE,
+            hint='Set [store] url = "redis://…" where several hosts are to share a correlator.',
+        )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    ended = Event()
+    _end_on_signals(ended)
+    with ExitStack() as stack:
+        try:
+            limiter = Limiter(loaded, correlates=True)
+        except StoreError as error:
+            raise Failure(f"{error} [{error.code}]", DEPLOYMENT) from error
+        stack.callback(limiter.close)
+        start_logging(limiter)
+        if metrics_port is not None:
+            stack.callback(_served(limiter, metrics_host, metrics_port))
+        upkeep = Upkeep(limiter, RELOADS_S)
+        upkeep.start()
+        stack.callback(upkeep.stop)
+        _live(limiter, loaded, ended)
+    log.info("ended; what is known is saved, and the lease is free")
+
+
+def _served(limiter: Limiter, host: str, port: int) -> Callable[[], None]:
+    try:
+        end = serve_metrics(limiter, host, port)
+    except OSError as error:
+        raise Failure(
+            f"/metrics cannot be served on {host}:{port}: {error.strerror or error}", DEPLOYMENT
+        ) from error
+    log.info("metrics are at http://%s:%d/metrics", host, port)
+    return end
+
+
+def _end_on_signals(ended: Event) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+def _live(limiter: Limiter, policy: Policy, ended: Event) -> None:
+    """Say what changes, until it is to end."""
+    said: bool | None = None
+    faults, is_failing = 0, False
+    while not ended.wait(LOOKS_S):
+        numbers = limiter.correlation
+        correlating = limiter.correlating
+        is_leading = correlating is not None and correlating.is_leading
+        # Whether another correlates is known once something was heard of it.
+        if is_leading is not said and (is_leading or numbers.get("lease_term")):
+            said = is_leading
+            log.info(
+                "correlates for all hosts of %s" if said else "stands by: another correlates for %s",
+                policy.name,
+            )
+        failed, faults = faults, numbers.get("server_faults", 0)
+        if faults > failed and not is_failing:
+            log.warning("the server is slow or gone; it is tried again until it answers")
+        is_failing = faults > failed

@@ -1,0 +1,59 @@
+"""A carrier with a thread and a loop of its own: no application's event loop waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from threading import Thread
+
+from ratelimit.stores.redis.hosts.carrier import Carrier
+
+_ABANDONED: list[object] = []
+"""Loops and sockets of the parent that a fork left here: closing them would end the parent's."""
+
+
+class CarrierThread:
+    """Runs one carrier from its making to `stop`.
+
+    Args:
+        carrier: which.
+        failed: told of an error that nobody expected; the carrier goes on.
+    """
+
+    def __init__(self, carrier: Carrier, failed: Callable[[BaseException], None]) -> None:
+        self._carrier = carrier
+        self._failed = failed
+        self._loop = asyncio.new_event_loop()
+        self._ended = asyncio.Event()
+        self._resigns = True
+        self._thread = Thread(target=self._run, name="ratelimit-hosts", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._live())
+        finally:
+            self._loop.close()
+
+    async def _live(self) -> None:
+        while not self._ended.is_set():
+            try:
+                await self._carrier.run(self._ended)
+            except Exception as error:
+                self._failed(error)
+                await asyncio.sleep(1.0)
+        if self._resigns:
+            await self._carrier.resign()
+        await self._carrier.close()
+
+    def stop(self, patience_s: float, *, resigns: bool = True) -> None:
+        """End the thread after giving the lease up, and wait for it for as long as that."""
+        self._resigns = resigns
+        if self._thread.is_alive() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ended.set)
+            self._thread.join(patience_s)
+
+    def abandon(self) -> None:
+        """In a forked child: touch nothing of what is the parent's."""
+        _ABANDONED.append(self)

@@ -1,0 +1,410 @@
+"""What goes wrong between hosts and their server: nothing is forgotten, nobody writes out of turn."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ratelimit.hosts import bridge as bridges
+from ratelimit.stores.boards import fingerprint_of
+from ratelimit.stores.redis.hosts import carrier as carriers
+from ratelimit.stores.redis.hosts import postbox
+from ratelimit.stores.redis.hosts.entries import Told, mark_of
+from tests.redis_correlating.conftest import StartHost
+from tests.redis_correlating.test_hosts import newcomer, stream
+from tests.support.acting import BOTS, END_NS, NS, PEOPLE, START_NS
+from tests.support.campaign import Request, campaign
+from tests.support.hosting import KEY, PLACES, Host, rest_until, settle, share, wait_until
+from tests.support.redis.fixtures import StartServer
+from tests.support.redis.server import Server
+
+MARK = mark_of(fingerprint_of(bytes.fromhex(KEY)))
+
+
+def lapse(server: Server) -> None:
+    """Let the lease end as its time would."""
+    assert server.client.delete(PLACES.lease) == 1
+
+
+def terms(server: Server) -> list[int]:
+    return [Told.read(entry, MARK).term for entry in stream(server, PLACES.assignments)]
+
+
+def is_unwell(host: Host) -> bool:
+    """Step once; return whether the server failed."""
+    try:
+        host.step()
+    except carriers.Failures:
+        return True
+    return False
+
+
+# -- who correlates --------------------------------------------------------------------------------
+
+
+def test_lease_that_lapses_is_somebody_elses_and_nothing_is_forgotten(
+    server: Server, caught_hosts: list[Host]
+) -> None:
+    first, second = caught_hosts
+    clusters, numbers = first.clusters(BOTS), first.numbers
+    lapse(server)
+    second.carriers[-1].carrier._lease_due_s = 0
+    settle(second, until=lambda: second.is_leading)
+    settle(first, second)
+    assert not first.is_leading
+    assert first.clusters(BOTS) == second.clusters(BOTS) == clusters
+    for host in caught_hosts:
+        host.clock.advance(2)
+    settle(first, second)
+    assert second.numbers["principals"] == first.numbers["principals"] == numbers["principals"]
+    assert first.numbers["takeovers"] == 1
+    # It goes on where the other was: who is new is recognised by what the other had learnt.
+    newcomer(first, "bot999")
+    settle(first, second)
+    assert first.cluster("bot999") == second.cluster("bot999") in clusters
+    assert first.clusters(PEOPLE) == {-1}
+
+
+def test_successor_hears_what_was_seen_since_the_snapshot_before_it_judges(
+    server: Server, start_host: StartHost
+) -> None:
+    hosts = [start_host(), start_host()]
+    settle(hosts[0])
+    settle(*hosts)
+    requests = list(campaign())
+    share(hosts, requests[: len(requests) * 3 // 4])
+    first, second = hosts
+    office = first.bridge._office
+    assert office is not None
+    office._tenure.adapt(first.limiter.policy.compiled.correlation, None)  # type: ignore[arg-type]
+    share(hosts, requests[len(requests) * 3 // 4 :])
+    settle(*hosts)
+    lapse(server)
+    # A rebuild is due for the successor at once, by the time of the snapshot.
+    second.clock.set_ns(END_NS)
+    second.carriers[-1].carrier._lease_due_s = 0
+    settle(second, until=lambda: second.is_leading)
+    rest_until(hosts, END_NS)
+    correlator = second.bridge.correlator
+    assert correlator is not None
+    assert sum(map(len, correlator.members().values())) == 60
+    assert second.numbers["principals"] == 360
+    assert len(first.clusters(BOTS)) == 1
+    assert first.clusters(BOTS) == second.clusters(BOTS) != {-1}
+
+
+def test_correlator_that_slept_through_its_term_publishes_nothing(
+    server: Server, caught_hosts: list[Host]
+) -> None:
+    first, second = caught_hosts
+    office = first.bridge._office
+    assert office is not None
+    term = office.term
+    newcomer(first, "bot999", 5)
+    first.correlating.tick(first.clock.now_ns())  # asleep from here on, with things to say
+    office._pulse(first.clock.now_ns())
+    lapse(server)
+    second.carriers[-1].carrier._lease_due_s = 0
+    settle(second, until=lambda: second.is_leading)
+    before = terms(server)
+    assert before[-1] > term
+    # It wakes, and does not know yet that the lease is not its own.
+    first.carriers[-1].carrier._lease_due_s = float("inf")
+    assert first.bridge.box.next_publication() is not None
+    first.carriers[-1].turn()
+    assert first.bridge.box.term == 0
+    first.carriers[-1].carrier._lease_due_s = 0
+    settle(first, second)
+    assert not first.is_leading
+    assert terms(server)[: len(before)] == before
+    assert set(terms(server)[len(before) :]) <= {before[-1]}
+
+
+def test_old_correlator_can_neither_save_nor_carry(server: Server, caught_hosts: list[Host]) -> None:
+    first, second = caught_hosts
+    carried: dict[str, list[int]] = {"first": [], "second": []}
+    for name, host in (("first", first), ("second", second)):
+        host.bridge._carry = host.limiter._carry = lambda pairs, now_ns, name=name: carried[name].append(  # type: ignore[method-assign,misc]
+            len(pairs)
+        )
+    office = first.bridge._office
+    assert office is not None
+    office._tenure._carry = first.bridge._carry
+    correlator = office.correlator
+    assert correlator is not None
+    correlator.carries.append((1, 2))
+    head = server.client.execute_command("GET", PLACES.snapshot, NEVER_DECODE=True)
+    lapse(server)
+    second.carriers[-1].carrier._lease_due_s = 0
+    settle(second, until=lambda: second.is_leading)
+    saved = server.client.execute_command("GET", PLACES.snapshot, NEVER_DECODE=True)
+    # A rebuild falls due at the old one, which does not know: it asks before it carries.
+    first.carriers[-1].carrier._lease_due_s = float("inf")
+    first.clock.set_ns(END_NS + 7200 * NS)
+    newcomer(first, "someone", 1)
+    for _ in range(300):
+        first.correlating.tick(first.clock.now_ns())
+    first.carriers[-1].turn()
+    settle(first)
+    assert carried == {"first": [], "second": []}
+    assert not first.is_leading
+    assert server.client.execute_command("GET", PLACES.snapshot, NEVER_DECODE=True) == saved
+    assert head is not None
+
+
+def test_what_clusters_used_is_carried_by_the_correlator_alone(caught_hosts: list[Host]) -> None:
+    first, second = caught_hosts
+    carried: list[tuple[str, int]] = []
+    for name, host in (("first", first), ("second", second)):
+        host.bridge._carry = lambda pairs, now_ns, name=name: carried.append((name, len(pairs)))  # type: ignore[misc]
+    office = first.bridge._office
+    assert office is not None
+    assert office.correlator is not None
+    office._tenure._carry = first.bridge._carry
+    office.correlator.carries += [(1, 2), (2, 3)]
+    rest_until(caught_hosts, END_NS + 7200 * NS)
+    newcomer(second, "someone", 1)
+    rest_until(caught_hosts, END_NS + 9000 * NS)
+    assert carried == [("first", 2)]
+
+
+def test_correlator_that_rests_hands_over_at_once_and_saves(caught_hosts: list[Host]) -> None:
+    first, second = caught_hosts
+    clusters, saved_ns = first.clusters(BOTS), first.numbers["saved_ns"]
+    newcomer(first, "bot999")
+    first.rest()
+    begin_s = time.monotonic()
+    second.carriers[-1].carrier._lease_due_s = 0
+    settle(second, until=lambda: second.is_leading)
+    assert time.monotonic() - begin_s < 2
+    second.clock.set_ns(first.clock.now_ns() + NS)
+    settle(second)
+    assert second.cluster("bot999") in clusters
+    second.clock.advance(1)
+    settle(second)
+    assert second.numbers["saved_ns"] > saved_ns
+
+
+def test_reload_keeps_evidence_clusters_and_the_lease(caught_hosts: list[Host]) -> None:
+    from dataclasses import replace
+
+    first, second = caught_hosts
+    clusters = first.clusters(BOTS)
+    spec = first.limiter.policy.compiled.correlation
+    assert spec is not None
+    first.correlating.adapt(replace(spec, settings={**spec.settings, "join": 6.0, "identifiers": 20_000}))
+    settle(first, second)
+    assert first.is_leading
+    correlator = first.bridge.correlator
+    assert correlator is not None
+    assert correlator.settings.join == 6.0
+    rest_until(caught_hosts, END_NS + 2 * 3600 * NS)
+    assert first.clusters(BOTS) == second.clusters(BOTS) == clusters
+
+
+def test_damaged_snapshot_is_refused_and_evidence_is_gathered_anew(
+    server: Server, caught_hosts: list[Host], start_host: StartHost
+) -> None:
+    for host in caught_hosts:
+        host.rest()
+    head = list(server.client.scan_iter(f"{PLACES.snapshot}:*"))
+    assert head
+    for key in head:
+        server.client.hset(key, "0", "nonsense")
+    third = start_host(now_ns=END_NS)
+    settle(third, until=lambda: third.is_leading)
+    assert third.bridge.correlator is not None
+    assert third.bridge.correlator.evidence.principal_count <= 360
+
+
+# -- who lags --------------------------------------------------------------------------------------
+
+
+def test_host_that_missed_entries_fetches_the_table(server: Server, caught_hosts: list[Host]) -> None:
+    first, second = caught_hosts
+    settle(first, second)
+    before = second.numbers["catch_ups"]
+    newcomer(first, "bot999")
+    settle(first)
+    assert second.cluster("bot999") == -1
+    assert server.client.xtrim(PLACES.assignments, maxlen=0, approximate=False) > 0
+    first.clock.advance(2)
+    settle(first)
+    settle(second, level=False)
+    # What it has stays in force until there is a table that goes further.
+    assert second.clusters(BOTS) == first.clusters(BOTS)
+    first.clock.advance(601)
+    settle(first)
+    settle(second, until=lambda: second.cluster("bot999") != -1)
+    assert second.cluster("bot999") == first.cluster("bot999") != -1
+    second.clock.advance(2)
+    settle(second)
+    assert second.numbers["catch_ups"] == before + 1
+
+
+def test_more_changes_than_are_remembered_go_by_way_of_the_table(caught_hosts: list[Host]) -> None:
+    first, second = caught_hosts
+    office = first.bridge._office
+    assert office is not None
+    office._tenure.assignments.record(3)
+    for name in ("bot991", "bot992", "bot993", "bot994", "bot995"):
+        newcomer(second, name)
+    settle(first, second)
+    names = ["bot991", "bot992", "bot993", "bot994", "bot995"]
+    assert second.clusters(names) == first.clusters(BOTS) != {-1}
+
+
+# -- the server ------------------------------------------------------------------------------------
+
+
+def test_server_gone_and_back_with_nothing_left(start_server: StartServer, start_host: StartHost) -> None:
+    server = start_server()
+    hosts = [start_host(server.port), start_host(server.port)]
+    settle(hosts[0])
+    settle(*hosts)
+    share(hosts, campaign())
+    rest_until(hosts, END_NS)
+    first, second = hosts
+    clusters, term = first.clusters(BOTS), first.numbers["lease_term"]
+    server.kill()
+    assert is_unwell(first)
+    assert is_unwell(second)
+    newcomer(second, "bot999")
+    assert is_unwell(second)
+    assert first.clusters(BOTS) == second.clusters(BOTS) == clusters
+    assert second.bridge.box.outgoing > 0
+    server.start()
+    for host in hosts:
+        wait_until(lambda host=host: not is_unwell(host))  # type: ignore[misc]
+        host.carriers[-1].carrier._lease_due_s = 0
+    settle(first, until=lambda: first.is_leading)
+    settle(*hosts, until=lambda: second.cluster("bot999") != -1)
+    assert first.clusters(BOTS) == second.clusters(BOTS) == clusters
+    assert second.cluster("bot999") == first.cluster("bot999") in clusters
+    for host in hosts:
+        host.clock.advance(2)
+    settle(*hosts)
+    assert second.numbers["lease_term"] > term
+    assert second.numbers["unsent"] == 0
+
+
+def test_what_is_seen_while_the_server_is_gone_is_bounded_and_counted(
+    start_server: StartServer, start_host: StartHost
+) -> None:
+    server = start_server()
+    host = start_host(server.port)
+    settle(host)
+    server.kill()
+    for number in range(postbox.MOST_OUTGOING + 50):
+        host.decide(Request(number, f"a{number}", "card", "browser", "81.1.1.1"))
+        host.correlating.tick(host.clock.now_ns())
+    assert host.bridge.box.outgoing == postbox.MOST_OUTGOING
+    host.clock.advance(2)
+    host.correlating.tick(host.clock.now_ns())
+    assert host.numbers["unsent"] == 50
+    assert host.numbers["dropped"] == 0
+
+
+def test_hung_server_holds_nobody_up(
+    start_server: StartServer, start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carriers, "PATIENCE_S", 0.2)
+    server = start_server()
+    host = start_host(server.port)
+    settle(host)
+    server.pause()
+    try:
+        begin_s = time.monotonic()
+        host.carriers[-1].carrier._lease_due_s = 0
+        with pytest.raises(carriers.Failures):
+            host.carriers[-1].turn()
+        assert time.monotonic() - begin_s < 2
+        begin_s = time.monotonic()
+        for number in range(200):
+            host.decide(Request(number, "a", "card", "browser", "81.1.1.1"))
+            host.correlating.tick(host.clock.now_ns())
+        assert time.monotonic() - begin_s < 2
+    finally:
+        server.resume()
+    wait_until(lambda: not is_unwell(host))
+    settle(host)
+    host.clock.advance(2)
+    settle(host)
+    assert host.numbers["sent"] == 200
+
+
+def test_script_cache_lost_between_calls(server: Server, caught_hosts: list[Host]) -> None:
+    server.client.script_flush()
+    newcomer(caught_hosts[1], "bot999")
+    settle(*caught_hosts)
+    assert caught_hosts[1].cluster("bot999") != -1
+
+
+def test_stream_of_sightings_is_capped(
+    server: Server, start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carriers, "MOST_SIGHTING_ENTRIES", 200)
+    monkeypatch.setattr(bridges, "GATHERED_NS", 0)
+    host = start_host(is_candidate=False)
+    for number in range(1000):
+        host.decide(Request(number, f"a{number}", "card", "browser", "81.1.1.1"))
+        host.step()
+    assert server.client.xlen(PLACES.sightings) <= 400
+    assert 0 < server.client.pttl(PLACES.sightings) <= carriers.STREAM_LASTS_MS or host.step() is not None
+    assert START_NS
+
+
+def test_every_key_has_an_end_and_one_slot(server: Server, caught_hosts: list[Host]) -> None:
+    for host in caught_hosts:
+        host.carriers[-1].carrier._lasting_due_s = 0
+    newcomer(caught_hosts[1], "bot999")
+    settle(*caught_hosts)
+    for host in caught_hosts:
+        host.carriers[-1].carrier._lasting_due_s = 0
+    settle(*caught_hosts)
+    keys = list(server.client.scan_iter())
+    assert len(keys) >= 6
+    for key in keys:
+        assert key.startswith("{test}:"), key
+        assert server.client.pttl(key) > 0, key
+
+
+def test_nothing_in_the_server_tells_a_raw_value(server: Server, start_host: StartHost) -> None:
+    from redis import Redis
+
+    hosts = [start_host(), start_host()]
+    settle(*hosts)
+    at = 0
+    for number in range(60):
+        hosts[number % 2].decide(
+            Request(
+                at, f"account-{number % 7}", f"payment-{number % 5}", "agent-of-somebody", "198.51.100.77"
+            )
+        )
+    rest_until(hosts, END_NS)
+    rest_until(hosts, END_NS + 7200 * NS)
+    client = Redis(host=server.host, port=server.port)
+    dumped = b""
+    for key in client.scan_iter():
+        dumped += key
+        kind = client.type(key)
+        if kind == b"string":
+            dumped += client.get(key) or b""
+        elif kind == b"hash":
+            dumped += b"".join(word for pair in client.hgetall(key).items() for word in pair)
+        elif kind == b"stream":
+            for _, fields in client.xrange(key):
+                dumped += b"".join(word for pair in fields.items() for word in pair)
+        else:
+            raise AssertionError(f"{key!r} is a {kind!r}")
+    assert len(dumped) > 10_000
+    for raw in (
+        b"account-",
+        b"payment-",
+        b"agent-of",
+        b"198.51",
+        bytes([198, 51, 100, 77]),
+        bytes([77, 100, 51, 198]),
+    ):
+        assert raw not in dumped, raw
