@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from redis import exceptions
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.crc import key_slot
 
 from ratelimit.finding import Finding, Status
@@ -184,6 +185,7 @@ def test_who_can_listen(url: str, peer: str | None, status: Status) -> None:
         (exceptions.ConnectionError("max number of clients reached"), "no more connections"),
         (exceptions.ConnectionError("Connection closed by server."), "closes the connection"),
         (exceptions.TimeoutError("Timeout reading from h:6379"), "no answer in time"),
+        (MasterNotFoundError("No master found for 'm' : <Redis(<ConnectionPool(...)>)>"), "names a master"),
         (ConnectionRefusedError(111, "Connection refused"), "nobody listens"),
         (PermissionError(13, "Permission denied"), "may not be used"),
     ],

@@ -77,6 +77,9 @@ def explain(error: BaseException, *, has_tls: bool = False) -> tuple[str, str]:
         return f"this user may not do what is needed: {words}", "Allow it: `ACL SETUSER NAME +COMMAND`."
     if isinstance(error, AuthenticationError) or "NOAUTH" in upper or "WRONGPASS" in upper:
         return _login(words)
+    if type(error).__name__ == "MasterNotFoundError":
+        # The library's own words are its clients' settings, one after the other.
+        return "no Sentinel that can be asked names a master", "`SENTINEL MASTERS` shows the names they know."
     if isinstance(error, MaxConnectionsError) or "MAX NUMBER OF CLIENTS" in upper:
         return "the server takes no more connections", "Raise its `maxclients`, or find who holds them."
     mark = _CLASSES.get(type(error).__name__)
