@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
+from ratelimit import Limiter, Policy
 from ratelimit.stores.redis import checkup, trial
 from tests.cli.running import run
 from tests.redis.examining import Examination
@@ -149,6 +151,58 @@ def test_permissions_are_enough_once_the_advice_was_followed(server: Server, tmp
     found = Examination(tmp_path, server.url, *LOGIN)
     assert found.code == 0
     assert found["commands"]["status"] == "ok"
+
+
+ALL_KINDS = """
+[[limit]]
+name = "window"
+per = "ip"
+rate = "100/minute"
+algorithm = "sliding-window"
+on_store_error = "closed"
+[[limit]]
+name = "log"
+per = "ip"
+rate = "100/minute"
+algorithm = "sliding-log"
+on_store_error = "closed"
+[[limit]]
+name = "slots"
+per = "ip"
+concurrent = 10
+on_store_error = "closed"
+[[limit]]
+name = "networks"
+per = []
+rate = "100/day"
+distinct = "ip"
+on_store_error = "closed"
+"""
+
+
+@pytest.mark.usefixtures("user")
+@pytest.mark.parametrize("mode", ["exact", "leased"])
+def test_what_the_doctor_allows_is_enough_to_decide(server: Server, tmp_path: Path, mode: str) -> None:
+    grant(server, "+evalsha", "+eval", "+script|load", "~ratelimit:*")
+    store = (*LOGIN, f'mode = "{mode}"', 'timeout = "2s"')
+    advice = Examination(tmp_path, server.url, *store)["commands"]["advice"]
+    command = re.search(r"`ACL SETUSER me ([^`]*)`", advice)
+    assert command is not None
+    grant(server, *command[1].split())
+    assert Examination(tmp_path, server.url, *store, ALL_KINDS).code == 0
+    server.client.execute_command("ACL", "LOG", "RESET")
+
+    async def decide() -> bool:
+        limiter = Limiter(Policy.load(tmp_path / "policy.toml"))
+        try:
+            return (await limiter.adecide(client="192.0.2.1")).allowed
+        finally:
+            limiter.close()
+
+    assert asyncio.run(decide())
+    # What the client library says of itself at login, if it may, is no part of deciding.
+    refused = {entry["object"] for entry in server.client.acl_log()}
+    assert refused <= {"client|setinfo"}
 
 
 @pytest.mark.usefixtures("user")
