@@ -9,8 +9,15 @@ from ratelimit.policy.compiled import RemoteSpec
 
 
 def spec_of(url: str, **store: Any) -> RemoteSpec:
-    """Return how the server of a policy is reached; further keys are those of `[store]`."""
-    tree = {"version": 1, "store": {"url": url, **store}, "hashing": {"key": "00" * 16}}
+    """Return how the server of a policy is reached; further keys are those of `[store]`.
+
+    Time-outs are long unless given: a busy machine is no fault of the server's.
+    """
+    tree = {
+        "version": 1,
+        "store": {"url": url, "timeout": "5s", **store},
+        "hashing": {"key": "00" * 16},
+    }
     spec = Policy.from_mapping(tree).compiled.remote
     assert spec is not None
     return spec
