@@ -287,7 +287,8 @@ class Courier:
                 batch.lane = me
                 try:
                     await self._send(wire, batch)
-                except (RedisError, OSError, ValueError) as error:
+                except Exception as error:
+                    # Of any kind: a lane that ended otherwise would leave those who wait without a word.
                     batch.fail(_unanswered(error))
                     self._trip(error)
                 except asyncio.CancelledError:

@@ -181,6 +181,8 @@ class Parcel:
         Raises:
             ValueError: it is no answer to these questions; those not answered yet remain to be failed.
         """
+        if not isinstance(answer, bytes):
+            raise ValueError(f"an answer of type {type(answer).__name__}")
         said = _decode(answer)
         at = 1
         try:
