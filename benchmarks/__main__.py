@@ -27,6 +27,7 @@ from benchmarks import (
 )
 from benchmarks.redis import concurrent as redis_concurrent
 from benchmarks.redis import exact as redis_exact
+from benchmarks.redis import leased as redis_leased
 from benchmarks.redis import memory as redis_memory
 from benchmarks.redis import middleware as redis_middleware
 from benchmarks.redis import sequential as redis_sequential
@@ -44,6 +45,7 @@ QUESTIONS: dict[str, ModuleType] = {
     "redis-sequential": redis_sequential,
     "redis-concurrent": redis_concurrent,
     "redis-middleware": redis_middleware,
+    "redis-leased": redis_leased,
     "redis-exact": redis_exact,
     "redis-memory": redis_memory,
     "hosts": hosts,
