@@ -30,6 +30,7 @@ from benchmarks.redis import exact as redis_exact
 from benchmarks.redis import leased as redis_leased
 from benchmarks.redis import memory as redis_memory
 from benchmarks.redis import middleware as redis_middleware
+from benchmarks.redis import outage as redis_outage
 from benchmarks.redis import sequential as redis_sequential
 from benchmarks.settings import Settings
 
@@ -47,6 +48,7 @@ QUESTIONS: dict[str, ModuleType] = {
     "redis-middleware": redis_middleware,
     "redis-leased": redis_leased,
     "redis-exact": redis_exact,
+    "redis-outage": redis_outage,
     "redis-memory": redis_memory,
     "hosts": hosts,
     "instructions": instructions,

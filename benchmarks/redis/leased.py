@@ -121,7 +121,9 @@ async def _paced(server: Server, seconds: float, found: Answer) -> None:
         nonlocal made
         await asyncio.sleep(number / PEOPLE / A_SECOND)
         while (now := loop.time()) < end:
-            await limiter.adecide(path="/v1/models", identities={"account": accounts[number]}, client=ips[number])
+            await limiter.adecide(
+                path="/v1/models", identities={"account": accounts[number]}, client=ips[number]
+            )
             made += 1
             await asyncio.sleep(max(1 / A_SECOND - (loop.time() - now), 0))
 
@@ -130,7 +132,9 @@ async def _paced(server: Server, seconds: float, found: Answer) -> None:
     trips, before = store.courier().round_trips, made
     await people
     share = (store.courier().round_trips - trips) / max(made - before, 1)
-    found.rows.append(Row(f"round trips a decision, {PEOPLE} accounts at {A_SECOND} a second", share, "", AIM_TRIPS))
+    found.rows.append(
+        Row(f"round trips a decision, {PEOPLE} accounts at {A_SECOND} a second", share, "", AIM_TRIPS)
+    )
     pace = f"adecide, {PEOPLE} accounts at {A_SECOND} a second each"
     found.measured.append((pace, "", f"{1 / share:.0f} decisions", ""))
     await limiter.rest()
