@@ -63,9 +63,8 @@ class Limiter:
         clock: where time comes from; the store's own when not given.
         resolvers: the application's callables that the policy's `resolver:NAME` refer to.
         observer: told of reloads, noticed mistakes and faults.
-        correlates: whether this process is the correlator of several hosts by profession
-            (`ratelimit correlator`): it competes for that whatever the policy says of workers,
-            and leaves the workers of its own host to themselves.
+        correlates: whether this process is there to correlate for several hosts
+            (`ratelimit correlator`), whatever the policy says of workers.
 
     Raises:
         PolicyError: the policy cannot be used.
@@ -358,14 +357,8 @@ class Limiter:
             return None if spec is None else self.correlating
         principals = Settings(**spec.settings).principals  # type: ignore[arg-type]  # checked by the policy
         shared = open_board(policy, self.store, principals, is_shared=not self._correlates)
-        return Correlating(
-            spec,
-            shared,
-            self.store.table.key,
-            carry=self._carry,
-            notice=self.notice,
-            hosts=self._hosts(policy),
-        )
+        key, hosts = self.store.table.key, self._hosts(policy)
+        return Correlating(spec, shared, key, carry=self._carry, notice=self.notice, hosts=hosts)
 
     def _hosts(self, policy: Policy) -> Hosts | None:
         """Return how to take part where several hosts share a correlator; None where this one has its own."""

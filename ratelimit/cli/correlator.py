@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from contextlib import ExitStack
-from threading import Event
-from types import FrameType
+from contextlib import ExitStack, suppress
 
 import click
 
@@ -17,7 +16,6 @@ from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
-from ratelimit.policy import Policy
 from ratelimit.telemetry.serving import serve_metrics
 
 LOOKS_S = 0.2
@@ -57,8 +55,6 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
             hint='Set [store] url = "redis://…" where several hosts are to share a correlator.',
         )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    ended = Event()
-    _end_on_signals(ended)
     with ExitStack() as stack:
         try:
             limiter = Limiter(loaded, correlates=True)
@@ -68,10 +64,7 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
         start_logging(limiter)
         if metrics_port is not None:
             stack.callback(_served(limiter, metrics_host, metrics_port))
-        upkeep = Upkeep(limiter, RELOADS_S)
-        upkeep.start()
-        stack.callback(upkeep.stop)
-        _live(limiter, loaded, ended)
+        asyncio.run(_live(limiter, loaded.name))
     log.info("ended; what is known is saved, and the lease is free")
 
 
@@ -86,30 +79,58 @@ def _served(limiter: Limiter, host: str, port: int) -> Callable[[], None]:
     return end
 
 
-def _end_on_signals(ended: Event) -> None:
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
+async def _live(limiter: Limiter, name: str) -> None:
+    """Correlate until a signal says to end, and say what changes."""
+    # The policy names a server, so its client library is there by now.
+    from ratelimit.stores.redis.store import RedisStore
 
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+        loop.add_signal_handler(number, ended.set)
+    store = limiter.store
+    if isinstance(store, RedisStore):
+        store.courier()  # what clusters have used is carried over by way of this loop
+    upkeep = Upkeep(limiter, RELOADS_S)
+    upkeep.start()
+    saying = Saying(limiter, name)
+    try:
+        while not ended.is_set():
+            saying.look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOKS_S):
+                    await ended.wait()
+    finally:
+        await asyncio.to_thread(upkeep.stop)
+        if isinstance(store, RedisStore):
+            await store.rest()
 
 
-def _live(limiter: Limiter, policy: Policy, ended: Event) -> None:
-    """Say what changes, until it is to end."""
-    said: bool | None = None
-    faults, is_failing = 0, False
-    while not ended.wait(LOOKS_S):
-        numbers = limiter.correlation
-        correlating = limiter.correlating
+class Saying:
+    """Says what changes, once each time.
+
+    Args:
+        limiter: whose state.
+        name: of the policy.
+    """
+
+    def __init__(self, limiter: Limiter, name: str) -> None:
+        self._limiter = limiter
+        self._name = name
+        self._is_leading: bool | None = None
+        self._faults = 0
+        self._is_failing = False
+
+    def look(self) -> None:
+        """Say what is other than the last time."""
+        numbers, correlating = self._limiter.correlation, self._limiter.correlating
         is_leading = correlating is not None and correlating.is_leading
         # Whether another correlates is known once something was heard of it.
-        if is_leading is not said and (is_leading or numbers.get("lease_term")):
-            said = is_leading
-            log.info(
-                "correlates for all hosts of %s" if said else "stands by: another correlates for %s",
-                policy.name,
-            )
-        failed, faults = faults, numbers.get("server_faults", 0)
-        if faults > failed and not is_failing:
+        if is_leading is not self._is_leading and (is_leading or numbers.get("lease_term")):
+            self._is_leading = is_leading
+            said = "correlates for all hosts of %s" if is_leading else "stands by: another correlates for %s"
+            log.info(said, self._name)
+        faults = numbers.get("server_faults", 0)
+        is_failing = faults > self._faults
+        if is_failing and not self._is_failing:
             log.warning("the server is slow or gone; it is tried again until it answers")
-        is_failing = faults > failed
+        self._faults, self._is_failing = faults, is_failing
