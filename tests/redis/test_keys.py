@@ -19,14 +19,26 @@ EVERY_KIND = (
     'per = "account"\nconcurrent = 5',
     'per = "account"\ndistinct = "ip"\nrate = "5/hour"',
 )
-HOSTILE = ["a{b}c", "{}", "}{", "a b", "a\r\nFLUSHALL\r\n", "\x00", "*", "x" * 500, "'; redis.call('FLUSHALL') --"]
+HOSTILE = [
+    "a{b}c",
+    "{}",
+    "}{",
+    "a b",
+    "a\r\nFLUSHALL\r\n",
+    "\x00",
+    "*",
+    "x" * 500,
+    "'; redis.call('FLUSHALL') --",
+]
 
 
 def raw(server: Server) -> Redis:
     return Redis.from_url(server.url)
 
 
-async def test_braces_spaces_and_newlines_in_keys_reach_no_name(server: Server, open_limiter: LiveLimiter) -> None:
+async def test_braces_spaces_and_newlines_in_keys_reach_no_name(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
     limiter = open_limiter(server.url, *EVERY_KIND[:5])
     for text in HOSTILE:
         assert await limiter.admitted(8, text) == 5

@@ -111,7 +111,9 @@ async def test_nonsense_for_an_answer_is_no_decision(open_limiter: LiveLimiter, 
 
 
 @pytest.mark.parametrize("size", [0, 1, 20, 40])
-async def test_reply_cut_in_the_middle_is_no_reply(proxy: Proxy, open_limiter: LiveLimiter, size: int) -> None:
+async def test_reply_cut_in_the_middle_is_no_reply(
+    proxy: Proxy, open_limiter: LiveLimiter, size: int
+) -> None:
     limiter = open_limiter(proxy.url, TEN, timeout="1s")
     assert await limiter.admitted(3) == 3
     proxy.replies.cut_after(size, reset=bool(size % 2))
@@ -170,9 +172,7 @@ async def test_timed_out_decision_is_never_sent_twice(
 async def test_cancelled_in_the_middle_gets_its_charge_back_and_nobody_elses_reply(
     proxy: Proxy, open_limiter: LiveLimiter
 ) -> None:
-    limiter = open_limiter(
-        proxy.url, LOG, 'per = "account"\nconcurrent = 30'
-    )
+    limiter = open_limiter(proxy.url, LOG, 'per = "account"\nconcurrent = 30')
     await limiter.look()
     rng = random.Random(7)
     used = {f"a{number}": number for number in range(20)}
