@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ratelimit.core.engine import Outcome, Plan
+from ratelimit.core.engine import Outcome
 from ratelimit.decision import Verdict
 from ratelimit.errors import UsageError
 from ratelimit.policy.compiled import LimitRule
@@ -76,7 +76,7 @@ class RoutePlan:
         """
         self.decide = plan.decide
         self.peek = plan.peek
-        if not isinstance(plan, Plan):  # of a store elsewhere
+        if getattr(plan, "is_remote", False):
             self.adecide = plan.adecide
             self.apeek = plan.apeek
         self.costs = tuple(rule.estimate for rule in rules)
