@@ -18,7 +18,6 @@ local function bucket_of(key)
     word = false
     if text and #text >= BUCKET_SIZE and (#text - BUCKET_SIZE) % TENANT_SIZE == 0 then
       word = { unpack_bytes(BUCKET, text) }
-      word[3] = nil  -- where reading ended
       for at = BUCKET_SIZE + 1, #text, TENANT_SIZE do
         word.leases = word.leases or {}
         local tenant, expires, units = unpack_bytes(TENANT, text, at)
@@ -122,10 +121,31 @@ local function put_bucket(key, us, ticks, leases)
 end
 
 algorithms[1] = {
+  begin = function(rule)
+    rule.full_us, rule.full_ticks = plus(now, 0, rule[5], rule[6])
+    rule.far_us = now + STEP + rule[7]
+  end,
   check = function(rule, ask)
-    local word = bucket_of(ask.key)
-    local us, ticks = known(rule, word)
-    ask.word = word
+    local word, cost = bucket_of(ask.key), ask.cost
+    ask.word, ask.leases, ask.is_stale = word, nil, false
+    local us, ticks
+    if cost > 0 and (not word or (not word.leases and word[1] < rule.far_us)) then
+      -- The same as below, of what nearly every request is.
+      if cost > rule[2] then return false end
+      us, ticks = now, 0
+      if word and word[1] >= now then us, ticks = word[1], word[2] end
+      if cost == 1 then
+        us, ticks = us + rule[3], ticks + rule[4]
+      else
+        local more_us, more_ticks = span(rule, cost)
+        us, ticks = us + more_us, ticks + more_ticks
+      end
+      if ticks >= TICKS then us, ticks = us + 1, ticks - TICKS end
+      if us > rule.full_us or (us == rule.full_us and ticks > rule.full_ticks) then return false end
+      ask.us, ask.ticks = us, ticks
+      return true
+    end
+    us, ticks = known(rule, word)
     ask.is_stale = word and (us ~= word[1] or ticks ~= word[2])
     if word and word.leases and not ask.is_stale then
       us, ticks, ask.leases = with_leases(rule, word.leases, us, ticks)
@@ -136,8 +156,7 @@ algorithms[1] = {
     us, ticks = arrival_of(us, ticks)
     local more_us, more_ticks = span(rule, ask.cost)
     us, ticks = plus(us, ticks, more_us, more_ticks)
-    local full_us, full_ticks = plus(now, 0, rule[5], rule[6])
-    if is_after(us, ticks, full_us, full_ticks) then return false end
+    if is_after(us, ticks, rule.full_us, rule.full_ticks) then return false end
     if ask.cost > 0 then ask.us, ask.ticks = us, ticks end
     return true
   end,
@@ -146,14 +165,19 @@ algorithms[1] = {
   end,
   commit = function(rule, ask)
     local word = ask.word
-    if ask.us ~= 0 and (not word or ask.us ~= word[1] or ask.ticks ~= word[2]) then
+    if word and not ask.leases and not word.leases and ask.cost > 0 then
+      word[1], word[2] = ask.us, ask.ticks
+      put_word(ask.key, word, BUCKET, ask.us)
+    elseif ask.us ~= 0 and (not word or ask.us ~= word[1] or ask.ticks ~= word[2]) then
       put_bucket(ask.key, ask.us, ask.ticks, ask.leases)
       ask.word = words[ask.key]
     end
   end,
   tell = function(rule, ask)
-    say(ask.word and ask.word[1] or 0)
-    say(ask.word and ask.word[2] or 0)
+    local word = ask.word
+    if not word then word = NOTHING end
+    said[saying + 1], said[saying + 2] = word[1], word[2]
+    saying = saying + 2
   end,
   -- mark: the arrival time just after the charge. A refund is worth what has not drained yet.
   correct = function(rule, ask)

@@ -30,18 +30,27 @@ end
 local algorithms = {}   -- by kind
 local operation = PEEK  -- of the item being worked on
 local said = { now }    -- the answer
-local function say(number) said[#said + 1] = number end
+local saying = 1        -- how long it is: the length operator would search for it each time
+local function say(number)
+  saying = saying + 1
+  said[saying] = number
+end
 
 -- Words: states of a few numbers, read once and written once a batch.
 local words, changed = {}, {}
+local texts  -- what all keys hold, if all hold words
+
+local function read_words()
+  texts = {}
+  -- A value of another type, which cannot be ours, is read as none, and overwritten.
+  local found = call('MGET', unpack(KEYS))
+  for i = 1, #found do texts[KEYS[i]] = found[i] end
+end
 
 local function text_of(key)
+  if texts then return texts[key] end
   local text = pcall_redis('GET', key)
-  if type(text) == 'table' then
-    call('DEL', key)  -- somebody's value of another type: it cannot be ours
-    return false
-  end
-  return text
+  return type(text) ~= 'table' and text
 end
 
 local function word_of(key, form, size)
@@ -56,21 +65,22 @@ end
 
 local function put_word(key, word, form, until_us)
   words[key] = word
-  changed[key] = { word, form, until_us }
+  changed[key] = word
+  word.form, word.until_us = form, until_us
 end
 
-local packed_leases  -- see bucket.lua
+local NOTHING = { 0, 0, 0 }  -- what is said of a key without a word
+local packed_leases          -- see bucket.lua
 
 local function ttl_of(until_us)
   return max(floor((until_us - now) / 1000) + 1, 1, least_ttl)
 end
 
 local function write_words()
-  for key, change in pairs(changed) do
-    local word = change[1]
-    local text = pack(change[2], word[1], word[2], word[3])
+  for key, word in pairs(changed) do
+    local text = pack(word.form, word[1], word[2], word[3])
     if word.leases then text = text .. packed_leases(word.leases) end
-    call('SET', key, text, 'PX', ttl_of(change[3]))
+    call('SET', key, text, 'PX', ttl_of(word.until_us))
   end
 end
 

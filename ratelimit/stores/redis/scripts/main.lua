@@ -2,9 +2,8 @@
 -- refusal binds, and two marks of the rule's own. A lease has seven: its rule, the units wanted,
 -- what part of the room may be had at most, the units kept and returned, their mark, and how long it runs.
 
-local function tell(rule, ask, state)
+local function tell(algorithm, rule, ask, state)
   say(state)
-  local algorithm = algorithms[rule[1]]
   if algorithm.tell then
     algorithm.tell(rule, ask)
   else
@@ -17,27 +16,42 @@ local function tell(rule, ask, state)
   end
 end
 
-local at, key_at = 1, 1
-while at <= #items do
+local only_words = true
+for i = 1, #rules do
+  local rule = rules[i]
+  rule.algorithm = algorithms[rule[1]]
+  if rule.algorithm.begin then rule.algorithm.begin(rule) end
+  only_words = only_words and rule[1] <= 3
+end
+if only_words and #KEYS > 0 and #rules > 0 then read_words() end
+
+local at, key_at, last = 1, 1, #items
+local asks, states = {}, {}  -- of one item after another
+while at <= last do
   local count = items[at + 1]
   operation = items[at]
   at = at + 2
   if operation == LEASE then
     local rule = rules[items[at] + 1]
-    algorithms[rule[1]].lease(rule, {
+    rule.algorithm.lease(rule, {
       key = KEYS[key_at], want = items[at + 1], divisor = items[at + 2], kept = items[at + 3],
       returned = items[at + 4], mark = items[at + 5], horizon = items[at + 6],
     })
     at, key_at, count = at + 7, key_at + 1, 0
   end
-  local asks, states, is_refused = {}, {}, false
+  local is_refused = false
   for i = 1, count do
     local rule = rules[items[at] + 1]
-    local ask = { key = KEYS[key_at], cost = items[at + 1], mark = items[at + 3], mark2 = items[at + 4], rule = rule }
-    asks[i] = ask
+    local ask = asks[i]
+    if not ask then
+      ask = {}
+      asks[i] = ask
+    end
+    ask.key, ask.cost, ask.mark, ask.mark2 = KEYS[key_at], items[at + 1], items[at + 3], items[at + 4]
+    ask.rule, ask.is_charged, ask.ends = rule, false, nil
     if operation == CORRECT then
-      algorithms[rule[1]].correct(rule, ask)
-    elseif algorithms[rule[1]].check(rule, ask) then
+      rule.algorithm.correct(rule, ask)
+    elseif rule.algorithm.check(rule, ask) then
       states[i] = ALLOWED
     elseif items[at + 2] == 1 then
       states[i] = REFUSED
@@ -50,15 +64,16 @@ while at <= #items do
   if operation ~= CORRECT and operation ~= LEASE then
     for i = 1, count do
       local ask = asks[i]
-      local algorithm = algorithms[ask.rule[1]]
+      local rule = ask.rule
+      local algorithm = rule.algorithm
       if operation == DECIDE then
         if not is_refused and states[i] == ALLOWED then
-          algorithm.commit(ask.rule, ask)
+          algorithm.commit(rule, ask)
         elseif states[i] ~= ALLOWED then
-          algorithm.keep(ask.rule, ask)
+          algorithm.keep(rule, ask)
         end
       end
-      tell(ask.rule, ask, states[i])
+      tell(algorithm, rule, ask, states[i])
     end
   end
 end

@@ -5,7 +5,7 @@ local FIXED, FIXED_SIZE = '<I5I5', 10
 local SLIDING, SLIDING_SIZE = '<I5I5I5', 15
 
 -- When the window around now ends.
-local function end_of(rule)
+local function find_end(rule)
   local period, starts = rule[3], rule[4]
   if not starts then return now - now % period + period end
   for i = 1, #starts do
@@ -13,6 +13,11 @@ local function end_of(rule)
   end
   local last = starts[#starts] * 1000000
   return now - (now - last) % period + period
+end
+
+local function end_of(rule)
+  if not rule.ends then rule.ends = find_end(rule) end
+  return rule.ends
 end
 
 -- The end and the count of the window that now counts in.
@@ -43,16 +48,19 @@ algorithms[2] = {
   end,
   commit = function(rule, ask)
     if ask.cost > 0 then
-      put_word(ask.key, { ask.ends / 1000000, ask.count + ask.cost }, FIXED, ask.ends)
-      ask.word = words[ask.key]
+      local word = ask.word or {}
+      word[1], word[2] = ask.ends / 1000000, ask.count + ask.cost
+      put_word(ask.key, word, FIXED, ask.ends)
+      ask.word = word
     else
       algorithms[2].keep(rule, ask)
     end
   end,
   tell = function(rule, ask)
-    say(ask.word and ask.word[1] or 0)
-    say(ask.word and ask.word[2] or 0)
-    say(ask.ends / 1000000)
+    local word = ask.word
+    if not word then word = NOTHING end
+    said[saying + 1], said[saying + 2], said[saying + 3] = word[1], word[2], ask.ends / 1000000
+    saying = saying + 3
   end,
   -- mark: the end of the window that was charged, in seconds.
   correct = function(rule, ask)
@@ -116,6 +124,7 @@ algorithms[3] = {
     local window, before, current, elapsed = sliding_roll(rule, ask.word)
     ask.window, ask.before, ask.current = window, before, current
     local room = rule[2] - current - ask.cost
+    if before == 0 then return room >= 0 end
     return room >= 0 and is_product_within(before, rule[3] - elapsed, room, rule[3])
   end,
   keep = function(rule, ask)
@@ -126,18 +135,19 @@ algorithms[3] = {
   end,
   commit = function(rule, ask)
     if ask.cost > 0 then
-      put_sliding(rule, ask.key, ask.window, ask.before, ask.current + ask.cost)
-      ask.word = words[ask.key]
+      local word = ask.word or {}
+      word[1], word[2], word[3] = ask.window, ask.before, ask.current + ask.cost
+      put_word(ask.key, word, SLIDING, (ask.window + 2) * rule[3])
+      ask.word = word
     else
       algorithms[3].keep(rule, ask)
     end
   end,
   tell = function(rule, ask)
     local word = ask.word
-    say(word and word[1] or 0)
-    say(word and word[2] or 0)
-    say(word and word[3] or 0)
-    say(ask.window)
+    if not word then word = NOTHING end
+    said[saying + 1], said[saying + 2], said[saying + 3], said[saying + 4] = word[1], word[2], word[3], ask.window
+    saying = saying + 4
   end,
   -- mark: the number of the window that was charged.
   correct = function(rule, ask)
