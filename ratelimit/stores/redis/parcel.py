@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.plan import RedisPlan
 
 MOST_KEYS = 96
-"""So many asks a call: about half a millisecond of the server, while the other lane is read and written here."""
+"""So many asks a call: half a millisecond of the server, while the other lane is read and written here."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[int]).decode
