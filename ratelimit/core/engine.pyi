@@ -37,12 +37,13 @@ class Plan:
         members: Sequence[int] | None = None,
         cost_positions: Sequence[int] | None = None,
     ) -> None: ...
-    def like(self, rules: Sequence[Rule], absent: Sequence[int] = (), /) -> Plan:
+    def like(self, rules: Sequence[Rule], absent: Sequence[int] = (), absent_at: int = 0, /) -> Plan:
         """Return a plan of other rules at the same identities.
 
         Args:
             rules: one for each of this plan's.
-            absent: indices of rules to be skipped always: identities then have one more position, with -1.
+            absent: indices of rules to be skipped always.
+            absent_at: a position that identities have -1 at, for those.
         """
     def key(self, index: int, identities: Sequence[int], /) -> int:
         """Return the key of the counter that rule `index` has for these identities."""

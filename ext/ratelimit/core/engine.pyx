@@ -104,13 +104,13 @@ cdef class Plan:
     def __len__(self):
         return self.setup.count
 
-    def like(self, rules, absent=(), /):
+    def like(self, rules, absent=(), absent_at=0, /):
         cdef int i, j
         cdef list keys = []
         for i in range(self.setup.count):
             keys.append([self.setup.key_at[i][j] for j in range(self.setup.key_sizes[i])])
         for i in absent:
-            keys[i] = [self.highest + 1]
+            keys[i] = [absent_at]
         return Plan(
             self.table, rules, keys,
             [self.setup.member_at[i] for i in range(self.setup.count)],

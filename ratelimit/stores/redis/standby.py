@@ -59,7 +59,7 @@ class Standby:
         commit: bool,
     ) -> Outcome:
         """Decide from this worker's share. Rules that are open meanwhile are left out."""
-        local = self._local(plan)
+        local = self._local(plan, len(identities))
         row = [*identities, -1]
         if not commit:
             return local.peek(row, now_ns, costs)
@@ -68,7 +68,7 @@ class Standby:
             self._remember(plan, outcome, row)
         return outcome
 
-    def _local(self, plan: RedisPlan) -> Plan:
+    def _local(self, plan: RedisPlan, width: int) -> Plan:
         known = self._plans.get(plan)
         if known is None:
             share = max(1, round(self._store.share * _MILLIONTHS))
@@ -76,7 +76,7 @@ class Standby:
                 b"standby", self._store.worker.to_bytes(8, "big"), self._absence.to_bytes(8, "big")
             )
             rules = [rule.scaled(share, salt) for rule in plan.core.rules]
-            known = self._plans[plan] = plan.core.like(rules, self._opened(plan))
+            known = self._plans[plan] = plan.core.like(rules, self._opened(plan), width)
         return known
 
     @staticmethod
@@ -129,7 +129,7 @@ class Standby:
         """Return what is in use and not handed over: plan, rule, key, units."""
         found: dict[tuple[RedisPlan, int, int], int] = {}
         for (plan, _), row in self._touched.items():
-            outcome = self._local(plan).peek(row, now_ns, plan.free)
+            outcome = self._local(plan, len(row) - 1).peek(row, now_ns, plan.free)
             for index in range(len(outcome)):
                 if amount := used(outcome, index):
                     found[plan, index, plan.core.key(index, row)] = amount
