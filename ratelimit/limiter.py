@@ -362,7 +362,7 @@ class Limiter:
 
     def _hosts(self, policy: Policy) -> Hosts | None:
         """Return how to take part where several hosts share a correlator; None where this one has its own."""
-        return hosts_of(policy.compiled, self.store.table.key, self.notice, correlates=self._correlates)
+        return hosts_of(policy.compiled, self.store.table.key, correlates=self._correlates)
 
     def _carry(self, pairs: Sequence[tuple[int, int]], now_ns: int) -> None:
         self.current.carry(pairs, now_ns)

@@ -147,6 +147,9 @@ class Bridge:
     def step(self, now_ns: int) -> bool:
         """Do one slice of what is to be done; return whether there is more at once."""
         self._board.beat(now_ns)
+        fault, self.box.fault = self.box.fault, None
+        if fault is not None:
+            raise fault
         is_busy = self._gather(now_ns)
         is_busy |= self._apply(now_ns)
         is_busy |= self._correlate(now_ns)
@@ -274,11 +277,11 @@ class Bridge:
         if self._bundle.held:
             self._send(now_ns)
         try:
-            if self._office is not None:
+            if self._office is not None and self.is_leading:
                 self._office.end(now_ns)
         finally:
-            self._office = None
             self._carrier.stop(PATIENCE_S)
+            self._office = None
             self._export(now_ns)
 
     def leave(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ratelimit.hosts.bridge import Carrier, Hosts
 from ratelimit.policy.compiled import CompiledPolicy
 from ratelimit.stores.boards import fingerprint_of
@@ -12,15 +10,12 @@ from ratelimit.stores.redis.hosts.places import Places
 from ratelimit.stores.redis.hosts.postbox import Postbox
 
 
-def hosts_of(
-    compiled: CompiledPolicy, key: bytes, notice: Callable[[str], None], *, correlates: bool
-) -> Hosts | None:
+def hosts_of(compiled: CompiledPolicy, key: bytes, *, correlates: bool) -> Hosts | None:
     """Return how to take part, None where the policy names no server or nothing is correlated.
 
     Args:
         compiled: the policy.
         key: the hash key.
-        notice: told stable codes of what deserves a word to the operator.
         correlates: whether to compete for correlating whatever the policy says of workers.
     """
     remote, spec = compiled.remote, compiled.correlation
@@ -40,6 +35,6 @@ def hosts_of(
             mark=mark_of(fingerprint_of(key)),
             key=key,
         )
-        return CarrierThread(carrier, lambda error: notice("correlator-failed"))
+        return CarrierThread(carrier, box)
 
     return Hosts(start, correlates or spec.workers_correlate)

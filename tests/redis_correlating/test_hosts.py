@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ratelimit.core.bundle import sightings_in
@@ -10,7 +12,7 @@ from ratelimit.stores.redis.hosts.entries import Kind, Seen, Told, mark_of
 from tests.redis_correlating.conftest import StartHost
 from tests.support.acting import BOTS, END_NS, NS, PEOPLE, START_NS
 from tests.support.campaign import Request, campaign
-from tests.support.hosting import KEY, PLACES, Host, rest_until, settle
+from tests.support.hosting import KEY, PLACES, Host, rest_until, settle, shared_policy_text
 from tests.support.redis.server import Server
 
 MARK = mark_of(fingerprint_of(bytes.fromhex(KEY)))
@@ -190,6 +192,33 @@ def test_operators_knowledge_reaches_all_hosts(caught_hosts: list[Host]) -> None
     rest_until(caught_hosts, END_NS + 60 * NS)
     assert second.cluster("bot7") == -1
     assert second.cluster("bot8") != -1
+
+
+def test_workers_of_a_host_have_one_bridge_and_the_next_takes_it_over(
+    tmp_path: Path, start_host: StartHost
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(shared_policy_text(store=f'path = "{tmp_path / "store"}"'))
+    workers = [start_host(path=path), start_host(path=path)]
+    for worker in workers:
+        worker.correlating.tick(worker.clock.now_ns())
+    assert [worker.correlating.is_elected for worker in workers] == [True, False]
+    assert [len(worker.carriers) for worker in workers] == [1, 0]
+    for number, request in enumerate(campaign()):
+        workers[number % 2].decide(request)
+        if number % 200 == 199:
+            workers[0].clock.set_ns(workers[number % 2].clock.now_ns())
+            settle(workers[0])
+    rest_until(workers[:1], END_NS)
+    seen = [worker.clusters(BOTS) for worker in workers]
+    assert seen[0] == seen[1] != {-1}
+    workers[0].rest()
+    workers[1].clock.set_ns(END_NS + 10 * NS)
+    settle(workers[1], until=lambda: workers[1].is_leading)
+    assert workers[1].clusters(BOTS) == workers[0].clusters(BOTS) == seen[0]
+    numbers = workers[1].numbers
+    assert (numbers["principals"], numbers["dropped"]) == (360, 0)
+    assert numbers["sent"] == len(list(campaign()))
 
 
 @pytest.mark.parametrize("count", [1, 3])

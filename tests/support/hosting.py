@@ -137,11 +137,9 @@ class Host(Actor):
             carrier = HandCarrier(connect or client, box, bytes.fromhex(key))
             if is_live:
                 carrier.loop.close()
-                return CarrierThread(carrier.carrier, self.failures.append)
+                return CarrierThread(carrier.carrier, box)
             self.carriers.append(carrier)
             return carrier
-
-        self.failures: list[BaseException] = []
 
         kind = type("HostedLimiter", (_HostedLimiter,), {"hosts": Hosts(start, is_candidate)})
         policy = path if path is not None else Policy.from_toml(shared_policy_text(key=key, **more))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from threading import Thread
 
 from ratelimit.stores.redis.hosts.carrier import Carrier
+from ratelimit.stores.redis.hosts.postbox import Postbox
 
 _ABANDONED: list[object] = []
 """Loops and sockets of the parent that a fork left here: closing them would end the parent's."""
@@ -17,12 +17,12 @@ class CarrierThread:
 
     Args:
         carrier: which.
-        failed: told of an error that nobody expected; the carrier goes on.
+        box: where an error that nobody expected is left; the carrier goes on.
     """
 
-    def __init__(self, carrier: Carrier, failed: Callable[[BaseException], None]) -> None:
+    def __init__(self, carrier: Carrier, box: Postbox) -> None:
         self._carrier = carrier
-        self._failed = failed
+        self._box = box
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
         self._resigns = True
@@ -41,7 +41,7 @@ class CarrierThread:
             try:
                 await self._carrier.run(self._ended)
             except Exception as error:
-                self._failed(error)
+                self._box.fault = error
                 await asyncio.sleep(1.0)
         if self._resigns:
             await self._carrier.resign()

@@ -102,15 +102,17 @@ class Chunked:
         return None if stored is None else Head.read(stored, self._mark)
 
     async def read(self, client: Any) -> tuple[Head, bytes] | None:
-        """Return the value in force, None when there is none, or none that is whole.
+        """Return the value in force, None when there is none.
 
         Raises:
-            EntryRefused: it cannot be used here.
+            EntryRefused: it cannot be used here, or is not whole.
         """
         for _ in range(_TRIES):
             head = await self.head(client)
-            if head is None or head.size > MOST_BYTES:
+            if head is None:
                 return None
+            if head.size > MOST_BYTES:
+                break
             name = self._places.chunks(self._head, head.name)
             chunks = []
             for number in range(head.chunks):
@@ -123,7 +125,7 @@ class Chunked:
             digest.update(value)
             if len(value) == head.size and digest.digest() == head.digest:
                 return head, value
-        return None
+        raise EntryRefused("hosts-format")
 
 
 def regrouped(parts: Iterable[bytes]) -> Iterable[bytes]:

@@ -92,6 +92,8 @@ class Postbox:
         """How often another correlator than before was heard of."""
         self.faults = 0
         """How often the server failed, or was not reached."""
+        self.fault: BaseException | None = None
+        """What nobody expected, for whoever has a log."""
         self.refusals: set[str] = set()
         """Codes of entries that were not used."""
         # -- correlating for all
@@ -155,6 +157,7 @@ class Postbox:
         with self._lock:
             self.term, self.before = term, before
             self.publications.clear()
+            self._drop_saving()
 
     def follow(self) -> None:
         """Note that it does not any more."""
@@ -162,6 +165,13 @@ class Postbox:
             self.term = 0
             self.publications.clear()
             self.wants_snapshot = False
+            self._drop_saving()
+
+    def _drop_saving(self) -> None:
+        """A snapshot of another term is not to be saved any more; who waits for it is told."""
+        saving, self.saving = self.saving, None
+        if saving is not None:
+            saving.ended.set()
 
     def publish(self, publication: Publication) -> bool:
         """Say something to all hosts; False if the server is too slow to be told."""
