@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from ratelimit import Limiter
 from ratelimit.hosts.bridge import Bridge
 from ratelimit.stores.embedded import EmbeddedStore
+from tests.cli.running import run
 from tests.processes.test_forks import in_child
 from tests.redis_correlating.conftest import StartHost
 from tests.redis_correlating.test_hosts import binary
@@ -21,6 +24,7 @@ from tests.support.acting import BOTS, END_NS, PEOPLE
 from tests.support.campaign import Request, campaign
 from tests.support.hosting import KEY, PLACES, Ticking, shared_policy_text, wait_until
 from tests.support.hosting_worker import HostProcess
+from tests.support.redis.port import free_port
 from tests.support.redis.server import Server
 
 StartProcess = Callable[[], HostProcess]
@@ -172,20 +176,27 @@ def ticked(limiter: Limiter) -> dict[str, int]:
     return dict(limiter.correlation)
 
 
-def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, start_host: StartHost) -> None:
-    path = policy_at(tmp_path / "policy.toml", server, correlator="process")
-    host = start_host(is_live=True, is_candidate=False)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ratelimit.cli.main", "correlator", str(path)],
+def correlator_of(path: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ratelimit.cli.main", "correlator", str(path), *options],
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, start_host: StartHost) -> None:
+    path = policy_at(tmp_path / "policy.toml", server, correlator="process")
+    host = start_host(is_live=True, is_candidate=False)
+    port = free_port()
+    process = correlator_of(path, "--metrics-port", str(port))
     try:
         with Ticking(host):
             wait_until(lambda: host.numbers.get("lease_term", 0) > 0)
             assert not host.is_leading
             host.live([Request(0, "someone", "card", "browser", "81.1.1.1")])
             wait_until(lambda: host.numbers["principals"] == 1)
+            wait_until(lambda: "ratelimit_hosts_correlating 1.0" in scraped(port))
+            assert 'ratelimit_correlated{kind="principal"} 1.0' in scraped(port)
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=30)
             assert process.returncode == 0
@@ -196,6 +207,51 @@ def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, star
     finally:
         process.kill()
         process.wait(30)
+    # And anybody with the policy and its key can ask what it knew.
+    told = run("explain", str(path), "--principal", "someone", "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["requests"] == 1
+    assert run("explain", str(path), "--principal", "nobody").exit_code == 3
+
+
+def scraped(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def test_second_correlator_stands_by_and_follows(server: Server, tmp_path: Path) -> None:
+    path = policy_at(tmp_path / "policy.toml", server, correlator="process")
+    first = correlator_of(path)
+    try:
+        wait_until(lambda: server.client.get(PLACES.lease))
+        holder = server.client.get(PLACES.lease)
+        second = correlator_of(path)
+        try:
+            wait_until(lambda: server.client.exists(PLACES.table))
+            first.kill()
+            took_s = wait_until(lambda: server.client.get(PLACES.lease) not in (None, holder))
+            assert took_s <= 5
+            second.send_signal(signal.SIGTERM)
+            second.communicate(timeout=30)
+            assert second.returncode == 0
+        finally:
+            second.kill()
+            second.wait(30)
+    finally:
+        first.kill()
+        first.communicate(timeout=30)
+
+
+def test_explaining_from_a_server_that_has_nothing_or_is_gone(server: Server, tmp_path: Path) -> None:
+    path = policy_at(tmp_path / "policy.toml", server)
+    told = run("explain", str(path), "--principal", "someone")
+    assert told.exit_code == 3
+    assert "no correlator has saved" in told.stderr
+    path.write_text(path.read_text().replace(server.url, f"redis://127.0.0.1:{free_port()}/0"))
+    told = run("explain", str(path), "--principal", "someone")
+    assert told.exit_code == 4
+    assert "redis-unreachable" in told.stderr
 
 
 @pytest.mark.parametrize(
