@@ -1,5 +1,5 @@
 # Two commands do it all on a machine with Python 3.11 or newer and a C compiler:
-#   make demo    build, install and watch the limiter at work
+#   make demo    build, install and watch the limiter at work (on two hosts: make demo REDIS=redis://…)
 #   make test    install what the tests need and run them
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 .PHONY: demo test build lint types bench kill sanitize clean
 
 demo: $(VENV)/.demo
-	@$(BIN)/ratelimit demo
+	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
@@ -52,7 +52,7 @@ $(VENV)/.core: $(BIN)/python $(SOURCES) setup.py pyproject.toml
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.core
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,redis]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core

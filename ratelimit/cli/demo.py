@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import click
 
 from ratelimit.cli.failure import DEPLOYMENT, POLICY, USAGE, Failure
 from ratelimit.cli.terminal import err, out, print_json
+
+if TYPE_CHECKING:
+    from ratelimit.demo.shared import Shared
+
+HOSTS = 2
+"""As many servers, where a Redis lets them count together."""
 
 
 @click.command("demo", short_help="See it work, on this machine, in under a minute.")
@@ -20,7 +27,10 @@ from ratelimit.cli.terminal import err, out, print_json
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everyone's pauses.")
 @click.option("--json", "as_json", is_flag=True, help="No display; print the outcome as JSON.")
-def demo_command(seconds: float, port: int | None, seed: int, as_json: bool) -> None:
+@click.option(
+    "--redis", metavar="URL", help="Two hosts with one budget in this Redis or Valkey, as a policy names it."
+)
+def demo_command(seconds: float, port: int | None, seed: int, as_json: bool, redis: str | None) -> None:
     """See it work: a small LLM API, honest people, a campaign, and four kinds of greed.
 
     Starts a real server with two worker processes on loopback, and a process that
@@ -28,11 +38,15 @@ def demo_command(seconds: float, port: int | None, seed: int, as_json: bool) -> 
     are found to be one actor, and why; who is admitted and who is held back by which
     limit. Ends both. Nothing leaves this machine and nothing stays behind.
 
+    With --redis there are two servers of two workers each, started apart as on two
+    hosts: all they share is the Redis. Everyone calls both in turn, and has one budget.
+
     \b
     Examples:
       ratelimit demo
       ratelimit demo --seconds 60 --port 8000
       ratelimit demo --json > outcome.json
+      ratelimit demo --redis redis://127.0.0.1:6379/0
 
     Exit code 0 if no honest call was refused and every greedy one was held to
     what the policy grants; 1 if not.
@@ -40,15 +54,17 @@ def demo_command(seconds: float, port: int | None, seed: int, as_json: bool) -> 
     if find_spec("uvicorn") is None:
         raise Failure("the demo needs uvicorn", USAGE, hint='Install it: pip install "kinlimit[demo]"')
     from ratelimit.demo.outcome import grants_of_policy
-    from ratelimit.demo.run import DemoFailed, free_port, policy_path, run
+    from ratelimit.demo.run import DemoFailed, free_ports, policy_path, run
     from ratelimit.demo.show import shown
     from ratelimit.demo.verdict import as_json as verdict_json
     from ratelimit.demo.verdict import judge
 
     console = err() if as_json else out()
+    shared = None if redis is None else _shared(redis)
+    hosts = 1 if shared is None else HOSTS
     try:
-        with shown(console, quiet=as_json) as show:
-            state = asyncio.run(run(seconds, free_port(port), seed, show))
+        with shown(console, quiet=as_json, hosts=hosts) as show:
+            state = asyncio.run(run(seconds, free_ports(port, hosts), seed, show, shared))
     except DemoFailed as error:
         raise Failure(str(error), DEPLOYMENT) from error
     lines = judge(state, grants_of_policy(policy_path()))
@@ -60,3 +76,15 @@ def demo_command(seconds: float, port: int | None, seed: int, as_json: bool) -> 
         print_verdict(console, state, lines)
     if not all(line.good for line in lines):
         raise SystemExit(POLICY)
+
+
+def _shared(url: str) -> Shared:
+    if find_spec("redis") is None:
+        raise Failure(
+            "the demo on two hosts needs the client library",
+            USAGE,
+            hint='Install it: pip install "kinlimit[redis]"',
+        )
+    from ratelimit.demo.shared import Shared
+
+    return Shared(url)

@@ -46,6 +46,7 @@ def _head(state: State) -> RenderableType:
     grid.add_row(
         Text(" ratelimit demo", "bold cyan"),
         Text(state.url, f"cyan link {state.url}"),
+        *([] if state.redis is None else [f"+ {len(state.ports) - 1} host, one Redis"]),
         ProgressBar(total=1.0, completed=done, width=_SHORT_BAR),
         f"{state.elapsed_s:.0f} of {state.seconds:.0f} s",
     )

@@ -1,7 +1,8 @@
 """The process that plays all people, and reports on its standard output.
 
-    python -m ratelimit.demo.population PORT SECONDS SEED
+    python -m ratelimit.demo.population PORT,… SECONDS SEED
 
+Everyone's calls go to all ports in turn, as through a load balancer.
 One JSON object a line, four times a second: the totals so far of each population.
 It ends when the time is up, or when its standard input is closed, so that it
 cannot outlive the demo that started it.
@@ -14,6 +15,7 @@ import itertools
 import json
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from ratelimit.demo.client import Connection
@@ -33,13 +35,13 @@ class Tally:
     failed: int = 0
 
 
-async def play(port: int, seconds: float, seed: int) -> None:
+async def play(ports: Sequence[int], seconds: float, seed: int) -> None:
     """Let everyone call until the time is up."""
     tallies = {population.name: Tally() for population in POPULATIONS}
     tasks = [
         asyncio.create_task(
             _person(
-                port,
+                ports,
                 index,
                 population,
                 person,
@@ -66,14 +68,15 @@ async def play(port: int, seconds: float, seed: int) -> None:
 
 
 async def _person(
-    port: int, index: int, population: Population, person: int, tally: Tally, dice: random.Random
+    ports: Sequence[int], index: int, population: Population, person: int, tally: Tally, dice: random.Random
 ) -> None:
-    connection = Connection(port)
+    connections = [Connection(port) for port in ports]
     whose = person_of(population, person)
     # Nobody starts at the same instant: people do not, and a thundering herd proves nothing.
     await asyncio.sleep(dice.uniform(0, whose.pause_s))
     for call in itertools.count():
         address = address_of(index, population, person, call)
+        connection = connections[(person + call) % len(connections)]
         tally.sent += 1
         try:
             answer = await connection.chat(
@@ -109,4 +112,4 @@ async def _stdin_closed() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(play(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(play([int(port) for port in sys.argv[1].split(",")], float(sys.argv[2]), int(sys.argv[3])))

@@ -1,8 +1,9 @@
 """Start everything, show it, judge it, and leave nothing behind.
 
-Two child processes: the server (which has two workers of its own) and the
-population. Each ends when the pipe to its standard input closes, so even a
-killed demo cleans up; on every other way out they are ended by their pids.
+Child processes: the server (which has two workers of its own), or with a Redis two
+servers that share nothing else, as on two hosts; and the population. Each ends when the
+pipe to its standard input closes, so even a killed demo cleans up; on every other way
+out they are ended by their pids.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ratelimit.demo.client import Connection
 from ratelimit.demo.state import State
 from ratelimit.telemetry import snapshot
+
+if TYPE_CHECKING:
+    from ratelimit.demo.shared import Shared
 
 USUAL_PORT = 8429
 START_S = 20.0
@@ -41,13 +46,27 @@ def policy_path() -> Path:
     return Path(str(files("ratelimit.demo") / "policy.toml"))
 
 
-def free_port(wanted: int | None) -> int:
+def free_ports(wanted: int | None, count: int) -> list[int]:
+    """Return ports that can be listened on; the wanted or the usual one is the first.
+
+    Raises:
+        DemoFailed: the wanted one is taken.
+    """
+    ports = [free_port(wanted)]
+    while len(ports) < count:
+        other = free_port(None, usual=False)
+        if other not in ports:
+            ports.append(other)
+    return ports
+
+
+def free_port(wanted: int | None, *, usual: bool = True) -> int:
     """Return a port that can be listened on: the wanted one, the usual one, or any.
 
     Raises:
         DemoFailed: the wanted one is taken.
     """
-    for port in (wanted,) if wanted else (USUAL_PORT, 0):
+    for port in (wanted,) if wanted else (USUAL_PORT, 0) if usual else (0,):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -62,35 +81,65 @@ def free_port(wanted: int | None) -> int:
     raise DemoFailed("no port is free on 127.0.0.1")
 
 
-async def run(seconds: float, port: int, seed: int, show: Callable[[State], None]) -> State:
+async def run(
+    seconds: float,
+    ports: Sequence[int],
+    seed: int,
+    show: Callable[[State], None],
+    shared: Shared | None = None,
+) -> State:
     """Run the demo, calling `show` as it goes on; return how things stood at the end.
 
+    Args:
+        seconds: how long people call.
+        ports: where to listen: one for each host; several share counters by `shared` alone.
+        seed: of everyone's pauses.
+        show: given the state now and then.
+        shared: the Redis; None for a store in this host's memory.
+
     Raises:
-        DemoFailed: the server did not start.
+        DemoFailed: a server did not start, or the Redis does not answer.
     """
-    state = State(seconds, port, str(policy_path()))
+    state = State(seconds, ports, str(policy_path()), None if shared is None else shared.place)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _ENDING:
         loop.add_signal_handler(number, stop.set)
     try:
-        with tempfile.TemporaryDirectory(prefix="ratelimit-demo-") as folder:
-            async with _server(Path(folder), port) as server:
-                await _started(server, port, Path(folder), stop)
-                async with _population(port, seconds, seed) as population:
-                    await _watch(population, state, stop, show)
-                await _scrape(Connection(port), state)
+        async with contextlib.AsyncExitStack() as stack:
+            if shared is not None:
+                await _reach(shared)
+                stack.push_async_callback(shared.clean)
+            for port in ports:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-demo-")))
+                server = await stack.enter_async_context(_server(folder, port, shared))
+                await _started(server, port, folder, stop)
+            async with _population(ports, seconds, seed) as population:
+                await _watch(population, state, stop, show)
+            connections = [Connection(port) for port in ports]
+            await _scrape(connections, state)
+            for connection in connections:
+                connection.close()
     finally:
         for number in _ENDING:
             loop.remove_signal_handler(number)
     return state
 
 
+async def _reach(shared: Shared) -> None:
+    from ratelimit.demo.shared import Unreachable  # needs the client library
+
+    try:
+        await shared.reach()
+    except Unreachable as error:
+        raise DemoFailed(str(error)) from error
+
+
 async def _watch(
     population: asyncio.subprocess.Process, state: State, stop: asyncio.Event, show: Callable[[State], None]
 ) -> None:
     assert population.stdout is not None  # we asked for the pipe; not input
-    connection = Connection(state.port)
+    connections = [Connection(port) for port in state.ports]
     stopped = asyncio.create_task(stop.wait())
     try:
         while not stopped.done():
@@ -102,26 +151,36 @@ async def _watch(
             if not line.result():
                 return
             state.take_report(line.result().decode())
-            await _scrape(connection, state)
+            await _scrape(connections, state)
             show(state)
     finally:
         stopped.cancel()
-        connection.close()
+        for connection in connections:
+            connection.close()
 
 
-async def _scrape(connection: Connection, state: State) -> None:
+async def _scrape(connections: Sequence[Connection], state: State) -> None:
     # The board can live with numbers a quarter of a second old.
     with contextlib.suppress(ConnectionError, ValueError, asyncio.TimeoutError):
-        state.snapshot = snapshot.of_text(await asyncio.wait_for(connection.metrics(), 2))
-        state.take_actors(await asyncio.wait_for(connection.actors(), 2))
+        texts = [await asyncio.wait_for(connection.metrics(), 2) for connection in connections]
+        state.take_snapshots([snapshot.of_text(text) for text in texts])
+        # Who is one actor is known to one worker of one host.
+        for connection in connections:
+            state.take_actors(await asyncio.wait_for(connection.actors(), 2))
 
 
 @contextlib.asynccontextmanager
-async def _server(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _server(
+    folder: Path, port: int, shared: Shared | None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     # A copy with a store of its own: the shipped file stays as it is, each run starts from full budgets.
     policy = folder / "policy.toml"
     table = str(folder / "table").replace("\\", "\\\\").replace('"', '\\"')
-    policy.write_text(policy_path().read_text("utf-8") + f'\n[store]\npath = "{table}"\n', "utf-8")
+    store = f'\n[store]\npath = "{table}"\n' if shared is None else shared.policy(table)
+    policy.write_text(policy_path().read_text("utf-8") + store, "utf-8")
+    environment = {**os.environ, POLICY_VARIABLE: str(policy)}
+    if shared is not None:
+        environment |= shared.environment
     with (folder / "server.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -131,7 +190,7 @@ async def _server(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.P
             stdin=asyncio.subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env={**os.environ, POLICY_VARIABLE: str(policy)},
+            env=environment,
             start_new_session=True,  # Ctrl-C is ours to hear; we tell the children
         )
         try:
@@ -141,12 +200,14 @@ async def _server(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.P
 
 
 @contextlib.asynccontextmanager
-async def _population(port: int, seconds: float, seed: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _population(
+    ports: Sequence[int], seconds: float, seed: int
+) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "ratelimit.demo.population",
-        str(port),
+        ",".join(map(str, ports)),
         str(seconds),
         str(seed),
         stdin=asyncio.subprocess.PIPE,

@@ -17,7 +17,7 @@ _PLAIN_EVERY_S = 2.0
 
 
 @contextmanager
-def shown(console: Console, *, quiet: bool) -> Iterator[Callable[[State], None]]:
+def shown(console: Console, *, quiet: bool, hosts: int = 1) -> Iterator[Callable[[State], None]]:
     """Yield what to call with each new state."""
     if quiet:
         yield lambda state: None
@@ -25,7 +25,8 @@ def shown(console: Console, *, quiet: bool) -> Iterator[Callable[[State], None]]
     if not console.is_terminal:
         yield _plain(console)
         return
-    console.print("starting a server with two workers …", style="dim")
+    what = "a server with two workers" if hosts == 1 else f"{hosts} servers with two workers each"
+    console.print(f"starting {what} …", style="dim")
     with Live(console=console, auto_refresh=False, transient=False) as live:
         yield lambda state: live.update(render(state, console.width, console.height), refresh=True)
 
@@ -37,9 +38,8 @@ def _plain(console: Console) -> Callable[[State], None]:
     def show(state: State) -> None:
         nonlocal said_s, begun
         if not begun:
-            console.print(
-                f"server  {state.url}, metrics {state.url}/metrics, policy {state.policy}", soft_wrap=True
-            )
+            for url in state.urls:
+                console.print(f"server  {url}, metrics {url}/metrics, policy {state.policy}", soft_wrap=True)
             begun = True
         if state.elapsed_s - said_s >= _PLAIN_EVERY_S:
             said_s = state.elapsed_s
@@ -60,10 +60,17 @@ def print_verdict(console: Console, state: State, lines: list[Line]) -> None:
         console.print(Text(f"  {who:9} ", "bold") + Text(sentence), soft_wrap=whole)
     total = sum(line.admitted + line.refused for line in lines)
     console.print()
-    console.print(
-        f"{total:,} requests in {state.elapsed_s:.0f} s, decided by two workers", style="dim", soft_wrap=whole
-    )
+    asked = f"{total:,} requests in {state.elapsed_s:.0f} s, decided by"
+    console.print(f"{asked} {_deciders(state)}", style="dim", soft_wrap=whole)
     if latency := latency_words(state):
         console.print(latency[0].upper() + latency[1:], style="dim", soft_wrap=whole)
     console.print(f"The policy that did it: {state.policy}", style="dim", soft_wrap=True)
     console.print("Yours to add: app.add_middleware(RateLimitMiddleware, policy=…)", style="dim")
+
+
+def _deciders(state: State) -> str:
+    if state.redis is None:
+        return "two workers"
+    asked = sum(state.decided) or 1
+    shares = " and ".join(f"{100 * one / asked:.0f} %" for one in state.decided)
+    return f"{len(state.ports)} hosts ({shares}), which share one Redis at {state.redis} and nothing else"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ratelimit.demo.people import POPULATIONS, Population
-from ratelimit.telemetry.snapshot import Snapshot
+from ratelimit.telemetry.snapshot import Snapshot, total
 
 NEARLY_ALL = 0.95
 
@@ -52,11 +53,14 @@ class Held:
 
 @dataclass(slots=True)
 class State:
-    """Totals of everyone, the server's own counters, and how fast things go."""
+    """Totals of everyone, the servers' own counters, and how fast things go."""
 
     seconds: float
-    port: int
+    ports: Sequence[int]
+    """Of each host's server."""
     policy: str
+    redis: str | None = None
+    """Where the hosts' counters are, if not in one host's memory."""
     elapsed_s: float = 0.0
     populations: dict[str, Seen] = field(default_factory=dict)
     snapshot: Snapshot | None = None
@@ -65,11 +69,23 @@ class State:
     actors: list[Actor] = field(default_factory=list)
     held: dict[str, Held] = field(default_factory=dict)
     """By population."""
+    decided: list[int] = field(default_factory=list)
+    """Requests, by server."""
 
     @property
     def url(self) -> str:
-        """Where the server listens."""
-        return f"http://127.0.0.1:{self.port}"
+        """Where the first server listens."""
+        return f"http://127.0.0.1:{self.ports[0]}"
+
+    @property
+    def urls(self) -> list[str]:
+        """Where all servers listen."""
+        return [f"http://127.0.0.1:{port}" for port in self.ports]
+
+    def take_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        """Take each server's counters."""
+        self.snapshot = total(snapshots)
+        self.decided = [one.decided for one in snapshots]
 
     def take_report(self, line: str) -> None:
         """Take one line of the population's report."""
@@ -88,8 +104,11 @@ class State:
             self.refused_per_s += weight * (refused - self.refused_per_s)
 
     def take_actors(self, text: str) -> None:
-        """Take what the server reports of clusters."""
-        self.actors = [Actor(**actor) for actor in json.loads(text)["actors"]]
+        """Take what a server reports of clusters; what one without a correlator says is nothing new."""
+        actors = [Actor(**actor) for actor in json.loads(text)["actors"]]
+        if not actors and len(self.ports) > 1:
+            return
+        self.actors = actors
         for population in POPULATIONS:
             seen = self.populations.get(population.name)
             if seen is not None and population.name not in self.held and self.is_one_actor(population):

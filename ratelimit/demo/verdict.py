@@ -106,6 +106,7 @@ def as_json(state: State, lines: list[Line]) -> dict[str, Any]:
     return {
         "seconds": round(state.elapsed_s, 2),
         "requests": sum(line.admitted + line.refused for line in lines),
+        "decided": state.decided,
         "good": all(line.good for line in lines),
         "actors": [asdict(actor) for actor in state.actors],
         "populations": [

@@ -50,6 +50,27 @@ class Snapshot:
         return self.gauges.get(metric.exported, 0.0)
 
 
+def total(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """Return one moment of several deployments: sums of all they count."""
+    found = Snapshot()
+    for one in snapshots:
+        for name, counts in one.limits.items():
+            sums = found.limits.setdefault(name, LimitCounts())
+            sums.allowed += counts.allowed
+            sums.refused += counts.refused
+            sums.refused_in_shadow += counts.refused_in_shadow
+            sums.skipped += counts.skipped
+            sums.shadow = counts.shadow
+        for key, requests in one.requests.items():
+            found.requests[key] = found.requests.get(key, 0) + requests
+        for bound, answers in one.latency.items():
+            found.latency[bound] = found.latency.get(bound, 0) + answers
+        for name, value in one.gauges.items():
+            found.gauges[name] = found.gauges.get(name, 0) + value
+        found.entries_live += one.entries_live
+    return found
+
+
 def of_text(text: str) -> Snapshot:
     """Return what the text of a `/metrics` page says.
 

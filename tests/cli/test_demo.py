@@ -36,13 +36,14 @@ from ratelimit.demo.verdict import account_of as account_of_run
 from ratelimit.policy import Policy
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
 from tests.cli.running import run as run_command
+from tests.support.redis.server import Server
 
 GRANTS = grants_of_policy(policy_path())
 
 
 def report(elapsed_s: float, **changes: tuple[int, dict[str, int]]) -> State:
     """Return a state in which each population had this many admitted, and these refused."""
-    state = State(20, 8429, "policy.toml")
+    state = State(20, [8429], "policy.toml")
     populations = {}
     for population in POPULATIONS:
         admitted, refused = changes.get(population.name.replace(" ", "_"), (0, {population.limit or "": 1}))
@@ -296,10 +297,37 @@ def test_short_real_run_admits_the_honest_and_leaves_nothing_behind() -> None:
     assert children(mark) == set()
 
 
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for leftovers in /proc")
+def test_two_hosts_have_one_budget_in_a_redis_and_leave_nothing_there(server: Server) -> None:
+    mark = uuid4().hex
+    environment = {**os.environ, "RATELIMIT_TEST_MARK": mark}
+    server.client.set("somebody else's", "key")
+    command = [sys.executable, "-m", "ratelimit.cli.main", "demo", "--seconds", "8", "--json"]
+    command += ["--port", str(unused_port()), "--redis", server.url]
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=120, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    told = json.loads(done.stdout)
+    by_name = {each["name"]: each for each in told["populations"]}
+    assert len(told["decided"]) == 2
+    assert min(told["decided"]) > 0.4 * sum(told["decided"])
+    assert by_name["hammer"]["refused"] > 10
+    assert by_name["hammer"]["good"]  # of both hosts together
+    assert all(each["refused"] == 0 for each in by_name.values() if each["honest"])
+    assert server.client.keys("*") == ["somebody else's"]
+    assert children(mark) == set()
+
+
+def test_redis_that_does_not_answer_is_a_sentence() -> None:
+    result = run_command("demo", "--redis", f"redis://:secret@127.0.0.1:{unused_port()}/0", "--seconds", 1)
+    assert result.exit_code == 4
+    assert "no Redis answers at 127.0.0.1" in result.stderr
+    assert "secret" not in result.stderr
+
+
 def test_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "policy.toml"
     broken.write_text("version = 7\n")
     monkeypatch.setattr("ratelimit.demo.run.policy_path", lambda: broken)
     monkeypatch.setattr("ratelimit.demo.run.START_S", 6.0)
     with pytest.raises(DemoFailed, match="version"):
-        asyncio.run(run(1, unused_port(), 1, lambda state: None))
+        asyncio.run(run(1, [unused_port()], 1, lambda state: None))
