@@ -25,6 +25,7 @@ from benchmarks import (
     stalls,
     three_limits,
 )
+from benchmarks.redis import cluster as redis_cluster
 from benchmarks.redis import concurrent as redis_concurrent
 from benchmarks.redis import exact as redis_exact
 from benchmarks.redis import leased as redis_leased
@@ -47,6 +48,7 @@ QUESTIONS: dict[str, ModuleType] = {
     "redis-concurrent": redis_concurrent,
     "redis-middleware": redis_middleware,
     "redis-leased": redis_leased,
+    "redis-cluster": redis_cluster,
     "redis-exact": redis_exact,
     "redis-outage": redis_outage,
     "redis-memory": redis_memory,

@@ -51,11 +51,7 @@ class Asking:
         before = Work.of(self._server)
         taken_ns = self._runner.run(self._all(count))
         done = Work.of(self._server).since(before)
-        self._work = Work(
-            self._work.processor_us + done.processor_us,
-            self._work.script_us + done.script_us,
-            self._work.scripts + done.scripts,
-        )
+        self._work = self._work.plus(done)
         self._decided += count
         return statistics.median(self._waits) if self._tasks == 1 else taken_ns / count
 
@@ -66,6 +62,8 @@ class Asking:
             "server": self._work.processor_us / self._decided,
             "script": self._work.script_us / self._decided,
             "scripts": self._work.scripts / self._decided,
+            "received": self._work.received / self._decided,
+            "sent": self._work.sent / self._decided,
         }
 
     async def _all(self, count: int) -> float:

@@ -46,7 +46,10 @@ def answer(settings: Settings, modes: tuple[str, ...] = MODES) -> Answer:
         found.notes.append(describe(server))
     hosts.pop(label(NOTHING, 1))
     rates = {name: 1e9 / samples[name].median for name in hosts}
-    found.columns = ("contender", "decisions a second", "µs, client", "µs, server", "of it scripts", "a call")
+    found.columns = (
+        "contender", "decisions a second", "µs, client", "µs, server", "of it scripts", "a call",
+        "bytes to server", "back",
+    )  # fmt: skip
     for name in hosts:
         cost = costs[name]
         figures = (
@@ -54,6 +57,8 @@ def answer(settings: Settings, modes: tuple[str, ...] = MODES) -> Answer:
             cost["server"],
             cost["script"],
             1 / cost["scripts"] if cost["scripts"] else 0,
+            cost["received"],
+            cost["sent"],
         )
         found.measured.append((name, number(rates[name]), *(number(figure) for figure in figures)))
     compiled = {label(peer, 1): rates[label(peer, 1)] for peer in peers if peer in COMPILED}

@@ -120,9 +120,10 @@ def answer(settings: Settings, modes: tuple[str, ...] = MODES) -> Answer:
             ("is killed", Server.kill, Server.start, 2),
         ):
             _outage(found, mode, name, go, come, bursts)
+    found.notes.append("limit: burst and rate over the whole time")
     found.notes.append(
-        "limit: burst and rate over the whole time; bound: besides, each key's burst once for not knowing the server's "
-        "state, and once more if that was lost, the rate for the longest pause between probes, a unit a process"
+        "bound: besides, each key's burst once for not knowing the server's state, and once more if"
+        " that was lost; the rate for the longest pause between probes; a unit a process"
     )
     return found
 

@@ -31,21 +31,26 @@ class Work:
         processor_us: microseconds of processor time, of all its threads.
         script_us: microseconds in scripts.
         scripts: how many it ran.
+        received, sent: bytes, of all connections.
     """
 
     processor_us: float
     script_us: float
     scripts: int
+    received: int = 0
+    sent: int = 0
 
     @classmethod
     def of(cls, client: Redis) -> Work:
         """Ask a server."""
-        cpu, stats = client.info("cpu"), client.info("commandstats")
+        cpu, stats, net = client.info("cpu"), client.info("commandstats"), client.info("stats")
         runs = [stats[name] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats]
         return cls(
             1e6 * (cpu["used_cpu_user"] + cpu["used_cpu_sys"]),
             sum(run["usec"] for run in runs),
             sum(run["calls"] for run in runs),
+            net["total_net_input_bytes"],
+            net["total_net_output_bytes"],
         )
 
     def since(self, before: Work) -> Work:
@@ -54,6 +59,18 @@ class Work:
             self.processor_us - before.processor_us,
             self.script_us - before.script_us,
             self.scripts - before.scripts,
+            self.received - before.received,
+            self.sent - before.sent,
+        )
+
+    def plus(self, other: Work) -> Work:
+        """Return both together."""
+        return Work(
+            self.processor_us + other.processor_us,
+            self.script_us + other.script_us,
+            self.scripts + other.scripts,
+            self.received + other.received,
+            self.sent + other.sent,
         )
 
 
