@@ -66,7 +66,9 @@ class Lag:
         return self.ms
 
 
-async def longest_wait_ms(limiter: Live, breaks: Callable[[], object], tasks: int = 32) -> tuple[float, float]:
+async def longest_wait_ms(
+    limiter: Live, breaks: Callable[[], object], tasks: int = 32
+) -> tuple[float, float]:
     """Return the longest wait of any request while the server breaks, and the loop's own lag."""
     loop = asyncio.get_running_loop()
     lag, waits = Lag(), [0.0]
@@ -178,9 +180,7 @@ async def test_server_killed_to_lift_the_limits_lifts_nothing(own: Server, open_
         assert await limiter.admitted(50) == 0
 
 
-@pytest.mark.parametrize(
-    "algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"]
-)
+@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"])
 async def test_recovery_hands_over_what_was_used_and_no_more(
     own: Server, open_limiter: LiveLimiter, algorithm: str
 ) -> None:
@@ -258,7 +258,9 @@ async def test_partition_admits_at_most_the_sum_of_fair_shares(
         assert each == pytest.approx(100 * share, abs=2)
 
 
-async def test_worker_that_is_gone_leaves_its_share_to_the_others(server: Server, open_limiter: LiveLimiter) -> None:
+async def test_worker_that_is_gone_leaves_its_share_to_the_others(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
     one, other = [await opened(open_limiter(server.url, DAY_100)) for _ in range(2)]
     await one.store.pulse.beat(one.courier)
     assert one.store.pulse.workers == 2
@@ -335,7 +337,9 @@ async def test_server_busy_with_a_script_is_no_decision(own: Server, open_limite
 
 
 async def test_server_loading_is_no_decision(start_server: StartServer, open_limiter: LiveLimiter) -> None:
-    server = start_server({"save": "3600 1", "key-load-delay": 2_000, "loading-process-events-interval-bytes": 1024})
+    server = start_server(
+        {"save": "3600 1", "key-load-delay": 2_000, "loading-process-events-interval-bytes": 1024}
+    )
     pipe = server.client.pipeline()
     for number in range(600):
         pipe.set(f"filling{number}", "x" * 50)

@@ -18,6 +18,7 @@ end
 try('TIME')
 try('SET', key, 'x', 'PX', 5000)
 try('GET', key)
+try('MGET', key)
 try('PEXPIRE', key, 5000)
 try('DEL', key)
 try('SETRANGE', key, 0, 'x')
