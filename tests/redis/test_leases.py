@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -203,3 +205,21 @@ def test_settling_for_less_gives_units_back_to_the_lease(client: Redis) -> None:
     assert worker.rules.absorb(outcome, 0, -3, now_ns)
     assert worker.leases.held() == held - 1
     assert not worker.rules.absorb(outcome, 0, held, now_ns)
+
+
+def test_rules_of_former_policies_are_forgotten(client: Redis) -> None:
+    spec = RuleSpec("fixed-window", 10**6, 3600 * SECOND, salt=11)
+    worker = Worker(client, spec, 1, 20 * SECOND)
+    gone = weakref.ref(worker.remote)
+    worker.ask(START)
+    for _ in range(5000):  # as many reloads
+        worker.remote = ScriptPlan(client, RemoteRules(worker.remote.rules.plan, b"lease:", False), None)  # type: ignore[arg-type]
+        worker.rules = LeasedRules(worker.remote.rules, worker.leases, worker.remote)
+        outcome = worker.remote.rules.ask([7], [1], True, 0, [], [], worker.remote)
+        worker.remote.rules.answer(
+            outcome, [START // 1000, 1, START // SECOND + 60, 1, START // SECOND + 60], 1, START // 1000, True
+        )
+        worker.rules.note(outcome, START)
+    gc.collect()
+    assert gone() is None
+    assert worker.ask(START)

@@ -22,12 +22,17 @@ cdef struct Lease:
     bint due              # somebody is about to ask
 
 
+cdef class LeasedRules
+
+
 cdef class Leases:
     cdef Lease *leases
     cdef uint64_t mask
     cdef Table table
     cdef int64_t skew        # what the store's clock is ahead of this host's, in ns
-    cdef list owners         # (rules, index) by number
+    cdef list owners         # (rules, index) by number; None where nobody is
+    cdef list free           # such numbers
+    cdef Py_ssize_t most_owners
     cdef list due            # keys somebody is to ask for
     cdef object wake
     cdef uint64_t horizon
@@ -37,6 +42,8 @@ cdef class Leases:
     cdef Lease *find(self, uint64_t key) noexcept
     cdef Lease *make(self, uint64_t key, uint64_t now) noexcept
     cdef int mark_due(self, Lease *lease) except -1
+    cdef int owner_of(self, LeasedRules rules, int index) except -1
+    cdef int sweep(self) except -1
 
 
 cdef class LeasedRules:
@@ -44,5 +51,6 @@ cdef class LeasedRules:
     cdef Leases leases
     cdef readonly object ledger
     cdef int owners[MOST_RULES]
+    cdef list names          # what stands in the leases' owners, rule by rule
 
     cdef object taken(self, uint64_t *ids, uint64_t *amounts, object now_ns)

@@ -32,6 +32,7 @@ from ratelimit.core.windows cimport FIXED_COUNT_BITS
 cdef enum:
     MOST_IDENTITIES = 64
     PROBES = 8
+    FIRST_OWNERS = 1024  # rules of plans; every reload makes new ones
     MICROSECOND = 1000
 
 LEASE = 3
@@ -57,6 +58,8 @@ cdef class Leases:
         self.mask = size - 1
         self.table = table
         self.owners = []
+        self.free = []
+        self.most_owners = FIRST_OWNERS
         self.due = []
         self.wake = wake
         self.horizon = horizon_ns
@@ -104,6 +107,40 @@ cdef class Leases:
         self.due.append(lease.key)
         if len(self.due) == 1:
             self.wake()
+        return 0
+
+    cdef int owner_of(self, LeasedRules rules, int index) except -1:
+        """Return the number of a plan's rule, which is given one if it has none any more."""
+        cdef int number = rules.owners[index]
+        if number >= 0 and self.owners[number] is rules.names[index]:
+            return number
+        if not self.free and len(self.owners) >= self.most_owners:
+            self.sweep()
+        if self.free:
+            number = self.free.pop()
+            self.owners[number] = rules.names[index]
+        else:
+            number = len(self.owners)
+            self.owners.append(rules.names[index])
+        rules.owners[index] = number
+        return number
+
+    cdef int sweep(self) except -1:
+        """Forget rules that no lease is held by: those of policies that are no longer in force."""
+        cdef uint64_t i
+        cdef Lease *lease
+        cdef set held = set()
+        for i in range(self.mask + 1 + PROBES):
+            lease = self.leases + i
+            if lease.key and (lease.left or lease.due):
+                held.add(lease.owner)
+            else:
+                lease.key = 0
+        for number in range(len(self.owners)):
+            if number not in held and self.owners[number] is not None:
+                self.owners[number] = None
+                self.free.append(number)
+        self.most_owners = max(self.most_owners, 2 * len(held))
         return 0
 
     def take_due(self):
@@ -236,9 +273,9 @@ cdef class LeasedRules:
         self.rules = rules
         self.leases = leases
         self.ledger = ledger
+        self.names = [(self, i) for i in range(rules.plan.setup.count)]
         for i in range(rules.plan.setup.count):
-            self.owners[i] = len(leases.owners)
-            leases.owners.append((self, i))
+            self.owners[i] = -1
 
     def take(self, identities, now_ns, costs, /):
         cdef uint64_t ids[MOST_IDENTITIES]
@@ -323,16 +360,17 @@ cdef class LeasedRules:
         cdef const Quota *q
         cdef uint64_t now = relative(plan.table, now_ns)
         cdef uint64_t wait
-        cdef int i
+        cdef int i, owner
         for i in range(plan.setup.count):
             charge = outcome.charges + i
             if charge.state == SKIPPED:
                 continue
             q = &plan.setup.quotas[i]
+            owner = self.leases.owner_of(self, i)  # before a place is looked for: this may free some
             lease = self.leases.make(self.rules.digest(i, charge.key), now)
             if lease == NULL:
                 continue
-            lease.owner = self.owners[i]
+            lease.owner = owner
             lease.word = charge.word
             if q.kind != GCRA and lease.mark != charge.mark:
                 lease.left = 0
