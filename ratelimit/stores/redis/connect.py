@@ -103,6 +103,11 @@ def connect(
     return Redis(host=host, port=port, db=spec.database, **options)
 
 
+def connect_node(spec: RemoteSpec, host: str, port: int) -> Redis:
+    """Return a client of one node of a cluster; the caller's to close."""
+    return Redis(host=host, port=port, **_options(spec, spec.timeout_ns / 1e9))
+
+
 def sentinels(spec: RemoteSpec, *, timeout_s: float | None = None) -> list[Redis]:
     """Return a client for each Sentinel of a spec, in its order; the caller's to close."""
     spec = resolve(spec)

@@ -28,7 +28,7 @@ from ratelimit.core.remote import ASK_NUMBERS
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.breaker import Breaker
 from ratelimit.stores.redis.parcel import Batch, Carried, Correction, Parcel, Part, Question
-from ratelimit.stores.redis.wire import ClusterWire, ServerWire, Wire
+from ratelimit.stores.redis.wire import ServerWire, Wire
 
 if TYPE_CHECKING:
     from ratelimit.core.engine import Outcome
@@ -55,7 +55,7 @@ class Courier:
         client: of the server; closed with the courier.
         worker: the process's number.
         timeout_s: how long a decision waits for the server.
-        is_cluster: whether keys live in different slots.
+        new_wire: makes what reaches the servers of a cluster, where keys live in different slots.
         now_us: a clock to use instead of the server's, for tests.
         recover: awaited when the server is back, before it is asked anything else.
         pulse: awaited each second while the server is well.
@@ -67,13 +67,16 @@ class Courier:
         *,
         worker: int,
         timeout_s: float,
-        is_cluster: bool = False,
+        new_wire: Callable[[], Wire] | None = None,
         now_us: Callable[[], int] | None = None,
         recover: Callable[[Courier], Awaitable[None]] | None = None,
         pulse: Callable[[Courier], Awaitable[None]] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.is_cluster = is_cluster
+        self.is_cluster = new_wire is not None
+        self._new_wire = new_wire or (lambda: ServerWire(client))
+        self._aside = self._new_wire()
+        self._aside_lock = asyncio.Lock()
         self.breaker = Breaker(random.random)
         self.fault = _away("the server did not accept a connection in time; it is tried again")
         """Why the breaker is open, if it is."""
@@ -264,17 +267,17 @@ class Courier:
     async def _lane(self, wire: Wire) -> None:
         me = asyncio.current_task()
         try:
-            # Before it takes a batch, whose time is short.
-            async with asyncio.timeout(CONNECT_S):
-                await wire.open()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._lanes.discard(me)
-            await wire.close()
-            if not self._lanes:
-                self._trip(error)
-            return
-        try:
-            while True:
+            try:
+                # Before it takes a batch, whose time is short.
+                async with asyncio.timeout(CONNECT_S):
+                    await wire.open()
+            except (RedisError, OSError, TimeoutError) as error:
+                self._lanes.discard(me)
+                if not self._lanes:
+                    self._trip(error)
+                return
+            # Asked each time: a connection's greeting can swallow that its task was cancelled.
+            while not self._is_closed and me in self._lanes:
                 if not self._queue:
                     turn = self.loop.create_future()
                     self._free.append(turn)
@@ -290,6 +293,7 @@ class Courier:
                 except Exception as error:
                     # Of any kind: a lane that ended otherwise would leave those who wait without a word.
                     batch.fail(_unanswered(error))
+                    self._lanes.discard(me)
                     self._trip(error)
                 except asyncio.CancelledError:
                     batch.fail(_away("the store was closed"))
@@ -309,20 +313,20 @@ class Courier:
                 return
             parcel.deliver(await wire.call(parcel.keys, parcel.payload(self._worker, now_us)))
         else:
-            results = await asyncio.gather(
-                *(
-                    wire.call(parcel.keys, parcel.payload(self._worker, now_us))
-                    for parcel in batch.parcels.values()
-                ),
-                return_exceptions=True,
+            results = await wire.call_all(
+                [(parcel.keys, parcel.payload(self._worker, now_us)) for parcel in batch.parcels.values()]
             )
             fault: BaseException | None = None
             for parcel, result in zip(batch.parcels.values(), results, strict=True):
                 if isinstance(result, BaseException):
                     fault = result
                     parcel.fail(_unanswered(result))
-                else:
+                    continue
+                try:
                     parcel.deliver(result)
+                except ValueError as error:
+                    fault = error
+                    parcel.fail(_unanswered(error))
             if fault is not None:
                 raise fault
         self._last_answer = self.loop.time()
@@ -413,6 +417,7 @@ class Courier:
                 await self._recover(self)
         except BaseException:
             self._stop_lane(lane)
+            await wire.close()  # a lane that had no turn yet does not
             raise
         self.breaker.close()
         held_back = list(self._held_back)
@@ -445,20 +450,16 @@ class Courier:
         """Return what another script says.
 
         Raises:
-            redis.exceptions.RedisError, OSError: the server cannot be asked.
+            redis.exceptions.RedisError, OSError, TimeoutError: the server cannot be asked.
         """
-        return await self.client.execute_command("EVAL", script, len(keys), *keys, *arguments)
+        async with self._aside_lock, asyncio.timeout(CONNECT_S):
+            return await self._aside.evaluate(script, keys, [text.encode() for text in arguments])
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    def _new_wire(self) -> Wire:
-        if isinstance(self.client, RedisCluster):
-            return ClusterWire(self.client)
-        return ServerWire(self.client)
 
     def start_closing(self) -> None:
         """Close without waiting."""
@@ -474,6 +475,7 @@ class Courier:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._aside.close()
         await self.client.aclose()
 
 

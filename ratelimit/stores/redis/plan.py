@@ -31,6 +31,7 @@ class RedisPlan:
         "_described_until_ns",
         "_has_slots",
         "core",
+        "counting",
         "free",
         "leased",
         "rules",
@@ -52,6 +53,10 @@ class RedisPlan:
         self.stances = tuple(stances)
         self.free = [0] * (1 + max(cost_positions or [0]))
         """Costs of a look that asks for nothing."""
+        self.counting = [
+            index for index, rule in enumerate(plan.rules) if rule.algorithm not in ("concurrency", "distinct")
+        ]
+        """Rules that count units."""
         self.rules = RemoteRules(plan, store.key_prefix, store.is_cluster)
         self._described: list[list[object]] = []
         self._described_until_ns = 0

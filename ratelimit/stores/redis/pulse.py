@@ -45,6 +45,10 @@ class Pulse:
             return self._share
         return 1.0 / max(1, self._store.table.seated)
 
+    def pause(self, beats: int) -> None:
+        """Leave out so many beats."""
+        self._skip = beats
+
     async def beat(self, courier: Courier) -> None:
         """Report and learn.
 

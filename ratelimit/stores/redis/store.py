@@ -15,6 +15,7 @@ import secrets
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,14 @@ from ratelimit.core.rule import Rule
 from ratelimit.core.table import Table
 from ratelimit.errors import StoreError
 from ratelimit.stores.embedded import EmbeddedStore
-from ratelimit.stores.redis.connect import connect, resolve
+from ratelimit.stores.redis.cluster import ClusterWire
+from ratelimit.stores.redis.connect import connect, connect_node, resolve
 from ratelimit.stores.redis.courier import Courier
 from ratelimit.stores.redis.plan import RedisPlan
 from ratelimit.stores.redis.pulse import Pulse
 from ratelimit.stores.redis.standby import Standby
 from ratelimit.stores.redis.tenancy import Tenancy
+from ratelimit.stores.redis.wire import Wire
 
 if TYPE_CHECKING:
     from ratelimit.policy.compiled import RemoteSpec
@@ -64,6 +67,7 @@ class RedisStore:
         self.clock: Clock = embedded.clock
         self.memory = embedded.memory
         self.is_cluster = self.spec.topology == "cluster"
+        self._nodes = list(self.spec.nodes)
         self.key_prefix = self.spec.prefix.encode() + b":"
         self.worker = secrets.randbits(WORKER_BITS)
         """Names this process to the server."""
@@ -154,7 +158,7 @@ class RedisStore:
                 connect(self.spec),
                 worker=self.worker,
                 timeout_s=self.spec.timeout_ns / 1e9,
-                is_cluster=self.is_cluster,
+                new_wire=self._new_wire if self.is_cluster else None,
                 now_us=self._now_us,
                 recover=self._recover,
                 pulse=self._beat,
@@ -162,6 +166,9 @@ class RedisStore:
             self._couriers[loop] = courier
         self._last = courier
         return courier
+
+    def _new_wire(self) -> Wire:
+        return ClusterWire(self._nodes, partial(connect_node, self.spec))
 
     @property
     def last_courier(self) -> Courier | None:

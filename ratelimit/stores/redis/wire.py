@@ -1,4 +1,4 @@
-"""How a batch reaches the server: a connection of its own, or a cluster's client.
+"""How a batch reaches a server: a connection of its own, written and read in one go.
 
 A connection is used by one call at a time, and is closed by whatever interrupts a call: an
 answer that comes too late is nobody's. A script the server does not know (NOSCRIPT) was not
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import NoScriptError
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, ResponseError
 
 from ratelimit.stores.redis.parcel import Parcel
 from ratelimit.stores.redis.script import DIGEST, SCRIPT
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 PROBE_KEY = b"ratelimit:probe"
 """Never made: a call names at least one key."""
+LOAD = b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%b\r\n" % (len(SCRIPT), SCRIPT)
 _HEAD = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n$%d\r\n%d\r\n"
+
+Call = tuple[Sequence[bytes], bytes]
+"""Keys and payload of one run of the script."""
 
 
 class Wire(Protocol):
-    """Runs the script, one call at a time."""
+    """Runs the script, for one caller at a time."""
 
     async def open(self) -> None:
         """Connect, unless it is connected."""
@@ -48,16 +52,45 @@ class Wire(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Let go of the connection."""
+    async def call_all(self, calls: Sequence[Call]) -> list[bytes | BaseException]:
+        """Return the answer of each call, or why there is none: at once where they go to different servers."""
         ...
+
+    async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
+        """Return what another script says.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: it could not be had.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+
+def packed(call: Call) -> bytes:
+    """Return a call as it is on the wire. Written here: the library's packing costs more than all the rest."""
+    keys, payload = call
+    digits = b"%d" % len(keys)
+    parts = [_HEAD % (len(keys) + 4, len(digits), len(keys))]
+    for key in keys:
+        parts.append(b"$%d\r\n%b\r\n" % (len(key), key))
+    parts.append(b"$%d\r\n%b\r\n" % (len(payload), payload))
+    return b"".join(parts)
+
+
+def evaluation(script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
+    """Return a script, sent whole, as it is on the wire."""
+    words = [b"EVAL", script, b"%d" % len(keys), *keys, *arguments]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
 class ServerWire:
     """One connection with one server, held for as long as it works.
 
     Args:
-        client: whose pool connections come from; for a Sentinel's, with whoever is master then.
+        client: makes the connections; a Sentinel's, with whoever is master then.
     """
 
     def __init__(self, client: Redis) -> None:
@@ -66,10 +99,18 @@ class ServerWire:
 
     async def open(self) -> None:
         """Connect, unless it is connected."""
-        if self._connection is None:
-            self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-            # Whoever sends a batch watches the time; the library's watch would cost a task a call.
-            self._connection.socket_timeout = None
+        if self._connection is not None:
+            return
+        # Not one of the pool's: what is cancelled while it greets the server goes back there half-greeted.
+        connection = self._pool.make_connection()
+        try:
+            await connection.connect()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        # Whoever sends a batch watches the time; the library's watch would cost a task a call.
+        connection.socket_timeout = None
+        self._connection = connection
 
     async def check(self, payload: bytes) -> None:
         """See that the server answers the script."""
@@ -77,62 +118,54 @@ class ServerWire:
 
     async def call(self, keys: Sequence[bytes], payload: bytes) -> bytes:
         """Return what the script answers."""
-        await self.open()
-        connection = self._connection
-        assert connection is not None
+        text = packed((keys, payload))
         try:
-            try:
-                return await self._run(connection, keys, payload)
-            except NoScriptError:
-                await connection.send_command("SCRIPT", "LOAD", SCRIPT, check_health=False)
-                await connection.read_response(timeout=math.inf)
-                return await self._run(connection, keys, payload)
+            (answer,) = await self.exchange([text])
+            if isinstance(answer, NoScriptError):
+                _, answer = await self.exchange([LOAD, text])
+            if isinstance(answer, ResponseError):
+                raise answer
         except BaseException:
             await self.close()
             raise
+        result: bytes = answer
+        return result
 
-    async def _run(self, connection: AbstractConnection, keys: Sequence[bytes], payload: bytes) -> bytes:
-        # Written here: the library's packing costs more than the rest of a call.
-        digits = b"%d" % len(keys)
-        parts = [_HEAD % (len(keys) + 4, len(digits), len(keys))]
-        for key in keys:
-            parts.append(b"$%d\r\n%b\r\n" % (len(key), key))
-        parts.append(b"$%d\r\n%b\r\n" % (len(payload), payload))
-        await connection.send_packed_command((b"".join(parts),), check_health=False)
-        answer: bytes = await connection.read_response(timeout=math.inf)
+    async def call_all(self, calls: Sequence[Call]) -> list[bytes | BaseException]:
+        """Return the answer of each call."""
+        return [await self.call(*each) for each in calls]
+
+    async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
+        """Return what another script says."""
+        (answer,) = await self.exchange([evaluation(script, keys, arguments)])
+        if isinstance(answer, ResponseError):
+            raise answer
         return answer
+
+    async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
+        """Send commands in one go; return the server's reply to each, be it an error.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: the connection failed, and is closed.
+        """
+        await self.open()
+        connection = self._connection
+        assert connection is not None
+        replies: list[Any] = []
+        try:
+            await connection.send_packed_command(tuple(commands), check_health=False)
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response(timeout=math.inf))
+                except ResponseError as error:
+                    replies.append(error)
+        except BaseException:
+            await self.close()
+            raise
+        return replies
 
     async def close(self) -> None:
         """Close the connection; the next call makes another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
-
-
-class ClusterWire:
-    """A cluster's client, which finds the node of each call's slot.
-
-    Args:
-        client: the cluster's; follows MOVED and ASK, which say that a script was not run.
-    """
-
-    def __init__(self, client: RedisCluster) -> None:
-        self._client = client
-
-    async def open(self) -> None:
-        """Learn which nodes there are, unless it is known."""
-        await self._client.initialize()
-
-    async def call(self, keys: Sequence[bytes], payload: bytes) -> bytes:
-        """Return what the script answers; all keys are of one slot."""
-        try:
-            answer = await self._client.execute_command("EVALSHA", DIGEST, len(keys), *keys, payload)
-        except NoScriptError:
-            # Of this node: whose it is by now is for the client to find again.
-            answer = await self._client.execute_command("EVAL", SCRIPT, len(keys), *keys, payload)
-        result: bytes = answer
-        return result
-
-    async def close(self) -> None:
-        """Connections are the client's own."""

@@ -105,6 +105,10 @@ class Live(Limiter):
             lambda: self.courier.breaker.is_open == is_open, f"a breaker that is open: {is_open}"
         )
 
+    def hush(self) -> None:
+        """Send no more signs of life: what a proxy does next is done to an answer."""
+        self.store.pulse.pause(1_000_000)
+
     async def aclose(self) -> None:
         """Close everything."""
         await self.store.aclose()
