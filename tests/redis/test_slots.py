@@ -38,14 +38,17 @@ async def settled(limiter: Live, expected: dict[str, list[int]]) -> None:
     assert found == expected
 
 
-async def test_limits_in_different_slots_are_charged_all_or_none(cluster: Cluster, open_limiter: LiveLimiter) -> None:
+async def test_limits_in_different_slots_are_charged_all_or_none(
+    cluster: Cluster, open_limiter: LiveLimiter
+) -> None:
     limiter = open_limiter(url_of(cluster), ACCOUNT_100, IP_150)
     accounts = [f"a{number}" for number in range(6)]
     found = await asyncio.gather(*(limiter.admitted(60, account) for account in accounts))
     # What a refused request holds for the time of a trip can refuse others, so some may be left.
     assert 100 <= sum(found) <= 150
     await settled(
-        limiter, {account: [100 - each, 150 - sum(found)] for account, each in zip(accounts, found, strict=True)}
+        limiter,
+        {account: [100 - each, 150 - sum(found)] for account, each in zip(accounts, found, strict=True)},
     )
     assert sum([(await limiter.ask("last")).allowed for _ in range(60)]) == 150 - sum(found)
     assert len({slot_of(name) for name in keys_in(cluster)}) > 3
@@ -60,7 +63,9 @@ async def test_refusal_by_one_slot_leaves_nothing_charged_in_another(
     await settled(limiter, {"a": [0, 145, 35]})
 
 
-async def test_cancelled_between_slots_gets_everything_back(cluster: Cluster, open_limiter: LiveLimiter) -> None:
+async def test_cancelled_between_slots_gets_everything_back(
+    cluster: Cluster, open_limiter: LiveLimiter
+) -> None:
     limiter = open_limiter(url_of(cluster), ACCOUNT_100, IP_150, SLOTS_40)
     await limiter.look()
     for pause in range(6):

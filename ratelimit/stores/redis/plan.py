@@ -54,7 +54,9 @@ class RedisPlan:
         self.free = [0] * (1 + max(cost_positions or [0]))
         """Costs of a look that asks for nothing."""
         self.counting = [
-            index for index, rule in enumerate(plan.rules) if rule.algorithm not in ("concurrency", "distinct")
+            index
+            for index, rule in enumerate(plan.rules)
+            if rule.algorithm not in ("concurrency", "distinct")
         ]
         """Rules that count units."""
         self.rules = RemoteRules(plan, store.key_prefix, store.is_cluster)
