@@ -21,12 +21,22 @@ from __future__ import annotations
 import hashlib
 from importlib.resources import files
 
-_PARTS = ("head", "bucket", "window", "log", "slots", "sketch", "main")
+_ALGORITHMS = {"bucket": (1,), "window": (2, 3), "log": (4,), "slots": (5,), "sketch": (6,)}
+"""Files, and the kinds of rules they decide; each is a function of its own in the script."""
 
 
 def _text() -> bytes:
     folder = files("ratelimit.stores.redis") / "scripts"
-    return b"\n".join((folder / f"{part}.lua").read_bytes() for part in _PARTS)
+    parts = [(folder / "head.lua").read_bytes()]
+    for name, kinds in _ALGORITHMS.items():
+        loaders = b", ".join(b"loaders[%d]" % kind for kind in kinds)
+        text = (folder / f"{name}.lua").read_bytes()
+        parts.append(
+            b"do\nlocal function load()\n%b\nend\n%b = %b\nend"
+            % (text, loaders, b", ".join([b"load"] * len(kinds)))
+        )
+    parts.append((folder / "main.lua").read_bytes())
+    return b"\n".join(parts)
 
 
 SCRIPT = _text()

@@ -27,7 +27,15 @@ else
   now = time[1] * 1000000 + time[2]
 end
 
-local algorithms = {}   -- by kind
+-- What decides, by kind, and the files it is from as functions. One is run when a call first
+-- has a rule of its kind: making the functions of all takes longer than a decision.
+local algorithms, loaders = {}, {}
+
+local function algorithm_of(kind)
+  if not algorithms[kind] then loaders[kind]() end
+  return algorithms[kind]
+end
+
 local operation = PEEK  -- of the item being worked on
 local said = { now }    -- the answer
 local saying = 1        -- how long it is: the length operator would search for it each time
@@ -105,4 +113,20 @@ local function is_product_within(a, b, c, d)
   if l2 ~= r2 then return l2 < r2 end
   if l1 ~= r1 then return l1 < r1 end
   return l0 <= r0
+end
+
+-- When the fixed window around now ends.
+local function find_end(rule)
+  local period, starts = rule[3], rule[4]
+  if not starts then return now - now % period + period end
+  for i = 1, #starts do
+    if starts[i] * 1000000 > now then return starts[i] * 1000000 end
+  end
+  local last = starts[#starts] * 1000000
+  return now - (now - last) % period + period
+end
+
+local function end_of(rule)
+  if not rule.ends then rule.ends = find_end(rule) end
+  return rule.ends
 end

@@ -19,7 +19,7 @@ end
 local only_words = true
 for i = 1, #rules do
   local rule = rules[i]
-  rule.algorithm = algorithms[rule[1]]
+  rule.algorithm = algorithm_of(rule[1])
   if rule.algorithm.begin then rule.algorithm.begin(rule) end
   only_words = only_words and rule[1] <= 3
 end

@@ -4,22 +4,6 @@
 local FIXED, FIXED_SIZE = '<I5I5', 10
 local SLIDING, SLIDING_SIZE = '<I5I5I5', 15
 
--- When the window around now ends.
-local function find_end(rule)
-  local period, starts = rule[3], rule[4]
-  if not starts then return now - now % period + period end
-  for i = 1, #starts do
-    if starts[i] * 1000000 > now then return starts[i] * 1000000 end
-  end
-  local last = starts[#starts] * 1000000
-  return now - (now - last) % period + period
-end
-
-local function end_of(rule)
-  if not rule.ends then rule.ends = find_end(rule) end
-  return rule.ends
-end
-
 -- The end and the count of the window that now counts in.
 local function fixed_roll(rule, word)
   local ends = end_of(rule)
