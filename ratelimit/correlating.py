@@ -129,6 +129,12 @@ class Correlating:
         tenure = self._tenure
         return isinstance(tenure, Bridge) and self.is_elected and tenure.is_leading
 
+    @property
+    def trouble(self) -> str:
+        """Why the server that hosts share cannot be asked by this worker, while that lasts."""
+        tenure = self._tenure
+        return tenure.trouble if isinstance(tenure, Bridge) else ""
+
     def tick(self, now_ns: int) -> bool:
         """Do one slice of what is to be done; return whether there is more at once.
 

@@ -41,6 +41,11 @@ DIAGNOSES: Mapping[str, str] = {
         "another host correlates with another hash key; what it wrote means nothing here and is not used. "
         "Give all hosts the same [hashing] key, or deployments of their own different store prefixes."
     ),
+    "hosts-unreachable": (
+        "the server that hosts share fails or is not reached for correlation: clusters stay as they are. "
+        "`ratelimit doctor` says whether it answers; a user whose keys are restricted needs those that "
+        "begin with the prefix in braces."
+    ),
     "snapshot-damaged": (
         "the snapshot of the correlation is cut short or was changed, and is not used: evidence is "
         "gathered anew. A file is set aside as *.refused."

@@ -117,8 +117,7 @@ class Saying:
         self._limiter = limiter
         self._name = name
         self._is_leading: bool | None = None
-        self._faults = 0
-        self._is_failing = False
+        self._trouble = ""
 
     def look(self) -> None:
         """Say what is other than the last time."""
@@ -129,8 +128,9 @@ class Saying:
             self._is_leading = is_leading
             said = "correlates for all hosts of %s" if is_leading else "stands by: another correlates for %s"
             log.info(said, self._name)
-        faults = numbers.get("server_faults", 0)
-        is_failing = faults > self._faults
-        if is_failing and not self._is_failing:
-            log.warning("the server is slow or gone; it is tried again until it answers")
-        self._faults, self._is_failing = faults, is_failing
+        trouble = "" if correlating is None else correlating.trouble
+        if trouble and not self._trouble:
+            log.warning("the server cannot be asked, and is tried again until it answers: %s", trouble)
+        elif self._trouble and not trouble:
+            log.info("the server answers again")
+        self._trouble = trouble

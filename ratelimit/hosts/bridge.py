@@ -138,6 +138,11 @@ class Bridge:
         """Whether this host correlates for all."""
         return self._office is not None and self.box.term != 0
 
+    @property
+    def trouble(self) -> str:
+        """Why the server cannot be asked, while that lasts."""
+        return self.box.trouble
+
     def adapt(self, spec: CorrelationSpec) -> None:
         """Go on by another policy; evidence and assignments are kept."""
         self._spec = spec
@@ -298,6 +303,8 @@ class Bridge:
         box, number = self.box, self._board.set_number
         for code in tuple(box.refusals):
             self._notice(code)
+        if box.trouble:
+            self._notice("hosts-unreachable")
         for each, value in (
             (BoardNumber.SENT, box.sent),
             (BoardNumber.UNSENT, box.unsent),

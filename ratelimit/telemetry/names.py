@@ -114,6 +114,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "correlator-failed",
     "hosts-format",
     "hosts-key",
+    "hosts-unreachable",
     "snapshot-damaged",
     "snapshot-future",
     "snapshot-key",

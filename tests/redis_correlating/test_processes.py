@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
+import redis.asyncio
 
 from ratelimit import Limiter
 from ratelimit.hosts.bridge import Bridge
@@ -24,6 +26,7 @@ from tests.support.acting import BOTS, END_NS, PEOPLE
 from tests.support.campaign import Request, campaign
 from tests.support.hosting import KEY, PLACES, Ticking, shared_policy_text, wait_until
 from tests.support.hosting_worker import HostProcess
+from tests.support.redis.fixtures import StartServer
 from tests.support.redis.port import free_port
 from tests.support.redis.server import Server
 
@@ -136,6 +139,36 @@ def test_fork_leaves_the_parent_its_lease(start_host: StartHost) -> None:
     assert host.correlating.take_fault() is None
 
 
+def test_server_that_stays_away_is_worth_a_word(start_host: StartHost, start_server: StartServer) -> None:
+    server = start_server()
+    host = start_host(server.port, is_live=True)
+    with Ticking(host):
+        wait_until(lambda: host.is_leading)
+        assert host.correlating.trouble == ""
+        server.kill()
+        wait_until(lambda: host.noted.codes == ["hosts-unreachable"])
+        assert "Error" in host.correlating.trouble
+        assert host.numbers["server_faults"] >= 5
+        server.start()
+        wait_until(lambda: host.correlating.trouble == "")
+        wait_until(lambda: host.is_leading)
+
+
+def test_user_who_may_not_is_told_so(start_host: StartHost, start_server: StartServer) -> None:
+    server = start_server()
+    server.client.execute_command("ACL", "SETUSER", "narrow", "on", ">word", "+@all", "~test:*")
+
+    def client() -> Any:
+        return redis.asyncio.Redis(host=server.host, port=server.port, username="narrow", password="word")
+
+    host = start_host(server.port, is_live=True, connect=client)
+    with Ticking(host):
+        wait_until(lambda: host.noted.codes == ["hosts-unreachable"])
+        assert host.correlating.trouble.startswith("NoPermissionError")
+        server.client.execute_command("ACL", "SETUSER", "narrow", "~{test}:*")
+        wait_until(lambda: host.is_leading)
+
+
 def test_shutdown_is_quick_when_the_server_is_gone(start_host: StartHost, server: Server) -> None:
     host = start_host(is_live=True)
     with Ticking(host):
@@ -184,6 +217,13 @@ def correlator_of(path: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait(30)
+    if process.stderr is not None:
+        process.stderr.close()
+
+
 def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, start_host: StartHost) -> None:
     path = policy_at(tmp_path / "policy.toml", server, correlator="process")
     host = start_host(is_live=True, is_candidate=False)
@@ -205,8 +245,7 @@ def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, star
             assert server.client.get(PLACES.lease) is None
             assert server.client.exists(PLACES.snapshot)
     finally:
-        process.kill()
-        process.wait(30)
+        end(process)
     # And anybody with the policy and its key can ask what it knew.
     told = run("explain", str(path), "--principal", "someone", "--json")
     assert told.exit_code == 0, told.output
@@ -236,11 +275,9 @@ def test_second_correlator_stands_by_and_follows(server: Server, tmp_path: Path)
             second.communicate(timeout=30)
             assert second.returncode == 0
         finally:
-            second.kill()
-            second.wait(30)
+            end(second)
     finally:
-        first.kill()
-        first.communicate(timeout=30)
+        end(first)
 
 
 def test_explaining_from_a_server_that_has_nothing_or_is_gone(server: Server, tmp_path: Path) -> None:

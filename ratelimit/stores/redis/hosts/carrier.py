@@ -57,6 +57,8 @@ TRANSFER_PATIENCE_S = 30.0
 """and for a large value."""
 LONGEST_PAUSE_S = 1.0
 """Between attempts while the server is gone."""
+TROUBLED = 5
+"""Failures in a row that are worth a word."""
 READ_AT_ONCE = 64
 SENT_AT_ONCE = 64
 PUBLISHED_AT_ONCE = 256
@@ -389,13 +391,17 @@ class Carrier:
 
     async def run(self, ended: asyncio.Event) -> None:
         """Turn until told to end; what fails is counted and tried again, more and more rarely."""
-        pause_s = INTERVAL_S
+        pause_s, failed = INTERVAL_S, 0
         while not ended.is_set():
             try:
                 is_busy = await self.turn()
-                pause_s = BREATH_S if is_busy else INTERVAL_S
-            except Failures:
+                pause_s, failed = BREATH_S if is_busy else INTERVAL_S, 0
+                self._box.trouble = ""
+            except Failures as error:
                 self._box.faults += 1
+                failed += 1
+                if failed >= TROUBLED:
+                    self._box.trouble = f"{type(error).__name__}: {error}"
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2) * random.uniform(0.5, 1.0)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(pause_s, BREATH_S)):

@@ -92,6 +92,8 @@ class Postbox:
         """How often another correlator than before was heard of."""
         self.faults = 0
         """How often the server failed, or was not reached."""
+        self.trouble = ""
+        """Why the server could not be asked, while that lasts; empty while all is well."""
         self.fault: BaseException | None = None
         """What nobody expected, for whoever has a log."""
         self.refusals: set[str] = set()
