@@ -18,8 +18,12 @@ from ratelimit.policy.document import WITH_TABLES, errors_page, refreshed
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-EXAMPLES = sorted((ROOT / "examples" / "policies").glob("*.toml"))
-BLOCKS = re.findall(r"```toml\n(.*?)```", (DOCS / "policy.md").read_text("utf-8"), re.DOTALL)
+EXAMPLES = sorted((ROOT / "examples").glob("*/*.toml"))
+BLOCKS = [
+    block
+    for name in ("docs/policy.md", "docs/deployment.md", "README.md")
+    for block in re.findall(r"```toml\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)
+]
 AGAIN = "run: python -m ratelimit.policy.document docs"
 
 
@@ -59,7 +63,7 @@ def test_links_within_the_reference_lead_somewhere(name: str) -> None:
 
 
 def test_there_are_examples_to_check() -> None:
-    assert len(EXAMPLES) >= 4
+    assert len(EXAMPLES) >= 6
     assert len(BLOCKS) >= 7
 
 
@@ -69,7 +73,7 @@ def test_examples_in_the_reference_load(block: str) -> None:
     assert {warning.code for warning in policy.warnings} <= {"policy-empty", "identity-unused"}
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_example_policies_load_without_a_warning(path: Path) -> None:
     policy = Policy.load(path)
     assert policy.warnings == ()
