@@ -30,6 +30,8 @@ class Profile(TypedDict):
     payment: float
     client: float
     extra: float
+    rhythm: float
+    """How much likelier of members than of strangers the way is in which their requests follow each other."""
     paid: float
     """Part of the members that have a payment method."""
     rate: float
@@ -89,6 +91,8 @@ def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Jud
         profile["networks"] >= 2.0 - ease
         and profile["network"] >= 3.5 - ease
         and profile["client"] >= 1.0 - ease
+        and profile["moving"] >= 0.5
+        and profile["rhythm"] >= 1.0 - ease
         and profile["roaming"] >= 0.6 - ease
         and rated
     ):

@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 from ratelimit.core.dormancy cimport Dormancy
 from ratelimit.core.fitting cimport LEAD, MIXED, COUNTED, is_valid
-from ratelimit.core.profile cimport CLIENTS, Background, Profile, rate_of, volume_bin
+from ratelimit.core.profile cimport CLIENTS, Background, Profile, rate_of, rest_bin, rhythm_bin, volume_bin
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, asleep_at, asleep_of,
     count_for, is_infrastructure, kind_at, kind_of, look_ahead, resolve,
@@ -88,6 +88,12 @@ cdef class Census(Dormancy):
                 b.volumes[at] = max(0.0, b.volumes[at] + change)
                 b.roamings[p.roaming] = max(0.0, b.roamings[p.roaming] + change)
                 b.behaved = max(0.0, b.behaved + change)
+                at = rhythm_bin(p)
+                b.rhythms[at] = max(0.0, b.rhythms[at] + change)
+            at = rest_bin(p, self.evidence.now_s)
+            if at >= 0:
+                b.rests[at] = max(0.0, b.rests[at] + change)
+                b.rested = max(0.0, b.rested + change)
             for i in range(EDGES):
                 node = resolve(self.evidence.identifiers, p.edges[i].ref)
                 if node == NULL:
@@ -138,7 +144,12 @@ cdef class Census(Dormancy):
             if i >= 0:
                 b.volumes[i] += 1.0
                 b.roamings[p.roaming] += 1.0
+                b.rhythms[rhythm_bin(p)] += 1.0
                 b.behaved += 1.0
+            i = rest_bin(p, self.evidence.now_s)
+            if i >= 0:
+                b.rests[i] += 1.0
+                b.rested += 1.0
         for i in range(EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             kind = kind_at(i)
@@ -261,7 +272,12 @@ cdef class Census(Dormancy):
         if i >= 0:
             c.volumes[i] += 1.0
             c.roamings[p.roaming] += 1.0
+            c.rhythms[rhythm_bin(p)] += 1.0
             c.behaved += 1.0
+        i = rest_bin(p, self.evidence.now_s)
+        if i >= 0:
+            c.rests[i] += 1.0
+            c.rested += 1.0
         for i in range(EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node == NULL:

@@ -9,8 +9,8 @@ from libc.string cimport memset
 from ratelimit.core.index cimport drop, put, slot_of, spread
 from ratelimit.core.traits cimport (
     BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
-    EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, TICK_S, Edge, Identifier, Principal, asleep_at, asleep_of,
-    fades_slowly, generation_of, identifier_key, kind_at, kind_of, ref_of, resolve,
+    EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, Edge, Identifier, Principal, asleep_at, asleep_of,
+    fades_slowly, generation_of, hours_left, identifier_key, kind_at, kind_of, ref_of, resolve,
 )
 
 cdef enum:
@@ -331,6 +331,8 @@ cdef class Evidence:
         passed = exp2(-<double>(now_s - p.last_s) / 86400.0) if now_s > p.last_s else 1.0
         p.volume = <float>(p.volume * passed + 1.0)
         p.moves = <float>(p.moves * passed)
+        p.follows = <float>(p.follows * passed + (1.0 if p.requests and now_s - p.last_s < SOON_S else 0.0))
+        p.hours = hours_left(p.hours, p.last_s, now_s) | <uint32_t>1 << (now_s // 3600 % 24)
         p.last_s = now_s
         p.requests += 1
         if seen.refused and p.refused < 255:

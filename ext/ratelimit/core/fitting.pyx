@@ -6,7 +6,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence
-from ratelimit.core.profile cimport CLIENTS, Background, Fit, Profile, behaviour, clip, volume_bin
+from ratelimit.core.profile cimport CLIENTS, Background, Fit, Profile, behaviour, clip, rest_bin, rhythm_bin, volume_bin
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport (
     CLIENT_AT, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT, Identifier, Principal, count_for,
@@ -130,12 +130,20 @@ cdef class Fitting:
             fit.volume = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
             value = behaviour(max(0.0, c.roamings[p.roaming] - own), c.behaved - own, b.roamings[p.roaming], b.behaved)
             fit.roaming = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
+            i = rhythm_bin(p)
+            value = behaviour(c.rhythms[i] - own, c.behaved - own, b.rhythms[i], b.behaved)
+            fit.rhythm = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
+            i = rest_bin(p, self.evidence.now_s)
+            if i >= 0 and c.rested > 8.0:
+                value = behaviour(c.rests[i] - own, c.rested - own, b.rests[i], b.rested)
+                fit.rest = clip(value, -self.settings.behaviour_cap, self.settings.behaviour_cap)
         fit.families = (
             (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5)
-            + (fit.volume + fit.roaming >= 1.0)
+            + (fit.volume + fit.roaming + fit.rhythm + fit.rest >= 1.0)
         )
         fit.total = (
-            fit.network + fit.payment + fit.client + fit.volume + fit.roaming + fit.extra
+            fit.network + fit.payment + fit.client + fit.extra
+            + min(fit.volume + fit.roaming + fit.rhythm + fit.rest, 2.0 * self.settings.behaviour_cap)
             + clip(log(size / others), -self.settings.prior_cap, 0.0)
         )
 
@@ -234,7 +242,7 @@ cdef class Fitting:
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
-        if fit.volume <= -(2.0 * self.settings.unlike if p.label == label else self.settings.unlike):
+        if min(fit.volume, fit.rhythm) <= -(2.0 * self.settings.unlike if p.label == label else self.settings.unlike):
             return False
         if fit.owned >= OWNED and fit.network >= 0.0 and fit.client > -1.0 and c.sharing >= 0.7 * c.size:
             # Its payment method is the cluster's own, and nothing else speaks against it.
@@ -248,7 +256,7 @@ cdef class Fitting:
         if self.columns.kinds_at[PAYMENT] < 0 and fit.networks < 2:
             # Where nobody pays, and each address is somebody: a network that one client fills.
             return fit.network >= 1.0 and fit.client >= 2.0 and fit.total >= self.settings.paid
-        if c.sharing < 0.5 * c.size and fit.client < 1.0:
+        if c.sharing < 0.5 * c.size and fit.client < 1.0 and not (fit.rhythm >= 1.0 and fit.client > -1.0):
             # Exits and roaming are shared with whoever else rents them; only the client tells members apart.
             return False
         return fit.total >= least and fit.families >= 2 and <uint32_t>fit.networks >= c.needs

@@ -273,6 +273,7 @@ cdef class Judge(Seeds):
         c.payment_score += fit.payment
         c.client_score += fit.client
         c.extra_score += fit.extra
+        c.rhythm_score += fit.rhythm
         c.roaming += p.roaming >= 2
         if self.evidence.now_s - p.last_s < ACTIVE_S:
             rate = rate_of(p, self.evidence.now_s)
@@ -388,6 +389,7 @@ cdef class Judge(Seeds):
             "payment": c.payment_score / size,
             "client": c.client_score / size,
             "extra": c.extra_score / size,
+            "rhythm": c.rhythm_score / size,
             "paid": c.paying / size,
             "rate": mean,
             "rated": c.rated,
@@ -429,7 +431,7 @@ cdef class Judge(Seeds):
             "network": fit.network,
             "payment": fit.payment,
             "client": fit.client,
-            "behaviour": fit.volume + fit.roaming,
+            "behaviour": fit.volume + fit.roaming + fit.rhythm + fit.rest,
             "extra": fit.extra,
             "total": fit.total,
             "networks": fit.networks,

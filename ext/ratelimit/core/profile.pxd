@@ -11,13 +11,18 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT,
-    Edge, Identifier, Principal, count_for, resolve,
+    Edge, Identifier, Principal, count_for, hours_left, resolve,
 )
 
 cdef enum:
     CLIENTS = 32            # a profile remembers this many clients
     ROAMING = 4             # grades
     VOLUMES = 20            # half-octaves of requests a day
+    MOVINGS = 5             # grades of how often a request comes from another network than the one before
+    FOLLOWINGS = 4          # grades of how often it comes soon after it
+    RHYTHMS = MOVINGS * FOLLOWINGS
+    RESTS = 4               # grades of the longest silence in a day
+    RESTED_LEAST = 8        # requests a day before a silence says anything
     BEHAVIOUR_LEAST = 4     # requests before a principal's behaviour says anything
 
 cdef struct Background:
@@ -26,6 +31,9 @@ cdef struct Background:
     double with_client
     double roamings[ROAMING]
     double volumes[VOLUMES]
+    double rhythms[RHYTHMS]
+    double rests[RESTS]
+    double rested
     double behaved
     double suspects         # whose payment method several have
 
@@ -39,6 +47,9 @@ cdef struct Profile:
     double client_counts[CLIENTS]
     double roamings[ROAMING]
     double volumes[VOLUMES]
+    double rhythms[RHYTHMS]
+    double rests[RESTS]
+    double rested
     double behaved
     # What the last assignment saw, for the judgement of the whole.
     double networks         # sums over members of independent shared networks
@@ -46,6 +57,7 @@ cdef struct Profile:
     double payment_score
     double client_score
     double extra_score
+    double rhythm_score
     double rates            # of volumes: sum, sum of squares, sum of counting noise, how many
     double squares
     double noise
@@ -72,6 +84,8 @@ cdef struct Fit:
     double client
     double volume           # how much it asks
     double roaming          # over how many providers it does
+    double rhythm           # how often it moves, and how soon one request follows another
+    double rest             # how long it is silent in a day
     double extra
     double total            # and the cluster's share of all, within bounds
     double owned            # log odds that who shares its payment method is a member
@@ -115,6 +129,35 @@ cdef inline int volume_bin(Principal *p, uint32_t now_s) noexcept nogil:
         return -1
     volume = <int>(2.0 * log(rate_of(p, now_s) + 1.0) / 0.6931471805599453)
     return volume if volume < VOLUMES else VOLUMES - 1
+
+
+cdef inline int rhythm_bin(Principal *p) noexcept nogil:
+    """Return how a principal moves between networks and how its requests follow each other; -1 while too little is known."""
+    cdef double moving, following
+    if p.requests < BEHAVIOUR_LEAST or p.volume <= 0.0:
+        return -1
+    moving = p.moves / p.volume
+    following = p.follows / p.volume
+    return (
+        FOLLOWINGS * ((moving >= 0.25) + (moving >= 0.5) + (moving >= 0.75) + (moving >= 0.9))
+        + (following >= 0.15) + (following >= 0.4) + (following >= 0.7)
+    )
+
+
+cdef inline int rest_bin(Principal *p, uint32_t now_s) noexcept nogil:
+    """Return how long a principal's longest silence in the last day was; -1 while too little is known."""
+    cdef uint32_t hours
+    cdef int hour, run = 0, longest = 0
+    if now_s - p.first_s < 86400 or volume_of(p, now_s) < RESTED_LEAST:
+        return -1
+    hours = hours_left(p.hours, p.last_s, now_s)
+    for hour in range(48):
+        if hours >> (hour % 24) & 1:
+            run = 0
+        else:
+            run += 1
+            longest = max(longest, run)
+    return (longest >= 4) + (longest >= 7) + (longest >= 10)
 
 
 cdef inline double behaviour(double member, double members, double other, double others) noexcept nogil:

@@ -32,6 +32,7 @@ cdef enum:
 
     INDEX_BITS = 22     # at most four million identifiers
     GENERATION_BITS = 10
+    SOON_S = 300        # a request so soon after the one before follows it
     TICK_S = 600        # an edge remembers when it was last seen to ten minutes
     MOST_DEGREE = 65535
     INFRASTRUCTURE = 1 << 13    # in `meta`: an address in a network that the operator declared as such
@@ -48,6 +49,8 @@ cdef struct Principal:
     uint32_t requests   # all that were ever seen
     float volume        # requests, each halved in weight a day
     float moves         # requests from another network than the one before, likewise
+    float follows       # requests within minutes of the one before, likewise
+    uint32_t hours      # bit h: seen in hour h of the last day
     float prior         # requests a day before it joined its cluster
     uint32_t network    # the coarse network last seen, as an edge names it
     uint32_t seed       # scratch of the judge
@@ -69,6 +72,17 @@ cdef struct Identifier:
     uint32_t label2
     uint16_t count1     # principals of cluster label1 with an edge here
     uint16_t count2
+
+
+cdef inline uint32_t hours_left(uint32_t hours, uint32_t last_s, uint32_t now_s) noexcept nogil:
+    """Return which hours of the last day were not silent; those passed since are forgotten."""
+    cdef uint32_t last = last_s // 3600, now = now_s // 3600
+    if now >= last + 24:
+        return 0
+    while last < now:
+        last += 1
+        hours &= ~(<uint32_t>1 << (last % 24))
+    return hours
 
 
 cdef inline uint64_t identifier_key(uint64_t value, int kind) noexcept nogil:
