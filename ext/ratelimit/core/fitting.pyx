@@ -10,7 +10,7 @@ from ratelimit.core.profile cimport CLIENTS, Background, Fit, Profile, behaviour
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport (
     CLIENT_AT, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT, Identifier, Principal, count_for,
-    is_infrastructure, resolve,
+    UNMET, is_infrastructure, resolve,
 )
 
 
@@ -130,13 +130,15 @@ cdef class Fitting:
             fit.volume = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
             value = behaviour(max(0.0, c.roamings[p.roaming] - own), c.behaved - own, b.roamings[p.roaming], b.behaved)
             fit.roaming = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
-            i = rhythm_bin(p)
-            value = behaviour(c.rhythms[i] - own, c.behaved - own, b.rhythms[i], b.behaved)
+        at = rhythm_bin(p)
+        if at >= 0 and c.size > 8.0:
+            # Of all, also of those too new to have one: among newcomers it is strange to have been here for long.
+            value = behaviour(c.rhythms[at] - own, c.size - own, b.rhythms[at], b.size)
             fit.rhythm = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
-            i = rest_bin(p, self.evidence.now_s)
-            if i >= 0 and c.rested > 8.0:
-                value = behaviour(c.rests[i] - own, c.rested - own, b.rests[i], b.rested)
-                fit.rest = clip(value, -self.settings.behaviour_cap, self.settings.behaviour_cap)
+        at = rest_bin(p, self.evidence.now_s)
+        if at >= 0 and c.rested > 8.0:
+            value = behaviour(c.rests[at] - own, c.rested - own, b.rests[at], b.rested)
+            fit.rest = clip(value, -self.settings.behaviour_cap, self.settings.behaviour_cap)
         fit.families = (
             (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5)
             + (fit.volume + fit.roaming + fit.rhythm + fit.rest >= 1.0)
@@ -291,9 +293,13 @@ cdef class Fitting:
         cdef uint64_t place = payment - self.evidence.identifiers
         cdef uint32_t edges, meetings
         if not self.judging:
-            return True
+            return payment.meta & UNMET == 0
         edges = self.held[place] >> 16
         meetings = self.held[place] & 0xFFFF
-        if <double>meetings < c.support * edges:
-            return False
-        return meetings >= 2 or (meetings >= 1 and self.agreed[place] >= 1.2 * count_for(payment, label))
+        if <double>meetings >= c.support * edges and (
+            meetings >= 2 or (meetings >= 1 and self.agreed[place] >= 1.2 * count_for(payment, label))
+        ):
+            payment.meta &= ~<uint16_t>UNMET
+            return True
+        payment.meta |= UNMET
+        return False

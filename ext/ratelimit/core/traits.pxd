@@ -35,6 +35,7 @@ cdef enum:
     SOON_S = 300        # a request so soon after the one before follows it
     TICK_S = 600        # an edge remembers when it was last seen to ten minutes
     MOST_DEGREE = 65535
+    UNMET = 1 << 14             # in `meta`: a payment method whose users met no other members
     INFRASTRUCTURE = 1 << 13    # in `meta`: an address in a network that the operator declared as such
 
 cdef struct Edge:
