@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 from ratelimit.core.dormancy cimport Dormancy
 from ratelimit.core.fitting cimport LEAD, MIXED, COUNTED, is_valid
-from ratelimit.core.profile cimport CLIENTS, Background, Profile, rate_of, rest_bin, rhythm_bin, volume_bin
+from ratelimit.core.profile cimport CLIENTS, Background, Fit, Profile, rate_of, rest_bin, rhythm_bin, volume_bin
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, asleep_at, asleep_of,
     count_for, is_infrastructure, kind_at, kind_of, look_ahead, resolve,
@@ -417,13 +417,18 @@ cdef class Census(Dormancy):
         cdef uint32_t payment = self.payment_of(p)
         cdef uint64_t place
         cdef uint32_t *held
+        cdef Fit fit
         cdef int i
         cdef bint meets
         if payment == 0:
             return
         place = resolve(ids, payment) - ids
         held = self.held + place
-        self.agreed[place] += <float>self.client_fit(p, p.label, 1.0, c, &self.background)
+        memset(&fit, 0, sizeof(Fit))
+        self.behave(p, p.label, 1.0, &fit)
+        self.agreed[place] += <float>(
+            self.client_fit(p, p.label, 1.0, c, &self.background) + fit.volume + fit.rhythm
+        )
         if self.leads[place] & COUNTED == 0:
             self.leads[place] |= COUNTED
             c.payments += 1

@@ -60,6 +60,7 @@ cdef class Fitting:
     cdef size_t forest_bytes(self) noexcept nogil
     cdef size_t suspects_bytes(self) noexcept nogil
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
+    cdef void behave(self, Principal *p, uint32_t label, double own, Fit *fit) noexcept nogil
     cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil
     cdef double exclusive(
         self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others,
@@ -69,6 +70,7 @@ cdef class Fitting:
     cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil
     cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
     cdef bint accepts(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
+    cdef bint sets_apart(self, Principal *p, Fit *fit, bint stays) noexcept nogil
     cdef uint32_t payment_of(self, Principal *p) noexcept nogil
     cdef bint is_home(self, Identifier *node, uint32_t payment) noexcept nogil
     cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil

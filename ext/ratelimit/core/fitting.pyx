@@ -13,6 +13,10 @@ from ratelimit.core.traits cimport (
     UNMET, is_infrastructure, resolve,
 )
 
+# What clients and behaviour of those on a payment method say in the mean: so that one meeting suffices, and at least.
+cdef double USUAL_AGREED = 1.2
+cdef double LEAST_AGREED = -0.5
+
 
 cdef class Fitting:
     def __cinit__(self):
@@ -122,23 +126,7 @@ cdef class Fitting:
                 p, at, at + 1, EXTRA + i, label, own, size, others, self.settings.extra_cap, NULL, NULL
             )
             fit.extra = clip(fit.extra + value, -2.0, self.settings.extra_cap)
-        at = volume_bin(p, self.evidence.now_s)
-        if at >= 0 and c.behaved > 8.0:
-            # What is unlike the members says more than what is like them and like many others.
-            # Between rebuilds a member may not have been counted yet, or be dormant.
-            value = behaviour(max(0.0, c.volumes[at] - own), c.behaved - own, b.volumes[at], b.behaved)
-            fit.volume = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
-            value = behaviour(max(0.0, c.roamings[p.roaming] - own), c.behaved - own, b.roamings[p.roaming], b.behaved)
-            fit.roaming = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
-        at = rhythm_bin(p)
-        if at >= 0 and c.size > 8.0:
-            # Of all, also of those too new to have one: among newcomers it is strange to have been here for long.
-            value = behaviour(c.rhythms[at] - own, c.size - own, b.rhythms[at], b.size)
-            fit.rhythm = clip(value, -2.0 * self.settings.behaviour_cap, self.settings.behaviour_cap)
-        at = rest_bin(p, self.evidence.now_s)
-        if at >= 0 and c.rested > 8.0:
-            value = behaviour(c.rests[at] - own, c.rested - own, b.rests[at], b.rested)
-            fit.rest = clip(value, -self.settings.behaviour_cap, self.settings.behaviour_cap)
+        self.behave(p, label, own, fit)
         fit.families = (
             (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5)
             + (fit.volume + fit.roaming + fit.rhythm + fit.rest >= 1.0)
@@ -148,6 +136,27 @@ cdef class Fitting:
             + min(fit.volume + fit.roaming + fit.rhythm + fit.rest, 2.0 * self.settings.behaviour_cap)
             + clip(log(size / others), -self.settings.prior_cap, 0.0)
         )
+
+    cdef void behave(self, Principal *p, uint32_t label, double own, Fit *fit) noexcept nogil:
+        """Fill in how alike a principal's behaviour is to the members': what is unlike says more than what is like."""
+        cdef Profile *c = self.profiles + label
+        cdef Background *b = &self.background
+        cdef double value, cap = self.settings.behaviour_cap
+        cdef int at = volume_bin(p, self.evidence.now_s)
+        if at >= 0 and c.behaved > 8.0:
+            value = behaviour(c.volumes[at] - own, c.behaved - own, b.volumes[at], b.behaved)
+            fit.volume = clip(value, -2.0 * cap, cap)
+            value = behaviour(c.roamings[p.roaming] - own, c.behaved - own, b.roamings[p.roaming], b.behaved)
+            fit.roaming = clip(value, -2.0 * cap, cap)
+        at = rhythm_bin(p)
+        if at >= 0 and c.size > 8.0:
+            # Of all, also of those too new to have one: among newcomers it is strange to have been here for long.
+            value = behaviour(c.rhythms[at] - own, c.size - own, b.rhythms[at], b.size)
+            fit.rhythm = clip(value, -2.0 * cap, cap)
+        at = rest_bin(p, self.evidence.now_s)
+        if at >= 0 and c.rested > 8.0:
+            value = behaviour(c.rests[at] - own, c.rested - own, b.rests[at], b.rested)
+            fit.rest = clip(value, -cap, cap)
 
     cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil:
         """Return the log-likelihood ratio of one address or network."""
@@ -244,7 +253,8 @@ cdef class Fitting:
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
-        if min(fit.volume, fit.rhythm) <= -(2.0 * self.settings.unlike if p.label == label else self.settings.unlike):
+        cdef bint stays = p.label == label and self.identities[label] != 0
+        if min(fit.volume, fit.rhythm, fit.volume + fit.rhythm) <= -self.settings.unlike * (2.0 if stays else 1.0):
             return False
         if fit.owned >= OWNED and fit.network >= 0.0 and fit.client > -1.0 and c.sharing >= 0.7 * c.size:
             # Its payment method is the cluster's own, and nothing else speaks against it.
@@ -258,10 +268,15 @@ cdef class Fitting:
         if self.columns.kinds_at[PAYMENT] < 0 and fit.networks < 2:
             # Where nobody pays, and each address is somebody: a network that one client fills.
             return fit.network >= 1.0 and fit.client >= 2.0 and fit.total >= self.settings.paid
-        if c.sharing < 0.5 * c.size and fit.client < 1.0 and not (fit.rhythm >= 1.0 and fit.client > -1.0):
-            # Exits and roaming are shared with whoever else rents them; only the client tells members apart.
+        if c.sharing < 0.5 * c.size and not self.sets_apart(p, fit, stays):
             return False
         return fit.total >= least and fit.families >= 2 and <uint32_t>fit.networks >= c.needs
+
+    cdef bint sets_apart(self, Principal *p, Fit *fit, bint stays) noexcept nogil:
+        """Return whether client and rhythm tell a member from whoever else rents the same exits, and roams there."""
+        if rhythm_bin(p) < 0:
+            return fit.client >= 1.0
+        return fit.rhythm >= (0.0 if stays else 1.0) and fit.client > -1.0
 
     cdef uint32_t payment_of(self, Principal *p) noexcept nogil:
         """Return the payment method that several members of a member's cluster have, 0 without one."""
@@ -292,12 +307,14 @@ cdef class Fitting:
         """
         cdef uint64_t place = payment - self.evidence.identifiers
         cdef uint32_t edges, meetings
+        cdef double agreed
         if not self.judging:
             return payment.meta & UNMET == 0
         edges = self.held[place] >> 16
         meetings = self.held[place] & 0xFFFF
+        agreed = self.agreed[place] / max(1.0, count_for(payment, label))
         if <double>meetings >= c.support * edges and (
-            meetings >= 2 or (meetings >= 1 and self.agreed[place] >= 1.2 * count_for(payment, label))
+            (meetings >= 2 and agreed >= LEAST_AGREED) or (meetings >= 1 and agreed >= USUAL_AGREED)
         ):
             payment.meta &= ~<uint16_t>UNMET
             return True

@@ -290,6 +290,7 @@ cdef class Judge(Seeds):
         for label in range(1, self.most_clusters + 1):
             if not self.profiles[label].live:
                 memset(self.profiles + label, 0, sizeof(Profile))
+                self.identities[label] = 0
                 self.profiles[label].live = True
                 self.profiles[label].first_s = self.evidence.now_s
                 self.labels = max(self.labels, label)

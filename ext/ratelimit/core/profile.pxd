@@ -162,7 +162,8 @@ cdef inline int rest_bin(Principal *p, uint32_t now_s) noexcept nogil:
 
 cdef inline double behaviour(double member, double members, double other, double others) noexcept nogil:
     """Return the log-likelihood ratio of one bin; a bin's worth of doubt is spread over all."""
-    return log((member + 0.25) / (members + 2.0)) - log((other + 0.25) / (others + 2.0))
+    # Between rebuilds a member may not have been counted yet, or be dormant.
+    return log((max(0.0, member) + 0.25) / (max(0.0, members) + 2.0)) - log((other + 0.25) / (others + 2.0))
 
 
 cdef inline double concentration(Profile *c) noexcept nogil:

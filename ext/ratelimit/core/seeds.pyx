@@ -73,7 +73,9 @@ cdef class Seeds(Census):
                 p = self.evidence.principals + at
                 c = self.profiles + p.label
                 p.seed = 0
-                if p.roaming >= 2 and p.requests >= 3 and (p.label == 0 or c.sharing < 0.5 * c.size):
+                if p.roaming >= 2 and p.requests >= 3 and p.moves >= 0.5 * p.volume and (
+                    p.label == 0 or c.sharing < 0.5 * c.size
+                ):
                     p.seed = at + 1
                     self.mark_addresses(p)
 
