@@ -11,6 +11,9 @@ class Judge(Seeds):
     """Labels on principals, and what limits count clusters by; see `Fitting` for how it is set up."""
 
     @property
+    def suspects_met(self) -> int:
+        """How many newcomers paid as several do, and joined no cluster."""
+    @property
     def outside(self) -> dict[str, float]:
         """How many principals are outside clusters, and their edges."""
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, /) -> None:

@@ -19,6 +19,8 @@ from ratelimit.correlation.settings import DAY_S, Settings
 
 NS = 1_000_000_000
 MOST_LABELS = 4096
+SUSPECTS_LEAST = 1 / 512
+"""Newcomers who pay as several do, as a part of all principals, for a rebuild of their own."""
 SETTLED_PATIENCE = 4
 """So many times more has to be new for a rebuild once all clusters have stood for a day."""
 
@@ -85,6 +87,7 @@ class Correlator:
         self.rebuilds = 0
         self._rebuilt_ns = now_ns
         self._edges_then = 0
+        self._suspects_then = 0
         self._is_growing = False
         self._rulings: Rulings | None = None
         self._organisations: Organisations | None = None
@@ -123,8 +126,19 @@ class Correlator:
         return (
             passed_s >= self.settings.rebuild_most_s
             or (self._is_growing and passed_s >= self.settings.rebuild_growing_s)
+            or (passed_s >= self.settings.rebuild_growing_s and self._are_suspects_met())
             or fresh >= self._patience(now_ns) * self.settings.rebuild_change * 4 * self.evidence.awake_count
         )
+
+    def _are_suspects_met(self) -> bool:
+        # Each may belong to a campaign that begins; what matters is how many beside those known.
+        members = sum(profile["size"] for profile, _ in self.kept.values())
+        least = max(
+            self.settings.least_members,
+            members * self.settings.rebuild_change,
+            self.evidence.awake_count * SUSPECTS_LEAST,
+        )
+        return self.core.suspects_met - self._suspects_then >= least
 
     def _patience(self, now_ns: int) -> int:
         # Clusters that have stood for a day win newcomers between rebuilds; before, each rebuild wins many.
@@ -137,6 +151,7 @@ class Correlator:
         """Yield between the slices of one rebuild."""
         self._rebuilt_ns = now_ns
         self._edges_then = self.evidence.new_edges
+        self._suspects_then = self.core.suspects_met
         self.rebuilds += 1
         if self._is_told and self._organisations is not None:
             yield from self._strike(self._organisations)

@@ -107,6 +107,7 @@ cdef class Image:
             "epoch_s": e.epoch_s,
             "now_s": e.now_s,
             "new_edges": e.new_edges,
+            "suspects_met": self.judge.suspects_met,
             "principal_evictions": e.principal_evictions,
             "identifier_evictions": e.identifier_evictions,
         }
@@ -120,6 +121,7 @@ cdef class Image:
         e.epoch_s = numbers["epoch_s"]
         e.now_s = numbers["now_s"]
         e.new_edges = numbers["new_edges"]
+        judge.suspects_met = numbers["suspects_met"]
         e.principal_evictions = numbers["principal_evictions"]
         e.identifier_evictions = numbers["identifier_evictions"]
         e.principal_count = min(<uint32_t>numbers["principals"], e.most_principals)

@@ -7,6 +7,8 @@ from ratelimit.core.sighting cimport Sighting
 from ratelimit.core.traits cimport Principal
 
 cdef class Judge(Seeds):
+    cdef readonly uint64_t suspects_met    # newcomers who paid as several do, and joined no cluster
+
     cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil
     cdef void turned_away(self, uint32_t at) noexcept nogil
     cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil

@@ -11,7 +11,7 @@ from ratelimit.core.profile cimport Fit, Profile, clip, concentration, noise_of,
 from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.sighting cimport Sighting
-from ratelimit.core.traits cimport CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, MOST_DEGREE, Identifier, Principal, resolve
+from ratelimit.core.traits cimport CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, resolve
 
 
 cdef inline void add_member(Identifier *node, uint32_t label, int change) noexcept nogil:
@@ -39,6 +39,7 @@ cdef class Judge(Seeds):
         """Take one sighting in, and let a principal join a cluster it now fits; return its position."""
         cdef uint32_t at = 0, label
         cdef Principal *p
+        cdef Identifier *payment
         cdef Fit fit
         if self.evidence.take(seen, self.evidence.clamp(time_s), &at) and self.labels and not self.judging:
             p = self.evidence.principals + at
@@ -47,6 +48,11 @@ cdef class Judge(Seeds):
                 if label:
                     p.score = <float>fit.total
                     self.join(p, label)
+        p = self.evidence.principals + at
+        if p.requests == 1 and p.label == 0:
+            payment = resolve(self.evidence.identifiers, p.edges[PAYMENT_AT].ref)
+            if payment != NULL and payment.degree >= self.settings.sharing:
+                self.suspects_met += 1
         return at
 
     cdef void turned_away(self, uint32_t at) noexcept nogil:
