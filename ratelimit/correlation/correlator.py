@@ -68,6 +68,7 @@ class Correlator:
                 "stay": s.stay,
                 "paid": s.join_paid,
                 "share": s.suspect_share,
+                "support": s.least_support,
                 "sharing": s.suspect_sharing,
             },
         )

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from functools import partial
+from math import log
 
 from ratelimit.core.judge import Judge
 from ratelimit.core.rulings import Rulings
@@ -41,6 +42,8 @@ GROWTH = 1.05
 SETTLED = 0.005
 REFINEMENTS = 3
 SEEDS = 64
+ELSEWHERE = 8
+"""How many times fewer of a stranger's addresses than of a member's are places where members meet."""
 
 
 class Rebuild:
@@ -146,8 +149,7 @@ class Rebuild:
         for label in live:
             profile: Profile = core.profile(label)
             pays = profile["sharing"] >= 0.5 * profile["size"] or not core.columns.has_payment
-            support = max(self._settings.least_support, self._settings.usual_support * profile["met"])
-            core.need(label, 1 if pays else 2, support)
+            core.need(label, 1 if pays else 2, *meeting_ratios(profile["met"]))
 
     def _refine(self, times: int) -> Iterator[None]:
         for turn in range(times):
@@ -240,7 +242,7 @@ class Rebuild:
         if marked < settings.least_members:
             return
         share = payers_share(settings, marked, core.outside["size"])
-        yield from self._principals(lambda start, stop: core.unite(start, stop, share, True))
+        yield from self._principals(lambda start, stop: core.unite(start, stop, share, True, settings.rare_client))
         parts = yield from self._parts()
         groups = yield from self._groups(settings.least_members, parts)
         labels = yield from self._labels(groups, settings.least_members, settings.least_payments)
@@ -385,6 +387,16 @@ class Rebuild:
             taken.add(label)
             labels |= dict.fromkeys(keys, label)
         return labels
+
+
+def meeting_ratios(met: float) -> tuple[float, float]:
+    """Return the log-likelihood ratios of an address where other members are met, and of one where nobody is.
+
+    Args:
+        met: part of the members' addresses that are meetings; strangers' are `ELSEWHERE` times fewer.
+    """
+    met = min(0.9, max(0.02, met))
+    return log(ELSEWHERE), log((1 - met) / (1 - met / ELSEWHERE))
 
 
 def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> Generator[None, None, dict[int, int]]:

@@ -66,10 +66,8 @@ class Settings:
     least_roamers: int = 30
     least_tenants: int = 6
     """Principals with one client in one network, from many addresses, where no payment method is known."""
-    least_support: float = 0.1
-    """Part of the addresses of those who pay alike that must be places where others are met,"""
-    usual_support: float = 0.5
-    """and the same as a part of what is usual in their cluster."""
+    least_support: float = 2.5
+    """What meetings, clients and behaviour of those on a payment method must say together, for it to count."""
     rare_client: float = 0.01
     """A client that less than this part of honest-looking principals uses tells groups apart."""
     client_overlap: float = 0.25

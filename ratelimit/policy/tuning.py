@@ -112,14 +112,11 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 6
     least_support: Annotated[
-        Share,
+        Number,
         Meta(
-            description="Part of the addresses of those who pay alike that must be places where other members are met."
+            description="What meetings, clients and behaviour of those who pay alike must say together, for it to count."
         ),
-    ] = 0.1
-    usual_support: Annotated[
-        Share, Meta(description="The same, as a part of what is usual in their cluster.")
-    ] = 0.5
+    ] = 2.5
     rare_client: Annotated[
         Share,
         Meta(

@@ -65,7 +65,7 @@ MUTANTS = (
     Mutant("ignores payment", {"spec": spec(payment=False)}),
     Mutant(
         "ignores who else is at a place, and what speaks against a payment method",
-        {"spec": spec(suspect_share=0.0, least_support=0.0, usual_support=0.0, least_meetings=1)},
+        {"spec": spec(suspect_share=0.0, least_support=-99.0, least_meetings=1)},
     ),
     Mutant("ignores behaviour", {"spec": spec(evenness_most=99.0, behaviour_cap=0.0, unlike=99.0)}),
     Mutant(

@@ -6,7 +6,9 @@ from libc.string cimport memset
 
 from ratelimit.core.dormancy cimport Dormancy
 from ratelimit.core.fitting cimport LEAD, MIXED, COUNTED, is_valid
-from ratelimit.core.profile cimport CLIENTS, Background, Fit, Profile, rate_of, rest_bin, rhythm_bin, volume_bin
+from ratelimit.core.profile cimport (
+    CLIENTS, Background, Fit, Profile, age_bin, rate_of, rest_bin, rhythm_bin, volume_bin,
+)
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, asleep_at, asleep_of,
     count_for, is_infrastructure, kind_at, kind_of, look_ahead, resolve,
@@ -83,6 +85,8 @@ cdef class Census(Dormancy):
         if (p.label == 0) != (label == 0):
             change = 1.0 if label == 0 else -1.0
             b.size += change
+            at = age_bin(p, self.evidence.now_s)
+            b.ages[at] = max(0.0, b.ages[at] + change)
             at = volume_bin(p, self.evidence.now_s)
             if at >= 0:
                 b.volumes[at] = max(0.0, b.volumes[at] + change)
@@ -140,6 +144,7 @@ cdef class Census(Dormancy):
         cdef Background *b = &self.background
         if p.label == 0:
             b.size += 1.0
+            b.ages[age_bin(p, self.evidence.now_s)] += 1.0
             i = volume_bin(p, self.evidence.now_s)
             if i >= 0:
                 b.volumes[i] += 1.0
@@ -253,7 +258,8 @@ cdef class Census(Dormancy):
                 self.profiles[label].waits = kept.waits
                 self.profiles[label].needs = kept.needs
                 self.profiles[label].first_s = kept.first_s
-                self.profiles[label].support = kept.support
+                self.profiles[label].met = kept.met
+                self.profiles[label].unmet = kept.unmet
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if self.evidence.principals[at].label:
@@ -268,6 +274,7 @@ cdef class Census(Dormancy):
         cdef int i, j, seen = 0, kind
         cdef bint with_client = False
         c.size += 1.0
+        c.ages[age_bin(p, self.evidence.now_s)] += 1.0
         i = volume_bin(p, self.evidence.now_s)
         if i >= 0:
             c.volumes[i] += 1.0
@@ -427,7 +434,7 @@ cdef class Census(Dormancy):
         memset(&fit, 0, sizeof(Fit))
         self.behave(p, p.label, 1.0, &fit)
         self.agreed[place] += <float>(
-            self.client_fit(p, p.label, 1.0, c, &self.background) + fit.volume + fit.rhythm
+            self.client_fit(p, p.label, 1.0, c, &self.background) + fit.volume + fit.rhythm + fit.age
         )
         if self.leads[place] & COUNTED == 0:
             self.leads[place] |= COUNTED

@@ -20,6 +20,7 @@ cdef struct Settings:
     double paid             # or this, for one whose payment method is the cluster's
     double share            # part of those at a place that makes it a meeting place
     double infrastructure   # what an address of declared infrastructure counts for
+    double support          # what meetings, clients and behaviour must say together for a payment method
     double sharing          # principals on one payment method that make it worth a look
 
 cdef enum:

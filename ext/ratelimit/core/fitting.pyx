@@ -6,16 +6,15 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence
-from ratelimit.core.profile cimport CLIENTS, Background, Fit, Profile, behaviour, clip, rest_bin, rhythm_bin, volume_bin
+from ratelimit.core.profile cimport CLIENTS, Background, Fit, Profile, age_bin, behaviour, clip, rest_bin, rhythm_bin, volume_bin
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport (
     CLIENT_AT, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT, Identifier, Principal, count_for,
     UNMET, is_infrastructure, resolve,
 )
 
-# What clients and behaviour of those on a payment method say in the mean: so that one meeting suffices, and at least.
-cdef double USUAL_AGREED = 1.2
-cdef double LEAST_AGREED = -0.5
+# How much clients and behaviour of those on a payment method can say in the mean.
+cdef double MOST_AGREED = 4.0
 
 
 cdef class Fitting:
@@ -129,11 +128,11 @@ cdef class Fitting:
         self.behave(p, label, own, fit)
         fit.families = (
             (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5)
-            + (fit.volume + fit.roaming + fit.rhythm + fit.rest >= 1.0)
+            + (fit.volume + fit.roaming + fit.rhythm + fit.rest + fit.age >= 1.0)
         )
         fit.total = (
             fit.network + fit.payment + fit.client + fit.extra
-            + min(fit.volume + fit.roaming + fit.rhythm + fit.rest, 2.0 * self.settings.behaviour_cap)
+            + min(fit.volume + fit.roaming + fit.rhythm + fit.rest + fit.age, 2.0 * self.settings.behaviour_cap)
             + clip(log(size / others), -self.settings.prior_cap, 0.0)
         )
 
@@ -157,6 +156,10 @@ cdef class Fitting:
         if at >= 0 and c.rested > 8.0:
             value = behaviour(c.rests[at] - own, c.rested - own, b.rests[at], b.rested)
             fit.rest = clip(value, -cap, cap)
+        if c.size > 8.0:
+            at = age_bin(p, self.evidence.now_s)
+            value = behaviour(c.ages[at] - own, c.size - own, b.ages[at], b.size)
+            fit.age = clip(value, -2.0 * cap, cap)
 
     cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil:
         """Return the log-likelihood ratio of one address or network."""
@@ -312,10 +315,8 @@ cdef class Fitting:
             return payment.meta & UNMET == 0
         edges = self.held[place] >> 16
         meetings = self.held[place] & 0xFFFF
-        agreed = self.agreed[place] / max(1.0, count_for(payment, label))
-        if <double>meetings >= c.support * edges and (
-            (meetings >= 2 and agreed >= LEAST_AGREED) or (meetings >= 1 and agreed >= USUAL_AGREED)
-        ):
+        agreed = clip(self.agreed[place] / max(1.0, count_for(payment, label)), -MOST_AGREED, MOST_AGREED)
+        if agreed + meetings * c.met + (edges - meetings) * c.unmet >= self.settings.support:
             payment.meta &= ~<uint16_t>UNMET
             return True
         payment.meta |= UNMET

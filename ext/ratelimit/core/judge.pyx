@@ -365,13 +365,14 @@ cdef class Judge(Seeds):
                     if ruling == NULL or self.rulings.labels[ruling.group] != label:
                         self.relabel(p, 0)
 
-    def need(self, uint32_t label, uint32_t networks, double support):
+    def need(self, uint32_t label, uint32_t networks, double met, double unmet):
         """Set how many independent networks a member must share with the others.
 
-        And what part of the addresses of those who pay alike must be places where others are met.
+        And the log-likelihood ratios of an address where others are met, and of one where nobody is.
         """
         self.profiles[label].needs = networks
-        self.profiles[label].support = support
+        self.profiles[label].met = met
+        self.profiles[label].unmet = unmet
 
     def live(self):
         """Return the labels in use."""

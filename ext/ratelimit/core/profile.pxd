@@ -22,6 +22,7 @@ cdef enum:
     FOLLOWINGS = 4          # grades of how often it comes soon after it
     RHYTHMS = MOVINGS * FOLLOWINGS
     RESTS = 4               # grades of the longest silence in a day
+    AGES = 6                # since a principal was first seen, each four times as long as the one before
     RESTED_LEAST = 8        # requests a day before a silence says anything
     BEHAVIOUR_LEAST = 4     # requests before a principal's behaviour says anything
 
@@ -33,6 +34,7 @@ cdef struct Background:
     double volumes[VOLUMES]
     double rhythms[RHYTHMS]
     double rests[RESTS]
+    double ages[AGES]
     double rested
     double behaved
     double suspects         # whose payment method several have
@@ -49,6 +51,7 @@ cdef struct Profile:
     double volumes[VOLUMES]
     double rhythms[RHYTHMS]
     double rests[RESTS]
+    double ages[AGES]
     double rested
     double behaved
     # What the last assignment saw, for the judgement of the whole.
@@ -74,7 +77,8 @@ cdef struct Profile:
     # Kept from one count to the next.
     uint32_t needs          # independent networks a member must share
     uint32_t first_s        # when it was opened
-    double support          # part of a payment method's edges that must lead to meetings
+    double met              # log odds of an edge that leads to a meeting, and of one that does not
+    double unmet
     bint live
     bint waits              # most of its members are dormant: those awake stay until more are
 
@@ -86,6 +90,7 @@ cdef struct Fit:
     double roaming          # over how many providers it does
     double rhythm           # how often it moves, and how soon one request follows another
     double rest             # how long it is silent in a day
+    double age              # since when it is there
     double extra
     double total            # and the cluster's share of all, within bounds
     double owned            # log odds that who shares its payment method is a member
@@ -158,6 +163,12 @@ cdef inline int rest_bin(Principal *p, uint32_t now_s) noexcept nogil:
             run += 1
             longest = max(longest, run)
     return (longest >= 4) + (longest >= 7) + (longest >= 10)
+
+
+cdef inline int age_bin(Principal *p, uint32_t now_s) noexcept nogil:
+    """Return for how long a principal has been there: under 1, 4, 16, 64, 256 hours, or longer."""
+    cdef uint32_t hours = (now_s - p.first_s) // 3600
+    return (hours >= 1) + (hours >= 4) + (hours >= 16) + (hours >= 64) + (hours >= 256)
 
 
 cdef inline double behaviour(double member, double members, double other, double others) noexcept nogil:

@@ -2,6 +2,7 @@ from ratelimit.core.census cimport Census
 from ratelimit.core.traits cimport Identifier, Principal
 
 cdef class Seeds(Census):
+    cdef bint is_telling(self, Identifier *client, double rare) noexcept nogil
     cdef void mark_addresses(self, Principal *p) noexcept nogil
     cdef int meetings_of(self, Principal *p, double share) noexcept nogil
     cdef void mark(self, Identifier *node) noexcept nogil

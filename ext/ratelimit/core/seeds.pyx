@@ -136,7 +136,7 @@ cdef class Seeds(Census):
         if self.suspects[at] < MOST_DEGREE:
             self.suspects[at] += 1
 
-    def unite(self, uint32_t start, uint32_t stop, double share, bint networks):
+    def unite(self, uint32_t start, uint32_t stop, double share, bint networks, double rare=0.0):
         """Join the marked that meet where at least `share` of the principals are marked.
 
         At addresses, and in `networks` as a whole where half of all are.
@@ -158,6 +158,16 @@ cdef class Seeds(Census):
                     node = resolve(self.evidence.identifiers, node.parent)
                     if networks and node != NULL:
                         self.meet(p, node, max(share, 0.5), 4)
+                for i in range(CLIENT_AT, EXTRA_AT):
+                    node = resolve(self.evidence.identifiers, p.edges[i].ref)
+                    if networks and node != NULL and self.is_telling(node, rare):
+                        self.meet(p, node, 0.0, 5)
+
+    cdef bint is_telling(self, Identifier *client, double rare) noexcept nogil:
+        """Whether many suspects use a client, and few others."""
+        cdef uint64_t at = client - self.evidence.identifiers
+        cdef double others = <double>client.degree - self.suspects[at]
+        return self.suspects[at] >= 5 and others < rare * (self.background.size - self.background.suspects) + 1.0
 
     cdef void meet(self, Principal *p, Identifier *node, double share, int least) noexcept nogil:
         cdef uint64_t at = node - self.evidence.identifiers
@@ -210,14 +220,11 @@ cdef class Seeds(Census):
         """
         cdef uint32_t at
         cdef Identifier *node
-        cdef double others
         found = []
         for at in range(start, min(stop, self.evidence.identifier_count)):
             node = self.evidence.identifiers + at
-            if kind_of(node) == CLIENT and self.suspects[at] >= 5:
-                others = <double>node.degree - self.suspects[at]
-                if others < rare * (self.background.size - self.background.suspects) + 1.0:
-                    found.append((self.suspects[at], at))
+            if kind_of(node) == CLIENT and self.is_telling(node, rare):
+                found.append((self.suspects[at], at))
         return found
 
     def mask(self, uint32_t start, uint32_t stop, clients):
