@@ -14,6 +14,9 @@ from ratelimit.core.traits cimport (
     count_for, is_infrastructure, kind_at, kind_of, look_ahead, resolve,
 )
 
+# What it says against a payment method that one who pays with it is seen where colleagues are at home.
+cdef float AT_HOME = 4.0
+
 
 cdef inline void cast_vote(Identifier *node, uint32_t label) noexcept nogil:
     """Keep the two labels most principals here have (Misra and Gries, 1982)."""
@@ -426,7 +429,7 @@ cdef class Census(Dormancy):
         cdef uint32_t *held
         cdef Fit fit
         cdef int i
-        cdef bint meets
+        cdef bint meets, at_home = False
         if payment == 0:
             return
         place = resolve(ids, payment) - ids
@@ -444,6 +447,7 @@ cdef class Census(Dormancy):
             if node == NULL or is_infrastructure(node):
                 continue
             parent = resolve(ids, node.parent)
+            at_home = at_home or (self.is_home(node, payment) and count_for(node, p.label) >= <uint32_t>self.settings.sharing)
             meets = self.is_meeting(node, p.label, 2) or (parent != NULL and self.is_meeting(parent, p.label, 4))
             if held[0] < <uint32_t>0xFFFE0000:
                 held[0] += <uint32_t>(1 << 16) + (1 if meets else 0)
@@ -456,3 +460,5 @@ cdef class Census(Dormancy):
             if self.leads[place] & COUNTED == 0:
                 self.leads[place] |= COUNTED
                 c.meetings += 1
+        if at_home:
+            self.agreed[resolve(ids, payment) - ids] -= AT_HOME

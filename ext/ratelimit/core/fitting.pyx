@@ -15,6 +15,8 @@ from ratelimit.core.traits cimport (
 
 # How much clients and behaviour of those on a payment method can say in the mean.
 cdef double MOST_AGREED = 4.0
+# And what it can say at least that nobody was met at their addresses.
+cdef double LEAST_MET = -2.0
 
 
 cdef class Fitting:
@@ -253,18 +255,20 @@ cdef class Fitting:
     cdef bint accepts(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil:
         """Return whether a fit, once known, is good enough."""
         cdef Profile *c = self.profiles + label
-        if p.label != label and p.first_s + SETTLED_S < c.first_s:
-            # It was here long before: it takes more, and networks of its own choosing among it.
-            return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
         cdef bint stays = p.label == label and self.identities[label] != 0
         if min(fit.volume, fit.rhythm, fit.volume + fit.rhythm) <= -self.settings.unlike * (2.0 if stays else 1.0):
             return False
-        if fit.owned >= OWNED and fit.network >= 0.0 and fit.client > -1.0 and c.sharing >= 0.7 * c.size:
+        if p.label != label and p.first_s + SETTLED_S < c.first_s:
+            # It was here long before: it takes more, and networks of its own choosing among it.
+            return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
+        if fit.payment >= 1.5 and fit.network >= 0.0 and fit.client > -1.0 and c.sharing >= 0.7 * c.size and (
+            fit.owned >= OWNED or fit.age >= 0.0
+        ):
             # Its payment method is the cluster's own, and nothing else speaks against it.
             return fit.total >= min(least, self.settings.paid)
         if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment < 0.0:
-            # It pays by itself, and this cluster does not.
-            return fit.payment > -3.0 and fit.total >= least and fit.client >= 2.0 and fit.networks >= 3
+            # It pays by itself, and this cluster does not: a new method has to be used first by somebody.
+            return fit.total >= least and fit.networks >= 2 and self.is_telling_apart(p, fit)
         if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment == 0.0:
             # Many pay as it does, and they do not meet the others: it has to do so itself.
             return fit.total >= least and fit.families >= 2 and fit.networks >= 2
@@ -274,6 +278,11 @@ cdef class Fitting:
         if c.sharing < 0.5 * c.size and not self.sets_apart(p, fit, stays):
             return False
         return fit.total >= least and fit.families >= 2 and <uint32_t>fit.networks >= c.needs
+
+    cdef bint is_telling_apart(self, Principal *p, Fit *fit) noexcept nogil:
+        if rhythm_bin(p) < 0:
+            return fit.client >= 2.5 and fit.payment > -3.0
+        return fit.rhythm >= 1.5 and fit.client > -1.0
 
     cdef bint sets_apart(self, Principal *p, Fit *fit, bint stays) noexcept nogil:
         """Return whether client and rhythm tell a member from whoever else rents the same exits, and roams there."""
@@ -316,7 +325,8 @@ cdef class Fitting:
         edges = self.held[place] >> 16
         meetings = self.held[place] & 0xFFFF
         agreed = clip(self.agreed[place] / max(1.0, count_for(payment, label)), -MOST_AGREED, MOST_AGREED)
-        if agreed + meetings * c.met + (edges - meetings) * c.unmet >= self.settings.support:
+        # Addresses of one principal are not independent: they say little by being many.
+        if agreed + clip(meetings * c.met + (edges - meetings) * c.unmet, LEAST_MET, MOST_AGREED) >= self.settings.support:
             payment.meta &= ~<uint16_t>UNMET
             return True
         payment.meta |= UNMET
