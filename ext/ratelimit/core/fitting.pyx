@@ -280,9 +280,11 @@ cdef class Fitting:
         return fit.total >= least and fit.families >= 2 and <uint32_t>fit.networks >= c.needs
 
     cdef bint is_telling_apart(self, Principal *p, Fit *fit) noexcept nogil:
-        if rhythm_bin(p) < 0:
-            return fit.client >= 2.5 and fit.payment > -3.0
-        return fit.rhythm >= 1.5 and fit.client > -1.0
+        cdef Identifier *payment = resolve(self.evidence.identifiers, p.edges[PAYMENT_AT].ref)
+        if fit.client >= 2.5:
+            return fit.payment > -3.0 or fit.rhythm >= 1.5
+        # By exits and rhythm alone it may as well be of another actor's: one who shares its method with others is.
+        return fit.rhythm >= 1.5 and fit.client > -1.0 and payment != NULL and payment.degree < self.settings.sharing
 
     cdef bint sets_apart(self, Principal *p, Fit *fit, bint stays) noexcept nogil:
         """Return whether client and rhythm tell a member from whoever else rents the same exits, and roams there."""
