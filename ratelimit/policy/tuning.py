@@ -132,7 +132,7 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="Part of a group that its own clients and payment methods must hold together to stand alone."
         ),
-    ] = 0.15
+    ] = 0.05
     least_members: Annotated[Whole, Meta(description="How many principals make a cluster.")] = 12
     least_payments: Annotated[
         Whole, Meta(description="A group held together by payment methods has at least so many of them.")
