@@ -365,7 +365,9 @@ class Rebuild:
                 yield
             total = sum(groups[key][0] for key in keys)
             large = [
-                key for key in keys if is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
+                key
+                for key in keys
+                if key[1] and is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
             ]
             if len(large) > 1:
                 wanted += [(groups[key], [key]) for key in large]

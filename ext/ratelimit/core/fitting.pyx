@@ -15,6 +15,8 @@ from ratelimit.core.traits cimport (
 
 # How much clients and behaviour of those on a payment method can say in the mean.
 cdef double MOST_AGREED = 4.0
+# What the addresses of one who pays as members do may say against it: one where only others were seen.
+cdef double LEAST_NETWORK = -1.2
 # And what it can say at least that nobody was met at their addresses.
 cdef double LEAST_MET = -2.0
 
@@ -261,7 +263,7 @@ cdef class Fitting:
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
-        if fit.payment >= 1.5 and fit.network >= 0.0 and fit.client > -1.0 and c.sharing >= 0.7 * c.size and (
+        if fit.payment >= 1.5 and fit.network > LEAST_NETWORK and fit.client > -1.0 and c.sharing >= 0.7 * c.size and (
             fit.owned >= OWNED or fit.age >= 0.0
         ):
             # Its payment method is the cluster's own, and nothing else speaks against it.
