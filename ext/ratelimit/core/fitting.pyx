@@ -279,7 +279,8 @@ cdef class Fitting:
             return fit.network >= 1.0 and fit.client >= 2.0 and fit.total >= self.settings.paid
         if c.sharing < 0.5 * c.size and not self.sets_apart(p, fit, stays):
             return False
-        return fit.total >= least and fit.families >= 2 and <uint32_t>fit.networks >= c.needs
+        # A rhythm like the members' is a witness of its own.
+        return fit.total >= least and fit.families >= 2 and fit.networks + (fit.rhythm >= 1.5) >= <int>c.needs
 
     cdef bint is_telling_apart(self, Principal *p, Fit *fit) noexcept nogil:
         cdef Identifier *payment = resolve(self.evidence.identifiers, p.edges[PAYMENT_AT].ref)
