@@ -6,11 +6,13 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence
-from ratelimit.core.profile cimport CLIENTS, Background, Fit, Profile, age_bin, behaviour, clip, rest_bin, rhythm_bin, volume_bin
+from ratelimit.core.profile cimport (
+    CLIENTS, Background, Fit, Profile, age_bin, behaviour, clip, rest_bin, rhythm_bin, volume_bin,
+)
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport (
-    CLIENT_AT, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT, Identifier, Principal, count_for,
-    UNMET, is_infrastructure, resolve,
+    CLIENT_AT, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT, UNMET, Identifier, Principal,
+    asleep_at, asleep_of, count_for, is_infrastructure, resolve,
 )
 
 # How much clients and behaviour of those on a payment method can say in the mean.
@@ -318,18 +320,20 @@ cdef class Fitting:
         )
 
     cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil:
-        """Return whether those who pay with this meet members who pay otherwise.
+        """Return whether those who pay with this are the cluster's, as far as can be told of all of them together.
 
-        Twice, and with a good part of their addresses; or once, if they use the members' clients.
+        They meet members who pay otherwise, use the members' clients, and behave as members do.
         """
         cdef uint64_t place = payment - self.evidence.identifiers
         cdef uint32_t edges, meetings
-        cdef double agreed
-        if not self.judging:
+        cdef double agreed, members
+        members = <double>count_for(payment, label) - (asleep_at(payment) if asleep_of(payment) == label else 0)
+        if not self.judging or members < 1.0:
+            # Between rebuilds, and where all who pay so are dormant, it is as it was found last.
             return payment.meta & UNMET == 0
         edges = self.held[place] >> 16
         meetings = self.held[place] & 0xFFFF
-        agreed = clip(self.agreed[place] / max(1.0, count_for(payment, label)), -MOST_AGREED, MOST_AGREED)
+        agreed = clip(self.agreed[place] / members, -MOST_AGREED, MOST_AGREED)
         # Addresses of one principal are not independent: they say little by being many.
         if agreed + clip(meetings * c.met + (edges - meetings) * c.unmet, LEAST_MET, MOST_AGREED) >= self.settings.support:
             payment.meta &= ~<uint16_t>UNMET
