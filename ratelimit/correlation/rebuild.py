@@ -242,7 +242,8 @@ class Rebuild:
         if marked < settings.least_members:
             return
         share = payers_share(settings, marked, core.outside["size"])
-        yield from self._principals(lambda start, stop: core.unite(start, stop, share, True, settings.rare_client))
+        rare = settings.rare_client
+        yield from self._principals(lambda start, stop: core.unite(start, stop, share, True, rare))
         parts = yield from self._parts()
         groups = yield from self._groups(settings.least_members, parts)
         labels = yield from self._labels(groups, settings.least_members, settings.least_payments)

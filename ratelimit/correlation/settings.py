@@ -67,7 +67,7 @@ class Settings:
     least_tenants: int = 6
     """Principals with one client in one network, from many addresses, where no payment method is known."""
     least_support: float = 2.5
-    """What meetings, clients and behaviour of those on a payment method must say together, for it to count."""
+    """What meetings, clients and behaviour must say together of a payment method, for it to count."""
     rare_client: float = 0.01
     """A client that less than this part of honest-looking principals uses tells groups apart."""
     client_overlap: float = 0.25

@@ -23,6 +23,7 @@ PAYING: dict[str, Any] = {
     "payment": 4.0,
     "client": 2.0,
     "extra": 0.0,
+    "rhythm": 1.5,
     "paid": 1.0,
     "rate": 30.0,
     "rated": 100.0,
@@ -92,6 +93,10 @@ ROWS = [
     (ROAMING, {"client": 0.9}, NOT),
     (ROAMING, {"roaming": 0.6}, BY_ROAMING),
     (ROAMING, {"roaming": 0.59}, NOT),
+    (ROAMING, {"moving": 0.5}, BY_ROAMING),
+    (ROAMING, {"moving": 0.49}, NOT),  # who stays where it is for a session does as others on the same exits
+    (ROAMING, {"rhythm": 1.0}, BY_ROAMING),
+    (ROAMING, {"rhythm": 0.9}, NOT),
     (ROAMING, {"volume": 2.9}, NOT),  # a card each needs to have been watched for a while
     (ROAMING, {"evenness": 1.1}, UNEQUAL),
     (TENANTS, {}, BY_CLIENT),
@@ -125,6 +130,7 @@ def test_both_sides_of_each_threshold(what: dict[str, Any], different: dict[str,
         (ROAMING, {"networks": 1.9}),
         (ROAMING, {"client": 0.9}),
         (ROAMING, {"roaming": 0.5}),
+        (ROAMING, {"rhythm": 0.9}),
     ],
 )
 def test_one_that_has_passed_is_given_the_benefit_of_small_doubts(

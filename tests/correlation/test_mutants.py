@@ -78,8 +78,8 @@ MUTANTS = (
 
 def contains_the_campaign(attempt: Try) -> None:
     numbers = attempt("base").numbers
-    assert numbers["amplification"] < 2.0
-    assert numbers["hours beyond"] < 3.0
+    assert numbers["amplification"] < 1.6
+    assert numbers["hours beyond"] < 1.5
 
 
 def knows_replacements(attempt: Try) -> None:
@@ -88,8 +88,8 @@ def knows_replacements(attempt: Try) -> None:
 
 def spares_the_honest_beside_it(attempt: Try) -> None:
     numbers = attempt("base").numbers
-    assert numbers["honest refused"] < 0.002
-    assert numbers["pairwise precision"] > 0.99
+    assert numbers["honest refused"] < 0.0002
+    assert numbers["pairwise precision"] > 0.998
 
 
 def finds_nobody_in_a_company(attempt: Try) -> None:
@@ -111,8 +111,8 @@ def spares_whose_cards_are_stolen(attempt: Try) -> None:
 
 def spares_who_rents_the_same_exits(attempt: Try) -> None:
     numbers = attempt("small").numbers
-    assert numbers["worst class refused"] < 0.1
-    assert numbers["pairwise precision"] > 0.95
+    assert numbers["worst class refused"] < 0.01
+    assert numbers["pairwise precision"] > 0.99
 
 
 LAWS = (

@@ -12,7 +12,3 @@ cdef class Census(Dormancy):
     cdef void tally_one(self, Principal *p) noexcept nogil
     cdef void count_client(self, Profile *c, uint32_t ref) noexcept nogil
     cdef void share_one(self, Principal *p) noexcept nogil
-    cdef void bridge_one(self, Principal *p) noexcept nogil
-    cdef void weigh(self, Identifier *node, uint32_t payment) noexcept nogil
-    cdef bint is_meeting(self, Identifier *node, uint32_t label, int least) noexcept nogil
-    cdef void support_one(self, Principal *p) noexcept nogil

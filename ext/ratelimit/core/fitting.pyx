@@ -261,7 +261,8 @@ cdef class Fitting:
         cdef Profile *c = self.profiles + label
         cdef bint stays = p.label == label and self.identities[label] != 0
         if min(fit.volume, fit.rhythm, fit.volume + fit.rhythm) <= -self.settings.unlike * (2.0 if stays else 1.0):
-            return False
+            # Unless all else is the cluster's own: among many even ones somebody is odd.
+            return fit.network >= 4.0 and fit.payment >= 3.0 and fit.client >= 3.0 and fit.total >= least
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
@@ -295,6 +296,8 @@ cdef class Fitting:
         """Return whether client and rhythm tell a member from whoever else rents the same exits, and roams there."""
         if rhythm_bin(p) < 0:
             return fit.client >= 1.0
+        if fit.client >= 2.5 and fit.rhythm >= -0.5:
+            return True
         return fit.rhythm >= (0.0 if stays else 1.0) and fit.client > -1.0
 
     cdef uint32_t payment_of(self, Principal *p) noexcept nogil:

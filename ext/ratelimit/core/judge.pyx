@@ -307,16 +307,6 @@ cdef class Judge(Seeds):
         """Give a label up; its principals lose it with `release`."""
         self.profiles[label].live = False
 
-    def release(self, uint32_t start, uint32_t stop):
-        """Take the labels of closed clusters from principals."""
-        cdef uint32_t at
-        cdef Principal *p
-        with nogil:
-            for at in range(start, min(stop, self.evidence.principal_count)):
-                p = self.evidence.principals + at
-                if p.label and not self.profiles[p.label].live:
-                    self.relabel(p, 0)
-
     def name(self, uint32_t label, uint64_t identity, uint32_t parts):
         """Set what limits count a cluster by, and into how many budgets its members are divided."""
         self.identities[label] = identity

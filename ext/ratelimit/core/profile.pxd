@@ -25,6 +25,7 @@ cdef enum:
     AGES = 6                # since a principal was first seen, each four times as long as the one before
     RESTED_LEAST = 8        # requests a day before a silence says anything
     BEHAVIOUR_LEAST = 4     # requests before a principal's behaviour says anything
+    BEHAVIOUR_LATELY = 2    # what is left of them by now, before their rhythm does
 
 cdef struct Background:
     double size             # principals outside clusters
@@ -139,7 +140,7 @@ cdef inline int volume_bin(Principal *p, uint32_t now_s) noexcept nogil:
 cdef inline int rhythm_bin(Principal *p) noexcept nogil:
     """Return how a principal moves between networks and how its requests follow each other; -1 while too little is known."""
     cdef double moving, following
-    if p.requests < BEHAVIOUR_LEAST or p.volume <= 0.0:
+    if p.requests < BEHAVIOUR_LEAST or p.volume < BEHAVIOUR_LATELY:
         return -1
     moving = p.moves / p.volume
     following = p.follows / p.volume

@@ -1,7 +1,7 @@
-from ratelimit.core.census cimport Census
+from ratelimit.core.support cimport Support
 from ratelimit.core.traits cimport Identifier, Principal
 
-cdef class Seeds(Census):
+cdef class Seeds(Support):
     cdef bint is_telling(self, Identifier *client, double rare) noexcept nogil
     cdef void mark_addresses(self, Principal *p) noexcept nogil
     cdef int meetings_of(self, Principal *p, double share) noexcept nogil

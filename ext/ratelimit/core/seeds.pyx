@@ -3,16 +3,16 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from ratelimit.core.census cimport Census
 from ratelimit.core.forest cimport find_root, join_roots
 from ratelimit.core.profile cimport Profile
+from ratelimit.core.support cimport Support
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, EXTRA_AT, FINE_EDGES, INDEX_BITS, MOST_DEGREE, PAYMENT_AT, Identifier, Principal,
     is_infrastructure, kind_of, resolve,
 )
 
 
-cdef class Seeds(Census):
+cdef class Seeds(Support):
     def suspect(self, uint32_t start, uint32_t stop, uint32_t least):
         """Mark principals whose payment method `least` or more have; return how many.
 
