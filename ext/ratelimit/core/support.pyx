@@ -6,7 +6,7 @@ from libc.string cimport memset
 from ratelimit.core.census cimport Census
 from ratelimit.core.fitting cimport COUNTED, LEAD, MIXED
 from ratelimit.core.profile cimport Fit, Profile
-from ratelimit.core.traits cimport FINE_EDGES, Identifier, Principal, count_for, is_infrastructure, look_ahead, resolve
+from ratelimit.core.traits cimport FINE_EDGES, Identifier, Principal, count_for, is_infrastructure, resolve
 
 # What it says against a payment method that one who pays with it is seen where colleagues are at home.
 cdef float AT_HOME = 4.0
