@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import log, sqrt
 from typing import TypedDict
 
 from ratelimit.correlation.settings import Settings
@@ -13,6 +13,8 @@ LEAST_CONFIDENCE = 0.5
 EVENNESS_RAMP = 0.3
 """Over how much more spread confidence falls from 1 to 0."""
 CONCENTRATION_RAMP = 0.2
+ELSEWHERE = 8
+"""How many times fewer of a stranger's addresses than of a member's are places where members meet."""
 SMALL = "small"
 """Why a group is left alone that has too few members to be judged."""
 
@@ -114,3 +116,13 @@ def evenness_of(profile: Profile, settings: Settings, ease: float) -> float:
     bulk = profile["concentration"] - doubt
     by_bulk = LEAST_CONFIDENCE + (bulk - settings.concentration_least + ease) / CONCENTRATION_RAMP
     return min(1.0, max(0.0, by_spread, by_bulk))
+
+
+def meeting_ratios(met: float) -> tuple[float, float]:
+    """Return the log-likelihood ratios of an address where other members are met, and of one where nobody is.
+
+    Args:
+        met: part of the members' addresses that are meetings; strangers' are `ELSEWHERE` times fewer.
+    """
+    met = min(0.9, max(0.02, met))
+    return log(ELSEWHERE), log((1 - met) / (1 - met / ELSEWHERE))

@@ -15,12 +15,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from functools import partial
-from math import log
 
 from ratelimit.core.judge import Judge
 from ratelimit.core.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
-from ratelimit.correlation.judgement import SMALL, Judgement, Profile, judge
+from ratelimit.correlation.judgement import SMALL, Judgement, Profile, judge, meeting_ratios
 from ratelimit.correlation.selfcheck import payers_share
 from ratelimit.correlation.settings import Settings
 
@@ -42,8 +41,6 @@ GROWTH = 1.05
 SETTLED = 0.005
 REFINEMENTS = 3
 SEEDS = 64
-ELSEWHERE = 8
-"""How many times fewer of a stranger's addresses than of a member's are places where members meet."""
 
 
 class Rebuild:
@@ -390,16 +387,6 @@ class Rebuild:
             taken.add(label)
             labels |= dict.fromkeys(keys, label)
         return labels
-
-
-def meeting_ratios(met: float) -> tuple[float, float]:
-    """Return the log-likelihood ratios of an address where other members are met, and of one where nobody is.
-
-    Args:
-        met: part of the members' addresses that are meetings; strangers' are `ELSEWHERE` times fewer.
-    """
-    met = min(0.9, max(0.02, met))
-    return log(ELSEWHERE), log((1 - met) / (1 - met / ELSEWHERE))
 
 
 def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> Generator[None, None, dict[int, int]]:

@@ -1,4 +1,4 @@
-"""How requests follow each other, when somebody rests, since when it is there: what costs nothing to collect."""
+"""How requests follow each other, when somebody rests, since when it is there: evidence that costs nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from ratelimit.core.evidence import PRINCIPAL_BYTES
 from ratelimit.correlation import Correlator
-from ratelimit.correlation.rebuild import ELSEWHERE, meeting_ratios
+from ratelimit.correlation.judgement import ELSEWHERE, meeting_ratios
 from tests.correlation.sights import (
     DAY_S,
     HOUR_S,
@@ -57,7 +57,8 @@ def tenants(accounts: int, rng: random.Random, *, in_sessions: bool, name: str =
 
 def found(one: Correlator, name: str, accounts: int) -> int:
     """Return how many of some accounts are in clusters."""
-    return len(keys_of({f"{name}-{number}" for number in range(accounts)}) & set().union(*clusters(one), set()))
+    keys = keys_of({f"{name}-{number}" for number in range(accounts)})
+    return len(keys & set().union(*clusters(one), set()))
 
 
 @pytest.mark.parametrize("in_sessions", [True, False])
@@ -79,7 +80,7 @@ def test_age_speaks_against_whoever_was_here_before() -> None:
     later = [
         Sight(sight.at_s + 19 * HOUR_S, sight.account, sight.row) for sight in campaign(100, rng, hours=1)
     ]
-    # One of the accounts of the campaign's last card has been there all day, and another is as new as the rest.
+    # Of two more accounts on the campaign's last card one was there all day, and one is as new as the rest.
     for account, hours in (("early", 20), ("late", 1)):
         for request in range(12):
             at_s = START_S + (20 - hours) * HOUR_S + (request + 0.5) * hours * HOUR_S / 12
