@@ -1,4 +1,4 @@
-"""How requests follow each other, when somebody rests, since when it is there: evidence that costs nothing."""
+"""How requests follow each other, when somebody rests, since when it is there: evidence that is free."""
 
 from __future__ import annotations
 
