@@ -99,7 +99,7 @@ cdef class Null:
                     continue
                 self.outsiders[self.outside] = at
                 self.outside += 1
-                self.roams[at] = p.roaming >= 2 and p.requests >= LEAST_REQUESTS
+                self.roams[at] = p.roaming >= 2 and p.requests >= LEAST_REQUESTS and p.moves >= 0.5 * p.volume
                 for i in range(SLOTS):
                     if resolve(self.evidence.identifiers, p.edges[PAYMENT_AT + i].ref) != NULL:
                         place = at * SLOTS + i
