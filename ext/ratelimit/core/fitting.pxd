@@ -69,6 +69,7 @@ cdef class Fitting:
     ) noexcept nogil
     cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil
     cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil
+    cdef bint has_client_of(self, Principal *p, uint32_t label) noexcept nogil
     cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
     cdef bint accepts(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
     cdef bint is_telling_apart(self, Principal *p, Fit *fit) noexcept nogil

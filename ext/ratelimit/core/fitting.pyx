@@ -19,6 +19,8 @@ from ratelimit.core.traits cimport (
 cdef double MOST_AGREED = 4.0
 # What the addresses of one who pays as members do may say against it: one where only others were seen.
 cdef double LEAST_NETWORK = -1.2
+# Part of a cluster that uses a client, for it to be what another cluster's members have in common with it.
+cdef double RIVALS_CLIENT = 0.03
 # And what it can say at least that nobody was met at their addresses.
 cdef double LEAST_MET = -2.0
 
@@ -251,6 +253,16 @@ cdef class Fitting:
             if value > best:
                 best = value
         return clip(best, -3.0, self.settings.client_cap) if best > -9.0 else 0.0
+
+    cdef bint has_client_of(self, Principal *p, uint32_t label) noexcept nogil:
+        """Whether a principal uses a client that a good part of a cluster does, not only one of a few strays."""
+        cdef Profile *c = self.profiles + label
+        cdef int i, j
+        for i in range(CLIENT_AT, EXTRA_AT):
+            for j in range(CLIENTS):
+                if p.edges[i].ref and c.clients[j] == p.edges[i].ref and c.client_counts[j] >= RIVALS_CLIENT * c.size:
+                    return True
+        return False
 
     cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil:
         self.fit(p, label, fit)

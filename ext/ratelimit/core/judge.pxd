@@ -17,6 +17,6 @@ cdef class Judge(Seeds):
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil
     cdef bint ruled(self, Ruling *ruling, Principal *p, Fit *fit, uint32_t *label) noexcept nogil
     cdef bint barred(self, Ruling *ruling, Principal *p, uint32_t label) noexcept nogil
-    cdef void note_rival(self, uint32_t own, uint32_t other, Fit *fit) noexcept nogil
+    cdef void note_rival(self, Principal *p, uint32_t other, Fit *fit) noexcept nogil
     cdef void join(self, Principal *p, uint32_t label) noexcept nogil
     cdef void note_fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil

@@ -162,7 +162,7 @@ cdef class Judge(Seeds):
             least = self.settings.stay if label == p.label else self.settings.join
             fits = self.fits(p, label, &tried, least)
             if p.label and label != p.label and self.judging:
-                self.note_rival(p.label, label, &tried)
+                self.note_rival(p, label, &tried)
             if fits:
                 # Who is a member already changes sides only for something clearly better.
                 if label == p.label:
@@ -200,10 +200,11 @@ cdef class Judge(Seeds):
                 return True
         return False
 
-    cdef void note_rival(self, uint32_t own, uint32_t other, Fit *fit) noexcept nogil:
+    cdef void note_rival(self, Principal *p, uint32_t other, Fit *fit) noexcept nogil:
         """Vote for the cluster that a member would fit as well, whoever pays."""
-        cdef Profile *c = self.profiles + own
-        if fit.network < 3.0 or fit.client < 0.7 or fit.network + fit.client + fit.volume + fit.roaming < 6.0:
+        cdef Profile *c = self.profiles + p.label
+        cdef bint suits = fit.network + fit.client + fit.volume + fit.roaming >= 6.0 and self.has_client_of(p, other)
+        if fit.network < 3.0 or fit.client < 0.7 or not suits:
             return
         if c.rival == other:
             c.rivals += 1
