@@ -236,7 +236,7 @@ def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, star
             host.live([Request(0, "someone", "card", "browser", "81.1.1.1")])
             wait_until(lambda: host.numbers["principals"] == 1)
             wait_until(lambda: "ratelimit_hosts_correlating 1.0" in scraped(port))
-            assert 'ratelimit_correlated{kind="principal"} 1.0' in scraped(port)
+            wait_until(lambda: 'ratelimit_correlated{kind="principal"} 1.0' in scraped(port))
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=30)
             assert process.returncode == 0
