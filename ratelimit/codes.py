@@ -231,6 +231,10 @@ CODES: dict[str, Code] = {
     "cost-range": _usage("A cost is negative or above 2**31 - 1.", "Clamp costs before charging them."),
     "cost-type": _usage("A cost is not a whole number.", "Round it before charging it."),
     "unit-unknown": _usage("A cost is in a unit that no limit counts.", "Check its spelling in the policy."),
+    "store-remote": _usage(
+        "A decision was asked for without `await`, and the policy's store is a server.",
+        "Await `adecide` or `apeek` instead.",
+    ),
     "reload-no-file": _usage(
         "A limiter that was given a `Policy` was told to read it again.", "Give the limiter the file's path."
     ),
@@ -283,6 +287,18 @@ CODES: dict[str, Code] = {
     "redis-password": _store(
         "The server's password cannot be read from where the policy says it is.",
         "Set the variable or mend the file.",
+    ),
+    "redis-away": _store(
+        "The server cannot decide: it is gone, refuses, or the store was closed. The limits' stance decided.",
+        "Look at the server; `ratelimit doctor POLICY` says what is wrong. It is tried again by itself.",
+    ),
+    "redis-slow": _store(
+        "The server did not answer within `store.timeout`. The limits' stance decided.",
+        "Look at the server's load and its slow log, or raise `store.timeout`.",
+    ),
+    "redis-answer": _store(
+        "The server's answer makes no sense, so nothing was decided by it.",
+        "Check that the URL is a Redis' or Valkey's, and what lies on the way to it.",
     ),
     "redis-unreachable": _store(
         "The server does not answer, or answers with an error.",

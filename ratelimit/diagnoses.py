@@ -30,6 +30,11 @@ DIAGNOSES: Mapping[str, str] = {
         "too many calls of a resolver were under way at once; further requests counted as lacking "
         "the identity."
     ),
+    "redis-evicts": (
+        "the server throws keys away when its memory is full (maxmemory-policy is not noeviction): limits' "
+        "state may go, and whoever was refused begins anew. Set maxmemory-policy to noeviction, or give "
+        "limits a server of their own."
+    ),
     "correlator-failed": (
         "correlating accounts failed; requests go on with the clusters known so far, and it is tried again."
     ),

@@ -34,7 +34,7 @@ from ratelimit.policy.compiled import LimitRule
 from ratelimit.policy.model import Event
 from ratelimit.policy.reload import Change, diff, fingerprint
 from ratelimit.resolvers import Resolver, find_resolvers
-from ratelimit.storage import open_board, open_store
+from ratelimit.storage import listen, open_board, open_store
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.counters import Counters
 
@@ -91,7 +91,7 @@ class Limiter:
         self.resolvers = dict(resolvers or {})
         self._owns_store = store is None
         self.store = open_store(loaded, clock) if store is None else store
-        self.store.listener = self.store_failed
+        listen(self.store, self.store_failed, self.notice)
         self.clock: Clock = self.store.clock if clock is None else clock
         self.now_ns = self.clock.now_ns
         self._judging = Judging(self)
@@ -400,6 +400,11 @@ class Limiter:
     def correlation(self) -> Mapping[str, int]:
         """The state of all workers' correlation in numbers; empty where nothing is correlated."""
         return {} if self.correlating is None else self.correlating.numbers()
+
+    @property
+    def remote(self) -> Mapping[str, float]:
+        """What this worker knows of the store's server; empty where there is none."""
+        return self.store.state
 
     @property
     def counters(self) -> Counters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ratelimit.stores.boards import SharedBoard
 from ratelimit.stores.embedded import EmbeddedStore
 from ratelimit.stores.mapping import default_path
 from ratelimit.stores.secret import find_key
+from ratelimit.telemetry.counters import RemoteCounters
 
 LEAST_BLOCK_BYTES = 1 << 20
 SIGHTINGS = 8192
@@ -99,6 +101,13 @@ def open_store(policy: Policy, clock: Clock | None = None) -> Store:
     except BaseException:
         embedded.close()
         raise
+
+
+def listen(store: Store, failed: Callable[[StoreError], None], notice: Callable[[str], None]) -> None:
+    """Be told of a store's faults and what deserves a word, and have what it does counted."""
+    store.listener, store.notice = failed, notice
+    if store.is_remote:
+        store.tally = RemoteCounters(store.table)
 
 
 def open_embedded(policy: Policy, clock: Clock | None = None) -> EmbeddedStore:

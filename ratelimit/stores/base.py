@@ -12,7 +12,7 @@ Laws, for whoever writes another one:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +34,10 @@ class Store(Protocol):
     """The time that all workers share."""
     listener: Callable[[StoreError], None] | None
     """Told of each decision that was made here because the server could not make it."""
+    notice: Callable[[str], None] | None
+    """Told of what deserves a word to the operator, by its code."""
+    tally: Any
+    """Told what happens on the way to a server."""
     memory: str
     """"shared" or "private": whether other processes count in the same memory."""
 
@@ -45,6 +49,11 @@ class Store(Protocol):
     @property
     def decides_here(self) -> bool:
         """Whether at least some decisions need not be awaited."""
+        ...
+
+    @property
+    def state(self) -> Mapping[str, float]:
+        """What is known of the server: `is_away`, `workers`, `share`; empty without one."""
         ...
 
     @property

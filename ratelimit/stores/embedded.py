@@ -10,6 +10,7 @@ import os
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from ratelimit.clock import Clock, SystemClock, sample_anchor_ns
 from ratelimit.core.engine import Plan
@@ -33,11 +34,14 @@ class EmbeddedStore:
 
     is_remote = False
     decides_here = True
+    state: ClassVar[dict[str, float]] = {}
 
     def __init__(self, mapping: Mapping, table: Table, clock: Clock | None = None) -> None:
         self.mapping = mapping
         self.table = table
         self.listener: Callable[[StoreError], None] | None = None
+        self.notice: Callable[[str], None] | None = None
+        self.tally: None = None
         self.memory = "private" if mapping.path is None else "shared"
         self.hasher = Hasher(table.key)
         self.clock: Clock = SystemClock(table.anchor_ns) if clock is None else clock

@@ -18,9 +18,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from ratelimit.telemetry import names
+from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import CounterRows, totals
-from ratelimit.telemetry.names import Metric, RuleColumn, RuntimeColumn
+from ratelimit.telemetry.metric import Metric
+from ratelimit.telemetry.names import RuleColumn, RuntimeColumn
 
 
 class CounterTable(CounterRows, Protocol):
@@ -53,6 +54,8 @@ class Watched(Protocol):
     def reloaded_ns(self) -> int: ...
     @property
     def correlation(self) -> Mapping[str, int]: ...
+    @property
+    def remote(self) -> Mapping[str, float]: ...
     def now_ns(self) -> int: ...
     def drift_ns(self) -> int: ...
 
@@ -76,6 +79,7 @@ class RateLimitCollector(Collector):
         yield self._latency(table)
         yield from self._table(table)
         yield from self._runtime(table)
+        yield from served(table, self._limiter.remote)
         yield from correlated(self._limiter.correlation)
 
     def _requests(self, table: CounterTable) -> Iterator[Family]:
@@ -112,15 +116,7 @@ class RateLimitCollector(Collector):
 
     def _latency(self, table: CounterTable) -> Family:
         cells = totals(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
-        family = HistogramMetricFamily(names.LATENCY.name, names.LATENCY.help)
-        buckets: list[tuple[str, float]] = []
-        running = 0
-        for bound, cell in zip(names.LATENCY_BOUNDS_NS, cells, strict=False):
-            running += cell
-            buckets.append((repr(bound / 1e9), running))
-        buckets.append(("+Inf", running + cells[names.LATENCY_REST]))
-        family.add_metric((), buckets, sum_value=cells[names.LATENCY_SUM_NS] / 1e9)
-        return family
+        return _histogram(names.LATENCY, names.LATENCY_BOUNDS_NS, cells)
 
     def _table(self, table: CounterTable) -> Iterator[Family]:
         stats = table.stats(self._limiter.now_ns())
@@ -149,6 +145,35 @@ class RateLimitCollector(Collector):
         yield _plain(names.CLOCK_DRIFT, self._limiter.drift_ns() / 1e9)
         said = totals(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
         yield _labelled(names.DIAGNOSTICS, dict(zip(names.DIAGNOSTIC_CODES, said, strict=False)))
+
+
+def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
+    """Yield the families of a store that is a server; none where it is this host's memory."""
+    if not state:
+        return
+    cells = totals(table, remote.ROW_REMOTE, len(remote.RemoteColumn))
+    trips = totals(table, remote.ROW_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH)
+    yield _histogram(remote.ROUND_TRIPS, remote.ROUND_TRIP_BOUNDS_NS, trips)
+    yield _plain(remote.QUESTIONS, cells[remote.RemoteColumn.QUESTIONS])
+    yield _plain(remote.BREAKER_TRIPS, cells[remote.RemoteColumn.TRIPS])
+    yield _plain(remote.CORRECTIONS_LOST, cells[remote.RemoteColumn.CORRECTIONS_LOST])
+    yield _plain(remote.COUNTERS_FORGOTTEN, cells[remote.RemoteColumn.COUNTERS_FORGOTTEN])
+    yield _plain(remote.STORE_AWAY, state["is_away"])
+    yield _plain(remote.STORE_SHARE, state["share"])
+    yield _plain(remote.STORE_WORKERS, state["workers"])
+
+
+def _histogram(metric: Metric, bounds_ns: Sequence[int], cells: Sequence[int]) -> Family:
+    """Return a histogram: a cell for each bound, one for the rest, and one for the sum."""
+    family = HistogramMetricFamily(metric.name, metric.help)
+    buckets: list[tuple[str, float]] = []
+    running = 0
+    for bound, cell in zip(bounds_ns, cells, strict=False):
+        running += cell
+        buckets.append((repr(bound / 1e9), running))
+    buckets.append(("+Inf", running + cells[len(bounds_ns)]))
+    family.add_metric((), buckets, sum_value=cells[len(bounds_ns) + 1] / 1e9)
+    return family
 
 
 def correlated(numbers: Mapping[str, int]) -> Iterator[Family]:

@@ -9,9 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from ratelimit.telemetry import names
+from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import WideRow
-from ratelimit.telemetry.names import LATENCY_BOUNDS_NS, LATENCY_SUM_NS, REQUEST_COLUMN, RuntimeColumn
+from ratelimit.telemetry.names import (
+    LATENCY_BOUNDS_NS,
+    LATENCY_SUM_NS,
+    REQUEST_COLUMN,
+    RuntimeColumn,
+)
 
 if TYPE_CHECKING:
     from ratelimit.core.table import Table
@@ -59,6 +64,39 @@ class Counters:
     def diagnosed(self, code: str) -> None:
         """Count one noticed mistake; a code that is not listed counts as "other"."""
         self._diagnostics.add(_DIAGNOSTIC_COLUMN.get(code, _OTHER_DIAGNOSTIC))
+
+
+class RemoteCounters:
+    """This worker's counters of a store that is a server.
+
+    Raises:
+        StoreError: code `counters-full`; all rows are taken.
+    """
+
+    __slots__ = ("_remote", "_round_trips")
+
+    def __init__(self, table: Table) -> None:
+        self._remote = WideRow(table, remote.ROW_REMOTE, len(remote.RemoteColumn))
+        self._round_trips = WideRow(table, remote.ROW_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH)
+
+    def answered(self, questions: int, elapsed_ns: int) -> None:
+        """Count a round trip, and the questions it answered."""
+        elapsed_ns = max(elapsed_ns, 0)
+        self._remote.add(remote.RemoteColumn.QUESTIONS, questions)
+        self._round_trips.add(bisect_left(remote.ROUND_TRIP_BOUNDS_NS, elapsed_ns))
+        self._round_trips.add(remote.ROUND_TRIP_SUM_NS, elapsed_ns)
+
+    def tripped(self) -> None:
+        """Count that the server is not asked any more."""
+        self._remote.add(remote.RemoteColumn.TRIPS)
+
+    def lost(self, corrections: int) -> None:
+        """Count corrections that may not have been made."""
+        self._remote.add(remote.RemoteColumn.CORRECTIONS_LOST, corrections)
+
+    def forgot(self, counters: int) -> None:
+        """Count counters whose use was not handed over."""
+        self._remote.add(remote.RemoteColumn.COUNTERS_FORGOTTEN, counters)
 
 
 _RELOAD_COLUMN = {

@@ -5,7 +5,8 @@ python -m ratelimit.telemetry.document > docs/metrics.md
 
 from __future__ import annotations
 
-from ratelimit.telemetry.names import LATENCY_BOUNDS_NS, METRICS, Metric
+from ratelimit.telemetry.metric import Metric
+from ratelimit.telemetry.names import LATENCY_BOUNDS_NS, METRICS
 
 _INTRO = """\
 # Metrics

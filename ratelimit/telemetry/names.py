@@ -11,11 +11,11 @@ shared table (`Table.count(row, column)`), so that any worker answers for all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
 
 from ratelimit.decision import Reason
+from ratelimit.telemetry.metric import Label, Metric
+from ratelimit.telemetry.remote import REMOTE_METRICS
 
 # -- rows of the shared counters ------------------------------------------------------------------
 
@@ -111,6 +111,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "private-memory",
     "identity-type",
     "resolver-busy",
+    "redis-evicts",
     "correlator-failed",
     "hosts-format",
     "hosts-key",
@@ -140,40 +141,6 @@ REQUEST_COLUMN: dict[tuple[bool, Reason], int] = {
 }
 
 # -- metrics --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """One label, and where its values come from; `values` is empty if the policy names them."""
-
-    name: str
-    values: tuple[str, ...] = ()
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric family as exported. Counters get their `_total` from the exposition format."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    help: str
-    labels: tuple[Label, ...] = ()
-    per_worker: bool = False
-    """Whether the value is the answering worker's own; all others are the host's."""
-
-    @property
-    def exported(self) -> str:
-        """The name as it is queried."""
-        return f"{self.name}_total" if self.kind == "counter" else self.name
-
-    @property
-    def series(self) -> tuple[str, ...]:
-        """Every series name a query may use."""
-        if self.kind == "histogram":
-            return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
-        return (self.exported,)
-
 
 LIMIT = Label(
     "limit", source="name of the limit in the policy file; `#2`, `#3` for further rates of its list"
@@ -425,6 +392,7 @@ METRICS: tuple[Metric, ...] = (
     CLOCK_DRIFT,
     WORKERS,
     DIAGNOSTICS,
+    *REMOTE_METRICS,
     *CORRELATION_METRICS,
     *HOSTS_METRICS,
 )

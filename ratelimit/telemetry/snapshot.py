@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
 from ratelimit.telemetry import names
+from ratelimit.telemetry.metric import Metric
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Snapshot:
         """Requests refused, for whatever reason."""
         return sum(count for (action, _), count in self.requests.items() if action == "refuse")
 
-    def gauge(self, metric: names.Metric) -> float:
+    def gauge(self, metric: Metric) -> float:
         """Return a metric without labels; 0 if the exposition lacks it."""
         return self.gauges.get(metric.exported, 0.0)
 

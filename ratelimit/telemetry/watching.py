@@ -18,6 +18,7 @@ class WatchedTable:
     generation = 0
     reloaded_ns = 0
     correlation: Mapping[str, int] = MappingProxyType({})
+    remote: Mapping[str, float] = MappingProxyType({})
 
     def __init__(self, table: CounterTable, rules: Sequence[WatchedRule], clock: Clock) -> None:
         self.table = table

@@ -1,4 +1,4 @@
-"""What lies in the server: names that say nothing, an expiry on everything, and strangers' values at our keys."""
+"""What lies in the server: names that say nothing, an expiry on everything, strangers' values at our keys."""
 
 from __future__ import annotations
 

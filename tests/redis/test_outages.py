@@ -1,4 +1,4 @@
-"""The server killed, hung, slow, full, busy or read-only: bounded waits, the policy's stance, no second budget."""
+"""The server killed, hung, slow, full, busy, read-only: bounded waits, the stance, no second budget."""
 
 from __future__ import annotations
 

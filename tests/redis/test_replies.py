@@ -1,4 +1,4 @@
-"""Replies that are garbled, cut, late, somebody else's or nobody's: no half decision, and nothing charged twice."""
+"""Replies that are garbled, cut, late or nobody's: no half decision, and nothing charged twice."""
 
 from __future__ import annotations
 
@@ -117,6 +117,7 @@ async def test_reply_cut_in_the_middle_is_no_reply(
     limiter = open_limiter(proxy.url, TEN, timeout="1s")
     assert await limiter.admitted(3) == 3
     limiter.hush()
+    await turns()
     proxy.replies.cut_after(size, reset=bool(size % 2))
     found = await asyncio.gather(*(limiter.ask() for _ in range(3)))
     assert all(each.allowed for each in found)

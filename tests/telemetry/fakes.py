@@ -30,6 +30,7 @@ class FakeLimiter:
     reloaded_ns: int = NOW_NS
     drift: int = 0
     correlation: dict[str, int] = field(default_factory=dict)
+    remote: dict[str, float] = field(default_factory=dict)
 
     def now_ns(self) -> int:
         return NOW_NS

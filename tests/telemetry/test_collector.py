@@ -13,7 +13,8 @@ from ratelimit.decision import Reason
 from ratelimit.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.telemetry import RateLimitCollector, names
-from ratelimit.telemetry.counters import Counters
+from ratelimit.telemetry.counters import Counters, RemoteCounters
+from ratelimit.telemetry.remote import REMOTE_METRICS
 from tests.support.boards import board
 from tests.telemetry.fakes import NOW_NS, FakeLimiter, LimitSeen, new_table
 
@@ -179,8 +180,47 @@ def correlating() -> dict[str, int]:
     return {name: 1_000_000_000 * (number + 1) for number, name in enumerate(named)}
 
 
+SERVER = {"is_away": 1.0, "workers": 3.0, "share": 0.25}
+
+
+def test_nothing_is_said_of_a_server_where_there_is_none(limiter: FakeLimiter) -> None:
+    ours = {series for metric in REMOTE_METRICS for series in metric.series}
+    assert not ours & {series for series, _ in scrape(limiter)}
+    limiter.remote = SERVER
+    assert ours <= {series for series, _ in scrape(limiter)}
+
+
+def test_what_happens_on_the_way_to_a_server_is_counted_by_all_workers(
+    limiter: FakeLimiter, memory: mmap.mmap
+) -> None:
+    limiter.remote = SERVER
+    other = new_table(memory)
+    other.join(2, 2, NOW_NS)
+    for counters in (RemoteCounters(limiter.table), RemoteCounters(other)):
+        counters.answered(7, 300_000)
+        counters.answered(1, 80_000_000)
+        counters.answered(1, -5)
+        counters.tripped()
+        counters.lost(3)
+        counters.forgot(2)
+    duration = "ratelimit_store_round_trip_duration_seconds"
+    assert value(limiter, f"{duration}_count") == 6
+    assert value(limiter, f"{duration}_sum") == pytest.approx(0.1606)
+    assert value(limiter, f"{duration}_bucket", le="0.0005") == 4
+    assert value(limiter, f"{duration}_bucket", le="0.0001") == 2
+    assert value(limiter, "ratelimit_store_questions_total") == 18
+    assert value(limiter, "ratelimit_store_breaker_trips_total") == 2
+    assert value(limiter, "ratelimit_store_corrections_lost_total") == 6
+    assert value(limiter, "ratelimit_store_counters_forgotten_total") == 4
+    assert value(limiter, "ratelimit_store_away") == 1
+    assert value(limiter, "ratelimit_store_share_ratio") == 0.25
+    assert value(limiter, "ratelimit_store_workers") == 3
+    other.close()
+
+
 def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
     limiter.correlation = correlating()
+    limiter.remote = SERVER
     limiter.rules = [LimitSeen("requests")]
     known = {
         series: {label.name for label in metric.labels}

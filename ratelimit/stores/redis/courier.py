@@ -21,13 +21,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ratelimit.core.remote import ASK_NUMBERS
 from ratelimit.errors import StoreError
+from ratelimit.stores.redis.apart import ask_apart, give_back
 from ratelimit.stores.redis.breaker import Breaker
-from ratelimit.stores.redis.parcel import Batch, Carried, Correction, Parcel, Part, Question
+from ratelimit.stores.redis.parcel import Batch, Carried, Correction, Parcel, Question
+from ratelimit.stores.redis.tally import Tally
 from ratelimit.stores.redis.wire import ServerWire, Wire
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.plan import RedisPlan
 
 LANES = 2
-REFUSED = 2
 MOST_HELD_BACK = 10_000
 """Corrections that wait for the server to come back; further ones are counted as lost."""
 PULSE_S = 1.0
@@ -52,18 +52,19 @@ class Courier:
     """One event loop's way to the server.
 
     Args:
-        client: of the server; closed with the courier.
+        client: makes connections with the server; closed with the courier.
         worker: the process's number.
         timeout_s: how long a decision waits for the server.
-        new_wire: makes what reaches the servers of a cluster, where keys live in different slots.
+        new_wire: makes, instead, what reaches the servers of a cluster, where keys live in different slots.
         now_us: a clock to use instead of the server's, for tests.
         recover: awaited when the server is back, before it is asked anything else.
         pulse: awaited each second while the server is well.
+        tally: told what happens.
     """
 
     def __init__(
         self,
-        client: Redis | RedisCluster,
+        client: Redis,
         *,
         worker: int,
         timeout_s: float,
@@ -71,6 +72,7 @@ class Courier:
         now_us: Callable[[], int] | None = None,
         recover: Callable[[Courier], Awaitable[None]] | None = None,
         pulse: Callable[[Courier], Awaitable[None]] | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.is_cluster = new_wire is not None
@@ -80,8 +82,6 @@ class Courier:
         self.breaker = Breaker(random.random)
         self.fault = _away("the server did not accept a connection in time; it is tried again")
         """Why the breaker is open, if it is."""
-        self.lost_corrections = 0
-        """Corrections that could not be made: the server was gone for too long."""
         self.round_trips = 0
         self._thread = threading.get_ident()
         self.client = client
@@ -90,6 +90,7 @@ class Courier:
         self._now_us = now_us
         self._recover = recover
         self._pulse = pulse
+        self._tally = tally or Tally()
         self._open: Batch | None = None
         self._queue: deque[Batch] = deque()
         self._free: deque[asyncio.Future[None]] = deque()
@@ -115,7 +116,7 @@ class Courier:
         if self.breaker.is_open:
             await self._wait_for_first()
         if self.is_cluster:
-            return await self._ask_slots(plan, identities, costs, now_ns, commit=commit)
+            return await ask_apart(self, plan, identities, costs, now_ns, commit=commit)
         batch = self._batch()
         parcel = batch.parcel()
         size = len(parcel.keys)
@@ -132,57 +133,8 @@ class Courier:
             await future
         except asyncio.CancelledError:
             if commit and future.done() and not future.cancelled() and not future.exception():
-                _give_back(outcome)  # the answer came, and whom it was for went in the same moment
+                give_back(outcome)  # the answer came, and whom it was for went in the same moment
             raise
-        return outcome
-
-    async def _ask_slots(
-        self, plan: RedisPlan, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
-    ) -> Outcome:
-        """Charge each slot by itself, at the same time, and give back what was charged if one refuses."""
-        work = self.loop.create_task(self._charge_slots(plan, identities, costs, now_ns, commit=commit))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            if commit:
-                work.add_done_callback(_undo)
-            raise
-
-    async def _charge_slots(
-        self, plan: RedisPlan, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
-    ) -> Outcome:
-        keys: list[bytes] = []
-        items: list[int] = []
-        outcome = plan.rules.ask(identities, costs, commit, 0, keys, items, plan)
-        parts: list[asyncio.Future[list[int]]] = []
-        sizes: list[int] = []
-        for number, key in enumerate(keys):
-            parcel = self.parcel_of(key)
-            rule, cost, binds, mark, other = items[2 + ASK_NUMBERS * number :][:ASK_NUMBERS]
-            base = parcel.base_of(plan)
-            parcel.keys.append(key)
-            parcel.items += (items[0], 1, base + rule, cost, binds, mark, other)
-            part: asyncio.Future[list[int]] = self.loop.create_future()
-            sizes.append(plan.rules.ask_size(rule))
-            parcel.entries.append(Part(sizes[-1], part))
-            parts.append(part)
-        said = [now_ns // 1000]
-        fault: BaseException | None = None
-        answers = await asyncio.gather(*parts, return_exceptions=True)
-        for size, answer in zip(sizes, answers, strict=True):
-            if isinstance(answer, BaseException):
-                fault = answer
-                said += (REFUSED, *[0] * (size - 1))
-            else:
-                said[0] = answer[0]
-                said += answer[1:]
-        plan.rules.answer(outcome, said, 1, said[0], commit, True)
-        if commit and not outcome.allowed:
-            outcome.take_back()
-        if fault is not None:
-            raise fault
-        if commit:
-            plan.rules.count(outcome)
         return outcome
 
     def correct(self, plan: RedisPlan, outcome: Outcome, index: int, delta: int) -> None:
@@ -193,11 +145,12 @@ class Courier:
         elif not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._correct, correction)
         else:
-            self.lost_corrections += 1
+            self._tally.lost(1)
 
     def _correct(self, correction: Correction) -> None:
         if self.breaker.is_open:
-            self.lost_corrections += len(self._held_back) == MOST_HELD_BACK
+            if len(self._held_back) == MOST_HELD_BACK:
+                self._tally.lost(1)
             self._held_back.append(correction)
             return
         plan, outcome, index = correction.plan, correction.outcome, correction.index
@@ -307,6 +260,7 @@ class Courier:
     async def _send(self, wire: Wire, batch: Batch) -> None:
         now_us = None if self._now_us is None else self._now_us()
         self.round_trips += 1
+        sent = self.loop.time()
         if len(batch.parcels) == 1:
             (parcel,) = batch.parcels.values()
             if not parcel.keys:
@@ -329,7 +283,8 @@ class Courier:
                     parcel.fail(_unanswered(error))
             if fault is not None:
                 raise fault
-        self._last_answer = self.loop.time()
+        self._last_answer = answered = self.loop.time()
+        self._tally.answered(batch.size, int((answered - sent) * 1e9))
 
     def _expire(self, batch: Batch, grace: int = GRACE_TURNS) -> None:
         """Give up on a batch that took too long, unless its answer is here and only waits for its turn."""
@@ -366,6 +321,7 @@ class Courier:
         self.fault = unanswered
         if not self.breaker.trip():
             return
+        self._tally.tripped()
         while self._queue:
             waiting = self._queue.popleft()
             waiting.fail(unanswered)
@@ -477,16 +433,6 @@ class Courier:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._aside.close()
         await self.client.aclose()
-
-
-def _undo(work: asyncio.Task[Outcome]) -> None:
-    if not work.cancelled() and work.exception() is None:
-        _give_back(work.result())
-
-
-def _give_back(outcome: Outcome) -> None:
-    if outcome.allowed:
-        outcome.undo(0)
 
 
 def _away(message: str) -> StoreError:

@@ -87,6 +87,7 @@ class Correction:
 
     def fail(self, error: StoreError) -> None:
         """It may have been made: making it again could count it twice."""
+        self.plan.store.tally.lost(1)
 
 
 class Carried:
@@ -218,6 +219,11 @@ class Batch:
         if parcel is None:
             parcel = self.parcels[tag] = Parcel()
         return parcel
+
+    @property
+    def size(self) -> int:
+        """How many questions are asked."""
+        return sum(len(parcel.entries) for parcel in self.parcels.values())
 
     @property
     def is_full(self) -> bool:

@@ -57,8 +57,6 @@ class Standby:
         self._store = store
         self._plans: dict[RedisPlan, Plan] = {}
         self._used: dict[tuple[RedisPlan, int, int], Used] = {}
-        self.forgotten = 0
-        """Counters whose use could not be handed over."""
 
     def decide(
         self,
@@ -97,7 +95,7 @@ class Standby:
             known = self._used.get(name)
             if known is None:
                 if len(self._used) >= MOST_REMEMBERED:
-                    self.forgotten += 1
+                    self._store.tally.forgot(1)
                     continue
                 known = self._used[name] = Used(row)
             known.units += outcome.cost(index)
@@ -149,4 +147,4 @@ class Standby:
 
     def _count_lost(self, charged: asyncio.Future[None]) -> None:
         if charged.cancelled() or charged.exception() is not None:
-            self.forgotten += 1
+            self._store.tally.forgot(1)

@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redis.asyncio import Redis, RedisCluster
+
 from ratelimit.clock import Clock
 from ratelimit.core.engine import Outcome, Plan
 from ratelimit.core.hashing import Hasher
@@ -33,8 +35,9 @@ from ratelimit.stores.redis.courier import Courier
 from ratelimit.stores.redis.plan import RedisPlan
 from ratelimit.stores.redis.pulse import Pulse
 from ratelimit.stores.redis.standby import Standby
+from ratelimit.stores.redis.tally import Tally
 from ratelimit.stores.redis.tenancy import Tenancy
-from ratelimit.stores.redis.wire import Wire
+from ratelimit.stores.redis.wire import PROBE_KEY, Wire
 
 if TYPE_CHECKING:
     from ratelimit.policy.compiled import RemoteSpec
@@ -77,6 +80,11 @@ class RedisStore:
         self.standby = Standby(self)
         self.listener: Callable[[StoreError], None] | None = None
         """Told of each decision that the server could not make."""
+        self.notice: Callable[[str], None] | None = None
+        """Told of what deserves a word to the operator, by its code."""
+        self.tally = Tally()
+        """Counts what happens on the way to the server."""
+        self._is_examined = False
         self._now_us = now_us
         self._couriers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Courier] = (
             weakref.WeakKeyDictionary()
@@ -155,17 +163,25 @@ class RedisStore:
             if self._is_closed:
                 raise StoreError("the store is closed", code="redis-away")
             courier = Courier(
-                connect(self.spec),
+                self._client(),
                 worker=self.worker,
                 timeout_s=self.spec.timeout_ns / 1e9,
                 new_wire=self._new_wire if self.is_cluster else None,
                 now_us=self._now_us,
                 recover=self._recover,
                 pulse=self._beat,
+                tally=self.tally,
             )
             self._couriers[loop] = courier
         self._last = courier
         return courier
+
+    def _client(self) -> Redis:
+        if self.is_cluster:
+            return connect_node(self.spec, *self._nodes[0])
+        client = connect(self.spec)
+        assert not isinstance(client, RedisCluster)
+        return client
 
     def _new_wire(self) -> Wire:
         return ClusterWire(self._nodes, partial(connect_node, self.spec))
@@ -187,8 +203,29 @@ class RedisStore:
 
     async def _recover(self, courier: Courier) -> None:
         await self.pulse.beat(courier)
+        await self._examine(courier)
         # Last, and nothing is awaited after it: what is charged here meanwhile is handed over, too.
         await self.standby.hand_over(courier, self.clock.now_ns)
+
+    async def _examine(self, courier: Courier) -> None:
+        """Look, once, whether the server would throw limits' state away for want of memory."""
+        if self._is_examined or self.notice is None:
+            return
+        told: bytes = await courier.evaluate(b"return redis.call('INFO', 'memory')", [PROBE_KEY], [])
+        self._is_examined = True
+        numbers = dict(line.split(b":", 1) for line in told.split(b"\r\n") if b":" in line)
+        if numbers.get(b"maxmemory", b"0") != b"0" and numbers.get(b"maxmemory_policy") != b"noeviction":
+            self.notice("redis-evicts")
+
+    @property
+    def state(self) -> dict[str, float]:
+        """What this worker knows of the server: is it away, how many workers are there, what is its share."""
+        couriers = list(self._couriers.values())
+        return {
+            "is_away": float(any(courier.breaker.is_open for courier in couriers)),
+            "workers": float(self.pulse.workers),
+            "share": self.share,
+        }
 
     async def _beat(self, courier: Courier) -> None:
         self._renew()

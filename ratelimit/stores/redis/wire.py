@@ -53,7 +53,7 @@ class Wire(Protocol):
         ...
 
     async def call_all(self, calls: Sequence[Call]) -> list[bytes | BaseException]:
-        """Return the answer of each call, or why there is none: at once where they go to different servers."""
+        """Return the answer of each call, or why there is none; different servers are asked at once."""
         ...
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
@@ -70,7 +70,7 @@ class Wire(Protocol):
 
 
 def packed(call: Call) -> bytes:
-    """Return a call as it is on the wire. Written here: the library's packing costs more than all the rest."""
+    """Return a call as it is on the wire. The library's packing costs more than all the rest."""
     keys, payload = call
     digits = b"%d" % len(keys)
     parts = [_HEAD % (len(keys) + 4, len(digits), len(keys))]
@@ -102,7 +102,7 @@ class ServerWire:
         if self._connection is not None:
             return
         # Not one of the pool's: what is cancelled while it greets the server goes back there half-greeted.
-        connection = self._pool.make_connection()
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.connect()
         except BaseException:

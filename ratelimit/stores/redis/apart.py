@@ -1,0 +1,88 @@
+"""One decision over keys that live in different slots of a cluster.
+
+No script reaches two slots. So each limit is charged by itself, all at the same time, and what
+was charged is given back if another refuses. Until then, for about a round trip, others see
+the charge and may be refused by it: nobody gets more than the limit, and somebody may get less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ratelimit.core.remote import ASK_NUMBERS
+from ratelimit.stores.redis.parcel import Part
+
+if TYPE_CHECKING:
+    from ratelimit.core.engine import Outcome
+    from ratelimit.stores.redis.courier import Courier
+    from ratelimit.stores.redis.plan import RedisPlan
+
+REFUSED = 2
+
+
+async def ask_apart(
+    courier: Courier, plan: RedisPlan, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
+) -> Outcome:
+    """Charge each limit by itself, at the same time, and give back what was charged if one refuses.
+
+    Raises:
+        StoreError: one of them could not be asked; what the others charged is given back.
+    """
+    work = courier.loop.create_task(_charge(courier, plan, identities, costs, now_ns, commit=commit))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if commit:
+            work.add_done_callback(_undo)
+        raise
+
+
+async def _charge(
+    courier: Courier, plan: RedisPlan, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
+) -> Outcome:
+    keys: list[bytes] = []
+    items: list[int] = []
+    outcome = plan.rules.ask(identities, costs, commit, 0, keys, items, plan)
+    parts: list[asyncio.Future[list[int]]] = []
+    sizes: list[int] = []
+    for number, key in enumerate(keys):
+        parcel = courier.parcel_of(key)
+        rule, cost, binds, mark, other = items[2 + ASK_NUMBERS * number :][:ASK_NUMBERS]
+        base = parcel.base_of(plan)
+        parcel.keys.append(key)
+        parcel.items += (items[0], 1, base + rule, cost, binds, mark, other)
+        part: asyncio.Future[list[int]] = courier.loop.create_future()
+        sizes.append(plan.rules.ask_size(rule))
+        parcel.entries.append(Part(sizes[-1], part))
+        parts.append(part)
+    said = [now_ns // 1000]
+    fault: BaseException | None = None
+    answers = await asyncio.gather(*parts, return_exceptions=True)
+    for size, answer in zip(sizes, answers, strict=True):
+        if isinstance(answer, BaseException):
+            fault = answer
+            said += (REFUSED, *[0] * (size - 1))
+        else:
+            said[0] = answer[0]
+            said += answer[1:]
+    plan.rules.answer(outcome, said, 1, said[0], commit, True)
+    if commit and not outcome.allowed:
+        outcome.take_back()
+    if fault is not None:
+        raise fault
+    if commit:
+        plan.rules.count(outcome)
+    return outcome
+
+
+def give_back(outcome: Outcome) -> None:
+    """Take back what a decision charged that nobody waits for any more."""
+    if outcome.allowed:
+        outcome.undo(0)
+
+
+def _undo(work: asyncio.Task[Outcome]) -> None:
+    if not work.cancelled() and work.exception() is None:
+        give_back(work.result())

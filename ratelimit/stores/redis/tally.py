@@ -1,0 +1,19 @@
+"""What is counted on the way to the server; whoever wants the numbers takes its place."""
+
+from __future__ import annotations
+
+
+class Tally:
+    """Counts nothing. Calls come from event loops and must neither block nor raise."""
+
+    def answered(self, decisions: int, elapsed_ns: int) -> None:
+        """A round trip brought so many decisions, and took so long."""
+
+    def tripped(self) -> None:
+        """The breaker opened."""
+
+    def lost(self, corrections: int) -> None:
+        """So many corrections could not be made, or it is not known whether they were."""
+
+    def forgot(self, counters: int) -> None:
+        """What so many counters used while the server was away could not be handed over."""

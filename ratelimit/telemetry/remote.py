@@ -1,0 +1,84 @@
+"""Names of what is counted on the way to a store that is a server: see `names` for the rules."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from ratelimit.telemetry.metric import Metric
+
+ROW_REMOTE = "\x1fremote"
+ROW_ROUND_TRIPS = "\x1froundtrips"
+
+
+class RemoteColumn(IntEnum):
+    """Columns of the `remote` row: a store that is a server."""
+
+    QUESTIONS = 0
+    TRIPS = 1
+    CORRECTIONS_LOST = 2
+    COUNTERS_FORGOTTEN = 3
+
+
+# Upper bounds of the buckets in nanoseconds; one more column takes the rest (+Inf), and one the sum.
+ROUND_TRIP_BOUNDS_NS = tuple(
+    micros * 1_000
+    for micros in (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000)
+)
+ROUND_TRIP_SUM_NS = len(ROUND_TRIP_BOUNDS_NS) + 1
+ROUND_TRIP_WIDTH = ROUND_TRIP_SUM_NS + 1
+
+ROUND_TRIPS = Metric(
+    "ratelimit_store_round_trip_duration_seconds",
+    "histogram",
+    "Time a round trip to the store's server took, of those that brought an answer.",
+)
+QUESTIONS = Metric(
+    "ratelimit_store_questions",
+    "counter",
+    "Decisions and corrections that the server answered; divided by round trips: how many share one.",
+)
+BREAKER_TRIPS = Metric(
+    "ratelimit_store_breaker_trips",
+    "counter",
+    "Times a worker stopped asking the server because it did not answer.",
+)
+CORRECTIONS_LOST = Metric(
+    "ratelimit_store_corrections_lost",
+    "counter",
+    "Settlements and releases that may not have reached the server; slots return with their lease.",
+)
+COUNTERS_FORGOTTEN = Metric(
+    "ratelimit_store_counters_forgotten",
+    "counter",
+    "Counters whose use while the server was away could not be charged to it afterwards.",
+)
+STORE_AWAY = Metric(
+    "ratelimit_store_away",
+    "gauge",
+    "1 while this worker does not ask the server, and its limits' stance decides.",
+    per_worker=True,
+)
+STORE_SHARE = Metric(
+    "ratelimit_store_share_ratio",
+    "gauge",
+    "Part of each limit that this worker lets through while the server is away.",
+    per_worker=True,
+)
+STORE_WORKERS = Metric(
+    "ratelimit_store_workers",
+    "gauge",
+    "Workers of all hosts that the server has heard of lately, as this worker knows it.",
+    per_worker=True,
+)
+
+REMOTE_METRICS: tuple[Metric, ...] = (
+    ROUND_TRIPS,
+    QUESTIONS,
+    BREAKER_TRIPS,
+    CORRECTIONS_LOST,
+    COUNTERS_FORGOTTEN,
+    STORE_AWAY,
+    STORE_SHARE,
+    STORE_WORKERS,
+)
+"""Exported only where the store is a server."""

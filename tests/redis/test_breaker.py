@@ -1,0 +1,72 @@
+"""When a server is tried again: soon, then rarer, and never by all workers at one instant."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from ratelimit.stores.redis.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
+from tests.support.redis.fixtures import StartServer
+from tests.support.redis.live import LiveLimiter, turns
+
+ACCOUNT = 'per = "account"\nrate = "100/day"\nburst = 100'
+
+
+def probes(breaker: Breaker, count: int) -> list[float]:
+    """Return when a breaker that opened at 0 tries the server, in seconds."""
+    breaker.trip()
+    at, times = 0.0, []
+    for _ in range(count):
+        at += breaker.pause_s()
+        times.append(at)
+    return times
+
+
+def test_reconnect_storm_is_spread_over_time() -> None:
+    # A thousand workers lose their server at one instant.
+    rng = random.Random(5)
+    times = [probes(Breaker(rng.random), 12) for _ in range(1000)]
+    first = [each[0] for each in times]
+    assert min(first) >= FIRST_PAUSE_S / 2
+    assert max(first) <= FIRST_PAUSE_S
+    late = [each[-1] for each in times]
+    busiest = Counter(int(at / 0.1) for at in late).most_common(1)[0][1]
+    # They come back over seconds: no tenth of a second sees more than a tenth of them.
+    assert busiest <= 100
+    assert max(late) - min(late) > 1.5
+
+
+def test_pauses_grow_to_their_longest_and_begin_anew() -> None:
+    breaker = Breaker(lambda: 1.0)
+    breaker.close()
+    assert breaker.trip()
+    assert not breaker.trip()
+    pauses = [breaker.pause_s() for _ in range(10)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (FIRST_PAUSE_S, LONGEST_PAUSE_S)
+    breaker.close()
+    assert not breaker.is_open
+    assert breaker.pause_s() == FIRST_PAUSE_S
+    assert breaker.trips == 1
+
+
+async def test_many_workers_that_come_back_hold_few_connections_each(
+    start_server: StartServer, open_limiter: LiveLimiter
+) -> None:
+    server = start_server()
+    workers = [open_limiter(server.url, ACCOUNT, timeout="25ms") for _ in range(20)]
+    for worker in workers:
+        await worker.look()
+        await worker.connected()
+    for _ in range(3):
+        server.kill()
+        for worker in workers:
+            await worker.admitted(20)
+            await worker.connected(is_open=True)
+        server.start()
+        for worker in workers:
+            await worker.connected()
+            await worker.admitted(20)
+    await turns(20)
+    mine = [each for each in server.client.client_list() if each["name"] == "ratelimit"]
+    assert len(mine) <= 4 * len(workers)

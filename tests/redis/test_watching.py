@@ -1,0 +1,57 @@
+"""What an operator hears of the server: mistakes in its settings, and numbers."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from ratelimit.telemetry import RateLimitCollector
+from tests.support.redis.fixtures import StartServer
+from tests.support.redis.live import LiveLimiter
+from tests.support.redis.server import Server
+
+ACCOUNT = 'per = "account"\nrate = "100/day"\nburst = 100'
+
+
+async def test_evicting_server_is_told_of_once(start_server: StartServer, open_limiter: LiveLimiter) -> None:
+    server = start_server({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"})
+    limiter = open_limiter(server.url, ACCOUNT)
+    await limiter.ask()
+    await limiter.store.rest()
+    await limiter.ask()
+    assert limiter.watcher.codes.count("redis-evicts") == 1
+
+
+async def test_server_that_keeps_everything_is_not_talked_about(
+    start_server: StartServer, open_limiter: LiveLimiter
+) -> None:
+    for settings in (
+        {"maxmemory": "100mb", "maxmemory-policy": "noeviction"},
+        {"maxmemory-policy": "allkeys-lru"},
+    ):
+        limiter = open_limiter(start_server(settings).url, ACCOUNT)
+        await limiter.ask()
+        assert "redis-evicts" not in limiter.watcher.codes
+
+
+async def test_numbers_say_what_happened(start_server: StartServer, open_limiter: LiveLimiter) -> None:
+    server: Server = start_server()
+    limiter = open_limiter(server.url, ACCOUNT, timeout="1s")
+    registry = CollectorRegistry()
+    registry.register(RateLimitCollector(limiter))
+
+    def value(name: str) -> float:
+        return registry.get_sample_value(f"ratelimit_store_{name}") or 0.0
+
+    await limiter.admitted(50)
+    await limiter.connected()
+    assert value("questions_total") == 50
+    assert 1 <= value("round_trip_duration_seconds_count") <= 5
+    assert 0 < value("round_trip_duration_seconds_sum") < 5
+    assert (value("away"), value("workers"), value("share_ratio")) == (0, 1, 1)
+    server.kill()
+    await limiter.ask()
+    await limiter.connected(is_open=True)
+    assert (value("away"), value("breaker_trips_total")) == (1, 1)
+    server.start()
+    await limiter.connected()
+    assert value("away") == 0
