@@ -50,6 +50,12 @@ def answer(settings: Settings, modes: tuple[str, ...] = MODES) -> Answer:
             what = f"three limits, {mode}"
             found.rows.append(Row(f"{what}, in bare calls of one", mine / bare, "×", AIM))
             found.rows.append(Row(what, mine / 1000, "µs", value, peer=name, peer_value=value))
+        for mode in modes:
+            cost = hosts[label(mode, 3)].ask("costs")
+            found.notes.append(
+                f"processor time a decision, {label(mode, 3)}: client {cost['client']:.1f} µs, "
+                f"server {cost['server']:.1f} µs"
+            )
         found.notes.append(describe(server))
     found.notes += [f"not installed: {name}" for name in absent]
     return found
