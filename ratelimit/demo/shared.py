@@ -92,7 +92,7 @@ class Shared:
         finally:
             await client.aclose()
 
-    def _client(self) -> Any:  # the library's, which only the store knows
+    def _client(self) -> Any:
         text = f"version = 1\n{self.policy('demo')}"
         spec = Policy.from_toml(text).compiled.remote
         assert spec is not None  # the text names one
