@@ -49,6 +49,23 @@ def grant(prefix: str) -> list[str]:
     return words.replace(">PASSWORD", f">{SECRET}").replace("ratelimit", prefix).split()
 
 
+async def test_user_who_may_not_ask_for_info_decides_all_the_same(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RATELIMIT_TEST_PASSWORD", SECRET)
+    server.client.execute_command("ACL", "SETUSER", "ratelimit", *grant("ratelimit"), "-info")
+    text = POLICY.format(url=server.url, mode="exact", prefix="ratelimit")
+    limiter = Limiter(Policy.from_toml(f'{text}\n[[limit]]\nname = "one"\nper = "account"\n{LIMITS[0]}\n'))
+    try:
+        admitted = [(await limiter.adecide(identities={"account": "a"})).allowed for _ in range(8)]
+        assert sum(admitted) == 5
+        assert server.client.keys("ratelimit:*")
+    finally:
+        await limiter.rest()
+        limiter.close()
+        server.client.execute_command("ACL", "DELUSER", "ratelimit")
+
+
 @pytest.mark.parametrize("prefix", ["ratelimit", "shop:limits"])
 @pytest.mark.parametrize("mode", ["exact", "leased"])
 async def test_documented_user_is_enough(
