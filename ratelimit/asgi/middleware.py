@@ -234,7 +234,8 @@ class RateLimitMiddleware:
             self._is_awake = True
             if self._upkeep is not None:
                 self._upkeep.start()
-            if self.limiter.store.memory == "private" and several_workers():
+            store = self.limiter.store
+            if store.memory == "private" and not store.is_remote and several_workers():
                 self.limiter.notice("private-memory")
         return generation
 
