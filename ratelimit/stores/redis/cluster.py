@@ -19,7 +19,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError, TryAgainError
 
 from ratelimit.stores.redis.parcel import Parcel
-from ratelimit.stores.redis.wire import LOAD, PROBE_KEY, Call, ServerWire, evaluation, packed
+from ratelimit.stores.redis.wire import LOAD, Call, ServerWire, evaluation, packed
 
 Address = tuple[str, int]
 
@@ -40,9 +40,11 @@ class ClusterWire:
     Args:
         nodes: where to ask who serves what; those learnt of are added, for all who share the list.
         connect: makes a client of one node; its connections are closed with this.
+        prefix: what names of keys begin with: a user may be allowed no others.
     """
 
-    def __init__(self, nodes: list[Address], connect: Callable[[str, int], Redis]) -> None:
+    def __init__(self, nodes: list[Address], connect: Callable[[str, int], Redis], prefix: bytes) -> None:
+        self._prefix = prefix
         self._nodes = nodes
         self._connect = connect
         self._servers: dict[int, Address] = {}
@@ -102,7 +104,7 @@ class ClusterWire:
         names: dict[Address, bytes] = {}
         missing = set(self._servers.values())
         for number in range(MOST_PROBES):
-            name = b"%b:%d" % (PROBE_KEY, number)
+            name = b"%bprobe:%d" % (self._prefix, number)
             address = self._servers.get(key_slot(name))
             if address in missing:
                 missing.remove(address)

@@ -185,7 +185,7 @@ class RedisStore:
         return client
 
     def _new_wire(self) -> Wire:
-        return ClusterWire(self._nodes, partial(connect_node, self.spec))
+        return ClusterWire(self._nodes, partial(connect_node, self.spec), self.key_prefix)
 
     @property
     def last_courier(self) -> Courier | None:

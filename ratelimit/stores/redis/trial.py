@@ -49,7 +49,9 @@ def scratch_key(prefix: str, slots: Container[int] | None = None) -> str:
 async def try_script(client: Redis, spec: RemoteSpec, slots: Container[int] | None) -> list[Finding]:
     """Return whether scripts work here, and whether this user may call what they call."""
     key = scratch_key(spec.prefix, slots)
-    grant = f"`ACL SETUSER {spec.username or 'default'} ~{spec.prefix}:*"
+    # Limits' keys, and those of the correlation across hosts, which are of one slot.
+    keys = f"~{spec.prefix}:* ~{{{spec.prefix}}}:*"
+    grant = f"`ACL SETUSER {spec.username or 'default'} {keys}"
     sent = msgspec.msgpack.encode(_SENT)
     try:
         answer = await _run(client, key, sent)

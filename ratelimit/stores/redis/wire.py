@@ -20,8 +20,6 @@ from ratelimit.stores.redis.script import DIGEST, SCRIPT
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-PROBE_KEY = b"ratelimit:probe"
-"""Never made: a call to a cluster names at least one key."""
 LOAD = b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%b\r\n" % (len(SCRIPT), SCRIPT)
 _HEAD = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n$%d\r\n%d\r\n"
 
