@@ -33,6 +33,7 @@ from benchmarks.redis import memory as redis_memory
 from benchmarks.redis import middleware as redis_middleware
 from benchmarks.redis import outage as redis_outage
 from benchmarks.redis import sequential as redis_sequential
+from benchmarks.redis import soak as redis_soak
 from benchmarks.settings import Settings
 
 QUESTIONS: dict[str, ModuleType] = {
@@ -52,6 +53,7 @@ QUESTIONS: dict[str, ModuleType] = {
     "redis-exact": redis_exact,
     "redis-outage": redis_outage,
     "redis-memory": redis_memory,
+    "redis-soak": redis_soak,
     "hosts": hosts,
     "instructions": instructions,
 }
