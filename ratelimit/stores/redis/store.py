@@ -214,10 +214,12 @@ class RedisStore:
             return
         key = self.key_prefix + b"probe"  # never made; where this user may look
         try:
-            told: bytes = await courier.evaluate(b"return redis.call('INFO', 'memory')", [key], [])
+            told = await courier.evaluate(b"return redis.call('INFO', 'memory')", [key], [])
         except ResponseError:
             told = b""  # INFO is not for everybody; limits do without it
         self._is_examined = True
+        if not isinstance(told, bytes):
+            return  # nor is it everywhere what it is in Redis
         numbers = dict(line.split(b":", 1) for line in told.split(b"\r\n") if b":" in line)
         if numbers.get(b"maxmemory", b"0") != b"0" and numbers.get(b"maxmemory_policy") != b"noeviction":
             self.notice("redis-evicts")
