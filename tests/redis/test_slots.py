@@ -154,7 +154,7 @@ async def test_hung_master_opens_the_breaker_and_keeps_it_open(
 
 
 async def test_first_node_named_may_be_gone_later(cluster: Cluster, open_limiter: LiveLimiter) -> None:
-    limiter = open_limiter(url_of(cluster), ACCOUNT_100, timeout="25ms")
+    limiter = open_limiter(url_of(cluster), ACCOUNT_100)
     await limiter.look()
     await limiter.connected()
     first = next(node for node in cluster.nodes if f":{node.port}/" in cluster.url)
