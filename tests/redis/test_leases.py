@@ -48,12 +48,22 @@ class Worker:
 
     def ask(self, now_ns: int, cost: int = 1) -> bool:
         """Decide one request: from the lease if it suffices."""
+        return bool(self.outcome(now_ns, cost).allowed)
+
+    def outcome(self, now_ns: int, cost: int) -> Any:
+        """Return what one request found."""
         outcome = self.rules.take([7], now_ns, [cost])
         if outcome is None:
             self.trips += 1
             outcome = self.remote.decide([7], now_ns, [cost])._outcome
             self.rules.note(outcome, now_ns)
-        return bool(outcome.allowed)
+        return outcome
+
+    def charge(self, outcome: Any, more: int, now_ns: int) -> None:
+        """Settle a request for more than was charged: from the lease if it suffices, else into debt."""
+        if not self.rules.absorb(outcome, 0, more, now_ns):
+            self.remote.now_ns = now_ns
+            self.remote.correct(outcome, 0, more)
 
     def renew(self, now_ns: int, *, late_ns: int = 0, is_lost: bool = False) -> None:
         """Ask for what is due; the answer may be lost, and was asked for `late_ns` before it is given."""
@@ -76,8 +86,13 @@ class Worker:
                 assert self.leases.answer(key, said, 1, now_ns - late_ns) == len(said)
 
 
-def run(client: Redis, spec: RuleSpec, seed: int, seconds: int = 40) -> tuple[list[tuple[int, int]], Any]:
-    """Let three workers do as they like for a while; return what was admitted when, and the workers."""
+def run(
+    client: Redis, spec: RuleSpec, seed: int, seconds: int = 40, settled: float = 0.0
+) -> tuple[list[tuple[int, int]], Any]:
+    """Let three workers do as they like for a while; return what was admitted when, and the workers.
+
+    What is charged by settling, which asks nobody, is returned as less than nothing.
+    """
     chance = random.Random(seed)
     workers = [Worker(client, spec, number + 1, horizon_ns=5 * SECOND) for number in range(3)]
     eager = [chance.choice([0.02, 0.3, 1, 4]) for _ in workers]
@@ -93,8 +108,12 @@ def run(client: Redis, spec: RuleSpec, seed: int, seconds: int = 40) -> tuple[li
                 continue
             for _ in range(int(eager[number] + chance.random())):
                 cost = chance.choice([1, 1, 1, 2, 3]) if spec.quota > 30 else 1
-                if worker.ask(now_ns, cost):
+                outcome = worker.outcome(now_ns, cost)
+                if outcome.allowed:
                     admitted.append((now_ns, cost))
+                    if chance.random() < settled:
+                        worker.charge(outcome, 2, now_ns)
+                        admitted.append((now_ns, -2))
             worker.renew(now_ns, late_ns=chance.choice([0, 0, TICK]), is_lost=chance.random() < 0.05)
             if chance.random() < 0.02:
                 worker.give_back(now_ns, 3 * SECOND)
@@ -118,6 +137,37 @@ def test_bucket_holds_over_every_interval(
         assert arrival <= 16 * now_ns + burst * interval, now_ns - START
     used = sum(cost for _, cost in admitted)
     assert used > burst  # it was put to the test
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bucket_holds_beside_charges_that_ask_nobody(client: Redis, seed: int) -> None:
+    spec = RuleSpec("token-bucket", 60, SECOND, 60, salt=seed + 40)
+    admitted, _ = run(client, spec, seed, settled=0.05)
+    interval = -(-16 * SECOND // 60)
+    arrival = 0
+    for now_ns, cost in admitted:
+        arrival = max(arrival, 16 * now_ns) + abs(cost) * interval
+        if cost < 0:  # debt reaches two buckets ahead
+            arrival = min(arrival, 16 * now_ns + 120 * interval)
+        else:
+            assert arrival <= 16 * now_ns + 60 * interval, now_ns - START
+
+
+def test_what_is_charged_by_settling_comes_on_top_of_what_is_out(client: Redis) -> None:
+    spec = RuleSpec("token-bucket", 60, SECOND, 60, salt=50)
+    first, second = Worker(client, spec, 1, 20 * SECOND), Worker(client, spec, 2, 20 * SECOND)
+    now_ns = START
+    for _ in range(100):
+        now_ns += SECOND // 40
+        first.ask(now_ns)
+        first.renew(now_ns)
+    now_ns += 2 * SECOND  # the bucket is full again but for what the first holds
+    held = first.leases.held()
+    assert held >= 5
+    outcome = second.outcome(now_ns, 1)
+    now_ns += 2 * SECOND
+    second.charge(outcome, 20, now_ns)
+    assert second.remote.peek([7], now_ns, [0]).remaining(0) <= 60 - 20 - held
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -185,6 +185,8 @@ algorithms[1] = {
     local us, ticks = known(rule, word)
     local leases = word and word.leases
     us, ticks = arrival_of(us, ticks)
+    -- More is charged on top of what is out, which else would swallow it at the next look.
+    if leases and ask.cost > 0 then us, ticks, leases = with_leases(rule, leases, us, ticks) end
     local units, moved_us, moved_ticks = 0, 0, 0
     if ask.cost > 0 then
       local far_us, far_ticks = plus(now, 0, rule[7], rule[8])
