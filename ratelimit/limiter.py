@@ -147,9 +147,8 @@ class Limiter:
             UsageError: an identity or unit the policy does not have, or a cost that is no
                 integer from 0 to 2**31 - 1. Nothing was charged.
         """
-        return self._decide(
-            method, path, identities, costs, client, headers, state, event, now_ns, charge=True
-        )
+        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        return self._decide(asked, charge=True)
 
     def peek(
         self,
@@ -165,9 +164,8 @@ class Limiter:
         now_ns: int | None = None,
     ) -> Decision:
         """Return what `decide` would; charge and count nothing."""
-        return self._decide(
-            method, path, identities, costs, client, headers, state, event, now_ns, charge=False
-        )
+        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        return self._decide(asked, charge=False)
 
     async def adecide(
         self,
@@ -183,8 +181,8 @@ class Limiter:
         now_ns: int | None = None,
     ) -> Decision:
         """Decide as `decide` does, with any store: a server is awaited."""
-        asked = (method, path, identities, costs, client, headers, state, event, now_ns)
-        return await self._adecide(*asked, charge=True)
+        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        return await self._adecide(asked, charge=True)
 
     async def apeek(
         self,
@@ -200,43 +198,15 @@ class Limiter:
         now_ns: int | None = None,
     ) -> Decision:
         """Return what `adecide` would; charge and count nothing."""
-        asked = (method, path, identities, costs, client, headers, state, event, now_ns)
-        return await self._adecide(*asked, charge=False)
+        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        return await self._adecide(asked, charge=False)
 
-    def _decide(
-        self,
-        method: str,
-        path: str,
-        identities: Mapping[str, str | bytes] | None,
-        costs: Mapping[str, int] | None,
-        client: str | None,
-        headers: Mapping[str, str] | Headers,
-        state: Mapping[str, Any] | None,
-        event: Event,
-        now_ns: int | None,
-        *,
-        charge: bool,
-    ) -> Decision:
-        inquiry = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+    def _decide(self, inquiry: Inquiry | None, *, charge: bool) -> Decision:
         if inquiry is None:
             return Decision(*self._judging.counted(True, Reason.UNLIMITED, charge)[:2])
         return self._decision(inquiry, self.judge(*inquiry, charge=charge))
 
-    async def _adecide(
-        self,
-        method: str,
-        path: str,
-        identities: Mapping[str, str | bytes] | None,
-        costs: Mapping[str, int] | None,
-        client: str | None,
-        headers: Mapping[str, str] | Headers,
-        state: Mapping[str, Any] | None,
-        event: Event,
-        now_ns: int | None,
-        *,
-        charge: bool,
-    ) -> Decision:
-        inquiry = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+    async def _adecide(self, inquiry: Inquiry | None, *, charge: bool) -> Decision:
         if inquiry is None:
             return Decision(*self._judging.counted(True, Reason.UNLIMITED, charge)[:2])
         return self._decision(inquiry, await self.ajudge(*inquiry, charge=charge))

@@ -126,6 +126,21 @@ async def test_no_request_waits_at_all_once_the_breaker_is_open(
     assert allowed == 100
 
 
+async def test_an_outage_keeps_nothing_of_the_requests_it_meets(
+    own: Server, open_limiter: LiveLimiter
+) -> None:
+    limiter = await opened(open_limiter(own.url, DAY_100, **PATIENCE))
+    own.kill()
+    await asyncio.gather(*(limiter.ask(f"account {number}") for number in range(40)))
+    for number in range(500):
+        await limiter.ask(f"account {number}")
+    frames = 0
+    trace = limiter.courier.fault.__traceback__
+    while trace is not None:
+        frames, trace = frames + 1, trace.tb_next
+    assert frames <= 3
+
+
 async def test_server_slow_is_given_up_and_asked_again(proxy: Proxy, open_limiter: LiveLimiter) -> None:
     limiter = await opened(open_limiter(proxy.url, DAY_100, **PATIENCE))
     proxy.replies.delay(0.3)

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ratelimit.errors import StoreError
 from ratelimit.stores.redis.apart import ask_apart, give_back
 from ratelimit.stores.redis.breaker import Breaker
-from ratelimit.stores.redis.parcel import Batch, Carried, Correction, Parcel, Question
+from ratelimit.stores.redis.parcel import Batch, Correction, Parcel, Part, Question
 from ratelimit.stores.redis.tally import Tally
+from ratelimit.stores.redis.unanswered import anew, away, slow, unanswered
 from ratelimit.stores.redis.wire import ServerWire, Wire
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Courier:
         self._aside = self._new_wire()
         self._aside_lock = asyncio.Lock()
         self.breaker = Breaker(random.random)
-        self.fault = _away("the server did not accept a connection in time; it is tried again")
+        self.fault = away("the server did not accept a connection in time; it is tried again")
         """Why the breaker is open, if it is."""
         self.round_trips = 0
         self._thread = threading.get_ident()
@@ -101,6 +101,7 @@ class Courier:
         self._first_probe: asyncio.Future[None] = self.loop.create_future()
         self._beating: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._closing: asyncio.Task[None] | None = None
         self.start(self._probe(at_once=True))
 
     # -- asking ------------------------------------------------------------------------------------
@@ -158,7 +159,9 @@ class Courier:
         plan.rules.correct(outcome, index, correction.delta, parcel.base_of(plan), parcel.keys, parcel.items)
         parcel.entries.append(correction)
 
-    def carry(self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int) -> asyncio.Future[None]:
+    def carry(
+        self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int
+    ) -> asyncio.Future[list[int]]:
         """Charge what was used elsewhere to a counter, asking nobody: before whatever is asked after this.
 
         Returns:
@@ -166,16 +169,16 @@ class Courier:
         """
         parcel = self.parcel_of(plan.rules.key(index, key))
         plan.rules.carried(index, key, used, now_ns, parcel.base_of(plan), parcel.keys, parcel.items)
-        future: asyncio.Future[None] = self.loop.create_future()
-        parcel.entries.append(Carried(plan.rules.answer_size(index), future))
+        future: asyncio.Future[list[int]] = self.loop.create_future()
+        parcel.entries.append(Part(plan.rules.answer_size(index), future))
         return future
 
-    def soon(self, call: Callable[[Courier], None], courier: Courier) -> None:
-        """Call something in the event loop; from any thread."""
+    def soon(self, call: Callable[[Courier], None]) -> None:
+        """Call something with this courier, in its event loop; from any thread."""
         if threading.get_ident() == self._thread:
-            self.loop.call_soon(call, courier)
+            self.loop.call_soon(call, self)
         elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(call, courier)
+            self.loop.call_soon_threadsafe(call, self)
 
     def parcel_of(self, key: bytes) -> Parcel:
         """Return the open parcel for a key."""
@@ -245,11 +248,11 @@ class Courier:
                     await self._send(wire, batch)
                 except Exception as error:
                     # Of any kind: a lane that ended otherwise would leave those who wait without a word.
-                    batch.fail(_unanswered(error))
+                    batch.fail(unanswered(error))
                     self._lanes.discard(me)
                     self._trip(error)
                 except asyncio.CancelledError:
-                    batch.fail(_away("the store was closed"))
+                    batch.fail(away("the store was closed"))
                     raise
                 finally:
                     batch.is_over = True
@@ -274,13 +277,13 @@ class Courier:
             for parcel, result in zip(batch.parcels.values(), results, strict=True):
                 if isinstance(result, BaseException):
                     fault = result
-                    parcel.fail(_unanswered(result))
+                    parcel.fail(unanswered(result))
                     continue
                 try:
                     parcel.deliver(result)
                 except ValueError as error:
                     fault = error
-                    parcel.fail(_unanswered(error))
+                    parcel.fail(unanswered(error))
             if fault is not None:
                 raise fault
         self._last_answer = answered = self.loop.time()
@@ -298,13 +301,7 @@ class Courier:
             else:
                 self.loop.call_soon(self._expire, batch, grace - 1)
             return
-        batch.fail(
-            StoreError(
-                f"the server did not answer within {self._timeout_s * 1e3:g} ms",
-                code="redis-slow",
-                transient=True,
-            )
-        )
+        batch.fail(slow(self._timeout_s))
         if batch is self._open:
             self._open = None
         batch.is_over = True
@@ -317,14 +314,13 @@ class Courier:
 
     def _trip(self, error: BaseException) -> None:
         """Open the breaker: all that waits fails now, and a probe looks for the server."""
-        unanswered = _unanswered(error)
-        self.fault = unanswered
+        fault = self.fault = unanswered(error)
         if not self.breaker.trip():
             return
         self._tally.tripped()
         while self._queue:
             waiting = self._queue.popleft()
-            waiting.fail(unanswered)
+            waiting.fail(fault)
             waiting.is_over = True
             waiting.timer.cancel()
         self._open = None
@@ -340,7 +336,7 @@ class Courier:
         if self._is_first:
             await asyncio.wait([self._first_probe], timeout=self._timeout_s)
         if self.breaker.is_open:
-            raise self.fault
+            raise anew(self.fault)
 
     async def _probe(self, *, at_once: bool = False) -> None:
         """Try the server until it answers."""
@@ -352,7 +348,7 @@ class Courier:
                 await self._try()
             except Exception as error:
                 # Whatever it was: somebody has to go on trying.
-                self.fault = _unanswered(error)
+                self.fault = unanswered(error)
                 self._first_is_over()
             else:
                 return
@@ -398,8 +394,8 @@ class Courier:
                 try:
                     async with asyncio.timeout(CONNECT_S):
                         await self._pulse(self)
-                except (RedisError, OSError, TimeoutError, StoreError, ValueError):
-                    pass  # a request will notice as well, if there are any
+                except Exception:
+                    pass  # of any kind: slots have to be renewed with the next; a request will notice as well
             await asyncio.sleep(PULSE_S)
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[str]) -> Any:
@@ -412,6 +408,7 @@ class Courier:
             return await self._aside.evaluate(script, keys, [text.encode() for text in arguments])
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let something run until it ends or the courier is closed."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -426,24 +423,10 @@ class Courier:
         self._is_closed = True
         self.breaker.is_open = True
         while self._queue:
-            self._queue.popleft().fail(_away("the store was closed"))
+            self._queue.popleft().fail(away("the store was closed"))
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._aside.close()
         await self.client.aclose()
-
-
-def _away(message: str) -> StoreError:
-    return StoreError(message, code="redis-away", transient=True)
-
-
-def _unanswered(error: BaseException) -> StoreError:
-    if isinstance(error, StoreError):
-        return error
-    if isinstance(error, ValueError):
-        return StoreError(f"the server's answer makes no sense: {error}", code="redis-answer", transient=True)
-    return StoreError(
-        f"the server cannot decide: {type(error).__name__}: {error}", code="redis-away", transient=True
-    )

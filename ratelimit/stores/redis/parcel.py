@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future, Task
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ratelimit.errors import StoreError
+from ratelimit.stores.redis.unanswered import anew
 
 if TYPE_CHECKING:
     from ratelimit.clock import Clock
@@ -23,16 +24,30 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[int]).decode
 
 
-class Question:
+class Waiting:
+    """Somebody waits for an answer."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: Future[Any]) -> None:
+        self.future = future
+
+    def fail(self, error: StoreError) -> None:
+        """Tell whoever waits that there is no answer."""
+        if not self.future.done():
+            self.future.set_exception(anew(error))
+
+
+class Question(Waiting):
     """A decision that waits for its answer."""
 
-    __slots__ = ("commit", "future", "outcome", "plan")
+    __slots__ = ("commit", "outcome", "plan")
 
     def __init__(self, plan: RedisPlan, outcome: Outcome, commit: bool, future: Future[None]) -> None:
+        super().__init__(future)
         self.plan = plan
         self.outcome = outcome
         self.commit = commit
-        self.future = future
 
     def read(self, said: list[int], at: int) -> int:
         """Take the answer; return where the next begins."""
@@ -43,31 +58,21 @@ class Question:
             self.outcome.undo(0)  # who asked has gone: nothing is held on its behalf
         return at
 
-    def fail(self, error: StoreError) -> None:
-        """Tell whoever waits that there is no answer."""
-        if not self.future.done():
-            self.future.set_exception(error)
 
+class Part(Waiting):
+    """A part of something that waits for its numbers: an ask in a slot of its own, a charge carried over."""
 
-class Part:
-    """One ask of a decision whose keys live in different slots."""
-
-    __slots__ = ("future", "size")
+    __slots__ = ("size",)
 
     def __init__(self, size: int, future: Future[list[int]]) -> None:
+        super().__init__(future)
         self.size = size
-        self.future = future
 
     def read(self, said: list[int], at: int) -> int:
         """Take the numbers; return where the next answer begins."""
         if not self.future.done():
             self.future.set_result([said[0], *said[at : at + self.size]])
         return at + self.size
-
-    def fail(self, error: StoreError) -> None:
-        """Tell whoever waits that there is no answer."""
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 class Correction:
@@ -90,66 +95,34 @@ class Correction:
         self.plan.store.tally.lost(1)
 
 
-class Carried:
-    """A charge of what was used elsewhere."""
+class Renewal(Waiting):
+    """A lease asked for, or given back. Most of the time nobody waits for it."""
 
-    __slots__ = ("future", "size")
+    __slots__ = ("_clock", "_key", "_leases", "_sent_ns")
 
-    def __init__(self, size: int, future: Future[None]) -> None:
-        self.size = size
-        self.future = future
-
-    def read(self, said: list[int], at: int) -> int:
-        """Take the answer; return where the next begins."""
-        if not self.future.done():
-            self.future.set_result(None)
-        return at + self.size
-
-    def fail(self, error: StoreError) -> None:
-        """Tell whoever waits that there is no answer."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class Renewal:
-    """A lease asked for, or given back."""
-
-    __slots__ = ("_clock", "_future", "_is_over", "_key", "_leases", "_loop", "_sent_ns")
-
-    def __init__(self, leases: Leases, key: int, clock: Clock, sent_ns: int, loop: AbstractEventLoop) -> None:
+    def __init__(self, leases: Leases, key: int, clock: Clock, sent_ns: int, future: Future[None]) -> None:
+        super().__init__(future)
         self._leases = leases
         self._key = key
         self._clock = clock
         self._sent_ns = sent_ns
-        self._loop = loop
-        self._future: Future[None] | None = None
-        self._is_over = False
 
     def read(self, said: list[int], at: int) -> int:
         """Take the answer; return where the next begins."""
         self._leases.set_skew(said[0] * 1000 - self._clock.now_ns())
         at = self._leases.answer(self._key, said, at, self._sent_ns)
-        self._is_over = True
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        if not self.future.done():
+            self.future.set_result(None)
         return at
 
     def fail(self, error: StoreError) -> None:
         """Whether units were granted is not known: if so they lapse."""
         self._leases.failed(self._key)
-        self._is_over = True
-        if self._future is not None and not self._future.done():
-            self._future.set_exception(error)
-
-    async def wait(self) -> None:
-        """Wait for the answer, unless it has come already."""
-        if self._is_over:
-            return
-        self._future = self._loop.create_future()
-        await self._future
+        if not self.future.done():
+            self.future.set_result(None)
 
 
-Entry = Question | Part | Correction | Carried | Renewal
+Entry = Question | Part | Correction | Renewal
 
 
 class Parcel:

@@ -10,7 +10,8 @@ The payload is MessagePack: `[time, worker, rules, items]`.
 - rules: for each its kind and numbers (`RemoteRules.describe`).
 - items: numbers. A decision is `DECIDE` or `PEEK`, the number of asks, and for each ask:
   rule, cost, 1 if its refusal binds, and two marks. A correction is `CORRECT`, 1, and one
-  ask whose cost is what to charge more, or less, and whose marks say what was charged.
+  ask whose cost is what to charge more, or less, and whose marks say what was charged. A lease
+  is `LEASE`, 1, and seven numbers: `main.lua` names them.
 
 The answer is MessagePack, one list of numbers: the time, then for each ask of a decision its
 state and what the rule's kind tells, for each correction what moved and the state it left.

@@ -118,12 +118,12 @@ class Standby:
                 charged = await asyncio.gather(
                     *(self._charge(courier, *each, clock()) for each in part), return_exceptions=True
                 )
-                for (_, _, known, amount), fault in zip(part, charged, strict=True):
-                    if fault is None:
+                faults = [answer for answer in charged if isinstance(answer, BaseException)]
+                for (_, _, known, amount), answer in zip(part, charged, strict=True):
+                    if not isinstance(answer, BaseException):
                         known.handed += amount
-                for fault in charged:
-                    if fault is not None:
-                        raise fault
+                if faults:
+                    raise faults[0]
         for each in self._in_use(clock()):
             self._charge(courier, *each, clock()).add_done_callback(self._count_lost)
         self._used.clear()
@@ -142,9 +142,9 @@ class Standby:
     @staticmethod
     def _charge(
         courier: Courier, plan: RedisPlan, index: int, known: Used, amount: int, now_ns: int
-    ) -> asyncio.Future[None]:
+    ) -> asyncio.Future[list[int]]:
         return courier.carry(plan, index, plan.core.key(index, known.row), amount, now_ns)
 
-    def _count_lost(self, charged: asyncio.Future[None]) -> None:
+    def _count_lost(self, charged: asyncio.Future[list[int]]) -> None:
         if charged.cancelled() or charged.exception() is not None:
             self._store.tally.forgot(1)

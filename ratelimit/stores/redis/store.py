@@ -247,6 +247,8 @@ class RedisStore:
         courier = self._last
         if courier is not None:
             courier.correct(plan, outcome, index, delta)
+        else:
+            self.tally.lost(1)
 
     def hold(self, plan: RedisPlan, outcome: Outcome) -> None:
         """Renew the slots that an outcome holds, until it releases them."""
@@ -268,8 +270,8 @@ class RedisStore:
         """Charge the target with what the source has used: soon, one after another, from any thread."""
         self._carries.append((plan, source, target, now_ns))
         courier = self._last
-        if courier is not None and not courier.loop.is_closed():
-            courier.loop.call_soon_threadsafe(self._start_carrying, courier)
+        if courier is not None:
+            courier.soon(self._start_carrying)
 
     def _start_carrying(self, courier: Courier) -> None:
         if not self._is_carrying:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ratelimit.core.lease import LeasedRules, Leases
-from ratelimit.errors import StoreError
 from ratelimit.stores.redis.parcel import Renewal
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class Tenancy:
     def _wake(self) -> None:
         courier = self._store.last_courier
         if courier is not None:
-            courier.soon(self._renew, courier)
+            courier.soon(self._renew)
 
     def _renew(self, courier: Courier) -> None:
         self._ask(courier, self.leases.take_due(), give_back=False)
@@ -70,12 +69,8 @@ class Tenancy:
 
     async def give_back_all(self, courier: Courier) -> None:
         """Give back everything, and wait until it is."""
-        waiting = self._ask(courier, self.leases.idle(self._store.clock.now_ns(), -1), give_back=True)
-        for renewal in waiting:
-            try:
-                await renewal.wait()
-            except StoreError:
-                return  # it lapses
+        for renewal in self._ask(courier, self.leases.idle(self._store.clock.now_ns(), -1), give_back=True):
+            await renewal.future
 
     def _ask(self, courier: Courier, keys: list[int], *, give_back: bool) -> list[Renewal]:
         if courier.breaker.is_open:
@@ -97,7 +92,7 @@ class Tenancy:
                 divisor,
             )
             if asked is not None:
-                renewal = Renewal(self.leases, key, self._store.clock, now_ns, courier.loop)
+                renewal = Renewal(self.leases, key, self._store.clock, now_ns, courier.loop.create_future())
                 parcel.entries.append(renewal)
                 renewals.append(renewal)
         return renewals
