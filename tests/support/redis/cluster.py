@@ -134,10 +134,9 @@ class Cluster:
             else:
                 node.start()
         for node in self.nodes:
-            for slot in self.peer(node).open_slots:
-                node.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
             node.restore()
         self.settle()
+        self._close_slots()
         for node in self.masters():
             node.reset()
 
@@ -241,6 +240,17 @@ class Cluster:
                 peers = self.peers(node)
                 views.append({peer.identity: (peer.master, peer.slots, peer.port) for peer in peers})
         return len(epochs) == 1 and all(view == views[0] for view in views)
+
+    def _close_slots(self) -> None:
+        """Only masters may be told, and Valkey's pass it on: a replica has its master's slots open too."""
+
+        def opened() -> set[int]:
+            return {slot for node in self.nodes for slot in self.peer(node).open_slots}
+
+        for slot in opened():
+            for node in self.masters():
+                node.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
+        until(lambda: not opened(), "replicas to have closed their slots")
 
     def _running(self) -> Iterator[tuple[Server, Peer]]:
         for node in self.nodes:
