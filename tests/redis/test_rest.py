@@ -1,13 +1,16 @@
-"""A worker that ends gives back what it leased, however many keys that is."""
+"""A worker that ends gives back what it leased, and closes its connections, whenever that is."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
 
 from ratelimit import Limiter, Policy
+from ratelimit.stores.redis.courier import Courier
 from ratelimit.stores.redis.parcel import MOST_KEYS
+from ratelimit.stores.redis.wire import ServerWire
 from tests.support.redis.server import Server
 
 POLICY = """
@@ -52,3 +55,23 @@ async def test_more_leases_than_one_call_takes_are_given_back(server: Server) ->
     await other.rest()
     for each in (limiter, other):
         each.close()
+
+
+async def test_closing_between_a_connection_and_its_first_batch_leaves_none_open(server: Server) -> None:
+    opened: list[ServerWire] = []
+    closing: list[asyncio.Task[None]] = []
+
+    class Hasty(ServerWire):
+        """Has all closed in the turn that comes before its lane's first."""
+
+        async def check(self, payload: bytes) -> None:
+            await super().check(payload)
+            opened.append(self)
+            closing.append(asyncio.create_task(courier.close()))
+
+    client = Redis.from_url(server.url, socket_connect_timeout=5)
+    courier = Courier(client, worker=1, timeout_s=5, new_wire=lambda: Hasty(client))
+    while not closing:
+        await asyncio.sleep(0.001)
+    await closing[0]
+    assert opened and not any(wire.is_open for wire in opened)

@@ -77,7 +77,8 @@ class Courier:
         self.loop = asyncio.get_running_loop()
         self.is_cluster = new_wire is not None
         self._new_wire = new_wire or (lambda: ServerWire(client))
-        self._aside = self._new_wire()
+        self._wires: set[Wire] = set()
+        self._aside = self._wire()
         self._aside_lock = asyncio.Lock()
         self.breaker = Breaker(random.random)
         self.fault = away("the server did not accept a connection in time; it is tried again")
@@ -208,7 +209,7 @@ class Courier:
     # -- lanes -------------------------------------------------------------------------------------
 
     def _new_lane(self, wire: Wire | None = None) -> asyncio.Task[None]:
-        task = self.start(self._lane(self._new_wire() if wire is None else wire))
+        task = self.start(self._lane(self._wire() if wire is None else wire))
         self._lanes.add(task)
         task.add_done_callback(self._lanes.discard)
         return task
@@ -258,7 +259,16 @@ class Courier:
                     batch.is_over = True
                     batch.timer.cancel()
         finally:
-            await wire.close()
+            await self._let_go(wire)
+
+    def _wire(self) -> Wire:
+        wire = self._new_wire()
+        self._wires.add(wire)
+        return wire
+
+    async def _let_go(self, wire: Wire) -> None:
+        self._wires.discard(wire)
+        await wire.close()
 
     async def _send(self, wire: Wire, batch: Batch) -> None:
         now_us = None if self._now_us is None else self._now_us()
@@ -355,12 +365,12 @@ class Courier:
 
     async def _try(self) -> None:
         """Ask the server for nothing, hand over what was charged here, and close the breaker."""
-        wire = self._new_wire()
+        wire = self._wire()
         try:
             async with asyncio.timeout(CONNECT_S):
                 await wire.check(Parcel().payload(self._worker, None))
         except BaseException:
-            await wire.close()
+            await self._let_go(wire)
             raise
         self._last_answer = self.loop.time()
         lane = self._new_lane(wire)
@@ -369,7 +379,7 @@ class Courier:
                 await self._recover(self)
         except BaseException:
             self._stop_lane(lane)
-            await wire.close()  # a lane that had no turn yet does not
+            await self._let_go(wire)  # a lane that had no turn yet does not
             raise
         self.breaker.close()
         held_back = list(self._held_back)
@@ -428,5 +438,6 @@ class Courier:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._aside.close()
+        # Those of lanes that had no turn, too.
+        await asyncio.gather(*map(self._let_go, list(self._wires)))
         await self.client.aclose()

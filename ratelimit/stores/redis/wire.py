@@ -95,9 +95,14 @@ class ServerWire:
         self._pool = client.connection_pool
         self._connection: AbstractConnection | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
     async def open(self) -> None:
         """Connect, unless it is connected."""
-        if self._connection is not None:
+        if self.is_open:
             return
         # Not one of the pool's: what is cancelled while it greets the server goes back there half-greeted.
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
