@@ -2,6 +2,9 @@
 
 `used_memory` before and after one decision for each of many accounts, on each server there
 is: names, values, expiry and the server's own tables, all of it. Under the default prefix.
+
+Beside it the floor: the least value a server can keep, a small whole number, under names as
+long and with an expiry as well.
 """
 
 from __future__ import annotations
@@ -45,7 +48,20 @@ def answer(settings: Settings) -> Answer:
                 found.measured.append((limit, name, f"{taken:.0f}"))
                 if number < WORDS:
                     found.rows.append(Row(f"{limit}, {name}", taken, "bytes a key", AIM_BYTES))
+            length = len(server.client.randomkey())
+        with running(binary) as server:
+            floor = _floor(server, length, count)
+            found.measured.append(("no limit: the number 1, with an expiry", name, f"{floor:.0f}"))
     return found
+
+
+def _floor(server: Server, length: int, count: int) -> float:
+    before = int(server.client.info("memory")["used_memory"])
+    with server.client.pipeline(transaction=False) as pipeline:
+        for number in range(count):
+            pipeline.set(f"{number:0{length}d}", 1, ex=3600)
+        pipeline.execute()
+    return (int(server.client.info("memory")["used_memory"]) - before) / count
 
 
 async def _bytes(server: Server, limit: str, count: int) -> float:

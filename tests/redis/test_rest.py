@@ -74,4 +74,5 @@ async def test_closing_between_a_connection_and_its_first_batch_leaves_none_open
     while not closing:
         await asyncio.sleep(0.001)
     await closing[0]
-    assert opened and not any(wire.is_open for wire in opened)
+    assert opened
+    assert not any(wire.is_open for wire in opened)
