@@ -18,6 +18,8 @@ from benchmarks.redis.servers import describe, running
 from benchmarks.report import Answer, Row
 from benchmarks.settings import Settings
 from ratelimit import Limiter, Policy
+from tests.support.redis.binary import binaries
+from tests.support.redis.cluster import Cluster
 
 NAME = "Redis, four processes"
 WORKERS = 4
@@ -39,27 +41,35 @@ def answer(settings: Settings, modes: tuple[str, ...] = MODES) -> Answer:
         NAME,
         f"{WORKERS} processes × {TASKS} tasks ask {asked:,} times for {QUOTA} a minute: what is admitted?",
     )
-    found.columns = ("limit", "mode", "admitted", "due", "seconds", "decisions a second")
+    found.columns = ("servers", "limit", "mode", "admitted", "due", "seconds", "decisions a second")
     with running() as server:
         for mode in modes:
             for algorithm in ALGORITHMS:
                 server.client.flushall()
-                admitted, seconds = _turn(server.url, mode, algorithm)
-                # Whole units that a bucket has got back: it is empty almost from the start.
-                due = QUOTA + (int(seconds * QUOTA / PERIOD_S) if algorithm == "token-bucket" else 0)
-                off = max(QUOTA - admitted, admitted - due, 0)
-                found.rows.append(Row(f"{algorithm}, {mode}: off by", off, "", 0))
-                cells = (
-                    algorithm,
-                    mode,
-                    f"{admitted}",
-                    f"{due}",
-                    f"{seconds:.2f}",
-                    f"{asked / seconds:,.0f}",
-                )
-                found.measured.append(cells)
+                _count("one", server.url, mode, algorithm, found)
         found.notes.append(describe(server))
+    cluster = Cluster(binaries()[0])
+    cluster.start()
+    try:
+        for mode in modes:
+            for algorithm in ALGORITHMS:
+                cluster.reset()
+                _count("cluster", cluster.cluster_url, mode, algorithm, found)
+    finally:
+        cluster.stop()
     return found
+
+
+def _count(servers: str, url: str, mode: str, algorithm: str, found: Answer) -> None:
+    """Add how far what was admitted is off what was due."""
+    admitted, seconds = _turn(url, mode, algorithm)
+    # Whole units that a bucket has got back: it is empty almost from the start.
+    due = QUOTA + (int(seconds * QUOTA / PERIOD_S) if algorithm == "token-bucket" else 0)
+    off = max(QUOTA - admitted, admitted - due, 0)
+    found.rows.append(Row(f"{servers}, {algorithm}, {mode}: off by", off, "", 0))
+    asked = WORKERS * TASKS * EACH
+    cells = (servers, algorithm, mode, f"{admitted}", f"{due}", f"{seconds:.2f}", f"{asked / seconds:,.0f}")
+    found.measured.append(cells)
 
 
 def _turn(url: str, mode: str, algorithm: str) -> tuple[int, float]:

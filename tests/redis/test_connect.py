@@ -52,7 +52,7 @@ async def test_nothing_is_sent_twice(server: Server) -> None:
 
 async def test_nothing_is_sent_twice_to_a_cluster(cluster: Cluster) -> None:
     owner = cluster.owner("key")
-    async with connect(spec_of(cluster_url(cluster), timeout="300ms")) as client:
+    async with connect(spec_of(cluster.cluster_url, timeout="300ms")) as client:
         assert await client.incr("key") == 1
         owner.pause()
         with pytest.raises(RedisTimeoutError):
@@ -62,7 +62,7 @@ async def test_nothing_is_sent_twice_to_a_cluster(cluster: Cluster) -> None:
 
 
 async def test_cluster_is_known_by_any_node(cluster: Cluster) -> None:
-    async with connect(spec_of(cluster_url(cluster))) as client:
+    async with connect(spec_of(cluster.cluster_url)) as client:
         assert isinstance(client, RedisCluster)
         for number in range(30):
             assert await client.set(f"key{number}", number)
@@ -72,7 +72,7 @@ async def test_cluster_is_known_by_any_node(cluster: Cluster) -> None:
 
 async def test_one_dead_node_does_not_hide_a_cluster(cluster: Cluster) -> None:
     # Nobody listens on the first port.
-    url = cluster_url(cluster).replace("://", "://127.0.0.1:1,")
+    url = cluster.cluster_url.replace("://", "://127.0.0.1:1,")
     async with connect(spec_of(url)) as client:
         assert await client.set("key", 1)
 
@@ -240,10 +240,6 @@ def test_missing_password_is_told_before_any_connection(password: str) -> None:
     with pytest.raises(StoreError, match=r"NO_SUCH_VARIABLE|no/such/file") as caught:
         connect(spec_of("redis://h", password=password))
     assert caught.value.code == "redis-password"
-
-
-def cluster_url(cluster: Cluster) -> str:
-    return cluster.url.removesuffix("/0").replace("redis://", "redis+cluster://")
 
 
 def sentinel_url(running: Sentinels) -> str:

@@ -311,7 +311,7 @@ def test_certificate_for_another_host(
 
 
 def test_cluster(cluster: Cluster, tmp_path: Path) -> None:
-    found = Examination(tmp_path, cluster_url(cluster))
+    found = Examination(tmp_path, cluster.cluster_url)
     assert found.code == 0
     assert found["cluster"]["facts"] == {"state": "ok", "masters": 3, "slots": 16_384, "alone": 0}
     for check in ("script", "commands", "version", "memory", "clock"):
@@ -321,7 +321,7 @@ def test_cluster(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_people_are_told_in_a_line_for_each_check(cluster: Cluster, tmp_path: Path) -> None:
-    found = Examination(tmp_path, cluster_url(cluster))
+    found = Examination(tmp_path, cluster.cluster_url)
     result = run("doctor", tmp_path / "policy.toml")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
@@ -348,7 +348,7 @@ def test_cluster_whose_user_may_not_learn_its_commands(cluster: Cluster, tmp_pat
         node.client.execute_command("ACL", "SETUSER", "me", "on", f">{SECRET}", "~*", "+@all", "-command")
         node.client.execute_command("ACL", "SETUSER", "me", "-cluster|info")
     try:
-        found = Examination(tmp_path, cluster_url(cluster), *LOGIN)
+        found = Examination(tmp_path, cluster.cluster_url, *LOGIN)
     finally:
         for node in cluster.nodes:
             node.client.acl_deluser("me")
@@ -364,7 +364,7 @@ def test_cluster_with_a_master_and_its_replica_gone(cluster: Cluster, tmp_path: 
     cluster.replica(lost).kill()
     lost.kill()
     until(lambda: b"cluster_state:fail" in raw(kept), "the cluster to notice")
-    url = cluster_url(cluster).replace(f":{lost.port}", f":{kept.port}")
+    url = cluster.cluster_url.replace(f":{lost.port}", f":{kept.port}")
     found = Examination(tmp_path, url)
     assert found.code == 1
     assert found["cluster"]["status"] == "fail"
@@ -394,10 +394,6 @@ def test_sentinels(sentinels: Sentinels, tmp_path: Path) -> None:
         lambda: Examination(tmp_path, sentinel_url(sentinels))["sentinels"]["status"] == "warn",
         "the last one to notice that it is alone",
     )
-
-
-def cluster_url(cluster: Cluster) -> str:
-    return cluster.url.removesuffix("/0").replace("redis://", "redis+cluster://")
 
 
 def sentinel_url(running: Sentinels) -> str:

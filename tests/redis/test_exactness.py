@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.support.redis.cluster import Cluster
 from tests.support.redis.hammering import Note, hammer_by_processes
 from tests.support.redis.live import LiveLimiter, rules
 from tests.support.redis.server import Server
@@ -57,9 +58,19 @@ async def test_loops_and_limiters_of_one_process_share_a_limit(
     assert sum(found) == 100
 
 
-async def test_processes_and_their_tasks_get_exactly_the_limit(server: Server) -> None:
-    # Nothing flows back within the test: a window of a day that has long begun, or is far from its end.
-    text = rules(server.url, 'per = "account"\nrate = "100/minute"\nburst = 100')
+@pytest.mark.parametrize("mode", ["exact", "leased"])
+async def test_processes_and_their_tasks_get_exactly_the_limit(server: Server, mode: str) -> None:
+    await is_exact_over(server.url, mode)
+
+
+@pytest.mark.parametrize("mode", ["exact", "leased"])
+async def test_processes_get_exactly_the_limit_of_a_cluster(cluster: Cluster, mode: str) -> None:
+    await is_exact_over(cluster.cluster_url, mode)
+
+
+async def is_exact_over(url: str, mode: str) -> None:
+    """Assert what four processes of 64 tasks are admitted together."""
+    text = rules(url, 'per = "account"\nrate = "100/minute"\nburst = 100', mode=mode)
     notes = await asyncio.to_thread(hammer_by_processes, text, 4, 64, 3)
     allowed = [note for note in notes if note.allowed]
     assert len(notes) == 4 * 64 * 3

@@ -14,10 +14,6 @@ IP_150 = 'per = "ip"\nrate = "150/day"\nalgorithm = "sliding-log"'
 SLOTS_40 = 'per = "ip"\nconcurrent = 40'
 
 
-def url_of(cluster: Cluster) -> str:
-    return cluster.url.replace("redis://", "redis+cluster://").removesuffix("/0")
-
-
 def keys_in(cluster: Cluster) -> dict[bytes, Server]:
     """Return every key of the store, and where it is."""
     found = {}
@@ -41,7 +37,7 @@ async def settled(limiter: Live, expected: dict[str, list[int]]) -> None:
 async def test_limits_in_different_slots_are_charged_all_or_none(
     cluster: Cluster, open_limiter: LiveLimiter
 ) -> None:
-    limiter = open_limiter(url_of(cluster), ACCOUNT_100, IP_150)
+    limiter = open_limiter(cluster.cluster_url, ACCOUNT_100, IP_150)
     accounts = [f"a{number}" for number in range(6)]
     found = await asyncio.gather(*(limiter.admitted(60, account) for account in accounts))
     # What a refused request holds for the time of a trip can refuse others, so some may be left.
@@ -58,7 +54,9 @@ async def test_limits_in_different_slots_are_charged_all_or_none(
 async def test_refusal_by_one_slot_leaves_nothing_charged_in_another(
     cluster: Cluster, open_limiter: LiveLimiter
 ) -> None:
-    limiter = open_limiter(url_of(cluster), 'per = "account"\nrate = "5/day"\nburst = 5', IP_150, SLOTS_40)
+    limiter = open_limiter(
+        cluster.cluster_url, 'per = "account"\nrate = "5/day"\nburst = 5', IP_150, SLOTS_40
+    )
     assert await limiter.admitted(30) == 5
     await settled(limiter, {"a": [0, 145, 35]})
 
@@ -66,7 +64,7 @@ async def test_refusal_by_one_slot_leaves_nothing_charged_in_another(
 async def test_cancelled_between_slots_gets_everything_back(
     cluster: Cluster, open_limiter: LiveLimiter
 ) -> None:
-    limiter = open_limiter(url_of(cluster), ACCOUNT_100, IP_150, SLOTS_40)
+    limiter = open_limiter(cluster.cluster_url, ACCOUNT_100, IP_150, SLOTS_40)
     await limiter.look()
     for pause in range(6):
         asking = [asyncio.create_task(limiter.ask()) for _ in range(10)]
@@ -83,7 +81,9 @@ async def test_cancelled_between_slots_gets_everything_back(
 
 async def test_slots_that_move_under_load_lose_no_charge(cluster: Cluster, open_limiter: LiveLimiter) -> None:
     # MOVED, ASK and TRYAGAIN, many times over, while one limit is used up.
-    limiter = open_limiter(url_of(cluster), 'per = "account"\nrate = "3000/day"\nalgorithm = "fixed-window"')
+    limiter = open_limiter(
+        cluster.cluster_url, 'per = "account"\nrate = "3000/day"\nalgorithm = "fixed-window"'
+    )
     await limiter.ask()
     ((name, owner),) = keys_in(cluster).items()
     slot = slot_of(name)
@@ -116,7 +116,7 @@ async def test_slots_that_move_under_load_lose_no_charge(cluster: Cluster, open_
 async def test_lost_master_is_replaced_and_no_second_budget_granted(
     cluster: Cluster, open_limiter: LiveLimiter
 ) -> None:
-    limiter = open_limiter(url_of(cluster), ACCOUNT_100, timeout="25ms")
+    limiter = open_limiter(cluster.cluster_url, ACCOUNT_100, timeout="25ms")
     await limiter.look()
     await limiter.connected()
     assert await limiter.admitted(30) == 30
@@ -133,7 +133,7 @@ async def test_lost_master_is_replaced_and_no_second_budget_granted(
 async def test_hung_master_opens_the_breaker_and_keeps_it_open(
     cluster: Cluster, open_limiter: LiveLimiter
 ) -> None:
-    limiter = open_limiter(url_of(cluster), ACCOUNT_100, timeout="25ms")
+    limiter = open_limiter(cluster.cluster_url, ACCOUNT_100, timeout="25ms")
     await limiter.look()
     await limiter.connected()
     assert await limiter.admitted(10) == 10
@@ -154,7 +154,7 @@ async def test_hung_master_opens_the_breaker_and_keeps_it_open(
 
 
 async def test_first_node_named_may_be_gone_later(cluster: Cluster, open_limiter: LiveLimiter) -> None:
-    limiter = open_limiter(url_of(cluster), ACCOUNT_100)
+    limiter = open_limiter(cluster.cluster_url, ACCOUNT_100)
     await limiter.look()
     await limiter.connected()
     first = next(node for node in cluster.nodes if f":{node.port}/" in cluster.url)

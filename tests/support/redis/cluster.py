@@ -87,6 +87,11 @@ class Cluster:
         """The address of one running node; clients learn the others from it."""
         return next(node.url for node in self.nodes if node.is_running)
 
+    @property
+    def cluster_url(self) -> str:
+        """The same as a policy names a cluster."""
+        return self.url.replace("redis://", "redis+cluster://").removesuffix("/0")
+
     def start(self) -> None:
         """Start and join the nodes; returns when all of them agree that the cluster is well."""
         for node in self.nodes:
