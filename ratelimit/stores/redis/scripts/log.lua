@@ -1,12 +1,18 @@
 -- Exact sliding log: one record an admitted charge, in a hash.
 -- rule: kind, units, period in us, most records
 --
--- Fields: u what all records cost, f the first record's number, n the number of the next one;
+-- Fields: u what all records cost, f the first record's number, n how many there are;
 -- and each record under its number: its time and cost. Times ascend. Records whose time is over
 -- are removed by whoever adds one, so a look costs what has expired since then.
+--
+-- A log that expired, or was lost, is begun anew with other numbers: a refund that comes late
+-- names a record of the log before, and must not find somebody else's under that number. They
+-- follow from the time in tenths of a millisecond, which no log's records outrun, and take five bytes.
 
 local RECORD, RECORD_SIZE = '<I7I5', 12
 local MOST_RECORDS = 20000  -- of any rule, and those that settling adds
+
+local function first_number() return floor(now / 100) % 2147483647 + 1 end
 
 local function record_of(key, number)
   local text = call('HGET', key, number)
@@ -16,12 +22,12 @@ end
 
 local function open_log(rule, key)
   local fields = pcall_redis('HMGET', key, 'u', 'f', 'n')
-  local used, kept, following = tonumber(fields[1] or 0), tonumber(fields[2] or 0), tonumber(fields[3] or 0)
-  if fields.err or not (used and kept and following and following - kept >= 0 and following - kept <= MOST_RECORDS) then
+  local used, kept, count = tonumber(fields[1]), tonumber(fields[2]), tonumber(fields[3])
+  if fields.err or not (used and kept and count and count >= 0 and count <= MOST_RECORDS) then
     if fields.err or fields[1] then call('DEL', key) end  -- not what this script writes
-    used, kept, following = 0, 0, 0
+    used, kept, count = 0, first_number(), 0
   end
-  local log = { used = used, kept = kept, next = following }
+  local log = { used = used, kept = kept, next = kept + count }
   local newest = 0
   if log.next > log.kept then newest = record_of(key, log.next - 1) end
   log.first, log.at = log.kept, max(now, newest)
@@ -68,7 +74,7 @@ local function append(rule, key, log, cost)
   prune(key, log)
   local number = log.next
   log.next, log.used = number + 1, log.used + cost
-  call('HSET', key, 'u', log.used, 'f', log.first, 'n', log.next, number, pack(RECORD, log.at, cost))
+  call('HSET', key, 'u', log.used, 'f', log.first, 'n', log.next - log.first, number, pack(RECORD, log.at, cost))
   call('PEXPIRE', key, ttl_of(log.at + rule[3]))
   return number
 end
