@@ -11,6 +11,7 @@ from ratelimit import Limiter, Policy
 from ratelimit.stores.redis.courier import Courier
 from ratelimit.stores.redis.parcel import MOST_KEYS
 from ratelimit.stores.redis.wire import ServerWire
+from tests.support.redis.live import eventually
 from tests.support.redis.server import Server
 
 POLICY = """
@@ -71,8 +72,7 @@ async def test_closing_between_a_connection_and_its_first_batch_leaves_none_open
 
     client = Redis.from_url(server.url, socket_connect_timeout=5)
     courier = Courier(client, worker=1, timeout_s=5, new_wire=lambda: Hasty(client))
-    while not closing:
-        await asyncio.sleep(0.001)
+    await eventually(lambda: closing, "a connection")
     await closing[0]
     assert opened
     assert not any(wire.is_open for wire in opened)

@@ -43,18 +43,21 @@ class Link:
         """Carry both directions until both have ended, one breaks, or the link is cut."""
         near_reader, near_writer = self._near
         far_reader, far_writer = self._far
-        carrying = asyncio.gather(
-            self._proxy.requests.carry(self, near_reader, far_writer),
-            self._proxy.replies.carry(self, far_reader, near_writer),
-        )
+        ways = [
+            asyncio.create_task(self._proxy.requests.carry(self, near_reader, far_writer)),
+            asyncio.create_task(self._proxy.replies.carry(self, far_reader, near_writer)),
+        ]
+        carrying = asyncio.gather(*ways)
         try:
             await asyncio.wait({carrying, self._over}, return_when=asyncio.FIRST_COMPLETED)
             broken = carrying.done() and carrying.exception() is not None
             self.cut(reset=broken)
         finally:
             self.cut(reset=True)
-            carrying.cancel()
-            await asyncio.gather(carrying, return_exceptions=True)
+            # Each by itself: what gathered them is done when one has failed, and cancels no other.
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(carrying, *ways, return_exceptions=True)
 
     def cut(self, *, reset: bool) -> None:
         """Close both sides, with an RST or with a FIN behind what was delivered."""
