@@ -216,6 +216,29 @@ def test_what_is_given_back_can_be_used_by_others(client: Redis) -> None:
     assert used == 1000
 
 
+def test_nothing_is_asked_of_a_key_that_is_being_given_back(client: Redis) -> None:
+    # A renewal that overtook it would be taken for what was given back, and run untold.
+    spec = RuleSpec("token-bucket", 1000, SECOND, 1000, salt=51)
+    worker = Worker(client, spec, 1, 20 * SECOND)
+    now_ns = START
+    for _ in range(200):
+        now_ns += SECOND // 50
+        worker.ask(now_ns)
+        worker.renew(now_ns)
+    now_ns += 4 * SECOND
+    (key,) = worker.leases.idle(now_ns, 3 * SECOND)
+    keys: list[bytes] = []
+    items: list[int] = []
+    worker.leases.question(key, True, now_ns, lambda _: 0, keys, items, 4)
+    for _ in range(150):  # used again, a second long, before the answer is here
+        now_ns += SECOND // 50
+        assert worker.ask(now_ns)
+    assert worker.leases.take_due() == worker.leases.idle(now_ns, -1) == []
+    worker.leases.answer(key, worker.remote.send(keys, items, now_ns), 1, now_ns)
+    assert worker.ask(now_ns)
+    assert worker.leases.take_due() == [key]
+
+
 def test_leases_of_a_window_end_with_it(client: Redis) -> None:
     spec = RuleSpec("fixed-window", 1000, 10 * SECOND, salt=6)
     worker = Worker(client, spec, 1, 20 * SECOND)

@@ -181,6 +181,8 @@ cdef class Leases:
             return None
         rules, index = self.owners[lease.owner]
         q = &rules.rules.plan.setup.quotas[index]
+        # Until it is answered nothing else is asked for this key: of two lanes the later may arrive first.
+        lease.due = True
         if lease.deadline <= now:
             lease.left = 0
         if give_back:
