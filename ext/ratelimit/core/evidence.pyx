@@ -6,7 +6,7 @@ from libc.math cimport exp2
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from ratelimit.core.index cimport drop, put, slot_of, spread
+from ratelimit.core.index cimport after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of
 from ratelimit.core.traits cimport (
     BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
     EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, Edge, Identifier, Principal, asleep_at, asleep_of,
@@ -31,12 +31,15 @@ SHARES = (0.70, 0.30, 0.30, 0.10, 0.10, 0.10, 0.10, 0.05)
 
 cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil:
     """Return a principal's position, NO_PLACE when it is not known."""
-    cdef Index *index = &self.principal_index
-    cdef uint32_t at = spread(key) & index.mask
+    cdef const Index *index = &self.principal_index
+    cdef uint32_t at = home_of(index, key), tag = tag_of(index, key), slot, position
     while index.slots[at]:
-        if self.principals[index.slots[at] - 1].key == key:
-            return index.slots[at] - 1
-        at = (at + 1) & index.mask
+        slot = index.slots[at]
+        if slot >> index.bits == tag >> index.bits:
+            position = position_in(index, slot)
+            if self.principals[position].key == key:
+                return position
+        at = after(index, at)
     return NO_PLACE
 
 
@@ -63,10 +66,8 @@ cdef class Evidence:
         self.most_identifiers = identifiers
         self.principals = <Principal *>PyMem_RawCalloc(principals, sizeof(Principal))
         self.identifiers = <Identifier *>PyMem_RawCalloc(identifiers, sizeof(Identifier))
-        self.principal_index.mask = _mask_for(principals)
-        self.identifier_index.mask = _mask_for(identifiers)
-        self.principal_index.slots = <uint32_t *>PyMem_RawCalloc(self.principal_index.mask + 1, 4)
-        self.identifier_index.slots = <uint32_t *>PyMem_RawCalloc(self.identifier_index.mask + 1, 4)
+        open_index(&self.principal_index, principals)
+        open_index(&self.identifier_index, identifiers)
         if (
             self.principals == NULL or self.identifiers == NULL
             or self.principal_index.slots == NULL or self.identifier_index.slots == NULL
@@ -93,7 +94,7 @@ cdef class Evidence:
     def nbytes(self):
         return (
             self.most_principals * sizeof(Principal) + self.most_identifiers * sizeof(Identifier)
-            + 4 * (<uint64_t>self.principal_index.mask + self.identifier_index.mask + 2)
+            + 4 * (<uint64_t>self.principal_index.size + self.identifier_index.size)
         )
 
     cdef uint32_t clamp(self, int64_t time_s) noexcept nogil:
@@ -132,7 +133,7 @@ cdef class Evidence:
             first = self.awake_count
             self.awake_count += 1
             if at != first:
-                slot_of(&self.principal_index, self.principals[first].key, first)[0] = at + 1
+                move(&self.principal_index, self.principals[first].key, first, at)
                 self.principals[at] = self.principals[first]
                 at = first
         p = self.principals + at
@@ -146,11 +147,14 @@ cdef class Evidence:
     cdef void exchange(self, uint32_t one, uint32_t other) noexcept nogil:
         """Let two principals change places."""
         cdef Principal kept = self.principals[one]
-        cdef uint32_t *slot = slot_of(&self.principal_index, kept.key, one)
+        cdef Index *index = &self.principal_index
+        # Both before either is written: their tags may be the same.
+        cdef uint32_t slot = slot_of(index, kept.key, one), slot_other
         if one == other:
             return
-        slot_of(&self.principal_index, self.principals[other].key, other)[0] = one + 1
-        slot[0] = other + 1
+        slot_other = slot_of(index, self.principals[other].key, other)
+        index.slots[slot] = tag_of(index, kept.key) | (other + 1)
+        index.slots[slot_other] = tag_of(index, self.principals[other].key) | (one + 1)
         self.principals[one] = self.principals[other]
         self.principals[other] = kept
 
@@ -235,15 +239,16 @@ cdef class Evidence:
         """Return an identifier's position, making one within its family's share."""
         cdef uint64_t own = identifier_key(key, kind)
         cdef Index *index = &self.identifier_index
-        cdef uint32_t at = spread(own) & index.mask
+        cdef uint32_t at = home_of(index, own), tag = tag_of(index, own), position
         cdef uint32_t generation
         cdef Identifier *found
         while index.slots[at]:
-            if self.identifiers[index.slots[at] - 1].key == own:
-                at = index.slots[at] - 1
-                self.identifiers[at].last_s = now_s
-                return at
-            at = (at + 1) & index.mask
+            if index.slots[at] >> index.bits == tag >> index.bits:
+                position = position_in(index, index.slots[at])
+                if self.identifiers[position].key == own:
+                    self.identifiers[position].last_s = now_s
+                    return position
+            at = after(index, at)
         if self.identifier_count < self.most_identifiers and self.kind_counts[kind] < self.kind_limits[kind]:
             at = self.identifier_count
             self.identifier_count += 1
@@ -430,10 +435,3 @@ cdef inline int log2_of(uint32_t value) noexcept nogil:
         value >>= 1
         bits += 1
     return bits
-
-
-def _mask_for(uint32_t entries):
-    size = 64
-    while size < entries + entries // 2:
-        size *= 2
-    return size - 1
