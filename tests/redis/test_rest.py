@@ -11,7 +11,9 @@ from ratelimit import Limiter, Policy
 from ratelimit.stores.redis.courier import Courier
 from ratelimit.stores.redis.parcel import MOST_KEYS
 from ratelimit.stores.redis.wire import ServerWire
-from tests.support.redis.live import eventually
+from tests.support.redis.cluster import Cluster
+from tests.support.redis.fixtures import StartServer
+from tests.support.redis.live import LiveLimiter, eventually, turns
 from tests.support.redis.server import Server
 
 POLICY = """
@@ -76,3 +78,101 @@ async def test_closing_between_a_connection_and_its_first_batch_leaves_none_open
     await closing[0]
     assert opened
     assert not any(wire.is_open for wire in opened)
+
+
+async def test_worker_that_ends_in_order_leaves_its_share_to_the_others_at_once(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    one, other = [open_limiter(server.url, 'per = "account"\nrate = "100/day"') for _ in range(2)]
+    for limiter in (one, other):
+        await limiter.look()
+        await limiter.connected()
+    await one.store.pulse.beat(one.courier)
+    assert one.store.pulse.workers == 2
+    await other.store.rest()
+    await one.store.pulse.beat(one.courier)
+    assert (one.store.pulse.workers, one.store.share) == (1, 1.0)
+    # It may come back: with its first decision.
+    await other.look()
+    await other.connected()
+    await one.store.pulse.beat(one.courier)
+    assert one.store.pulse.workers == 2
+
+
+def workers_of(cluster: Cluster) -> int:
+    name = "ratelimit:{workers}"
+    return int(cluster.owner(name).client.hlen(name))
+
+
+async def test_worker_leaves_a_cluster_at_once(cluster: Cluster, open_limiter: LiveLimiter) -> None:
+    limiter = open_limiter(cluster.cluster_url, 'per = "account"\nrate = "100/day"')
+    await limiter.look()
+    await limiter.connected()
+    assert workers_of(cluster) == 1
+    await limiter.aclose()
+    assert workers_of(cluster) == 0
+
+
+async def test_worker_of_two_event_loops_stays_until_both_have_ended(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    limiter = open_limiter(server.url, 'per = "account"\nrate = "100/day"')
+    await limiter.look()
+    await limiter.connected()
+
+    async def elsewhere() -> None:
+        await limiter.look()
+        await limiter.store.rest()
+
+    await asyncio.to_thread(asyncio.run, elsewhere())
+    assert server.client.hlen("ratelimit:workers") == 1
+    await limiter.store.rest()
+    assert server.client.hlen("ratelimit:workers") == 0
+
+
+@pytest.mark.parametrize("mode", ["exact", "leased"])
+async def test_what_is_settled_last_is_settled(server: Server, open_limiter: LiveLimiter, mode: str) -> None:
+    limits = 'per = "account"\nrate = "1000/day"\nalgorithm = "fixed-window"', 'per = "ip"\nconcurrent = 5'
+    limiter = open_limiter(server.url, *limits, mode=mode)
+    found = await limiter.ask()
+    found.settle(requests=31)
+    found.release()
+    await limiter.store.rest()
+    other = open_limiter(server.url, *limits, mode=mode)
+    assert await other.left() == [1000 - 31, 5]
+
+
+async def test_leases_that_are_asked_for_at_the_end_are_given_back(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    limits = 'per = "account"\nrate = "100000/day"\nalgorithm = "fixed-window"'
+    limiter = open_limiter(server.url, limits, mode="leased")
+    tenancy = limiter.store.tenancy
+    assert tenancy is not None
+    used = 0
+    while not limiter.courier.underway.count:  # until a lease was just asked for
+        await turns(1)
+        assert (await limiter.ask()).allowed
+        used += 1
+        await asyncio.sleep(0)
+    await limiter.store.rest()
+    assert tenancy.leases.held() == 0
+    other = open_limiter(server.url, limits)
+    assert await other.left() == [100_000 - used]
+
+
+async def test_server_that_hangs_does_not_keep_a_worker_from_ending(
+    start_server: StartServer, open_limiter: LiveLimiter
+) -> None:
+    server = start_server()
+    limiter = open_limiter(server.url, 'per = "account"\nrate = "1000/day"', timeout="25ms")
+    await limiter.look()
+    await limiter.connected()
+    found = await limiter.ask()
+    server.pause()
+    found.settle(requests=3)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await limiter.store.rest()
+    assert loop.time() - begun < 1.0  # not as long as for a sign of life
+    server.resume()

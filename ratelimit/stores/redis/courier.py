@@ -29,6 +29,7 @@ from ratelimit.stores.redis.breaker import Breaker
 from ratelimit.stores.redis.parcel import Batch, Correction, Parcel, Part, Question
 from ratelimit.stores.redis.tally import Tally
 from ratelimit.stores.redis.unanswered import anew, away, slow, unanswered
+from ratelimit.stores.redis.underway import Underway
 from ratelimit.stores.redis.wire import ServerWire, Wire
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Courier:
         self.fault = away("the server did not accept a connection in time; it is tried again")
         """Why the breaker is open, if it is."""
         self.round_trips = 0
+        self.underway = Underway()
         self._thread = threading.get_ident()
         self.client = client
         self._worker = worker
@@ -159,6 +161,7 @@ class Courier:
         parcel = self.parcel_of(plan.rules.key(index, outcome.key(index)))
         plan.rules.correct(outcome, index, correction.delta, parcel.base_of(plan), parcel.keys, parcel.items)
         parcel.entries.append(correction)
+        correction.begin(self.underway)
 
     def carry(
         self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int
@@ -407,6 +410,10 @@ class Courier:
                 except Exception:
                     pass  # of any kind: slots have to be renewed with the next; a request will notice as well
             await asyncio.sleep(PULSE_S)
+
+    async def settled(self) -> None:
+        """Wait for what nobody waits for: corrections and leases that are on their way."""
+        await self.underway.over(self._timeout_s + GRACE_S)
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[str]) -> Any:
         """Return what another script says.

@@ -10,6 +10,7 @@ import msgspec
 
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.unanswered import anew
+from ratelimit.stores.redis.underway import Unawaited
 
 if TYPE_CHECKING:
     from ratelimit.clock import Clock
@@ -75,7 +76,7 @@ class Part(Waiting):
         return at + self.size
 
 
-class Correction:
+class Correction(Unawaited):
     """A correction on its way; nobody waits for it."""
 
     __slots__ = ("delta", "index", "outcome", "plan")
@@ -88,20 +89,22 @@ class Correction:
 
     def read(self, said: list[int], at: int) -> int:
         """Take the answer; return where the next begins."""
-        return self.plan.rules.corrected(self.outcome, self.index, said, at, said[0])[1]
+        at = self.plan.rules.corrected(self.outcome, self.index, said, at, said[0])[1]
+        self.end()
+        return at
 
     def fail(self, error: StoreError) -> None:
         """It may have been made: making it again could count it twice."""
-        self.plan.store.tally.lost(1)
+        if self.end():
+            self.plan.store.tally.lost(1)
 
 
-class Renewal(Waiting):
-    """A lease asked for, or given back. Most of the time nobody waits for it."""
+class Renewal(Unawaited):
+    """A lease asked for, or given back; nobody waits for it."""
 
     __slots__ = ("_clock", "_key", "_leases", "_sent_ns")
 
-    def __init__(self, leases: Leases, key: int, clock: Clock, sent_ns: int, future: Future[None]) -> None:
-        super().__init__(future)
+    def __init__(self, leases: Leases, key: int, clock: Clock, sent_ns: int) -> None:
         self._leases = leases
         self._key = key
         self._clock = clock
@@ -111,15 +114,13 @@ class Renewal(Waiting):
         """Take the answer; return where the next begins."""
         self._leases.set_skew(said[0] * 1000 - self._clock.now_ns())
         at = self._leases.answer(self._key, said, at, self._sent_ns)
-        if not self.future.done():
-            self.future.set_result(None)
+        self.end()
         return at
 
     def fail(self, error: StoreError) -> None:
         """Whether units were granted is not known: if so they lapse."""
-        self._leases.failed(self._key)
-        if not self.future.done():
-            self.future.set_result(None)
+        if self.end():
+            self._leases.failed(self._key)
 
 
 Entry = Question | Part | Correction | Renewal

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.store import RedisStore
 
 SCRIPT = (files("ratelimit.stores.redis") / "scripts" / "pulse.lua").read_bytes()
+_FAREWELL = b"return redis.call('HDEL', KEYS[1], ARGV[1])"
 FOR_EVERYBODY = 0.1
 GONE_AFTER_US = 30_000_000
+"""A worker that ended without a word is missed so long; one that ends in order says so."""
 READERS_A_SECOND = 50
 """Every pulse reads all workers' signs: the more there are, the rarer pulses become."""
 
@@ -71,3 +73,11 @@ class Pulse:
         self.workers = int(workers)
         self._share = (1 - FOR_EVERYBODY) * int(millionths) / 1e6 + FOR_EVERYBODY / self.workers
         self._skip = self.workers // READERS_A_SECOND
+
+    async def leave(self, courier: Courier) -> None:
+        """Say that this worker ends: its share is the others' at once.
+
+        Raises:
+            redis.exceptions.RedisError, OSError, TimeoutError: the server cannot be asked.
+        """
+        await courier.evaluate(_FAREWELL, [self._key], [str(self._store.worker)])

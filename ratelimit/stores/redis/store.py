@@ -15,12 +15,13 @@ import secrets
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from ratelimit.clock import Clock
 from ratelimit.core.engine import Outcome, Plan
@@ -137,14 +138,22 @@ class RedisStore:
         _STORES.discard(self)
 
     async def rest(self) -> None:
-        """Close this event loop's connections; the next decision opens others."""
-        courier = self._couriers.pop(asyncio.get_running_loop(), None)
+        """Send what waits, take leave, close this loop's connections; the next decision opens others."""
+        loop = asyncio.get_running_loop()
+        courier = self._couriers.get(loop)
+        if courier is None:
+            return
+        if self.tenancy is not None:
+            await self.tenancy.give_back_all(courier)
+        await courier.settled()
+        if self._couriers.pop(loop, None) is None:
+            return  # somebody else was quicker
         if courier is self._last:
             self._last = None
-        if courier is not None:
-            if self.tenancy is not None:
-                await self.tenancy.give_back_all(courier)
-            await courier.close()
+        if not self._couriers and not courier.breaker.is_open:
+            with suppress(RedisError, OSError, TimeoutError):
+                await self.pulse.leave(courier)
+        await courier.close()
 
     async def aclose(self) -> None:
         """Close this event loop's connections, then everything."""

@@ -68,18 +68,20 @@ class Tenancy:
         self._ask(courier, self.leases.idle(self._store.clock.now_ns(), QUIET_NS), give_back=True)
 
     async def give_back_all(self, courier: Courier) -> None:
-        """Give back everything, and wait until it is."""
-        for renewal in self._ask(courier, self.leases.idle(self._store.clock.now_ns(), -1), give_back=True):
-            await renewal.future
+        """Give back everything, what is asked for at the moment, too, and wait until it is."""
+        for key in self.leases.take_due():
+            self.leases.failed(key)
+        await courier.settled()
+        self._ask(courier, self.leases.idle(self._store.clock.now_ns(), -1), give_back=True)
+        await courier.settled()
 
-    def _ask(self, courier: Courier, keys: list[int], *, give_back: bool) -> list[Renewal]:
+    def _ask(self, courier: Courier, keys: list[int], *, give_back: bool) -> None:
         if courier.breaker.is_open:
             for key in keys:
                 self.leases.failed(key)
-            return []
+            return
         now_ns = self._store.clock.now_ns()
         divisor = _SHARE_OF_ROOM * max(1, self._store.pulse.workers)
-        renewals = []
         for key in keys:
             parcel = courier.parcel_of(self.leases.name(key))
             asked = self.leases.question(
@@ -92,7 +94,6 @@ class Tenancy:
                 divisor,
             )
             if asked is not None:
-                renewal = Renewal(self.leases, key, self._store.clock, now_ns, courier.loop.create_future())
+                renewal = Renewal(self.leases, key, self._store.clock, now_ns)
                 parcel.entries.append(renewal)
-                renewals.append(renewal)
-        return renewals
+                renewal.begin(courier.underway)
