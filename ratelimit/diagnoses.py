@@ -35,6 +35,11 @@ DIAGNOSES: Mapping[str, str] = {
         "state may go, and whoever was refused begins anew. Set maxmemory-policy to noeviction, or give "
         "limits a server of their own."
     ),
+    "redis-key": (
+        "another worker that uses this server and prefix hashes identities with another key, and so grants "
+        "every caller its limits once more. Give all hosts the same [hashing] key, or deployments of their "
+        "own different store prefixes; `ratelimit doctor` says whether it is mended."
+    ),
     "correlator-failed": (
         "correlating accounts failed; requests go on with the clusters known so far, and it is tried again."
     ),

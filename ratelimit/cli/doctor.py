@@ -19,6 +19,7 @@ from ratelimit.codes import CODES
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.finding import Finding, Status
 from ratelimit.policy import Policy
+from ratelimit.storage import wish_of
 
 _MARKS: dict[Status, tuple[str, str]] = {
     "ok": ("✔", "green"),
@@ -98,7 +99,13 @@ def _examine_server(policy: Policy) -> list[Finding]:
         head = Finding("url", "ok", f"{spec.url}, {spec.mode}, prefix `{spec.prefix}`")
         longest_ns = max((rule.period_ns for rule in policy.compiled.rules), default=0)
         seen = asyncio.run(
-            examine(spec, longest_ns=longest_ns, timer=time.perf_counter_ns, wall=time.time_ns)
+            examine(
+                spec,
+                longest_ns=longest_ns,
+                timer=time.perf_counter_ns,
+                wall=time.time_ns,
+                key=wish_of(policy, needs_key=False).key,
+            )
         )
     except StoreError as error:
         return [Finding("url", "fail", f"{error} [{error.code}]", CODES[error.code].remedy)]

@@ -112,6 +112,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "identity-type",
     "resolver-busy",
     "redis-evicts",
+    "redis-key",
     "correlator-failed",
     "hosts-format",
     "hosts-key",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support.redis.binary import Binary
 from tests.support.redis.certificate import Certificate
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartProxy, StartServer
+from tests.support.redis.live import LiveLimiter
 from tests.support.redis.patience import until
 from tests.support.redis.sentinel import Sentinels
 from tests.support.redis.server import Server
@@ -318,6 +320,42 @@ def test_cluster(cluster: Cluster, tmp_path: Path) -> None:
         masters = [each["where"] for each in found.checks if each["check"] == check]
         assert sorted(masters) == sorted(f"{node.host}:{node.port}" for node in cluster.masters())
     assert all(node.client.dbsize() == 0 for node in cluster.masters())
+
+
+HASH_KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
+"""Of `Examination`'s policy."""
+
+
+async def with_workers(
+    url: str, open_limiter: LiveLimiter, folder: Path, keys: Sequence[bytes]
+) -> Examination:
+    """Return what is said while workers with such hash keys run."""
+    for key in keys:
+        limiter = open_limiter(url, 'per = "account"\nrate = "100/day"', key=key)
+        await limiter.look()
+        await limiter.connected()
+    return await asyncio.to_thread(Examination, folder, url)
+
+
+@pytest.mark.parametrize(
+    ("keys", "status", "others"),
+    [([], "ok", 0), ([HASH_KEY] * 2, "ok", 0), ([HASH_KEY, bytes(16)], "fail", 1)],
+)
+async def test_workers_with_another_hash_key(
+    server: Server, open_limiter: LiveLimiter, tmp_path: Path, keys: list[bytes], status: str, others: int
+) -> None:
+    found = await with_workers(server.url, open_limiter, tmp_path, keys)
+    assert found["workers"]["status"] == status
+    assert found["workers"]["facts"] == {"workers": len(keys), "other_keys": others}
+    assert found.code == (status == "fail")
+
+
+async def test_workers_of_a_cluster_with_another_hash_key(
+    cluster: Cluster, open_limiter: LiveLimiter, tmp_path: Path
+) -> None:
+    found = await with_workers(cluster.cluster_url, open_limiter, tmp_path, [HASH_KEY, bytes(16)])
+    assert found["workers"]["facts"] == {"workers": 2, "other_keys": 1}
+    assert found.code == 1
 
 
 def test_people_are_told_in_a_line_for_each_check(cluster: Cluster, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from ratelimit.telemetry import RateLimitCollector
+from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartServer
-from tests.support.redis.live import LiveLimiter
+from tests.support.redis.live import Live, LiveLimiter
 from tests.support.redis.server import Server
 
 ACCOUNT = 'per = "account"\nrate = "100/day"\nburst = 100'
@@ -31,6 +32,52 @@ async def test_server_that_keeps_everything_is_not_talked_about(
         limiter = open_limiter(start_server(settings).url, ACCOUNT)
         await limiter.ask()
         assert "redis-evicts" not in limiter.watcher.codes
+
+
+def told(limiter: Live) -> int:
+    """Return how often a limiter was told that others have another hash key."""
+    return limiter.watcher.codes.count("redis-key")
+
+
+async def is_told_of_another_key(url: str, open_limiter: LiveLimiter) -> None:
+    """Assert that workers with different hash keys are told of each other, and others are not."""
+    alike = [open_limiter(url, ACCOUNT) for _ in range(2)]
+    for limiter in alike:
+        await limiter.ask()
+        await limiter.store.pulse.beat(limiter.courier)
+    assert [told(limiter) for limiter in alike] == [0, 0]
+    stranger = open_limiter(url, ACCOUNT, key=bytes(16))
+    await stranger.ask()  # its first connection tells
+    assert told(stranger) == 1
+    for limiter in alike:
+        await limiter.store.pulse.beat(limiter.courier)
+        await limiter.store.pulse.beat(limiter.courier)
+        assert told(limiter) == 1
+    await stranger.store.rest()
+    newcomer = open_limiter(url, ACCOUNT)
+    await newcomer.ask()
+    await newcomer.store.pulse.beat(newcomer.courier)
+    assert told(newcomer) == 0
+
+
+async def test_hosts_with_different_hash_keys_are_told(server: Server, open_limiter: LiveLimiter) -> None:
+    await is_told_of_another_key(server.url, open_limiter)
+
+
+async def test_hosts_of_a_cluster_with_different_hash_keys_are_told(
+    cluster: Cluster, open_limiter: LiveLimiter
+) -> None:
+    await is_told_of_another_key(cluster.cluster_url, open_limiter)
+
+
+async def test_deployments_with_prefixes_of_their_own_are_no_strangers(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    for number in range(2):
+        limiter = open_limiter(server.url, ACCOUNT, key=bytes([number] * 16), prefix=f"shop{number}")
+        await limiter.ask()
+        await limiter.store.pulse.beat(limiter.courier)
+        assert told(limiter) == 0
 
 
 async def test_numbers_say_what_happened(start_server: StartServer, open_limiter: LiveLimiter) -> None:

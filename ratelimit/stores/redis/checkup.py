@@ -13,14 +13,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
+from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
 from ratelimit.finding import Finding
 from ratelimit.stores.redis import vitals
 from ratelimit.stores.redis.connect import connect, resolve
+from ratelimit.stores.redis.pulse import signs_key
 from ratelimit.stores.redis.symptom import explain
 from ratelimit.stores.redis.topology import Master, find_cluster, find_master
-from ratelimit.stores.redis.trial import Timer, compare_clocks, time_round_trips, try_script
+from ratelimit.stores.redis.trial import Timer, compare_clocks, compare_keys, time_round_trips, try_script
 
 if TYPE_CHECKING:
     from ratelimit.policy.compiled import RemoteSpec
@@ -29,7 +31,9 @@ PATIENCE_S = 2.0
 """How long an answer is waited for here; that it takes longer than `timeout` is a finding, not an end."""
 
 
-async def examine(spec: RemoteSpec, *, longest_ns: int, timer: Timer, wall: Timer) -> list[Finding]:
+async def examine(
+    spec: RemoteSpec, *, longest_ns: int, timer: Timer, wall: Timer, key: bytes | None
+) -> list[Finding]:
     """Return what is found about all servers of a policy.
 
     Args:
@@ -37,6 +41,7 @@ async def examine(spec: RemoteSpec, *, longest_ns: int, timer: Timer, wall: Time
         longest_ns: the longest period of the policy's limits.
         timer: a steady clock; times round trips.
         wall: civil time, which the servers' is compared with.
+        key: the hash key, which running workers' are compared with; None if it cannot be had.
 
     Raises:
         StoreError: no connection can be made for reasons on this host; see `connect`.
@@ -49,14 +54,14 @@ async def examine(spec: RemoteSpec, *, longest_ns: int, timer: Timer, wall: Time
     else:
         findings, masters = [], [Master(spec, "", None)]
     for master in masters:
-        seen = await _examine_one(master, spec, longest_ns, timer, wall)
+        seen = await _examine_one(master, spec, longest_ns, timer, wall, key)
         where = master.address if len(masters) > 1 else ""
         findings += [replace(finding, where=where) for finding in seen]
     return findings
 
 
 async def _examine_one(
-    master: Master, spec: RemoteSpec, longest_ns: int, timer: Timer, wall: Timer
+    master: Master, spec: RemoteSpec, longest_ns: int, timer: Timer, wall: Timer, key: bytes | None
 ) -> list[Finding]:
     client = connect(master.spec, timeout_s=PATIENCE_S)
     if not isinstance(client, Redis):
@@ -76,6 +81,9 @@ async def _examine_one(
             if not any(each.check in ("role", "cluster") and each.status == "fail" for each in findings):
                 findings += await try_script(client, master.spec, master.slots)
             findings.append(await compare_clocks(client, wall))
+            signs = signs_key(spec)
+            if key is not None and (master.slots is None or key_slot(signs) in master.slots):
+                findings += await compare_keys(client, signs, key)
         except (RedisError, OSError) as error:
             says, advice = explain(error)
             findings.append(Finding("reachable", "fail", f"in the middle of it: {says}", advice))

@@ -1,16 +1,24 @@
-"""Each worker's sign of life, and what its fair share of the traffic is.
+"""Each worker's sign of life, what its fair share of the traffic is, and whether all hash alike.
 
 A worker's share is what it has had of all workers' decisions in the last ten seconds or so,
 nine tenths of it; the last tenth is the same for everybody, so that traffic that moves to an
 idle worker finds something there. All shares together are one.
+
+With its sign a worker leaves the mark of its hash key: who hashes with another key counts the
+same callers under other names, and grants each of them its budget once more.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from ratelimit.stores.boards import fingerprint_of
+
 if TYPE_CHECKING:
+    from ratelimit.policy.compiled import RemoteSpec
     from ratelimit.stores.redis.courier import Courier
     from ratelimit.stores.redis.store import RedisStore
 
@@ -22,6 +30,28 @@ GONE_AFTER_US = 30_000_000
 READERS_A_SECOND = 50
 """Every pulse reads all workers' signs: the more there are, the rarer pulses become."""
 
+_SIGN = struct.Struct("<dd")
+
+
+def signs_key(spec: RemoteSpec) -> bytes:
+    """Return the name under which all workers leave their signs."""
+    name = "{workers}" if spec.topology == "cluster" else "workers"
+    return f"{spec.prefix}:{name}".encode()
+
+
+def mark_of(key: bytes) -> str:
+    """Return what says which hash key it is, without telling it."""
+    return fingerprint_of(key)[:8].hex()
+
+
+def marks_in(signs: Iterable[bytes], now_us: int) -> list[str]:
+    """Return the marks of the workers that have left a sign of late."""
+    return [
+        sign[_SIGN.size :].decode("ascii", "replace")
+        for sign in signs
+        if len(sign) >= _SIGN.size and now_us - _SIGN.unpack_from(sign)[0] <= GONE_AFTER_US
+    ]
+
 
 class Pulse:
     """Reports how many decisions a worker made, and learns its share.
@@ -32,7 +62,8 @@ class Pulse:
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
-        self._key = store.key_prefix + (b"{workers}" if store.is_cluster else b"workers")
+        self._key = signs_key(store.spec)
+        self._mark = mark_of(store.table.key)
         self.made = 0
         """Decisions since the last report."""
         self.workers = 0
@@ -64,8 +95,8 @@ class Pulse:
             self.made += self._store.tenancy.made()
         made, self.made = self.made, 0
         try:
-            workers, millionths = await courier.evaluate(
-                SCRIPT, [self._key], [str(self._store.worker), str(made), str(GONE_AFTER_US)]
+            workers, millionths, strangers = await courier.evaluate(
+                SCRIPT, [self._key], [str(self._store.worker), str(made), str(GONE_AFTER_US), self._mark]
             )
         except BaseException:
             self.made += made
@@ -73,6 +104,8 @@ class Pulse:
         self.workers = int(workers)
         self._share = (1 - FOR_EVERYBODY) * int(millionths) / 1e6 + FOR_EVERYBODY / self.workers
         self._skip = self.workers // READERS_A_SECOND
+        if strangers and self._store.notice is not None:
+            self._store.notice("redis-key")
 
     async def leave(self, courier: Courier) -> None:
         """Say that this worker ends: its share is the others' at once.

@@ -1,4 +1,4 @@
-"""Trying on a server what decisions need of it: scripts, their commands, the round trip, the clock.
+"""Trying on a server what decisions need: scripts, their commands, the round trip, clock and keys alike.
 
 Nothing is left behind: the one key that is written lies under the policy's prefix, and is
 deleted by the script that made it.
@@ -18,6 +18,7 @@ from redis.crc import key_slot
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ratelimit.finding import Fact, Finding
+from ratelimit.stores.redis.pulse import mark_of, marks_in
 from ratelimit.stores.redis.script import SCRIPT
 from ratelimit.stores.redis.symptom import explain, is_forbidden, state_of
 
@@ -131,6 +132,32 @@ async def compare_clocks(client: Redis, wall: Timer) -> Finding:
             facts=facts,
         )
     return Finding("clock", "ok", words, facts=facts)
+
+
+async def compare_keys(client: Redis, signs: bytes, key: bytes) -> list[Finding]:
+    """Return whether the workers that run now hash identities with this key; nothing if it cannot be seen."""
+    try:
+        seconds, micros = await client.time()
+        answer: Any = client.hgetall(signs.decode())
+        marks = marks_in((await answer).values(), int(seconds) * 1_000_000 + int(micros))
+    except ResponseError:
+        return []
+    others = sum(mark != mark_of(key) for mark in marks)
+    facts = {"workers": len(marks), "other_keys": others}
+    if others:
+        return [
+            Finding(
+                "workers",
+                "fail",
+                f"{others} of {len(marks)} that run now hash identities with another key: "
+                "each caller has its limits once with each key",
+                "Give all hosts the same [hashing] key, or deployments of their own different prefixes; "
+                "then restart the workers.",
+                facts=facts,
+            )
+        ]
+    words = f"{len(marks)} run now, with the same hash key" if marks else "none runs now"
+    return [Finding("workers", "ok", words, facts=facts)]
 
 
 async def _run(client: Redis, key: str, sent: bytes) -> Any:

@@ -165,12 +165,14 @@ def proxy(server: Server, start_proxy: StartProxy) -> Proxy:
 @pytest.fixture
 async def open_limiter() -> AsyncIterator[LiveLimiter]:
     """Return a function that opens limiters over servers: `open_limiter(url, *limits, now_us=…)`."""
-    from tests.support.redis.live import Live, rules
+    from tests.support.redis.live import KEY, Live, rules
 
     opened: list[Live] = []
 
-    def start(url: str, *limits: str, now_us: Callable[[], int] | None = None, **store: object) -> Live:
-        limiter = Live(rules(url, *limits, **store), now_us=now_us)
+    def start(
+        url: str, *limits: str, now_us: Callable[[], int] | None = None, key: bytes = KEY, **store: object
+    ) -> Live:
+        limiter = Live(rules(url, *limits, **store), now_us=now_us, key=key)
         opened.append(limiter)
         return limiter
 

@@ -63,15 +63,16 @@ class Live(Limiter):
     Args:
         text: the policy.
         now_us: the server's time instead of its own.
+        key: the hash key.
     """
 
     store: RedisStore
 
-    def __init__(self, text: str, *, now_us: Callable[[], int] | None = None) -> None:
+    def __init__(self, text: str, *, now_us: Callable[[], int] | None = None, key: bytes = KEY) -> None:
         policy = Policy.from_toml(text)
         assert policy.compiled.remote is not None
         self.watcher = Watcher()
-        embedded = EmbeddedStore.private(keys=10_000, block_bytes=1 << 22, key=KEY)
+        embedded = EmbeddedStore.private(keys=10_000, block_bytes=1 << 22, key=key)
         super().__init__(
             policy, store=RedisStore(policy.compiled.remote, embedded, now_us=now_us), observer=self.watcher
         )
