@@ -364,8 +364,9 @@ async def test_server_loading_is_no_decision(start_server: StartServer, open_lim
     assert await limiter.admitted(30) == 30
     server.client.save()
     server.kill()
-    server.start()
+    server.start(loaded=False)
     assert await limiter.admitted(200) == 100
+    assert not server.answers(loaded=True)
     assert limiter.courier.breaker.is_open
     await limiter.connected()
     assert await limiter.left() == [0]

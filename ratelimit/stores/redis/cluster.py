@@ -19,7 +19,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError, TryAgainError
 
 from ratelimit.stores.redis.parcel import Parcel
-from ratelimit.stores.redis.wire import LOAD, Call, ServerWire, evaluation, packed
+from ratelimit.stores.redis.wire import LOAD, Answers, Call, ServerWire, evaluation, packed
 
 Address = tuple[str, int]
 
@@ -48,8 +48,13 @@ class ClusterWire:
         self._nodes = nodes
         self._connect = connect
         self._servers: dict[int, Address] = {}
-        self._clients: dict[Address, Redis] = {}
         self._wires: dict[Address, ServerWire] = {}
+        self._posted: asyncio.Task[Answers] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is known who serves what."""
+        return bool(self._servers)
 
     async def open(self) -> None:
         """Learn who serves what, unless it is known: from whichever node answers first.
@@ -111,20 +116,23 @@ class ClusterWire:
                 names[address] = name
                 if not missing:
                     break
-        for answer in await self.call_all([((name,), payload) for name in names.values()]):
+        for answer in await self._call_all([((name,), payload) for name in names.values()]):
             if isinstance(answer, BaseException):
                 raise answer
             Parcel().deliver(answer)
 
-    async def call(self, keys: Sequence[bytes], payload: bytes) -> bytes:
-        """Return what the script answers; all keys are of one slot."""
-        (answer,) = await self.call_all([(keys, payload)])
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+    def post(self, calls: Sequence[Call], done: Callable[[Answers], None]) -> None:
+        """Run the script for each, all keys of which are of one slot, and call `done` with the answers."""
 
-    async def call_all(self, calls: Sequence[Call]) -> list[bytes | BaseException]:
-        """Return the answer of each call, or why there is none."""
+        def end(task: asyncio.Task[Answers]) -> None:
+            if not task.cancelled():
+                error = task.exception()
+                done(task.result() if error is None else [error] * len(calls))
+
+        self._posted = asyncio.get_running_loop().create_task(self._call_all(calls))
+        self._posted.add_done_callback(end)
+
+    async def _call_all(self, calls: Sequence[Call]) -> Answers:
         return await self._ask_all([key_slot(keys[0]) for keys, _ in calls], [packed(each) for each in calls])
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
@@ -201,20 +209,17 @@ class ClusterWire:
     def _wire(self, address: Address) -> ServerWire:
         wire = self._wires.get(address)
         if wire is None:
-            client = self._clients[address] = self._connect(*address)
-            wire = self._wires[address] = ServerWire(client)
+            wire = self._wires[address] = ServerWire(self._connect(*address))
         return wire
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all connections, and forget who serves what."""
         self._servers = {}
-        wires, clients = list(self._wires.values()), list(self._clients.values())
+        if self._posted is not None:
+            self._posted.cancel()
+        for wire in self._wires.values():
+            wire.close()
         self._wires.clear()
-        self._clients.clear()
-        for wire in wires:
-            await wire.close()
-        for client in clients:
-            await client.aclose()
 
 
 def _named(reply: AskError, node: Address | None) -> Address:

@@ -1,9 +1,10 @@
 """Takes questions of one event loop to the server and brings the answers.
 
-Theory of operation. Whatever is asked while the event loop runs other tasks is put into the
-open batch; a lane that is free takes the batch as it is when the lane's turn comes, sends
-it as one call and waits for the answer. Two lanes keep client and server at work at once.
-So one request alone goes out at once, and the more are under way the more share a trip.
+Theory of operation. A question goes into the open batch, and the batch to a connection (a lane) that
+carries none: as one call, whose answer is waited for before the next. Where decisions come one
+at a time that is at once; where more were asked together of late, when the event loop has run
+all tasks that are ready. Two lanes keep client and server at work at once. So one request alone
+waits for nothing, and the more are under way the more share a trip.
 
 A batch has a deadline from when it was opened, however far it got. What was not answered by
 then fails, and the lane's connection is closed. If nothing else was answered since the batch
@@ -22,13 +23,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ratelimit.stores.redis.apart import ask_apart, give_back
 from ratelimit.stores.redis.breaker import Breaker
-from ratelimit.stores.redis.parcel import Batch, Correction, Parcel, Part, Question
+from ratelimit.stores.redis.lanes import CONNECT_S, GRACE_S, Lanes
+from ratelimit.stores.redis.parcel import Correction, Parcel, Part, Question
 from ratelimit.stores.redis.tally import Tally
-from ratelimit.stores.redis.unanswered import anew, away, slow, unanswered
+from ratelimit.stores.redis.unanswered import anew, away, unanswered
 from ratelimit.stores.redis.underway import Underway
 from ratelimit.stores.redis.wire import ServerWire, Wire
 
@@ -36,17 +37,9 @@ if TYPE_CHECKING:
     from ratelimit.core.engine import Outcome
     from ratelimit.stores.redis.plan import RedisPlan
 
-LANES = 2
 MOST_HELD_BACK = 10_000
 """Corrections that wait for the server to come back; further ones are counted as lost."""
 PULSE_S = 1.0
-GRACE_TURNS = 4
-"""Turns of the event loop that an answer takes from the socket to who waits for it."""
-LATE_S = 0.002
-GRACE_S = 0.004
-"""What a deadline that is noticed late is put off by."""
-CONNECT_S = 1.0
-"""How long a probe may take: it connects, and no request waits for it."""
 
 
 class Courier:
@@ -78,34 +71,40 @@ class Courier:
         self.loop = asyncio.get_running_loop()
         self.is_cluster = new_wire is not None
         self._new_wire = new_wire or (lambda: ServerWire(client))
-        self._wires: set[Wire] = set()
-        self._aside = self._wire()
+        self._aside = self._new_wire()
         self._aside_lock = asyncio.Lock()
         self.breaker = Breaker(random.random)
         self.fault = away("the server did not accept a connection in time; it is tried again")
         """Why the breaker is open, if it is."""
-        self.round_trips = 0
         self.underway = Underway()
         self._thread = threading.get_ident()
         self.client = client
         self._worker = worker
         self._timeout_s = timeout_s
-        self._now_us = now_us
         self._recover = recover
         self._pulse = pulse
         self._tally = tally or Tally()
-        self._open: Batch | None = None
-        self._queue: deque[Batch] = deque()
-        self._free: deque[asyncio.Future[None]] = deque()
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._lanes = Lanes(
+            self._new_wire,
+            self.start,
+            self._trip,
+            worker=worker,
+            timeout_s=timeout_s,
+            now_us=now_us,
+            tally=self._tally,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_back: deque[Correction] = deque(maxlen=MOST_HELD_BACK)
-        self._last_answer = -1.0
         self._first_probe: asyncio.Future[None] = self.loop.create_future()
         self._beating: asyncio.Task[None] | None = None
         self._is_closed = False
         self._closing: asyncio.Task[None] | None = None
         self.start(self._probe(at_once=True))
+
+    @property
+    def round_trips(self) -> int:
+        """How often the server was asked."""
+        return self._lanes.round_trips
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -121,7 +120,7 @@ class Courier:
             await self._wait_for_first()
         if self.is_cluster:
             return await ask_apart(self, plan, identities, costs, now_ns, commit=commit)
-        batch = self._batch()
+        batch = self._lanes.batch()
         parcel = batch.parcel()
         size = len(parcel.keys)
         outcome = plan.rules.ask(
@@ -133,6 +132,7 @@ class Courier:
             return outcome
         future = self.loop.create_future()
         parcel.entries.append(Question(plan, outcome, commit, future))
+        self._lanes.hasten()
         try:
             await future
         except asyncio.CancelledError:
@@ -186,144 +186,11 @@ class Courier:
 
     def parcel_of(self, key: bytes) -> Parcel:
         """Return the open parcel for a key."""
-        return self._batch().parcel(self._tag_of(key))
+        return self._lanes.batch().parcel(self._tag_of(key))
 
     def _tag_of(self, key: bytes) -> bytes:
         """Return what a key's slot follows from; without a cluster all are in one."""
         return key[key.index(b"{") + 1 : key.index(b"}")] if self.is_cluster else b""
-
-    def _batch(self) -> Batch:
-        """Return the open batch, and wake a lane for a new one."""
-        batch = self._open
-        if batch is not None and not batch.is_full:
-            return batch
-        batch = self._open = Batch(self.loop, self._timeout_s, self._expire)
-        self._queue.append(batch)
-        while self._free:
-            lane = self._free.popleft()
-            if not lane.done():
-                lane.set_result(None)
-                break
-        else:
-            if len(self._lanes) < LANES:
-                self._new_lane()
-        return batch
-
-    # -- lanes -------------------------------------------------------------------------------------
-
-    def _new_lane(self, wire: Wire | None = None) -> asyncio.Task[None]:
-        task = self.start(self._lane(self._wire() if wire is None else wire))
-        self._lanes.add(task)
-        task.add_done_callback(self._lanes.discard)
-        return task
-
-    def _stop_lane(self, lane: asyncio.Task[None]) -> None:
-        """Close a lane's connection; the next batch gets another."""
-        self._lanes.discard(lane)
-        lane.cancel()
-        if self._queue and not self._lanes:
-            self._new_lane()
-
-    async def _lane(self, wire: Wire) -> None:
-        me = asyncio.current_task()
-        try:
-            try:
-                # Before it takes a batch, whose time is short.
-                async with asyncio.timeout(CONNECT_S):
-                    await wire.open()
-            except (RedisError, OSError, TimeoutError) as error:
-                self._lanes.discard(me)
-                if not self._lanes:
-                    self._trip(error)
-                return
-            # Asked each time: a connection's greeting can swallow that its task was cancelled.
-            while not self._is_closed and me in self._lanes:
-                if not self._queue:
-                    turn = self.loop.create_future()
-                    self._free.append(turn)
-                    await turn
-                    continue
-                batch = self._queue.popleft()
-                if batch is self._open:
-                    self._open = None
-                batch.is_sent = True
-                batch.lane = me
-                try:
-                    await self._send(wire, batch)
-                except Exception as error:
-                    # Of any kind: a lane that ended otherwise would leave those who wait without a word.
-                    batch.fail(unanswered(error))
-                    self._lanes.discard(me)
-                    self._trip(error)
-                except asyncio.CancelledError:
-                    batch.fail(away("the store was closed"))
-                    raise
-                finally:
-                    batch.is_over = True
-                    batch.timer.cancel()
-        finally:
-            await self._let_go(wire)
-
-    def _wire(self) -> Wire:
-        wire = self._new_wire()
-        self._wires.add(wire)
-        return wire
-
-    async def _let_go(self, wire: Wire) -> None:
-        self._wires.discard(wire)
-        await wire.close()
-
-    async def _send(self, wire: Wire, batch: Batch) -> None:
-        now_us = None if self._now_us is None else self._now_us()
-        self.round_trips += 1
-        sent = self.loop.time()
-        if len(batch.parcels) == 1:
-            (parcel,) = batch.parcels.values()
-            if not parcel.keys:
-                return
-            parcel.deliver(await wire.call(parcel.keys, parcel.payload(self._worker, now_us)))
-        else:
-            results = await wire.call_all(
-                [(parcel.keys, parcel.payload(self._worker, now_us)) for parcel in batch.parcels.values()]
-            )
-            fault: BaseException | None = None
-            for parcel, result in zip(batch.parcels.values(), results, strict=True):
-                if isinstance(result, BaseException):
-                    fault = result
-                    parcel.fail(unanswered(result))
-                    continue
-                try:
-                    parcel.deliver(result)
-                except ValueError as error:
-                    fault = error
-                    parcel.fail(unanswered(error))
-            if fault is not None:
-                raise fault
-        self._last_answer = answered = self.loop.time()
-        self._tally.answered(batch.size, int((answered - sent) * 1e9))
-
-    def _expire(self, batch: Batch, grace: int = GRACE_TURNS) -> None:
-        """Give up on a batch that took too long, unless its answer is here and only waits for its turn."""
-        if batch.is_over:
-            return
-        if grace:
-            late_s = self.loop.time() - batch.begun - self._timeout_s
-            if grace == GRACE_TURNS and late_s > LATE_S:
-                # It was this process that did not run: the server's answer may be under way.
-                self.loop.call_later(GRACE_S, self._expire, batch, grace - 1)
-            else:
-                self.loop.call_soon(self._expire, batch, grace - 1)
-            return
-        batch.fail(slow(self._timeout_s))
-        if batch is self._open:
-            self._open = None
-        batch.is_over = True
-        if not batch.is_sent:
-            self._queue.remove(batch)
-        elif batch.lane is not None:
-            self._stop_lane(batch.lane)
-        if self._last_answer < batch.begun:
-            self._trip(TimeoutError(f"no answer within {self._timeout_s * 1e3:g} ms"))
 
     def _trip(self, error: BaseException) -> None:
         """Open the breaker: all that waits fails now, and a probe looks for the server."""
@@ -331,15 +198,7 @@ class Courier:
         if not self.breaker.trip():
             return
         self._tally.tripped()
-        while self._queue:
-            waiting = self._queue.popleft()
-            waiting.fail(fault)
-            waiting.is_over = True
-            waiting.timer.cancel()
-        self._open = None
-        for lane in list(self._lanes):
-            if lane is not asyncio.current_task():
-                self._stop_lane(lane)
+        self._lanes.fail(fault)
         self.start(self._probe())
 
     # -- health ------------------------------------------------------------------------------------
@@ -368,21 +227,20 @@ class Courier:
 
     async def _try(self) -> None:
         """Ask the server for nothing, hand over what was charged here, and close the breaker."""
-        wire = self._wire()
+        wire = self._new_wire()
         try:
             async with asyncio.timeout(CONNECT_S):
                 await wire.check(Parcel().payload(self._worker, None))
         except BaseException:
-            await self._let_go(wire)
+            wire.close()
             raise
-        self._last_answer = self.loop.time()
-        lane = self._new_lane(wire)
+        self._lanes.last_answer = self.loop.time()
+        lane = self._lanes.new(wire)
         try:
             if self._recover is not None:
                 await self._recover(self)
         except BaseException:
-            self._stop_lane(lane)
-            await self._let_go(wire)  # a lane that had no turn yet does not
+            self._lanes.drop(lane)
             raise
         self.breaker.close()
         held_back = list(self._held_back)
@@ -439,12 +297,13 @@ class Courier:
         """End all that is under way; what waits fails."""
         self._is_closed = True
         self.breaker.is_open = True
-        while self._queue:
-            self._queue.popleft().fail(away("the store was closed"))
+        fault = away("the store was closed")
+        self._lanes.fail(fault)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # Those of lanes that had no turn, too.
-        await asyncio.gather(*map(self._let_go, list(self._wires)))
+        self._lanes.close(fault)  # what was opened since
+        self._aside.close()
+        await asyncio.sleep(0)  # in which what is closed is let go of
         await self.client.aclose()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, Future, Task
-from collections.abc import Callable
+from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from ratelimit.clock import Clock
     from ratelimit.core.engine import Outcome
     from ratelimit.core.lease import Leases
+    from ratelimit.stores.redis.lanes import Lane
     from ratelimit.stores.redis.plan import RedisPlan
 
 MOST_KEYS = 96
@@ -177,15 +177,16 @@ class Parcel:
 class Batch:
     """What is sent at one time: a parcel, or for a cluster one for each slot."""
 
-    __slots__ = ("begun", "is_over", "is_sent", "lane", "parcels", "timer")
+    __slots__ = ("begun", "is_over", "is_overdue", "lane", "parcels", "sent")
 
-    def __init__(self, loop: AbstractEventLoop, timeout_s: float, expire: Callable[[Batch], None]) -> None:
-        self.begun = loop.time()
+    def __init__(self, begun: float) -> None:
+        self.begun = begun
+        self.sent = begun
         self.parcels: dict[bytes, Parcel] = {}
-        self.is_sent = False
         self.is_over = False
-        self.lane: Task[None] | None = None
-        self.timer = loop.call_later(timeout_s, expire, self)
+        self.is_overdue = False
+        self.lane: Lane | None = None
+        """What carries it, once it is sent."""
 
     def parcel(self, tag: bytes = b"") -> Parcel:
         """Return the parcel of a slot."""
@@ -193,6 +194,12 @@ class Batch:
         if parcel is None:
             parcel = self.parcels[tag] = Parcel()
         return parcel
+
+    def calls(self, worker: int, now_us: int | None) -> list[tuple[list[bytes], bytes]]:
+        """Return what the script is run with, for each parcel: keys and payload."""
+        return [
+            (parcel.keys, parcel.payload(worker, now_us)) for parcel in self.parcels.values() if parcel.keys
+        ]
 
     @property
     def size(self) -> int:
@@ -206,5 +213,6 @@ class Batch:
 
     def fail(self, error: StoreError) -> None:
         """Tell all who still wait that there is no answer."""
+        self.is_over = True
         for parcel in self.parcels.values():
             parcel.fail(error)

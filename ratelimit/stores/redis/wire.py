@@ -7,31 +7,41 @@ run, so it is sent and the call made once more; nothing else is ever sent twice.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ConnectionError, NoScriptError, ResponseError
 
+from ratelimit.stores.redis.link import Link, Replies
 from ratelimit.stores.redis.parcel import Parcel
 from ratelimit.stores.redis.script import DIGEST, SCRIPT
-
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
 
 LOAD = b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%b\r\n" % (len(SCRIPT), SCRIPT)
 _HEAD = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n$%d\r\n%d\r\n"
 
 Call = tuple[Sequence[bytes], bytes]
 """Keys and payload of one run of the script."""
+Answers = Sequence[bytes | BaseException]
+"""What each run answered, or why it did not."""
 
 
 class Wire(Protocol):
     """Runs the script, for one caller at a time."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls can be posted."""
+        ...
+
     async def open(self) -> None:
-        """Connect, unless it is connected."""
+        """Connect, unless it is connected.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: it could not be done.
+        """
         ...
 
     async def check(self, payload: bytes) -> None:
@@ -42,16 +52,11 @@ class Wire(Protocol):
         """
         ...
 
-    async def call(self, keys: Sequence[bytes], payload: bytes) -> bytes:
-        """Return what the script answers.
+    def post(self, calls: Sequence[Call], done: Callable[[Answers], None]) -> None:
+        """Run the script for each of the calls, at different servers at once; then call `done`, once.
 
-        Raises:
-            redis.exceptions.RedisError, OSError: it could not be had. Whether the script ran is not known.
+        Whether a run that did not answer was made is not known.
         """
-        ...
-
-    async def call_all(self, calls: Sequence[Call]) -> list[bytes | BaseException]:
-        """Return the answer of each call, or why there is none; different servers are asked at once."""
         ...
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
@@ -62,8 +67,8 @@ class Wire(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Let go of all connections."""
+    def close(self) -> None:
+        """Let go of all connections; who posted calls is told nothing more."""
         ...
 
 
@@ -93,51 +98,59 @@ class ServerWire:
 
     def __init__(self, client: Redis) -> None:
         self._pool = client.connection_pool
-        self._connection: AbstractConnection | None = None
+        self._link: Link | None = None
+        self._closings = 0
+        self._posted = b""
+        self._done: Callable[[Answers], None] = _unasked
 
     @property
     def is_open(self) -> bool:
         """Whether there is a connection."""
-        return self._connection is not None
+        return self._link is not None and self._link.is_open
 
     async def open(self) -> None:
         """Connect, unless it is connected."""
         if self.is_open:
             return
+        closings = self._closings
         # Not one of the pool's: what is cancelled while it greets the server goes back there half-greeted.
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.connect()
+            if self._closings != closings:  # and the greeting swallowed that this was cancelled
+                raise ConnectionError("closed while it was made")
+            self._link = Link(connection)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        # Whoever sends a batch watches the time; the library's watch would cost a task a call.
-        connection.socket_timeout = None
-        self._connection = connection
 
     async def check(self, payload: bytes) -> None:
         """See that the server answers the script."""
         # Without a key: this user may be allowed none but those under its prefix.
-        Parcel().deliver(await self.call((), payload))
+        text = packed(((), payload))
+        (answer,) = await self.exchange([text])
+        if isinstance(answer, NoScriptError):
+            _, answer = await self.exchange([LOAD, text])
+        if isinstance(answer, ResponseError):
+            raise answer
+        Parcel().deliver(answer)
 
-    async def call(self, keys: Sequence[bytes], payload: bytes) -> bytes:
-        """Return what the script answers."""
-        text = packed((keys, payload))
-        try:
-            (answer,) = await self.exchange([text])
-            if isinstance(answer, NoScriptError):
-                _, answer = await self.exchange([LOAD, text])
-            if isinstance(answer, ResponseError):
-                raise answer
-        except BaseException:
-            await self.close()
-            raise
-        result: bytes = answer
-        return result
+    def post(self, calls: Sequence[Call], done: Callable[[Answers], None]) -> None:
+        """Run the script, and call `done` with its answer."""
+        link = self._link
+        assert link is not None
+        (call,) = calls
+        self._posted = packed(call)
+        self._done = done
+        link.ask(self._posted, 1, self._answered)
 
-    async def call_all(self, calls: Sequence[Call]) -> list[bytes | BaseException]:
-        """Return the answer of each call."""
-        return [await self.call(*each) for each in calls]
+    def _answered(self, replies: Replies | BaseException) -> None:
+        if isinstance(replies, BaseException):
+            self._done((replies,))
+        elif isinstance(replies[0], NoScriptError) and self._link is not None:
+            self._link.ask(LOAD + self._posted, 2, self._answered)
+        else:
+            self._done(replies[-1:])
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """Return what another script says."""
@@ -146,30 +159,39 @@ class ServerWire:
             raise answer
         return answer
 
-    async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
+    async def exchange(self, commands: Sequence[bytes]) -> Replies:
         """Send commands in one go; return the server's reply to each, be it an error.
 
         Raises:
             redis.exceptions.RedisError, OSError: the connection failed, and is closed.
         """
         await self.open()
-        connection = self._connection
-        assert connection is not None
-        replies: list[Any] = []
+        link = self._link
+        assert link is not None
+        future: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
+        link.ask(b"".join(commands), len(commands), partial(_tell, future))
         try:
-            await connection.send_packed_command(tuple(commands), check_health=False)
-            for _ in commands:
-                try:
-                    replies.append(await connection.read_response(timeout=math.inf))
-                except ResponseError as error:
-                    replies.append(error)
+            return await future
         except BaseException:
-            await self.close()
+            self.close()
             raise
-        return replies
 
-    async def close(self) -> None:
-        """Close the connection; the next call makes another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
+    def close(self) -> None:
+        """Close the connection, or one that is being made; the next call makes another."""
+        self._closings += 1
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+
+def _unasked(answers: Answers) -> None:
+    """Take the answers of calls that nobody posted: there are none."""
+
+
+def _tell(future: asyncio.Future[Replies], replies: Replies | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(replies, BaseException):
+        future.set_exception(replies)
+    else:
+        future.set_result(replies)

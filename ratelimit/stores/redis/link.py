@@ -1,0 +1,106 @@
+"""One connection, from when the client library has greeted the server.
+
+The library connects: addresses, TLS, Sentinels, who one logs in as. From then on its streams
+would cost more than the server takes to decide: several turns of the event loop, and a timeout,
+for each answer. So what is asked is written at once, and who asked is called with the answer
+by what reads it from the socket.
+
+One question at a time. What comes unasked, or is no reply, ends the connection: whose answer
+comes next could not be told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError, RedisError
+
+from ratelimit.stores.redis.reply import read_reply
+
+Replies = list[Any]
+Done = Callable[[Replies | BaseException], None]
+"""Called once: with the replies, errors of the server's among them, or with why there are none."""
+
+
+class Link(asyncio.Protocol):
+    """A connection that asks one question at a time.
+
+    Args:
+        connection: connected; its streams are taken from it.
+
+    Raises:
+        redis.exceptions.ConnectionError: it is closed already.
+    """
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        reader, writer = connection._reader, connection._writer
+        if reader is None or writer is None or reader.at_eof():
+            raise ConnectionError("Connection closed by server.")
+        connection._reader = connection._writer = None
+        self._writer = writer  # which closes its transport when nobody holds it any more
+        self._transport = writer.transport
+        self._done: Done | None = None
+        self._replies: Replies = []
+        self._wanted = 0
+        self._rest = b""
+        self._transport.set_protocol(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be asked."""
+        return not self._transport.is_closing()
+
+    def ask(self, commands: bytes, count: int, done: Done) -> None:
+        """Send commands, and have `done` called when each has its reply; not from within this call."""
+        assert self._done is None, "a connection is used by one call at a time"
+        self._done = done
+        self._wanted = count
+        self._transport.write(commands)
+
+    def close(self) -> None:
+        """Close it now; who asked is told nothing more."""
+        self._done = None
+        self._transport.abort()
+
+    # -- what the transport calls ------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Read replies; tell who asked when all are here."""
+        if self._rest:
+            data = self._rest + data
+        at = 0
+        try:
+            while len(self._replies) < self._wanted:
+                found = read_reply(data, at)
+                if found is None:
+                    self._rest = data[at:]
+                    return
+                reply, at = found
+                self._replies.append(reply)
+        except RedisError as error:
+            self._lose(error)
+            return
+        done, self._done = self._done, None
+        replies, self._replies = self._replies, []
+        self._wanted, self._rest = 0, b""
+        if at < len(data):
+            self._transport.abort()
+        if done is not None:
+            done(replies)
+
+    def eof_received(self) -> None:
+        """End: nothing more will be said, and the transport closes itself."""
+        self._lose(ConnectionError("Connection closed by server."))
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        """Tell who asked that there will be no answer."""
+        self._lose(error or ConnectionError("Connection closed by server."))
+
+    def _lose(self, error: BaseException) -> None:
+        done, self._done = self._done, None
+        self._transport.abort()
+        if done is not None:
+            done(error)
