@@ -13,7 +13,10 @@ from redis.exceptions import ConnectionError, InvalidResponse
 
 from ratelimit.stores.redis.link import Link
 from tests.redis.test_replies import TEN
-from tests.support.redis.live import LiveLimiter, turns
+from tests.support.redis.binary import Binary
+from tests.support.redis.certificate import Certificate
+from tests.support.redis.fixtures import StartServer
+from tests.support.redis.live import Live, LiveLimiter, rules, turns
 from tests.support.redis.server import Server
 
 PING = b"*1\r\n$4\r\nPING\r\n"
@@ -147,3 +150,17 @@ async def test_connection_that_ended_unused_is_replaced_before_anything_is_asked
         await turns()
         assert await limiter.left() == [6]
     assert not limiter.watcher.faults
+
+
+async def test_decisions_over_tls(
+    binary: Binary, start_server: StartServer, certificate: Certificate
+) -> None:
+    if not binary.has_tls:
+        pytest.skip("this server was built without TLS")
+    server = start_server(certificate=certificate)
+    text = rules(server.tls_url, TEN) + f'[store.tls]\nca = "{certificate.path}"\n'
+    limiter = Live(text)
+    assert [await limiter.admitted(1) for _ in range(12)] == [1] * 10 + [0] * 2
+    assert await limiter.admitted(100, "other") == 10
+    assert not limiter.watcher.faults
+    await limiter.aclose()
