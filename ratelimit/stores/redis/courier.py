@@ -120,19 +120,20 @@ class Courier:
             await self._wait_for_first()
         if self.is_cluster:
             return await ask_apart(self, plan, identities, costs, now_ns, commit=commit)
-        batch = self._lanes.batch()
-        parcel = batch.parcel()
+        parcel = self._lanes.batch().parcel()
         size = len(parcel.keys)
-        outcome = plan.rules.ask(
-            identities, costs, commit, parcel.base_of(plan), parcel.keys, parcel.items, plan
-        )
-        if len(parcel.keys) == size:  # nobody these limits could count for
-            del parcel.items[-2:]
-            plan.rules.answer(outcome, [], 0, now_ns // 1000, commit)
-            return outcome
-        future = self.loop.create_future()
-        parcel.entries.append(Question(plan, outcome, commit, future))
-        self._lanes.hasten()
+        try:
+            outcome = plan.rules.ask(
+                identities, costs, commit, parcel.base_of(plan), parcel.keys, parcel.items, plan
+            )
+            if len(parcel.keys) == size:  # nobody these limits could count for
+                del parcel.items[-2:]
+                plan.rules.answer(outcome, [], 0, now_ns // 1000, commit)
+                return outcome
+            future = self.loop.create_future()
+            parcel.entries.append(Question(plan, outcome, commit, future))
+        finally:
+            self._lanes.now()
         try:
             await future
         except asyncio.CancelledError:
@@ -185,7 +186,8 @@ class Courier:
             self.loop.call_soon_threadsafe(call, self)
 
     def parcel_of(self, key: bytes) -> Parcel:
-        """Return the open parcel for a key."""
+        """Return the open parcel for a key; it is sent soon."""
+        self._lanes.soon()
         return self._lanes.batch().parcel(self._tag_of(key))
 
     def _tag_of(self, key: bytes) -> bytes:

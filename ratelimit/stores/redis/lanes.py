@@ -105,7 +105,7 @@ class Lanes:
         self._watch: asyncio.TimerHandle | None = None
 
     def batch(self) -> Batch:
-        """Return the open batch; a new one is sent when the event loop has run what is ready."""
+        """Return the open batch. Whoever adds to it calls `soon` or `now`."""
         batch = self._open
         if batch is not None and not batch.is_full:
             return batch
@@ -113,18 +113,22 @@ class Lanes:
         self._queue.append(batch)
         if self._watch is None:
             self._watch = self._loop.call_at(batch.begun + self._timeout_s, self._look)
-        if not self._idle:
-            if len(self._lanes) < LANES:
-                self.new()
-        elif not self._is_sending_soon:
-            self._is_sending_soon = True
-            self._loop.call_soon(self._send)
+        if not self._idle and len(self._lanes) < LANES:
+            self.new()
         return batch
 
-    def hasten(self) -> None:
-        """Send now what nobody is likely to join: alone, a turn of the event loop is time lost."""
+    def soon(self) -> None:
+        """Send what waits when the event loop has run what is ready: all of that shares the trip."""
+        if self._idle and not self._is_sending_soon:
+            self._is_sending_soon = True
+            self._loop.call_soon(self._send)
+
+    def now(self) -> None:
+        """Send what waits, at once if nobody is likely to join: alone, a turn of the event loop is a loss."""
         if self._is_sparse and self._idle:
             self._send()
+        else:
+            self.soon()
 
     def new(self, wire: Wire | None = None) -> Lane:
         """Add a lane, with a connection that is open or with one that is made."""
