@@ -1,10 +1,10 @@
 """The steps of a rebuild, each short enough for an event loop.
 
-Theory of operation. What clusters there are is tried again on the evidence of now: their
-profiles are counted, and every principal is put where it fits best. Then new groups
-are looked for among those outside: payment methods of several principals that meet at
-addresses where few others are seen. A group gets a provisional cluster, is refined
-the same way, and kept if it passes as one actor. Nothing is decided by a seed alone.
+Theory of operation. Groups are looked for on the evidence of now: payment methods of
+several principals that meet at addresses where few others are seen. A group gets a
+provisional cluster, or goes on as the one that most of it was in. Then all clusters are
+tried: their profiles are counted, every principal is put where it fits best, and a
+cluster is kept if it passes as one actor. Nothing is decided by a seed alone.
 
 Who was silent for long is dormant and costs a rebuild nothing. It keeps its cluster; a cluster
 of which too few are awake to judge it waits for the others as it was.
@@ -89,6 +89,8 @@ class Rebuild:
             if not core.columns.has_payment:
                 yield from self._seed_tenants()
             if core.live():
+                # Only now: seeds use the memory that these counts are kept in.
+                yield from self._profile()
                 yield from self._refine(REFINEMENTS)
                 yield from self._judge()
             yield from self._enforce()
@@ -130,7 +132,6 @@ class Rebuild:
         yield from self._principals(lambda start, stop: core.lull(start, stop, silent_s))
         yield from self._identifiers(core.clear)
         yield from self._principals(core.gather)
-        yield from self._profile()
 
     def _profile(self) -> Iterator[None]:
         """Count the clusters' members at identifiers, and their profiles."""
@@ -139,10 +140,10 @@ class Rebuild:
         if not live:
             return
         yield from self._identifiers(core.recount)
-        for members_pass in (core.vote, core.tally, core.share, core.bridge, core.support):
+        yield from self._principals(core.vote)
+        yield from self._identifiers(core.settle)
+        for members_pass in (core.tally, core.share, core.bridge, core.support):
             yield from self._principals(members_pass)
-            if members_pass == core.vote:
-                yield from self._identifiers(core.settle)
         for label in live:
             profile: Profile = core.profile(label)
             pays = profile["sharing"] >= 0.5 * profile["size"] or not core.columns.has_payment
@@ -244,10 +245,8 @@ class Rebuild:
         parts = yield from self._parts()
         groups = yield from self._groups(settings.least_members, parts)
         labels = yield from self._labels(groups, settings.least_members, settings.least_payments)
-        if not labels:
-            return
-        yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, parts))
-        yield from self._profile()
+        if labels:
+            yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, parts))
 
     def _seed_roamers(self) -> Iterator[None]:
         core, settings = self._core, self._seeding
@@ -266,7 +265,6 @@ class Rebuild:
         labels = yield from self._labels(groups, settings.least_roamers, 0)
         if labels:
             yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
-            yield from self._profile()
 
     def _seed_tenants(self) -> Iterator[None]:
         """Where nobody pays: networks that one client fills from many addresses, and no one else uses so."""
@@ -313,7 +311,6 @@ class Rebuild:
         labels = yield from self._labels(found, settings.least_members, 0)
         if labels:
             yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
-            yield from self._profile()
 
     def _parts(self) -> Generator[None, None, dict[int, int]]:
         """Tell apart actors who share exits: clients of one actor occur together on its payment methods.

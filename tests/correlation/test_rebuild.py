@@ -194,3 +194,43 @@ def test_the_length_of_slices_changes_nothing(slice_entries: int) -> None:
     slices = rebuild(one, START_S + 6 * 3600)
     assert (slices > 500) == (slice_entries < 10)
     assert clusters(one) == [keys_of({f"bad-{number}" for number in range(40)})]
+
+
+class Recorded:
+    """A core of which it is noted which of its passes were run."""
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self.passes: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._core, name)
+        if callable(found):
+            self.passes.append(name)
+        return found
+
+
+def test_members_are_weighed_by_counts_and_never_by_what_seeds_left_behind() -> None:
+    # Both use one memory. Groups that are looked for in vain leave something, too.
+    one = correlator()
+    show(one, mixed())
+    core = Recorded(one.core)
+    one.core = core  # type: ignore[assignment]
+    rebuild(one, START_S + 7 * 3600)
+    seeds = {
+        "suspect",
+        "unite",
+        "mask",
+        "roamers",
+        "prune",
+        "remark",
+        "size_trees",
+        "groups",
+        "adopt",
+        "plant",
+    }
+    counted = False
+    for name in core.passes:
+        counted = (counted or name == "support") and name not in seeds
+        assert counted or name not in {"assign", "release"}, name
+    assert {"suspect", "roamers", "support", "assign"} <= set(core.passes)
