@@ -9,7 +9,7 @@ class Null:
     """One permutation of who pays with what, and of who roams, among principals outside clusters.
 
     Passes take a range of principals, but for `deal`. In order: `gather`; `deal`; then one
-    search (`suspect`, `unite`) or the other (`roamers`, `prune` and `remark` in turn,
+    search (`suspect`, `unite`), then perhaps the other (`roamers`, `prune` and `remark` in turn,
     `unite`), each with `tally` and `total` after it. The evidence is never written to.
 
     Args:

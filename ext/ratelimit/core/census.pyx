@@ -1,6 +1,5 @@
 """Counting: who is where, whose members, and what clusters look like as a whole; each pass over a range."""
 
-from cpython.mem cimport PyMem_RawCalloc
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -42,19 +41,8 @@ cdef inline void add_counted(Identifier *node, uint32_t label) noexcept nogil:
 cdef class Census(Dormancy):
     def begin(self):
         """Start a rebuild: take scratch memory and stop judging newcomers until it ends."""
-        cdef uint64_t most = self.evidence.most_identifiers
         self.free_scratch()
-        self.suspects = <uint16_t *>PyMem_RawCalloc(self.suspects_bytes(), 1)
-        self.roots = <uint32_t *>PyMem_RawCalloc(self.forest_bytes(), 1)
-        self.tops = <uint32_t *>PyMem_RawCalloc(most, 4)
-        self.held = <uint32_t *>PyMem_RawCalloc(most, 4)
-        self.agreed = <float *>PyMem_RawCalloc(most, 4)
-        self.leads = <uint16_t *>PyMem_RawCalloc(most, 2)
-        if (
-            self.agreed == NULL or self.leads == NULL or self.suspects == NULL
-            or self.roots == NULL or self.tops == NULL or self.held == NULL
-        ):
-            raise MemoryError
+        self.take_scratch()
         self.judging = True
 
     def end(self):
@@ -249,9 +237,8 @@ cdef class Census(Dormancy):
         cdef Profile kept
         if start == 0:
             memset(self.tops, 0, self.used() * 4)
-            memset(self.leads, 0, self.used() * 2)
-            memset(self.held, 0, self.used() * 4)
-            memset(self.agreed, 0, self.used() * 4)
+            memset(self.leads, 0, self.nodes() * 2)
+            memset(self.held, 0, self.nodes() * 4)
             for label in range(self.most_clusters + 1):
                 kept = self.profiles[label]
                 memset(self.profiles + label, 0, sizeof(Profile))

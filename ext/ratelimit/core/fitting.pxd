@@ -48,18 +48,19 @@ cdef class Fitting:
     cdef uint32_t *parts                # by label: how many budgets it has, one at full confidence
     cdef readonly Columns columns
     cdef Rulings rulings                # what the operator says; None for nothing
-    # Scratch of a rebuild.
-    cdef uint16_t *suspects             # by identifier: suspicious principals there
-    cdef uint32_t *roots                # by identifier: forest of payment methods
-    cdef uint32_t *tops                 # by identifier: the payment method that leads there, or a seed first met
-    cdef uint32_t *held                 # by payment method: edges << 16 | edges to meetings
-    cdef uint16_t *leads                # by identifier: LEAD, MIXED and COUNTED
-    cdef float *agreed                  # by payment method: its principals' scores by client
+    # Scratch of a rebuild: three blocks of memory, first for looking for seeds, then for counting
+    # and assigning. Counting begins with emptying them.
+    cdef uint16_t *suspects             # by identifier: suspicious principals there; by root: principals
+    cdef uint32_t *roots                # by seed: forest
+    cdef uint32_t *tops                 # by identifier: a seed first met there, then the payment method that leads
+    cdef uint16_t *leads                # where `suspects` were. By identifier: LEAD, MIXED and COUNTED
+    cdef uint32_t *held                 # where `roots` were. By payment method: edges << 16 | edges to meetings
+    cdef float *agreed                  # in `tops`. By payment method, where none leads: scores of who has it, by client
 
+    cdef int take_scratch(self) except -1
     cdef void free_scratch(self) noexcept
     cdef size_t used(self) noexcept nogil
-    cdef size_t forest_bytes(self) noexcept nogil
-    cdef size_t suspects_bytes(self) noexcept nogil
+    cdef size_t nodes(self) noexcept nogil
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
     cdef void behave(self, Principal *p, uint32_t label, double own, Fit *fit) noexcept nogil
     cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil

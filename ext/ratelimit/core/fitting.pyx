@@ -56,13 +56,23 @@ cdef class Fitting:
         PyMem_RawFree(self.parts)
         self.free_scratch()
 
+    cdef int take_scratch(self) except -1:
+        cdef size_t identifiers = self.evidence.most_identifiers
+        cdef size_t nodes = max(identifiers, <size_t>self.evidence.most_principals)
+        self.suspects = <uint16_t *>PyMem_RawCalloc(nodes, sizeof(uint16_t))
+        self.roots = <uint32_t *>PyMem_RawCalloc(nodes, sizeof(uint32_t))
+        self.tops = <uint32_t *>PyMem_RawCalloc(identifiers, sizeof(uint32_t))
+        if self.suspects == NULL or self.roots == NULL or self.tops == NULL:
+            raise MemoryError
+        self.leads = self.suspects
+        self.held = self.roots
+        self.agreed = <float *>self.tops
+        return 0
+
     cdef void free_scratch(self) noexcept:
         PyMem_RawFree(self.suspects)
         PyMem_RawFree(self.roots)
         PyMem_RawFree(self.tops)
-        PyMem_RawFree(self.held)
-        PyMem_RawFree(self.agreed)
-        PyMem_RawFree(self.leads)
         self.leads = NULL
         self.held = NULL
         self.agreed = NULL
@@ -74,11 +84,9 @@ cdef class Fitting:
         """Return how much of scratch memory by identifier is in use: only that is ever written."""
         return self.evidence.identifier_count
 
-    cdef size_t forest_bytes(self) noexcept nogil:
-        return <size_t>max(self.evidence.most_identifiers, self.evidence.most_principals) * 4
-
-    cdef size_t suspects_bytes(self) noexcept nogil:
-        return <size_t>max(self.evidence.most_identifiers, self.evidence.most_principals) * 2
+    cdef size_t nodes(self) noexcept nogil:
+        """Return how much is in use of what is by seed as well: principals are seeds, too."""
+        return max(<size_t>self.evidence.identifier_count, <size_t>self.evidence.principal_count)
 
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil:
         cdef Profile *c = self.profiles + label

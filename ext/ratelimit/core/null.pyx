@@ -16,7 +16,7 @@ from libc.string cimport memset
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.forest cimport find_root, join_roots
 from ratelimit.core.traits cimport (
-    CLIENT_AT, FINE_EDGES, INDEX_BITS, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, is_infrastructure, resolve,
+    CLIENT_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, is_infrastructure, resolve,
 )
 
 cdef enum:
@@ -29,53 +29,54 @@ cdef class Null:
     cdef Evidence evidence
     cdef uint64_t state
     cdef uint32_t count         # principals that are looked at: those there were at the beginning
-    cdef uint32_t *payments     # by principal and slot: the payment method dealt to it
-    cdef uint32_t *dealt        # places in `payments` that are dealt out
     cdef uint32_t dealt_count
-    cdef uint8_t *roams         # by principal
-    cdef uint32_t *outsiders    # principals outside clusters
     cdef readonly uint32_t outside
-    cdef uint32_t *seeds        # by principal: what it is joined by; 0 for who is not marked
+    cdef uint32_t numbered      # payment methods that are seeds
+    cdef uint8_t *roams         # by principal
+    cdef uint32_t *seeds        # by principal: what it is joined by, a number; 0 for who is not marked
+    # Three blocks of memory that are one thing after the other.
+    cdef uint32_t *payments     # by principal and slot: the payment method dealt to it, until that is a seed
+    cdef uint32_t *roots        # then by seed: forest
+    cdef uint8_t *counted       # and by seed: whether it was counted among a root's methods
+    cdef uint32_t *dealt        # places in `payments` that are dealt out
+    cdef uint32_t *outsiders    # and principals outside clusters
+    cdef uint32_t *tops         # then by identifier: a payment method's number, and then a seed first met there
+    cdef uint32_t *members      # then by root
     cdef uint16_t *marked       # by identifier: how many of the marked were seen there
-    cdef uint32_t *roots
-    cdef uint32_t *tops
-    cdef uint8_t *counted       # by seed: whether it was counted among a root's methods
-    # In the memory of what is not needed any more, or not yet: `dealt` and `outsiders` are
-    # gone once a search begins, `tops` and `marked` once the forest is whole.
-    cdef uint32_t *members      # by root; where `tops` was
-    cdef uint16_t *methods      # by root, saturating; where `marked` was
+    cdef uint16_t *methods      # then by root, saturating
+    cdef size_t places          # in the second block
+    cdef size_t nodes           # in the third
 
     def __cinit__(self, Evidence evidence not None, uint64_t seed):
         cdef size_t principals = evidence.most_principals, identifiers = evidence.most_identifiers
-        cdef size_t nodes = max(principals, identifiers)
         self.evidence = evidence
         self.state = seed
         self.count = evidence.awake_count
-        self.payments = <uint32_t *>PyMem_RawCalloc(principals * SLOTS, 4)
+        self.places = max(identifiers, principals * (SLOTS + 1))
+        self.nodes = max(identifiers, principals)
         self.roams = <uint8_t *>PyMem_RawCalloc(principals, 1)
         self.seeds = <uint32_t *>PyMem_RawCalloc(principals, 4)
-        self.marked = <uint16_t *>PyMem_RawCalloc(nodes, 2)
-        self.roots = <uint32_t *>PyMem_RawCalloc(max(nodes, principals * SLOTS), 4)
-        self.tops = <uint32_t *>PyMem_RawCalloc(nodes, 4)
-        self.counted = <uint8_t *>PyMem_RawCalloc(nodes, 1)
+        self.payments = <uint32_t *>PyMem_RawCalloc(principals * SLOTS, 4)
+        self.tops = <uint32_t *>PyMem_RawCalloc(self.places, 4)
+        self.marked = <uint16_t *>PyMem_RawCalloc(self.nodes, 2)
         if (
-            self.payments == NULL or self.roams == NULL or self.seeds == NULL or self.marked == NULL
-            or self.roots == NULL or self.tops == NULL or self.counted == NULL
+            self.roams == NULL or self.seeds == NULL or self.payments == NULL or self.tops == NULL
+            or self.marked == NULL
         ):
             raise MemoryError
-        self.dealt = self.roots
-        self.outsiders = self.tops
+        self.roots = self.payments
+        self.counted = <uint8_t *>(self.payments + principals)
+        self.dealt = self.tops
+        self.outsiders = self.tops + principals * SLOTS
         self.members = self.tops
         self.methods = self.marked
 
     def __dealloc__(self):
-        PyMem_RawFree(self.payments)
         PyMem_RawFree(self.roams)
         PyMem_RawFree(self.seeds)
-        PyMem_RawFree(self.marked)
-        PyMem_RawFree(self.roots)
+        PyMem_RawFree(self.payments)
         PyMem_RawFree(self.tops)
-        PyMem_RawFree(self.counted)
+        PyMem_RawFree(self.marked)
 
     cdef uint64_t draw(self, uint64_t below) noexcept nogil:
         """Return a number from 0 to below - 1 (SplitMix64; Steele, Lea and Flood, 2014)."""
@@ -127,14 +128,12 @@ cdef class Null:
     def dealt_places(self):
         return max(self.dealt_count, self.outside)
 
-    cdef void forget(self) noexcept nogil:
-        """Begin another search."""
-        cdef size_t identifiers = self.evidence.identifier_count
-        cdef size_t nodes = max(identifiers, <size_t>self.count)
-        memset(self.marked, 0, identifiers * 2)
-        memset(self.tops, 0, nodes * 4)
-        memset(self.roots, 0, nodes * 4)
-        memset(self.counted, 0, nodes)
+    cdef uint32_t number_of(self, uint32_t place) noexcept nogil:
+        """Return the number of a payment method among those that are seeds, counting from 1."""
+        if self.tops[place] == 0:
+            self.numbered += 1
+            self.tops[place] = self.numbered
+        return self.tops[place]
 
     cdef uint32_t place_of(self, Identifier *node) noexcept nogil:
         return <uint32_t>(node - self.evidence.identifiers)
@@ -159,8 +158,10 @@ cdef class Null:
         cdef uint32_t at, place, found = 0
         cdef Identifier *node
         cdef int i
+        # All of it, here and below: there may be more identifiers with the next slice.
         if start == 0:
-            self.forget()
+            memset(self.marked, 0, self.nodes * 2)
+            memset(self.tops, 0, self.places * 4)
         with nogil:
             for at in range(start, min(stop, self.count)):
                 self.seeds[at] = 0
@@ -168,7 +169,7 @@ cdef class Null:
                     place = at * SLOTS + i
                     node = resolve(self.evidence.identifiers, self.payments[place])
                     if node != NULL and self.outside_of(node) >= least:
-                        self.seeds[at] = self.payments[place] & ((1 << INDEX_BITS) - 1)
+                        self.seeds[at] = self.number_of(self.place_of(node))
                 if self.seeds[at]:
                     found += 1
                     self.mark(self.evidence.principals + at, True)
@@ -177,7 +178,7 @@ cdef class Null:
     def roamers(self, uint32_t start, uint32_t stop):
         cdef uint32_t at
         if start == 0:
-            self.forget()
+            memset(self.marked, 0, self.nodes * 2)
         with nogil:
             for at in range(start, min(stop, self.count)):
                 self.seeds[at] = at + 1 if self.roams[at] else 0
@@ -187,7 +188,7 @@ cdef class Null:
     def remark(self, uint32_t start, uint32_t stop):
         cdef uint32_t at
         if start == 0:
-            memset(self.marked, 0, <size_t>self.evidence.identifier_count * 2)
+            memset(self.marked, 0, self.nodes * 2)
         with nogil:
             for at in range(start, min(stop, self.count)):
                 if self.seeds[at]:
@@ -234,6 +235,10 @@ cdef class Null:
         cdef Principal *p
         cdef Identifier *node
         cdef int i
+        if start == 0:
+            memset(self.tops, 0, self.places * 4)
+            memset(self.roots, 0, <size_t>self.evidence.most_principals * 4)
+            memset(self.counted, 0, self.evidence.most_principals)
         with nogil:
             for at in range(start, min(stop, self.count)):
                 if self.seeds[at] == 0:
@@ -258,10 +263,9 @@ cdef class Null:
 
     def tally(self, uint32_t start, uint32_t stop):
         cdef uint32_t at, seed, root
-        cdef size_t nodes = max(<size_t>self.evidence.identifier_count, <size_t>self.count)
         if start == 0:
-            memset(self.members, 0, nodes * 4)
-            memset(self.methods, 0, nodes * 2)
+            memset(self.members, 0, <size_t>self.evidence.most_principals * 4)
+            memset(self.methods, 0, <size_t>self.evidence.most_principals * 2)
         with nogil:
             for at in range(start, min(stop, self.count)):
                 seed = self.seeds[at]

@@ -66,7 +66,7 @@ cdef class Seeds(Support):
         cdef Profile *c
         if start == 0:
             memset(self.suspects, 0, self.used() * 2)
-            memset(self.roots, 0, max(self.used(), <size_t>self.evidence.principal_count) * 4)
+            memset(self.roots, 0, self.nodes() * 4)
             memset(self.tops, 0, self.used() * 4)
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
@@ -204,7 +204,7 @@ cdef class Seeds(Support):
 
     def plant(self):
         """Empty the forest: each mark is a root of its own."""
-        memset(self.roots, 0, max(self.used(), <size_t>self.evidence.principal_count) * 4)
+        memset(self.roots, 0, self.nodes() * 4)
 
     def mark_group(self, positions, uint32_t root):
         """Mark principals as a group by the seed `root`."""
@@ -260,7 +260,7 @@ cdef class Seeds(Support):
         """Count the principals of each tree of the forest, in place of the counts at identifiers."""
         cdef uint32_t at, root
         if start == 0:
-            memset(self.suspects, 0, self.suspects_bytes())
+            memset(self.suspects, 0, self.nodes() * 2)
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if self.evidence.principals[at].seed:
