@@ -92,21 +92,17 @@ def _examine_server(policy: Policy) -> list[Finding]:
     if spec is None:
         return []
     try:
-        from ratelimit.stores.redis.checkup import examine
+        from ratelimit.stores.redis.checkup import Needs, examine
         from ratelimit.stores.redis.connect import resolve
 
         spec = resolve(spec)
         head = Finding("url", "ok", f"{spec.url}, {spec.mode}, prefix `{spec.prefix}`")
-        longest_ns = max((rule.period_ns for rule in policy.compiled.rules), default=0)
-        seen = asyncio.run(
-            examine(
-                spec,
-                longest_ns=longest_ns,
-                timer=time.perf_counter_ns,
-                wall=time.time_ns,
-                key=wish_of(policy, needs_key=False).key,
-            )
+        needs = Needs(
+            max((rule.period_ns for rule in policy.compiled.rules), default=0),
+            policy.compiled.correlation is not None,
+            wish_of(policy, needs_key=False).key,
         )
+        seen = asyncio.run(examine(spec, needs, timer=time.perf_counter_ns, wall=time.time_ns))
     except StoreError as error:
         return [Finding("url", "fail", f"{error} [{error.code}]", CODES[error.code].remedy)]
     return [head, *seen]

@@ -9,10 +9,10 @@ import pytest
 
 from ratelimit import Limiter, Policy
 from ratelimit.stores.redis.store import RedisStore
+from ratelimit.stores.redis.trial import HOSTS_TRIAL, TRIAL
+from tests.redis.examining import Examination
+from tests.support.redis.permission import DEPLOYMENT, SECRET, documented
 from tests.support.redis.server import Server
-
-DEPLOYMENT = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text("utf-8")
-SECRET = "a-secret-of-tests"
 
 POLICY = """
 version = 1
@@ -33,6 +33,16 @@ username = "ratelimit"
 password = "env:RATELIMIT_TEST_PASSWORD"
 timeout = "1s"
 """
+CORRELATION = """
+[identities]
+account = { from = "header:x-api-key", missing = "skip" }
+network = { from = "client" }
+client = { from = "header:user-agent", missing = "skip" }
+[correlation]
+principal = "account"
+network = "network"
+client = "client"
+"""
 LIMITS = (
     'rate = "5/hour"',
     'rate = "5/hour"\nalgorithm = "fixed-window"',
@@ -43,17 +53,11 @@ LIMITS = (
 )
 
 
-def grant(prefix: str) -> list[str]:
-    """Return the words of the user's rights, as the document has them."""
-    (words,) = re.findall(r"^ACL SETUSER ratelimit (.*)$", DEPLOYMENT, re.M)
-    return words.replace(">PASSWORD", f">{SECRET}").replace("ratelimit", prefix).split()
-
-
 async def test_user_who_may_not_ask_for_info_decides_all_the_same(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RATELIMIT_TEST_PASSWORD", SECRET)
-    server.client.execute_command("ACL", "SETUSER", "ratelimit", *grant("ratelimit"), "-info")
+    server.client.execute_command("ACL", "SETUSER", "ratelimit", *documented("ratelimit"), "-info")
     text = POLICY.format(url=server.url, mode="exact", prefix="ratelimit")
     limiter = Limiter(Policy.from_toml(f'{text}\n[[limit]]\nname = "one"\nper = "account"\n{LIMITS[0]}\n'))
     try:
@@ -72,7 +76,7 @@ async def test_documented_user_is_enough(
     server: Server, monkeypatch: pytest.MonkeyPatch, mode: str, prefix: str
 ) -> None:
     monkeypatch.setenv("RATELIMIT_TEST_PASSWORD", SECRET)
-    server.client.execute_command("ACL", "SETUSER", "ratelimit", *grant(prefix))
+    server.client.execute_command("ACL", "SETUSER", "ratelimit", *documented(prefix))
     server.client.acl_log_reset()
     text = POLICY.format(url=server.url, mode=mode, prefix=prefix) + "".join(
         f'\n[[limit]]\nname = "limit {number}"\nper = "account"\n{limit}\n'
@@ -97,3 +101,30 @@ async def test_documented_user_is_enough(
         limiter.close()
         server.client.execute_command("ACL", "DELUSER", "ratelimit")
     assert server.client.acl_log() == []
+
+
+@pytest.mark.parametrize("prefix", ["ratelimit", "shop:limits"])
+def test_documented_user_is_enough_for_the_doctor(server: Server, tmp_path: Path, prefix: str) -> None:
+    server.client.execute_command("ACL", "SETUSER", "ratelimit", *documented(prefix))
+    server.client.acl_log_reset()
+    login = ('username = "ratelimit"', f'password = "{SECRET}"', f'prefix = "{prefix}"')
+    try:
+        found = Examination(tmp_path, server.url, *login, CORRELATION)
+        assert found.code == 0
+        assert found["correlation"]["status"] == found["commands"]["status"] == "ok"
+        assert server.client.acl_log() == []
+        # What hosts share lies under names of its own: who may not use them is told.
+        server.client.execute_command("ACL", "SETUSER", "ratelimit", "resetkeys", f"~{prefix}:*")
+        found = Examination(tmp_path, server.url, *login, CORRELATION)
+        assert (found.code, found["commands"]["status"], found["correlation"]["status"]) == (1, "ok", "fail")
+        assert f"~{{{prefix}}}:*" in found["correlation"]["advice"]
+        assert Examination(tmp_path, server.url, *login).code == 0  # nothing is correlated there
+    finally:
+        server.client.execute_command("ACL", "DELUSER", "ratelimit")
+
+
+def test_documented_commands_are_those_that_are_tried() -> None:
+    (line,) = re.findall(r"^Called are (.*)$", DEPLOYMENT, re.M)
+    said = set(re.findall(r"`([A-Z]+)`", line))
+    tried = set(re.findall(r"try\('([A-Z]+)'", (TRIAL + HOSTS_TRIAL).decode()))
+    assert said == tried | {"EVALSHA", "EVAL", "PING", "AUTH"}

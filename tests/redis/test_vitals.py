@@ -15,10 +15,11 @@ from ratelimit.finding import Finding, Status
 from ratelimit.stores.redis import vitals
 from ratelimit.stores.redis.checkup import transport
 from ratelimit.stores.redis.symptom import explain, is_forbidden, state_of
-from ratelimit.stores.redis.trial import TRIAL, scratch_key
+from ratelimit.stores.redis.trial import HOSTS_TRIAL, TRIAL, scratch_key
 from tests.support.redis.policies import spec_of
 
 SCRIPTS = Path(vitals.__file__).with_name("scripts")
+HOSTS = Path(vitals.__file__).with_name("hosts")
 DAY_NS = 86_400 * 10**9
 MINUTE_NS = 60 * 10**9
 
@@ -217,6 +218,16 @@ def test_trial_calls_whatever_the_deciding_script_calls() -> None:
     assert needed <= tried
     libraries = set(re.findall(r"\b(struct|cmsgpack|cjson|bit)\.\w+", text))
     assert libraries <= set(re.findall(r"\b(struct|cmsgpack|cjson|bit)\.\w+", TRIAL.decode()))
+
+
+def test_trial_calls_whatever_the_correlation_calls() -> None:
+    text = "\n".join(path.read_text() for path in sorted((HOSTS / "scripts").glob("*.lua")))
+    needed = set(re.findall(r"redis\.call\(\s*'([A-Z]+)'", text))
+    text = "\n".join(path.read_text() for path in sorted(HOSTS.glob("*.py")))
+    alone = set(re.findall(r"execute_command\(\s*\"([A-Z]+)\"", text))
+    assert {"XADD", "XRANGE", "HGET"} <= alone
+    tried = set(re.findall(r"try\('([A-Z]+)'", HOSTS_TRIAL.decode()))
+    assert needed | alone - {"EVALSHA", "EVAL"} == tried
 
 
 def test_scratch_key_lies_under_the_prefix_and_in_the_slots() -> None:

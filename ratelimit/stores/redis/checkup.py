@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
@@ -22,7 +22,15 @@ from ratelimit.stores.redis.connect import connect, resolve
 from ratelimit.stores.redis.pulse import signs_key
 from ratelimit.stores.redis.symptom import explain
 from ratelimit.stores.redis.topology import Master, find_cluster, find_master
-from ratelimit.stores.redis.trial import Timer, compare_clocks, compare_keys, time_round_trips, try_script
+from ratelimit.stores.redis.trial import (
+    Timer,
+    compare_clocks,
+    compare_keys,
+    hosts_key,
+    time_round_trips,
+    try_correlation,
+    try_script,
+)
 
 if TYPE_CHECKING:
     from ratelimit.policy.compiled import RemoteSpec
@@ -31,17 +39,29 @@ PATIENCE_S = 2.0
 """How long an answer is waited for here; that it takes longer than `timeout` is a finding, not an end."""
 
 
-async def examine(
-    spec: RemoteSpec, *, longest_ns: int, timer: Timer, wall: Timer, key: bytes | None
-) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a policy needs of its servers.
+
+    Attributes:
+        longest_ns: the longest period of its limits.
+        correlates: whether hosts correlate by way of the server.
+        key: the hash key, which running workers' are compared with; None if it cannot be had.
+    """
+
+    longest_ns: int
+    correlates: bool
+    key: bytes | None
+
+
+async def examine(spec: RemoteSpec, needs: Needs, *, timer: Timer, wall: Timer) -> list[Finding]:
     """Return what is found about all servers of a policy.
 
     Args:
         spec: how they are reached.
-        longest_ns: the longest period of the policy's limits.
+        needs: what for.
         timer: a steady clock; times round trips.
         wall: civil time, which the servers' is compared with.
-        key: the hash key, which running workers' are compared with; None if it cannot be had.
 
     Raises:
         StoreError: no connection can be made for reasons on this host; see `connect`.
@@ -54,14 +74,14 @@ async def examine(
     else:
         findings, masters = [], [Master(spec, "", None)]
     for master in masters:
-        seen = await _examine_one(master, spec, longest_ns, timer, wall, key)
+        seen = await _examine_one(master, spec, needs, timer, wall)
         where = master.address if len(masters) > 1 else ""
         findings += [replace(finding, where=where) for finding in seen]
     return findings
 
 
 async def _examine_one(
-    master: Master, spec: RemoteSpec, longest_ns: int, timer: Timer, wall: Timer, key: bytes | None
+    master: Master, spec: RemoteSpec, needs: Needs, timer: Timer, wall: Timer
 ) -> list[Finding]:
     client = connect(master.spec, timeout_s=PATIENCE_S)
     if not isinstance(client, Redis):
@@ -76,18 +96,25 @@ async def _examine_one(
         try:
             findings.append(await time_round_trips(client, timer, spec.timeout_ns))
             info, settings = await _info(client), await _settings(client)
-            findings += _read(info, settings, spec, longest_ns)
+            findings += _read(info, settings, spec, needs.longest_ns)
             # A replica refuses what the script writes, a cluster's node half of all keys: that was said.
             if not any(each.check in ("role", "cluster") and each.status == "fail" for each in findings):
                 findings += await try_script(client, master.spec, master.slots)
+                if needs.correlates and _has(master, hosts_key(spec.prefix)):
+                    findings.append(await try_correlation(client, master.spec))
             findings.append(await compare_clocks(client, wall))
             signs = signs_key(spec)
-            if key is not None and (master.slots is None or key_slot(signs) in master.slots):
-                findings += await compare_keys(client, signs, key)
+            if needs.key is not None and _has(master, signs):
+                findings += await compare_keys(client, signs, needs.key)
         except (RedisError, OSError) as error:
             says, advice = explain(error)
             findings.append(Finding("reachable", "fail", f"in the middle of it: {says}", advice))
         return findings
+
+
+def _has(master: Master, name: str | bytes) -> bool:
+    """Return whether a key would be on this server."""
+    return master.slots is None or key_slot(name.encode() if isinstance(name, str) else name) in master.slots
 
 
 def _read(

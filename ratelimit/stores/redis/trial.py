@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Container
+from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from redis.crc import key_slot
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ratelimit.finding import Fact, Finding
+from ratelimit.stores.redis.hosts.places import Places
 from ratelimit.stores.redis.pulse import mark_of, marks_in
 from ratelimit.stores.redis.script import SCRIPT
 from ratelimit.stores.redis.symptom import explain, is_forbidden, state_of
@@ -32,11 +34,17 @@ MOST_TIME_NS = 5 * 10**9
 MOST_SKEW_NS = 2 * 10**9
 """A server whose clock is further off turns calendar windows visibly late or early."""
 
+HOSTS_TRIAL = (files("ratelimit.stores.redis.hosts") / "trial.lua").read_bytes()
 _DIGEST = hashlib.sha1(TRIAL, usedforsecurity=False).hexdigest()
 _SENT = [0, -1, 52, (1 << 52) - 1, 1_700_000_000_000_000]
 
 Timer = Callable[[], int]
 """Nanoseconds: of an era of its own (`timer`), or since the epoch (`wall`)."""
+
+
+def hosts_key(prefix: str) -> str:
+    """Return such a name where the correlation across hosts has its own: in one slot."""
+    return Places(prefix).scratch(secrets.token_hex(8))
 
 
 def scratch_key(prefix: str, slots: Container[int] | None = None) -> str:
@@ -50,9 +58,7 @@ def scratch_key(prefix: str, slots: Container[int] | None = None) -> str:
 async def try_script(client: Redis, spec: RemoteSpec, slots: Container[int] | None) -> list[Finding]:
     """Return whether scripts work here, and whether this user may call what they call."""
     key = scratch_key(spec.prefix, slots)
-    # Limits' keys, and those of the correlation across hosts, which are of one slot.
-    keys = f"~{spec.prefix}:* ~{{{spec.prefix}}}:*"
-    grant = f"`ACL SETUSER {spec.username or 'default'} {keys}"
+    grant = _grant(spec)
     sent = msgspec.msgpack.encode(_SENT)
     try:
         answer = await _run(client, key, sent)
@@ -71,8 +77,24 @@ async def try_script(client: Redis, spec: RemoteSpec, slots: Container[int] | No
             findings = [_refused(error, grant)]
         else:
             findings = [_broken(f"the deciding script does not compile: {error}", "Report this, please.")]
-    findings.append(_commands(refused, grant))
+    findings.append(_commands("commands", refused, grant))
     return findings
+
+
+async def try_correlation(client: Redis, spec: RemoteSpec) -> Finding:
+    """Return whether this user may call what correlation across hosts does, on its keys."""
+    evaluate: Any = client.eval
+    try:
+        refused = msgspec.msgpack.decode(await evaluate(HOSTS_TRIAL, 1, hosts_key(spec.prefix)))
+    except ResponseError as error:
+        return replace(_refused(error, _grant(spec)), check="correlation")
+    return _commands("correlation", refused, _grant(spec))
+
+
+def _grant(spec: RemoteSpec) -> str:
+    """Return the beginning of what an administrator grants this user: the keys."""
+    # Limits', and those of the correlation across hosts, which are of one slot.
+    return f"`ACL SETUSER {spec.username or 'default'} ~{spec.prefix}:* ~{{{spec.prefix}}}:*"
 
 
 async def time_round_trips(client: Redis, timer: Timer, timeout_ns: int) -> Finding:
@@ -171,19 +193,20 @@ async def _run(client: Redis, key: str, sent: bytes) -> Any:
         return await evalsha(_DIGEST, 1, key, sent)
 
 
-def _commands(refused: list[str], grant: str) -> Finding:
+def _commands(check: str, refused: list[str], grant: str) -> Finding:
     if not refused:
-        return Finding("commands", "ok", "scripts may call all they need")
+        what = "scripts may call all they need" if check == "commands" else "hosts may share what they see"
+        return Finding(check, "ok", what)
     names = sorted({line.partition(" ")[0] for line in refused})
     facts: dict[str, Fact] = {"refused": ",".join(names)}
     state = state_of(refused[0])
     if state is not None:
         says, advice = state
-        return Finding("commands", "fail", says, advice, facts=facts)
+        return Finding(check, "fail", says, advice, facts=facts)
     more = f", and of {len(names) - 1} more commands" if len(names) > 1 else ""
     granted = " ".join(f"+{name.lower()}" for name in names)
     return Finding(
-        "commands",
+        check,
         "fail",
         f"scripts may not do what they need; the server says of {refused[0]}{more}",
         f"As an administrator: {grant} {granted}`; where they were renamed or disabled, enable them.",

@@ -48,6 +48,10 @@ class Places:
         """The correlator's memory: the head of a value in chunks."""
         return self._name("correlator:snapshot")
 
+    def scratch(self, rest: str) -> str:
+        """What is tried there, and gone at once."""
+        return self._name(f"doctor:{rest}")
+
     @staticmethod
     def chunks(head: str, version: str) -> str:
         """The chunks of one version of a value."""
