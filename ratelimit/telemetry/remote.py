@@ -50,7 +50,7 @@ CORRECTIONS_LOST = Metric(
 COUNTERS_FORGOTTEN = Metric(
     "ratelimit_store_counters_forgotten",
     "counter",
-    "Counters whose use while the server was away could not be charged to it afterwards.",
+    "Counters whose use elsewhere (while the server was away, or under a former cluster) may not be charged.",
 )
 STORE_AWAY = Metric(
     "ratelimit_store_away",

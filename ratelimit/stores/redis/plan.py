@@ -131,4 +131,4 @@ class RedisPlan:
 
     def carry(self, source: Sequence[int], target: Sequence[int], now_ns: int) -> None:
         """Charge each rule under `target`'s key with what is used under `source`'s: soon, without waiting."""
-        self.store.carry(self, list(source), list(target), now_ns)
+        self.store.carry(self, list(source), list(target))

@@ -92,7 +92,7 @@ class RedisStore:
             weakref.WeakKeyDictionary()
         )
         self._last: Courier | None = None
-        self._carries: deque[tuple[RedisPlan, list[int], list[int], int]] = deque(maxlen=MOST_CARRIES)
+        self._carries: deque[tuple[RedisPlan, list[int], list[int]]] = deque(maxlen=MOST_CARRIES)
         self._is_carrying = False
         self._held: list[tuple[int, int, RedisPlan, Outcome, int]] = []
         self._numbers = itertools.count()
@@ -216,6 +216,7 @@ class RedisStore:
         await self._examine(courier)
         # Last, and nothing is awaited after it: what is charged here meanwhile is handed over, too.
         await self.standby.hand_over(courier, self.clock.now_ns)
+        courier.soon(self._start_carrying)
 
     async def _examine(self, courier: Courier) -> None:
         """Look, once, whether the server would throw limits' state away for want of memory."""
@@ -247,6 +248,7 @@ class RedisStore:
         self._renew()
         if self.tenancy is not None:
             self.tenancy.give_back_idle(courier)
+        self._start_carrying(courier)
         await self.pulse.beat(courier)
 
     # -- charges that change -----------------------------------------------------------------------
@@ -275,30 +277,38 @@ class RedisStore:
                 due_ns = now_ns + plan.core.rules[index].period_ns // 3
                 heapq.heappush(self._held, (due_ns, next(self._numbers), plan, outcome, index))
 
-    def carry(self, plan: RedisPlan, source: list[int], target: list[int], now_ns: int) -> None:
-        """Charge the target with what the source has used: soon, one after another, from any thread."""
-        self._carries.append((plan, source, target, now_ns))
+    def carry(self, plan: RedisPlan, source: list[int], target: list[int]) -> None:
+        """Charge the target with what the source has used: soon, one after another, from any thread.
+
+        While the server is away this waits, and begins by itself when it is back.
+        """
+        self._carries.append((plan, source, target))
         courier = self._last
         if courier is not None:
             courier.soon(self._start_carrying)
 
     def _start_carrying(self, courier: Courier) -> None:
-        if not self._is_carrying:
+        if self._carries and not self._is_carrying:
             self._is_carrying = True
             courier.start(self._carry_all(courier))
 
     async def _carry_all(self, courier: Courier) -> None:
         try:
             while self._carries:
-                plan, source, target, now_ns = self._carries[0]
+                plan, source, target = self._carries[0]
+                now_ns = self.clock.now_ns()
                 outcome = await courier.ask(plan, source, None, now_ns, commit=False)
-                for index in range(len(outcome)):
-                    amount = used(outcome, index)
-                    if amount:
-                        await courier.carry(plan, index, plan.core.key(index, target), amount, now_ns)
-                self._carries.popleft()
+                self._carries.popleft()  # what may have been charged is not charged again
+                charges = [
+                    courier.carry(plan, index, plan.core.key(index, target), amount, now_ns)
+                    for index in range(len(outcome))
+                    if (amount := used(outcome, index))
+                ]
+                for answer in await asyncio.gather(*charges, return_exceptions=True):
+                    if isinstance(answer, BaseException):
+                        self.tally.forgot(1)
         except StoreError:
-            pass  # goes on with the next carry, or when the server is back
+            pass  # goes on with the next pulse, or when the server is back
         finally:
             self._is_carrying = False
 

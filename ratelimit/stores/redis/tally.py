@@ -16,4 +16,4 @@ class Tally:
         """So many corrections could not be made, or it is not known whether they were."""
 
     def forgot(self, counters: int) -> None:
-        """What so many counters used while the server was away could not be handed over."""
+        """What so many counters used elsewhere could not be charged, or it is not known whether it was."""

@@ -1,0 +1,119 @@
+"""What clusters used is charged to those they became, also if the server was away when that was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ratelimit.stores.redis.plan import RedisPlan
+from tests.support.cores import compiled_rule
+from tests.support.redis.cluster import Cluster
+from tests.support.redis.live import Live, LiveLimiter, turns
+from tests.support.redis.proxy import Proxy
+from tests.support.redis.server import Server
+from tests.support.rule import DAY, RuleSpec
+
+LIMIT = 'per = "account"\nrate = "100/day"'
+SPECS = RuleSpec("fixed-window", 100, DAY), RuleSpec("sliding-log", 90, DAY)
+OLD, NEW = 1, 2
+
+
+def plan_of(limiter: Live) -> RedisPlan:
+    """Return a plan of two limits by the same identity; those of all limiters count together."""
+    return limiter.store.plan([compiled_rule(spec) for spec in SPECS], [[0], [0]])
+
+
+async def opened(limiter: Live) -> Live:
+    await limiter.look()
+    await limiter.connected()
+    return limiter
+
+
+async def charged(limiter: Live, plan: RedisPlan, times: int) -> None:
+    """Use both limits of the old identity so many times."""
+    for _ in range(times):
+        assert (await plan.adecide([OLD], limiter.now_ns())).allowed
+
+
+async def left(limiter: Live, plan: RedisPlan, identity: int) -> list[int]:
+    outcome = await plan.apeek([identity], limiter.now_ns())
+    return [outcome.remaining(index) for index in range(2)]
+
+
+async def is_carried(limiter: Live, expected: list[int]) -> None:
+    """Wait until another worker sees the new identity charged, and assert that it stays so."""
+    plan, seen = plan_of(limiter), [0, 0]
+
+    async def look() -> bool:
+        seen[:] = await left(limiter, plan, NEW)
+        return seen == expected
+
+    for _ in range(5000):
+        if await look():
+            break
+        await turns(1)
+    await turns(50)
+    assert await look(), seen
+
+
+async def test_carried_at_once(cluster: Cluster, open_limiter: LiveLimiter) -> None:
+    limiter = await opened(open_limiter(cluster.cluster_url, LIMIT))
+    plan = plan_of(limiter)
+    await charged(limiter, plan, 30)
+    plan.carry([OLD], [NEW], limiter.now_ns())
+    await is_carried(limiter, [70, 60])
+    assert await left(limiter, plan, OLD) == [70, 60]
+
+
+async def test_carried_when_the_server_is_back_though_nobody_asks(
+    server: Server, proxy: Proxy, open_limiter: LiveLimiter
+) -> None:
+    limiter = await opened(open_limiter(proxy.url, LIMIT, timeout="25ms"))
+    other = await opened(open_limiter(server.url, LIMIT))
+    plan = plan_of(limiter)
+    await charged(other, plan_of(other), 30)
+    proxy.refuse()
+    proxy.cut()
+    await limiter.ask()
+    await limiter.connected(is_open=True)
+    plan.carry([OLD], [NEW], limiter.now_ns())
+    await turns(100)
+    assert await left(other, plan_of(other), NEW) == [100, 90]
+    proxy.listen()
+    await is_carried(other, [70, 60])
+
+
+async def test_carried_by_a_worker_that_had_not_asked_anything_yet(
+    server: Server, proxy: Proxy, open_limiter: LiveLimiter
+) -> None:
+    other = await opened(open_limiter(server.url, LIMIT))
+    await charged(other, plan_of(other), 30)
+    limiter = open_limiter(proxy.url, LIMIT)
+    plan_of(limiter).carry([OLD], [NEW], limiter.now_ns())
+    await opened(limiter)
+    await is_carried(other, [70, 60])
+
+
+async def test_charge_without_an_answer_is_not_made_twice(
+    server: Server, proxy: Proxy, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limiter = await opened(open_limiter(proxy.url, LIMIT, timeout="50ms"))
+    other = await opened(open_limiter(server.url, LIMIT))
+    plan = plan_of(limiter)
+    await charged(other, plan_of(other), 30)
+    limiter.hush()
+    ask = limiter.courier.ask
+
+    async def ask_and_lose(*words: Any, **more: Any) -> Any:
+        outcome = await ask(*words, **more)
+        proxy.replies.drop()
+        return outcome
+
+    monkeypatch.setattr(limiter.courier, "ask", ask_and_lose)
+    plan.carry([OLD], [NEW], limiter.now_ns())
+    await limiter.connected(is_open=True)
+    monkeypatch.undo()
+    proxy.replies.heal()
+    await limiter.connected()
+    await is_carried(other, [70, 60])
