@@ -1,6 +1,6 @@
 """Counting: who is where, whose members, and what clusters look like as a whole; each pass over a range."""
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memset
 
 from ratelimit.core.dormancy cimport Dormancy
