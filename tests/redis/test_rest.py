@@ -13,7 +13,8 @@ from ratelimit.stores.redis.parcel import MOST_KEYS
 from ratelimit.stores.redis.wire import ServerWire
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartServer
-from tests.support.redis.live import LiveLimiter, eventually, turns
+from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns
+from tests.support.redis.patience import until
 from tests.support.redis.server import Server
 
 POLICY = """
@@ -37,6 +38,8 @@ per = "account"
 rate = "100000/hour"
 algorithm = "fixed-window"
 """
+
+LOG = 'per = "account"\nrate = "100/day"\nalgorithm = "sliding-log"'
 
 
 @pytest.mark.timeout(60)
@@ -176,3 +179,84 @@ async def test_server_that_hangs_does_not_keep_a_worker_from_ending(
     await limiter.store.rest()
     assert loop.time() - begun < 1.0  # not as long as for a sign of life
     server.resume()
+
+
+def connected(server: Server) -> int:
+    """Return how many connections of limiters a server has."""
+    return sum(each["name"] == "ratelimit" for each in server.client.client_list())
+
+
+async def test_closing_while_a_batch_waits_says_nothing_about_it_later(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    limiter = open_limiter(server.url, 'per = "account"\nrate = "100/day"', timeout="50ms")
+    await limiter.look()
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    courier = limiter.courier
+    asking = asyncio.create_task(limiter.ask())
+    await asyncio.sleep(0)
+    await courier.close()
+    assert (await asking).allowed  # here
+    await turns(60)  # until after the batch's deadline
+    assert not complaints
+
+
+def test_loop_that_ends_without_a_word_leaves_no_connection_open(server: Server) -> None:
+    limiters: list[Live] = []
+
+    async def serve(turns_taken: int) -> None:
+        limiters.append(Live(rules(server.url, LOG)))
+        asking = asyncio.create_task(limiters[-1].ask())
+        for _ in range(turns_taken):
+            await asyncio.sleep(0)
+        asking.cancel()
+
+    for turns_taken in range(60):  # before, while and after it connects
+        asyncio.run(serve(turns_taken))
+    # Else a warning of it would come in some other test.
+    until(lambda: not connected(server), "all connections to be closed")
+    for limiter in limiters:
+        limiter.store.close()
+
+
+async def test_tasks_that_were_all_cancelled_are_begun_anew(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    limiter = open_limiter(server.url, LOG)
+    await limiter.ask()
+    mine = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
+    for each in mine:
+        each.cancel()
+    await asyncio.gather(*mine, return_exceptions=True)
+    await limiter.ask()
+    assert await limiter.left() == [98]
+    assert not limiter.watcher.faults
+
+
+def test_leases_are_renewed_in_another_loop_than_they_were_asked_for_in(server: Server) -> None:
+    limiter = Live(rules(server.url, 'per = "account"\nrate = "20000/hour"', mode="leased"))
+    tenancy = limiter.store.tenancy
+    assert tenancy is not None
+
+    async def busy() -> None:
+        while tenancy.leases.held() < 100:  # until it has seen for long enough how busy the key is
+            await limiter.ask()
+            await turns(1)
+
+    async def spend() -> None:
+        while tenancy.leases.held() > 20:  # what is due is asked for in a turn that this loop never has
+            assert (await limiter.ask()).allowed
+
+    async def ask_on() -> int:
+        await limiter.look()
+        begun = limiter.courier.round_trips
+        for _ in range(200):
+            await limiter.ask()
+        return limiter.courier.round_trips - begun
+
+    asyncio.run(busy())
+    asyncio.run(spend())
+    asyncio.run(busy())
+    assert asyncio.run(ask_on()) < 20
+    limiter.store.close()

@@ -97,8 +97,11 @@ class Courier:
         self._held_back: deque[Correction] = deque(maxlen=MOST_HELD_BACK)
         self._first_probe: asyncio.Future[None] = self.loop.create_future()
         self._beating: asyncio.Task[None] | None = None
-        self._is_closed = False
+        self.is_closed = False
+        """Whether nothing is asked here any more."""
         self._closing: asyncio.Task[None] | None = None
+        # The first of all tasks, so that it had its turn before there is anything to close.
+        self._keeper = self.loop.create_task(self._keep())
         self.start(self._probe(at_once=True))
 
     @property
@@ -154,7 +157,7 @@ class Courier:
 
     def _correct(self, correction: Correction) -> None:
         if self.breaker.is_open:
-            if len(self._held_back) == MOST_HELD_BACK:
+            if len(self._held_back) == self._held_back.maxlen:
                 self._tally.lost(1)
             self._held_back.append(correction)
             return
@@ -179,10 +182,12 @@ class Courier:
         return future
 
     def soon(self, call: Callable[[Courier], None]) -> None:
-        """Call something with this courier, in its event loop; from any thread."""
+        """Call something with this courier, in its event loop if that lives; from any thread."""
+        if self.loop.is_closed():
+            return
         if threading.get_ident() == self._thread:
             self.loop.call_soon(call, self)
-        elif not self.loop.is_closed():
+        else:
             self.loop.call_soon_threadsafe(call, self)
 
     def parcel_of(self, key: bytes) -> Parcel:
@@ -214,7 +219,7 @@ class Courier:
 
     async def _probe(self, *, at_once: bool = False) -> None:
         """Try the server until it answers."""
-        while not self._is_closed:
+        while not self.is_closed:
             if not at_once:
                 await asyncio.sleep(self.breaker.pause_s())
             at_once = False
@@ -262,7 +267,7 @@ class Courier:
             self._first_probe.set_result(None)
 
     async def _beat(self) -> None:
-        while not self._is_closed and self._pulse is not None:
+        while not self.is_closed and self._pulse is not None:
             if not self.breaker.is_open:
                 try:
                     async with asyncio.timeout(CONNECT_S):
@@ -297,15 +302,28 @@ class Courier:
 
     async def close(self) -> None:
         """End all that is under way; what waits fails."""
-        self._is_closed = True
-        self.breaker.is_open = True
-        fault = away("the store was closed")
-        self._lanes.fail(fault)
+        self._end()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._lanes.close(fault)  # what was opened since
-        self._aside.close()
-        await asyncio.sleep(0)  # in which what is closed is let go of
-        await self.client.aclose()
+        self._keeper.cancel()
+        await asyncio.gather(self._keeper, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        """Close all connections when this is cancelled: by `close`, or by a loop that ends without a word."""
+        try:
+            await self.loop.create_future()
+        finally:
+            self._end()  # what was opened since, too
+            self._aside.close()
+            await asyncio.sleep(0)  # in which what is closed is let go of
+            await self.client.aclose()
+
+    def _end(self) -> None:
+        self.is_closed = True
+        self.breaker.is_open = True
+        self.fault = away("the store was closed")
+        self._lanes.close(self.fault)
+        self._tally.lost(len(self._held_back))
+        self._held_back = deque(maxlen=0)  # nothing more is

@@ -152,7 +152,9 @@ class RedisStore:
             self._last = None
         if not self._couriers and not courier.breaker.is_open:
             with suppress(RedisError, OSError, TimeoutError):
-                await self.pulse.leave(courier)
+                # A server that hangs need not have been noticed yet.
+                async with asyncio.timeout(self.spec.timeout_ns / 1e9):
+                    await self.pulse.leave(courier)
         await courier.close()
 
     async def aclose(self) -> None:
@@ -166,10 +168,10 @@ class RedisStore:
         """Return the running event loop's way to the server, begun with its first decision."""
         last = self._last
         loop = asyncio.get_running_loop()
-        if last is not None and last.loop is loop:
+        if last is not None and last.loop is loop and not last.is_closed:
             return last
         courier = self._couriers.get(loop)
-        if courier is None:
+        if courier is None or courier.is_closed:
             if self._is_closed:
                 raise StoreError("the store is closed", code="redis-away")
             courier = Courier(
@@ -197,9 +199,15 @@ class RedisStore:
         return ClusterWire(self._nodes, partial(connect_node, self.spec), self.key_prefix)
 
     @property
-    def last_courier(self) -> Courier | None:
-        """The way to the server that was used last."""
-        return self._last
+    def any_courier(self) -> Courier | None:
+        """The way to the server that was used last, or the running loop's; None where there is neither."""
+        last = self._last
+        if last is not None and not last.is_closed and not last.loop.is_closed():
+            return last
+        try:
+            return self.courier()
+        except (RuntimeError, StoreError):  # no loop runs here, or the store is closed
+            return None
 
     @property
     def share(self) -> float:
@@ -247,6 +255,7 @@ class RedisStore:
     async def _beat(self, courier: Courier) -> None:
         self._renew()
         if self.tenancy is not None:
+            self.tenancy.renew(courier)  # what a loop that ended left behind
             self.tenancy.give_back_idle(courier)
         self._start_carrying(courier)
         await self.pulse.beat(courier)
@@ -255,7 +264,7 @@ class RedisStore:
 
     def correct(self, plan: RedisPlan, outcome: Outcome, index: int, delta: int) -> None:
         """Have a charge corrected: soon, without waiting, from any thread."""
-        courier = self._last
+        courier = self.any_courier
         if courier is not None:
             courier.correct(plan, outcome, index, delta)
         else:
@@ -283,7 +292,7 @@ class RedisStore:
         While the server is away this waits, and begins by itself when it is back.
         """
         self._carries.append((plan, source, target))
-        courier = self._last
+        courier = self.any_courier
         if courier is not None:
             courier.soon(self._start_carrying)
 

@@ -56,11 +56,12 @@ class Tenancy:
         return made
 
     def _wake(self) -> None:
-        courier = self._store.last_courier
+        courier = self._store.any_courier
         if courier is not None:
-            courier.soon(self._renew)
+            courier.soon(self.renew)
 
-    def _renew(self, courier: Courier) -> None:
+    def renew(self, courier: Courier) -> None:
+        """Ask for what is due."""
         self._ask(courier, self.leases.take_due(), give_back=False)
 
     def give_back_idle(self, courier: Courier) -> None:

@@ -115,9 +115,13 @@ class ServerWire:
         closings = self._closings
         # Not one of the pool's: what is cancelled while it greets the server goes back there half-greeted.
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        task = asyncio.current_task()
+        cancelled = 0 if task is None else task.cancelling()
         try:
             await connection.connect()
-            if self._closings != closings:  # and the greeting swallowed that this was cancelled
+            if task is not None and task.cancelling() > cancelled:
+                raise asyncio.CancelledError  # which the greeting swallowed
+            if self._closings != closings:
                 raise ConnectionError("closed while it was made")
             self._link = Link(connection)
         except BaseException:
