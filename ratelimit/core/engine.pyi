@@ -1,6 +1,6 @@
 """Plans and the one call that decides."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 from ratelimit.core.rule import Rule
@@ -97,6 +97,8 @@ class Outcome:
         Raises:
             ValueError: not one label a rule, or more than some 4,000 bytes of them.
         """
+    witness: Callable[[int, int], None] | None
+    """Called with a rule and the correction made, where this host's table was corrected; None at first."""
     def settle(self, index: int, actual: int, now_ns: int, /) -> int:
         """Replace the charged cost of one rule by the real one; return the signed correction made.
 

@@ -343,7 +343,10 @@ cdef class Outcome:
         if self.ledger is not None:
             return self.correct_elsewhere(index, charge, amount)
         now = relative(self.plan.table, now_ns)
-        return correct(&self.plan.setup, index, charge, amount, now)
+        moved = correct(&self.plan.setup, index, charge, amount, now)
+        if moved and self.witness is not None:
+            self.witness(index, moved)
+        return moved
 
     cdef object correct_elsewhere(self, int index, Charge *charge, uint64_t amount):
         cdef int64_t delta = <int64_t>amount - <int64_t>charge.cost

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratelimit.stores.redis.parcel import Batch
 from ratelimit.stores.redis.tally import Tally
-from ratelimit.stores.redis.unanswered import slow, unanswered
+from ratelimit.stores.redis.unanswered import doubtful, slow, unanswered, uncharged
 from ratelimit.stores.redis.wire import Answers, Wire
 
 if TYPE_CHECKING:
@@ -152,12 +152,13 @@ class Lanes:
         waiting = list(self._queue)
         self._queue.clear()
         self._open = None
+        sent = [lane.batch for lane in self._lanes if lane.batch is not None]
         for lane in list(self._lanes):
-            if lane.batch is not None:
-                waiting.append(lane.batch)
             self.drop(lane)
         for batch in waiting:
-            batch.fail(fault)
+            batch.fail(uncharged(fault))
+        for batch in sent:
+            batch.fail(doubtful(fault))
 
     async def _connect(self, lane: Lane) -> None:
         """Have a lane's connection made before it takes a batch, whose time is short."""
@@ -261,12 +262,13 @@ class Lanes:
             else:
                 self._loop.call_soon(self._expire, batch, grace - 1)
             return
-        batch.fail(slow(self._timeout_s))
         if batch is self._open:
             self._open = None
         if batch.lane is None:
             self._queue.remove(batch)
+            batch.fail(uncharged(slow(self._timeout_s)))
         else:
+            batch.fail(slow(self._timeout_s))
             self.drop(batch.lane)
             if self._queue and not self._lanes:
                 self.new()

@@ -15,11 +15,12 @@ the limit does. What was used here counts there from the hand-over on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ratelimit.core.engine import Outcome, Plan
 from ratelimit.core.remote import used
+from ratelimit.stores.redis.unanswered import NothingCharged
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.courier import Courier
@@ -36,14 +37,48 @@ _ALLOWED = 1
 
 
 class Used:
-    """What a counter was charged here since the server went, and how much of it the server knows."""
+    """What a counter was charged here since the server went, and how much of it the server was told."""
 
-    __slots__ = ("handed", "row", "units")
+    __slots__ = ("index", "plan", "row", "told", "units")
 
-    def __init__(self, row: list[int]) -> None:
+    def __init__(self, plan: RedisPlan, index: int, row: list[int]) -> None:
+        self.plan = plan
+        self.index = index
         self.row = row
         self.units = 0
-        self.handed = 0
+        self.told = 0
+
+
+class Absence:
+    """One absence of the server: what was used in it, and of which counters that has changed."""
+
+    __slots__ = ("changed", "is_over", "used")
+
+    def __init__(self) -> None:
+        self.used: dict[tuple[RedisPlan, int, int], Used] = {}
+        self.changed: set[Used] = set()
+        self.is_over = False
+
+
+class Witness:
+    """Told when a request that was decided here is settled, then or later."""
+
+    __slots__ = ("_absence", "_charged", "_standby")
+
+    def __init__(self, standby: Standby, absence: Absence, charged: dict[int, Used]) -> None:
+        self._standby = standby
+        self._absence = absence
+        self._charged = charged
+
+    def __call__(self, index: int, moved: int) -> None:
+        known = self._charged.get(index)
+        if known is None:
+            return
+        if not self._absence.is_over:
+            known.units += moved
+            self._absence.changed.add(known)
+        elif moved > 0:
+            self._standby.charge_later(known, moved)
 
 
 class Standby:
@@ -56,7 +91,7 @@ class Standby:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
         self._plans: dict[RedisPlan, Plan] = {}
-        self._used: dict[tuple[RedisPlan, int, int], Used] = {}
+        self._absence = Absence()
 
     def decide(
         self,
@@ -88,19 +123,50 @@ class Standby:
         return known
 
     def _remember(self, plan: RedisPlan, outcome: Outcome, row: list[int]) -> None:
+        absence = self._absence
+        charged = {}
         for index in plan.counting:
             if outcome.state(index) != _ALLOWED:
                 continue
-            name = plan, index, outcome.key(index)
-            known = self._used.get(name)
-            if known is None:
-                if len(self._used) >= MOST_REMEMBERED:
-                    self._store.tally.forgot(1)
-                    continue
-                known = self._used[name] = Used(row)
-            known.units += outcome.cost(index)
+            known = self._known(plan, index, outcome.key(index), row)
+            if known is not None:
+                charged[index] = known
+                known.units += outcome.cost(index)
+                absence.changed.add(known)
+        outcome.witness = Witness(self, absence, charged)
 
-    async def hand_over(self, courier: Courier, clock: Callable[[], int]) -> None:
+    def _known(self, plan: RedisPlan, index: int, key: int, row: list[int]) -> Used | None:
+        """Return what is known of a counter; None if that is too much to know."""
+        used = self._absence.used
+        known = used.get((plan, index, key))
+        if known is None:
+            if len(used) >= MOST_REMEMBERED:
+                self._store.tally.forgot(1)
+                return None
+            known = used[plan, index, key] = Used(plan, index, row)
+        return known
+
+    def charge_later(self, known: Used, moved: int) -> None:
+        """Charge what a request turned out to cost after what it was admitted with was handed over.
+
+        What it cost less stays charged: how much of that has drained is not known any more.
+        """
+        courier = self._store.any_courier
+        if courier is None:
+            self._store.tally.forgot(1)
+        elif courier.breaker.is_open:
+            again = self._known(
+                known.plan, known.index, known.plan.core.key(known.index, known.row), known.row
+            )
+            if again is not None:
+                again.units += moved
+                self._absence.changed.add(again)
+        else:
+            courier.soon(
+                lambda courier: self._charge(courier, known, moved).add_done_callback(self._count_lost)
+            )
+
+    async def hand_over(self, courier: Courier) -> None:
         """Charge the server with what is in use of the shares.
 
         Decisions go on meanwhile, so it is done over until nothing is left; what is left
@@ -109,42 +175,64 @@ class Standby:
         Raises:
             StoreError: the server is gone again; what was not handed over is kept.
         """
+        absence = self._absence
         for _ in range(_ROUNDS):
-            waiting = self._in_use(clock())
+            waiting = list(absence.changed)
             if not waiting:
                 break
             for start in range(0, len(waiting), _HAND_OVER):
-                part = waiting[start : start + _HAND_OVER]
-                charged = await asyncio.gather(
-                    *(self._charge(courier, *each, clock()) for each in part), return_exceptions=True
-                )
-                faults = [answer for answer in charged if isinstance(answer, BaseException)]
-                for (_, _, known, amount), answer in zip(part, charged, strict=True):
-                    if not isinstance(answer, BaseException):
-                        known.handed += amount
-                if faults:
-                    raise faults[0]
-        for each in self._in_use(clock()):
-            self._charge(courier, *each, clock()).add_done_callback(self._count_lost)
-        self._used.clear()
-        self._plans.clear()
-
-    def _in_use(self, now_ns: int) -> list[tuple[RedisPlan, int, Used, int]]:
-        """Return what is in use and not handed over, in units."""
-        found = []
-        for (plan, index, _), known in self._used.items():
-            outcome = self._local(plan, len(known.row) - 1).peek(known.row, now_ns, plan.free)
-            amount = min(known.units, used(outcome, index)) - known.handed
+                await self._tell(courier, absence, waiting[start : start + _HAND_OVER])
+        for each in absence.changed:
+            amount = self._in_use(each)
             if amount > 0:
-                found.append((plan, index, known, amount))
-        return found
+                self._charge(courier, each, amount).add_done_callback(self._count_lost)
+        absence.is_over = True
+        self._absence = Absence()
+        self._plans.clear()
+        courier.start(_forget(absence))
 
-    @staticmethod
-    def _charge(
-        courier: Courier, plan: RedisPlan, index: int, known: Used, amount: int, now_ns: int
-    ) -> asyncio.Future[list[int]]:
-        return courier.carry(plan, index, plan.core.key(index, known.row), amount, now_ns)
+    async def _tell(self, courier: Courier, absence: Absence, part: list[Used]) -> None:
+        """Charge the server with some counters' use, each unit once."""
+        telling = []
+        for each in part:
+            absence.changed.discard(each)
+            amount = self._in_use(each)
+            if amount > 0:
+                each.told += amount
+                telling.append((each, amount, self._charge(courier, each, amount)))
+        answers = await asyncio.gather(*(charged for _, _, charged in telling), return_exceptions=True)
+        fault: BaseException | None = None
+        for (each, amount, _), answer in zip(telling, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                continue
+            fault = answer
+            if isinstance(answer, NothingCharged):
+                each.told -= amount
+                absence.changed.add(each)
+            else:  # it may have been charged: once more could be twice
+                self._store.tally.forgot(1)
+        if fault is not None:
+            raise fault
+
+    def _in_use(self, known: Used) -> int:
+        """Return what is in use of a counter and the server was not told, in units."""
+        plan = known.plan
+        outcome = self._local(plan, len(known.row) - 1).peek(known.row, self._store.clock.now_ns(), plan.free)
+        return min(known.units, used(outcome, known.index)) - known.told
+
+    def _charge(self, courier: Courier, known: Used, amount: int) -> asyncio.Future[list[int]]:
+        plan, index = known.plan, known.index
+        return courier.carry(plan, index, plan.core.key(index, known.row), amount, self._store.clock.now_ns())
 
     def _count_lost(self, charged: asyncio.Future[list[int]]) -> None:
         if charged.cancelled() or charged.exception() is not None:
             self._store.tally.forgot(1)
+
+
+async def _forget(absence: Absence) -> None:
+    """Let go of what was used, a little at a time: so many objects at once would stop the event loop."""
+    absence.changed.clear()
+    while absence.used:
+        for _ in range(min(_HAND_OVER, len(absence.used))):
+            absence.used.popitem()
+        await asyncio.sleep(0)

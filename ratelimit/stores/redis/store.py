@@ -223,7 +223,7 @@ class RedisStore:
         await self.pulse.beat(courier)
         await self._examine(courier)
         # Last, and nothing is awaited after it: what is charged here meanwhile is handed over, too.
-        await self.standby.hand_over(courier, self.clock.now_ns)
+        await self.standby.hand_over(courier)
         courier.soon(self._start_carrying)
 
     async def _examine(self, courier: Courier) -> None:

@@ -2,7 +2,40 @@
 
 from __future__ import annotations
 
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
+
 from ratelimit.errors import StoreError
+
+
+class NothingCharged(StoreError):
+    """There is no answer, and nothing was charged: it was not sent, or the server refused to do it."""
+
+
+_REFUSED = (
+    AuthenticationError,
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
 
 
 def away(message: str) -> StoreError:
@@ -23,9 +56,20 @@ def unanswered(error: BaseException) -> StoreError:
         return error
     if isinstance(error, ValueError):
         return StoreError(f"the server's answer makes no sense: {error}", code="redis-answer", transient=True)
-    return away(f"the server cannot decide: {type(error).__name__}: {error}")
+    fault = away(f"the server cannot decide: {type(error).__name__}: {error}")
+    return uncharged(fault) if isinstance(error, _REFUSED) else fault
+
+
+def uncharged(error: StoreError) -> NothingCharged:
+    """Return the error of somebody for whom nothing can have been charged."""
+    return NothingCharged(str(error), code=error.code, transient=error.transient)
+
+
+def doubtful(error: StoreError) -> StoreError:
+    """Return the error of somebody for whom something may have been charged."""
+    return StoreError(str(error), code=error.code, transient=error.transient)
 
 
 def anew(error: StoreError) -> StoreError:
     """Return the same error for somebody else: one that is raised again and again keeps all their frames."""
-    return StoreError(str(error), code=error.code, transient=error.transient)
+    return type(error)(str(error), code=error.code, transient=error.transient)
