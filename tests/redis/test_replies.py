@@ -7,6 +7,8 @@ import random
 
 import pytest
 
+from ratelimit.stores.redis import parcel
+from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartProxy
 from tests.support.redis.forger import Forger, bulk
 from tests.support.redis.live import Live, LiveLimiter, turns
@@ -108,6 +110,33 @@ async def test_nonsense_for_an_answer_is_no_decision(open_limiter: LiveLimiter, 
         assert (await limiter.ask()).allowed
         assert forger.calls == before + 1
         await limiter.aclose()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [NOW],
+        [NOW, 9, 0, 0],
+        [NOW, 0, 0, 0],
+        [NOW, 1, 0],
+        [NOW, 1, -5, 0],
+        [NOW, 1, 2**70, 0],
+        [NOW, 1, 0, 0, 0],
+    ],
+)
+async def test_nonsense_of_a_node_is_no_decision(
+    cluster: Cluster, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch, said: list[int]
+) -> None:
+    limiter = open_limiter(cluster.cluster_url, TEN, TEN.replace("account", "ip"))
+    await limiter.look()
+    await limiter.connected()
+    limiter.hush()
+    with monkeypatch.context() as garbled:
+        garbled.setattr(parcel, "_decode", lambda _: list(said))
+        found = await limiter.ask()
+    assert found.allowed  # here
+    assert limiter.watcher.faults
+    await limiter.connected()
 
 
 @pytest.mark.parametrize("size", [0, 1, 20, 40])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratelimit.core.remote import ASK_NUMBERS
 from ratelimit.stores.redis.parcel import Part
+from ratelimit.stores.redis.unanswered import unanswered
 
 if TYPE_CHECKING:
     from ratelimit.core.engine import Outcome
@@ -67,7 +68,11 @@ async def _charge(
         else:
             said[0] = answer[0]
             said += answer[1:]
-    plan.rules.answer(outcome, said, 1, said[0], commit, True)
+    try:
+        plan.rules.answer(outcome, said, 1, said[0], commit, True)
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
+        # What was charged is not known, so nothing is given back: it could be somebody else's.
+        raise unanswered(ValueError(str(error))) from error
     if commit and not outcome.allowed:
         outcome.take_back()
     if fault is not None:

@@ -71,9 +71,12 @@ class Part(Waiting):
 
     def read(self, said: list[int], at: int) -> int:
         """Take the numbers; return where the next answer begins."""
+        end = at + self.size
+        if end > len(said):
+            raise IndexError(f"{self.size} numbers were asked for")
         if not self.future.done():
-            self.future.set_result([said[0], *said[at : at + self.size]])
-        return at + self.size
+            self.future.set_result([said[0], *said[at:end]])
+        return end
 
 
 class Correction(Unawaited):
