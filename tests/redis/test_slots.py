@@ -153,6 +153,40 @@ async def test_hung_master_opens_the_breaker_and_keeps_it_open(
     assert (await limiter.left())[0] in (88, 89)
 
 
+async def test_hung_master_opens_the_breaker_though_others_answer_all_the_time(
+    cluster: Cluster, open_limiter: LiveLimiter
+) -> None:
+    limiter = open_limiter(cluster.cluster_url, ACCOUNT_100, timeout="25ms")
+    await limiter.look()
+    await limiter.connected()
+    homes: dict[str, Server] = {}
+    known = keys_in(cluster)
+    for number in range(30):
+        await limiter.ask(f"a{number}")
+        ((_, homes[f"a{number}"]),) = keys_in(cluster).items() - known.items()
+        known = keys_in(cluster)
+    lost = homes["a0"]
+    others = [account for account, home in homes.items() if home is not lost]
+    is_over = False
+
+    async def ask(account: str) -> None:
+        while not is_over:
+            await limiter.ask(account)
+            await asyncio.sleep(0)
+
+    asking = [asyncio.create_task(ask(account)) for account in others[:2]]
+    await turns(20)
+    lost.pause()
+    try:
+        await limiter.ask("a0")
+        assert limiter.courier.breaker.is_open
+    finally:
+        is_over = True
+        lost.resume()
+    await asyncio.gather(*asking)
+    await limiter.connected()
+
+
 async def test_first_node_named_may_be_gone_later(cluster: Cluster, open_limiter: LiveLimiter) -> None:
     limiter = open_limiter(cluster.cluster_url, ACCOUNT_100)
     await limiter.look()

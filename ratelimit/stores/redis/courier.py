@@ -8,9 +8,8 @@ waits for nothing, and the more are under way the more share a trip.
 
 A batch has a deadline from when it was opened, however far it got. What was not answered by
 then fails, and the lane's connection is closed. If nothing else was answered since the batch
-was sent, the server is unwell: the breaker opens, and all that waits fails at once. A probe
-then tries the server until it answers; before anything else, what was charged here in the
-meantime is handed over to it.
+was sent, or it went to a cluster, the server is unwell: the breaker opens, and all that waits fails.
+A probe then tries the server until it answers; first of all, what was charged here is handed over.
 """
 
 from __future__ import annotations
@@ -88,6 +87,7 @@ class Courier:
             self._new_wire,
             self.start,
             self._trip,
+            are_many=self.is_cluster,
             worker=worker,
             timeout_s=timeout_s,
             now_us=now_us,

@@ -67,6 +67,7 @@ class Lanes:
         new_wire: makes a connection.
         start: lets something run until it ends or all is closed.
         trip: called when the server turns out to be unwell.
+        are_many: whether there are several, of which one may be lost while others answer.
         worker: the process's number.
         timeout_s: how long a batch may take, from when it was opened.
         now_us: a clock to use instead of the server's, for tests.
@@ -79,6 +80,7 @@ class Lanes:
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         trip: Callable[[BaseException], None],
         *,
+        are_many: bool,
         worker: int,
         timeout_s: float,
         now_us: Callable[[], int] | None,
@@ -91,6 +93,7 @@ class Lanes:
         self._new_wire = new_wire
         self._start = start
         self._trip = trip
+        self._are_many = are_many
         self._worker = worker
         self._timeout_s = timeout_s
         self._now_us = now_us
@@ -272,7 +275,8 @@ class Lanes:
             self.drop(batch.lane)
             if self._queue and not self._lanes:
                 self.new()
-        if self.last_answer < batch.begun:
+        # A cluster's other masters may go on answering: who asks the lost one must not wait each time.
+        if self.last_answer < batch.begun or (self._are_many and batch.lane is not None):
             self._trip(slow(self._timeout_s))
 
     def close(self, fault: StoreError) -> None:
