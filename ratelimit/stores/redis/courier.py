@@ -25,7 +25,7 @@ from redis.asyncio import Redis
 
 from ratelimit.stores.redis.apart import ask_apart, give_back
 from ratelimit.stores.redis.breaker import Breaker
-from ratelimit.stores.redis.lanes import CONNECT_S, GRACE_S, Lanes
+from ratelimit.stores.redis.lanes import CONNECT_S, Lanes
 from ratelimit.stores.redis.parcel import Correction, Parcel, Part, Question
 from ratelimit.stores.redis.tally import Tally
 from ratelimit.stores.redis.unanswered import anew, away, unanswered
@@ -278,7 +278,7 @@ class Courier:
 
     async def settled(self) -> None:
         """Wait for what nobody waits for: corrections and leases that are on their way."""
-        await self.underway.over(self._timeout_s + GRACE_S)
+        await self.underway.over(self._timeout_s + CONNECT_S)
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[str]) -> Any:
         """Return what another script says.
