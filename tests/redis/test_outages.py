@@ -12,11 +12,13 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.support.cores import compiled_rule
 from tests.support.redis.fixtures import StartProxy, StartServer
 from tests.support.redis.live import Live, LiveLimiter, turns
 from tests.support.redis.patience import until
 from tests.support.redis.proxy import Proxy
 from tests.support.redis.server import Server
+from tests.support.rule import DAY, RuleSpec
 
 DAY_100 = 'per = "account"\nrate = "100/day"\nburst = 100'
 PATIENCE = {"timeout": "25ms"}
@@ -233,6 +235,25 @@ async def test_recovery_hands_over_limits_with_costs_of_their_own(
     own.start()
     await limiter.connected()
     assert await limiter.left() == [90, 930]
+
+
+async def test_what_was_decided_here_while_others_were_answered_is_handed_over(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    # A batch is given up, the breaker stays closed: no recovery follows that would see to it.
+    limiter = await opened(open_limiter(server.url, DAY_100))
+    plan = limiter.store.plan([compiled_rule(RuleSpec("fixed-window", 100, DAY))], [[0]])
+    for _ in range(30):
+        assert limiter.store.standby.decide(plan, [7], limiter.now_ns(), None, commit=True).allowed
+
+    async def left() -> int:
+        return (await plan.apeek([7], limiter.now_ns())).remaining(0)
+
+    await limiter.store._beat(limiter.courier)
+    assert await left() == 70
+    await limiter.store._beat(limiter.courier)
+    assert await left() == 70
+    assert not limiter.courier.breaker.trips
 
 
 async def test_corrections_of_an_outage_are_made_after_it(own: Server, open_limiter: LiveLimiter) -> None:

@@ -112,6 +112,11 @@ class Standby:
             self._remember(plan, outcome, row)
         return outcome
 
+    @property
+    def is_used(self) -> bool:
+        """Whether there is something to hand over."""
+        return bool(self._absence.changed)
+
     def _local(self, plan: RedisPlan, width: int) -> Plan:
         known = self._plans.get(plan)
         if known is None:

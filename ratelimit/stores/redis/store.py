@@ -259,6 +259,8 @@ class RedisStore:
             self.tenancy.give_back_idle(courier)
         self._start_carrying(courier)
         await self.pulse.beat(courier)
+        if self.standby.is_used:  # by requests that were given up while others were answered
+            await self.standby.hand_over(courier)
 
     # -- charges that change -----------------------------------------------------------------------
 
