@@ -40,7 +40,7 @@ class Leases:
         give_back: bool,
         now_ns: int,
         bases: Callable[[Any], int],
-        keys: list[bytes],
+        keys: dict[bytes, int],
         items: list[int],
         divisor: int,
         /,

@@ -1,7 +1,7 @@
 """Questions to a store that lives elsewhere, and its answers as outcomes.
 
-A question is numbers in two lists that the caller collects of many decisions and sends at
-once: keys, and items of the form `stores/redis/script.py` says. The store answers with one
+A question is what the caller collects of many decisions and sends at once: keys, each with
+its number, and items, numbers of the form `stores/redis/script.py` says. The store answers with one
 list of numbers, which is read in the order the questions were put.
 """
 
@@ -38,7 +38,7 @@ class RemoteRules:
         costs: Sequence[int] | None,
         commit: bool,
         base: int,
-        keys: list[bytes],
+        keys: dict[bytes, int],
         items: list[int],
         ledger: object,
         /,
@@ -66,7 +66,7 @@ class RemoteRules:
             IndexError, TypeError, ValueError, OverflowError: it is no answer to that question.
         """
     def correct(
-        self, outcome: Outcome, index: int, delta: int, base: int, keys: list[bytes], items: list[int], /
+        self, outcome: Outcome, index: int, delta: int, base: int, keys: dict[bytes, int], items: list[int], /
     ) -> None:
         """Append a correction of what rule `index` was charged."""
     def corrected(
@@ -80,7 +80,7 @@ class RemoteRules:
         used: int,
         now_ns: int,
         base: int,
-        keys: list[bytes],
+        keys: dict[bytes, int],
         items: list[int],
         /,
     ) -> None:

@@ -75,7 +75,7 @@ class Worker:
 
     def _send(self, due: list[int], now_ns: int, late_ns: int, *, give_back: bool, is_lost: bool) -> None:
         for key in due:
-            keys: list[bytes] = []
+            keys: dict[bytes, int] = {}
             items: list[int] = []
             self.leases.question(key, give_back, now_ns - late_ns, lambda _: 0, keys, items, 4)
             said = self.remote.send(keys, items, now_ns)
@@ -227,7 +227,7 @@ def test_nothing_is_asked_of_a_key_that_is_being_given_back(client: Redis) -> No
         worker.renew(now_ns)
     now_ns += 4 * SECOND
     (key,) = worker.leases.idle(now_ns, 3 * SECOND)
-    keys: list[bytes] = []
+    keys: dict[bytes, int] = {}
     items: list[int] = []
     worker.leases.question(key, True, now_ns, lambda _: 0, keys, items, 4)
     for _ in range(150):  # used again, a second long, before the answer is here
@@ -288,7 +288,7 @@ def test_rules_of_former_policies_are_forgotten(client: Redis) -> None:
     for _ in range(5000):  # as many reloads
         worker.remote = ScriptPlan(client, RemoteRules(worker.remote.rules.plan, b"lease:", False), None)  # type: ignore[arg-type]
         worker.rules = LeasedRules(worker.remote.rules, worker.leases, worker.remote)
-        outcome = worker.remote.rules.ask([7], [1], True, 0, [], [], worker.remote)
+        outcome = worker.remote.rules.ask([7], [1], True, 0, {}, [], worker.remote)
         worker.remote.rules.answer(
             outcome, [START // 1000, 1, START // SECOND + 60, 1, START // SECOND + 60], 1, START // 1000, True
         )

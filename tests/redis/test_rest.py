@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from ratelimit import Limiter, Policy
 from ratelimit.stores.redis.courier import Courier
-from ratelimit.stores.redis.parcel import MOST_KEYS
+from ratelimit.stores.redis.parcel import MOST_ASKS
 from ratelimit.stores.redis.wire import ServerWire
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartServer
@@ -45,10 +45,10 @@ LOG = 'per = "account"\nrate = "100/day"\nalgorithm = "sliding-log"'
 @pytest.mark.timeout(60)
 async def test_more_leases_than_one_call_takes_are_given_back(server: Server) -> None:
     limiter = Limiter(Policy.from_toml(POLICY.format(url=server.url)))
-    accounts = [f"account-{number}" for number in range(4 * MOST_KEYS)]
+    accounts = [f"account-{number}" for number in range(4 * MOST_ASKS)]
     tenancy = limiter.store.tenancy  # type: ignore[attr-defined]
     rounds = 0
-    while tenancy.leases.held() < 4 * MOST_KEYS:  # until it has seen for long enough how busy they are
+    while tenancy.leases.held() < 4 * MOST_ASKS:  # until it has seen for long enough how busy they are
         await asyncio.gather(*(limiter.adecide(identities={"account": account}) for account in accounts))
         rounds += 1
     for _ in range(5):  # round trips, in which what is under way is answered

@@ -20,7 +20,7 @@ from ratelimit.core.engine cimport Outcome, Plan, check_ready, tally
 from ratelimit.core.entries cimport FIXED, GCRA, SLIDING
 from ratelimit.core.gcra cimport gcra_arrival
 from ratelimit.core.quota cimport NEVER, Quota
-from ratelimit.core.remote cimport RemoteRules, read_word
+from ratelimit.core.remote cimport RemoteRules, number_of, read_word
 from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
@@ -169,7 +169,7 @@ cdef class Leases:
                 total += self.leases[i].left
         return total
 
-    def question(self, key, bint give_back, now_ns, bases, list keys not None, list items not None, divisor, /):
+    def question(self, key, bint give_back, now_ns, bases, dict keys not None, list items not None, divisor, /):
         """Append what asks the store for more of a key, or gives back what is left; return its rules and index."""
         cdef Lease *lease = self.find(key)
         cdef uint64_t now = relative(self.table, now_ns)
@@ -196,9 +196,10 @@ cdef class Leases:
             mark = (lease.mark + q.epoch_ns) // SECOND
         elif q.kind == SLIDING:
             mark = lease.mark + q.first_window
-        keys.append(rules.rules.name_of(lease.key))
-        # The divisor goes where other asks say whether a refusal binds.
-        items += (LEASE, 1, bases(rules.ledger) + index, want, divisor, kept, returned, mark, self.horizon // MICROSECOND)
+        items += (
+            LEASE, 1, bases(rules.ledger) + index, number_of(keys, rules.rules.name_of(lease.key)),
+            want, divisor, kept, returned, mark, self.horizon // MICROSECOND,
+        )
         return rules, index
 
     def answer(self, key, list said not None, Py_ssize_t at, sent_ns, /):

@@ -17,3 +17,4 @@ cdef class RemoteRules:
 
 
 cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t at) except -1
+cdef object number_of(dict keys, bytes name)

@@ -84,7 +84,7 @@ cdef class RemoteRules:
             described.append(rule)
         return described
 
-    def ask(self, identities, costs, bint commit, int base, list keys not None, list items not None, ledger, /):
+    def ask(self, identities, costs, bint commit, int base, dict keys not None, list items not None, ledger, /):
         cdef uint64_t ids[MOST_IDENTITIES]
         cdef uint64_t amounts[MOST_RULES]
         cdef int i, asked = 0
@@ -121,10 +121,9 @@ cdef class RemoteRules:
                 charge.mark = next_token()
             charge.state = ALLOWED
             asked += 1
-            keys.append(self.key_of(i, charge.key))
             asks += (
-                base + i, charge.cost,
-                1 if not q.shadow and (mix(charge.key) & LOW32) < q.enforced else 0, charge.mark, 0,
+                base + i, number_of(keys, self.key_of(i, charge.key)), charge.cost,
+                1 if not q.shadow and (mix(charge.key) & LOW32) < q.enforced else 0, charge.mark,
             )
         items.append(DECIDE if commit else PEEK)
         items.append(asked)
@@ -189,7 +188,7 @@ cdef class RemoteRules:
         for i in range(self.plan.setup.count):
             tally(self.plan.table, outcome.charges + i, self.plan.setup.rows[i], outcome.allowed)
 
-    def correct(self, Outcome outcome not None, int index, delta, int base, list keys not None, list items not None, /):
+    def correct(self, Outcome outcome not None, int index, delta, int base, dict keys not None, list items not None, /):
         cdef Charge *charge = outcome.at(index)
         cdef const Quota *q = &self.plan.setup.quotas[index]
         cdef u128 ticks
@@ -208,8 +207,7 @@ cdef class RemoteRules:
             other = charge.word
         elif q.kind == SKETCH:
             other = (charge.word + q.epoch_ns) // SECOND
-        keys.append(self.key_of(index, charge.key))
-        items += (CORRECT, 1, base + index, delta, 0, mark, other)
+        items += (CORRECT, 1, base + index, number_of(keys, self.key_of(index, charge.key)), delta, mark, other)
 
     def corrected(self, Outcome outcome not None, int index, list said not None, Py_ssize_t at, now_us, /):
         cdef Charge *charge = outcome.at(index)
@@ -234,7 +232,7 @@ cdef class RemoteRules:
                 charge.mark = charge.mark - ticks if moved < 0 else charge.mark + ticks
         return moved, at
 
-    def carried(self, int index, uint64_t key, used, now_ns, int base, list keys not None, list items not None, /):
+    def carried(self, int index, uint64_t key, used, now_ns, int base, dict keys not None, list items not None, /):
         # The window that a charge of now would belong to; a bucket's mark is only for refunds.
         cdef const Quota *q = &self.plan.setup.quotas[index]
         cdef object mark = 0
@@ -244,8 +242,7 @@ cdef class RemoteRules:
             mark = now_ns // q.period_ns
         elif q.kind != GCRA and q.kind != LOG:
             raise ValueError("only what counts units is carried")
-        keys.append(self.key_of(index, key))
-        items += (CORRECT, 1, base + index, used, 0, mark, 0)
+        items += (CORRECT, 1, base + index, number_of(keys, self.key_of(index, key)), used, mark, 0)
 
     def ask_size(self, int index, /):
         cdef uint64_t kind = self.plan.setup.quotas[index].kind
@@ -289,6 +286,11 @@ cdef class RemoteRules:
 
     def __reduce__(self):
         raise TypeError("a plan's rules carry a secret and are not pickled")
+
+
+cdef object number_of(dict keys, bytes name):
+    """Return a key's number in a call, from one; a key that several ask for has one number."""
+    return keys.setdefault(name, len(keys) + 1)
 
 
 cdef inline uint64_t next_token() noexcept:

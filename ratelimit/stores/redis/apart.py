@@ -43,17 +43,19 @@ async def ask_apart(
 async def _charge(
     courier: Courier, plan: RedisPlan, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
 ) -> Outcome:
-    keys: list[bytes] = []
+    keys: dict[bytes, int] = {}
     items: list[int] = []
     outcome = plan.rules.ask(identities, costs, commit, 0, keys, items, plan)
+    names = list(keys)
     parts: list[asyncio.Future[list[int]]] = []
     sizes: list[int] = []
-    for number, key in enumerate(keys):
+    for at in range(2, len(items), ASK_NUMBERS):
+        rule, number, cost, binds, mark = items[at : at + ASK_NUMBERS]
+        key = names[number - 1]
         parcel = courier.parcel_of(key)
-        rule, cost, binds, mark, other = items[2 + ASK_NUMBERS * number :][:ASK_NUMBERS]
         base = parcel.base_of(plan)
-        parcel.keys.append(key)
-        parcel.items += (items[0], 1, base + rule, cost, binds, mark, other)
+        number = parcel.keys.setdefault(key, len(parcel.keys) + 1)
+        parcel.items += (items[0], 1, base + rule, number, cost, binds, mark)
         part: asyncio.Future[list[int]] = courier.loop.create_future()
         sizes.append(plan.rules.ask_size(rule))
         parcel.entries.append(Part(sizes[-1], part))

@@ -133,7 +133,9 @@ class ClusterWire:
         self._posted.add_done_callback(end)
 
     async def _call_all(self, calls: Sequence[Call]) -> Answers:
-        return await self._ask_all([key_slot(keys[0]) for keys, _ in calls], [packed(each) for each in calls])
+        return await self._ask_all(
+            [key_slot(next(iter(keys))) for keys, _ in calls], [packed(each) for each in calls]
+        )
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """Return what another script says; all keys are of one slot."""

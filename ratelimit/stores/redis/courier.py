@@ -124,12 +124,12 @@ class Courier:
         if self.is_cluster:
             return await ask_apart(self, plan, identities, costs, now_ns, commit=commit)
         parcel = self._lanes.batch().parcel()
-        size = len(parcel.keys)
+        size = len(parcel.items)
         try:
             outcome = plan.rules.ask(
                 identities, costs, commit, parcel.base_of(plan), parcel.keys, parcel.items, plan
             )
-            if len(parcel.keys) == size:  # nobody these limits could count for
+            if not parcel.items[size + 1]:  # nobody these limits could count for
                 del parcel.items[-2:]
                 plan.rules.answer(outcome, [], 0, now_ns // 1000, commit)
                 return outcome

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ratelimit.errors import StoreError
+from ratelimit.stores.redis.script import spread
 from ratelimit.stores.redis.unanswered import anew
 from ratelimit.stores.redis.underway import Unawaited
 
@@ -18,10 +20,11 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.lanes import Lane
     from ratelimit.stores.redis.plan import RedisPlan
 
-MOST_KEYS = 96
+MOST_ASKS = 96
 """So many asks a call: half a millisecond of the server, while the other lane is read and written here."""
+_MOST_NUMBERS = 6 * MOST_ASKS
+"""What they take in items, with the head of each decision of two or three."""
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[int]).decode
 
 
@@ -132,26 +135,30 @@ Entry = Question | Part | Correction | Renewal
 class Parcel:
     """Questions that are asked in one call."""
 
-    __slots__ = ("_bases", "entries", "items", "keys", "rules")
+    __slots__ = ("_bases", "_described", "_rules", "entries", "items", "keys")
 
     def __init__(self) -> None:
-        self.keys: list[bytes] = []
+        self.keys: dict[bytes, int] = {}
+        """What is asked about, numbered from one."""
         self.items: list[int] = []
-        self.rules: list[list[object]] = []
         self.entries: list[Entry] = []
         self._bases: dict[RedisPlan, int] = {}
+        self._described = b""
+        self._rules = 0
 
     def base_of(self, plan: RedisPlan) -> int:
         """Return the number of a plan's first rule in this parcel."""
         base = self._bases.get(plan)
         if base is None:
-            base = self._bases[plan] = len(self.rules)
-            self.rules += plan.described
+            base = self._bases[plan] = self._rules
+            self._rules += len(plan.rules)
+            self._described += plan.described
         return base
 
     def payload(self, worker: int, now_us: int | None) -> bytes:
         """Return what the script is given."""
-        return _encode((now_us if now_us is not None else False, worker, self.rules, self.items))
+        head = spread((False if now_us is None else now_us, worker, self._rules))
+        return head + self._described + spread(self.items)
 
     def deliver(self, answer: bytes) -> None:
         """Give everybody the answer.
@@ -198,7 +205,7 @@ class Batch:
             parcel = self.parcels[tag] = Parcel()
         return parcel
 
-    def calls(self, worker: int, now_us: int | None) -> list[tuple[list[bytes], bytes]]:
+    def calls(self, worker: int, now_us: int | None) -> list[tuple[Collection[bytes], bytes]]:
         """Return what the script is run with, for each parcel: keys and payload."""
         return [
             (parcel.keys, parcel.payload(worker, now_us)) for parcel in self.parcels.values() if parcel.keys
@@ -212,7 +219,7 @@ class Batch:
     @property
     def is_full(self) -> bool:
         """Whether no more should be added."""
-        return sum(len(parcel.keys) for parcel in self.parcels.values()) >= MOST_KEYS
+        return sum(len(parcel.items) for parcel in self.parcels.values()) >= _MOST_NUMBERS
 
     def fail(self, error: StoreError) -> None:
         """Tell all who still wait that there is no answer."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ratelimit.core.engine import Outcome, Plan
 from ratelimit.core.remote import RemoteRules
 from ratelimit.errors import StoreError, UsageError
+from ratelimit.stores.redis.script import spread
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.store import RedisStore
@@ -60,18 +61,18 @@ class RedisPlan:
         ]
         """Rules that count units."""
         self.rules = RemoteRules(plan, store.key_prefix, store.is_cluster)
-        self._described: list[list[object]] = []
+        self._described = b""
         self._described_until_ns = 0
         self._has_slots = any(rule.algorithm == "concurrency" for rule in plan.rules)
         self.leased = None if store.tenancy is None else store.tenancy.rules_of(self)
         """Decides from leases, where the mode has them and all rules can be leased."""
 
     @property
-    def described(self) -> list[list[object]]:
+    def described(self) -> bytes:
         """The rules as the script reads them."""
         now_ns = self.store.clock.now_ns()
         if not self._described or now_ns >= self._described_until_ns:
-            self._described = self.rules.describe(now_ns)
+            self._described = spread(self.rules.describe(now_ns))
             self._described_until_ns = now_ns + _DESCRIBED_NS
         return self._described
 

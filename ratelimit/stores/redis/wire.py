@@ -8,7 +8,7 @@ run, so it is sent and the call made once more; nothing else is ever sent twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from ratelimit.stores.redis.script import DIGEST, SCRIPT
 LOAD = b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%b\r\n" % (len(SCRIPT), SCRIPT)
 _HEAD = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n$%d\r\n%d\r\n"
 
-Call = tuple[Sequence[bytes], bytes]
+Call = tuple[Collection[bytes], bytes]
 """Keys and payload of one run of the script."""
 Answers = Sequence[bytes | BaseException]
 """What each run answered, or why it did not."""

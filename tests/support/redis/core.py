@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 
 from ratelimit.core.engine import Plan
 from ratelimit.core.remote import RemoteRules
-from ratelimit.stores.redis.script import DIGEST, SCRIPT
+from ratelimit.stores.redis.script import DIGEST, SCRIPT, spread
 from tests.support.cores import COMPILED, compiled_rule
 from tests.support.rule import EPOCH, RuleSpec
 
@@ -89,7 +89,7 @@ class ScriptPlan:
         return self._ask(identities, now_ns, costs, commit=False)
 
     def _ask(self, identities: Sequence[int], now_ns: int, costs: Any, *, commit: bool) -> Any:
-        keys: list[bytes] = []
+        keys: dict[bytes, int] = {}
         items: list[int] = []
         self.now_ns = now_ns
         outcome = self.rules.ask(identities, costs, commit, 0, keys, items, self)
@@ -101,18 +101,18 @@ class ScriptPlan:
         return found
 
     def correct(self, outcome: Any, index: int, delta: int) -> None:
-        keys: list[bytes] = []
+        keys: dict[bytes, int] = {}
         items: list[int] = []
         self.rules.correct(outcome, index, delta, 0, keys, items)
         said = self.send(keys, items, self.now_ns)
         self.moved, at = self.rules.corrected(outcome, index, said, 1, said[0])
         assert at == len(said) == 1 + self.rules.answer_size(index)
 
-    def send(self, keys: list[bytes], items: list[int], now_ns: int) -> list[int]:
+    def send(self, keys: dict[bytes, int], items: list[int], now_ns: int) -> list[int]:
         """Run the script once; return what it said."""
         assert now_ns % 1000 == 0
-        given = [now_ns // 1000, self.worker, self.rules.describe(now_ns), items]
-        payload = msgspec.msgpack.encode(given)
+        rules = self.rules.describe(now_ns)
+        payload = spread([now_ns // 1000, self.worker, len(rules), *rules, *items])
         try:
             answer = self.client.evalsha(DIGEST, len(keys), *keys, payload)
         except NoScriptError:

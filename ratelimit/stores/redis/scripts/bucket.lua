@@ -8,47 +8,28 @@
 -- time of what was really used and S the units out, arrival >= V + S * interval always holds,
 -- and whoever uses a leased unit finds the room for it that the bucket's own rule asks for.
 
-local BUCKET, BUCKET_SIZE = '<I7I2', 9
+local BUCKET_FORM, BUCKET_SIZE = '<I7I2', 9
 local TENANT, TENANT_SIZE = '<I7I7I4', 18
 
-local function bucket_of(key)
-  local word = words[key]
-  if word == nil then
-    local text = text_of(key)
-    word = false
-    if text and #text >= BUCKET_SIZE and (#text - BUCKET_SIZE) % TENANT_SIZE == 0 then
-      word = { unpack_bytes(BUCKET, text) }
+local function bucket_of(number)
+  local word = words[number]
+  if word then return word end
+  local text = text_of(number)
+  if not text or #text < BUCKET_SIZE or (#text - BUCKET_SIZE) % TENANT_SIZE ~= 0 then
+    word = { 0, 0, 0, false, BUCKET_FORM }
+  else
+    local us, ticks = unpack_bytes(BUCKET_FORM, text)
+    word = { us, ticks, 0, false, BUCKET_FORM }
+    if #text > BUCKET_SIZE then
+      word.leases = {}
       for at = BUCKET_SIZE + 1, #text, TENANT_SIZE do
-        word.leases = word.leases or {}
         local tenant, expires, units = unpack_bytes(TENANT, text, at)
         word.leases[#word.leases + 1] = { tenant, expires, units }
       end
     end
-    words[key] = word
   end
+  words[number] = word
   return word
-end
-
-function packed_leases(leases)
-  local texts = {}
-  for i = 1, #leases do texts[i] = pack(TENANT, leases[i][1], leases[i][2], leases[i][3]) end
-  return table.concat(texts)
-end
-
-local function is_after(us, ticks, other_us, other_ticks)
-  return us > other_us or (us == other_us and ticks > other_ticks)
-end
-
-local function plus(us, ticks, more_us, more_ticks)
-  ticks = ticks + more_ticks
-  if ticks >= TICKS then return us + more_us + 1, ticks - TICKS end
-  return us + more_us, ticks
-end
-
-local function minus(us, ticks, less_us, less_ticks)
-  ticks = ticks - less_ticks
-  if ticks < 0 then return us - less_us - 1, ticks + TICKS end
-  return us - less_us, ticks
 end
 
 -- The interval times a number of units.
@@ -57,133 +38,133 @@ local function span(rule, units)
   return rule[3] * units + floor(ticks / TICKS), ticks % TICKS
 end
 
--- Whether a number of intervals takes longer than a span.
-local function is_longer(rule, units, us, ticks)
-  local units_us, units_ticks = span(rule, units)
-  return is_after(units_us, units_ticks, us, ticks)
-end
+-- What few calls need: leases, corrections, and clocks that stepped back.
+local function rest()
+  local bucket = algorithms[BUCKET]
+  bucket.rest = nil
 
--- How many intervals fit into a span, at most so many, which lie within twice the depth: beyond
--- 2^53 numbers are not counted any more.
-local function intervals(rule, most, us, ticks)
-  if us < 0 then return 0 end
-  most = min(most, 2 * rule[2])
-  if not is_longer(rule, most, us, ticks) then return most end
-  local units = min(floor((us * TICKS + ticks) / (rule[3] * TICKS + rule[4])), most)
-  while units > 0 and is_longer(rule, units, us, ticks) do units = units - 1 end
-  while not is_longer(rule, units + 1, us, ticks) do units = units + 1 end
-  return units
-end
-
--- The arrival time as it can be believed: after a clock step back the bucket counts as empty.
-local function known(rule, word)
-  if not word then return 0, 0 end
-  local us, ticks = plus(now + STEP, 0, rule[7], rule[8])
-  if is_after(word[1], word[2], us, ticks) then return plus(now, 0, rule[5], rule[6]) end
-  return word[1], word[2]
-end
-
-local function arrival_of(us, ticks)
-  if us < now then return now, 0 end
-  return us, ticks
-end
-
-local function later(us, ticks, other_us, other_ticks)
-  if is_after(us, ticks, other_us, other_ticks) then return us, ticks end
-  return other_us, other_ticks
-end
-
--- The arrival time with regard to leases, those that still run, and how many units they are.
-local function with_leases(rule, leases, us, ticks)
-  local units = 0
-  for i = 1, #leases do units = units + leases[i][3] end
-  table.sort(leases, function(one, other) return one[2] < other[2] end)
-  local running = {}
-  for i = 1, #leases do
-    local lease = leases[i]
-    if lease[2] <= now then
-      -- All of it may have been used at its very end.
-      us, ticks = later(us, ticks, plus(lease[2], 0, span(rule, units)))
-      units = units - lease[3]
-    else
-      running[#running + 1] = lease
-    end
+  local function is_after(us, ticks, other_us, other_ticks)
+    return us > other_us or (us == other_us and ticks > other_ticks)
   end
-  us, ticks = later(us, ticks, plus(now, 0, span(rule, units)))
-  return us, ticks, running, units
-end
 
-local function put_bucket(key, us, ticks, leases)
-  local until_us = us
-  if leases and #leases == 0 then leases = nil end
-  for i = 1, leases and #leases or 0 do until_us = max(until_us, leases[i][2]) end
-  put_word(key, { us, ticks, leases = leases }, BUCKET, until_us)
-end
+  local function plus(us, ticks, more_us, more_ticks)
+    ticks = ticks + more_ticks
+    if ticks >= TICKS then return us + more_us + 1, ticks - TICKS end
+    return us + more_us, ticks
+  end
 
-algorithms[1] = {
-  begin = function(rule)
-    rule.full_us, rule.full_ticks = plus(now, 0, rule[5], rule[6])
-    rule.far_us = now + STEP + rule[7]
-  end,
-  check = function(rule, ask)
-    local word, cost = bucket_of(ask.key), ask.cost
-    ask.word, ask.leases, ask.is_stale = word, nil, false
-    local us, ticks
-    if cost > 0 and (not word or (not word.leases and word[1] < rule.far_us)) then
-      -- The same as below, of what nearly every request is.
-      if cost > rule[2] then return false end
-      us, ticks = now, 0
-      if word and word[1] >= now then us, ticks = word[1], word[2] end
-      if cost == 1 then
-        us, ticks = us + rule[3], ticks + rule[4]
+  local function minus(us, ticks, less_us, less_ticks)
+    ticks = ticks - less_ticks
+    if ticks < 0 then return us - less_us - 1, ticks + TICKS end
+    return us - less_us, ticks
+  end
+
+  -- Whether a number of intervals takes longer than a span.
+  local function is_longer(rule, units, us, ticks)
+    local units_us, units_ticks = span(rule, units)
+    return is_after(units_us, units_ticks, us, ticks)
+  end
+
+  -- How many intervals fit into a span, at most so many, which lie within twice the depth: beyond
+  -- 2^53 numbers are not counted any more.
+  local function intervals(rule, most, us, ticks)
+    if us < 0 then return 0 end
+    most = min(most, 2 * rule[2])
+    if not is_longer(rule, most, us, ticks) then return most end
+    local units = min(floor((us * TICKS + ticks) / (rule[3] * TICKS + rule[4])), most)
+    while units > 0 and is_longer(rule, units, us, ticks) do units = units - 1 end
+    while not is_longer(rule, units + 1, us, ticks) do units = units + 1 end
+    return units
+  end
+
+  -- The arrival time as it can be believed: after a clock step back the bucket counts as empty.
+  local function known(rule, word)
+    local us, ticks = plus(now + STEP, 0, rule[7], rule[8])
+    if is_after(word[1], word[2], us, ticks) then return plus(now, 0, rule[5], rule[6]) end
+    return word[1], word[2]
+  end
+
+  local function arrival_of(us, ticks)
+    if us < now then return now, 0 end
+    return us, ticks
+  end
+
+  local function later(us, ticks, other_us, other_ticks)
+    if is_after(us, ticks, other_us, other_ticks) then return us, ticks end
+    return other_us, other_ticks
+  end
+
+  -- The arrival time with regard to leases, those that still run, and how many units they are.
+  local function with_leases(rule, leases, us, ticks)
+    local units = 0
+    for i = 1, #leases do units = units + leases[i][3] end
+    table.sort(leases, function(one, other) return one[2] < other[2] end)
+    local running = {}
+    for i = 1, #leases do
+      local lease = leases[i]
+      if lease[2] <= now then
+        -- All of it may have been used at its very end.
+        us, ticks = later(us, ticks, plus(lease[2], 0, span(rule, units)))
+        units = units - lease[3]
       else
-        local more_us, more_ticks = span(rule, cost)
-        us, ticks = us + more_us, ticks + more_ticks
+        running[#running + 1] = lease
       end
-      if ticks >= TICKS then us, ticks = us + 1, ticks - TICKS end
-      if us > rule.full_us or (us == rule.full_us and ticks > rule.full_ticks) then return false end
-      ask.us, ask.ticks = us, ticks
-      return true
     end
-    us, ticks = known(rule, word)
-    ask.is_stale = word and (us ~= word[1] or ticks ~= word[2])
-    if word and word.leases and not ask.is_stale then
+    us, ticks = later(us, ticks, plus(now, 0, span(rule, units)))
+    return us, ticks, running, units
+  end
+
+  local function put_bucket(word, us, ticks, leases)
+    local until_us = us
+    if leases and #leases == 0 then leases = nil end
+    for i = 1, leases and #leases or 0 do until_us = max(until_us, leases[i][2]) end
+    word.leases = leases
+    put_word(word, us, ticks, 0, until_us)
+  end
+
+  function bucket.packed(leases)
+    local texts = {}
+    for i = 1, #leases do texts[i] = pack(TENANT, leases[i][1], leases[i][2], leases[i][3]) end
+    return table.concat(texts)
+  end
+
+  -- As `check` below, of any bucket. What is read may not be what is told: leases change it.
+  local any = {
+    commit = function(rule, ask)
+      local told, word = ask.word, words[ask.key]
+      if ask.first ~= 0 and (ask.first ~= told[1] or ask.second ~= told[2]) then
+        put_bucket(word, ask.first, ask.second, ask.leases)
+        ask.word = word
+      end
+    end,
+    keep = function(rule, ask)
+      if ask.is_stale then put_bucket(words[ask.key], ask.first, ask.second) end
+    end,
+  }
+
+  function bucket.check_any(rule, ask)
+    local word = bucket_of(ask.key)
+    ask.algorithm, ask.word, ask.leases = any, word, nil
+    local us, ticks = known(rule, word)
+    ask.is_stale = us ~= word[1] or ticks ~= word[2]
+    if word.leases and not ask.is_stale then
       us, ticks, ask.leases = with_leases(rule, word.leases, us, ticks)
-      ask.word = { us, ticks, leases = word.leases }
+      ask.word = { us, ticks }
     end
-    ask.us, ask.ticks = us, ticks
+    ask.first, ask.second = us, ticks
     if ask.cost > rule[2] then return false end
     us, ticks = arrival_of(us, ticks)
-    local more_us, more_ticks = span(rule, ask.cost)
-    us, ticks = plus(us, ticks, more_us, more_ticks)
-    if is_after(us, ticks, rule.full_us, rule.full_ticks) then return false end
-    if ask.cost > 0 then ask.us, ask.ticks = us, ticks end
+    us, ticks = plus(us, ticks, span(rule, ask.cost))
+    if is_after(us, ticks, now + rule[5], rule[6]) then return false end
+    if ask.cost > 0 then ask.first, ask.second = us, ticks end
     return true
-  end,
-  keep = function(rule, ask)
-    if ask.is_stale then put_bucket(ask.key, ask.us, ask.ticks) end
-  end,
-  commit = function(rule, ask)
-    local word = ask.word
-    if word and not ask.leases and not word.leases and ask.cost > 0 then
-      word[1], word[2] = ask.us, ask.ticks
-      put_word(ask.key, word, BUCKET, ask.us)
-    elseif ask.us ~= 0 and (not word or ask.us ~= word[1] or ask.ticks ~= word[2]) then
-      put_bucket(ask.key, ask.us, ask.ticks, ask.leases)
-      ask.word = words[ask.key]
-    end
-  end,
-  tell = function(rule, ask)
-    local word = ask.word
-    if not word then word = NOTHING end
-    said[saying + 1], said[saying + 2] = word[1], word[2]
-    saying = saying + 2
-  end,
+  end
+
   -- mark: the arrival time just after the charge. A refund is worth what has not drained yet.
-  correct = function(rule, ask)
+  function bucket.correct(rule, ask)
     local word = bucket_of(ask.key)
     local us, ticks = known(rule, word)
-    local leases = word and word.leases
+    local leases = word.leases
     us, ticks = arrival_of(us, ticks)
     -- More is charged on top of what is out, which else would swallow it at the next look.
     if leases and ask.cost > 0 then us, ticks, leases = with_leases(rule, leases, us, ticks) end
@@ -200,30 +181,30 @@ algorithms[1] = {
           moved_us, moved_ticks = span(rule, units)
         end
         us, ticks = plus(us, ticks, moved_us, moved_ticks)
-        put_bucket(ask.key, us, ticks, leases)
+        put_bucket(word, us, ticks, leases)
       end
-    elseif word and is_after(word[1], word[2], now, 0) then
+    elseif is_after(word[1], word[2], now, 0) then
       units = -intervals(rule, -ask.cost, minus(ask.mark, ask.mark2, now, 0))
       if units < 0 then
         moved_us, moved_ticks = span(rule, -units)
         us, ticks = minus(word[1], word[2], moved_us, moved_ticks)
-        put_bucket(ask.key, max(us, 0), ticks, leases)
+        put_bucket(word, max(us, 0), ticks, leases)
       end
     end
-    word = words[ask.key]
     say(units)
-    say(word and word[1] or 0)
-    say(word and word[2] or 0)
+    say(word[1])
+    say(word[2])
     say(moved_us)
     say(moved_ticks)
-  end,
-  lease = function(rule, ask)
+  end
+
+  function bucket.lease(rule, ask)
     local word = bucket_of(ask.key)
     local us, ticks = known(rule, word)
-    local is_stale = word and (us ~= word[1] or ticks ~= word[2])
+    local is_stale = us ~= word[1] or ticks ~= word[2]
     us, ticks = arrival_of(us, ticks)
     local running, units = {}, 0
-    if word and word.leases and not is_stale then
+    if word.leases and not is_stale then
       us, ticks, running, units = with_leases(rule, word.leases, us, ticks)
     end
     local others = {}
@@ -246,11 +227,33 @@ algorithms[1] = {
     local granted = min(ask.want, floor(room / ask.divisor))
     us, ticks = plus(us, ticks, span(rule, granted))
     if ask.kept + granted > 0 then others[#others + 1] = { worker, now + ask.horizon, ask.kept + granted } end
-    if us > now or #others > 0 or word then put_bucket(ask.key, us, ticks, others) end
+    if us > now or #others > 0 or word[1] > 0 then put_bucket(word, us, ticks, others) end
     say(granted)
     say(us)
     say(ticks)
     say(0)
     say(ask.horizon)
+  end
+end
+
+algorithms[BUCKET] = {
+  check = function(rule, ask)
+    local word, cost = bucket_of(ask.key), ask.cost
+    if word.leases or word[1] >= now + STEP + rule[7] then return whole(BUCKET).check_any(rule, ask) end
+    ask.word = word
+    if cost > rule[2] then return false end
+    local us, ticks = now, 0
+    if word[1] >= now then us, ticks = word[1], word[2] end
+    if cost == 1 then
+      us, ticks = us + rule[3], ticks + rule[4]
+    else
+      local more_us, more_ticks = span(rule, cost)
+      us, ticks = us + more_us, ticks + more_ticks
+    end
+    if ticks >= TICKS then us, ticks = us + 1, ticks - TICKS end
+    ask.first, ask.second, ask.until_us = us, ticks, us
+    local full_us = now + rule[5]
+    return us < full_us or (us == full_us and ticks <= rule[6])
   end,
+  rest = rest,
 }

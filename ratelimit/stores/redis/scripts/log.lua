@@ -81,12 +81,12 @@ end
 
 algorithms[4] = {
   check = function(rule, ask)
-    local log = open_log(rule, ask.key)
+    local log = open_log(rule, KEYS[ask.key])
     -- After a clock step, once: it must not have to be believed again.
-    if log.is_stepped and operation == DECIDE then append(rule, ask.key, log, 0) end
+    if log.is_stepped and operation == DECIDE then append(rule, KEYS[ask.key], log, 0) end
     ask.log = log
     ask.remaining = max(rule[2] - log.used, 0)
-    ask.reset = reset_of(rule, ask.key, log)
+    ask.reset = reset_of(rule, KEYS[ask.key], log)
     ask.retry = 0
     if ask.cost > rule[2] then
       ask.retry = NEVER
@@ -101,7 +101,7 @@ algorithms[4] = {
     if need > 0 then
       local freed = 0
       for number = log.first, log.next - 1 do
-        local time, cost = record_of(ask.key, number)
+        local time, cost = record_of(KEYS[ask.key], number)
         freed = freed + cost
         if freed >= need then
           ask.retry = time + rule[3] - now
@@ -112,39 +112,38 @@ algorithms[4] = {
     end
     if ask.cost > 0 and log.next - log.first >= rule[4] then
       -- Room in units, none in records: refunds left empty ones behind.
-      ask.retry = record_of(ask.key, log.first) + rule[3] - now
+      ask.retry = record_of(KEYS[ask.key], log.first) + rule[3] - now
       return false
     end
     return true
   end,
-  keep = function() end,
   commit = function(rule, ask)
     if ask.cost == 0 then return end
-    ask.mark = append(rule, ask.key, ask.log, ask.cost)
+    ask.mark = append(rule, KEYS[ask.key], ask.log, ask.cost)
     ask.remaining = max(rule[2] - ask.log.used, 0)
     ask.reset = ask.log.at + rule[3] - now
     ask.is_charged = true
   end,
   -- mark: the charge's record; mark2: the record that settling added, plus one.
   correct = function(rule, ask)
-    local log = open_log(rule, ask.key)
+    local log = open_log(rule, KEYS[ask.key])
     local moved, added = 0, ask.mark2
     if ask.cost > 0 then
       moved = min(ask.cost, max(2 * rule[2] - log.used, 0))
-      if moved > 0 then added = append(rule, ask.key, log, moved) + 1 end
+      if moved > 0 then added = append(rule, KEYS[ask.key], log, moved) + 1 end
     elseif not log.is_stepped then
       -- What settling added goes first.
       for _, number in ipairs({ ask.mark2 - 1, ask.mark }) do
         if number >= log.kept and number < log.next then
-          local time, cost = record_of(ask.key, number)
+          local time, cost = record_of(KEYS[ask.key], number)
           local taken = min(cost, moved - ask.cost)
           if taken > 0 then
-            call('HSET', ask.key, number, pack(RECORD, time, cost - taken))
+            call('HSET', KEYS[ask.key], number, pack(RECORD, time, cost - taken))
             moved = moved - taken
           end
         end
       end
-      if moved < 0 then call('HINCRBY', ask.key, 'u', moved) end
+      if moved < 0 then call('HINCRBY', KEYS[ask.key], 'u', moved) end
     end
     say(moved)
     say(added)

@@ -20,9 +20,9 @@ end
 
 algorithms[6] = {
   check = function(rule, ask)
-    local ends, members, is_kept = open_sketch(rule, ask.key)
+    local ends, members, is_kept = open_sketch(rule, KEYS[ask.key])
     ask.ends, ask.members, ask.is_kept = ends, members, is_kept
-    ask.is_seen = is_kept and call('GETBIT', ask.key, HEAD_SIZE * 8 + ask.mark) == 1
+    ask.is_seen = is_kept and call('GETBIT', KEYS[ask.key], HEAD_SIZE * 8 + ask.mark) == 1
     ask.remaining = max(rule[2] - members, 0)
     ask.reset = ends - now
     ask.retry = 0
@@ -30,27 +30,26 @@ algorithms[6] = {
     ask.retry = ask.reset
     return false
   end,
-  keep = function() end,
   commit = function(rule, ask)
     if ask.cost == 0 or ask.is_seen then return end
     local head = pack(HEAD, ask.ends / 1000000, ask.members + 1)
     if ask.is_kept then
-      call('SETRANGE', ask.key, 0, head)
+      call('SETRANGE', KEYS[ask.key], 0, head)
     else
-      call('SET', ask.key, head)
+      call('SET', KEYS[ask.key], head)
     end
-    call('SETBIT', ask.key, HEAD_SIZE * 8 + ask.mark, 1)
-    call('PEXPIRE', ask.key, ttl_of(ask.ends))
+    call('SETBIT', KEYS[ask.key], HEAD_SIZE * 8 + ask.mark, 1)
+    call('PEXPIRE', KEYS[ask.key], ttl_of(ask.ends))
     ask.remaining = max(rule[2] - ask.members - 1, 0)
     ask.is_charged = true
   end,
   -- mark2: the end of the window that was charged, in seconds. Only ever taken back whole.
   correct = function(rule, ask)
-    local ends, members, is_kept = open_sketch(rule, ask.key)
+    local ends, members, is_kept = open_sketch(rule, KEYS[ask.key])
     local moved = 0
     if ask.cost < 0 and is_kept and ends == ask.mark2 * 1000000
-      and call('SETBIT', ask.key, HEAD_SIZE * 8 + ask.mark, 0) == 1 then
-      call('SETRANGE', ask.key, 0, pack(HEAD, ask.mark2, max(members - 1, 0)))
+      and call('SETBIT', KEYS[ask.key], HEAD_SIZE * 8 + ask.mark, 0) == 1 then
+      call('SETRANGE', KEYS[ask.key], 0, pack(HEAD, ask.mark2, max(members - 1, 0)))
       moved = -1
     end
     say(moved)

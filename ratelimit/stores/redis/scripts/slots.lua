@@ -20,7 +20,7 @@ end
 
 algorithms[5] = {
   check = function(rule, ask)
-    local used = used_slots(ask.key)
+    local used = used_slots(KEYS[ask.key])
     ask.remaining = max(rule[2] - used, 0)
     ask.reset = used > 0 and rule[3] or 0
     ask.retry = 0
@@ -28,13 +28,12 @@ algorithms[5] = {
     ask.retry = ask.cost > rule[2] and NEVER or HINT
     return false
   end,
-  keep = function() end,
   commit = function(rule, ask)
     if ask.cost == 0 then return end
     for number = 1, ask.cost do
-      call('ZADD', ask.key, now + rule[3], slot(ask.mark, number))
+      call('ZADD', KEYS[ask.key], now + rule[3], slot(ask.mark, number))
     end
-    call('PEXPIRE', ask.key, ttl_of(now + rule[3]))
+    call('PEXPIRE', KEYS[ask.key], ttl_of(now + rule[3]))
     ask.remaining = max(ask.remaining - ask.cost, 0)
     ask.reset = rule[3]
     ask.is_charged = true
@@ -43,12 +42,12 @@ algorithms[5] = {
   correct = function(rule, ask)
     for number = 1, math.abs(ask.cost) do
       if ask.cost < 0 then
-        call('ZREM', ask.key, slot(ask.mark, number))
+        call('ZREM', KEYS[ask.key], slot(ask.mark, number))
       else
-        call('ZADD', ask.key, 'XX', now + rule[3], slot(ask.mark, number))
+        call('ZADD', KEYS[ask.key], 'XX', now + rule[3], slot(ask.mark, number))
       end
     end
-    if ask.cost > 0 then call('PEXPIRE', ask.key, ttl_of(now + rule[3])) end
+    if ask.cost > 0 then call('PEXPIRE', KEYS[ask.key], ttl_of(now + rule[3])) end
     say(ask.cost)
     say(0)
   end,
