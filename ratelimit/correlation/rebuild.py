@@ -142,7 +142,7 @@ class Rebuild:
         yield from self._identifiers(core.recount)
         yield from self._principals(core.vote)
         yield from self._identifiers(core.settle)
-        for members_pass in (core.tally, core.share, core.bridge, core.support):
+        for members_pass in (core.tally, core.bridge, core.support):
             yield from self._principals(members_pass)
         for label in live:
             profile: Profile = core.profile(label)

@@ -19,7 +19,7 @@ SLICE_NS = 2_000_000
 REBUILD_NS = 1_000_000_000
 MEMORY = 32 << 20
 SCRATCH = 3 << 20
-"""What a rebuild may take beside while it runs; the self-check takes as much after it."""
+"""What a rebuild may take of it while it runs; the self-check takes as much after it."""
 RUNS = 4
 
 
@@ -86,12 +86,12 @@ def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, found: list[i
     assert sum(shortest) <= REBUILD_NS
 
 
-def test_memory_at_rest_is_within_its_aim() -> None:
+def test_memory_is_within_its_aim_also_while_rebuilding() -> None:
     tracemalloc.start()
     try:
         one = Correlator(Settings(), START_S * NS, Columns((0,), POSITIONS))
         taken, _ = tracemalloc.get_traced_memory()
-        assert one.evidence.nbytes <= taken <= MEMORY
+        assert one.evidence.nbytes <= taken
         tracemalloc.reset_peak()
         one.rebuilds = Settings().null_every - 1  # the next one is followed by a self-check
         for _ in one.rebuild(START_S * NS):
@@ -101,4 +101,4 @@ def test_memory_at_rest_is_within_its_aim() -> None:
         tracemalloc.stop()
     print(f"MiB: {taken / 2**20:.1f}, rebuilding {most / 2**20:.1f}")
     assert after <= taken + 4096
-    assert most <= taken + SCRATCH
+    assert most <= min(taken + SCRATCH, MEMORY)

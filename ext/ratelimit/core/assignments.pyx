@@ -21,7 +21,7 @@ from ratelimit.core.atomic cimport Pair, fetch_add, load, store
 from ratelimit.core.board cimport Board
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.sighting cimport Columns
-from ratelimit.core.traits cimport Principal
+from ratelimit.core.traits cimport Principal, joined
 
 cdef extern from *:
     """
@@ -166,7 +166,7 @@ cdef class Assignments:
                 p = judge.evidence.principals + at
                 if p.label == 0 or judge.within_floor(p):
                     continue
-                if not self.insert(half, p.key, judge.identity(p), &self.built):
+                if not self.insert(half, joined(p.key), judge.identity(p), &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 

@@ -19,10 +19,10 @@ cdef inline void cast_vote(Identifier *node, uint32_t label) noexcept nogil:
     elif node.label2 == label and node.count2:
         node.count2 += 1
     elif node.count1 == 0:
-        node.label1 = label
+        node.label1 = <uint16_t>label
         node.count1 = 1
     elif node.count2 == 0:
-        node.label2 = label
+        node.label2 = <uint16_t>label
         node.count2 = 1
     else:
         node.count1 -= 1
@@ -93,8 +93,8 @@ cdef class Census(Dormancy):
                     b.edges += change
                 elif kind_at(i) == CLIENT:
                     with_client = True
-                    if change > 0.0 or node.label1:
-                        node.label1 += <int>change
+                    if change > 0.0 or node.parent:
+                        node.parent += <int>change
             if with_client:
                 b.with_client += change
         p.label = <uint16_t>label
@@ -107,6 +107,8 @@ cdef class Census(Dormancy):
             for at in range(start, min(stop, self.evidence.identifier_count)):
                 node = self.evidence.identifiers + at
                 node.degree = asleep_at(node)
+                if kind_of(node) == CLIENT:
+                    node.parent = 0
                 node.label1 = 0
                 node.label2 = 0
                 node.count1 = 0
@@ -154,7 +156,7 @@ cdef class Census(Dormancy):
                 node.degree += 1
             if kind == CLIENT:
                 if p.label == 0:
-                    node.label1 += 1
+                    node.parent += 1
                     with_client = True
                 continue
             if kind == FINE and p.label == 0:
@@ -182,8 +184,7 @@ cdef class Census(Dormancy):
             for at in range(start, min(stop, self.evidence.identifier_count)):
                 node = self.evidence.identifiers + at
                 node.count1 = asleep_at(node)
-                if kind_of(node) != CLIENT:
-                    node.label1 = asleep_of(node)
+                node.label1 = <uint16_t>asleep_of(node)
                 node.label2 = 0
                 node.count2 = 0
 
@@ -224,7 +225,7 @@ cdef class Census(Dormancy):
         with nogil:
             for at in range(start, min(stop, self.evidence.identifier_count)):
                 node = self.evidence.identifiers + at
-                if node.count1 == 0 and kind_of(node) != CLIENT:
+                if node.count1 == 0:
                     node.label1 = 0
                 if node.count2 == 0:
                     node.label2 = 0
@@ -318,16 +319,8 @@ cdef class Census(Dormancy):
                 c.clients[least] = ref
                 c.client_counts[least] = 1.0
 
-    def share(self, uint32_t start, uint32_t stop):
-        """Count whose payment method another member has too; after `tally` is complete."""
-        cdef uint32_t at
-        with nogil:
-            for at in range(start, min(stop, self.evidence.principal_count)):
-                if self.evidence.principals[at].label:
-                    self.look(at + 2)
-                    self.share_one(self.evidence.principals + at)
-
     cdef void share_one(self, Principal *p) noexcept nogil:
+        """Count whether a member's payment method another member has too; after `tally` is complete."""
         cdef Profile *c = self.profiles + p.label
         cdef Identifier *node
         cdef int i

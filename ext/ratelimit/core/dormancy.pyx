@@ -10,7 +10,7 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.fitting cimport Fitting
-from ratelimit.core.traits cimport KINDS, TICK_S, Principal
+from ratelimit.core.traits cimport KINDS, TICK_S, Principal, joined
 
 
 cdef class Dormancy(Fitting):
@@ -22,7 +22,7 @@ cdef class Dormancy(Fitting):
         with nogil:
             while at < min(stop, e.awake_count):
                 p = e.principals + at
-                if e.now_s - p.last_s < silent_s or (self.rulings is not None and self.rulings.find(p.key) != NULL):
+                if e.now_s - p.last_s < silent_s or (self.rulings is not None and self.rulings.find(joined(p.key)) != NULL):
                     at += 1
                 else:
                     e.rest(at)  # and look at who took its place

@@ -2,11 +2,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.index cimport Index
 from ratelimit.core.sighting cimport Sighting
-from ratelimit.core.traits cimport KINDS, Edge, Identifier, Principal
+from ratelimit.core.traits cimport KINDS, Edge, Identifier, Principal, Value
 
 cdef class Evidence:
     cdef Principal *principals
     cdef Identifier *identifiers
+    cdef Value *values                      # of identifiers, by position
     cdef Index principal_index
     cdef Index identifier_index
     cdef readonly uint32_t most_principals

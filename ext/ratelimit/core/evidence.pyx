@@ -9,8 +9,8 @@ from libc.string cimport memset
 from ratelimit.core.index cimport after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of
 from ratelimit.core.traits cimport (
     BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
-    EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, Edge, Identifier, Principal, asleep_at, asleep_of,
-    fades_slowly, generation_of, hours_left, identifier_key, kind_at, kind_of, ref_of, resolve,
+    EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, Edge, Identifier, Principal, Value, asleep_at,
+    asleep_of, fades_slowly, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of, ref_of, resolve,
 )
 
 cdef enum:
@@ -23,7 +23,7 @@ cdef enum:
 
 MOST_IDENTIFIERS = (1 << INDEX_BITS) - 2
 PRINCIPAL_BYTES = sizeof(Principal)
-IDENTIFIER_BYTES = sizeof(Identifier)
+IDENTIFIER_BYTES = sizeof(Identifier) + sizeof(Value)
 
 # What part of the identifiers a family may fill: a header is free to change, an address is not.
 SHARES = (0.70, 0.30, 0.30, 0.10, 0.10, 0.10, 0.10, 0.05)
@@ -37,7 +37,7 @@ cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil:
         slot = index.slots[at]
         if slot >> index.bits == tag >> index.bits:
             position = position_in(index, slot)
-            if self.principals[position].key == key:
+            if joined(self.principals[position].key) == key:
                 return position
         at = after(index, at)
     return NO_PLACE
@@ -48,6 +48,7 @@ cdef class Evidence:
     def __cinit__(self):
         self.principals = NULL
         self.identifiers = NULL
+        self.values = NULL
         self.principal_index.slots = NULL
         self.identifier_index.slots = NULL
 
@@ -66,10 +67,11 @@ cdef class Evidence:
         self.most_identifiers = identifiers
         self.principals = <Principal *>PyMem_RawCalloc(principals, sizeof(Principal))
         self.identifiers = <Identifier *>PyMem_RawCalloc(identifiers, sizeof(Identifier))
+        self.values = <Value *>PyMem_RawCalloc(identifiers, sizeof(Value))
         open_index(&self.principal_index, principals)
         open_index(&self.identifier_index, identifiers)
         if (
-            self.principals == NULL or self.identifiers == NULL
+            self.principals == NULL or self.identifiers == NULL or self.values == NULL
             or self.principal_index.slots == NULL or self.identifier_index.slots == NULL
         ):
             raise MemoryError
@@ -83,6 +85,7 @@ cdef class Evidence:
     def __dealloc__(self):
         PyMem_RawFree(self.principals)
         PyMem_RawFree(self.identifiers)
+        PyMem_RawFree(self.values)
         PyMem_RawFree(self.principal_index.slots)
         PyMem_RawFree(self.identifier_index.slots)
 
@@ -93,7 +96,7 @@ cdef class Evidence:
     @property
     def nbytes(self):
         return (
-            self.most_principals * sizeof(Principal) + self.most_identifiers * sizeof(Identifier)
+            self.most_principals * sizeof(Principal) + self.most_identifiers * IDENTIFIER_BYTES
             + 4 * (<uint64_t>self.principal_index.size + self.identifier_index.size)
         )
 
@@ -126,19 +129,19 @@ cdef class Evidence:
             at = self.least_principal()
             if at >= self.awake_count:
                 self.count_asleep(self.principals + at, -1)
-            drop(&self.principal_index, self.principals[at].key, at, self.principals, NULL)
+            drop(&self.principal_index, joined(self.principals[at].key), at, self.principals, NULL)
             self.principal_evictions += 1
         if at >= self.awake_count:
             # The first of the dormant makes room for it at the end of those awake.
             first = self.awake_count
             self.awake_count += 1
             if at != first:
-                move(&self.principal_index, self.principals[first].key, first, at)
+                move(&self.principal_index, joined(self.principals[first].key), first, at)
                 self.principals[at] = self.principals[first]
                 at = first
         p = self.principals + at
         memset(p, 0, sizeof(Principal))
-        p.key = key
+        p.key = halves(key)
         p.first_s = now_s
         p.last_s = now_s
         put(&self.principal_index, key, at)
@@ -149,12 +152,12 @@ cdef class Evidence:
         cdef Principal kept = self.principals[one]
         cdef Index *index = &self.principal_index
         # Both before either is written: their tags may be the same.
-        cdef uint32_t slot = slot_of(index, kept.key, one), slot_other
+        cdef uint32_t slot = slot_of(index, joined(kept.key), one), slot_other
         if one == other:
             return
-        slot_other = slot_of(index, self.principals[other].key, other)
-        index.slots[slot] = tag_of(index, kept.key) | (other + 1)
-        index.slots[slot_other] = tag_of(index, self.principals[other].key) | (one + 1)
+        slot_other = slot_of(index, joined(self.principals[other].key), other)
+        index.slots[slot] = tag_of(index, joined(kept.key)) | (other + 1)
+        index.slots[slot_other] = tag_of(index, joined(self.principals[other].key)) | (one + 1)
         self.principals[one] = self.principals[other]
         self.principals[other] = kept
 
@@ -245,8 +248,8 @@ cdef class Evidence:
         while index.slots[at]:
             if index.slots[at] >> index.bits == tag >> index.bits:
                 position = position_in(index, index.slots[at])
-                if self.identifiers[position].key == own:
-                    self.identifiers[position].last_s = now_s
+                if joined(self.values[position].key) == own:
+                    self.values[position].last_s = now_s
                     return position
             at = after(index, at)
         if self.identifier_count < self.most_identifiers and self.kind_counts[kind] < self.kind_limits[kind]:
@@ -255,14 +258,14 @@ cdef class Evidence:
         else:
             at = self.least_identifier(kind)
             self.kind_counts[kind_of(self.identifiers + at)] -= 1
-            drop(index, self.identifiers[at].key, at, NULL, self.identifiers)
+            drop(index, joined(self.values[at].key), at, NULL, self.values)
             self.identifier_evictions += 1
         found = self.identifiers + at
         generation = (generation_of(found) + 1) % GENERATIONS
         memset(found, 0, sizeof(Identifier))
-        found.key = own
         found.meta = <uint16_t>((generation << 3) | <uint32_t>kind)
-        found.last_s = now_s
+        self.values[at].key = halves(own)
+        self.values[at].last_s = now_s
         self.kind_counts[kind] += 1
         put(index, own, at)
         return at
@@ -282,7 +285,7 @@ cdef class Evidence:
             if within and kind_of(found) != kind:
                 continue
             probed += 1
-            age = found.last_s
+            age = self.values[at].last_s
             if found.degree > 1:
                 age += SHARED_BONUS_S
             if age < least:
@@ -422,7 +425,7 @@ cdef inline void count_one(Identifier *node, uint32_t label, int kind) noexcept 
     if node.degree < MOST_DEGREE:
         node.degree += 1
     if kind == CLIENT:
-        node.label1 += label == 0
+        node.parent += label == 0
     elif label and node.label1 == label:
         node.count1 += node.count1 < MOST_DEGREE
     elif label and node.label2 == label:

@@ -253,7 +253,7 @@ cdef class Fitting:
                 if c.clients[j] == p.edges[i].ref:
                     members = c.client_counts[j] - own
                     break
-            outside = <double>node.label1 - (0.0 if p.label else 1.0)
+            outside = <double>node.parent - (0.0 if p.label else 1.0)
             value = log(
                 ((max(0.0, members) + 0.25) / (c.with_client - own + 1.0))
                 / ((max(0.0, outside) + 0.5) / (b.with_client + 1.0))

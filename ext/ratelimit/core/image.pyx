@@ -14,7 +14,9 @@ from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.index cimport put
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.profile cimport CLIENTS, ROAMING, Background, Profile
-from ratelimit.core.traits cimport EDGES, INDEX_BITS, KINDS, Identifier, Principal, fades_slowly, kind_of
+from ratelimit.core.traits cimport (
+    CLIENT, EDGES, INDEX_BITS, KINDS, Identifier, Principal, Value, fades_slowly, joined, kind_of,
+)
 
 cdef extern from *:
     """
@@ -26,7 +28,7 @@ cdef extern from *:
 
 # Changes with every structure that is saved: setup.py makes it from their declarations.
 IMAGE_SHAPES = KIN_SHAPES
-REGIONS = ("principals", "identifiers", "profiles", "identities", "parts", "background")
+REGIONS = ("principals", "identifiers", "values", "profiles", "identities", "parts", "background")
 
 
 cdef struct Region:
@@ -64,12 +66,15 @@ cdef class Image:
             region.at, region.size = <uint8_t *>evidence.identifiers, sizeof(Identifier)
             region.count, region.room = evidence.identifier_count, evidence.most_identifiers
         elif number == 2:
-            region.at, region.size = <uint8_t *>judge.profiles, sizeof(Profile)
+            region.at, region.size = <uint8_t *>evidence.values, sizeof(Value)
+            region.count, region.room = evidence.identifier_count, evidence.most_identifiers
         elif number == 3:
-            region.at, region.size = <uint8_t *>judge.identities, 8
+            region.at, region.size = <uint8_t *>judge.profiles, sizeof(Profile)
         elif number == 4:
-            region.at, region.size = <uint8_t *>judge.parts, 4
+            region.at, region.size = <uint8_t *>judge.identities, 8
         elif number == 5:
+            region.at, region.size = <uint8_t *>judge.parts, 4
+        elif number == 6:
             region.at, region.size = <uint8_t *>&judge.background, sizeof(Background)
             region.count, region.room = 1, 1
         else:
@@ -158,10 +163,10 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
     memset(e.kind_counts, 0, KINDS * 4)
     for at in range(e.identifier_count):
         found = e.identifiers + at
-        if not fades_slowly(kind_of(found)):
+        if kind_of(found) != CLIENT and not fades_slowly(kind_of(found)):
             found.parent = within(found.parent, e.identifier_count)
         e.kind_counts[kind_of(found)] += 1
-        put(&e.identifier_index, found.key, at)
+        put(&e.identifier_index, joined(e.values[at].key), at)
 
 
 cdef void mend_principals(Evidence e, Judge judge) noexcept nogil:
@@ -176,7 +181,7 @@ cdef void mend_principals(Evidence e, Judge judge) noexcept nogil:
             p.label = 0
         p.roaming = min(p.roaming, <uint8_t>(ROAMING - 1))
         p.seed = within(p.seed, e.identifier_count)
-        put(&e.principal_index, p.key, at)
+        put(&e.principal_index, joined(p.key), at)
     for at in range(judge.labels + 1):
         for i in range(CLIENTS):
             judge.profiles[at].clients[i] = within(judge.profiles[at].clients[i], e.identifier_count)

@@ -8,7 +8,7 @@ four fifths of it are in use when the array is full.
 from cpython.mem cimport PyMem_RawCalloc
 from libc.stdint cimport uint32_t, uint64_t
 
-from ratelimit.core.traits cimport Identifier, Principal
+from ratelimit.core.traits cimport Principal, Value, joined
 
 cdef struct Index:
     uint32_t *slots     # tag << bits | position + 1, 0 for empty
@@ -68,7 +68,7 @@ cdef inline void move(Index *index, uint64_t key, uint32_t position, uint32_t to
 
 
 cdef inline void drop(
-    Index *index, uint64_t key, uint32_t position, Principal *principals, Identifier *identifiers
+    Index *index, uint64_t key, uint32_t position, const Principal *principals, const Value *values
 ) noexcept nogil:
     """Take a position out of an index, closing the gap so that no marker is left behind."""
     cdef uint32_t gap = slot_of(index, key, position), at = gap, home, other
@@ -79,7 +79,7 @@ cdef inline void drop(
         if not index.slots[at]:
             break
         other = position_in(index, index.slots[at])
-        home = home_of(index, principals[other].key if principals != NULL else identifiers[other].key)
+        home = home_of(index, joined(principals[other].key if principals != NULL else values[other].key))
         # Move it back unless its home lies cyclically in (gap, at].
         if not (gap < home <= at if gap < at else gap < home or home <= at):
             index.slots[gap] = index.slots[at]

@@ -11,7 +11,9 @@ from ratelimit.core.profile cimport Fit, Profile, clip, concentration, noise_of,
 from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.sighting cimport Sighting
-from ratelimit.core.traits cimport CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, resolve
+from ratelimit.core.traits cimport (
+    CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, joined, resolve,
+)
 
 
 cdef inline void add_member(Identifier *node, uint32_t label, int change) noexcept nogil:
@@ -20,10 +22,10 @@ cdef inline void add_member(Identifier *node, uint32_t label, int change) noexce
     elif node.label2 == label:
         node.count2 = <uint16_t>clip(<int>node.count2 + change, 0, MOST_DEGREE)
     elif change > 0 and node.count1 == 0:
-        node.label1 = label
+        node.label1 = <uint16_t>label
         node.count1 = 1
     elif change > 0 and node.count2 == 0:
-        node.label2 = label
+        node.label2 = <uint16_t>label
         node.count2 = 1
 
 
@@ -46,7 +48,6 @@ cdef class Judge(Seeds):
             if p.label == 0:
                 label = self.best(p, &fit)
                 if label:
-                    p.score = <float>fit.total
                     self.join(p, label)
         p = self.evidence.principals + at
         if p.requests == 1 and p.label == 0:
@@ -109,7 +110,7 @@ cdef class Judge(Seeds):
         cdef uint64_t identity = self.identities[p.label]
         cdef uint32_t parts = self.parts[p.label]
         if parts > 1:
-            identity ^= ((p.key >> 20) % parts) * <uint64_t>0x9E3779B97F4A7C15
+            identity ^= ((joined(p.key) >> 20) % parts) * <uint64_t>0x9E3779B97F4A7C15
         return identity
 
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil:
@@ -121,7 +122,7 @@ cdef class Judge(Seeds):
         cdef Identifier *node
         cdef Fit tried
         cdef double least
-        cdef Ruling *ruling = self.rulings.find(p.key) if self.rulings is not None else NULL
+        cdef Ruling *ruling = self.rulings.find(joined(p.key)) if self.rulings is not None else NULL
         if ruling != NULL and self.ruled(ruling, p, fit, &chosen):
             return chosen
         if p.label and self.profiles[p.label].waits:
@@ -230,10 +231,10 @@ cdef class Judge(Seeds):
             if node == NULL:
                 continue
             if CLIENT_AT <= i < EXTRA_AT:
-                if before == 0 and node.label1:
-                    node.label1 -= 1
+                if before == 0 and node.parent:
+                    node.parent -= 1
                 elif label == 0:
-                    node.label1 += 1
+                    node.parent += 1
                 continue
             if before:
                 add_member(node, before, -1)
@@ -265,7 +266,6 @@ cdef class Judge(Seeds):
                 label = self.best(p, &fit)
                 p.seed = fit.total > NOWHERE or p.label != 0
                 if label:
-                    p.score = <float>fit.total
                     self.note_fit(p, label, &fit)
                 if label != p.label:
                     moved += 1
@@ -352,7 +352,7 @@ cdef class Judge(Seeds):
             for at in range(start, min(stop, self.evidence.principal_count)):
                 p = self.evidence.principals + at
                 if p.label == label:
-                    ruling = self.rulings.find(p.key)
+                    ruling = self.rulings.find(joined(p.key))
                     if ruling == NULL or self.rulings.labels[ruling.group] != label:
                         self.relabel(p, 0)
 
@@ -444,7 +444,7 @@ cdef class Judge(Seeds):
         """Return (cluster, key) of the principals in a range that belong to one."""
         cdef uint32_t at
         return [
-            (self.evidence.principals[at].label, self.evidence.principals[at].key)
+            (self.evidence.principals[at].label, joined(self.evidence.principals[at].key))
             for at in range(start, min(stop, self.evidence.principal_count))
             if self.evidence.principals[at].label
         ]

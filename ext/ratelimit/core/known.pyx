@@ -6,7 +6,9 @@ from libc.string cimport memset
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.keymap cimport KeyMap, keymap_close, keymap_get, keymap_open, keymap_put
 from ratelimit.core.organisations cimport Organisations
-from ratelimit.core.traits cimport CLIENT_AT, PAYMENT, PAYMENT_AT, Identifier, Principal, identifier_key, ref_of, resolve
+from ratelimit.core.traits cimport (
+    CLIENT_AT, PAYMENT, PAYMENT_AT, Identifier, Principal, identifier_key, joined, ref_of, resolve,
+)
 
 
 def strike(Evidence evidence not None, Organisations organisations not None, uint32_t start, uint32_t stop, /):
@@ -26,11 +28,11 @@ def strike(Evidence evidence not None, Organisations organisations not None, uin
             p = evidence.principals + at
             for i in range(PAYMENT_AT, CLIENT_AT):
                 node = resolve(evidence.identifiers, p.edges[i].ref)
-                owner = keymap_get(&owners, node.key) if node != NULL else 0
+                owner = keymap_get(&owners, joined(evidence.values[node - evidence.identifiers].key)) if node != NULL else 0
                 if owner:
                     memset(kinds, 0, sizeof(kinds))
                     kinds[PAYMENT] = payments.keys[owner - 1]
-                    organisations.mute(p.key, kinds, 0)
+                    organisations.mute(joined(p.key), kinds, 0)
                     if kinds[PAYMENT] != payments.keys[owner - 1]:
                         at_own = evidence.identifier(kinds[PAYMENT], PAYMENT, evidence.now_s)
                         if at >= evidence.awake_count:

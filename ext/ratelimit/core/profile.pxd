@@ -46,13 +46,14 @@ cdef struct Profile:
     double paying           # members with a payment method
     double sharing          # of those, whose payment method another member has too
     double with_client
+    # Counts by grade: whole numbers and halves, which a float has exactly up to eight million.
     uint32_t clients[CLIENTS]      # refs
-    double client_counts[CLIENTS]
-    double roamings[ROAMING]
-    double volumes[VOLUMES]
-    double rhythms[RHYTHMS]
-    double rests[RESTS]
-    double ages[AGES]
+    float client_counts[CLIENTS]
+    float roamings[ROAMING]
+    float volumes[VOLUMES]
+    float rhythms[RHYTHMS]
+    float rests[RESTS]
+    float ages[AGES]
     double rested
     double behaved
     # What the last assignment saw, for the judgement of the whole.
@@ -152,18 +153,16 @@ cdef inline int rhythm_bin(Principal *p) noexcept nogil:
 
 cdef inline int rest_bin(Principal *p, uint32_t now_s) noexcept nogil:
     """Return how long a principal's longest silence in the last day was; -1 while too little is known."""
-    cdef uint32_t hours
-    cdef int hour, run = 0, longest = 0
+    cdef uint64_t silent, four, seven
     if now_s - p.first_s < 86400 or volume_of(p, now_s) < RESTED_LEAST:
         return -1
-    hours = hours_left(p.hours, p.last_s, now_s)
-    for hour in range(48):
-        if hours >> (hour % 24) & 1:
-            run = 0
-        else:
-            run += 1
-            longest = max(longest, run)
-    return (longest >= 4) + (longest >= 7) + (longest >= 10)
+    # Twice the day, for a silence that goes on past its end. A bit is left where as many silent hours follow.
+    silent = ~hours_left(p.hours, p.last_s, now_s) & 0xFFFFFF
+    silent |= silent << 24
+    four = silent & silent >> 1
+    four &= four >> 2
+    seven = four & four >> 3
+    return (four != 0) + (seven != 0) + ((seven & seven >> 3) != 0)
 
 
 cdef inline int age_bin(Principal *p, uint32_t now_s) noexcept nogil:

@@ -8,7 +8,7 @@ from ratelimit.core.judge cimport Judge
 from ratelimit.core.profile cimport Fit, rate_of
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, EDGES, EXTRA_AT, PAYMENT_AT, TICK_S, Identifier, Principal, count_for,
-    is_infrastructure, kind_at, kind_of, resolve, value_of,
+    is_infrastructure, joined, kind_at, kind_of, resolve, value_of,
 )
 
 FAMILIES = ("network", "payment", "client", "behaviour", "extra")
@@ -114,7 +114,7 @@ def reasons(Judge judge not None, uint64_t key, /):
         shared.append({
             "family": FAMILIES[family_at(i)],
             "kind": kind_at(i),
-            "hash": value_of(node.key, kind_of(node)),
+            "hash": value_of(joined(judge.evidence.values[node - judge.evidence.identifiers].key), kind_of(node)),
             "members": members if kind_of(node) != CLIENT else None,
             "principals": node.degree,
             "weight": judge.evidence.weight(p.edges + i, kind_at(i)),

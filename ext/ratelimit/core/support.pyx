@@ -14,12 +14,13 @@ cdef float AT_HOME = 4.0
 
 cdef class Support(Census):
     def bridge(self, uint32_t start, uint32_t stop):
-        """Find where members who pay differently meet; after `tally` is complete."""
+        """Count whose payment method another has too, and find where those who pay differently meet; after `tally`."""
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if self.evidence.principals[at].label:
                     self.look(at + 2)
+                    self.share_one(self.evidence.principals + at)
                     self.bridge_one(self.evidence.principals + at)
 
     cdef void bridge_one(self, Principal *p) noexcept nogil:

@@ -43,8 +43,12 @@ cdef struct Edge:
     uint16_t seen       # ticks since the epoch
     uint16_t count      # saturates
 
+cdef struct Key:        # 64 bits, as aligned as the rest: nothing is lost to padding
+    uint32_t low
+    uint32_t high
+
 cdef struct Principal:
-    uint64_t key        # 0 for a free place
+    Key key
     uint32_t first_s    # seconds since the epoch
     uint32_t last_s
     uint32_t requests   # all that were ever seen
@@ -55,35 +59,50 @@ cdef struct Principal:
     float prior         # requests a day before it joined its cluster
     uint32_t network    # the coarse network last seen, as an edge names it
     uint32_t seed       # scratch of the judge
-    float score
     uint16_t label      # cluster, 0 for none
     uint8_t refused     # saturates
     uint8_t roaming     # 0 to 3: over how many blocks its latest addresses are strewn
     Edge edges[EDGES]
 
+# An identifier is in two halves: what rebuilds walk over, four to a cache line; and what else there is.
 cdef struct Identifier:
-    uint64_t key
-    uint32_t last_s
     # Of an address its coarse network, of that its block, as an edge names it. Of what fades
-    # slowly a cluster << 16 | its dormant members with an edge here.
+    # slowly a cluster << 16 | its dormant members with an edge here. Of a client its principals
+    # outside clusters.
     uint32_t parent
     uint16_t meta       # infrastructure | generation << 3 | kind
     uint16_t degree     # principals with an edge here
-    uint32_t label1     # of a client: principals outside clusters
-    uint32_t label2
+    uint16_t label1     # two clusters whose members were seen here; of a client, none
+    uint16_t label2
     uint16_t count1     # principals of cluster label1 with an edge here
     uint16_t count2
+
+cdef struct Value:
+    Key key
+    uint32_t last_s
+
+
+cdef inline uint64_t joined(Key key) noexcept nogil:
+    return key.low | <uint64_t>key.high << 32
+
+
+cdef inline Key halves(uint64_t key) noexcept nogil:
+    cdef Key found
+    found.low = <uint32_t>key
+    found.high = <uint32_t>(key >> 32)
+    return found
 
 
 cdef inline uint32_t hours_left(uint32_t hours, uint32_t last_s, uint32_t now_s) noexcept nogil:
     """Return which hours of the last day were not silent; those passed since are forgotten."""
     cdef uint32_t last = last_s // 3600, now = now_s // 3600
+    cdef uint64_t passed
     if now >= last + 24:
         return 0
-    while last < now:
-        last += 1
-        hours &= ~(<uint32_t>1 << (last % 24))
-    return hours
+    if now <= last:
+        return hours
+    passed = ((<uint64_t>1 << (now - last)) - 1) << ((last + 1) % 24)
+    return hours & ~<uint32_t>(passed | passed >> 24)
 
 
 cdef inline uint64_t identifier_key(uint64_t value, int kind) noexcept nogil:
