@@ -121,7 +121,6 @@ async def test_nonsense_for_an_answer_is_no_decision(open_limiter: LiveLimiter, 
         [NOW, 1, 0],
         [NOW, 1, -5, 0],
         [NOW, 1, 2**70, 0],
-        [NOW, 1, 0, 0, 0],
     ],
 )
 async def test_nonsense_of_a_node_is_no_decision(
