@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ratelimit import Limiter, Policy
+from ratelimit.stores.redis import tenancy
 from ratelimit.stores.redis.courier import Courier
 from ratelimit.stores.redis.parcel import MOST_ASKS
 from ratelimit.stores.redis.wire import ServerWire
@@ -260,3 +261,22 @@ def test_leases_are_renewed_in_another_loop_than_they_were_asked_for_in(server: 
     asyncio.run(busy())
     assert asyncio.run(ask_on()) < 20
     limiter.store.close()
+
+
+async def test_leases_that_nobody_uses_are_given_back_while_the_worker_lives(
+    server: Server, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenancy, "QUIET_NS", 100_000_000)
+    limits = 'per = "account"\nrate = "100000/day"\nalgorithm = "fixed-window"'
+    limiter, other = open_limiter(server.url, limits, mode="leased"), open_limiter(server.url, limits)
+    assert limiter.store.tenancy is not None
+    leases = limiter.store.tenancy.leases
+    used = 0
+    while not leases.held():  # until it has seen for long enough how busy the key is
+        assert (await limiter.ask()).allowed
+        used += 1
+        await turns(1)
+    assert (await other.left())[0] < 100_000 - used
+    await eventually(lambda: not leases.held(), "the leases to be given back")
+    await limiter.store.rest()  # in which the last of them arrives
+    assert await other.left() == [100_000 - used]
