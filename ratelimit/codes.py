@@ -80,6 +80,10 @@ CODES: dict[str, Code] = {
         "Where an identity that serves as evidence is missing, something else stands in for it.",
         'Write `missing = "skip"` for the identity.',
     ),
+    "correlation-length": _error(
+        "What is to say how long an answer was is counted before there is one.",
+        'Name the unit that the application settles: `length = "output_tokens"`.',
+    ),
     "correlation-families": _warning(
         "The correlation is given one family of evidence, and at least two have to agree.",
         "Name two of `network`, `payment`, `client` and `extra`.",

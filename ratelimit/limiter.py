@@ -245,7 +245,10 @@ class Limiter:
     def _decision(self, inquiry: Inquiry, judgement: Judgement) -> Decision:
         generation, _, known, _, _ = inquiry
         allowed, reason, plan, outcome = judgement
-        ledger = None if plan is None or outcome is None else Charge(plan, outcome, self.clock)
+        ledger = None
+        if plan is not None and outcome is not None:
+            watch = generation.watch
+            ledger = Charge(plan, outcome, self.clock, None if watch is None else watch.answer(known))
         return Decision(allowed, reason, ledger, cluster_in(generation, known))
 
     # -- the policy in force ----------------------------------------------------------------------

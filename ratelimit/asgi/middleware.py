@@ -196,6 +196,7 @@ class RateLimitMiddleware:
         exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
         cluster = cluster_in(generation, identities)
         exchange.cluster = cluster
+        exchange.watched(generation.watch, identities)
         if outcome is None:
             exchange.decision = Decision(allowed, reason, None, cluster)
         else:

@@ -27,9 +27,11 @@ def fields_of(compiled: CompiledPolicy) -> Fields:
     headers = bool(compiled.trust.networks or compiled.trust.unix) or any(
         source != USER_AGENT and source[0] in ("header", "cookie") for source in sources
     )
+    spec = compiled.correlation
+    length = [] if spec is None or spec.length is None else [spec.length]
     return Fields(
         [spec.name for spec in compiled.identities if spec.sources[0].kind != "origin"],
-        compiled.units[1:],
+        list(dict.fromkeys([*compiled.units[1:], *length])),
         headers=headers,
         user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in compiled.identities),
     )

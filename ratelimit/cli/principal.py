@@ -185,8 +185,10 @@ class Told:
 
     def _seen(self) -> str:
         found = self._found
+        length = found.answer_length
+        answers = "" if length is None else f"answers about {length:,.0f} long, "
         return (
-            f"{found.requests:,} requests, {found.requests_a_day:,.1f} a day, "
+            f"{found.requests:,} requests, {found.requests_a_day:,.1f} a day, {answers}"
             f"from {words.instant(found.first_ns)} to {words.instant(found.last_ns)} UTC"
         )
 
@@ -260,6 +262,7 @@ class Told:
             "last_seen": words.iso(found.last_ns),
             "requests": found.requests,
             "requests_a_day": round(found.requests_a_day, 2),
+            "answer_length": None if found.answer_length is None else round(found.answer_length),
             "total": round(found.total, 3),
             "leaves_below": found.stay,
             "independent_networks": found.independent_networks,

@@ -43,6 +43,7 @@ def decide_batch(
     cluster_at: int = -1,
     start: int = 0,
     stop: int = -1,
+    lengths: list[int | None] | None = None,
     /,
 ) -> tuple[list[tuple[int, Outcome]], int]:
     """Decide records one after another; return the refused ones by index, and how many no plan applies to.
@@ -53,6 +54,6 @@ def decide_batch(
     does not say how long it held them.
 
     With a `judge`, each record is seen by it and its cluster put into column `cluster_at`
-    before it is decided, and the judge learns afterwards if it was refused. Only records from `start`
-    to before `stop` (-1: the end) are decided.
+    before it is decided, and the judge learns afterwards if it was refused, or how long the answer
+    was (`lengths`; None: not known). Only records from `start` to before `stop` (-1: the end) are decided.
     """

@@ -1,5 +1,7 @@
 """Counting who is where, and whose members: the passes that a rebuild begins with."""
 
+from typing import Any
+
 from ratelimit.core.dormancy import Dormancy
 
 class Census(Dormancy):
@@ -14,3 +16,8 @@ class Census(Dormancy):
     def settle(self, start: int, stop: int) -> None: ...
     def tally(self, start: int, stop: int) -> None: ...
     def release(self, start: int, stop: int) -> None: ...
+    def profile(self, label: int) -> Any:
+        """Return what is known of a cluster as a whole: see `correlation.judgement.Profile`."""
+    @property
+    def outside(self) -> dict[str, float]:
+        """How many principals are outside clusters, and their edges."""

@@ -13,13 +13,12 @@ class Judge(Seeds):
     @property
     def suspects_met(self) -> int:
         """How many newcomers paid as several do, and joined no cluster."""
-    @property
-    def outside(self) -> dict[str, float]:
-        """How many principals are outside clusters, and their edges."""
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, /) -> None:
         """Take one decided request in; its principal may join a cluster it now fits."""
     def refuse(self, row: Sequence[int], /) -> None:
         """Count a refusal of a row's principal, observed before it was decided."""
+    def answer(self, row: Sequence[int], length: int, before: int | None = None, /) -> None:
+        """Note how long the answer to an observed request is, in place of what was said `before` of the same one."""
     def cluster(self, row: Sequence[int], /) -> int:
         """Return what limits count this row's cluster by, -1 without one."""
     def cluster_identity(self, key: int) -> int | None:
@@ -38,8 +37,6 @@ class Judge(Seeds):
         """Take a cluster's label from all who were not ruled into it."""
     def live(self) -> list[int]:
         """Return the labels in use."""
-    def profile(self, label: int) -> Any:
-        """Return what is known of a cluster as a whole: see `correlation.judgement.Profile`."""
     def explain(self, key: int) -> dict[str, Any] | None:
         """Return how well a principal fits its cluster, by family; None when it is in none."""
     def assign(self, start: int, stop: int, everybody: bool) -> int: ...

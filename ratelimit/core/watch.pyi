@@ -1,6 +1,6 @@
 """What a request's way has to do with correlation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 from ratelimit.core.assignments import Assignments
@@ -17,15 +17,18 @@ class Watch:
         board: the shared memory.
         columns: where rows of identities have what is looked at.
         at: where a row has its cluster.
+        unit: what says how long an answer was; None where nothing does.
     """
 
-    def __init__(self, board: Board, columns: Columns, at: int) -> None: ...
+    def __init__(self, board: Board, columns: Columns, at: int, unit: str | None = None) -> None: ...
     @property
     def ring(self) -> Ring: ...
     @property
     def assignments(self) -> Assignments: ...
     @property
     def at(self) -> int: ...
+    @property
+    def unit(self) -> str | None: ...
     @property
     def highest(self) -> int:
         """The highest position it reads or writes."""
@@ -35,3 +38,12 @@ class Watch:
         """Put the cluster's identity into a row, -1 without one."""
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, /) -> bool:
         """Pass a decided request on to whoever correlates; False if it was not taken."""
+    def answer(self, row: Sequence[int], /) -> Answer | None:
+        """Return what tells how long the answer to a row's request is; None where that is of no concern."""
+
+@final
+class Answer:
+    """The answer to one admitted request, from `Watch.answer`: tells whoever correlates its length."""
+
+    def tell(self, units: Mapping[str, int], now_ns: int, /) -> bool:
+        """Tell what was used, in place of what was told before; False if that is no news, or was not taken."""

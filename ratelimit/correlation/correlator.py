@@ -61,6 +61,8 @@ class Correlator:
                 "payment_cap": s.payment_cap,
                 "client_cap": s.client_cap,
                 "behaviour_cap": s.behaviour_cap,
+                "length_cap": s.length_cap,
+                "insistence_cap": s.insistence_cap,
                 "unlike": s.unlike,
                 "extra_cap": s.extra_cap,
                 "prior_cap": s.prior_cap,

@@ -71,6 +71,8 @@ class Explanation:
     last_ns: int
     requests: int
     requests_a_day: float
+    answer_length: float | None
+    """Of its latest answers, in the geometric mean and the policy's unit; None while none was settled."""
     total: float
     """The sum over families and the cluster's rarity; a member leaves below `stay`."""
     stay: float
@@ -130,6 +132,7 @@ def explain(correlator: Correlator, key: int) -> Explanation | None:
         last_ns=found["last_s"] * NS,
         requests=found["requests"],
         requests_a_day=found["rate"],
+        answer_length=found["length"],
         total=found["total"],
         stay=correlator.settings.stay,
         independent_networks=found["networks"],

@@ -42,6 +42,13 @@ class Settings:
     payment_cap: float = 6.0
     client_cap: float = 4.0
     behaviour_cap: float = 2.0
+    length_cap: float = 1.0
+    """What the length of its answers can say for a member at most; twice that against. 0: not looked at.
+
+    Half of `behaviour_cap`: long answers alone are no witness, since agents that many use get them as well.
+    """
+    insistence_cap: float = 1.0
+    """What asking again at once after refusals can say, for or against. 0: not looked at."""
     unlike: float = 1.5
     """Behaviour that is so much likelier of strangers keeps a principal out, whatever else it shares."""
     extra_cap: float = 5.0

@@ -288,6 +288,8 @@ class CorrelationSpec:
     """Where rows say from which declared network a request comes; -1: nowhere."""
     workers_correlate: bool = True
     """Whether, among hosts that share a server, workers do; else a process of its own."""
+    length: str | None = None
+    """The unit that says how long an answer was."""
 
     @property
     def positions(self) -> set[int]:

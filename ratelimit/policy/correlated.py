@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ratelimit.policy.compiled import CorrelationSpec, IdentitySpec, KnownSpec
+from ratelimit.policy.compiled import REQUESTS, CorrelationSpec, IdentitySpec, KnownSpec
 from ratelimit.policy.identities import ORIGIN
 from ratelimit.policy.model import Correlation
 from ratelimit.policy.problem import Path, Report, did_you_mean
@@ -24,7 +24,7 @@ def compile_correlation(
     """Return what is to be correlated, None for nothing; `known` is the operator's own knowledge."""
     positions = {spec.name: spec.index for spec in identities}
     if table.principal is None:
-        for key in ("network", "payment", "client", "extra"):
+        for key in ("network", "payment", "client", "extra", "length"):
             if getattr(table, key):
                 report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
         if known is not None:
@@ -55,8 +55,17 @@ def compile_correlation(
             'Write `payment = "…"` into `[correlation]`.',
         )
     origin = positions.get(ORIGIN, -1)
+    if table.length == REQUESTS:
+        report.add("correlation-length", ("correlation", "length"), f"`{REQUESTS}` says nothing of an answer")
     return CorrelationSpec(
-        principal, tuple(kinds), settings, table.snapshot, known, origin, table.correlator == "workers"
+        principal,
+        tuple(kinds),
+        settings,
+        table.snapshot,
+        known,
+        origin,
+        table.correlator == "workers",
+        table.length,
     )
 
 

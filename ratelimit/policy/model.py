@@ -291,6 +291,14 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
             examples=[["device"]],
         ),
     ] = []
+    length: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=64)] | None,
+        Meta(
+            description="The unit that says how long an answer was, as the application settles it: "
+            "evidence of behaviour. Whether a limit counts it as well makes no difference.",
+            examples=["output_tokens"],
+        ),
+    ] = None
     snapshot: Annotated[
         str | None,
         Meta(

@@ -68,6 +68,20 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         Number,
         Meta(description="What volume, and roaming, can say for a member at most; twice that against."),
     ] = 2.0
+    length_cap: Annotated[
+        Number,
+        Meta(
+            description="What the length of its answers can say for a member at most; twice that against. "
+            "0: it is not looked at."
+        ),
+    ] = 1.0
+    insistence_cap: Annotated[
+        Number,
+        Meta(
+            description="What asking again at once after refusals can say at most, for or against. "
+            "0: it is not looked at."
+        ),
+    ] = 1.0
     unlike: Annotated[
         Number,
         Meta(

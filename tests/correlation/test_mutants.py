@@ -30,6 +30,7 @@ class Everybody(Actors):
         columns: list[array[int]],
         times_ns: list[int],
         costs: list[Sequence[int] | None] | None,
+        records: list[Any],
     ) -> Any:
         """Decide with one cluster for all."""
         columns[self._at][:] = array("Q", [7]) * len(times_ns)
@@ -65,9 +66,17 @@ MUTANTS = (
     Mutant("ignores payment", {"spec": spec(payment=False)}),
     Mutant(
         "ignores who else is at a place, and what speaks against a payment method",
-        {"spec": spec(suspect_share=0.0, least_support=-99.0, least_meetings=1)},
+        # Without the length of answers, which makes up for it.
+        {"spec": spec(suspect_share=0.0, least_support=-99.0, least_meetings=1, length_cap=0.0)},
     ),
-    Mutant("ignores behaviour", {"spec": spec(evenness_most=99.0, behaviour_cap=0.0, unlike=99.0)}),
+    Mutant(
+        "ignores behaviour",
+        {
+            "spec": spec(
+                evenness_most=99.0, behaviour_cap=0.0, length_cap=0.0, insistence_cap=0.0, unlike=99.0
+            )
+        },
+    ),
     Mutant(
         "one thing in common is enough",
         {"spec": spec(join=0.5, stay=0.2, join_paid=0.2, suspect_sharing=2, prior_cap=0.0)},

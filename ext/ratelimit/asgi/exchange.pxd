@@ -1,3 +1,7 @@
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.watch cimport Watch
+
 cdef class Exchange:
     cdef readonly object mounted
     cdef readonly object writer
@@ -10,6 +14,8 @@ cdef class Exchange:
     cdef object policy_pair
     cdef public object cluster  # what limits count the principal's cluster by; None without one
     cdef object made         # the decision, once somebody has asked for it
+    cdef Watch watch         # None: nothing is correlated
+    cdef uint64_t principal  # for `watch`
 
     cdef list with_fields(self, object headers)
 

@@ -112,7 +112,7 @@ cdef class Gate:
         cdef object matched, plan, headers, host = None, outcome, cluster = None
         cdef list identities
         cdef uint64_t ids[MOST_POSITIONS]
-        cdef uint64_t refused
+        cdef uint64_t refused, principal = 0
         cdef Lane lane
         cdef Exchange exchange
         cdef Sending sending
@@ -146,7 +146,7 @@ cdef class Gate:
                 cross_origin = ids[self.origin_at] != 0
                 check_ready(lane.core)
                 if self.watch is not None:
-                    self.watch.stamp(ids)
+                    principal = self.watch.stamp(ids)
                     if ids[self.watch.at] != ABSENT_HASH:
                         cluster = ids[self.watch.at]
                 if lane.leased is not None:
@@ -176,6 +176,7 @@ cdef class Gate:
                 allowed = outcome.allowed
                 if self.watch is not None:
                     self.watch.observe(identities, not allowed, now_ns)
+                    self.watch.columns.principal(identities, &principal)
         except StoreError:
             return None  # asked again the long way, which knows each limit's stance
         self.table.check_open()
@@ -188,6 +189,9 @@ cdef class Gate:
         exchange.now_ns = now_ns
         exchange.cross_origin = cross_origin
         exchange.cluster = cluster
+        if self.watch is not None and self.watch.unit is not None:
+            exchange.watch = self.watch
+            exchange.principal = principal
         if not cross_origin and (allowed or not lane.conceals):
             exchange.labels = lane.labels
             exchange.policy_pair = lane.policy_pair

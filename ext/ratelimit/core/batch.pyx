@@ -11,7 +11,8 @@ from ratelimit.core.hashing cimport Hasher, PyUnicode_GET_LENGTH, PyUnicode_IS_C
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
-from ratelimit.core.sighting cimport Sighting
+from ratelimit.core.sighting cimport Sighting, level_of
+from ratelimit.core.traits cimport note_answer
 
 import array as arrays
 
@@ -89,7 +90,7 @@ def fill_absent(array.array column not None, array.array otherwise not None, /):
 
 def decide_batch(
     list kinds not None, list columns not None, list times_ns not None, list costs=None,
-    Judge judge=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, /,
+    Judge judge=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, list lengths=None, /,
 ):
     cdef uint64_t *hashes[MOST_POSITIONS]
     cdef uint64_t ids[MOST_POSITIONS]
@@ -106,7 +107,7 @@ def decide_batch(
     cdef uint32_t at = 0
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
-    if len(kinds) != size or costs is not None and len(costs) != size:
+    if len(kinds) != size or costs is not None and len(costs) != size or lengths is not None and len(lengths) != size:
         raise ValueError("columns are of one length")
     for j in range(width):
         hashes[j] = numbers_of(columns[j])
@@ -151,6 +152,10 @@ def decide_batch(
             outcome.release(<object>PyList_GET_ITEM(times_ns, i))
         if sighted and not outcome.allowed:
             judge.turned_away(at)
+        elif sighted and lengths is not None:
+            own = <object>PyList_GET_ITEM(lengths, i)
+            if own is not None:
+                note_answer(judge.evidence.principals + at, 0, level_of(own))
     return refused, unlimited
 
 

@@ -12,7 +12,7 @@ from ratelimit.core.atomic cimport Pair
 from ratelimit.core.traits cimport KINDS
 
 cdef enum:
-    BOARD_LAYOUT = 1
+    BOARD_LAYOUT = 2
     BOARD_HEADER_BYTES = 4096
     NUMBERS = 32            # gauges, whose meaning is their writer's
 
@@ -47,7 +47,7 @@ cdef struct Cell:
     uint64_t sequence        # ticket: free; ticket + 1: published; ticket + cells: free for the next round
     uint64_t principal
     uint64_t kinds[KINDS]
-    uint64_t when            # seconds << 1 | refused
+    uint64_t when            # seconds << 21 | what an answer was said to be << 11 | what it is << 1 | refused
     uint64_t check           # of all words above and the ticket
 
 cdef class Board:

@@ -3,6 +3,9 @@
 A record, all numbers little-endian:
 
     principal 8 | time 4 | count 2 | refused 2 | which kinds follow, a bit each 1 | kinds 8 each
+
+A count of 0 is an answer: in place of the first kind, the only one, is its length, and shifted
+by 16 bits what it was said to be before.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -31,4 +34,5 @@ cdef class Bundle:
     cdef uint32_t mask
 
     cdef int check_ready(self) except -1
+    cdef Counted *begin(self, const Sighting *seen, uint64_t time_s) noexcept nogil
     cdef void add(self, const Sighting *seen, uint64_t time_s) noexcept nogil

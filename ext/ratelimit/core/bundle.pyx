@@ -11,12 +11,14 @@ from ratelimit.core.atomic cimport fetch_add
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.ring cimport NOTHING, TAKEN, Ring
 from ratelimit.core.sighting cimport Sighting
-from ratelimit.core.traits cimport KINDS
+from ratelimit.core.traits cimport FINE, KINDS, LEVELS
 
 cdef enum:
     MOST_ROOM = 32768
 
 BUNDLE_RECORD_BYTES = LARGEST_RECORD
+
+cdef uint64_t LEVEL = LEVELS - 1  # ten bits
 
 
 cdef inline uint32_t spread(const Sighting *seen, uint64_t time_s) noexcept nogil:
@@ -99,24 +101,34 @@ cdef class Bundle:
         """Count a sighting; the caller sees that there is room for another record."""
         cdef uint32_t at = spread(seen, time_s) & self.mask
         cdef Counted *record
-        cdef int i
+        if seen.answer:
+            record = self.begin(seen, time_s)
+            record.kinds[FINE] = <uint64_t>seen.before << 16 | seen.answer
+            self.sightings += 1
+            return
         while self.index[at]:
             record = self.records + self.index[at] - 1
             if same(record, seen, time_s):
                 break
             at = (at + 1) & self.mask
         else:
-            record = self.records + self.held
-            record.principal = seen.principal
-            for i in range(KINDS):
-                record.kinds[i] = seen.kinds[i]
-            record.time_s = <uint32_t>time_s
-            record.count = record.refused = 0
-            self.held += 1
+            record = self.begin(seen, time_s)
             self.index[at] = <uint16_t>self.held
         record.count += 1
         record.refused += seen.refused != 0
         self.sightings += 1
+
+    cdef Counted *begin(self, const Sighting *seen, uint64_t time_s) noexcept nogil:
+        """Return another record, with nothing counted."""
+        cdef Counted *record = self.records + self.held
+        cdef int i
+        record.principal = seen.principal
+        for i in range(KINDS):
+            record.kinds[i] = seen.kinds[i]
+        record.time_s = <uint32_t>time_s
+        record.count = record.refused = 0
+        self.held += 1
+        return record
 
     def drain(self, Ring ring not None, most, now_ns, /):
         self.check_ready()
@@ -177,7 +189,7 @@ cdef int64_t weighed(const uint8_t *at, Py_ssize_t size) noexcept nogil:
         length = LEAST_RECORD + 8 * kinds_in(at[16])
         if length > size or got(at, 8) == 0 or got(at + 14, 2) > got(at + 12, 2):
             return -1
-        total += <int64_t>got(at + 12, 2)
+        total += max(1, <int64_t>got(at + 12, 2))
         at += length
         size -= length
     return total
@@ -217,6 +229,9 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
                     seen.kinds[i] = got(at, 8)
                     at += 8
                     left -= 8
+            seen.answer = seen.before = 0
+            if count == 0:
+                judge.hear(seen.principal, seen.kinds[FINE] >> 16 & LEVEL, seen.kinds[FINE] & LEVEL)
             for each in range(count):
                 seen.refused = each < refused
                 judge.note(&seen, time_s)

@@ -1,11 +1,14 @@
 """Counting: who is where, whose members, and what clusters look like as a whole; each pass over a range."""
 
+from libc.math cimport sqrt
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memset
 
 from ratelimit.core.dormancy cimport Dormancy
 from ratelimit.core.fitting cimport is_valid
-from ratelimit.core.profile cimport CLIENTS, Background, Profile, age_bin, rate_of, rest_bin, rhythm_bin, volume_bin
+from ratelimit.core.profile cimport (
+    CLIENTS, Background, Profile, age_bin, concentration, count_manners, rate_of, rest_bin, rhythm_bin, volume_bin,
+)
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, asleep_at, asleep_of,
     count_for, kind_at, kind_of, look_ahead, resolve,
@@ -85,6 +88,7 @@ cdef class Census(Dormancy):
             if at >= 0:
                 b.rests[at] = max(0.0, b.rests[at] + change)
                 b.rested = max(0.0, b.rested + change)
+            count_manners(&b.manners, p, change)
             for i in range(EDGES):
                 node = resolve(self.evidence.identifiers, p.edges[i].ref)
                 if node == NULL:
@@ -146,6 +150,7 @@ cdef class Census(Dormancy):
             if i >= 0:
                 b.rests[i] += 1.0
                 b.rested += 1.0
+            count_manners(&b.manners, p, 1.0)
         for i in range(EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             kind = kind_at(i)
@@ -276,6 +281,7 @@ cdef class Census(Dormancy):
         if i >= 0:
             c.rests[i] += 1.0
             c.rested += 1.0
+        count_manners(&c.manners, p, 1.0)
         for i in range(EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node == NULL:
@@ -342,3 +348,45 @@ cdef class Census(Dormancy):
                 p = self.evidence.principals + at
                 if p.label and not self.profiles[p.label].live:
                     self.relabel(p, 0)
+
+    def profile(self, uint32_t label):
+        """Return what is known of a cluster as a whole."""
+        if not 1 <= label <= self.most_clusters:
+            raise IndexError(f"no cluster {label}")
+        cdef Profile *c = self.profiles + label
+        cdef double size = max(c.size, 1.0)
+        cdef double rated = max(c.rated, 1.0)
+        cdef double mean = c.rates / rated
+        cdef double spread = c.squares / rated - mean * mean - c.noise / rated
+        return {
+            "size": int(c.size),
+            "edges": c.edges,
+            "paying": c.paying,
+            "sharing": c.sharing,
+            "networks": c.networks / size,
+            "network": c.network_score / size,
+            "payment": c.payment_score / size,
+            "client": c.client_score / size,
+            "extra": c.extra_score / size,
+            "rhythm": c.rhythm_score / size,
+            "paid": c.paying / size,
+            "rate": mean,
+            "rated": c.rated,
+            "volume": c.counted / rated,
+            "evenness": sqrt(max(spread, 0.0)) / mean if mean > 0 else 9.0,
+            "moving": c.moving / rated,
+            "payments": c.payments,
+            "meetings": c.meetings,
+            "roaming": c.roaming / size,
+            "concentration": concentration(c),
+            "met": c.meeting / c.held if c.held else 0.0,
+            "rival": c.rival if c.rivals else 0,
+            "rivals": c.rivals,
+            "requests": c.rates,
+            "first_s": c.first_s + self.evidence.epoch_s,
+        }
+
+    @property
+    def outside(self):
+        """What is known of principals outside clusters."""
+        return {"size": self.background.size, "edges": self.background.edges}

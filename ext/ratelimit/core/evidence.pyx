@@ -8,9 +8,10 @@ from libc.string cimport memset
 
 from ratelimit.core.index cimport after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of
 from ratelimit.core.traits cimport (
-    BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
+    AGAIN_S, BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
     EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, Edge, Identifier, Principal, Value, asleep_at,
     asleep_of, fades_slowly, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of, ref_of, resolve,
+    turn_away,
 )
 
 cdef enum:
@@ -340,11 +341,14 @@ cdef class Evidence:
         p.volume = <float>(p.volume * passed + 1.0)
         p.moves = <float>(p.moves * passed)
         p.follows = <float>(p.follows * passed + (1.0 if p.requests and now_s - p.last_s < SOON_S else 0.0))
+        if p.turned and now_s - p.last_s < AGAIN_S and p.again < p.refused:
+            p.again += 1
+        p.turned = 0
         p.hours = hours_left(p.hours, p.last_s, now_s) | <uint32_t>1 << (now_s // 3600 % 24)
         p.last_s = now_s
         p.requests += 1
-        if seen.refused and p.refused < 255:
-            p.refused += 1
+        if seen.refused:
+            turn_away(p)
         if seen.kinds[COARSE]:
             position = self.identifier(seen.kinds[COARSE], COARSE, now_s)
             coarse = ref_of(self.identifiers, position)

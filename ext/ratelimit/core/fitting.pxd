@@ -12,6 +12,8 @@ cdef struct Settings:
     double payment_cap
     double client_cap
     double behaviour_cap
+    double length_cap
+    double insistence_cap
     double unlike           # behaviour this far from the members' keeps a principal out
     double extra_cap
     double prior_cap
@@ -63,6 +65,7 @@ cdef class Fitting:
     cdef size_t nodes(self) noexcept nogil
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
     cdef void behave(self, Principal *p, uint32_t label, double own, Fit *fit) noexcept nogil
+    cdef void mind(self, Principal *p, Profile *c, double own, Fit *fit) noexcept nogil
     cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil
     cdef double exclusive(
         self, Principal *p, int first, int end, int kind, uint32_t label, double own, double size, double others,

@@ -7,7 +7,8 @@ from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.profile cimport (
-    CLIENTS, Background, Fit, Profile, age_bin, behaviour, clip, rest_bin, rhythm_bin, volume_bin,
+    CLIENTS, Background, Fit, Profile, age_bin, behaviour, clip, habits, insistence_bin, length_bin, manner,
+    rest_bin, rhythm_bin, unlikeness, volume_bin,
 )
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport (
@@ -144,11 +145,11 @@ cdef class Fitting:
         self.behave(p, label, own, fit)
         fit.families = (
             (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5)
-            + (fit.volume + fit.roaming + fit.rhythm + fit.rest + fit.age >= 1.0)
+            + (habits(fit) >= 1.0)
         )
         fit.total = (
             fit.network + fit.payment + fit.client + fit.extra
-            + min(fit.volume + fit.roaming + fit.rhythm + fit.rest + fit.age, 2.0 * self.settings.behaviour_cap)
+            + min(habits(fit), 2.0 * self.settings.behaviour_cap)
             + clip(log(size / others), -self.settings.prior_cap, 0.0)
         )
 
@@ -176,6 +177,26 @@ cdef class Fitting:
             at = age_bin(p, self.evidence.now_s)
             value = behaviour(c.ages[at] - own, c.size - own, b.ages[at], b.size)
             fit.age = clip(value, -2.0 * cap, cap)
+        self.mind(p, c, own, fit)
+
+    cdef void mind(self, Principal *p, Profile *c, double own, Fit *fit) noexcept nogil:
+        """Fill in how alike a principal's answers are to the members', and what it does when it gets none."""
+        cdef Background *b = &self.background
+        cdef double value, cap = self.settings.length_cap
+        cdef int at = length_bin(p)
+        if at >= 0 and c.manners.answered > 8.0:
+            value = behaviour(
+                c.manners.lengths[at] - own, c.manners.answered - own, b.manners.lengths[at], b.manners.answered
+            )
+            fit.length = clip(value, -2.0 * cap, cap)
+        at = insistence_bin(p)
+        cap = self.settings.insistence_cap
+        if at >= 0 and c.manners.refused > 8.0:
+            value = behaviour(
+                c.manners.insistences[at] - own, c.manners.refused - own,
+                b.manners.insistences[at], b.manners.refused,
+            )
+            fit.insistence = clip(value, -cap, cap)
 
     cdef double rarity(self, Identifier *node, uint32_t label, double own, Profile *c, Background *b) noexcept nogil:
         """Return the log-likelihood ratio of one address or network."""
@@ -280,7 +301,7 @@ cdef class Fitting:
         """Return whether a fit, once known, is good enough."""
         cdef Profile *c = self.profiles + label
         cdef bint stays = p.label == label and self.identities[label] != 0
-        if min(fit.volume, fit.rhythm, fit.volume + fit.rhythm) <= -self.settings.unlike * (2.0 if stays else 1.0):
+        if unlikeness(fit) >= self.settings.unlike * (2.0 if stays else 1.0):
             # Unless all else is the cluster's own: among many even ones somebody is odd.
             return fit.network >= 4.0 and fit.payment >= 3.0 and fit.client >= 3.0 and fit.total >= least
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
@@ -302,23 +323,23 @@ cdef class Fitting:
             return fit.network >= 1.0 and fit.client >= 2.0 and fit.total >= self.settings.paid
         if c.sharing < 0.5 * c.size and not self.sets_apart(p, fit, stays):
             return False
-        # A rhythm like the members' is a witness of its own.
-        return fit.total >= least and fit.families >= 2 and fit.networks + (fit.rhythm >= 1.5) >= <int>c.needs
+        # A manner like the members' is a witness of its own.
+        return fit.total >= least and fit.families >= 2 and fit.networks + (manner(fit) >= 1.5) >= <int>c.needs
 
     cdef bint is_telling_apart(self, Principal *p, Fit *fit) noexcept nogil:
         cdef Identifier *payment = resolve(self.evidence.identifiers, p.edges[PAYMENT_AT].ref)
         if fit.client >= 2.5:
-            return fit.payment > -3.0 or fit.rhythm >= 1.5
-        # By exits and rhythm alone it may as well be of another actor's: one who shares its method with others is.
-        return fit.rhythm >= 1.5 and fit.client > -1.0 and payment != NULL and payment.degree < self.settings.sharing
+            return fit.payment > -3.0 or manner(fit) >= 1.5
+        # By exits and manner alone it may as well be of another actor's: one who shares its method with others is.
+        return manner(fit) >= 1.5 and fit.client > -1.0 and payment != NULL and payment.degree < self.settings.sharing
 
     cdef bint sets_apart(self, Principal *p, Fit *fit, bint stays) noexcept nogil:
-        """Return whether client and rhythm tell a member from whoever else rents the same exits, and roams there."""
+        """Return whether client, rhythm and answers tell a member from whoever else rents the same exits, and roams there."""
         if rhythm_bin(p) < 0:
             return fit.client >= 1.0
-        if fit.client >= 2.5 and fit.rhythm >= -0.5:
+        if fit.client >= 2.5 and manner(fit) >= -0.5:
             return True
-        return fit.rhythm >= (0.0 if stays else 1.0) and fit.client > -1.0
+        return manner(fit) >= (0.0 if stays else 1.0) and fit.client > -1.0
 
     cdef uint32_t payment_of(self, Principal *p) noexcept nogil:
         """Return the payment method that several members of a member's cluster have, 0 without one."""

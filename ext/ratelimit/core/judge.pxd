@@ -11,6 +11,7 @@ cdef class Judge(Seeds):
 
     cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil
     cdef void turned_away(self, uint32_t at) noexcept nogil
+    cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil
     cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil
     cdef bint within_floor(self, Principal *p) noexcept nogil
     cdef uint64_t identity(self, Principal *p) noexcept nogil

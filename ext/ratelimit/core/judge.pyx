@@ -1,18 +1,18 @@
 """Who belongs to which cluster, and what limits count it by: see the stub for the contract."""
 
 cimport cython
-from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.evidence cimport find_principal
 from ratelimit.core.fitting cimport CANDIDATES, NOWHERE, NOBODY, ACTIVE_S, SETTLED_S
-from ratelimit.core.profile cimport Fit, Profile, clip, concentration, noise_of, rate_of, span_of, volume_of
+from ratelimit.core.profile cimport Fit, Profile, clip, habits, noise_of, rate_of, span_of, volume_of
 from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.seeds cimport Seeds
-from ratelimit.core.sighting cimport Sighting
+from ratelimit.core.sighting cimport Sighting, level_of
 from ratelimit.core.traits cimport (
-    CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, joined, resolve,
+    CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, joined, note_answer, resolve,
+    turn_away,
 )
 
 
@@ -43,6 +43,9 @@ cdef class Judge(Seeds):
         cdef Principal *p
         cdef Identifier *payment
         cdef Fit fit
+        if seen.answer:
+            self.hear(seen.principal, seen.before, seen.answer)
+            return NOBODY
         if self.evidence.take(seen, self.evidence.clamp(time_s), &at) and self.labels and not self.judging:
             p = self.evidence.principals + at
             if p.label == 0:
@@ -58,9 +61,19 @@ cdef class Judge(Seeds):
 
     cdef void turned_away(self, uint32_t at) noexcept nogil:
         """Count a refusal of a principal that was just noted."""
-        cdef Principal *p = self.evidence.principals + at
-        if p.refused < 255:
-            p.refused += 1
+        turn_away(self.evidence.principals + at)
+
+    cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil:
+        cdef uint32_t at = find_principal(self.evidence, key)
+        # A request comes before its answer: of who is not awake any more there is nothing to be learnt.
+        if level and at < self.evidence.awake_count:
+            note_answer(self.evidence.principals + at, before, level)
+
+    def answer(self, row, length, before=None, /):
+        """Note how long the answer to a row's request is, in place of what was said before of the same one."""
+        cdef uint64_t key
+        if self.columns.principal(row, &key):
+            self.hear(key, 0 if before is None else level_of(before), level_of(length))
 
     def refuse(self, row, /):
         """Count a refusal of a row's principal, observed before it was decided."""
@@ -369,48 +382,6 @@ cdef class Judge(Seeds):
         """Return the labels in use."""
         return [label for label in range(1, self.labels + 1) if self.profiles[label].live]
 
-    def profile(self, uint32_t label):
-        """Return what is known of a cluster as a whole."""
-        if not 1 <= label <= self.most_clusters:
-            raise IndexError(f"no cluster {label}")
-        cdef Profile *c = self.profiles + label
-        cdef double size = max(c.size, 1.0)
-        cdef double rated = max(c.rated, 1.0)
-        cdef double mean = c.rates / rated
-        cdef double spread = c.squares / rated - mean * mean - c.noise / rated
-        return {
-            "size": int(c.size),
-            "edges": c.edges,
-            "paying": c.paying,
-            "sharing": c.sharing,
-            "networks": c.networks / size,
-            "network": c.network_score / size,
-            "payment": c.payment_score / size,
-            "client": c.client_score / size,
-            "extra": c.extra_score / size,
-            "rhythm": c.rhythm_score / size,
-            "paid": c.paying / size,
-            "rate": mean,
-            "rated": c.rated,
-            "volume": c.counted / rated,
-            "evenness": sqrt(max(spread, 0.0)) / mean if mean > 0 else 9.0,
-            "moving": c.moving / rated,
-            "payments": c.payments,
-            "meetings": c.meetings,
-            "roaming": c.roaming / size,
-            "concentration": concentration(c),
-            "met": c.meeting / c.held if c.held else 0.0,
-            "rival": c.rival if c.rivals else 0,
-            "rivals": c.rivals,
-            "requests": c.rates,
-            "first_s": c.first_s + self.evidence.epoch_s,
-        }
-
-    @property
-    def outside(self):
-        """What is known of principals outside clusters."""
-        return {"size": self.background.size, "edges": self.background.edges}
-
     def label_of(self, uint64_t key):
         """Return a principal's cluster, 0 for none."""
         cdef uint32_t at = find_principal(self.evidence, key)
@@ -430,7 +401,7 @@ cdef class Judge(Seeds):
             "network": fit.network,
             "payment": fit.payment,
             "client": fit.client,
-            "behaviour": fit.volume + fit.roaming + fit.rhythm + fit.rest,
+            "behaviour": habits(&fit),
             "extra": fit.extra,
             "total": fit.total,
             "networks": fit.networks,

@@ -10,7 +10,7 @@ from libc.math cimport log
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.traits cimport (
-    CLIENT, CLIENT_AT, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT,
+    CLIENT, CLIENT_AT, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, OCTAVE, PAYMENT, PAYMENT_AT,
     Edge, Identifier, Principal, count_for, hours_left, resolve,
 )
 
@@ -22,10 +22,20 @@ cdef enum:
     FOLLOWINGS = 4          # grades of how often it comes soon after it
     RHYTHMS = MOVINGS * FOLLOWINGS
     RESTS = 4               # grades of the longest silence in a day
+    LENGTHS = 16            # octaves of how long its answers are, in the geometric mean
+    INSISTENCES = 4         # grades of how often it asks again at once after a refusal
     AGES = 6                # since a principal was first seen, each four times as long as the one before
     RESTED_LEAST = 8        # requests a day before a silence says anything
     BEHAVIOUR_LEAST = 4     # requests before a principal's behaviour says anything
+    ANSWERS_LEAST = 3       # answers before their length says anything
+    REFUSALS_LEAST = 4      # refusals before what follows them does
     BEHAVIOUR_LATELY = 2    # what is left of them by now, before their rhythm does
+
+cdef struct Manners:
+    double lengths[LENGTHS]
+    double answered
+    double insistences[INSISTENCES]
+    double refused
 
 cdef struct Background:
     double size             # principals outside clusters
@@ -39,6 +49,7 @@ cdef struct Background:
     double rested
     double behaved
     double suspects         # whose payment method several have
+    Manners manners
 
 cdef struct Profile:
     double size
@@ -56,6 +67,7 @@ cdef struct Profile:
     float ages[AGES]
     double rested
     double behaved
+    Manners manners
     # What the last assignment saw, for the judgement of the whole.
     double networks         # sums over members of independent shared networks
     double network_score
@@ -93,6 +105,8 @@ cdef struct Fit:
     double rhythm           # how often it moves, and how soon one request follows another
     double rest             # how long it is silent in a day
     double age              # since when it is there
+    double length           # how long its answers are
+    double insistence       # how often it asks again at once when it is refused
     double extra
     double total            # and the cluster's share of all, within bounds
     double owned            # log odds that who shares its payment method is a member
@@ -169,6 +183,53 @@ cdef inline int age_bin(Principal *p, uint32_t now_s) noexcept nogil:
     """Return for how long a principal has been there: under 1, 4, 16, 64, 256 hours, or longer."""
     cdef uint32_t hours = (now_s - p.first_s) // 3600
     return (hours >= 1) + (hours >= 4) + (hours >= 16) + (hours >= 64) + (hours >= 256)
+
+
+cdef inline int length_bin(Principal *p) noexcept nogil:
+    """Return how long a principal's answers are, in octaves; -1 while too little is known."""
+    cdef int octaves
+    if p.answers < ANSWERS_LEAST:
+        return -1
+    octaves = (<int>p.lengths / p.answers - 1) / OCTAVE
+    return octaves if octaves < LENGTHS else LENGTHS - 1
+
+
+cdef inline int insistence_bin(Principal *p) noexcept nogil:
+    """Return how often a principal asks again at once when it is refused; -1 while too little is known."""
+    cdef double refused = <double>p.refused - p.turned   # what follows the last is not known yet
+    if refused < REFUSALS_LEAST:
+        return -1
+    return (p.again >= 0.25 * refused) + (p.again >= 0.5 * refused) + (p.again >= 0.8 * refused)
+
+
+cdef inline void count_manners(Manners *manners, Principal *p, double change) noexcept nogil:
+    cdef int at = length_bin(p)
+    if at >= 0:
+        manners.lengths[at] = max(0.0, manners.lengths[at] + change)
+        manners.answered = max(0.0, manners.answered + change)
+    at = insistence_bin(p)
+    if at >= 0:
+        manners.insistences[at] = max(0.0, manners.insistences[at] + change)
+        manners.refused = max(0.0, manners.refused + change)
+
+
+cdef inline double habits(const Fit *fit) noexcept nogil:
+    """Return what all of a principal's behaviour says together.
+
+    Long answers are no reason to belong, since agents that many use get them as well: where all else
+    speaks for a cluster they tell its members from their neighbours (`manner`).
+    """
+    return fit.volume + fit.roaming + fit.rhythm + fit.rest + fit.age + min(0.0, fit.length) + fit.insistence
+
+
+cdef inline double manner(const Fit *fit) noexcept nogil:
+    """Return what is said by how a principal asks and what it gets: nobody else's affair, unlike where it is."""
+    return fit.rhythm + fit.length
+
+
+cdef inline double unlikeness(const Fit *fit) noexcept nogil:
+    """Return what of a principal's behaviour speaks against it, as a positive number."""
+    return -min(0.0, fit.volume) - min(0.0, fit.rhythm) - min(0.0, fit.length)
 
 
 cdef inline double behaviour(double member, double members, double other, double others) noexcept nogil:

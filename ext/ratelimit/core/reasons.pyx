@@ -1,13 +1,13 @@
 """Why a principal is in its cluster: see the stub for the contract."""
 
-from libc.math cimport fabs, log
+from libc.math cimport exp2, fabs, log
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ratelimit.core.evidence cimport find_principal
 from ratelimit.core.judge cimport Judge
-from ratelimit.core.profile cimport Fit, rate_of
+from ratelimit.core.profile cimport Fit, habits, rate_of
 from ratelimit.core.traits cimport (
-    CLIENT, CLIENT_AT, EDGES, EXTRA_AT, PAYMENT_AT, TICK_S, Identifier, Principal, count_for,
+    CLIENT, CLIENT_AT, EDGES, EXTRA_AT, OCTAVE, PAYMENT_AT, TICK_S, Identifier, Principal, count_for,
     is_infrastructure, joined, kind_at, kind_of, resolve, value_of,
 )
 
@@ -31,22 +31,24 @@ cdef inline int family_at(int slot) noexcept nogil:
     return CLIENTS if slot < EXTRA_AT else EXTRAS_FAMILY
 
 
-cdef double weight_of(const Fit *fit, int family) noexcept nogil:
+cdef double weight_of(const Fit *fit, int family, double most) noexcept nogil:
+    """Return what a family says; behaviour `most` at most, as in the total."""
     if family == NETWORK:
         return fit.network
     if family == PAYMENTS:
         return fit.payment
     if family == CLIENTS:
         return fit.client
-    return fit.volume + fit.roaming if family == BEHAVIOUR else fit.extra
+    return min(habits(fit), most) if family == BEHAVIOUR else fit.extra
 
 
 cdef bint binds_without(Judge judge, Principal *p, const Fit *whole, int family) noexcept nogil:
     """Return whether a member would stay if a family said nothing."""
     cdef Fit fit = whole[0]
-    fit.total -= weight_of(whole, family)
+    cdef double weight = weight_of(whole, family, 2.0 * judge.settings.behaviour_cap)
+    fit.total -= weight
     # The bounds from which a family counts as speaking for a cluster are those of the judge's `fit`.
-    fit.families -= weight_of(whole, family) >= (1.0 if family in (CLIENTS, BEHAVIOUR) else 1.5)
+    fit.families -= weight >= (1.0 if family in (CLIENTS, BEHAVIOUR) else 1.5)
     if family == NETWORK:
         fit.network = 0.0
         fit.networks = 0
@@ -56,8 +58,7 @@ cdef bint binds_without(Judge judge, Principal *p, const Fit *whole, int family)
     elif family == CLIENTS:
         fit.client = 0.0
     elif family == BEHAVIOUR:
-        fit.volume = 0.0
-        fit.roaming = 0.0
+        fit.volume = fit.roaming = fit.rhythm = fit.rest = fit.age = fit.length = fit.insistence = 0.0
     else:
         fit.extra = 0.0
     return judge.accepts(p, p.label, &fit, judge.settings.stay)
@@ -126,6 +127,7 @@ def reasons(Judge judge not None, uint64_t key, /):
         "label": label,
         "requests": p.requests,
         "rate": rate_of(p, now),
+        "length": exp2(<double>(p.lengths / p.answers - 1) / OCTAVE) - 1.0 if p.answers else None,
         "first_s": p.first_s + epoch,
         "last_s": p.last_s + epoch,
         "shared": shared,
@@ -141,7 +143,7 @@ def reasons(Judge judge not None, uint64_t key, /):
         found["families"] = [
             {
                 "family": FAMILIES[family],
-                "weight": weight_of(&fit, family),
+                "weight": weight_of(&fit, family, 2.0 * judge.settings.behaviour_cap),
                 "others": others[family],
                 "binds_without": bool(binds_without(judge, p, &fit, family)),
             }

@@ -26,7 +26,9 @@ from ratelimit.core.board cimport Board, BoardHeader, Cell
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.sighting cimport Columns, Sighting
-from ratelimit.core.traits cimport KINDS
+from ratelimit.core.traits cimport KINDS, LEVELS
+
+cdef uint64_t LEVEL = LEVELS - 1  # ten bits
 
 cdef uint64_t PATIENCE_NS = SECOND // 2  # a worker may be kept from its processor; a dead one never comes
 
@@ -92,7 +94,10 @@ cdef class Ring:
         made.principal = seen.principal
         for i in range(KINDS):
             made.kinds[i] = seen.kinds[i]
-        made.when = time_s << 1 | <uint64_t>(seen.refused != 0)
+        made.when = (
+            time_s << 21 | <uint64_t>(seen.before & LEVEL) << 11 | <uint64_t>(seen.answer & LEVEL) << 1
+            | <uint64_t>(seen.refused != 0)
+        )
         made.check = checked(&made, ticket)
         store(&cell.principal, made.principal)
         for i in range(KINDS):
@@ -163,7 +168,9 @@ cdef class Ring:
         for i in range(KINDS):
             seen.kinds[i] = found.kinds[i]
         seen.refused = found.when & 1
-        time_s[0] = found.when >> 1
+        seen.answer = found.when >> 1 & LEVEL
+        seen.before = found.when >> 11 & LEVEL
+        time_s[0] = found.when >> 21
         return TAKEN
 
     cdef int wait(self, Cell *cell, uint64_t ticket, uint64_t now) noexcept nogil:

@@ -33,6 +33,11 @@ cdef enum:
     INDEX_BITS = 22     # at most four million identifiers
     GENERATION_BITS = 10
     SOON_S = 300        # a request so soon after the one before follows it
+    AGAIN_S = 60        # and one so soon after a refusal does not take it for an answer
+    ANSWERS = 8         # so many of its latest answers a principal is told by
+    REFUSALS = 64       # and so many refusals
+    OCTAVE = 32         # levels of an answer's length while it doubles
+    LEVELS = 1024
     TICK_S = 600        # an edge remembers when it was last seen to ten minutes
     MOST_DEGREE = 65535
     UNMET = 1 << 14             # in `meta`: a payment method whose users met no other members
@@ -60,8 +65,12 @@ cdef struct Principal:
     uint32_t network    # the coarse network last seen, as an edge names it
     uint32_t seed       # scratch of the judge
     uint16_t label      # cluster, 0 for none
-    uint8_t refused     # saturates
+    uint8_t refused     # of the latest; halved with `again` when there are REFUSALS
     uint8_t roaming     # 0 to 3: over how many blocks its latest addresses are strewn
+    uint16_t lengths    # levels of its latest answers, added up
+    uint8_t answers     # how many they are; halved with `lengths` when there are ANSWERS
+    uint8_t again       # refusals after which it asked again at once
+    uint8_t turned      # whether its last request was refused
     Edge edges[EDGES]
 
 # An identifier is in two halves: what rebuilds walk over, four to a cache line; and what else there is.
@@ -103,6 +112,26 @@ cdef inline uint32_t hours_left(uint32_t hours, uint32_t last_s, uint32_t now_s)
         return hours
     passed = ((<uint64_t>1 << (now - last)) - 1) << ((last + 1) % 24)
     return hours & ~<uint32_t>(passed | passed >> 24)
+
+
+cdef inline void turn_away(Principal *p) noexcept nogil:
+    """Note that a principal's last request was refused."""
+    p.turned = 1
+    p.refused += 1
+    if p.refused >= REFUSALS:
+        p.refused >>= 1
+        p.again >>= 1
+
+
+cdef inline void note_answer(Principal *p, uint32_t before, uint32_t level) noexcept nogil:
+    """Note how long an answer is, in place of what was said before of the same one, if anything was."""
+    if before == 0:
+        if p.answers >= ANSWERS:
+            p.answers >>= 1
+            p.lengths >>= 1
+        p.answers += 1
+    # That many of the longest fit into 16 bits; what is taken back may be of those forgotten.
+    p.lengths = <uint16_t>max(0, min(0xFFFF, <int>p.lengths + <int>level - <int>before))
 
 
 cdef inline uint64_t identifier_key(uint64_t value, int kind) noexcept nogil:

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.ring cimport Ring
@@ -10,6 +10,14 @@ cdef class Watch:
     cdef Columns columns
     cdef readonly int at
     cdef readonly int highest   # of any position it reads or writes
+    cdef readonly str unit      # says how long an answer was; None: nothing does
 
-    cdef void stamp(self, uint64_t *ids) noexcept
+    cdef uint64_t stamp(self, uint64_t *ids) noexcept
     cdef void note(self, uint64_t *ids, bint refused, object now_ns) noexcept
+    cdef Answer answer_to(self, uint64_t principal)
+
+
+cdef class Answer:
+    cdef Watch watch
+    cdef uint64_t principal
+    cdef uint32_t level         # as it was told last; 0: not yet

@@ -1,7 +1,8 @@
 """What a request's way has to do with correlation: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
 
 from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.atomic cimport SECOND
@@ -10,12 +11,12 @@ from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.ring cimport Ring
 from ratelimit.core.setup cimport ABSENT_HASH
-from ratelimit.core.sighting cimport Columns, Sighting
+from ratelimit.core.sighting cimport Columns, Sighting, level_of
 
 
 @cython.final
 cdef class Watch:
-    def __init__(self, Board board not None, Columns columns not None, int at):
+    def __init__(self, Board board not None, Columns columns not None, int at, unit=None):
         if self.ring is not None:
             raise ValueError("a Watch is set up once")
         if at < 0:
@@ -24,6 +25,7 @@ cdef class Watch:
         self.assignments = Assignments(board, columns)
         self.columns = columns
         self.at = at
+        self.unit = unit
         self.highest = max(at, columns.highest)
 
     def declare(self, int origin_at, Organisations organisations=None):
@@ -40,16 +42,33 @@ cdef class Watch:
             raise ValueError("this watch was never initialised")
         return self.ring.put(row, refused, now_ns)
 
+    def answer(self, row, /):
+        cdef uint64_t key
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
+        return self.answer_to(key) if self.unit is not None and self.columns.principal(row, &key) else None
+
+    cdef Answer answer_to(self, uint64_t principal):
+        cdef Answer answer
+        if self.unit is None or principal == 0:
+            return None
+        answer = Answer.__new__(Answer)
+        answer.watch = self
+        answer.principal = principal
+        return answer
+
     # The same over a bare array, for compiled callers, who vouch that it reaches to `highest`.
     # noexcept: nothing is looked at that could raise; a board that was closed knows nobody.
 
-    cdef void stamp(self, uint64_t *ids) noexcept:
-        cdef uint64_t key
+    cdef uint64_t stamp(self, uint64_t *ids) noexcept:
+        """Write the cluster into an array; return the principal, 0 for none."""
+        cdef uint64_t key = 0
         ids[self.at] = ABSENT_HASH
         if self.ring.board.open:
             key = principal_of(self.columns, ids)
             if key:
                 ids[self.at] = self.assignments.find(key)  # nobody is all ones there as well
+        return key
 
     cdef void note(self, uint64_t *ids, bint refused, object now_ns) noexcept:
         cdef Sighting seen
@@ -62,6 +81,37 @@ cdef class Watch:
 
     def __reduce__(self):
         raise TypeError("a Watch is memory of this host and is not pickled")
+
+
+@cython.final
+cdef class Answer:
+    def __init__(self):
+        raise TypeError("an answer is of a request: see Watch.answer")
+
+    def tell(self, units, now_ns, /):
+        cdef Sighting seen
+        cdef uint64_t length, now
+        cdef uint32_t level
+        cdef object said
+        if self.watch is None:
+            raise TypeError("an answer is of a request: see Watch.answer")
+        said = units.get(self.watch.unit)
+        if said is None or read_number(said, &length) != WHOLE or read_number(now_ns, &now) != WHOLE:
+            return False
+        level = level_of(length)
+        if level == self.level or not self.watch.ring.board.open:
+            return False
+        memset(&seen, 0, sizeof(Sighting))
+        seen.principal = self.principal
+        seen.before = self.level
+        seen.answer = level
+        if not self.watch.ring.push(&seen, now // SECOND):
+            return False  # the ring is full: the next report stands for this one as well
+        self.level = level
+        return True
+
+    def __reduce__(self):
+        raise TypeError("an answer is of a request of this process and is not pickled")
 
 
 cdef inline uint64_t principal_of(Columns columns, uint64_t *ids) noexcept:

@@ -36,10 +36,18 @@ class Actors:
         spec: what the policy says of it.
         cluster_at: the position of the identity `cluster`.
         carry: called with what clusters became, so that what they used stays used.
+        length_in: the attribute of records that says how long an answer was; None where nothing does.
         named_by: the attribute of records that names principals; None when names are not to be kept.
     """
 
-    def __init__(self, spec: CorrelationSpec, cluster_at: int, named_by: str | None, carry: Carry) -> None:
+    def __init__(
+        self,
+        spec: CorrelationSpec,
+        cluster_at: int,
+        named_by: str | None,
+        carry: Carry,
+        length_in: str | None = None,
+    ) -> None:
         self._spec = spec
         self._at = cluster_at
         self.carry = carry
@@ -47,6 +55,7 @@ class Actors:
         self._correlator: Correlator | None = None
         self._left = 0
         self._name_of = None if named_by is None else attrgetter(named_by)
+        self._length_of = None if length_in is None else attrgetter(length_in)
         self.names: dict[int, str] = {}
         """Principals as the trace gives them, by key; only on demand."""
         self.admitted: Counter[int] = Counter()
@@ -73,10 +82,12 @@ class Actors:
         columns: list[array[int]],
         times_ns: list[int],
         costs: list[Sequence[int] | None] | None,
+        records: list[Any],
     ) -> tuple[list[tuple[int, Outcome]], int]:
         """Decide a batch, each record in its cluster of that moment; see `decide_batch`."""
         refused: list[tuple[int, Outcome]] = []
         unlimited = 0
+        lengths = None if self._length_of is None else list(map(self._length_of, records))
         start = 0
         while start < len(times_ns):
             if self._left == 0:
@@ -84,7 +95,7 @@ class Actors:
             stop = min(start + self._left, len(times_ns))
             self._left -= stop - start
             some, free = decide_batch(
-                kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop
+                kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop, lengths
             )
             refused += some
             unlimited += free
@@ -122,10 +133,12 @@ class Actors:
         if self._name_of is not None and (name := self._name_of(record)) is not None:
             self.names[row[self._spec.principal[0]]] = str(name)
 
-    def leave(self, row: list[int], was_refused: bool, line: bytes) -> bytes:
+    def leave(self, row: list[int], record: Any, was_refused: bool, line: bytes) -> bytes:
         """Let the correlator know what became of a record; return its line with the cluster in it."""
         if was_refused:
             self.correlator.core.refuse(row)
+        elif self._length_of is not None and (length := self._length_of(record)) is not None:
+            self.correlator.core.answer(row, length)
         cluster = row[self._at]
         if cluster == ABSENT:
             return line

@@ -91,6 +91,7 @@ class Replay:
             self.compiled.cluster,
             self.fields.attribute[name] if named else None,
             lambda pairs, now_ns: self.generation.carry(pairs, now_ns),
+            None if spec.length is None else self.fields.attribute[spec.length],
         )
 
     @property
@@ -169,7 +170,7 @@ class Replay:
         if self.actors is None:
             refused, unlimited = decide_batch(kinds, columns, batch.times_ns, costs)
         else:
-            refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, costs)
+            refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, costs, records)
             self.actors.count(columns, records, [at for at, _ in refused])
         lines = [ALLOWED] * len(records) if self._write is not None else []
         for at, outcome in refused:
@@ -261,7 +262,7 @@ class Replay:
             else:
                 answer = self._refused(prepared, outcome, row, record)
             if self.actors is not None:
-                answer = self.actors.leave(row, not outcome.allowed, answer)
+                answer = self.actors.leave(row, record, not outcome.allowed, answer)
             line(answer)
         self._count(True, Reason.LIMITS, admitted)
         self._count(True, Reason.UNLIMITED, unlimited)
