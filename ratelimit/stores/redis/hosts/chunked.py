@@ -72,8 +72,6 @@ class Chunked:
             count += 1
             size += len(chunk)
         head = Head(self._mark, term, self._version, count, size, digest.digest(), sequence, position)
-        if count:
-            await client.execute_command("PEXPIRE", name, LASTS_MS)
         before = await client.execute_command("GET", self._head)
         stale = name + ":none"
         if before is not None:
@@ -82,7 +80,9 @@ class Chunked:
                 stale = self._places.chunks(self._head, Head.read(before, self._mark).name)
         await self._fenced(
             SEAL.run(
-                client, (self._places.term, self._head, stale), (term, head.packed(), LASTS_MS, READABLE_MS)
+                client,
+                (self._places.term, self._head, stale, name),
+                (term, head.packed(), LASTS_MS, READABLE_MS),
             )
         )
         return head
