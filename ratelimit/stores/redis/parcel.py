@@ -55,31 +55,38 @@ class Question(Waiting):
 
     def read(self, said: list[int], at: int) -> int:
         """Take the answer; return where the next begins."""
-        at = self.plan.rules.answer(self.outcome, said, at, said[0], self.commit)
+        return self.plan.rules.answer(self.outcome, said, at, said[0], self.commit)
+
+    def tell(self) -> None:
+        """Let who asked go on."""
         if not self.future.done():
             self.future.set_result(None)
         elif self.commit and self.outcome.allowed:
             self.outcome.undo(0)  # who asked has gone: nothing is held on its behalf
-        return at
 
 
 class Part(Waiting):
     """A part of something that waits for its numbers: an ask in a slot of its own, a charge carried over."""
 
-    __slots__ = ("size",)
+    __slots__ = ("said", "size")
 
     def __init__(self, size: int, future: Future[list[int]]) -> None:
         super().__init__(future)
         self.size = size
+        self.said: list[int] = []
 
     def read(self, said: list[int], at: int) -> int:
         """Take the numbers; return where the next answer begins."""
         end = at + self.size
         if end > len(said):
             raise IndexError(f"{self.size} numbers were asked for")
-        if not self.future.done():
-            self.future.set_result([said[0], *said[at:end]])
+        self.said = [said[0], *said[at:end]]
         return end
+
+    def tell(self) -> None:
+        """Give the numbers to who waits for them."""
+        if not self.future.done():
+            self.future.set_result(self.said)
 
 
 class Correction(Unawaited):
@@ -177,6 +184,9 @@ class Parcel:
             raise ValueError(f"an answer of {len(said)} numbers ends too early: {error}") from error
         if at != len(said):
             raise ValueError(f"an answer of {len(said)} numbers, {at} were asked for")
+        # Nobody is told before all of it made sense.
+        for entry in self.entries:
+            entry.tell()
 
     def fail(self, error: StoreError) -> None:
         """Tell all who still wait that there is no answer."""

@@ -42,6 +42,9 @@ class Unawaited:
         self._underway = underway
         underway.count += 1
 
+    def tell(self) -> None:
+        """Tell nobody."""
+
     def end(self) -> bool:
         """It was answered, or failed; return whether it was on its way until now."""
         underway, self._underway = self._underway, None
