@@ -15,6 +15,8 @@ TASKS = 16
 PACE_TURNS = 50
 """Some twenty requests a second and task: many more than a lease needs to be worth while."""
 
+ASKED_ON = 200
+
 
 def window(per: str, quota: int) -> str:
     return f'per = "{per}"\nrate = "{quota}/day"\nalgorithm = "fixed-window"'
@@ -47,7 +49,15 @@ async def test_leases_of_all_workers_together_are_exactly_the_limit(
         open_limiter(cluster.cluster_url, window("account", 1500), *more, mode="leased")
         for _ in range(WORKERS)
     ]
-    assert await work(workers, 60) == 1500
+    admitted = await work(workers, 60)
+    # Two limits that end together: what a request that one refuses was charged by the other may lie
+    # in a lease for three seconds, where nobody else finds it.
+    for _ in range(ASKED_ON):
+        if admitted >= 1500:
+            break
+        admitted += await work(workers, 1)
+    assert admitted == 1500
+    assert not await work(workers, 4)
     assert all(made_from_leases(worker) for worker in workers)
     assert not any(worker.watcher.faults for worker in workers)
 
