@@ -259,7 +259,8 @@ class RedisStore:
             self.tenancy.give_back_idle(courier)
         self._start_carrying(courier)
         await self.pulse.beat(courier)
-        if self.standby.is_used:  # by requests that were given up while others were answered
+        # By requests that were given up while others were answered; after an absence a probe sees to it.
+        if self.standby.is_used and not courier.breaker.is_open:
             await self.standby.hand_over(courier)
 
     # -- charges that change -----------------------------------------------------------------------
