@@ -203,7 +203,13 @@ class Proxy:
         self.accepted += 1
         task = self._loop.create_task(self._serve(reader, writer))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def is_over(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not writer.is_closing():  # cancelled before there was a link, or before its first turn
+                abort(writer)
+
+        task.add_done_callback(is_over)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
