@@ -176,7 +176,8 @@ cdef class Gate:
                 allowed = outcome.allowed
                 if self.watch is not None:
                     self.watch.observe(identities, not allowed, now_ns)
-                    self.watch.columns.principal(identities, &principal)
+                    if self.watch.unit is not None:
+                        self.watch.columns.principal(identities, &principal)
         except StoreError:
             return None  # asked again the long way, which knows each limit's stance
         self.table.check_open()
