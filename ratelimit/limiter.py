@@ -410,7 +410,10 @@ class Limiter:
         await self.store.rest()
 
     def close(self) -> None:
-        """Save what is known of clusters, and let go of the store if this limiter opened it."""
+        """Save what is known of clusters, and let go of the store if this limiter opened it.
+
+        Of a server `await rest()` takes leave in order; this does not wait for it.
+        """
         if self.correlating is not None:
             self.correlating.close(self.now_ns())
         if self._owns_store:

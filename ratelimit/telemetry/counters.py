@@ -7,6 +7,7 @@ shared table; none allocates, waits or can fail on account of what a client sent
 from __future__ import annotations
 
 from bisect import bisect_left
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ratelimit.telemetry import names, remote
@@ -67,7 +68,7 @@ class Counters:
 
 
 class RemoteCounters:
-    """This worker's counters of a store that is a server.
+    """This worker's counters of a store that is a server. What ends after the table is not counted.
 
     Raises:
         StoreError: code `counters-full`; all rows are taken.
@@ -82,21 +83,26 @@ class RemoteCounters:
     def answered(self, questions: int, elapsed_ns: int) -> None:
         """Count a round trip, and the questions it answered."""
         elapsed_ns = max(elapsed_ns, 0)
-        self._remote.add(remote.RemoteColumn.QUESTIONS, questions)
-        self._round_trips.add(bisect_left(remote.ROUND_TRIP_BOUNDS_NS, elapsed_ns))
-        self._round_trips.add(remote.ROUND_TRIP_SUM_NS, elapsed_ns)
+        with suppress(ValueError):
+            self._remote.add(remote.RemoteColumn.QUESTIONS, questions)
+            self._round_trips.add(bisect_left(remote.ROUND_TRIP_BOUNDS_NS, elapsed_ns))
+            self._round_trips.add(remote.ROUND_TRIP_SUM_NS, elapsed_ns)
 
     def tripped(self) -> None:
         """Count that the server is not asked any more."""
-        self._remote.add(remote.RemoteColumn.TRIPS)
+        self._add(remote.RemoteColumn.TRIPS, 1)
 
     def lost(self, corrections: int) -> None:
         """Count corrections that may not have been made."""
-        self._remote.add(remote.RemoteColumn.CORRECTIONS_LOST, corrections)
+        self._add(remote.RemoteColumn.CORRECTIONS_LOST, corrections)
 
     def forgot(self, counters: int) -> None:
         """Count counters whose use was not handed over."""
-        self._remote.add(remote.RemoteColumn.COUNTERS_FORGOTTEN, counters)
+        self._add(remote.RemoteColumn.COUNTERS_FORGOTTEN, counters)
+
+    def _add(self, column: remote.RemoteColumn, amount: int) -> None:
+        with suppress(ValueError):
+            self._remote.add(column, amount)
 
 
 _RELOAD_COLUMN = {

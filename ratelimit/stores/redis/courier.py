@@ -52,6 +52,7 @@ class Courier:
         now_us: a clock to use instead of the server's, for tests.
         recover: awaited when the server is back, before it is asked anything else.
         pulse: awaited each second while the server is well.
+        leave: awaited last of all, if the server is well.
         tally: told what happens.
     """
 
@@ -65,6 +66,7 @@ class Courier:
         now_us: Callable[[], int] | None = None,
         recover: Callable[[Courier], Awaitable[None]] | None = None,
         pulse: Callable[[Courier], Awaitable[None]] | None = None,
+        leave: Callable[[Courier], Awaitable[None]] | None = None,
         tally: Tally | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -82,6 +84,7 @@ class Courier:
         self._timeout_s = timeout_s
         self._recover = recover
         self._pulse = pulse
+        self._leave = leave
         self._tally = tally or Tally()
         self._lanes = Lanes(
             self._new_wire,
@@ -296,8 +299,13 @@ class Courier:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def start_closing(self) -> None:
-        """Close without waiting."""
+    def close_soon(self) -> None:
+        """Close without waiting, from any thread; what waits in this one fails at once."""
+        if threading.get_ident() == self._thread:
+            self._end()
+        self.loop.call_soon_threadsafe(self._start_closing)
+
+    def _start_closing(self) -> None:
         self._closing = self.loop.create_task(self.close())
 
     async def close(self) -> None:
@@ -311,16 +319,22 @@ class Courier:
         await asyncio.gather(self._keeper, return_exceptions=True)
 
     async def _keep(self) -> None:
-        """Close all connections when this is cancelled: by `close`, or by a loop that ends without a word."""
+        """Leave when this is cancelled: by `close`, or by a loop that ends without a word."""
         try:
             await self.loop.create_future()
         finally:
             self._end()  # what was opened since, too
-            self._aside.close()
-            await asyncio.sleep(0)  # in which what is closed is let go of
-            await self.client.aclose()
+            try:
+                if self._leave is not None:
+                    await self._leave(self)
+            finally:
+                self._aside.close()
+                await asyncio.sleep(0)  # in which what is closed is let go of
+                await self.client.aclose()
 
     def _end(self) -> None:
+        if self.breaker.is_open and not self.is_closed:
+            self._leave = None  # there is nobody to say it to
         self.is_closed = True
         self.breaker.is_open = True
         self.fault = away("the store was closed")

@@ -117,6 +117,11 @@ class Standby:
         """Whether there is something to hand over."""
         return bool(self._absence.changed)
 
+    @property
+    def waiting(self) -> int:
+        """How many counters' use is to be handed over."""
+        return len(self._absence.changed)
+
     def _local(self, plan: RedisPlan, width: int) -> Plan:
         known = self._plans.get(plan)
         if known is None:

@@ -92,7 +92,7 @@ class RedisStore:
             weakref.WeakKeyDictionary()
         )
         self._last: Courier | None = None
-        self._carries: deque[tuple[RedisPlan, list[int], list[int]]] = deque(maxlen=MOST_CARRIES)
+        self._carries: deque[tuple[RedisPlan, list[int], list[int]]] = deque()
         self._is_carrying = False
         self._held: list[tuple[int, int, RedisPlan, Outcome, int]] = []
         self._numbers = itertools.count()
@@ -128,12 +128,18 @@ class RedisStore:
         self.embedded.heartbeat(now_ns)
 
     def close(self) -> None:
-        """Let go of connections and memory; `aclose` waits until they are closed."""
+        """Let go of connections and memory; `aclose` waits until they are closed.
+
+        What is on its way to the server may get lost, and is counted; leases lapse. Event loops
+        that run take leave of it; where none does, this worker is missed for `GONE_AFTER_US`.
+        """
         self._is_closed = True
         for loop, courier in list(self._couriers.items()):
             if not loop.is_closed():
-                loop.call_soon_threadsafe(courier.start_closing)
+                courier.close_soon()
         self._couriers.clear()
+        self._forget_carries()
+        self.tally.forgot(self.standby.waiting)
         self.embedded.close()
         _STORES.discard(self)
 
@@ -150,12 +156,16 @@ class RedisStore:
             return  # somebody else was quicker
         if courier is self._last:
             self._last = None
-        if not self._couriers and not courier.breaker.is_open:
-            with suppress(RedisError, OSError, TimeoutError):
-                # A server that hangs need not have been noticed yet.
-                async with asyncio.timeout(self.spec.timeout_ns / 1e9):
-                    await self.pulse.leave(courier)
         await courier.close()
+
+    async def _leave(self, courier: Courier) -> None:
+        """Have the server miss this worker no longer, unless it lives on in another event loop."""
+        if any(not other.is_closed for other in self._couriers.values()):
+            return
+        with suppress(RedisError, OSError, TimeoutError):
+            # A server that hangs need not have been noticed yet.
+            async with asyncio.timeout(self.spec.timeout_ns / 1e9):
+                await self.pulse.leave(courier)
 
     async def aclose(self) -> None:
         """Close this event loop's connections, then everything."""
@@ -182,6 +192,7 @@ class RedisStore:
                 now_us=self._now_us,
                 recover=self._recover,
                 pulse=self._beat,
+                leave=self._leave,
                 tally=self.tally,
             )
             self._couriers[loop] = courier
@@ -294,6 +305,9 @@ class RedisStore:
 
         While the server is away this waits, and begins by itself when it is back.
         """
+        if len(self._carries) >= MOST_CARRIES:
+            self.tally.forgot(len(plan.counting))
+            return
         self._carries.append((plan, source, target))
         courier = self.any_courier
         if courier is not None:
@@ -310,6 +324,8 @@ class RedisStore:
                 plan, source, target = self._carries[0]
                 now_ns = self.clock.now_ns()
                 outcome = await courier.ask(plan, source, None, now_ns, commit=False)
+                if not self._carries:
+                    return  # the store was closed, and counted it
                 self._carries.popleft()  # what may have been charged is not charged again
                 charges = [
                     courier.carry(plan, index, plan.core.key(index, target), amount, now_ns)
@@ -323,6 +339,11 @@ class RedisStore:
             pass  # goes on with the next pulse, or when the server is back
         finally:
             self._is_carrying = False
+
+    def _forget_carries(self) -> None:
+        while self._carries:
+            plan, _, _ = self._carries.popleft()
+            self.tally.forgot(len(plan.counting))
 
     # -- processes ---------------------------------------------------------------------------------
 

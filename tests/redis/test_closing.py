@@ -1,0 +1,189 @@
+"""A limiter closed without `rest`, and a loop that ends without a word: what is said, what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ratelimit.stores.redis import store as stores
+from ratelimit.stores.redis.plan import RedisPlan
+from ratelimit.stores.redis.tally import Tally
+from tests.support.cores import compiled_rule
+from tests.support.redis.fixtures import StartServer
+from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns
+from tests.support.redis.patience import until
+from tests.support.redis.proxy import Proxy
+from tests.support.redis.server import Server
+from tests.support.rule import DAY, RuleSpec
+
+LIMIT = 'per = "account"\nrate = "100/day"'
+SPECS = RuleSpec("fixed-window", 100, DAY), RuleSpec("sliding-log", 90, DAY)
+
+
+class Counts(Tally):
+    """Keeps what it is told of losses."""
+
+    def __init__(self) -> None:
+        self.corrections = 0
+        self.counters = 0
+
+    def lost(self, corrections: int) -> None:
+        self.corrections += corrections
+
+    def forgot(self, counters: int) -> None:
+        self.counters += counters
+
+
+def counted(limiter: Live) -> Counts:
+    """Have a limiter's losses counted; before it asks for anything."""
+    limiter.store.tally = counts = Counts()
+    return counts
+
+
+def workers_at(server: Server) -> int:
+    return int(server.client.hlen("ratelimit:workers"))
+
+
+def plan_of(limiter: Live) -> RedisPlan:
+    """Return a plan of two limits that count units."""
+    return limiter.store.plan([compiled_rule(spec) for spec in SPECS], [[0], [0]])
+
+
+async def opened(limiter: Live) -> Live:
+    await limiter.look()
+    await limiter.connected()
+    return limiter
+
+
+async def test_worker_that_is_closed_is_not_missed(server: Server, open_limiter: LiveLimiter) -> None:
+    limiter = await opened(open_limiter(server.url, LIMIT))
+    assert workers_at(server) == 1
+    limiter.store.close()
+    await eventually(lambda: not workers_at(server), "its farewell")
+    await turns(50)
+    assert not workers_at(server)
+
+
+async def test_worker_that_another_thread_closes_is_not_missed(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    limiter = await opened(open_limiter(server.url, LIMIT))
+    await asyncio.to_thread(limiter.store.close)
+    await eventually(lambda: not workers_at(server), "its farewell")
+
+
+def test_worker_whose_loop_ends_without_a_word_is_not_missed(server: Server) -> None:
+    limiter = Live(rules(server.url, LIMIT))
+
+    async def serve() -> None:
+        await opened(limiter)
+        assert workers_at(server) == 1
+
+    asyncio.run(serve())
+    assert not workers_at(server)
+    limiter.store.close()
+
+
+def test_worker_that_is_closed_as_its_loop_ends_is_not_missed(server: Server) -> None:
+    async def serve() -> None:
+        limiter = await opened(Live(rules(server.url, LIMIT)))
+        limiter.store.close()
+
+    asyncio.run(serve())
+    assert not workers_at(server)
+
+
+def test_worker_lives_on_though_one_of_its_loops_ends(server: Server) -> None:
+    limiter = Live(rules(server.url, LIMIT))
+
+    async def elsewhere() -> None:
+        await opened(limiter)
+
+    async def serve() -> None:
+        await opened(limiter)
+        await asyncio.to_thread(asyncio.run, elsewhere())
+        assert workers_at(server) == 1
+
+    asyncio.run(serve())
+    until(lambda: not workers_at(server), "its farewell")
+    limiter.store.close()
+
+
+async def test_server_that_hangs_does_not_keep_a_loop_from_ending(
+    start_server: StartServer,
+) -> None:
+    server = start_server()
+    limiter = Live(rules(server.url, LIMIT, timeout="25ms"))
+
+    async def serve() -> float:
+        await opened(limiter)
+        server.pause()
+        return asyncio.get_running_loop().time()
+
+    def run() -> float:
+        with asyncio.Runner() as runner:
+            begun = runner.run(serve())
+            ending = runner.get_loop()
+        return ending.time() - begun
+
+    try:
+        assert await asyncio.to_thread(run) < 1.0
+    finally:
+        server.resume()
+    limiter.store.close()
+
+
+async def test_what_waits_when_all_is_closed_fails_at_once(server: Server, open_limiter: LiveLimiter) -> None:
+    limiter = await opened(open_limiter(server.url, LIMIT, 'per = "ip"\nrate = "9/day"'))
+    found = await limiter.ask()
+    found.settle(requests=3)
+    asking = asyncio.create_task(limiter.look())
+    await asyncio.sleep(0)
+    limiter.store.close()
+    done, _ = await asyncio.wait([asking], timeout=1.0)
+    assert done
+    asking.exception()  # there is no memory left to decide from
+
+
+async def test_corrections_that_never_went_are_counted(
+    server: Server, proxy: Proxy, open_limiter: LiveLimiter
+) -> None:
+    limiter = open_limiter(proxy.url, LIMIT)
+    counts = counted(limiter)
+    await opened(limiter)
+    found = await limiter.ask()
+    found.settle(requests=3)
+    limiter.store.close()
+    assert counts.corrections == 1
+
+
+async def test_carries_that_wait_when_all_is_closed_are_counted(
+    server: Server, proxy: Proxy, open_limiter: LiveLimiter
+) -> None:
+    limiter = open_limiter(proxy.url, LIMIT)
+    counts = counted(limiter)
+    await opened(limiter)
+    proxy.refuse()
+    proxy.cut()
+    await limiter.ask()
+    await limiter.connected(is_open=True)
+    plan = plan_of(limiter)
+    for number in range(3):
+        plan.carry([number], [number + 10], limiter.now_ns())
+    handed = limiter.store.standby.waiting
+    limiter.store.close()
+    assert counts.counters == 3 * len(SPECS) + handed
+
+
+async def test_carries_that_there_is_no_room_for_are_counted(
+    server: Server, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "MOST_CARRIES", 5)
+    limiter = open_limiter(server.url, LIMIT)
+    counts = counted(limiter)
+    plan = plan_of(limiter)
+    for number in range(7):  # nothing goes before the event loop has its turn
+        plan.carry([number], [number + 10], limiter.now_ns())
+    assert counts.counters == 2 * len(SPECS)
+    await opened(limiter)
