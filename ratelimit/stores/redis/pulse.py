@@ -49,7 +49,7 @@ def marks_in(signs: Iterable[bytes], now_us: int) -> list[str]:
     return [
         sign[_SIGN.size :].decode("ascii", "replace")
         for sign in signs
-        if len(sign) >= _SIGN.size and now_us - _SIGN.unpack_from(sign)[0] <= GONE_AFTER_US
+        if len(sign) >= _SIGN.size and abs(now_us - _SIGN.unpack_from(sign)[0]) <= GONE_AFTER_US
     ]
 
 

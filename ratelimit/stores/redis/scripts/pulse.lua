@@ -17,7 +17,12 @@ for i = 1, #fields, 2 do
   if now - seen > patience then
     redis.call('HDEL', KEYS[1], fields[i])
   else
-    weight = weight * math.exp(-math.max(now - seen, 0) / MEMORY)
+    if seen > now then
+      -- From before the clock stepped back: without this it would be there until the clock is, too.
+      redis.call('HSET', KEYS[1], fields[i], struct.pack('<d', now) .. string.sub(fields[i + 1], 9))
+      seen = now
+    end
+    weight = weight * math.exp(-(now - seen) / MEMORY)
     if fields[i] == worker then
       own = weight
     else
