@@ -10,7 +10,7 @@ cdef struct Lease:
     uint64_t granted      # what the last renewal made of it
     uint64_t deadline     # ns since the table's epoch, of this host's clock: then `left` is worth nothing
     uint64_t word         # the store's word at the last answer
-    uint64_t mark         # the window that `left` is of
+    uint64_t mark         # the window that `left` is of; until when a bucket's is known to the store, in its words
     uint64_t recheck_at   # refusals are answered here until then
     uint64_t retry_at     # what they say
     uint64_t refused_cost

@@ -176,7 +176,7 @@ cdef class Leases:
         cdef LeasedRules rules
         cdef int index
         cdef const Quota *q
-        cdef object want = 0, kept, returned = 0, mark = 0
+        cdef object want = 0, kept, returned = 0, mark
         if lease == NULL:
             return None
         rules, index = self.owners[lease.owner]
@@ -192,6 +192,7 @@ cdef class Leases:
             want = max(1, int(lease.rate * (self.horizon / 1e9)))
             kept = lease.left
             want = max(0, want - kept)
+        mark = lease.mark
         if q.kind == FIXED:
             mark = (lease.mark + q.epoch_ns) // SECOND
         elif q.kind == SLIDING:
@@ -217,11 +218,11 @@ cdef class Leases:
         q = &rules.rules.plan.setup.quotas[index]
         granted = said[at]
         at = read_word(&charge, q, said, at + 1)
-        mark = 0
+        mark = said[at]
         if q.kind == FIXED:
-            mark = <uint64_t>said[at] * SECOND - q.epoch_ns if <uint64_t>said[at] * SECOND > q.epoch_ns else 0
+            mark = mark * SECOND - q.epoch_ns if mark * SECOND > q.epoch_ns else 0
         elif q.kind == SLIDING:
-            mark = <uint64_t>said[at] - q.first_window
+            mark -= q.first_window
         ttl = <uint64_t>said[at + 1] * MICROSECOND
         lease.due = False
         # The store's time is counted from when it was asked: never later than it means.

@@ -207,18 +207,24 @@ local function rest()
     if word.leases and not is_stale then
       us, ticks, running, units = with_leases(rule, word.leases, us, ticks)
     end
-    local others = {}
+    local others, own = {}, nil
     for i = 1, #running do
       if running[i][1] == worker then
-        units = units - running[i][3]
+        own = running[i]
+        units = units - own[3]
       else
         others[#others + 1] = running[i]
       end
     end
-    if ask.returned > 0 then
-      us, ticks = later(now, 0, minus(us, ticks, span(rule, ask.returned)))
+    -- mark: when the lease runs out, as the worker was last told. If that is another one's then one
+    -- call got no answer, and which of the two came first is not known: what the other left stays
+    -- out, and what is given back is part of that.
+    local kept, returned = ask.kept, own and ask.returned or 0
+    if own and own[2] ~= ask.mark then kept, returned = max(kept, own[3]), 0 end
+    if returned > 0 then
+      us, ticks = later(now, 0, minus(us, ticks, span(rule, returned)))
     end
-    us, ticks = later(us, ticks, plus(now, 0, span(rule, units + ask.kept)))
+    us, ticks = later(us, ticks, plus(now, 0, span(rule, units + kept)))
     local full_us, full_ticks = plus(now, 0, rule[5], rule[6])
     local room = 0
     if is_after(full_us, full_ticks, us, ticks) then
@@ -226,12 +232,13 @@ local function rest()
     end
     local granted = min(ask.want, floor(room / ask.divisor))
     us, ticks = plus(us, ticks, span(rule, granted))
-    if ask.kept + granted > 0 then others[#others + 1] = { worker, now + ask.horizon, ask.kept + granted } end
+    local expires = kept + granted > 0 and now + ask.horizon or 0
+    if expires > 0 then others[#others + 1] = { worker, expires, kept + granted } end
     if us > now or #others > 0 or word[1] > 0 then put_bucket(word, us, ticks, others) end
     say(granted)
     say(us)
     say(ticks)
-    say(0)
+    say(expires)
     say(ask.horizon)
   end
 end

@@ -1,7 +1,8 @@
 -- Items: an operation, how many asks, and five numbers an ask: its rule, its key, its cost, and for a
 -- decision whether a refusal binds and a mark of the rule's own, for a correction two marks. A lease
 -- has eight: its rule, its key, the units wanted, what part of the room may be had at most, the units
--- kept and returned, their mark, and how long it runs.
+-- kept and returned, their mark (the window, or until when the last answer said they run), and how
+-- long it runs.
 
 function whole(kind)
   local algorithm = algorithms[kind] or begin(kind)
