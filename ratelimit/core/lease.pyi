@@ -18,6 +18,8 @@ class Leases:
         table: whose time is used.
         keys: how many keys there is room for.
         horizon_ns: for how long a lease is to last, at the rate its key was used of late.
+        longest_ns: for how long if it is of fewer units than are `worthwhile`.
+        worthwhile: units that a round trip should bring.
         recheck_ns: how long a refusal stands without asking again.
         wake: called when some key is due after none was: `take_due` and `question` are wanted.
     """
@@ -26,12 +28,23 @@ class Leases:
     def local(self) -> int:
         """Decisions that took no round trip."""
     def __init__(
-        self, table: Table, *, keys: int, horizon_ns: int, recheck_ns: int, wake: Callable[[], None]
+        self,
+        table: Table,
+        *,
+        keys: int,
+        horizon_ns: int,
+        longest_ns: int,
+        worthwhile: float,
+        recheck_ns: int,
+        wake: Callable[[], None],
     ) -> None: ...
     def take_due(self) -> list[int]:
         """Return the keys that are due, each once until it is answered or failed."""
     def idle(self, now_ns: int, quiet_ns: int, /) -> list[int]:
-        """Return the keys with units that nobody used for so long; of all of them if it is negative."""
+        """Return the keys with units that nobody used for so long; of all of them if it is negative.
+
+        Of slow keys it is ten times as long as their uses are apart, at most three times as long.
+        """
     def held(self) -> int:
         """Return the units taken and not used, over all keys."""
     def question(
@@ -88,6 +101,8 @@ class LeasedRules:
     def __init__(self, rules: RemoteRules, leases: Leases, ledger: object) -> None: ...
     def take(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, /) -> Outcome | None:
         """Decide from leases, all rules or none; None if one of them does not suffice."""
+    def wanted(self, outcome: Outcome, now_ns: int, /) -> list[int]:
+        """Return the keys to ask for together with a decision that the store is asked for now."""
     def note(self, outcome: Outcome, now_ns: int, /) -> None:
         """Learn from what the store decided: how busy keys are, and which are refused for a while."""
     def absorb(self, outcome: Outcome, index: int, delta: int, now_ns: int, /) -> bool:

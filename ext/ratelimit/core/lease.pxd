@@ -2,25 +2,8 @@ from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.remote cimport RemoteRules
 from ratelimit.core.setup cimport MOST_RULES
+from ratelimit.core.slice cimport Lease
 from ratelimit.core.table cimport Table
-
-cdef struct Lease:
-    uint64_t key          # digest of the counter; 0: free
-    uint64_t left         # units taken in advance and not used
-    uint64_t granted      # what the last renewal made of it
-    uint64_t deadline     # ns since the table's epoch, of this host's clock: then `left` is worth nothing
-    uint64_t word         # the store's word at the last answer
-    uint64_t mark         # the window that `left` is of; until when a bucket's is known to the store, in its words
-    uint64_t recheck_at   # refusals are answered here until then
-    uint64_t retry_at     # what they say
-    uint64_t refused_cost
-    uint64_t since        # when the current measurement began
-    uint64_t uses         # units since then
-    uint64_t used_at      # when some were taken last
-    double rate           # units a second
-    int owner             # who asks for more: index of rules and rule
-    bint due              # somebody is about to ask
-
 
 cdef class LeasedRules
 
@@ -36,6 +19,8 @@ cdef class Leases:
     cdef list due            # keys somebody is to ask for
     cdef object wake
     cdef uint64_t horizon
+    cdef uint64_t longest
+    cdef double worthwhile   # units that a round trip should bring
     cdef uint64_t recheck
     cdef readonly uint64_t local
 

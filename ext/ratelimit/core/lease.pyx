@@ -7,7 +7,8 @@ the store does about a bucket that refills while leases are out is in `scripts/b
 
 How much to take follows from how fast the key was used of late: a key that is used now and
 then is never leased and costs a round trip each time, a busy one is renewed before it runs
-dry, by a worker that does not wait for it. A key that is refused is remembered for a moment,
+dry, by a worker that does not wait for it. What is asked for where nothing is left goes with
+the decision that the store makes instead. A key that is refused is remembered for a moment,
 so that a client that hammers costs no round trips either.
 """
 
@@ -25,15 +26,17 @@ from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
 from ratelimit.core.siphash cimport mix
+from ratelimit.core.slice cimport Lease, measure, quiet_of, without
 from ratelimit.core.spare cimport take_charges
 from ratelimit.core.table cimport Table, relative
-from ratelimit.core.windows cimport FIXED_COUNT_BITS
 
 cdef enum:
     MOST_IDENTITIES = 64
     PROBES = 8
     FIRST_OWNERS = 1024  # rules of plans; every reload makes new ones
     MICROSECOND = 1000
+
+cdef double LEAST_RATE = 0.5  # units a second that a lease is worth while for
 
 LEASE = 3
 
@@ -46,7 +49,7 @@ cdef class Leases:
     def __cinit__(self):
         self.leases = NULL
 
-    def __init__(self, Table table not None, *, keys, horizon_ns, recheck_ns, wake):
+    def __init__(self, Table table not None, *, keys, horizon_ns, longest_ns, worthwhile, recheck_ns, wake):
         cdef uint64_t size = PROBES
         if self.leases != NULL:
             raise ValueError("the leases of a worker are made once")
@@ -63,6 +66,8 @@ cdef class Leases:
         self.due = []
         self.wake = wake
         self.horizon = horizon_ns
+        self.longest = longest_ns
+        self.worthwhile = worthwhile
         self.recheck = recheck_ns
 
     def __dealloc__(self):
@@ -95,7 +100,7 @@ cdef class Leases:
         if best != NULL:
             best.key = key
             best.left = best.granted = best.deadline = best.word = best.mark = 0
-            best.recheck_at = best.retry_at = best.refused_cost = 0
+            best.recheck_at = best.retry_at = best.refused_cost = best.term = 0
             best.since = best.used_at = now
             best.uses = 0
             best.rate = 0
@@ -148,7 +153,6 @@ cdef class Leases:
         return due
 
     def idle(self, now_ns, quiet_ns, /):
-        """Return keys of leases that nobody used for so long."""
         cdef uint64_t now = relative(self.table, now_ns)
         cdef int64_t quiet = quiet_ns
         cdef uint64_t i
@@ -157,7 +161,7 @@ cdef class Leases:
         for i in range(self.mask + 1 + PROBES):
             lease = self.leases + i
             if lease.key and lease.left and not lease.due and lease.deadline > now:
-                if quiet < 0 or lease.used_at + <uint64_t>quiet < now:
+                if quiet < 0 or lease.used_at + quiet_of(lease, <uint64_t>quiet) < now:
                     found.append(lease.key)
         return found
 
@@ -170,7 +174,6 @@ cdef class Leases:
         return total
 
     def question(self, key, bint give_back, now_ns, bases, dict keys not None, list items not None, divisor, /):
-        """Append what asks the store for more of a key, or gives back what is left; return its rules and index."""
         cdef Lease *lease = self.find(key)
         cdef uint64_t now = relative(self.table, now_ns)
         cdef LeasedRules rules
@@ -189,7 +192,12 @@ cdef class Leases:
             returned, lease.left, lease.granted = lease.left, 0, 0
             kept = 0
         else:
-            want = max(1, int(lease.rate * (self.horizon / 1e9)))
+            want = lease.rate * self.horizon / SECOND
+            lease.term = self.horizon
+            if want < self.worthwhile:
+                lease.term = self.longest
+                want = min(self.worthwhile, lease.rate * self.longest / SECOND)
+            want = max(1, int(want))
             kept = lease.left
             want = max(0, want - kept)
         mark = lease.mark
@@ -199,7 +207,7 @@ cdef class Leases:
             mark = lease.mark + q.first_window
         items += (
             LEASE, 1, bases(rules.ledger) + index, number_of(keys, rules.rules.name_of(lease.key)),
-            want, divisor, kept, returned, mark, self.horizon // MICROSECOND,
+            want, divisor, kept, returned, mark, (self.horizon if give_back else lease.term) // MICROSECOND,
         )
         return rules, index
 
@@ -345,7 +353,7 @@ cdef class LeasedRules:
                 if now - lease.since >= SECOND and now > lease.since:
                     measure(lease, now)
                 if not lease.due and (lease.left < lease.granted >> 2 or (
-                    q.kind == GCRA and lease.deadline - now < leases.horizon >> 2
+                    q.kind == GCRA and lease.deadline - now < lease.term >> 2
                 )):
                     leases.mark_due(lease)
             charge.word = without(q, lease.word, lease.left, outcome.now)
@@ -356,8 +364,22 @@ cdef class LeasedRules:
         leases.local += 1
         return outcome
 
+    def wanted(self, Outcome outcome not None, now_ns, /):
+        cdef Lease *lease
+        cdef uint64_t now = relative(self.rules.plan.table, now_ns)
+        cdef int i
+        cdef list found = []
+        for i in range(self.rules.plan.setup.count):
+            if outcome.charges[i].state == SKIPPED:
+                continue
+            lease = self.leases.find(self.rules.digest(i, outcome.charges[i].key))
+            if lease == NULL or lease.due or lease.rate < LEAST_RATE or lease.recheck_at:
+                continue
+            if lease.left <= lease.granted >> 2 or lease.deadline <= now:
+                found.append(lease.key)
+        return found
+
     def note(self, Outcome outcome not None, now_ns, /):
-        """Learn from what the store decided: how busy keys are, and which are refused for a while."""
         cdef Plan plan = self.rules.plan
         cdef Charge *charge
         cdef Lease *lease
@@ -375,10 +397,11 @@ cdef class LeasedRules:
             if lease == NULL:
                 continue
             lease.owner = owner
-            lease.word = charge.word
             if q.kind != GCRA and lease.mark != charge.mark:
                 lease.left = 0
                 lease.mark = charge.mark
+            if not lease.left or charge.word > lease.word:
+                lease.word = charge.word  # else a lease that came with this answer knows of more
             if charge.state == ALLOWED:
                 lease.recheck_at = 0
                 if outcome.allowed:
@@ -386,8 +409,6 @@ cdef class LeasedRules:
                     lease.used_at = now
                 if now - lease.since >= SECOND and now > lease.since:
                     measure(lease, now)
-                if not lease.due and lease.rate >= 1 and (lease.left <= lease.granted >> 2 or lease.deadline <= now):
-                    self.leases.mark_due(lease)
             else:
                 wait = self.leases.recheck
                 lease.retry_at = 0
@@ -425,26 +446,3 @@ cdef class LeasedRules:
 
 cdef inline bint is_binding(Plan plan, int i, uint64_t key) noexcept:
     return not plan.setup.quotas[i].shadow and (mix(key) & LOW32) < plan.setup.quotas[i].enforced
-
-
-cdef inline void measure(Lease *lease, uint64_t now) noexcept:
-    """End a measurement of at least a second and begin the next."""
-    cdef double seconds = (now - lease.since) / 1e9
-    cdef double rate = lease.uses / seconds
-    # What was measured over a long time says more than what was known.
-    lease.rate = rate if lease.rate == 0 or seconds >= 4 else (lease.rate + rate) / 2
-    lease.since = now
-    lease.uses = 0
-
-
-cdef inline uint64_t without(const Quota *q, uint64_t word, uint64_t left, uint64_t now) noexcept:
-    """Return the store's word as if the units that are left had not been charged yet."""
-    cdef uint64_t counted
-    if q.kind == GCRA:
-        word = gcra_arrival(q, word, now)
-        return word - left * q.interval if left <= q.burst and word > left * q.interval else 0
-    if q.kind == FIXED:
-        counted = word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
-    else:
-        counted = word & ((<uint64_t>1 << q.bits) - 1)
-    return word - (left if left < counted else counted)

@@ -60,6 +60,8 @@ async def _charge(
         sizes.append(plan.rules.ask_size(rule))
         parcel.entries.append(Part(sizes[-1], part))
         parts.append(part)
+    if commit:
+        plan.asked(courier, outcome, now_ns)
     said = [now_ns // 1000]
     fault: BaseException | None = None
     answers = await asyncio.gather(*parts, return_exceptions=True)

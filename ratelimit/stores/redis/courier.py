@@ -138,6 +138,8 @@ class Courier:
                 return outcome
             future = self.loop.create_future()
             parcel.entries.append(Question(plan, outcome, commit, future))
+            if commit:
+                plan.asked(self, outcome, now_ns)
         finally:
             self._lanes.now()
         try:

@@ -11,6 +11,7 @@ from ratelimit.errors import StoreError, UsageError
 from ratelimit.stores.redis.script import spread
 
 if TYPE_CHECKING:
+    from ratelimit.stores.redis.courier import Courier
     from ratelimit.stores.redis.store import RedisStore
 
 _DESCRIBED_NS = 60_000_000_000
@@ -124,6 +125,12 @@ class RedisPlan:
             if self._has_slots and outcome.holds_slots:
                 store.hold(self, outcome)
         return outcome
+
+    def asked(self, courier: Courier, outcome: Outcome, now_ns: int) -> None:
+        """Have leases asked for in the call that decides this, where they are worth while."""
+        if self.leased is not None:
+            assert self.store.tenancy is not None
+            self.store.tenancy.join(courier, self.leased, outcome, now_ns)
 
     def correct(self, outcome: Outcome, index: int, delta: int) -> None:
         """Have a charge corrected (the outcome calls this): soon, and without waiting."""

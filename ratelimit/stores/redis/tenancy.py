@@ -14,6 +14,7 @@ from ratelimit.core.lease import LeasedRules, Leases
 from ratelimit.stores.redis.parcel import Renewal
 
 if TYPE_CHECKING:
+    from ratelimit.core.engine import Outcome
     from ratelimit.stores.redis.courier import Courier
     from ratelimit.stores.redis.plan import RedisPlan
     from ratelimit.stores.redis.store import RedisStore
@@ -22,6 +23,10 @@ KEYS = 1 << 14
 """Keys a worker can have leases of at a time; further ones cost a round trip each."""
 HORIZON_NS = 20_000_000_000
 """A lease is what a key uses in so long, and runs as long."""
+LONGEST_NS = 80_000_000_000
+"""What a lease of fewer units than are worth a trip runs at most."""
+WORTHWHILE = 100
+"""Units that a round trip should bring."""
 RECHECK_NS = 100_000_000
 """A refusal stands so long without asking again: units that others give back are noticed then."""
 QUIET_NS = 3_000_000_000
@@ -39,7 +44,13 @@ class Tenancy:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
         self.leases = Leases(
-            store.table, keys=KEYS, horizon_ns=HORIZON_NS, recheck_ns=RECHECK_NS, wake=self._wake
+            store.table,
+            keys=KEYS,
+            horizon_ns=HORIZON_NS,
+            longest_ns=LONGEST_NS,
+            worthwhile=WORTHWHILE,
+            recheck_ns=RECHECK_NS,
+            wake=self._wake,
         )
         self._counted = 0
 
@@ -63,6 +74,10 @@ class Tenancy:
     def renew(self, courier: Courier) -> None:
         """Ask for what is due."""
         self._ask(courier, self.leases.take_due(), give_back=False)
+
+    def join(self, courier: Courier, leased: LeasedRules, outcome: Outcome, now_ns: int) -> None:
+        """Ask for what a decision of the server shows to be wanted, in the same call."""
+        self._ask(courier, leased.wanted(outcome, now_ns), give_back=False)
 
     def give_back_idle(self, courier: Courier) -> None:
         """Give back what nobody has used for a while."""

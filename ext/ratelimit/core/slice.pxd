@@ -1,0 +1,61 @@
+"""A lease as it is kept: units of one key that were taken in advance, and how fast they are used."""
+
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.atomic cimport SECOND
+from ratelimit.core.entries cimport FIXED, GCRA
+from ratelimit.core.gcra cimport gcra_arrival
+from ratelimit.core.quota cimport Quota
+from ratelimit.core.windows cimport FIXED_COUNT_BITS
+
+cdef enum:
+    MEMORY_S = 4     # what was measured so long ago counts half
+    QUIET_GAPS = 10  # requests that come at random are as far apart once in e^10
+    QUIET_MOST = 3   # times the usual are waited for at most
+
+cdef struct Lease:
+    uint64_t key          # digest of the counter; 0: free
+    uint64_t left         # units taken in advance and not used
+    uint64_t granted      # what the last renewal made of it
+    uint64_t deadline     # ns since the table's epoch, of this host's clock: then `left` is worth nothing
+    uint64_t word         # the store's word at the last answer
+    uint64_t mark         # the window that `left` is of; until when a bucket's is known to the store, in its words
+    uint64_t recheck_at   # refusals are answered here until then
+    uint64_t retry_at     # what they say
+    uint64_t refused_cost
+    uint64_t since        # when the current measurement began
+    uint64_t uses         # units since then
+    uint64_t used_at      # when some were taken last
+    uint64_t term         # how long what is held was to last, in ns
+    double rate           # units a second
+    int owner             # who asks for more: index of rules and rule
+    bint due              # somebody is about to ask
+
+
+cdef inline uint64_t quiet_of(const Lease *lease, uint64_t quiet) noexcept:
+    """Return after what time without a use a lease is idle: longer where uses are usually far apart."""
+    cdef double gaps = QUIET_GAPS / lease.rate * SECOND if lease.rate > 0 else 0
+    return <uint64_t>min(max(gaps, <double>quiet), <double>QUIET_MOST * quiet)
+
+
+cdef inline void measure(Lease *lease, uint64_t now) noexcept:
+    """End a measurement of at least a second and begin the next."""
+    cdef double seconds = (now - lease.since) / 1e9
+    cdef double rate = lease.uses / seconds
+    # Requests that come at random are seldom as many in a second as in the next.
+    lease.rate = rate if lease.rate == 0 else (lease.rate * MEMORY_S + rate * seconds) / (MEMORY_S + seconds)
+    lease.since = now
+    lease.uses = 0
+
+
+cdef inline uint64_t without(const Quota *q, uint64_t word, uint64_t left, uint64_t now) noexcept:
+    """Return the store's word as if the units that are left had not been charged yet."""
+    cdef uint64_t counted
+    if q.kind == GCRA:
+        word = gcra_arrival(q, word, now)
+        return word - left * q.interval if left <= q.burst and word > left * q.interval else 0
+    if q.kind == FIXED:
+        counted = word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
+    else:
+        counted = word & ((<uint64_t>1 << q.bits) - 1)
+    return word - (left if left < counted else counted)
