@@ -25,7 +25,7 @@ GRACE_TURNS = 4
 """Turns of the event loop that an answer takes from the socket to who waits for it."""
 LATE_S = 0.002
 GRACE_S = 0.004
-"""What a deadline that is noticed late is put off by."""
+"""Until how long after it a deadline that was noticed late is put off."""
 CONNECT_S = 1.0
 """How long connecting may take; no request waits for it."""
 
@@ -258,10 +258,10 @@ class Lanes:
         if batch.is_over:
             return
         if grace:
-            late_s = self._loop.time() - batch.begun - self._timeout_s
-            if grace == GRACE_TURNS and late_s > LATE_S:
+            deadline = batch.begun + self._timeout_s
+            if grace == GRACE_TURNS and self._loop.time() > deadline + LATE_S:
                 # It was this process that did not run: the server's answer may be under way.
-                self._loop.call_later(GRACE_S, self._expire, batch, grace - 1)
+                self._loop.call_at(deadline + GRACE_S, self._expire, batch, grace - 1)
             else:
                 self._loop.call_soon(self._expire, batch, grace - 1)
             return
