@@ -26,7 +26,7 @@ from ratelimit.given import checked_costs, checked_names, raw_headers
 from ratelimit.hosts.bridge import Hosts
 from ratelimit.hosts.joining import hosts_of
 from ratelimit.identity.extract import Headers
-from ratelimit.identity.fact import ABSENT, Context
+from ratelimit.identity.fact import ABSENT, NO_CONTEXT, Context
 from ratelimit.judging import Judgement, Judging
 from ratelimit.observer import NullObserver, Observer, ReloadResult
 from ratelimit.policy import Policy
@@ -232,7 +232,7 @@ class Limiter:
         if not matched.is_limited and not generation.has_lists:
             return None
         raw = raw_headers(headers) if headers else ()
-        context = Context(matched.params, state or {}) if extractor.needs_context else Context()
+        context = Context(matched.params, state or {}) if extractor.needs_context else NO_CONTEXT
         if identities:
             known = extractor.from_values(
                 checked_names(identities, extractor.positions), client, raw, context

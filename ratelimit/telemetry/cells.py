@@ -26,15 +26,17 @@ def row_names(name: str, width: int) -> list[str]:
 class WideRow:
     """This worker's cells of one counter, over as many rows as it takes."""
 
-    __slots__ = ("_rows", "_table")
+    __slots__ = ("_cells", "_count")
 
     def __init__(self, table: CounterRows, name: str, width: int) -> None:
-        self._table = table
-        self._rows = tuple(table.counter(row) for row in row_names(name, width))
+        self._count = table.count
+        rows = [table.counter(row) for row in row_names(name, width)]
+        self._cells = tuple((row, column) for row in rows for column in range(ROW_COLUMNS))
 
     def add(self, column: int, amount: int = 1) -> None:
         """Add to one column."""
-        self._table.count(self._rows[column // ROW_COLUMNS], column % ROW_COLUMNS, amount)
+        row, cell = self._cells[column]
+        self._count(row, cell, amount)
 
 
 def totals(table: CounterRows, name: str, width: int = ROW_COLUMNS) -> list[int]:

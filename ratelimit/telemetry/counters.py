@@ -84,7 +84,7 @@ class RemoteCounters:
         """Count a round trip, and the questions it answered."""
         elapsed_ns = max(elapsed_ns, 0)
         with suppress(ValueError):
-            self._remote.add(remote.RemoteColumn.QUESTIONS, questions)
+            self._remote.add(_QUESTIONS, questions)
             self._round_trips.add(bisect_left(remote.ROUND_TRIP_BOUNDS_NS, elapsed_ns))
             self._round_trips.add(remote.ROUND_TRIP_SUM_NS, elapsed_ns)
 
@@ -105,6 +105,7 @@ class RemoteCounters:
             self._remote.add(column, amount)
 
 
+_QUESTIONS = int(remote.RemoteColumn.QUESTIONS)
 _RELOAD_COLUMN = {
     "applied": RuntimeColumn.RELOADS_APPLIED,
     "unchanged": RuntimeColumn.RELOADS_UNCHANGED,

@@ -26,14 +26,14 @@ from importlib.resources import files
 import msgspec
 
 _ALGORITHMS = {"bucket": "1", "window": "2 or kind == 3", "log": "4", "slots": "5", "sketch": "6"}
-"""Files, and the kinds of rules they decide; they run when a call first has a rule of their kind."""
+"""Files, and the kinds of rules they are of; they run when a call first needs more than a word's decision."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def _text() -> bytes:
     folder = files("ratelimit.stores.redis") / "scripts"
-    parts = [(folder / "head.lua").read_text(), "function begin(kind)"]
+    parts = [(folder / "head.lua").read_text(), "function begin(kind)", (folder / "begin.lua").read_text()]
     for name, kinds in _ALGORITHMS.items():
         parts += [f"if kind == {kinds} then", (folder / f"{name}.lua").read_text(), "end"]
     parts += [

@@ -36,10 +36,6 @@ end
 local operation = PEEK  -- of the item being worked on
 local said = { now }    -- the answer
 local saying = 1        -- how long it is: the length operator would search for it each time
-local function say(number)
-  saying = saying + 1
-  said[saying] = number
-end
 
 -- What keys hold, by number, if all hold words: read at once.
 local texts
@@ -51,7 +47,8 @@ local function text_of(number)
 end
 
 -- Words: states of a few numbers, read once and written once a batch. Each is three numbers,
--- until when it counts if it was changed, and how it is packed. One that is not there is of zeros.
+-- until when it counts if it was changed, and how it is packed; then what it would be after the
+-- decision that is being worked on: the same three, and until when. One that is not there is of zeros.
 local words = { false, false, false, false }
 
 local function word_of(number, form, size)
@@ -60,16 +57,12 @@ local function word_of(number, form, size)
   local text = text_of(number)
   if text and #text == size then
     local first, second, third = unpack_bytes(form, text)
-    word = { first, second, third, false, form }
+    word = { first, second, third, false, form, 0, 0, 0, 0 }
   else
-    word = { 0, 0, 0, false, form }
+    word = { 0, 0, 0, false, form, 0, 0, 0, 0 }
   end
   words[number] = word
   return word
-end
-
-local function put_word(word, first, second, third, until_us)
-  word[1], word[2], word[3], word[4] = first, second, third, until_us
 end
 
 local function ttl_of(until_us)
@@ -98,6 +91,37 @@ local function is_product_within(a, b, c, d)
   return l0 <= r0
 end
 
+-- A bucket's word: its arrival time, and leases behind it (see bucket.lua).
+local BUCKET_FORM, BUCKET_SIZE = '<I7I2', 9
+local TENANT, TENANT_SIZE = '<I7I7I4', 18
+
+local function bucket_of(number)
+  local word = words[number]
+  if word then return word end
+  local text = text_of(number)
+  if not text or #text < BUCKET_SIZE or (#text - BUCKET_SIZE) % TENANT_SIZE ~= 0 then
+    word = { 0, 0, 0, false, BUCKET_FORM, 0, 0, 0, 0 }
+  else
+    local us, ticks = unpack_bytes(BUCKET_FORM, text)
+    word = { us, ticks, 0, false, BUCKET_FORM, 0, 0, 0, 0 }
+    if #text > BUCKET_SIZE then
+      word.leases = {}
+      for at = BUCKET_SIZE + 1, #text, TENANT_SIZE do
+        local tenant, expires, units = unpack_bytes(TENANT, text, at)
+        word.leases[#word.leases + 1] = { tenant, expires, units }
+      end
+    end
+  end
+  words[number] = word
+  return word
+end
+
+-- The interval times a number of units.
+local function span(rule, units)
+  local ticks = rule[4] * units
+  return rule[3] * units + floor(ticks / TICKS), ticks % TICKS
+end
+
 -- When the fixed window around now ends.
 local function end_of(rule)
   local period, starts = rule[3], rule[4]
@@ -109,12 +133,40 @@ local function end_of(rule)
   return now - (now - last) % period + period
 end
 
--- What decides, by kind. Of a word's kind:
---   check(rule, ask)  whether there is room; leaves the word (`ask.word`), the three numbers it would
---                     then be (`first` and so on) and until when it would count (`until_us`)
+local FIXED_FORM, FIXED_SIZE = '<I5I5', 10
+local SLIDING_FORM, SLIDING_SIZE = '<I5I5I5', 15
+
+-- The end and the count of the window that now counts in.
+local function fixed_roll(rule, word)
+  local ends = end_of(rule)
+  local stored = word[1] * 1000000
+  if stored < ends then return ends, 0 end
+  if stored <= ends + rule[3] + STEP then ends = stored end
+  return ends, word[2]
+end
+
+-- The window now counts in: its number, the counts before and in it, and how much of it has
+-- passed (nothing of one that is still to come, after a clock step back).
+local function sliding_roll(rule, word)
+  local period = rule[3]
+  local elapsed = now % period
+  local window = (now - elapsed) / period
+  local stored, before, current = word[1], word[2], word[3]
+  if window > stored + 1 then
+    before, current = 0, 0
+  elseif window == stored + 1 then
+    before, current = current, 0
+  elseif window < stored then
+    local ahead = stored * period - now
+    if ahead <= period + STEP then window, elapsed = stored, 0 end
+  end
+  return window, before, current, elapsed
+end
+
+-- What words are decided by stands in main.lua. The rest is here by kind, made by `begin` when it is
+-- first used: `correct` and `lease` of all, and what decides kinds that are no words.
+--   check(rule, ask)  whether there is room
 --   keep(rule, ask)   writes what has to be though nothing is charged
---   commit(rule, ask) where charging is more than writing those numbers
--- Others say in `ask` what is told of them, and always commit. `rest()` adds what few calls need:
--- `correct` and `lease`. `begin` makes an algorithm and `whole` all of it, when it is first used.
+--   commit(rule, ask) charges; all say in `ask` what is told of them
 local algorithms = { false, false, false, false, false, false }
-local begin, whole
+local begin

@@ -4,12 +4,6 @@
 -- kept and returned, their mark (the window, or until when the last answer said they run), and how
 -- long it runs.
 
-function whole(kind)
-  local algorithm = algorithms[kind] or begin(kind)
-  if algorithm.rest then algorithm.rest() end
-  return algorithm
-end
-
 local first_item, last = RULES + given[3], #given
 
 local only_words = true
@@ -22,37 +16,72 @@ local at = first_item
 local asks, states = { false, false, false, false }, { 0, 0, 0, 0 }  -- of one item after another
 while at <= last do
   operation = given[at]
-  local count = given[at + 1]
-  at = at + 2
+  local count, first_ask = given[at + 1], at + 2
+  at = first_ask
   if operation == LEASE then
     local rule = given[RULES + given[at]]
-    whole(rule[1]).lease(rule, {
+    local algorithm = algorithms[rule[1]] or begin(rule[1])
+    algorithm.lease(rule, {
       key = given[at + 1], want = given[at + 2], divisor = given[at + 3], kept = given[at + 4],
       returned = given[at + 5], mark = given[at + 6], horizon = given[at + 7],
     })
     at = at + 8
   elseif operation == CORRECT then
     local rule = given[RULES + given[at]]
-    whole(rule[1]).correct(rule, {
+    local algorithm = algorithms[rule[1]] or begin(rule[1])
+    algorithm.correct(rule, {
       key = given[at + 1], cost = given[at + 2], mark = given[at + 3], mark2 = given[at + 4],
     })
     at = at + 5
   else
+    -- Is there room? A word is left with what it would be; of others an ask is.
     local is_refused = false
     for i = 1, count do
-      local rule = given[RULES + given[at]]
-      local algorithm = algorithms[rule[1]] or begin(rule[1])
-      local ask = asks[i]
+      local rule, number, cost = given[RULES + given[at]], given[at + 1], given[at + 2]
+      local kind = rule[1]
+      local ask, has_room
+      if kind == BUCKET then
+        local word = bucket_of(number)
+        if not word.leases and word[1] < now + STEP + rule[7] then
+          local us, ticks = now, 0
+          if word[1] >= now then us, ticks = word[1], word[2] end
+          if cost == 1 then
+            us, ticks = us + rule[3], ticks + rule[4]
+          else
+            local more_us, more_ticks = span(rule, cost)
+            us, ticks = us + more_us, ticks + more_ticks
+          end
+          if ticks >= TICKS then us, ticks = us + 1, ticks - TICKS end
+          word[6], word[7], word[9] = us, ticks, us
+          local full_us = now + rule[5]
+          has_room = cost <= rule[2] and (us < full_us or (us == full_us and ticks <= rule[6]))
+          ask = word
+        end
+      elseif kind == FIXED then
+        ask = word_of(number, FIXED_FORM, FIXED_SIZE)
+        local ends, used = fixed_roll(rule, ask)
+        used = used + cost
+        ask[6], ask[7], ask[9] = ends / 1000000, used, ends
+        has_room = used <= rule[2]
+      elseif kind == SLIDING then
+        ask = word_of(number, SLIDING_FORM, SLIDING_SIZE)
+        local window, before, current, elapsed = sliding_roll(rule, ask)
+        current = current + cost
+        ask[6], ask[7], ask[8], ask[9] = window, before, current, (window + 2) * rule[3]
+        local room = rule[2] - current
+        has_room = room >= 0
+          and (before == 0 or is_product_within(before, rule[3] - elapsed, room, rule[3]))
+      end
       if not ask then
         ask = {
-          rule = false, algorithm = false, key = 0, cost = 0, mark = 0, word = false,
-          first = 0, second = 0, third = 0, until_us = 0, is_charged = false, ends = false,
+          algorithm = algorithms[kind] or begin(kind), key = number, cost = cost, mark = given[at + 4],
+          word = false, first = 0, second = 0, is_charged = false, ends = false,
+          remaining = 0, reset = 0, retry = 0,
         }
-        asks[i] = ask
+        has_room = ask.algorithm.check(rule, ask)
       end
-      ask.rule, ask.algorithm, ask.is_charged, ask.ends = rule, algorithm, false, false
-      ask.key, ask.cost, ask.mark = given[at + 1], given[at + 2], given[at + 4]
-      if algorithm.check(rule, ask) then
+      asks[i] = ask
+      if has_room then
         states[i] = ALLOWED
       elseif given[at + 3] == 1 then
         states[i] = REFUSED
@@ -62,21 +91,21 @@ while at <= last do
       end
       at = at + 5
     end
+    -- Charge, and tell.
+    at = first_ask
     for i = 1, count do
       local ask, state = asks[i], states[i]
-      local rule, algorithm, word = ask.rule, ask.algorithm, ask.word
-      local kind = rule[1]
-      local is_kept = operation == DECIDE and state ~= ALLOWED
+      local rule, cost = given[RULES + given[at]], given[at + 2]
+      local kind, algorithm, word = rule[1], ask.algorithm, ask
+      local is_kept = operation == DECIDE and (state ~= ALLOWED or (cost == 0 and not algorithm and not is_refused))
       if operation == DECIDE and not is_refused and not is_kept then
-        if algorithm.commit then
+        if algorithm then
           algorithm.commit(rule, ask)
-          word = ask.word
-        elseif ask.cost > 0 then
-          word[1], word[2], word[3], word[4] = ask.first, ask.second, ask.third, ask.until_us
         else
-          is_kept = true
+          word[1], word[2], word[3], word[4] = word[6], word[7], word[8], word[9]
         end
       end
+      if algorithm then word = ask.word end
       said[saying + 1] = state
       if kind > SLIDING then
         said[saying + 2], said[saying + 3], said[saying + 4] = ask.remaining, ask.reset, ask.retry
@@ -88,13 +117,29 @@ while at <= last do
         saying = saying + 3
         if kind == FIXED then
           saying = saying + 1
-          said[saying] = ask.first
+          said[saying] = word[6]
         elseif kind == SLIDING then
-          said[saying + 1], said[saying + 2] = word[3], ask.first
+          said[saying + 1], said[saying + 2] = word[3], word[6]
           saying = saying + 2
         end
       end
-      if is_kept and algorithm.keep then algorithm.keep(rule, ask) end
+      -- Of a window that is not charged, what is left of it counts on though it was not asked for.
+      if is_kept then
+        if algorithm then
+          if algorithm.keep then algorithm.keep(rule, ask) end
+        elseif kind == FIXED then
+          local used = word[7] - cost
+          if used > 0 and word[6] ~= word[1] then
+            word[1], word[2], word[4] = word[6], used, word[9]
+          end
+        elseif kind == SLIDING then
+          local current = word[8] - cost
+          if (word[7] > 0 or current > 0) and word[6] ~= word[1] then
+            word[1], word[2], word[3], word[4] = word[6], word[7], current, word[9]
+          end
+        end
+      end
+      at = at + 5
     end
   end
 end
