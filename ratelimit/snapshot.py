@@ -27,6 +27,7 @@ from typing import Any, BinaryIO, Protocol
 from ratelimit.core.image import IMAGE_SHAPES
 from ratelimit.correlation.correlator import Correlator
 from ratelimit.correlation.memory import (
+    can_take,
     judgements_of,
     pieces_of,
     put_judgements,
@@ -127,7 +128,7 @@ class Format:
         digest = self._digest()
         for part in chain(
             (_MAGIC, _length(text), text),
-            (part for _, _, part in pieces_of(correlator)),
+            (part for *_, part in pieces_of(correlator)),
             _judgements(correlator),
         ):
             digest.update(part)
@@ -153,7 +154,7 @@ class Format:
             for start in range(0, count, step):
                 part = _read(file, item * (min(start + step, count) - start))
                 digest.update(part)
-                put_piece(correlator, (number, start, part))
+                put_piece(correlator, (number, start, item, part))
                 yield
         judgements = []
         while True:
@@ -195,7 +196,7 @@ class Format:
             if head["key"] != self._fingerprint:
                 raise Refused("snapshot-key")
             shapes = [(str(name), int(size), int(count)) for name, size, count in head["regions"]]
-            if [shape[:2] for shape in shapes] != [shape[:2] for shape in shapes_of(correlator)]:
+            if any(size < 0 for _, size, _ in shapes) or not can_take(correlator, shapes):
                 raise Refused("snapshot-version")
             left = whole - file.tell()
             if any(count < 0 for _, _, count in shapes) or left < sum(

@@ -5,6 +5,8 @@ from typing import final
 
 MOST_IDENTIFIERS: int
 PRINCIPAL_BYTES: int
+"""Without the edges of extra families."""
+EDGE_BYTES: int
 IDENTIFIER_BYTES: int
 SHARES: tuple[float, ...]
 """What part of the identifiers each kind may fill."""
@@ -22,6 +24,7 @@ class Evidence:
         principals, identifiers: how many are kept.
         now_s: when it begins, seconds since the Unix epoch. Time that steps back stands still.
         half_lives_s: by kind, after how long an edge counts half.
+        extras: how many further families principals have an edge of; those beyond are not remembered.
 
     Raises:
         ValueError: sizes out of range.
@@ -29,12 +32,23 @@ class Evidence:
     """
 
     def __init__(
-        self, *, principals: int, identifiers: int, now_s: int, half_lives_s: Sequence[int]
+        self,
+        *,
+        principals: int,
+        identifiers: int,
+        now_s: int,
+        half_lives_s: Sequence[int],
+        extras: int = 3,
     ) -> None: ...
     @property
     def most_principals(self) -> int: ...
     @property
     def most_identifiers(self) -> int: ...
+    @property
+    def edges(self) -> int:
+        """Of one principal, at most."""
+    @property
+    def principal_bytes(self) -> int: ...
     @property
     def principal_count(self) -> int: ...
     @property

@@ -32,6 +32,9 @@ class Fitting:
     @property
     def judging(self) -> bool:
         """Whether a rebuild is under way: newcomers then wait for its end."""
+    @property
+    def numbered(self) -> int:
+        """How many payment methods have a number during a rebuild."""
     def __init__(
         self, evidence: Evidence, columns: Columns, *, clusters: int, settings: Mapping[str, float]
     ) -> None: ...

@@ -28,8 +28,10 @@ class Image:
         """Return the bytes of one item and the number of items of a region."""
     def read(self, number: int, start: int, stop: int, /) -> bytes:
         """Return items `start` to `stop` of a region."""
-    def write(self, number: int, start: int, items: bytes, /) -> None:
-        """Put items back from `start` on."""
+    def fits(self, number: int, size: int, /) -> bool:
+        """Return whether items of so many bytes can be put back: of principals, also those with other edges."""
+    def write(self, number: int, start: int, size: int, items: bytes, /) -> None:
+        """Put items of `size` bytes each back from `start` on. Edges there are none of here are forgotten."""
     def numbers(self) -> dict[str, int]:
         """Return what `finish` needs besides."""
     def finish(self, numbers: Mapping[str, int], /) -> None:

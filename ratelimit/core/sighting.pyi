@@ -21,6 +21,9 @@ class Columns:
     @property
     def has_payment(self) -> bool:
         """Whether there is a payment method to be seen."""
+    @property
+    def extras(self) -> int:
+        """How many of the three further families there are, up to the last that there is."""
     def __init__(self, principal: Sequence[int], kinds: Sequence[int]) -> None: ...
     def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
         """Say where rows have the declared network a request came from, and what organisations there are.

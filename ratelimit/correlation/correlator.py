@@ -49,6 +49,7 @@ class Correlator:
                 *(s.extra_half_life_s,) * 3,
                 s.network_half_life_s,
             ),
+            extras=columns.extras,
         )
         self.core = Judge(
             self.evidence,

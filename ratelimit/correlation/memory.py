@@ -6,7 +6,7 @@ judgements, as what JSON can hold. Everything is done in pieces small enough for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,8 +17,8 @@ from ratelimit.correlation.judgement import Judgement
 PIECE_BYTES = 256 << 10
 JUDGED = 32
 
-Piece = tuple[int, int, bytes]
-"""A region, the position of its first item in it, and the items."""
+Piece = tuple[int, int, int, bytes]
+"""A region, the position of its first item in it, bytes an item, and the items."""
 Judgements = list[list[Any]]
 """Label, identity, budgets, profile, and judgement by field, of several clusters."""
 
@@ -29,6 +29,14 @@ def shapes_of(correlator: Correlator) -> list[tuple[str, int, int]]:
     return [(name, *image.shape(number)) for number, name in enumerate(REGIONS)]
 
 
+def can_take(correlator: Correlator, regions: Sequence[tuple[str, int, int]]) -> bool:
+    """Return whether regions of this name and bytes an item can be put back."""
+    image = Image(correlator.core)
+    return tuple(name for name, _, _ in regions) == tuple(REGIONS) and all(
+        image.fits(number, size) for number, (_, size, _) in enumerate(regions)
+    )
+
+
 def pieces_of(correlator: Correlator) -> Iterator[Piece]:
     """Yield the core's memory. Nothing may be observed or rebuilt meanwhile."""
     image = Image(correlator.core)
@@ -36,7 +44,7 @@ def pieces_of(correlator: Correlator) -> Iterator[Piece]:
         size, count = image.shape(number)
         step = max(1, PIECE_BYTES // size)
         for start in range(0, count, step):
-            yield number, start, image.read(number, start, min(start + step, count))
+            yield number, start, size, image.read(number, start, min(start + step, count))
 
 
 def state_of(correlator: Correlator) -> dict[str, Any]:

@@ -298,13 +298,14 @@ class Rebuild:
                 roots[high] = low
             if number % AT_ONCE == 0:
                 yield
+        numbers = {client: 1 + number for number, client in enumerate(sorted(telling))}
         for start, stop in ranges:
             groups: dict[int, list[int]] = {}
             for at, network, client in core.pairs(start, stop):
                 if client in telling and network << 32 | client in crowded:
                     groups.setdefault(client, []).append(at)
             for client, positions in groups.items():
-                core.mark_group(positions, _root(roots, client) + 1)
+                core.mark_group(positions, numbers[_root(roots, client)])
             yield
         core.plant()
         found = yield from self._groups(settings.least_members, {})
@@ -328,7 +329,7 @@ class Rebuild:
             core.mask(start, stop, clients)
             yield
         masks: Counter[int] = Counter()
-        for start, stop in self._ranges(core.evidence.identifier_count):
+        for start, stop in self._ranges(core.numbered):
             masks.update(core.masks(start, stop))
             yield
         return (yield from parts_of(masks, len(clients), self._settings.client_overlap))

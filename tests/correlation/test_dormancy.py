@@ -7,7 +7,6 @@ import struct
 
 import pytest
 
-from ratelimit.core.evidence import PRINCIPAL_BYTES
 from ratelimit.core.image import Image
 from ratelimit.core.rulings import Rulings
 from ratelimit.correlation import Correlator
@@ -189,7 +188,7 @@ def test_who_was_ruled_upon_is_never_dormant() -> None:
 def remembered(one: Correlator) -> dict[int, int]:
     """Return when each principal was first seen, by key, in the order of their places."""
     found = Image(one.core).read(0, 0, one.evidence.principal_count)
-    starts = range(0, len(found), PRINCIPAL_BYTES)
+    starts = range(0, len(found), one.evidence.principal_bytes)
     return dict(struct.unpack_from("<QI", found, start) for start in starts)
 
 

@@ -19,6 +19,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.atomic cimport Pair, fetch_add, load, store
 from ratelimit.core.board cimport Board
+from ratelimit.core.evidence cimport principal_at
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport Principal, joined
@@ -163,7 +164,7 @@ cdef class Assignments:
         half = self.board.halves[(load(&self.board.header.generation) + 1) & 1]
         with nogil:
             for at in range(start, min(stop, judge.evidence.principal_count)):
-                p = judge.evidence.principals + at
+                p = principal_at(judge.evidence, at)
                 if p.label == 0 or judge.within_floor(p):
                     continue
                 if not self.insert(half, joined(p.key), judge.identity(p), &self.built):

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ratelimit.core.address cimport Address, write_prefix
 from ratelimit.core.arguments cimport identity_number
 from ratelimit.core.engine cimport Outcome, Plan, check_ready
+from ratelimit.core.evidence cimport principal_at
 from ratelimit.core.hashing cimport Hasher, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, hash_run, hash_value
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner, address_of
@@ -155,7 +156,7 @@ def decide_batch(
         elif sighted and lengths is not None:
             own = <object>PyList_GET_ITEM(lengths, i)
             if own is not None:
-                note_answer(judge.evidence.principals + at, 0, level_of(own))
+                note_answer(principal_at(judge.evidence, at), 0, level_of(own))
     return refused, unlimited
 
 

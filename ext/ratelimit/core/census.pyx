@@ -5,12 +5,13 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memset
 
 from ratelimit.core.dormancy cimport Dormancy
+from ratelimit.core.evidence cimport principal_at
 from ratelimit.core.fitting cimport is_valid
 from ratelimit.core.profile cimport (
     CLIENTS, Background, Profile, age_bin, concentration, count_manners, rate_of, rest_bin, rhythm_bin, volume_bin,
 )
 from ratelimit.core.traits cimport (
-    CLIENT, CLIENT_AT, EDGES, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, asleep_at, asleep_of,
+    CLIENT, CLIENT_AT, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, asleep_at, asleep_of,
     count_for, kind_at, kind_of, look_ahead, resolve,
 )
 
@@ -55,7 +56,7 @@ cdef class Census(Dormancy):
 
     cdef inline void look(self, uint32_t at) noexcept nogil:
         if at < self.evidence.awake_count:
-            look_ahead(self.evidence.identifiers, self.evidence.principals + at)
+            look_ahead(self.evidence.identifiers, principal_at(self.evidence, at), self.evidence.edges)
 
     cdef void relabel(self, Principal *p, uint32_t label) noexcept nogil:
         """Change a principal's cluster, and who counts as background; counts of members wait for `recount`."""
@@ -66,7 +67,7 @@ cdef class Census(Dormancy):
         cdef int i, at
         if p.label == label:
             return
-        if p - self.evidence.principals >= self.evidence.awake_count:
+        if p >= principal_at(self.evidence, self.evidence.awake_count):
             self.move_dormant(p, label)
             return
         if p.label == 0:
@@ -89,7 +90,7 @@ cdef class Census(Dormancy):
                 b.rests[at] = max(0.0, b.rests[at] + change)
                 b.rested = max(0.0, b.rested + change)
             count_manners(&b.manners, p, change)
-            for i in range(EDGES):
+            for i in range(self.evidence.edges):
                 node = resolve(self.evidence.identifiers, p.edges[i].ref)
                 if node == NULL:
                     continue
@@ -126,7 +127,7 @@ cdef class Census(Dormancy):
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 self.look(at + 2)
-                self.gather_one(self.evidence.principals + at)
+                self.gather_one(principal_at(self.evidence, at))
 
     cdef void gather_one(self, Principal *p) noexcept nogil:
         cdef Identifier *node
@@ -151,7 +152,7 @@ cdef class Census(Dormancy):
                 b.rests[i] += 1.0
                 b.rested += 1.0
             count_manners(&b.manners, p, 1.0)
-        for i in range(EDGES):
+        for i in range(self.evidence.edges):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             kind = kind_at(i)
             if node == NULL or not is_valid(self, p.edges + i, kind):
@@ -198,15 +199,15 @@ cdef class Census(Dormancy):
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                if self.evidence.principals[at].label:
+                if principal_at(self.evidence, at).label:
                     self.look(at + 2)
-                    self.vote_one(self.evidence.principals + at)
+                    self.vote_one(principal_at(self.evidence, at))
 
     cdef void vote_one(self, Principal *p) noexcept nogil:
         cdef Identifier *node
         cdef uint32_t parents[FINE_EDGES]
         cdef int i, j, seen = 0
-        for i in range(EDGES):
+        for i in range(self.evidence.edges):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node == NULL or kind_at(i) == CLIENT:
                 continue
@@ -242,9 +243,7 @@ cdef class Census(Dormancy):
         cdef uint32_t at, label
         cdef Profile kept
         if start == 0:
-            memset(self.tops, 0, self.used() * 4)
-            memset(self.leads, 0, self.nodes() * 2)
-            memset(self.held, 0, self.nodes() * 4)
+            self.begin_counting()
             for label in range(self.most_clusters + 1):
                 kept = self.profiles[label]
                 memset(self.profiles + label, 0, sizeof(Profile))
@@ -256,9 +255,9 @@ cdef class Census(Dormancy):
                 self.profiles[label].unmet = kept.unmet
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                if self.evidence.principals[at].label:
+                if principal_at(self.evidence, at).label:
                     self.look(at + 2)
-                    self.tally_one(self.evidence.principals + at)
+                    self.tally_one(principal_at(self.evidence, at))
 
     cdef void tally_one(self, Principal *p) noexcept nogil:
         cdef Profile *c = self.profiles + p.label
@@ -282,7 +281,7 @@ cdef class Census(Dormancy):
             c.rests[i] += 1.0
             c.rested += 1.0
         count_manners(&c.manners, p, 1.0)
-        for i in range(EDGES):
+        for i in range(self.evidence.edges):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node == NULL:
                 continue
@@ -345,7 +344,7 @@ cdef class Census(Dormancy):
         cdef Principal *p
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                p = self.evidence.principals + at
+                p = principal_at(self.evidence, at)
                 if p.label and not self.profiles[p.label].live:
                     self.relabel(p, 0)
 

@@ -8,7 +8,7 @@ nobody's as soon as the accounts on it took turns.
 
 from libc.stdint cimport uint16_t, uint32_t
 
-from ratelimit.core.evidence cimport Evidence
+from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.fitting cimport Fitting
 from ratelimit.core.traits cimport KINDS, TICK_S, Principal, joined
 
@@ -21,7 +21,7 @@ cdef class Dormancy(Fitting):
         cdef Evidence e = self.evidence
         with nogil:
             while at < min(stop, e.awake_count):
-                p = e.principals + at
+                p = principal_at(e, at)
                 if e.now_s - p.last_s < silent_s or (self.rulings is not None and self.rulings.find(joined(p.key)) != NULL):
                     at += 1
                 else:
@@ -35,7 +35,7 @@ cdef class Dormancy(Fitting):
         for kind in range(KINDS):
             longest = max(longest, 6 * e.half_ticks[kind] * TICK_S)
         for at in range(max(start, e.awake_count), min(stop, e.principal_count)):
-            p = e.principals + at
+            p = principal_at(e, at)
             if p.label and e.now_s - p.last_s < longest:
                 counts[p.label] += 1
 

@@ -5,11 +5,13 @@ from ratelimit.core.sighting cimport Sighting
 from ratelimit.core.traits cimport KINDS, Edge, Identifier, Principal, Value
 
 cdef class Evidence:
-    cdef Principal *principals
+    cdef uint8_t *principals                # one each `principal_bytes`: see `principal_at`
     cdef Identifier *identifiers
     cdef Value *values                      # of identifiers, by position
     cdef Index principal_index
     cdef Index identifier_index
+    cdef readonly int edges                 # of a principal
+    cdef readonly uint32_t principal_bytes
     cdef readonly uint32_t most_principals
     cdef readonly uint32_t most_identifiers
     cdef readonly uint32_t principal_count
@@ -41,6 +43,11 @@ cdef class Evidence:
     cdef uint8_t roam(self, Principal *p) noexcept nogil
     cdef void count_coarse(self, Principal *p, uint32_t coarse) noexcept nogil
     cdef double weight(self, Edge *edge, int kind) noexcept nogil
+
+
+cdef inline Principal *principal_at(Evidence self, uint32_t at) noexcept nogil:
+    """Return the principal at a position. Its edges end where the evidence's `edges` says."""
+    return <Principal *>(self.principals + <size_t>at * self.principal_bytes)
 
 
 cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil

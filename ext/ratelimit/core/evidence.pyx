@@ -4,14 +4,14 @@ cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.math cimport exp2
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from ratelimit.core.index cimport after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of
 from ratelimit.core.traits cimport (
     AGAIN_S, BLOCK, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, INDEX_BITS, INFRASTRUCTURE,
-    EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, Edge, Identifier, Principal, Value, asleep_at,
-    asleep_of, fades_slowly, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of, ref_of, resolve,
-    turn_away,
+    EDGES, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, TURNED, Edge, Identifier, Principal, Value, asleep_at,
+    asleep_of, count_one, fades_slowly, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of,
+    ref_of, refused_of, resolve, turn_away,
 )
 
 cdef enum:
@@ -23,7 +23,8 @@ cdef enum:
     LONGEST_HALF_LIFE_S = 75 * 86400
 
 MOST_IDENTIFIERS = (1 << INDEX_BITS) - 2
-PRINCIPAL_BYTES = sizeof(Principal)
+PRINCIPAL_BYTES = sizeof(Principal) - EXTRAS * sizeof(Edge)
+EDGE_BYTES = sizeof(Edge)
 IDENTIFIER_BYTES = sizeof(Identifier) + sizeof(Value)
 
 # What part of the identifiers a family may fill: a header is free to change, an address is not.
@@ -38,7 +39,7 @@ cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil:
         slot = index.slots[at]
         if slot >> index.bits == tag >> index.bits:
             position = position_in(index, slot)
-            if joined(self.principals[position].key) == key:
+            if joined(principal_at(self, position).key) == key:
                 return position
         at = after(index, at)
     return NO_PLACE
@@ -53,7 +54,7 @@ cdef class Evidence:
         self.principal_index.slots = NULL
         self.identifier_index.slots = NULL
 
-    def __init__(self, *, uint32_t principals, uint32_t identifiers, int64_t now_s, half_lives_s):
+    def __init__(self, *, uint32_t principals, uint32_t identifiers, int64_t now_s, half_lives_s, int extras=EXTRAS):
         cdef int kind
         if self.principals != NULL:
             raise ValueError("this evidence is in use already")
@@ -64,9 +65,13 @@ cdef class Evidence:
         if not all(1 <= half_life_s <= LONGEST_HALF_LIFE_S for half_life_s in half_lives_s):
             # Edges are told from fresh ones for 65,536 ticks, and are dropped after six half-lives.
             raise ValueError(f"a half-life is 1 to {LONGEST_HALF_LIFE_S} seconds")
+        if not 0 <= extras <= EXTRAS:
+            raise ValueError(f"there are up to {EXTRAS} families besides")
+        self.edges = EXTRA_AT + extras
+        self.principal_bytes = sizeof(Principal) - (EDGES - self.edges) * sizeof(Edge)
         self.most_principals = principals
         self.most_identifiers = identifiers
-        self.principals = <Principal *>PyMem_RawCalloc(principals, sizeof(Principal))
+        self.principals = <uint8_t *>PyMem_RawCalloc(principals, self.principal_bytes)
         self.identifiers = <Identifier *>PyMem_RawCalloc(identifiers, sizeof(Identifier))
         self.values = <Value *>PyMem_RawCalloc(identifiers, sizeof(Value))
         open_index(&self.principal_index, principals)
@@ -97,7 +102,7 @@ cdef class Evidence:
     @property
     def nbytes(self):
         return (
-            self.most_principals * sizeof(Principal) + self.most_identifiers * IDENTIFIER_BYTES
+            <uint64_t>self.most_principals * self.principal_bytes + self.most_identifiers * IDENTIFIER_BYTES
             + 4 * (<uint64_t>self.principal_index.size + self.identifier_index.size)
         )
 
@@ -129,19 +134,19 @@ cdef class Evidence:
         else:
             at = self.least_principal()
             if at >= self.awake_count:
-                self.count_asleep(self.principals + at, -1)
-            drop(&self.principal_index, joined(self.principals[at].key), at, self.principals, NULL)
+                self.count_asleep(principal_at(self, at), -1)
+            drop(&self.principal_index, joined(principal_at(self, at).key), at, self.principals, self.principal_bytes)
             self.principal_evictions += 1
         if at >= self.awake_count:
             # The first of the dormant makes room for it at the end of those awake.
             first = self.awake_count
             self.awake_count += 1
             if at != first:
-                move(&self.principal_index, joined(self.principals[first].key), first, at)
-                self.principals[at] = self.principals[first]
+                move(&self.principal_index, joined(principal_at(self, first).key), first, at)
+                memcpy(principal_at(self, at), principal_at(self, first), self.principal_bytes)
                 at = first
-        p = self.principals + at
-        memset(p, 0, sizeof(Principal))
+        p = principal_at(self, at)
+        memset(p, 0, self.principal_bytes)
         p.key = halves(key)
         p.first_s = now_s
         p.last_s = now_s
@@ -150,21 +155,25 @@ cdef class Evidence:
 
     cdef void exchange(self, uint32_t one, uint32_t other) noexcept nogil:
         """Let two principals change places."""
-        cdef Principal kept = self.principals[one]
+        cdef Principal *p = principal_at(self, one)
+        cdef Principal *q = principal_at(self, other)
+        cdef Principal kept
         cdef Index *index = &self.principal_index
         # Both before either is written: their tags may be the same.
-        cdef uint32_t slot = slot_of(index, joined(kept.key), one), slot_other
+        cdef uint32_t slot, slot_other
         if one == other:
             return
-        slot_other = slot_of(index, joined(self.principals[other].key), other)
-        index.slots[slot] = tag_of(index, joined(kept.key)) | (other + 1)
-        index.slots[slot_other] = tag_of(index, joined(self.principals[other].key)) | (one + 1)
-        self.principals[one] = self.principals[other]
-        self.principals[other] = kept
+        slot = slot_of(index, joined(p.key), one)
+        slot_other = slot_of(index, joined(q.key), other)
+        index.slots[slot] = tag_of(index, joined(p.key)) | (other + 1)
+        index.slots[slot_other] = tag_of(index, joined(q.key)) | (one + 1)
+        memcpy(&kept, p, self.principal_bytes)
+        memcpy(p, q, self.principal_bytes)
+        memcpy(q, &kept, self.principal_bytes)
 
     cdef void rest(self, uint32_t at) noexcept nogil:
         """Let one that is awake be dormant, and the last of those awake take its place."""
-        self.count_asleep(self.principals + at, 1)
+        self.count_asleep(principal_at(self, at), 1)
         self.awake_count -= 1
         self.exchange(at, self.awake_count)
 
@@ -177,7 +186,7 @@ cdef class Evidence:
         cdef int i
         if p.label == 0:
             return
-        for i in range(PAYMENT_AT, EDGES):
+        for i in range(PAYMENT_AT, self.edges):
             node = resolve(self.identifiers, p.edges[i].ref)
             if node == NULL or not fades_slowly(kind_at(i)):
                 continue
@@ -200,9 +209,9 @@ cdef class Evidence:
         self.exchange(at, self.awake_count)
         at = self.awake_count
         self.awake_count += 1
-        p = self.principals + at
+        p = principal_at(self, at)
         self.count_asleep(p, -1)
-        for i in range(EDGES):
+        for i in range(self.edges):
             edge = p.edges + i
             node = resolve(self.identifiers, edge.ref)
             # Its edges were whole when it was seen last; since then their ticks may have gone round.
@@ -231,8 +240,8 @@ cdef class Evidence:
         for _probed in range(PROBED):
             at = self.principal_hand
             self.principal_hand = at + 1 if at + 1 < self.most_principals else 0
-            age = self.principals[at].last_s
-            if self.principals[at].label:
+            age = principal_at(self, at).last_s
+            if principal_at(self, at).label:
                 age += CLUSTERED_BONUS_S
             if age < least:
                 least = age
@@ -259,7 +268,7 @@ cdef class Evidence:
         else:
             at = self.least_identifier(kind)
             self.kind_counts[kind_of(self.identifiers + at)] -= 1
-            drop(index, joined(self.values[at].key), at, NULL, self.values)
+            drop(index, joined(self.values[at].key), at, <const uint8_t *>self.values, sizeof(Value))
             self.identifier_evictions += 1
         found = self.identifiers + at
         generation = (generation_of(found) + 1) % GENERATIONS
@@ -335,15 +344,15 @@ cdef class Evidence:
         cdef bint fresh
         cdef double passed
         at[0] = self.principal(seen.principal, now_s)
-        p = self.principals + at[0]
+        p = principal_at(self, at[0])
         fresh = self.awake_count > awake
         passed = exp2(-<double>(now_s - p.last_s) / 86400.0) if now_s > p.last_s else 1.0
         p.volume = <float>(p.volume * passed + 1.0)
         p.moves = <float>(p.moves * passed)
         p.follows = <float>(p.follows * passed + (1.0 if p.requests and now_s - p.last_s < SOON_S else 0.0))
-        if p.turned and now_s - p.last_s < AGAIN_S and p.again < p.refused:
+        if p.refused & TURNED and now_s - p.last_s < AGAIN_S and p.again < refused_of(p):
             p.again += 1
-        p.turned = 0
+        p.refused &= TURNED - 1
         p.hours = hours_left(p.hours, p.last_s, now_s) | <uint32_t>1 << (now_s // 3600 % 24)
         p.last_s = now_s
         p.requests += 1
@@ -373,7 +382,7 @@ cdef class Evidence:
         if seen.kinds[CLIENT]:
             position = self.identifier(seen.kinds[CLIENT], CLIENT, now_s)
             fresh |= self.touch(p, CLIENT_AT, EXTRA_AT - CLIENT_AT, ref_of(self.identifiers, position), now_s)
-        for i in range(EXTRAS):
+        for i in range(<uint32_t>(self.edges - EXTRA_AT)):
             if seen.kinds[EXTRA + i]:
                 position = self.identifier(seen.kinds[EXTRA + i], EXTRA + i, now_s)
                 fresh |= self.touch(p, EXTRA_AT + i, 1, ref_of(self.identifiers, position), now_s)
@@ -422,18 +431,6 @@ cdef class Evidence:
                 there += 1
         if there == 1 and network.degree < MOST_DEGREE:
             network.degree += 1
-
-
-cdef inline void count_one(Identifier *node, uint32_t label, int kind) noexcept nogil:
-    """Count a principal at an identifier, and a member among its cluster's there."""
-    if node.degree < MOST_DEGREE:
-        node.degree += 1
-    if kind == CLIENT:
-        node.parent += label == 0
-    elif label and node.label1 == label:
-        node.count1 += node.count1 < MOST_DEGREE
-    elif label and node.label2 == label:
-        node.count2 += node.count2 < MOST_DEGREE
 
 
 cdef inline int log2_of(uint32_t value) noexcept nogil:

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.profile cimport Background, Fit, Profile
@@ -24,6 +24,10 @@ cdef struct Settings:
     double infrastructure   # what an address of declared infrastructure counts for
     double support          # what meetings, clients and behaviour must say together for a payment method
     double sharing          # principals on one payment method that make it worth a look
+
+cdef struct Heard:          # what those who have a payment method say of it together
+    uint32_t held           # edges << 16 | edges to meetings
+    float agreed            # scores, by client and behaviour
 
 cdef enum:
     CANDIDATES = 4
@@ -51,18 +55,23 @@ cdef class Fitting:
     cdef readonly Columns columns
     cdef Rulings rulings                # what the operator says; None for nothing
     # Scratch of a rebuild: three blocks of memory, first for looking for seeds, then for counting
-    # and assigning. Counting begins with emptying them.
+    # and assigning. Counting begins with emptying them. Seeds and payment methods have numbers from
+    # 1: there are no more that matter than principals. A payment method's is in `tops`.
     cdef uint16_t *suspects             # by identifier: suspicious principals there; by root: principals
-    cdef uint32_t *roots                # by seed: forest
     cdef uint32_t *tops                 # by identifier: a seed first met there, then the payment method that leads
+    cdef uint32_t *seeds                # by principal: what it is joined by, 0 for who is not marked
+    cdef uint32_t *roots                # behind `seeds`. By seed: forest
     cdef uint16_t *leads                # where `suspects` were. By identifier: LEAD, MIXED and COUNTED
-    cdef uint32_t *held                 # where `roots` were. By payment method: edges << 16 | edges to meetings
-    cdef float *agreed                  # in `tops`. By payment method, where none leads: scores of who has it, by client
+    cdef Heard *heard                   # where `seeds` and `roots` were. By payment method
+    cdef uint8_t *near                  # by principal: whether any cluster was near the last time
+    cdef readonly uint32_t numbered     # payment methods that have a number
 
     cdef int take_scratch(self) except -1
     cdef void free_scratch(self) noexcept
     cdef size_t used(self) noexcept nogil
     cdef size_t nodes(self) noexcept nogil
+    cdef uint32_t number_of(self, uint64_t place) noexcept nogil
+    cdef void begin_counting(self) noexcept nogil
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil
     cdef void behave(self, Principal *p, uint32_t label, double own, Fit *fit) noexcept nogil
     cdef void mind(self, Principal *p, Profile *c, double own, Fit *fit) noexcept nogil

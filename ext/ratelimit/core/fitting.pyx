@@ -2,7 +2,7 @@
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.math cimport log
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence
@@ -12,7 +12,7 @@ from ratelimit.core.profile cimport (
 )
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport (
-    CLIENT_AT, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT, UNMET, Identifier, Principal,
+    CLIENT_AT, EXTRA, EXTRA_AT, FINE, FINE_EDGES, PAYMENT, PAYMENT_AT, UNMET, Identifier, Principal,
     asleep_at, asleep_of, count_for, is_infrastructure, resolve,
 )
 
@@ -30,11 +30,9 @@ cdef class Fitting:
     def __cinit__(self):
         self.profiles = NULL
         self.suspects = NULL
-        self.roots = NULL
         self.tops = NULL
-        self.held = NULL
-        self.agreed = NULL
-        self.leads = NULL
+        self.heard = NULL
+        self.near = NULL
 
     def __init__(self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, settings):
         if self.profiles != NULL:
@@ -58,28 +56,33 @@ cdef class Fitting:
         self.free_scratch()
 
     cdef int take_scratch(self) except -1:
-        cdef size_t identifiers = self.evidence.most_identifiers
-        cdef size_t nodes = max(identifiers, <size_t>self.evidence.most_principals)
-        self.suspects = <uint16_t *>PyMem_RawCalloc(nodes, sizeof(uint16_t))
-        self.roots = <uint32_t *>PyMem_RawCalloc(nodes, sizeof(uint32_t))
-        self.tops = <uint32_t *>PyMem_RawCalloc(identifiers, sizeof(uint32_t))
-        if self.suspects == NULL or self.roots == NULL or self.tops == NULL:
+        cdef size_t principals = self.evidence.most_principals
+        self.suspects = <uint16_t *>PyMem_RawCalloc(
+            max(<size_t>self.evidence.most_identifiers, principals), sizeof(uint16_t)
+        )
+        self.tops = <uint32_t *>PyMem_RawCalloc(self.evidence.most_identifiers, sizeof(uint32_t))
+        self.heard = <Heard *>PyMem_RawCalloc(principals, sizeof(Heard))
+        self.near = <uint8_t *>PyMem_RawCalloc(principals, 1)
+        if self.suspects == NULL or self.tops == NULL or self.heard == NULL or self.near == NULL:
             raise MemoryError
         self.leads = self.suspects
-        self.held = self.roots
-        self.agreed = <float *>self.tops
+        self.seeds = <uint32_t *>self.heard
+        self.roots = self.seeds + principals
+        self.numbered = 0
         return 0
 
     cdef void free_scratch(self) noexcept:
         PyMem_RawFree(self.suspects)
-        PyMem_RawFree(self.roots)
         PyMem_RawFree(self.tops)
-        self.leads = NULL
-        self.held = NULL
-        self.agreed = NULL
+        PyMem_RawFree(self.heard)
+        PyMem_RawFree(self.near)
         self.suspects = NULL
-        self.roots = NULL
         self.tops = NULL
+        self.seeds = NULL
+        self.roots = NULL
+        self.leads = NULL
+        self.heard = NULL
+        self.near = NULL
 
     cdef size_t used(self) noexcept nogil:
         """Return how much of scratch memory by identifier is in use: only that is ever written."""
@@ -88,6 +91,25 @@ cdef class Fitting:
     cdef size_t nodes(self) noexcept nogil:
         """Return how much is in use of what is by seed as well: principals are seeds, too."""
         return max(<size_t>self.evidence.identifier_count, <size_t>self.evidence.principal_count)
+
+    cdef void begin_counting(self) noexcept nogil:
+        """Empty scratch memory for counting; what was said of seeds is gone."""
+        self.seeds = NULL
+        self.roots = NULL
+        self.numbered = 0
+        memset(self.tops, 0, self.used() * sizeof(uint32_t))
+        memset(self.leads, 0, self.nodes() * sizeof(uint16_t))
+        memset(self.heard, 0, self.evidence.most_principals * sizeof(Heard))
+
+    cdef uint32_t number_of(self, uint64_t place) noexcept nogil:
+        """Return the number of the payment method at a place, a new one if it has none; 0 if there is no room."""
+        # A place that was given away during a rebuild has something else: what is no number is none.
+        if self.tops[place] == 0 or self.tops[place] > self.numbered:
+            if self.numbered == self.evidence.most_principals:
+                return 0
+            self.numbered += 1
+            self.tops[place] = self.numbered
+        return self.tops[place]
 
     cdef void fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil:
         cdef Profile *c = self.profiles + label
@@ -136,7 +158,7 @@ cdef class Fitting:
             p, PAYMENT_AT, CLIENT_AT, PAYMENT, label, own, size, others, self.settings.payment_cap, c, &fit.owned
         )
         fit.client = self.client_fit(p, label, own, c, b)
-        for i in range(EXTRAS):
+        for i in range(self.evidence.edges - EXTRA_AT):
             at = EXTRA_AT + i
             value = self.exclusive(
                 p, at, at + 1, EXTRA + i, label, own, size, others, self.settings.extra_cap, NULL, NULL
@@ -369,15 +391,17 @@ cdef class Fitting:
         They meet members who pay otherwise, use the members' clients, and behave as members do.
         """
         cdef uint64_t place = payment - self.evidence.identifiers
-        cdef uint32_t edges, meetings
-        cdef double agreed, members
+        cdef uint32_t edges = 0, meetings = 0, number
+        cdef double agreed = 0.0, members
         members = <double>count_for(payment, label) - (asleep_at(payment) if asleep_of(payment) == label else 0)
         if not self.judging or members < 1.0:
             # Between rebuilds, and where all who pay so are dormant, it is as it was found last.
             return payment.meta & UNMET == 0
-        edges = self.held[place] >> 16
-        meetings = self.held[place] & 0xFFFF
-        agreed = clip(self.agreed[place] / members, -MOST_AGREED, MOST_AGREED)
+        number = self.tops[place]
+        if 1 <= number <= self.numbered:
+            edges = self.heard[number - 1].held >> 16
+            meetings = self.heard[number - 1].held & 0xFFFF
+            agreed = clip(self.heard[number - 1].agreed / members, -MOST_AGREED, MOST_AGREED)
         # Addresses of one principal are not independent: they say little by being many.
         if agreed + clip(meetings * c.met + (edges - meetings) * c.unmet, LEAST_MET, MOST_AGREED) >= self.settings.support:
             payment.meta &= ~<uint16_t>UNMET

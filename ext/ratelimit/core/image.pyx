@@ -2,7 +2,8 @@
 
 Whoever stores the bytes vouches for them: they are written over C structures. Only what
 would lead outside of the arrays is checked again here, since a smaller policy may have
-less room than the memory that was saved.
+less room than the memory that was saved; or other families, so that principals have more
+edges or fewer.
 """
 
 cimport cython
@@ -10,12 +11,12 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ratelimit.core.evidence cimport Evidence
+from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.index cimport put
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.profile cimport CLIENTS, ROAMING, Background, Profile
 from ratelimit.core.traits cimport (
-    CLIENT, EDGES, INDEX_BITS, KINDS, Identifier, Principal, Value, fades_slowly, joined, kind_of,
+    CLIENT, EXTRAS, INDEX_BITS, KINDS, Edge, Identifier, Principal, Value, fades_slowly, joined, kind_of,
 )
 
 cdef extern from *:
@@ -60,7 +61,7 @@ cdef class Image:
         region.count = judge.labels + 1
         region.room = judge.most_clusters + 1
         if number == 0:
-            region.at, region.size = <uint8_t *>evidence.principals, sizeof(Principal)
+            region.at, region.size = <uint8_t *>evidence.principals, evidence.principal_bytes
             region.count, region.room = evidence.principal_count, evidence.most_principals
         elif number == 1:
             region.at, region.size = <uint8_t *>evidence.identifiers, sizeof(Identifier)
@@ -91,15 +92,23 @@ cdef class Image:
             raise IndexError(f"{REGIONS[number]} has {region.count} items")
         return PyBytes_FromStringAndSize(<char *>region.at + start * region.size, (stop - start) * region.size)
 
-    def write(self, int number, uint64_t start, bytes items not None, /):
+    def fits(self, int number, size, /):
         cdef Region region = self.region(number)
-        cdef uint64_t size = len(items)
+        if size == region.size:
+            return True
+        # With other families there are other edges, which come last.
+        return number == 0 and any(size == sizeof(Principal) - absent * sizeof(Edge) for absent in range(EXTRAS + 1))
+
+    def write(self, int number, uint64_t start, uint64_t size, bytes items not None, /):
+        cdef Region region = self.region(number)
+        cdef uint64_t i, count
         cdef const char *source = items
-        if size % region.size:
-            raise ValueError(f"{size} bytes are no whole number of {REGIONS[number]}")
-        if start >= region.room:
-            return  # a smaller room: what does not fit is forgotten
-        memcpy(region.at + start * region.size, source, min(size, (region.room - start) * region.size))
+        if not self.fits(number, size) or len(items) % size:
+            raise ValueError(f"{len(items)} bytes are no whole number of {REGIONS[number]}")
+        count = len(items) // size
+        for i in range(min(count, region.room - start) if start < region.room else 0):
+            # A smaller room: what does not fit is forgotten.
+            memcpy(region.at + (start + i) * region.size, source + i * size, min(size, region.size))
 
     def numbers(self):
         self.check_ready()
@@ -145,7 +154,7 @@ cdef class Image:
         self.check_ready()
         with nogil:
             for at in range(self.judge.evidence.principal_count):
-                members += self.judge.evidence.principals[at].label != 0
+                members += principal_at(self.judge.evidence, at).label != 0
         return members
 
     def __reduce__(self):
@@ -174,13 +183,12 @@ cdef void mend_principals(Evidence e, Judge judge) noexcept nogil:
     cdef int i
     cdef Principal *p
     for at in range(e.principal_count):
-        p = e.principals + at
-        for i in range(EDGES):
+        p = principal_at(e, at)
+        for i in range(e.edges):
             p.edges[i].ref = within(p.edges[i].ref, e.identifier_count)
         if p.label > judge.labels or not judge.profiles[p.label].live:
             p.label = 0
         p.roaming = min(p.roaming, <uint8_t>(ROAMING - 1))
-        p.seed = within(p.seed, e.identifier_count)
         put(&e.principal_index, joined(p.key), at)
     for at in range(judge.labels + 1):
         for i in range(CLIENTS):

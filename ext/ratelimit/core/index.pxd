@@ -6,9 +6,9 @@ four fifths of it are in use when the array is full.
 """
 
 from cpython.mem cimport PyMem_RawCalloc
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ratelimit.core.traits cimport Principal, Value, joined
+from ratelimit.core.traits cimport Key, joined
 
 cdef struct Index:
     uint32_t *slots     # tag << bits | position + 1, 0 for empty
@@ -68,9 +68,12 @@ cdef inline void move(Index *index, uint64_t key, uint32_t position, uint32_t to
 
 
 cdef inline void drop(
-    Index *index, uint64_t key, uint32_t position, const Principal *principals, const Value *values
+    Index *index, uint64_t key, uint32_t position, const uint8_t *entries, size_t entry_bytes
 ) noexcept nogil:
-    """Take a position out of an index, closing the gap so that no marker is left behind."""
+    """Take a position out of an index, closing the gap so that no marker is left behind.
+
+    Each entry of the array that it is over begins with its key.
+    """
     cdef uint32_t gap = slot_of(index, key, position), at = gap, home, other
     if not index.slots[gap]:
         return
@@ -79,7 +82,7 @@ cdef inline void drop(
         if not index.slots[at]:
             break
         other = position_in(index, index.slots[at])
-        home = home_of(index, joined(principals[other].key if principals != NULL else values[other].key))
+        home = home_of(index, joined((<const Key *>(entries + other * entry_bytes))[0]))
         # Move it back unless its home lies cyclically in (gap, at].
         if not (gap < home <= at if gap < at else gap < home or home <= at):
             index.slots[gap] = index.slots[at]

@@ -4,14 +4,14 @@ cimport cython
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from ratelimit.core.evidence cimport find_principal
+from ratelimit.core.evidence cimport find_principal, principal_at
 from ratelimit.core.fitting cimport CANDIDATES, NOWHERE, NOBODY, ACTIVE_S, SETTLED_S
 from ratelimit.core.profile cimport Fit, Profile, clip, habits, noise_of, rate_of, span_of, volume_of
 from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.sighting cimport Sighting, level_of
 from ratelimit.core.traits cimport (
-    CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, joined, note_answer, resolve,
+    CLIENT_AT, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, joined, note_answer, resolve,
     turn_away,
 )
 
@@ -47,12 +47,17 @@ cdef class Judge(Seeds):
             self.hear(seen.principal, seen.before, seen.answer)
             return NOBODY
         if self.evidence.take(seen, self.evidence.clamp(time_s), &at) and self.labels and not self.judging:
-            p = self.evidence.principals + at
+            p = principal_at(self.evidence, at)
             if p.label == 0:
                 label = self.best(p, &fit)
                 if label:
                     self.join(p, label)
-        p = self.evidence.principals + at
+        p = principal_at(self.evidence, at)
+        if p.requests == 1 and self.judging:
+            # It may be where another was that is forgotten now.
+            self.near[at] = False
+            if self.seeds != NULL:
+                self.seeds[at] = 0
         if p.requests == 1 and p.label == 0:
             payment = resolve(self.evidence.identifiers, p.edges[PAYMENT_AT].ref)
             if payment != NULL and payment.degree >= self.settings.sharing:
@@ -61,13 +66,13 @@ cdef class Judge(Seeds):
 
     cdef void turned_away(self, uint32_t at) noexcept nogil:
         """Count a refusal of a principal that was just noted."""
-        turn_away(self.evidence.principals + at)
+        turn_away(principal_at(self.evidence, at))
 
     cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil:
         cdef uint32_t at = find_principal(self.evidence, key)
         # A request comes before its answer: of who is not awake any more there is nothing to be learnt.
         if level and at < self.evidence.awake_count:
-            note_answer(self.evidence.principals + at, before, level)
+            note_answer(principal_at(self.evidence, at), before, level)
 
     def answer(self, row, length, before=None, /):
         """Note how long the answer to a row's request is, in place of what was said before of the same one."""
@@ -97,11 +102,11 @@ cdef class Judge(Seeds):
         if self.labels == 0:
             return False
         at = find_principal(self.evidence, key)
-        if at == NOBODY or self.evidence.principals[at].label == 0:
+        if at == NOBODY or principal_at(self.evidence, at).label == 0:
             return False
-        if self.within_floor(self.evidence.principals + at):
+        if self.within_floor(principal_at(self.evidence, at)):
             return False
-        identity[0] = self.identity(self.evidence.principals + at)
+        identity[0] = self.identity(principal_at(self.evidence, at))
         return True
 
     def cluster_identity(self, uint64_t key):
@@ -145,7 +150,7 @@ cdef class Judge(Seeds):
         if p.label:
             candidates[0] = p.label
             count = 1
-        for i in range(EDGES):
+        for i in range(self.evidence.edges):
             if CLIENT_AT <= i < EXTRA_AT:
                 continue
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
@@ -210,7 +215,7 @@ cdef class Judge(Seeds):
             return True
         for i in range(ruling.count if ruling != NULL else 0):
             at = find_principal(self.evidence, self.rulings.apart_keys[ruling.first + i])
-            if at != NOBODY and self.evidence.principals[at].label == label:
+            if at != NOBODY and principal_at(self.evidence, at).label == label:
                 return True
         return False
 
@@ -239,7 +244,7 @@ cdef class Judge(Seeds):
             return
         if before == 0:
             p.prior = <float>rate_of(p, self.evidence.now_s)
-        for i in range(EDGES):
+        for i in range(self.evidence.edges):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node == NULL:
                 continue
@@ -273,11 +278,11 @@ cdef class Judge(Seeds):
         cdef Fit fit
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                p = self.evidence.principals + at
-                if not everybody and p.seed == 0:
+                p = principal_at(self.evidence, at)
+                if not everybody and not self.near[at]:
                     continue
                 label = self.best(p, &fit)
-                p.seed = fit.total > NOWHERE or p.label != 0
+                self.near[at] = fit.total > NOWHERE or p.label != 0
                 if label:
                     self.note_fit(p, label, &fit)
                 if label != p.label:
@@ -331,12 +336,12 @@ cdef class Judge(Seeds):
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                if self.evidence.principals[at].label != label:
+                if principal_at(self.evidence, at).label != label:
                     continue
                 if at < self.evidence.awake_count:
-                    self.evidence.principals[at].label = <uint16_t>into
+                    principal_at(self.evidence, at).label = <uint16_t>into
                 else:
-                    self.relabel(self.evidence.principals + at, into)
+                    self.relabel(principal_at(self.evidence, at), into)
 
     def rule(self, Rulings rulings):
         """Go by what the operator says of principals, None for nothing."""
@@ -349,9 +354,9 @@ cdef class Judge(Seeds):
     def place(self, uint64_t key, uint32_t label):
         """Put a principal into a cluster, 0 for none; return whether that is news. Counts wait for `recount`."""
         cdef uint32_t at = find_principal(self.evidence, key)
-        if at == NOBODY or self.evidence.principals[at].label == label:
+        if at == NOBODY or principal_at(self.evidence, at).label == label:
             return False
-        self.relabel(self.evidence.principals + at, label)
+        self.relabel(principal_at(self.evidence, at), label)
         return True
 
     def pare(self, uint32_t start, uint32_t stop, uint32_t label):
@@ -363,7 +368,7 @@ cdef class Judge(Seeds):
             raise ValueError("nothing was ruled")
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                p = self.evidence.principals + at
+                p = principal_at(self.evidence, at)
                 if p.label == label:
                     ruling = self.rulings.find(joined(p.key))
                     if ruling == NULL or self.rulings.labels[ruling.group] != label:
@@ -385,16 +390,16 @@ cdef class Judge(Seeds):
     def label_of(self, uint64_t key):
         """Return a principal's cluster, 0 for none."""
         cdef uint32_t at = find_principal(self.evidence, key)
-        return 0 if at == NOBODY else self.evidence.principals[at].label
+        return 0 if at == NOBODY else principal_at(self.evidence, at).label
 
     def explain(self, uint64_t key):
         """Return how well a principal fits its cluster, by family; None when it is in none."""
         cdef uint32_t at = find_principal(self.evidence, key)
         cdef Principal *p
         cdef Fit fit
-        if at == NOBODY or self.evidence.principals[at].label == 0:
+        if at == NOBODY or principal_at(self.evidence, at).label == 0:
             return None
-        p = self.evidence.principals + at
+        p = principal_at(self.evidence, at)
         self.fit(p, p.label, &fit)
         return {
             "label": p.label,
@@ -415,7 +420,7 @@ cdef class Judge(Seeds):
         """Return (cluster, key) of the principals in a range that belong to one."""
         cdef uint32_t at
         return [
-            (self.evidence.principals[at].label, joined(self.evidence.principals[at].key))
+            (principal_at(self.evidence, at).label, joined(principal_at(self.evidence, at).key))
             for at in range(start, min(stop, self.evidence.principal_count))
-            if self.evidence.principals[at].label
+            if principal_at(self.evidence, at).label
         ]

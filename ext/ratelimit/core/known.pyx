@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from ratelimit.core.evidence cimport Evidence
+from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.keymap cimport KeyMap, keymap_close, keymap_get, keymap_open, keymap_put
 from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.traits cimport (
@@ -25,7 +25,7 @@ def strike(Evidence evidence not None, Organisations organisations not None, uin
             if payments.values[i]:
                 keymap_put(&owners, identifier_key(payments.keys[i], PAYMENT), i + 1)
         for at in range(start, min(stop, evidence.principal_count)):
-            p = evidence.principals + at
+            p = principal_at(evidence, at)
             for i in range(PAYMENT_AT, CLIENT_AT):
                 node = resolve(evidence.identifiers, p.edges[i].ref)
                 owner = keymap_get(&owners, joined(evidence.values[node - evidence.identifiers].key)) if node != NULL else 0

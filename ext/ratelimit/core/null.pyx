@@ -13,7 +13,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from ratelimit.core.evidence cimport Evidence
+from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.forest cimport find_root, join_roots
 from ratelimit.core.traits cimport (
     CLIENT_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, is_infrastructure, resolve,
@@ -33,15 +33,15 @@ cdef class Null:
     cdef readonly uint32_t outside
     cdef uint32_t numbered      # payment methods that are seeds
     cdef uint8_t *roams         # by principal
-    cdef uint32_t *seeds        # by principal: what it is joined by, a number; 0 for who is not marked
     # Three blocks of memory that are one thing after the other.
-    cdef uint32_t *payments     # by principal and slot: the payment method dealt to it, until that is a seed
-    cdef uint32_t *roots        # then by seed: forest
-    cdef uint8_t *counted       # and by seed: whether it was counted among a root's methods
+    cdef uint32_t *payments     # by principal and slot: the payment method dealt to it
+    cdef uint32_t *seeds        # then by principal: what it is joined by, a number; 0 for who is not marked
+    cdef uint32_t *roots        # and by seed: forest
     cdef uint32_t *dealt        # places in `payments` that are dealt out
     cdef uint32_t *outsiders    # and principals outside clusters
     cdef uint32_t *tops         # then by identifier: a payment method's number, and then a seed first met there
     cdef uint32_t *members      # then by root
+    cdef uint8_t *counted       # and by seed: whether it was counted among a root's methods
     cdef uint16_t *marked       # by identifier: how many of the marked were seen there
     cdef uint16_t *methods      # then by root, saturating
     cdef size_t places          # in the second block
@@ -55,25 +55,22 @@ cdef class Null:
         self.places = max(identifiers, principals * (SLOTS + 1))
         self.nodes = max(identifiers, principals)
         self.roams = <uint8_t *>PyMem_RawCalloc(principals, 1)
-        self.seeds = <uint32_t *>PyMem_RawCalloc(principals, 4)
         self.payments = <uint32_t *>PyMem_RawCalloc(principals * SLOTS, 4)
         self.tops = <uint32_t *>PyMem_RawCalloc(self.places, 4)
         self.marked = <uint16_t *>PyMem_RawCalloc(self.nodes, 2)
-        if (
-            self.roams == NULL or self.seeds == NULL or self.payments == NULL or self.tops == NULL
-            or self.marked == NULL
-        ):
+        if self.roams == NULL or self.payments == NULL or self.tops == NULL or self.marked == NULL:
             raise MemoryError
-        self.roots = self.payments
-        self.counted = <uint8_t *>(self.payments + principals)
+        # A principal's seed is written where nobody's payment method is any more: it is walked from the first.
+        self.seeds = self.payments
+        self.roots = self.payments + principals
         self.dealt = self.tops
         self.outsiders = self.tops + principals * SLOTS
         self.members = self.tops
+        self.counted = <uint8_t *>(self.tops + principals)
         self.methods = self.marked
 
     def __dealloc__(self):
         PyMem_RawFree(self.roams)
-        PyMem_RawFree(self.seeds)
         PyMem_RawFree(self.payments)
         PyMem_RawFree(self.tops)
         PyMem_RawFree(self.marked)
@@ -95,7 +92,7 @@ cdef class Null:
         cdef int i
         with nogil:
             for at in range(start, min(stop, self.count)):
-                p = self.evidence.principals + at
+                p = principal_at(self.evidence, at)
                 if p.label:
                     continue
                 self.outsiders[self.outside] = at
@@ -155,8 +152,9 @@ cdef class Null:
                     self.marked[self.place_of(node)] += 1
 
     def suspect(self, uint32_t start, uint32_t stop, uint32_t least):
-        cdef uint32_t at, place, found = 0
+        cdef uint32_t at, seed, found = 0
         cdef Identifier *node
+        cdef Identifier *payment
         cdef int i
         # All of it, here and below: there may be more identifiers with the next slice.
         if start == 0:
@@ -164,15 +162,16 @@ cdef class Null:
             memset(self.tops, 0, self.places * 4)
         with nogil:
             for at in range(start, min(stop, self.count)):
-                self.seeds[at] = 0
+                payment = NULL
                 for i in range(SLOTS):
-                    place = at * SLOTS + i
-                    node = resolve(self.evidence.identifiers, self.payments[place])
+                    node = resolve(self.evidence.identifiers, self.payments[at * SLOTS + i])
                     if node != NULL and self.outside_of(node) >= least:
-                        self.seeds[at] = self.number_of(self.place_of(node))
-                if self.seeds[at]:
+                        payment = node
+                seed = self.number_of(self.place_of(payment)) if payment != NULL else 0
+                self.seeds[at] = seed
+                if seed:
                     found += 1
-                    self.mark(self.evidence.principals + at, True)
+                    self.mark(principal_at(self.evidence, at), True)
         return found
 
     def roamers(self, uint32_t start, uint32_t stop):
@@ -183,7 +182,7 @@ cdef class Null:
             for at in range(start, min(stop, self.count)):
                 self.seeds[at] = at + 1 if self.roams[at] else 0
                 if self.seeds[at]:
-                    self.mark(self.evidence.principals + at, False)
+                    self.mark(principal_at(self.evidence, at), False)
 
     def remark(self, uint32_t start, uint32_t stop):
         cdef uint32_t at
@@ -192,14 +191,14 @@ cdef class Null:
         with nogil:
             for at in range(start, min(stop, self.count)):
                 if self.seeds[at]:
-                    self.mark(self.evidence.principals + at, False)
+                    self.mark(principal_at(self.evidence, at), False)
 
     def prune(self, uint32_t start, uint32_t stop, double share, int least):
         cdef uint32_t at, left = 0
         with nogil:
             for at in range(start, min(stop, self.count)):
                 if self.seeds[at]:
-                    if self.meetings_of(self.evidence.principals + at, share) < least:
+                    if self.meetings_of(principal_at(self.evidence, at), share) < least:
                         self.seeds[at] = 0
                     else:
                         left += 1
@@ -238,12 +237,11 @@ cdef class Null:
         if start == 0:
             memset(self.tops, 0, self.places * 4)
             memset(self.roots, 0, <size_t>self.evidence.most_principals * 4)
-            memset(self.counted, 0, self.evidence.most_principals)
         with nogil:
             for at in range(start, min(stop, self.count)):
                 if self.seeds[at] == 0:
                     continue
-                p = self.evidence.principals + at
+                p = principal_at(self.evidence, at)
                 for i in range(FINE_EDGES):
                     node = resolve(self.evidence.identifiers, p.edges[i].ref)
                     if node == NULL or is_infrastructure(node):
@@ -265,6 +263,7 @@ cdef class Null:
         cdef uint32_t at, seed, root
         if start == 0:
             memset(self.members, 0, <size_t>self.evidence.most_principals * 4)
+            memset(self.counted, 0, self.evidence.most_principals)
             memset(self.methods, 0, <size_t>self.evidence.most_principals * 2)
         with nogil:
             for at in range(start, min(stop, self.count)):

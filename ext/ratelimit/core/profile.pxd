@@ -11,7 +11,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, OCTAVE, PAYMENT, PAYMENT_AT,
-    Edge, Identifier, Principal, count_for, hours_left, resolve,
+    TURNED, Edge, Identifier, Principal, count_for, hours_left, refused_of, resolve,
 )
 
 cdef enum:
@@ -196,7 +196,7 @@ cdef inline int length_bin(Principal *p) noexcept nogil:
 
 cdef inline int insistence_bin(Principal *p) noexcept nogil:
     """Return how often a principal asks again at once when it is refused; -1 while too little is known."""
-    cdef double refused = <double>p.refused - p.turned   # what follows the last is not known yet
+    cdef double refused = refused_of(p) - (p.refused & TURNED != 0)   # what follows the last is not known yet
     if refused < REFUSALS_LEAST:
         return -1
     return (p.again >= 0.25 * refused) + (p.again >= 0.5 * refused) + (p.again >= 0.8 * refused)

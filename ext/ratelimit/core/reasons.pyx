@@ -3,11 +3,11 @@
 from libc.math cimport exp2, fabs, log
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from ratelimit.core.evidence cimport find_principal
+from ratelimit.core.evidence cimport find_principal, principal_at
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.profile cimport Fit, habits, rate_of
 from ratelimit.core.traits cimport (
-    CLIENT, CLIENT_AT, EDGES, EXTRA_AT, OCTAVE, PAYMENT_AT, TICK_S, Identifier, Principal, count_for,
+    CLIENT, CLIENT_AT, EXTRA_AT, OCTAVE, PAYMENT_AT, TICK_S, Identifier, Principal, count_for,
     is_infrastructure, joined, kind_at, kind_of, resolve, value_of,
 )
 
@@ -74,15 +74,15 @@ cdef void count_others(Judge judge, Principal *p, uint32_t *others) noexcept nog
     for family in range(FAMILY_COUNT):
         others[family] = 0
     for at in range(judge.evidence.principal_count):
-        q = judge.evidence.principals + at
+        q = principal_at(judge.evidence, at)
         if q.label != p.label or q == p:
             continue
         for family in range(FAMILY_COUNT):
             shares[family] = False
-        for i in range(EDGES):
+        for i in range(judge.evidence.edges):
             if resolve(judge.evidence.identifiers, p.edges[i].ref) == NULL:
                 continue
-            for j in range(EDGES):
+            for j in range(judge.evidence.edges):
                 if family_at(j) == family_at(i) and q.edges[j].ref == p.edges[i].ref:
                     shares[family_at(i)] = True
         # Alike in volume: within a factor of two.
@@ -101,10 +101,10 @@ def reasons(Judge judge not None, uint64_t key, /):
     cdef int64_t epoch = judge.evidence.epoch_s
     if at == NOBODY:
         return None
-    p = judge.evidence.principals + at
+    p = principal_at(judge.evidence, at)
     label = p.label
     shared = []
-    for i in range(EDGES):
+    for i in range(judge.evidence.edges):
         node = resolve(judge.evidence.identifiers, p.edges[i].ref)
         if node == NULL:
             continue

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from ratelimit.core.evidence cimport principal_at
 from ratelimit.core.forest cimport find_root, join_roots
 from ratelimit.core.profile cimport Profile
 from ratelimit.core.support cimport Support
@@ -22,19 +23,24 @@ cdef class Seeds(Support):
         cdef Principal *p
         cdef Identifier *node
         cdef Identifier *parent
+        cdef Identifier *payment
         cdef uint32_t coarse
         cdef int i
         if start == 0:
             memset(self.tops, 0, self.used() * 4)
+            self.numbered = 0
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                p = self.evidence.principals + at
-                p.seed = 0
+                p = principal_at(self.evidence, at)
+                self.seeds[at] = 0
+                payment = NULL
                 for i in range(PAYMENT_AT, CLIENT_AT):
                     node = resolve(self.evidence.identifiers, p.edges[i].ref)
                     if node != NULL and node.degree >= least:
-                        p.seed = (p.edges[i].ref & ((1 << INDEX_BITS) - 1))
-                if p.seed == 0:
+                        payment = node
+                if payment != NULL:
+                    self.seeds[at] = self.number_of(payment - self.evidence.identifiers)
+                if self.seeds[at] == 0:
                     continue
                 marked += 1
                 if p.label == 0:
@@ -66,17 +72,17 @@ cdef class Seeds(Support):
         cdef Profile *c
         if start == 0:
             memset(self.suspects, 0, self.used() * 2)
-            memset(self.roots, 0, self.nodes() * 4)
+            self.plant_all()
             memset(self.tops, 0, self.used() * 4)
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                p = self.evidence.principals + at
+                p = principal_at(self.evidence, at)
                 c = self.profiles + p.label
-                p.seed = 0
+                self.seeds[at] = 0
                 if p.roaming >= 2 and p.requests >= 3 and p.moves >= 0.5 * p.volume and (
                     p.label == 0 or c.sharing < 0.5 * c.size
                 ):
-                    p.seed = at + 1
+                    self.seeds[at] = at + 1
                     self.mark_addresses(p)
 
     def remark(self, uint32_t start, uint32_t stop):
@@ -86,8 +92,8 @@ cdef class Seeds(Support):
             memset(self.suspects, 0, self.used() * 2)
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                if self.evidence.principals[at].seed:
-                    self.mark_addresses(self.evidence.principals + at)
+                if self.seeds[at]:
+                    self.mark_addresses(principal_at(self.evidence, at))
 
     cdef void mark_addresses(self, Principal *p) noexcept nogil:
         cdef Identifier *node
@@ -100,13 +106,11 @@ cdef class Seeds(Support):
     def prune(self, uint32_t start, uint32_t stop, double share, int least):
         """Unmark who meets others of the marked in fewer than `least` networks; return how many stay."""
         cdef uint32_t at, left = 0
-        cdef Principal *p
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                p = self.evidence.principals + at
-                if p.seed:
-                    if self.meetings_of(p, share) < least:
-                        p.seed = 0
+                if self.seeds[at]:
+                    if self.meetings_of(principal_at(self.evidence, at), share) < least:
+                        self.seeds[at] = 0
                     else:
                         left += 1
         return left
@@ -141,27 +145,28 @@ cdef class Seeds(Support):
 
         At addresses, and in `networks` as a whole where half of all are.
         """
-        cdef uint32_t at
+        cdef uint32_t at, seed
         cdef Principal *p
         cdef Identifier *node
         cdef int i
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                p = self.evidence.principals + at
-                if p.seed == 0:
+                p = principal_at(self.evidence, at)
+                seed = self.seeds[at]
+                if seed == 0:
                     continue
                 for i in range(FINE_EDGES):
                     node = resolve(self.evidence.identifiers, p.edges[i].ref)
                     if node == NULL or is_infrastructure(node):
                         continue
-                    self.meet(p, node, share, 2)
+                    self.meet(seed, node, share, 2)
                     node = resolve(self.evidence.identifiers, node.parent)
                     if networks and node != NULL:
-                        self.meet(p, node, max(share, 0.5), 4)
+                        self.meet(seed, node, max(share, 0.5), 4)
                 for i in range(CLIENT_AT, EXTRA_AT):
                     node = resolve(self.evidence.identifiers, p.edges[i].ref)
                     if networks and node != NULL and self.is_telling(node, rare):
-                        self.meet(p, node, 0.0, 5)
+                        self.meet(seed, node, 0.0, 5)
 
     cdef bint is_telling(self, Identifier *client, double rare) noexcept nogil:
         """Whether many suspects use a client, and few others."""
@@ -169,14 +174,14 @@ cdef class Seeds(Support):
         cdef double others = <double>client.degree - self.suspects[at]
         return self.suspects[at] >= 5 and others < rare * (self.background.size - self.background.suspects) + 1.0
 
-    cdef void meet(self, Principal *p, Identifier *node, double share, int least) noexcept nogil:
+    cdef void meet(self, uint32_t seed, Identifier *node, double share, int least) noexcept nogil:
         cdef uint64_t at = node - self.evidence.identifiers
         if self.suspects[at] < least or self.suspects[at] < share * node.degree:
             return
         if self.tops[at] == 0:
-            self.tops[at] = p.seed
+            self.tops[at] = seed
         else:
-            join_roots(self.roots, self.tops[at], p.seed)
+            join_roots(self.roots, self.tops[at], seed)
 
     def pairs(self, uint32_t start, uint32_t stop):
         """Return (position, network, client) of principals outside clusters in a range, by their latest edges."""
@@ -187,8 +192,8 @@ cdef class Seeds(Support):
         cdef Identifier *ids = self.evidence.identifiers
         found = []
         for at in range(start, min(stop, self.evidence.principal_count)):
-            p = self.evidence.principals + at
-            p.seed = 0
+            p = principal_at(self.evidence, at)
+            self.seeds[at] = 0
             node = resolve(ids, p.edges[0].ref)
             client = resolve(ids, p.edges[CLIENT_AT].ref)
             if node == NULL or client == NULL or is_infrastructure(node):
@@ -204,14 +209,19 @@ cdef class Seeds(Support):
 
     def plant(self):
         """Empty the forest: each mark is a root of its own."""
-        memset(self.roots, 0, self.nodes() * 4)
+        self.plant_all()
+
+    cdef void plant_all(self) noexcept nogil:
+        memset(self.roots, 0, self.evidence.most_principals * sizeof(uint32_t))
 
     def mark_group(self, positions, uint32_t root):
-        """Mark principals as a group by the seed `root`."""
+        """Mark principals as a group by the seed `root`, a number from 1; there are as many as principals."""
         cdef uint32_t at
+        if not 1 <= root <= self.evidence.most_principals:
+            raise ValueError(f"no seed {root}")
         for at in positions:
             if at < self.evidence.principal_count:
-                self.evidence.principals[at].seed = root
+                self.seeds[at] = root
 
     def popular(self, uint32_t start, uint32_t stop, double rare):
         """Return clients that many suspects use and few others: [(suspects, position)], after `suspect`.
@@ -237,21 +247,21 @@ cdef class Seeds(Support):
             memset(self.tops, 0, self.used() * 4)
         cdef dict bits = {position: 1 << number for number, position in enumerate(clients)}
         for at in range(start, min(stop, self.evidence.principal_count)):
-            p = self.evidence.principals + at
-            if p.seed == 0:
+            p = principal_at(self.evidence, at)
+            if self.seeds[at] == 0:
                 continue
             for i in range(CLIENT_AT, EXTRA_AT):
                 if p.edges[i].ref:
                     found = bits.get((p.edges[i].ref & ((1 << INDEX_BITS) - 1)) - 1)
                     if found is not None:
                         bit = found
-                        self.tops[p.seed - 1] |= bit
+                        self.tops[self.seeds[at] - 1] |= bit
 
     def masks(self, uint32_t start, uint32_t stop):
-        """Return how often each combination of clients occurs among payment methods."""
+        """Return how often each combination of clients occurs among the payment methods in a range of numbers."""
         cdef uint32_t at
         counts = {}
-        for at in range(start, min(stop, self.evidence.identifier_count)):
+        for at in range(start, min(stop, self.numbered)):
             if self.tops[at]:
                 counts[self.tops[at]] = counts.get(self.tops[at], 0) + 1
         return counts
@@ -263,8 +273,8 @@ cdef class Seeds(Support):
             memset(self.suspects, 0, self.nodes() * 2)
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                if self.evidence.principals[at].seed:
-                    root = find_root(self.roots, self.evidence.principals[at].seed)
+                if self.seeds[at]:
+                    root = find_root(self.roots, self.seeds[at])
                     if self.suspects[root - 1] < MOST_DEGREE:
                         self.suspects[root - 1] += 1
 
@@ -274,32 +284,32 @@ cdef class Seeds(Support):
         A group is {(root, part): [principals, payment methods, {cluster: principals}]}; its part is what
         `parts` has for the payment method's combination of clients, 0 without one. `seen` is scratch.
         """
-        cdef uint32_t at, tree
+        cdef uint32_t at, tree, seed
         cdef Principal *p
         for at in range(start, min(stop, self.evidence.principal_count)):
-            p = self.evidence.principals + at
-            if p.seed:
-                tree = find_root(self.roots, p.seed)
+            p = principal_at(self.evidence, at)
+            seed = self.seeds[at]
+            if seed:
+                tree = find_root(self.roots, seed)
                 if self.suspects[tree - 1] < least:
                     continue
-                root = (tree, parts.get(self.tops[p.seed - 1], 0) if parts else 0)
+                root = (tree, parts.get(self.tops[seed - 1], 0) if parts else 0)
                 entry = found.get(root)
                 if entry is None:
                     entry = found[root] = [0, 0, {}]
                 entry[0] += 1
                 if p.label:
                     entry[2][p.label] = entry[2].get(p.label, 0) + 1
-                if p.seed not in seen:
-                    seen.add(p.seed)
+                if seed not in seen:
+                    seen.add(seed)
                     entry[1] += 1
 
     def adopt(self, uint32_t start, uint32_t stop, dict labels not None, dict parts not None):
         """Give the principals of some groups their provisional clusters."""
-        cdef uint32_t at
-        cdef Principal *p
+        cdef uint32_t at, seed
         for at in range(start, min(stop, self.evidence.principal_count)):
-            p = self.evidence.principals + at
-            if p.seed:
-                label = labels.get((find_root(self.roots, p.seed), parts.get(self.tops[p.seed - 1], 0) if parts else 0))
+            seed = self.seeds[at]
+            if seed:
+                label = labels.get((find_root(self.roots, seed), parts.get(self.tops[seed - 1], 0) if parts else 0))
                 if label is not None:
-                    self.relabel(p, label)
+                    self.relabel(principal_at(self.evidence, at), label)

@@ -7,7 +7,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.setup cimport ABSENT_HASH
-from ratelimit.core.traits cimport FINE, KINDS, PAYMENT
+from ratelimit.core.traits cimport EXTRA, EXTRAS, FINE, KINDS, PAYMENT
 
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object sequence)
@@ -32,6 +32,14 @@ cdef class Columns:
     @property
     def has_payment(self):
         return self.kinds_at[PAYMENT] >= 0
+
+    @property
+    def extras(self):
+        cdef int i, count = 0
+        for i in range(EXTRAS):
+            if self.kinds_at[EXTRA + i] >= 0:
+                count = i + 1
+        return count
 
     cdef int principal(self, object row, uint64_t *key) except -1:
         """Read a row's principal; 0 when it has none."""

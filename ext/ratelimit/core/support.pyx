@@ -4,7 +4,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.census cimport Census
-from ratelimit.core.fitting cimport COUNTED, LEAD, MIXED
+from ratelimit.core.evidence cimport principal_at
+from ratelimit.core.fitting cimport COUNTED, LEAD, MIXED, Heard
 from ratelimit.core.profile cimport Fit, Profile
 from ratelimit.core.traits cimport FINE_EDGES, Identifier, Principal, count_for, is_infrastructure, resolve
 
@@ -18,10 +19,10 @@ cdef class Support(Census):
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                if self.evidence.principals[at].label:
+                if principal_at(self.evidence, at).label:
                     self.look(at + 2)
-                    self.share_one(self.evidence.principals + at)
-                    self.bridge_one(self.evidence.principals + at)
+                    self.share_one(principal_at(self.evidence, at))
+                    self.bridge_one(principal_at(self.evidence, at))
 
     cdef void bridge_one(self, Principal *p) noexcept nogil:
         cdef Identifier *node
@@ -76,9 +77,9 @@ cdef class Support(Census):
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
-                if self.evidence.principals[at].label:
+                if principal_at(self.evidence, at).label:
                     self.look(at + 2)
-                    self.support_one(self.evidence.principals + at)
+                    self.support_one(principal_at(self.evidence, at))
 
     cdef void support_one(self, Principal *p) noexcept nogil:
         cdef Identifier *node
@@ -87,17 +88,21 @@ cdef class Support(Census):
         cdef Profile *c = self.profiles + p.label
         cdef uint32_t payment = self.payment_of(p)
         cdef uint64_t place
-        cdef uint32_t *held
+        cdef uint32_t number
+        cdef Heard *heard
         cdef Fit fit
         cdef int i
         cdef bint meets, at_home = False
         if payment == 0:
             return
         place = resolve(ids, payment) - ids
-        held = self.held + place
+        number = self.number_of(place)
+        if number == 0:
+            return
+        heard = self.heard + (number - 1)
         memset(&fit, 0, sizeof(Fit))
         self.behave(p, p.label, 1.0, &fit)
-        self.agreed[place] += <float>(
+        heard.agreed += <float>(
             self.client_fit(p, p.label, 1.0, c, &self.background) + fit.volume + fit.rhythm + fit.age
         )
         if self.leads[place] & COUNTED == 0:
@@ -110,8 +115,8 @@ cdef class Support(Census):
             parent = resolve(ids, node.parent)
             at_home = at_home or (self.is_home(node, payment) and count_for(node, p.label) >= <uint32_t>self.settings.sharing)
             meets = self.is_meeting(node, p.label, 2) or (parent != NULL and self.is_meeting(parent, p.label, 4))
-            if held[0] < <uint32_t>0xFFFE0000:
-                held[0] += <uint32_t>(1 << 16) + (1 if meets else 0)
+            if heard.held < <uint32_t>0xFFFE0000:
+                heard.held += <uint32_t>(1 << 16) + (1 if meets else 0)
             c.held += 1.0
             if not meets:
                 continue
@@ -122,4 +127,4 @@ cdef class Support(Census):
                 self.leads[place] |= COUNTED
                 c.meetings += 1
         if at_home:
-            self.agreed[resolve(ids, payment) - ids] -= AT_HOME
+            heard.agreed -= AT_HOME

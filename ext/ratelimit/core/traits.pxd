@@ -28,7 +28,7 @@ cdef enum:
     PAYMENT_AT = 9
     CLIENT_AT = 11
     EXTRA_AT = 13
-    EDGES = 16
+    EDGES = 16          # at most: there are those of extra families only that the policy names
 
     INDEX_BITS = 22     # at most four million identifiers
     GENERATION_BITS = 10
@@ -36,6 +36,7 @@ cdef enum:
     AGAIN_S = 60        # and one so soon after a refusal does not take it for an answer
     ANSWERS = 8         # so many of its latest answers a principal is told by
     REFUSALS = 64       # and so many refusals
+    TURNED = 128        # in `refused`: its last request was
     OCTAVE = 32         # levels of an answer's length while it doubles
     LEVELS = 1024
     TICK_S = 600        # an edge remembers when it was last seen to ten minutes
@@ -63,14 +64,12 @@ cdef struct Principal:
     uint32_t hours      # bit h: seen in hour h of the last day
     float prior         # requests a day before it joined its cluster
     uint32_t network    # the coarse network last seen, as an edge names it
-    uint32_t seed       # scratch of the judge
     uint16_t label      # cluster, 0 for none
-    uint8_t refused     # of the latest; halved with `again` when there are REFUSALS
-    uint8_t roaming     # 0 to 3: over how many blocks its latest addresses are strewn
     uint16_t lengths    # levels of its latest answers, added up
     uint8_t answers     # how many they are; halved with `lengths` when there are ANSWERS
+    uint8_t roaming     # 0 to 3: over how many blocks its latest addresses are strewn
+    uint8_t refused     # TURNED | of the latest; halved with `again` when there are REFUSALS
     uint8_t again       # refusals after which it asked again at once
-    uint8_t turned      # whether its last request was refused
     Edge edges[EDGES]
 
 # An identifier is in two halves: what rebuilds walk over, four to a cache line; and what else there is.
@@ -114,13 +113,18 @@ cdef inline uint32_t hours_left(uint32_t hours, uint32_t last_s, uint32_t now_s)
     return hours & ~<uint32_t>(passed | passed >> 24)
 
 
+cdef inline int refused_of(const Principal *p) noexcept nogil:
+    """Return how many of a principal's latest requests were refused."""
+    return p.refused & (TURNED - 1)
+
+
 cdef inline void turn_away(Principal *p) noexcept nogil:
     """Note that a principal's last request was refused."""
-    p.turned = 1
-    p.refused += 1
-    if p.refused >= REFUSALS:
-        p.refused >>= 1
+    cdef int refused = refused_of(p) + 1
+    if refused >= REFUSALS:
+        refused >>= 1
         p.again >>= 1
+    p.refused = <uint8_t>(refused | TURNED)
 
 
 cdef inline void note_answer(Principal *p, uint32_t before, uint32_t level) noexcept nogil:
@@ -178,10 +182,10 @@ cdef extern from *:
     void prefetch "kin_look_ahead"(const void *at) noexcept nogil
 
 
-cdef inline void look_ahead(Identifier *identifiers, Principal *p) noexcept nogil:
+cdef inline void look_ahead(Identifier *identifiers, Principal *p, int edges) noexcept nogil:
     """Ask for what a principal's edges lead to: a walk over many spends its time waiting for memory."""
     cdef int i
-    for i in range(EDGES):
+    for i in range(edges):
         if p.edges[i].ref:
             prefetch(identifiers + ((p.edges[i].ref & ((1 << INDEX_BITS) - 1)) - 1))
 
@@ -222,3 +226,15 @@ cdef inline uint32_t count_for(Identifier *identifier, uint32_t label) noexcept 
     if identifier.label2 == label:
         return identifier.count2
     return 0
+
+
+cdef inline void count_one(Identifier *node, uint32_t label, int kind) noexcept nogil:
+    """Count a principal at an identifier, and a member among its cluster's there."""
+    if node.degree < MOST_DEGREE:
+        node.degree += 1
+    if kind == CLIENT:
+        node.parent += label == 0
+    elif label and node.label1 == label:
+        node.count1 += node.count1 < MOST_DEGREE
+    elif label and node.label2 == label:
+        node.count2 += node.count2 < MOST_DEGREE
