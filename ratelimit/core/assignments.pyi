@@ -8,7 +8,7 @@ from ratelimit.core.judge import Judge
 from ratelimit.core.sighting import Columns
 
 PAIR_BYTES: int
-"""A principal and its cluster, packed."""
+"""48 bits of a principal's key and its cluster, packed."""
 
 @final
 class Assignments:
@@ -18,7 +18,9 @@ class Assignments:
       mixed in one answer.
     - A rebuild's result appears as a whole, with `commit`; between rebuilds single entries
       are added. A writer killed at any instruction leaves the table that was in force.
-    - Who is not the board's writer any more cannot write: every method that does says False.
+    - Who is not the board's writer any more cannot write: every method that does says False. If
+      it was replaced while one of them ran, at most one more entry is written.
+    - Keys are told apart by 48 bits: of 2**48 strangers one is taken for a given member.
 
     Args:
         board: the shared memory.
@@ -64,7 +66,7 @@ class Assignments:
     def enter(self, pairs: bytes, /) -> int:
         """Enter packed pairs at once, the last of a principal's wins; return how many were of no cluster.
 
-        These take room until `compact`.
+        These take room until `compact`, which is done here as well if there is none left.
         """
     def stage_all(self, pairs: bytes, /) -> bool:
         """Enter packed pairs into the half that is being filled. What finds no room is counted."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+from math import isqrt
 
 import pytest
 
@@ -104,11 +106,59 @@ def test_entry_added_while_a_table_is_built_is_in_both() -> None:
 def test_full_table_says_so_and_keeps_what_it_has() -> None:
     shared = board(principals=64)
     slots = shared.stats()["slots"]
-    writer = written(shared, {key * 2**57 + key: key for key in range(1, slots + 10)})
-    found = sum(writer.of_key(key * 2**57 + key) == key for key in range(1, slots + 10))
+    writer = written(shared, {key * 2**41 + key: key for key in range(1, slots + 10)})
+    found = sum(writer.of_key(key * 2**41 + key) == key for key in range(1, slots + 10))
     assert found == shared.stats()["assigned"] == slots - 1
     assert shared.stats()["overflowed"] == 10
     assert writer.of_key(3) == -1
+
+
+def test_keys_are_told_apart_by_48_bits() -> None:
+    shared = board()
+    writer = written(shared, {5: 77, 2**47 + 5: 78, 2**48: 79})
+    assert [writer.of_key(key) for key in (5, 2**47 + 5, 2**48 + 5, 2**48, 2**49)] == [77, 78, 77, 79, 79]
+    assert writer.of_key(6) == -1
+
+
+@pytest.mark.parametrize("identity", [0, 1, 2**64 - 2])
+def test_every_identity_can_be_assigned(identity: int) -> None:
+    shared = board()
+    writer = written(shared, {5: identity})
+    assert writer.of_key(5) == identity
+    assert writer.begin()
+    assert writer.stage(5, identity)
+    assert writer.commit()
+    assert writer.of_key(5) == identity
+
+
+def test_as_many_identities_as_confidence_allows_have_room() -> None:
+    # 4096 clusters of as many members each, at the least confidence that there is: √n budgets each.
+    principals = 100_000
+    identities = isqrt(4096 * principals)
+    shared = board(principals=principals)
+    source = random.Random(7)
+    names = [source.getrandbits(64) for _ in range(identities)]
+    writer = written(shared, {})
+    assert writer.begin()
+    keys = [source.getrandbits(64) for _ in range(principals)]
+    assert all(writer.stage(key, names[number % identities]) for number, key in enumerate(keys))
+    assert writer.commit()
+    assert all(writer.of_key(key) == names[number % identities] for number, key in enumerate(keys))
+    assert shared.stats()["overflowed"] == 0
+
+
+def test_too_many_identities_are_no_clusters_and_counted() -> None:
+    shared = board(principals=64)
+    writer = written(shared, {1: 1})
+    for identity in range(1, 200):
+        writer.assign(1, identity)
+    found = writer.of_key(1)
+    assert 64 <= found < 199
+    assert shared.stats()["overflowed"] == 199 - found
+    assert writer.compact()
+    assert writer.of_key(1) == found
+    assert writer.assign(1, 500)
+    assert writer.of_key(1) == 500
 
 
 def test_room_for_every_principal_however_keys_lie() -> None:

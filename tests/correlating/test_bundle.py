@@ -150,6 +150,20 @@ def test_whole_table_told_to_another_board_makes_it_equal() -> None:
     assert [there.of_key(key) for key in range(1, 160)] == [here.of_key(key) for key in range(1, 160)]
 
 
+def test_identities_of_clusters_that_are_no_more_make_room() -> None:
+    here, there = writer(), writer()
+    here.record(10_000)
+    for number in range(1, 1000):
+        # One cluster after the other, each with the same three members.
+        here.begin()
+        for key in (1, 2, 3):
+            here.stage(key, number)
+        here.commit()
+        there.enter(here.take_changes())
+        assert {there.of_key(key) for key in (1, 2, 3)} == {number}
+    assert there.board.stats()["overflowed"] == 0
+
+
 def test_more_changes_than_there_is_room_for_are_told_of() -> None:
     here = writer()
     here.record(3)

@@ -9,6 +9,7 @@ cdef class Assignments:
     cdef readonly Board board
     cdef readonly Columns columns
     cdef uint64_t slots
+    cdef uint64_t rooms
     # The writer's own.
     cdef readonly uint64_t term
     cdef bint building
@@ -20,10 +21,16 @@ cdef class Assignments:
 
     cdef int check_ready(self) except -1
     cdef uint64_t find(self, uint64_t key) noexcept nogil
-    cdef bint insert(self, Pair *half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil
-    cdef uint64_t find_in(self, const Pair *half, uint64_t key) noexcept nogil
+    cdef uint64_t find_in(self, int half, uint64_t key) noexcept nogil
+    cdef uint64_t identity_in(self, int half, uint64_t entry) noexcept nogil
+    cdef int in_force(self) noexcept nogil
+    cdef bint empty(self) noexcept nogil
+    cdef bint put_in_force(self) noexcept nogil
+    cdef bint repack(self) noexcept nogil
+    cdef bint insert(self, int half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil
+    cdef uint64_t place_of(self, int half, uint64_t identity) noexcept nogil
     cdef void record_change(self, uint64_t key, uint64_t identity) noexcept nogil
-    cdef void compare(self, const Pair *before, const Pair *after) noexcept nogil
-    cdef void set(self, uint64_t key, uint64_t identity) noexcept nogil
+    cdef void compare(self, int before, int after) noexcept nogil
+    cdef bint set(self, uint64_t key, uint64_t identity) noexcept nogil
     cdef void follow(self, Judge judge, uint64_t key) noexcept nogil
     cdef bint writes(self) noexcept nogil

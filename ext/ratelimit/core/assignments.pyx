@@ -1,15 +1,19 @@
 """Who belongs to which cluster, for every worker to look up: see the stub for the contract.
 
-Theory of operation. Two halves, each an open-addressing table of (principal key, cluster
-identity); the lowest bit of a generation says which one is in force. A rebuild fills the
-other half and then moves the generation on, which is one store. A reader that finds the
-generation moved while it looked looks again: the half it was in may be being refilled.
-That suffices without a lock, because stores here release and loads acquire: who sees a
-word of the refilling sees the generation that went before it.
+Theory of operation. Two halves; the lowest bit of a generation says which one is in force.
+Each is an open-addressing table of entries, and one of the identities that entries name. An
+entry is one word: 48 bits of a principal's key, which is a keyed hash, and the place of its
+cluster's identity, of which there are few. (So a stranger is taken for one of 100,000 members
+once in 2.8 thousand million strangers.) A rebuild fills the other half and then moves the
+generation on, which is one store. A reader that finds the generation moved while it looked
+looks again: the half it was in may be being refilled. That suffices without a lock, because
+stores here release and loads acquire: who sees a word of the refilling sees the generation
+that went before it.
 
-Between rebuilds, entries are only added, and the key is stored after the identity, so a
-reader sees a whole entry or none. Nothing is ever half-written: a writer killed while it
-fills leaves the half in force untouched.
+Between rebuilds, entries are only added or changed, each by one store, and identities only
+added, each before the first entry that names it. Nothing is ever half-written: a writer killed
+while it fills leaves the half in force untouched. One that was stopped and replaced in the
+midst of filling asks before each store whether its term still is the board's.
 """
 
 cimport cython
@@ -17,7 +21,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ratelimit.core.atomic cimport Pair, fetch_add, load, store
+from ratelimit.core.atomic cimport Pair, cas, fetch_add, load, store
 from ratelimit.core.board cimport Board
 from ratelimit.core.evidence cimport principal_at
 from ratelimit.core.judge cimport Judge
@@ -36,13 +40,22 @@ cdef extern from *:
 
 cdef enum:
     MOST_PROBES = 256       # at four fifths full hardly one entry in a million lies so far from home
+    PLACE_BITS = 16         # of an entry: place + 1 of its identity
+    NOWHERE = 0xFFFF        # or this, for no cluster; 0 in an empty slot alone
+    PAIR = 16
 
 cdef uint64_t NOBODY = 0xFFFFFFFFFFFFFFFF
 
-cdef enum:
-    PAIR = 16
-
 PAIR_BYTES = PAIR
+
+
+cdef inline uint64_t tag_of(uint64_t key) noexcept nogil:
+    """Return what entries have of a key; of what this returned, the same."""
+    return key & (<uint64_t>0xFFFFFFFFFFFFFFFF >> PLACE_BITS)
+
+
+cdef inline uint64_t home_of(uint64_t key, uint64_t slots) noexcept nogil:
+    return scale(key << PLACE_BITS, slots)
 
 
 cdef inline void put(uint8_t *at, uint64_t key, uint64_t identity) noexcept nogil:
@@ -78,6 +91,7 @@ cdef class Assignments:
         self.board = board
         self.columns = columns
         self.slots = board.header.slots
+        self.rooms = board.header.rooms
 
     def __dealloc__(self):
         PyMem_RawFree(self.changes)
@@ -102,26 +116,34 @@ cdef class Assignments:
         return -1 if identity == NOBODY else identity
 
     cdef uint64_t find(self, uint64_t key) noexcept nogil:
-        cdef uint64_t generation, at, tag, found
-        cdef Pair *half
-        cdef int _probe
+        cdef uint64_t generation, found
         while True:
             generation = load(&self.board.header.generation)
-            half = self.board.halves[generation & 1]
-            at = scale(key, self.slots)
-            found = NOBODY
-            for _probe in range(MOST_PROBES):
-                tag = load(&half[at].tag)
-                if tag == key:
-                    found = load(&half[at].word)
-                    break
-                if tag == 0:
-                    break
-                at += 1
-                if at == self.slots:
-                    at = 0
+            found = self.find_in(<int>(generation & 1), key)
             if load(&self.board.header.generation) == generation:
                 return found
+
+    cdef uint64_t find_in(self, int half, uint64_t key) noexcept nogil:
+        """Look into one half."""
+        cdef const uint64_t *entries = self.board.halves[half]
+        cdef uint64_t at = home_of(key, self.slots), tag = tag_of(key), entry
+        cdef int _probe
+        for _probe in range(MOST_PROBES):
+            entry = load(entries + at)
+            if entry >> PLACE_BITS == tag and entry:
+                return self.identity_in(half, entry)
+            if entry == 0:
+                break
+            at += 1
+            if at == self.slots:
+                at = 0
+        return NOBODY
+
+    cdef uint64_t identity_in(self, int half, uint64_t entry) noexcept nogil:
+        """Return what an entry says."""
+        cdef uint64_t place = (entry & NOWHERE) - 1
+        # Of an empty slot as well: there is no place so high.
+        return load(self.board.identities[half] + place) if place < self.rooms else NOBODY
 
     # -- writing: one process, as long as its term lasts ------------------------------------------
 
@@ -137,17 +159,25 @@ cdef class Assignments:
     def is_writer(self):
         return self.board is not None and self.board.open and self.writes()
 
+    cdef int in_force(self) noexcept nogil:
+        return <int>(load(&self.board.header.generation) & 1)
+
     def begin(self):
         self.check_ready()
+        return self.empty()
+
+    cdef bint empty(self) noexcept nogil:
+        cdef int half = 1 - self.in_force()
         cdef uint64_t i
-        cdef Pair *half
-        if not self.writes():
-            return False
-        half = self.board.halves[(load(&self.board.header.generation) + 1) & 1]
-        with nogil:
-            for i in range(self.slots):
-                store(&half[i].tag, 0)
-                store(&half[i].word, NOBODY)
+        self.building = False
+        for i in range(self.slots):
+            if not self.writes():
+                return False
+            store(self.board.halves[half] + i, 0)
+        for i in range(self.rooms):
+            if not self.writes():
+                return False
+            store(self.board.identities[half] + i, NOBODY)
         self.built = 0
         self.building = True
         return True
@@ -155,13 +185,12 @@ cdef class Assignments:
     def fill(self, Judge judge not None, uint32_t start, uint32_t stop, /):
         self.check_ready()
         cdef uint32_t at
-        cdef Pair *half
+        cdef int half = 1 - self.in_force()
         cdef Principal *p
         if judge.evidence is None:
             raise ValueError("this judge was never initialised")
         if not self.building or not self.writes():
             return False
-        half = self.board.halves[(load(&self.board.header.generation) + 1) & 1]
         with nogil:
             for at in range(start, min(stop, judge.evidence.principal_count)):
                 p = principal_at(judge.evidence, at)
@@ -175,21 +204,19 @@ cdef class Assignments:
         self.check_ready()
         if key == 0 or not self.building or not self.writes():
             return False
-        return self.insert(
-            self.board.halves[(load(&self.board.header.generation) + 1) & 1], key, identity, &self.built
-        )
+        return self.insert(1 - self.in_force(), key, identity, &self.built)
 
     def commit(self):
         self.check_ready()
+        return self.put_in_force()
+
+    cdef bint put_in_force(self) noexcept nogil:
         if not self.building or not self.writes():
             self.building = False
             return False
         self.building = False
         if self.changes != NULL:
-            self.compare(
-                self.board.halves[load(&self.board.header.generation) & 1],
-                self.board.halves[(load(&self.board.header.generation) + 1) & 1],
-            )
+            self.compare(self.in_force(), 1 - self.in_force())
         store(&self.board.header.assigned, self.built)
         store(&self.board.header.generation, load(&self.board.header.generation) + 1)
         return True
@@ -198,19 +225,21 @@ cdef class Assignments:
         self.check_ready()
         if key == 0 or not self.writes():
             return False
-        self.set(key, NOBODY if identity == -1 else identity)
+        if not self.set(key, NOBODY if identity == -1 else identity):
+            fetch_add(&self.board.header.overflowed, 1)
         return True
 
-    cdef void set(self, uint64_t key, uint64_t identity) noexcept nogil:
-        cdef uint64_t generation = load(&self.board.header.generation), count
-        count = load(&self.board.header.assigned)
-        if not self.insert(self.board.halves[generation & 1], key, identity, &count):
-            fetch_add(&self.board.header.overflowed, 1)
+    cdef bint set(self, uint64_t key, uint64_t identity) noexcept nogil:
+        """Enter one principal at once; False if there is no room."""
+        cdef int half = self.in_force()
+        cdef uint64_t count = load(&self.board.header.assigned)
+        cdef bint fits = self.insert(half, key, identity, &count)
         store(&self.board.header.assigned, count)
         self.record_change(key, identity)
         if self.building:
             # It may have been filled before this principal joined.
-            self.insert(self.board.halves[(generation + 1) & 1], key, identity, &self.built)
+            self.insert(1 - half, key, identity, &self.built)
+        return fits
 
     # -- to and from other hosts -------------------------------------------------------------------
 
@@ -233,33 +262,23 @@ cdef class Assignments:
         if self.changed == self.changes_room:
             self.overrun = True
             return
-        self.changes[self.changed].tag = key
+        self.changes[self.changed].tag = tag_of(key)
         self.changes[self.changed].word = identity
         self.changed += 1
 
-    cdef void compare(self, const Pair *before, const Pair *after) noexcept nogil:
+    cdef void compare(self, int before, int after) noexcept nogil:
         """Record what is other in one half than in another."""
-        cdef uint64_t i
+        cdef uint64_t i, entry, identity
         for i in range(self.slots):
-            if after[i].tag and self.find_in(before, after[i].tag) != after[i].word:
-                self.record_change(after[i].tag, after[i].word)
+            entry = self.board.halves[after][i]
+            if entry:
+                identity = self.identity_in(after, entry)
+                if self.find_in(before, entry >> PLACE_BITS) != identity:
+                    self.record_change(entry >> PLACE_BITS, identity)
         for i in range(self.slots):
-            if before[i].tag and before[i].word != NOBODY and self.find_in(after, before[i].tag) == NOBODY:
-                self.record_change(before[i].tag, NOBODY)
-
-    cdef uint64_t find_in(self, const Pair *half, uint64_t key) noexcept nogil:
-        """Look into one half, which nobody else writes meanwhile."""
-        cdef uint64_t at = scale(key, self.slots)
-        cdef int _probe
-        for _probe in range(MOST_PROBES):
-            if half[at].tag == key:
-                return half[at].word
-            if half[at].tag == 0:
-                break
-            at += 1
-            if at == self.slots:
-                at = 0
-        return NOBODY
+            entry = self.board.halves[before][i]
+            if entry & NOWHERE != NOWHERE and entry and self.find_in(after, entry >> PLACE_BITS) == NOBODY:
+                self.record_change(entry >> PLACE_BITS, NOBODY)
 
     def take_changes(self):
         self.check_ready()
@@ -274,15 +293,16 @@ cdef class Assignments:
 
     def export(self):
         self.check_ready()
-        cdef Pair *half = self.board.halves[load(&self.board.header.generation) & 1]
+        cdef int half = self.in_force()
+        cdef const uint64_t *entries = self.board.halves[half]
         cdef uint64_t i, count = 0
         for i in range(self.slots):
-            count += half[i].tag != 0 and half[i].word != NOBODY
+            count += self.identity_in(half, entries[i]) != NOBODY
         cdef bytes pairs = PyBytes_FromStringAndSize(NULL, count * PAIR)
         cdef uint8_t *at = <uint8_t *>PyBytes_AS_STRING(pairs)
         for i in range(self.slots):
-            if half[i].tag != 0 and half[i].word != NOBODY:
-                put(at, half[i].tag, half[i].word)
+            if self.identity_in(half, entries[i]) != NOBODY:
+                put(at, entries[i] >> PLACE_BITS, self.identity_in(half, entries[i]))
                 at += PAIR
         return pairs
 
@@ -292,15 +312,22 @@ cdef class Assignments:
         cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(pairs)
         cdef Py_ssize_t i, count = len(pairs) // PAIR, gone = 0
         cdef Pair pair
+        cdef bint has_made_room = False
         if not self.writes():
             return 0
         with nogil:
             for i in range(count):
                 pair = got(at + i * PAIR)
                 # Who is nobody and has no entry needs none.
-                if pair.tag and (pair.word != NOBODY or self.find(pair.tag) != NOBODY):
-                    gone += pair.word == NOBODY
-                    self.set(pair.tag, pair.word)
+                if pair.tag == 0 or (pair.word == NOBODY and self.find(pair.tag) == NOBODY):
+                    continue
+                gone += pair.word == NOBODY
+                if self.set(pair.tag, pair.word):
+                    continue
+                # Identities of clusters that are no more take room as well.
+                if has_made_room or not self.repack() or not self.set(pair.tag, pair.word):
+                    fetch_add(&self.board.header.overflowed, 1)
+                has_made_room = True
         return gone
 
     def stage_all(self, bytes pairs not None, /):
@@ -309,10 +336,9 @@ cdef class Assignments:
         cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(pairs)
         cdef Py_ssize_t i, count = len(pairs) // PAIR
         cdef Pair pair
-        cdef Pair *half
+        cdef int half = 1 - self.in_force()
         if not self.building or not self.writes():
             return False
-        half = self.board.halves[(load(&self.board.header.generation) + 1) & 1]
         with nogil:
             for i in range(count):
                 pair = got(at + i * PAIR)
@@ -322,39 +348,58 @@ cdef class Assignments:
 
     def compact(self):
         self.check_ready()
-        cdef const Pair *from_half
-        cdef Pair *half
-        cdef uint64_t i
-        if self.building or not self.begin():
-            return False
-        from_half = self.board.halves[load(&self.board.header.generation) & 1]
-        half = self.board.halves[(load(&self.board.header.generation) + 1) & 1]
-        with nogil:
-            for i in range(self.slots):
-                if from_half[i].tag and from_half[i].word != NOBODY:
-                    self.insert(half, from_half[i].tag, from_half[i].word, &self.built)
-        return self.commit()
+        return self.repack()
 
-    cdef bint insert(self, Pair *half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil:
-        cdef uint64_t at = scale(key, self.slots), tag
+    cdef bint repack(self) noexcept nogil:
+        cdef int half = self.in_force()
+        cdef uint64_t i, identity
+        if self.building or not self.empty():
+            return False
+        for i in range(self.slots):
+            identity = self.identity_in(half, self.board.halves[half][i])
+            if identity != NOBODY:
+                self.insert(1 - half, self.board.halves[half][i] >> PLACE_BITS, identity, &self.built)
+        return self.put_in_force()
+
+    cdef bint insert(self, int half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil:
+        cdef uint64_t *entries = self.board.halves[half]
+        cdef uint64_t at = home_of(key, self.slots), tag = tag_of(key), entry, place
         cdef int _probe
         for _probe in range(MOST_PROBES):
-            tag = load(&half[at].tag)
-            if tag == key:
-                store(&half[at].word, identity)
-                return True
-            # A slot always stays free: a reader's walk ends.
-            if tag == 0:
-                if count[0] + 1 >= self.slots:
+            entry = load(entries + at)
+            if entry == 0 or entry >> PLACE_BITS == tag:
+                # A slot always stays free: a reader's walk ends.
+                if entry == 0 and count[0] + 1 >= self.slots:
                     return False
-                store(&half[at].word, identity)
-                store(&half[at].tag, key)
-                count[0] += 1
+                place = self.place_of(half, identity)
+                if place == 0:
+                    return False
+                # Who was replaced leaves another's table alone; it is not for want of room.
+                if self.writes():
+                    store(entries + at, tag << PLACE_BITS | place)
+                    count[0] += entry == 0
                 return True
             at += 1
             if at == self.slots:
                 at = 0
         return False
+
+    cdef uint64_t place_of(self, int half, uint64_t identity) noexcept nogil:
+        """Return what entries have for an identity, entering it if it is new; 0 if there is no room."""
+        cdef uint64_t *identities = self.board.identities[half]
+        cdef uint64_t at = scale(identity * <uint64_t>0x9E3779B97F4A7C15, self.rooms)
+        cdef int _probe
+        if identity == NOBODY:
+            return NOWHERE
+        for _probe in range(MOST_PROBES):
+            if load(identities + at) == NOBODY and self.writes():
+                cas(identities + at, NOBODY, identity)
+            if load(identities + at) == identity:
+                return at + 1
+            at += 1
+            if at == self.rooms:
+                at = 0
+        return 0
 
     cdef void follow(self, Judge judge, uint64_t key) noexcept nogil:
         """Pass on what a principal counts as after it was seen, unless a rebuild is still weighing it."""
@@ -364,8 +409,8 @@ cdef class Assignments:
         if not judge.cluster_of(key, &identity):
             identity = NOBODY
         # Who is nobody and has no entry needs none.
-        if self.find(key) != identity:
-            self.set(key, identity)
+        if self.find(key) != identity and not self.set(key, identity):
+            fetch_add(&self.board.header.overflowed, 1)
 
     def __reduce__(self):
         raise TypeError("Assignments are memory of this host and are not pickled")

@@ -1,6 +1,6 @@
 """Where everything lies in the memory that correlation shares: header, ring, two halves of a table.
 
-    header | cells of the ring | half 0 | half 1
+    header | cells of the ring | half 0 | half 1; a half: entries | identities
 
 Change anything here and `BOARD_LAYOUT` must change too: workers of an old and a new
 release may meet on one file, and must refuse each other.
@@ -8,20 +8,21 @@ release may meet on one file, and must refuse each other.
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from ratelimit.core.atomic cimport Pair
 from ratelimit.core.traits cimport KINDS
 
 cdef enum:
-    BOARD_LAYOUT = 2
+    BOARD_LAYOUT = 3
     BOARD_HEADER_BYTES = 4096
     NUMBERS = 32            # gauges, whose meaning is their writer's
+    MOST_ROOMS = 0xFFFE     # an entry has sixteen bits for which identity it is
 
 cdef struct BoardHeader:
     uint64_t magic
     uint64_t version
     uint64_t total_bytes
     uint64_t cells           # of the ring: a power of two
-    uint64_t slots           # of each half
+    uint64_t slots           # entries of each half
+    uint64_t rooms           # identities of each half
     uint64_t fingerprint[2]  # of the hash key, which is not repeated here
     uint8_t boot[64]
     uint64_t term            # counts writers; who finds another than its own is no writer any more
@@ -50,13 +51,19 @@ cdef struct Cell:
     uint64_t when            # seconds << 21 | what an answer was said to be << 11 | what it is << 1 | refused
     uint64_t check           # of all words above and the ticket
 
+
+cdef inline uint64_t half_bytes(uint64_t slots, uint64_t rooms) noexcept nogil:
+    return 8 * (slots + rooms)
+
+
 cdef class Board:
     cdef Py_buffer buffer
     cdef object memory
     cdef BoardHeader *header
     cdef Cell *cells
-    cdef Pair *halves[2]
+    cdef uint64_t *halves[2]        # entries
+    cdef uint64_t *identities[2]    # NO_IDENTITY where there is none
     cdef readonly bint open
 
     cdef int check_open(self) except -1
-    cdef int attach(self, uint64_t cells, uint64_t slots, bytes boot_id, bytes fingerprint) except -1
+    cdef int attach(self, uint64_t cells, uint64_t slots, uint64_t rooms, bytes boot_id, bytes fingerprint) except -1

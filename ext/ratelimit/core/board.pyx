@@ -3,16 +3,20 @@
 Nothing here opens a file or reads a clock: whoever owns it hands in memory and time.
 """
 
+from math import isqrt
+
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from ratelimit.core.atomic cimport Pair, cas, load, store
+from ratelimit.core.atomic cimport cas, load, store
+from ratelimit.core.fitting cimport MOST_LABELS
 
 from ratelimit.errors import StoreError
 
 cdef uint64_t MAGIC = 0x4452414F424E494B  # "KINBOARD", little-endian
+cdef uint64_t NO_IDENTITY = 0xFFFFFFFFFFFFFFFF
 cdef uint64_t MOST_ENTRIES = 1 << 28      # of either part; sizes stay far from overflow
 
 BOARD_VERSION = BOARD_LAYOUT
@@ -21,16 +25,23 @@ BOARD_NUMBERS = NUMBERS
 
 
 def board_bytes(principals, sightings):
-    cells, slots = _sizes(principals, sightings)
-    return BOARD_HEADER_BYTES + cells * sizeof(Cell) + 2 * slots * sizeof(Pair)
+    cells, slots, rooms = _sizes(principals, sightings)
+    return BOARD_HEADER_BYTES + cells * sizeof(Cell) + 2 * half_bytes(slots, rooms)
 
 
 def _sizes(principals, sightings):
     if not 1 <= principals <= MOST_ENTRIES or not 1 <= sightings <= MOST_ENTRIES:
         raise ValueError(f"a board has room for 1 to {MOST_ENTRIES} principals and sightings")
-    # Four fifths full when every principal is in a cluster; cells are a power of two, so that
-    # a ticket finds its cell by a mask also after it has wrapped around.
-    return 1 << max(3, (sightings - 1).bit_length()), max(64, -(-principals * 5 // 4))
+    # A cluster of n members has at most √n budgets, since confidence is half or more: so many
+    # identities at most there are of all clusters together (Cauchy and Schwarz).
+    identities = min(principals, isqrt(MOST_LABELS * principals))
+    # Both tables are four fifths full when every principal is in a cluster; cells are a power of
+    # two, so that a ticket finds its cell by a mask also after it has wrapped around.
+    return (
+        1 << max(3, (sightings - 1).bit_length()),
+        max(64, -(-principals * 5 // 4)),
+        min(MOST_ROOMS, max(64, -(-identities * 5 // 4))),
+    )
 
 
 @cython.final
@@ -45,17 +56,17 @@ cdef class Board:
             raise ValueError(f"a fingerprint is 16 bytes, not {len(fingerprint)}")
         if len(boot_id) > 64:
             raise ValueError("a boot id is at most 64 bytes")
-        cells, slots = _sizes(principals, sightings)
+        cells, slots, rooms = _sizes(principals, sightings)
         PyObject_GetBuffer(memory, &self.buffer, PyBUF_SIMPLE | PyBUF_WRITABLE)
         try:
-            self.attach(cells, slots, boot_id.ljust(64, b"\0"), fingerprint)
+            self.attach(cells, slots, rooms, boot_id.ljust(64, b"\0"), fingerprint)
         except BaseException:
             PyBuffer_Release(&self.buffer)
             raise
         self.memory = memory
         self.open = True
 
-    cdef int attach(self, uint64_t cells, uint64_t slots, bytes boot_id, bytes fingerprint) except -1:
+    cdef int attach(self, uint64_t cells, uint64_t slots, uint64_t rooms, bytes boot_id, bytes fingerprint) except -1:
         cdef uint64_t size = <uint64_t>self.buffer.len, i
         cdef uint8_t *base = <uint8_t *>self.buffer.buf
         cdef BoardHeader *header = <BoardHeader *>base
@@ -63,12 +74,14 @@ cdef class Board:
         cdef const char *bytes_at
         if <size_t>base % 64:
             raise ValueError("a board's memory is 64-byte aligned (an mmap is)")
-        if size < BOARD_HEADER_BYTES + cells * sizeof(Cell) + 2 * slots * sizeof(Pair):
+        if size < BOARD_HEADER_BYTES + cells * sizeof(Cell) + 2 * half_bytes(slots, rooms):
             raise StoreError(f"{size} bytes are too few for a board", code="table-size")
         self.header = header
         self.cells = <Cell *>(base + BOARD_HEADER_BYTES)
-        self.halves[0] = <Pair *>(base + BOARD_HEADER_BYTES + cells * sizeof(Cell))
-        self.halves[1] = self.halves[0] + slots
+        self.halves[0] = <uint64_t *>(base + BOARD_HEADER_BYTES + cells * sizeof(Cell))
+        self.identities[0] = self.halves[0] + slots
+        self.halves[1] = self.identities[0] + rooms
+        self.identities[1] = self.halves[1] + slots
         magic = load(&header.magic)
         if magic == 0:
             for i in range(BOARD_HEADER_BYTES):
@@ -78,12 +91,15 @@ cdef class Board:
             header.total_bytes = size
             header.cells = cells
             header.slots = slots
+            header.rooms = rooms
             bytes_at = fingerprint
             memcpy(header.fingerprint, bytes_at, 16)
             bytes_at = boot_id
             memcpy(header.boot, bytes_at, 64)
             for i in range(cells):
                 self.cells[i].sequence = i
+            for i in range(2 * rooms):
+                self.identities[i % 2][i // 2] = NO_IDENTITY
             store(&header.magic, MAGIC)  # last: whoever sees it sees the rest
         elif magic != MAGIC:
             raise StoreError("the memory holds something that is not a board: refusing to touch it", code="table-foreign")
@@ -93,7 +109,7 @@ cdef class Board:
                 "workers or give this one a path of its own",
                 code="table-version",
             )
-        if header.total_bytes != size or header.cells != cells or header.slots != slots:
+        if header.total_bytes != size or header.cells != cells or header.slots != slots or header.rooms != rooms:
             raise StoreError(
                 f"the board was made with {header.total_bytes} bytes, this policy asks for {size}; "
                 "restart all workers together or give this one a path of its own",

@@ -13,9 +13,9 @@ from enum import IntEnum
 _SEEN = struct.Struct("<4sQQQ")
 _SEEN_MAGIC = b"KSG1"
 _TOLD = struct.Struct("<4sQQQQBB")
-_TOLD_MAGIC = b"KAS1"
+_TOLD_MAGIC = b"KAS2"
 _HEAD = struct.Struct("<4sQQQIQ16sQQ40s")
-_HEAD_MAGIC = b"KHD1"
+_HEAD_MAGIC = b"KHD2"
 
 
 class EntryRefused(ValueError):
