@@ -26,6 +26,7 @@ class Aim:
         bound: at most that; at least, with `at_least`.
         scenarios: where it applies.
         of: which row of the published aims it is.
+        or_harmless: whether to do nothing at all will do, as long as nobody honest notices.
     """
 
     number: str
@@ -33,6 +34,7 @@ class Aim:
     scenarios: tuple[str, ...]
     of: str
     at_least: bool = False
+    or_harmless: bool = False
 
     def met(self, value: float) -> bool:
         """Return whether a value keeps it."""
@@ -44,6 +46,8 @@ class Aim:
         return f"{'≥' if self.at_least else '≤'} {self.bound:g}"
 
 
+HARM = ("honest refused", "honest ever refused", "worst class refused", "false clusters")
+"""What all has to be nothing at all for a result to be harmless: stricter than the aims that bound it."""
 _BESIDE = tuple(f"{name}+base" for name in NEGATIVES)
 _EVERYWHERE = ("honest", *CAMPAIGNS, *NEGATIVES, *_BESIDE, *POISON)
 
@@ -55,7 +59,13 @@ AIMS = (
     Aim("hours beyond", 6.0, SIX_HOURS + MIXED, "time to contain"),
     Aim("hours beyond", 12.0, ("slow",), "time to contain"),
     Aim("amplification", 3.0, ("small",), "small campaign"),
-    Aim("admitted", 0.5, ("full-mimic",), "full mimic contained by half"),
+    Aim(
+        "admitted",
+        0.5,
+        ("full-mimic",),
+        "full mimic contained by half, or inert and harmless",
+        or_harmless=True,
+    ),
     Aim("hours beyond", 1.0, _BESIDE, "time to contain, beside a hard negative"),
     Aim("honest refused", 0.0001, _EVERYWHERE, "honest requests refused"),
     Aim("honest ever refused", 0.001, _EVERYWHERE, "honest accounts ever refused"),

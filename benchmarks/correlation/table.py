@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from benchmarks.correlation.aims import AIMS
+from benchmarks.correlation.aims import AIMS, HARM
 from benchmarks.correlation.runs import Interval, Result, interval
 
+MET, INERT = "met", "inert, harmless"
+"""What is said of aims: the second, where nothing was contained and that will do."""
+ALL_OF_IT = 0.99
+"""Of what a campaign asks for; who is admitted more than that is contained by nobody."""
 AIM_COLUMNS = ("scenario", "what", "median", "least to most", "aim", "")
 SHARES = ("honest refused", "honest ever refused", "worst class refused", "victims refused", "admitted")
 SIDE_BY_SIDE = (
@@ -50,7 +54,9 @@ def aims(results: Sequence[Result], contender: str = "kinlimit") -> list[tuple[s
             if found is None:
                 continue
             worst = found.least if aim.at_least else found.most
-            said = "met" if aim.met(worst) else ("missed" if not aim.met(found.median) else "missed by some")
+            said = MET if aim.met(worst) else ("missed" if not aim.met(found.median) else "missed by some")
+            if said != MET and aim.or_harmless and _is_harmless(results, scenario, contender):
+                said = INERT if found.least >= ALL_OF_IT else "contained in part, harmless"
             bound = f"{aim.text[:2]}{number(aim.number, aim.bound)}"
             rows.append(
                 (
@@ -63,6 +69,17 @@ def aims(results: Sequence[Result], contender: str = "kinlimit") -> list[tuple[s
                 )
             )
     return rows
+
+
+def is_missed(row: Sequence[str]) -> bool:
+    """Return whether a row of `aims` is of an aim that was missed."""
+    return row[-1].startswith("missed")
+
+
+def _is_harmless(results: Sequence[Result], scenario: str, contender: str) -> bool:
+    """Return whether nobody honest noticed anything, whatever the seed."""
+    found = [interval(results, scenario, contender, name) for name in HARM]
+    return all(one is not None and one.most == 0.0 for one in found)
 
 
 def side_by_side(results: Sequence[Result]) -> list[tuple[str, ...]]:
@@ -79,14 +96,21 @@ def side_by_side(results: Sequence[Result]) -> list[tuple[str, ...]]:
 
 
 def summary(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return how many aims were met, in a sentence."""
-    missed = [row for row in rows if row[-1] != "met"]
+    """Return how many aims were met, in a sentence; what was contained by nobody is never among them."""
     if not rows:
         return "No aims in these runs."
-    names = ", ".join(dict.fromkeys(row[0] for row in missed))
-    return f"{len(rows) - len(missed)} of {len(rows)} aims met" + (
-        f"; missed in: {names}." if missed else "."
-    )
+    missed = [row for row in rows if is_missed(row)]
+    inert = [row for row in rows if row[-1] != MET and not is_missed(row)]
+    parts = [f"{len(rows) - len(missed) - len(inert)} of {len(rows)} aims met"]
+    if inert:
+        parts.append(f"not contained, and harmless: {_names(inert)}")
+    if missed:
+        parts.append(f"missed in: {_names(missed)}")
+    return "; ".join(parts) + "."
+
+
+def _names(rows: Sequence[tuple[str, ...]]) -> str:
+    return ", ".join(dict.fromkeys(row[0] for row in rows))
 
 
 def rich(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
@@ -96,7 +120,7 @@ def rich(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
         table.add_column(column, overflow="fold")
     before = ""
     for row in rows:
-        style = "red" if row[-1].startswith("missed") else ""
+        style = "red" if is_missed(row) else ""
         table.add_row("" if row[0] == before else row[0], *row[1:], style=style)
         before = row[0]
     return table
