@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from ratelimit import Limiter, Policy
 from ratelimit.stores.redis import checkup, trial
 from tests.cli.running import run
 from tests.redis.examining import Examination
@@ -124,108 +122,6 @@ def test_password_that_nobody_asked_for(server: Server, tmp_path: Path) -> None:
     found = Examination(tmp_path, server.url, f'password = "{SECRET}"')
     assert "the server knows none" in found["reachable"]["says"]
     assert SECRET not in str(found.checks)
-
-
-@pytest.fixture
-def user(server: Server) -> object:
-    """Make a user that may connect and no more."""
-    grant(server, "reset", "on", f">{SECRET}", "+ping", "+client|setname", "+time", "+info", "+config|get")
-    yield "me"
-    server.client.acl_deluser("me")
-
-
-def grant(server: Server, *words: str) -> None:
-    server.client.execute_command("ACL", "SETUSER", "me", *words)
-
-
-LOGIN = ('username = "me"', f'password = "{SECRET}"')
-
-
-@pytest.mark.usefixtures("user")
-def test_permissions_are_enough_once_the_advice_was_followed(server: Server, tmp_path: Path) -> None:
-    for check in ("script", "commands"):
-        found = Examination(tmp_path, server.url, *LOGIN)
-        assert found.code == 1
-        assert found[check]["status"] == "fail"
-        command = re.search(r"`ACL SETUSER me ([^`]*)`", found[check]["advice"])
-        assert command is not None
-        grant(server, *command[1].split())
-    found = Examination(tmp_path, server.url, *LOGIN)
-    assert found.code == 0
-    assert found["commands"]["status"] == "ok"
-
-
-ALL_KINDS = """
-[[limit]]
-name = "window"
-per = "ip"
-rate = "100/minute"
-algorithm = "sliding-window"
-on_store_error = "closed"
-[[limit]]
-name = "log"
-per = "ip"
-rate = "100/minute"
-algorithm = "sliding-log"
-on_store_error = "closed"
-[[limit]]
-name = "slots"
-per = "ip"
-concurrent = 10
-on_store_error = "closed"
-[[limit]]
-name = "networks"
-per = []
-rate = "100/day"
-distinct = "ip"
-on_store_error = "closed"
-"""
-
-
-@pytest.mark.usefixtures("user")
-@pytest.mark.parametrize("mode", ["exact", "leased"])
-def test_what_the_doctor_allows_is_enough_to_decide(server: Server, tmp_path: Path, mode: str) -> None:
-    grant(server, "+evalsha", "+eval", "+script|load", "~ratelimit:*")
-    store = (*LOGIN, f'mode = "{mode}"', 'timeout = "2s"')
-    advice = Examination(tmp_path, server.url, *store)["commands"]["advice"]
-    command = re.search(r"`ACL SETUSER me ([^`]*)`", advice)
-    assert command is not None
-    grant(server, *command[1].split())
-    assert Examination(tmp_path, server.url, *store, ALL_KINDS).code == 0
-    server.client.execute_command("ACL", "LOG", "RESET")
-
-    async def decide() -> bool:
-        limiter = Limiter(Policy.load(tmp_path / "policy.toml"))
-        try:
-            return (await limiter.adecide(client="192.0.2.1")).allowed
-        finally:
-            limiter.close()
-
-    assert asyncio.run(decide())
-    # What the client library says of itself at login, if it may, is no part of deciding.
-    refused = {entry["object"] for entry in server.client.acl_log()}
-    assert refused <= {"client|setinfo"}
-
-
-@pytest.mark.usefixtures("user")
-def test_one_forbidden_command_is_named(server: Server, tmp_path: Path) -> None:
-    grant(server, "~*", "+@all", "-zadd")
-    found = Examination(tmp_path, server.url, *LOGIN)
-    assert found.code == 1
-    assert found["commands"]["facts"] == {"refused": "ZADD"}
-    assert "+zadd" in found["commands"]["advice"]
-
-
-@pytest.mark.usefixtures("user")
-def test_what_cannot_be_seen_is_said(server: Server, tmp_path: Path) -> None:
-    grant(server, "~*", "+@all", "-info", "-config")
-    found = Examination(tmp_path, server.url, *LOGIN)
-    assert found.code == 0
-    hidden = {"version", "role", "replication", "memory", "persistence"}
-    assert found.statuses("warn") == hidden
-    for check in hidden:
-        assert found[check]["says"] == "could not be seen: this user may not call INFO"
-        assert found[check]["advice"]
 
 
 @pytest.mark.parametrize(
@@ -386,7 +282,7 @@ def test_cluster_whose_user_may_not_learn_its_commands(cluster: Cluster, tmp_pat
         node.client.execute_command("ACL", "SETUSER", "me", "on", f">{SECRET}", "~*", "+@all", "-command")
         node.client.execute_command("ACL", "SETUSER", "me", "-cluster|info")
     try:
-        found = Examination(tmp_path, cluster.cluster_url, *LOGIN)
+        found = Examination(tmp_path, cluster.cluster_url, 'username = "me"', f'password = "{SECRET}"')
     finally:
         for node in cluster.nodes:
             node.client.acl_deluser("me")

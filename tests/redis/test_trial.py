@@ -7,7 +7,8 @@ import time
 import pytest
 
 from ratelimit.stores.redis.connect import connect
-from ratelimit.stores.redis.trial import compare_clocks, time_round_trips, try_script
+from ratelimit.stores.redis.permission import try_script
+from ratelimit.stores.redis.trial import compare_clocks, time_round_trips
 from tests.support.redis.policies import spec_of
 from tests.support.redis.server import Server
 

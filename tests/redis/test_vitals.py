@@ -14,8 +14,8 @@ from redis.crc import key_slot
 from ratelimit.finding import Finding, Status
 from ratelimit.stores.redis import vitals
 from ratelimit.stores.redis.checkup import transport
+from ratelimit.stores.redis.permission import CORRELATING, DECIDING, TRIAL, scratch_key
 from ratelimit.stores.redis.symptom import explain, is_forbidden, state_of
-from ratelimit.stores.redis.trial import HOSTS_TRIAL, TRIAL, scratch_key
 from tests.support.redis.policies import spec_of
 
 SCRIPTS = Path(vitals.__file__).with_name("scripts")
@@ -213,7 +213,7 @@ def test_state_is_told_from_permission() -> None:
 def test_trial_calls_whatever_the_deciding_script_calls() -> None:
     text = "\n".join(path.read_text() for path in sorted(SCRIPTS.glob("*.lua")))
     needed = set(re.findall(r"call\w*\(\s*'([A-Z]+)'", text))
-    tried = set(re.findall(r"try\('([A-Z]+)'", TRIAL.decode()))
+    tried = {words[0] for words in DECIDING}
     assert len(needed) > 10
     assert needed <= tried
     libraries = set(re.findall(r"\b(struct|cmsgpack|cjson|bit)\.\w+", text))
@@ -226,7 +226,7 @@ def test_trial_calls_whatever_the_correlation_calls() -> None:
     text = "\n".join(path.read_text() for path in sorted(HOSTS.glob("*.py")))
     alone = set(re.findall(r"execute_command\(\s*\"([A-Z]+)\"", text))
     assert {"XADD", "XRANGE", "HGET"} <= alone
-    tried = set(re.findall(r"try\('([A-Z]+)'", HOSTS_TRIAL.decode()))
+    tried = {words[0] for words in CORRELATING}
     assert needed | alone - {"EVALSHA", "EVAL"} == tried
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 from redis.crc import key_slot
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from ratelimit.finding import Finding
+from ratelimit.finding import Finding, unseen
 from ratelimit.stores.redis import vitals
 from ratelimit.stores.redis.connect import connect, resolve
+from ratelimit.stores.redis.permission import hosts_key, try_correlation, try_script
 from ratelimit.stores.redis.pulse import signs_key
 from ratelimit.stores.redis.symptom import explain
 from ratelimit.stores.redis.topology import Master, find_cluster, find_master
@@ -26,10 +27,7 @@ from ratelimit.stores.redis.trial import (
     Timer,
     compare_clocks,
     compare_keys,
-    hosts_key,
     time_round_trips,
-    try_correlation,
-    try_script,
 )
 
 if TYPE_CHECKING:
@@ -83,18 +81,24 @@ async def examine(spec: RemoteSpec, needs: Needs, *, timer: Timer, wall: Timer) 
 async def _examine_one(
     master: Master, spec: RemoteSpec, needs: Needs, timer: Timer, wall: Timer
 ) -> list[Finding]:
-    client = connect(master.spec, timeout_s=PATIENCE_S)
+    client = connect(master.spec, timeout_s=PATIENCE_S, name=None)
     if not isinstance(client, Redis):
         raise TypeError("one server, and not a cluster, was meant")
     async with aclosing(client):
+        may_ping = True
         try:
             await client.ping()
+        except NoPermissionError:
+            may_ping = False
         except (RedisError, OSError) as error:
             says, advice = explain(error, has_tls=spec.tls is not None)
             return [Finding("reachable", "fail", says, advice)]
         findings = [transport(master.spec, _peer(client))]
         try:
-            findings.append(await time_round_trips(client, timer, spec.timeout_ns))
+            if may_ping:
+                findings.append(await time_round_trips(client, timer, spec.timeout_ns))
+            else:
+                findings.append(unseen("round trip", "PING", "Workers do without."))
             info, settings = await _info(client), await _settings(client)
             findings += _read(info, settings, spec, needs.longest_ns)
             # A replica refuses what the script writes, a cluster's node half of all keys: that was said.
@@ -102,7 +106,8 @@ async def _examine_one(
                 findings += await try_script(client, master.spec, master.slots)
                 if needs.correlates and _has(master, hosts_key(spec.prefix)):
                     findings.append(await try_correlation(client, master.spec))
-            findings.append(await compare_clocks(client, wall))
+            with suppress(NoPermissionError):  # of TIME, which scripts call as well
+                findings.append(await compare_clocks(client, wall))
             signs = signs_key(spec)
             if needs.key is not None and _has(master, signs):
                 findings += await compare_keys(client, signs, needs.key)

@@ -73,13 +73,14 @@ def resolve(spec: RemoteSpec, environment: Mapping[str, str] | None = None) -> R
 
 
 def connect(
-    spec: RemoteSpec, *, timeout_s: float | None = None
+    spec: RemoteSpec, *, timeout_s: float | None = None, name: str | None = CLIENT_NAME
 ) -> Redis | RedisCluster:  # the types take no parameters at run time
     """Return a client; it connects when it is first used, and is the caller's to close (`aclose`).
 
     Args:
         spec: which server, as whom, how patiently.
         timeout_s: waits this long for an answer, instead of the policy's `timeout`.
+        name: what connections are called by; to call them something takes a permission.
 
     Raises:
         StoreError: no connection could ever be made: code `redis-url`, `redis-password`
@@ -87,6 +88,7 @@ def connect(
     """
     spec = resolve(spec)
     options = _options(spec, spec.timeout_ns / 1e9 if timeout_s is None else timeout_s)
+    options["client_name"] = name
     if spec.topology == "cluster":
         return _cluster(spec, options)
     if spec.topology == "sentinel":

@@ -6,6 +6,7 @@ chain of causes, or in the server's own words.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -73,8 +74,9 @@ def explain(error: BaseException, *, has_tls: bool = False) -> tuple[str, str]:
     """
     words = str(error).strip().removeprefix("network:")
     upper = words.upper()
-    if isinstance(error, NoPermissionError) or "NOPERM" in upper:
-        return f"this user may not do what is needed: {words}", "Allow it: `ACL SETUSER NAME +COMMAND`."
+    if isinstance(error, NoPermissionError) or _says_forbidden(words):
+        allow = "~KEYS" if is_about_keys(words) else "+COMMAND"
+        return f"this user may not do what is needed: {words}", f"Allow it: `ACL SETUSER NAME {allow}`."
     if isinstance(error, AuthenticationError) or "NOAUTH" in upper or "WRONGPASS" in upper:
         return _login(words)
     if type(error).__name__ == "MasterNotFoundError":
@@ -108,8 +110,19 @@ def explain(error: BaseException, *, has_tls: bool = False) -> tuple[str, str]:
 
 def is_forbidden(error: RedisError) -> bool:
     """Return whether a command is withheld from this user, by permissions or under another name."""
-    words = str(error).lower()
-    return isinstance(error, NoPermissionError) or "noperm" in words or "unknown" in words
+    words = str(error)
+    return isinstance(error, NoPermissionError) or _says_forbidden(words) or "unknown" in words.lower()
+
+
+def _says_forbidden(words: str) -> bool:
+    # In scripts: "ACL failure in script: …"; until Redis 7 "The user executing the script can't …".
+    return re.search(r"NOPERM|ACL failure|user executing the script can't", words) is not None
+
+
+def is_about_keys(words: str) -> bool:
+    """Return whether a refusal is for a key's name and not for the command."""
+    # "No permissions to access a key"; until Redis 7 "… access one of the keys used as arguments".
+    return re.search(r"access .*key", words) is not None
 
 
 def state_of(words: str) -> tuple[str, str] | None:

@@ -1,100 +1,24 @@
-"""Trying on a server what decisions need: scripts, their commands, the round trip, clock and keys alike.
-
-Nothing is left behind: the one key that is written lies under the policy's prefix, and is
-deleted by the script that made it.
-"""
+"""Trying on a server what decisions need: a short round trip, the same clock, the same hash key."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from collections.abc import Callable, Container
-from dataclasses import replace
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
-from redis.crc import key_slot
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from ratelimit.finding import Fact, Finding
-from ratelimit.stores.redis.hosts.places import Places
+from ratelimit.finding import Finding
 from ratelimit.stores.redis.pulse import mark_of, marks_in
-from ratelimit.stores.redis.script import SCRIPT
-from ratelimit.stores.redis.symptom import explain, is_forbidden, state_of
 
-if TYPE_CHECKING:
-    from ratelimit.policy.compiled import RemoteSpec
-
-TRIAL = (files("ratelimit.stores.redis") / "trial.lua").read_bytes()
 ROUND_TRIPS = 200
 MOST_TIME_NS = 5 * 10**9
 """A slow server is asked fewer times."""
 MOST_SKEW_NS = 2 * 10**9
 """A server whose clock is further off turns calendar windows visibly late or early."""
 
-HOSTS_TRIAL = (files("ratelimit.stores.redis.hosts") / "trial.lua").read_bytes()
-_DIGEST = hashlib.sha1(TRIAL, usedforsecurity=False).hexdigest()
-_SENT = [0, -1, 52, (1 << 52) - 1, 1_700_000_000_000_000]
-
 Timer = Callable[[], int]
 """Nanoseconds: of an era of its own (`timer`), or since the epoch (`wall`)."""
-
-
-def hosts_key(prefix: str) -> str:
-    """Return such a name where the correlation across hosts has its own: in one slot."""
-    return Places(prefix).scratch(secrets.token_hex(8))
-
-
-def scratch_key(prefix: str, slots: Container[int] | None = None) -> str:
-    """Return a name under the prefix that nobody else uses, in one of these slots of a cluster."""
-    while True:
-        key = f"{prefix}:doctor:{secrets.token_hex(8)}"
-        if slots is None or key_slot(key.encode()) in slots:
-            return key
-
-
-async def try_script(client: Redis, spec: RemoteSpec, slots: Container[int] | None) -> list[Finding]:
-    """Return whether scripts work here, and whether this user may call what they call."""
-    key = scratch_key(spec.prefix, slots)
-    grant = _grant(spec)
-    sent = msgspec.msgpack.encode(_SENT)
-    try:
-        answer = await _run(client, key, sent)
-        back, number, version, refused = msgspec.msgpack.decode(answer)
-        if back != _SENT or number != 4_000_000_001:
-            return [_broken("numbers come back changed", "This is not Redis' Lua: use Redis or Valkey.")]
-    except ResponseError as error:
-        return [_refused(error, grant)]
-    except (TypeError, ValueError, msgspec.DecodeError):
-        return [_broken("the answer cannot be read", "This is not Redis' Lua: use Redis or Valkey.")]
-    findings = [Finding("script", "ok", f"EVALSHA with cmsgpack and struct, {version}")]
-    try:
-        await client.script_load(SCRIPT)  # type: ignore[no-untyped-call,unused-ignore]
-    except ResponseError as error:
-        if is_forbidden(error):
-            findings = [_refused(error, grant)]
-        else:
-            findings = [_broken(f"the deciding script does not compile: {error}", "Report this, please.")]
-    findings.append(_commands("commands", refused, grant))
-    return findings
-
-
-async def try_correlation(client: Redis, spec: RemoteSpec) -> Finding:
-    """Return whether this user may call what correlation across hosts does, on its keys."""
-    evaluate: Any = client.eval
-    try:
-        refused = msgspec.msgpack.decode(await evaluate(HOSTS_TRIAL, 1, hosts_key(spec.prefix)))
-    except ResponseError as error:
-        return replace(_refused(error, _grant(spec)), check="correlation")
-    return _commands("correlation", refused, _grant(spec))
-
-
-def _grant(spec: RemoteSpec) -> str:
-    """Return the beginning of what an administrator grants this user: the keys."""
-    # Limits', and those of the correlation across hosts, which are of one slot.
-    return f"`ACL SETUSER {spec.username or 'default'} ~{spec.prefix}:* ~{{{spec.prefix}}}:*"
 
 
 async def time_round_trips(client: Redis, timer: Timer, timeout_ns: int) -> Finding:
@@ -180,59 +104,6 @@ async def compare_keys(client: Redis, signs: bytes, key: bytes) -> list[Finding]
         ]
     words = f"{len(marks)} run now, with the same hash key" if marks else "none runs now"
     return [Finding("workers", "ok", words, facts=facts)]
-
-
-async def _run(client: Redis, key: str, sent: bytes) -> Any:
-    """Run the trial as decisions are run: by its digest, with the text only when that is unknown."""
-    evalsha: Any = client.evalsha
-    evaluate: Any = client.eval
-    try:
-        return await evalsha(_DIGEST, 1, key, sent)
-    except NoScriptError:
-        await evaluate(TRIAL, 1, key, sent)
-        return await evalsha(_DIGEST, 1, key, sent)
-
-
-def _commands(check: str, refused: list[str], grant: str) -> Finding:
-    if not refused:
-        what = "scripts may call all they need" if check == "commands" else "hosts may share what they see"
-        return Finding(check, "ok", what)
-    names = sorted({line.partition(" ")[0] for line in refused})
-    facts: dict[str, Fact] = {"refused": ",".join(names)}
-    state = state_of(refused[0])
-    if state is not None:
-        says, advice = state
-        return Finding(check, "fail", says, advice, facts=facts)
-    more = f", and of {len(names) - 1} more commands" if len(names) > 1 else ""
-    granted = " ".join(f"+{name.lower()}" for name in names)
-    return Finding(
-        check,
-        "fail",
-        f"scripts may not do what they need; the server says of {refused[0]}{more}",
-        f"As an administrator: {grant} {granted}`; where they were renamed or disabled, enable them.",
-        facts=facts,
-    )
-
-
-def _refused(error: RedisError, grant: str) -> Finding:
-    words = str(error)
-    if "cmsgpack" in words or "struct" in words:
-        return _broken(
-            f"scripts lack a library: {words}", "It comes with every Redis and Valkey: use one of them."
-        )
-    if is_forbidden(error):
-        return Finding(
-            "script",
-            "fail",
-            f"this user may not run scripts on keys of this prefix: {words}",
-            f"As an administrator: {grant} +eval +evalsha +script|load`.",
-        )
-    says, advice = explain(error)
-    return Finding("script", "fail", says, advice)
-
-
-def _broken(says: str, advice: str) -> Finding:
-    return Finding("script", "fail", says, advice)
 
 
 def _ms(time_ns: int) -> str:
