@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from ratelimit import Limiter, Policy
 from ratelimit.stores.redis import trial
 from tests.redis.examining import Examination
 from tests.redis.test_permissions import CORRELATION
+from tests.support.redis.cluster import Cluster
+from tests.support.redis.live import LiveLimiter
 from tests.support.redis.server import Server
 
 SECRET = "hunter2"
@@ -138,3 +141,68 @@ def test_what_cannot_be_seen_is_said(server: Server, tmp_path: Path) -> None:
     for check in hidden:
         assert found[check]["says"] == "could not be seen: this user may not call INFO"
         assert found[check]["advice"]
+
+
+MAY_NOT_LOAD = ("reset", "on", f">{SECRET}", "~*", "+@all", "-script|load")
+
+
+async def is_told_what_is_refused(nodes: Sequence[Server], url: str, open_limiter: LiveLimiter) -> None:
+    """Assert that a worker whose user may not load scripts is told so, and not that they are missing."""
+    for node in nodes:
+        grant(node, *MAY_NOT_LOAD)
+    try:
+        limiter = open_limiter(url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
+        await limiter.ask()
+        assert limiter.watcher.faults == ["redis-away"]
+        said = str(limiter.courier.fault)
+        assert "'script|load'" in said
+        assert "ACL SETUSER" in said
+        assert "ratelimit doctor" in said
+        assert "NoScript" not in said
+    finally:
+        for node in nodes:
+            node.client.acl_deluser("me")
+
+
+async def test_worker_that_may_not_load_scripts_is_told_so(server: Server, open_limiter: LiveLimiter) -> None:
+    await is_told_what_is_refused([server], server.url, open_limiter)
+
+
+async def test_worker_that_may_not_load_scripts_into_a_cluster_is_told_so(
+    cluster: Cluster, open_limiter: LiveLimiter
+) -> None:
+    await is_told_what_is_refused(cluster.nodes, cluster.cluster_url, open_limiter)
+
+
+async def test_worker_that_may_not_load_scripts_any_more_is_told_so(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    grant(server, *MAY_NOT_LOAD, "+script|load")
+    limiter = open_limiter(server.url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
+    try:
+        await limiter.look()
+        await limiter.connected()
+        grant(server, "-script|load")
+        server.client.script_flush()
+        await limiter.ask()
+        assert limiter.watcher.faults == ["redis-away"]
+        assert "'script|load'" in str(limiter.courier.fault)
+    finally:
+        server.client.acl_deluser("me")
+
+
+async def test_worker_whose_scripts_may_not_do_all_is_told_what_to_do(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    grant(server, "reset", "on", f">{SECRET}", "~*", "+@all", "-set")
+    limiter = open_limiter(server.url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
+    try:
+        await limiter.look()
+        await limiter.connected()
+        await limiter.ask()
+        assert limiter.watcher.faults == ["redis-away"]
+        said = str(limiter.courier.fault)
+        assert "'set'" in said
+        assert "ratelimit doctor" in said
+    finally:
+        server.client.acl_deluser("me")

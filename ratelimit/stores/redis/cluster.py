@@ -19,7 +19,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError, TryAgainError
 
 from ratelimit.stores.redis.parcel import Parcel
-from ratelimit.stores.redis.wire import LOAD, Answers, Call, ServerWire, evaluation, packed
+from ratelimit.stores.redis.wire import LOAD, Answers, Call, ServerWire, evaluation, loaded, packed
 
 Address = tuple[str, int]
 
@@ -206,7 +206,8 @@ class ClusterWire:
             wanted.append(len(commands))
             commands.append(texts[number])
         replies = await self._wire(node).exchange(commands)
-        return [replies[at] for at in wanted]
+        answers = [replies[at] for at in wanted]
+        return [loaded(replies[0], each) for each in answers] if node in loads else answers
 
     def _wire(self, address: Address) -> ServerWire:
         wire = self._wires.get(address)

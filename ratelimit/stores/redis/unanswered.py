@@ -13,10 +13,12 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisError,
     TryAgainError,
 )
 
 from ratelimit.errors import StoreError
+from ratelimit.stores.redis.symptom import explain, is_forbidden
 
 
 class NothingCharged(StoreError):
@@ -56,7 +58,11 @@ def unanswered(error: BaseException) -> StoreError:
         return error
     if isinstance(error, ValueError):
         return StoreError(f"the server's answer makes no sense: {error}", code="redis-answer", transient=True)
-    fault = away(f"the server cannot decide: {type(error).__name__}: {error}")
+    if isinstance(error, RedisError) and is_forbidden(error):
+        says, advice = explain(error)
+        fault = away(f"{says}. {advice} `ratelimit doctor POLICY` names all that is missing.")
+    else:
+        fault = away(f"the server cannot decide: {type(error).__name__}: {error}")
     return uncharged(fault) if isinstance(error, _REFUSED) else fault
 
 

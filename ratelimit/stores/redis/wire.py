@@ -83,6 +83,11 @@ def packed(call: Call) -> bytes:
     return b"".join(parts)
 
 
+def loaded(load: Any, answer: Any) -> Any:
+    """Return a call's answer; where the script before it was refused, why, and not that it is missing."""
+    return load if isinstance(answer, NoScriptError) and isinstance(load, ResponseError) else answer
+
+
 def evaluation(script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
     """Return a script, sent whole, as it is on the wire."""
     words = [b"EVAL", script, b"%d" % len(keys), *keys, *arguments]
@@ -134,7 +139,7 @@ class ServerWire:
         text = packed(((), payload))
         (answer,) = await self.exchange([text])
         if isinstance(answer, NoScriptError):
-            _, answer = await self.exchange([LOAD, text])
+            answer = loaded(*await self.exchange([LOAD, text]))
         if isinstance(answer, ResponseError):
             raise answer
         Parcel().deliver(answer)
@@ -151,10 +156,12 @@ class ServerWire:
     def _answered(self, replies: Replies | BaseException) -> None:
         if isinstance(replies, BaseException):
             self._done((replies,))
+        elif len(replies) > 1:
+            self._done((loaded(*replies),))
         elif isinstance(replies[0], NoScriptError) and self._link is not None:
             self._link.ask(LOAD + self._posted, 2, self._answered)
         else:
-            self._done(replies[-1:])
+            self._done(replies)
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """Return what another script says."""
