@@ -51,6 +51,22 @@ async def test_limits_in_different_slots_are_charged_all_or_none(
     assert not limiter.watcher.faults
 
 
+async def test_only_what_a_node_without_the_script_was_asked_is_asked_again(
+    cluster: Cluster, open_limiter: LiveLimiter
+) -> None:
+    limiter = open_limiter(cluster.cluster_url, ACCOUNT_100)
+    accounts = [f"a{number}" for number in range(12)]
+    await asyncio.gather(*(limiter.ask(account) for account in accounts))
+    assert len({node.port for node in keys_in(cluster).values()}) == 3
+    for rounds, node in enumerate(cluster.masters(), 2):
+        node.client.script_flush()
+        begun = limiter.courier.round_trips
+        await asyncio.gather(*(limiter.ask(account) for account in accounts))
+        assert limiter.courier.round_trips == begun + 1  # in which all nodes were asked
+        assert {(await limiter.left(account))[0] for account in accounts} == {100 - rounds}
+    assert not limiter.watcher.faults
+
+
 async def test_refusal_by_one_slot_leaves_nothing_charged_in_another(
     cluster: Cluster, open_limiter: LiveLimiter
 ) -> None:
