@@ -1,4 +1,4 @@
-"""Saying what went wrong, once: mistakes in configuration, failed reloads, faults.
+"""Saying what went wrong, once or now and then: mistakes in configuration, failed reloads, faults.
 
 Words go to the logger `ratelimit`; counting and passing on is the limiter's. Nothing a
 client sent is ever in them.
@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 
+from ratelimit.clock import Clock, SystemClock
 from ratelimit.errors import RateLimitError
 from ratelimit.limiter import Limiter
 from ratelimit.observer import NullObserver, Observer, ReloadResult
@@ -17,13 +18,19 @@ from ratelimit.policy import Policy
 
 log = logging.getLogger("ratelimit")
 
+AGAIN_NS = 600 * 10**9
+MOST_WORDS = 32
+"""Failures of a store that are told apart; those not seen for longest are forgotten."""
+
 
 class LoggingObserver:
     """Writes what an operator should know to the log, and passes everything on."""
 
-    def __init__(self, observer: Observer | None = None) -> None:
+    def __init__(self, observer: Observer | None = None, clock: Clock | None = None) -> None:
         self._next: Observer = observer if observer is not None else NullObserver()
+        self._now_ns = (SystemClock() if clock is None else clock).now_ns
         self._failed: set[str] = set()
+        self._store_failed: dict[str, int] = {}
 
     def reloaded(self, result: ReloadResult, error: RateLimitError | None) -> None:
         """Log a reload."""
@@ -44,8 +51,16 @@ class LoggingObserver:
         self._next.resolver_failed(name, error)
 
     def store_failed(self, error: RateLimitError) -> None:
-        """Log the store's first failure of each kind."""
-        self._once("store " + error.code, "the store failed (%s): %s", error.code, error)
+        """Log the store's failures: one with other words at once, the same again after a while."""
+        # By its words: the first of an outage is often that a connection took too long, the next says why.
+        words, now_ns, known = str(error), self._now_ns(), self._store_failed
+        said_ns = known.pop(words, None)
+        if said_ns is None or not 0 <= now_ns - said_ns < AGAIN_NS:
+            log.error("the store failed (%s): %s; limits follow on_store_error", error.code, words)
+            said_ns = now_ns
+        if len(known) >= MOST_WORDS:
+            del known[next(iter(known))]
+        known[words] = said_ns
         self._next.store_failed(error)
 
     def _once(self, key: str, message: str, *words: object) -> None:
@@ -57,7 +72,7 @@ class LoggingObserver:
 def start_logging(limiter: Limiter) -> None:
     """Write to the log what happens to a limiter from now on, and its policy's warnings; once."""
     if not isinstance(limiter.observer, LoggingObserver):
-        limiter.observer = LoggingObserver(limiter.observer)
+        limiter.observer = LoggingObserver(limiter.observer, limiter.clock)
         log_warnings(limiter.policy)
 
 

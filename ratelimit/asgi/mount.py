@@ -76,7 +76,7 @@ def mount_policy(
     mount = _MOUNTS.get(key)
     # Whoever asks after the file was changed gets what it says now, or its errors.
     if mount is None or mount.limiter.is_outdated:
-        watching = LoggingObserver(observer)
+        watching = LoggingObserver(observer, clock)
         limiter = Limiter(policy, store=store, clock=clock, resolvers=resolvers, observer=watching)
         log_warnings(limiter.policy)
         mount = _MOUNTS[key] = Mount(limiter, *timing, *given)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from ratelimit import Limiter, Policy, PolicyError, RateLimitMiddleware
-from ratelimit.asgi.diagnostics import several_workers
+from ratelimit.asgi.diagnostics import MOST_WORDS, LoggingObserver, several_workers
 from ratelimit.clock import ManualClock
 from ratelimit.diagnoses import DIAGNOSES
+from ratelimit.errors import StoreError
 from ratelimit.observer import NullObserver
 from ratelimit.telemetry.names import DIAGNOSTIC_CODES
 from tests.asgi.driver import Client, key, limit, mount, ok, rules
@@ -161,3 +162,25 @@ def test_every_diagnosis_has_a_sentence_and_a_label() -> None:
 def test_warnings_of_a_policy_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     mount(rules(limit(), identities='account = { from = "header:x-api-key", missing = "shared" }'))
     assert "identity-shared" in caplog.text
+
+
+def test_failures_of_a_store_are_said_when_they_change_and_now_and_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = ManualClock()
+    observer = LoggingObserver(clock=clock)
+    slow, refused = StoreError("no answer", code="redis-away"), StoreError("NOPERM", code="redis-away")
+    for error in (slow, slow, refused, slow, refused):
+        observer.store_failed(error)
+    assert len(caplog.records) == 2
+    assert "NOPERM" in caplog.text
+    clock.advance(599)
+    observer.store_failed(refused)
+    assert len(caplog.records) == 2
+    clock.advance(1)
+    observer.store_failed(refused)
+    observer.store_failed(refused)
+    assert len(caplog.records) == 3
+    for number in range(10_000):  # as no store has them: it is the memory that has to be bounded
+        observer.store_failed(StoreError(f"words {number}", code="redis-away"))
+    assert len(observer._store_failed) <= MOST_WORDS
