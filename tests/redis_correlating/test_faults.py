@@ -355,6 +355,19 @@ def test_stream_of_sightings_is_capped(
     assert START_NS
 
 
+def test_stream_of_assignments_is_capped(
+    server: Server, caught_hosts: list[Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carriers, "MOST_ASSIGNMENT_ENTRIES", 100)
+    first = caught_hosts[0]
+    for _ in range(400):  # the correlator says how it is each second
+        first.clock.advance(1)
+        for _ in range(3):
+            first.step()
+    assert first.is_leading
+    assert 100 <= server.client.xlen(PLACES.assignments) <= 250
+
+
 def test_every_key_has_an_end_and_one_slot(server: Server, caught_hosts: list[Host]) -> None:
     for host in caught_hosts:
         host.carriers[-1].carrier._lasting_due_s = 0
