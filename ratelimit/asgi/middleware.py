@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from weakref import WeakSet
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import identify, route_path
 from ratelimit.asgi.diagnostics import several_workers
@@ -212,15 +212,19 @@ class RateLimitMiddleware:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._wake(self._now_ns())
+
+        async def send_at_rest(message: Message) -> None:
+            # Who hears this may end the process at once: uvicorn does, by the signal it was sent.
+            if message["type"].startswith("lifespan.shutdown."):
+                await self._rest()
+            await send(message)
+
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, send_at_rest)
         finally:
             # A server may go on without lifespan when the application has none: the next
             # request wakes us again, and the store stays open until the process ends.
-            self._sleep()
-            if self._upkeep is not None:
-                self._upkeep.stop()
-            await self.limiter.rest()
+            await self._rest()
 
     def _wake(self, now_ns: int) -> Generation:
         """Return the policy in force, after whatever the first scope or a reload calls for."""
@@ -260,6 +264,13 @@ class RateLimitMiddleware:
     def _sleep(self) -> None:
         self._is_awake = False
         self._generation = None
+
+    async def _rest(self) -> None:
+        if self._is_awake:
+            self._sleep()
+            if self._upkeep is not None:
+                self._upkeep.stop()
+        await self.limiter.rest()
 
     def _is_mounted_twice(self, outer: Exchange) -> bool:
         if outer.mounted.limiter.source != self.limiter.source:

@@ -237,6 +237,31 @@ async def test_lifespan_starts_and_ends_the_upkeep(path: Path) -> None:
     upkeep.stop()
 
 
+async def test_all_has_ended_before_the_server_hears_that_the_application_has(path: Path) -> None:
+    # It may end the process then, as uvicorn does: what comes after that is never done.
+    ended: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def send(message: Any) -> None:
+        ended.append(not upkeep.is_running)
+
+    middleware = RateLimitMiddleware(app, path, reload_interval_s=60)
+    upkeep = middleware._upkeep
+    assert upkeep is not None
+    other = RateLimitMiddleware(ok, path, reload_interval_s=60)
+    assert other._upkeep is upkeep
+    await middleware({"type": "lifespan"}, None, send)
+    assert ended == [False, True]
+    upkeep.start()
+    await middleware({"type": "lifespan"}, None, send)
+    assert ended == [False, True, False, False]  # one of two that are served by it
+    assert upkeep.is_running
+    upkeep.stop()
+
+
 async def _ignore(message: Any) -> None:
     pass
 
