@@ -45,7 +45,7 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
     SIGTERM or Ctrl-C saves what is known with the server and hands the lease over.
     Exit code 4 if the store cannot be opened.
     """
-    loaded = load(policy)
+    loaded = load(policy, show_warnings=False)  # the log has them
     if loaded.compiled.correlation is None:
         raise Failure("the policy correlates nothing", USAGE, hint="Write `[correlation]` into it.")
     if loaded.compiled.remote is None:

@@ -206,3 +206,14 @@ async def test_worker_whose_scripts_may_not_do_all_is_told_what_to_do(
         assert "ratelimit doctor" in said
     finally:
         server.client.acl_deluser("me")
+
+
+async def test_worker_whose_login_is_refused_is_told_what_to_look_at(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    limiter = open_limiter(server.url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
+    await limiter.ask()
+    said = str(limiter.courier.fault)
+    assert "refuses this user name or password" in said
+    assert "ACL LIST" in said
+    assert SECRET not in said

@@ -8,7 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis.asyncio
 
-from ratelimit.stores.redis.hosts.chunked import CHUNK_BYTES, LASTS_MS, UNSEALED_MS, Chunked, Deposed
+from ratelimit.stores.redis.hosts.chunked import (
+    CHUNK_BYTES,
+    LASTS_MS,
+    READABLE_MS,
+    UNSEALED_MS,
+    Chunked,
+    Deposed,
+)
 from ratelimit.stores.redis.hosts.entries import EntryRefused
 from ratelimit.stores.redis.hosts.places import Places
 from tests.support.redis.live import plain
@@ -87,3 +94,15 @@ async def test_version_in_force_lasts_as_long_as_its_head(client: redis.asyncio.
     head = await chunked().write(client, 5, [VALUE])
     for name in (PLACES.snapshot, PLACES.chunks(PLACES.snapshot, head.name)):
         assert await client.pttl(name) > LASTS_MS - 60_000
+
+
+async def test_version_that_was_replaced_can_be_read_to_its_end_and_goes_soon(
+    client: redis.asyncio.Redis,
+) -> None:
+    # There is another every few minutes: kept as long as those in force they would fill the server.
+    writer = chunked()
+    for _ in range(2):
+        before = await writer.write(client, 5, [VALUE])
+        await writer.write(client, 5, [b"after"])
+        lasts_ms = await client.pttl(PLACES.chunks(PLACES.snapshot, before.name))
+        assert READABLE_MS - 30_000 < lasts_ms <= READABLE_MS
