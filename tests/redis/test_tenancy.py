@@ -1,4 +1,4 @@
-"""Leases of a live server: they begin with a decision that the server makes, and cost no trip of their own."""
+"""Leases of a live server: they begin with a decision of the server's, without a trip of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADDRESS = 'per = "ip"\nrate = "1000000/day"\nalgorithm = "sliding-window"'
 
 
 async def first_lease(limiter: Live) -> tuple[int, int]:
-    """Ask until a request is decided here; return the round trips and the decisions of the server until then."""
+    """Ask until a request is decided here; return the round trips until then, and the server's decisions."""
     assert limiter.store.tenancy is not None
     leases = limiter.store.tenancy.leases
     await limiter.connected()
