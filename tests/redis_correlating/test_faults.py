@@ -355,6 +355,15 @@ def test_stream_of_sightings_is_capped(
     assert START_NS
 
 
+def test_host_that_ends_leaves_another_s_lease_alone(server: Server, caught_hosts: list[Host]) -> None:
+    first, second = caught_hosts
+    held = server.client.get(PLACES.lease)
+    second._while_turning(second.limiter.close)
+    assert server.client.get(PLACES.lease) == held
+    first._while_turning(first.limiter.close)
+    assert server.client.get(PLACES.lease) is None
+
+
 def test_stream_of_assignments_is_capped(
     server: Server, caught_hosts: list[Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
