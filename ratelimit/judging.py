@@ -25,6 +25,8 @@ Case = tuple[RoutePlan, list[int], Sequence[int]]
 Judgement = tuple[bool, Reason, RoutePlan | None, Outcome | None]
 """Allowed, why, and what was charged if limits decided."""
 
+_LIMITS = Reason.LIMITS  # a member is looked up by a function of Python's, at each access
+
 
 class Judging:
     """Judges requests whose identities are known, and counts them.
@@ -134,12 +136,12 @@ class Judging:
         watch = generation.watch
         allowed = outcome.allowed
         if charge:
-            self._limiter.counters.decided(allowed, Reason.LIMITS)
+            self._limiter.counters.decided(allowed, _LIMITS)
             if watch is not None:
                 watch.observe(identities, not allowed, now_ns)
                 if self._limiter.correlating is not None:
                     self._limiter.correlating.drive(now_ns)
-        return allowed, Reason.LIMITS, plan, outcome
+        return allowed, _LIMITS, plan, outcome
 
     def counted(self, allowed: bool, reason: Reason, charge: bool) -> Judgement:
         """Return a judgement that no limit had a part in, counted if it is one."""

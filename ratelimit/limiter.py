@@ -182,7 +182,9 @@ class Limiter:
     ) -> Decision:
         """Decide as `decide` does, with any store: a server is awaited."""
         asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
-        return await self._adecide(asked, charge=True)
+        if asked is None:
+            return self._unlimited(charge=True)
+        return self._decision(asked, await self.ajudge(*asked, charge=True))
 
     async def apeek(
         self,
@@ -199,17 +201,17 @@ class Limiter:
     ) -> Decision:
         """Return what `adecide` would; charge and count nothing."""
         asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
-        return await self._adecide(asked, charge=False)
+        if asked is None:
+            return self._unlimited(charge=False)
+        return self._decision(asked, await self.ajudge(*asked, charge=False))
 
     def _decide(self, inquiry: Inquiry | None, *, charge: bool) -> Decision:
         if inquiry is None:
-            return Decision(*self._judging.counted(True, Reason.UNLIMITED, charge)[:2])
+            return self._unlimited(charge=charge)
         return self._decision(inquiry, self.judge(*inquiry, charge=charge))
 
-    async def _adecide(self, inquiry: Inquiry | None, *, charge: bool) -> Decision:
-        if inquiry is None:
-            return Decision(*self._judging.counted(True, Reason.UNLIMITED, charge)[:2])
-        return self._decision(inquiry, await self.ajudge(*inquiry, charge=charge))
+    def _unlimited(self, *, charge: bool) -> Decision:
+        return Decision(*self._judging.counted(True, Reason.UNLIMITED, charge)[:2])
 
     def _inquiry(
         self,

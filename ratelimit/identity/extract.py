@@ -166,7 +166,9 @@ class Extractor:
         for name, value in values.items():
             position = positions[name]
             identities[position] = self._given(position, value, identities[position])
-        identities[self.listed_at] = self._lists.of_identities(identities, identities[self.listed_at])
+        if self._lists_values:
+            at = self.listed_at
+            identities[at] = self._lists.of_identities(identities, identities[at])
         return identities
 
     def client(self, host: str | None, headers: Headers) -> Address | Name | None:

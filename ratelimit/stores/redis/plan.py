@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 from ratelimit.core.engine import Outcome, Plan
@@ -86,25 +86,25 @@ class RedisPlan:
 
     peek = decide
 
-    async def adecide(
+    def apeek(
         self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
+    ) -> Awaitable[Outcome]:
+        """Return what `adecide` would; charge and count nothing."""
+        return self.adecide(identities, now_ns, costs, commit=False)
+
+    async def adecide(
+        self,
+        identities: Sequence[int],
+        now_ns: int,
+        costs: Sequence[int] | None = None,
+        *,
+        commit: bool = True,
     ) -> Outcome:
-        """Check every rule; charge all of them or none.
+        """Check every rule; charge all of them or none, none in any case if that is not to be committed.
 
         Raises:
             StoreError: the server cannot decide, and no rule stands in for it.
         """
-        return await self._ask(identities, now_ns, costs, commit=True)
-
-    async def apeek(
-        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
-    ) -> Outcome:
-        """Return what `adecide` would; charge and count nothing."""
-        return await self._ask(identities, now_ns, costs, commit=False)
-
-    async def _ask(
-        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, *, commit: bool
-    ) -> Outcome:
         store = self.store
         leased = self.leased
         if leased is not None and commit:
