@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
 MODULES = (
     *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "scan", "batch")),
-    *(f"core.{name}" for name in ("remote", "lease")),
+    *(f"core.{name}" for name in ("remote", "message", "lease")),
     *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings")),
     *(f"core.{name}" for name in ("fitting", "dormancy", "census", "support", "seeds", "judge")),
     *(f"core.{name}" for name in ("known", "null", "reasons")),

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from ratelimit import Limiter, Policy
 from ratelimit.stores.redis import tenancy
 from ratelimit.stores.redis.courier import Courier
-from ratelimit.stores.redis.parcel import MOST_ASKS
+from ratelimit.stores.redis.parcel import MOST_ASKS, Call
 from ratelimit.stores.redis.wire import ServerWire
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartServer
@@ -71,8 +71,8 @@ async def test_closing_between_a_connection_and_its_first_batch_leaves_none_open
     class Hasty(ServerWire):
         """Has all closed in the turn that comes before its lane's first."""
 
-        async def check(self, payload: bytes) -> None:
-            await super().check(payload)
+        async def check(self, call: Call) -> None:
+            await super().check(call)
             opened.append(self)
             closing.append(asyncio.create_task(courier.close()))
 

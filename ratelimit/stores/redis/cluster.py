@@ -11,15 +11,15 @@ and what is asked on different ones, and closes those of others when slots move.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError, TryAgainError
 
-from ratelimit.stores.redis.parcel import Parcel
-from ratelimit.stores.redis.wire import LOAD, Answers, Call, ServerWire, evaluation, loaded, packed
+from ratelimit.stores.redis.parcel import Call, Parcel
+from ratelimit.stores.redis.wire import LOAD, Answers, ServerWire, evaluation, loaded, packed
 
 Address = tuple[str, int]
 
@@ -103,7 +103,7 @@ class ClusterWire:
         # Newer ones last; whoever was named at first stays.
         self._nodes[:] = [*list(known)[:FIRST_NODES], *list(known)[FIRST_NODES:][-MOST_NODES:]]
 
-    async def check(self, payload: bytes) -> None:
+    async def check(self, call: Call) -> None:
         """See that every master answers the script."""
         await self.open()
         names: dict[Address, bytes] = {}
@@ -116,7 +116,9 @@ class ClusterWire:
                 names[address] = name
                 if not missing:
                     break
-        for answer in await self._call_all([((name,), payload) for name in names.values()]):
+        _, opening, described, items = call
+        calls = [((name,), opening, described, items) for name in names.values()]
+        for answer in await self._call_all(calls):
             if isinstance(answer, BaseException):
                 raise answer
             Parcel().deliver(answer)
@@ -132,10 +134,9 @@ class ClusterWire:
         self._posted = asyncio.get_running_loop().create_task(self._call_all(calls))
         self._posted.add_done_callback(end)
 
-    async def _call_all(self, calls: Sequence[Call]) -> Answers:
-        return await self._ask_all(
-            [key_slot(next(iter(keys))) for keys, _ in calls], [packed(each) for each in calls]
-        )
+    def _call_all(self, calls: Sequence[Call]) -> Coroutine[Any, Any, Answers]:
+        slots = [key_slot(next(iter(keys))) for keys, *_ in calls]
+        return self._ask_all(slots, [packed(*each) for each in calls])
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """Return what another script says; all keys are of one slot."""

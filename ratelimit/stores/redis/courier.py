@@ -242,7 +242,7 @@ class Courier:
         wire = self._new_wire()
         try:
             async with asyncio.timeout(CONNECT_S):
-                await wire.check(Parcel().payload(self._worker, None))
+                await wire.check(Parcel().call(self._worker, None))
         except BaseException:
             wire.close()
             raise

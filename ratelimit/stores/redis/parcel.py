@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ratelimit.errors import StoreError
-from ratelimit.stores.redis.script import spread
 from ratelimit.stores.redis.unanswered import anew
 from ratelimit.stores.redis.underway import Unawaited
 
@@ -24,6 +23,9 @@ MOST_ASKS = 96
 """So many asks a call: half a millisecond of the server, while the other lane is read and written here."""
 _MOST_NUMBERS = 6 * MOST_ASKS
 """What they take in items, with the head of each decision of two or three."""
+
+Call = tuple[Collection[bytes], tuple[int, ...], bytes, list[int]]
+"""One run of the script: its keys, and the three parts of its payload."""
 
 _decode = msgspec.msgpack.Decoder(list[int]).decode
 
@@ -162,10 +164,10 @@ class Parcel:
             self._described += plan.described
         return base
 
-    def payload(self, worker: int, now_us: int | None) -> bytes:
-        """Return what the script is given."""
-        head = spread((False if now_us is None else now_us, worker, self._rules))
-        return head + self._described + spread(self.items)
+    def call(self, worker: int, now_us: int | None) -> Call:
+        """Return what the script is run with."""
+        opening = (False if now_us is None else now_us, worker, self._rules)
+        return self.keys, opening, self._described, self.items
 
     def deliver(self, answer: bytes) -> None:
         """Give everybody the answer.
@@ -215,11 +217,9 @@ class Batch:
             parcel = self.parcels[tag] = Parcel()
         return parcel
 
-    def calls(self, worker: int, now_us: int | None) -> list[tuple[Collection[bytes], bytes]]:
-        """Return what the script is run with, for each parcel: keys and payload."""
-        return [
-            (parcel.keys, parcel.payload(worker, now_us)) for parcel in self.parcels.values() if parcel.keys
-        ]
+    def calls(self, worker: int, now_us: int | None) -> list[Call]:
+        """Return what the script is run with, for each parcel."""
+        return [parcel.call(worker, now_us) for parcel in self.parcels.values() if parcel.keys]
 
     @property
     def size(self) -> int:

@@ -8,22 +8,22 @@ run, so it is sent and the call made once more; nothing else is ever sent twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, NoScriptError, ResponseError
 
+from ratelimit.core.message import script_call
 from ratelimit.stores.redis.link import Link, Replies
-from ratelimit.stores.redis.parcel import Parcel
+from ratelimit.stores.redis.parcel import Call, Parcel
 from ratelimit.stores.redis.script import DIGEST, SCRIPT
 
 LOAD = b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%b\r\n" % (len(SCRIPT), SCRIPT)
-_HEAD = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n$%d\r\n%d\r\n"
+packed = partial(script_call, b"$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n")
+"""Returns a call as it is on the wire. The library's packing costs more than all the rest."""
 
-Call = tuple[Collection[bytes], bytes]
-"""Keys and payload of one run of the script."""
 Answers = Sequence[bytes | BaseException]
 """What each run answered, or why it did not."""
 
@@ -44,8 +44,8 @@ class Wire(Protocol):
         """
         ...
 
-    async def check(self, payload: bytes) -> None:
-        """See that every server answers the script.
+    async def check(self, call: Call) -> None:
+        """See that every server answers the script, run for nobody.
 
         Raises:
             redis.exceptions.RedisError, OSError, ValueError: one does not.
@@ -70,17 +70,6 @@ class Wire(Protocol):
     def close(self) -> None:
         """Let go of all connections; who posted calls is told nothing more."""
         ...
-
-
-def packed(call: Call) -> bytes:
-    """Return a call as it is on the wire. The library's packing costs more than all the rest."""
-    keys, payload = call
-    digits = b"%d" % len(keys)
-    parts = [_HEAD % (len(keys) + 4, len(digits), len(keys))]
-    for key in keys:
-        parts.append(b"$%d\r\n%b\r\n" % (len(key), key))
-    parts.append(b"$%d\r\n%b\r\n" % (len(payload), payload))
-    return b"".join(parts)
 
 
 def loaded(load: Any, answer: Any) -> Any:
@@ -133,10 +122,10 @@ class ServerWire:
             await connection.disconnect(nowait=True)
             raise
 
-    async def check(self, payload: bytes) -> None:
+    async def check(self, call: Call) -> None:
         """See that the server answers the script."""
         # Without a key: this user may be allowed none but those under its prefix.
-        text = packed(((), payload))
+        text = packed(*call)
         (answer,) = await self.exchange([text])
         if isinstance(answer, NoScriptError):
             answer = loaded(*await self.exchange([LOAD, text]))
@@ -149,7 +138,7 @@ class ServerWire:
         link = self._link
         assert link is not None
         (call,) = calls
-        self._posted = packed(call)
+        self._posted = packed(*call)
         self._done = done
         link.ask(self._posted, 1, self._answered)
 

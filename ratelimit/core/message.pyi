@@ -1,0 +1,20 @@
+"""A call of a script as bytes.
+
+Written in one pass: encoding numbers and framing words one by one costs more than deciding.
+"""
+
+from collections.abc import Iterable
+
+def script_call(
+    head: bytes, keys: Iterable[bytes], opening: tuple[int, ...], described: bytes, items: list[int], /
+) -> bytes:
+    """Return a call of a script with its keys and one argument: numbers, as MessagePack has them.
+
+    Args:
+        head: what follows the number of words: the command and the script, framed.
+        opening, described, items: the argument, one after another; `described` is encoded already.
+
+    Raises:
+        TypeError: a number is no integer, nor False.
+        OverflowError: a number is below -2**63, or above 2**64 - 1.
+    """
