@@ -26,16 +26,17 @@ def row_names(name: str, width: int) -> list[str]:
 class WideRow:
     """This worker's cells of one counter, over as many rows as it takes."""
 
-    __slots__ = ("_cells", "_count")
+    __slots__ = ("_count", "cells")
 
     def __init__(self, table: CounterRows, name: str, width: int) -> None:
         self._count = table.count
         rows = [table.counter(row) for row in row_names(name, width)]
-        self._cells = tuple((row, column) for row in rows for column in range(ROW_COLUMNS))
+        self.cells = tuple((row, column) for row in rows for column in range(ROW_COLUMNS))
+        """Row and column, in the table, of each column here."""
 
     def add(self, column: int, amount: int = 1) -> None:
         """Add to one column."""
-        row, cell = self._cells[column]
+        row, cell = self.cells[column]
         self._count(row, cell, amount)
 
 

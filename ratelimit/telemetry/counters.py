@@ -74,19 +74,25 @@ class RemoteCounters:
         StoreError: code `counters-full`; all rows are taken.
     """
 
-    __slots__ = ("_remote", "_round_trips")
+    __slots__ = ("_count", "_questions", "_remote", "_spent", "_trips")
 
     def __init__(self, table: Table) -> None:
         self._remote = WideRow(table, remote.ROW_REMOTE, len(remote.RemoteColumn))
-        self._round_trips = WideRow(table, remote.ROW_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH)
+        # Every decision passes here: cells are looked up once.
+        self._count = table.count
+        self._questions = self._remote.cells[remote.RemoteColumn.QUESTIONS]
+        self._trips = WideRow(table, remote.ROW_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH).cells
+        self._spent = self._trips[remote.ROUND_TRIP_SUM_NS]
 
     def answered(self, questions: int, elapsed_ns: int) -> None:
         """Count a round trip, and the questions it answered."""
-        elapsed_ns = max(elapsed_ns, 0)
-        with suppress(ValueError):
-            self._remote.add(_QUESTIONS, questions)
-            self._round_trips.add(bisect_left(remote.ROUND_TRIP_BOUNDS_NS, elapsed_ns))
-            self._round_trips.add(remote.ROUND_TRIP_SUM_NS, elapsed_ns)
+        count = self._count
+        try:
+            count(*self._questions, questions)
+            count(*self._trips[bisect_left(_ROUND_TRIP_BOUNDS_NS, elapsed_ns)])
+            count(*self._spent, elapsed_ns if elapsed_ns > 0 else 0)
+        except ValueError:
+            pass
 
     def tripped(self) -> None:
         """Count that the server is not asked any more."""
@@ -105,7 +111,7 @@ class RemoteCounters:
             self._remote.add(column, amount)
 
 
-_QUESTIONS = int(remote.RemoteColumn.QUESTIONS)
+_ROUND_TRIP_BOUNDS_NS = remote.ROUND_TRIP_BOUNDS_NS
 _RELOAD_COLUMN = {
     "applied": RuntimeColumn.RELOADS_APPLIED,
     "unchanged": RuntimeColumn.RELOADS_UNCHANGED,

@@ -212,11 +212,12 @@ class Lanes:
     def _arrived(self, lane: Lane, batch: Batch, answers: Answers) -> None:
         """Give everybody what a batch brought."""
         fault: BaseException | None = None
+        size = 0
         for parcel, answer in zip(batch.parcels.values(), answers, strict=True):
             try:
                 if isinstance(answer, BaseException):
                     raise answer
-                parcel.deliver(answer)
+                size += parcel.deliver(answer)
             except Exception as error:
                 # Of any kind: those who wait would hear nothing of it.
                 fault = error
@@ -227,7 +228,6 @@ class Lanes:
             self._trip(fault)
             return
         self.last_answer = self._loop.time()
-        size = batch.size
         self._is_sparse = size == 1
         self._tally.answered(size, int((self.last_answer - batch.sent) * 1e9))
         self._idle.append(lane)

@@ -35,8 +35,7 @@ class Waiting:
 
     __slots__ = ("future",)
 
-    def __init__(self, future: Future[Any]) -> None:
-        self.future = future
+    future: Future[Any]
 
     def fail(self, error: StoreError) -> None:
         """Tell whoever waits that there is no answer."""
@@ -50,7 +49,7 @@ class Question(Waiting):
     __slots__ = ("commit", "outcome", "plan")
 
     def __init__(self, plan: RedisPlan, outcome: Outcome, commit: bool, future: Future[None]) -> None:
-        super().__init__(future)
+        self.future = future
         self.plan = plan
         self.outcome = outcome
         self.commit = commit
@@ -73,7 +72,7 @@ class Part(Waiting):
     __slots__ = ("said", "size")
 
     def __init__(self, size: int, future: Future[list[int]]) -> None:
-        super().__init__(future)
+        self.future = future
         self.size = size
         self.said: list[int] = []
 
@@ -169,8 +168,8 @@ class Parcel:
         opening = (False if now_us is None else now_us, worker, self._rules)
         return self.keys, opening, self._described, self.items
 
-    def deliver(self, answer: bytes) -> None:
-        """Give everybody the answer.
+    def deliver(self, answer: bytes) -> int:
+        """Give everybody the answer; return how many they are.
 
         Raises:
             ValueError: it is no answer to these questions; those not answered yet remain to be failed.
@@ -189,6 +188,7 @@ class Parcel:
         # Nobody is told before all of it made sense.
         for entry in self.entries:
             entry.tell()
+        return len(self.entries)
 
     def fail(self, error: StoreError) -> None:
         """Tell all who still wait that there is no answer."""
@@ -222,14 +222,12 @@ class Batch:
         return [parcel.call(worker, now_us) for parcel in self.parcels.values() if parcel.keys]
 
     @property
-    def size(self) -> int:
-        """How many questions are asked."""
-        return sum(len(parcel.entries) for parcel in self.parcels.values())
-
-    @property
     def is_full(self) -> bool:
         """Whether no more should be added."""
-        return sum(len(parcel.items) for parcel in self.parcels.values()) >= _MOST_NUMBERS
+        numbers = 0
+        for parcel in self.parcels.values():
+            numbers += len(parcel.items)
+        return numbers >= _MOST_NUMBERS
 
     def fail(self, error: StoreError) -> None:
         """Tell all who still wait that there is no answer."""

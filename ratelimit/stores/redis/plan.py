@@ -32,6 +32,7 @@ class RedisPlan:
         "_described",
         "_described_until_ns",
         "_has_slots",
+        "_is_dated",
         "core",
         "counting",
         "free",
@@ -64,6 +65,7 @@ class RedisPlan:
         self.rules = RemoteRules(plan, store.key_prefix, store.is_cluster)
         self._described = b""
         self._described_until_ns = 0
+        self._is_dated = True  # until it is known that no rule follows a calendar
         self._has_slots = any(rule.algorithm == "concurrency" for rule in plan.rules)
         self.leased = None if store.tenancy is None else store.tenancy.rules_of(self)
         """Decides from leases, where the mode has them and all rules can be leased."""
@@ -71,10 +73,13 @@ class RedisPlan:
     @property
     def described(self) -> bytes:
         """The rules as the script reads them."""
-        now_ns = self.store.clock.now_ns()
-        if not self._described or now_ns >= self._described_until_ns:
-            self._described = spread(self.rules.describe(now_ns))
-            self._described_until_ns = now_ns + _DESCRIBED_NS
+        if self._is_dated:
+            now_ns = self.store.clock.now_ns()
+            if now_ns >= self._described_until_ns:
+                rules = self.rules.describe(now_ns)
+                self._described = spread(rules)
+                self._described_until_ns = now_ns + _DESCRIBED_NS
+                self._is_dated = any(isinstance(rule[-1], list) for rule in rules)
         return self._described
 
     def decide(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None) -> Outcome:
