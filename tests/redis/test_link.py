@@ -16,7 +16,7 @@ from tests.redis.test_replies import TEN
 from tests.support.redis.binary import Binary
 from tests.support.redis.certificate import Certificate
 from tests.support.redis.fixtures import StartServer
-from tests.support.redis.live import Live, LiveLimiter, rules, turns
+from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns
 from tests.support.redis.server import Server
 
 PING = b"*1\r\n$4\r\nPING\r\n"
@@ -86,6 +86,17 @@ async def test_replies_come_when_all_are_here(far: Far) -> None:
     await far.say(b"$1\r\nx\r\n")
     assert told[1:] == [[b"x"]]
     assert link.is_open
+    link.close()
+    await turns()
+
+
+async def test_replies_longer_than_what_is_read_at_once_come_whole(far: Far) -> None:
+    link, told = await opened(far)
+    long = bytes(range(256)) * 2000
+    link.ask(PING + PING, 2, told.append)
+    await far.say(b"$%d\r\n%b\r\n$3\r\nend\r\n" % (len(long), long))
+    await eventually(lambda: told, "both replies")
+    assert told == [[long, b"end"]]
     link.close()
     await turns()
 
