@@ -40,6 +40,8 @@ class Leases:
     ) -> None: ...
     def take_due(self) -> list[int]:
         """Return the keys that are due, each once until it is answered or failed."""
+    def take_foreign(self) -> list[int]:
+        """Return keys to give back before the store is asked: taken when their limits allowed more."""
     def idle(self, now_ns: int, quiet_ns: int, /) -> list[int]:
         """Return the keys with units that nobody used for so long; of all of them if it is negative.
 
@@ -100,7 +102,10 @@ class LeasedRules:
     def ledger(self) -> Any: ...
     def __init__(self, rules: RemoteRules, leases: Leases, ledger: object) -> None: ...
     def take(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, /) -> Outcome | None:
-        """Decide from leases, all rules or none; None if one of them does not suffice."""
+        """Decide from leases, all rules or none; None if one of them does not suffice.
+
+        Or if one was taken when its limit allowed more: see `Leases.take_foreign`.
+        """
     def wanted(self, outcome: Outcome, now_ns: int, /) -> list[int]:
         """Return the keys to ask for together with a decision that the store is asked for now."""
     def note(self, outcome: Outcome, now_ns: int, /) -> None:

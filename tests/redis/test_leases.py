@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from ratelimit.core.lease import LeasedRules, Leases
+from ratelimit.core.lease import LeasedRules
 from ratelimit.core.remote import RemoteRules
-from tests.support.cores import COMPILED, compiled_rule
 from tests.support.redis.core import ScriptPlan
+from tests.support.redis.leasing import START, Worker
 from tests.support.redis.server import Server
-from tests.support.rule import EPOCH, MINUTE, SECOND, RuleSpec
+from tests.support.rule import MINUTE, SECOND, RuleSpec
 
-START = EPOCH // 1000 * 1000
 TICK = SECOND // 50
 
 
@@ -28,89 +27,6 @@ def client(server: Server) -> Iterator[Redis]:
     client = Redis.from_url(server.url)
     yield client
     client.close()
-
-
-class Worker:
-    """One process: leases of its own, and the server asked at the time the test says."""
-
-    def __init__(self, client: Redis, spec: RuleSpec, number: int, horizon_ns: int) -> None:
-        from ratelimit.core.engine import Plan
-
-        self.table = COMPILED.table(START)
-        plan = Plan(self.table, [compiled_rule(spec)], [[0]], None, [0])
-        self.remote = ScriptPlan(client, RemoteRules(plan, b"lease:", False), None)  # type: ignore[arg-type]
-        self.remote.worker = number
-        self.leases = Leases(
-            self.table,
-            keys=64,
-            horizon_ns=horizon_ns,
-            longest_ns=4 * horizon_ns,
-            worthwhile=100,
-            recheck_ns=SECOND // 10,
-            wake=lambda: None,
-        )
-        self.rules = LeasedRules(self.remote.rules, self.leases, self.remote)
-        self.trips = 0
-        self.under_way: list[tuple[dict[bytes, int], list[int]]] = []
-        """What was given up, and has not reached the server yet."""
-
-    def ask(self, now_ns: int, cost: int = 1) -> bool:
-        """Decide one request: from the lease if it suffices."""
-        return bool(self.outcome(now_ns, cost).allowed)
-
-    def outcome(self, now_ns: int, cost: int) -> Any:
-        """Return what one request found."""
-        outcome = self.rules.take([7], now_ns, [cost])
-        if outcome is None:
-            self.trips += 1
-            outcome = self.remote.decide([7], now_ns, [cost])._outcome
-            wanted = self.rules.wanted(outcome, now_ns)
-            self._send(wanted, now_ns, 0, give_back=False, is_lost=False)
-            self.trips -= len(wanted)  # they went in the same call
-            self.rules.note(outcome, now_ns)
-        return outcome
-
-    def charge(self, outcome: Any, more: int, now_ns: int) -> None:
-        """Settle a request for more than was charged: from the lease if it suffices, else into debt."""
-        if not self.rules.absorb(outcome, 0, more, now_ns):
-            self.remote.now_ns = now_ns
-            self.remote.correct(outcome, 0, more)
-
-    def renew(self, now_ns: int, *, late_ns: int = 0, is_lost: bool = False) -> None:
-        """Ask for what is due; the answer may be lost, and was asked for `late_ns` before it is given."""
-        self._send(self.leases.take_due(), now_ns, late_ns, give_back=False, is_lost=is_lost)
-
-    def give_back(self, now_ns: int, quiet_ns: int) -> None:
-        """Give back what was not used for so long."""
-        self._send(self.leases.idle(now_ns, quiet_ns), now_ns, 0, give_back=True, is_lost=False)
-
-    def give_up(self, now_ns: int, *, give_back: bool = False) -> None:
-        """Ask for what is due, or give all back, and wait no longer: the call is still under way."""
-        for key in self.leases.idle(now_ns, -1) if give_back else self.leases.take_due():
-            keys: dict[bytes, int] = {}
-            items: list[int] = []
-            self.leases.question(key, give_back, now_ns, lambda _: 0, keys, items, 4)
-            self.leases.failed(key)
-            self.under_way.append((keys, items))
-
-    def arrive(self, now_ns: int) -> None:
-        """Have what was given up reach the server now."""
-        for keys, items in self.under_way:
-            self.remote.send(keys, items, now_ns)
-            self.trips += 1
-        self.under_way.clear()
-
-    def _send(self, due: list[int], now_ns: int, late_ns: int, *, give_back: bool, is_lost: bool) -> None:
-        for key in due:
-            keys: dict[bytes, int] = {}
-            items: list[int] = []
-            self.leases.question(key, give_back, now_ns - late_ns, lambda _: 0, keys, items, 4)
-            said = self.remote.send(keys, items, now_ns)
-            self.trips += 1
-            if is_lost:
-                self.leases.failed(key)
-            else:
-                assert self.leases.answer(key, said, 1, now_ns - late_ns) == len(said)
 
 
 def run(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.redis.cluster import Cluster
-from tests.support.redis.live import Live, LiveLimiter, turns
+from tests.support.redis.live import Live, LiveLimiter, rules, turns
 from tests.support.redis.server import Server
 
 ACCOUNT = 'per = "account"\nrate = "1000000/day"\nburst = 1000000'
@@ -41,3 +43,23 @@ async def test_lease_of_a_cluster_begins_so_as_well(cluster: Cluster, open_limit
     limiter = open_limiter(cluster.cluster_url, ACCOUNT, mode="leased")
     trips, decided = await first_lease(limiter)
     assert trips == decided
+
+
+@pytest.mark.parametrize("is_cluster", [False, True])
+async def test_limit_that_a_reload_makes_smaller_holds_at_once(
+    server: Server, cluster: Cluster, open_limiter: LiveLimiter, tmp_path: Path, is_cluster: bool
+) -> None:
+    url = cluster.cluster_url if is_cluster else server.url
+    limiter = open_limiter(url, ADDRESS, mode="leased")
+    await first_lease(limiter)
+    assert limiter.store.tenancy is not None
+    leases = limiter.store.tenancy.leases
+    assert leases.held() >= 20
+    (left,) = await limiter.left()
+    used = 1_000_000 - left - leases.held()
+    limiter._path = tmp_path / "policy.toml"
+    fewer = ADDRESS.replace("1000000", str(used + 5))
+    limiter._path.write_text(rules(url, fewer, mode="leased"))
+    assert limiter.reload().result == "applied"
+    assert [(await limiter.ask()).allowed for _ in range(8)] == [True] * 5 + [False] * 3
+    assert leases.held() == 0

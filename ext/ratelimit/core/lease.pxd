@@ -17,6 +17,7 @@ cdef class Leases:
     cdef list free           # such numbers
     cdef Py_ssize_t most_owners
     cdef list due            # keys somebody is to ask for
+    cdef list foreign        # keys whose leases allow more than their limits do now
     cdef object wake
     cdef uint64_t horizon
     cdef uint64_t longest
@@ -28,6 +29,7 @@ cdef class Leases:
     cdef Lease *make(self, uint64_t key, uint64_t now) noexcept
     cdef int mark_due(self, Lease *lease) except -1
     cdef int owner_of(self, LeasedRules rules, int index) except -1
+    cdef bint claim(self, Lease *lease, LeasedRules rules, int index, uint64_t now) except -1
     cdef int sweep(self) except -1
 
 
@@ -35,7 +37,6 @@ cdef class LeasedRules:
     cdef readonly RemoteRules rules
     cdef Leases leases
     cdef readonly object ledger
-    cdef int owners[MOST_RULES]
-    cdef list names          # what stands in the leases' owners, rule by rule
+    cdef int owners[MOST_RULES]  # each rule's number among the leases' owners, -1 if it has none
 
     cdef object taken(self, uint64_t *ids, uint64_t *amounts, object now_ns)

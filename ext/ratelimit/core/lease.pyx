@@ -16,17 +16,18 @@ cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.atomic cimport LOW32, SECOND
+from ratelimit.core.atomic cimport SECOND
 from ratelimit.core.engine cimport Outcome, Plan, check_ready, tally
-from ratelimit.core.entries cimport FIXED, GCRA, SLIDING
+from ratelimit.core.entries cimport GCRA, SLIDING
 from ratelimit.core.gcra cimport gcra_arrival
 from ratelimit.core.quota cimport NEVER, Quota
 from ratelimit.core.remote cimport RemoteRules, number_of, read_word
 from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
-from ratelimit.core.siphash cimport mix
-from ratelimit.core.slice cimport Lease, measure, quiet_of, without
+from ratelimit.core.slice cimport (
+    Lease, begin, is_binding, is_less, measure, quiet_of, read_mark, refuse, told_mark, without,
+)
 from ratelimit.core.spare cimport take_charges
 from ratelimit.core.table cimport Table, relative
 
@@ -64,6 +65,7 @@ cdef class Leases:
         self.free = []
         self.most_owners = FIRST_OWNERS
         self.due = []
+        self.foreign = []
         self.wake = wake
         self.horizon = horizon_ns
         self.longest = longest_ns
@@ -98,13 +100,7 @@ cdef class Leases:
             if best == NULL or at[i].since < best.since:
                 best = at + i
         if best != NULL:
-            best.key = key
-            best.left = best.granted = best.deadline = best.word = best.mark = 0
-            best.recheck_at = best.retry_at = best.refused_cost = best.term = 0
-            best.since = best.used_at = now
-            best.uses = 0
-            best.rate = 0
-            best.due = False
+            begin(best, key, now)
         return best
 
     cdef int mark_due(self, Lease *lease) except -1:
@@ -117,23 +113,31 @@ cdef class Leases:
     cdef int owner_of(self, LeasedRules rules, int index) except -1:
         """Return the number of a plan's rule, which is given one if it has none any more."""
         cdef int number = rules.owners[index]
-        if number >= 0 and self.owners[number] is rules.names[index]:
-            return number
-        if not self.free and len(self.owners) >= self.most_owners:
-            self.sweep()
-        if self.free:
-            number = self.free.pop()
-            self.owners[number] = rules.names[index]
-        else:
-            number = len(self.owners)
-            self.owners.append(rules.names[index])
-        rules.owners[index] = number
+        if number < 0:
+            if self.free:
+                number = self.free.pop()
+                self.owners[number] = (rules, index)
+            else:
+                number = len(self.owners)
+                self.owners.append((rules, index))
+            rules.owners[index] = number
         return number
+
+    cdef bint claim(self, Lease *lease, LeasedRules rules, int index, uint64_t now) except -1:
+        """Have a plan's rule ask for more from now on, unless units are left of one that allowed more."""
+        cdef LeasedRules former
+        if lease.left and lease.deadline > now and lease.owner != rules.owners[index]:
+            former, at = self.owners[lease.owner]
+            if is_less(&rules.rules.plan.setup.quotas[index], &former.rules.plan.setup.quotas[at]):
+                return False
+        lease.owner = self.owner_of(rules, index)
+        return True
 
     cdef int sweep(self) except -1:
         """Forget rules that no lease is held by: those of policies that are no longer in force."""
         cdef uint64_t i
         cdef Lease *lease
+        cdef LeasedRules rules
         cdef set held = set()
         for i in range(self.mask + 1 + PROBES):
             lease = self.leases + i
@@ -143,6 +147,8 @@ cdef class Leases:
                 lease.key = 0
         for number in range(len(self.owners)):
             if number not in held and self.owners[number] is not None:
+                rules, index = self.owners[number]
+                rules.owners[index] = -1
                 self.owners[number] = None
                 self.free.append(number)
         self.most_owners = max(self.most_owners, 2 * len(held))
@@ -151,6 +157,10 @@ cdef class Leases:
     def take_due(self):
         due, self.due = self.due, []
         return due
+
+    def take_foreign(self):
+        foreign, self.foreign = self.foreign, []
+        return foreign
 
     def idle(self, now_ns, quiet_ns, /):
         cdef uint64_t now = relative(self.table, now_ns)
@@ -179,7 +189,7 @@ cdef class Leases:
         cdef LeasedRules rules
         cdef int index
         cdef const Quota *q
-        cdef object want = 0, kept, returned = 0, mark
+        cdef object want = 0, kept, returned = 0
         if lease == NULL:
             return None
         rules, index = self.owners[lease.owner]
@@ -200,14 +210,10 @@ cdef class Leases:
             want = max(1, int(want))
             kept = lease.left
             want = max(0, want - kept)
-        mark = lease.mark
-        if q.kind == FIXED:
-            mark = (lease.mark + q.epoch_ns) // SECOND
-        elif q.kind == SLIDING:
-            mark = lease.mark + q.first_window
         items += (
             LEASE, 1, bases(rules.ledger) + index, number_of(keys, rules.rules.name_of(lease.key)),
-            want, divisor, kept, returned, mark, (self.horizon if give_back else lease.term) // MICROSECOND,
+            want, divisor, kept, returned, told_mark(q, lease.mark),
+            (self.horizon if give_back else lease.term) // MICROSECOND,
         )
         return rules, index
 
@@ -226,11 +232,7 @@ cdef class Leases:
         q = &rules.rules.plan.setup.quotas[index]
         granted = said[at]
         at = read_word(&charge, q, said, at + 1)
-        mark = said[at]
-        if q.kind == FIXED:
-            mark = mark * SECOND - q.epoch_ns if mark * SECOND > q.epoch_ns else 0
-        elif q.kind == SLIDING:
-            mark -= q.first_window
+        mark = read_mark(q, said[at])
         ttl = <uint64_t>said[at + 1] * MICROSECOND
         lease.due = False
         # The store's time is counted from when it was asked: never later than it means.
@@ -265,7 +267,7 @@ cdef class Leases:
         cdef uint64_t i
         for i in range(self.mask + 1 + PROBES):
             self.leases[i].key = 0
-        self.due = []
+        self.due, self.foreign = [], []
 
     def __reduce__(self):
         raise TypeError("leases belong to one process")
@@ -285,7 +287,6 @@ cdef class LeasedRules:
         self.rules = rules
         self.leases = leases
         self.ledger = ledger
-        self.names = [(self, i) for i in range(rules.plan.setup.count)]
         for i in range(rules.plan.setup.count):
             self.owners[i] = -1
 
@@ -319,9 +320,12 @@ cdef class LeasedRules:
             if lease == NULL:
                 return None
             found[i] = lease
+            if lease.owner != self.owners[i] and not leases.claim(lease, self, i, now):
+                if not lease.due:
+                    leases.foreign.append(lease.key)
+                return None
             if now < lease.recheck_at and amounts[i] >= lease.refused_cost:
-                if is_binding(plan, i, key):
-                    refused = True
+                refused = refused or is_binding(&plan.setup.quotas[i], key)
             elif lease.left < amounts[i] or now >= lease.deadline:
                 return None
         outcome = Outcome.__new__(Outcome)
@@ -343,7 +347,7 @@ cdef class LeasedRules:
                 continue
             charge.state = ALLOWED
             if now < lease.recheck_at and amounts[i] >= lease.refused_cost:
-                charge.state = REFUSED if is_binding(plan, i, charge.key) else SHADOWED
+                charge.state = REFUSED if is_binding(q, charge.key) else SHADOWED
                 charge.retry = NEVER if lease.retry_at == 0 else <int64_t>(lease.retry_at - now)
             elif not refused:
                 lease.left -= amounts[i]
@@ -376,7 +380,8 @@ cdef class LeasedRules:
             if lease == NULL or lease.due or lease.rate < LEAST_RATE or lease.recheck_at:
                 continue
             if lease.left <= lease.granted >> 2 or lease.deadline <= now:
-                found.append(lease.key)
+                if self.leases.claim(lease, self, i, now):
+                    found.append(lease.key)
         return found
 
     def note(self, Outcome outcome not None, now_ns, /):
@@ -385,18 +390,18 @@ cdef class LeasedRules:
         cdef Lease *lease
         cdef const Quota *q
         cdef uint64_t now = relative(plan.table, now_ns)
-        cdef uint64_t wait
-        cdef int i, owner
+        cdef int i
+        if not self.leases.free and len(self.leases.owners) >= self.leases.most_owners:
+            self.leases.sweep()
         for i in range(plan.setup.count):
             charge = outcome.charges + i
             if charge.state == SKIPPED:
                 continue
             q = &plan.setup.quotas[i]
-            owner = self.leases.owner_of(self, i)  # before a place is looked for: this may free some
             lease = self.leases.make(self.rules.digest(i, charge.key), now)
             if lease == NULL:
                 continue
-            lease.owner = owner
+            self.leases.claim(lease, self, i, now)
             if q.kind != GCRA and lease.mark != charge.mark:
                 lease.left = 0
                 lease.mark = charge.mark
@@ -410,13 +415,7 @@ cdef class LeasedRules:
                 if now - lease.since >= SECOND and now > lease.since:
                     measure(lease, now)
             else:
-                wait = self.leases.recheck
-                lease.retry_at = 0
-                if charge.retry != NEVER:
-                    lease.retry_at = now + <uint64_t>charge.retry
-                    wait = wait if wait < <uint64_t>charge.retry else <uint64_t>charge.retry
-                lease.recheck_at = now + wait
-                lease.refused_cost = charge.cost
+                refuse(lease, charge.cost, charge.retry, now, self.leases.recheck)
 
     def absorb(self, Outcome outcome not None, int index, delta, now_ns, /):
         """Correct a charge against the lease; False if that is for the store to do."""
@@ -442,7 +441,3 @@ cdef class LeasedRules:
 
     def __reduce__(self):
         raise TypeError("leased rules belong to one process")
-
-
-cdef inline bint is_binding(Plan plan, int i, uint64_t key) noexcept:
-    return not plan.setup.quotas[i].shadow and (mix(key) & LOW32) < plan.setup.quotas[i].enforced

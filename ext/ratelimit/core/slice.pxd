@@ -1,11 +1,13 @@
 """A lease as it is kept: units of one key that were taken in advance, and how fast they are used."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
 
-from ratelimit.core.atomic cimport SECOND
-from ratelimit.core.entries cimport FIXED, GCRA
+from ratelimit.core.atomic cimport LOW32, SECOND
+from ratelimit.core.entries cimport FIXED, GCRA, SLIDING
 from ratelimit.core.gcra cimport gcra_arrival
-from ratelimit.core.quota cimport Quota
+from ratelimit.core.quota cimport NEVER, Quota
+from ratelimit.core.siphash cimport mix
 from ratelimit.core.windows cimport FIXED_COUNT_BITS
 
 cdef enum:
@@ -32,6 +34,32 @@ cdef struct Lease:
     bint due              # somebody is about to ask
 
 
+cdef inline void begin(Lease *lease, uint64_t key, uint64_t now) noexcept:
+    """Make a place a key's that nothing is known of."""
+    memset(lease, 0, sizeof(Lease))
+    lease.key = key
+    lease.since = lease.used_at = now
+
+
+cdef inline object told_mark(const Quota *q, uint64_t mark):
+    """Return a lease's mark as the store counts."""
+    if q.kind == FIXED:
+        return (mark + q.epoch_ns) // SECOND
+    return mark + q.first_window if q.kind == SLIDING else mark
+
+
+cdef inline uint64_t read_mark(const Quota *q, uint64_t mark) noexcept:
+    """Return what the store says of a mark as a lease has it."""
+    if q.kind == FIXED:
+        return mark * SECOND - q.epoch_ns if mark * SECOND > q.epoch_ns else 0
+    return mark - q.first_window if q.kind == SLIDING else mark
+
+
+cdef inline bint is_less(const Quota *q, const Quota *than) noexcept:
+    """Return whether a limit allows less than another of its kind: what was taken of that is too much for it."""
+    return q.units < than.units or q.burst < than.burst or q.interval > than.interval
+
+
 cdef inline uint64_t quiet_of(const Lease *lease, uint64_t quiet) noexcept:
     """Return after what time without a use a lease is idle: longer where uses are usually far apart."""
     cdef double gaps = QUIET_GAPS / lease.rate * SECOND if lease.rate > 0 else 0
@@ -46,6 +74,21 @@ cdef inline void measure(Lease *lease, uint64_t now) noexcept:
     lease.rate = rate if lease.rate == 0 else (lease.rate * MEMORY_S + rate * seconds) / (MEMORY_S + seconds)
     lease.since = now
     lease.uses = 0
+
+
+cdef inline void refuse(Lease *lease, uint64_t cost, int64_t retry, uint64_t now, uint64_t recheck) noexcept:
+    """Have what costs as much be refused for `recheck`, or until the retry time if that is sooner."""
+    lease.retry_at = 0
+    if retry != NEVER:
+        lease.retry_at = now + <uint64_t>retry
+        recheck = min(recheck, <uint64_t>retry)
+    lease.recheck_at = now + recheck
+    lease.refused_cost = cost
+
+
+cdef inline bint is_binding(const Quota *q, uint64_t key) noexcept:
+    """Return whether a refusal of this key is one: not in a shadow, nor outside of the share that is enforced."""
+    return not q.shadow and (mix(key) & LOW32) < q.enforced
 
 
 cdef inline uint64_t without(const Quota *q, uint64_t word, uint64_t left, uint64_t now) noexcept:

@@ -117,7 +117,11 @@ class RedisPlan:
             if outcome is not None:
                 return outcome
         try:
-            outcome = await store.courier().ask(self, identities, costs, now_ns, commit=commit)
+            courier = store.courier()
+            if leased is not None:
+                assert store.tenancy is not None
+                store.tenancy.give_back_foreign(courier)
+            outcome = await courier.ask(self, identities, costs, now_ns, commit=commit)
         except StoreError as error:
             if "local" not in self.stances or "closed" in self.stances:
                 raise

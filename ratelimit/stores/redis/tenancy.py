@@ -79,6 +79,10 @@ class Tenancy:
         """Ask for what a decision of the server shows to be wanted, in the same call."""
         self._ask(courier, leased.wanted(outcome, now_ns), give_back=False)
 
+    def give_back_foreign(self, courier: Courier) -> None:
+        """Give back, before the server decides, what was taken when a limit allowed more than now."""
+        self._ask(courier, self.leases.take_foreign(), give_back=True)
+
     def give_back_idle(self, courier: Courier) -> None:
         """Give back what nobody has used for a while."""
         self._ask(courier, self.leases.idle(self._store.clock.now_ns(), QUIET_NS), give_back=True)

@@ -1,0 +1,67 @@
+"""What a lease is of: the limit that is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from tests.support.redis.leasing import START, Worker
+from tests.support.redis.server import Server
+from tests.support.rule import HOUR, SECOND, RuleSpec
+
+HORIZON = 20 * SECOND
+WINDOWS = ("fixed-window", "sliding-window")
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Redis]:
+    """Return a client of a server that counts in microseconds of the test's own."""
+    client = Redis.from_url(server.url)
+    yield client
+    client.close()
+
+
+def use(worker: Worker, now_ns: int, gap_ns: int, seconds: int) -> tuple[int, int]:
+    """Ask once a gap for so long, with a pulse a second; return what was admitted, and when it ended."""
+    admitted = 0
+    end_ns, pulse_ns = now_ns + seconds * SECOND, now_ns
+    while now_ns < end_ns:
+        now_ns += gap_ns
+        while pulse_ns + SECOND <= now_ns:
+            pulse_ns += SECOND
+            worker.give_back(pulse_ns, 3 * SECOND)
+            worker.renew(pulse_ns)
+        admitted += worker.ask(now_ns)
+        worker.renew(now_ns)
+    return admitted, now_ns
+
+
+def limit(algorithm: str, quota: int, period_ns: int) -> RuleSpec:
+    return RuleSpec(algorithm, quota, period_ns, quota if algorithm == "token-bucket" else None, salt=71)
+
+
+@pytest.mark.parametrize("algorithm", ["token-bucket", *WINDOWS])
+def test_limit_that_a_reload_makes_smaller_holds_at_once(client: Redis, algorithm: str) -> None:
+    worker = Worker(client, limit(algorithm, 6000, HOUR), 1, HORIZON)
+    admitted, now_ns = use(worker, START, SECOND // 50, 20)
+    assert admitted == 1000
+    assert worker.leases.held() >= 200
+    worker.load(limit(algorithm, 1050, HOUR))
+    admitted, now_ns = use(worker, now_ns, SECOND // 50, 60)
+    # A bucket goes on from its arrival time, of which 1000 of the former's intervals are 175 of its own.
+    most, refilled = (1050 - 175, 80 * 1050 // 3600 + 1) if algorithm == "token-bucket" else (50, 0)
+    assert most - 10 <= admitted <= most + refilled
+
+
+@pytest.mark.parametrize("algorithm", ["token-bucket", *WINDOWS])
+def test_limit_that_a_reload_makes_larger_is_leased_by_the_new_numbers(client: Redis, algorithm: str) -> None:
+    worker = Worker(client, limit(algorithm, 500, HOUR), 1, HORIZON)
+    admitted, now_ns = use(worker, START, SECOND // 10, 10)
+    assert admitted == 100
+    worker.load(limit(algorithm, 2000, HOUR))
+    trips = worker.trips
+    admitted, now_ns = use(worker, now_ns, SECOND // 10, 150)
+    assert admitted == 1500
+    assert worker.trips - trips <= 1500 / 50
