@@ -46,6 +46,7 @@ class Leases:
         """Return the keys with units that nobody used for so long; of all of them if it is negative.
 
         Of slow keys it is ten times as long as their uses are apart, at most three times as long.
+        Keys that have far more than they use are due from then on: `question` gives the rest back.
         """
     def held(self) -> int:
         """Return the units taken and not used, over all keys."""
@@ -60,7 +61,7 @@ class Leases:
         divisor: int,
         /,
     ) -> tuple[LeasedRules, int] | None:
-        """Append what asks the store for more of a key, or gives back what is left of it.
+        """Append what asks the store for more of a key, or gives back what is left or too much of it.
 
         Args:
             give_back: to give back; the units are no longer used here from this moment on.

@@ -1,4 +1,4 @@
-"""What a lease is of: the limit that is in force."""
+"""What a lease is of: of the limit that is in force, and no more than its key uses and the server knows."""
 
 from __future__ import annotations
 
@@ -65,3 +65,37 @@ def test_limit_that_a_reload_makes_larger_is_leased_by_the_new_numbers(client: R
     admitted, now_ns = use(worker, now_ns, SECOND // 10, 150)
     assert admitted == 1500
     assert worker.trips - trips <= 1500 / 50
+
+
+@pytest.mark.parametrize("algorithm", ["token-bucket", *WINDOWS])
+def test_worker_whose_key_slows_down_gives_back_what_it_does_not_use(client: Redis, algorithm: str) -> None:
+    spec = limit(algorithm, 6_000, 30 * 24 * HOUR)
+    first, second = (Worker(client, spec, number, HORIZON) for number in (1, 2))
+    admitted, now_ns = use(first, START, SECOND // 100, 30)
+    assert admitted == 3000
+    assert first.leases.held() >= 500
+    trips = first.trips
+    slowly, now_ns = use(first, now_ns, 2 * SECOND, 60)
+    assert slowly == 30
+    assert first.trips - trips <= 10
+    held = first.leases.held()
+    assert held <= 100
+    others = sum(second.ask(now_ns) for _ in range(6_000))
+    assert 6_000 - admitted - slowly - held - 2 <= others <= 6_000 - admitted - slowly
+
+
+def test_renewal_for_a_shorter_time_holds_though_its_answer_is_lost(client: Redis) -> None:
+    spec = RuleSpec("token-bucket", 400, SECOND, 400, salt=72)
+    first, second = Worker(client, spec, 1, HORIZON), Worker(client, spec, 2, HORIZON)
+    _, now_ns = use(first, START, SECOND * 4 // 5, 30)
+    assert 20 <= first.leases.held() <= 100  # for 80 s
+    while not (due := first.leases.take_due()):  # quicker now
+        now_ns += SECOND // 10
+        assert first.ask(now_ns)
+    first.send(due, now_ns, is_lost=True)
+    held = first.leases.held()
+    assert held > 5
+    now_ns += 25 * SECOND  # for the server, the lease is over, and the bucket is full again
+    used = sum(second.ask(now_ns) for _ in range(500))
+    used += sum(first.rules.take([7], now_ns, [1]) is not None for _ in range(held))
+    assert used <= 400

@@ -30,6 +30,7 @@ cdef class Leases:
     cdef int mark_due(self, Lease *lease) except -1
     cdef int owner_of(self, LeasedRules rules, int index) except -1
     cdef bint claim(self, Lease *lease, LeasedRules rules, int index, uint64_t now) except -1
+    cdef bint is_ample(self, const Lease *lease) noexcept
     cdef int sweep(self) except -1
 
 

@@ -26,7 +26,7 @@ from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
 from ratelimit.core.slice cimport (
-    Lease, begin, is_binding, is_less, measure, quiet_of, read_mark, refuse, told_mark, without,
+    Lease, begin, is_binding, is_less, measure, quiet_of, read_mark, refuse, told_mark, wish, without,
 )
 from ratelimit.core.spare cimport take_charges
 from ratelimit.core.table cimport Table, relative
@@ -133,6 +133,10 @@ cdef class Leases:
         lease.owner = self.owner_of(rules, index)
         return True
 
+    cdef bint is_ample(self, const Lease *lease) noexcept:
+        """Return whether a lease has far more than its key uses of late, and that is worth a trip."""
+        return lease.left > max(self.worthwhile, 2 * wish(lease, self.horizon, self.longest, self.worthwhile))
+
     cdef int sweep(self) except -1:
         """Forget rules that no lease is held by: those of policies that are no longer in force."""
         cdef uint64_t i
@@ -173,6 +177,8 @@ cdef class Leases:
             if lease.key and lease.left and not lease.due and lease.deadline > now:
                 if quiet < 0 or lease.used_at + quiet_of(lease, <uint64_t>quiet) < now:
                     found.append(lease.key)
+                elif self.is_ample(lease):
+                    self.mark_due(lease)
         return found
 
     def held(self, /):
@@ -202,13 +208,14 @@ cdef class Leases:
             returned, lease.left, lease.granted = lease.left, 0, 0
             kept = 0
         else:
-            want = lease.rate * self.horizon / SECOND
-            lease.term = self.horizon
-            if want < self.worthwhile:
-                lease.term = self.longest
-                want = min(self.worthwhile, lease.rate * self.longest / SECOND)
-            want = max(1, int(want))
+            want = wish(lease, self.horizon, self.longest, self.worthwhile)
+            if self.is_ample(lease):
+                returned, lease.left = lease.left - want, want
             kept = lease.left
+            lease.term = self.horizon if max(want, kept) > self.worthwhile else self.longest
+            if q.kind == GCRA and lease.deadline > now + lease.term:
+                # What is held runs no longer than it does for the store, whether an answer comes or not.
+                lease.deadline = now + lease.term
             want = max(0, want - kept)
         items += (
             LEASE, 1, bases(rules.ledger) + index, number_of(keys, rules.rules.name_of(lease.key)),

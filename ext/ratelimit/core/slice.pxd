@@ -55,6 +55,14 @@ cdef inline uint64_t read_mark(const Quota *q, uint64_t mark) noexcept:
     return mark - q.first_window if q.kind == SLIDING else mark
 
 
+cdef inline uint64_t wish(const Lease *lease, uint64_t horizon, uint64_t longest, double worthwhile) noexcept:
+    """Return how many units a lease is to have: what is used within `horizon`, or some fewer within `longest`."""
+    cdef double use = lease.rate * horizon / SECOND
+    if use < worthwhile:
+        use = min(worthwhile, lease.rate * longest / SECOND)
+    return <uint64_t>max(use, 1)
+
+
 cdef inline bint is_less(const Quota *q, const Quota *than) noexcept:
     """Return whether a limit allows less than another of its kind: what was taken of that is too much for it."""
     return q.units < than.units or q.burst < than.burst or q.interval > than.interval

@@ -84,7 +84,7 @@ class Tenancy:
         self._ask(courier, self.leases.take_foreign(), give_back=True)
 
     def give_back_idle(self, courier: Courier) -> None:
-        """Give back what nobody has used for a while."""
+        """Give back what nobody has used for a while; have those due that have far more than they use."""
         self._ask(courier, self.leases.idle(self._store.clock.now_ns(), QUIET_NS), give_back=True)
 
     async def give_back_all(self, courier: Courier) -> None:
