@@ -99,3 +99,21 @@ def test_renewal_for_a_shorter_time_holds_though_its_answer_is_lost(client: Redi
     used = sum(second.ask(now_ns) for _ in range(500))
     used += sum(first.rules.take([7], now_ns, [1]) is not None for _ in range(held))
     assert used <= 400
+
+
+def test_units_of_a_lease_are_counted_whole(client: Redis) -> None:
+    # By the thousand million: bytes, for instance.
+    spec = RuleSpec("token-bucket", 10**9, SECOND, 10**11, salt=73)
+    first, second = Worker(client, spec, 1, HORIZON), Worker(client, spec, 2, HORIZON)
+    now_ns = START
+    for _ in range(40):
+        now_ns += SECOND // 4
+        assert first.ask(now_ns, 10**9 // 4)
+        first.renew(now_ns)
+    assert first.leases.held() > 10**9
+    now_ns += 2 * SECOND
+    used = 0
+    for worker in (second, first):
+        while worker.ask(now_ns, 10**9 // 4):
+            used += 1
+    assert 390 <= used <= 400

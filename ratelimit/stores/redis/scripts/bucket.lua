@@ -10,6 +10,8 @@
 --
 -- Here is what few calls need: leases, corrections, and clocks that stepped back.
 
+local MOST_OUT = 4294967295  -- units of a lease, in four bytes
+
 local bucket = {}
 algorithms[BUCKET] = bucket
 
@@ -200,7 +202,7 @@ function bucket.lease(rule, ask)
   if is_after(full_us, full_ticks, us, ticks) then
     room = intervals(rule, rule[2], minus(full_us, full_ticks, us, ticks))
   end
-  local granted = min(ask.want, floor(room / ask.divisor))
+  local granted = min(ask.want, floor(room / ask.divisor), MOST_OUT - kept)
   us, ticks = plus(us, ticks, span(rule, granted))
   local expires = kept + granted > 0 and now + ask.horizon or 0
   if expires > 0 then others[#others + 1] = { worker, expires, kept + granted } end
