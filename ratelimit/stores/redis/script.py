@@ -9,9 +9,9 @@ The payload is MessagePack, values one after another: time, worker, how many rul
 - worker: a number of 52 bits that names the process; concurrency slots carry it.
 - rules: for each a list, its kind and numbers (`RemoteRules.describe`).
 - items: numbers. A decision is `DECIDE` or `PEEK`, the number of asks, and for each ask: rule,
-  key (by number, from one), cost, 1 if its refusal binds, and a mark. A correction is `CORRECT`, 1,
-  rule, key, what to charge more, or less, and two marks that say what was charged. A lease is
-  `LEASE`, 1, rule, key, and six numbers: `main.lua` names them.
+  key (by number, from one; no two asks of a decision have the same), cost, 1 if its refusal binds,
+  and a mark. A correction is `CORRECT`, 1, rule, key, what to charge more, or less, and two marks
+  that say what was charged. A lease is `LEASE`, 1, rule, key, and six numbers: `main.lua` names them.
 
 The answer is MessagePack, one list of numbers: the time, then for each ask of a decision its
 state and what the rule's kind tells, for each correction what moved and the state it left.
