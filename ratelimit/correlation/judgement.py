@@ -15,6 +15,10 @@ EVENNESS_RAMP = 0.3
 CONCENTRATION_RAMP = 0.2
 ELSEWHERE = 8
 """How many times fewer of a stranger's addresses than of a member's are places where members meet."""
+LEAST_SHARING = 0.9
+"""Part of the members who share payment methods, in a group that those hold together."""
+LEAST_MET = 0.1
+"""Part of their addresses that are meetings, where these are few for so many payment methods."""
 SMALL = "small"
 """Why a group is left alone that has too few members to be judged."""
 
@@ -80,12 +84,13 @@ def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Jud
     if even < LEAST_CONFIDENCE:
         return Judgement(0.0, "unequal members")
     meetings, payments = profile["meetings"], profile["payments"]
-    if profile["sharing"] >= (0.7 - ease) * size and payments >= settings.least_payments:
-        if meetings >= settings.least_meetings and meetings >= (0.3 - ease) * payments:
+    if profile["sharing"] >= (LEAST_SHARING - ease) * size and payments >= settings.least_payments:
+        if meetings >= settings.least_meetings and meetings >= (0.2 - ease / 2) * payments:
             return Judgement(even, "payment and network")
         if (
             payments >= 2 * settings.least_payments
             and profile["network"] >= 2.0 - ease
+            and profile["met"] >= LEAST_MET * (1 - ease)
             and (rated or profile["client"] >= 1.0)
         ):
             return Judgement(even, "payment, network and " + ("behaviour" if rated else "client"))

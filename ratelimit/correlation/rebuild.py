@@ -345,29 +345,28 @@ class Rebuild:
 
     def _labels(self, groups: Groups, members: int, payments: int) -> Generator[None, None, dict[Root, int]]:
         """Open a cluster for each group worth refining; for each part of one that is several actors."""
-        settings = self._settings
 
         def is_worth(size: Size) -> bool:
             return size[0] >= members and size[1] >= payments
 
         wanted: list[tuple[Size, list[Root]]] = []
         by_root: dict[int, list[Root]] = {}
+        homes: dict[int, tuple[int, Root]] = {}  # of clusters there were: where most of their members are now
         for number, key in enumerate(groups):
             by_root.setdefault(key[0], []).append(key)
+            for cluster, count in groups[key][2].items():
+                homes[cluster] = max(homes.get(cluster, (0, key)), (count, key))
             if number % AT_ONCE == 0:
                 yield
         for number, keys in enumerate(by_root.values()):
             if number % AT_ONCE == 0:
                 yield
-            total = sum(groups[key][0] for key in keys)
-            large = [
-                key
-                for key in keys
-                if key[1] and is_worth(groups[key]) and groups[key][0] >= settings.least_part * total
-            ]
-            if len(large) > 1:
-                wanted += [(groups[key], [key]) for key in large]
+            alone = [key for key in keys if key[1] and is_worth(groups[key])]
+            others = sum(groups[key][0] for key in keys if key not in alone)
+            if len(alone) > 1 or (alone and others > groups[alone[0]][0]):
+                wanted += [(groups[key], [key]) for key in alone]
             else:
+                # One actor: what its own clients do not claim is its own as well.
                 together = _sum(groups[key] for key in keys)
                 if is_worth(together):
                     wanted.append((together, keys))
@@ -375,9 +374,9 @@ class Rebuild:
         labels: dict[Root, int] = {}
         taken: set[int] = set()
         for size, keys in wanted[:SEEDS]:
-            # The cluster most of them were in goes on under its own label.
+            # The cluster most of them were in goes on under its own label, if most of it is here.
             known = max(size[2].items(), key=lambda item: (item[1], -item[0]), default=(0, 0))[0]
-            label = known if known and known not in taken else self._core.open()
+            label = known if known and homes[known][1] in keys and known not in taken else self._core.open()
             if not label:
                 break
             if known and label != known:

@@ -79,8 +79,6 @@ class Settings:
     """A client that less than this part of honest-looking principals uses tells groups apart."""
     client_overlap: float = 0.25
     """Clients that occur together on this part of payment methods are one actor's."""
-    least_part: float = 0.05
-    """Part of a group that its own clients and payment methods must hold together to stand alone."""
     least_members: int = 12
     least_payments: int = 4
     """A group held together by payment methods has at least so many of them."""

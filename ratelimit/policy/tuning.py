@@ -141,12 +141,6 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         Share,
         Meta(description="Clients that occur together on this part of payment methods are one actor's."),
     ] = 0.25
-    least_part: Annotated[
-        Share,
-        Meta(
-            description="Part of a group that its own clients and payment methods must hold together to stand alone."
-        ),
-    ] = 0.05
     least_members: Annotated[Whole, Meta(description="How many principals make a cluster.")] = 12
     least_payments: Annotated[
         Whole, Meta(description="A group held together by payment methods has at least so many of them.")

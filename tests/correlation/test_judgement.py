@@ -62,13 +62,13 @@ ROWS = [
     (PAYING, {}, BY_MEETING),
     (PAYING, {"size": 12, "sharing": 12.0}, BY_MEETING),
     (PAYING, {"size": 11, "sharing": 11.0}, "small"),
-    (PAYING, {"sharing": 70.0}, BY_MEETING),
-    (PAYING, {"sharing": 69.0}, NOT),
+    (PAYING, {"sharing": 90.0}, BY_MEETING),
+    (PAYING, {"sharing": 89.0}, NOT),
     (PAYING, {"payments": 4, "meetings": 4}, BY_MEETING),
     (PAYING, {"payments": 3, "meetings": 4}, NOT),
     (PAYING, {"payments": 4, "meetings": 3}, NOT),
-    (PAYING, {"payments": 40, "meetings": 12, "network": 0.0}, BY_MEETING),
-    (PAYING, {"payments": 40, "meetings": 11, "network": 0.0}, NOT),  # three meetings for ten payment methods
+    (PAYING, {"payments": 40, "meetings": 8, "network": 0.0}, BY_MEETING),
+    (PAYING, {"payments": 40, "meetings": 7, "network": 0.0}, NOT),  # a meeting for five payment methods
     (PAYING, {"evenness": 0.74}, BY_MEETING),
     (PAYING, {"evenness": 0.76}, UNEQUAL),  # 0.9 less 1.5 over the root of a hundred
     (PAYING, {"evenness": 2.0, "concentration": 0.86}, BY_MEETING),
@@ -80,6 +80,8 @@ ROWS = [
     (UNMET, {}, BY_FIT),
     (UNMET, {"payments": 8}, BY_FIT),
     (UNMET, {"payments": 7}, NOT),
+    (UNMET, {"met": 0.1}, BY_FIT),
+    (UNMET, {"met": 0.09}, NOT),  # here and there chance lets people meet, too
     (UNMET, {"network": 2.0}, BY_FIT),
     (UNMET, {"network": 1.9}, NOT),
     (UNMET, {"volume": 2.0, "client": 1.0}, "payment, network and client"),
@@ -123,10 +125,11 @@ def test_both_sides_of_each_threshold(what: dict[str, Any], different: dict[str,
 @pytest.mark.parametrize(
     ("what", "different"),
     [
-        (PAYING, {"sharing": 69.0}),
+        (PAYING, {"sharing": 71.0}),
         (PAYING, {"evenness": 0.9}),
         (PAYING, {"size": 10, "sharing": 10.0, "rated": 10.0}),
         (UNMET, {"network": 1.9}),
+        (UNMET, {"met": 0.09}),
         (ROAMING, {"networks": 1.9}),
         (ROAMING, {"client": 0.9}),
         (ROAMING, {"roaming": 0.5}),
@@ -143,9 +146,10 @@ def test_one_that_has_passed_is_given_the_benefit_of_small_doubts(
 @pytest.mark.parametrize(
     ("what", "different"),
     [
-        (PAYING, {"sharing": 40.0}),
+        (PAYING, {"sharing": 69.0}),
         (PAYING, {"evenness": 1.3}),
         (PAYING, {"meetings": 0, "network": 0.5}),
+        (UNMET, {"met": 0.07}),
         (PAYING, {"size": 9}),
         (ROAMING, {"networks": 1.0}),
         (ROAMING, {"client": 0.0}),

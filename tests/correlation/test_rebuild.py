@@ -113,15 +113,19 @@ def test_two_actors_on_the_same_exits_get_a_label_each() -> None:
 
 
 def test_what_no_part_claims_is_the_only_actors() -> None:
-    labels = labels_of({(1, 1): (50, 10, {}), (1, 0): (30, 6, {})})
+    labels = labels_of({(1, 1): (50, 10, {}), (1, 0): (50, 6, {})})
     assert set(labels) == {(1, 1), (1, 0)}
     assert len(set(labels.values())) == 1
+    # Unless it is more than that actor has: then it is a crowd that chance joined to it.
+    assert set(labels_of({(1, 1): (50, 10, {}), (1, 0): (51, 6, {})})) == {(1, 1)}
 
 
-def test_a_crumb_of_a_group_stays_with_it() -> None:
-    # 5 % of the whole is the least part; below it, all of the group is one.
-    assert len(set(labels_of({(1, 1): (380, 20, {}), (1, 2): (20, 4, {})}).values())) == 2
-    assert len(set(labels_of({(1, 1): (381, 20, {}), (1, 2): (19, 4, {})}).values())) == 1
+def test_a_small_actor_stands_alone_in_a_large_crowd() -> None:
+    # Chance joins many people's payment methods where there are many people, and a campaign's to them.
+    assert len(set(labels_of({(1, 1): (1353, 89, {}), (1, 2): (90, 18, {})}).values())) == 2
+    # What is no group by itself goes with the only one that is.
+    assert len(set(labels_of({(1, 1): (1353, 89, {}), (1, 2): (11, 4, {})}).values())) == 1
+    assert len(set(labels_of({(1, 1): (1353, 89, {}), (1, 2): (90, 3, {})}).values())) == 1
 
 
 def test_a_known_cluster_goes_on_under_its_own_label() -> None:
@@ -134,6 +138,12 @@ def test_a_known_cluster_goes_on_under_its_own_label() -> None:
     assert labels[1, 0] != 7
     # Which does not begin with a fresh budget.
     assert descents == [(7, labels[1, 0])]
+
+
+def test_a_crowd_does_not_go_on_as_the_cluster_of_a_few_in_it() -> None:
+    # What no part claims is left as it is, the known cluster among it.
+    groups: Groups = {(1, 1): (3680, 122, {3: 10}), (1, 0): (1161, 179, {3: 95}), (1, 2): (94, 9, {})}
+    assert 3 not in labels_of(groups).values()
 
 
 def test_there_is_no_label_left() -> None:

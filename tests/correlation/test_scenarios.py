@@ -109,6 +109,8 @@ SPARED = [
     Row("stolen-card", VICTIMS, 0.01, 0.01, 0.00021),
     Row("stolen-card", VICTIMS, 0.01, 0.01, 0.00024, seed=2),
     Row("copies-tenant-client", VICTIMS, 0.01, 0.01, 0, seed=3),
+    # A flood is half of everybody, and what honest people share looks the rarer for it.
+    Row("floods-fresh-identifiers", EVER, 0.001, 0.001, 0, seed=3),
 ]
 
 BESIDE = tuple(f"{name}+base" for name in NEGATIVES)

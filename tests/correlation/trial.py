@@ -33,6 +33,8 @@ ALONE = Scale("alone", honest=600, campaign=0.2, days=0.5, lead_hours=3.0)
 BESIDE = Scale("beside", honest=900, campaign=0.2, days=0.75, lead_hours=4.0)
 HUB = Scale("hub", honest=200, campaign=1.0, days=8.0, lead_hours=4.0)
 """For what grows slowly: a week of a village."""
+FLOOD = Scale("flood", honest=3000, campaign=0.5, days=1.5)
+"""For what pushes things out of memory: there has to be more than fits."""
 SEED = 1
 
 Tamper = Callable[[Replay], None]
@@ -51,6 +53,8 @@ def scale_of(name: str) -> Scale:
     """Return how large a scenario is played here."""
     if name in NEGATIVES or name == "honest":
         return ALONE
+    if name == "floods-fresh-identifiers":
+        return FLOOD
     return BESIDE if "+" in name else HUB if name == "slow-hub" else TRIAL
 
 
