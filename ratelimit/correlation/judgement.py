@@ -21,6 +21,8 @@ LEAST_MET = 0.1
 """Part of their addresses that are meetings, where these are few for so many payment methods."""
 SMALL = "small"
 """Why a group is left alone that has too few members to be judged."""
+CROWD = "few of many"
+"""Why one is that is a small rest of those it was looked for among."""
 
 
 class Profile(TypedDict):

@@ -19,7 +19,7 @@ from functools import partial
 from ratelimit.core.judge import Judge
 from ratelimit.core.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
-from ratelimit.correlation.judgement import SMALL, Judgement, Profile, judge, meeting_ratios
+from ratelimit.correlation.judgement import CROWD, SMALL, Judgement, Profile, judge, meeting_ratios
 from ratelimit.correlation.selfcheck import payers_share
 from ratelimit.correlation.settings import Settings
 
@@ -41,6 +41,11 @@ GROWTH = 1.05
 SETTLED = 0.005
 REFINEMENTS = 3
 SEEDS = 64
+RETAINED = 0.25
+"""Part of a group that its own clients tell apart, that has to be left when each has had to fit.
+
+Of a crowd there are always some whom chance makes alike, and the more crowds are looked at, the more.
+"""
 
 
 class Rebuild:
@@ -74,6 +79,8 @@ class Rebuild:
         self._seeding = settings if seeding is None else seeding
         self._name = name
         self._descend = descend
+        self._least: dict[int, float] = {}
+        """How many members a new cluster must have, by label."""
         self._enforcement = None if rulings is None else Enforcement(core, rulings, descend)
 
     def __iter__(self) -> Iterator[None]:
@@ -205,6 +212,8 @@ class Rebuild:
         for label in core.live():
             profile: Profile = core.profile(label)
             judgement = judge(profile, self._settings, is_kept=label in self._kept)
+            if label not in self._kept and profile["size"] < self._least.get(label, 0):
+                judgement = Judgement(0.0, CROWD)
             waits = False
             if judgement.confidence > 0.0:
                 if self._enforcement is not None:
@@ -383,6 +392,8 @@ class Rebuild:
                 self._descend(known, label)
             taken.add(label)
             labels |= dict.fromkeys(keys, label)
+            if len(keys) == 1 and keys[0][1]:
+                self._least[label] = RETAINED * size[0]
         return labels
 
 
