@@ -41,6 +41,7 @@ GROWTH = 1.05
 SETTLED = 0.005
 REFINEMENTS = 3
 SEEDS = 64
+CRUMB = 0.05
 RETAINED = 0.25
 """Part of a group that its own clients tell apart, that has to be left when each has had to fit.
 
@@ -370,26 +371,29 @@ class Rebuild:
         for number, keys in enumerate(by_root.values()):
             if number % AT_ONCE == 0:
                 yield
-            alone = [key for key in keys if key[1] and is_worth(groups[key])]
-            others = sum(groups[key][0] for key in keys if key not in alone)
-            if len(alone) > 1 or (alone and others > groups[alone[0]][0]):
+            together = _sum(groups[key] for key in keys)
+            is_crowd = 2 * sum(together[2].values()) < together[0]
+            # A crumb of what is known for one actor is no actor; in a crowd it may be.
+            least = 0 if is_crowd else CRUMB * together[0]
+            alone = [key for key in keys if key[1] and is_worth(groups[key]) and groups[key][0] >= least]
+            others = together[0] - sum(groups[key][0] for key in alone)
+            if len(alone) > 1 or (alone and is_crowd and others > groups[alone[0]][0]):
                 wanted += [(groups[key], [key]) for key in alone]
-            else:
+            elif is_worth(together):
                 # One actor: what its own clients do not claim is its own as well.
-                together = _sum(groups[key] for key in keys)
-                if is_worth(together):
-                    wanted.append((together, keys))
+                wanted.append((together, keys))
         wanted.sort(key=lambda item: -item[0][0])
         labels: dict[Root, int] = {}
         taken: set[int] = set()
         for size, keys in wanted[:SEEDS]:
             # The cluster most of them were in goes on under its own label, if most of it is here.
-            known = max(size[2].items(), key=lambda item: (item[1], -item[0]), default=(0, 0))[0]
-            label = known if known and homes[known][1] in keys and known not in taken else self._core.open()
+            former = max(size[2].items(), key=lambda item: (item[1], -item[0]), default=(0, 0))[0]
+            goes_on = former and homes[former][1] in keys and former not in taken
+            label = former if goes_on else self._core.open()
             if not label:
                 break
-            if known and label != known:
-                self._descend(known, label)
+            if former and label != former:
+                self._descend(former, label)
             taken.add(label)
             labels |= dict.fromkeys(keys, label)
             if len(keys) == 1 and keys[0][1]:

@@ -128,6 +128,13 @@ def test_a_small_actor_stands_alone_in_a_large_crowd() -> None:
     assert len(set(labels_of({(1, 1): (1353, 89, {}), (1, 2): (90, 3, {})}).values())) == 1
 
 
+def test_a_crumb_of_a_known_actor_stays_with_it() -> None:
+    # Else each would have a budget of its own.
+    assert len(set(labels_of({(1, 1): (1900, 90, {7: 1000}), (1, 2): (100, 18, {})}).values())) == 2
+    assert len(set(labels_of({(1, 1): (1901, 90, {7: 1000}), (1, 2): (99, 18, {})}).values())) == 1
+    assert len(set(labels_of({(1, 1): (1901, 90, {7: 999}), (1, 2): (99, 18, {})}).values())) == 2
+
+
 def test_a_known_cluster_goes_on_under_its_own_label() -> None:
     assert labels_of({(1, 0): (50, 10, {7: 40, 8: 10})}) == {(1, 0): 7}
     # Both would be 7: it goes on as the larger, and the other is new.
