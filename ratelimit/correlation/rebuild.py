@@ -43,10 +43,7 @@ REFINEMENTS = 3
 SEEDS = 64
 CRUMB = 0.05
 RETAINED = 0.25
-"""Part of a group that its own clients tell apart, that has to be left when each has had to fit.
-
-Of a crowd there are always some whom chance makes alike, and the more crowds are looked at, the more.
-"""
+"""Part of a group told apart by its clients that has to be left: of any crowd chance makes a few alike."""
 
 
 class Rebuild:
