@@ -7,8 +7,8 @@ from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.profile cimport (
-    CLIENTS, Background, Fit, Profile, age_bin, behaviour, clip, habits, insistence_bin, length_bin, manner,
-    rest_bin, rhythm_bin, unlikeness, volume_bin,
+    CLIENTS, Background, Fit, Profile, age_bin, around, behaviour, clip, habits, insistence_bin, length_bin, manner,
+    rest_bin, rhythm_bin, unlikeness, volume_bin, volume_blur,
 )
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport (
@@ -16,6 +16,8 @@ from ratelimit.core.traits cimport (
     asleep_at, asleep_of, count_for, is_infrastructure, resolve,
 )
 
+# From how much on a family, or a manner, speaks for a cluster.
+cdef double SPEAKS = 1.5
 # How much clients and behaviour of those on a payment method can say in the mean.
 cdef double MOST_AGREED = 4.0
 # What the addresses of one who pays as members do may say against it: one where only others were seen.
@@ -166,7 +168,7 @@ cdef class Fitting:
             fit.extra = clip(fit.extra + value, -2.0, self.settings.extra_cap)
         self.behave(p, label, own, fit)
         fit.families = (
-            (fit.network >= 1.5) + (fit.payment >= 1.5) + (fit.client >= 1.0) + (fit.extra >= 1.5)
+            (fit.network >= SPEAKS) + (fit.payment >= SPEAKS) + (fit.client >= 1.0) + (fit.extra >= SPEAKS)
             + (habits(fit) >= 1.0)
         )
         fit.total = (
@@ -180,9 +182,17 @@ cdef class Fitting:
         cdef Profile *c = self.profiles + label
         cdef Background *b = &self.background
         cdef double value, cap = self.settings.behaviour_cap
-        cdef int at = volume_bin(p, self.evidence.now_s)
+        cdef int at = volume_bin(p, self.evidence.now_s), blur
+        # Who pays as members do and is unlike them may be whom the payment method was stolen from.
+        cdef bint is_excused = fit.payment < SPEAKS
         if at >= 0 and c.behaved > 8.0:
             value = behaviour(c.volumes[at] - own, c.behaved - own, b.volumes[at], b.behaved)
+            if value < 0.0 and is_excused:
+                # By few requests it is not known well how much a newcomer asks.
+                blur = volume_blur(p, self.evidence.now_s)
+                value = min(0.0, behaviour(
+                    around(c.volumes, at, blur) - own, c.behaved - own, around(b.volumes, at, blur), b.behaved
+                ))
             fit.volume = clip(value, -2.0 * cap, cap)
             value = behaviour(c.roamings[p.roaming] - own, c.behaved - own, b.roamings[p.roaming], b.behaved)
             fit.roaming = clip(value, -2.0 * cap, cap)
@@ -199,6 +209,9 @@ cdef class Fitting:
             at = age_bin(p, self.evidence.now_s)
             value = behaviour(c.ages[at] - own, c.size - own, b.ages[at], b.size)
             fit.age = clip(value, -2.0 * cap, cap)
+            if p.first_s > c.first_s and is_excused:
+                # Whoever comes later is younger, the members to come as well.
+                fit.age = max(0.0, fit.age)
         self.mind(p, c, own, fit)
 
     cdef void mind(self, Principal *p, Profile *c, double own, Fit *fit) noexcept nogil:
@@ -325,11 +338,18 @@ cdef class Fitting:
         cdef bint stays = p.label == label and self.identities[label] != 0
         if unlikeness(fit) >= self.settings.unlike * (2.0 if stays else 1.0):
             # Unless all else is the cluster's own: among many even ones somebody is odd.
-            return fit.network >= 4.0 and fit.payment >= 3.0 and fit.client >= 3.0 and fit.total >= least
+            return fit.total >= least and fit.network >= 4.0 and fit.payment >= 2.5 and (
+                fit.client >= 3.0 or manner(fit) >= SPEAKS
+            )
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
-        if fit.payment >= 1.5 and fit.network > LEAST_NETWORK and fit.client > -1.0 and c.sharing >= 0.7 * c.size and (
+        if p.requests < YOUNG and fit.client >= 3.0 and fit.network >= SPEAKS and fit.total >= self.settings.stay and (
+            fit.payment < 0.0 or c.sharing < 0.5 * c.size
+        ):
+            # A newcomer with a client that only members have, at their exits: it is one before it has shown more.
+            return True
+        if fit.payment >= SPEAKS and fit.network > LEAST_NETWORK and fit.client > -1.0 and c.sharing >= 0.7 * c.size and (
             fit.owned >= OWNED or fit.age >= 0.0
         ):
             # Its payment method is the cluster's own, and nothing else speaks against it.
@@ -346,14 +366,17 @@ cdef class Fitting:
         if c.sharing < 0.5 * c.size and not self.sets_apart(p, fit, stays):
             return False
         # A manner like the members' is a witness of its own.
-        return fit.total >= least and fit.families >= 2 and fit.networks + (manner(fit) >= 1.5) >= <int>c.needs
+        return fit.total >= least and fit.families >= 2 and fit.networks + (manner(fit) >= SPEAKS) >= <int>c.needs
 
     cdef bint is_telling_apart(self, Principal *p, Fit *fit) noexcept nogil:
         cdef Identifier *payment = resolve(self.evidence.identifiers, p.edges[PAYMENT_AT].ref)
         if fit.client >= 2.5:
-            return fit.payment > -3.0 or manner(fit) >= 1.5
-        # By exits and manner alone it may as well be of another actor's: one who shares its method with others is.
-        return manner(fit) >= 1.5 and fit.client > -1.0 and payment != NULL and payment.degree < self.settings.sharing
+            return fit.payment > -3.0 or manner(fit) >= SPEAKS
+        # By exits and manner alone it may as well be of another actor's, who shares its method with others:
+        # that takes more exits.
+        return manner(fit) >= SPEAKS and fit.client > -1.0 and payment != NULL and (
+            payment.degree < self.settings.sharing or fit.networks >= 4
+        )
 
     cdef bint sets_apart(self, Principal *p, Fit *fit, bint stays) noexcept nogil:
         """Return whether client, rhythm and answers tell a member from whoever else rents the same exits, and roams there."""

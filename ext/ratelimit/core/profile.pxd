@@ -6,7 +6,7 @@ clusters? The logarithms are added up within a family and capped, so that no sin
 identifier and no single family can carry a principal into a cluster.
 """
 
-from libc.math cimport log
+from libc.math cimport log, sqrt
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.traits cimport (
@@ -27,6 +27,7 @@ cdef enum:
     AGES = 6                # since a principal was first seen, each four times as long as the one before
     RESTED_LEAST = 8        # requests a day before a silence says anything
     BEHAVIOUR_LEAST = 4     # requests before a principal's behaviour says anything
+    RHYTHM_LEAST = 3        # and before its rhythm does: it has moved twice, or not
     ANSWERS_LEAST = 3       # answers before their length says anything
     REFUSALS_LEAST = 4      # refusals before what follows them does
     BEHAVIOUR_LATELY = 2    # what is left of them by now, before their rhythm does
@@ -42,7 +43,7 @@ cdef struct Background:
     double edges            # their edges to addresses
     double with_client
     double roamings[ROAMING]
-    double volumes[VOLUMES]
+    float volumes[VOLUMES]
     double rhythms[RHYTHMS]
     double rests[RESTS]
     double ages[AGES]
@@ -152,13 +153,29 @@ cdef inline int volume_bin(Principal *p, uint32_t now_s) noexcept nogil:
     return volume if volume < VOLUMES else VOLUMES - 1
 
 
+cdef inline int volume_blur(Principal *p, uint32_t now_s) noexcept nogil:
+    """Return by how many half-octaves counting noise blurs how much a principal asks: a standard deviation."""
+    return <int>(2.885390081777927 / sqrt(volume_of(p, now_s) + 1.0) + 0.5)
+
+
+cdef inline double around(const float *counts, int at, int blur) noexcept nogil:
+    """Return how many are in a half-octave of volumes and those next to it."""
+    cdef double count = 0.0
+    cdef int i
+    for i in range(max(0, at - blur), min(VOLUMES, at + blur + 1)):
+        count += counts[i]
+    return count
+
+
 cdef inline int rhythm_bin(Principal *p) noexcept nogil:
     """Return how a principal moves between networks and how its requests follow each other; -1 while too little is known."""
-    cdef double moving, following
-    if p.requests < BEHAVIOUR_LEAST or p.volume < BEHAVIOUR_LATELY:
+    cdef double steps, moving, following
+    if p.requests < RHYTHM_LEAST or p.volume < BEHAVIOUR_LATELY:
         return -1
-    moving = p.moves / p.volume
-    following = p.follows / p.volume
+    # From one request to the next: the first one of all followed none.
+    steps = p.volume - exp2(-<double>(p.last_s - p.first_s) / 86400.0)
+    moving = p.moves / steps
+    following = p.follows / steps
     return (
         FOLLOWINGS * ((moving >= 0.25) + (moving >= 0.5) + (moving >= 0.75) + (moving >= 0.9))
         + (following >= 0.15) + (following >= 0.4) + (following >= 0.7)

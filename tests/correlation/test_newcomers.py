@@ -1,0 +1,86 @@
+"""Accounts that come once their actor is known: how soon they are members, and who never is."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from ratelimit.correlation import Correlator
+from tests.correlation.sights import (
+    HOUR_S,
+    NS,
+    START_S,
+    campaign,
+    correlator,
+    crowd,
+    hashed,
+    rebuild,
+    row,
+    show,
+    together,
+)
+
+KNOWN_S = START_S + 6 * HOUR_S
+OWN_CLIENT, PEOPLES_CLIENT = "bad build 0", "build-0"
+
+
+@pytest.fixture
+def known() -> Correlator:
+    """Return a correlator that knows one actor of a hundred accounts, each of some twelve requests in six hours."""
+    rng = random.Random(4)
+    one = correlator()
+    # At the same exits, since they go by the length of the name; with the client that most people use.
+    blend = campaign(40, rng, name="mix")
+    for sight in blend:
+        sight.row[4] = hashed("client", PEOPLES_CLIENT)
+    show(one, together(crowd(400, rng), campaign(100, rng), blend))
+    rebuild(one, KNOWN_S)
+    assert one.core.label_of(hashed("account", "bad-0"))
+    return one
+
+
+def asks(
+    one: Correlator,
+    account: str,
+    times: int,
+    *,
+    card: str,
+    client: str,
+    first_s: float = KNOWN_S,
+    pace_s: float = 1800,
+    at_exit: bool = True,
+    roams: bool = True,
+) -> list[bool]:
+    """Return after which of its requests an account is a member; between them it rests for a while."""
+    inside = []
+    for request in range(times):
+        exit_ = (7 * (request if roams else 0) + len(account)) % 40
+        address = f"43.{exit_}.{exit_ % 9}.{1 + exit_ % 250}" if at_exit else f"99.{exit_}.1.1"
+        given = {"address": address, "payment": card, "client": client}
+        one.observe(row(account, **given), False, int((first_s + request * pace_s) * NS))
+        inside.append(one.core.label_of(hashed("account", account)) != 0)
+    return inside
+
+
+def test_who_has_the_actors_client_at_its_exit_is_known_by_its_first_request(known: Correlator) -> None:
+    assert asks(known, "new", 1, card="new card", client=OWN_CLIENT) == [True]
+
+
+@pytest.mark.parametrize(("client", "at_exit"), [(OWN_CLIENT, False), (PEOPLES_CLIENT, True), ("rare", True)])
+def test_one_of_the_two_is_not_enough(known: Correlator, client: str, at_exit: bool) -> None:
+    assert asks(known, "new", 2, card="new card", client=client, at_exit=at_exit) == [False, False]
+
+
+def test_who_has_peoples_client_is_known_by_its_rhythm_at_its_third_request(known: Correlator) -> None:
+    assert asks(known, "new", 3, card="new card", client=PEOPLES_CLIENT) == [False, False, True]
+
+
+def test_who_asks_in_one_session_from_one_exit_is_not(known: Correlator) -> None:
+    inside = asks(known, "guest", 12, card="guest's card", client=PEOPLES_CLIENT, pace_s=40, roams=False)
+    assert not any(inside)
+
+
+def test_who_asks_more_than_members_do_by_its_first_requests_may_be_one(known: Correlator) -> None:
+    # By four requests in half an hour it asks a hundred a day, and members half of that: four may be chance.
+    assert asks(known, "new", 4, card="new card", client=PEOPLES_CLIENT, pace_s=600)[-1]
