@@ -27,7 +27,7 @@ OWN_CLIENT, PEOPLES_CLIENT = "bad build 0", "build-0"
 
 @pytest.fixture
 def known() -> Correlator:
-    """Return a correlator that knows one actor of a hundred accounts, each of some twelve requests in six hours."""
+    """Return a correlator that knows an actor: its accounts ask some twelve times in six hours."""
     rng = random.Random(4)
     one = correlator()
     # At the same exits, since they go by the length of the name; with the client that most people use.
