@@ -17,6 +17,8 @@ ELSEWHERE = 8
 """How many times fewer of a stranger's addresses than of a member's are places where members meet."""
 LEAST_SHARING = 0.9
 """Part of the members who share payment methods, in a group that those hold together."""
+MEETINGS_EACH = 0.2
+"""Networks where such members meet, by their payment methods."""
 LEAST_MET = 0.1
 """Part of their addresses that are meetings, where these are few for so many payment methods."""
 SMALL = "small"
@@ -87,8 +89,15 @@ def judge(profile: Profile, settings: Settings, *, is_kept: bool = False) -> Jud
         return Judgement(0.0, "unequal members")
     meetings, payments = profile["meetings"], profile["payments"]
     if profile["sharing"] >= (LEAST_SHARING - ease) * size and payments >= settings.least_payments:
-        if meetings >= settings.least_meetings and meetings >= (0.2 - ease / 2) * payments:
+        if meetings >= settings.least_meetings and meetings >= (MEETINGS_EACH - ease / 2) * payments:
             return Judgement(even, "payment and network")
+        if (
+            profile["client"] >= 2.0
+            and meetings >= 2 * settings.least_meetings
+            and meetings >= 0.5 * MEETINGS_EACH * payments
+        ):
+            # With clients that hardly anybody else has half of that will do: so an actor begins.
+            return Judgement(even, "payment, network and client")
         if (
             payments >= 2 * settings.least_payments
             and profile["network"] >= 2.0 - ease

@@ -52,6 +52,7 @@ TENANTS = ROAMING | {"paid": 0.0, "networks": 1.0, "network": 1.5, "client": 3.0
 
 BY_MEETING = "payment and network"
 BY_FIT = "payment, network and behaviour"
+BY_THEIR_CLIENT = "payment, network and client"
 BY_ROAMING = "network, client and behaviour"
 BY_CLIENT = "network and client"
 UNEQUAL = "unequal members"
@@ -69,6 +70,10 @@ ROWS = [
     (PAYING, {"payments": 4, "meetings": 3}, NOT),
     (PAYING, {"payments": 40, "meetings": 8, "network": 0.0}, BY_MEETING),
     (PAYING, {"payments": 40, "meetings": 7, "network": 0.0}, NOT),  # a meeting for five payment methods
+    (PAYING, {"payments": 80, "meetings": 8, "network": 0.0}, BY_THEIR_CLIENT),
+    (PAYING, {"payments": 81, "meetings": 8, "network": 0.0}, NOT),  # for ten
+    (PAYING, {"payments": 60, "meetings": 7, "network": 0.0}, NOT),
+    (PAYING, {"payments": 80, "meetings": 8, "network": 0.0, "client": 1.9}, NOT),
     (PAYING, {"evenness": 0.74}, BY_MEETING),
     (PAYING, {"evenness": 0.76}, UNEQUAL),  # 0.9 less 1.5 over the root of a hundred
     (PAYING, {"evenness": 2.0, "concentration": 0.86}, BY_MEETING),
@@ -84,7 +89,7 @@ ROWS = [
     (UNMET, {"met": 0.09}, NOT),  # here and there chance lets people meet, too
     (UNMET, {"network": 2.0}, BY_FIT),
     (UNMET, {"network": 1.9}, NOT),
-    (UNMET, {"volume": 2.0, "client": 1.0}, "payment, network and client"),
+    (UNMET, {"volume": 2.0, "client": 1.0}, BY_THEIR_CLIENT),
     (UNMET, {"volume": 2.0, "client": 0.9}, NOT),
     (ROAMING, {}, BY_ROAMING),
     (ROAMING, {"networks": 2.0}, BY_ROAMING),

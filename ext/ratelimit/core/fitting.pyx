@@ -344,7 +344,7 @@ cdef class Fitting:
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
-        if p.requests < YOUNG and fit.client >= 3.0 and fit.network >= SPEAKS and fit.total >= self.settings.stay and (
+        if p.requests < YOUNG and fit.client >= 3.0 and fit.networks >= 1 and fit.total >= self.settings.stay and (
             fit.payment < 0.0 or c.sharing < 0.5 * c.size
         ):
             # A newcomer with a client that only members have, at their exits: it is one before it has shown more.
