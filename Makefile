@@ -53,6 +53,7 @@ $(VENV)/.core: $(BIN)/python $(SOURCES) setup.py pyproject.toml
 
 # The same with what the demo needs: installed apart, the core would be compiled twice.
 $(VENV)/.demo: $(BIN)/python $(SOURCES) setup.py pyproject.toml
+	@echo "Installing what the demo needs and compiling the core: a minute or two, this once."
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,redis]'
 	@touch $(VENV)/.core $@
 
