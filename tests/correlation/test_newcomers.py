@@ -79,8 +79,3 @@ def test_who_has_peoples_client_is_known_by_its_rhythm_at_its_third_request(know
 def test_who_asks_in_one_session_from_one_exit_is_not(known: Correlator) -> None:
     inside = asks(known, "guest", 12, card="guest's card", client=PEOPLES_CLIENT, pace_s=40, roams=False)
     assert not any(inside)
-
-
-def test_who_asks_more_than_members_do_by_its_first_requests_may_be_one(known: Correlator) -> None:
-    # By four requests in half an hour it asks a hundred a day, and members half of that: four may be chance.
-    assert asks(known, "new", 4, card="new card", client=PEOPLES_CLIENT, pace_s=600)[-1]

@@ -7,8 +7,8 @@ from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.profile cimport (
-    CLIENTS, Background, Fit, Profile, age_bin, around, behaviour, clip, habits, insistence_bin, length_bin, manner,
-    rest_bin, rhythm_bin, unlikeness, volume_bin, volume_blur,
+    CLIENTS, Background, Fit, Profile, age_bin, behaviour, clip, habits, insistence_bin, length_bin, manner,
+    rest_bin, rhythm_bin, unlikeness, volume_bin,
 )
 from ratelimit.core.sighting cimport Columns
 from ratelimit.core.traits cimport (
@@ -16,6 +16,8 @@ from ratelimit.core.traits cimport (
     asleep_at, asleep_of, count_for, is_infrastructure, resolve,
 )
 
+# What an address' network says of it at most, as part of what the address itself does.
+cdef double NEARBY = 0.7
 # From how much on a family, or a manner, speaks for a cluster.
 cdef double SPEAKS = 1.5
 # How much clients and behaviour of those on a payment method can say in the mean.
@@ -134,9 +136,9 @@ cdef class Fitting:
             if weight < 0.02:
                 continue
             value = self.rarity(node, label, own, c, b) if not self.is_home(node, payment) else 0.0
-            parent = resolve(ids, node.parent) if value < 0.7 * self.settings.network_each else NULL
+            parent = resolve(ids, node.parent) if value < NEARBY * self.settings.network_each else NULL
             if parent != NULL and not self.is_home(parent, payment):
-                value = max(value, min(0.7 * self.settings.network_each, self.rarity(parent, label, own, c, b)))
+                value = max(value, min(NEARBY * self.settings.network_each, self.rarity(parent, label, own, c, b)))
             value = clip(value, -1.0, self.settings.network_each) * (weight if value > 0 else 1.0)
             if value > 0 and is_infrastructure(node):
                 value *= self.settings.infrastructure
@@ -182,17 +184,9 @@ cdef class Fitting:
         cdef Profile *c = self.profiles + label
         cdef Background *b = &self.background
         cdef double value, cap = self.settings.behaviour_cap
-        cdef int at = volume_bin(p, self.evidence.now_s), blur
-        # Who pays as members do and is unlike them may be whom the payment method was stolen from.
-        cdef bint is_excused = fit.payment < SPEAKS
+        cdef int at = volume_bin(p, self.evidence.now_s)
         if at >= 0 and c.behaved > 8.0:
             value = behaviour(c.volumes[at] - own, c.behaved - own, b.volumes[at], b.behaved)
-            if value < 0.0 and is_excused:
-                # By few requests it is not known well how much a newcomer asks.
-                blur = volume_blur(p, self.evidence.now_s)
-                value = min(0.0, behaviour(
-                    around(c.volumes, at, blur) - own, c.behaved - own, around(b.volumes, at, blur), b.behaved
-                ))
             fit.volume = clip(value, -2.0 * cap, cap)
             value = behaviour(c.roamings[p.roaming] - own, c.behaved - own, b.roamings[p.roaming], b.behaved)
             fit.roaming = clip(value, -2.0 * cap, cap)
@@ -209,8 +203,9 @@ cdef class Fitting:
             at = age_bin(p, self.evidence.now_s)
             value = behaviour(c.ages[at] - own, c.size - own, b.ages[at], b.size)
             fit.age = clip(value, -2.0 * cap, cap)
-            if p.first_s > c.first_s and is_excused:
-                # Whoever comes later is younger, the members to come as well.
+            if p.first_s > c.first_s and fit.payment < SPEAKS:
+                # Whoever comes later is younger, the members to come as well. But who pays as members do
+                # and is new to them may be whom the payment method was stolen from.
                 fit.age = max(0.0, fit.age)
         self.mind(p, c, own, fit)
 
@@ -344,10 +339,10 @@ cdef class Fitting:
         if p.label != label and p.first_s + SETTLED_S < c.first_s:
             # It was here long before: it takes more, and networks of its own choosing among it.
             return fit.total >= least + 2.0 and fit.families >= 3 and fit.networks >= 2
-        if p.requests < YOUNG and fit.client >= 3.0 and fit.networks >= 1 and fit.total >= self.settings.stay and (
-            fit.payment < 0.0 or c.sharing < 0.5 * c.size
+        if p.requests < YOUNG and fit.client >= 3.0 and fit.network > NEARBY * self.settings.network_each and (
+            fit.total >= self.settings.stay and (fit.payment < 0.0 or c.sharing < 0.5 * c.size)
         ):
-            # A newcomer with a client that only members have, at their exits: it is one before it has shown more.
+            # A newcomer with a client that only members have, at an address of theirs, not only in its neighbourhood.
             return True
         if fit.payment >= SPEAKS and fit.network > LEAST_NETWORK and fit.client > -1.0 and c.sharing >= 0.7 * c.size and (
             fit.owned >= OWNED or fit.age >= 0.0

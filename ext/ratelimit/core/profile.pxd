@@ -6,7 +6,7 @@ clusters? The logarithms are added up within a family and capped, so that no sin
 identifier and no single family can carry a principal into a cluster.
 """
 
-from libc.math cimport log, sqrt
+from libc.math cimport log
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.traits cimport (
@@ -43,7 +43,7 @@ cdef struct Background:
     double edges            # their edges to addresses
     double with_client
     double roamings[ROAMING]
-    float volumes[VOLUMES]
+    double volumes[VOLUMES]
     double rhythms[RHYTHMS]
     double rests[RESTS]
     double ages[AGES]
@@ -151,20 +151,6 @@ cdef inline int volume_bin(Principal *p, uint32_t now_s) noexcept nogil:
         return -1
     volume = <int>(2.0 * log(rate_of(p, now_s) + 1.0) / 0.6931471805599453)
     return volume if volume < VOLUMES else VOLUMES - 1
-
-
-cdef inline int volume_blur(Principal *p, uint32_t now_s) noexcept nogil:
-    """Return by how many half-octaves counting noise blurs how much a principal asks: a standard deviation."""
-    return <int>(2.885390081777927 / sqrt(volume_of(p, now_s) + 1.0) + 0.5)
-
-
-cdef inline double around(const float *counts, int at, int blur) noexcept nogil:
-    """Return how many are in a half-octave of volumes and those next to it."""
-    cdef double count = 0.0
-    cdef int i
-    for i in range(max(0, at - blur), min(VOLUMES, at + blur + 1)):
-        count += counts[i]
-    return count
 
 
 cdef inline int rhythm_bin(Principal *p) noexcept nogil:
