@@ -49,14 +49,18 @@ def asks(
     client: str,
     first_s: float = KNOWN_S,
     pace_s: float = 1800,
-    at_exit: bool = True,
+    at: str = "exit",
     roams: bool = True,
 ) -> list[bool]:
     """Return after which of its requests an account is a member; between them it rests for a while."""
     inside = []
     for request in range(times):
         exit_ = (7 * (request if roams else 0) + len(account)) % 40
-        address = f"43.{exit_}.{exit_ % 9}.{1 + exit_ % 250}" if at_exit else f"99.{exit_}.1.1"
+        address = {
+            "exit": f"43.{exit_}.{exit_ % 9}.{1 + exit_ % 250}",
+            "next door": f"43.{exit_}.{exit_ % 9}.{2 + exit_ % 250}",
+            "elsewhere": f"99.{exit_}.1.1",
+        }[at]
         given = {"address": address, "payment": card, "client": client}
         one.observe(row(account, **given), False, int((first_s + request * pace_s) * NS))
         inside.append(one.core.label_of(hashed("account", account)) != 0)
@@ -67,9 +71,13 @@ def test_who_has_the_actors_client_at_its_exit_is_known_by_its_first_request(kno
     assert asks(known, "new", 1, card="new card", client=OWN_CLIENT) == [True]
 
 
-@pytest.mark.parametrize(("client", "at_exit"), [(OWN_CLIENT, False), (PEOPLES_CLIENT, True), ("rare", True)])
-def test_one_of_the_two_is_not_enough(known: Correlator, client: str, at_exit: bool) -> None:
-    assert asks(known, "new", 2, card="new card", client=client, at_exit=at_exit) == [False, False]
+@pytest.mark.parametrize(
+    ("client", "at"),
+    [(OWN_CLIENT, "elsewhere"), (OWN_CLIENT, "next door"), (PEOPLES_CLIENT, "exit"), ("rare", "exit")],
+)
+def test_one_of_the_two_is_not_enough(known: Correlator, client: str, at: str) -> None:
+    inside = asks(known, "new", 2, card="new card", client=client, at=at, roams=False)
+    assert inside == [False, False]
 
 
 def test_who_has_peoples_client_is_known_by_its_rhythm_at_its_third_request(known: Correlator) -> None:
