@@ -27,14 +27,19 @@ OWN_CLIENT, PEOPLES_CLIENT = "bad build 0", "build-0"
 
 @pytest.fixture
 def known() -> Correlator:
-    """Return a correlator that knows an actor: its accounts ask some twelve times in six hours."""
+    """Return a correlator that knows an actor, beside people of whom a quarter share cards as families do."""
     rng = random.Random(4)
     one = correlator()
+    people = crowd(400, rng)
+    for sight in people:
+        number = int(sight.account.partition("-")[2])
+        if number % 4 == 0:
+            sight.row[3] = hashed("payment", f"family card {number // 16}")
     # At the same exits, since they go by the length of the name; with the client that most people use.
     blend = campaign(40, rng, name="mix")
     for sight in blend:
         sight.row[4] = hashed("client", PEOPLES_CLIENT)
-    show(one, together(crowd(400, rng), campaign(100, rng), blend))
+    show(one, together(people, campaign(100, rng), blend))
     rebuild(one, KNOWN_S)
     assert one.core.label_of(hashed("account", "bad-0"))
     return one
@@ -87,3 +92,12 @@ def test_who_has_peoples_client_is_known_by_its_rhythm_at_its_third_request(know
 def test_who_asks_in_one_session_from_one_exit_is_not(known: Correlator) -> None:
     inside = asks(known, "guest", 12, card="guest's card", client=PEOPLES_CLIENT, pace_s=40, roams=False)
     assert not any(inside)
+
+
+def test_newcomers_on_a_card_that_no_member_has_are_known_by_four_exits(known: Correlator) -> None:
+    # All of them pay with it before any is known: by then it is a card that several have, as families do.
+    for account in ("new-1", "new-22", "new-333"):
+        assert asks(known, account, 1, card="new card", client=PEOPLES_CLIENT) == [False]
+    later = KNOWN_S + HOUR_S
+    inside = asks(known, "new-1", 4, card="new card", client=PEOPLES_CLIENT, first_s=later)
+    assert inside == [False, False, False, True]
