@@ -20,8 +20,10 @@ from ratelimit.core.judge import Judge
 from ratelimit.core.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
 from ratelimit.correlation.judgement import CROWD, SMALL, Judgement, Profile, judge, meeting_ratios
+from ratelimit.correlation.parts import parts_of
 from ratelimit.correlation.selfcheck import payers_share
 from ratelimit.correlation.settings import Settings
+from ratelimit.correlation.tenants import mark_tenants
 
 Size = tuple[int, int, dict[int, int]]
 """How many principals and payment methods, and how many of the principals were in which cluster."""
@@ -29,13 +31,10 @@ Root = tuple[int, int]
 Groups = dict[Root, Size]
 
 MOST_CLIENTS = 32
-TELLING = 0.5
 SLOWER = 8
 """How many times fewer entries a slice has that makes objects of them, or compares them with clusters."""
 AT_ONCE = 128
-"""Groups, or pairs, looked at in one slice."""
-MASKS_AT_ONCE = 64
-_CLIENT = 0xFFFFFFFF
+"""Groups looked at in one slice."""
 PRUNINGS = 3
 GROWTH = 1.05
 SETTLED = 0.005
@@ -274,47 +273,9 @@ class Rebuild:
             yield from self._principals(lambda start, stop: core.adopt(start, stop, labels, {}))
 
     def _seed_tenants(self) -> Iterator[None]:
-        """Where nobody pays: networks that one client fills from many addresses, and no one else uses so."""
         core, settings = self._core, self._settings
         ranges = list(self._ranges(core.evidence.awake_count, slowly=True))
-        crowds: Counter[int] = Counter()
-        for start, stop in ranges:
-            crowds.update([network << 32 | client for _, network, client in core.pairs(start, stop)])
-            yield
-        crowded: dict[int, int] = {}
-        while crowds:
-            # Taken apart bit by bit: to forget it all at once takes long, too.
-            for _ in range(min(AT_ONCE, len(crowds))):
-                pair, count = crowds.popitem()
-                if count >= settings.least_tenants:
-                    crowded[pair] = count
-            yield
-        of_client: Counter[int] = Counter()
-        for pair, count in crowded.items():
-            of_client[pair & _CLIENT] += count
-        # A client found everywhere says nothing of those who use it here.
-        telling = {client for client, count in of_client.items() if count >= TELLING * core.degree(client)}
-        yield
-        roots = {client: client for client in telling}
-        by_network: dict[int, int] = {}
-        for number, pair in enumerate(crowded):
-            client = pair & _CLIENT
-            if client in telling:
-                other = by_network.setdefault(pair >> 32, client)
-                low, high = sorted((_root(roots, client), _root(roots, other)))
-                roots[high] = low
-            if number % AT_ONCE == 0:
-                yield
-        numbers = {client: 1 + number for number, client in enumerate(sorted(telling))}
-        for start, stop in ranges:
-            groups: dict[int, list[int]] = {}
-            for at, network, client in core.pairs(start, stop):
-                if client in telling and network << 32 | client in crowded:
-                    groups.setdefault(client, []).append(at)
-            for client, positions in groups.items():
-                core.mark_group(positions, numbers[_root(roots, client)])
-            yield
-        core.plant()
+        yield from mark_tenants(core, ranges, settings.least_tenants)
         found = yield from self._groups(settings.least_members, {})
         labels = yield from self._labels(found, settings.least_members, 0)
         if labels:
@@ -396,48 +357,6 @@ class Rebuild:
             if len(keys) == 1 and keys[0][1]:
                 self._least[label] = RETAINED * size[0]
         return labels
-
-
-def parts_of(masks: Mapping[int, int], clients: int, overlap: float) -> Generator[None, None, dict[int, int]]:
-    """Return which part each combination of clients belongs to; yield now and then.
-
-    Args:
-        masks: how many payment methods have this combination, as bits.
-        clients: how many bits there are.
-        overlap: two clients are one actor's when they occur together on this part of
-            the payment methods that have the rarer of the two.
-    """
-    together = [[0] * clients for _ in range(clients)]
-    bits = {}
-    for number, (mask, count) in enumerate(masks.items()):
-        bits[mask] = [at for at in range(clients) if mask >> at & 1]
-        for one in bits[mask]:
-            row = together[one]
-            for other in bits[mask]:
-                row[other] += count
-        if number % MASKS_AT_ONCE == 0:
-            yield
-    part = list(range(clients))
-    for one in range(clients):
-        for other in range(one):
-            both = together[one][other]
-            if both >= 3 and both >= overlap * min(together[one][one], together[other][other]):
-                part = [part[other] if number == part[one] else number for number in part]
-    found = {}
-    for number, mask in enumerate(masks):
-        votes = Counter([part[at] for at in bits[mask]])
-        best, most = votes.most_common(1)[0]
-        # One client in common may be chance; a payment method of few principals has no more to show.
-        found[mask] = best + 1 if most > 1 or len(votes) == 1 else 0
-        if number % MASKS_AT_ONCE == 0:
-            yield
-    return found
-
-
-def _root(roots: dict[int, int], at: int) -> int:
-    while roots[at] != at:
-        at = roots[at]
-    return at
 
 
 def _sum(sizes: Iterable[Size]) -> Size:

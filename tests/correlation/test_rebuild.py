@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.correlation.rebuild import SEEDS, Groups, Rebuild, parts_of
+from ratelimit.correlation.parts import parts_of
+from ratelimit.correlation.rebuild import SEEDS, Groups, Rebuild
 from ratelimit.correlation.settings import Settings
 from tests.correlation.sights import NS, START_S, clusters, correlator, keys_of, mixed, rebuild, row, show
 
