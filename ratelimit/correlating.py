@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 
+from ratelimit.budgets import Budgets
 from ratelimit.clock import processor_ns
 from ratelimit.core.sighting import Columns
 from ratelimit.core.watch import Watch
@@ -30,7 +31,7 @@ from ratelimit.snapshot import SnapshotFile
 from ratelimit.stores.boards import SharedBoard
 from ratelimit.stores.process import is_alive
 from ratelimit.telemetry.names import BoardNumber
-from ratelimit.tenure import Carry, Tenure
+from ratelimit.tenure import Tenure
 
 INTERVAL_NS = 100_000_000
 """How often the ring is looked into."""
@@ -47,7 +48,7 @@ class Correlating:
         spec: what the policy asks for.
         shared: the memory it is shared in; closed with this.
         key: the hash key, which vouches for snapshots.
-        carry: charges what clusters used to those they became, in the limits' store.
+        budgets: returns the limits per cluster, in the limits' store.
         notice: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
         hosts: how to take part where several hosts share a correlator; None where this one has its own.
@@ -59,7 +60,7 @@ class Correlating:
         shared: SharedBoard,
         key: bytes,
         *,
-        carry: Carry,
+        budgets: Callable[[], Budgets],
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int] = processor_ns,
         hosts: Hosts | None = None,
@@ -68,7 +69,7 @@ class Correlating:
         self._shared = shared
         self._board = shared.board
         self._key = key
-        self._carry = carry
+        self._budgets = budgets
         self._notice = notice
         self._elapsed_ns = elapsed_ns
         self._hosts = hosts
@@ -207,7 +208,7 @@ class Correlating:
                 self._spec,
                 self._key,
                 self._hosts,
-                carry=self._carry,
+                budgets=self._budgets,
                 notice=self._notice,
                 elapsed_ns=self._elapsed_ns,
             )
@@ -216,7 +217,7 @@ class Correlating:
             term,
             self._spec,
             self._snapshot(),
-            carry=self._carry,
+            budgets=self._budgets,
             notice=self._notice,
             elapsed_ns=self._elapsed_ns,
         )

@@ -11,11 +11,11 @@ of which there are at most as many as ways in which limits and tiers combine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
-from ratelimit.core.engine import MAX_RULES
+from ratelimit.budgets import Budgets
 from ratelimit.core.rule import Rule
 from ratelimit.core.watch import Watch
 from ratelimit.identity.access import AccessLists
@@ -137,15 +137,8 @@ class Generation:
             for limit in compiled.limits
         ]
         self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
-        of_clusters = [
-            self._core_rules[rule.index]
-            for rule in compiled.rules
-            if compiled.correlation is not None and rule.per == (compiled.cluster,) and rule.member < 0
-        ]
-        self._cluster_plans = [
-            store.plan(some, [(compiled.cluster,)] * len(some))
-            for some in (of_clusters[at : at + MAX_RULES] for at in range(0, len(of_clusters), MAX_RULES))
-        ]
+        self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.nobody)
+        """The limits per cluster, for whoever judges clusters."""
         self._plans: dict[tuple[int, ...], RoutePlan] = {}
         self.requests = self._caches()
         """What HTTP requests matched, by method and path. `match` fills it; others only look."""
@@ -181,14 +174,6 @@ class Generation:
                     cache.clear()
                 cache[path] = matched
         return matched
-
-    def carry(self, pairs: Iterable[tuple[int, int]], now_ns: int) -> None:
-        """Charge what clusters have used to those they became: pairs of identities, in order."""
-        source, target = self.extractor.nobody.copy(), self.extractor.nobody.copy()
-        at = self.compiled.cluster
-        for source[at], target[at] in pairs:
-            for plan in self._cluster_plans:
-                plan.carry(source, target, now_ns)
 
     def remembered(self) -> int:
         """Return how many paths are kept for the method that has most."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from ratelimit.budgets import Budgets
 from ratelimit.charge import Charge
 from ratelimit.clock import Clock
 from ratelimit.core.table import Table
@@ -333,14 +334,14 @@ class Limiter:
         principals = Settings(**spec.settings).principals  # type: ignore[arg-type]  # checked by the policy
         shared = open_board(policy, self.store, principals, is_shared=not self._correlates)
         key, hosts = self.store.table.key, self._hosts(policy)
-        return Correlating(spec, shared, key, carry=self._carry, notice=self.notice, hosts=hosts)
+        return Correlating(spec, shared, key, budgets=self._budgets, notice=self.notice, hosts=hosts)
 
     def _hosts(self, policy: Policy) -> Hosts | None:
         """Return how to take part where several hosts share a correlator; None where this one has its own."""
         return hosts_of(policy.compiled, self.store.table.key, correlates=self._correlates)
 
-    def _carry(self, pairs: Sequence[tuple[int, int]], now_ns: int) -> None:
-        self.current.carry(pairs, now_ns)
+    def _budgets(self) -> Budgets:
+        return self.current.budgets
 
     def _bind(self, policy: Policy, now_ns: int, correlating: Correlating | None) -> Generation:
         compiled = policy.compiled

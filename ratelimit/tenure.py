@@ -10,10 +10,11 @@ is being copied) nothing is taken in, and the ring fills a little.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from threading import Thread
 from typing import Protocol
 
+from ratelimit.budgets import Budgets
 from ratelimit.core.assignments import Assignments
 from ratelimit.core.board import Board
 from ratelimit.core.judge import Judge
@@ -40,7 +41,6 @@ MOST_LAST = 256
 """Slices of sightings taken in at the end."""
 
 Job = Iterator[None]
-Carry = Callable[[Sequence[tuple[int, int]], int], None]
 
 
 class Intake(Protocol):
@@ -59,11 +59,11 @@ class Tenure:
         term: the term it claimed.
         spec: what the policy asks for.
         snapshot: where evidence outlives the process; None for nowhere.
-        carry: charges what clusters used to those they became: pairs of identities, in order.
+        budgets: returns the limits per cluster, to charge what clusters or members had before.
         notice: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
         intake: where sightings come from; the board's ring when not given.
-        may_carry: asked before anything is carried, again and again until it is so.
+        may_charge: asked before they are, again and again until it is so.
         may_rebuild: asked before a rebuild that is due; while it is not so, sightings are taken in.
     """
 
@@ -74,11 +74,11 @@ class Tenure:
         spec: CorrelationSpec,
         snapshot: Kept | None,
         *,
-        carry: Carry,
+        budgets: Callable[[], Budgets],
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int],
         intake: Intake | None = None,
-        may_carry: Callable[[], bool] = lambda: True,
+        may_charge: Callable[[], bool] = lambda: True,
         may_rebuild: Callable[[], bool] = lambda: True,
     ) -> None:
         self._board = board
@@ -88,10 +88,10 @@ class Tenure:
         self.assignments = Assignments(board, self._columns)
         """What it writes."""
         self.assignments.write(term)
-        self._may_carry = may_carry
+        self._may_charge = may_charge
         self._may_rebuild = may_rebuild
         self._snapshot = snapshot
-        self._carry = carry
+        self._budgets = budgets
         self._notice = notice
         self._elapsed_ns = elapsed_ns
         self._correlator: Correlator | None = None
@@ -140,6 +140,8 @@ class Tenure:
         is_busy = self._job is not None
         if self._job is not None:
             self._go_on(self._job)
+        elif correlator is not None and correlator.core.owing and self._may_charge():
+            self._budgets().charge(correlator.core.debts(), now_ns)
         if self._exported_ns is None or not 0 <= now_ns - self._exported_ns < EXPORT_NS:
             self._export(now_ns)
         return is_busy or taken >= DRAINED
@@ -241,10 +243,10 @@ class Tenure:
         # What was used is there before anyone counts under the new identity, not after.
         pairs = correlator.carries[:]
         correlator.carries.clear()
-        while pairs and not self._may_carry():
+        while pairs and not self._may_charge():
             yield
         for start in range(0, len(pairs), CARRIED):
-            self._carry(pairs[start : start + CARRIED], now_ns)
+            self._budgets().carry(pairs[start : start + CARRIED], now_ns)
             yield
         assignments.commit()
 

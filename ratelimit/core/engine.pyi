@@ -64,6 +64,11 @@ class Plan:
         debt of at most one further quota. Rules whose state is no word (logs, slots, distinct counts)
         begin afresh.
         """
+    def charge(self, identities: Sequence[int], amounts: Sequence[int], now_ns: int, /) -> None:
+        """Charge each rule with what was used already, whatever is left, into debt of at most one further quota.
+
+        Rules whose state is no word (logs, slots, distinct counts) are left as they are.
+        """
     def peek(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
         """Return what `decide` would; charge and count nothing."""
 

@@ -3,26 +3,20 @@
 from collections.abc import Sequence
 from typing import Any, final
 
+from ratelimit.core.billing import Billing
 from ratelimit.core.rulings import Rulings
-from ratelimit.core.seeds import Seeds
 
 @final
-class Judge(Seeds):
-    """Labels on principals, and what limits count clusters by; see `Fitting` for how it is set up."""
+class Judge(Billing):
+    """Labels on principals; see `Fitting` for how it is set up."""
 
     @property
     def suspects_met(self) -> int:
         """How many newcomers paid as several do, and joined no cluster."""
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, /) -> None:
-        """Take one decided request in; its principal may join a cluster it now fits."""
-    def refuse(self, row: Sequence[int], /) -> None:
-        """Count a refusal of a row's principal, observed before it was decided."""
+        """Take one request in that is to be decided now; its principal may join a cluster it now fits."""
     def answer(self, row: Sequence[int], length: int, before: int | None = None, /) -> None:
         """Note how long the answer to an observed request is, in place of what was said `before` of the same one."""
-    def cluster(self, row: Sequence[int], /) -> int:
-        """Return what limits count this row's cluster by, -1 without one."""
-    def cluster_identity(self, key: int) -> int | None:
-        """Return what limits count a principal's cluster by, None without one."""
     def label_of(self, key: int) -> int:
         """Return a principal's cluster, 0 for none."""
     def members(self, start: int, stop: int) -> list[tuple[int, int]]:
@@ -43,5 +37,4 @@ class Judge(Seeds):
     def open(self) -> int: ...
     def close(self, label: int) -> None: ...
     def merge(self, start: int, stop: int, label: int, into: int) -> None: ...
-    def name(self, label: int, identity: int, parts: int) -> None: ...
     def need(self, label: int, networks: int, met: float, unmet: float) -> None: ...

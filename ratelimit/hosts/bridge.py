@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from ratelimit.budgets import Budgets
 from ratelimit.core.assignments import PAIR_BYTES, Assignments
 from ratelimit.core.board import Board
 from ratelimit.core.bundle import Bundle
@@ -31,7 +32,6 @@ from ratelimit.stores.boards import fingerprint_of
 from ratelimit.stores.redis.hosts.entries import Seen, mark_of
 from ratelimit.stores.redis.hosts.postbox import MOST_NEWS, News, Postbox
 from ratelimit.telemetry.names import BoardNumber
-from ratelimit.tenure import Carry
 
 NS = 10**9
 RECORDS = 128
@@ -82,7 +82,7 @@ class Bridge:
         spec: what the policy asks for.
         key: the hash key.
         hosts: how to reach the others.
-        carry, notice, elapsed_ns: as for a tenure.
+        budgets, notice, elapsed_ns: as for a tenure.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Bridge:
         key: bytes,
         hosts: Hosts,
         *,
-        carry: Carry,
+        budgets: Callable[[], Budgets],
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int],
     ) -> None:
@@ -101,7 +101,7 @@ class Bridge:
         self._spec = spec
         self._key = key
         self._mark = mark_of(fingerprint_of(key))
-        self._carry = carry
+        self._budgets = budgets
         self._notice = notice
         self._elapsed_ns = elapsed_ns
         columns = Columns(spec.principal, spec.kinds)
@@ -249,7 +249,7 @@ class Bridge:
                 principals=Settings(**self._spec.settings).principals,  # type: ignore[arg-type]
                 found=found,
                 now_ns=now_ns,
-                carry=self._carry,
+                budgets=self._budgets,
                 notice=self._notice,
                 elapsed_ns=self._elapsed_ns,
             )

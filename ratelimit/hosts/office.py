@@ -3,7 +3,7 @@
 Theory of operation. It is the correlator of one host (`tenure`) with other ends: sightings
 come from the stream, and the board it writes to is a private one, the ledger, which
 remembers what changed. Changes are published in order; now and then, and at the beginning
-of each term, the whole ledger is. What it carries between budgets it carries only after the
+of each term, the whole ledger is. What it charges budgets with it charges only after the
 server has confirmed, a moment ago, that the term still is its own.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ratelimit.budgets import Budgets
 from ratelimit.core.assignments import PAIR_BYTES
 from ratelimit.correlation import Correlator
 from ratelimit.hosts.intake import StreamIntake
@@ -22,7 +23,7 @@ from ratelimit.stores.boards import SharedBoard
 from ratelimit.stores.redis.hosts.entries import Kind, Told
 from ratelimit.stores.redis.hosts.postbox import Postbox, Publication
 from ratelimit.telemetry.names import BoardNumber
-from ratelimit.tenure import Carry, Tenure
+from ratelimit.tenure import Tenure
 
 NS = 10**9
 CHANGES = 65_536
@@ -37,6 +38,8 @@ HEARING_NS = 3 * NS
 """How long a new correlator reads what has been seen meanwhile before it says anything."""
 HELD_NS = 10 * NS
 """How long new clusters wait until they are saved; then they are published all the same."""
+FRESH_NS = NS
+"""For how long it stands that the term is its own, from when that was asked."""
 ENDING_S = 3.0
 
 OWN: tuple[BoardNumber, ...] = tuple(each for each in BoardNumber if each <= BoardNumber.SAVED_NS)
@@ -59,7 +62,7 @@ class Office:
         key, mark: the hash key, and what entries carry of it.
         principals: how many can be in clusters.
         found: the snapshot that there is, empty for none.
-        carry, notice, elapsed_ns: as for a tenure.
+        budgets, notice, elapsed_ns: as for a tenure.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Office:
         principals: int,
         found: bytes,
         now_ns: int,
-        carry: Carry,
+        budgets: Callable[[], Budgets],
         notice: Callable[[str], None],
         elapsed_ns: Callable[[], int],
     ) -> None:
@@ -96,11 +99,11 @@ class Office:
             board.claim(board.term, 1, now_ns),
             spec,
             snapshot,
-            carry=carry,
+            budgets=budgets,
             notice=notice,
             elapsed_ns=elapsed_ns,
             intake=self._intake,
-            may_carry=self._may_carry,
+            may_charge=self._may_charge,
             # What was seen between the snapshot and the takeover is evidence, too: without it
             # whole clusters would seem to have fallen silent.
             may_rebuild=lambda: self._is_public,
@@ -117,6 +120,7 @@ class Office:
         self._pulsed_ns: int | None = None
         self._held_ns: int | None = None
         self._ticket: int | None = None
+        self._now_ns = self._asked_ns = now_ns
         self._is_ending = False
 
     @property
@@ -159,6 +163,7 @@ class Office:
 
     def step(self, now_ns: int) -> bool:
         """Do one slice of what is to be done; return whether there is more at once."""
+        self._now_ns = now_ns
         is_busy = self._tenure.step(now_ns)
         if self._tenure.correlator is None:
             return is_busy
@@ -205,6 +210,7 @@ class Office:
             Unconfirmed: the server cannot be reached in time.
         """
         self._is_ending = True
+        self._now_ns = now_ns
         self._snapshot.patience_s = LAST_PATIENCE_S
         if self._tenure.correlator is not None and self._is_public:
             self._tenure.end(now_ns)
@@ -261,11 +267,12 @@ class Office:
 
     # -- what the tenure asks ---------------------------------------------------------------------
 
-    def _may_carry(self) -> bool:
+    def _may_charge(self) -> bool:
         box = self._box
-        if self._ticket is None:
+        if self._ticket is None or not 0 <= self._now_ns - self._asked_ns < FRESH_NS:
             box.confirmed.clear()
             self._ticket = box.ask()
+            self._asked_ns = self._now_ns
         if self._is_ending and not box.is_confirmed(self._ticket):
             box.confirmed.wait(ENDING_S)
             if not box.is_confirmed(self._ticket):

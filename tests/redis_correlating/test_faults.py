@@ -121,54 +121,6 @@ def test_correlator_that_slept_through_its_term_publishes_nothing(
     assert set(terms(server)[len(before) :]) <= {before[-1]}
 
 
-def test_old_correlator_can_neither_save_nor_carry(server: Server, caught_hosts: list[Host]) -> None:
-    first, second = caught_hosts
-    carried: dict[str, list[int]] = {"first": [], "second": []}
-    for name, host in (("first", first), ("second", second)):
-        host.bridge._carry = host.limiter._carry = lambda pairs, now_ns, name=name: carried[name].append(  # type: ignore[method-assign,misc]
-            len(pairs)
-        )
-    office = first.bridge._office
-    assert office is not None
-    office._tenure._carry = first.bridge._carry
-    correlator = office.correlator
-    assert correlator is not None
-    correlator.carries.append((1, 2))
-    head = server.client.execute_command("GET", PLACES.snapshot, NEVER_DECODE=True)
-    lapse(server)
-    second.carriers[-1].carrier._lease_due_s = 0
-    settle(second, until=lambda: second.is_leading)
-    saved = server.client.execute_command("GET", PLACES.snapshot, NEVER_DECODE=True)
-    # A rebuild falls due at the old one, which does not know: it asks before it carries.
-    first.carriers[-1].carrier._lease_due_s = float("inf")
-    first.clock.set_ns(END_NS + 7200 * NS)
-    newcomer(first, "someone", 1)
-    for _ in range(300):
-        first.correlating.tick(first.clock.now_ns())
-    first.carriers[-1].turn()
-    settle(first)
-    assert carried == {"first": [], "second": []}
-    assert not first.is_leading
-    assert server.client.execute_command("GET", PLACES.snapshot, NEVER_DECODE=True) == saved
-    assert head is not None
-
-
-def test_what_clusters_used_is_carried_by_the_correlator_alone(caught_hosts: list[Host]) -> None:
-    first, second = caught_hosts
-    carried: list[tuple[str, int]] = []
-    for name, host in (("first", first), ("second", second)):
-        host.bridge._carry = lambda pairs, now_ns, name=name: carried.append((name, len(pairs)))  # type: ignore[misc]
-    office = first.bridge._office
-    assert office is not None
-    assert office.correlator is not None
-    office._tenure._carry = first.bridge._carry
-    office.correlator.carries += [(1, 2), (2, 3)]
-    rest_until(caught_hosts, END_NS + 7200 * NS)
-    newcomer(second, "someone", 1)
-    rest_until(caught_hosts, END_NS + 9000 * NS)
-    assert carried == [("first", 2)]
-
-
 def test_correlator_that_rests_hands_over_at_once_and_saves(caught_hosts: list[Host]) -> None:
     first, second = caught_hosts
     clusters, saved_ns = first.clusters(BOTS), first.numbers["saved_ns"]

@@ -143,7 +143,7 @@ def decide_batch(
             if sighted:
                 # Seen before it is decided: a newcomer is judged by its first request.
                 seen.refused = False
-                at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
+                at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS, False)
                 if judge.cluster_of(seen.principal, ids + cluster_at):
                     hashes[cluster_at][i] = ids[cluster_at]
         outcome = plan.decided(ids, amounts, <object>PyList_GET_ITEM(times_ns, i), True)

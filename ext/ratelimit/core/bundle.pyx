@@ -234,7 +234,7 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
                 judge.hear(seen.principal, seen.kinds[FINE] >> 16 & LEVEL, seen.kinds[FINE] & LEVEL)
             for each in range(count):
                 seen.refused = each < refused
-                judge.note(&seen, time_s)
+                judge.note(&seen, time_s, True)
             if assignments is not None:
                 assignments.follow(judge, seen.principal)
     return total

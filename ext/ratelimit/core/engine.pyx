@@ -23,7 +23,7 @@ from ratelimit.core.setup cimport (
 )
 from ratelimit.core.spare cimport give_charges, take_charges
 from ratelimit.core.table cimport Table, relative
-from ratelimit.core.words cimport carry_word, remaining_word, reset_word
+from ratelimit.core.words cimport carry_word, charge_word, remaining_word, reset_word
 
 from ratelimit.errors import UsageError
 
@@ -151,6 +151,19 @@ cdef class Plan:
         for i in range(self.setup.count):
             if self.setup.quotas[i].kind <= SLIDING:
                 carry_word(&self.setup, i, ids, others, now)
+
+    def charge(self, identities, amounts, now_ns, /):
+        cdef uint64_t ids[MOST_IDENTITIES]
+        cdef uint64_t now
+        cdef int i
+        check_ready(self)
+        self.read_identities(identities, ids)
+        if len(amounts) != self.setup.count:
+            raise UsageError("a plan is charged one amount a rule", code="plan-shape")
+        now = relative(self.table, now_ns)
+        for i in range(self.setup.count):
+            if self.setup.quotas[i].kind <= SLIDING and amounts[i]:
+                charge_word(&self.setup, i, ids, checked_cost(amounts[i]), now)
 
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
         """Decide for what was read; of a plan that is ready, whose every position is in the arrays."""

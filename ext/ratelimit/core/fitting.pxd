@@ -52,6 +52,7 @@ cdef class Fitting:
     cdef readonly bint judging
     cdef uint64_t *identities           # by label: what limits count the cluster by
     cdef uint32_t *parts                # by label: how many budgets it has, one at full confidence
+    cdef uint32_t *owed                 # by label: requests its members were given before they were its own
     cdef readonly Columns columns
     cdef Rulings rulings                # what the operator says; None for nothing
     # Scratch of a rebuild: three blocks of memory, first for looking for seeds, then for counting

@@ -49,7 +49,8 @@ cdef class Fitting:
         self.profiles = <Profile *>PyMem_RawCalloc(clusters + 1, sizeof(Profile))
         self.identities = <uint64_t *>PyMem_RawCalloc(clusters + 1, 8)
         self.parts = <uint32_t *>PyMem_RawCalloc(clusters + 1, 4)
-        if self.profiles == NULL or self.identities == NULL or self.parts == NULL:
+        self.owed = <uint32_t *>PyMem_RawCalloc(clusters + 1, 4)
+        if self.profiles == NULL or self.identities == NULL or self.parts == NULL or self.owed == NULL:
             raise MemoryError
         self.columns = columns
 
@@ -57,6 +58,7 @@ cdef class Fitting:
         PyMem_RawFree(self.profiles)
         PyMem_RawFree(self.identities)
         PyMem_RawFree(self.parts)
+        PyMem_RawFree(self.owed)
         self.free_scratch()
 
     cdef int take_scratch(self) except -1:

@@ -1,20 +1,16 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from ratelimit.core.billing cimport Billing
 from ratelimit.core.profile cimport Fit
 from ratelimit.core.rulings cimport Ruling
-from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.sighting cimport Sighting
 from ratelimit.core.traits cimport Principal
 
-cdef class Judge(Seeds):
+cdef class Judge(Billing):
     cdef readonly uint64_t suspects_met    # newcomers who paid as several do, and joined no cluster
 
-    cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil
-    cdef void turned_away(self, uint32_t at) noexcept nogil
+    cdef uint32_t note(self, Sighting *seen, int64_t time_s, bint decided) noexcept nogil
     cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil
-    cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil
-    cdef bint within_floor(self, Principal *p) noexcept nogil
-    cdef uint64_t identity(self, Principal *p) noexcept nogil
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil
     cdef bint ruled(self, Ruling *ruling, Principal *p, Fit *fit, uint32_t *label) noexcept nogil
     cdef bint barred(self, Ruling *ruling, Principal *p, uint32_t label) noexcept nogil

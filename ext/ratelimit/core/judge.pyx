@@ -1,18 +1,18 @@
-"""Who belongs to which cluster, and what limits count it by: see the stub for the contract."""
+"""Who belongs to which cluster: see the stub for the contract."""
 
 cimport cython
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from ratelimit.core.billing cimport Billing
 from ratelimit.core.evidence cimport find_principal, principal_at
-from ratelimit.core.fitting cimport CANDIDATES, NOWHERE, NOBODY, ACTIVE_S, SETTLED_S
-from ratelimit.core.profile cimport Fit, Profile, clip, habits, noise_of, rate_of, span_of, volume_of
+from ratelimit.core.fitting cimport CANDIDATES, NOWHERE, NOBODY, ACTIVE_S
+from ratelimit.core.profile cimport Fit, Profile, clip, habits, noise_of, rate_of, volume_of
 from ratelimit.core.rulings cimport Ruling, Rulings
-from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.sighting cimport Sighting, level_of
 from ratelimit.core.traits cimport (
-    CLIENT_AT, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, joined, note_answer, resolve,
-    turn_away,
+    CLIENT_AT, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, count_free, free_of, joined,
+    note_answer, resolve,
 )
 
 
@@ -30,29 +30,37 @@ cdef inline void add_member(Identifier *node, uint32_t label, int change) noexce
 
 
 @cython.final
-cdef class Judge(Seeds):
+cdef class Judge(Billing):
     def observe(self, row, bint refused, now_ns, /):
         cdef Sighting seen
         if self.columns.read(row, &seen):
             seen.refused = refused
-            self.note(&seen, now_ns // 1_000_000_000)
+            self.note(&seen, now_ns // 1_000_000_000, False)
 
-    cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil:
-        """Take one sighting in, and let a principal join a cluster it now fits; return its position."""
+    cdef uint32_t note(self, Sighting *seen, int64_t time_s, bint decided) noexcept nogil:
+        """Take one sighting in, and let a principal join a cluster it now fits; return its position.
+
+        It was `decided` as one of nobody's if its principal was in no cluster, or is yet to be.
+        """
         cdef uint32_t at = 0, label
+        cdef bint fresh, outside
         cdef Principal *p
         cdef Identifier *payment
         cdef Fit fit
         if seen.answer:
             self.hear(seen.principal, seen.before, seen.answer)
             return NOBODY
-        if self.evidence.take(seen, self.evidence.clamp(time_s), &at) and self.labels and not self.judging:
-            p = principal_at(self.evidence, at)
-            if p.label == 0:
-                label = self.best(p, &fit)
-                if label:
-                    self.join(p, label)
+        fresh = self.evidence.take(seen, self.evidence.clamp(time_s), &at)
         p = principal_at(self.evidence, at)
+        outside = p.label == 0
+        if fresh and outside and self.labels and not self.judging:
+            label = self.best(p, &fit)
+            if label:
+                self.join(p, label)
+        if outside and not seen.refused and (decided or p.label == 0):
+            count_free(p, 1)
+        if free_of(p) and p.label and not self.judging:
+            self.owe(p)
         if p.requests == 1 and self.judging:
             # It may be where another was that is forgotten now.
             self.near[at] = False
@@ -63,10 +71,6 @@ cdef class Judge(Seeds):
             if payment != NULL and payment.degree >= self.settings.sharing:
                 self.suspects_met += 1
         return at
-
-    cdef void turned_away(self, uint32_t at) noexcept nogil:
-        """Count a refusal of a principal that was just noted."""
-        turn_away(principal_at(self.evidence, at))
 
     cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil:
         cdef uint32_t at = find_principal(self.evidence, key)
@@ -79,57 +83,6 @@ cdef class Judge(Seeds):
         cdef uint64_t key
         if self.columns.principal(row, &key):
             self.hear(key, 0 if before is None else level_of(before), level_of(length))
-
-    def refuse(self, row, /):
-        """Count a refusal of a row's principal, observed before it was decided."""
-        cdef uint64_t key
-        cdef uint32_t at
-        if self.columns.principal(row, &key):
-            at = find_principal(self.evidence, key)
-            if at != NOBODY:
-                self.turned_away(at)
-
-    def cluster(self, row, /):
-        """Return what limits count this row's cluster by, -1 without one."""
-        cdef uint64_t key, identity
-        if self.columns.principal(row, &key) and self.cluster_of(key, &identity):
-            return identity
-        return -1
-
-    cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
-        """Find what limits count a principal's cluster by; False when it has none."""
-        cdef uint32_t at
-        if self.labels == 0:
-            return False
-        at = find_principal(self.evidence, key)
-        if at == NOBODY or principal_at(self.evidence, at).label == 0:
-            return False
-        if self.within_floor(principal_at(self.evidence, at)):
-            return False
-        identity[0] = self.identity(principal_at(self.evidence, at))
-        return True
-
-    def cluster_identity(self, uint64_t key):
-        """Return what limits count a principal's cluster by, None without one."""
-        cdef uint64_t identity
-        return identity if self.cluster_of(key, &identity) else None
-
-    cdef bint within_floor(self, Principal *p) noexcept nogil:
-        """Whether a principal older than its cluster asks no more than it did before.
-
-        So much it keeps whatever the cluster has used: a victim of poisoning loses nothing.
-        """
-        if p.first_s + SETTLED_S >= self.profiles[p.label].first_s:
-            return False
-        # The request about to be decided counts.
-        return volume_of(p, self.evidence.now_s) + 1.0 <= p.prior * span_of(p, self.evidence.now_s)
-
-    cdef uint64_t identity(self, Principal *p) noexcept nogil:
-        cdef uint64_t identity = self.identities[p.label]
-        cdef uint32_t parts = self.parts[p.label]
-        if parts > 1:
-            identity ^= ((joined(p.key) >> 20) % parts) * <uint64_t>0x9E3779B97F4A7C15
-        return identity
 
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil:
         """Return the cluster a principal fits best, 0 for none; only those met at its identifiers are asked."""
@@ -316,6 +269,7 @@ cdef class Judge(Seeds):
             if not self.profiles[label].live:
                 memset(self.profiles + label, 0, sizeof(Profile))
                 self.identities[label] = 0
+                self.owed[label] = 0
                 self.profiles[label].live = True
                 self.profiles[label].first_s = self.evidence.now_s
                 self.labels = max(self.labels, label)
@@ -325,11 +279,6 @@ cdef class Judge(Seeds):
     def close(self, uint32_t label):
         """Give a label up; its principals lose it with `release`."""
         self.profiles[label].live = False
-
-    def name(self, uint32_t label, uint64_t identity, uint32_t parts):
-        """Set what limits count a cluster by, and into how many budgets its members are divided."""
-        self.identities[label] = identity
-        self.parts[label] = parts
 
     def merge(self, uint32_t start, uint32_t stop, uint32_t label, uint32_t into):
         """Give one cluster's principals to another."""

@@ -10,7 +10,7 @@ from libc.math cimport log
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.traits cimport (
-    CLIENT, CLIENT_AT, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, OCTAVE, PAYMENT, PAYMENT_AT,
+    CLIENT, CLIENT_AT, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, HOURS, OCTAVE, PAYMENT, PAYMENT_AT,
     TURNED, Edge, Identifier, Principal, count_for, hours_left, refused_of, resolve,
 )
 
@@ -174,7 +174,7 @@ cdef inline int rest_bin(Principal *p, uint32_t now_s) noexcept nogil:
     if now_s - p.first_s < 86400 or volume_of(p, now_s) < RESTED_LEAST:
         return -1
     # Twice the day, for a silence that goes on past its end. A bit is left where as many silent hours follow.
-    silent = ~hours_left(p.hours, p.last_s, now_s) & 0xFFFFFF
+    silent = ~hours_left(p.hours, p.last_s, now_s) & HOURS
     silent |= silent << 24
     four = silent & silent >> 1
     four &= four >> 2

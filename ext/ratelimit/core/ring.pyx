@@ -132,7 +132,7 @@ cdef class Ring:
                     break
                 if what == TAKEN:
                     taken += 1
-                    judge.note(&seen, <int64_t>time_s)
+                    judge.note(&seen, <int64_t>time_s, True)
                     if assignments is not None:
                         assignments.follow(judge, seen.principal)
             if taken:

@@ -41,6 +41,9 @@ cdef enum:
     LEVELS = 1024
     TICK_S = 600        # an edge remembers when it was last seen to ten minutes
     MOST_DEGREE = 65535
+    HOURS = 0xFFFFFF    # in `hours`: the hours
+    FREE = 1 << 24      # and one request that no cluster was charged with yet
+    MOST_FREE = 255
     UNMET = 1 << 14             # in `meta`: a payment method whose users met no other members
     INFRASTRUCTURE = 1 << 13    # in `meta`: an address in a network that the operator declared as such
 
@@ -61,7 +64,7 @@ cdef struct Principal:
     float volume        # requests, each halved in weight a day
     float moves         # requests from another network than the one before, likewise
     float follows       # requests within minutes of the one before, likewise
-    uint32_t hours      # bit h: seen in hour h of the last day
+    uint32_t hours      # bit h: seen in hour h of the last day; above them, requests given outside of clusters
     float prior         # requests a day before it joined its cluster
     uint32_t network    # the coarse network last seen, as an edge names it
     uint16_t label      # cluster, 0 for none
@@ -108,9 +111,19 @@ cdef inline uint32_t hours_left(uint32_t hours, uint32_t last_s, uint32_t now_s)
     if now >= last + 24:
         return 0
     if now <= last:
-        return hours
+        return hours & HOURS
     passed = ((<uint64_t>1 << (now - last)) - 1) << ((last + 1) % 24)
-    return hours & ~<uint32_t>(passed | passed >> 24)
+    return hours & HOURS & ~<uint32_t>(passed | passed >> 24)
+
+
+cdef inline uint32_t free_of(const Principal *p) noexcept nogil:
+    """Return how many requests a principal was given that no cluster was charged with yet."""
+    return p.hours // FREE
+
+
+cdef inline void count_free(Principal *p, int change) noexcept nogil:
+    cdef int free = <int>free_of(p) + change
+    p.hours = p.hours & HOURS | <uint32_t>max(0, min(MOST_FREE, free)) * FREE
 
 
 cdef inline int refused_of(const Principal *p) noexcept nogil:

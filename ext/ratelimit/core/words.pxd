@@ -132,22 +132,14 @@ cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t ac
     return window_use(q, corrected, now, charge.mark) - window_use(q, word, now, charge.mark)
 
 
-cdef inline void carry_word(Setup *plan, int i, uint64_t *source, uint64_t *target, uint64_t now) noexcept nogil:
-    """Charge rule `i` under the target's key with what is used under the source's."""
+cdef inline void charge_word(Setup *plan, int i, uint64_t *ids, uint64_t used, uint64_t now) noexcept nogil:
+    """Charge rule `i` with what was used already, whatever is left."""
     cdef const Quota *q = &plan.quotas[i]
     cdef Charge charge
     cdef Check check
-    cdef Pair *entry
-    cdef uint64_t word, used, key = rule_key(plan, i, source)
-    charge.key = rule_key(plan, i, target)
-    if key == ABSENT_HASH or charge.key == ABSENT_HASH or key == charge.key:
+    charge.key = rule_key(plan, i, ids)
+    if charge.key == ABSENT_HASH:
         return
-    charge.tag = make_tag(key, q.kind, plan.shapes[i])
-    entry = find(plan.arena, key, charge.tag)
-    if entry == NULL:
-        return
-    word = word_of(entry, charge.tag)
-    used = used_word(q, word, now)
     charge.tag = make_tag(charge.key, q.kind, plan.shapes[i])
     # The window a charge of now would belong to.
     check_word(q, 0, now, 0, &check)
@@ -155,3 +147,16 @@ cdef inline void carry_word(Setup *plan, int i, uint64_t *source, uint64_t *targ
     charge.cost = 0
     charge.charged = False
     correct_word(plan, i, &charge, used, now)
+
+
+cdef inline void carry_word(Setup *plan, int i, uint64_t *source, uint64_t *target, uint64_t now) noexcept nogil:
+    """Charge rule `i` under the target's key with what is used under the source's."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Pair *entry
+    cdef uint64_t tag, key = rule_key(plan, i, source)
+    if key == ABSENT_HASH or key == rule_key(plan, i, target):
+        return
+    tag = make_tag(key, q.kind, plan.shapes[i])
+    entry = find(plan.arena, key, tag)
+    if entry != NULL:
+        charge_word(plan, i, target, used_word(q, word_of(entry, tag), now), now)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
+from ratelimit.budgets import Budgets
 from ratelimit.core.batch import decide_batch
 from ratelimit.core.engine import Outcome
 from ratelimit.core.sighting import Columns
@@ -26,16 +27,13 @@ NOBODY = 2**64 - 1
 _UNNAMED = b'"cluster": null}\n'
 
 
-Carry = Callable[[Sequence[tuple[int, int]], int], None]
-
-
 class Actors:
     """Who is one actor, as a replay goes on.
 
     Args:
         spec: what the policy says of it.
         cluster_at: the position of the identity `cluster`.
-        carry: called with what clusters became, so that what they used stays used.
+        budgets: returns the limits per cluster, which are charged with what members had before.
         length_in: the attribute of records that says how long an answer was; None where nothing does.
         named_by: the attribute of records that names principals; None when names are not to be kept.
     """
@@ -45,12 +43,12 @@ class Actors:
         spec: CorrelationSpec,
         cluster_at: int,
         named_by: str | None,
-        carry: Carry,
+        budgets: Callable[[], Budgets],
         length_in: str | None = None,
     ) -> None:
         self._spec = spec
         self._at = cluster_at
-        self.carry = carry
+        self._budgets = budgets
         self._columns = Columns(spec.principal, spec.kinds)
         self._correlator: Correlator | None = None
         self._left = 0
@@ -148,10 +146,12 @@ class Actors:
     def _rebuild(self, now_ns: int) -> None:
         self._left = CHUNK
         correlator = self.correlator
+        if correlator.core.owing:
+            self._budgets().charge(correlator.core.debts(), now_ns)
         if correlator.is_due(now_ns):
             for _ in correlator.rebuild(now_ns):
                 pass
-            self.carry(correlator.carries, now_ns)
+            self._budgets().carry(correlator.carries, now_ns)
             correlator.carries.clear()
 
 

@@ -90,7 +90,7 @@ class Replay:
             spec,
             self.compiled.cluster,
             self.fields.attribute[name] if named else None,
-            lambda pairs, now_ns: self.generation.carry(pairs, now_ns),
+            lambda: self.generation.budgets,
             None if spec.length is None else self.fields.attribute[spec.length],
         )
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LANES = 2
 GRACE_TURNS = 4
 """Turns of the event loop that an answer takes from the socket to who waits for it."""
+DECIDING_S = 0.002
+"""What of its time a batch is given up earlier: so long it may take to decide all of it without the server."""
 LATE_S = 0.002
 GRACE_S = 0.004
 """Until how long after it a deadline that was noticed late is put off."""
@@ -96,6 +98,7 @@ class Lanes:
         self._are_many = are_many
         self._worker = worker
         self._timeout_s = timeout_s
+        self._patience_s = timeout_s - min(DECIDING_S, timeout_s / 10)
         self._now_us = now_us
         self._tally = tally
         self._open: Batch | None = None
@@ -115,7 +118,7 @@ class Lanes:
         batch = self._open = Batch(self._loop.time())
         self._queue.append(batch)
         if self._watch is None:
-            self._watch = self._loop.call_at(batch.begun + self._timeout_s, self._look)
+            self._watch = self._loop.call_at(batch.begun + self._patience_s, self._look)
         if not self._idle and len(self._lanes) < LANES:
             self.new()
         return batch
@@ -244,7 +247,7 @@ class Lanes:
         for batch in [*under_way, *self._queue]:
             if batch.is_overdue:
                 continue
-            deadline = batch.begun + self._timeout_s
+            deadline = batch.begun + self._patience_s
             if deadline <= now:
                 batch.is_overdue = True
                 self._expire(batch)
@@ -258,7 +261,7 @@ class Lanes:
         if batch.is_over:
             return
         if grace:
-            deadline = batch.begun + self._timeout_s
+            deadline = batch.begun + self._patience_s
             if grace == GRACE_TURNS and self._loop.time() > deadline + LATE_S:
                 # It was this process that did not run: the server's answer may be under way.
                 self._loop.call_at(deadline + GRACE_S, self._expire, batch, grace - 1)

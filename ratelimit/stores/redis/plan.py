@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ratelimit.core.engine import Outcome, Plan
 from ratelimit.core.remote import RemoteRules
 from ratelimit.errors import StoreError, UsageError
+from ratelimit.stores.redis.carry import Carry
 from ratelimit.stores.redis.script import spread
 
 if TYPE_CHECKING:
@@ -148,4 +149,8 @@ class RedisPlan:
 
     def carry(self, source: Sequence[int], target: Sequence[int], now_ns: int) -> None:
         """Charge each rule under `target`'s key with what is used under `source`'s: soon, without waiting."""
-        self.store.carry(self, list(source), list(target))
+        self.store.carry(Carry(self, list(target), list(source)))
+
+    def charge(self, identities: Sequence[int], amounts: Sequence[int], now_ns: int) -> None:
+        """Charge each rule with what was used already, whatever is left: soon, without waiting."""
+        self.store.carry(Carry(self, list(identities), list(identities), list(amounts)))

@@ -26,11 +26,11 @@ from redis.exceptions import RedisError, ResponseError
 from ratelimit.clock import Clock
 from ratelimit.core.engine import Outcome, Plan
 from ratelimit.core.hashing import Hasher
-from ratelimit.core.remote import used
 from ratelimit.core.rule import Rule
 from ratelimit.core.table import Table
 from ratelimit.errors import StoreError
 from ratelimit.stores.embedded import EmbeddedStore
+from ratelimit.stores.redis.carry import Carry
 from ratelimit.stores.redis.cluster import ClusterWire
 from ratelimit.stores.redis.connect import connect, connect_node, resolve
 from ratelimit.stores.redis.courier import Courier
@@ -92,7 +92,7 @@ class RedisStore:
             weakref.WeakKeyDictionary()
         )
         self._last: Courier | None = None
-        self._carries: deque[tuple[RedisPlan, list[int], list[int]]] = deque()
+        self._carries: deque[Carry] = deque()
         self._is_carrying = False
         self._held: list[tuple[int, int, RedisPlan, Outcome, int]] = []
         self._numbers = itertools.count()
@@ -300,15 +300,15 @@ class RedisStore:
                 due_ns = now_ns + plan.core.rules[index].period_ns // 3
                 heapq.heappush(self._held, (due_ns, next(self._numbers), plan, outcome, index))
 
-    def carry(self, plan: RedisPlan, source: list[int], target: list[int]) -> None:
-        """Charge the target with what the source has used: soon, one after another, from any thread.
+    def carry(self, carry: Carry) -> None:
+        """Charge what was used elsewhere: soon, one after another, from any thread.
 
         While the server is away this waits, and begins by itself when it is back.
         """
         if len(self._carries) >= MOST_CARRIES:
-            self.tally.forgot(len(plan.counting))
+            self.tally.forgot(len(carry.plan.counting))
             return
-        self._carries.append((plan, source, target))
+        self._carries.append(carry)
         courier = self.any_courier
         if courier is not None:
             courier.soon(self._start_carrying)
@@ -321,16 +321,15 @@ class RedisStore:
     async def _carry_all(self, courier: Courier) -> None:
         try:
             while self._carries:
-                plan, source, target = self._carries[0]
+                carry = self._carries[0]
                 now_ns = self.clock.now_ns()
-                outcome = await courier.ask(plan, source, None, now_ns, commit=False)
+                amounts = await carry.amounts_of(courier, now_ns)
                 if not self._carries:
                     return  # the store was closed, and counted it
                 self._carries.popleft()  # what may have been charged is not charged again
                 charges = [
-                    courier.carry(plan, index, plan.core.key(index, target), amount, now_ns)
-                    for index in range(len(outcome))
-                    if (amount := used(outcome, index))
+                    courier.carry(carry.plan, index, key, amount, now_ns)
+                    for index, key, amount in carry.charges(amounts)
                 ]
                 for answer in await asyncio.gather(*charges, return_exceptions=True):
                     if isinstance(answer, BaseException):
@@ -342,8 +341,7 @@ class RedisStore:
 
     def _forget_carries(self) -> None:
         while self._carries:
-            plan, _, _ = self._carries.popleft()
-            self.tally.forgot(len(plan.counting))
+            self.tally.forgot(len(self._carries.popleft().plan.counting))
 
     # -- processes ---------------------------------------------------------------------------------
 

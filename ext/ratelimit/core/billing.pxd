@@ -1,0 +1,13 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+from ratelimit.core.seeds cimport Seeds
+from ratelimit.core.traits cimport Principal
+
+cdef class Billing(Seeds):
+    cdef readonly bint owing               # whether there are debts
+
+    cdef void turned_away(self, uint32_t at) noexcept nogil
+    cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil
+    cdef bint within_floor(self, Principal *p) noexcept nogil
+    cdef uint64_t identity(self, Principal *p) noexcept nogil
+    cdef void owe(self, Principal *p) noexcept nogil

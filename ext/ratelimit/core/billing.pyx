@@ -1,0 +1,97 @@
+"""What limits count a principal by, and what its cluster owes: see the stub for the contract."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from ratelimit.core.evidence cimport find_principal, principal_at
+from ratelimit.core.fitting cimport NOBODY, SETTLED_S
+from ratelimit.core.profile cimport span_of, volume_of
+from ratelimit.core.seeds cimport Seeds
+from ratelimit.core.traits cimport MOST_FREE, Principal, count_free, free_of, joined, turn_away
+
+
+cdef class Billing(Seeds):
+    def name(self, uint32_t label, uint64_t identity, uint32_t parts):
+        """Set what limits count a cluster by, and into how many budgets its members are divided."""
+        self.identities[label] = identity
+        self.parts[label] = parts
+
+    def cluster(self, row, /):
+        """Return what limits count this row's cluster by, -1 without one."""
+        cdef uint64_t key, identity
+        if self.columns.principal(row, &key) and self.cluster_of(key, &identity):
+            return identity
+        return -1
+
+    cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
+        """Find what limits count a principal's cluster by; False when it has none."""
+        cdef uint32_t at
+        if self.labels == 0:
+            return False
+        at = find_principal(self.evidence, key)
+        if at == NOBODY or principal_at(self.evidence, at).label == 0:
+            return False
+        if self.within_floor(principal_at(self.evidence, at)):
+            return False
+        identity[0] = self.identity(principal_at(self.evidence, at))
+        return True
+
+    def cluster_identity(self, uint64_t key):
+        """Return what limits count a principal's cluster by, None without one."""
+        cdef uint64_t identity
+        return identity if self.cluster_of(key, &identity) else None
+
+    cdef bint within_floor(self, Principal *p) noexcept nogil:
+        """Whether a principal older than its cluster asks no more than it did before.
+
+        So much it keeps whatever the cluster has used: a victim of poisoning loses nothing.
+        """
+        if p.first_s + SETTLED_S >= self.profiles[p.label].first_s:
+            return False
+        # The request about to be decided counts.
+        return volume_of(p, self.evidence.now_s) + 1.0 <= p.prior * span_of(p, self.evidence.now_s)
+
+    cdef uint64_t identity(self, Principal *p) noexcept nogil:
+        cdef uint64_t identity = self.identities[p.label]
+        cdef uint32_t parts = self.parts[p.label]
+        if parts > 1:
+            identity ^= ((joined(p.key) >> 20) % parts) * <uint64_t>0x9E3779B97F4A7C15
+        return identity
+
+    def refuse(self, row, /):
+        """Count a refusal of a row's principal, observed before it was decided."""
+        cdef uint64_t key
+        cdef uint32_t at
+        if self.columns.principal(row, &key):
+            at = find_principal(self.evidence, key)
+            if at != NOBODY:
+                self.turned_away(at)
+
+    cdef void turned_away(self, uint32_t at) noexcept nogil:
+        """Count a refusal of a principal that was just noted, before it was decided."""
+        cdef Principal *p = principal_at(self.evidence, at)
+        turn_away(p)
+        if p.label == 0:
+            count_free(p, -1)
+
+    cdef void owe(self, Principal *p) noexcept nogil:
+        """Have a member's cluster charged with what it was given while it was in none, as far as that is of late."""
+        if not self.within_floor(p):
+            self.owed[p.label] += min(free_of(p), <uint32_t>(volume_of(p, self.evidence.now_s) + 0.5))
+            self.owing = True
+        count_free(p, -MOST_FREE)
+
+    def debts(self):
+        """Return what limits count by, and requests to be charged to it, and forget them."""
+        cdef uint32_t label, part, parts
+        cdef list found = []
+        for label in range(1, self.labels + 1 if self.owing else 1):
+            if self.owed[label] and self.profiles[label].live and self.identities[label]:
+                parts = max(1, self.parts[label])
+                for part in range(min(parts, self.owed[label])):
+                    found.append((
+                        self.identities[label] ^ part * <uint64_t>0x9E3779B97F4A7C15,
+                        (self.owed[label] + parts - 1 - part) // parts,
+                    ))
+            self.owed[label] = 0
+        self.owing = False
+        return found

@@ -1,0 +1,51 @@
+"""What was used elsewhere and is to be charged to counters of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ratelimit.core.remote import used
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.courier import Courier
+    from ratelimit.stores.redis.plan import RedisPlan
+
+WORDS = frozenset({"token-bucket", "fixed-window", "sliding-window"})
+"""Algorithms that go into debt; a log of more than its quota would be one of charges nobody made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """One charge of a plan's rules, waiting for the server."""
+
+    plan: RedisPlan
+    target: list[int]
+    """Identities whose counters are charged."""
+    source: list[int]
+    """Identities under which it was used; the target's where amounts are given."""
+    amounts: Sequence[int] | None = None
+    """By rule; None for what is in use under the source's counters."""
+
+    async def amounts_of(self, courier: Courier, now_ns: int) -> Sequence[int]:
+        """Return how much to charge each rule.
+
+        Raises:
+            StoreError: the server cannot be asked.
+        """
+        # Whatever is charged: a server that answered a moment ago will most likely answer again,
+        # and a charge without an answer is not made a second time.
+        outcome = await courier.ask(self.plan, self.source, None, now_ns, commit=False)
+        if self.amounts is None:
+            return [used(outcome, index) for index in range(len(outcome))]
+        return [
+            amount if rule.algorithm in WORDS else 0
+            for amount, rule in zip(self.amounts, self.plan.core.rules, strict=True)
+        ]
+
+    def charges(self, amounts: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+        """Yield rule, counter and amount of each charge there is to make."""
+        for index, amount in enumerate(amounts):
+            if amount:
+                yield index, self.plan.core.key(index, self.target), amount
