@@ -29,14 +29,12 @@ class Budgets:
         self._at = compiled.cluster
         self._nobody = nobody
         self._plans: list[tuple[Any, list[int]]] = []
-        if compiled.correlation is None:
-            return
-        own = [rule for rule in compiled.rules if rule.per == (compiled.cluster,) and rule.member < 0]
+        own = counters_of_clusters(compiled)
         general = general_limits(compiled) if own else frozenset()
         for at in range(0, len(own), MAX_RULES):
             some = own[at : at + MAX_RULES]
             plan = store.plan([rules[rule.index] for rule in some], [rule.per for rule in some])
-            self._plans.append((plan, [_cost_of(rule, general) for rule in some]))
+            self._plans.append((plan, [rule.estimate if rule.limit in general else 0 for rule in some]))
 
     def carry(self, pairs: Pairs, now_ns: int) -> None:
         """Charge what clusters have used to those they became: pairs of identities, in order."""
@@ -48,24 +46,37 @@ class Budgets:
     def charge(self, debts: Pairs, now_ns: int) -> None:
         """Charge clusters with requests that their members were given before: pairs of identity and number.
 
-        What one request is charged on arrival, for each limit that applies wherever any limit does:
-        of another nobody knows which of the requests it would have counted.
+        Each at what it costs on arrival, and only where a budget is used up: see `Plan.charge`.
         """
         target = list(self._nobody)
         for target[self._at], requests in debts:
             for plan, costs in self._plans:
-                plan.charge(target, [min(MAX_COST, requests * cost) for cost in costs], now_ns)
+                if any(costs):
+                    plan.charge(target, costs, min(MAX_COST, requests), now_ns)
+
+
+def counters_of_clusters(compiled: CompiledPolicy) -> list[LimitRule]:
+    """Return a rule for each counter of clusters: those of a limit's tiers count together."""
+    if compiled.correlation is None:
+        return []
+    counters: dict[tuple[bytes, ...], LimitRule] = {}
+    for rule in compiled.rules:
+        if rule.per == (compiled.cluster,) and rule.member < 0:
+            counters.setdefault(rule.salt_parts, rule)
+    return list(counters.values())
 
 
 def general_limits(compiled: CompiledPolicy) -> frozenset[int]:
-    """Return the limits that apply to whatever any limit applies to."""
-    general = set(range(len(compiled.limits)))
+    """Return the limits per cluster that apply to whatever any limit per cluster does.
+
+    Of another nobody knows which of a member's former requests it would have counted; nor, of one
+    with tiers, which tier they would have been counted by.
+    """
+    cluster = compiled.cluster
+    of_clusters = {number for number, limit in enumerate(compiled.limits) if cluster in limit.per}
+    general = {number for number in of_clusters if not compiled.limits[number].tiers}
     for route in compiled.router.every_route():
         for positions in (route.on_request, route.on_connect, route.on_message):
-            if positions:
+            if not of_clusters.isdisjoint(positions):
                 general.intersection_update(positions)
     return frozenset(general)
-
-
-def _cost_of(rule: LimitRule, general: frozenset[int]) -> int:
-    return rule.estimate if rule.limit in general and rule.tier is None else 0

@@ -33,6 +33,7 @@ PUBLISHED = 16_384
 """Principals walked by one slice when assignments are written."""
 SNAPSHOT_NS = 60 * 10**9
 EXPORT_NS = 10**9
+CHARGE_NS = 10**9
 
 CARRIED = 256
 """Pairs of identities whose use is carried over by one slice."""
@@ -63,7 +64,7 @@ class Tenure:
         notice: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
         intake: where sightings come from; the board's ring when not given.
-        may_charge: asked before they are, again and again until it is so.
+        may_charge: asked before anything is charged, again and again until it is so.
         may_rebuild: asked before a rebuild that is due; while it is not so, sightings are taken in.
     """
 
@@ -105,6 +106,7 @@ class Tenure:
         self.is_unsaved = False
         """Whether there are new clusters that would be forgotten if this process died now."""
         self._exported_ns: int | None = None
+        self._charged_ns: int | None = None
         self._settling: Thread | None = None
         self._spent_ns = 0
         self._longest_ns = 0
@@ -140,8 +142,8 @@ class Tenure:
         is_busy = self._job is not None
         if self._job is not None:
             self._go_on(self._job)
-        elif correlator is not None and correlator.core.owing and self._may_charge():
-            self._budgets().charge(correlator.core.debts(), now_ns)
+        elif self._is_charge_due(now_ns) and self._may_charge():
+            self._charge(now_ns)
         if self._exported_ns is None or not 0 <= now_ns - self._exported_ns < EXPORT_NS:
             self._export(now_ns)
         return is_busy or taken >= DRAINED
@@ -175,6 +177,17 @@ class Tenure:
         if self._is_changed and self._snapshot is not None and self._is_save_due(now_ns):
             return self._save(correlator, self._snapshot, now_ns)
         return None
+
+    def _is_charge_due(self, now_ns: int) -> bool:
+        if self._correlator is None or not self._correlator.core.owing:
+            return False
+        return self._charged_ns is None or not 0 <= now_ns - self._charged_ns < CHARGE_NS
+
+    def _charge(self, now_ns: int) -> None:
+        """Charge clusters with what members had before they were recognised."""
+        if self._correlator is not None and self._correlator.core.owing:
+            self._charged_ns = now_ns
+            self._budgets().charge(self._correlator.core.debts(), now_ns)
 
     # -- jobs -------------------------------------------------------------------------------------
 
@@ -323,6 +336,8 @@ class Tenure:
             self._is_changed = self._is_changed or taken > 0
             if not taken:
                 break
+        if correlator.core.owing and self._may_charge():
+            self._charge(now_ns)
         if snapshot is not None and self._is_changed:
             for _ in self._save(correlator, snapshot, now_ns):
                 pass

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+from typing_extensions import disjoint_base
+
 from ratelimit.core.seeds import Seeds
 
+@disjoint_base
 class Billing(Seeds):
     """Clusters as limits know them.
 
-    A member brings what it was given while it was in none: 255 requests at most, and of those
-    what has not faded, half of it a day. Those of who keeps its own pace are not its cluster's.
+    A member brings what it was given while it was in none: 255 requests at most, of which half is
+    forgotten each day; of who is older than its cluster by a day, none.
     """
 
     def name(self, label: int, identity: int, parts: int) -> None: ...
@@ -21,5 +24,9 @@ class Billing(Seeds):
         """Whether clusters owe what members were given before they were recognised."""
     def debts(self) -> list[tuple[int, int]]:
         """Return what limits count clusters by, and requests to be charged to each; they are forgotten."""
+    def admit(self, row: Sequence[int], /) -> None:
+        """Count a request of a row's principal that limits per cluster had no cluster for."""
+    def collect(self, start: int, stop: int) -> None: ...
+    def inherit(self, other: Billing) -> None: ...
     def refuse(self, row: Sequence[int], /) -> None:
         """Count a refusal of a row's principal, observed before it was decided."""

@@ -64,10 +64,18 @@ class Plan:
         debt of at most one further quota. Rules whose state is no word (logs, slots, distinct counts)
         begin afresh.
         """
-    def charge(self, identities: Sequence[int], amounts: Sequence[int], now_ns: int, /) -> None:
-        """Charge each rule with what was used already, whatever is left, into debt of at most one further quota.
+    def charge(self, identities: Sequence[int], costs: Sequence[int], times: int, now_ns: int, /) -> None:
+        """Charge each rule with requests made before, where it has no room for one more now.
 
-        Rules whose state is no word (logs, slots, distinct counts) are left as they are.
+        That is, into debt, of at most one further quota. Where there is room nothing is charged: what was
+        used in time is used up in time. Rules whose state is no word (logs, slots, distinct counts) are
+        left as they are.
+
+        Args:
+            identities: whose counters are charged.
+            costs: what one request takes, by rule; 0 for nothing.
+            times: how many there were.
+            now_ns: when.
         """
     def peek(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
         """Return what `decide` would; charge and count nothing."""

@@ -36,8 +36,15 @@ class Watch:
         """Say what is declared of where requests come from: see `Columns.declare`."""
     def fill(self, row: list[int], /) -> None:
         """Put the cluster's identity into a row, -1 without one."""
-    def observe(self, row: Sequence[int], refused: bool, now_ns: int, /) -> bool:
-        """Pass a decided request on to whoever correlates; False if it was not taken."""
+    def observe(self, row: Sequence[int], refused: bool, now_ns: int, counts: bool = False, /) -> bool:
+        """Pass a decided request on to whoever correlates; False if it was not taken.
+
+        Args:
+            row: as it was decided.
+            refused: whether it was.
+            now_ns: when.
+            counts: whether a limit per cluster applies to it.
+        """
     def answer(self, row: Sequence[int], /) -> Answer | None:
         """Return what tells how long the answer to a row's request is; None where that is of no concern."""
 

@@ -260,5 +260,5 @@ def parts_of_budget(size: int, confidence: float) -> int:
 
 
 def part_of(identity: int, part: int) -> int:
-    """Return what limits count one part of a cluster by; in step with the core's `Judge.identity`."""
+    """Return what limits count one part of a cluster by; the core's `billing.part_identity` is the same."""
     return identity ^ part * 0x9E3779B97F4A7C15 % 2**64

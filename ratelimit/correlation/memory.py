@@ -97,6 +97,7 @@ def transplant(old: Correlator, new: Correlator) -> Iterator[None]:
     for judgements in judgements_of(old):
         put_judgements(new, judgements)
         yield
+    new.core.inherit(old.core)
 
 
 def members_of(correlator: Correlator) -> int:

@@ -98,6 +98,9 @@ class Rebuild:
                 yield from self._refine(REFINEMENTS)
                 yield from self._judge()
             yield from self._enforce()
+            if core.live():
+                # All at once: one by one, as they come back, they would keep the budget in debt for a day.
+                yield from self._principals(core.collect)
             self.is_growing = self._members() > GROWTH * before + self._settings.least_members
         finally:
             core.end()

@@ -38,8 +38,8 @@ HEARING_NS = 3 * NS
 """How long a new correlator reads what has been seen meanwhile before it says anything."""
 HELD_NS = 10 * NS
 """How long new clusters wait until they are saved; then they are published all the same."""
-FRESH_NS = NS
-"""For how long it stands that the term is its own, from when that was asked."""
+FRESH_NS = 2 * NS
+"""For how long it stands that the term is its own, from when that was asked: a lease is longer."""
 ENDING_S = 3.0
 
 OWN: tuple[BoardNumber, ...] = tuple(each for each in BoardNumber if each <= BoardNumber.SAVED_NS)
@@ -49,7 +49,7 @@ PULSED: tuple[BoardNumber, ...] = (BoardNumber.STREAM_LAG_NS, BoardNumber.STREAM
 
 
 class Unconfirmed(Exception):
-    """The lease could not be confirmed before the end: nothing is carried."""
+    """The lease could not be confirmed before the end: nothing is charged."""
 
 
 class Office:
@@ -211,6 +211,7 @@ class Office:
         """
         self._is_ending = True
         self._now_ns = now_ns
+        self._ticket = None  # its last rebuild may take long, and an answer of now would be an old one
         self._snapshot.patience_s = LAST_PATIENCE_S
         if self._tenure.correlator is not None and self._is_public:
             self._tenure.end(now_ns)

@@ -185,44 +185,46 @@ def test_what_is_carried_is_what_was_used(spec: RuleSpec) -> None:
         (RuleSpec("sliding-window", 100, DAY), 100),
     ],
 )
-def test_what_was_used_already_is_charged_whatever_is_left(spec: RuleSpec, most: int) -> None:
-    made = plan([spec], [[0]])
+def test_what_was_used_before_is_charged_where_nothing_is_left(spec: RuleSpec, most: int) -> None:
+    made = plan([spec], [[0]], cost_positions=[0])
 
     def left(at_ns: int) -> int:
-        return made.peek([1], at_ns).remaining(0)
+        return made.peek([1], at_ns, [0]).remaining(0)
 
-    made.charge([1], [7], EPOCH)
-    made.charge([1], [0], EPOCH)
-    assert left(EPOCH) == most - 7
-    made.charge([1], [most], EPOCH)
+    made.charge([1], [2], 7, EPOCH)
+    assert left(EPOCH) == most, "there is room"
+    made.decide([1], EPOCH, [most - 1])
+    made.charge([1], [1], 7, EPOCH)
+    assert left(EPOCH) == 1, "for one more"
+    made.charge([1], [2], 1, EPOCH)
     assert left(EPOCH) == 0
     # Into debt of one further quota, and no deeper.
-    made.charge([1], [2**31 - 1], EPOCH)
+    made.charge([1], [2**31 - 1], 2**31 - 1, EPOCH)
     if spec.algorithm == "token-bucket":
         full_ns = most * DAY // 3000
-        assert not made.peek([1], EPOCH + full_ns).allowed
+        assert not made.peek([1], EPOCH + full_ns, [1]).allowed
         assert left(EPOCH + 2 * full_ns) == most
     else:
-        assert not made.peek([1], EPOCH - EPOCH % DAY + DAY - SECOND).allowed
+        assert not made.peek([1], EPOCH - EPOCH % DAY + DAY - SECOND, [1]).allowed
         assert left(EPOCH + 3 * DAY) == most
 
 
 def test_what_has_no_debt_is_not_charged() -> None:
     made = plan([RuleSpec("sliding-log", 5, MINUTE), RuleSpec("concurrency", 5, 0)], [[0], [0]])
-    made.charge([1], [3, 3], EPOCH)
+    made.charge([1], [6, 6], 3, EPOCH)
     assert [made.peek([1], EPOCH).remaining(index) for index in range(2)] == [5, 5]
 
 
-def test_charge_takes_an_amount_for_each_rule_and_nobody_owes_nothing() -> None:
+def test_charge_takes_a_cost_for_each_rule_or_charges_nothing() -> None:
     made = plan([BUCKET, BUCKET], [[0], [1]])
-    with pytest.raises(UsageError) as caught:
-        made.charge([1, 2], [1], EPOCH)
-    assert caught.value.code == "plan-shape"
-    with pytest.raises(UsageError) as caught:
-        made.charge([1, 2], [1, -1], EPOCH)
-    assert caught.value.code == "cost-range"
-    made.charge([1, ABSENT], [1, 1], EPOCH)
-    assert made.peek([1, 2], EPOCH).remaining(1) == made.peek([3, 3], EPOCH).remaining(1)
+    enough = made.rules[0].burst + 1
+    for costs, code in (([enough], "plan-shape"), ([enough, -1], "cost-range")):
+        with pytest.raises(UsageError) as caught:
+            made.charge([1, 2], costs, 1, EPOCH)
+        assert caught.value.code == code
+    made.charge([ABSENT, 2], [enough, 0], 1, EPOCH)
+    fresh = made.peek([3, 3], EPOCH)
+    assert all(made.peek([1, 2], EPOCH).remaining(index) == fresh.remaining(index) for index in range(2))
 
 
 def test_ratelimit_field_names_each_rule_not_skipped() -> None:

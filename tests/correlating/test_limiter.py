@@ -88,28 +88,6 @@ def test_newcomer_is_recognised_between_rebuilds() -> None:
     assert actor.cluster("bot999") == actor.cluster("bot1") != -1
 
 
-def test_newcomer_brings_what_it_was_given_before() -> None:
-    actor = caught(budget="1000000/day")
-    actor.tick()
-    at_s = (END_NS - START_NS) / NS
-
-    def left() -> int:
-        decided = actor.limiter.peek(path="/v1/x", headers=[(b"x-api-key", b"bot7")], client="192.0.2.1")
-        return next(verdict.remaining for verdict in decided.verdicts if verdict.limit == "one actor")
-
-    before, inside = left(), []
-    # On a card that nobody used, with the browser of many.
-    for number, exit_ in enumerate((3, 9, 17, 22, 30, 35)):
-        address = f"45.{exit_ // 4}.{exit_ % 4 * 16}.{7 + exit_}"
-        actor.decide(Request(at_s + 1800 * number, "bot999", "", "browser/0", address))
-        actor.tick()
-        inside.append(actor.cluster("bot999") != -1)
-    assert inside[-1]
-    # The request by which it was recognised was decided before, as all before it.
-    assert before - left() == 6
-    assert inside.index(True) >= 1
-
-
 def test_peek_tells_of_the_cluster_and_is_not_observed() -> None:
     actor = caught(budget="1/hour")
     later(actor, BOTS[0])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ratelimit import Limiter, Policy
-from ratelimit.budgets import general_limits
+from ratelimit.budgets import counters_of_clusters, general_limits
 from ratelimit.clock import ManualClock
+from ratelimit.core.rule import Rule
+from ratelimit.generation import Generation
 
 POLICY = """\
 version = 1
@@ -26,48 +28,48 @@ principal = "account"
 network = ["ip"]
 """
 CLUSTER = 77
+NOTHING = [0] * 16
 
 
 def limit(name: str, more: str, match: str = '["/v1/*", "/v2/*"]', per: str = "cluster") -> str:
     return f'[[limit]]\nname = "{name}"\nmatch = {match}\nper = "{per}"\n{more}\n'
 
 
-def charged(limits: str, requests: int = 7) -> dict[str, int]:
-    """Return how much of each limit is used once a cluster is charged with some requests."""
+def charged(limits: str, requests: int = 7, *, is_used_up: bool = True) -> dict[str, int]:
+    """Return with how much of each limit, a token bucket, a cluster is charged for some requests."""
     clock = ManualClock()
     limiter = Limiter(Policy.from_toml(POLICY.format(limits=limits)), clock=clock)
-    generation = limiter.current
+    generation, now_ns = limiter.current, clock.now_ns()
     row = generation.extractor.nobody.copy()
     row[generation.compiled.cluster] = CLUSTER
-    used = {}
-    now_ns = clock.now_ns()
-    before = left(limiter, row, now_ns)
+    plan = generation.store.plan(*counters(generation))
+    if is_used_up:
+        full = plan.peek(row, now_ns, NOTHING)
+        for index in range(len(full)):
+            plan.decide(row, now_ns, [full.remaining(index) if at == index else 0 for at in range(16)])
+    before = plan.peek(row, now_ns, NOTHING)
     generation.budgets.charge([(CLUSTER, requests)], now_ns)
-    after = left(limiter, row, now_ns)
-    for name in before:
-        used[name] = before[name] - after[name]
-    limiter.close()
-    return used
-
-
-def left(limiter: Limiter, row: list[int], now_ns: int) -> dict[str, int]:
-    generation = limiter.current
+    after = plan.peek(row, now_ns, NOTHING)
     found = {}
-    for path in ("/v1/x", "/v2/x"):
-        plan = generation.match("POST", path).plan_for(row)
-        assert plan is not None
-        outcome = plan.peek(row, now_ns, [0] * 16)
-        for index, rule in enumerate(plan.rules):
-            if rule.per == (generation.compiled.cluster,):
-                found[rule.name] = outcome.remaining(index)
+    for index, rule in enumerate(counters_of_clusters(generation.compiled)):
+        drained_ns = after.reset_after_ns(index) - before.reset_after_ns(index)
+        found[rule.name] = round(drained_ns * rule.quota / rule.period_ns)
+    limiter.close()
     return found
 
 
+def counters(generation: Generation) -> tuple[list[Rule], list[tuple[int, ...]], None, list[int]]:
+    rules = counters_of_clusters(generation.compiled)
+    core = [generation._core_rules[rule.index] for rule in rules]
+    return core, [rule.per for rule in rules], None, list(range(len(rules)))
+
+
 def test_each_of_several_rates_is_charged() -> None:
-    assert charged(limit("one", 'rate = "100/day, 50/hour"\nalgorithm = "fixed-window"')) == {
-        "one": 7,
-        "one#2": 7,
-    }
+    assert charged(limit("one", 'rate = "100/day, 50/hour"')) == {"one": 7, "one#2": 7}
+
+
+def test_what_is_not_used_up_is_not_charged() -> None:
+    assert charged(limit("one", 'rate = "100/day, 50/hour"'), is_used_up=False) == {"one": 0, "one#2": 0}
 
 
 def test_limit_of_a_part_of_the_routes_is_not_charged() -> None:
@@ -75,9 +77,14 @@ def test_limit_of_a_part_of_the_routes_is_not_charged() -> None:
     assert charged(limits) == {"all": 7, "part": 0}
 
 
-def test_no_limit_is_charged_where_another_applies_elsewhere() -> None:
+def test_routes_without_limits_per_cluster_do_not_matter() -> None:
     limits = limit("one", 'rate = "100/day"') + limit("login", 'rate = "5/minute"', '"/login"', "ip")
-    assert charged(limits) == {"one": 0}
+    assert charged(limits) == {"one": 7}
+
+
+def test_limit_with_tiers_is_not_charged() -> None:
+    tiers = 'rate = "100/day"\ntier = "account"\ntiers = { gold = { rate = "10000/day" } }'
+    assert set(charged(limit("one", tiers)).values()) == {0}
 
 
 def test_other_units_are_charged_as_on_arrival() -> None:
@@ -91,27 +98,38 @@ def test_shadow_limit_counts_what_it_would() -> None:
 
 
 def test_debt_is_bounded_by_the_limit_and_not_by_the_number() -> None:
-    limits = limit("one", 'rate = "2400/day"\nburst = 100')
+    assert charged(limit("one", 'rate = "2400/day"\nburst = 100'), 2**40) == {"one": 100}
+
+
+def test_what_a_cluster_used_is_carried_once_for_all_its_tiers() -> None:
+    tiers = 'rate = "100/day"\ntier = "account"\ntiers = { gold = { rate = "900/day" } }'
+    tiers += '\nalgorithm = "fixed-window"'
     clock = ManualClock()
-    limiter = Limiter(Policy.from_toml(POLICY.format(limits=limits)), clock=clock)
-    row = limiter.current.extractor.nobody.copy()
-    row[limiter.current.compiled.cluster] = CLUSTER
-    limiter.current.budgets.charge([(CLUSTER, 2**31)], clock.now_ns())
-    hour_ns = 3600 * 10**9
-    assert left(limiter, row, clock.now_ns() + 1 * hour_ns)["one"] == 0
-    assert left(limiter, row, clock.now_ns() + 2 * hour_ns)["one"] == 100
+    limiter = Limiter(Policy.from_toml(POLICY.format(limits=limit("one", tiers))), clock=clock)
+    generation, now_ns = limiter.current, clock.now_ns()
+    plan = generation.store.plan(*counters(generation))
+    row = generation.extractor.nobody.copy()
+    row[generation.compiled.cluster] = CLUSTER
+    plan.decide(row, now_ns, [3])
+    generation.budgets.carry([(CLUSTER, CLUSTER + 1)], now_ns)
+    row[generation.compiled.cluster] = CLUSTER + 1
+    assert plan.peek(row, now_ns, NOTHING).remaining(0) == 97
     limiter.close()
+
+
+DAILY = 'rate = "5/day"'
 
 
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
-        ("", {0}),
-        (limit("one", 'rate = "5/day"', '["/v1/*", "/v2/*", "/v3/*"]'), {1}),
-        (limit("one", 'rate = "5/day"', '"GET /v1/*"'), {0}),
-        (limit("one", 'rate = "5/day"', '"/other"'), set()),
-        (limit("one", 'rate = "5/day"\non = "message"'), set()),
+        ("", set()),
+        (limit("one", DAILY, '"/other"'), {1}),
+        (limit("one", DAILY) + limit("more", DAILY, '["/v1/*", "/v2/*", "/v3/*"]'), {2}),
+        (limit("one", DAILY, '"/v1/*"') + limit("other", DAILY, '"/v2/*"'), set()),
+        (limit("one", DAILY, '"GET /v1/*"') + limit("other", DAILY, '"/v1/*"'), {2}),
+        (limit("one", DAILY) + limit("said", DAILY + '\non = "message"'), set()),
     ],
 )
-def test_general_is_what_applies_wherever_any_limit_does(limits: str, expected: set[int]) -> None:
+def test_general_is_what_applies_wherever_any_limit_per_cluster_does(limits: str, expected: set[int]) -> None:
     assert general_limits(Policy.from_toml(POLICY.format(limits=limits)).compiled) == expected

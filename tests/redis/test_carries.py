@@ -66,15 +66,18 @@ async def test_carried_at_once(cluster: Cluster, open_limiter: LiveLimiter) -> N
     assert await left(limiter, plan, OLD) == [70, 60]
 
 
-async def test_what_was_used_already_is_charged_whatever_is_left(
+async def test_what_was_used_before_is_charged_where_nothing_is_left(
     cluster: Cluster, open_limiter: LiveLimiter
 ) -> None:
     limiter = await opened(open_limiter(cluster.cluster_url, LIMIT))
     plan = plan_of(limiter)
-    plan.charge([NEW], [30, 30], limiter.now_ns())
-    await is_carried(limiter, [70, 90])  # a log has no debts
-    plan.charge([NEW], [2**31 - 1, 0], limiter.now_ns())
-    await is_carried(limiter, [0, 90])
+    plan.charge([NEW], [40, 91], 2, limiter.now_ns())
+    await turns(100)
+    await is_carried(limiter, [100, 90])  # there is room in the window, and a log has no debts
+    for _ in range(70):
+        assert (await plan.adecide([NEW], limiter.now_ns())).allowed
+    plan.charge([NEW], [40, 91], 2**31 - 1, limiter.now_ns())
+    await is_carried(limiter, [0, 20])
 
 
 async def test_charged_when_the_server_is_back(
@@ -86,11 +89,11 @@ async def test_charged_when_the_server_is_back(
     proxy.cut()
     await limiter.ask()
     await limiter.connected(is_open=True)
-    plan_of(limiter).charge([NEW], [30, 0], limiter.now_ns())
+    plan_of(limiter).charge([NEW], [101, 0], 1, limiter.now_ns())
     await turns(100)
     assert await left(other, plan_of(other), NEW) == [100, 90]
     proxy.listen()
-    await is_carried(other, [70, 90])
+    await is_carried(other, [0, 90])
 
 
 async def test_carried_when_the_server_is_back_though_nobody_asks(

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tests.redis_correlating.test_faults import lapse
 from tests.redis_correlating.test_hosts import newcomer
 from tests.support.acting import BOTS, END_NS, NS
+from tests.support.charging import Noted
 from tests.support.hosting import PLACES, Host, rest_until, settle
 from tests.support.redis.server import Server
 
 
-class Noted:
-    """Limits per cluster that only remember what they were charged."""
-
-    def __init__(self) -> None:
-        self.carried: list[tuple[int, int]] = []
-        self.charged: list[tuple[int, int]] = []
-
-    @classmethod
-    def of(cls, host: Host) -> Noted:
-        """Return what a host charges from now on."""
-        noted = cls()
-        host.bridge._budgets = lambda: noted  # type: ignore[assignment,return-value]
-        if host.bridge._office is not None:
-            host.bridge._office._tenure._budgets = host.bridge._budgets
-        return noted
-
-    def carry(self, pairs: Iterable[tuple[int, int]], now_ns: int) -> None:
-        self.carried += pairs
-
-    def charge(self, debts: Iterable[tuple[int, int]], now_ns: int) -> None:
-        self.charged += debts
+def noted_at(host: Host) -> Noted:
+    """Return what a host charges from now on."""
+    noted = Noted()
+    host.bridge._budgets = lambda: noted  # type: ignore[assignment,return-value]
+    if host.bridge._office is not None:
+        host.bridge._office._tenure._budgets = host.bridge._budgets
+    return noted
 
 
 def test_old_correlator_can_neither_save_nor_carry(server: Server, caught_hosts: list[Host]) -> None:
     first, second = caught_hosts
-    noted = [Noted.of(host) for host in caught_hosts]
+    noted = [noted_at(host) for host in caught_hosts]
     office = first.bridge._office
     assert office is not None
     correlator = office.correlator
@@ -54,6 +39,7 @@ def test_old_correlator_can_neither_save_nor_carry(server: Server, caught_hosts:
     newcomer(first, "someone", 1)
     late = first.limiter.current.extractor.extract([(b"x-api-key", b"late")], "192.0.2.1")
     correlator.core.observe(late, False, first.clock.now_ns())
+    correlator.core.admit(late)
     key = correlator.core.columns.key_of(late)
     assert key is not None
     assert correlator.core.place(key, label)
@@ -71,7 +57,7 @@ def test_old_correlator_can_neither_save_nor_carry(server: Server, caught_hosts:
 
 def test_what_clusters_used_is_carried_by_the_correlator_alone(caught_hosts: list[Host]) -> None:
     first, second = caught_hosts
-    noted = [Noted.of(host) for host in caught_hosts]
+    noted = [noted_at(host) for host in caught_hosts]
     office = first.bridge._office
     assert office is not None
     assert office.correlator is not None
@@ -87,7 +73,7 @@ def test_what_members_were_given_is_charged_by_the_correlator_alone_and_once(
 ) -> None:
     first, second = caught_hosts
     rest_until(caught_hosts, END_NS + 10 * NS)
-    noted = [Noted.of(host) for host in caught_hosts]
+    noted = [noted_at(host) for host in caught_hosts]
     cluster = first.clusters(BOTS).pop()
     # Known by its payment method and client at once; but the host had decided by then.
     newcomer(second, "bot999", 1)

@@ -41,6 +41,7 @@ cdef class Lane:
     cdef tuple labels
     cdef object policy_pair
     cdef bint conceals
+    cdef bint is_clustered              # a limit per cluster is among them
     cdef bint holds_slots
     cdef Plan core                      # None: the store's plans are of another kind
     cdef LeasedRules leased             # None: nothing is leased
@@ -53,6 +54,7 @@ cdef class Lane:
         self.labels = plan.labels if is_standard else None
         self.policy_pair = plan.policy_pair
         self.conceals = plan.conceals
+        self.is_clustered = len(plan.hidden) > 0
         self.holds_slots = plan.holds_slots
         self.is_away = type(plan.plan) is not Plan
         if self.is_away:
@@ -157,7 +159,7 @@ cdef class Gate:
                     outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
                 if self.watch is not None:
-                    self.watch.note(ids, not allowed, now_ns)
+                    self.watch.note(ids, not allowed, now_ns, lane.is_clustered)
             else:
                 identities = self.extract(headers, host)
                 if insists(identities):
@@ -175,7 +177,7 @@ cdef class Gate:
                     outcome = lane.decide(identities, now_ns, lane.costs)
                 allowed = outcome.allowed
                 if self.watch is not None:
-                    self.watch.observe(identities, not allowed, now_ns)
+                    self.watch.observe(identities, not allowed, now_ns, lane.is_clustered)
                     if self.watch.unit is not None:
                         self.watch.columns.principal(identities, &principal)
         except StoreError:

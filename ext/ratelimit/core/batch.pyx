@@ -104,7 +104,7 @@ def decide_batch(
     cdef Plan plan = None
     cdef Outcome outcome
     cdef Sighting seen
-    cdef bint sighted = False
+    cdef bint sighted = False, is_clustered = False
     cdef uint32_t at = 0
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
@@ -127,6 +127,7 @@ def decide_batch(
                 if plan.highest >= width:
                     raise ValueError(f"the plan looks at column {plan.highest}, {width} were given")
                 plan.read_costs(own, amounts)
+                is_clustered = plan.looks_at(cluster_at)
         if plan is None:
             unlimited += 1
             continue
@@ -142,8 +143,7 @@ def decide_batch(
             sighted = judge.columns.take(ids, &seen)
             if sighted:
                 # Seen before it is decided: a newcomer is judged by its first request.
-                seen.refused = False
-                at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS, False)
+                at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
                 if judge.cluster_of(seen.principal, ids + cluster_at):
                     hashes[cluster_at][i] = ids[cluster_at]
         outcome = plan.decided(ids, amounts, <object>PyList_GET_ITEM(times_ns, i), True)
@@ -151,9 +151,14 @@ def decide_batch(
             refused.append((i, outcome))
         elif plan.setup.has_slots:
             outcome.release(<object>PyList_GET_ITEM(times_ns, i))
-        if sighted and not outcome.allowed:
+        if not sighted:
+            continue
+        if not outcome.allowed:
             judge.turned_away(at)
-        elif sighted and lengths is not None:
+            continue
+        if is_clustered and ids[cluster_at] == ABSENT_HASH:
+            judge.let_in(at)
+        if lengths is not None:
             own = <object>PyList_GET_ITEM(lengths, i)
             if own is not None:
                 note_answer(principal_at(judge.evidence, at), 0, level_of(own))

@@ -1,5 +1,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 
+from ratelimit.core.fitting cimport NOBODY
 from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.traits cimport Principal
 
@@ -7,7 +8,9 @@ cdef class Billing(Seeds):
     cdef readonly bint owing               # whether there are debts
 
     cdef void turned_away(self, uint32_t at) noexcept nogil
+    cdef void let_in(self, uint32_t at) noexcept nogil
     cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil
     cdef bint within_floor(self, Principal *p) noexcept nogil
     cdef uint64_t identity(self, Principal *p) noexcept nogil
+    cdef uint32_t position_of(self, object row) except? NOBODY
     cdef void owe(self, Principal *p) noexcept nogil

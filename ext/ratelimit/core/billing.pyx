@@ -9,6 +9,11 @@ from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.traits cimport MOST_FREE, Principal, count_free, free_of, joined, turn_away
 
 
+cdef inline uint64_t part_identity(uint64_t identity, uint32_t part) noexcept nogil:
+    """Return what limits count one part of a cluster by; `correlation.correlator.part_of` is the same."""
+    return identity ^ part * <uint64_t>0x9E3779B97F4A7C15
+
+
 cdef class Billing(Seeds):
     def name(self, uint32_t label, uint64_t identity, uint32_t parts):
         """Set what limits count a cluster by, and into how many budgets its members are divided."""
@@ -53,43 +58,71 @@ cdef class Billing(Seeds):
     cdef uint64_t identity(self, Principal *p) noexcept nogil:
         cdef uint64_t identity = self.identities[p.label]
         cdef uint32_t parts = self.parts[p.label]
-        if parts > 1:
-            identity ^= ((joined(p.key) >> 20) % parts) * <uint64_t>0x9E3779B97F4A7C15
-        return identity
+        return part_identity(identity, <uint32_t>((joined(p.key) >> 20) % parts)) if parts > 1 else identity
 
     def refuse(self, row, /):
         """Count a refusal of a row's principal, observed before it was decided."""
+        cdef uint32_t at = self.position_of(row)
+        if at != NOBODY:
+            self.turned_away(at)
+
+    def admit(self, row, /):
+        """Count a request of a row's principal that limits per cluster had no cluster for."""
+        cdef uint32_t at = self.position_of(row)
+        if at != NOBODY:
+            self.let_in(at)
+
+    cdef uint32_t position_of(self, object row) except? NOBODY:
         cdef uint64_t key
-        cdef uint32_t at
-        if self.columns.principal(row, &key):
-            at = find_principal(self.evidence, key)
-            if at != NOBODY:
-                self.turned_away(at)
+        return find_principal(self.evidence, key) if self.columns.principal(row, &key) else NOBODY
 
     cdef void turned_away(self, uint32_t at) noexcept nogil:
-        """Count a refusal of a principal that was just noted, before it was decided."""
-        cdef Principal *p = principal_at(self.evidence, at)
-        turn_away(p)
-        if p.label == 0:
-            count_free(p, -1)
+        """Count a refusal of a principal that was just noted."""
+        turn_away(principal_at(self.evidence, at))
+
+    cdef void let_in(self, uint32_t at) noexcept nogil:
+        """Count a request of a principal just noted that limits per cluster had no cluster for."""
+        count_free(principal_at(self.evidence, at), 1)
 
     cdef void owe(self, Principal *p) noexcept nogil:
-        """Have a member's cluster charged with what it was given while it was in none, as far as that is of late."""
-        if not self.within_floor(p):
+        """Have a member's cluster charged with what it was given while it was in none, as far as that is of late.
+
+        What a principal asked for that is older than its cluster by a day was its own affair.
+        """
+        if p.first_s + SETTLED_S >= self.profiles[p.label].first_s:
             self.owed[p.label] += min(free_of(p), <uint32_t>(volume_of(p, self.evidence.now_s) + 0.5))
             self.owing = True
         count_free(p, -MOST_FREE)
 
+    def collect(self, uint32_t start, uint32_t stop):
+        """Have clusters charged with what their members in a range were given before."""
+        cdef uint32_t at
+        cdef Principal *p
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = principal_at(self.evidence, at)
+                if p.label and free_of(p):
+                    self.owe(p)
+
+    def inherit(self, Billing other not None):
+        """Owe what another owes whose clusters these are, as far as there is room for them."""
+        cdef uint32_t label
+        for label in range(1, min(other.labels, self.most_clusters) + 1):
+            self.owed[label] += other.owed[label]
+            self.owing = self.owing or self.owed[label] > 0
+
     def debts(self):
         """Return what limits count by, and requests to be charged to it, and forget them."""
-        cdef uint32_t label, part, parts
+        cdef uint32_t label, part, parts, first
         cdef list found = []
         for label in range(1, self.labels + 1 if self.owing else 1):
             if self.owed[label] and self.profiles[label].live and self.identities[label]:
                 parts = max(1, self.parts[label])
+                # In turn: members are spread over the parts evenly, and what is owed is mostly less than one each.
+                first, self.turns[label] = self.turns[label], self.turns[label] + self.owed[label] % parts
                 for part in range(min(parts, self.owed[label])):
                     found.append((
-                        self.identities[label] ^ part * <uint64_t>0x9E3779B97F4A7C15,
+                        part_identity(self.identities[label], (first + part) % parts),
                         (self.owed[label] + parts - 1 - part) // parts,
                     ))
             self.owed[label] = 0

@@ -15,7 +15,7 @@ from ratelimit.core.traits cimport KINDS
 
 cdef enum:
     MOST_COUNT = 65535
-    LEAST_RECORD = 17
+    LEAST_RECORD = 19
     LARGEST_RECORD = LEAST_RECORD + 8 * KINDS
 
 cdef struct Counted:
@@ -24,6 +24,7 @@ cdef struct Counted:
     uint32_t time_s
     uint16_t count      # sightings, refused ones among them
     uint16_t refused
+    uint16_t free       # sightings that no limit per cluster counted
 
 cdef class Bundle:
     cdef Counted *records

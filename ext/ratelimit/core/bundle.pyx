@@ -116,6 +116,7 @@ cdef class Bundle:
             self.index[at] = <uint16_t>self.held
         record.count += 1
         record.refused += seen.refused != 0
+        record.free += seen.free != 0
         self.sightings += 1
 
     cdef Counted *begin(self, const Sighting *seen, uint64_t time_s) noexcept nogil:
@@ -126,7 +127,7 @@ cdef class Bundle:
         for i in range(KINDS):
             record.kinds[i] = seen.kinds[i]
         record.time_s = <uint32_t>time_s
-        record.count = record.refused = 0
+        record.count = record.refused = record.free = 0
         self.held += 1
         return record
 
@@ -163,6 +164,7 @@ cdef class Bundle:
             at = put(at, record.time_s, 4)
             at = put(at, record.count, 2)
             at = put(at, record.refused, 2)
+            at = put(at, record.free, 2)
             mask = at
             mask[0] = 0
             at += 1
@@ -186,8 +188,8 @@ cdef int64_t weighed(const uint8_t *at, Py_ssize_t size) noexcept nogil:
     while size:
         if size < LEAST_RECORD:
             return -1
-        length = LEAST_RECORD + 8 * kinds_in(at[16])
-        if length > size or got(at, 8) == 0 or got(at + 14, 2) > got(at + 12, 2):
+        length = LEAST_RECORD + 8 * kinds_in(at[18])
+        if length > size or got(at, 8) == 0 or got(at + 14, 2) + got(at + 16, 2) > got(at + 12, 2):
             return -1
         total += max(1, <int64_t>got(at + 12, 2))
         at += length
@@ -208,7 +210,7 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
     cdef Py_ssize_t left = len(records)
     cdef int64_t latest = latest_s, time_s, total = sightings_in(records)
     cdef Sighting seen
-    cdef uint64_t count, refused, each
+    cdef uint64_t count, refused, free, each
     cdef uint8_t mask
     cdef int i
     if judge.evidence is None:
@@ -220,7 +222,7 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
             seen.principal = got(at, 8)
             # Another host's clock may be ahead: it does not move this one's.
             time_s = min(<int64_t>got(at + 8, 4), latest)
-            count, refused, mask = got(at + 12, 2), got(at + 14, 2), at[16]
+            count, refused, free, mask = got(at + 12, 2), got(at + 14, 2), got(at + 16, 2), at[18]
             at += LEAST_RECORD
             left -= LEAST_RECORD
             for i in range(KINDS):
@@ -234,7 +236,8 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
                 judge.hear(seen.principal, seen.kinds[FINE] >> 16 & LEVEL, seen.kinds[FINE] & LEVEL)
             for each in range(count):
                 seen.refused = each < refused
-                judge.note(&seen, time_s, True)
+                seen.free = each >= count - free
+                judge.note(&seen, time_s)
             if assignments is not None:
                 assignments.follow(judge, seen.principal)
     return total

@@ -152,18 +152,21 @@ cdef class Plan:
             if self.setup.quotas[i].kind <= SLIDING:
                 carry_word(&self.setup, i, ids, others, now)
 
-    def charge(self, identities, amounts, now_ns, /):
+    def charge(self, identities, costs, times, now_ns, /):
         cdef uint64_t ids[MOST_IDENTITIES]
-        cdef uint64_t now
+        cdef uint64_t amounts[MOST_RULES]
+        cdef uint64_t now, requests = checked_cost(times)
         cdef int i
         check_ready(self)
         self.read_identities(identities, ids)
-        if len(amounts) != self.setup.count:
-            raise UsageError("a plan is charged one amount a rule", code="plan-shape")
+        if len(costs) != self.setup.count:
+            raise UsageError("a plan is charged one cost a rule", code="plan-shape")
+        for i in range(self.setup.count):
+            amounts[i] = checked_cost(costs[i])
         now = relative(self.table, now_ns)
         for i in range(self.setup.count):
             if self.setup.quotas[i].kind <= SLIDING and amounts[i]:
-                charge_word(&self.setup, i, ids, checked_cost(amounts[i]), now)
+                charge_word(&self.setup, i, ids, min(MOST_COST, amounts[i] * requests), amounts[i] - 1, now)
 
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
         """Decide for what was read; of a plan that is ready, whose every position is in the arrays."""
@@ -181,6 +184,15 @@ cdef class Plan:
             for i in range(self.setup.count):
                 tally(self.table, outcome.charges + i, self.setup.rows[i], outcome.allowed)
         return outcome
+
+    cdef bint looks_at(self, int position) noexcept:
+        """Return whether a rule counts by the identity at a position, whatever else it counts by."""
+        cdef int i, j
+        for i in range(self.setup.count):
+            for j in range(self.setup.key_sizes[i]):
+                if self.setup.key_at[i][j] == position:
+                    return True
+        return False
 
     cdef int read_identities(self, object identities, uint64_t *ids) except -1:
         cdef object fast = PySequence_Fast(identities, "identities are a sequence of integers")

@@ -8,10 +8,10 @@ from libc.string cimport memcpy, memset
 
 from ratelimit.core.index cimport after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of
 from ratelimit.core.traits cimport (
-    AGAIN_S, BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, HOURS, INDEX_BITS,
-    INFRASTRUCTURE, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, TURNED, Edge, Identifier, Principal, Value, asleep_at,
-    asleep_of, count_one, fades_slowly, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of,
-    ref_of, refused_of, resolve, turn_away,
+    AGAIN_S, BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE, INDEX_BITS,
+    INFRASTRUCTURE, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, TURNED, Edge, Identifier, Principal, Value,
+    asleep_at, asleep_of, count_one, fades_slowly, free_of, generation_of, halves, hours_left, identifier_key, joined,
+    kind_at, kind_of, ref_of, refused_of, resolve, turn_away,
 )
 
 cdef enum:
@@ -353,7 +353,10 @@ cdef class Evidence:
         if p.refused & TURNED and now_s - p.last_s < AGAIN_S and p.again < refused_of(p):
             p.again += 1
         p.refused &= TURNED - 1
-        p.hours = p.hours & ~<uint32_t>HOURS | hours_left(p.hours, p.last_s, now_s) | <uint32_t>1 << (now_s // 3600 % 24)
+        p.hours = (
+            <uint32_t>(free_of(p) * passed + 0.5) * FREE
+            | hours_left(p.hours, p.last_s, now_s) | <uint32_t>1 << (now_s // 3600 % 24)
+        )
         p.last_s = now_s
         p.requests += 1
         if seen.refused:

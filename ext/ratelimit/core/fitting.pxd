@@ -53,6 +53,7 @@ cdef class Fitting:
     cdef uint64_t *identities           # by label: what limits count the cluster by
     cdef uint32_t *parts                # by label: how many budgets it has, one at full confidence
     cdef uint32_t *owed                 # by label: requests its members were given before they were its own
+    cdef uint32_t *turns                # by label: the part of its budget that is charged next
     cdef readonly Columns columns
     cdef Rulings rulings                # what the operator says; None for nothing
     # Scratch of a rebuild: three blocks of memory, first for looking for seeds, then for counting

@@ -50,7 +50,10 @@ cdef class Fitting:
         self.identities = <uint64_t *>PyMem_RawCalloc(clusters + 1, 8)
         self.parts = <uint32_t *>PyMem_RawCalloc(clusters + 1, 4)
         self.owed = <uint32_t *>PyMem_RawCalloc(clusters + 1, 4)
-        if self.profiles == NULL or self.identities == NULL or self.parts == NULL or self.owed == NULL:
+        self.turns = <uint32_t *>PyMem_RawCalloc(clusters + 1, 4)
+        if self.profiles == NULL or self.identities == NULL or self.parts == NULL:
+            raise MemoryError
+        if self.owed == NULL or self.turns == NULL:
             raise MemoryError
         self.columns = columns
 
@@ -59,6 +62,7 @@ cdef class Fitting:
         PyMem_RawFree(self.identities)
         PyMem_RawFree(self.parts)
         PyMem_RawFree(self.owed)
+        PyMem_RawFree(self.turns)
         self.free_scratch()
 
     cdef int take_scratch(self) except -1:

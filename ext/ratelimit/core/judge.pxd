@@ -9,7 +9,7 @@ from ratelimit.core.traits cimport Principal
 cdef class Judge(Billing):
     cdef readonly uint64_t suspects_met    # newcomers who paid as several do, and joined no cluster
 
-    cdef uint32_t note(self, Sighting *seen, int64_t time_s, bint decided) noexcept nogil
+    cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil
     cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil
     cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil
     cdef bint ruled(self, Ruling *ruling, Principal *p, Fit *fit, uint32_t *label) noexcept nogil

@@ -35,15 +35,12 @@ cdef class Judge(Billing):
         cdef Sighting seen
         if self.columns.read(row, &seen):
             seen.refused = refused
-            self.note(&seen, now_ns // 1_000_000_000, False)
+            self.note(&seen, now_ns // 1_000_000_000)
 
-    cdef uint32_t note(self, Sighting *seen, int64_t time_s, bint decided) noexcept nogil:
-        """Take one sighting in, and let a principal join a cluster it now fits; return its position.
-
-        It was `decided` as one of nobody's if its principal was in no cluster, or is yet to be.
-        """
+    cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil:
+        """Take one sighting in, and let a principal join a cluster it now fits; return its position."""
         cdef uint32_t at = 0, label
-        cdef bint fresh, outside
+        cdef bint fresh
         cdef Principal *p
         cdef Identifier *payment
         cdef Fit fit
@@ -52,12 +49,11 @@ cdef class Judge(Billing):
             return NOBODY
         fresh = self.evidence.take(seen, self.evidence.clamp(time_s), &at)
         p = principal_at(self.evidence, at)
-        outside = p.label == 0
-        if fresh and outside and self.labels and not self.judging:
+        if fresh and p.label == 0 and self.labels and not self.judging:
             label = self.best(p, &fit)
             if label:
                 self.join(p, label)
-        if outside and not seen.refused and (decided or p.label == 0):
+        if seen.free:
             count_free(p, 1)
         if free_of(p) and p.label and not self.judging:
             self.owe(p)
@@ -281,9 +277,11 @@ cdef class Judge(Billing):
         self.profiles[label].live = False
 
     def merge(self, uint32_t start, uint32_t stop, uint32_t label, uint32_t into):
-        """Give one cluster's principals to another."""
+        """Give one cluster's principals to another, and what it owes."""
         cdef uint32_t at
         with nogil:
+            self.owed[into] += self.owed[label]
+            self.owed[label] = 0
             for at in range(start, min(stop, self.evidence.principal_count)):
                 if principal_at(self.evidence, at).label != label:
                     continue

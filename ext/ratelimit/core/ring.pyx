@@ -63,7 +63,7 @@ cdef class Ring:
             raise ValueError("this ring was never initialised")
         return self.board.check_open()
 
-    def put(self, row, bint refused, now_ns, /):
+    def put(self, row, bint refused, now_ns, bint free=False, /):
         cdef Sighting seen
         cdef uint64_t now
         # A board that is closed is one that nobody reads: no request fails for that.
@@ -72,6 +72,7 @@ cdef class Ring:
         if read_number(now_ns, &now) != WHOLE:
             return False
         seen.refused = refused
+        seen.free = free
         return self.push(&seen, now // SECOND)
 
     cdef bint push(self, Sighting *seen, uint64_t time_s) noexcept nogil:
@@ -95,8 +96,8 @@ cdef class Ring:
         for i in range(KINDS):
             made.kinds[i] = seen.kinds[i]
         made.when = (
-            time_s << 21 | <uint64_t>(seen.before & LEVEL) << 11 | <uint64_t>(seen.answer & LEVEL) << 1
-            | <uint64_t>(seen.refused != 0)
+            time_s << 22 | <uint64_t>(seen.before & LEVEL) << 12 | <uint64_t>(seen.answer & LEVEL) << 2
+            | <uint64_t>(seen.free != 0) << 1 | <uint64_t>(seen.refused != 0)
         )
         made.check = checked(&made, ticket)
         store(&cell.principal, made.principal)
@@ -132,7 +133,7 @@ cdef class Ring:
                     break
                 if what == TAKEN:
                     taken += 1
-                    judge.note(&seen, <int64_t>time_s, True)
+                    judge.note(&seen, <int64_t>time_s)
                     if assignments is not None:
                         assignments.follow(judge, seen.principal)
             if taken:
@@ -168,9 +169,10 @@ cdef class Ring:
         for i in range(KINDS):
             seen.kinds[i] = found.kinds[i]
         seen.refused = found.when & 1
-        seen.answer = found.when >> 1 & LEVEL
-        seen.before = found.when >> 11 & LEVEL
-        time_s[0] = found.when >> 21
+        seen.free = found.when >> 1 & 1
+        seen.answer = found.when >> 2 & LEVEL
+        seen.before = found.when >> 12 & LEVEL
+        time_s[0] = found.when >> 22
         return TAKEN
 
     cdef int wait(self, Cell *cell, uint64_t ticket, uint64_t now) noexcept nogil:

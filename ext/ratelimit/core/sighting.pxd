@@ -8,6 +8,7 @@ cdef struct Sighting:
     uint64_t principal
     uint64_t kinds[KINDS]   # hashes by kind, 0 for none; the lowest bit of an address says infrastructure
     bint refused
+    bint free           # admitted, and no limit per cluster counted it, for want of one
     # Of an answer, which is all that there is to be said then: its length as a level, and as what
     # it was said to be before, if it was; both count from 1.
     uint32_t answer     # 0: a request

@@ -62,7 +62,7 @@ cdef class Columns:
         cdef PyObject **items
         cdef uint64_t value
         cdef int i
-        seen.refused = False
+        seen.refused = seen.free = False
         seen.answer = seen.before = 0
         if not self.principal(row, &seen.principal):
             return 0
@@ -81,7 +81,7 @@ cdef class Columns:
     cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil:
         """Fill a sighting from hashes by position; False when there is no principal."""
         cdef int i
-        seen.refused = False
+        seen.refused = seen.free = False
         seen.answer = seen.before = 0
         seen.principal = 0
         for i in range(self.principal_parts):

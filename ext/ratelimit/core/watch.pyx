@@ -37,10 +37,10 @@ cdef class Watch:
             raise ValueError("this watch was never initialised")
         row[self.at] = self.assignments.cluster(row)
 
-    def observe(self, row, bint refused, now_ns, /):
+    def observe(self, row, bint refused, now_ns, bint counts=False, /):
         if self.ring is None:
             raise ValueError("this watch was never initialised")
-        return self.ring.put(row, refused, now_ns)
+        return self.ring.put(row, refused, now_ns, counts and not refused and row[self.at] == -1)
 
     def answer(self, row, /):
         cdef uint64_t key
@@ -70,13 +70,14 @@ cdef class Watch:
                 ids[self.at] = self.assignments.find(key)  # nobody is all ones there as well
         return key
 
-    cdef void note(self, uint64_t *ids, bint refused, object now_ns) noexcept:
+    cdef void note(self, uint64_t *ids, bint refused, object now_ns, bint counts) noexcept:
         cdef Sighting seen
         cdef uint64_t now
         if not self.ring.board.open or read_number(now_ns, &now) != WHOLE:
             return
         if self.columns.take(ids, &seen):
             seen.refused = refused
+            seen.free = counts and not refused and ids[self.at] == ABSENT_HASH
             self.ring.push(&seen, now // SECOND)
 
     def __reduce__(self):

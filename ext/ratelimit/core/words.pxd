@@ -132,15 +132,21 @@ cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t ac
     return window_use(q, corrected, now, charge.mark) - window_use(q, word, now, charge.mark)
 
 
-cdef inline void charge_word(Setup *plan, int i, uint64_t *ids, uint64_t used, uint64_t now) noexcept nogil:
-    """Charge rule `i` with what was used already, whatever is left."""
+cdef inline void charge_word(
+    Setup *plan, int i, uint64_t *ids, uint64_t used, uint64_t most, uint64_t now
+) noexcept nogil:
+    """Charge rule `i` with what was used already, if at most `most` is left."""
     cdef const Quota *q = &plan.quotas[i]
     cdef Charge charge
     cdef Check check
+    cdef Pair *entry
     charge.key = rule_key(plan, i, ids)
     if charge.key == ABSENT_HASH:
         return
     charge.tag = make_tag(charge.key, q.kind, plan.shapes[i])
+    entry = find(plan.arena, charge.key, charge.tag)
+    if remaining_word(q, word_of(entry, charge.tag) if entry != NULL else 0, now) > most:
+        return
     # The window a charge of now would belong to.
     check_word(q, 0, now, 0, &check)
     charge.mark = check.mark
@@ -159,4 +165,4 @@ cdef inline void carry_word(Setup *plan, int i, uint64_t *source, uint64_t *targ
     tag = make_tag(key, q.kind, plan.shapes[i])
     entry = find(plan.arena, key, tag)
     if entry != NULL:
-        charge_word(plan, i, target, used_word(q, word_of(entry, tag), now), now)
+        charge_word(plan, i, target, used_word(q, word_of(entry, tag), now), <uint64_t>-1, now)

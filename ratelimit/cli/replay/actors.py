@@ -131,13 +131,23 @@ class Actors:
         if self._name_of is not None and (name := self._name_of(record)) is not None:
             self.names[row[self._spec.principal[0]]] = str(name)
 
-    def leave(self, row: list[int], record: Any, was_refused: bool, line: bytes) -> bytes:
-        """Let the correlator know what became of a record; return its line with the cluster in it."""
+    def leave(self, row: list[int], record: Any, was_refused: bool, line: bytes, *, counts: bool) -> bytes:
+        """Let the correlator know what became of a record; return its line with the cluster in it.
+
+        Args:
+            row: as it was decided.
+            record: what was.
+            was_refused: whether it was.
+            line: what is written of it.
+            counts: whether a limit per cluster applies to it.
+        """
         if was_refused:
             self.correlator.core.refuse(row)
         elif self._length_of is not None and (length := self._length_of(record)) is not None:
             self.correlator.core.answer(row, length)
         cluster = row[self._at]
+        if counts and not was_refused and cluster == ABSENT:
+            self.correlator.core.admit(row)
         if cluster == ABSENT:
             return line
         (self.refused if was_refused else self.admitted)[cluster] += 1

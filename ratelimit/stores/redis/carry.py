@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ratelimit.core.engine import MAX_COST
 from ratelimit.core.remote import used
 
 if TYPE_CHECKING:
@@ -24,9 +25,16 @@ class Carry:
     target: list[int]
     """Identities whose counters are charged."""
     source: list[int]
-    """Identities under which it was used; the target's where amounts are given."""
-    amounts: Sequence[int] | None = None
-    """By rule; None for what is in use under the source's counters."""
+    """Identities under which it was used; the target's where costs are given."""
+    costs: Sequence[int] | None = None
+    """What one request takes, by rule; None for what is in use under the source's counters."""
+    times: int = 1
+    """How many requests; charged where there is no room for one more."""
+
+    @property
+    def weight(self) -> int:
+        """How many counters are charged at most."""
+        return len(self.plan.counting) if self.costs is None else sum(map(bool, self.costs))
 
     async def amounts_of(self, courier: Courier, now_ns: int) -> Sequence[int]:
         """Return how much to charge each rule.
@@ -34,18 +42,16 @@ class Carry:
         Raises:
             StoreError: the server cannot be asked.
         """
-        # Whatever is charged: a server that answered a moment ago will most likely answer again,
-        # and a charge without an answer is not made a second time.
         outcome = await courier.ask(self.plan, self.source, None, now_ns, commit=False)
-        if self.amounts is None:
+        if self.costs is None:
             return [used(outcome, index) for index in range(len(outcome))]
         return [
-            amount if rule.algorithm in WORDS else 0
-            for amount, rule in zip(self.amounts, self.plan.core.rules, strict=True)
+            cost * self.times if rule.algorithm in WORDS and outcome.remaining(index) < cost else 0
+            for index, (cost, rule) in enumerate(zip(self.costs, self.plan.core.rules, strict=True))
         ]
 
     def charges(self, amounts: Sequence[int]) -> Iterator[tuple[int, int, int]]:
         """Yield rule, counter and amount of each charge there is to make."""
         for index, amount in enumerate(amounts):
             if amount:
-                yield index, self.plan.core.key(index, self.target), amount
+                yield index, self.plan.core.key(index, self.target), min(MAX_COST, amount)

@@ -24,7 +24,7 @@ LANES = 2
 GRACE_TURNS = 4
 """Turns of the event loop that an answer takes from the socket to who waits for it."""
 DECIDING_S = 0.002
-"""What of its time a batch is given up earlier: so long it may take to decide all of it without the server."""
+"""A batch is given up so much earlier: the time it may take to decide all of it without the server."""
 LATE_S = 0.002
 GRACE_S = 0.004
 """Until how long after it a deadline that was noticed late is put off."""

@@ -151,6 +151,6 @@ class RedisPlan:
         """Charge each rule under `target`'s key with what is used under `source`'s: soon, without waiting."""
         self.store.carry(Carry(self, list(target), list(source)))
 
-    def charge(self, identities: Sequence[int], amounts: Sequence[int], now_ns: int) -> None:
-        """Charge each rule with what was used already, whatever is left: soon, without waiting."""
-        self.store.carry(Carry(self, list(identities), list(identities), list(amounts)))
+    def charge(self, identities: Sequence[int], costs: Sequence[int], times: int, now_ns: int) -> None:
+        """Charge rules with requests made before, where there is no room for one more: soon, unawaited."""
+        self.store.carry(Carry(self, list(identities), list(identities), list(costs), times))

@@ -305,8 +305,9 @@ class RedisStore:
 
         While the server is away this waits, and begins by itself when it is back.
         """
-        if len(self._carries) >= MOST_CARRIES:
-            self.tally.forgot(len(carry.plan.counting))
+        # What clusters become matters more than what their members had before.
+        if len(self._carries) >= (MOST_CARRIES if carry.costs is None else MOST_CARRIES // 2):
+            self.tally.forgot(carry.weight)
             return
         self._carries.append(carry)
         courier = self.any_courier
@@ -341,7 +342,7 @@ class RedisStore:
 
     def _forget_carries(self) -> None:
         while self._carries:
-            self.tally.forgot(len(self._carries.popleft().plan.counting))
+            self.tally.forgot(self._carries.popleft().weight)
 
     # -- processes ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 _SEEN = struct.Struct("<4sQQQ")
-_SEEN_MAGIC = b"KSG1"
+_SEEN_MAGIC = b"KSG2"
 _TOLD = struct.Struct("<4sQQQQBB")
 _TOLD_MAGIC = b"KAS2"
 _HEAD = struct.Struct("<4sQQQIQ16sQQ40s")
