@@ -112,6 +112,10 @@ def spares_the_company_beside_it(attempt: Try) -> None:
     assert numbers["pairwise precision"] > 0.99
 
 
+def spares_the_subscribers_of_a_carrier_beside_it(attempt: Try) -> None:
+    assert attempt("carrier-nat-1000+base").numbers["worst class refused"] < 0.01
+
+
 def spares_whose_cards_are_stolen(attempt: Try) -> None:
     numbers = attempt("stolen-card").numbers
     assert numbers["worst class refused"] < 0.01
@@ -130,6 +134,7 @@ LAWS = (
     spares_the_honest_beside_it,
     finds_nobody_in_a_company,
     spares_the_company_beside_it,
+    spares_the_subscribers_of_a_carrier_beside_it,
     spares_whose_cards_are_stolen,
     spares_who_rents_the_same_exits,
 )

@@ -55,12 +55,12 @@ def asks(
     first_s: float = KNOWN_S,
     pace_s: float = 1800,
     at: str = "exit",
-    roams: bool = True,
+    exits: int = 40,
 ) -> list[bool]:
     """Return after which of its requests an account is a member; between them it rests for a while."""
     inside = []
     for request in range(times):
-        exit_ = (7 * (request if roams else 0) + len(account)) % 40
+        exit_ = (7 * (request % exits) + len(account)) % 40
         address = {
             "exit": f"43.{exit_}.{exit_ % 9}.{1 + exit_ % 250}",
             "next door": f"43.{exit_}.{exit_ % 9}.{2 + exit_ % 250}",
@@ -81,7 +81,7 @@ def test_who_has_the_actors_client_at_its_exit_is_known_by_its_first_request(kno
     [(OWN_CLIENT, "elsewhere"), (OWN_CLIENT, "next door"), (PEOPLES_CLIENT, "exit"), ("rare", "exit")],
 )
 def test_one_of_the_two_is_not_enough(known: Correlator, client: str, at: str) -> None:
-    inside = asks(known, "new", 2, card="new card", client=client, at=at, roams=False)
+    inside = asks(known, "new", 2, card="new card", client=client, at=at, exits=1)
     assert inside == [False, False]
 
 
@@ -89,8 +89,26 @@ def test_who_has_peoples_client_is_known_by_its_rhythm_at_its_third_request(know
     assert asks(known, "new", 3, card="new card", client=PEOPLES_CLIENT) == [False, False, True]
 
 
+def test_two_exits_are_those_of_whoever_rents_there(known: Correlator) -> None:
+    assert not any(asks(known, "new", 6, card="new card", client=PEOPLES_CLIENT, exits=2))
+
+
+@pytest.mark.parametrize(
+    ("client", "at", "expected"),
+    [
+        (PEOPLES_CLIENT, "elsewhere", [False, False]),
+        (OWN_CLIENT, "elsewhere", [True, True]),
+        (PEOPLES_CLIENT, "exit", [True, True]),
+    ],
+)
+def test_card_alone_does_not_tell_a_thief_from_its_owner(
+    known: Correlator, client: str, at: str, expected: list[bool]
+) -> None:
+    assert asks(known, "payer", 2, card="bad card 0", client=client, at=at) == expected
+
+
 def test_who_asks_in_one_session_from_one_exit_is_not(known: Correlator) -> None:
-    inside = asks(known, "guest", 12, card="guest's card", client=PEOPLES_CLIENT, pace_s=40, roams=False)
+    inside = asks(known, "guest", 12, card="guest's card", client=PEOPLES_CLIENT, pace_s=40, exits=1)
     assert not any(inside)
 
 

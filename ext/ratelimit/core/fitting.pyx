@@ -353,8 +353,11 @@ cdef class Fitting:
         if fit.payment >= SPEAKS and fit.network > LEAST_NETWORK and fit.client > -1.0 and c.sharing >= 0.7 * c.size and (
             fit.owned >= OWNED or fit.age >= 0.0
         ):
-            # Its payment method is the cluster's own, and nothing else speaks against it.
-            return fit.total >= min(least, self.settings.paid)
+            # Its payment method is the cluster's own, and nothing else speaks against it. By that alone whom it
+            # was stolen from is not told apart: whoever is new at places of its own has to ask some more.
+            return fit.total >= min(least, self.settings.paid) and (
+                stays or fit.network > 0.0 or fit.client >= 1.0 or rhythm_bin(p) >= 0
+            )
         if c.sharing >= 0.9 * c.size and p.edges[PAYMENT_AT].ref and fit.payment < 0.0:
             # It pays by itself, and this cluster does not: a new method has to be used first by somebody.
             return fit.total >= least and fit.networks >= 2 and self.is_telling_apart(p, fit)
@@ -366,17 +369,19 @@ cdef class Fitting:
             return fit.network >= 1.0 and fit.client >= 2.0 and fit.total >= self.settings.paid
         if c.sharing < 0.5 * c.size and not self.sets_apart(p, fit, stays):
             return False
-        # A manner like the members' is a witness of its own.
-        return fit.total >= least and fit.families >= 2 and fit.networks + (manner(fit) >= SPEAKS) >= <int>c.needs
+        # Of who is a member, a manner like the others' is a witness of its own.
+        return fit.total >= least and fit.families >= 2 and (
+            fit.networks + (stays and manner(fit) >= SPEAKS) >= <int>c.needs
+        )
 
     cdef bint is_telling_apart(self, Principal *p, Fit *fit) noexcept nogil:
         cdef Identifier *payment = resolve(self.evidence.identifiers, p.edges[PAYMENT_AT].ref)
         if fit.client >= 2.5:
             return fit.payment > -3.0 or manner(fit) >= SPEAKS
-        # By exits and manner alone it may as well be of another actor's, who shares its method with others:
-        # that takes more exits.
-        return manner(fit) >= SPEAKS and fit.client > -1.0 and payment != NULL and (
-            payment.degree < self.settings.sharing or fit.networks >= 4
+        # By exits and manner alone it may be whoever else rents the same exits; or another actor's, who shares
+        # its method with others: that takes more exits.
+        return manner(fit) >= SPEAKS and fit.client > -1.0 and payment != NULL and fit.networks >= (
+            3 if payment.degree < self.settings.sharing else 4
         )
 
     cdef bint sets_apart(self, Principal *p, Fit *fit, bint stays) noexcept nogil:
