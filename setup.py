@@ -25,7 +25,10 @@ MODULES = (
     *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "scan", "batch")),
     *(f"core.{name}" for name in ("remote", "message", "lease")),
     *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings")),
-    *(f"core.{name}" for name in ("fitting", "dormancy", "census", "support", "seeds", "billing", "judge")),
+    *(
+        f"core.{name}"
+        for name in ("fitting", "dormancy", "census", "support", "seeds", "admission", "billing", "judge")
+    ),
     *(f"core.{name}" for name in ("known", "null", "reasons")),
     *(f"core.{name}" for name in ("board", "assignments", "ring", "bundle", "watch", "image")),
     *(f"asgi.{name}" for name in ("exchange", "gate")),

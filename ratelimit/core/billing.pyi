@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from typing_extensions import disjoint_base
 
-from ratelimit.core.seeds import Seeds
+from ratelimit.core.admission import Admission
 
 @disjoint_base
-class Billing(Seeds):
+class Billing(Admission):
     """Clusters as limits know them.
 
     A member brings what it was given while it was in none: 255 requests at most, of which half is

@@ -1,10 +1,10 @@
 from libc.stdint cimport uint32_t, uint64_t
 
+from ratelimit.core.admission cimport Admission
 from ratelimit.core.fitting cimport NOBODY
-from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.traits cimport Principal
 
-cdef class Billing(Seeds):
+cdef class Billing(Admission):
     cdef readonly bint owing               # whether there are debts
 
     cdef void turned_away(self, uint32_t at) noexcept nogil

@@ -2,10 +2,10 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from ratelimit.core.admission cimport Admission
 from ratelimit.core.evidence cimport find_principal, principal_at
 from ratelimit.core.fitting cimport NOBODY, SETTLED_S
 from ratelimit.core.profile cimport span_of, volume_of
-from ratelimit.core.seeds cimport Seeds
 from ratelimit.core.traits cimport MOST_FREE, Principal, count_free, free_of, joined, turn_away
 
 
@@ -14,7 +14,7 @@ cdef inline uint64_t part_identity(uint64_t identity, uint32_t part) noexcept no
     return identity ^ part * <uint64_t>0x9E3779B97F4A7C15
 
 
-cdef class Billing(Seeds):
+cdef class Billing(Admission):
     def name(self, uint32_t label, uint64_t identity, uint32_t parts):
         """Set what limits count a cluster by, and into how many budgets its members are divided."""
         self.identities[label] = identity

@@ -85,10 +85,6 @@ cdef class Fitting:
     cdef double unmet(self, Principal *p, Profile *c, double outside) noexcept nogil
     cdef double client_fit(self, Principal *p, uint32_t label, double own, Profile *c, Background *b) noexcept nogil
     cdef bint has_client_of(self, Principal *p, uint32_t label) noexcept nogil
-    cdef bint fits(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
-    cdef bint accepts(self, Principal *p, uint32_t label, Fit *fit, double least) noexcept nogil
-    cdef bint is_telling_apart(self, Principal *p, Fit *fit) noexcept nogil
-    cdef bint sets_apart(self, Principal *p, Fit *fit, bint stays) noexcept nogil
     cdef uint32_t payment_of(self, Principal *p) noexcept nogil
     cdef bint is_home(self, Identifier *node, uint32_t payment) noexcept nogil
     cdef bint supported(self, Identifier *payment, uint32_t label, Profile *c) noexcept nogil

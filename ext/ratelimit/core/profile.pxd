@@ -32,6 +32,16 @@ cdef enum:
     REFUSALS_LEAST = 4      # refusals before what follows them does
     BEHAVIOUR_LATELY = 2    # what is left of them by now, before their rhythm does
 
+cdef extern from *:
+    """
+    #define KIN_NEARBY 0.7
+    #define KIN_SPEAKS 1.5
+    """
+    # What an address' network says of it at most, as part of what the address itself does.
+    const double NEARBY "KIN_NEARBY"
+    # From how much on a family, or a manner, speaks for a cluster.
+    const double SPEAKS "KIN_SPEAKS"
+
 cdef struct Manners:
     double lengths[LENGTHS]
     double answered
