@@ -70,7 +70,7 @@ cdef class Admission(Seeds):
     cdef bint sets_apart(self, Principal *p, Fit *fit, bint stays) noexcept nogil:
         """Return whether client, rhythm and answers tell a member from whoever else rents the same exits, and roams there."""
         if rhythm_bin(p) < 0:
-            return fit.client >= 1.0
+            return fit.client >= (1.0 if stays else 2.5)
         if fit.client >= 2.5 and manner(fit) >= -0.5:
             return True
         return manner(fit) >= (0.0 if stays else 1.0) and fit.client > -1.0
