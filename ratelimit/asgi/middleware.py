@@ -9,8 +9,11 @@ turns away has not been charged, and goes the long way here (`_with_care`).
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NoReturn
 from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,7 +30,7 @@ from ratelimit.asgi.settlement import run_holding
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.decision import Decision, Reason
-from ratelimit.errors import UsageError
+from ratelimit.errors import RateLimitError, UsageError
 from ratelimit.generation import Generation, Matched
 from ratelimit.limiter import Limiter, cluster_in
 from ratelimit.observer import Observer
@@ -58,7 +61,9 @@ class RateLimitMiddleware:
             limiter of your own has all four already.
 
     Raises:
-        PolicyError: the policy cannot be used.
+        PolicyError: the policy cannot be used. Where a server runs already, and so made by a framework,
+            the startup fails instead, and the server ends; likewise with
+        StoreError: its store cannot be used.
         UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`),
             or a limiter together with what belongs to it (code `middleware-limiter`).
     """
@@ -78,15 +83,24 @@ class RateLimitMiddleware:
         observer: Observer | None = None,
     ) -> None:
         self.app = app
+        self._now_ns: Callable[[], int]
         timing = (resolver_timeout_s, reload_interval_s)
         if limiter is not None and policy is None:
             theirs = {"resolvers": resolvers, "store": store, "clock": clock, "observer": observer}
             _refuse_settings([name for name, value in theirs.items() if value is not None])
             mount = mount_limiter(limiter, *timing)
         elif policy is not None and limiter is None:
-            mount = mount_policy(
-                policy, *timing, store=store, clock=clock, resolvers=resolvers, observer=observer
-            )
+            try:
+                mount = mount_policy(
+                    policy, *timing, store=store, clock=clock, resolvers=resolvers, observer=observer
+                )
+            except RateLimitError as error:
+                if not _is_served():
+                    raise
+                # Frameworks make their middleware with the first scope. Raised from there, a server takes
+                # it that the application knows no lifespan, starts, and answers each request with 500.
+                self._now_ns = partial(_raise, error)
+                return
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
         self._mount = mount
@@ -211,7 +225,13 @@ class RateLimitMiddleware:
             self._sample_latency(begin_ns)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._wake(self._now_ns())
+        try:
+            now_ns = self._now_ns()
+        except RateLimitError as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        self._wake(now_ns)
 
         async def send_at_rest(message: Message) -> None:
             # Who hears this may end the process at once: uvicorn does, by the signal it was sent.
@@ -277,6 +297,18 @@ class RateLimitMiddleware:
             return False
         self.limiter.notice("mounted-twice")
         return True
+
+
+def _is_served() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _raise(error: RateLimitError) -> NoReturn:
+    raise error
 
 
 def _refuse_settings(names: list[str]) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ratelimit.charge import Charge
 from ratelimit.cli import words
+from ratelimit.cli.asking import asked, server_of
 from ratelimit.cli.attach import attach
 from ratelimit.cli.explanation import IdentityLine, LimitLine, Seen, identity_lines, limit_lines
 from ratelimit.cli.facts import RecordFacts, route_path
@@ -70,7 +71,9 @@ from ratelimit.traces.record import time_ns
     show_default=True,
     help="What of a WebSocket: its handshake (connect), or a message on it.",
 )
-@click.option("--live", is_flag=True, help="Against this host's running counters; charges nothing.")
+@click.option(
+    "--live", is_flag=True, help="Against the running counters, this host's or the server's; charges nothing."
+)
 @click.option("--reveal", is_flag=True, help="Show identities as given, beside their hashes.")
 @click.option("--json", "as_json", is_flag=True, help="The explanation as JSON.")
 def explain_command(
@@ -91,7 +94,7 @@ def explain_command(
     family of evidence. By kind and hash; never by the values of others.
 
     Counters start empty, in memory of their own, unless --live looks at those of the
-    workers that run this policy on this host.
+    workers that run this policy on this host, or asks the server the policy names.
 
     \b
     A REQUEST is written
@@ -155,7 +158,8 @@ class Explained:
         with ExitStack() as stack:
             store: Store
             if live:
-                store = attach(policy, takes_seat=True)
+                is_remote = compiled.remote is not None
+                store = server_of(policy) if is_remote else attach(policy, takes_seat=True)
                 self.now_ns = store.clock.now_ns()
                 repeat = 0
             else:
@@ -190,7 +194,10 @@ class Explained:
             return Decision(False, Reason.IDENTITY)
         row = [ABSENT if identity == REFUSED else identity for identity in row]
         costs = plan.costs_of({unit: amount for unit, amount in self.units if amount is not None})
-        outcome = (plan.decide if charge else plan.peek)(row, self.now_ns, costs)
+        if generation.store.is_remote:
+            outcome = asked(generation.store, plan, row, costs)  # type: ignore[arg-type]  # what `server_of` made
+        else:
+            outcome = (plan.decide if charge else plan.peek)(row, self.now_ns, costs)
         return Decision(outcome.allowed, Reason.LIMITS, Charge(plan, outcome, ManualClock(self.now_ns)))
 
     def print(self, console: Console, reveal: bool) -> None:

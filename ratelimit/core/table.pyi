@@ -73,6 +73,8 @@ class Table:
         hour, are reused; what was counted from them stays counted. Until it has joined, a
         process counts nothing and cannot hold concurrency slots.
         """
+    def leave(self) -> None:
+        """Give this process' seat up; the slots it holds lapse, and it counts nothing from then on."""
     def release_seats(self, alive: Callable[[int, int], bool], now_ns: int | None = None, /) -> int:
         """Free the seats of processes for which `alive(pid, start)` is false; return how many.
 

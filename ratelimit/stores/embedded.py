@@ -129,8 +129,13 @@ class EmbeddedStore:
         """Leave the table; the file stays for other workers and the next start."""
         _STORES.discard(self)
         if not self.table.closed:
+            if self._pid == os.getpid() and not any(store._shares_seat(self) for store in _STORES):
+                self.table.leave()
             self.table.close()
             self.mapping.close()
+
+    def _shares_seat(self, other: EmbeddedStore) -> bool:
+        return self.place is not None and self.place == other.place
 
     def _join(self) -> None:
         self._pid = os.getpid()

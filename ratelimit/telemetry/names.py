@@ -219,7 +219,9 @@ CLOCK_DRIFT = Metric(
     "gauge",
     "How far the civil clock has been stepped away from the limits' clock since the store was made.",
 )
-WORKERS = Metric("ratelimit_workers", "gauge", "Worker processes attached to the shared table.")
+WORKERS = Metric(
+    "ratelimit_workers", "gauge", "Workers of the shared table that gave a sign of life within a minute."
+)
 DIAGNOSTICS = Metric(
     "ratelimit_diagnostics",
     "counter",

@@ -210,10 +210,13 @@ async def test_resolver_by_import_path() -> None:
     client = mount(rules(PER_USER, identities=identities)).client
     statuses = [(await client(headers=key(f"k{number}"))).status for number in range(3)]
     assert statuses == [200, 200, 429]
-    for name in ("tests.asgi.test_resolving:missing", "tests.nowhere:imported"):
-        with pytest.raises(UsageError) as caught:
-            mount(rules(PER_USER, identities=f'user = {{ from = "resolver:{name}" }}'))
-        assert caught.value.code == "resolver-unknown"
+
+
+@pytest.mark.parametrize("name", ["tests.asgi.test_resolving:missing", "tests.nowhere:imported"])
+def test_resolver_that_is_nowhere_is_refused_at_the_start(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        mount(rules(PER_USER, identities=f'user = {{ from = "resolver:{name}" }}'))
+    assert caught.value.code == "resolver-unknown"
 
 
 def imported(scope: Any) -> str:

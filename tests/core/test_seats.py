@@ -154,3 +154,16 @@ def test_refused_requests_hold_no_slot() -> None:
     assert not limiter.ask(EPOCH).allowed
     holder.release(EPOCH)
     assert limiter.ask(EPOCH).allowed
+
+
+def test_whoever_leaves_frees_its_seat_and_nobody_elses() -> None:
+    memory = fresh_memory()
+    first, second = attach(memory), attach(memory)
+    first.join(101, 1, EPOCH)
+    second.join(102, 1, EPOCH)
+    assert first.seated == 2
+    first.leave()
+    first.leave()
+    assert (first.seat, first.seated, second.seat) == (-1, 1, 1)
+    first.count(0, 0)  # which counts nowhere
+    assert attach(memory).join(103, 1, EPOCH) == 0

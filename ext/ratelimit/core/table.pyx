@@ -220,6 +220,7 @@ cdef class Table:
     def join(self, pid, start, now_ns, /):
         self.check_open()
         cdef uint64_t mine = pid, since = start, now = relative(self, now_ns), i, holder, stale
+        self.seat_pid = mine
         for i in range(SEATS):
             if load(&self.arena.seats[i].pid) == mine and load(&self.arena.seats[i].start) == since:
                 self.take_seat(<int>i, False)
@@ -236,6 +237,18 @@ cdef class Table:
         # More workers than seats: share one. Shared counters are added to atomically.
         self.take_seat(<int>(mine % SEATS), True)
         return self.seat_number
+
+    def leave(self):
+        self.check_open()
+        cdef uint64_t mine = self.seat_pid
+        cdef Seat *seat
+        if self.seat_number >= 0 and not self.seat_shared:
+            seat = self.arena.seats + self.seat_number
+            if load(&seat.pid) == mine:
+                fetch_add(&seat.generation, 1)  # first, as for the dead
+                cas(&seat.pid, mine, 0)
+        self.seat_number = -1
+        self.counters = NULL
 
     def release_seats(self, alive, now_ns=None, /):
         self.check_open()
