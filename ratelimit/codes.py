@@ -159,8 +159,16 @@ CODES: dict[str, Code] = {
     "limit-zone-unused": _warning("`zone` without `calendar = true` has no effect.", "Add or remove one."),
     "limit-lease": _error("The lease is malformed, or not between 1 second and 1 day.", "Mend it."),
     "limit-match": _error("A match pattern is malformed.", "Write it like `GET|POST /path/{parameter}/*`."),
+    "limit-method-unknown": _warning(
+        "A match pattern names a method that is no registered one of HTTP.",
+        "Check its spelling; a request has to have this very method.",
+    ),
     "limit-never-matches": _error("No request can ever match this limit.", "Mend `match`, `except` or `on`."),
     "limit-never-binds": _warning("Nothing can ever be refused by this limit.", "Remove it, or mend it."),
+    "limit-enforce-unused": _warning(
+        '`enforce` beside `mode = "shadow"` has no effect: nobody is refused.',
+        "Remove `mode` to enforce the limit for this share; or remove `enforce`.",
+    ),
     "limit-duplicate": _warning("A limit repeats another one.", "Remove one."),
     "limit-shadowed": _warning("A stricter limit always refuses before this one.", "Remove the looser one."),
     "limit-too-many-rules": _error(

@@ -20,6 +20,7 @@ def check(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> 
     _check_names(drafts, report)
     _check_parameters(drafts, identities, report)
     _check_binding(drafts, identities, report, correlated=compilation.correlation is not None)
+    _check_modes(drafts, tree, report)
     _check_looser(drafts, report)
     _check_unused(drafts, identities, compilation.correlation, tree, report)
     if compilation.policy is not None:
@@ -77,6 +78,19 @@ def _check_binding(
                 (*draft.path, "enforce"),
                 "it is enforced for nobody",
                 'Write `mode = "shadow"`.',
+            )
+
+
+def _check_modes(drafts: list[Draft], tree: Mapping[str, Any], report: Report) -> None:
+    rows = tree.get("limit")
+    for draft in drafts:
+        # As written, not as read: `enforce = 1` beside `shadow` is the worst mistake of them.
+        row = rows[draft.index] if isinstance(rows, list | tuple) else {}
+        if draft.limit.mode == "shadow" and "enforce" in row:
+            report.add(
+                "limit-enforce-unused",
+                (*draft.path, "enforce"),
+                '`enforce` has no effect beside `mode = "shadow"`',
             )
 
 

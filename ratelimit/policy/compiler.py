@@ -22,7 +22,7 @@ from ratelimit.policy.expansion import Numbers, expand
 from ratelimit.policy.identities import compile_identities
 from ratelimit.policy.known import compile_known
 from ratelimit.policy.model import Limit, PolicyFile
-from ratelimit.policy.pattern import Pattern, PatternError, parse_pattern
+from ratelimit.policy.pattern import OTHER_METHODS, STANDARD_METHODS, Pattern, PatternError, parse_pattern
 from ratelimit.policy.problem import Path, Report, did_you_mean
 from ratelimit.policy.quota import MAX_KEYS
 from ratelimit.policy.remote import compile_store
@@ -149,12 +149,17 @@ def _patterns(texts: str | list[str], path: Path, report: Report) -> tuple[Patte
         report.add("policy-too-many", path, f"{len(listed)} patterns; {MAX_PATTERNS} are the most")
     found = []
     for index, text in enumerate(listed[:MAX_PATTERNS]):
+        place: Path = path if isinstance(texts, str) else (*path, index)
         try:
-            found.append(parse_pattern(text))
+            pattern = parse_pattern(text)
         except PatternError as error:
-            report.add(
-                "limit-match", path if isinstance(texts, str) else (*path, index), str(error), error.hint
-            )
+            report.add("limit-match", place, str(error), error.hint)
+            continue
+        found.append(pattern)
+        known = (*STANDARD_METHODS, *OTHER_METHODS)
+        for method in sorted((pattern.methods or frozenset()).difference(known)):
+            hint = did_you_mean(method, known)
+            report.add("limit-method-unknown", place, f"`{method}` is no registered method of HTTP", hint)
     return tuple(found)
 
 

@@ -11,6 +11,23 @@ from ratelimit.codes import CODES, Severity
 Path = tuple[str | int, ...]
 
 
+_HANGING = frozenset(
+    {
+        "correlation-families",
+        "identity-setting-unused",
+        "identity-unused",
+        "limit-duplicate",
+        "limit-never-binds",
+        "limit-shadowed",
+        "limit-zone-unused",
+        "policy-empty",
+        "store-setting-unused",
+        "trust-header-unused",
+    }
+)
+"""Warnings that hang on other parts of the file: where one is in error, they may be its consequence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One error or warning: what, where, and what to do next.
@@ -114,5 +131,7 @@ class Report:
         return any(problem.severity == "error" for problem in self.problems)
 
     def sorted(self) -> tuple[Problem, ...]:
-        """Return all problems, in the order of the file."""
-        return tuple(sorted(self.problems, key=lambda problem: problem.line or 0))
+        """Return the problems in the order of the file; with errors, without what these may entail."""
+        hidden = _HANGING if self.has_errors else frozenset()
+        told = (problem for problem in self.problems if problem.code not in hidden)
+        return tuple(sorted(told, key=lambda problem: problem.line or 0))

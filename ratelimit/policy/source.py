@@ -35,7 +35,14 @@ _ENDLESS_KEY = re.compile(
     re.MULTILINE,
 )
 """A key of more than 64 parts, which is four times the depth there may be."""
-_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_TWICE = re.compile(r"Cannot declare \((.*)\) twice")
+_HEADER = re.compile(r"[ \t]*\[\[([^\[\]\n]+)\]\]")
+_DELIMITERS = " \t,=[]{}#\"'"
+_VALUES = ("Invalid value", "Expected newline or end of document", "Unclosed array", "Unclosed inline table")
+"""What the parser says where a value stands that is none."""
+_LISTS = ("limit", "correlation.known.organisations")
+"""Lists of tables."""
 
 
 def decode(raw: bytes, report: Report) -> str | None:
@@ -66,13 +73,53 @@ def parse(text: str, report: Report) -> dict[str, Any] | None:
     except tomllib.TOMLDecodeError as error:
         message = str(error)
         place = _PLACE.search(message)
-        report.lines = {(): int(place[1]) if place and place[1] else text.count("\n") + 1}
-        report.add("policy-syntax", (), _PLACE.sub("", message))
+        at_line, column = (int(place[1]), int(place[2])) if place and place[1] else (text.count("\n") + 1, 0)
+        report.lines = {(): at_line}
+        report.add("policy-syntax", (), *_syntax(_PLACE.sub("", message), text, at_line, column))
         return None
     except RecursionError:
         report.add("policy-depth", (), f"values are nested more than {MAX_DEPTH} deep")
         return None
     return tree if check_shape(tree, report) else None
+
+
+def _syntax(message: str, text: str, at_line: int, column: int) -> tuple[str, str | None]:
+    """Return the parser's complaint in words of the file, and what to do where that can be told."""
+    line = text.split("\n")[at_line - 1]
+    twice, header = _TWICE.fullmatch(message), _HEADER.match(line)
+    if twice:
+        name = ".".join(re.findall(r"'([^']*)'", twice[1]))
+        again = f"Cannot declare `{name}` twice"
+        if name in _LISTS:
+            return again, f"Write `[[{name}]]`, with two brackets, each time."
+        return again, f"Write `[{name}]` once, with all its keys below it."
+    if header and message == "Cannot overwrite a value":
+        name = header[1].strip()
+        return (
+            f"`{name}` is there already, and is no list",
+            f"Write `[[{name}]]`, with two brackets, each time.",
+        )
+    return message, _quotes(message, line, column) if column else None
+
+
+def _quotes(message: str, line: str, column: int) -> str | None:
+    """Return what to do about a value that is text without quotes, None if it is something else."""
+    if not message.startswith(_VALUES) or (message != "Invalid value" and "=" not in line[: column - 1]):
+        return None
+    # The parser may have read the start of the word as a number. What it says may be a secret: no echo.
+    start = end = column - 1
+    while start and line[start - 1] not in _DELIMITERS:
+        start -= 1
+    while end < len(line) and line[end] not in _DELIMITERS:
+        end += 1
+    word = line[start:end]
+    if word.lower() in ("true", "false"):
+        return f"Write `{word.lower()}`, in small letters."
+    if not word or word.isdecimal():
+        return None
+    key, _, before = line[:start].partition("=")
+    alone = _BARE_KEY.fullmatch(key.strip()) and "[" not in before and "{" not in before
+    return f'Put text in quotes: `{key.strip()} = "…"`.' if alone else 'Put text in quotes: `"…"`.'
 
 
 def check_shape(tree: dict[str, Any], report: Report) -> bool:

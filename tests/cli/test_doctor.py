@@ -54,7 +54,7 @@ def test_for_people(tmp_path: Path) -> None:
 
 
 def test_policy_with_errors_and_with_warnings(tmp_path: Path) -> None:
-    bad = write_policy(tmp_path, "version = 1\nfrob = 1\n")
+    bad = write_policy(tmp_path, "version = 1\nfrob = 1\n[deny]\nip = ['192.0.2.1/24']\n")
     code, checks = examined(bad)
     assert code == 1
     assert checks["policy"]["says"] == "1 error, 1 warning"

@@ -178,6 +178,35 @@ def test_syntax_errors_have_their_line(text: str, line: int) -> None:
     assert (problem.code, problem.line) == ("policy-syntax", line)
 
 
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ("[limit]\na = 1\n[limit]", "Cannot declare `limit` twice", "Write `[[limit]]`, with two"),
+        ("[[limit]]\na = 1\n[limit]", "Cannot declare `limit` twice", "Write `[[limit]]`, with two"),
+        ("[limit]\na = 1\n[[limit]]", "`limit` is there already", "Write `[[limit]]`, with two"),
+        ("[a.b]\n[a.b]", "Cannot declare `a.b` twice", "Write `[a.b]` once"),
+        ("rate = 50/minute", "Expected newline", 'Put text in quotes: `rate = "…"`.'),
+        ("rate = 5 per minute", "Expected newline", 'Put text in quotes: `rate = "…"`.'),
+        ("per = ip", "Invalid value", 'Put text in quotes: `per = "…"`.'),
+        ("per = “ip”", "Invalid value", 'Put text in quotes: `per = "…"`.'),
+        ('per = [ip, "x"]', "Invalid value", 'Put text in quotes: `"…"`.'),
+        ("x = { rate = 5/minute }", "Unclosed inline table", 'Put text in quotes: `"…"`.'),
+        ("calendar = True", "Invalid value", "Write `true`, in small letters."),
+        ("burst = 5,", "Expected newline", "Mend the line named."),
+        ("burst =", "Invalid value", "Mend the line named."),
+        ("[store] x", "Expected newline", "Mend the line named."),
+        ("a = 1\na = 2", "Cannot overwrite a value", "Mend the line named."),
+        ("key = sk-secret", "Invalid value", 'Put text in quotes: `key = "…"`.'),
+    ],
+)
+def test_common_slips_say_what_to_write(text: str, says: str, hint: str) -> None:
+    report = Report("p.toml")
+    assert source.parse(text, report) is None
+    (problem,) = report.problems
+    assert problem.message.startswith(says)
+    assert problem.hint.startswith(hint)
+
+
 def test_windows_line_ends_and_byte_order_mark_do_not_move_lines() -> None:
     report = Report("p.toml")
     text = source.decode(b"\xef\xbb\xbfa = 1\r\nb = 2\r\n", report)
