@@ -13,7 +13,7 @@ from rich.text import Text
 from ratelimit.cli import words
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import show_problems, tallied
-from ratelimit.cli.terminal import err, out, print_json, say
+from ratelimit.cli.terminal import err, note, out, print_json, say
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compiled import CompiledPolicy, LimitRule
@@ -57,6 +57,11 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
     if problems:
         verdict += Text(f": {tallied(problems)}", "yellow")
     say(err(), verdict, indent=2)
+    if loaded is not None and loaded.compiled.remote is not None:
+        note(
+            "Not checked: whether the server answers, the hash key is found and the client library is there. "
+            f"`ratelimit doctor {policy}` checks them."
+        )
 
 
 def print_limits(console: Console, policy: CompiledPolicy) -> None:
@@ -85,7 +90,8 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
             table.add_row(
                 name,
                 *_numbers(rule, policy, is_narrow),
-                words.matches(written.match) if first else "",
+                # Rows of tiers stand below the limit they belong to; a second rate is a limit by its name.
+                words.matches(written.match) if first or rule.tier is None else "",
                 Text(rule_mode, "yellow" if rule_mode != "enforce" else ""),
             )
             first = False

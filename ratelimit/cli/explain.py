@@ -137,6 +137,8 @@ def explain_command(
         explained.print(out(), reveal)
         if not reveal:
             note("Identities are short hashes; --reveal shows what they were made from.")
+        if explained.decision.reason is Reason.IDENTITY:
+            note(f"To give what is missing, add {explained.lacking()} to -r.")
 
 
 class Explained:
@@ -248,6 +250,12 @@ class Explained:
             else f"retry in {words.wait(wait_ns)}"
         )
         return text + Text(f" by “{decision.limit}”, {advice}", "not bold default")
+
+    def lacking(self) -> str:
+        """Return what the request would have to say for the identities that are missing."""
+        names = {spec.name: spec for spec in self.policy.compiled.identities}
+        wanted = ["ip" if names[name].sources[0].kind == "client" else name for name in self.missing]
+        return " ".join(f"`{word}=…`" for word in dict.fromkeys(wanted))
 
     def as_json(self, reveal: bool) -> dict[str, Any]:
         """Return it for machines."""

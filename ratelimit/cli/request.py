@@ -12,13 +12,13 @@ shell. Or one JSON object, as in a line of a trace.
 from __future__ import annotations
 
 import shlex
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.policy.compiled import CompiledPolicy
-from ratelimit.policy.problem import did_you_mean
 from ratelimit.traces import Fields
 
 _SIMPLE = ("ip", "user_agent", "time")
@@ -107,10 +107,20 @@ def _put(
     elif name in _SIMPLE or name in identities:
         members[name] = value
     else:
-        known = [*_SIMPLE, *identities, *policy.units[1:]]
         raise Failure(
-            f"{name!r} is neither an identity nor a unit of this policy",
-            INPUT,
-            hint=did_you_mean(name, known)
-            or f"It can be {', '.join(known)}, header:NAME, cookie:NAME or state:NAME.",
+            f"{name!r} is neither an identity nor a unit of this policy", INPUT, hint=_proposed(name, policy)
         )
+
+
+def _proposed(name: str, policy: CompiledPolicy) -> str:
+    """Return the name that was meant, or all there are."""
+    identities = (spec.name for spec in policy.identities if spec.sources[0].kind != "origin")
+    known = list(dict.fromkeys([*_SIMPLE, *identities, *policy.units[1:]]))
+    written = {word: word for word in known}
+    for source in (source for spec in policy.identities for source in spec.sources):
+        if source.kind in ("header", "cookie", "state", "resolver"):
+            written.setdefault(source.name, f"{source.kind}:{source.name}=")
+    near = get_close_matches(name[:64].lower(), list(written), n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean `{written[near[0]]}`?"
+    return f"It can be {', '.join(known)}, header:NAME, cookie:NAME or state:NAME."

@@ -63,6 +63,23 @@ tiers.staff.unlimited = true
     assert lines[-1].split()[-1] == "unlimited"
 
 
+def test_second_rate_of_a_limit_says_what_it_is_of_too(tmp_path: Path) -> None:
+    policy = 'version = 1\n[[limit]]\nname = "a"\nper = "ip"\nrate = "5/minute; 50/day"\n'
+    lines = run("check", write_policy(tmp_path, policy)).stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["a", "a#2"]
+    assert all("everything" in line for line in lines[1:])
+
+
+def test_what_only_a_server_can_say_is_said_to_be_unchecked(tmp_path: Path) -> None:
+    remote = f'{ODD}[store]\nurl = "redis://nowhere.invalid"\n[hashing]\nkey = "env:NOT_SET"\n'
+    path = write_policy(tmp_path, remote)
+    result = run("check", path)
+    assert result.exit_code == 0, result.output
+    assert "Not checked: " in result.stderr
+    assert f"`ratelimit doctor {path}`" in result.stderr.splitlines()[-1]
+    assert "Not checked" not in run("check", write_policy(tmp_path, ODD)).stderr
+
+
 def test_every_problem_has_a_place_a_code_and_a_hint(tmp_path: Path) -> None:
     path = write_policy(tmp_path, BROKEN)
     result = run("check", path)

@@ -70,6 +70,20 @@ def test_missing_identity_is_named(tmp_path: Path) -> None:
     assert (found["action"], found["reason"], found["missing"]) == ("refuse", "identity", ["ip"])
 
 
+def test_missing_identity_comes_with_what_to_add(tmp_path: Path) -> None:
+    policy = write_policy(
+        tmp_path,
+        "version = 1\n[identities]\n"
+        'block = { from = "client", prefix = { v4 = 24 } }\n'
+        'account = { from = "header:x-api-key", missing = "refuse" }\n'
+        '[[limit]]\nname = "a"\nper = ["block", "account"]\nrate = "1/day"\n',
+    )
+    result = run("explain", policy, "-r", "GET /")
+    assert "is missing: block, account" in result.stdout
+    assert "add `ip=…` `account=…` to -r" in result.stderr
+    assert "to -r" not in run("explain", policy, "-r", "GET / ip=::1 account=a").stderr
+
+
 def test_raw_values_are_not_shown_unless_asked(tmp_path: Path) -> None:
     policy = write_policy(tmp_path)
     request = "POST /v1/chat ip=203.0.113.9 header:x-api-key=my-secret-key"
@@ -92,7 +106,11 @@ def test_json_request_is_a_line_of_a_trace(tmp_path: Path) -> None:
         ("", "METHOD /path"),
         ("POST", "METHOD /path"),
         ("POST /v1/chat acount=1", "Did you mean `account`?"),
+        ("POST /v1/chat x-api-key=me", "Did you mean `header:x-api-key=`?"),
+        ("POST /v1/chat X-Api-Kye=me", "Did you mean `header:x-api-key=`?"),
+        ("POST /v1/chat user-agent=curl", "Did you mean `header:user-agent=`?"),
         ("POST /v1/chat zzzzzzzz=1", "header:NAME"),
+        ("POST /v1/chat zzzzzzzz=1", "It can be ip, user_agent, time, account, client, cluster, output_"),
         ("POST /v1/chat ip", "NAME=VALUE"),
         ('POST /v1/chat account="x', "quote"),
         ("POST /v1/chat output_tokens=many", "number of units"),
