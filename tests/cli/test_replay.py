@@ -49,6 +49,10 @@ def test_time_is_the_traces_own(tmp_path: Path) -> None:
 def test_each_limit_says_what_it_refused(tmp_path: Path) -> None:
     _, summary = replay(tmp_path, [post(0)] * 5 + [post(0, "bob")])
     assert (summary["requests"], summary["admitted"], summary["refused"]) == (6, 4, 2)
+    assert summary["reasons"] == [
+        {"action": "allow", "reason": "limits", "requests": 4},
+        {"action": "refuse", "reason": "limits", "requests": 2},
+    ]
     limits = {limit["limit"]: limit for limit in summary["limits"]}
     assert limits["requests"]["refused"] == limits["requests"]["decided_refusal"] == 2
     assert limits["requests"]["keys_refused"] == 1
@@ -149,7 +153,13 @@ def test_lists_are_honoured(tmp_path: Path) -> None:
     decisions, summary = replay(tmp_path, lines, policy)
     assert actions(decisions) == "...xx"
     assert [one["limit"] for one in decisions] == [None, None, None, "a", None]
-    assert {entry["reason"] for entry in summary["reasons"]} == {"allow-list", "deny-list", "limits"}
+    outcomes = [(entry["action"], entry["reason"], entry["requests"]) for entry in summary["reasons"]]
+    assert sorted(outcomes) == [
+        ("allow", "allow-list", 2),
+        ("allow", "limits", 1),
+        ("refuse", "deny-list", 1),
+        ("refuse", "limits", 1),
+    ]
 
 
 def test_calendar_windows_go_on_for_years(tmp_path: Path) -> None:

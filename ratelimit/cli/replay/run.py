@@ -104,7 +104,12 @@ class Replay:
     def refused(self) -> int:
         """Requests refused, for whatever reason."""
         listed = sum(number for (allowed, _), number in self.outcomes.items() if not allowed)
-        return listed + sum(tally.refused for tally in self.tallies.values())
+        return listed + self.refused_by_limits
+
+    @property
+    def refused_by_limits(self) -> int:
+        """Requests that a limit refused."""
+        return sum(tally.refused for tally in self.tallies.values())
 
     def close(self) -> None:
         """Let go of the store."""

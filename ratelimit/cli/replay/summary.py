@@ -14,6 +14,7 @@ from ratelimit.cli.facts import RecordFacts
 from ratelimit.cli.identity_names import given, short_hash
 from ratelimit.cli.replay.run import Replay
 from ratelimit.cli.replay.tally import LimitTally
+from ratelimit.decision import Reason
 from ratelimit.policy.compiled import CompiledPolicy, LimitRule
 from ratelimit.telemetry.names import RuleColumn
 from ratelimit.traces import Reader
@@ -108,7 +109,7 @@ class Summary:
             "refused": replay.refused,
             "reasons": [
                 {"action": "allow" if allowed else "refuse", "reason": reason.value, "requests": number}
-                for (allowed, reason), number in replay.outcomes.items()
+                for (allowed, reason), number in self._outcomes()
                 if number
             ],
             "first_time": None if replay.first_ns is None else words.iso(replay.first_ns),
@@ -125,6 +126,11 @@ class Summary:
             "broken": reader.source.broken,
             "evictions": self._evictions(),
         }
+
+    def _outcomes(self) -> list[tuple[tuple[bool, Reason], int]]:
+        """Return all requests by outcome: the replay counts those that limits refuse by limit."""
+        replay = self._replay
+        return [*replay.outcomes.items(), ((False, Reason.LIMITS), replay.refused_by_limits)]
 
     def _named_rules(self) -> list[LimitRule]:
         """Return a rule for each name: tiers of a limit are counted together."""
