@@ -291,7 +291,9 @@ CODES: dict[str, Code] = {
         "The hash key cannot be read from where the policy says it is.", "Set the variable or mend the file."
     ),
     # A server.
-    "redis-missing": _store("The client library for Redis is not installed.", "Install `kinlimit[redis]`."),
+    "redis-missing": _store(
+        "The client library for Redis is not installed.", "Install `redis`, as the message says."
+    ),
     "redis-url": _store(
         "The variable that should hold the server's URL is not set, or holds none.",
         "Set it to one like `redis://host:6379/0`.",

@@ -10,6 +10,7 @@ import click
 
 from ratelimit.cli.failure import DEPLOYMENT, POLICY, USAGE, Failure
 from ratelimit.cli.terminal import err, out, print_json
+from ratelimit.extras import how_to_install
 
 if TYPE_CHECKING:
     from ratelimit.demo.shared import Shared
@@ -52,7 +53,7 @@ def demo_command(seconds: float, port: int | None, seed: int, as_json: bool, red
     what the policy grants; 1 if not.
     """
     if find_spec("uvicorn") is None:
-        raise Failure("the demo needs uvicorn", USAGE, hint='Install it: pip install "kinlimit[demo]"')
+        raise Failure("the demo needs uvicorn", USAGE, hint=f"Install it: {how_to_install('uvicorn')}")
     from ratelimit.demo.outcome import grants_of_policy
     from ratelimit.demo.run import DemoFailed, free_ports, policy_path, run
     from ratelimit.demo.show import shown
@@ -83,7 +84,7 @@ def _shared(url: str) -> Shared:
         raise Failure(
             "the demo on two hosts needs the client library",
             USAGE,
-            hint='Install it: pip install "kinlimit[redis]"',
+            hint=f"Install it: {how_to_install('redis')}",
         )
     from ratelimit.demo.shared import Shared
 

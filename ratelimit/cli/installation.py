@@ -16,6 +16,7 @@ from ratelimit.cli.words import count
 from ratelimit.codes import CODES
 from ratelimit.core.table import table_bytes
 from ratelimit.errors import StoreError
+from ratelimit.extras import how_to_install
 from ratelimit.finding import Fact, Finding
 from ratelimit.policy import Policy
 from ratelimit.policy.compiled import CompiledPolicy
@@ -136,7 +137,7 @@ def _client_library() -> Finding:
             "client",
             "fail",
             "the policy names a server, and the client library is not installed",
-            f"`pip install '{OURS}[redis]'`",
+            f"`{how_to_install('redis')}`",
         )
     has_parser = find_spec("hiredis") is not None
     parser = "with hiredis" if has_parser else "without hiredis"

@@ -10,5 +10,5 @@
     verdict.py      what is said at the end
     run.py          starts, watches, shows and cleans up
 
-Everything runs on loopback; uvicorn comes with the extra `kinlimit[demo]`.
+Everything runs on loopback; uvicorn comes with the extra `demo`.
 """

@@ -33,8 +33,10 @@ try:
     from redis.credentials import CredentialProvider
     from redis.exceptions import AuthenticationError, ResponseError
 except ImportError as error:
+    from ratelimit.extras import how_to_install
+
     raise StoreError(
-        "the policy names a Redis, and the client library is not installed: `pip install 'kinlimit[redis]'`",
+        f"the policy names a Redis, and the client library is not installed: `{how_to_install('redis')}`",
         code="redis-missing",
     ) from error
 

@@ -1,0 +1,24 @@
+"""What the extras of the distribution install, as its own metadata says."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, requires
+
+
+def requirement(name: str) -> str:
+    """Return an optional package with the versions that will do, as `pip install` takes it.
+
+    Only its name where this runs without being installed.
+    """
+    try:
+        listed = requires("kinlimit") or ()
+    except PackageNotFoundError:
+        return name
+    wanted = (line.partition(";")[0].strip() for line in listed)
+    return next((each for each in wanted if re.split(r"[^\w.-]", each)[0] == name), name)
+
+
+def how_to_install(name: str) -> str:
+    """Return the command that installs an optional package, from anywhere."""
+    return f"pip install '{requirement(name)}'"
