@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types bench kill sanitize clean
+.PHONY: demo test build lint types bench bench-install kill sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -28,6 +28,9 @@ types: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+# Only what the benchmarks need, to run some: .venv/bin/python -m benchmarks --help, or -m benchmarks.correlation.
+bench-install: $(VENV)/.bench
 
 # 10,000 SIGKILLs of hammering workers; `make test` has a few hundred of them.
 kill: $(VENV)/.test

@@ -7,19 +7,24 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from benchmarks.needs import missing
 
-from benchmarks import machine
-from benchmarks.correlation import plots, table
-from benchmarks.correlation.campaigns import CAMPAIGNS
-from benchmarks.correlation.frontier import SWEEPS
-from benchmarks.correlation.kinlimit import POLICY
-from benchmarks.correlation.negatives import NEGATIVES
-from benchmarks.correlation.poison import POISON
-from benchmarks.correlation.runs import CONTENDERS, Result, as_json, run
-from benchmarks.correlation.scenario import SCALES
+try:
+    import click
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from benchmarks import machine
+    from benchmarks.correlation import plots, table
+    from benchmarks.correlation.campaigns import CAMPAIGNS
+    from benchmarks.correlation.frontier import SWEEPS
+    from benchmarks.correlation.kinlimit import POLICY
+    from benchmarks.correlation.negatives import NEGATIVES
+    from benchmarks.correlation.poison import POISON
+    from benchmarks.correlation.runs import CONTENDERS, Result, as_json, run
+    from benchmarks.correlation.scenario import SCALES
+except ModuleNotFoundError as error:
+    raise missing(error) from None
 
 ALL = ("honest", *CAMPAIGNS, *NEGATIVES, *(f"{name}+base" for name in NEGATIVES), *POISON)
 FRONTIER = tuple(f"base:{name}" for name in SWEEPS)

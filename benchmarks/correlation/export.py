@@ -15,11 +15,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-import click
+from benchmarks.needs import missing
 
-from benchmarks.correlation.scenario import SCALES, sized_for, stage_of
-from benchmarks.correlation.trace import Truth
-from benchmarks.correlation.written import account_name, lines
+try:
+    import click
+
+    from benchmarks.correlation.scenario import SCALES, sized_for, stage_of
+    from benchmarks.correlation.trace import Truth
+    from benchmarks.correlation.written import account_name, lines
+except ModuleNotFoundError as error:
+    raise missing(error) from None
 
 
 @click.command()
