@@ -170,7 +170,7 @@ REQUESTS = Metric(
 LATENCY = Metric(
     "ratelimit_decision_duration_seconds",
     "histogram",
-    "Time from the request's arrival at the middleware to its decision; a sample of requests.",
+    "Time from the request's arrival at the middleware to its decision; sampled: of each worker one in 64.",
 )
 TABLE_ENTRIES = Metric(
     "ratelimit_table_entries",
