@@ -157,13 +157,17 @@ def test_refused_requests_hold_no_slot() -> None:
 
 
 def test_whoever_leaves_frees_its_seat_and_nobody_elses() -> None:
-    memory = fresh_memory()
-    first, second = attach(memory), attach(memory)
-    first.join(101, 1, EPOCH)
-    second.join(102, 1, EPOCH)
-    assert first.seated == 2
+    memory = private(block_bytes=BLOCKS)
+    first, second = worker(memory, 101), worker(memory, 102)
+    assert (first.seat, second.seat, first.seated) == (0, 1, 2)
+    assert slots(first).decide([], EPOCH).allowed
+    assert slots(first).decide([], EPOCH).allowed
     first.leave()
     first.leave()
     assert (first.seat, first.seated, second.seat) == (-1, 1, 1)
-    first.count(0, 0)  # which counts nowhere
-    assert attach(memory).join(103, 1, EPOCH) == 0
+    row = second.counter("requests")
+    first.count(row, 0)
+    assert second.totals(row)[0] == 0
+    # The slots it held are free, and so is its seat.
+    assert slots(second).decide([], EPOCH).allowed
+    assert worker(memory, 103).seat == 0

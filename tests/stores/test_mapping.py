@@ -182,3 +182,12 @@ def test_forked_child_takes_a_seat_of_its_own(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(status) == 0
     assert store.table.seat == 0
     assert store.table.totals(row)[0] == 6
+
+
+def test_last_store_of_a_process_to_be_closed_frees_its_seat(tmp_path: Path) -> None:
+    first, second = opened(tmp_path / "t"), opened(tmp_path / "t")
+    assert first.table.seat == second.table.seat == 0
+    first.close()
+    assert second.table.seated == 1
+    second.close()
+    assert opened(tmp_path / "t").table.seated == 1
