@@ -36,7 +36,7 @@ EXPORT_NS = 10**9
 CHARGE_NS = 10**9
 
 CARRIED = 256
-"""Pairs of identities whose use is carried over by one slice."""
+"""Pairs of identities whose use is carried over by one slice, or debts that are charged by one."""
 
 MOST_LAST = 256
 """Slices of sightings taken in at the end."""
@@ -107,6 +107,7 @@ class Tenure:
         """Whether there are new clusters that would be forgotten if this process died now."""
         self._exported_ns: int | None = None
         self._charged_ns: int | None = None
+        self._debts: list[tuple[int, int]] = []
         self._settling: Thread | None = None
         self._spent_ns = 0
         self._longest_ns = 0
@@ -138,12 +139,13 @@ class Tenure:
             taken = self._intake.drain(correlator.core, DRAINED, now_ns, self.assignments)
             self._is_changed = self._is_changed or taken > 0
         if self._job is None:
+            # First: what is saved next says that nothing is owed.
+            if self._is_charge_due(now_ns) and self._may_charge():
+                self._charge(now_ns)
             self._job = self._next(now_ns)
         is_busy = self._job is not None
         if self._job is not None:
             self._go_on(self._job)
-        elif self._is_charge_due(now_ns) and self._may_charge():
-            self._charge(now_ns)
         if self._exported_ns is None or not 0 <= now_ns - self._exported_ns < EXPORT_NS:
             self._export(now_ns)
         return is_busy or taken >= DRAINED
@@ -179,15 +181,19 @@ class Tenure:
         return None
 
     def _is_charge_due(self, now_ns: int) -> bool:
+        if self._debts:
+            return True
         if self._correlator is None or not self._correlator.core.owing:
             return False
         return self._charged_ns is None or not 0 <= now_ns - self._charged_ns < CHARGE_NS
 
     def _charge(self, now_ns: int) -> None:
-        """Charge clusters with what members had before they were recognised."""
-        if self._correlator is not None and self._correlator.core.owing:
+        """Charge clusters with what members had before they were recognised; so many in one slice."""
+        if not self._debts and self._correlator is not None:
             self._charged_ns = now_ns
-            self._budgets().charge(self._correlator.core.debts(), now_ns)
+            self._debts = self._correlator.core.debts()
+        some, self._debts = self._debts[:CARRIED], self._debts[CARRIED:]
+        self._budgets().charge(some, now_ns)
 
     # -- jobs -------------------------------------------------------------------------------------
 
@@ -336,7 +342,7 @@ class Tenure:
             self._is_changed = self._is_changed or taken > 0
             if not taken:
                 break
-        if correlator.core.owing and self._may_charge():
+        while (self._debts or correlator.core.owing) and self._may_charge():
             self._charge(now_ns)
         if snapshot is not None and self._is_changed:
             for _ in self._save(correlator, snapshot, now_ns):

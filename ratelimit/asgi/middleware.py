@@ -13,7 +13,6 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NoReturn
 from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,14 +22,14 @@ from ratelimit.asgi.diagnostics import several_workers
 from ratelimit.asgi.exchange import Exchange, Sending
 from ratelimit.asgi.gate import SAMPLE, Gate
 from ratelimit.asgi.headers import HeaderWriter
-from ratelimit.asgi.mount import mount_limiter, mount_policy
+from ratelimit.asgi.mount import Mount, mount_limiter, mount_policy
 from ratelimit.asgi.problem import Responder
 from ratelimit.asgi.refusal import refuse_handshake, refuse_http
 from ratelimit.asgi.settlement import run_holding
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.decision import Decision, Reason
-from ratelimit.errors import RateLimitError, UsageError
+from ratelimit.errors import PolicyError, StoreError, UsageError
 from ratelimit.generation import Generation, Matched
 from ratelimit.limiter import Limiter, cluster_in
 from ratelimit.observer import Observer
@@ -39,6 +38,7 @@ from ratelimit.resolvers import Resolver
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.names import REQUEST_COLUMN, ROW_REQUESTS
 
+CANNOT_START = (PolicyError, StoreError)
 COLUMNS = (REQUEST_COLUMN[False, Reason.LIMITS], REQUEST_COLUMN[True, Reason.LIMITS])
 
 
@@ -62,8 +62,8 @@ class RateLimitMiddleware:
 
     Raises:
         PolicyError: the policy cannot be used. Where a server runs already, and so made by a framework,
-            the startup fails instead, and the server ends; likewise with
-        StoreError: its store cannot be used.
+            the startup fails instead, and without a lifespan each scope, until it can.
+        StoreError: its store cannot be used; likewise.
         UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`),
             or a limiter together with what belongs to it (code `middleware-limiter`).
     """
@@ -83,30 +83,38 @@ class RateLimitMiddleware:
         observer: Observer | None = None,
     ) -> None:
         self.app = app
+        self._responder = responder
         self._now_ns: Callable[[], int]
         timing = (resolver_timeout_s, reload_interval_s)
         if limiter is not None and policy is None:
             theirs = {"resolvers": resolvers, "store": store, "clock": clock, "observer": observer}
             _refuse_settings([name for name, value in theirs.items() if value is not None])
-            mount = mount_limiter(limiter, *timing)
+            self._mount_on(mount_limiter(limiter, *timing))
         elif policy is not None and limiter is None:
+            mount = partial(
+                mount_policy,
+                policy,
+                *timing,
+                store=store,
+                clock=clock,
+                resolvers=resolvers,
+                observer=observer,
+            )
             try:
-                mount = mount_policy(
-                    policy, *timing, store=store, clock=clock, resolvers=resolvers, observer=observer
-                )
-            except RateLimitError as error:
+                self._mount_on(mount())
+            except CANNOT_START:
                 if not _is_served():
                     raise
                 # Frameworks make their middleware with the first scope. Raised from there, a server takes
                 # it that the application knows no lifespan, starts, and answers each request with 500.
-                self._now_ns = partial(_raise, error)
-                return
+                self._now_ns = partial(self._mount_late, mount)
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+
+    def _mount_on(self, mount: Mount) -> None:
         self._mount = mount
         self.limiter = mount.limiter
         self._now_ns = self.limiter.now_ns
-        self._responder = responder
         self._resolving = mount.resolving
         self._upkeep = mount.upkeep
         self._is_awake = False
@@ -116,6 +124,11 @@ class RateLimitMiddleware:
         self._decisions = 0
         self.writer = HeaderWriter(self.limiter.current.headers)
         _MOUNTED.add(self)
+
+    def _mount_late(self, mount: Callable[[], Mount]) -> int:
+        """Try again what failed when this was made, with each scope; return the time once it works."""
+        self._mount_on(mount())
+        return self._now_ns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -227,10 +240,10 @@ class RateLimitMiddleware:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             now_ns = self._now_ns()
-        except RateLimitError as error:
+        except CANNOT_START as error:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
+            raise
         self._wake(now_ns)
 
         async def send_at_rest(message: Message) -> None:
@@ -305,10 +318,6 @@ def _is_served() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _raise(error: RateLimitError) -> NoReturn:
-    raise error
 
 
 def _refuse_settings(names: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ratelimit.cli.attach import attach
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 2.0
 """How long the server has to answer: a person waits, not a request."""
 PAUSE_S = 0.05
+NEVER = 1 << 62
 
 
 def server_of(policy: Policy) -> RedisStore:
@@ -39,7 +41,9 @@ def server_of(policy: Policy) -> RedisStore:
             # Its client library is not there for every policy.
             from ratelimit.stores.redis.store import RedisStore
 
-            return RedisStore(remote, embedded)
+            store = RedisStore(replace(remote, timeout_ns=round(PATIENCE_S * 1e9)), embedded)
+            store.pulse.pause(NEVER)  # the workers' shares are theirs
+            return store
         except BaseException:
             embedded.close()
             raise

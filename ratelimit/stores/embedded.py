@@ -129,13 +129,14 @@ class EmbeddedStore:
         """Leave the table; the file stays for other workers and the next start."""
         _STORES.discard(self)
         if not self.table.closed:
-            if self._pid == os.getpid() and not any(store._shares_seat(self) for store in _STORES):
+            # A copy: other threads may open stores meanwhile.
+            if self._pid == os.getpid() and not any(store._shares_seat(self) for store in list(_STORES)):
                 self.table.leave()
             self.table.close()
             self.mapping.close()
 
     def _shares_seat(self, other: EmbeddedStore) -> bool:
-        return self.place is not None and self.place == other.place
+        return self.place is not None and self.place == other.place and self.table.seat >= 0
 
     def _join(self) -> None:
         self._pid = os.getpid()

@@ -14,6 +14,11 @@ from ratelimit.core.traits cimport (
     kind_at, kind_of, ref_of, refused_of, resolve, turn_away,
 )
 
+cdef inline double chance(const Principal *p, uint32_t now_s) noexcept nogil:
+    """Return a number from 0 to below 1, for rounding: the same way each time, little would never fade."""
+    return (((p.key.low ^ now_s) * <uint32_t>0x9E3779B1) >> 16) / 65536.0
+
+
 cdef enum:
     PROBED = 16             # how many places an eviction chooses from
     GENERATIONS = 1024
@@ -354,7 +359,7 @@ cdef class Evidence:
             p.again += 1
         p.refused &= TURNED - 1
         p.hours = (
-            <uint32_t>(free_of(p) * passed + 0.5) * FREE
+            <uint32_t>(free_of(p) * passed + chance(p, now_s)) * FREE
             | hours_left(p.hours, p.last_s, now_s) | <uint32_t>1 << (now_s // 3600 % 24)
         )
         p.last_s = now_s

@@ -16,7 +16,8 @@ cdef class Table:
     cdef readonly bint fresh
     cdef int seat_number   # -1 until joined
     cdef bint seat_shared
-    cdef uint64_t seat_pid   # who took it
+    cdef uint64_t seat_pid   # who took it, and when that began
+    cdef uint64_t seat_start
     cdef uint64_t *counters  # this seat's cells; NULL until joined
 
     cdef int attach(self, object now_ns, bytes boot_id, object anchor_ns, bytes key, uint64_t pages) except -1

@@ -220,7 +220,7 @@ cdef class Table:
     def join(self, pid, start, now_ns, /):
         self.check_open()
         cdef uint64_t mine = pid, since = start, now = relative(self, now_ns), i, holder, stale
-        self.seat_pid = mine
+        self.seat_pid, self.seat_start = mine, since
         for i in range(SEATS):
             if load(&self.arena.seats[i].pid) == mine and load(&self.arena.seats[i].start) == since:
                 self.take_seat(<int>i, False)
@@ -244,7 +244,7 @@ cdef class Table:
         cdef Seat *seat
         if self.seat_number >= 0 and not self.seat_shared:
             seat = self.arena.seats + self.seat_number
-            if load(&seat.pid) == mine:
+            if load(&seat.pid) == mine and load(&seat.start) == self.seat_start:
                 fetch_add(&seat.generation, 1)  # first, as for the dead
                 cas(&seat.pid, mine, 0)
         self.seat_number = -1

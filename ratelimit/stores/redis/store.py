@@ -93,6 +93,7 @@ class RedisStore:
         )
         self._last: Courier | None = None
         self._carries: deque[Carry] = deque()
+        self._debts: deque[Carry] = deque()
         self._is_carrying = False
         self._held: list[tuple[int, int, RedisPlan, Outcome, int]] = []
         self._numbers = itertools.count()
@@ -306,28 +307,29 @@ class RedisStore:
         While the server is away this waits, and begins by itself when it is back.
         """
         # What clusters become matters more than what their members had before.
-        if len(self._carries) >= (MOST_CARRIES if carry.costs is None else MOST_CARRIES // 2):
+        queue = self._carries if carry.costs is None else self._debts
+        if len(queue) >= MOST_CARRIES:
             self.tally.forgot(carry.weight)
             return
-        self._carries.append(carry)
+        queue.append(carry)
         courier = self.any_courier
         if courier is not None:
             courier.soon(self._start_carrying)
 
     def _start_carrying(self, courier: Courier) -> None:
-        if self._carries and not self._is_carrying:
+        if (self._carries or self._debts) and not self._is_carrying:
             self._is_carrying = True
             courier.start(self._carry_all(courier))
 
     async def _carry_all(self, courier: Courier) -> None:
         try:
-            while self._carries:
-                carry = self._carries[0]
+            while queue := self._carries or self._debts:
+                carry = queue[0]
                 now_ns = self.clock.now_ns()
                 amounts = await carry.amounts_of(courier, now_ns)
-                if not self._carries:
+                if not queue:
                     return  # the store was closed, and counted it
-                self._carries.popleft()  # what may have been charged is not charged again
+                queue.popleft()  # what may have been charged is not charged again
                 charges = [
                     courier.carry(carry.plan, index, key, amount, now_ns)
                     for index, key, amount in carry.charges(amounts)
@@ -341,8 +343,9 @@ class RedisStore:
             self._is_carrying = False
 
     def _forget_carries(self) -> None:
-        while self._carries:
-            self.tally.forgot(self._carries.popleft().weight)
+        for queue in (self._carries, self._debts):
+            while queue:
+                self.tally.forgot(queue.popleft().weight)
 
     # -- processes ---------------------------------------------------------------------------------
 
@@ -351,6 +354,7 @@ class RedisStore:
         self._couriers = weakref.WeakKeyDictionary()
         self._last = None
         self._carries.clear()
+        self._debts.clear()
         self._held.clear()
         self._is_carrying = False
         self.worker = secrets.randbits(WORKER_BITS)
