@@ -12,13 +12,13 @@ shell. Or one JSON object, as in a line of a trace.
 from __future__ import annotations
 
 import shlex
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.policy.compiled import CompiledPolicy
+from ratelimit.policy.problem import nearest
 from ratelimit.traces import Fields
 
 _SIMPLE = ("ip", "user_agent", "time")
@@ -120,7 +120,7 @@ def _proposed(name: str, policy: CompiledPolicy) -> str:
     for source in (source for spec in policy.identities for source in spec.sources):
         if source.kind in ("header", "cookie", "state", "resolver"):
             written.setdefault(source.name, f"{source.kind}:{source.name}=")
-    near = get_close_matches(name[:64].lower(), list(written), n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean `{written[near[0]]}`?"
+    near = nearest(name.lower(), written)
+    if near is not None:
+        return f"Did you mean `{written[near]}`?"
     return f"It can be {', '.join(known)}, header:NAME, cookie:NAME or state:NAME."
