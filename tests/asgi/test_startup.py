@@ -95,15 +95,19 @@ async def test_without_a_lifespan_requests_fail_until_the_policy_is_mended(tmp_p
     assert any(name == b"ratelimit" for name, _ in sent[0]["headers"])
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
-def test_server_ends_and_says_why(server: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("server", "port", "codes"),
+    [
+        ("uvicorn", "--port=0", {3}),
+        ("hypercorn", "--bind=127.0.0.1:0", {0, 1}),
+    ],  # hypercorn ends all the same
+)
+def test_server_ends_and_says_why(server: str, port: str, codes: set[int], tmp_path: Path) -> None:
     """Hazard: a server that takes the error for an application without lifespan starts, and answers 500."""
-    pytest.importorskip(server)
     (tmp_path / "policy.toml").write_text(BROKEN)
     (tmp_path / "served.py").write_text(SERVED)
-    port = ["--port", "0"] if server == "uvicorn" else ["--bind", "127.0.0.1:0"]
-    command = [sys.executable, "-m", server, "served:app", *port]
+    command = [sys.executable, "-m", server, "served:app", port]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
-    assert ended.returncode != 0 or server == "hypercorn"  # which ends all the same
+    assert ended.returncode in codes
     assert "brust" in ended.stderr
     assert "Did you mean `burst`?" in ended.stderr
