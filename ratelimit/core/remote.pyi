@@ -65,14 +65,26 @@ class RemoteRules:
         Raises:
             IndexError, TypeError, ValueError, OverflowError: it is no answer to that question.
         """
+    def owes(self, outcome: Outcome, index: int, /) -> bool:
+        """Return whether units of rule `index` are to be corrected now; never of slots and members.
+
+        A correction that was sent is answered first (`corrected`, or `unanswered`): what the next
+        one asks for follows from it.
+        """
     def correct(
         self, outcome: Outcome, index: int, delta: int, base: int, keys: dict[bytes, int], items: list[int], /
     ) -> None:
-        """Append a correction of what rule `index` was charged."""
+        """Append a correction of what rule `index` was charged: to what was reported last.
+
+        Args:
+            delta: slots and members taken or given back; of other rules it is worked out here.
+        """
     def corrected(
         self, outcome: Outcome, index: int, said: list[int], at: int, now_us: int, /
     ) -> tuple[int, int]:
         """Read a correction's answer; return how many units moved and where the next answer begins."""
+    def unanswered(self, outcome: Outcome, index: int, /) -> None:
+        """Note that a correction was sent and not answered: what it charged, if it did, is never taken back."""
     def carried(
         self,
         index: int,

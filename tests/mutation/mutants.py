@@ -217,20 +217,25 @@ MUTANTS: tuple[Mutant, ...] = (
         "refunds what has drained",
         (TokenBucket,),
         {
+            "returnable": lambda self, state, receipt, units, now_ns: units,
             "settle": lambda self, state, receipt, cost, actual, now_ns: (
                 max(state or 0, TICKS * now_ns) - (cost - actual) * self.interval,
                 receipt,
                 actual - cost,
-            )
+            ),
         },
     ),
     Mutant(
         "refunds into a later window",
         (FixedWindow,),
+        {"returnable": lambda self, state, receipt, units, now_ns: units},
+    ),
+    Mutant(
+        "gives back what was forgiven",
+        (FixedWindow, SlidingWindow),
         {
             "settle": lambda self, state, receipt, cost, actual, now_ns: (
-                state and state._replace(units=state.units + actual - cost),
-                receipt,
+                *_true(self, "settle")(state, receipt, cost, actual, now_ns)[:2],
                 actual - cost,
             )
         },

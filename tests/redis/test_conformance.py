@@ -97,6 +97,10 @@ LAWS: dict[str, Judge] = {
     "undo restores": of_streams(corrections.undo_restores),
     "late undo mints nothing": late_undo,
     "debt is bounded": of_rules(corrections.debt_is_bounded),
+    "the last report stands": of_streams(corrections.the_last_report_stands),
+    "what was forgiven is not given back": of_streams(corrections.what_was_forgiven_is_not_given_back),
+    "reports at any time mint nothing": of_streams(corrections.reports_at_any_time_never_mint),
+    "late overruns count": of_rules(corrections.a_late_overrun_is_charged),
     "costs known afterwards bind": of_streams(corrections.unestimated_costs_bind),
 }
 

@@ -58,9 +58,6 @@ class Decisions(RuleBasedStateMachine):
             -1 if spec.algorithm == "concurrency" else data.draw(st.sampled_from([-1, 0, 1]))
             for spec in self.specs
         ]
-        # A log's extra units are a record of their own, and the core remembers the newest one:
-        # here a charge is settled for more once, and for less as often as one likes.
-        self.raised: set[int] = set()
         self.tables = [core.table(self.epoch_ns) for core in self.cores]
         self.make_plans()
 
@@ -125,10 +122,6 @@ class Decisions(RuleBasedStateMachine):
         self.pass_time(gap_ns)
         if index >= len(self.specs) or self.specs[index].algorithm == "concurrency":
             return
-        if self.specs[index].algorithm == "sliding-log" and actual > pair[1].cost(index):
-            if id(pair) in self.raised:
-                return
-            self.raised.add(id(pair))
         expected, found = (outcome.settle(index, actual, self.now_ns) for outcome in pair)
         assert found == expected
 

@@ -6,8 +6,11 @@ from ratelimit.core.atomic cimport LOW32, SECOND, Pair, fetch_add, load
 from ratelimit.core.blocks cimport is_current, lookup, prolong, secure
 from ratelimit.core.entries cimport LOG, SKETCH, SLOTS
 from ratelimit.core.layout cimport Arena, Block
-from ratelimit.core.log cimport Reading, log_append, log_read, log_reduce, log_restart
+from ratelimit.core.log cimport (
+    Reading, log_append, log_counts, log_grow, log_is_full, log_read, log_reduce, log_restart,
+)
 from ratelimit.core.quota cimport HINT_NS, NEVER, Quota
+from ratelimit.core.receipt cimport corrected_by, owed
 from ratelimit.core.setup cimport ABSENT_HASH, SKIPPED, Charge, Look, Setup
 from ratelimit.core.sketch cimport sketch_add, sketch_bit, sketch_has, sketch_remove
 from ratelimit.core.slots cimport slots_acquire, slots_release, slots_used
@@ -80,6 +83,7 @@ cdef inline bint commit_block(
     cdef Reading reading
     cdef uint64_t until_s
     cdef int added
+    charge.held = charge.live = charge.cost
     if charge.cost == 0:
         return True
     until_s = (now + (charge.reset if q.kind == SKETCH else q.period_ns)) // SECOND + 1
@@ -100,8 +104,8 @@ cdef inline bint commit_block(
                 return False
             if log_append(block, reading, charge.cost):
                 break
-        charge.mark = reading.head
-        charge.word = 0  # the record that settling adds, plus one
+        charge.mark = reading.head + 1
+        charge.word = 0  # the record that settling adds; both plus one, 0 for none
         charge.remaining = q.units - reading.used - charge.cost
         charge.reset = reading.at + q.period_ns - now
     elif q.kind == SLOTS:
@@ -132,47 +136,81 @@ cdef inline bint commit_block(
 
 
 cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t actual, uint64_t now) noexcept nogil:
+    """Replace what rule `i` was charged by `actual`; return the signed correction that took effect."""
     cdef const Quota *q = &plan.quotas[i]
-    cdef Arena *arena = plan.arena
-    cdef int64_t delta = <int64_t>actual - <int64_t>charge.cost
     cdef Pair *entry = NULL
-    cdef Block *block = lookup(arena, charge.key, charge.tag, &entry)
-    cdef Reading reading
-    cdef uint64_t extra, room
-    if block == NULL and q.kind == LOG and delta > 0:
-        # Nothing was charged at first (a cost of zero): the log is only begun now.
-        block = secure(arena, q, charge.key, charge.tag, (now + q.period_ns) // SECOND + 1, 0, now, &entry)
-    if block == NULL:
-        charge.cost = actual
+    cdef Block *block
+    cdef int64_t delta
+    if actual == charge.cost:
         return 0
-    if q.kind == LOG and delta < 0:
-        extra = <uint64_t>(-delta)
-        room = log_reduce(block, charge.word - 1, extra) if charge.word else 0  # what settling added goes first
-        delta = -<int64_t>(room + log_reduce(block, charge.mark, extra - room))
-        charge.remaining += <uint64_t>(-delta)
-    elif q.kind == LOG:
-        while True:
-            reading = log_read(q, block, now, 0)
-            if reading.stepped:
-                reading = log_restart(q, block, reading, now, 0)
-            room = 2 * q.units - reading.used if 2 * q.units > reading.used else 0
-            extra = <uint64_t>delta if <uint64_t>delta < room else room
-            if extra == 0:
-                break
-            prolong(arena, entry, charge.tag, block, (now + q.period_ns) // SECOND + 1)
-            if log_append(block, reading, extra):
-                charge.word = reading.head + 1
-                break
-        delta = <int64_t>extra
-        charge.remaining -= extra if extra < charge.remaining else charge.remaining
+    if q.kind == LOG:
+        delta = correct_log(plan, i, charge, owed(charge, actual), now)
     elif actual != 0:
         return 0  # slots and sketches are taken or not: there is no part to correct
-    elif q.kind == SLOTS:
-        slots_release(block, charge.mark)
-        charge.remaining += charge.cost
-    elif load(&block.window) == charge.word:
-        sketch_remove(block, charge.mark)
-        charge.remaining += 1
+    else:
+        block = lookup(plan.arena, charge.key, charge.tag, &entry)
+        delta = -<int64_t>charge.cost if block != NULL else 0
+        if block == NULL:
+            pass
+        elif q.kind == SLOTS:
+            slots_release(block, charge.mark)
+            charge.remaining += charge.cost
+        elif load(&block.window) == charge.word:
+            sketch_remove(block, charge.mark)
+            charge.remaining += 1
     charge.cost = actual
     charge.charged = actual > 0
     return delta
+
+
+cdef inline int64_t correct_log(Setup *plan, int i, Charge *charge, int64_t asked, uint64_t now) noexcept nogil:
+    """Count `asked` units more, or fewer, for a log's charge; return what took effect."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Pair *entry = NULL
+    cdef Block *block
+    cdef Reading reading
+    cdef uint64_t extra, room
+    cdef int64_t moved = 0
+    if asked == 0:
+        return 0
+    block = lookup(plan.arena, charge.key, charge.tag, &entry)
+    if block == NULL and asked > 0:
+        # Nothing was charged at first (a cost of zero), or all of it has left: the log is begun now.
+        block = secure(plan.arena, q, charge.key, charge.tag, (now + q.period_ns) // SECOND + 1, 0, now, &entry)
+    if block == NULL:
+        corrected_by(charge, asked, 0)
+        return 0
+    if asked < 0:
+        reading = log_read(q, block, now, 0)
+        extra = <uint64_t>(-asked)
+        # What settling added goes first.
+        room = log_reduce(q, block, charge.word - 1, extra, reading.at) if charge.word else 0
+        moved = -<int64_t>(room + log_reduce(q, block, charge.mark - 1, extra - room, reading.at)) if charge.mark else -<int64_t>room
+        charge.remaining += <uint64_t>(-moved)
+        corrected_by(charge, asked, moved)
+        return moved
+    while True:
+        reading = log_read(q, block, now, 0)
+        if reading.stepped:
+            reading = log_restart(q, block, reading, now, 0)
+        room = 2 * q.units - reading.used if 2 * q.units > reading.used else 0
+        extra = <uint64_t>asked if <uint64_t>asked < room else room
+        if extra == 0:
+            break
+        prolong(plan.arena, entry, charge.tag, block, (now + q.period_ns) // SECOND + 1)
+        if charge.word and log_counts(q, block, charge.word - 1, reading.at):
+            if log_grow(q, block, charge.word - 1, extra, reading.at):
+                break
+        elif log_is_full(q, block, reading):
+            # No place: it counts with the newest record, which may be another charge's, and stays.
+            if log_grow(q, block, reading.head - 1, extra, reading.at):
+                charge.held += extra
+                charge.remaining -= extra if extra < charge.remaining else charge.remaining
+                return <int64_t>extra
+        elif log_append(block, reading, extra):
+            charge.word = reading.head + 1
+            break
+    moved = <int64_t>extra
+    charge.remaining -= extra if extra < charge.remaining else charge.remaining
+    corrected_by(charge, asked, moved)
+    return moved

@@ -37,6 +37,7 @@ cdef inline void decide(Setup *plan, Charge *charges, uint64_t *ids, uint64_t *a
         q = &plan.quotas[i]
         charge.charged = False
         charge.cost = amounts[i]
+        charge.held = charge.live = 0
         charge.key = rule_key(plan, i, ids)
         if charge.key == ABSENT_HASH:
             charge.state = SKIPPED

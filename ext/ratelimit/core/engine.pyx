@@ -377,7 +377,7 @@ cdef class Outcome:
         cdef int64_t delta = <int64_t>amount - <int64_t>charge.cost
         if delta == 0 or amount and self.plan.setup.quotas[index].kind > LOG:
             return 0
-        charge.cost = amount
+        charge.cost = charge.aim = amount
         charge.charged = amount > 0
         self.ledger.correct(self, index, delta)
         return delta
@@ -395,6 +395,7 @@ cdef class Outcome:
             raise ValueError("what this host's table decided is charged whole or not at all")
         for i in range(self.plan.setup.count):
             if self.charges[i].charged:
+                self.charges[i].aim = 0
                 self.ledger.correct(self, i, -<int64_t>self.charges[i].cost)
                 self.charges[i].charged = False
 

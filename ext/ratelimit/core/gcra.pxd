@@ -59,35 +59,25 @@ cdef inline uint64_t gcra_reset(const Quota *quota, uint64_t word, uint64_t now)
     return (gcra_arrival(quota, word, now) - (now << 4) + 15) >> 4
 
 
-cdef inline uint64_t gcra_correct(
-    const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, int64_t delta
-) noexcept nogil:
-    """Return the word after `delta` more (or fewer) units; `mark` is the TAT just after the charge.
+cdef inline uint64_t gcra_raise(const Quota *quota, uint64_t arrival, uint64_t now, uint64_t units) noexcept nogil:
+    """Return the TAT after `units` more, of which those are forgiven that lie more than two buckets ahead."""
+    cdef uint64_t furthest = (now << 4) + 2 * quota.depth
+    if arrival >= furthest:
+        return arrival  # in full debt already, or further since a reload lowered the burst
+    # Compare before multiplying: a huge overrun must saturate, not wrap.
+    if units > (furthest - arrival) // quota.interval:
+        return furthest
+    return arrival + units * quota.interval
 
-    A refund is worth what has not drained yet: units whose place in the virtual
-    queue lies before now were used up by time passing, and returning them would
-    let a later burst exceed the bucket (Go's Reservation.Cancel reasons alike).
+
+cdef inline uint64_t gcra_live(const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, uint64_t units) noexcept nogil:
+    """Return how many of a charge's `units` have not drained; `mark` is the TAT just after the charge.
+
+    Units whose place in the virtual queue lies before now were used up by time passing, and
+    returning them would let a later burst exceed the bucket (Go's Reservation.Cancel reasons
+    alike). The queue may have become shorter since: other charges were given back.
     """
     cdef uint64_t ticks = now << 4
-    cdef uint64_t arrival = gcra_arrival(quota, word, now)
-    cdef uint64_t units, furthest
-    if delta > 0:
-        furthest = ticks + 2 * quota.depth
-        units = <uint64_t>delta
-        if arrival >= furthest:
-            return word  # in full debt already, or further since a reload lowered the burst
-        # Compare before multiplying: a huge overrun must saturate, not wrap.
-        if units > (furthest - arrival) // quota.interval:
-            return furthest
-        return arrival + units * quota.interval
-    units = gcra_refundable(quota, now, mark, <uint64_t>(-delta))
-    if word <= ticks:
-        return word
-    return word - units * quota.interval if word > units * quota.interval else 0
-
-
-cdef inline uint64_t gcra_refundable(const Quota *quota, uint64_t now, uint64_t mark, uint64_t units) noexcept nogil:
-    """Return how many of `units` have not drained yet."""
-    cdef uint64_t ticks = now << 4
-    cdef uint64_t undrained = (mark - ticks) // quota.interval if mark > ticks else 0
+    cdef uint64_t last = mark if mark < word else word
+    cdef uint64_t undrained = (last - ticks) // quota.interval if last > ticks else 0
     return units if units < undrained else undrained

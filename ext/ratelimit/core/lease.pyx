@@ -19,8 +19,9 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.atomic cimport SECOND
 from ratelimit.core.engine cimport Outcome, Plan, check_ready, tally
 from ratelimit.core.entries cimport GCRA, SLIDING
-from ratelimit.core.gcra cimport gcra_arrival
+from ratelimit.core.gcra cimport gcra_arrival, gcra_live
 from ratelimit.core.quota cimport NEVER, Quota
+from ratelimit.core.receipt cimport corrected_by, owed
 from ratelimit.core.remote cimport RemoteRules, number_of, read_word
 from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
@@ -348,6 +349,9 @@ cdef class LeasedRules:
             charge.charged = False
             charge.retry = 0
             charge.word = charge.mark = charge.remaining = charge.reset = 0
+            charge.held = charge.live = 0
+            charge.aim = charge.settled = charge.cost
+            charge.is_underway = False
             lease = found[i]
             if lease == NULL:
                 charge.state = SKIPPED
@@ -361,6 +365,7 @@ cdef class LeasedRules:
                 lease.uses += amounts[i]
                 lease.used_at = now
                 charge.charged = amounts[i] > 0
+                charge.held = charge.live = amounts[i]
                 if now - lease.since >= SECOND and now > lease.since:
                     measure(lease, now)
                 if not lease.due and (lease.left < lease.granted >> 2 or (
@@ -430,9 +435,11 @@ cdef class LeasedRules:
         cdef const Quota *q = &self.rules.plan.setup.quotas[index]
         cdef Lease *lease = self.leases.find(self.rules.digest(index, charge.key))
         cdef uint64_t now = relative(self.rules.plan.table, now_ns)
-        cdef int64_t more = delta
-        if lease == NULL or now >= lease.deadline or lease.granted == 0:
+        cdef uint64_t at, arrival
+        cdef int64_t more
+        if charge.is_underway or lease == NULL or now >= lease.deadline or lease.granted == 0:
             return False
+        more = owed(charge, charge.aim)
         if q.kind != GCRA and lease.mark != charge.mark:
             return False
         if more > 0:
@@ -440,10 +447,17 @@ cdef class LeasedRules:
                 return False
             lease.left -= <uint64_t>more
             lease.uses += <uint64_t>more
-            return True
-        if q.kind == GCRA:
-            return False  # the store would not know of these units: see bucket.lua
-        lease.left += <uint64_t>-more
+            if q.kind == GCRA:
+                at = now + <uint64_t>self.leases.skew if self.leases.skew >= 0 or now > <uint64_t>-self.leases.skew else 0
+                arrival = gcra_arrival(q, without(q, lease.word, lease.left, at), at)
+                charge.live = gcra_live(q, arrival, at, charge.mark, charge.live)
+                charge.mark = arrival
+        elif more < 0:
+            if q.kind == GCRA:
+                return False  # the store would not know of these units: see bucket.lua
+            lease.left += <uint64_t>-more
+        corrected_by(charge, more, more)
+        charge.settled = charge.aim
         return True
 
     def __reduce__(self):

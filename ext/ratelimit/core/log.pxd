@@ -4,7 +4,11 @@ A ring of records (time, sequence | cost). Record i lies in place i mod size and
 counts only if it carries sequence base + i: so a place is either record i, or
 free for it, and one swap both claims it and excludes every concurrent append
 (which wants the same place). `head` may lag behind a worker that died; readers
-step over records it does not know yet. Costs only ever shrink in place.
+step over records it does not know yet. Costs change in place, times never do.
+
+What a charge is settled to beyond its own record is one more record, of the time of that
+report; later reports change that one as long as it counts. So a charge takes two places a
+window at most, however often it is settled.
 
 Times ascend: a `now` before the newest record's time is read as that time. If the
 newest is more than a window and a minute ahead the clock stepped back; then one record, as of
@@ -127,17 +131,38 @@ cdef inline Reading log_restart(const Quota *quota, Block *block, Reading r, uin
     return log_read(quota, block, now, cost)
 
 
-cdef inline uint64_t log_reduce(Block *block, uint64_t index, uint64_t cost) noexcept nogil:
-    """Take up to `cost` off record `index`; return what was taken, 0 if the record is gone."""
-    cdef Pair *at = record(block, index)
+cdef inline bint log_counts(const Quota *quota, Block *block, uint64_t index, uint64_t at) noexcept nogil:
+    """Return whether record `index` is there and still counts at the log's time `at`."""
+    cdef Pair seen = load_pair(record(block, index))
+    return is_record(block, seen, index) and seen.tag - 1 + quota.period_ns > at
+
+
+cdef inline uint64_t log_reduce(
+    const Quota *quota, Block *block, uint64_t index, uint64_t cost, uint64_t at
+) noexcept nogil:
+    """Take up to `cost` off record `index`; return what was taken, 0 if it no longer counts."""
+    cdef Pair *place = record(block, index)
     cdef Pair seen
     cdef uint64_t taken
-    while True:
-        seen = load_pair(at)
-        if not is_record(block, seen, index):
-            return 0
+    while log_counts(quota, block, index, at):
+        seen = load_pair(place)
         taken = seen.word & LOW32
         if taken > cost:
             taken = cost
-        if cas_pair(at, seen.tag, seen.word, seen.tag, seen.word - taken):
+        if is_record(block, seen, index) and cas_pair(place, seen.tag, seen.word, seen.tag, seen.word - taken):
             return taken
+    return 0
+
+
+cdef inline bint log_grow(const Quota *quota, Block *block, uint64_t index, uint64_t cost, uint64_t at) noexcept nogil:
+    """Add `cost` to record `index`; False if it no longer counts, or another worker changed it meanwhile."""
+    cdef Pair *place = record(block, index)
+    cdef Pair seen = load_pair(place)
+    if not is_record(block, seen, index) or seen.tag - 1 + quota.period_ns <= at:
+        return False
+    return cas_pair(place, seen.tag, seen.word, seen.tag, seen.word + cost)
+
+
+cdef inline bint log_is_full(const Quota *quota, Block *block, Reading r) noexcept nogil:
+    """Return whether a new record would take the place of one that counts."""
+    return r.head >= block.size and (r.seen.word & LOW32) and log_counts(quota, block, r.head - block.size, r.at)

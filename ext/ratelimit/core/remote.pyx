@@ -16,6 +16,7 @@ from ratelimit.core.engine cimport Outcome, Plan, check_ready, tally
 from ratelimit.core.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS
 from ratelimit.core.gcra cimport gcra_arrival
 from ratelimit.core.quota cimport Quota
+from ratelimit.core.receipt cimport corrected_by, doubt, owed
 from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, SHADOWED, SKIPPED, Charge, rule_key,
 )
@@ -23,7 +24,7 @@ from ratelimit.core.siphash cimport mix
 from ratelimit.core.spare cimport take_charges
 from ratelimit.core.table cimport relative
 from ratelimit.core.windows cimport FIXED_COUNT_BITS, sliding_pack
-from ratelimit.core.words cimport retry_word, used_word
+from ratelimit.core.words cimport retry_word, settle_bucket, settle_window, used_word
 
 cdef enum:
     MICROSECOND = 1000
@@ -110,6 +111,9 @@ cdef class RemoteRules:
             charge.key = rule_key(&plan.setup, i, ids)
             charge.state = SKIPPED
             charge.word = charge.mark = charge.remaining = charge.reset = 0
+            charge.held = charge.live = 0
+            charge.aim = charge.settled = charge.cost
+            charge.is_underway = False
             charge.retry = 0
             if charge.key == ABSENT_HASH:
                 continue
@@ -168,6 +172,8 @@ cdef class RemoteRules:
                 charge.mark = said[at + 3]
                 charge.charged = said[at + 4] != 0
                 charge.word = relative_end(q, said[at + 5]) if q.kind == SKETCH else 0
+                if charge.charged:
+                    charge.held = charge.live = charge.cost
                 at += 6
         outcome.conclude()
         for i in range(plan.setup.count):
@@ -175,6 +181,8 @@ cdef class RemoteRules:
             q = &plan.setup.quotas[i]
             if charge.state == ALLOWED and q.kind <= SLIDING:
                 charge.charged = commit and (outcome.allowed or apart) and charge.cost > 0
+                if charge.charged:
+                    charge.held = charge.live = charge.cost
                 if q.kind == GCRA:
                     charge.mark = charge.word if charge.charged else gcra_arrival(q, charge.word, outcome.now)
         if commit and not apart:
@@ -188,6 +196,15 @@ cdef class RemoteRules:
         for i in range(self.plan.setup.count):
             tally(self.plan.table, outcome.charges + i, self.plan.setup.rows[i], outcome.allowed)
 
+    def owes(self, Outcome outcome not None, int index, /):
+        cdef Charge *charge = outcome.at(index)
+        if self.plan.setup.quotas[index].kind > LOG or charge.is_underway or charge.settled == charge.aim:
+            return False
+        if owed(charge, charge.aim):
+            return True
+        charge.settled = charge.aim
+        return False
+
     def correct(self, Outcome outcome not None, int index, delta, int base, dict keys not None, list items not None, /):
         cdef Charge *charge = outcome.at(index)
         cdef const Quota *q = &self.plan.setup.quotas[index]
@@ -195,6 +212,10 @@ cdef class RemoteRules:
         cdef object mark = charge.mark, other = 0
         if outcome.plan is not self.plan:
             raise ValueError("the outcome is another plan's")
+        if q.kind <= LOG:
+            delta = owed(charge, charge.aim)
+            charge.asked = charge.aim
+            charge.is_underway = True
         if q.kind == GCRA:
             ticks = <u128>charge.mark + (<u128>q.epoch_ns << 4)
             mark = <uint64_t>(ticks // TICKS)
@@ -214,23 +235,41 @@ cdef class RemoteRules:
         cdef const Quota *q = &self.plan.setup.quotas[index]
         cdef int64_t moved = said[at]
         cdef uint64_t now = relative(self.plan.table, now_us * MICROSECOND)
-        cdef uint64_t ticks
+        cdef uint64_t ticks, added = said[at + 1]
+        cdef int64_t asked
         if outcome.plan is not self.plan:
             raise ValueError("the outcome is another plan's")
         at += 1
-        if q.kind > SLIDING:
-            if q.kind == LOG:
-                charge.word = said[at]
+        if q.kind > LOG:
             return moved, at + 1
-        at = read_word(charge, q, said, at)
-        if q.kind == GCRA:
-            ticks = <uint64_t>said[at] * TICKS + <uint64_t>said[at + 1]
-            at += 2
-            if moved > 0 and charge.mark < now << 4:
-                charge.mark = charge.word  # the charge itself has drained: only what was added can be given back
+        asked = owed(charge, charge.asked)
+        if q.kind == LOG:
+            at += 1
+            if moved > 0 and added == 0:
+                doubt(charge, moved)  # it counts with another charge's record, and stays
             else:
-                charge.mark = charge.mark - ticks if moved < 0 else charge.mark + ticks
+                corrected_by(charge, asked, moved)
+                charge.word = added
+        else:
+            at = read_word(charge, q, said, at)
+            if q.kind == GCRA:
+                ticks = <uint64_t>said[at] * TICKS + <uint64_t>said[at + 1]
+                at += 2
+                settle_bucket(
+                    q, charge, charge.word - ticks if moved > 0 else charge.word + ticks, charge.word, now, asked, moved
+                )
+            else:
+                settle_window(q, charge, charge.word, now, asked, moved)
+        charge.is_underway = False
+        charge.settled = charge.asked
         return moved, at
+
+    def unanswered(self, Outcome outcome not None, int index, /):
+        cdef Charge *charge = outcome.at(index)
+        if charge.is_underway:
+            doubt(charge, owed(charge, charge.asked))
+            charge.is_underway = False
+            charge.settled = charge.asked
 
     def carried(self, int index, uint64_t key, used, now_ns, int base, dict keys not None, list items not None, /):
         # The window that a charge of now would belong to; a bucket's mark is only for refunds.

@@ -39,12 +39,18 @@ cdef struct Charge:
     uint64_t tag
     uint64_t word       # as this decision left it, or as it was read if refused
     uint64_t mark       # for settlement: see `Check.mark`; log: record index; slots: token; sketch: bit
-    uint64_t cost
+    uint64_t cost       # as last reported
+    uint64_t held       # units counted for it, also those that have drained or left since
+    uint64_t live       # of them, units that can still be taken back
+    uint64_t aim        # of a store elsewhere: what it is to be settled to,
+    uint64_t settled    # what it was settled to last,
+    uint64_t asked      # and what it is being settled to
     uint64_t remaining  # of blocks; words are asked lazily
     uint64_t reset
     int64_t retry
     int state
     bint charged
+    bint is_underway    # a correction was sent and is not answered
 
 cdef struct Look:
     Pair *entry

@@ -100,17 +100,20 @@ cdef inline uint64_t saturated(const Quota *quota, uint64_t count, int64_t delta
 
 
 cdef inline uint64_t fixed_correct(
-    const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, int64_t delta
+    const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, int64_t delta, int64_t *moved
 ) noexcept nogil:
-    """Return the word after a correction to the window that ends at `mark`; unchanged if that is over."""
-    cdef uint64_t stored = (word >> FIXED_COUNT_BITS) * SECOND
-    if stored == mark:
-        return fixed_pack(mark, saturated(quota, word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1), delta))
-    if delta > 0 and now < mark and (stored < mark or stored > mark + quota.period_ns + STEP_NS):
-        # Nothing was charged at first (a cost of zero), so no word of this window was kept;
-        # one from far ahead is from before a clock step.
-        return fixed_pack(mark, saturated(quota, 0, delta))
-    return word
+    """Return the word after a correction of the window that ends at `mark`.
+
+    When that is over, more counts in the window that now is, and less changes nothing.
+    """
+    cdef uint64_t end, corrected
+    cdef uint64_t count = fixed_roll(quota, word, now, &end)
+    moved[0] = 0
+    if end != mark and delta < 0:
+        return word
+    corrected = saturated(quota, count, delta)
+    moved[0] = <int64_t>corrected - <int64_t>count
+    return fixed_pack(end, corrected) if moved[0] else word
 
 
 cdef struct Slide:
@@ -203,16 +206,21 @@ cdef inline uint64_t sliding_reset(const Quota *quota, uint64_t word, uint64_t n
 
 
 cdef inline uint64_t sliding_correct(
-    const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, int64_t delta
+    const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, int64_t delta, int64_t *moved
 ) noexcept nogil:
-    """Return the word after a correction to window number `mark`; unchanged if that no longer counts."""
+    """Return the word after a correction of window number `mark`.
+
+    When that no longer counts, more counts in the window that now is, and less changes nothing.
+    """
     cdef Slide s = sliding_roll(quota, word, now)
-    if s.window == mark:
-        s.current = saturated(quota, s.current, delta)
-    elif s.window == mark + 1:
-        s.before = saturated(quota, s.before, delta)
-    else:
-        return word
-    if s.before == 0 and s.current == 0 and word == 0:
-        return word
-    return sliding_pack(quota, s.window, s.before, s.current)
+    cdef uint64_t corrected
+    moved[0] = 0
+    if s.window == mark + 1:
+        corrected = saturated(quota, s.before, delta)
+        moved[0] = <int64_t>corrected - <int64_t>s.before
+        s.before = corrected
+    elif s.window == mark or delta > 0:
+        corrected = saturated(quota, s.current, delta)
+        moved[0] = <int64_t>corrected - <int64_t>s.current
+        s.current = corrected
+    return sliding_pack(quota, s.window, s.before, s.current) if moved[0] else word

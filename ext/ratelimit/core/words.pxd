@@ -2,16 +2,17 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.atomic cimport SECOND, Pair, cas_pair
-from ratelimit.core.entries cimport FIXED, GCRA, find, insert, make_tag, word_of
+from ratelimit.core.atomic cimport Pair, cas_pair
+from ratelimit.core.entries cimport FIXED, GCRA, SLIDING, find, insert, make_tag, word_of
 from ratelimit.core.gcra cimport (
-    gcra_arrival, gcra_check, gcra_correct, gcra_refundable, gcra_remaining, gcra_reset, gcra_retry,
+    gcra_arrival, gcra_check, gcra_known, gcra_live, gcra_raise, gcra_remaining, gcra_reset, gcra_retry,
 )
 from ratelimit.core.layout cimport Arena
 from ratelimit.core.quota cimport Check, Quota
+from ratelimit.core.receipt cimport corrected_by, owed
 from ratelimit.core.setup cimport ABSENT_HASH, Charge, Look, Setup, rule_key
 from ratelimit.core.windows cimport (
-    FIXED_COUNT_BITS, Slide, fixed_check, fixed_correct, fixed_remaining, fixed_reset, fixed_retry,
+    Slide, fixed_check, fixed_correct, fixed_remaining, fixed_reset, fixed_retry, fixed_roll,
     sliding_check, sliding_correct, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
 )
 
@@ -63,6 +64,7 @@ cdef inline bint commit_word(Setup *plan, int i, Charge *charge, Look *look, uin
     cdef const Quota *q = &plan.quotas[i]
     cdef Arena *arena = plan.arena
     cdef Check check
+    charge.held = charge.live = charge.cost
     while True:
         if look.next == look.seen:
             return True
@@ -85,51 +87,81 @@ cdef inline bint commit_word(Setup *plan, int i, Charge *charge, Look *look, uin
     return True
 
 
-cdef inline int64_t window_use(const Quota *q, uint64_t word, uint64_t now, uint64_t mark) noexcept nogil:
-    """Return the count a window's word has for the window `mark`, as a settlement left it."""
+cdef inline void settle_bucket(
+    const Quota *q, Charge *charge, uint64_t before, uint64_t after, uint64_t now, int64_t asked, int64_t moved
+) noexcept nogil:
+    """Note in a bucket's charge that a correction moved the TAT from `before` to `after`."""
+    charge.live = gcra_live(q, before, now, charge.mark, charge.live)
+    corrected_by(charge, asked, moved)
+    if moved > 0:
+        charge.mark = after
+    elif moved < 0:
+        charge.mark -= before - after
+
+
+cdef inline void settle_window(
+    const Quota *q, Charge *charge, uint64_t word, uint64_t now, int64_t asked, int64_t moved
+) noexcept nogil:
+    """Note in a window's charge what a correction moved, and which window it is of from now on."""
     cdef Slide slide
+    cdef uint64_t window
+    cdef bint is_over
     if q.kind == FIXED:
-        return word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1) if (word >> FIXED_COUNT_BITS) * SECOND == mark else 0
-    slide = sliding_roll(q, word, now)
-    return slide.current if slide.window == mark else slide.before if slide.window == mark + 1 else 0
+        fixed_roll(q, word, now, &window)
+        is_over = window != charge.mark
+    else:
+        slide = sliding_roll(q, word, now)
+        window = slide.window
+        is_over = window != charge.mark and window != charge.mark + 1
+    if is_over:
+        charge.live = 0
+        if moved > 0:
+            charge.mark = window
+    corrected_by(charge, asked, moved)
 
 
 cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t actual, uint64_t now) noexcept nogil:
     """Replace what rule `i` was charged by `actual`; return the signed correction that took effect."""
     cdef const Quota *q = &plan.quotas[i]
     cdef Arena *arena = plan.arena
-    cdef int64_t delta = <int64_t>actual - <int64_t>charge.cost
+    cdef int64_t asked = owed(charge, actual) if actual != charge.cost else 0
     cdef Pair *entry
-    cdef uint64_t word, corrected
-    cdef int64_t moved
-    if delta == 0:
+    cdef uint64_t word, corrected, before = 0
+    cdef int64_t moved = 0
+    charge.cost = actual
+    charge.charged = actual > 0
+    if asked == 0:
         return 0
-    if delta < 0 and q.kind == GCRA:
-        delta = -<int64_t>gcra_refundable(q, now, charge.mark, <uint64_t>(-delta))
     while True:
         entry = find(arena, charge.key, charge.tag)
         word = word_of(entry, charge.tag) if entry != NULL else 0
-        if q.kind == GCRA:
-            corrected = gcra_correct(q, word, now, charge.mark, delta)
-        elif q.kind == FIXED:
-            corrected = fixed_correct(q, word, now, charge.mark, delta)
+        if q.kind == FIXED:
+            corrected = fixed_correct(q, word, now, charge.mark, asked, &moved)
+        elif q.kind == SLIDING:
+            corrected = sliding_correct(q, word, now, charge.mark, asked, &moved)
+        elif asked > 0:
+            before = gcra_arrival(q, word, now)
+            corrected = gcra_raise(q, before, now, <uint64_t>asked)
+            moved = <int64_t>((corrected - before) // q.interval)
+            corrected = corrected if corrected != before else word
         else:
-            corrected = sliding_correct(q, word, now, charge.mark, delta)
+            before = gcra_known(q, word, now)
+            moved = gcra_live(q, before, now, charge.mark, charge.live)
+            moved = asked if moved > -asked else -moved
+            corrected = before - <uint64_t>(-moved) * q.interval if moved else word
         if corrected == word:
             break
         if entry != NULL:
             if cas_pair(entry, charge.tag, word, charge.tag, corrected):
                 break
-        elif delta < 0 or insert(arena, charge.key, charge.tag, corrected, now):
+        elif asked < 0 or insert(arena, charge.key, charge.tag, corrected, now):
             break  # a refund to an entry that was evicted: nothing is left to give back to
-    charge.cost = actual
-    charge.charged = actual > 0
     charge.word = corrected
     if q.kind == GCRA:
-        moved = <int64_t>(corrected - gcra_arrival(q, word, now)) if delta > 0 else <int64_t>(corrected - word)
-        charge.mark = (gcra_arrival(q, word, now) if delta > 0 and charge.mark < (now << 4) else charge.mark) + <uint64_t>moved
-        return moved // <int64_t>q.interval
-    return window_use(q, corrected, now, charge.mark) - window_use(q, word, now, charge.mark)
+        settle_bucket(q, charge, before, corrected if corrected != word else before, now, asked, moved)
+    else:
+        settle_window(q, charge, corrected, now, asked, moved)
+    return moved
 
 
 cdef inline void charge_word(
@@ -150,7 +182,7 @@ cdef inline void charge_word(
     # The window a charge of now would belong to.
     check_word(q, 0, now, 0, &check)
     charge.mark = check.mark
-    charge.cost = 0
+    charge.cost = charge.held = charge.live = 0
     charge.charged = False
     correct_word(plan, i, &charge, used, now)
 

@@ -167,6 +167,8 @@ class Courier:
             self._held_back.append(correction)
             return
         plan, outcome, index = correction.plan, correction.outcome, correction.index
+        if index in plan.counting and not plan.rules.owes(outcome, index):
+            return  # nothing, or what was sent before this is answered first
         parcel = self.parcel_of(plan.rules.key(index, outcome.key(index)))
         plan.rules.correct(outcome, index, correction.delta, parcel.base_of(plan), parcel.keys, parcel.items)
         parcel.entries.append(correction)

@@ -107,10 +107,17 @@ class Correction(Unawaited):
         self.end()
         return at
 
+    def tell(self) -> None:
+        """Have what was reported meanwhile corrected as well."""
+        if self.plan.rules.owes(self.outcome, self.index):
+            self.plan.store.correct(self.plan, self.outcome, self.index, 0)
+
     def fail(self, error: StoreError) -> None:
         """It may have been made: making it again could count it twice."""
         if self.end():
             self.plan.store.tally.lost(1)
+            self.plan.rules.unanswered(self.outcome, self.index)
+            self.tell()
 
 
 class Renewal(Unawaited):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.support.cores import Core, Limiter, reading
 from tests.support.rule import RuleSpec
 from tests.support.streams import Stream, walk
@@ -114,3 +116,76 @@ def unestimated_costs_bind(core: Core, spec: RuleSpec, stream: Stream) -> None:
         assert outcome.settle(0, actual, now_ns) == actual
         assert plain.ask(now_ns, actual).allowed
         assert reading(settled.peek(now_ns)) == reading(plain.peek(now_ns))
+
+
+def the_last_report_stands(core: Core, spec: RuleSpec, stream: Stream) -> None:
+    """Many requests, each settled many times and interleaved, count what each reported last, to the unit.
+
+    All at one instant, so nothing drains; and within what is left, so nothing is forgiven.
+    """
+    limiter, plain = Limiter(core, spec), Limiter(core, spec)
+    now_ns = limiter.start_ns + 3 * spec.period_ns
+    made: list[Any] = []
+    last: list[int] = []
+    for turn, (_gap, cost) in enumerate(stream):
+        left = limiter.peek(now_ns, 0).remaining(0)
+        if turn % 3 == 0:
+            made.append(limiter.ask(now_ns, min(cost, left)))
+            last.append(min(cost, left))
+        else:
+            which = turn * 7 % len(made)
+            actual = min(cost * (turn % 4), last[which] + left)
+            assert made[which].settle(0, actual, now_ns) == actual - last[which]
+            last[which] = actual
+        assert limiter.peek(now_ns, 0).remaining(0) == spec.most - sum(last)
+    assert plain.ask(now_ns, sum(last)).allowed
+    assert reading(limiter.peek(now_ns)) == reading(plain.peek(now_ns))
+
+
+def what_was_forgiven_is_not_given_back(core: Core, spec: RuleSpec, stream: Stream) -> None:
+    """A report beyond all bounds, taken back, leaves what the last report says, and others' charges as they are."""
+    limiter, plain = Limiter(core, spec), Limiter(core, spec)
+    now_ns = limiter.start_ns + 3 * spec.period_ns
+    for _gap, cost in stream:
+        for each in (limiter, plain):
+            each.ask(now_ns, min(cost, 1))
+        left = plain.peek(now_ns, 0).remaining(0)
+        outcome = limiter.ask(now_ns, min(1, left))
+        outcome.settle(0, MOST, now_ns)
+        outcome.settle(0, left, now_ns)
+        assert limiter.peek(now_ns, 0).remaining(0) == 0
+        outcome.settle(0, 5 * spec.most, now_ns)
+        outcome.settle(0, 0, now_ns)
+        assert reading(limiter.peek(now_ns)) == reading(plain.peek(now_ns))
+
+
+def reports_at_any_time_never_mint(core: Core, spec: RuleSpec, stream: Stream) -> None:
+    """Settled at any time, up and down, across windows: a request never gives back what others were charged.
+
+    One request is settled over and over while others are charged. Never more is left than without it.
+    """
+    limiter, others = Limiter(core, spec), Limiter(core, spec)
+    now_ns = limiter.start_ns + 3 * spec.period_ns
+    settled = limiter.ask(now_ns, 1)
+    for turn, (gap, cost) in enumerate(stream):
+        now_ns = limiter.after(now_ns + (gap if isinstance(gap, int) else 0))
+        if turn % 3 == 0:
+            if limiter.ask(now_ns, cost).allowed:
+                assert others.ask(now_ns, cost).allowed
+        else:
+            settled.settle(0, cost * (turn % 5) ** 2, now_ns)
+        assert limiter.peek(now_ns, 0).remaining(0) <= others.peek(now_ns, 0).remaining(0)
+    settled.settle(0, 0, now_ns)
+    assert limiter.peek(now_ns, 0).remaining(0) <= others.peek(now_ns, 0).remaining(0)
+
+
+def a_late_overrun_is_charged(core: Core, spec: RuleSpec) -> None:
+    """What a request turns out to have cost more counts although the window it was charged to is over."""
+    limiter = Limiter(core, spec)
+    now_ns = limiter.start_ns + 3 * spec.period_ns
+    outcome = limiter.ask(now_ns, 1)
+    now_ns += limiter.after(3 * spec.most * spec.period_ns)
+    assert outcome.settle(0, 1 + spec.most, now_ns) == spec.most
+    assert limiter.peek(now_ns, 0).remaining(0) == 0
+    assert outcome.settle(0, 0, now_ns) == -spec.most
+    assert limiter.peek(now_ns, 0).remaining(0) == spec.most

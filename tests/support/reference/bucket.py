@@ -82,21 +82,30 @@ class TokenBucket:
     def reset_after(self, state: int | None, now_ns: int) -> int:
         return ceiling_division(self.arrival(state, now_ns) - TICKS * now_ns, TICKS)
 
+    is_indivisible = False
+
+    def returnable(self, state: int | None, receipt: int, units: int, now_ns: int) -> int:
+        """Return what of a charge has not drained: what its place in the queue is still ahead of now.
+
+        The queue may have become shorter since, when others were given back.
+        """
+        last = min(receipt, state or 0)
+        return min(units, max(0, last - TICKS * now_ns) // self.interval)
+
     def settle(
         self, state: int | None, receipt: int, cost: int, actual: int, now_ns: int
     ) -> tuple[int | None, int, int]:
         """Correct a charge.
 
-        More goes on top of what is owed now, into debt of at most one further burst.
-        Less is given back as far as the charge has not drained in the meantime: its
-        undrained part is what its own TAT is still ahead of now.
+        More goes on top of what is owed now, into debt of at most one further burst; from
+        then on the charge's place in the queue is there. Less moves the queue up.
         """
         now = TICKS * now_ns
         if actual > cost:
             before = self.arrival(state, now_ns)
             furthest = max(before, now + 2 * self.tolerance)
             after = min(before + (actual - cost) * self.interval, furthest)
-            return after, after, (after - before) // self.interval
-        undrained = max(0, receipt - now) // self.interval
-        back = min(cost - actual, undrained)
-        return (state or 0) - back * self.interval, receipt - back * self.interval, -back
+            moved = (after - before) // self.interval
+            return (after if after > before else state), (after if moved else receipt), moved
+        back = (cost - actual) * self.interval
+        return (state or 0) - back if back else state, receipt - back, actual - cost

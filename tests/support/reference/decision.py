@@ -139,6 +139,10 @@ class Line:
     reset_after_ns: int = 0
     charged: bool = False
     receipt: Any = None
+    held: int = 0
+    """Units counted for this charge, also those that have drained or left their window since."""
+    live: int = 0
+    """Of them, those that can still be taken back."""
 
     def stored(self, now_ns: int) -> Any:
         """Return the key's state as it counts now."""
@@ -174,17 +178,32 @@ class Line:
     def store(self, charged: tuple[Any, Any]) -> None:
         """Keep a new state and its receipt."""
         self.table.states[self.key], self.receipt = charged
+        self.held = self.live = self.cost
         self.charged = True
 
     def settle(self, actual: int, now_ns: int) -> int:
-        """Correct what was charged; what was not charged has nothing to correct."""
+        """Correct what was charged; what was not charged has nothing to correct.
+
+        The last report stands, however many came before: it is compared with what is counted,
+        and of that only what is this charge's and still counts is given back.
+        """
         if not self.charged or self.algorithm is None or actual == self.cost:
             return 0
-        self.table.states[self.key], self.receipt, correction = self.algorithm.settle(
-            self.stored(now_ns), self.receipt, self.cost, actual, now_ns
-        )
+        if actual and self.algorithm.is_indivisible:
+            return 0
         self.cost = actual
-        return correction
+        wanted = max(actual - self.held, -self.live)
+        if wanted == 0:
+            return 0
+        stored = self.stored(now_ns)
+        live = self.algorithm.returnable(stored, self.receipt, self.live, now_ns)
+        asked = max(wanted, -live)
+        state, self.receipt, moved = self.algorithm.settle(stored, self.receipt, self.held, self.held + asked, now_ns)
+        if state != stored:
+            self.table.states[self.key] = state
+        self.held += moved
+        self.live = live + moved if moved <= wanted or wanted > 0 else 0
+        return moved
 
 
 class ReferenceOutcome:

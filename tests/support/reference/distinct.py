@@ -71,6 +71,12 @@ class Distinct:
         seen = self.current(state, now_ns)
         return seen.start_ns + self.period_ns - now_ns if seen.members else 0
 
+    is_indivisible = True
+
+    def returnable(self, state: Seen | None, receipt: bool, units: int, now_ns: int) -> int:
+        """Return the units: a member is only ever taken back whole."""
+        return units
+
     def settle(
         self, state: Seen | None, receipt: bool, cost: int, actual: int, now_ns: int
     ) -> tuple[Seen | None, bool, int]:

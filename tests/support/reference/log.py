@@ -57,9 +57,9 @@ class SlidingLog:
     def charge(
         self, records: Records | None, now_ns: int, cost: int
     ) -> tuple[Records | None, tuple[int, ...]]:
-        """Return the longer log; the receipt is the number of the record, if there is one."""
+        """Return the longer log; the receipt is the number of the record, -1 if there is none."""
         if cost == 0:
-            return records, ()
+            return records, (-1,)
         number = records[-1].number + 1 if records else 0
         return (*(records or ()), Record(self.instant(records, now_ns), cost, number)), (number,)
 
@@ -72,21 +72,44 @@ class SlidingLog:
     def reset_after(self, records: Records | None, now_ns: int) -> int:
         return shortest_wait(lambda wait_ns: self.load(records, now_ns + wait_ns) == 0)
 
+    is_indivisible = False
+
+    def counting(self, records: Records | None, receipt: tuple[int, ...], now_ns: int) -> Records:
+        """Return a charge's records that still count, the newest first."""
+        since_ns = self.instant(records, now_ns) - self.period_ns
+        own = [record for record in records or () if record.number in receipt and record.at_ns > since_ns]
+        return tuple(reversed(own))
+
+    def returnable(self, records: Records | None, receipt: tuple[int, ...], units: int, now_ns: int) -> int:
+        """Return what is in a charge's records that still count."""
+        return min(units, sum(record.units for record in self.counting(records, receipt, now_ns)))
+
     def settle(
         self, records: Records | None, receipt: tuple[int, ...], cost: int, actual: int, now_ns: int
     ) -> tuple[Records | None, tuple[int, ...], int]:
-        """Correct a charge: more is a new record made without asking, less shrinks what it recorded."""
+        """Correct a charge, made without asking.
+
+        The first that is more is a record of its own, of now; further ones change that one as long
+        as it counts. Less shrinks what settling added, and then what the charge recorded.
+        """
+        changed: dict[int, int] = {}
+        own = self.counting(records, receipt, now_ns)
         if actual > cost:
-            room = max(0, 2 * self.quota - self.load(records, now_ns))
-            extra = min(actual - cost, room)
-            longer, added = self.charge(records, now_ns, extra)
-            return longer, receipt + added, extra
-        less = cost - actual
-        kept: list[Record] = []
-        for record in reversed(records or ()):
-            if record.number in receipt:
-                taken = min(less, record.units)
-                less -= taken
-                record = record._replace(units=record.units - taken)
-            kept.append(record)
-        return tuple(reversed(kept)), receipt, less - (cost - actual)
+            extra = min(actual - cost, max(0, 2 * self.quota - self.load(records, now_ns)))
+            if extra == 0:
+                return records, receipt, 0
+            if not own or own[0].number not in receipt[1:]:
+                longer, added = self.charge(records, now_ns, extra)
+                return longer, (receipt[0], *added), extra
+            changed[own[0].number] = own[0].units + extra
+            moved = extra
+        else:
+            moved = 0
+            for record in own:
+                taken = min(cost - actual + moved, record.units)
+                changed[record.number] = record.units - taken
+                moved -= taken
+        kept = tuple(
+            record._replace(units=changed.get(record.number, record.units)) for record in records or ()
+        )
+        return kept if records is not None else None, receipt, moved

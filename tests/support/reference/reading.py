@@ -58,8 +58,17 @@ class Algorithm(Protocol):
         """Return how long until the whole quota is back; 0 when it is."""
         ...
 
+    @property
+    def is_indivisible(self) -> bool:
+        """Whether a charge is only ever given back whole."""
+        ...
+
+    def returnable(self, state: Any, receipt: Any, units: int, now_ns: int) -> int:
+        """Return how many of a charge's `units` can still be given back."""
+        ...
+
     def settle(self, state: Any, receipt: Any, cost: int, actual: int, now_ns: int) -> tuple[Any, Any, int]:
-        """Replace a charged cost by the real one; return new state and receipt, and the correction."""
+        """Count more for a charge, or give back what is live of it; return new state and receipt, and the correction."""
         ...
 
 

@@ -92,15 +92,21 @@ class SlidingWindow:
             return self.end(pair) + self.period_ns - now_ns
         return self.end(pair) - now_ns if pair.previous else 0
 
+    is_indivisible = False
+
+    def returnable(self, state: Pair | None, receipt: int, units: int, now_ns: int) -> int:
+        """Return the units while the window that was charged is one of the two that count."""
+        return units if self.current(state, self.number(now_ns)).number - receipt in (0, 1) else 0
+
     def settle(
         self, state: Pair | None, receipt: int, cost: int, actual: int, now_ns: int
     ) -> tuple[Pair | None, int, int]:
-        """Correct the window that was charged while it is one of the two; later, drop it."""
+        """Correct the window that was charged while it is one of the two; later, more counts in the window that now is."""
         pair = self.current(state, self.number(now_ns))
-        if pair.number == receipt:
-            settled = corrected(pair.units, actual - cost, self.quota)
-            return pair._replace(units=settled), receipt, settled - pair.units
         if pair.number == receipt + 1:
             settled = corrected(pair.previous, actual - cost, self.quota)
-            return pair._replace(previous=settled), receipt, settled - pair.previous
-        return state, receipt, 0
+            moved = settled - pair.previous
+            return (pair._replace(previous=settled) if moved else state), receipt, moved
+        settled = corrected(pair.units, actual - cost, self.quota)
+        moved = settled - pair.units
+        return (pair._replace(units=settled), pair.number, moved) if moved else (state, receipt, 0)

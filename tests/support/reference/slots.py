@@ -70,6 +70,12 @@ class Concurrency:
     def reset_after(self, held: Held | None, now_ns: int) -> int:
         return self.lease_ns if self.live(held, now_ns) else 0
 
+    is_indivisible = True
+
+    def returnable(self, held: Held | None, receipt: tuple[int, ...], units: int, now_ns: int) -> int:
+        """Return the units: slots are held until they are given back."""
+        return units
+
     def settle(
         self, held: Held | None, receipt: tuple[int, ...], cost: int, actual: int, now_ns: int
     ) -> tuple[Held | None, tuple[int, ...], int]:

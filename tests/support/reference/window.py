@@ -85,22 +85,21 @@ class FixedWindow:
         count = self.current(state, now_ns)
         return self.end(count.start_ns) - now_ns if count.units else 0
 
+    is_indivisible = False
+
+    def returnable(self, state: Count | None, receipt: int, units: int, now_ns: int) -> int:
+        """Return the units while the window that was charged counts."""
+        return units if self.current(state, now_ns).start_ns == receipt else 0
+
     def settle(
         self, state: Count | None, receipt: int, cost: int, actual: int, now_ns: int
     ) -> tuple[Count | None, int, int]:
-        """Correct the window that was charged; once a later one has begun to count, drop it.
-
-        A request that cost nothing at first left no count behind: what it really cost is
-        counted as long as its window lasts.
-        """
-        if state is not None and state.start_ns > receipt:
+        """Correct the window that was charged; once that is over, more counts in the window that now is."""
+        count = self.current(state, now_ns)
+        units = corrected(count.units, actual - cost, self.quota)
+        if units == count.units:
             return state, receipt, 0
-        known = state is not None and state.start_ns == receipt
-        if not known and (actual < cost or now_ns >= self.end(receipt)):
-            return state, receipt, 0
-        units = state.units if state is not None and known else 0
-        settled = corrected(units, actual - cost, self.quota)
-        return Count(receipt, settled), receipt, settled - units
+        return Count(count.start_ns, units), count.start_ns, units - count.units
 
 
 def corrected(units: int, correction: int, quota: int) -> int:

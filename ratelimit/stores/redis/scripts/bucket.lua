@@ -132,7 +132,8 @@ function bucket.keep(rule, ask)
   if ask.is_stale then put_bucket(words[ask.key], ask.first, ask.second) end
 end
 
--- mark: the arrival time just after the charge. A refund is worth what has not drained yet.
+-- mark: the arrival time just after the charge. A refund is worth what has not drained yet, in a
+-- queue that may have become shorter since: other charges were given back.
 function bucket.correct(rule, ask)
   local word = bucket_of(ask.key)
   local us, ticks = known(rule, word)
@@ -156,10 +157,12 @@ function bucket.correct(rule, ask)
       put_bucket(word, us, ticks, leases)
     end
   elseif is_after(word[1], word[2], now, 0) then
-    units = -intervals(rule, -ask.cost, minus(ask.mark, ask.mark2, now, 0))
+    local mark_us, mark_ticks = ask.mark, ask.mark2
+    if is_after(mark_us, mark_ticks, us, ticks) then mark_us, mark_ticks = us, ticks end
+    units = -intervals(rule, -ask.cost, minus(mark_us, mark_ticks, now, 0))
     if units < 0 then
       moved_us, moved_ticks = span(rule, -units)
-      us, ticks = minus(word[1], word[2], moved_us, moved_ticks)
+      us, ticks = minus(us, ticks, moved_us, moved_ticks)
       put_bucket(word, max(us, 0), ticks, leases)
     end
   end

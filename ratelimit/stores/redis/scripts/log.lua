@@ -124,27 +124,44 @@ algorithms[4] = {
     ask.reset = ask.log.at + rule[3] - now
     ask.is_charged = true
   end,
-  -- mark: the charge's record; mark2: the record that settling added, plus one.
+  -- mark: the charge's record; mark2: the record that settling added, plus one. That one is changed
+  -- as long as it counts: however often a charge is settled, it takes two records a window at most.
   correct = function(rule, ask)
-    local log = open_log(rule, KEYS[ask.key])
+    local key = KEYS[ask.key]
+    local log = open_log(rule, key)
     local moved, added = 0, ask.mark2
-    if ask.cost > 0 then
-      moved = min(ask.cost, max(2 * rule[2] - log.used, 0))
-      if moved > 0 then added = append(rule, KEYS[ask.key], log, moved) + 1 end
-    elseif not log.is_stepped then
-      -- What settling added goes first.
-      for _, number in ipairs({ ask.mark2 - 1, ask.mark }) do
-        if number >= log.kept and number < log.next then
-          local time, cost = record_of(KEYS[ask.key], number)
-          local taken = min(cost, moved - ask.cost)
-          if taken > 0 then
-            call('HSET', KEYS[ask.key], number, pack(RECORD, time, cost - taken))
-            moved = moved - taken
-          end
-        end
-      end
-      if moved < 0 then call('HINCRBY', KEYS[ask.key], 'u', moved) end
+
+    local function change(number, units)
+      local time, cost = record_of(key, number)
+      units = max(units, -cost)
+      if units ~= 0 then call('HSET', key, number, pack(RECORD, time, cost + units)) end
+      moved = moved + units
     end
+
+    local function counts(number)
+      return not log.is_stepped and number >= log.first and number < log.next
+    end
+
+    if ask.cost > 0 then
+      local room = min(ask.cost, max(2 * rule[2] - log.used, 0))
+      if room > 0 and counts(added - 1) then
+        change(added - 1, room)
+      elseif room > 0 and not log.is_stepped and log.next - log.first >= rule[4] then
+        -- No place: it counts with the newest record, which may be another charge's, and stays.
+        change(log.next - 1, room)
+        added = 0
+      elseif room > 0 then
+        moved, added = room, append(rule, key, log, room) + 1
+        say(moved)
+        say(added)
+        return
+      end
+    elseif ask.cost < 0 then
+      -- What settling added goes first.
+      if counts(added - 1) then change(added - 1, ask.cost) end
+      if moved > ask.cost and counts(ask.mark) then change(ask.mark, ask.cost - moved) end
+    end
+    if moved ~= 0 then call('HINCRBY', key, 'u', moved) end
     say(moved)
     say(added)
   end,

@@ -15,19 +15,15 @@ local function put_sliding(rule, word, window, before, current)
   put_word(word, window, before, current, (window + 2) * rule[3])
 end
 
--- mark: the end of the window that was charged, in seconds.
+-- mark: the end of the window that was charged, in seconds. When that is over, more counts in the
+-- window that now is, and less changes nothing.
 function fixed.correct(rule, ask)
   local word = word_of(ask.key, FIXED_FORM, FIXED_SIZE)
-  local stored, ends = word[1], ask.mark * 1000000
-  local before, after = 0, 0
-  if stored == ask.mark then
-    before = word[2]
-    after = saturated(rule, before, ask.cost)
-  elseif ask.cost > 0 and now < ends and (stored < ask.mark or stored * 1000000 > ends + rule[3] + STEP) then
-    after = saturated(rule, 0, ask.cost)
-  end
-  if after ~= before then put_word(word, ask.mark, after, 0, ends) end
-  say(after - before)
+  local ends, count = fixed_roll(rule, word)
+  local moved = 0
+  if ends == ask.mark * 1000000 or ask.cost > 0 then moved = saturated(rule, count, ask.cost) - count end
+  if moved ~= 0 then put_word(word, ends / 1000000, count + moved, 0, ends) end
+  say(moved)
   say(word[1])
   say(word[2])
 end
@@ -46,18 +42,19 @@ function fixed.lease(rule, ask)
   say(ends - now)
 end
 
--- mark: the number of the window that was charged.
+-- mark: the number of the window that was charged; when that no longer counts, as above.
 function sliding.correct(rule, ask)
   local word = word_of(ask.key, SLIDING_FORM, SLIDING_SIZE)
   local window, before, current = sliding_roll(rule, word)
   local moved = 0
-  if window == ask.mark then
-    moved = saturated(rule, current, ask.cost) - current
-    if moved ~= 0 then put_sliding(rule, word, window, before, current + moved) end
-  elseif window == ask.mark + 1 then
+  if window == ask.mark + 1 then
     moved = saturated(rule, before, ask.cost) - before
-    if moved ~= 0 then put_sliding(rule, word, window, before + moved, current) end
+    before = before + moved
+  elseif window == ask.mark or ask.cost > 0 then
+    moved = saturated(rule, current, ask.cost) - current
+    current = current + moved
   end
+  if moved ~= 0 then put_sliding(rule, word, window, before, current) end
   say(moved)
   say(word[1])
   say(word[2])
