@@ -7,6 +7,7 @@ core's plan, what each rule takes on arrival, and the fields that responses carr
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from ratelimit.core.engine import Outcome
@@ -22,6 +23,8 @@ REFUSED = 2
 SHADOWED = 3
 
 _SECOND_NS = 1_000_000_000
+_LONGEST_RANGE_NS = 3600 * _SECOND_NS
+_SHORTEST_RANGE_NS = 2 * _SECOND_NS
 
 
 class RoutePlan:
@@ -51,6 +54,7 @@ class RoutePlan:
         "peek",
         "plan",
         "policy_pair",
+        "range_ns",
         "required",
         "rules",
     )
@@ -73,6 +77,11 @@ class RoutePlan:
 
         One that named the limit, or gave the caller's own numbers, would tell by leaving it out
         that it was by a hidden one.
+        """
+        self.range_ns = min((own_range_ns(rules[at]) for at in self.hidden), default=0)
+        """Below what, and above what half, lies the wait that is told of a refusal by a hidden rule.
+
+        One for all of them: a range that told which one refused would change for a whole cluster at once.
         """
         self.decide = plan.decide
         self.peek = plan.peek
@@ -125,6 +134,27 @@ class RoutePlan:
                 best, least = index, share
         return best
 
+    def told_wait_ns(self, outcome: Outcome, account: int, now_ns: int) -> int | None:
+        """Return when a refused caller is told to come back, in nanoseconds; None when no wait can help.
+
+        The wait of a hidden rule is the same for all its cluster's members: two accounts that compare
+        theirs would learn that they are taken for one actor. So it is never told. In its place
+        stands a wait of the account's own (`own_wait_ns`).
+
+        Args:
+            outcome: what was refused.
+            account: the caller's principal, as a keyed hash.
+            now_ns: when.
+        """
+        wait_ns = outcome.retry_after_ns(outcome.binding)
+        if wait_ns < 0:
+            return None  # it follows from the request alone
+        refusing = [at for at in range(len(self.rules)) if outcome.state(at) == REFUSED]
+        if self.hidden.isdisjoint(refusing):
+            return wait_ns
+        waits = [outcome.retry_after_ns(at) for at in refusing if at not in self.hidden]
+        return max([own_wait_ns(account, self.range_ns, now_ns), *waits])
+
     def violated(self, outcome: Outcome) -> list[str]:
         """Return the names of the rules that refused, without making verdicts of them all."""
         return [rule.name for index, rule in enumerate(self.rules) if outcome.state(index) == REFUSED]
@@ -152,6 +182,24 @@ class RoutePlan:
                 )
             )
         return tuple(verdicts)
+
+
+def own_range_ns(rule: LimitRule) -> int:
+    """Return what a rule takes to give back all it allows, from two seconds to an hour."""
+    refill_ns = -(-rule.period_ns * rule.burst // rule.quota)
+    return min(max(refill_ns, _SHORTEST_RANGE_NS), _LONGEST_RANGE_NS)
+
+
+def own_wait_ns(account: int, range_ns: int, now_ns: int) -> int:
+    """Return how long an account waits that a limit of many accounts refuses.
+
+    Each account has instants of its own, half a range apart, that follow from its keyed hash. The
+    wait is until the first that is half a range away or more. It counts down as any wait does,
+    no two accounts have the same, and what others do changes nothing about it.
+    """
+    half_ns = range_ns // 2
+    digest = blake2b(account.to_bytes(8, "big"), digest_size=8, person=b"kin-wait").digest()
+    return half_ns + (int.from_bytes(digest, "big") - now_ns) % half_ns
 
 
 def check_cost(unit: str, cost: object) -> None:

@@ -74,9 +74,12 @@ class Exchange:
     def announced(self, headers: Iterable[Pair], /) -> list[Pair]:
         """Return a response's headers with what is to be said of the limits after them."""
     def watched(self, watch: Watch | None, row: Sequence[int], /) -> None:
-        """Let whoever correlates learn how long the answer to the request of this row is."""
+        """Note whom the request of this row is of, so that its answer's length can be told to the correlator."""
     def refusal(self) -> tuple[int, bytes, int | None]:
-        """Return status, body and wait in nanoseconds for a refused request."""
+        """Return status, body and wait in nanoseconds for a refused request: what the client is told.
+
+        The wait of a limit per cluster is not: see `RoutePlan.told_wait_ns`.
+        """
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
         """Report what was really used: see `Decision.settle`. Reaches every limiter around."""
 

@@ -126,7 +126,7 @@ async def test_a_refusal_does_not_tell_which_link_gave_it_away(way: str, headers
         said.append(answer.body.decode().replace(f"in {wait} s", "later"))
     assert said[0] == said[1]
     assert all(name not in said[0] for name in ("one actor", "cluster", 'requests"', "violated"))
-    # The wait is the cluster's; without it a well-behaved client would not know when to come back.
+    # The wait is the account's own, out of the range that the cluster's limit spans: half an hour to an hour.
     assert int(by_cluster.headers["retry-after"]) > int(by_itself.headers["retry-after"])
 
 

@@ -15,7 +15,7 @@ cdef class Exchange:
     cdef public object cluster  # what limits count the principal's cluster by; None without one
     cdef object made         # the decision, once somebody has asked for it
     cdef Watch watch         # None: nothing is correlated
-    cdef uint64_t principal  # for `watch`
+    cdef uint64_t principal  # whom the request is of, 0 where nobody asks
 
     cdef list with_fields(self, object headers)
 

@@ -97,8 +97,7 @@ cdef class Exchange:
             status, body = problem_of(decision)
             return status, body, _STORE_WAIT_NS if decision.reason is Reason.STORE else None
         at = self.outcome.binding
-        wait_ns = self.outcome.retry_after_ns(at)
-        wait_ns = wait_ns if wait_ns >= 0 else None
+        wait_ns = self.plan.told_wait_ns(self.outcome, self.principal, self.now_ns)
         if self.plan.conceals:
             return 429, quota_exceeded((), None, wait_ns), wait_ns
         body = quota_exceeded(

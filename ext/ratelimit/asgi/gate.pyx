@@ -178,7 +178,7 @@ cdef class Gate:
                 allowed = outcome.allowed
                 if self.watch is not None:
                     self.watch.observe(identities, not allowed, now_ns, lane.is_clustered)
-                    if self.watch.unit is not None:
+                    if self.watch.unit is not None or not allowed:
                         self.watch.columns.principal(identities, &principal)
         except StoreError:
             return None  # asked again the long way, which knows each limit's stance
@@ -194,7 +194,7 @@ cdef class Gate:
         exchange.cluster = cluster
         if self.watch is not None and self.watch.unit is not None:
             exchange.watch = self.watch
-            exchange.principal = principal
+        exchange.principal = principal
         if not cross_origin and (allowed or not lane.conceals):
             exchange.labels = lane.labels
             exchange.policy_pair = lane.policy_pair
