@@ -198,6 +198,10 @@ CODES: dict[str, Code] = {
     "trust-wide": _warning(
         "A trusted range is very wide; whoever is in it can choose the client's address.", "Narrow it."
     ),
+    "trust-translation": _error(
+        "A translation prefix is none that RFC 6052 knows.",
+        "Write the prefix your translator uses, like `2001:db8:64::/96`.",
+    ),
     "trust-header-unused": _warning("`header` without `proxies` is never read.", "List your proxies."),
     "store-url": _error(
         "The store's URL cannot be used.",

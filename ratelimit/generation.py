@@ -17,6 +17,7 @@ from itertools import chain
 
 from ratelimit.budgets import Budgets
 from ratelimit.core.rule import Rule
+from ratelimit.core.scan import Translations
 from ratelimit.core.watch import Watch
 from ratelimit.identity.access import AccessLists
 from ratelimit.identity.extract import Extractor
@@ -298,7 +299,12 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
         for spec in compiled.identities
     ]
     trust = compiled.trust
-    proxies = ProxyChain(trust.networks, header=trust.header, trusts_unaddressed=trust.unix)
+    translations = Translations(
+        (network.network_address.packed, network.prefixlen) for network in trust.translation
+    )
+    proxies = ProxyChain(
+        trust.networks, header=trust.header, trusts_unaddressed=trust.unix, translations=translations
+    )
     without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
     needed = needed_positions(compiled)
     known = None if compiled.correlation is None else compiled.correlation.known
@@ -306,7 +312,14 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
     if known is not None and known.looks_at_addresses:
         origins = Origins(known.infrastructure, [each.networks for each in known.organisations])
     extractor = partial(
-        Extractor, facts, store.hasher, chain=proxies, origins=origins, needed=needed, notice=notice
+        Extractor,
+        facts,
+        store.hasher,
+        chain=proxies,
+        origins=origins,
+        translations=translations,
+        needed=needed,
+        notice=notice,
     )
     plain = extractor(lists=without_lists)
     if not compiled.allow and not compiled.deny:

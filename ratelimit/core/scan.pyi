@@ -1,6 +1,6 @@
 """A request's identities in one pass over its raw headers, from values to hashes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import final
 
 from ratelimit.core.hashing import Hasher
@@ -12,13 +12,38 @@ REFUSED: int
 FORWARDED: int
 """In place of a position: the header is one that proxies send (-1)."""
 
-def address_bits(text: str, /) -> tuple[int, int] | None:
-    """Return width (32 or 128) and bits of the address a text of at most 100 characters spells, None for none.
+LENGTHS: tuple[int, ...]
+"""How long a translation prefix can be (RFC 6052, 2.2), in bits."""
+MOST_PREFIXES: int
+"""How many can be declared (16)."""
 
-    Accepts a port, brackets, a zone, surrounding blanks and double quotes (as in
-    `Forwarded`). An IPv4-mapped IPv6 address is the IPv4 address. Leading zeros
-    in IPv4, which some parsers take for octal, are refused.
+def longest_first(prefix: tuple[bytes, int]) -> int:
+    """Order translation prefixes."""
+
+@final
+class Translations:
+    """Reads addresses, and knows which IPv6 addresses are those of an IPv4 client.
+
+    Known without a declaration: NAT64 (64:ff9b::/96, and 64:ff9b:1::/48 for local use), IPv4-mapped,
+    -translated and -compatible addresses, 6to4 and Teredo. What is declared comes first.
+
+    Args:
+        prefixes: octets and length of each further translation prefix.
+
+    Raises:
+        ValueError: too many, or of another length than `LENGTHS`.
     """
+
+    def __init__(self, prefixes: Iterable[tuple[bytes, int]] = ()) -> None: ...
+    def read(self, text: str, /) -> tuple[int, int, int | None] | None:
+        """Return the address that a text of at most 100 characters spells, None for none.
+
+        Width (32 or 128) and bits of the client's; and if that was carried in another, the bits of the
+        IPv6 address as it was written. An IPv4-mapped address is written as IPv4.
+
+        Accepts a port, brackets, a zone, surrounding blanks and double quotes (as in
+        `Forwarded`). Leading zeros in IPv4, which some parsers take for octal, are refused.
+        """
 
 @final
 class Scanner:
@@ -37,6 +62,7 @@ class Scanner:
             network in IPv4 and IPv6; and a hash, ABSENT or REFUSED for when that is not possible.
         needs_peer: whether a request without a peer deserves a notice.
         notice: told "client-missing" and "undeclared-proxy", as often as it happens.
+        translations: reads the peer's address; one without declared prefixes when not given.
 
     Raises:
         UsageError: more than 62 identities (code `plan-identities`).
@@ -51,6 +77,7 @@ class Scanner:
         *,
         needs_peer: bool,
         notice: Callable[[str], None],
+        translations: Translations | None = None,
     ) -> None: ...
     @property
     def size(self) -> int: ...

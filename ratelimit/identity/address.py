@@ -1,16 +1,21 @@
 """Client addresses, compared by their bits and never by their spelling.
 
 `192.0.2.1`, `192.0.2.1:443`, `::ffff:192.0.2.1` and `[::ffff:c000:201]:443` are
-one address; `fe80::1%eth0` and `fe80::1` are one address. What cannot be read is
-`None`: the caller then falls back to an address it has reason to believe.
+one address; `fe80::1%eth0` and `fe80::1` are one address. What a translator or a tunnel
+makes of an IPv4 address is that IPv4 address. What cannot be read is `None`: the caller
+then falls back to an address it has reason to believe.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from ratelimit.core.scan import address_bits
+from ratelimit.core.scan import Translations
+
+UNDECLARED = Translations()
+"""Knows the prefixes that mean the same everywhere."""
 
 LONGEST_TEXT = 100
 """More than any spelling of an address, brackets, zone and port included."""
@@ -35,6 +40,19 @@ class Address(NamedTuple):
         return str(IPv4Address(self.bits) if self.width == 32 else IPv6Address(self.bits))
 
 
+class Translated(Address):
+    """An IPv4 address that an IPv6 address carries. Equal to the IPv4 address; `written` is the other."""
+
+    written: Address
+
+
+def forms(address: Address) -> Iterator[Address]:
+    """Yield an address, and if it was carried in another that one: ranges may name either."""
+    yield address
+    if isinstance(address, Translated):
+        yield address.written
+
+
 class Name(NamedTuple):
     """A peer that a server or a log gives as something else than an address.
 
@@ -52,19 +70,21 @@ class Name(NamedTuple):
         return self.text
 
 
-def parse_peer(text: str | None) -> Address | Name | None:
+def parse_peer(text: str | None, translations: Translations = UNDECLARED) -> Address | Name | None:
     """Return the peer a server names: an address, a name, or None for no or too long a text."""
     if not text or len(text) > LONGEST_TEXT:
         return None
-    return parse_address(text) or Name(text)
+    return parse_address(text, translations) or Name(text)
 
 
-def parse_address(text: str) -> Address | None:
-    """Return the address that `text` spells, or None when it spells none.
-
-    Accepts a port, brackets, a zone, surrounding blanks and double quotes (as in
-    `Forwarded`). An IPv4-mapped IPv6 address is the IPv4 address. Leading zeros
-    in IPv4, which some parsers take for octal, are refused.
-    """
-    found = address_bits(text)
-    return None if found is None else Address(*found)
+def parse_address(text: str, translations: Translations = UNDECLARED) -> Address | None:
+    """Return the address that `text` spells, or None when it spells none: see `Translations.read`."""
+    found = translations.read(text)
+    if found is None:
+        return None
+    width, bits, written = found
+    if written is None:
+        return Address(width, bits)
+    translated = Translated(width, bits)
+    translated.written = Address(128, written)
+    return translated

@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ratelimit.core.hashing import Hasher
+from ratelimit.core.scan import Translations
 from ratelimit.identity.access import AccessLists
-from ratelimit.identity.address import Address, Name, parse_peer
+from ratelimit.identity.address import UNDECLARED, Address, Name, parse_peer
 from ratelimit.identity.cookies import find_cookie
 from ratelimit.identity.fact import (
     ABSENT,
@@ -54,6 +55,7 @@ class Extractor:
         chain: the declared proxies.
         lists: allow and deny lists.
         origins: the declared networks that an identity from `origin` tells of.
+        translations: reads addresses, and knows which stand for IPv4 clients; the chain's own.
         needed: positions that anything asks for, all when not given; the others stay ABSENT.
         notice: told a stable code when something about a request deserves a word to the
             operator; may be told the same thing often.
@@ -73,6 +75,7 @@ class Extractor:
         "_reads_peers",
         "_slots",
         "_templates",
+        "_translations",
         "is_direct",
         "listed_at",
         "needs_context",
@@ -91,6 +94,7 @@ class Extractor:
         chain: ProxyChain,
         lists: AccessLists,
         origins: Origins | None = None,
+        translations: Translations = UNDECLARED,
         needed: Collection[int] | None = None,
         notice: Callable[[str], None] = lambda code: None,
     ) -> None:
@@ -101,7 +105,8 @@ class Extractor:
         self._lists_values = lists.lists_values
         self._notice = notice
         everything = range(len(self._facts))
-        self._slots = Slots(self._facts, hasher, everything if needed is None else needed, notice)
+        self._slots = Slots(self._facts, hasher, everything if needed is None else needed, notice, translations)
+        self._translations = translations
         self.scanner = self._slots.scanner
         self._fill = self.scanner.fill
         self._templates: dict[object, list[int]] = {}
@@ -173,7 +178,7 @@ class Extractor:
 
     def client(self, host: str | None, headers: Headers) -> Address | Name | None:
         """Return the client's address: the peer's, or whom a declared proxy speaks for."""
-        peer = parse_peer(host)
+        peer = parse_peer(host, self._translations)
         chain = self._chain
         if chain is None:
             return peer
@@ -218,7 +223,7 @@ class Extractor:
         fact = self._facts[position]
         if fact.is_address:
             text = value.decode("latin-1") if isinstance(value, bytes) else value
-            address = parse_peer(text)
+            address = parse_peer(text, self._translations)
             return otherwise if address is None else self._slots.of_address(position, address)
         return self._slots.of_value(position, value_bytes(value), otherwise)
 
@@ -227,7 +232,7 @@ class Extractor:
         if template is None:
             if any(name in PROXY_HEADERS for name, _ in headers):
                 self._notice("undeclared-proxy")
-            template = self._new_template(parse_peer(host))
+            template = self._new_template(parse_peer(host, self._translations))
             if host is None or len(host) <= LONGEST_CACHED_HOST:
                 self._remember(host, template)
         return template
@@ -239,7 +244,7 @@ class Extractor:
         key = (host, b",".join(lines))
         template = self._templates.get(key)
         if template is None:
-            peer = parse_peer(host)
+            peer = parse_peer(host, self._translations)
             if not chain.declares(peer):
                 self._notice("undeclared-proxy")
             template = self._new_template(chain.client(peer, lines))

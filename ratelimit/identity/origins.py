@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from ratelimit.identity.address import Address, Name
+from ratelimit.identity.address import Address, Name, forms
 from ratelimit.identity.fact import ABSENT
 from ratelimit.identity.proxies import AddressRanges
 
@@ -43,8 +43,8 @@ class Origins:
         if address is None or isinstance(address, Name):
             return ABSENT
         found = int(address in self._infrastructure)
-        width, bits = address
-        at = bisect_right(self._firsts[width], bits) - 1
-        if at >= 0 and bits <= self._spans[width][at][1]:
-            found += 2 * self._spans[width][at][2]
+        for width, bits in forms(address):
+            at = bisect_right(self._firsts[width], bits) - 1
+            if at >= 0 and bits <= self._spans[width][at][1]:
+                return found + 2 * self._spans[width][at][2]
         return found or ABSENT

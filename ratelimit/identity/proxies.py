@@ -14,7 +14,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from ratelimit.identity.address import Address, Name, parse_address
+from ratelimit.core.scan import Translations
+from ratelimit.identity.address import UNDECLARED, Address, Name, forms, parse_address
 
 MOST_HOPS = 32
 """A chain of more declared proxies than this stops being followed."""
@@ -29,7 +30,10 @@ _PAIR = re.compile(r'[ \t]*([^\s=;,"]+)=("(?:[^"\\]|\\.)*"|[^;"]*)(?:;|$)')
 
 
 class AddressRanges:
-    """A set of networks; membership costs one binary search."""
+    """A set of networks; membership costs one binary search.
+
+    An IPv4 address that was carried in an IPv6 address is in a network that either of them is in.
+    """
 
     __slots__ = ("_firsts", "_lasts")
 
@@ -53,7 +57,9 @@ class AddressRanges:
     def __contains__(self, address: Address | Name) -> bool:
         if isinstance(address, Name):
             return False
-        width, bits = address
+        return any(self._holds(width, bits) for width, bits in forms(address))
+
+    def _holds(self, width: int, bits: int) -> bool:
         at = bisect_right(self._firsts[width], bits) - 1
         return at >= 0 and bits <= self._lasts[width][at]
 
@@ -84,9 +90,10 @@ class ProxyChain:
         networks: CIDR ranges of declared proxies.
         header: "x-forwarded-for" or "forwarded".
         trusts_unaddressed: whether a peer without an address (a Unix socket) is a declared proxy.
+        translations: reads the addresses that proxies name.
     """
 
-    __slots__ = ("_hops", "_ranges", "header", "trusts_unaddressed")
+    __slots__ = ("_hops", "_ranges", "_translations", "header", "trusts_unaddressed")
 
     def __init__(
         self,
@@ -94,7 +101,9 @@ class ProxyChain:
         *,
         header: str,
         trusts_unaddressed: bool = False,
+        translations: Translations = UNDECLARED,
     ) -> None:
+        self._translations = translations
         self._ranges = AddressRanges(networks)
         self._hops = _forwarded_hops if header == "forwarded" else _listed_hops
         self.header = header.encode("ascii")
@@ -123,7 +132,7 @@ class ProxyChain:
         chain = b",".join(lines)
         whole = len(chain) <= LONGEST_CHAIN
         for hop in self._hops(chain if whole else chain[-LONGEST_CHAIN:], whole):
-            address = parse_address(hop)
+            address = parse_address(hop, self._translations)
             if address is None:
                 return known
             known = address

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from ratelimit.core.hashing import Hasher
-from ratelimit.core.scan import FORWARDED, Scanner
+from ratelimit.core.scan import FORWARDED, Scanner, Translations
 from ratelimit.identity.address import Address, Name
 from ratelimit.identity.fact import ABSENT, LONGEST_VALUE, REFUSED, Fact, credential_bytes
 
@@ -48,6 +48,7 @@ class Slots:
         hasher: Hasher,
         needed: Collection[int],
         notice: Callable[[str], None],
+        translations: Translations,
     ) -> None:
         self._facts = tuple(facts)
         self._needed = frozenset(needed)
@@ -86,6 +87,7 @@ class Slots:
             [self._blank(position, fact) for position, fact in enumerate(self._facts)],
             needs_peer=self.needs_address,
             notice=notice,
+            translations=translations,
         )
 
     def template(self, address: Address | Name | None) -> list[int]:

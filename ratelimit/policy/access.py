@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
+from ratelimit.core.scan import LENGTHS
 from ratelimit.policy.compiled import AccessList, IdentitySpec, Network, TrustSpec
 from ratelimit.policy.identities import CLUSTER
 from ratelimit.policy.model import Trust
@@ -52,7 +53,31 @@ def compile_trust(trust: Trust, given: Iterable[str], report: Report) -> TrustSp
         report.add("trust-everyone", ("trust", "proxies"), "these ranges together are every address there is")
     if "header" in given and not trust.proxies:
         report.add("trust-header-unused", ("trust", "header"), "no proxy is trusted, so no header is read")
-    return TrustSpec(tuple(networks), UNIX in trust.proxies, trust.header)
+    return TrustSpec(
+        tuple(networks), UNIX in trust.proxies, trust.header, compile_translation(trust.translation, report)
+    )
+
+
+def compile_translation(texts: Sequence[str], report: Report) -> tuple[IPv6Network, ...]:
+    """Return the declared translation prefixes; note what is none."""
+    prefixes: list[IPv6Network] = []
+    for index, text in enumerate(texts):
+        path: Path = ("trust", "translation", index)
+        try:
+            prefix = IPv6Network(text.strip())
+        except ValueError as error:
+            report.add("trust-translation", path, f"`{text[:80]}` is no IPv6 prefix: {error}"[:200])
+            continue
+        if prefix.prefixlen not in LENGTHS:
+            lengths = ", ".join(map(str, LENGTHS))
+            report.add(
+                "trust-translation", path, f"`{prefix}` has {prefix.prefixlen} bits, not one of {lengths}"
+            )
+        elif prefix.network_address.packed[8]:
+            report.add("trust-translation", path, f"`{prefix}` has bits set between 64 and 71, which are zero")
+        else:
+            prefixes.append(prefix)
+    return tuple(dict.fromkeys(prefixes))
 
 
 def compile_list(

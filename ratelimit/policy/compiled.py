@@ -162,6 +162,8 @@ class TrustSpec:
     networks: tuple[Network, ...]
     unix: bool
     header: ForwardedHeader
+    translation: tuple[IPv6Network, ...] = ()
+    """Further prefixes that carry IPv4 addresses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from ratelimit.core.scan import MOST_PREFIXES
 from ratelimit.policy.knowledge import Known
 from ratelimit.policy.storing import Store
 from ratelimit.policy.tuning import Tuning
@@ -42,6 +43,15 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     header: Annotated[
         ForwardedHeader, Meta(description="The one header your proxies write the client's address into.")
     ] = "x-forwarded-for"
+    translation: Annotated[
+        list[str],
+        Meta(
+            max_length=MOST_PREFIXES,
+            description="Prefixes your NAT64 or SIIT translators put before IPv4 addresses, beside those "
+            "that are known: of 32, 40, 48, 56, 64 or 96 bits (RFC 6052). A client behind one is its IPv4 address.",
+            examples=[["2001:db8:64::/96"]],
+        ),
+    ] = []
 
 
 class Prefix(Struct, frozen=True, forbid_unknown_fields=True):

@@ -70,8 +70,8 @@ def test_what_is_no_address_is_none(text: str) -> None:
     assert parse_address(text) is None
 
 
-def test_embedded_address_is_not_the_mapped_one() -> None:
-    assert parse_address("::192.0.2.1") == Address(128, 0xC0000201)
+def test_embedded_address_is_the_mapped_one() -> None:
+    assert parse_address("::192.0.2.1") == V4
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,31 @@
 """Client addresses read from text, compared by their bits and never by their spelling.
 
+An IPv6 address that carries an IPv4 address is a client that has that IPv4 address, and is
+counted as such: else all clients of one translator would share one /64. See `translate`.
+
 Leaf arithmetic on checked runs of bytes, hence `noexcept nogil` throughout. Strict where
 parsers differ: no leading zeros in IPv4 (some take them for octal), groups of an IPv6
 address of four digits at most. tests/identity/test_address.py holds it equal to `ipaddress`.
 """
 
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 cdef struct Address:
     int width           # 32 or 128 bits; 0: none
     uint8_t octets[16]  # the first `width // 8` of them, in network order
+
+
+cdef enum:
+    MOST_TRANSLATIONS = 16
+
+cdef struct Translation:
+    int length          # of the prefix, in bits: 32, 40, 48, 56, 64 or 96
+    uint8_t octets[16]
+
+cdef struct Declared:
+    int count
+    Translation prefixes[MOST_TRANSLATIONS]  # the longest first
 
 
 cdef inline Address read_address(const uint8_t *at, Py_ssize_t size) noexcept nogil:
@@ -152,6 +167,91 @@ cdef inline void read_v6(const uint8_t *at, Py_ssize_t size, Address *found) noe
     if found.octets[10] == 255 and found.octets[11] == 255:
         memcpy(found.octets, found.octets + 12, 4)
         found.width = 32
+
+
+cdef inline bint carried(const uint8_t *octets, int length, uint8_t *v4) noexcept nogil:
+    """Write the IPv4 address behind a translation prefix (RFC 6052, 2.2); False if octet 8 is not zero."""
+    cdef int i, at = length >> 3
+    if length < 96 and octets[8]:
+        return False
+    for i in range(4):
+        at += at == 8  # bits 64 to 71 are left out
+        v4[i] = octets[at]
+        at += 1
+    return True
+
+
+cdef inline bint is_global(const uint8_t *v4) noexcept nogil:
+    """Return whether an IPv4 address can be a tunnel's end: not this host's, private, link-local or multicast."""
+    return not (
+        v4[0] == 0 or v4[0] == 10 or v4[0] == 127 or v4[0] >= 224 or v4[0] == 169 and v4[1] == 254
+        or v4[0] == 172 and v4[1] >> 4 == 1 or v4[0] == 192 and v4[1] == 168
+    )
+
+
+cdef inline int local_length(const uint8_t *octets) noexcept nogil:
+    """Return where an address in 64:ff9b:1::/48 carries its IPv4 address; the policy may say it better.
+
+    Of a prefix shorter than 96 bits what follows the IPv4 address is zero.
+    """
+    if octets[8] or octets[13] or octets[14] or octets[15]:
+        return 96
+    return 64 if octets[12] else 56 if octets[11] else 48
+
+
+cdef inline bint carries(const uint8_t *octets, uint8_t *v4) noexcept nogil:
+    """Write the IPv4 address that an IPv6 address is known to carry; False if it carries none."""
+    cdef int i, zeros = 0
+    if octets[0] == 0x20:
+        if octets[1] == 0x02:  # 6to4 (RFC 3056): the site's own address, where answers are sent to
+            memcpy(v4, octets + 2, 4)
+            return is_global(v4)
+        if octets[1] == 0x01 and octets[2] == 0 and octets[3] == 0:  # Teredo (RFC 4380): the client's, inverted
+            for i in range(4):
+                v4[i] = octets[12 + i] ^ 0xFF
+            return is_global(v4)
+        return False
+    if octets[0]:
+        return False
+    while zeros < 12 and octets[zeros] == 0:
+        zeros += 1
+    if zeros == 12 and octets[12] or zeros == 8 and octets[8] == 0xFF and octets[9] == 0xFF and not (octets[10] or octets[11]):
+        memcpy(v4, octets + 12, 4)  # IPv4-compatible (RFC 4291, 2.5.5.1), or IPv4-translated (RFC 2765)
+        return True
+    if octets[1] != 0x64 or octets[2] != 0xFF or octets[3] != 0x9B or octets[4]:
+        return False
+    if octets[5] == 1:  # local use (RFC 8215)
+        return carried(octets, local_length(octets), v4)
+    for i in range(5, 12):
+        if octets[i]:
+            return False
+    memcpy(v4, octets + 12, 4)  # well-known (RFC 6052)
+    return True
+
+
+cdef inline bint translate(Address *address, const Declared *declared) noexcept nogil:
+    """Replace an IPv6 address by the IPv4 address it carries; False if it carries none.
+
+    Declared prefixes come first. Where the protocol has octet 8 zero and it is not, or a tunnel's
+    end is no global address, nothing is carried.
+    """
+    cdef uint8_t v4[4]
+    cdef const Translation *prefix
+    cdef int i
+    if address.width != 128:
+        return False
+    for i in range(declared.count):
+        prefix = &declared.prefixes[i]
+        if memcmp(prefix.octets, address.octets, prefix.length >> 3) == 0:
+            if not carried(address.octets, prefix.length, v4):
+                return False
+            break
+    else:
+        if not carries(address.octets, v4):
+            return False
+    memcpy(address.octets, v4, 4)
+    address.width = 32
+    return True
 
 
 cdef inline Py_ssize_t write_prefix(const Address *address, int v4, int v6, uint8_t *at) noexcept nogil:

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.address cimport Address
+from ratelimit.core.address cimport Address, Declared
 from ratelimit.core.hashing cimport Hasher
 
 cdef enum:
@@ -15,6 +15,10 @@ cdef struct Blank:
     uint64_t otherwise
     bint is_refused      # nothing stands in, and the policy insists
 
+cdef class Translations:
+    cdef Declared declared
+
+
 cdef class Scanner:
     cdef Hasher hasher
     cdef dict wanted
@@ -24,6 +28,7 @@ cdef class Scanner:
     cdef readonly int size   # positions of an identity list
     cdef bint needs_peer
     cdef object notice
+    cdef Translations translations
 
     cdef int identify(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1
     cdef int gather(self, object headers, uint64_t *ids, uint64_t *filled, bint *is_forwarded) except -1

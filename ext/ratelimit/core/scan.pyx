@@ -9,7 +9,7 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ratelimit.core.address cimport Address, read_address, write_prefix
+from ratelimit.core.address cimport MOST_TRANSLATIONS, Address, read_address, translate, write_prefix
 from ratelimit.core.hashing cimport Hasher, hash_run, hash_value
 from ratelimit.core.setup cimport ABSENT_HASH
 
@@ -31,11 +31,45 @@ cdef enum:
     AT_FORWARDED = -1        # in place of a position: such a header comes from a proxy
 
 
-def address_bits(str text not None, /):
-    cdef Address address = address_of(text)
-    if address.width == 0:
-        return None
-    return address.width, int.from_bytes((<char *>address.octets)[:address.width >> 3], "big")
+@cython.final
+@cython.auto_pickle(False)
+cdef class Translations:
+    def __init__(self, prefixes=()):
+        cdef int i, length
+        cdef bytes octets
+        ordered = sorted(prefixes, key=longest_first)
+        if len(ordered) > MOST_TRANSLATIONS:
+            raise ValueError(f"at most {MOST_TRANSLATIONS} translation prefixes are declared")
+        for i, (octets, length) in enumerate(ordered):
+            if length not in LENGTHS or len(octets) != 16:
+                raise ValueError("a translation prefix has 32, 40, 48, 56, 64 or 96 bits of 16 octets")
+            self.declared.prefixes[i].length = length
+            memcpy(self.declared.prefixes[i].octets, PyBytes_AS_STRING(octets), 16)
+        self.declared.count = len(ordered)
+
+    def read(self, str text not None, /):
+        cdef Address address = address_of(text)
+        if address.width == 0:
+            return None
+        written = bits_of(&address)
+        if not translate(&address, &self.declared):
+            return address.width, written, None
+        return address.width, bits_of(&address), written
+
+    def __reduce__(self):
+        raise TypeError("translations are made anew from their prefixes")
+
+
+LENGTHS = (32, 40, 48, 56, 64, 96)
+MOST_PREFIXES = MOST_TRANSLATIONS
+
+
+cdef object bits_of(const Address *address):
+    return int.from_bytes((<const char *>address.octets)[:address.width >> 3], "big")
+
+
+def longest_first(prefix):
+    return -prefix[1]
 
 
 cdef Address address_of(str text):
@@ -56,7 +90,10 @@ cdef Address address_of(str text):
 
 @cython.final
 cdef class Scanner:
-    def __init__(self, Hasher hasher not None, wanted, Py_ssize_t longest, blanks, *, bint needs_peer, notice):
+    def __init__(
+        self, Hasher hasher not None, wanted, Py_ssize_t longest, blanks, *, bint needs_peer, notice,
+        Translations translations=None,
+    ):
         cdef int at
         checked = {}
         if len(blanks) + 2 > MOST_POSITIONS:
@@ -85,6 +122,7 @@ cdef class Scanner:
         self.longest = longest
         self.needs_peer = needs_peer
         self.notice = notice
+        self.translations = Translations() if translations is None else translations
 
     def fill(self, headers, list template not None, /):
         cdef uint64_t ids[MOST_POSITIONS]
@@ -123,6 +161,7 @@ cdef class Scanner:
         """Write what stands at one position for a peer whose headers say nothing; True if that is to be refused."""
         cdef Address address
         cdef bytes name = name_of(peer, &address)
+        translate(&address, &self.translations.declared)
         return blank_hash(self.hasher, self.blanks + position, &address, name, hashed)
 
     cdef int identify(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1:
@@ -131,6 +170,7 @@ cdef class Scanner:
         cdef bytes name = name_of(peer, &address)
         cdef uint64_t filled = 0
         cdef bint is_forwarded = False
+        translate(&address, &self.translations.declared)
         if self.needs_peer and address.width == 0 and name is None:
             self.notice("client-missing")
         self.leave_blank(&address, name, ids, refused)
