@@ -2,7 +2,8 @@
 
 A refusal says which limits were exceeded and when to come back. It does not say which
 identity was counted, nor how a denied client was recognised; and where a limit per cluster
-may refuse, of no refusal which limit it is by, nor when that has room: see `RoutePlan.conceals`, `told_wait_ns`.
+may refuse, of no refusal which limit it is by (`RoutePlan.conceals`), nor when such a limit
+has room again (`RoutePlan.told_wait_ns`).
 """
 
 from __future__ import annotations

@@ -77,8 +77,11 @@ class RemoteRules:
         """Append a correction of what rule `index` was charged: to what was reported last.
 
         Args:
-            delta: slots and members taken or given back; of other rules it is worked out here.
+            delta: slots and members taken or given back; units where nothing was reported (`Outcome.settle`):
+                what a report asks for is worked out here.
         """
+    def amend(self, outcome: Outcome, index: int, /) -> int:
+        """Return what a correction of rule `index` that was appended, and not sent yet, is to ask for now."""
     def corrected(
         self, outcome: Outcome, index: int, said: list[int], at: int, now_us: int, /
     ) -> tuple[int, int]:

@@ -105,7 +105,9 @@ class Extractor:
         self._lists_values = lists.lists_values
         self._notice = notice
         everything = range(len(self._facts))
-        self._slots = Slots(self._facts, hasher, everything if needed is None else needed, notice, translations)
+        self._slots = Slots(
+            self._facts, hasher, everything if needed is None else needed, notice, translations
+        )
         self._translations = translations
         self.scanner = self._slots.scanner
         self._fill = self.scanner.fill

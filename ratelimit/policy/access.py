@@ -74,7 +74,7 @@ def compile_translation(texts: Sequence[str], report: Report) -> tuple[IPv6Netwo
                 "trust-translation", path, f"`{prefix}` has {prefix.prefixlen} bits, not one of {lengths}"
             )
         elif prefix.network_address.packed[8]:
-            report.add("trust-translation", path, f"`{prefix}` has bits set between 64 and 71, which are zero")
+            report.add("trust-translation", path, f"`{prefix}` has bits set from 64 to 71, which are zero")
         else:
             prefixes.append(prefix)
     return tuple(dict.fromkeys(prefixes))

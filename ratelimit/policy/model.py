@@ -48,7 +48,8 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             max_length=MOST_PREFIXES,
             description="Prefixes your NAT64 or SIIT translators put before IPv4 addresses, beside those "
-            "that are known: of 32, 40, 48, 56, 64 or 96 bits (RFC 6052). A client behind one is its IPv4 address.",
+            "that are known: of 32, 40, 48, 56, 64 or 96 bits (RFC 6052). "
+            "A client behind one is its IPv4 address.",
             examples=[["2001:db8:64::/96"]],
         ),
     ] = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -177,6 +179,38 @@ async def test_real_costs_replace_estimates(server: Server, open_limiter: LiveLi
     assert await limiter.left() == [880]
     found.settle(tokens=500)
     assert await limiter.left() == [500]
+
+
+@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"])
+async def test_the_last_of_many_reports_stands(
+    server: Server, open_limiter: LiveLimiter, algorithm: str
+) -> None:
+    limiter = open_limiter(
+        server.url,
+        f'per = "account"\nrate = "1000/day"\nunit = "tokens"\nestimate = 1\nalgorithm = "{algorithm}"',
+        now_us=lambda: NOON_US,
+    )
+    source = random.Random(algorithm)
+    made: list[tuple[Any, int]] = []
+    for turn in range(60):
+        found = await limiter.ask(costs={"tokens": 10})
+        assert found.allowed
+        last = 10
+        for report in source.choices([0, 3, 12, 40, 500], k=source.randrange(6)):
+            last = report
+            found.settle(tokens=report)
+            if source.random() < 0.3:
+                await asyncio.sleep(0)  # what was reported so far may be sent
+        if last > 12:
+            last = 12
+            found.settle(tokens=last)
+        made.append((found, last))
+        if turn % 3 == 0:
+            which = source.randrange(len(made))
+            made[which][0].settle(tokens=turn % 13)
+            made[which] = (made[which][0], turn % 13)
+    await limiter.courier.settled()
+    assert await limiter.left() == [1000 - sum(last for _, last in made)]
 
 
 async def test_many_requests_share_few_round_trips(server: Server, open_limiter: LiveLimiter) -> None:

@@ -185,7 +185,9 @@ cdef inline int64_t correct_log(Setup *plan, int i, Charge *charge, int64_t aske
         extra = <uint64_t>(-asked)
         # What settling added goes first.
         room = log_reduce(q, block, charge.word - 1, extra, reading.at) if charge.word else 0
-        moved = -<int64_t>(room + log_reduce(q, block, charge.mark - 1, extra - room, reading.at)) if charge.mark else -<int64_t>room
+        if charge.mark:
+            room += log_reduce(q, block, charge.mark - 1, extra - room, reading.at)
+        moved = -<int64_t>room
         charge.remaining += <uint64_t>(-moved)
         corrected_by(charge, asked, moved)
         return moved

@@ -439,7 +439,7 @@ cdef class LeasedRules:
         cdef int64_t more
         if charge.is_underway or lease == NULL or now >= lease.deadline or lease.granted == 0:
             return False
-        more = owed(charge, charge.aim)
+        more = owed(charge, charge.aim) if charge.aim != charge.settled else delta
         if q.kind != GCRA and lease.mark != charge.mark:
             return False
         if more > 0:

@@ -213,8 +213,10 @@ cdef class RemoteRules:
         if outcome.plan is not self.plan:
             raise ValueError("the outcome is another plan's")
         if q.kind <= LOG:
-            delta = owed(charge, charge.aim)
-            charge.asked = charge.aim
+            if charge.aim != charge.settled:
+                delta = owed(charge, charge.aim)
+            charge.asked = delta
+            charge.target = charge.aim
             charge.is_underway = True
         if q.kind == GCRA:
             ticks = <u128>charge.mark + (<u128>q.epoch_ns << 4)
@@ -230,6 +232,13 @@ cdef class RemoteRules:
             other = (charge.word + q.epoch_ns) // SECOND
         items += (CORRECT, 1, base + index, number_of(keys, self.key_of(index, charge.key)), delta, mark, other)
 
+    def amend(self, Outcome outcome not None, int index, /):
+        cdef Charge *charge = outcome.at(index)
+        if charge.is_underway and charge.aim != charge.target:
+            charge.asked = owed(charge, charge.aim)
+            charge.target = charge.aim
+        return charge.asked
+
     def corrected(self, Outcome outcome not None, int index, list said not None, Py_ssize_t at, now_us, /):
         cdef Charge *charge = outcome.at(index)
         cdef const Quota *q = &self.plan.setup.quotas[index]
@@ -242,7 +251,7 @@ cdef class RemoteRules:
         at += 1
         if q.kind > LOG:
             return moved, at + 1
-        asked = owed(charge, charge.asked)
+        asked = charge.asked
         if q.kind == LOG:
             at += 1
             if moved > 0 and added == 0:
@@ -261,15 +270,15 @@ cdef class RemoteRules:
             else:
                 settle_window(q, charge, charge.word, now, asked, moved)
         charge.is_underway = False
-        charge.settled = charge.asked
+        charge.settled = charge.target
         return moved, at
 
     def unanswered(self, Outcome outcome not None, int index, /):
         cdef Charge *charge = outcome.at(index)
         if charge.is_underway:
-            doubt(charge, owed(charge, charge.asked))
+            doubt(charge, charge.asked)
             charge.is_underway = False
-            charge.settled = charge.asked
+            charge.settled = charge.target
 
     def carried(self, int index, uint64_t key, used, now_ns, int base, dict keys not None, list items not None, /):
         # The window that a charge of now would belong to; a bucket's mark is only for refunds.

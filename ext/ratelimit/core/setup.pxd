@@ -44,7 +44,8 @@ cdef struct Charge:
     uint64_t live       # of them, units that can still be taken back
     uint64_t aim        # of a store elsewhere: what it is to be settled to,
     uint64_t settled    # what it was settled to last,
-    uint64_t asked      # and what it is being settled to
+    uint64_t target     # what it is being settled to,
+    int64_t asked       # and what of that was asked for
     uint64_t remaining  # of blocks; words are asked lazily
     uint64_t reset
     int64_t retry

@@ -167,11 +167,14 @@ class Courier:
             self._held_back.append(correction)
             return
         plan, outcome, index = correction.plan, correction.outcome, correction.index
+        key = plan.rules.key(index, outcome.key(index))
         if index in plan.counting and not plan.rules.owes(outcome, index):
-            return  # nothing, or what was sent before this is answered first
-        parcel = self.parcel_of(plan.rules.key(index, outcome.key(index)))
-        plan.rules.correct(outcome, index, correction.delta, parcel.base_of(plan), parcel.keys, parcel.items)
-        parcel.entries.append(correction)
+            # Nothing; or one is on its way. That is amended, or if it was sent is answered before the next.
+            before = self._lanes.unsent(self._tag_of(key), correction.key)
+            if before is not None:
+                before.amend()
+            return
+        correction.put(self.parcel_of(key))
         correction.begin(self.underway)
 
     def carry(

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ratelimit.stores.redis.parcel import Batch
+from ratelimit.stores.redis.parcel import Batch, Correction
 from ratelimit.stores.redis.tally import Tally
 from ratelimit.stores.redis.unanswered import doubtful, slow, unanswered, uncharged
 from ratelimit.stores.redis.wire import Answers, Wire
@@ -122,6 +122,14 @@ class Lanes:
         if not self._idle and len(self._lanes) < LANES:
             self.new()
         return batch
+
+    def unsent(self, tag: bytes, key: tuple[int, int]) -> Correction | None:
+        """Return a correction that waits to be sent; None if it does not."""
+        for batch in self._queue:
+            parcel = batch.parcels.get(tag)
+            if parcel is not None and key in parcel.corrections:
+                return parcel.corrections[key]
+        return None
 
     def soon(self) -> None:
         """Send what waits when the event loop has run what is ready: all of that shares the trip."""

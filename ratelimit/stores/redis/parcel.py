@@ -93,13 +93,37 @@ class Part(Waiting):
 class Correction(Unawaited):
     """A correction on its way; nobody waits for it."""
 
-    __slots__ = ("delta", "index", "outcome", "plan")
+    __slots__ = ("at", "delta", "index", "outcome", "parcel", "plan")
 
     def __init__(self, plan: RedisPlan, outcome: Outcome, index: int, delta: int) -> None:
         self.plan = plan
         self.outcome = outcome
         self.index = index
         self.delta = delta
+        self.parcel: Parcel | None = None
+        self.at = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What is corrected: an outcome, for as long as this refers to it, and one of its rules."""
+        return id(self.outcome), self.index
+
+    def put(self, parcel: Parcel) -> None:
+        """Have it sent in a parcel."""
+        self.parcel = parcel
+        plan, items = self.plan, parcel.items
+        self.at = len(items) + 4  # see script.py
+        plan.rules.correct(self.outcome, self.index, self.delta, parcel.base_of(plan), parcel.keys, items)
+        parcel.entries.append(self)
+        if self.index in plan.counting:
+            parcel.corrections[self.key] = self
+
+    def amend(self) -> bool:
+        """Have it ask for what was reported since; False if it was sent."""
+        if self.parcel is None or self.parcel.is_sent:
+            return False
+        self.parcel.items[self.at] = self.plan.rules.amend(self.outcome, self.index)
+        return True
 
     def read(self, said: list[int], at: int) -> int:
         """Take the answer; return where the next begins."""
@@ -150,13 +174,16 @@ Entry = Question | Part | Correction | Renewal
 class Parcel:
     """Questions that are asked in one call."""
 
-    __slots__ = ("_bases", "_described", "_rules", "entries", "items", "keys")
+    __slots__ = ("_bases", "_described", "_rules", "corrections", "entries", "is_sent", "items", "keys")
 
     def __init__(self) -> None:
         self.keys: dict[bytes, int] = {}
         """What is asked about, numbered from one."""
         self.items: list[int] = []
         self.entries: list[Entry] = []
+        self.corrections: dict[tuple[int, int], Correction] = {}
+        """Those of units, to be amended until they are sent."""
+        self.is_sent = False
         self._bases: dict[RedisPlan, int] = {}
         self._described = b""
         self._rules = 0
@@ -172,6 +199,7 @@ class Parcel:
 
     def call(self, worker: int, now_us: int | None) -> Call:
         """Return what the script is run with."""
+        self.is_sent = True
         opening = (False if now_us is None else now_us, worker, self._rules)
         return self.keys, opening, self._described, self.items
 

@@ -143,7 +143,7 @@ def the_last_report_stands(core: Core, spec: RuleSpec, stream: Stream) -> None:
 
 
 def what_was_forgiven_is_not_given_back(core: Core, spec: RuleSpec, stream: Stream) -> None:
-    """A report beyond all bounds, taken back, leaves what the last report says, and others' charges as they are."""
+    """A report beyond all bounds, taken back, leaves what the last one says, and others' charges alone."""
     limiter, plain = Limiter(core, spec), Limiter(core, spec)
     now_ns = limiter.start_ns + 3 * spec.period_ns
     for _gap, cost in stream:

@@ -198,7 +198,8 @@ class Line:
         stored = self.stored(now_ns)
         live = self.algorithm.returnable(stored, self.receipt, self.live, now_ns)
         asked = max(wanted, -live)
-        state, self.receipt, moved = self.algorithm.settle(stored, self.receipt, self.held, self.held + asked, now_ns)
+        actual = self.held + asked
+        state, self.receipt, moved = self.algorithm.settle(stored, self.receipt, self.held, actual, now_ns)
         if state != stored:
             self.table.states[self.key] = state
         self.held += moved

@@ -68,7 +68,7 @@ class Algorithm(Protocol):
         ...
 
     def settle(self, state: Any, receipt: Any, cost: int, actual: int, now_ns: int) -> tuple[Any, Any, int]:
-        """Count more for a charge, or give back what is live of it; return new state and receipt, and the correction."""
+        """Count more for a charge, or give back what can be; return new state and receipt, and what moved."""
         ...
 
 

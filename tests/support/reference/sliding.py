@@ -101,7 +101,7 @@ class SlidingWindow:
     def settle(
         self, state: Pair | None, receipt: int, cost: int, actual: int, now_ns: int
     ) -> tuple[Pair | None, int, int]:
-        """Correct the window that was charged while it is one of the two; later, more counts in the window that now is."""
+        """Correct the window that was charged while it is one of the two; later, more counts in this one."""
         pair = self.current(state, self.number(now_ns))
         if pair.number == receipt + 1:
             settled = corrected(pair.previous, actual - cost, self.quota)
