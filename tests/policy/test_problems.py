@@ -244,12 +244,7 @@ CASES = [
     ("trust-everyone", "version = 1\n[trust]\nproxies = ['0.0.0.0/0']", 3, "trust.proxies"),
     ("trust-everyone", "version = 1\n[trust]\nproxies = ['::/1', '8000::/1']", 3, "trust.proxies"),
     ("trust-wide", "version = 1\n[trust]\nproxies = ['0.0.0.0/4']", 3, "trust.proxies[0]"),
-    (
-        "trust-translation",
-        "version = 1\n[trust]\ntranslation = ['64:ff9b::/96', '::/95']",
-        3,
-        "trust.translation[1]",
-    ),
+    ("trust-translation", "version = 1\n[trust]\ntranslation = ['::/95']", 3, "trust.translation[0]"),
     ("trust-header-unused", "version = 1\n[trust]\nheader = 'forwarded'", 3, "trust.header"),
     ("store-setting-unused", "version = 1\n[store]\nmemory = 'private'\npath = '/x'", 4, "store.path"),
     ("hashing-key", "version = 1\n[hashing]\nkey = 'secret'", 3, "hashing.key"),

@@ -32,6 +32,7 @@ cdef class Leases:
     cdef bint claim(self, Lease *lease, LeasedRules rules, int index, uint64_t now) except -1
     cdef bint is_ample(self, const Lease *lease) noexcept
     cdef int sweep(self) except -1
+    cdef uint64_t there(self, uint64_t now) noexcept
 
 
 cdef class LeasedRules:

@@ -19,15 +19,16 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.atomic cimport SECOND
 from ratelimit.core.engine cimport Outcome, Plan, check_ready, tally
 from ratelimit.core.entries cimport GCRA, SLIDING
-from ratelimit.core.gcra cimport gcra_arrival, gcra_live
+from ratelimit.core.gcra cimport gcra_arrival
 from ratelimit.core.quota cimport NEVER, Quota
-from ratelimit.core.receipt cimport corrected_by, owed
+from ratelimit.core.receipt cimport open_receipt, owed
 from ratelimit.core.remote cimport RemoteRules, number_of, read_word
 from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
 from ratelimit.core.slice cimport (
-    Lease, begin, is_binding, is_less, measure, quiet_of, read_mark, refuse, told_mark, wish, without,
+    Lease, begin, is_binding, is_less, measure, quiet_of, read_mark, refuse, take_more, told_mark, wish,
+    without,
 )
 from ratelimit.core.spare cimport take_charges
 from ratelimit.core.table cimport Table, relative
@@ -266,6 +267,10 @@ cdef class Leases:
         if lease != NULL:
             lease.due = False
 
+    cdef uint64_t there(self, uint64_t now) noexcept:
+        """Return the store's time."""
+        return now + <uint64_t>self.skew if self.skew >= 0 or now > <uint64_t>-self.skew else 0
+
     def set_skew(self, skew_ns, /):
         """Note how far the store's clock is ahead."""
         self.skew = skew_ns
@@ -340,7 +345,7 @@ cdef class LeasedRules:
         outcome.charges = take_charges(count)
         outcome.plan = plan
         outcome.ledger = self.ledger
-        outcome.now = now + <uint64_t>leases.skew if leases.skew >= 0 or now > <uint64_t>-leases.skew else 0
+        outcome.now = leases.there(now)
         for i in range(count):
             charge = outcome.charges + i
             q = &plan.setup.quotas[i]
@@ -349,9 +354,7 @@ cdef class LeasedRules:
             charge.charged = False
             charge.retry = 0
             charge.word = charge.mark = charge.remaining = charge.reset = 0
-            charge.held = charge.live = 0
-            charge.aim = charge.settled = charge.cost
-            charge.is_underway = False
+            open_receipt(charge)
             lease = found[i]
             if lease == NULL:
                 charge.state = SKIPPED
@@ -435,30 +438,13 @@ cdef class LeasedRules:
         cdef const Quota *q = &self.rules.plan.setup.quotas[index]
         cdef Lease *lease = self.leases.find(self.rules.digest(index, charge.key))
         cdef uint64_t now = relative(self.rules.plan.table, now_ns)
-        cdef uint64_t at, arrival
         cdef int64_t more
         if charge.is_underway or lease == NULL or now >= lease.deadline or lease.granted == 0:
             return False
-        more = owed(charge, charge.aim) if charge.aim != charge.settled else delta
         if q.kind != GCRA and lease.mark != charge.mark:
             return False
-        if more > 0:
-            if lease.left < <uint64_t>more:
-                return False
-            lease.left -= <uint64_t>more
-            lease.uses += <uint64_t>more
-            if q.kind == GCRA:
-                at = now + <uint64_t>self.leases.skew if self.leases.skew >= 0 or now > <uint64_t>-self.leases.skew else 0
-                arrival = gcra_arrival(q, without(q, lease.word, lease.left, at), at)
-                charge.live = gcra_live(q, arrival, at, charge.mark, charge.live)
-                charge.mark = arrival
-        elif more < 0:
-            if q.kind == GCRA:
-                return False  # the store would not know of these units: see bucket.lua
-            lease.left += <uint64_t>-more
-        corrected_by(charge, more, more)
-        charge.settled = charge.aim
-        return True
+        more = owed(charge, charge.aim) if charge.aim != charge.settled else delta
+        return take_more(lease, charge, q, more, self.leases.there(now))
 
     def __reduce__(self):
         raise TypeError("leased rules belong to one process")

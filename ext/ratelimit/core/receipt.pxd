@@ -12,6 +12,13 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.setup cimport Charge
 
 
+cdef inline void open_receipt(Charge *charge) noexcept nogil:
+    """Begin for a charge that a store elsewhere is asked for: nothing is counted yet."""
+    charge.held = charge.live = 0
+    charge.aim = charge.settled = charge.cost
+    charge.is_underway = False
+
+
 cdef inline int64_t owed(const Charge *charge, uint64_t actual) noexcept nogil:
     """Return how many units more, or fewer, are to be counted for a charge that really cost `actual`."""
     cdef uint64_t less

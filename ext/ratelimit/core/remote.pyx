@@ -16,7 +16,7 @@ from ratelimit.core.engine cimport Outcome, Plan, check_ready, tally
 from ratelimit.core.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS
 from ratelimit.core.gcra cimport gcra_arrival
 from ratelimit.core.quota cimport Quota
-from ratelimit.core.receipt cimport corrected_by, doubt, owed
+from ratelimit.core.receipt cimport corrected_by, doubt, open_receipt, owed
 from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, SHADOWED, SKIPPED, Charge, rule_key,
 )
@@ -111,9 +111,7 @@ cdef class RemoteRules:
             charge.key = rule_key(&plan.setup, i, ids)
             charge.state = SKIPPED
             charge.word = charge.mark = charge.remaining = charge.reset = 0
-            charge.held = charge.live = 0
-            charge.aim = charge.settled = charge.cost
-            charge.is_underway = False
+            open_receipt(charge)
             charge.retry = 0
             if charge.key == ABSENT_HASH:
                 continue

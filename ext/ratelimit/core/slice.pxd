@@ -5,8 +5,10 @@ from libc.string cimport memset
 
 from ratelimit.core.atomic cimport LOW32, SECOND
 from ratelimit.core.entries cimport FIXED, GCRA, SLIDING
-from ratelimit.core.gcra cimport gcra_arrival
+from ratelimit.core.gcra cimport gcra_arrival, gcra_live
 from ratelimit.core.quota cimport NEVER, Quota
+from ratelimit.core.receipt cimport corrected_by
+from ratelimit.core.setup cimport Charge
 from ratelimit.core.siphash cimport mix
 from ratelimit.core.windows cimport FIXED_COUNT_BITS
 
@@ -110,3 +112,28 @@ cdef inline uint64_t without(const Quota *q, uint64_t word, uint64_t left, uint6
     else:
         counted = word & ((<uint64_t>1 << q.bits) - 1)
     return word - (left if left < counted else counted)
+
+
+cdef inline bint take_more(Lease *lease, Charge *charge, const Quota *q, int64_t more, uint64_t there) noexcept:
+    """Charge a settled request more units of a lease, or give some back to it; False if the store has to.
+
+    Args:
+        there: the store's time.
+    """
+    cdef uint64_t arrival
+    if more > 0:
+        if lease.left < <uint64_t>more:
+            return False
+        lease.left -= <uint64_t>more
+        lease.uses += <uint64_t>more
+        if q.kind == GCRA:
+            arrival = gcra_arrival(q, without(q, lease.word, lease.left, there), there)
+            charge.live = gcra_live(q, arrival, there, charge.mark, charge.live)
+            charge.mark = arrival
+    elif more < 0:
+        if q.kind == GCRA:
+            return False  # the store would not know of these units: see bucket.lua
+        lease.left += <uint64_t>-more
+    corrected_by(charge, more, more)
+    charge.settled = charge.aim
+    return True
