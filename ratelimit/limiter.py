@@ -235,7 +235,9 @@ class Limiter:
         if not matched.is_limited and not generation.has_lists:
             return None
         raw = raw_headers(headers) if headers else ()
-        context = Context(matched.params, state or {}) if extractor.needs_context else NO_CONTEXT
+        context = (
+            Context(matched.params, {} if state is None else state) if extractor.needs_context else NO_CONTEXT
+        )
         if identities:
             known = extractor.from_values(
                 checked_names(identities, extractor.positions), client, raw, context
