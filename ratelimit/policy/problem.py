@@ -62,12 +62,13 @@ def render_key(path: Path) -> str:
     return text
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was most likely meant, None when none is near."""
-    return next(iter(get_close_matches(word[:64], list(known), n=1, cutoff=0.6)), None)
+def nearest(word: str, known: Iterable[object]) -> str | None:
+    """Return the known word that was most likely meant, None when none is near; numbers are no words."""
+    words = [one for one in known if isinstance(one, str)]
+    return next(iter(get_close_matches(word[:64], words, n=1, cutoff=0.6)), None)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[object]) -> str:
     """Return "Did you mean `…`?" for the nearest known word, or nothing."""
     found = nearest(word, known)
     return "" if found is None else f"Did you mean `{found}`?"

@@ -41,7 +41,7 @@ CASES = [
     ("store-hash-key", store("url = 'env:REDIS'", hashing=""), 3, "store.url"),
     ("store-prefix", store(SERVER, "prefix = 'a{b}'"), 4, "store.prefix"),
     ("store-prefix", store(SERVER, "prefix = 'a b'"), 4, "store.prefix"),
-    ("store-prefix", store(SERVER, 'prefix = "a\\u0000"'), 4, "store.prefix"),
+    ("store-prefix", store(SERVER, 'prefix = "a\\u0001"'), 4, "store.prefix"),
     ("policy-value", store(SERVER, "prefix = ''"), 4, "store.prefix"),
     ("policy-value", store(SERVER, f"prefix = '{'x' * 33}'"), 4, "store.prefix"),
     ("policy-value", store(SERVER, "mode = 'lease'"), 4, "store.mode"),
