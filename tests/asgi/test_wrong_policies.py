@@ -93,7 +93,6 @@ async def test_made_up_policies_fail_the_startup_or_work(tmp_path: Path, faults:
         'path = "/"',
         'path = "/nowhere/at/all/table"',
         'path = "/dev/null"',
-        "keys = 64",
     ],
 )
 async def test_store_path_that_cannot_be_used_fails_the_startup_in_words(tmp_path: Path, line: str) -> None:

@@ -68,6 +68,24 @@ def works(policy: Policy) -> None:
     limiter.close()
 
 
+CASES = [
+    ("policy-version", 'version = "1"', 1, "version"),
+    ("policy-value", f"version = 1\nlimit = [\n{'9' * 5000}]", 3, "limit[0]"),
+    ("policy-value", f"version = {'9_9' * 4000}", 1, "version"),
+    ("policy-value", f"version = 1\n[store]\nkeys = 0x{'f' * 99}", 3, "store.keys"),
+    ("policy-text", 'version = 1\n[store]\npath = "a\\u0000"', 3, "store.path"),
+    ("policy-text", 'version = 1\n[allow]\n"a\\u0000" = []', 2, "allow"),
+]
+
+
+@pytest.mark.parametrize(("code", "text", "line", "key"), CASES, ids=range(len(CASES)))
+def test_what_no_value_can_be_is_told_with_code_line_and_key(
+    code: str, text: str, line: int, key: str
+) -> None:
+    told = [problem for problem in problems_of(text) if problem.severity == "error"]
+    assert [(problem.code, problem.line, problem.key) for problem in told] == [(code, line, key)]
+
+
 def test_sound_policy_is_sound() -> None:
     assert not [problem for problem in problems_of(document(SOUND, (), "")) if problem.severity == "error"]
     assert not [problem for problem in problems_of(document(SERVER, (), "")) if problem.severity == "error"]
