@@ -14,15 +14,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ratelimit.printable import printable
+
 if TYPE_CHECKING:
     from ratelimit.policy.problem import Problem
 
 
 class RateLimitError(Exception):
-    """Base of everything this library raises on purpose."""
+    """Base of everything this library raises on purpose. A message is fit for terminals and logs."""
 
     def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
+        super().__init__(printable(message, keep="\n"))
         self.code = code
 
 

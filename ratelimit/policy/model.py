@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from ratelimit.policy.knowledge import Known
 from ratelimit.policy.storing import Store
+from ratelimit.policy.table import Table
 from ratelimit.policy.tuning import Tuning
 
 Missing = Literal["client", "shared", "skip", "refuse"]
@@ -28,7 +29,7 @@ Cost = Annotated[int, Meta(ge=0)]
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 
-class Trust(Struct, frozen=True, forbid_unknown_fields=True):
+class Trust(Table, frozen=True, forbid_unknown_fields=True):
     """Which peers may say on whose behalf they speak. Nobody may, unless listed here."""
 
     proxies: Annotated[
@@ -44,14 +45,14 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "x-forwarded-for"
 
 
-class Prefix(Struct, frozen=True, forbid_unknown_fields=True):
+class Prefix(Table, frozen=True, forbid_unknown_fields=True):
     """How much of a client address counts as one identity."""
 
     v4: Annotated[int, Meta(ge=0, le=32, description="Leading bits of an IPv4 address that count.")] = 32
     v6: Annotated[int, Meta(ge=0, le=128, description="Leading bits of an IPv6 address that count.")] = 64
 
 
-class Cache(Struct, frozen=True, forbid_unknown_fields=True):
+class Cache(Table, frozen=True, forbid_unknown_fields=True):
     """How long, and how many, answers of a resolver are kept by each worker."""
 
     ttl: Annotated[
@@ -62,7 +63,7 @@ class Cache(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
-class Identity(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """One thing a request is known by. Only a keyed hash of its value is ever kept."""
 
     from_: Annotated[
@@ -97,7 +98,7 @@ class Identity(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_":
     ] = None
 
 
-class Tier(Struct, frozen=True, forbid_unknown_fields=True):
+class Tier(Table, frozen=True, forbid_unknown_fields=True):
     """A limit's numbers for the holders of one plan."""
 
     rate: Annotated[str | None, Meta(description="Replaces the limit's `rate`.")] = None
@@ -106,7 +107,7 @@ class Tier(Struct, frozen=True, forbid_unknown_fields=True):
     unlimited: Annotated[bool, Meta(description="The limit does not apply to this plan.")] = False
 
 
-class Limit(Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}):
+class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}):
     """One named rule: which requests, for each of whom, how much."""
 
     name: Annotated[
@@ -227,7 +228,7 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": 
     ] = {}
 
 
-class Headers(Struct, frozen=True, forbid_unknown_fields=True):
+class Headers(Table, frozen=True, forbid_unknown_fields=True):
     """What responses say about limits."""
 
     ratelimit: Annotated[bool, Meta(description="Send `RateLimit` and `RateLimit-Policy`.")] = True
@@ -244,7 +245,7 @@ class Headers(Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
-class Hashing(Struct, frozen=True, forbid_unknown_fields=True):
+class Hashing(Table, frozen=True, forbid_unknown_fields=True):
     """The secret that identities are hashed with."""
 
     key: Annotated[
@@ -257,7 +258,7 @@ class Hashing(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
-class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
+class Correlation(Table, frozen=True, forbid_unknown_fields=True):
     """Who may be one actor, and by what that is told."""
 
     principal: Annotated[
@@ -321,7 +322,7 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
     tuning: Annotated[Tuning, Meta(description="The correlator's numbers.")] = Tuning()
 
 
-class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
+class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     version: Annotated[Literal[1], Meta(description="Version of this format: 1.")]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ratelimit.codes import CODES, Severity
+from ratelimit.printable import printable
 
 Path = tuple[str | int, ...]
 
@@ -74,13 +75,6 @@ def did_you_mean(word: str, known: Iterable[object]) -> str:
     return "" if found is None else f"Did you mean `{found}`?"
 
 
-def _printable(text: str) -> str:
-    """Return a text whose line ends and control characters are spelled out: one problem is one line."""
-    if text.isprintable():
-        return text
-    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
-
-
 class Report:
     """Collects the problems of one policy.
 
@@ -108,11 +102,11 @@ class Report:
         problem = Problem(
             code,
             known.severity,
-            _printable(message),
-            self.file,
+            printable(message),
+            printable(self.file),
             self.line_of(path),
-            _printable(render_key(path)),
-            _printable(hint or known.remedy),
+            printable(render_key(path)),
+            printable(hint or known.remedy),
         )
         if problem not in self._told:
             self._told.add(problem)

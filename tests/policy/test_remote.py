@@ -166,7 +166,7 @@ def test_a_password_in_the_file_works_and_is_never_shown(given: dict[str, str]) 
     spec = remote(**given)
     assert spec.password is not None
     assert (spec.username, spec.password.kind, spec.password.value) == ("me", "inline", SECRET)
-    assert spec.url == "redis://me@h/0"
+    assert spec.url == "redis://h/0"
     assert SECRET not in repr(spec)
 
 

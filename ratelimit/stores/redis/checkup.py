@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
@@ -49,7 +49,7 @@ class Needs:
 
     longest_ns: int
     correlates: bool
-    key: bytes | None
+    key: bytes | None = field(repr=False)
 
 
 async def examine(spec: RemoteSpec, needs: Needs, *, timer: Timer, wall: Timer) -> list[Finding]:
