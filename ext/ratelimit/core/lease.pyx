@@ -37,6 +37,8 @@ cdef enum:
     FIRST_OWNERS = 1024  # rules of plans; every reload makes new ones
     MICROSECOND = 1000
 
+cdef uint64_t LONGEST_US = <uint64_t>1 << 53  # 285 years: no limit's wait, and a thousand times it fits
+
 cdef double LEAST_RATE = 0.5  # units a second that a lease is worth while for
 
 LEASE = 3
@@ -240,7 +242,11 @@ cdef class Leases:
         granted = said[at]
         at = read_word(&charge, q, said, at + 1)
         mark = read_mark(q, said[at])
-        ttl = <uint64_t>said[at + 1] * MICROSECOND
+        ttl = <uint64_t>said[at + 1]
+        # Units beyond what the limit holds would be admitted over it.
+        if granted > (q.burst if q.kind == GCRA else q.units) or ttl > LONGEST_US:
+            raise ValueError("more was granted, or for longer, than of any limit")
+        ttl *= MICROSECOND
         lease.due = False
         # The store's time is counted from when it was asked: never later than it means.
         expires = sent + ttl

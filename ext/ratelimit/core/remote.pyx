@@ -32,6 +32,8 @@ cdef enum:
     TAG_DIGITS = 2       # of them, in braces: what a cluster's slot follows from
     MOST_IDENTITIES = 64
 
+cdef uint64_t LONGEST_US = <uint64_t>1 << 53  # 285 years: no limit's wait, and a thousand times it fits
+
 cdef const char *ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 ASK_NUMBERS = 5
@@ -161,8 +163,11 @@ cdef class RemoteRules:
                     charge.retry = retry_word(q, charge.word, outcome.now, charge.cost)
             else:
                 charge.remaining = said[at]
-                charge.reset = <uint64_t>said[at + 1] * MICROSECOND
+                charge.reset = <uint64_t>said[at + 1]
                 charge.retry = <int64_t>said[at + 2]
+                if charge.remaining > q.units or charge.reset > LONGEST_US or charge.retry > <int64_t>LONGEST_US:
+                    raise ValueError("more is left, or to be waited for, than of any limit")
+                charge.reset *= MICROSECOND
                 if charge.retry > 0:
                     charge.retry *= MICROSECOND
                 charge.mark = said[at + 3]
