@@ -50,7 +50,8 @@ account = ["{CUSTOMER}-5"]
 """
 STORES = {
     "embedded": f'[hashing]\nkey = "{HEX}"\n[store]\nmemory = "private"\nkeys = 1000\n',
-    "url": f'[hashing]\nkey = "{HEX}"\n[store]\nurl = "redis://{USER}:{PASSWORD}@{SERVER}/0"\nmemory = "private"\n',
+    "url": f'[hashing]\nkey = "{HEX}"\n'
+    f'[store]\nurl = "redis://{USER}:{PASSWORD}@{SERVER}/0"\nmemory = "private"\n',
     "key": f'[hashing]\nkey = "env:SECRET_KEY"\n[store]\nurl = "redis://{SERVER}/0"\nmemory = "private"\n'
     f'username = "{USER}"\npassword = "{PASSWORD}"\n',
     "variable": '[hashing]\nkey = "env:SECRET_KEY"\n[store]\nurl = "env:SECRET_URL"\nmemory = "private"\n',
