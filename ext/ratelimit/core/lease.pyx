@@ -21,7 +21,7 @@ from ratelimit.core.engine cimport Outcome, Plan, check_ready, tally
 from ratelimit.core.entries cimport GCRA, SLIDING
 from ratelimit.core.gcra cimport gcra_arrival
 from ratelimit.core.quota cimport NEVER, Quota
-from ratelimit.core.remote cimport RemoteRules, number_of, read_word
+from ratelimit.core.remote cimport RemoteRules, number_of, read_grant, read_span, read_word
 from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
@@ -36,8 +36,6 @@ cdef enum:
     PROBES = 8
     FIRST_OWNERS = 1024  # rules of plans; every reload makes new ones
     MICROSECOND = 1000
-
-cdef uint64_t LONGEST_US = <uint64_t>1 << 53  # 285 years: no limit's wait, and a thousand times it fits
 
 cdef double LEAST_RATE = 0.5  # units a second that a lease is worth while for
 
@@ -239,14 +237,10 @@ cdef class Leases:
             raise ValueError("no such lease")
         rules, index = self.owners[lease.owner]
         q = &rules.rules.plan.setup.quotas[index]
-        granted = said[at]
+        granted = read_grant(q, said[at])
         at = read_word(&charge, q, said, at + 1)
         mark = read_mark(q, said[at])
-        ttl = <uint64_t>said[at + 1]
-        # Units beyond what the limit holds would be admitted over it.
-        if granted > (q.burst if q.kind == GCRA else q.units) or ttl > LONGEST_US:
-            raise ValueError("more was granted, or for longer, than of any limit")
-        ttl *= MICROSECOND
+        ttl = read_span(said[at + 1])
         lease.due = False
         # The store's time is counted from when it was asked: never later than it means.
         expires = sent + ttl
