@@ -12,6 +12,9 @@ from ratelimit.printable import printable
 Path = tuple[str | int, ...]
 
 
+LONGEST_LINE = 400
+"""Characters of a message, a key or a hint that are shown."""
+
 _HANGING = frozenset(
     {
         "correlation-families",
@@ -75,6 +78,12 @@ def did_you_mean(word: str, known: Iterable[object]) -> str:
     return "" if found is None else f"Did you mean `{found}`?"
 
 
+def _line(text: str) -> str:
+    """Return a text as a part of one line: what it quotes of the file may be long, and hold line ends."""
+    shown = printable(text)
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]}…"
+
+
 class Report:
     """Collects the problems of one policy.
 
@@ -102,11 +111,11 @@ class Report:
         problem = Problem(
             code,
             known.severity,
-            printable(message),
+            _line(message),
             printable(self.file),
             self.line_of(path),
-            printable(render_key(path)),
-            printable(hint or known.remedy),
+            _line(render_key(path)),
+            _line(hint or known.remedy),
         )
         if problem not in self._told:
             self._told.add(problem)
