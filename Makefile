@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types bench bench-install kill sanitize clean
+.PHONY: demo test build lint types bench bench-install kill faults sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -35,6 +35,10 @@ bench-install: $(VENV)/.bench
 # 10,000 SIGKILLs of hammering workers; `make test` has a few hundred of them.
 kill: $(VENV)/.test
 	$(BIN)/python -m pytest tests/processes -k kill --kills 10000
+
+# Policies, command lines and replies of a server made up by the ten thousand; `make test` has some hundreds of each.
+faults: $(VENV)/.test
+	$(BIN)/python -m pytest tests/policy tests/cli tests/asgi tests/redis -k made_up --faults 20000 --timeout 3600
 
 # The core under the address and undefined-behaviour sanitizers, in an environment of its own.
 sanitize:

@@ -52,6 +52,13 @@ CODES: dict[str, Code] = {
         "There are more entries of a kind than a policy may have.", "Combine some, or drop those not needed."
     ),
     "policy-text-length": _error("A text is longer than its place allows.", "Shorten it."),
+    "policy-text": _error(
+        "A key or a text holds NUL, or half of a surrogate pair: no name, path or value has these.",
+        "Take the character out.",
+    ),
+    "policy-fault": _error(
+        "The policy leads to a fault of this program.", "Report it, with the message and the policy."
+    ),
     "policy-version": _error(
         "The file is of a version of this format that is not known here.", "Write `version = 1`."
     ),

@@ -14,15 +14,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ratelimit.printable import printable
+
 if TYPE_CHECKING:
     from ratelimit.policy.problem import Problem
 
 
 class RateLimitError(Exception):
-    """Base of everything this library raises on purpose."""
+    """Base of everything this library raises on purpose. A message is fit for terminals and logs."""
 
     def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
+        super().__init__(printable(message, keep="\n"))
         self.code = code
 
 
@@ -34,8 +36,26 @@ class PolicyError(RateLimitError):
         self.problems = tuple(problems)
 
 
+def unforeseen(error: BaseException) -> str:
+    """Return one line that says what nobody foresaw, and where it happened."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    code = None if place is None else place.tb_frame.f_code
+    where = "" if place is None or code is None else f" (in {code.co_name}, line {place.tb_lineno})"
+    words = " ".join(str(error)[:200].split())
+    return f"{type(error).__name__}: {words}{where}" if words else f"{type(error).__name__}{where}"
+
+
 class UsageError(RateLimitError):
     """A call that cannot mean anything: the program must change."""
+
+
+def fault_of(raised: Exception, policy: object) -> RateLimitError:
+    """Return an exception that ends a start or a reload as an error of this library."""
+    if isinstance(raised, RateLimitError):
+        return raised
+    return PolicyError(f"{policy}: error: {unforeseen(raised)} [policy-fault]", code="policy-fault")
 
 
 class StoreError(RateLimitError):

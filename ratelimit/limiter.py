@@ -21,7 +21,7 @@ from ratelimit.correlating import Correlating
 from ratelimit.correlation import Settings
 from ratelimit.decision import Decision, Reason
 from ratelimit.diagnoses import DIAGNOSES
-from ratelimit.errors import RateLimitError, StoreError, UsageError
+from ratelimit.errors import RateLimitError, StoreError, UsageError, fault_of
 from ratelimit.generation import Generation, Matched
 from ratelimit.given import checked_costs, checked_names, raw_headers
 from ratelimit.hosts.bridge import Hosts
@@ -235,7 +235,9 @@ class Limiter:
         if not matched.is_limited and not generation.has_lists:
             return None
         raw = raw_headers(headers) if headers else ()
-        context = Context(matched.params, state or {}) if extractor.needs_context else NO_CONTEXT
+        context = (
+            Context(matched.params, {} if state is None else state) if extractor.needs_context else NO_CONTEXT
+        )
         if identities:
             known = extractor.from_values(
                 checked_names(identities, extractor.positions), client, raw, context
@@ -287,10 +289,10 @@ class Limiter:
                 loaded = Policy.load(self._path)
                 after = self._correlating(loaded)
                 generation = self._bind(loaded, now_ns, after)
-            except RateLimitError as error:
+            except Exception as raised:
                 if after is not None and after is not before:
                     after.close(now_ns)
-                outcome = Reload("rejected", now_ns, error)
+                outcome = Reload("rejected", now_ns, fault_of(raised, self._path))
             else:
                 changes = diff(self.policy.compiled, loaded.compiled)
                 if loaded.file == self.policy.file:

@@ -66,7 +66,7 @@ class Location:
     """A URL taken apart."""
 
     url: str
-    """As written, without the password."""
+    """As written, without user name and password: a user name alone may be a token."""
     topology: Topology
     nodes: tuple[Node, ...]
     """Hosts and ports: the server, Sentinels, or some of a cluster; none for a socket file."""
@@ -76,7 +76,7 @@ class Location:
     """What the Sentinels call the server that is meant."""
     database: int
     is_encrypted: bool
-    username: str | None
+    username: str | None = field(repr=False)
     password: str | None = field(repr=False)
 
 
@@ -106,7 +106,6 @@ def parse_location(text: str) -> Location:
         )
     credentials, _, hosts = authority.rpartition("@")
     username, password = _credentials(credentials)
-    shown_user = f"{credentials.partition(':')[0]}@" if username else ""
     tail = f"{slash}{path}" + (f"?{query}" if query else "")
     is_socket = scheme.lower() == "unix"
     database = _queried(query) if is_socket or topology == "server" else _queried(query, allowed=False)
@@ -126,7 +125,7 @@ def parse_location(text: str) -> Location:
             )
         master, database = _below(topology, path, database)
     return Location(
-        f"{scheme}://{shown_user}{hosts}{tail}",
+        f"{scheme}://{hosts}{tail}",
         topology,
         nodes,
         socket_path,

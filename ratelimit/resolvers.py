@@ -28,7 +28,9 @@ def find_resolvers(identities: Sequence[IdentitySpec], given: Mapping[str, Resol
     for identity in identities:
         for source in identity.sources:
             if source.kind == "resolver" and source.name not in found:
-                resolver = given.get(source.name) or _imported(identity.name, source.name)
+                # By presence: an object of the application's may count as false.
+                is_given = source.name in given
+                resolver = given[source.name] if is_given else _imported(identity.name, source.name)
                 if not callable(resolver):
                     raise UsageError(
                         f"identity {identity.name!r}: resolver {source.name!r} is not callable",
@@ -46,9 +48,13 @@ def _imported(identity: str, name: str) -> Resolver:
         found: Any = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, LookupError) as error:
+    except Exception as error:
+        # Of any kind: the application's own module runs when it is imported.
+        why = (
+            f"{error}" if isinstance(error, LookupError | ImportError) else f"{type(error).__name__}: {error}"
+        )
         raise UsageError(
-            f"identity {identity!r} needs a resolver {name!r} ({error}); pass resolvers={{{name!r}: …}} "
+            f"identity {identity!r} needs a resolver {name!r} ({why}); pass resolvers={{{name!r}: …}} "
             "to RateLimitMiddleware or Limiter",
             code="resolver-unknown",
         ) from error

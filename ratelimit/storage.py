@@ -6,7 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -36,7 +36,7 @@ class StoreWish:
 
     keys: int
     block_bytes: int
-    key: bytes | None
+    key: bytes | None = field(repr=False)
     """The hash key, None when the first worker is to make one."""
     name: str | None
     """What workers meet under; None when each is to count alone."""

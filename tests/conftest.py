@@ -35,6 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many hammering workers are killed (10000 before a release)",
     )
 
+    parser.addoption(
+        "--faults",
+        type=int,
+        default=400,
+        help="how many wrong values, inputs and replies a test makes up (20000 before a release)",
+    )
+
+
+@pytest.fixture
+def faults(request: pytest.FixtureRequest) -> int:
+    """Return how many faults a test that makes them up tries."""
+    return int(request.config.getoption("--faults"))
+
 
 def pytest_configure(config: pytest.Config) -> None:
     try:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from starlette.types import Scope
 
 from ratelimit.asgi.resolving import Resolving
@@ -35,16 +32,9 @@ async def identify(
     host = peer_host(scope)
     if not extractor.needs_context:
         return extractor.extract(scope["headers"], host)
-    context = Context(matched.params, _state(scope))
+    state = scope.get("state")
+    context = Context(matched.params, {} if state is None else state)
     if matched.resolvers:
         resolved = await resolving.resolve(scope, generation, matched.resolvers, host, context, now_ns)
         context = Context(matched.params, context.state, resolved)
     return extractor.extract(scope["headers"], host, context)
-
-
-def _state(scope: Scope) -> Mapping[str, Any]:
-    state = scope.get("state")
-    if state is None:
-        return {}
-    # Some frameworks keep an object there instead of a dictionary.
-    return state if isinstance(state, Mapping) else vars(state)

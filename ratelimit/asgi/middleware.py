@@ -29,7 +29,7 @@ from ratelimit.asgi.settlement import run_holding
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.decision import Decision, Reason
-from ratelimit.errors import PolicyError, StoreError, UsageError
+from ratelimit.errors import UsageError, fault_of
 from ratelimit.generation import Generation, Matched
 from ratelimit.limiter import Limiter, cluster_in
 from ratelimit.observer import Observer
@@ -38,7 +38,6 @@ from ratelimit.resolvers import Resolver
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.names import REQUEST_COLUMN, ROW_REQUESTS
 
-CANNOT_START = (PolicyError, StoreError)
 COLUMNS = (REQUEST_COLUMN[False, Reason.LIMITS], REQUEST_COLUMN[True, Reason.LIMITS])
 
 
@@ -62,7 +61,8 @@ class RateLimitMiddleware:
 
     Raises:
         PolicyError: the policy cannot be used. Where a server runs already, and so made by a framework,
-            the startup fails instead, and without a lifespan each scope, until it can.
+            the startup fails instead, and without a lifespan each scope, until it can. So with any other
+            fault of what `policy` leads to.
         StoreError: its store cannot be used; likewise.
         UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`),
             or a limiter together with what belongs to it (code `middleware-limiter`).
@@ -102,7 +102,7 @@ class RateLimitMiddleware:
             )
             try:
                 self._mount_on(mount())
-            except CANNOT_START:
+            except Exception:
                 if not _is_served():
                     raise
                 # Frameworks make their middleware with the first scope. Raised from there, a server takes
@@ -240,9 +240,9 @@ class RateLimitMiddleware:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             now_ns = self._now_ns()
-        except CANNOT_START as error:
+        except Exception as error:
             await receive()
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            await send({"type": "lifespan.startup.failed", "message": str(fault_of(error, "the policy"))})
             raise
         self._wake(now_ns)
 

@@ -1,10 +1,18 @@
 """Asking the application's resolvers: at most once for each key, and never for long.
 
 Theory of operation. An answer is remembered under a hash of the source the policy names
-as its key. While one call for a key is under way, others for it wait for the same call; it
-runs in a task of its own, so that a client who hangs up takes nothing from those who wait.
-A resolver that raises or takes too long leaves the identity missing, and its `missing`
-rule applies: a fault in there never fails a request.
+as its key, and for the positions that the policy gives the identities: an answer means
+nothing to a policy that has others there. While one call for a key is under way, others for
+it wait for the same call; it runs in a task of its own, so that a client who hangs up takes
+nothing from those who wait.
+
+What a resolver returns to be awaited runs in a task of its own as well. So its cancellation
+is told from the request's: the first is the resolver's failure, the second goes on up. And
+one that will not be cancelled is left behind when its time is over, and counted until it ends.
+
+A resolver that fails leaves the identity missing, and its `missing` rule applies: a fault in
+there never fails a request. Only identities are remembered. A failure is no answer, and nor
+is "none": the next request asks again.
 """
 
 from __future__ import annotations
@@ -23,9 +31,12 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy.compiled import CacheSpec
 
 MOST_UNDER_WAY = 1024
-"""Calls of all resolvers at once; beyond, the identity counts as missing."""
+"""Awaited calls of all resolvers at once; beyond, the identity counts as missing."""
 
 NOBODY: Answer = {}
+
+_Meaning = tuple[CacheSpec, tuple[tuple[int, str], ...]]
+"""What an answer that is remembered means: its key and bounds, and whose positions it has hashes for."""
 
 
 class Resolving:
@@ -39,8 +50,9 @@ class Resolving:
     def __init__(self, limiter: Limiter, timeout_s: float) -> None:
         self._limiter = limiter
         self._timeout_s = timeout_s
-        self._caches: dict[str, tuple[CacheSpec, Remembered]] = {}
-        self._under_way: dict[tuple[str, int], asyncio.Task[Answer]] = {}
+        self._caches: dict[str, tuple[_Meaning, Remembered]] = {}
+        self._shared: dict[tuple[Remembered, int], asyncio.Task[Answer]] = {}
+        self._awaited: set[asyncio.Task[Any]] = set()
 
     async def resolve(
         self,
@@ -64,48 +76,88 @@ class Resolving:
         if spec is not None:
             key = generation.extractor.key_of(spec.key.kind, spec.key.name, scope["headers"], host, context)
         if spec is None or key is None:
-            return await self._ask(name, scope, generation) or NOBODY
-        cache = self._cache(name, spec)
+            return await self._ask(name, scope, generation)
+        cache = self._cache(name, (spec, generation.extractor.told_by(name)))
         known = cache.get(key, now_ns)
         if known is not None:
             return known
-        task = self._under_way.get((name, key))
-        if task is None:
-            if len(self._under_way) >= MOST_UNDER_WAY:
-                self._limiter.notice("resolver-busy")
-                return NOBODY
+        task = self._shared.get((cache, key))
+        # A call of another event loop, which may have ended without a word, tells this one nothing.
+        if task is None or task.get_loop() is not asyncio.get_running_loop():
             task = asyncio.ensure_future(self._ask_and_keep(name, key, scope, generation, cache, now_ns))
-            self._under_way[name, key] = task
-            task.add_done_callback(lambda _: self._under_way.pop((name, key), None))
-        # Shielded: whoever is cancelled stops waiting, the call goes on for the others.
+            self._shared[cache, key] = task
+            task.add_done_callback(lambda ended: self._unshare((cache, key), ended))
+        # Shielded: a request that is cancelled stops waiting, the call goes on for the others.
         return await asyncio.shield(task)
 
-    def _cache(self, name: str, spec: CacheSpec) -> Remembered:
+    def _cache(self, name: str, meaning: _Meaning) -> Remembered:
         known = self._caches.get(name)
-        if known is None or known[0] != spec:
-            known = self._caches[name] = (spec, Remembered(spec.size, spec.ttl_ns))
+        if known is None or known[0] != meaning:
+            spec = meaning[0]
+            known = self._caches[name] = (meaning, Remembered(spec.size, spec.ttl_ns))
         return known[1]
+
+    def _unshare(self, key: tuple[Remembered, int], ended: asyncio.Task[Answer]) -> None:
+        if self._shared.get(key) is ended:
+            del self._shared[key]
 
     async def _ask_and_keep(
         self, name: str, key: int, scope: Scope, generation: Generation, cache: Remembered, now_ns: int
     ) -> Answer:
         answer = await self._ask(name, scope, generation)
-        if answer is None:
-            return NOBODY  # a failure is not an answer: the next request asks again
-        cache.put(key, answer, now_ns)
+        if answer:
+            cache.put(key, answer, now_ns)
         return answer
 
-    async def _ask(self, name: str, scope: Scope, generation: Generation) -> Answer | None:
-        """Return the answer, None when the resolver failed."""
+    async def _ask(self, name: str, scope: Scope, generation: Generation) -> Answer:
+        """Return the answer, `NOBODY` when there is none or the resolver failed."""
+        if len(self._awaited) >= MOST_UNDER_WAY:
+            self._limiter.notice("resolver-busy")
+            return NOBODY
+        call: asyncio.Task[Any] | None = None
         try:
             found: Any = generation.resolvers[name](scope)
             if inspect.isawaitable(found):
-                found = await self._bounded(found)
-        except Exception as error:
-            # Whatever it raises is the application's; a request must not fail for it.
-            self._limiter.observer.resolver_failed(name, error)
-            return None
+                call = self._start(found)
+        except BaseException as error:
+            return self._failed(name, error)
+        if call is not None:
+            if not await self._has_ended(call):
+                return self._failed(name, TimeoutError())
+            try:
+                found = call.result()
+            except BaseException as error:
+                return self._failed(name, error)
         return generation.extractor.resolved(name, found)
 
-    async def _bounded(self, answer: Awaitable[Any]) -> Any:
-        return await asyncio.wait_for(answer, self._timeout_s)
+    def _start(self, answer: Awaitable[Any]) -> asyncio.Task[Any]:
+        task = asyncio.ensure_future(_awaiting(answer))
+        self._awaited.add(task)
+        task.add_done_callback(self._end)
+        return task
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._awaited.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: nobody else may be there to look
+
+    async def _has_ended(self, call: asyncio.Task[Any]) -> bool:
+        """Wait for a call as long as it may take; cancel it if that, or this request, is over."""
+        try:
+            # Not `wait_for`: that goes on waiting for a call that will not be cancelled.
+            await asyncio.wait((call,), timeout=self._timeout_s)
+            return call.done()
+        finally:
+            if not call.done():
+                call.cancel()
+
+    def _failed(self, name: str, error: BaseException) -> Answer:
+        """Note a resolver's failure: whatever it raises is the application's, and fails no request."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+        self._limiter.observer.resolver_failed(name, error)
+        return NOBODY
+
+
+async def _awaiting(answer: Awaitable[Any]) -> Any:
+    return await answer

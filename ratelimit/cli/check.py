@@ -8,12 +8,11 @@ import click
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
-from rich.text import Text
 
 from ratelimit.cli import words
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import show_problems, tallied
-from ratelimit.cli.terminal import err, note, out, print_json, say
+from ratelimit.cli.terminal import Text, err, note, out, print_json, say
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compiled import CompiledPolicy, LimitRule

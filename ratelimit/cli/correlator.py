@@ -14,6 +14,7 @@ from ratelimit.asgi.diagnostics import start_logging
 from ratelimit.asgi.upkeep import Upkeep
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load
+from ratelimit.cli.terminal import LineFormatter
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry.serving import serve_metrics
@@ -54,7 +55,9 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
             USAGE,
             hint='Set [store] url = "redis://…" where several hosts are to share a correlator.',
         )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     with ExitStack() as stack:
         try:
             limiter = Limiter(loaded, correlates=True)

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.text import Text
 
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.installation import examine_installation, examine_policy
 from ratelimit.cli.loading import tallied
-from ratelimit.cli.terminal import err, out, print_json, say
+from ratelimit.cli.terminal import Text, err, out, print_json, say
 from ratelimit.cli.words import count
 from ratelimit.codes import CODES
 from ratelimit.errors import PolicyError, StoreError

@@ -8,7 +8,6 @@ from typing import Any, get_args
 import click
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ratelimit.charge import Charge
 from ratelimit.cli import words
@@ -20,7 +19,7 @@ from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.principal import explain_principal, from_server, from_snapshot, from_trace
 from ratelimit.cli.request import parse_request
-from ratelimit.cli.terminal import note, out, print_json, say
+from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.decision import Decision, Reason
 from ratelimit.generation import Generation, Matched

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.cookies import find_cookie
-from ratelimit.identity.fact import NO_CONTEXT, Context
+from ratelimit.identity.fact import NO_CONTEXT, Context, value_bytes
 from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec
 from ratelimit.traces import Fields
 
@@ -107,4 +107,4 @@ class RecordFacts:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    return value_bytes(text) or b""

@@ -6,19 +6,21 @@
 2   the command was called wrongly
 3   a trace or a request cannot be read
 4   the deployment cannot be reached, or its memory is not ours
+70  a fault of this program
 130 interrupted
 """
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import IO, Any
 
 import click
-from rich.text import Text
 
-from ratelimit.cli.terminal import err, say
+from ratelimit.cli.terminal import Text, err, say
+from ratelimit.errors import PolicyError, RateLimitError, UsageError, unforeseen
 
-POLICY, USAGE, INPUT, DEPLOYMENT, INTERRUPTED = 1, 2, 3, 4, 130
+POLICY, USAGE, INPUT, DEPLOYMENT, FAULT, INTERRUPTED = 1, 2, 3, 4, 70, 130
 
 
 class Failure(click.ClickException):
@@ -35,3 +37,27 @@ class Failure(click.ClickException):
         say(console, Text("error: ", "bold red") + Text(self.message, "not bold default"), indent=2)
         if self.hint:
             say(console, Text(f"  {self.hint}", "dim"), indent=2)
+
+
+def failure_of(raised: Exception) -> Failure:
+    """Return how a command fails by an exception that none of its parts foresaw."""
+    if isinstance(raised, RateLimitError):
+        code = USAGE if isinstance(raised, UsageError) else DEPLOYMENT
+        return Failure(f"{raised} [{raised.code}]", POLICY if isinstance(raised, PolicyError) else code)
+    if isinstance(raised, OSError):
+        place = f"{raised.filename}: " if raised.filename else ""
+        return Failure(f"{place}{raised.strerror or raised}", INPUT)
+    hint = "This is a fault of ratelimit itself: report it, with what you called it with."
+    return Failure(unforeseen(raised), FAULT, hint=hint)
+
+
+def show(error: click.ClickException) -> None:
+    """Write how a command fails, or was called wrongly, to standard error."""
+    if isinstance(error, Failure):
+        error.show()
+        return
+    # What click says repeats arguments as they were given: it goes the way of all other text.
+    said = StringIO()
+    error.show(said)
+    for line in said.getvalue().splitlines():
+        say(err(), Text(line))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.text import Text
-
 from ratelimit.cli.failure import POLICY, Failure
-from ratelimit.cli.terminal import err, say
+from ratelimit.cli.terminal import Text, err, say
 from ratelimit.cli.words import count
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, Problem

@@ -6,10 +6,17 @@ completion stay quick.
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import click
+
+from ratelimit.cli.failure import INTERRUPTED, failure_of, show
 
 # Name, module that holds a click command of the same name with `_command` behind it.
 _COMMANDS = {
@@ -26,6 +33,27 @@ _COMMANDS = {
 
 class _Lazy(click.Group):
     """A group whose commands are modules, in the order they are usually needed."""
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
+        """Run a command and end the process. However it fails: a sentence and an exit code."""
+        run: Callable[..., Any] = partial(super().main, *arguments, standalone_mode=False, **more)
+        if not standalone_mode:
+            return run()
+        try:
+            code = run()
+        except click.Abort:
+            code = INTERRUPTED
+        except BrokenPipeError:  # the reader of our output has gone: there is nobody to tell
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  # what is left to flush goes there
+            code = 1
+        except click.ClickException as error:
+            show(error)
+            code = error.exit_code
+        except Exception as error:
+            failure = failure_of(error)
+            failure.show()
+            code = failure.exit_code
+        sys.exit(code)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -63,7 +91,7 @@ def main() -> None:
       ratelimit correlator policy.toml         find actors for several hosts
 
     Exit codes: 0 good, 1 the policy has errors or a check failed, 2 wrong usage, 3 unreadable input,
-    4 deployment out of reach, 130 interrupted.
+    4 deployment out of reach, 70 a fault of this program, 130 interrupted.
     """
 
 

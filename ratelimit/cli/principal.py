@@ -14,13 +14,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ratelimit.cli import words
 from ratelimit.cli.attach import attach
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.replay.run import Replay
-from ratelimit.cli.terminal import say
+from ratelimit.cli.terminal import Text, say
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Explanation, Settings

@@ -3,27 +3,83 @@
 Results go to standard output, everything about them (progress, notes, errors) to
 standard error, so that a pipe gets results alone. Colour and live displays only
 where a person is looking; `NO_COLOR` is honoured (rich does).
+
+Most of what is shown was written by others: requests, policies, metrics, a server. All of it
+goes through the consoles made here, or through `print_json`, and no character of it is more than
+a character. `Text` spells out what is to be seen; the consoles see to what came another way.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import math
 import sys
 import textwrap
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
-import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.text import Text
+from rich import console as rich_console
+from rich import text as rich_text
+from rich.console import ConsoleOptions, RenderableType
+from rich.segment import Segment
 
-__all__ = ["err", "escape", "note", "out", "print_json", "say"]
+from ratelimit.printable import printable
 
 # Without a terminal there is nothing to wrap for: a log or a pipe takes lines as they are.
 _PIPE_WIDTH = 120
 
 
+class Text(rich_text.Text):
+    """A text in which everything but visible characters is spelled out, line ends too."""
+
+    def __init__(self, text: str = "", *style: Any, **more: Any) -> None:
+        super().__init__(printable(text), *style, **more)
+
+    def append(self, text: rich_text.Text | str, style: Any = None) -> Self:
+        """Add to the end."""
+        super().append(printable(text) if isinstance(text, str) else text, style)
+        return self
+
+    def __add__(self, other: rich_text.Text | str) -> Text:
+        """Return both, one after another."""
+        both = Text()
+        both.append_text(self)
+        return both.append(other)
+
+
+class Console(rich_console.Console):
+    """A console that writes no control character but its own, and takes no text for markup."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def render_str(self, text: str, **how: Any) -> rich_text.Text:
+        """Return a text that was given as a string, as in a table's cell."""
+        return super().render_str(printable(text), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is written, clean."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text == "\n" or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable(segment.text, keep="\n"), segment.style)
+
+
+class LineFormatter(logging.Formatter):
+    """Formats log lines for a terminal: one record is one line, but for a traceback."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return printable(super().formatMessage(record))
+
+
 def _console(stream: Any) -> Console:
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else _PIPE_WIDTH)
+    if hasattr(stream, "reconfigure"):
+        # Where a terminal's encoding lacks a letter, it is spelled out as well.
+        stream.reconfigure(errors="backslashreplace")
+    return Console(file=stream, width=None if stream.isatty() else _PIPE_WIDTH)
 
 
 def out() -> Console:
@@ -42,20 +98,20 @@ def note(text: str) -> None:
     say(err(), Text(text, "dim"), indent=indent or 2)
 
 
-def say(console: Console, text: Text, *, indent: int = 4) -> None:
+def say(console: rich_console.Console, text: rich_text.Text, *, indent: int = 4) -> None:
     """Write a paragraph: cut between words on a terminal, as one line elsewhere.
 
     What is longer than a line by itself, such as a path, stays whole: it is there to be copied.
     Lines after the first are indented.
     """
-    lines = [text]
+    lines: list[rich_text.Text] = [text]
     if console.is_terminal:
         lines = _wrapped(text, console.width, " " * indent)
     for line in lines:
         console.print(line, soft_wrap=True)
 
 
-def _wrapped(text: Text, width: int, indent: str) -> list[Text]:
+def _wrapped(text: rich_text.Text, width: int, indent: str) -> list[rich_text.Text]:
     plain = text.plain
     kept = textwrap.wrap(
         plain,
@@ -81,5 +137,21 @@ def _wrapped(text: Text, width: int, indent: str) -> list[Text]:
 
 def print_json(value: Any) -> None:
     """Write one JSON document, for machines and for people who read JSON."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    sys.stdout.write(text.decode() + "\n")
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("".join(char if char == "\n" or char.isprintable() else _escaped(char) for char in text))
+    sys.stdout.write("\n")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without what JSON has no word for: numbers that are none become null."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _escaped(char: str) -> str:
+    """Return a character of a JSON string by its number; those beyond 16 bits take two."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -13,13 +14,12 @@ import click
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from ratelimit.cli import words
 from ratelimit.cli.attach import attach
 from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
 from ratelimit.cli.loading import load
-from ratelimit.cli.terminal import out, print_json
+from ratelimit.cli.terminal import Text, out, print_json
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
@@ -92,8 +92,8 @@ def _scrape(url: str) -> Snapshot:
     except HTTPError as error:
         with error:
             raise Failure(f"{url}: answered {error.code} {error.reason}", DEPLOYMENT) from error
-    except (URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
+    except (URLError, OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or f"{type(error).__name__} {error}".strip()
         raise Failure(f"{url}: {reason}", DEPLOYMENT) from error
     except ValueError as error:
         raise Failure(

@@ -27,6 +27,12 @@ def find_cookie(lines: Sequence[bytes], name: bytes) -> bytes | None:
     return _unquote(values[-1].strip(_BLANKS)) if values else None
 
 
+def cookie_values(lines: Sequence[bytes], name: bytes) -> list[bytes]:
+    """Return every value of the cookies called `name` as written, each behind the number of its line."""
+    find = _pattern(name).findall
+    return [b"%d=%b" % (number, value) for number, line in enumerate(lines) for value in find(line)]
+
+
 @lru_cache(maxsize=256)
 def _pattern(name: bytes) -> re.Pattern[bytes]:
     # Linear in the line: no two of its parts can match the same bytes.

@@ -21,7 +21,7 @@ from ratelimit.core.hashing import Hasher
 from ratelimit.core.scan import Translations
 from ratelimit.identity.access import AccessLists
 from ratelimit.identity.address import UNDECLARED, Address, Name, parse_peer
-from ratelimit.identity.cookies import find_cookie
+from ratelimit.identity.cookies import cookie_values, find_cookie
 from ratelimit.identity.fact import (
     ABSENT,
     LONGEST_VALUE,
@@ -29,6 +29,7 @@ from ratelimit.identity.fact import (
     Context,
     Fact,
     credential_bytes,
+    state_value,
     value_bytes,
 )
 from ratelimit.identity.origins import Origins
@@ -189,29 +190,50 @@ class Extractor:
     def key_of(
         self, kind: str, name: str, headers: Headers, host: str | None, context: Context
     ) -> int | None:
-        """Return a hash of one source's value to remember an answer by, None when it is missing."""
+        """Return a hash of one source to remember an answer by, None when it is missing.
+
+        It covers all that a resolver may read there: every line of the header in its order, exactly
+        as written; every cookie of the name. Requests that differ in that never share an answer.
+        """
         if kind == "client":
             client = self.client(host, headers)
-            value = None if client is None else client.prefix(32, 128)
+            parts = [] if client is None else [client.prefix(32, 128)]
+        elif not self._look_up(kind, name, headers, context):
+            parts = []
+        elif kind == "header":
+            wanted = name.encode("latin-1")
+            parts = [value for at, value in headers if at == wanted]
+        elif kind == "cookie":
+            lines = [value for at, value in headers if at == b"cookie"]
+            parts = cookie_values(lines, name.encode("utf-8"))
         else:
-            value = self._look_up(kind, name, headers, context)
-        return self._hasher.identity(0, value) if value and len(value) <= LONGEST_VALUE else None
+            parts = [self._look_up(kind, name, headers, context) or b""]
+        if not parts or sum(map(len, parts)) > LONGEST_VALUE:
+            return None
+        return self._hasher.tuple(kind.encode("ascii"), *parts)
 
     def resolved(self, name: str, answer: object) -> Mapping[int, int]:
         """Return a resolver's answer as hashes by position, for the identities that come from it.
 
-        The answer itself need not be kept.
+        Empty for no answer, and for one that can be no identity. The answer itself need not be kept.
         """
         value = value_bytes(answer)
         if value is None and answer is not None:
             self._notice("identity-type")
         if value is None or not 0 < len(value) <= LONGEST_VALUE:
             return {}
-        return {
-            position: self._slots.of_value(position, value, ABSENT)
+        return {position: self._slots.of_value(position, value, ABSENT) for position, _ in self.told_by(name)}
+
+    def told_by(self, resolver: str) -> tuple[tuple[int, str], ...]:
+        """Return positions and names of the identities that come from a resolver.
+
+        Hashes by position mean the same in two policies where this is the same in both.
+        """
+        return tuple(
+            (position, fact.name)
             for position, fact in enumerate(self._facts)
-            if ("resolver", name) in fact.sources
-        }
+            if ("resolver", resolver) in fact.sources
+        )
 
     def value_hash(self, name: str, value: str | bytes) -> int:
         """Return the hash of one identity's value, as `extract` would make it."""
@@ -300,7 +322,7 @@ class Extractor:
         if source == "path":
             found: object = context.params.get(argument)
         elif source == "state":
-            found = context.state.get(argument)
+            found = state_value(context.state, argument)
         else:
             return None
         value = value_bytes(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Final, Literal
 from uuid import UUID
 
 Missing = Literal["client", "shared", "skip", "refuse"]
@@ -23,6 +23,9 @@ REFUSED = -2
 
 LONGEST_VALUE = 4096
 """A longer value counts as missing: hashing it would let a client buy time with bytes."""
+
+LONGEST_INTEGER_BITS = 3 * LONGEST_VALUE
+"""An integer of more bits has nearly as many digits, and Python refuses to write out very long ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +53,44 @@ class Fact:
 class Context:
     """What is known of a request besides its headers and its peer.
 
+    `state` is what the application left: a mapping, or an object with attributes.
     `resolved` has, for each resolver that answered, hashes by the identity's position.
     """
 
     params: Mapping[str, str] = field(default_factory=dict)
-    state: Mapping[str, Any] = field(default_factory=dict)
+    state: object = field(default_factory=dict)
     resolved: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
 NO_CONTEXT = Context()
+
+
+class _Unreadable:
+    """In place of a value whose reading failed: it is there, and no identity."""
+
+
+UNREADABLE: Final = _Unreadable()
+
+
+def state_value(state: object, name: str) -> object:
+    """Return what the application left under a name, None for nothing.
+
+    A mapping is asked for the key. Any other object, such as Starlette's `State`, is asked
+    for the attribute, and then for the key. `UNREADABLE` stands for a value whose reading
+    raises, as a property can: an application's fault there fails no request.
+    """
+    if type(state) is dict:
+        return state.get(name)
+    try:
+        if not isinstance(state, Mapping):
+            found: object = getattr(state, name, None)
+            if found is not None or not hasattr(type(state), "__getitem__"):
+                return found
+        return state[name]  # type: ignore[index]
+    except LookupError:
+        return None
+    except Exception:
+        return UNREADABLE
 
 
 def value_bytes(value: object) -> bytes | None:
@@ -66,7 +98,16 @@ def value_bytes(value: object) -> bytes | None:
 
     Text, bytes, integers and UUIDs are values. Other objects are not: their text may
     differ from one request to the next, which would give each request its own budget.
+    Objects that only claim to be one of these, and raise when they are read, are not either.
     """
+    try:
+        found = _value_bytes(value)
+    except Exception:
+        return None
+    return found if type(found) is bytes else None
+
+
+def _value_bytes(value: object) -> bytes | None:
     if isinstance(value, str):
         # surrogateescape restores bytes that were never text; surrogatepass the rest.
         try:
@@ -74,9 +115,11 @@ def value_bytes(value: object) -> bytes | None:
         except UnicodeEncodeError:
             return value.encode("utf-8", "surrogatepass")
     if isinstance(value, bytes):
-        return value
-    if isinstance(value, (int, UUID)) and not isinstance(value, bool):
+        return bytes(value)
+    if isinstance(value, UUID):
         return str(value).encode("ascii")
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= LONGEST_INTEGER_BITS:
+        return b"%d" % value
     return None
 
 

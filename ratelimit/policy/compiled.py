@@ -8,7 +8,7 @@ by position.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Literal
 
@@ -149,7 +149,7 @@ class AccessList:
     """
 
     networks: tuple[Network, ...]
-    values: tuple[tuple[int, str], ...]
+    values: tuple[tuple[int, str], ...] = field(repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.networks or self.values)
@@ -198,7 +198,7 @@ class RemoteSpec:
     """
 
     url: str
-    """As written, without a password; `env:VARIABLE` is not resolved."""
+    """As written, without user name and password; `env:VARIABLE` is not resolved."""
     topology: Topology | None
     nodes: tuple[Node, ...]
     master: str | None
@@ -207,7 +207,7 @@ class RemoteSpec:
     """A socket file."""
     tls: TlsSpec | None
     """None: no TLS. With the URL in a variable: settings in case that it uses TLS."""
-    username: str | None
+    username: str | None = field(repr=False)
     password: KeySpec | None
     prefix: str
     mode: RemoteMode
@@ -250,18 +250,18 @@ class OrganisationSpec:
     """A declared organisation; values are to be hashed when a policy is bound."""
 
     name: str
-    payments: tuple[str, ...]
+    payments: tuple[str, ...] = field(repr=False)
     networks: tuple[Network, ...]
-    accounts: tuple[tuple[str, ...], ...]
+    accounts: tuple[tuple[str, ...], ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownSpec:
     """What the operator knows; principals are as many values as identities make one."""
 
-    exempt: tuple[tuple[str, ...], ...] = ()
-    together: tuple[tuple[tuple[str, ...], ...], ...] = ()
-    apart: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    exempt: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+    together: tuple[tuple[tuple[str, ...], ...], ...] = field(default=(), repr=False)
+    apart: tuple[tuple[tuple[str, ...], ...], ...] = field(default=(), repr=False)
     organisations: tuple[OrganisationSpec, ...] = ()
     infrastructure: tuple[Network, ...] = ()
 

@@ -31,6 +31,8 @@ def compile_correlation(
             report.add("correlation-principal", ("correlation", "known"), "`known` without `principal`")
         return None
     path: Path = ("correlation", "principal")
+    if not table.principal:
+        report.add("correlation-principal", path, "it names no identity", 'Write `principal = "…"`.')
     principal = _all(table.principal, positions, path, MAX_PARTS, report)
     kinds = [-1] * _KINDS
     networks = _all(table.network, positions, ("correlation", "network"), len(_NETWORKS), report)

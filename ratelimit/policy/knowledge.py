@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
+
+from ratelimit.policy.table import Table
 
 Principal = str | list[str]
 """A principal by value; by several, in the order of `principal`, where that names several identities."""
 
 
-class Organisation(Struct, frozen=True, forbid_unknown_fields=True):
+class Organisation(Table, frozen=True, forbid_unknown_fields=True):
     """A declared organisation: what its members share is no evidence between them."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64, description="For the operator alone; unique.")]
@@ -27,7 +29,7 @@ class Organisation(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
 
 
-class Infrastructure(Struct, frozen=True, forbid_unknown_fields=True):
+class Infrastructure(Table, frozen=True, forbid_unknown_fields=True):
     """Networks that unrelated people share: addresses there are weak evidence and no meeting place."""
 
     carrier: Annotated[
@@ -40,7 +42,7 @@ class Infrastructure(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
 
 
-class Known(Struct, frozen=True, forbid_unknown_fields=True):
+class Known(Table, frozen=True, forbid_unknown_fields=True):
     """What the operator knows; it overrides what is inferred."""
 
     exempt: Annotated[list[Principal], Meta(description="Principals that are never in a cluster.")] = []

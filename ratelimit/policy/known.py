@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path as FilePath
 
+from ratelimit.file import read_file
 from ratelimit.policy.access import merge, parse_network
 from ratelimit.policy.compiled import KnownSpec, Network, OrganisationSpec
 from ratelimit.policy.knowledge import Infrastructure, Known, Organisation, Principal
@@ -211,8 +212,7 @@ def _infrastructure(table: Infrastructure, folder: FilePath, report: Report) -> 
 def _listed(path: FilePath, place: Path, report: Report) -> list[Network]:
     """Return the ranges in a file: one a line, `#` begins a comment."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_LIST_BYTES + 1)
+        raw = read_file(path, MAX_LIST_BYTES)
         text = raw.decode("utf-8-sig")
     except OSError as error:
         report.add("known-list", place, f"`{path}` cannot be read: {error.strerror or error}")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike, fspath
-from pathlib import Path as FilePath
 from typing import Any
 
-from ratelimit.errors import PolicyError
+from ratelimit.errors import PolicyError, unforeseen
+from ratelimit.file import read_file
 from ratelimit.policy import source
 from ratelimit.policy.binder import bind
 from ratelimit.policy.checks import check
@@ -60,8 +60,7 @@ class Policy:
         name = fspath(path)
         report = Report(name)
         try:
-            with FilePath(path).open("rb") as file:
-                raw = file.read(source.MAX_BYTES + 1)
+            raw = read_file(path, source.MAX_BYTES)
         except OSError as error:
             report.add("policy-unreadable", (), f"the file cannot be read: {error.strerror or error}")
             raise _refused(report) from error
@@ -103,9 +102,14 @@ class Policy:
     def _from_tree(cls, tree: dict[str, Any], report: Report, path: str | None, *, shaped: bool) -> Policy:
         if not shaped and not source.check_shape(tree, report):
             raise _refused(report)
-        file = bind(PolicyFile, tree, report)
-        compilation = compile_policy(file, tree, report.file, report)
-        check(compilation, tree, report)
+        try:
+            file = bind(PolicyFile, tree, report)
+            compilation = compile_policy(file, tree, report.file, report)
+            check(compilation, tree, report)
+        except Exception as error:
+            # None is known. A server must not come up half, nor a reload end in a traceback, if there is one.
+            report.add("policy-fault", (), unforeseen(error))
+            raise _refused(report) from error
         if report.has_errors or compilation.policy is None:
             raise _refused(report)
         return cls(report.file, path, file, compilation.policy, report.sorted())

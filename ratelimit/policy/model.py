@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from ratelimit.core.scan import MOST_PREFIXES
 from ratelimit.policy.knowledge import Known
 from ratelimit.policy.storing import Store
+from ratelimit.policy.table import Table
 from ratelimit.policy.tuning import Tuning
 
 Missing = Literal["client", "shared", "skip", "refuse"]
@@ -29,7 +30,7 @@ Cost = Annotated[int, Meta(ge=0)]
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 
-class Trust(Struct, frozen=True, forbid_unknown_fields=True):
+class Trust(Table, frozen=True, forbid_unknown_fields=True):
     """Which peers may say on whose behalf they speak. Nobody may, unless listed here."""
 
     proxies: Annotated[
@@ -55,14 +56,14 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
 
 
-class Prefix(Struct, frozen=True, forbid_unknown_fields=True):
+class Prefix(Table, frozen=True, forbid_unknown_fields=True):
     """How much of a client address counts as one identity."""
 
     v4: Annotated[int, Meta(ge=0, le=32, description="Leading bits of an IPv4 address that count.")] = 32
     v6: Annotated[int, Meta(ge=0, le=128, description="Leading bits of an IPv6 address that count.")] = 64
 
 
-class Cache(Struct, frozen=True, forbid_unknown_fields=True):
+class Cache(Table, frozen=True, forbid_unknown_fields=True):
     """How long, and how many, answers of a resolver are kept by each worker."""
 
     ttl: Annotated[
@@ -73,7 +74,7 @@ class Cache(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
-class Identity(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """One thing a request is known by. Only a keyed hash of its value is ever kept."""
 
     from_: Annotated[
@@ -108,7 +109,7 @@ class Identity(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_":
     ] = None
 
 
-class Tier(Struct, frozen=True, forbid_unknown_fields=True):
+class Tier(Table, frozen=True, forbid_unknown_fields=True):
     """A limit's numbers for the holders of one plan."""
 
     rate: Annotated[str | None, Meta(description="Replaces the limit's `rate`.")] = None
@@ -117,7 +118,7 @@ class Tier(Struct, frozen=True, forbid_unknown_fields=True):
     unlimited: Annotated[bool, Meta(description="The limit does not apply to this plan.")] = False
 
 
-class Limit(Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}):
+class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}):
     """One named rule: which requests, for each of whom, how much."""
 
     name: Annotated[
@@ -238,7 +239,7 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": 
     ] = {}
 
 
-class Headers(Struct, frozen=True, forbid_unknown_fields=True):
+class Headers(Table, frozen=True, forbid_unknown_fields=True):
     """What responses say about limits."""
 
     ratelimit: Annotated[bool, Meta(description="Send `RateLimit` and `RateLimit-Policy`.")] = True
@@ -255,7 +256,7 @@ class Headers(Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
-class Hashing(Struct, frozen=True, forbid_unknown_fields=True):
+class Hashing(Table, frozen=True, forbid_unknown_fields=True):
     """The secret that identities are hashed with."""
 
     key: Annotated[
@@ -268,7 +269,7 @@ class Hashing(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
-class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
+class Correlation(Table, frozen=True, forbid_unknown_fields=True):
     """Who may be one actor, and by what that is told."""
 
     principal: Annotated[
@@ -332,7 +333,7 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
     tuning: Annotated[Tuning, Meta(description="The correlator's numbers.")] = Tuning()
 
 
-class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
+class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     version: Annotated[Literal[1], Meta(description="Version of this format: 1.")]

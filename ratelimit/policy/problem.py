@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ratelimit.codes import CODES, Severity
+from ratelimit.printable import printable
 
 Path = tuple[str | int, ...]
 
+
+LONGEST_LINE = 400
+"""Characters of a message, a key or a hint that are shown."""
 
 _HANGING = frozenset(
     {
@@ -62,22 +66,22 @@ def render_key(path: Path) -> str:
     return text
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was most likely meant, None when none is near."""
-    return next(iter(get_close_matches(word[:64], list(known), n=1, cutoff=0.6)), None)
+def nearest(word: str, known: Iterable[object]) -> str | None:
+    """Return the known word that was most likely meant, None when none is near; numbers are no words."""
+    words = [one for one in known if isinstance(one, str)]
+    return next(iter(get_close_matches(word[:64], words, n=1, cutoff=0.6)), None)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[object]) -> str:
     """Return "Did you mean `…`?" for the nearest known word, or nothing."""
     found = nearest(word, known)
     return "" if found is None else f"Did you mean `{found}`?"
 
 
-def _printable(text: str) -> str:
-    """Return a text whose line ends and control characters are spelled out: one problem is one line."""
-    if text.isprintable():
-        return text
-    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
+def _line(text: str) -> str:
+    """Return a text as a part of one line: what it quotes of the file may be long, and hold line ends."""
+    shown = printable(text)
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]}…"
 
 
 class Report:
@@ -107,11 +111,11 @@ class Report:
         problem = Problem(
             code,
             known.severity,
-            _printable(message),
-            self.file,
+            _line(message),
+            printable(self.file),
             self.line_of(path),
-            _printable(render_key(path)),
-            _printable(hint or known.remedy),
+            _line(render_key(path)),
+            _line(hint or known.remedy),
         )
         if problem not in self._told:
             self._told.add(problem)

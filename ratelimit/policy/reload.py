@@ -46,7 +46,7 @@ def fingerprint(path: str | PathLike[str]) -> tuple[int, ...] | None:
     """Return what changes when a file is written or replaced; None while there is none."""
     try:
         seen = Path(path).stat()
-    except OSError:
+    except (OSError, ValueError):  # NUL in a name is the latter
         return None
     return (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns)
 

@@ -35,6 +35,9 @@ _ENDLESS_KEY = re.compile(
     re.MULTILINE,
 )
 """A key of more than 64 parts, which is four times the depth there may be."""
+_ENDLESS_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4096,}+")
+"""More digits than any text may have characters; Python reads 4,300 and no more."""
+_INTEGERS = range(-(1 << 63), 1 << 63)
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _TWICE = re.compile(r"Cannot declare \((.*)\) twice")
 _HEADER = re.compile(r"[ \t]*\[\[([^\[\]\n]+)\]\]")
@@ -68,7 +71,7 @@ def parse(text: str, report: Report) -> dict[str, Any] | None:
         report.add("policy-depth", (), f"values are nested more than {MAX_DEPTH} deep")
         return None
     try:
-        tree = tomllib.loads(text)
+        tree, text = _loaded(text)
         report.lines = line_numbers(text)
     except tomllib.TOMLDecodeError as error:
         message = str(error)
@@ -81,6 +84,21 @@ def parse(text: str, report: Report) -> dict[str, Any] | None:
         report.add("policy-depth", (), f"values are nested more than {MAX_DEPTH} deep")
         return None
     return tree if check_shape(tree, report) else None
+
+
+def _loaded(text: str) -> tuple[dict[str, Any], str]:
+    """Return the tree of a TOML text, and the text that it is of: in place of endless numbers, long ones.
+
+    Python refuses to read integers of more than some thousand digits, and does not say where they
+    stand. A shorter one that is too large as well is complained of like any other, by line and key.
+    """
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        shorter = _ENDLESS_NUMBER.sub("9" * 20, text)
+        return tomllib.loads(shorter), shorter
 
 
 def _syntax(message: str, text: str, at_line: int, column: int) -> tuple[str, str | None]:
@@ -123,7 +141,7 @@ def _quotes(message: str, line: str, column: int) -> str | None:
 
 
 def check_shape(tree: dict[str, Any], report: Report) -> bool:
-    """Note it if a tree is too deep or has keys or strings too long to be handled at all."""
+    """Note what cannot be handled at all: a tree too deep, texts or numbers too long, texts that are none."""
     stack: list[tuple[Any, Path]] = [(tree, ())]
     sound = True
     while stack:
@@ -139,6 +157,9 @@ def check_shape(tree: dict[str, Any], report: Report) -> bool:
                 elif len(key) > MAX_TEXT:
                     report.add("policy-text-length", path, f"a key is longer than {MAX_TEXT} characters")
                     sound = False
+                elif not _is_text(key):
+                    report.add("policy-text", path, "a key holds NUL or half of a surrogate pair")
+                    sound = False
                 else:
                     stack.append((inner, (*path, key)))
         elif isinstance(value, list | tuple):
@@ -146,7 +167,20 @@ def check_shape(tree: dict[str, Any], report: Report) -> bool:
         elif isinstance(value, str) and len(value) > MAX_TEXT:
             report.add("policy-text-length", path, f"a text is longer than {MAX_TEXT} characters")
             sound = False
+        elif isinstance(value, str) and not _is_text(value):
+            report.add("policy-text", path, "the text holds NUL or half of a surrogate pair")
+            sound = False
+        elif isinstance(value, int) and value not in _INTEGERS:
+            report.add("policy-value", path, "a whole number is out of range: it must fit into 64 bits")
+            sound = False
     return sound
+
+
+def _is_text(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def line_numbers(text: str) -> dict[Path, int]:

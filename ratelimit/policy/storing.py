@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
+
+from ratelimit.policy.table import Table
 
 RemoteMode = Literal["exact", "leased"]
 Size = Annotated[int, Meta(ge=1 << 20, le=1 << 34)]
 
 
-class Tls(Struct, frozen=True, forbid_unknown_fields=True):
+class Tls(Table, frozen=True, forbid_unknown_fields=True):
     """How the server proves who it is over TLS, and the client too. For `rediss` URLs."""
 
     ca: Annotated[
@@ -28,7 +30,7 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True):
     ] = True
 
 
-class Store(Struct, frozen=True, forbid_unknown_fields=True):
+class Store(Table, frozen=True, forbid_unknown_fields=True):
     """Where counters live."""
 
     url: Annotated[

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from pathlib import Path
 
 from ratelimit.core.hashing import KEY_BYTES
 from ratelimit.errors import StoreError
+from ratelimit.file import read_file
+
+MOST_BYTES = 65_536
+"""More is no secret but a wrong file."""
 
 
 def fresh_key() -> bytes:
@@ -36,7 +39,9 @@ def find_key(kind: str, value: str) -> bytes:
         key = b""
     if len(key) == KEY_BYTES:
         return key
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=KEY_BYTES, person=b"kinlimit key").digest()
+    return hashlib.blake2b(
+        text.encode("utf-8", "surrogateescape"), digest_size=KEY_BYTES, person=b"kinlimit key"
+    ).digest()
 
 
 def find_text(kind: str, value: str) -> str:
@@ -52,9 +57,14 @@ def find_text(kind: str, value: str) -> str:
         return text
     if kind == "file":
         try:
-            text = Path(value).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise LookupError(f"{value} cannot be read: {error}") from error
+            text = read_file(value, MOST_BYTES).decode("utf-8").strip()
+        except OSError as error:
+            raise LookupError(f"{value} cannot be read: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            # What the file holds may be the secret: the error would show some of it.
+            raise LookupError(f"{value} is not UTF-8 text") from error
+        if len(text) > MOST_BYTES:
+            raise LookupError(f"{value} has more than {MOST_BYTES} bytes")
         if not text:
             raise LookupError(f"{value} is empty")
         return text

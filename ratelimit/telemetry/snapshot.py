@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -78,7 +79,12 @@ def of_text(text: str) -> Snapshot:
     Raises:
         ValueError: it is not Prometheus text, or nothing in it is ours.
     """
-    return of_families(text_string_to_metric_families(text))
+    try:
+        families = list(text_string_to_metric_families(text))
+    except Exception as error:
+        # The parser stumbles over what is no such text in many ways; none means anything else.
+        raise ValueError("what is there are no metrics in the text format of Prometheus") from error
+    return of_families(families)
 
 
 def of_families(families: Iterable[Family]) -> Snapshot:
@@ -91,35 +97,65 @@ def of_families(families: Iterable[Family]) -> Snapshot:
     seen = False
     for family in families:
         for sample in family.samples:
-            if sample.name.startswith("ratelimit_"):
-                seen = True
-                _take(snapshot, sample.name, sample.labels, sample.value)
+            # Of other programs, too, whose metrics may have any name, labels and value.
+            wanted = _LABELS.get(sample.name)
+            if wanted is not None and wanted <= sample.labels.keys() and math.isfinite(sample.value):
+                seen = _take(snapshot, sample.name, sample.labels, sample.value) or seen
     if not seen:
         raise ValueError("no ratelimit metrics there")
     return snapshot
 
 
-def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float) -> None:
+def _labels() -> dict[str, frozenset[str]]:
+    """Return the labels of every sample that is ours."""
+    found = {}
+    for metric in names.METRICS:
+        labels = frozenset(label.name for label in metric.labels)
+        found[metric.exported] = labels
+        if metric.kind == "histogram":
+            found |= {f"{metric.name}_{part}": labels for part in ("count", "sum", "created")}
+            found[f"{metric.name}_bucket"] = labels | {"le"}
+    return found
+
+
+_LABELS = _labels()
+
+
+def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float) -> bool:
+    """Note a sample with the labels of ours; return whether it is one."""
+    count = max(int(value), 0)
     if name == names.DECISIONS.exported:
         counts = snapshot.limits.setdefault(labels["limit"], LimitCounts())
         action, shadow = labels["action"], labels["mode"] == "shadow"
         if action == "allow":
-            counts.allowed += int(value)
+            counts.allowed += count
             counts.shadow = shadow
         elif action == "skip":
-            counts.skipped += int(value)
+            counts.skipped += count
         elif shadow:
-            counts.refused_in_shadow += int(value)
+            counts.refused_in_shadow += count
         else:
-            counts.refused += int(value)
+            counts.refused += count
     elif name == names.REQUESTS.exported:
-        snapshot.requests[labels["action"], labels["reason"]] = int(value)
+        snapshot.requests[labels["action"], labels["reason"]] = count
     elif name == f"{names.LATENCY.name}_bucket":
-        snapshot.latency[float(labels["le"])] = int(value)
+        bound = _bound_of(labels["le"])
+        if bound is None:
+            return False
+        snapshot.latency[bound] = count
     elif name == names.TABLE_ENTRIES.exported and labels["state"] == "live":
-        snapshot.entries_live = int(value)
+        snapshot.entries_live = count
     elif not labels:
         snapshot.gauges[name] = value
+    return True
+
+
+def _bound_of(text: str) -> float | None:
+    try:
+        bound = float(text)
+    except ValueError:
+        return None
+    return bound if bound > 0 else None
 
 
 def quantile_bound_s(buckets: Mapping[float, int], share: float) -> float | None:

@@ -19,7 +19,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"limiter", "hosts"}),
     frozenset({"policy", "identity", "telemetry", "stores", "correlation", "adaptive", "traces"}),
     frozenset({"core"}),
-    frozenset({"errors", "clock", "decision", "codes", "finding", "location", "extras"}),
+    frozenset({"errors", "clock", "decision", "codes", "finding", "location", "extras", "file"}),
+    frozenset({"printable"}),
 )
 LIMITER = next(number for number, layer in enumerate(LAYERS) if "limiter" in layer)
 PURE = ("core", "policy", "identity", "correlation", "adaptive", "traces")

@@ -60,7 +60,14 @@ def test_document_knows_every_option(name: str) -> None:
 
 def test_document_knows_every_exit_code() -> None:
     text = CLI_MD.read_text("utf-8")
-    for code in (failure.POLICY, failure.USAGE, failure.INPUT, failure.DEPLOYMENT, failure.INTERRUPTED):
+    for code in (
+        failure.POLICY,
+        failure.USAGE,
+        failure.INPUT,
+        failure.DEPLOYMENT,
+        failure.FAULT,
+        failure.INTERRUPTED,
+    ):
         assert re.search(rf"^\| {code} \|", text, re.MULTILINE)
 
 

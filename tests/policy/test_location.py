@@ -51,10 +51,10 @@ def test_socket_files(url: str, path: str, database: int) -> None:
     ("url", "shown", "username"),
     [
         (f"redis://:{SECRET}@h:1/2", "redis://h:1/2", None),
-        (f"redis://me:{SECRET}@h/2", "redis://me@h/2", "me"),
-        (f"unix://me:{SECRET}@/s?db=1", "unix://me@/s?db=1", "me"),
-        (f"redis+sentinel://me:{SECRET}@a,b/m", "redis+sentinel://me@a,b/m", "me"),
-        (f"rediss+cluster://m%40x:{SECRET}@a,b", "rediss+cluster://m%40x@a,b", "m@x"),
+        (f"redis://me:{SECRET}@h/2", "redis://h/2", "me"),
+        (f"unix://me:{SECRET}@/s?db=1", "unix:///s?db=1", "me"),
+        (f"redis+sentinel://me:{SECRET}@a,b/m", "redis+sentinel://a,b/m", "me"),
+        (f"rediss+cluster://m%40x:{SECRET}@a,b", "rediss+cluster://a,b", "m@x"),
     ],
 )
 def test_password_is_told_apart_and_not_shown(url: str, shown: str, username: str | None) -> None:

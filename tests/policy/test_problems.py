@@ -9,6 +9,7 @@ from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, Problem
 from tests.known.test_known_problems import CASES as KNOWN_CASES
 from tests.policy.test_remote import CASES as STORE_CASES
+from tests.policy.test_wrong_values import CASES as VALUE_CASES
 
 ACCOUNT = 'account = { from = "header:x-api-key" }'
 
@@ -263,8 +264,8 @@ def test_each_mistake_is_told_with_code_line_and_key(code: str, text: str, line:
 
 
 def test_every_policy_code_has_a_case() -> None:
-    told = {code for code, *_ in [*CASES, *KNOWN_CASES, *STORE_CASES]}
-    elsewhere = {"policy-invalid", "policy-unreadable", "policy-encoding", "policy-size"}
+    told = {code for code, *_ in [*CASES, *KNOWN_CASES, *STORE_CASES, *VALUE_CASES]}
+    elsewhere = {"policy-invalid", "policy-unreadable", "policy-encoding", "policy-size", "policy-fault"}
     assert told | elsewhere == {code for code, entry in CODES.items() if entry.branch == "policy"}
 
 

@@ -41,7 +41,7 @@ CASES = [
     ("store-hash-key", store("url = 'env:REDIS'", hashing=""), 3, "store.url"),
     ("store-prefix", store(SERVER, "prefix = 'a{b}'"), 4, "store.prefix"),
     ("store-prefix", store(SERVER, "prefix = 'a b'"), 4, "store.prefix"),
-    ("store-prefix", store(SERVER, 'prefix = "a\\u0000"'), 4, "store.prefix"),
+    ("store-prefix", store(SERVER, 'prefix = "a\\u0001"'), 4, "store.prefix"),
     ("policy-value", store(SERVER, "prefix = ''"), 4, "store.prefix"),
     ("policy-value", store(SERVER, f"prefix = '{'x' * 33}'"), 4, "store.prefix"),
     ("policy-value", store(SERVER, "mode = 'lease'"), 4, "store.mode"),
@@ -166,7 +166,7 @@ def test_a_password_in_the_file_works_and_is_never_shown(given: dict[str, str]) 
     spec = remote(**given)
     assert spec.password is not None
     assert (spec.username, spec.password.kind, spec.password.value) == ("me", "inline", SECRET)
-    assert spec.url == "redis://me@h/0"
+    assert spec.url == "redis://h/0"
     assert SECRET not in repr(spec)
 
 

@@ -22,7 +22,7 @@ from ratelimit.core.entries cimport GCRA, SLIDING
 from ratelimit.core.gcra cimport gcra_arrival
 from ratelimit.core.quota cimport NEVER, Quota
 from ratelimit.core.receipt cimport open_receipt, owed
-from ratelimit.core.remote cimport RemoteRules, number_of, read_word
+from ratelimit.core.remote cimport RemoteRules, number_of, read_grant, read_span, read_word
 from ratelimit.core.setup cimport (
     ABSENT_HASH, ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
@@ -239,10 +239,10 @@ cdef class Leases:
             raise ValueError("no such lease")
         rules, index = self.owners[lease.owner]
         q = &rules.rules.plan.setup.quotas[index]
-        granted = said[at]
+        granted = read_grant(q, said[at])
         at = read_word(&charge, q, said, at + 1)
         mark = read_mark(q, said[at])
-        ttl = <uint64_t>said[at + 1] * MICROSECOND
+        ttl = read_span(said[at + 1])
         lease.due = False
         # The store's time is counted from when it was asked: never later than it means.
         expires = sent + ttl

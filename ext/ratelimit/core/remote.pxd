@@ -17,4 +17,6 @@ cdef class RemoteRules:
 
 
 cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t at) except -1
+cdef uint64_t read_grant(const Quota *q, said) except? 1
+cdef uint64_t read_span(said) except? 1
 cdef object number_of(dict keys, bytes name)

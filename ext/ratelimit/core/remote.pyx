@@ -33,6 +33,8 @@ cdef enum:
     TAG_DIGITS = 2       # of them, in braces: what a cluster's slot follows from
     MOST_IDENTITIES = 64
 
+cdef uint64_t LONGEST_US = <uint64_t>1 << 53  # 285 years: longer than any limit's
+
 cdef const char *ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 ASK_NUMBERS = 5
@@ -163,10 +165,12 @@ cdef class RemoteRules:
                     charge.retry = retry_word(q, charge.word, outcome.now, charge.cost)
             else:
                 charge.remaining = said[at]
-                charge.reset = <uint64_t>said[at + 1] * MICROSECOND
+                if charge.remaining > q.units:
+                    raise ValueError("more is left than the limit allows")
+                charge.reset = read_span(said[at + 1])
                 charge.retry = <int64_t>said[at + 2]
                 if charge.retry > 0:
-                    charge.retry *= MICROSECOND
+                    charge.retry = <int64_t>read_span(said[at + 2])
                 charge.mark = said[at + 3]
                 charge.charged = said[at + 4] != 0
                 charge.word = relative_end(q, said[at + 5]) if q.kind == SKETCH else 0
@@ -376,6 +380,22 @@ cdef object next_end(const Quota *q, now_ns):
 cdef inline uint64_t relative_end(const Quota *q, object seconds) except? 0xFFFFFFFFFFFFFFFF:
     cdef uint64_t at = seconds
     return at * SECOND - q.epoch_ns if at * SECOND > q.epoch_ns else 0
+
+
+cdef uint64_t read_grant(const Quota *q, said) except? 1:
+    """Return the units that a lease has; more than the limit holds would be admitted over it."""
+    cdef uint64_t units = said
+    if units > (q.burst if q.kind == GCRA else q.units):
+        raise ValueError("more was granted than the limit allows")
+    return units
+
+
+cdef uint64_t read_span(said) except? 1:
+    """Return microseconds as nanoseconds, which keep to 63 bits."""
+    cdef uint64_t span_us = said
+    if span_us > LONGEST_US:
+        raise ValueError("a time longer than that of any limit")
+    return span_us * MICROSECOND
 
 
 cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t at) except -1:

@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ratelimit.cli import words
 from ratelimit.cli.facts import RecordFacts
 from ratelimit.cli.identity_names import given, short_hash
 from ratelimit.cli.replay.run import Replay
 from ratelimit.cli.replay.tally import LimitTally
+from ratelimit.cli.terminal import Text
 from ratelimit.decision import Reason
 from ratelimit.policy.compiled import CompiledPolicy, LimitRule
 from ratelimit.telemetry.names import RuleColumn

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
+from ratelimit.errors import StoreError
 from ratelimit.finding import Finding, unseen
 from ratelimit.stores.redis import vitals
 from ratelimit.stores.redis.connect import connect, resolve
@@ -49,7 +50,7 @@ class Needs:
 
     longest_ns: int
     correlates: bool
-    key: bytes | None
+    key: bytes | None = field(repr=False)
 
 
 async def examine(spec: RemoteSpec, needs: Needs, *, timer: Timer, wall: Timer) -> list[Finding]:
@@ -65,12 +66,17 @@ async def examine(spec: RemoteSpec, needs: Needs, *, timer: Timer, wall: Timer) 
         StoreError: no connection can be made for reasons on this host; see `connect`.
     """
     spec = resolve(spec)
-    if spec.topology == "cluster":
-        findings, masters = await find_cluster(spec, PATIENCE_S)
-    elif spec.topology == "sentinel":
-        findings, masters = await find_master(spec, PATIENCE_S)
-    else:
-        findings, masters = [], [Master(spec, "", None)]
+    findings: list[Finding] = []
+    masters = [Master(spec, "", None)]
+    try:
+        if spec.topology == "cluster":
+            findings, masters = await find_cluster(spec, PATIENCE_S)
+        elif spec.topology == "sentinel":
+            findings, masters = await find_master(spec, PATIENCE_S)
+    except StoreError:
+        raise
+    except Exception as error:
+        return [_senseless(error)]
     for master in masters:
         seen = await _examine_one(master, spec, needs, timer, wall)
         where = master.address if len(masters) > 1 else ""
@@ -93,6 +99,10 @@ async def _examine_one(
         except (RedisError, OSError) as error:
             says, advice = explain(error, has_tls=spec.tls is not None)
             return [Finding("reachable", "fail", says, advice)]
+        except StoreError:
+            raise
+        except Exception as error:
+            return [_senseless(error)]
         findings = [transport(master.spec, _peer(client))]
         try:
             if may_ping:
@@ -114,7 +124,19 @@ async def _examine_one(
         except (RedisError, OSError) as error:
             says, advice = explain(error)
             findings.append(Finding("reachable", "fail", f"in the middle of it: {says}", advice))
+        except Exception as error:
+            findings.append(_senseless(error))
         return findings
+
+
+def _senseless(error: Exception) -> Finding:
+    """Return what it comes to where a server's answers are of other shapes or numbers than any server's."""
+    return Finding(
+        "answers",
+        "fail",
+        f"what the server answers makes no sense ({type(error).__name__})",
+        "Is it a Redis or Valkey, and does nothing on the way change what is said?",
+    )
 
 
 def _has(master: Master, name: str | bytes) -> bool:

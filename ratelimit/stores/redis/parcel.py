@@ -27,6 +27,9 @@ _MOST_NUMBERS = 6 * MOST_ASKS
 Call = tuple[Collection[bytes], tuple[int, ...], bytes, list[int]]
 """One run of the script: its keys, and the three parts of its payload."""
 
+_TIMES = range(1 << 53)
+"""Microseconds since the epoch, as far as the script's numbers are whole: until the year 2255."""
+
 _decode = msgspec.msgpack.Decoder(list[int]).decode
 
 
@@ -212,6 +215,8 @@ class Parcel:
         if not isinstance(answer, bytes):
             raise ValueError(f"an answer of type {type(answer).__name__}")
         said = _decode(answer)
+        if not said or said[0] not in _TIMES:
+            raise ValueError("an answer of no time")
         at = 1
         try:
             for entry in self.entries:

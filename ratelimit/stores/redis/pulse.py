@@ -16,6 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ratelimit.stores.boards import fingerprint_of
+from ratelimit.stores.redis.reply import numbers_in
 
 if TYPE_CHECKING:
     from ratelimit.policy.compiled import RemoteSpec
@@ -29,6 +30,11 @@ GONE_AFTER_US = 30_000_000
 """A worker that ended without a word is missed so long; one that ends in order says so."""
 READERS_A_SECOND = 50
 """Every pulse reads all workers' signs: the more there are, the rarer pulses become."""
+
+MOST_WORKERS = 1_000_000
+"""More there are not. A number beyond is a fault, and would have this worker ask no more."""
+_SENSE = (range(1, MOST_WORKERS + 1), range(1_000_001), range(MOST_WORKERS + 1))
+"""What the script may say: workers, this one's millionths of their decisions, workers with another key."""
 
 _SIGN = struct.Struct("<dd")
 
@@ -86,7 +92,8 @@ class Pulse:
         """Report and learn.
 
         Raises:
-            redis.exceptions.RedisError, OSError: the server cannot be asked.
+            redis.exceptions.RedisError, OSError: the server cannot be asked, or says what makes no
+                sense. What was known stays.
         """
         if self._skip:
             self._skip -= 1
@@ -95,15 +102,18 @@ class Pulse:
             self.made += self._store.tenancy.made()
         made, self.made = self.made, 0
         try:
-            workers, millionths, strangers = await courier.evaluate(
-                SCRIPT, [self._key], [str(self._store.worker), str(made), str(GONE_AFTER_US), self._mark]
+            workers, millionths, strangers = numbers_in(
+                await courier.evaluate(
+                    SCRIPT, [self._key], [str(self._store.worker), str(made), str(GONE_AFTER_US), self._mark]
+                ),
+                _SENSE,
             )
         except BaseException:
             self.made += made
             raise
-        self.workers = int(workers)
-        self._share = (1 - FOR_EVERYBODY) * int(millionths) / 1e6 + FOR_EVERYBODY / self.workers
-        self._skip = self.workers // READERS_A_SECOND
+        self.workers = workers
+        self._share = (1 - FOR_EVERYBODY) * millionths / 1e6 + FOR_EVERYBODY / workers
+        self._skip = workers // READERS_A_SECOND
         if strangers and self._store.notice is not None:
             self._store.notice("redis-key")
 

@@ -6,6 +6,7 @@ anybody's answer, so whoever reads them closes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis._parsers.base import BaseParser
@@ -64,6 +65,20 @@ def read_reply(text: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int] | No
         replies.append(found[0])
         after = found[1]
     return replies, after
+
+
+def numbers_in(answer: object, sense: Sequence[range]) -> list[int]:
+    """Return a script's answer that is to be so many whole numbers, each from a range.
+
+    Raises:
+        redis.exceptions.InvalidResponse: it is something else. Half of it may be right, and none is used.
+    """
+    if not isinstance(answer, list) or len(answer) != len(sense):
+        raise InvalidResponse(f"{len(sense)} numbers were asked for")
+    for number, known in zip(answer, sense, strict=True):
+        if type(number) is not int or number not in known:
+            raise InvalidResponse("a number that makes no sense")
+    return answer
 
 
 def _number(text: bytes, at: int, end: int) -> int:

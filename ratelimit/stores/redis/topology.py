@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from ratelimit.finding import Fact, Finding
 from ratelimit.stores.redis.connect import connect, sentinels
@@ -64,6 +64,9 @@ def _node(spec: RemoteSpec, host: str, port: int) -> RemoteSpec:
 
 
 def _masters(spec: RemoteSpec, shares: Any, asked: str) -> list[Master]:
+    for first, last, *_ in shares:
+        if not 0 <= int(first) <= int(last) < SLOTS:
+            raise InvalidResponse(f"slots {first} to {last}, of {SLOTS}")
     owned: dict[tuple[str, int], list[int]] = {}
     for first, last, master, *_ in shares:
         # A node that knows no address of its own means the one it was asked at.

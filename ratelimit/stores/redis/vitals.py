@@ -14,6 +14,7 @@ from ratelimit.finding import Fact, Finding, unseen
 
 Info = Mapping[str, Any]
 
+LONGEST_VERSION = 64
 OLDEST = (6, 2)
 """The first release whose scripts may do all that ours do, tested here or not."""
 _OTHERS = {
@@ -30,19 +31,19 @@ def software(info: Info | None) -> Finding:
     """Return which server it is, and whether it is new enough."""
     if info is None:
         return unseen("version", "INFO", f"{_CONSOLE} It has to be Redis 6.2, Valkey 7.2 or newer.")
-    claimed = str(info.get("redis_version", "0"))
+    claimed = str(info.get("redis_version", "0"))[:LONGEST_VERSION]
     for key, name in _OTHERS.items():
         if key in info:
             return Finding(
                 "version",
                 "warn",
-                f"{name} {info[key]}, which is neither Redis nor Valkey",
+                f"{name} {str(info[key])[:LONGEST_VERSION]}, which is neither Redis nor Valkey",
                 "Nothing is known against it, and nothing was tried: put it under load first.",
-                facts={"software": name.lower(), "version": str(info[key])},
+                facts={"software": name.lower(), "version": str(info[key])[:LONGEST_VERSION]},
             )
     is_valkey = info.get("server_name") == "valkey" or "valkey_version" in info
     name = "Valkey" if is_valkey else "Redis"
-    version = str(info.get("valkey_version", claimed)) if is_valkey else claimed
+    version = str(info.get("valkey_version", claimed))[:LONGEST_VERSION] if is_valkey else claimed
     facts = {"software": name.lower(), "version": version}
     if _numbers(claimed) < OLDEST:
         return Finding(
@@ -57,11 +58,12 @@ def software(info: Info | None) -> Finding:
 
 def memory(info: Info | None) -> Finding:
     """Return whether the server might drop counters for want of memory."""
-    if info is None or "maxmemory" not in info:
+    most = None if info is None else _whole(info.get("maxmemory"))
+    if info is None or most is None:
         return unseen("memory", "INFO", f"{_CONSOLE} `maxmemory-policy` has to be `noeviction`.")
-    most, used = int(info["maxmemory"]), int(info.get("used_memory", 0))
+    used = _whole(info.get("used_memory")) or 0
     policy = str(info.get("maxmemory_policy", "noeviction"))
-    evicted = int(info.get("evicted_keys", 0))
+    evicted = _whole(info.get("evicted_keys")) or 0
     facts: dict[str, Fact] = {"maxmemory": most, "used": used, "policy": policy, "evicted": evicted}
     advice = (
         "`CONFIG SET maxmemory-policy noeviction`, and in its configuration file; "
@@ -108,7 +110,7 @@ def persistence(info: Info | None, settings: Mapping[str, str] | None, longest_n
             "persistence", "INFO", f"{_CONSOLE} Without an append-only file a restart resets all limits."
         )
     has_log = bool(info["aof_enabled"])
-    facts = {"aof": has_log, "rdb_last_save_s": int(info.get("rdb_last_save_time", 0))}
+    facts = {"aof": has_log, "rdb_last_save_s": _whole(info.get("rdb_last_save_time")) or 0}
     if info.get("aof_last_write_status", "ok") != "ok" and has_log:
         return Finding(
             "persistence",
@@ -176,9 +178,9 @@ def replication(info: Info | None, settings: Mapping[str, str] | None, *, fails_
         settings: the configuration, as far as it was told.
         fails_over: whether somebody would make a replica the master.
     """
-    if info is None or "connected_slaves" not in info:
+    replicas = None if info is None else _whole(info.get("connected_slaves"))
+    if info is None or replicas is None:
         return unseen("replication", "INFO", f"{_CONSOLE} A failover forgets what no replica had received.")
-    replicas = int(info["connected_slaves"])
     facts: dict[str, Fact] = {"replicas": replicas}
     if replicas == 0:
         if fails_over:
@@ -198,7 +200,8 @@ def replication(info: Info | None, settings: Mapping[str, str] | None, *, fails_
     least = _least_replicas(info, settings)
     facts["min_replicas_to_write"] = least
     words = "1 replica" if replicas == 1 else f"{replicas} replicas"
-    if "min_slaves_good_slaves" in info and least and int(info["min_slaves_good_slaves"]) < least:
+    good = _whole(info.get("min_slaves_good_slaves"))
+    if good is not None and good < least:
         return Finding(
             "replication",
             "fail",
@@ -225,9 +228,11 @@ def replication(info: Info | None, settings: Mapping[str, str] | None, *, fails_
 
 def clients(info: Info | None) -> Finding | None:
     """Return whether connections run out; None where there is nothing to say."""
-    if info is None or not info.get("maxclients") or "connected_clients" not in info:
+    if info is None:
         return None
-    now, most = int(info["connected_clients"]), int(info["maxclients"])
+    now, most = _whole(info.get("connected_clients")), _whole(info.get("maxclients"))
+    if now is None or not most:
+        return None
     facts = {"connected": now, "most": most}
     if now > 0.8 * most:
         return Finding(
@@ -241,15 +246,24 @@ def clients(info: Info | None) -> Finding | None:
 
 
 def _least_replicas(info: Info, settings: Mapping[str, str] | None) -> int:
-    written = (settings or {}).get("min-replicas-to-write")
+    written = _whole((settings or {}).get("min-replicas-to-write"))
     if written is not None:
-        return int(written)
+        return written
     # Where CONFIG is not allowed: this member is there only while the setting is in force.
     return 1 if "min_slaves_good_slaves" in info else 0
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
+    return tuple(int(part[:9]) for part in re.findall(r"[0-9]+", version)[:3])
+
+
+def _whole(told: object) -> int | None:
+    """Return a count as a server tells it, None for what is none: less than nothing, beyond 64 bits."""
+    if isinstance(told, str) and told.isascii() and told.isdecimal() and len(told) < 20:
+        told = int(told)
+    if isinstance(told, float) and told.is_integer():
+        told = int(told)
+    return told if isinstance(told, int) and 0 <= told < 1 << 63 else None
 
 
 def _size(octets: int) -> str:

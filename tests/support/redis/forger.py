@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -15,11 +16,15 @@ class Forger:
     Attributes:
         answer: bytes on the wire for a call of the script; None for what an idle server would say.
         calls: how often the script was called.
+        sign: bytes on the wire for a sign of life.
+        other: what else is answered, by the words asked; None for what an idle server would say.
     """
 
     def __init__(self) -> None:
         self.answer: bytes | None = None
         self.calls = 0
+        self.sign = b"*3\r\n:1\r\n:1000000\r\n:0\r\n"
+        self.other: Callable[[list[bytes]], bytes | None] = lambda words: None
         self._server: asyncio.Server | None = None
 
     @property
@@ -53,8 +58,11 @@ class Forger:
             writer.close()
 
     def _say(self, words: list[bytes]) -> bytes:
-        if words[0] == b"EVAL":  # a sign of life
-            return b"*3\r\n:1\r\n:1000000\r\n:0\r\n"
+        other = self.other(words)
+        if other is not None:
+            return other
+        if words[0] == b"EVAL":
+            return self.sign
         if words[0] != b"EVALSHA":
             return b"+OK\r\n"
         self.calls += 1

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from secrets import token_hex
@@ -34,6 +35,7 @@ from ratelimit.stores.redis.hosts.postbox import (
     Postbox,
     Publication,
 )
+from ratelimit.stores.redis.reply import numbers_in
 
 LEASE_MS = 3_000
 RENEWAL_S = 1.0
@@ -66,7 +68,15 @@ TABLE_TRIES_S = 0.25
 SILENCE_S = 4.0
 """Without any entry, though there is one each second: the table is looked at."""
 
-Failures = (RedisError, OSError, TimeoutError, asyncio.TimeoutError)
+Failures = (
+    *(RedisError, OSError, TimeoutError),
+    # Replies that are none: of another type, with other parts, numbers beyond all bounds.
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, struct.error),
+)
+MOST_TERM = 1 << 53
+"""Lua's numbers are whole so far."""
+_LEASE_SENSE = (range(3), range(MOST_TERM), range(-2, TERM_LASTS_MS + 1), range(MOST_TERM))
+"""What the lease's script may say: its state, the term, milliseconds that are left, the term before."""
 
 
 class Carrier:
@@ -150,7 +160,7 @@ class Carrier:
                 ),
             )
         )
-        state, term, left_ms, before = (int(each) for each in answer)
+        state, term, left_ms, before = numbers_in(answer, _LEASE_SENSE)
         if state == 0:
             if box.term:
                 box.follow()

@@ -114,12 +114,13 @@ class Chunked:
             if head.size > MOST_BYTES:
                 break
             name = self._places.chunks(self._head, head.name)
-            chunks = []
+            chunks, size = [], 0
             for number in range(head.chunks):
                 chunk = await client.execute_command("HGET", name, number)
-                if chunk is None:
+                if chunk is None or size > head.size:
                     break  # replaced while it was read
                 chunks.append(chunk)
+                size += len(chunk)
             value = b"".join(chunks)
             digest = self._digest()
             digest.update(value)

@@ -13,8 +13,10 @@ local worker, made, patience, mark = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3
 local count, total, own, strangers = 0, 0, 0, 0
 local fields = redis.call('HGETALL', KEYS[1])
 for i = 1, #fields, 2 do
-  local seen, weight, at = struct.unpack('<dd', fields[i + 1])
-  if now - seen > patience then
+  local seen, weight, at = 0, 0, 1
+  if #fields[i + 1] >= 16 then seen, weight, at = struct.unpack('<dd', fields[i + 1]) end
+  -- Not a number compares false with everything. A weight below nothing would make shares above one.
+  if not (now - seen <= patience and weight >= 0 and weight < 1e15) then
     redis.call('HDEL', KEYS[1], fields[i])
   else
     if seen > now then
