@@ -196,7 +196,11 @@ def live(policy: Policy, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in drawn:
         at_ns += record["gap"] * 10**9
         headers = [("user-agent", record["user_agent"])] if record.get("user_agent") is not None else []
-        headers += [(name.lower(), value) for name, value in (record.get("headers") or {}).items()]
+        headers += [
+            (name.lower(), single)
+            for name, value in (record.get("headers") or {}).items()
+            for single in (value if isinstance(value, list) else [value])
+        ]
         tokens = record.get("output_tokens")
         decision = limiter.decide(
             method=record["method"].upper(),

@@ -26,6 +26,7 @@ def extractor(
     lists: AccessLists | None = None,
     notices: list[str] | None = None,
     needed: Sequence[int] | None = None,
+    evidence: Sequence[int] = (),
 ) -> Extractor:
     said = notices if notices is not None else []
     return Extractor(
@@ -34,6 +35,7 @@ def extractor(
         chain=chain or ProxyChain([], header="x-forwarded-for"),
         lists=lists or AccessLists(allow_ranges=NOBODY, deny_ranges=NOBODY),
         needed=needed,
+        evidence=evidence,
         notice=said.append,
     )
 
