@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=500,
         help="how many hammering workers are killed (10000 before a release)",
     )
+    parser.addoption(
+        "--spellings",
+        type=int,
+        default=400,
+        help="how many spellings each framework is asked to tell apart, of each kind (20000 before a release)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -33,6 +33,9 @@ def cookie(lines: Sequence[bytes], name: bytes, /) -> bytes | None:
 def cookie_value(written: bytes, /) -> bytes | None:
     """Return a cookie's value (RFC 6265, 4.1.1) without quotes, percent signs decoded once."""
 
+def segment(value: bytes, /) -> bytes:
+    """Return a path's segment as the server decoded it; with a percent escape left in it, it is malformed."""
+
 def own_form(kind: str, name: str, /) -> str:
     """Return the form of a source that is written without `as`."""
 

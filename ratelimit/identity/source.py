@@ -74,6 +74,9 @@ def _context(kind: str, name: str, form: str, notice: Callable[[str], None]) -> 
         value = value_bytes(found)
         if value is None:
             notice("identity-type")
-        return formed(value, form) if value else None
+        if value and is_path:
+            value = grammar.segment(value)
+            return formed(value, form) if value else value
+        return value or None
 
     return read

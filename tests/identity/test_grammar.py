@@ -54,6 +54,11 @@ def test_cookies_are_read_as_the_specification_says(lines: list[bytes]) -> None:
     assert grammar.cookie(lines, b"sid") == forms.cookie(lines, b"sid")
 
 
+@given(VALUE)
+def test_segments_are_read_as_the_specification_says(value: bytes) -> None:
+    assert grammar.segment(value) == forms.segment(value)
+
+
 NUMBERS = st.text("0123456789-+. _e\n٣", max_size=8).map(str.encode)
 UUIDS = st.uuids().flatmap(
     lambda one: st.sampled_from([str(one), one.hex, str(one).upper(), one.urn, f"{{{one}}}", str(one)[:-1], one.hex[:9] + "-" + one.hex[9:]])

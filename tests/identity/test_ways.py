@@ -136,6 +136,16 @@ def test_other_spelling_of_a_typed_path_value_is_malformed(form: str, value: str
     assert walk.extract([], PEER, Context(params={"id": value})) == walk.extract([], PEER)
 
 
+def test_path_value_that_a_framework_decodes_a_second_time_is_malformed() -> None:
+    """BlackSheep does: `%2561` arrives as `%61`, and is read as `a`."""
+    walk = extractor(Fact("tenant", (("path", "tenant"),)))
+    missing = walk.extract([], PEER)
+    for value in ("%61cme", "ac%6De", "%ff", "%25"):
+        assert walk.extract([], PEER, Context(params={"tenant": value})) == missing
+    for value in ("acme", "100%", "%zz", "a%2", "café"):
+        assert walk.extract([], PEER, Context(params={"tenant": value}))[0] == walk.value_hash("tenant", value)
+
+
 def test_resolver_is_not_remembered_by_a_malformed_key() -> None:
     walk = extractor(Fact("user", (("resolver", "user"),)))
     source = ("header", "authorization")

@@ -340,6 +340,13 @@ cdef bytes unescaped(const uint8_t *at, Py_ssize_t size):
     return PyBytes_FromStringAndSize(<char *>into, length)
 
 
+def segment(bytes value not None, /):
+    if len(value) > LONGEST_FORM:
+        return MALFORMED_VALUE
+    # Decoded once, by the server. Some frameworks decode once more what is left.
+    return MALFORMED_VALUE if unescaped(<const uint8_t *>PyBytes_AS_STRING(value), len(value)) != value else value
+
+
 def own_form(str kind not None, str name not None, /):
     return "credential" if kind == "header" and name in ("authorization", "proxy-authorization") else "text"
 
@@ -366,6 +373,8 @@ def canonical(str kind not None, str form not None, bytes value not None, /):
         found = (credential if form == "credential" else text)(value)
     elif kind == "cookie":
         found = cookie_value(value) or value
+    elif kind == "path":
+        found = segment(value)
     return formed(found, form) if found else MALFORMED_VALUE
 
 

@@ -118,6 +118,11 @@ def cookie_value(value: bytes) -> bytes | None:
     return decoded
 
 
+def segment(value: bytes) -> bytes:
+    """Return a path's segment."""
+    return MALFORMED if len(value) > LONGEST or unquote_to_bytes(value) != value else value
+
+
 def formed(value: bytes, form: str) -> bytes:
     """Return a value in the form that `as` names."""
     if form in ("text", "credential"):
