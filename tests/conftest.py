@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--spellings",
         type=int,
         default=400,
-        help="how many spellings each framework is asked to tell apart, of each kind (20000 before a release)",
+        help="how many spellings of each kind each framework is asked about (20000 before a release)",
     )
 
 

@@ -159,14 +159,14 @@ def _source(spec: IdentitySpec, record: Any, facts: RecordFacts, hashed: int) ->
 
 def _is_malformed(spec: IdentitySpec, record: Any, facts: RecordFacts) -> bool:
     """Return whether the first source that says something says nothing usable."""
-    answers = [
-        facts.found(source, record) for source in spec.sources if source.kind in ("header", "cookie")
-    ]
+    answers = [facts.found(source, record) for source in spec.sources if source.kind in ("header", "cookie")]
     return next((answer for answer in answers if answer is not None), None) == MALFORMED_VALUE
 
 
 def _stand_in(spec: IdentitySpec) -> str:
-    return "one counter shared by all without" if spec.missing == "shared" else "the client's address stands in"
+    return (
+        "one counter shared by all without" if spec.missing == "shared" else "the client's address stands in"
+    )
 
 
 def _sources(spec: IdentitySpec) -> str:

@@ -33,7 +33,8 @@ from ratelimit.identity.fact import (
 from ratelimit.identity.origins import Origins
 from ratelimit.identity.proxies import ProxyChain
 from ratelimit.identity.slots import PROXY_HEADERS, Slots
-from ratelimit.identity.source import Headers, form_of, reader
+from ratelimit.identity.source import Headers as Headers
+from ratelimit.identity.source import form_of, reader
 
 MOST_TEMPLATES = 4096
 LONGEST_CACHED_CHAIN = 256
@@ -109,7 +110,10 @@ class Extractor:
         self._fill = self.scanner.fill
         self._templates: dict[object, list[int]] = {}
         self._late = tuple(
-            (position, tuple((*source[:2], reader(source, notice)) for source in facts[position].sources))
+            (
+                position,
+                tuple((source[0], source[1], reader(source, notice)) for source in facts[position].sources),
+            )
             for position in self._slots.late
         )
         self._origins = origins
@@ -301,9 +305,7 @@ class Extractor:
                 template[position] = self._origins.of_address(address)
         return template
 
-    def _fill_late(
-        self, identities: list[int], headers: Headers, host: str | None, context: Context
-    ) -> None:
+    def _fill_late(self, identities: list[int], headers: Headers, host: str | None, context: Context) -> None:
         for position, sources in self._late:
             for kind, name, read in sources:
                 if kind == "client":

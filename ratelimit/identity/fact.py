@@ -86,4 +86,3 @@ def value_bytes(value: object) -> bytes | None:
     if isinstance(value, (int, UUID)) and not isinstance(value, bool):
         return str(value).encode("ascii")
     return None
-

@@ -81,9 +81,7 @@ class Slots:
         self.late = tuple(late)
         used = [facts[position] for position in sorted(self._needed)]
         sources = [source for fact in used for source in fact.sources]
-        self.resolvers = tuple(
-            dict.fromkeys(source[1] for source in sources if source[0] == "resolver")
-        )
+        self.resolvers = tuple(dict.fromkeys(source[1] for source in sources if source[0] == "resolver"))
         self.needs_context = any(source[0] in ("path", "state", "resolver") for source in sources)
         self.needs_address = any(source[0] == "client" for source in sources) or any(
             fact.missing == "client" for fact in used

@@ -123,9 +123,7 @@ def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
     choices = [choice for choice in FORMS if kind == "header" or choice != "credential"]
     if form not in choices:
         shown = ", ".join(f"`{choice}`" for choice in choices)
-        report.add(
-            "identity-form", path, f"`{form[:32]}` is not one of {shown}", did_you_mean(form, choices)
-        )
+        report.add("identity-form", path, f"`{form[:32]}` is not one of {shown}", did_you_mean(form, choices))
         return None
     if own_form(kind, name) == "credential" and form != "credential":
         report.add("identity-form", path, f"`{written}` is a credential and cannot be read as `{form}`")

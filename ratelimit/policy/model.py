@@ -71,8 +71,8 @@ class Identity(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_":
             description="Where the value comes from: `client` (the client's address), `header:NAME`, "
             "`cookie:NAME`, `path:PARAMETER` (of the matched template), `state:NAME` "
             '(`scope["state"]`), `resolver:NAME` or `resolver:package.module:attribute`. '
-            "A header, cookie or path parameter that the application reads as a number, UUID or without regard "
-            "to case says so: `path:id as int`; or `as float`, `as uuid`, `as caseless`. "
+            "What the application reads as a number, as a UUID or without regard to case says so: "
+            "`path:id as int`, or `as float`, `as uuid`, `as caseless`. "
             "In a list, the first that is present.",
             examples=["header:x-api-key", ["header:x-ja4", "header:user-agent"], "path:id as int"],
         ),

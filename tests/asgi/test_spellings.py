@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,14 +12,15 @@ UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 @pytest.fixture(params=["short way", "long way"], autouse=True)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let requests go through the compiled gate, and without it."""
     if request.param == "long way":
         monkeypatch.setattr("ratelimit.asgi.middleware.RateLimitMiddleware._new_gate", lambda *_: None)
-    yield
 
 
-def client_of(source: str, missing: str = "client", *, match: str = "/**", more: str = "", rate: int = 5) -> Client:
+def client_of(
+    source: str, missing: str = "client", *, match: str = "/**", more: str = "", rate: int = 5
+) -> Client:
     identities = f'caller = {{ from = "{source}", missing = "{missing}" }}'
     limits = limit(match=match, per="caller", rate=f"{rate}/hour")
     return mount(rules(limits, identities=identities, more=more)).client
@@ -36,42 +36,84 @@ def lines(*values: bytes, name: bytes = b"authorization") -> Pairs:
 
 
 BEARER = [
-    lines(b"Bearer KEY"), lines(b"bearer KEY"), lines(b"BEARER    KEY"), lines(b" Bearer KEY\t"),
-    lines(b"Token KEY"), lines(b"anything KEY"),
-    lines(b"Bearer KEY\xa0"), lines(b"Bearer KEY\x85"), lines(b"Bearer KEY\x1c"), lines(b"Bearer \xa0KEY"),
-    lines(b"Bearer\tKEY"), lines(b"Bearer \tKEY"), lines(b"Bearer KEY\x0b"), lines(b"Bearer KEY\x0c"),
-    lines(b"Bearer KEY", b"Bearer OTHER"), lines(b"Bearer KEY", b""), lines(b"", b"Bearer KEY"),
-    lines(b"Bearer KEY,"), lines(b"Bearer KEY, Basic eDp5"), lines(b'Bearer token="KEY"'), lines(b"Bearer K EY"),
-    lines("Bearer KEY\u2003".encode()), lines(b"Bearer KEY" + b" " * 5000), lines(b"Bearer" + b" " * 5000 + b"KEY"),
-]  # fmt: skip
+    lines(b"Bearer KEY"),
+    lines(b"bearer KEY"),
+    lines(b"BEARER    KEY"),
+    lines(b" Bearer KEY\t"),
+    lines(b"Token KEY"),
+    lines(b"anything KEY"),
+    lines(b"Bearer KEY\xa0"),
+    lines(b"Bearer KEY\x85"),
+    lines(b"Bearer KEY\x1c"),
+    lines(b"Bearer \xa0KEY"),
+    lines(b"Bearer\tKEY"),
+    lines(b"Bearer \tKEY"),
+    lines(b"Bearer KEY\x0b"),
+    lines(b"Bearer KEY\x0c"),
+    lines(b"Bearer KEY", b"Bearer OTHER"),
+    lines(b"Bearer KEY", b""),
+    lines(b"", b"Bearer KEY"),
+    lines(b"Bearer KEY,"),
+    lines(b"Bearer KEY, Basic eDp5"),
+    lines(b'Bearer token="KEY"'),
+    lines(b"Bearer K EY"),
+    lines("Bearer KEY\u2003".encode()),
+    lines(b"Bearer KEY" + b" " * 5000),
+    lines(b"Bearer" + b" " * 5000 + b"KEY"),
+]
 USER = b"user:pass"
 BASIC = [
-    lines(b"Basic " + base64.b64encode(USER)), lines(b"BASIC  " + base64.b64encode(USER)),
-    *[lines(b"Basic " + base64.b64encode(USER)[:at] + junk + base64.b64encode(USER)[at:])
-      for at in (0, 3, 12) for junk in (b"!", b"\xa0", b"-", b"_", b"\n", b"~~~~", b"=", b"*")],
-    lines(b"Basic " + base64.b64encode(USER) + b"="), lines(b"Basic " + base64.b64encode(USER) + b"===="),
+    lines(b"Basic " + base64.b64encode(USER)),
+    lines(b"BASIC  " + base64.b64encode(USER)),
+    *[
+        lines(b"Basic " + base64.b64encode(USER)[:at] + junk + base64.b64encode(USER)[at:])
+        for at in (0, 3, 12)
+        for junk in (b"!", b"\xa0", b"-", b"_", b"\n", b"~~~~", b"=", b"*")
+    ],
+    lines(b"Basic " + base64.b64encode(USER) + b"="),
+    lines(b"Basic " + base64.b64encode(USER) + b"===="),
     lines(b"Basic " + base64.b64encode(USER) + b"AAAA"),
-]  # fmt: skip
-TAILED = [lines(b"Basic dXM6cA=="), *[lines(b"Basic dXM6c" + last + b"==") for last in (b"B", b"C", b"P")],
-          lines(b"Basic dXM6cA"), lines(b"Basic dXM6cA=")]  # fmt: skip
-COOKIES = [
-    lines(line, name=b"cookie")
-    for line in (b"sid=S", b" sid = S ", b'sid="S"', b"sid=%53", b"a=1; sid=S", b'sid="\\123"', b"sid=S\xa0", b"sid=\x1cS")
-] + [
-    lines(b"sid=S", b"sid=%d" % at, name=b"cookie") for at in range(9)
-] + [
-    lines(b"sid=%d" % at, b"sid=S", name=b"cookie") for at in range(9)
-] + [
-    lines(b"sid=S; sid=%d" % at, name=b"cookie") for at in range(9)
-] + [
-    lines(b"sid=S; s%%69d=%d" % at, name=b"cookie") for at in range(9)
-] + [
-    lines(b"sid=S; \xa0sid=%d" % at, name=b"cookie") for at in range(9)
-]  # fmt: skip
+]
+TAILED = [
+    lines(b"Basic dXM6cA=="),
+    *[lines(b"Basic dXM6c" + last + b"==") for last in (b"B", b"C", b"P")],
+    lines(b"Basic dXM6cA"),
+    lines(b"Basic dXM6cA="),
+]
+COOKIES = (
+    [
+        lines(line, name=b"cookie")
+        for line in (
+            b"sid=S",
+            b" sid = S ",
+            b'sid="S"',
+            b"sid=%53",
+            b"a=1; sid=S",
+            b'sid="\\123"',
+            b"sid=S\xa0",
+            b"sid=\x1cS",
+        )
+    ]
+    + [lines(b"sid=S", b"sid=%d" % at, name=b"cookie") for at in range(9)]
+    + [lines(b"sid=%d" % at, b"sid=S", name=b"cookie") for at in range(9)]
+    + [lines(b"sid=S; sid=%d" % at, name=b"cookie") for at in range(9)]
+    + [lines(b"sid=S; s%%69d=%d" % at, name=b"cookie") for at in range(9)]
+    + [lines(b"sid=S; \xa0sid=%d" % at, name=b"cookie") for at in range(9)]
+)
 KEYS = [
     lines(*values, name=b"x-api-key")
-    for values in ((b"K",), (b" K",), (b"K\t",), (b"K\xa0",), (b"K\x00",), (b"K", b"1"), (b"K", b"2"), (b"K\xc3\xa9",), (b"K\xe9",))
-]  # fmt: skip
+    for values in (
+        (b"K",),
+        (b" K",),
+        (b"K\t",),
+        (b"K\xa0",),
+        (b"K\x00",),
+        (b"K", b"1"),
+        (b"K", b"2"),
+        (b"K\xc3\xa9",),
+        (b"K\xe9",),
+    )
+]
 SPELLINGS = {
     "bearer": ("header:authorization", BEARER),
     "basic": ("header:authorization", BASIC),
@@ -90,7 +132,10 @@ async def test_spelling_makes_no_fresh_budget(source: str, spellings: list[Pairs
     assert 5 <= count <= 10
     assert await served(client, spellings) == 0
     # The budget of another caller is untouched.
-    other = {"cookie:sid": lines(b"sid=other", name=b"cookie"), "header:x-api-key": lines(b"other", name=b"x-api-key")}
+    other = {
+        "cookie:sid": lines(b"sid=other", name=b"cookie"),
+        "header:x-api-key": lines(b"other", name=b"x-api-key"),
+    }
     assert await served(client, [other.get(source, lines(b"Bearer other"))]) == 5
 
 
@@ -106,7 +151,14 @@ async def test_spelling_is_no_way_round_the_deny_list(source: str, spellings: li
 async def test_spelling_of_a_path_value_makes_no_fresh_budget(form: str) -> None:
     values = {
         "int": ["5", "05", "0005", "+5", " 5", "5 ", "5.0", "٥", "0_5", "5\n"],
-        "uuid": [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}", f"urn:uuid:{UUID}", UUID[:8] + UUID[9:]],
+        "uuid": [
+            UUID,
+            UUID.upper(),
+            UUID.replace("-", ""),
+            f"{{{UUID}}}",
+            f"urn:uuid:{UUID}",
+            UUID[:8] + UUID[9:],
+        ],
     }[form]
     client = client_of(f"path:id as {form}", match="/t/{id}")
     statuses = [(await client(path=f"/t/{value}")).status for value in values * 5]

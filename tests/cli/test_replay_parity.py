@@ -148,8 +148,10 @@ PATHS = {
 HEADERS = st.dictionaries(
     st.sampled_from(["x-api-key", "X-Api-Key", "x-ja4", "cookie", "X-Forwarded-For"]),
     st.sampled_from(
-        ["a", "b", "friend", "sid=a", "sid=b; x=1", "203.0.113.5", "203.0.113.5, 10.0.0.9", ""]
-        + [" a", "a\xa0", "é", "sid=a; sid=b", ["a", "b"], ["a"], "a" * 5000]
+        [
+            *["a", "b", "friend", "sid=a", "sid=b; x=1", "203.0.113.5", "203.0.113.5, 10.0.0.9", ""],
+            *[" a", "a\xa0", "é", "sid=a; sid=b", ["a", "b"], ["a"], "a" * 5000],
+        ]
     ),
     max_size=3,
 )

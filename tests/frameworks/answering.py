@@ -71,7 +71,9 @@ async def started(app: Application) -> None:
             raise RuntimeError(message["message"])
         come.set()
 
-    task = asyncio.ensure_future(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send))
+    task = asyncio.ensure_future(
+        app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+    )
     await asyncio.wait({task, asyncio.ensure_future(come.wait())}, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()

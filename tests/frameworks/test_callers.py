@@ -47,17 +47,24 @@ KINDS = {
 }
 VERSIONS = [
     *[(framework, None) for framework in KINDS],
-    *[(framework, folder) for framework in ("starlette", "fastapi") for folder in ("oldest", "one-cookie-line")],
+    *[
+        (framework, folder)
+        for framework in ("starlette", "fastapi")
+        for folder in ("oldest", "one-cookie-line")
+    ],
 ]
 
 
 def policy() -> Policy:
     """Return a policy with an identity for each kind of route."""
     limits = [
-        limit(kind, kind, "5/hour", match=f"/{kind}/{{id}}" if kind in IN_PATHS else f"/{kind}") for kind in IDENTITIES
+        limit(kind, kind, "5/hour", match=f"/{kind}/{{id}}" if kind in IN_PATHS else f"/{kind}")
+        for kind in IDENTITIES
     ]
     identities = [f'{kind} = {{ from = "{source}" }}' for kind, source in IDENTITIES.items()]
-    return Policy.from_toml(rules(*limits, identities="\n".join(identities), more='[store]\nmemory = "private"'))
+    return Policy.from_toml(
+        rules(*limits, identities="\n".join(identities), more='[store]\nmemory = "private"')
+    )
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +123,6 @@ def test_one_caller_has_one_budget(
             spelled[kind, caller][found] = one
     split = {caller: spellings for caller, spellings in spelled.items() if len(spellings) > 1}
     assert not split
-    # What is compared is worth it: callers with many spellings, and of each kind some with a budget of their own.
+    # There was something to compare: callers with many spellings, and some with budgets of their own.
     assert own == set(KINDS[framework])
     assert max(map(len, ways.values())) >= count // 40

@@ -81,7 +81,18 @@ def test_duplicate_header_is_malformed(lines: tuple[bytes, bytes]) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b"k\xff", b"\xff\xfe\x80", "k\xe9".encode(), b"k\x00", b"k\tk", b"\x1ck", b"k\x85", b"k\xa0", b"k\x7f", b"k\r"],
+    [
+        b"k\xff",
+        b"\xff\xfe\x80",
+        "k\xe9".encode(),
+        b"k\x00",
+        b"k\tk",
+        b"\x1ck",
+        b"k\x85",
+        b"k\xa0",
+        b"k\x7f",
+        b"k\r",
+    ],
 )
 def test_header_that_is_decoded_or_stripped_in_several_ways_is_malformed(value: bytes) -> None:
     assert account_of([(b"x-api-key", value)]) == account_of([])

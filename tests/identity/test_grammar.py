@@ -12,10 +12,16 @@ from ratelimit.core import grammar
 from ratelimit.core.grammar import MALFORMED_VALUE
 from tests.support.reference import forms
 
-ODD = st.sampled_from([b"\xa0", b"\x85", b"\x1c", b"\x0b", b"\t", b" ", b"=", b",", b"%41", b"%", b'"', b"\\", b"\xff"])
-LETTERS = st.sampled_from([b"a", b"Z", b"0", b"-", b"_", b".", b"~", b"+", b"/", b"==", b"KEY", b"eyJh", b".eJ"])
+ODD = st.sampled_from(
+    [b"\xa0", b"\x85", b"\x1c", b"\x0b", b"\t", b" ", b"=", b",", b"%41", b"%", b'"', b"\\", b"\xff"]
+)
+LETTERS = st.sampled_from(
+    [b"a", b"Z", b"0", b"-", b"_", b".", b"~", b"+", b"/", b"==", b"KEY", b"eyJh", b".eJ"]
+)
 VALUE = st.lists(st.one_of(LETTERS, LETTERS, ODD, st.binary(max_size=3)), max_size=8).map(b"".join)
-SCHEMES = st.sampled_from([b"", b"Bearer ", b"bearer  ", b"Basic ", b"BASIC\t", b"Digest ", b"Bearer \t", b" Bearer "])
+SCHEMES = st.sampled_from(
+    [b"", b"Bearer ", b"bearer  ", b"Basic ", b"BASIC\t", b"Digest ", b"Bearer \t", b" Bearer "]
+)
 USER_PASS = st.one_of(st.text(max_size=6).map(str.encode), st.binary(max_size=8), st.just(b"user:pass"))
 SIGNED = st.builds(
     lambda first, parts: b".".join([first, *parts]),
@@ -34,7 +40,9 @@ def basic(draw: st.DrawFn) -> bytes:
     return b"Basic " + bytes(encoded)
 
 
-LINE = st.one_of(VALUE, st.builds(bytes.__add__, SCHEMES, VALUE), basic(), st.builds(bytes.__add__, SCHEMES, SIGNED))
+LINE = st.one_of(
+    VALUE, st.builds(bytes.__add__, SCHEMES, VALUE), basic(), st.builds(bytes.__add__, SCHEMES, SIGNED)
+)
 
 
 @given(LINE)
@@ -43,9 +51,12 @@ def test_headers_are_read_as_the_specification_says(line: bytes) -> None:
     assert grammar.credential(line) == forms.credential(line)
 
 
-NAMES = st.sampled_from([b"sid", b"SID", b"s%69d", b"%73id", b"\xa0sid", b" sid ", b"sid\x1c", b"sidx", b"", b"%sid"])
+NAMES = st.sampled_from(
+    [b"sid", b"SID", b"s%69d", b"%73id", b"\xa0sid", b" sid ", b"sid\x1c", b"sidx", b"", b"%sid"]
+)
 PAIRS = st.lists(
-    st.one_of(st.builds(lambda name, value: name + b"=" + value, NAMES, st.one_of(VALUE, SIGNED)), VALUE), max_size=3
+    st.one_of(st.builds(lambda name, value: name + b"=" + value, NAMES, st.one_of(VALUE, SIGNED)), VALUE),
+    max_size=3,
 )
 
 
@@ -60,9 +71,23 @@ def test_segments_are_read_as_the_specification_says(value: bytes) -> None:
 
 
 NUMBERS = st.text("0123456789-+. _e\n٣", max_size=8).map(str.encode)
-UUIDS = st.uuids().flatmap(
-    lambda one: st.sampled_from([str(one), one.hex, str(one).upper(), one.urn, f"{{{one}}}", str(one)[:-1], one.hex[:9] + "-" + one.hex[9:]])
-).map(str.encode)
+UUIDS = (
+    st.uuids()
+    .flatmap(
+        lambda one: st.sampled_from(
+            [
+                str(one),
+                one.hex,
+                str(one).upper(),
+                one.urn,
+                f"{{{one}}}",
+                str(one)[:-1],
+                one.hex[:9] + "-" + one.hex[9:],
+            ]
+        )
+    )
+    .map(str.encode)
+)
 
 
 @given(st.sampled_from(grammar.FORMS), st.one_of(NUMBERS, UUIDS, VALUE, st.text(max_size=8).map(str.encode)))

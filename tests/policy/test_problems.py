@@ -243,7 +243,12 @@ CASES = [
         7,
         "deny.account[1]",
     ),
-    ("list-value", f"version = 1\n[identities]\n{ACCOUNT}\n[deny]\naccount = ['\u00e9']", 5, "deny.account[0]"),
+    (
+        "list-value",
+        f"version = 1\n[identities]\n{ACCOUNT}\n[deny]\naccount = ['\u00e9']",
+        5,
+        "deny.account[0]",
+    ),
     (
         "list-value",
         "version = 1\n[identities]\na = { from = 'header:authorization' }\n[deny]\na = ['Bearer a b']",

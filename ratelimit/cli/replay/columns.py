@@ -167,7 +167,11 @@ def _lowered(headers: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _is_odd(value: str | None) -> bool:
-    return value is not None and value != "" and not (value.isascii() and grammar.text(written := value.encode("ascii")) == written)
+    return (
+        value is not None
+        and value != ""
+        and not (value.isascii() and grammar.text(written := value.encode("ascii")) == written)
+    )
 
 
 def _single(value: Any) -> str | None:

@@ -69,11 +69,10 @@ def is_user_pass(token: bytes) -> bool:
 
 
 def is_signed_once(value: bytes) -> bool:
-    """Return whether the parts behind the first dot of a signed value are base64url, as an encoder writes it."""
+    """Return whether what is behind the first dot of a signed value is base64url, as encoders write it."""
     if len(value) < 4 or not value.startswith((b"eyJ", b".eJ")):
         return True
-    first, *rest = value[1:].split(b".")
-    for part in rest:
+    for part in value[1:].split(b".")[1:]:
         if not BASE64URL.fullmatch(part) or len(part) % 4 == 1:
             return False
         decoded = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
