@@ -83,7 +83,8 @@ class Identity(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_":
             description="What a request without the value counts as: `client` (its address stands in), "
             "`shared` (all such requests share one counter), `skip` (the limits that use it do not apply), "
             "`refuse`. Default: `client`; `refuse` where the value is the client's address itself. "
-            "A malformed value counts the same, but is never skipped: with `skip` it is refused."
+            "A malformed value counts the same, but is never skipped: with `skip` it counts as the client's "
+            "address."
         ),
     ] = None
     prefix: Annotated[
