@@ -22,7 +22,7 @@ def text(line: bytes, /) -> bytes | None:
 def credential(line: bytes, /) -> bytes | None:
     """Return the token of an `Authorization` line, whatever its scheme.
 
-    A scheme, spaces and one token (RFC 9110, 11.4; RFC 6750, 2.1), or a token alone. Behind
+    A scheme, spaces and one token (RFC 9110, 11.4; RFC 6750, 2.1): a word alone is malformed. Behind
     `Basic` stands the base64 of a user and a password, spelled as RFC 7617 has it. Parameters,
     as of Digest, differ from request to request: they are malformed.
     """

@@ -125,7 +125,7 @@ def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
         shown = ", ".join(f"`{choice}`" for choice in choices)
         report.add("identity-form", path, f"`{form[:32]}` is not one of {shown}", did_you_mean(form, choices))
         return None
-    if own_form(kind, name) == "credential" and form != "credential":
+    if own_form(kind, name) == "credential" and form not in ("credential", "text"):
         report.add("identity-form", path, f"`{written}` is a credential and cannot be read as `{form}`")
         return None
     return SourceSpec(kind, name, form)

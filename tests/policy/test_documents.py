@@ -57,6 +57,8 @@ def headings(path: Path) -> set[str]:
 def test_links_within_the_reference_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)]*)\)", (DOCS / name).read_text("utf-8")):
         file, _, heading = target.partition("#")
+        if target.startswith("https:"):
+            continue
         path = DOCS / (file or name)
         assert path.exists(), target
         assert not heading or heading in headings(path), target

@@ -12,7 +12,7 @@ cdef enum:
 
 cdef enum Form:
     TEXT = 0                # visible ASCII, blanks inside
-    CREDENTIAL = 1          # a scheme and one token (RFC 9110, 11.4), or a token alone
+    CREDENTIAL = 1          # a scheme and one token (RFC 9110, 11.4)
     RAW = 2                 # whatever it is
 
 

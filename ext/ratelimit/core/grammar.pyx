@@ -102,21 +102,22 @@ cdef Py_ssize_t credential_form(const uint8_t *at, Py_ssize_t size, const uint8_
         return MALFORMED
     form[0] = at
     size = trim(form, size)
+    if size == 0:
+        return 0
     at = form[0]
-    if memchr(at, c" ", size) != NULL:
-        while KINDS[at[scheme]] & TOKEN:  # ends at the space, at the latest
-            scheme += 1
-        if scheme == 0 or at[scheme] != c" ":
-            return MALFORMED
-        form[0] = at + scheme
-        size -= scheme
-        while form[0][0] == c" ":  # ends before the line's end, which is no space
-            form[0] += 1
-            size -= 1
+    while scheme < size and KINDS[at[scheme]] & TOKEN:
+        scheme += 1
+    if scheme == 0 or scheme == size or at[scheme] != c" ":
+        return MALFORMED
+    form[0] = at + scheme
+    size -= scheme
+    while form[0][0] == c" ":  # ends before the line's end, which is no space
+        form[0] += 1
+        size -= 1
     length = size
     while length and form[0][length - 1] == c"=":
         length -= 1
-    if size and (length == 0 or not is_all(form[0], length, TOKEN68)):
+    if length == 0 or not is_all(form[0], length, TOKEN68):
         return MALFORMED
     if scheme == 5 and is_basic(at):
         return size if is_user_pass(form[0], size) else MALFORMED
@@ -369,8 +370,10 @@ def formed(bytes value not None, str form not None, /):
 
 def canonical(str kind not None, str form not None, bytes value not None, /):
     found = value
-    if kind == "header":
-        found = (credential if form == "credential" else text)(value)
+    if kind == "header" and form == "credential":
+        found = credential(value) or credential(b"token " + value)  # written with its scheme or without
+    elif kind == "header":
+        found = text(value)
     elif kind == "cookie":
         found = cookie_value(value) or value
     elif kind == "path":

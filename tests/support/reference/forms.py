@@ -17,7 +17,7 @@ LONGEST_DECODED = 512
 MALFORMED = b""
 
 TEXT = re.compile(rb"[\x20-\x7e]*")
-CREDENTIAL = re.compile(rb"(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+) +)?([A-Za-z0-9._~+/-]+=*)")
+CREDENTIAL = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([A-Za-z0-9._~+/-]+=*)")
 COOKIE_OCTETS = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 STRIPPED = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"
@@ -44,7 +44,7 @@ def credential(line: bytes) -> bytes | None:
     if found is None:
         return MALFORMED
     scheme, token = found.groups()
-    if scheme is not None and scheme.lower() == b"basic":
+    if scheme.lower() == b"basic":
         return token if is_user_pass(token) else MALFORMED
     return token if is_signed_once(token) else MALFORMED
 
