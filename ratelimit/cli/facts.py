@@ -93,11 +93,10 @@ class RecordFacts:
                     return found.decode("utf-8", "backslashreplace") or None
         return None
 
-    def found(self, source: SourceSpec, record: Any) -> bytes | None:
-        """Return what one source finds in a record's headers, as the extractor does."""
-        return self._extractor.look_up(
-            source.as_source(), header_pairs(record, self._fields), None, NO_CONTEXT
-        )
+    def found(self, source: SourceSpec, record: Any, matched: Matched) -> bytes | None:
+        """Return what one source finds in a record's headers and path, as the extractor does."""
+        context = Context(matched.params)
+        return self._extractor.look_up(source.as_source(), header_pairs(record, self._fields), None, context)
 
     def identities(self, record: Any, matched: Matched) -> list[int]:
         """Return the hashed identities of one record, by position."""
