@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types bench bench-install kill faults sanitize clean
+.PHONY: demo test build lint types bench bench-install kill faults spellings sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -40,6 +40,10 @@ kill: $(VENV)/.test
 faults: $(VENV)/.test
 	$(BIN)/python -m pytest tests/policy tests/cli tests/asgi tests/redis -k made_up --faults 20000 --timeout 3600
 
+# 20,000 spellings of callers of each kind, asked of each framework; `make test` has some hundreds of them.
+spellings: $(VENV)/.test
+	$(BIN)/python -m pytest tests/frameworks --spellings 20000 --timeout 3600
+
 # The core under the address and undefined-behaviour sanitizers, in an environment of its own.
 sanitize:
 	PYTHON=$(PYTHON) bash .ci/sanitize
@@ -66,6 +70,9 @@ $(VENV)/.demo: $(BIN)/python $(SOURCES) setup.py pyproject.toml
 
 $(VENV)/.test: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --group test --group lint
+	@# Older versions, each in a folder of its own: the oldest supported one, and the last to read one Cookie line.
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/oldest starlette==0.40.0 fastapi==0.115.5
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/one-cookie-line starlette==0.49.1 fastapi==0.120.1
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test

@@ -22,7 +22,7 @@ from setuptools.command.build_ext import build_ext
 HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
 MODULES = (
-    *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "scan", "batch")),
+    *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "grammar", "scan", "batch")),
     *(f"core.{name}" for name in ("remote", "message", "lease")),
     *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings")),
     *(

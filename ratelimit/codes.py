@@ -75,6 +75,10 @@ CODES: dict[str, Code] = {
         "A source is malformed or of an unknown kind.",
         "Write `client`, or `header:`, `cookie:`, `path:`, `state:` or `resolver:` and a name.",
     ),
+    "identity-form": _error(
+        "What stands behind `as` is not a form that a value of this source can have.",
+        "Write `int`, `float`, `uuid`, `caseless` or `text`; for a header `credential`, too.",
+    ),
     "identity-unknown": _error("An identity is used that is not declared.", "Declare it in `[identities]`."),
     "identity-missing": _error(
         '`missing = "client"` on an identity that is the client\'s address itself.',
@@ -192,6 +196,10 @@ CODES: dict[str, Code] = {
     "address-syntax": _error("An address or range is malformed.", "Write it like `192.0.2.0/24`."),
     "address-host-bits": _warning(
         "A range has bits set outside its prefix; the whole range is meant.", "Write the network's address."
+    ),
+    "list-value": _error(
+        "A value in a list is malformed: no request can have it.",
+        "Write it as a client sends it, in the form that the identity's source has.",
     ),
     "list-contradiction": _warning(
         "An entry is both allowed and denied; it is allowed.", "Remove it from one of the lists."

@@ -123,13 +123,11 @@ class Generation:
         }
         self._core_rules = [self._core_rule(rule, now_ns) for rule in compiled.rules]
         self._tier_names = {
-            (
-                limit.tier_identity,
-                self.extractor.value_hash(compiled.identities[limit.tier_identity].name, tier),
-            ): tier
+            (limit.tier_identity, value): tier
             for limit in compiled.limits
             if limit.tier_identity >= 0
             for tier in limit.tiers
+            for value in self.extractor.value_hashes(compiled.identities[limit.tier_identity].name, tier)
         }
         # Lists and the correlation look at every request, limits at those they match.
         self._always_resolved = self._resolvers_of(listed_positions(compiled))
@@ -221,6 +219,7 @@ class Generation:
 
     def _new_plan(self, indices: tuple[int, ...]) -> RoutePlan:
         rules = [self.compiled.rules[index] for index in indices]
+        specs = self.compiled.identities
         plan = self.store.plan(
             [self._core_rules[rule.index] for rule in rules],
             [rule.per for rule in rules],
@@ -228,9 +227,16 @@ class Generation:
             list(range(len(rules))),
             [rule.on_store_error for rule in rules],
         )
-        specs = self.compiled.identities
-        needed = {position for rule in rules for position in (*rule.per, rule.member) if position >= 0}
-        required = sorted(position for position in needed if specs[position].missing == "refuse")
+        # REFUSED stands where the policy insists, which holds for every limit; and where nothing can stand in
+        # for a malformed value, for which a limit refuses if it refuses at all.
+        required = sorted(
+            {
+                position
+                for rule in rules
+                for position in (*rule.per, rule.member)
+                if position >= 0 and (specs[position].missing == "refuse" or rule.is_enforced)
+            }
+        )
         says_abnormal = self.headers.abnormal_usage
         cluster = self.compiled.cluster
         hidden = [at for at, rule in enumerate(rules) if cluster in rule.per]
@@ -291,7 +297,7 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
     facts = [
         Fact(
             name=spec.name,
-            sources=tuple((source.kind, source.name) for source in spec.sources),
+            sources=tuple(source.as_source() for source in spec.sources),
             missing=spec.missing,
             v4=spec.v4_prefix,
             v6=spec.v6_prefix,
@@ -307,6 +313,7 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
     )
     without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
     needed = needed_positions(compiled)
+    evidence = set() if compiled.correlation is None else compiled.correlation.positions
     known = None if compiled.correlation is None else compiled.correlation.known
     origins = None
     if known is not None and known.looks_at_addresses:
@@ -319,13 +326,18 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
         origins=origins,
         translations=translations,
         needed=needed,
+        evidence=evidence,
         notice=notice,
     )
     plain = extractor(lists=without_lists)
     if not compiled.allow and not compiled.deny:
         return plain
     allow, deny = (
-        [(position, plain.value_hash(facts[position].name, value)) for position, value in listed.values]
+        [
+            (position, spelled)
+            for position, value in listed.values
+            for spelled in plain.value_hashes(facts[position].name, value)
+        ]
         for listed in (compiled.allow, compiled.deny)
     )
     lists = AccessLists(

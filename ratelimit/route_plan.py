@@ -33,7 +33,7 @@ class RoutePlan:
     Args:
         plan: the store's plan.
         rules: its rules.
-        required: positions of identities without which a request is refused.
+        required: positions where REFUSED refuses a request.
         hidden: positions of rules that count others together with the caller: limits per cluster. Their
             numbers are not its own, and that one applies tells it that it was recognised.
         abnormal: positions of those whose refusal says that abnormal usage was detected, which the

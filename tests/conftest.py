@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=500,
         help="how many hammering workers are killed (10000 before a release)",
     )
+    parser.addoption(
+        "--spellings",
+        type=int,
+        default=400,
+        help="how many spellings of each kind each framework is asked about (20000 before a release)",
+    )
 
     parser.addoption(
         "--faults",

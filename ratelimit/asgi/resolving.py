@@ -74,7 +74,7 @@ class Resolving:
         spec = generation.resolver_cache(name)
         key = None
         if spec is not None:
-            key = generation.extractor.key_of(spec.key.kind, spec.key.name, scope["headers"], host, context)
+            key = generation.extractor.key_of(spec.key.as_source(), scope["headers"], host, context)
         if spec is None or key is None:
             return await self._ask(name, scope, generation)
         cache = self._cache(name, (spec, generation.extractor.told_by(name)))

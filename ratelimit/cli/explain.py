@@ -179,7 +179,7 @@ class Explained:
                 for at in (() if plan is None else plan.required)
                 if row[at] == REFUSED
             ]
-            self.identities = identity_lines(generation, fields, record, row)
+            self.identities = identity_lines(generation, matched, fields, record, row)
             seen = Seen(self.method, self.path, event)
             self.limits = limit_lines(generation, matched, row, self.decision, seen)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratelimit.cli import words
-from ratelimit.cli.facts import RecordFacts, header_pairs
+from ratelimit.cli.facts import RecordFacts
 from ratelimit.cli.identity_names import given, short_hash
+from ratelimit.core.grammar import MALFORMED_VALUE
 from ratelimit.decision import Decision, Verdict
 from ratelimit.generation import Generation, Matched, needed_positions
-from ratelimit.identity.cookies import find_cookie
-from ratelimit.identity.fact import ABSENT, REFUSED
+from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.policy.compiled import IdentitySpec, LimitRule
 from ratelimit.policy.model import Event
 from ratelimit.policy.pattern import parse_pattern
@@ -47,7 +47,9 @@ class LimitLine:
     why_not: str
 
 
-def identity_lines(generation: Generation, fields: Fields, record: Any, row: list[int]) -> list[IdentityLine]:
+def identity_lines(
+    generation: Generation, matched: Matched, fields: Fields, record: Any, row: list[int]
+) -> list[IdentityLine]:
     """Return a line for each identity of the policy."""
     facts = RecordFacts(generation, fields)
     needed = needed_positions(generation.compiled)
@@ -61,7 +63,7 @@ def identity_lines(generation: Generation, fields: Fields, record: Any, row: lis
             continue
         hashed = row[spec.index]
         shown = given(spec, record, facts)
-        source = _source(spec, record, fields, facts, hashed)
+        source = _source(spec, record, matched, facts, hashed)
         lines.append(IdentityLine(spec.name, short_hash(hashed), shown, source))
     return lines
 
@@ -120,6 +122,8 @@ def _why_no_match(generation: Generation, limit: int, seen: Seen) -> str:
     return f"only for {words.matches(written.match)}" + (f" except {', '.join(excepted)}" if excepted else "")
 
 
+_WRITTEN = ("header", "cookie", "path")
+"""Sources that a client writes."""
 _COUNTED = {
     "request": "requests and handshakes",
     "connect": "WebSocket handshakes",
@@ -127,16 +131,20 @@ _COUNTED = {
 }
 
 
-def _source(spec: IdentitySpec, record: Any, fields: Fields, facts: RecordFacts, hashed: int) -> str:
+def _source(spec: IdentitySpec, record: Any, matched: Matched, facts: RecordFacts, hashed: int) -> str:
     """Return where an identity's value was found, or what its absence means."""
+    if hashed == MALFORMED:
+        return f"malformed in {_sources(spec)}: refused, as it cannot be compared with the deny list"
+    if hashed == REFUSED and _is_malformed(spec, record, matched, facts):
+        return f"malformed in {_sources(spec)}: refused where a limit needs it"
     if hashed == REFUSED:
         return f"missing from {_sources(spec)}: refused where a limit needs it"
     if hashed == ABSENT:
         return f"missing from {_sources(spec)}: limits per {spec.name} do not apply"
     if spec.name in facts.values(record) and not (spec.name == "ip" and spec.sources[0].kind == "client"):
         return "given by name"
-    pairs = header_pairs(record, fields)
     for source in spec.sources:
+        found = facts.found(source, record, matched) if source.kind in _WRITTEN else None
         if source.kind == "client" and record.ip is not None:
             prefix = (
                 f" cut to /{spec.v4_prefix} or /{spec.v6_prefix}"
@@ -144,20 +152,25 @@ def _source(spec: IdentitySpec, record: Any, fields: Fields, facts: RecordFacts,
                 else ""
             )
             return f"the client's address{prefix}"
-        if source.kind == "header" and any(
-            name == source.name.encode("latin-1") and value for name, value in pairs
-        ):
-            return f"header {source.name}"
-        if source.kind == "cookie":
-            lines = [value for name, value in pairs if name == b"cookie"]
-            if lines and find_cookie(lines, source.name.encode()):
-                return f"cookie {source.name}"
-        if source.kind == "path" and hashed not in (ABSENT, REFUSED):
-            return f"path segment {{{source.name}}}"
-    stand_in = (
+        if found:
+            return (
+                f"path segment {{{source.name}}}" if source.kind == "path" else f"{source.kind} {source.name}"
+            )
+        if found == MALFORMED_VALUE:
+            return f"malformed in {source.kind} {source.name}: {_stand_in(spec)}"
+    return f"missing from {_sources(spec)}: {_stand_in(spec)}"
+
+
+def _is_malformed(spec: IdentitySpec, record: Any, matched: Matched, facts: RecordFacts) -> bool:
+    """Return whether the first source that says something says nothing usable."""
+    answers = [facts.found(source, record, matched) for source in spec.sources if source.kind in _WRITTEN]
+    return next((answer for answer in answers if answer is not None), None) == MALFORMED_VALUE
+
+
+def _stand_in(spec: IdentitySpec) -> str:
+    return (
         "one counter shared by all without" if spec.missing == "shared" else "the client's address stands in"
     )
-    return f"missing from {_sources(spec)}: {stand_in}"
 
 
 def _sources(spec: IdentitySpec) -> str:

@@ -12,9 +12,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from ratelimit.generation import Generation, Matched
-from ratelimit.identity.cookies import find_cookie
 from ratelimit.identity.fact import NO_CONTEXT, Context, value_bytes
-from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec
+from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec, SourceSpec
 from ratelimit.traces import Fields
 
 Pairs = list[tuple[bytes, bytes]]
@@ -88,16 +87,16 @@ class RecordFacts:
         for source in spec.sources:
             if source.kind == "client" and record.ip is not None:
                 return str(record.ip)
-            if source.kind == "header":
-                name = source.name.encode("latin-1")
-                found = next((value for at, value in pairs if at == name), None)
-                if found:
-                    return found.decode("utf-8", "backslashreplace")
-            if source.kind == "cookie":
-                cookie = find_cookie([value for at, value in pairs if at == b"cookie"], source.name.encode())
-                if cookie:
-                    return cookie.decode("utf-8", "backslashreplace")
+            if source.kind in ("header", "cookie"):
+                found = self._extractor.look_up(source.as_source(), pairs, None, NO_CONTEXT)
+                if found is not None:
+                    return found.decode("utf-8", "backslashreplace") or None
         return None
+
+    def found(self, source: SourceSpec, record: Any, matched: Matched) -> bytes | None:
+        """Return what one source finds in a record's headers and path, as the extractor does."""
+        context = Context(matched.params)
+        return self._extractor.look_up(source.as_source(), header_pairs(record, self._fields), None, context)
 
     def identities(self, record: Any, matched: Matched) -> list[int]:
         """Return the hashed identities of one record, by position."""

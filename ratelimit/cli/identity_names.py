@@ -6,7 +6,7 @@ from typing import Any
 
 from ratelimit.cli.facts import RecordFacts
 from ratelimit.identity.address import parse_address
-from ratelimit.identity.fact import ABSENT, REFUSED
+from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.policy.compiled import IdentitySpec
 
 
@@ -16,6 +16,8 @@ def short_hash(value: int) -> str:
         return "absent"
     if value == REFUSED:
         return "missing"
+    if value == MALFORMED:
+        return "malformed"
     return f"{value:016x}"[:8]
 
 

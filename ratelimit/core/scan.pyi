@@ -1,6 +1,6 @@
 """A request's identities in one pass over its raw headers, from values to hashes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import final
 
 from ratelimit.core.hashing import Hasher
@@ -9,8 +9,16 @@ ABSENT: int
 """What stands for an identity a request does not have (-1)."""
 REFUSED: int
 """What stands for an identity a request does not have although the policy insists on it (-2)."""
+MALFORMED_IDENTITY: int
+"""What stands for a malformed value until it is known what stands in for it (-3)."""
 FORWARDED: int
 """In place of a position: the header is one that proxies send (-1)."""
+FORM_TEXT: int
+"""The header's value is text: see `grammar.text`."""
+FORM_CREDENTIAL: int
+"""The header's value is a credential: see `grammar.credential`."""
+FORM_RAW: int
+"""The header's first line counts, whatever it is."""
 
 LENGTHS: tuple[int, ...]
 """How long a translation prefix can be (RFC 6052, 2.2), in bits."""
@@ -55,13 +63,17 @@ class Scanner:
     Args:
         hasher: whose key is used.
         wanted: for each header name, triples of a position (or FORWARDED), an identity kind, and
-            None or what changes the value before it is hashed.
-        longest: longer values, and empty ones, count as missing.
+            the form of the value.
+        longest: longer values are malformed; empty ones count as missing.
         blanks: for each identity what stands there when no header speaks for it: the kind
             that a known client's network is hashed with, or None; the prefix lengths of that
             network in IPv4 and IPv6; and a hash, ABSENT or REFUSED for when that is not possible.
         needs_peer: whether a request without a peer deserves a notice.
         notice: told "client-missing" and "undeclared-proxy", as often as it happens.
+        malformed: for some identities what a malformed value counts as where nothing stands in for a
+            missing one: the kind that a known client's network is hashed with. Without one, and
+            without a known client, it is REFUSED: a limit must not be dodged by a misspelling.
+        guarded: places where a malformed value is to be told apart from a missing one.
         translations: reads the peer's address; one without declared prefixes when not given.
 
     Raises:
@@ -71,12 +83,14 @@ class Scanner:
     def __init__(
         self,
         hasher: Hasher,
-        wanted: Mapping[bytes, Sequence[tuple[int, int, Callable[[bytes], bytes] | None]]],
+        wanted: Mapping[bytes, Sequence[tuple[int, int, int]]],
         longest: int,
         blanks: Sequence[tuple[int | None, int, int, int]],
         *,
         needs_peer: bool,
         notice: Callable[[str], None],
+        malformed: Collection[tuple[int, int]] = (),
+        guarded: Collection[int] = (),
         translations: Translations | None = None,
     ) -> None: ...
     @property
@@ -84,11 +98,15 @@ class Scanner:
     def fill(self, headers: Sequence[tuple[bytes, bytes]], template: list[int], /) -> list[int]:
         """Return a copy of `template` with a hash at each position that a header speaks for.
 
-        Of several headers of one name the first counts, even if it is empty or too long:
-        then the position keeps what the template has there.
+        An empty header says nothing. A value without its form, a longer one, and a second header
+        of the same name are malformed: MALFORMED_IDENTITY stands there.
         """
     def fill_for(self, headers: Sequence[tuple[bytes, bytes]], peer: str | None, /) -> list[int]:
-        """Return `fill` with the template of a peer, as the server names it."""
+        """Return `fill` with the template of a peer, as the server names it.
+
+        A malformed value counts as a missing one; where nothing stands in for that, as `malformed` has
+        it. At a guarded place it is MALFORMED_IDENTITY.
+        """
     def template(self, width: int, client: bytes | None, /) -> list[int]:
         """Return what stands at each position for a client whose headers say nothing.
 

@@ -1,7 +1,8 @@
 """Allow and deny lists: who passes untouched and who not at all.
 
 Values are hashed when the policy is loaded; address ranges stay ranges. A request on
-both lists is allowed.
+both lists is allowed. A malformed value of an identity that the deny list names is denied: the
+application may read it as one that is listed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ratelimit.identity.address import Address, Name
+from ratelimit.identity.fact import MALFORMED
 from ratelimit.identity.proxies import AddressRanges
 
 UNLISTED = 0
@@ -38,7 +40,7 @@ class AccessLists:
         self._deny_ranges = deny_ranges
         by_position: dict[int, dict[int, int]] = {}
         for position, value in deny_values:
-            by_position.setdefault(position, {})[value] = DENIED
+            by_position.setdefault(position, {MALFORMED: DENIED})[value] = DENIED
         for position, value in allow_values:
             by_position.setdefault(position, {})[value] = ALLOWED
         self._values = tuple(by_position.items())
@@ -47,6 +49,11 @@ class AccessLists:
     def lists_values(self) -> bool:
         """Whether anything but addresses is listed."""
         return bool(self._values)
+
+    @property
+    def guarded(self) -> tuple[int, ...]:
+        """Positions where a malformed value has to be told apart from a missing one."""
+        return tuple(position for position, listed in self._values if MALFORMED in listed)
 
     @property
     def lists_addresses(self) -> bool:

@@ -2,9 +2,9 @@
 
 Theory of operation. A request starts from its client's *template*: the list with every
 address identity filled in and, at every other position, what stands in when that identity
-is missing. Then the positions its headers speak for are overwritten. Of several lines of
-one header the first counts, which is the line that Starlette and Litestar hand to the
-application.
+is missing. Then the positions its headers speak for are overwritten. A value has one form;
+what has none, and two lines of one header, are malformed: `core.grammar` says what a form
+is, `Slots.of_malformed` what stands in.
 
 The compiled scanner does both in one call for a peer that speaks for itself, and keeps
 nothing: a client never seen before costs what any other does. Where Python is needed to
@@ -17,30 +17,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from ratelimit.core.grammar import MALFORMED_VALUE, canonical
 from ratelimit.core.hashing import Hasher
 from ratelimit.core.scan import Translations
 from ratelimit.identity.access import AccessLists
 from ratelimit.identity.address import UNDECLARED, Address, Name, parse_peer
-from ratelimit.identity.cookies import cookie_values, find_cookie
 from ratelimit.identity.fact import (
     ABSENT,
     LONGEST_VALUE,
+    MALFORMED,
     NO_CONTEXT,
     Context,
     Fact,
-    credential_bytes,
-    state_value,
     value_bytes,
 )
 from ratelimit.identity.origins import Origins
 from ratelimit.identity.proxies import ProxyChain
 from ratelimit.identity.slots import PROXY_HEADERS, Slots
+from ratelimit.identity.source import Headers as Headers
+from ratelimit.identity.source import form_of, reader
 
 MOST_TEMPLATES = 4096
 LONGEST_CACHED_CHAIN = 256
 LONGEST_CACHED_HOST = 64
-
-Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Extractor:
@@ -57,6 +56,7 @@ class Extractor:
         lists: allow and deny lists.
         origins: the declared networks that an identity from `origin` tells of.
         translations: reads addresses, and knows which stand for IPv4 clients; the chain's own.
+        evidence: positions that the correlation looks at.
         needed: positions that anything asks for, all when not given; the others stay ABSENT.
         notice: told a stable code when something about a request deserves a word to the
             operator; may be told the same thing often.
@@ -97,6 +97,7 @@ class Extractor:
         origins: Origins | None = None,
         translations: Translations = UNDECLARED,
         needed: Collection[int] | None = None,
+        evidence: Collection[int] = (),
         notice: Callable[[str], None] = lambda code: None,
     ) -> None:
         self._facts = tuple(facts)
@@ -107,13 +108,25 @@ class Extractor:
         self._notice = notice
         everything = range(len(self._facts))
         self._slots = Slots(
-            self._facts, hasher, everything if needed is None else needed, notice, translations
+            self._facts,
+            hasher,
+            everything if needed is None else needed,
+            notice,
+            translations,
+            evidence,
+            lists.guarded,
         )
         self._translations = translations
         self.scanner = self._slots.scanner
         self._fill = self.scanner.fill
         self._templates: dict[object, list[int]] = {}
-        self._late = self._slots.late
+        self._late = tuple(
+            (
+                position,
+                tuple((source[0], source[1], reader(source, notice)) for source in facts[position].sources),
+            )
+            for position in self._slots.late
+        )
         self._origins = origins
         self._origin_positions = tuple(
             position for position, fact in enumerate(self._facts) if fact.sources[0][0] == "origin"
@@ -146,8 +159,12 @@ class Extractor:
                 else self._template_through(host, headers, self._chain)
             )
             identities = self._fill(headers, template)
+            if MALFORMED in identities:
+                client = self.client(host, headers)
+                for position in (at for at, identity in enumerate(identities) if identity == MALFORMED):
+                    identities[position] = self._slots.of_malformed(position, template[position], client)
         if self._late:
-            self._fill_late(identities, headers, context)
+            self._fill_late(identities, headers, host, context)
         if self._lists_values:
             at = self.listed_at
             identities[at] = self._lists.of_identities(identities, identities[at])
@@ -187,30 +204,32 @@ class Extractor:
             return peer
         return chain.client(peer, [value for name, value in headers if name == chain.header])
 
-    def key_of(
-        self, kind: str, name: str, headers: Headers, host: str | None, context: Context
-    ) -> int | None:
-        """Return a hash of one source to remember an answer by, None when it is missing.
-
-        It covers all that a resolver may read there: every line of the header in its order, exactly
-        as written; every cookie of the name. Requests that differ in that never share an answer.
-        """
-        if kind == "client":
+    def look_up(
+        self, source: Sequence[str], headers: Headers, host: str | None, context: Context
+    ) -> bytes | None:
+        """Return one source's value in its form, None when it is missing, MALFORMED_VALUE without a form."""
+        if source[0] == "client":
             client = self.client(host, headers)
-            parts = [] if client is None else [client.prefix(32, 128)]
-        elif not self._look_up(kind, name, headers, context):
-            parts = []
-        elif kind == "header":
-            wanted = name.encode("latin-1")
-            parts = [value for at, value in headers if at == wanted]
-        elif kind == "cookie":
-            lines = [value for at, value in headers if at == b"cookie"]
-            parts = cookie_values(lines, name.encode("utf-8"))
-        else:
-            parts = [self._look_up(kind, name, headers, context) or b""]
-        if not parts or sum(map(len, parts)) > LONGEST_VALUE:
+            return None if client is None else client.prefix(32, 128)
+        read = reader(source, self._notice)
+        value = None if read is None else read(headers, context)
+        return MALFORMED_VALUE if value and len(value) > LONGEST_VALUE else value
+
+    def key_of(
+        self, source: Sequence[str], headers: Headers, host: str | None, context: Context
+    ) -> int | None:
+        """Return a hash of one source to remember an answer by; None without a canonical value.
+
+        It covers all that a resolver may read there: of a header its one line exactly as written.
+        Requests that differ in that never share an answer.
+        """
+        value = self.look_up(source, headers, host, context)
+        if not value:
             return None
-        return self._hasher.tuple(kind.encode("ascii"), *parts)
+        if source[0] == "header":
+            wanted = source[1].encode("latin-1")
+            value = next(line for name, line in headers if name == wanted)
+        return self._hasher.tuple(source[0].encode("ascii"), value)
 
     def resolved(self, name: str, answer: object) -> Mapping[int, int]:
         """Return a resolver's answer as hashes by position, for the identities that come from it.
@@ -222,7 +241,7 @@ class Extractor:
             self._notice("identity-type")
         if value is None or not 0 < len(value) <= LONGEST_VALUE:
             return {}
-        return {position: self._slots.of_value(position, value, ABSENT) for position, _ in self.told_by(name)}
+        return {position: self._slots.of_value(position, value) for position, _ in self.told_by(name)}
 
     def told_by(self, resolver: str) -> tuple[tuple[int, str], ...]:
         """Return positions and names of the identities that come from a resolver.
@@ -239,6 +258,14 @@ class Extractor:
         """Return the hash of one identity's value, as `extract` would make it."""
         return self._given(self.positions[name], value, ABSENT)
 
+    def value_hashes(self, name: str, value: str) -> list[int]:
+        """Return the hash of a value by each of the identity's sources: they may differ in its form."""
+        position = self.positions[name]
+        if self._facts[position].is_address:
+            return [self.value_hash(name, value)]
+        forms = self._forms(position, value_bytes(value) or MALFORMED_VALUE)
+        return [self._slots.of_value(position, form) for form in forms]
+
     def remembered(self) -> int:
         """Return how many clients' templates are being kept."""
         return len(self._templates)
@@ -249,7 +276,21 @@ class Extractor:
             text = value.decode("latin-1") if isinstance(value, bytes) else value
             address = parse_peer(text, self._translations)
             return otherwise if address is None else self._slots.of_address(position, address)
-        return self._slots.of_value(position, value_bytes(value), otherwise)
+        written = value_bytes(value)
+        if not written:
+            return otherwise
+        # What the application gives by name it has judged itself: it need not have a form.
+        form = next(iter(self._forms(position, written)), written)
+        return self._slots.of_value(position, form) if len(form) <= LONGEST_VALUE else otherwise
+
+    def _forms(self, position: int, value: bytes) -> list[bytes]:
+        """Return the forms that a value written by the operator has by an identity's sources."""
+        forms = [
+            canonical(source[0], form_of(source), value)
+            for source in self._facts[position].sources
+            if source[0] != "client"
+        ]
+        return list(dict.fromkeys(form for form in forms if form))
 
     def _template(self, host: str | None, headers: Headers) -> list[int]:
         template = self._templates.get(host)
@@ -291,41 +332,26 @@ class Extractor:
                 template[position] = self._origins.of_address(address)
         return template
 
-    def _fill_late(self, identities: list[int], headers: Headers, context: Context) -> None:
-        for position in self._late:
-            for source, argument in self._facts[position].sources:
-                if source == "client":
+    def _fill_late(self, identities: list[int], headers: Headers, host: str | None, context: Context) -> None:
+        for position, sources in self._late:
+            for kind, name, read in sources:
+                if kind == "client":
                     # The template has it already; nothing further down the list is asked.
                     if identities[position] >= 0:
                         break
                     continue
-                if source == "resolver":
-                    resolved = context.resolved.get(argument, {}).get(position)
+                if read is None:
+                    resolved = context.resolved.get(name, {}).get(position)
                     if resolved is not None:
                         identities[position] = resolved
                         break
                     continue
-                value = self._look_up(source, argument, headers, context)
-                if value is None or not 0 < len(value) <= LONGEST_VALUE:
+                value = read(headers, context)
+                if value is None:
                     continue
-                identities[position] = self._slots.of_value(position, value, identities[position])
+                identity = self._slots.of_value(position, value)
+                if identity == MALFORMED:
+                    client = self.client(host, headers)
+                    identity = self._slots.of_malformed(position, identities[position], client)
+                identities[position] = identity
                 break
-
-    def _look_up(self, source: str, argument: str, headers: Headers, context: Context) -> bytes | None:
-        if source == "header":
-            name = argument.encode("latin-1")
-            value = next((value for at, value in headers if at == name), None)
-            return credential_bytes(value) if value and name in self._slots.CREDENTIALS else value
-        if source == "cookie":
-            lines = [value for name, value in headers if name == b"cookie"]
-            return find_cookie(lines, argument.encode("utf-8")) if lines else None
-        if source == "path":
-            found: object = context.params.get(argument)
-        elif source == "state":
-            found = state_value(context.state, argument)
-        else:
-            return None
-        value = value_bytes(found)
-        if value is None and found is not None:
-            self._notice("identity-type")
-        return value

@@ -19,10 +19,17 @@ ABSENT = -1
 """In place of an identity's hash: limits per this identity do not apply."""
 
 REFUSED = -2
-"""In place of an identity's hash: the policy insists on it and it is not there."""
+"""In place of an identity's hash: the policy insists on it and it is not there.
+
+Also where a value is malformed and nothing stands in for it: not to be skipped, as the
+application may well read it.
+"""
+
+MALFORMED = -3
+"""In place of an identity's hash, where the deny list names values: one that cannot be compared with them."""
 
 LONGEST_VALUE = 4096
-"""A longer value counts as missing: hashing it would let a client buy time with bytes."""
+"""A longer value is malformed: hashing it would let a client buy time with bytes."""
 
 LONGEST_INTEGER_BITS = 3 * LONGEST_VALUE
 """An integer of more bits has nearly as many digits, and Python refuses to write out very long ones."""
@@ -34,11 +41,12 @@ class Fact:
 
     `sources` are tried in order, the first that is present wins; each is a pair such
     as ("header", "x-api-key"), ("cookie", "sid"), ("path", "tenant"), ("state", "user"),
-    ("resolver", "user") or ("client", ""). `v4` and `v6` are prefix lengths of addresses.
+    ("resolver", "user") or ("client", ""), with the form of its value behind it where that
+    is not the source's own: ("path", "id", "int"). `v4` and `v6` are prefix lengths of addresses.
     """
 
     name: str
-    sources: tuple[tuple[str, str], ...]
+    sources: tuple[tuple[str, ...], ...]
     missing: Missing = "client"
     v4: int = 32
     v6: int = 64
@@ -121,13 +129,3 @@ def _value_bytes(value: object) -> bytes | None:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= LONGEST_INTEGER_BITS:
         return b"%d" % value
     return None
-
-
-def credential_bytes(value: bytes) -> bytes:
-    """Return an Authorization value with its scheme lower-cased and one space after it.
-
-    Applications read the scheme without regard to case (RFC 9110, 11.1); a limiter
-    that does not hands a fresh budget to each of `Bearer k`, `bearer k` and `BEARER  k`.
-    """
-    scheme, _, rest = value.strip(b" \t").partition(b" ")
-    return scheme.lower() + b" " + rest.strip(b" \t")

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
+from ratelimit.core.grammar import canonical, own_form
 from ratelimit.core.scan import LENGTHS
 from ratelimit.policy.compiled import AccessList, IdentitySpec, Network, TrustSpec
 from ratelimit.policy.identities import CLUSTER
@@ -117,6 +118,8 @@ def compile_list(
                 continue
             if not text:
                 report.add("policy-value", path, "an empty text is no identity")
+            elif not _can_occur(spec, text):
+                report.add("list-value", path, f"no request has this `{name}`: it is malformed")
             values.append((spec.index, text))
             if (spec.index, text) in taken_back:
                 # The value itself may be a secret and is not repeated.
@@ -124,6 +127,16 @@ def compile_list(
     if any(network.prefixlen == 0 for network in merge(networks)):
         report.add("list-everyone", (key,), f"`{key}` covers every address there is")
     return AccessList(tuple(dict.fromkeys(networks)), tuple(dict.fromkeys(values)))
+
+
+def _can_occur(spec: IdentitySpec, text: str) -> bool:
+    """Return whether some source of an identity has a canonical form of this value."""
+    value = text.encode("utf-8")
+    return any(
+        source.kind == "client"
+        or canonical(source.kind, source.form or own_form(source.kind, source.name), value)
+        for source in spec.sources
+    )
 
 
 class _Spans:

@@ -31,11 +31,17 @@ class SourceSpec:
 
     `name` is a lower-case header name, a cookie's name, a path parameter, a name
     in `scope["state"]`, a registered resolver or `package.module:attribute`;
-    empty for `client`, `cluster` and `origin`.
+    empty for `client`, `cluster` and `origin`. `form` is one of `core.grammar.FORMS`;
+    empty for the source's own.
     """
 
     kind: SourceKind
     name: str = ""
+    form: str = ""
+
+    def as_source(self) -> tuple[str, ...]:
+        """Return it as `identity.Fact` and the extractor take it."""
+        return (self.kind, self.name, self.form) if self.form else (self.kind, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,11 @@ class LimitRule:
     tier_identity: int
     tier: str | None
     salt_parts: tuple[bytes, ...]
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether it refuses, whatever the key."""
+        return not self.shadow and self.enforced_ppm == 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

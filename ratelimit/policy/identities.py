@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ratelimit.core.grammar import FORMS, own_form
 from ratelimit.policy.compiled import CacheSpec, IdentitySpec, SourceKind, SourceSpec
 from ratelimit.policy.duration import parse_duration
 from ratelimit.policy.model import Identity, Prefix
@@ -102,7 +103,8 @@ def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
     """Return the source a text names, or None with a problem noted."""
     if text == "client":
         return SourceSpec("client")
-    word, colon, name = text.partition(":")
+    written, has_form, form = text.partition(" as ")
+    word, colon, name = written.partition(":")
     kind = _KINDS.get(word)
     if kind is None or not colon:
         hint = did_you_mean(word, [*_KINDS, "client"])
@@ -112,7 +114,21 @@ def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
     if not shape.fullmatch(name):
         report.add("identity-source", path, f"`{text[:80]}`: {rule}")
         return None
-    return SourceSpec(kind, name.lower() if kind == "header" else name)
+    name = name.lower() if kind == "header" else name
+    if not has_form:
+        return SourceSpec(kind, name)
+    if kind in ("state", "resolver"):
+        report.add("identity-form", path, f"`{written}` is the application's own value; it has no `as`")
+        return None
+    choices = [choice for choice in FORMS if kind == "header" or choice != "credential"]
+    if form not in choices:
+        shown = ", ".join(f"`{choice}`" for choice in choices)
+        report.add("identity-form", path, f"`{form[:32]}` is not one of {shown}", did_you_mean(form, choices))
+        return None
+    if own_form(kind, name) == "credential" and form not in ("credential", "text"):
+        report.add("identity-form", path, f"`{written}` is a credential and cannot be read as `{form}`")
+        return None
+    return SourceSpec(kind, name, form)
 
 
 def _compile_cache(identity: Identity, resolved: bool, path: Path, report: Report) -> CacheSpec | None:

@@ -83,8 +83,10 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
             description="Where the value comes from: `client` (the client's address), `header:NAME`, "
             "`cookie:NAME`, `path:PARAMETER` (of the matched template), `state:NAME` "
             '(`scope["state"]`), `resolver:NAME` or `resolver:package.module:attribute`. '
+            "What the application reads as a number, as a UUID or without regard to case says so: "
+            "`path:id as int`, or `as float`, `as uuid`, `as caseless`. "
             "In a list, the first that is present.",
-            examples=["header:x-api-key", ["header:x-ja4", "header:user-agent"]],
+            examples=["header:x-api-key", ["header:x-ja4", "header:user-agent"], "path:id as int"],
         ),
     ]
     missing: Annotated[
@@ -92,7 +94,9 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
         Meta(
             description="What a request without the value counts as: `client` (its address stands in), "
             "`shared` (all such requests share one counter), `skip` (the limits that use it do not apply), "
-            "`refuse`. Default: `client`; `refuse` where the value is the client's address itself."
+            "`refuse`. Default: `client`; `refuse` where the value is the client's address itself. "
+            "A malformed value counts the same, but is never skipped: with `skip` it counts as the client's "
+            "address."
         ),
     ] = None
     prefix: Annotated[

@@ -191,3 +191,37 @@ on = "message"
     for limit in found["limits"]:
         if not limit["applies"]:
             assert f"{counted[limit['limit']]} only" in limit["why_not"]
+
+
+FORMS = """
+version = 1
+[identities]
+account = { from = "header:authorization" }
+session = { from = "cookie:sid", missing = "skip" }
+order = { from = "path:id as int" }
+[[limit]]
+name = "orders"
+match = "/orders/{id}"
+per = ["account", "session", "order"]
+rate = "5/minute"
+[deny]
+session = ["bad"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("request_line", "identity", "source"),
+    [
+        ("/orders/5 'header:authorization=Bearer a b'", "account", "malformed in header authorization"),
+        ("/orders/5 'header:authorization=bearer  KEY'", "account", "header authorization"),
+        ("/orders/+5", "order", "malformed in path id"),
+        ("/orders/05", "order", "path segment {id}"),
+        ("/orders/5 cookie:sid=a cookie:sid=b", "session", "malformed in cookie sid: refused"),
+    ],
+)
+def test_malformed_value_is_called_so(tmp_path: Path, request_line: str, identity: str, source: str) -> None:
+    policy = write_policy(tmp_path, FORMS)
+    result = run("explain", policy, "--json", "-r", f"GET {request_line} ip=203.0.113.9")
+    found = json.loads(result.stdout)
+    assert by("name", found["identities"])[identity]["source"].startswith(source)
+    assert (found["action"] == "refuse") == (identity == "session")

@@ -147,7 +147,12 @@ PATHS = {
 
 HEADERS = st.dictionaries(
     st.sampled_from(["x-api-key", "X-Api-Key", "x-ja4", "cookie", "X-Forwarded-For"]),
-    st.sampled_from(["a", "b", "friend", "sid=a", "sid=b; x=1", "203.0.113.5", "203.0.113.5, 10.0.0.9", ""]),
+    st.sampled_from(
+        [
+            *["a", "b", "friend", "sid=a", "sid=b; x=1", "203.0.113.5", "203.0.113.5, 10.0.0.9", ""],
+            *[" a", "a\xa0", "é", "sid=a; sid=b", ["a", "b"], ["a"], "a" * 5000],
+        ]
+    ),
     max_size=3,
 )
 RECORDS = st.fixed_dictionaries(
@@ -193,7 +198,11 @@ def live(policy: Policy, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in drawn:
         at_ns += record["gap"] * 10**9
         headers = [("user-agent", record["user_agent"])] if record.get("user_agent") is not None else []
-        headers += [(name.lower(), value) for name, value in (record.get("headers") or {}).items()]
+        headers += [
+            (name.lower(), single)
+            for name, value in (record.get("headers") or {}).items()
+            for single in (value if isinstance(value, list) else [value])
+        ]
         tokens = record.get("output_tokens")
         decision = limiter.decide(
             method=record["method"].upper(),

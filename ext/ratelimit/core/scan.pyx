@@ -10,7 +10,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ratelimit.core.address cimport MOST_TRANSLATIONS, Address, read_address, translate, write_prefix
-from ratelimit.core.hashing cimport Hasher, hash_run, hash_value
+from ratelimit.core.grammar cimport CREDENTIAL, FAULT, MALFORMED, RAW, TEXT, Form, credential_form, text_form
+from ratelimit.core.hashing cimport Hasher, hash_run
 from ratelimit.core.setup cimport ABSENT_HASH
 
 from ratelimit.errors import UsageError
@@ -24,7 +25,11 @@ cdef extern from "Python.h":
 
 ABSENT = -1
 REFUSED = -2
+MALFORMED_IDENTITY = -3
 FORWARDED = -1
+FORM_TEXT = TEXT
+FORM_CREDENTIAL = CREDENTIAL
+FORM_RAW = RAW
 
 cdef enum:
     LONGEST = 100            # characters of a peer
@@ -92,7 +97,7 @@ cdef Address address_of(str text):
 cdef class Scanner:
     def __init__(
         self, Hasher hasher not None, wanted, Py_ssize_t longest, blanks, *, bint needs_peer, notice,
-        Translations translations=None,
+        malformed=(), guarded=(), Translations translations=None,
     ):
         cdef int at
         checked = {}
@@ -104,19 +109,29 @@ cdef class Scanner:
         for at in range(self.size - 2):
             kind, self.blanks[at].v4, self.blanks[at].v6, otherwise = blanks[at]
             self.blanks[at].kind = -1 if kind is None else <uint32_t>kind
+            self.blanks[at].malformed = -1
             self.blanks[at].is_refused = otherwise == REFUSED
             self.blanks[at].otherwise = ABSENT_HASH if otherwise < 0 else <uint64_t>otherwise
             if not (0 <= self.blanks[at].v4 <= 32 and 0 <= self.blanks[at].v6 <= 128):
                 raise ValueError("a prefix is at most 32 bits of IPv4 and 128 of IPv6")
         for at in range(self.size - 2, self.size):
-            self.blanks[at] = Blank(-1, 0, 0, 0, False)
+            self.blanks[at] = Blank(-1, 0, 0, 0, -1, False)
         self.lengths = 0
         for name, slots in wanted.items():
-            checked[bytes(name)] = tuple([(int(at), <uint32_t>kind, change) for at, kind, change in slots])
-            for at, _, _ in slots:
+            checked[bytes(name)] = tuple([(int(at), <uint32_t>kind, <Form>form) for at, kind, form in slots])
+            for at, _, form in slots:
                 if not AT_FORWARDED <= at < self.size:
                     raise IndexError(f"there are {self.size} positions")
+                if form not in (TEXT, CREDENTIAL, RAW):
+                    raise ValueError(f"{form} is not a form")
             self.lengths |= <uint64_t>1 << min(<Py_ssize_t>len(name), 63)
+        for at, kind in malformed:
+            if not 0 <= at < self.size - 2:
+                raise IndexError(f"there are {self.size - 2} identities")
+            self.blanks[at].malformed = <uint32_t>kind
+        self.guarded = 0
+        for at in guarded:
+            self.guarded |= <uint64_t>1 << at
         self.hasher = hasher
         self.wanted = checked
         self.longest = longest
@@ -126,24 +141,31 @@ cdef class Scanner:
 
     def fill(self, headers, list template not None, /):
         cdef uint64_t ids[MOST_POSITIONS]
-        cdef uint64_t filled = 0
-        cdef bint is_forwarded = False
+        cdef Found found
         cdef list identities
         cdef int at
         if PyList_GET_SIZE(template) != self.size:
             raise ValueError(f"a template has {self.size} positions")
-        self.gather(headers, ids, &filled, &is_forwarded)
+        self.gather(headers, ids, &found)
         identities = PyList_GetSlice(template, 0, self.size)
         for at in range(self.size):
-            if filled >> at & 1:
+            if found.filled >> at & 1:
                 identities[at] = ids[at]
+            elif found.malformed >> at & 1:
+                identities[at] = MALFORMED_IDENTITY
         return identities
 
     def fill_for(self, headers, peer, /):
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
-        self.identify(headers, peer, ids, &refused)
-        return listed(ids, refused, self.size)
+        cdef uint64_t malformed = self.identify(headers, peer, ids, &refused) & self.guarded
+        cdef list identities = listed(ids, refused, self.size)
+        cdef int at
+        if malformed:
+            for at in range(self.size):
+                if malformed >> at & 1:
+                    identities[at] = MALFORMED_IDENTITY
+        return identities
 
     def template(self, int width, bytes client, /):
         cdef uint64_t ids[MOST_POSITIONS]
@@ -154,7 +176,7 @@ cdef class Scanner:
             if width not in (32, 128) or client is None or len(client) != width >> 3:
                 raise ValueError("an address has 32 or 128 bits")
             memcpy(address.octets, PyBytes_AS_STRING(client), width >> 3)
-        self.leave_blank(&address, client, ids, &refused)
+        refused = self.leave_blank(&address, client, ids, 0)
         return listed(ids, refused, self.size)
 
     cdef bint blank_for(self, int position, object peer, uint64_t *hashed) except? True:
@@ -164,37 +186,58 @@ cdef class Scanner:
         translate(&address, &self.translations.declared)
         return blank_hash(self.hasher, self.blanks + position, &address, name, hashed)
 
-    cdef int identify(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1:
-        """Fill an array with what a request's headers and peer say; `refused` has a bit for each gap to refuse."""
+    cdef uint64_t identify(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except? 1:
+        """Fill an array with what a request's headers and peer say; return a bit for each malformed value.
+
+        `refused` has a bit for each place that is to be refused: nothing stands in there, and the policy
+        insists, or the header that speaks for it is malformed.
+        """
         cdef Address address
         cdef bytes name = name_of(peer, &address)
-        cdef uint64_t filled = 0
-        cdef bint is_forwarded = False
+        cdef Found found
+        cdef int at
         translate(&address, &self.translations.declared)
         if self.needs_peer and address.width == 0 and name is None:
             self.notice("client-missing")
-        self.leave_blank(&address, name, ids, refused)
-        self.gather(headers, ids, &filled, &is_forwarded)
-        refused[0] &= ~filled
-        if is_forwarded:
+        self.gather(headers, ids, &found)
+        refused[0] = self.leave_blank(&address, name, ids, found.filled)
+        if found.malformed:
+            for at in range(self.size):
+                if found.malformed >> at & 1 and ids[at] == ABSENT_HASH:
+                    refused[0] |= <uint64_t>self.stand_in(at, &address, name, ids + at) << at
+        if found.is_forwarded:
             self.notice("undeclared-proxy")
-        return 0
+        return found.malformed
 
-    cdef void leave_blank(self, const Address *address, bytes name, uint64_t *ids, uint64_t *refused):
+    cdef uint64_t leave_blank(self, const Address *address, bytes name, uint64_t *ids, uint64_t filled):
+        """Write what stands in at each place that is not filled; return a bit for each that is to be refused."""
+        cdef uint64_t refused = 0
         cdef int i
-        refused[0] = 0
         for i in range(self.size):
-            refused[0] |= <uint64_t>blank_hash(self.hasher, self.blanks + i, address, name, ids + i) << i
+            if not filled >> i & 1:
+                refused |= <uint64_t>blank_hash(self.hasher, self.blanks + i, address, name, ids + i) << i
+        return refused
 
-    cdef int gather(self, object headers, uint64_t *ids, uint64_t *filled, bint *is_forwarded) except -1:
-        """Hash the values of wanted headers into their places, the first line of each name; mark those places."""
+    cdef bint stand_in(self, int position, const Address *address, bytes name, uint64_t *hashed):
+        """Write what stands for a malformed value where nothing does for a missing one; True if nothing can."""
+        cdef Blank blank = self.blanks[position]
+        blank.kind = blank.malformed
+        blank.otherwise = ABSENT_HASH
+        blank.is_refused = True
+        return blank_hash(self.hasher, &blank, address, name, hashed)
+
+    cdef int gather(self, object headers, uint64_t *ids, Found *told) except -1:
+        """Hash the values of wanted headers into their places; mark what is filled and what is malformed."""
         cdef object lines = PySequence_Fast(headers, "headers are a sequence of pairs")
-        cdef object pair, name, value, slot, change
-        cdef uint64_t spoken_for = 0
+        cdef object pair, name, value, slot
+        cdef uint64_t bit, spoken_for = 0
+        cdef const uint8_t *form
         cdef PyObject *found
         cdef Py_ssize_t i = 0, length
         cdef int at
-        while i < PySequence_Fast_GET_SIZE(lines):  # asked again: a `change` written in Python may take some out
+        told.filled = told.malformed = 0
+        told.is_forwarded = False
+        while i < PySequence_Fast_GET_SIZE(lines):  # asked again: a pair written in Python may take some out
             pair = <object>PySequence_Fast_ITEMS(lines)[i]
             i += 1
             if type(pair) is tuple and PyTuple_GET_SIZE(pair) == 2:
@@ -212,18 +255,36 @@ cdef class Scanner:
             for slot in <tuple>found:
                 at = slot[0]
                 if at == AT_FORWARDED:
-                    is_forwarded[0] = True
+                    told.is_forwarded = True
                     continue
-                if spoken_for >> at & 1:
+                bit = <uint64_t>1 << at
+                if spoken_for & bit:
+                    # Frameworks differ in which of two lines they read, or read both as one.
+                    if <int>slot[2] != RAW:
+                        told.filled &= ~bit
+                        told.malformed |= bit
                     continue
-                spoken_for |= <uint64_t>1 << at
-                change = slot[2]
-                if 0 < len(value) <= self.longest:
-                    ids[at] = hash_value(
-                        self.hasher, slot[1], value if change is None else change(value)
-                    )
-                    filled[0] |= <uint64_t>1 << at
+                spoken_for |= bit
+                length = self.form_of(value, slot[2], &form)
+                if length > 0:
+                    ids[at] = hash_run(self.hasher.k0, self.hasher.k1, slot[1], form, length)
+                    told.filled |= bit
+                elif length < 0:
+                    told.malformed |= bit
         return 0
+
+    cdef Py_ssize_t form_of(self, object value, int form, const uint8_t **at) except FAULT:
+        """Point to the form of a header's value, inside of it; return its length, 0 for none, MALFORMED."""
+        cdef Py_ssize_t size
+        if not isinstance(value, bytes):
+            raise TypeError(f"a header's value is bytes, not {type(value).__name__}")
+        size = PyBytes_GET_SIZE(value)
+        at[0] = <const uint8_t *>PyBytes_AS_STRING(value)
+        if size > self.longest:
+            return MALFORMED
+        if form == TEXT:
+            return text_form(at[0], size, at)
+        return credential_form(at[0], size, at) if form == CREDENTIAL else size
 
     def __reduce__(self):
         raise TypeError("a Scanner holds the hash key and is not pickled")

@@ -9,17 +9,18 @@ record goes through the extractor like a live request. A test holds both ways eq
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 from ratelimit.cli.facts import USER_AGENT, RecordFacts
+from ratelimit.core import grammar
 from ratelimit.core.batch import address_column, blank_column, fill_absent, hash_column
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.fact import LONGEST_VALUE, REFUSED
-from ratelimit.identity.slots import Slots
+from ratelimit.identity.source import form_of
 from ratelimit.policy.compiled import IdentitySpec
 from ratelimit.traces import Fields
 
@@ -49,9 +50,10 @@ class IdentityColumns:
 
     def __init__(self, generation: Generation, fields: Fields) -> None:
         self._facts = RecordFacts(generation, fields)
-        # Headers are read column by column unless they speak for the client's address, or hold cookies.
+        # Headers are read column by column unless they speak for the client's address, hold cookies, or
+        # have a form of their own; and then only if each is one line of plain text.
         self._has_odd_headers = fields.headers and not _reads_headers_plainly(generation)
-        self._lowered = Lowered(fields)
+        self._lowered = Lowered(fields, _header_names(generation))
         self._unmatched = generation.unmatched
         extractor = generation.extractor
         self._has_lists = generation.has_lists
@@ -78,10 +80,11 @@ class IdentityColumns:
         odd = [at for at, ip in enumerate(addresses) if ip is None] if None in addresses else []
         if self._has_odd_headers:
             odd += [at for at, headers in enumerate(map(_headers, records)) if headers]
+        self._lowered.take(records)
+        odd = sorted({*odd, *self._lowered.odd()})
         if len(odd) > len(records) // 2:
             return None
         columns = []
-        self._lowered.take(records)
         for one in self._columns:
             column = one.hashes(records, addresses, self._lowered)
             if column is None:
@@ -107,9 +110,15 @@ class IdentityColumns:
 
 
 class Lowered:
-    """The headers of a batch with their names in lower case; the first of two spellings counts."""
+    """The headers of a batch with their names in lower case.
 
-    def __init__(self, fields: Fields) -> None:
+    Args:
+        fields: what records have.
+        wanted: the headers that identities come from.
+    """
+
+    def __init__(self, fields: Fields, wanted: Collection[str]) -> None:
+        self._wanted = tuple(wanted)
         self._has_user_agent = fields.user_agent
         self._has_headers = fields.headers
         self._records: Sequence[Any] = ()
@@ -119,6 +128,17 @@ class Lowered:
         """Look at other records from now on; nothing is read before somebody asks."""
         self._records = records
         self._lowered = None
+
+    def odd(self) -> list[int]:
+        """Return the records with a header that has to be looked at by itself: it may be malformed."""
+        found = [at for name in self._wanted for at, value in enumerate(self.values(name)) if _is_odd(value)]
+        if self._lowered is not None:
+            found += [
+                at
+                for at, headers in enumerate(self._lowered)
+                if headers and any(type(headers.get(name)) is list for name in self._wanted)
+            ]
+        return found
 
     def values(self, name: str) -> list[str | None]:
         """Return one header's value for each record."""
@@ -140,8 +160,18 @@ def _lowered(headers: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     lowered: dict[str, Any] = {}
     for name, value in headers.items():
-        lowered.setdefault(name.lower(), value)
+        lower = name.lower()
+        # Two spellings of a name are two lines.
+        lowered[lower] = [lowered[lower], value] if lower in lowered else value
     return lowered
+
+
+def _is_odd(value: str | None) -> bool:
+    return (
+        value is not None
+        and value != ""
+        and not (value.isascii() and grammar.text(written := value.encode("ascii")) == written)
+    )
 
 
 def _single(value: Any) -> str | None:
@@ -227,10 +257,15 @@ def _is_plain(generation: Generation) -> bool:
     )
 
 
+def _header_names(generation: Generation) -> list[str]:
+    sources = (source for spec in generation.compiled.identities for source in spec.sources)
+    return list(dict.fromkeys(source.name for source in sources if source.kind == "header"))
+
+
 def _reads_headers_plainly(generation: Generation) -> bool:
     trust = generation.compiled.trust
     return not (trust.networks or trust.unix) and not any(
-        source.kind == "cookie" or (source.kind == "header" and source.name.encode() in Slots.CREDENTIALS)
+        source.kind == "cookie" or (source.kind == "header" and form_of(source.as_source()) != "text")
         for spec in generation.compiled.identities
         for source in spec.sources
     )

@@ -1,0 +1,82 @@
+"""Where a value is looked for, and in which form: one function for each source of an identity.
+
+A source answers None when the request says nothing there; the next one is then asked. It answers
+MALFORMED_VALUE when the request says something without a canonical form. That is an answer: a
+client must not choose the next source by misspelling this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ratelimit.core import grammar
+from ratelimit.core.grammar import MALFORMED_VALUE, formed
+from ratelimit.identity.fact import Context, state_value, value_bytes
+
+Headers = Sequence[tuple[bytes, bytes]]
+Read = Callable[[Headers, Context], bytes | None]
+
+
+def form_of(source: Sequence[str]) -> str:
+    """Return the form of a source's value: as written with it, or the source's own."""
+    return source[2] if len(source) > 2 else grammar.own_form(source[0], source[1])
+
+
+def reader(source: Sequence[str], notice: Callable[[str], None]) -> Read | None:
+    """Return what reads a source out of headers and context; None for a source elsewhere.
+
+    Args:
+        source: kind, name and perhaps form, as in `Fact`.
+        notice: told "identity-type" of a value that cannot be an identity.
+    """
+    kind, name, form = source[0], source[1], form_of(source)
+    if kind == "header":
+        return _header(name.encode("latin-1"), form)
+    if kind == "cookie":
+        return _cookie(name.encode("utf-8"), form)
+    if kind in ("path", "state"):
+        return _context(kind, name, form, notice)
+    return None
+
+
+def _header(name: bytes, form: str) -> Read:
+    canonical = grammar.credential if form == "credential" else grammar.text
+    is_whole = form in ("text", "credential")
+
+    def read(headers: Headers, context: Context) -> bytes | None:
+        lines = [value for at, value in headers if at == name]
+        if len(lines) != 1:
+            return MALFORMED_VALUE if lines else None
+        value = canonical(lines[0])
+        return formed(value, form) if value and not is_whole else value
+
+    return read
+
+
+def _cookie(name: bytes, form: str) -> Read:
+    is_whole = form == "text"
+
+    def read(headers: Headers, context: Context) -> bytes | None:
+        lines = [value for at, value in headers if at == b"cookie"]
+        value = grammar.cookie(lines, name) if lines else None
+        return formed(value, form) if value and not is_whole else value
+
+    return read
+
+
+def _context(kind: str, name: str, form: str, notice: Callable[[str], None]) -> Read:
+    is_path = kind == "path"
+
+    def read(headers: Headers, context: Context) -> bytes | None:
+        found: object = context.params.get(name) if is_path else state_value(context.state, name)
+        if found is None:
+            return None
+        value = value_bytes(found)
+        if value is None:
+            notice("identity-type")
+        if value and is_path:
+            value = grammar.segment(value)
+            return formed(value, form) if value else value
+        return value or None
+
+    return read
