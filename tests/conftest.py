@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=500,
         help="how many hammering workers are killed (10000 before a release)",
     )
+    parser.addoption(
+        "--targets",
+        type=int,
+        default=60,
+        help="how many request targets each router is sent by each server (5000 before a release)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.types import Scope
 
 from ratelimit.asgi.resolving import Resolving
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.fact import Context
+from ratelimit.policy.target import NOWHERE, Placement, Target
 
 
-def route_path(scope: Scope) -> str:
-    """Return the path the application routes by: without the prefix it is mounted under."""
+def target_of(scope: Scope, placement: Placement = NOWHERE) -> str | Target:
+    """Return what a request asks for: its path, and what else decides how it is routed, if anything does.
+
+    `gate` knows the common case by itself.
+    """
     path: str = scope["path"]
-    root: str = scope.get("root_path") or ""
-    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-        return path[len(root) :]
-    return path
+    root = scope.get("root_path") or ""
+    raw_path = scope.get("raw_path")
+    raw = None
+    if isinstance(raw_path, bytes) and raw_path:
+        raw = raw_path.partition(b"?")[0].decode("utf-8", "replace")
+        if raw == path:
+            raw = None
+    if not root and placement.is_plain:
+        # Decoded, it says the same: unless it was an encoded slash that parts two segments now.
+        if raw is None or ("%2f" not in raw.lower() and unquote(raw) == path):
+            return path
+    return Target(path, raw, root, placement)
 
 
 def peer_host(scope: Scope) -> str | None:

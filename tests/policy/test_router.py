@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ratelimit.policy.automaton import TooManyStates
 from ratelimit.policy.pattern import Pattern, parse_pattern
-from ratelimit.policy.route import readings
 from ratelimit.policy.router import LONGEST_KEPT, MOST_KEPT, Entry, Router
+from ratelimit.policy.target import readings
 
 WORDS = ["a", "b", "c"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "BREW"]
