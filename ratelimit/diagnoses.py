@@ -33,7 +33,7 @@ DIAGNOSES: Mapping[str, str] = {
     "route-unseen": (
         "the application serves routes that a limit seems to mean and matches in no way of reading their "
         "paths. Write templates with the prefix of the mount; cover a regular expression by a template "
-        "that ends in `*`. These are:"
+        "that ends in `*`. They are:"
     ),
     "route-crowded": (
         "a path can be read in several ways, which together fall under more rules than one decision carries "

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 
 from ratelimit.asgi.survey import Survey
-from ratelimit.asgi.tables import Served
 from ratelimit.limiter import Limiter
 from ratelimit.policy.pattern import Pattern
 from ratelimit.policy.router import Router, fold
@@ -70,7 +69,10 @@ def _is_end(pattern: Pattern, segments: list[str]) -> bool:
         return False
     starts = range(1, len(segments) - len(wanted) + 1) if pattern.rest else (len(segments) - len(wanted),)
     return any(
-        all(want is None or fold(want) == fold(have) for want, have in zip(wanted, segments[at:], strict=False))
+        all(
+            want is None or fold(want) == fold(have)
+            for want, have in zip(wanted, segments[at:], strict=False)
+        )
         for at in starts
     )
 

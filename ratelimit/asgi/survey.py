@@ -68,7 +68,7 @@ def _tables(start: object) -> Iterator[Table]:
             seen.add(id(app))
             try:
                 table = READERS[framework](app, prefix)
-            except Exception:  # noqa: S112  # another release's table; the log would say it at each start
+            except Exception:  # another release's table; the log would say it at each start
                 continue
             count += len(table.routes)
             waiting += table.below

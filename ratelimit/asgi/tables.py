@@ -18,6 +18,7 @@ from ratelimit.policy.model import Event
 _ANGLED = re.compile(r"<(?:[^<>]*?:)?([A-Za-z_][A-Za-z0-9_]*)>")
 _ANGLED_PATH = re.compile(r"<path(?:\([^<>]*\))?:([A-Za-z_][A-Za-z0-9_]*)>")
 _LITERAL = re.compile(r"[A-Za-z0-9/_~%-]*")
+_FLAGS = re.compile(r"^\(\?[aiLmsux]+\)")
 _SPECIAL = re.compile(r"[*+?{|]")
 
 
@@ -206,7 +207,7 @@ def _braced(path: str) -> str:
 
 def _beginning(regex: str) -> str:
     """Return what every path that a regular expression matches begins with."""
-    regex = regex.removeprefix("^").replace("\\/", "/").replace("\\-", "-")
+    regex = _FLAGS.sub("", regex).removeprefix("^").replace("\\/", "/").replace("\\-", "-")
     text = _LITERAL.match(regex)
     literal = text[0] if text is not None else ""
     # A repetition is of the last character before it.

@@ -245,9 +245,7 @@ def fold(text: str) -> str:
 
 
 def _folded(pattern: Pattern) -> Pattern:
-    return replace(
-        pattern, segments=tuple(None if part is None else fold(part) for part in pattern.segments)
-    )
+    return replace(pattern, segments=tuple(None if part is None else fold(part) for part in pattern.segments))
 
 
 def _takes(pattern: Pattern, method: str) -> bool:

@@ -251,14 +251,14 @@ def _encoded(target: Target, roots: Sequence[str]) -> Iterator[list[str]]:
     if raw is None:
         return
     texts = list(dict.fromkeys((raw, *_cut(raw, roots))))
-    has_slash = "%2f" in raw.lower()
-    for text in texts:
-        if has_slash:
-            yield _decoded(text)
-        for mount in target.placement.mounts:
-            for prefix in _prefixes(mount, [unquote(text)]):
-                if not any(each.startswith(prefix + "/") for each in texts) or not _is_under(raw, target.root):
-                    yield [*_decoded(prefix), *_decoded(text)]
+    if "%2f" in raw.lower():
+        yield from map(_decoded, texts)
+    decoded = list(map(unquote, texts))
+    set_roots = target.placement.roots or (target.root,)
+    for mount in target.placement.mounts:
+        for prefix in _prefixes(mount, decoded):
+            if not any(raw.startswith(root + prefix) for root in set_roots):
+                yield from ([*_decoded(prefix), *_decoded(text)] for text in texts)
 
 
 def _decoded(text: str) -> list[str]:

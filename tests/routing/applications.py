@@ -176,7 +176,11 @@ def django_app(note: Note) -> App:
     _DJANGO_NOTE[:] = [note]
     if not settings.configured:
         settings.configure(
-            ROOT_URLCONF=_URLS, ALLOWED_HOSTS=["*"], SECRET_KEY="of a test", APPEND_SLASH=False, LOGGING_CONFIG=None
+            ROOT_URLCONF=_URLS,
+            ALLOWED_HOSTS=["*"],
+            SECRET_KEY="of a test",
+            APPEND_SLASH=False,
+            LOGGING_CONFIG=None,
         )
         django.setup(set_prefix=False)
         sys.modules[_URLS] = _django_urls()
@@ -195,7 +199,10 @@ def _django_urls() -> types.ModuleType:
         return view
 
     urls = types.ModuleType(_URLS)
-    below = [path(f"{template}"[1:].replace("{", "<").replace("}", ">"), named("/sub" + template)) for template in SUB]
+    below = [
+        path(f"{template}"[1:].replace("{", "<").replace("}", ">"), named("/sub" + template))
+        for template in SUB
+    ]
     urls.urlpatterns = [  # type: ignore[attr-defined]
         path("sub/", include(below)),
         path("v1/chat", named("/v1/chat")),

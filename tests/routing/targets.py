@@ -17,7 +17,22 @@ BASES = (
     "/V1/Chat",
 )
 FORMS = ("http://x", "x:", "v1:", "//x", "http://x:80/", "http://[", "x", "%20", "%09", ";", "a;b", ".", "*")
-ENDS = ("%0A", "%0a%0A", "/", "//", "/.", "/..", ";v=1", "%20", "%00", "?q=/v1/chat", "%3Fq", "#f", "/%2E", ".")
+ENDS = (
+    "%0A",
+    "%0a%0A",
+    "/",
+    "//",
+    "/.",
+    "/..",
+    ";v=1",
+    "%20",
+    "%00",
+    "?q=/v1/chat",
+    "%3Fq",
+    "#f",
+    "/%2E",
+    ".",
+)
 LETTERS = {"s": "%C5%BF", "k": "%E2%84%AA", "i": "%C4%B1"}
 """Letters that ignoring case makes of others: long s, the Kelvin sign, i without a dot."""
 
