@@ -27,10 +27,10 @@ def target_of(scope: Scope, placement: Placement = NOWHERE) -> str | Target:
         raw = raw_path.partition(b"?")[0].decode("utf-8", "replace")
         if raw == path:
             raw = None
-    if not root and placement.is_plain:
-        # Decoded, it says the same: unless it was an encoded slash that parts two segments now.
-        if raw is None or ("%2f" not in raw.lower() and unquote(raw) == path):
-            return path
+    # Decoded, it mostly says the same: unless an encoded slash parts two segments now.
+    is_told = raw is None or ("%2f" not in raw.lower() and unquote(raw) == path)
+    if is_told and not root and placement.is_plain:
+        return path
     return Target(path, raw, root, placement)
 
 

@@ -46,11 +46,7 @@ def unseen_routes(survey: Survey, router: Router) -> Iterator[str]:
         for pattern in router.patterns():
             if not (pattern.methods is None or pattern.methods & methods):
                 continue
-            if served.is_partial:
-                is_meant = _may_be(pattern, segments)
-            else:
-                is_meant = _is_end(pattern, segments)
-            if is_meant:
+            if (_may_be if served.is_partial else _is_end)(pattern, segments):
                 shown = f"{served.path}…" if served.is_partial else served.path
                 yield f"{_printable(shown)} (not matched by {pattern.template})"
                 break

@@ -51,8 +51,8 @@ class Routing(Struct, frozen=True, forbid_unknown_fields=True):
     case: Annotated[
         Case,
         Meta(
-            description="Whether `/V1/Chat` is `/v1/chat`. `exact`: the application tells them apart; `ignore`: "
-            "it does not; `both`: either may be so, and the limits of both readings apply."
+            description="Whether `/V1/Chat` is `/v1/chat`. `exact`: the application tells them apart; "
+            "`ignore`: it does not; `both`: either may be so, and the limits of both readings apply."
         ),
     ] = "both"
     root_paths: Annotated[

@@ -177,7 +177,7 @@ def _path_of_url(text: str) -> Iterator[str]:
 def _cut(text: str, roots: Sequence[str]) -> Iterator[str]:
     for root in roots:
         for prefix in dict.fromkeys((root, root.rstrip("/"))):
-            before, found, rest = text.partition(prefix)
+            _, found, rest = text.partition(prefix)
             if found:
                 yield rest
 

@@ -1,4 +1,4 @@
-"""Real routers, targets at random: whatever reached the handler of a limited route was counted by its limit."""
+"""Real routers, targets at random: what reached the handler of a limited route was counted by its limit."""
 
 from __future__ import annotations
 
