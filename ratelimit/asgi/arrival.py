@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from starlette.types import Scope
 
 from ratelimit.asgi.resolving import Resolving
-from ratelimit.generation import Generation, Matched
+from ratelimit.generation import COMMON_METHODS, LONGEST_CACHED_PATH, MOST_PATHS, Generation, Matched
 from ratelimit.identity.fact import Context
 from ratelimit.policy.target import NOWHERE, Placement, Target
 
@@ -25,13 +25,39 @@ def target_of(scope: Scope, placement: Placement = NOWHERE) -> str | Target:
     raw = None
     if isinstance(raw_path, bytes) and raw_path:
         raw = raw_path.partition(b"?")[0].decode("utf-8", "replace")
-        if raw == path:
-            raw = None
     # Decoded, it mostly says the same: unless an encoded slash parts two segments now.
-    is_told = raw is None or ("%2f" not in raw.lower() and unquote(raw) == path)
+    is_told = raw is None or raw == path or ("%2f" not in raw.lower() and unquote(raw) == path)
     if is_told and not root and placement.is_plain:
         return path
     return Target(path, raw, root, placement)
+
+
+class PlacedMatches:
+    """What HTTP requests match before one application that reads paths in ways of its own.
+
+    A generation serves several applications, and remembers by all that decides how a request is
+    routed. Here the application is given, so that most requests are known by their path again.
+    """
+
+    __slots__ = ("_generation", "_placement", "requests")
+
+    def __init__(self, generation: Generation, placement: Placement) -> None:
+        self._generation = generation
+        self._placement = placement
+        self.requests: dict[str, dict[str | Target, Matched]] = {method: {} for method in COMMON_METHODS}
+        """As in a generation."""
+
+    def match(self, method: str, target: str | Target) -> Matched:
+        """Return what applies; a path by itself is as it was sent, below no root path."""
+        if not isinstance(target, str):
+            return self._generation.match(method, target)
+        matched = self._generation.match(method, Target(target, target, "", self._placement))
+        cache = self.requests.get(method)
+        if cache is not None and len(target) <= LONGEST_CACHED_PATH:
+            if len(cache) >= MOST_PATHS:
+                cache.clear()
+            cache[target] = matched
+        return matched
 
 
 def peer_host(scope: Scope) -> str | None:

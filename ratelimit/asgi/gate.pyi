@@ -29,8 +29,7 @@ class Gate:
         table: counts a decision in `row`, in the first of `columns` if it was a refusal.
         sample: called with the time a request came, after every 64th decision.
         watch: knows clusters, and is told what was decided; None when nothing is correlated.
-        target: what a scope asks for, where its path alone may not say it.
-        is_placed: whether it is asked for every scope.
+        target: what a scope asks for, where its path is not as it was sent, or below a root path.
     """
 
     def __init__(
@@ -47,7 +46,6 @@ class Gate:
         sample: Callable[[int], None],
         watch: Watch | None = None,
         target: Callable[[Scope], str | Target],
-        is_placed: bool,
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ratelimit.asgi.arrival import identify, target_of
+from ratelimit.asgi.arrival import PlacedMatches, identify, target_of
 from ratelimit.asgi.coverage import check_routes
 from ratelimit.asgi.diagnostics import several_workers
 from ratelimit.asgi.exchange import Exchange, Sending
@@ -289,11 +289,12 @@ class RateLimitMiddleware:
         return generation
 
     def _new_gate(self, generation: Generation) -> Gate:
+        matches = generation if self._placement.is_plain else PlacedMatches(generation, self._placement)
         return Gate(
             self,
             self.writer,
-            match=generation.match,
-            requests=generation.requests,
+            match=matches.match,
+            requests=matches.requests,
             extractor=generation.extractor,
             table=self.limiter.table,
             row=self._row,
@@ -301,7 +302,6 @@ class RateLimitMiddleware:
             sample=self._sample_latency,
             watch=generation.watch,
             target=partial(target_of, placement=self._placement),
-            is_placed=not self._placement.is_plain,
         )
 
     def _sample_latency(self, begin_ns: int) -> None:

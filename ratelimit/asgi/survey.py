@@ -31,9 +31,10 @@ class Survey:
 
     Args:
         tables: what its frameworks say, outermost first; those below a mount with its prefix.
+        leaves_rest: see `target.Placement`.
     """
 
-    def __init__(self, tables: list[Table]) -> None:
+    def __init__(self, tables: list[Table], *, leaves_rest: bool = False) -> None:
         self.routes: tuple[Served, ...] = tuple(route for table in tables for route in table.routes)
         self.ignores_case = any(table.ignores_case for table in tables)
         self.placement = Placement(
@@ -42,6 +43,7 @@ class Survey:
             loose=(mount for table in tables for mount in table.loose),
             resets=any(table.roots for table in tables if table.prefix),
             keeps_empty=any(table.keeps_empty for table in tables),
+            leaves_rest=leaves_rest,
         )
 
 
@@ -51,7 +53,7 @@ def survey(scope: Mapping[str, Any], app: object) -> Survey:
     for start in (*named, app):
         tables = list(_tables(start))
         if tables:
-            return Survey(tables)
+            return Survey(tables, leaves_rest="litestar_app" in scope)
     return Survey([])
 
 

@@ -26,9 +26,12 @@ and every limit applies that could.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote, urlparse
+
+_SLASHES = re.compile("/{2,}")
 
 MOST_READINGS = 64
 MOST_TEXT = 2**18
@@ -44,9 +47,10 @@ class Placement:
         loose: those of them whose own end need not be a slash (Litestar, BlackSheep).
         resets: whether an application below a mount sets a root path, which was the mount's (FastAPI).
         keeps_empty: whether an empty segment at the end is one (Falcon).
+        leaves_rest: whether a path may be what a mount has left of it (the limiter is inside of Litestar).
     """
 
-    __slots__ = ("keeps_empty", "loose", "mounts", "resets", "roots")
+    __slots__ = ("keeps_empty", "leaves_rest", "loose", "mounts", "resets", "roots")
 
     def __init__(
         self,
@@ -56,12 +60,14 @@ class Placement:
         *,
         resets: bool = False,
         keeps_empty: bool = False,
+        leaves_rest: bool = False,
     ) -> None:
         self.roots = tuple(dict.fromkeys(root for root in roots if root.strip("/")))
         self.mounts = tuple(dict.fromkeys(mounts))
         self.loose = tuple(dict.fromkeys(loose))
         self.resets = resets
         self.keeps_empty = keeps_empty
+        self.leaves_rest = leaves_rest
 
     @property
     def is_plain(self) -> bool:
@@ -78,7 +84,7 @@ class Target(NamedTuple):
 
     path: str
     raw: str | None = None
-    """The path before it was decoded, if it is known and says something else."""
+    """The path before it was decoded; None if it is not known."""
     root: str = ""
     placement: Placement = NOWHERE
 
@@ -158,12 +164,15 @@ def _texts(target: Target, roots: Sequence[str]) -> Iterator[str]:
     bases = [target.path]
     if target.raw is not None:
         bases.append(unquote(target.raw))
+    elif target.placement.leaves_rest:
+        bases += [f"{mount}/{target.path.lstrip('/')}" for mount in target.placement.mounts]
     bases += [form for base in bases for form in _path_of_url(base)]
     for base in dict.fromkeys(bases):
         yield base
         cuts = [base, *_cut(base, roots)]
         yield from cuts[1:]
-        yield from _mounted(base, cuts, roots, target.placement, is_encoded=target.raw is not None)
+        is_encoded = target.raw is not None and "%" in target.raw
+        yield from _mounted(base, cuts, roots, target.placement, is_encoded=is_encoded)
 
 
 def _path_of_url(text: str) -> Iterator[str]:
@@ -199,8 +208,11 @@ def _mounted(
         for mount in placement.mounts:
             for prefix in _prefixes(mount, cuts):
                 yield from (f"{prefix}/{text.lstrip('/')}" for text in cuts)
+    # Litestar merges slashes before it looks for a mount.
+    merged = (_SLASHES.sub("/", text) for text in cuts)
+    texts = dict.fromkeys((*cuts, *merged))
     for prefix in placement.loose:
-        for text in cuts:
+        for text in texts:
             rest = text[len(prefix) :]
             if not rest or text[: len(prefix)].lower() != prefix.lower():
                 continue
@@ -248,7 +260,7 @@ def _encoded(target: Target, roots: Sequence[str]) -> Iterator[list[str]]:
     the mount is spelled so that the root path is not what it begins with.
     """
     raw = target.raw
-    if raw is None:
+    if raw is None or raw == target.path:
         return
     texts = list(dict.fromkeys((raw, *_cut(raw, roots))))
     if "%2f" in raw.lower():

@@ -113,6 +113,7 @@ def litestar_app(note: Note, sub: App = None, middleware: Any = ()) -> App:
 
 def quart_app(note: Note, templates: tuple[str, ...] = TEMPLATES, prefix: str = "") -> App:
     app = quart.Quart(__name__)
+    app.url_map.strict_slashes = False  # Litestar puts a slash behind what it leaves of a path
 
     def named(template: str) -> Any:
         async def endpoint(**values: str) -> str:

@@ -92,14 +92,13 @@ cdef class Gate:
     cdef object sample
     cdef Watch watch        # None: nothing is correlated
     cdef object target
-    cdef bint is_placed     # the application reads even a plain path in more ways than one
     cdef bint is_standard
     cdef dict lanes
     cdef int decisions
 
     def __init__(
         self, mounted, writer, *, match, dict requests not None,
-        extractor, Table table not None, row, columns, sample, Watch watch=None, target, bint is_placed,
+        extractor, Table table not None, row, columns, sample, Watch watch=None, target,
     ):
         self.mounted = mounted
         self.writer = writer
@@ -107,7 +106,6 @@ cdef class Gate:
         self.match = match
         self.requests = requests
         self.target = target
-        self.is_placed = is_placed
         self.scanner = extractor.scanner if extractor.is_direct else None
         if watch is not None and self.scanner is not None and watch.highest >= self.scanner.size:
             raise ValueError("the correlation looks at identities the policy does not have")
@@ -227,7 +225,7 @@ cdef class Gate:
         if method == NULL or path == NULL:
             return None
         target = <object>path
-        if self.is_placed or not is_plain(scope, target):
+        if not is_plain(scope, target):
             target = self.target(scope)
         by_path = PyDict_GetItem(self.requests, <object>method)
         if by_path != NULL:
@@ -247,7 +245,7 @@ cdef class Gate:
 
 
 cdef inline bint is_plain(dict scope, object path) except -1:
-    """Return whether the path alone says what is routed: see `arrival.target_of`."""
+    """Return whether the path is as it was sent, below no root path: see `arrival.target_of`."""
     cdef PyObject *found = PyDict_GetItem(scope, "root_path")
     cdef object raw
     cdef Py_ssize_t size
@@ -255,7 +253,7 @@ cdef inline bint is_plain(dict scope, object path) except -1:
         return False
     found = PyDict_GetItem(scope, "raw_path")
     if found == NULL:
-        return True
+        return False
     raw = <object>found
     if type(raw) is not bytes or type(path) is not str or not PyUnicode_IS_COMPACT_ASCII(path):
         return False
