@@ -208,8 +208,8 @@ def _mounted(
         for mount in placement.mounts:
             for prefix in _prefixes(mount, cuts):
                 yield from (f"{prefix}/{text.lstrip('/')}" for text in cuts)
-    # Litestar merges slashes before it looks for a mount.
-    merged = (_SLASHES.sub("/", text) for text in cuts)
+    # Litestar puts a slash in front, and merges several, before it looks for a mount.
+    merged = (_SLASHES.sub("/", f"/{text}") for text in cuts)
     texts = dict.fromkeys((*cuts, *merged))
     for prefix in placement.loose:
         for text in texts:
