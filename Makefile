@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types bench bench-install kill sanitize clean
+.PHONY: demo test build lint types bench bench-install kill routes sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -35,6 +35,10 @@ bench-install: $(VENV)/.bench
 # 10,000 SIGKILLs of hammering workers; `make test` has a few hundred of them.
 kill: $(VENV)/.test
 	$(BIN)/python -m pytest tests/processes -k kill --kills 10000
+
+# Thousands of bent request targets to every framework's own router; `make test` has some dozens for each.
+routes: $(VENV)/.test
+	$(BIN)/python -m pytest tests/routing tests/servers/test_routes.py --targets 5000 --timeout 0
 
 # The core under the address and undefined-behaviour sanitizers, in an environment of its own.
 sanitize:
