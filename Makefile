@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types bench bench-install kill faults spellings sanitize clean
+.PHONY: demo test build lint types bench bench-install kill faults spellings routes sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -43,6 +43,10 @@ faults: $(VENV)/.test
 # 20,000 spellings of callers of each kind, asked of each framework; `make test` has some hundreds of them.
 spellings: $(VENV)/.test
 	$(BIN)/python -m pytest tests/frameworks --spellings 20000 --timeout 3600
+
+# Thousands of bent request targets to every framework's own router; `make test` has some dozens for each.
+routes: $(VENV)/.test
+	$(BIN)/python -m pytest tests/routing tests/servers/test_routes.py --targets 5000 --timeout 0
 
 # The core under the address and undefined-behaviour sanitizers, in an environment of its own.
 sanitize:

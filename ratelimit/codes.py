@@ -188,6 +188,9 @@ CODES: dict[str, Code] = {
     "match-too-complex": _error(
         "The match patterns together overlap in too many ways.", "Use fewer wildcards in the middle of paths."
     ),
+    "routing-root": _error(
+        "A root path does not start with `/`, has no name in it, or is too long.", "Write it like `/api`."
+    ),
     "tier-incomplete": _error("`tier` without `tiers`, or `tiers` without `tier`.", "Write both."),
     "tier-numbers": _error(
         "A tier sets nothing, or numbers its limit does not have.", "Set those the limit itself uses."

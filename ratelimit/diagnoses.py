@@ -26,6 +26,20 @@ DIAGNOSES: Mapping[str, str] = {
         'a value from scope["state"], a path or a resolver was neither text, bytes, an integer nor a UUID, '
         "and counted as missing."
     ),
+    "route-case": (
+        'the application ignores case in paths, and the policy says [routing] case = "exact": a path in '
+        'other letters is served and not limited. Write case = "ignore".'
+    ),
+    "route-unseen": (
+        "the application serves routes that a limit seems to mean and matches in no way of reading their "
+        "paths. Write templates with the prefix of the mount; cover a regular expression by a template "
+        "that ends in `*`. They are:"
+    ),
+    "route-crowded": (
+        "a path can be read in several ways, which together fall under more rules than one decision carries "
+        "(16); such requests are refused. Narrow the matches, combine limits, or say in [routing] how the "
+        "application reads paths."
+    ),
     "resolver-busy": (
         "too many calls of a resolver were under way at once; further requests counted as lacking "
         "the identity."

@@ -4,7 +4,7 @@ Theory of operation. A reload builds a whole new generation and swaps one refere
 a request that began under the old one ends under it. Counters carry over because a
 rule's salt comes from what the rule counts, not from how much it allows.
 
-Two caches grow with traffic, and both are bounded and emptied when full: paths seen
+Two caches grow with traffic, and both are bounded and emptied when full: targets seen
 (only short ones, and only of common methods, since clients choose them), and plans,
 of which there are at most as many as ways in which limits and tiers combine.
 """
@@ -27,6 +27,7 @@ from ratelimit.identity.proxies import AddressRanges, ProxyChain
 from ratelimit.known import Knowledge, hashed
 from ratelimit.policy.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.model import Event
+from ratelimit.policy.target import Target
 from ratelimit.resolvers import Resolver
 from ratelimit.route_plan import RoutePlan
 from ratelimit.stores.base import Store
@@ -45,10 +46,11 @@ class Matched:
     """What applies to one method and path.
 
     `plan` is None when a tier has to pick it; `is_limited` is False when nothing applies.
-    `resolvers` are those whose answers the limits, or the lists, look at.
+    `resolvers` are those whose answers the limits, or the lists, look at. `is_crowded`: the
+    path's readings fall under more rules than a decision can carry, and it is refused.
     """
 
-    __slots__ = ("_pick", "is_limited", "params", "plan", "resolvers", "template")
+    __slots__ = ("_pick", "is_crowded", "is_limited", "params", "plan", "resolvers", "template")
 
     def __init__(
         self,
@@ -57,16 +59,19 @@ class Matched:
         plan: RoutePlan | None,
         pick: Callable[[Sequence[int]], RoutePlan | None] | None = None,
         resolvers: tuple[str, ...] = (),
+        *,
+        is_crowded: bool = False,
     ) -> None:
         self.template = template
         self.params = params
         self.plan = plan
         self._pick = pick
         self.resolvers = resolvers
-        self.is_limited = plan is not None or pick is not None
+        self.is_crowded = is_crowded
+        self.is_limited = plan is not None or pick is not None or is_crowded
 
     def plan_for(self, identities: Sequence[int]) -> RoutePlan | None:
-        """Return the plan for these identities' tiers; None when no limit is left."""
+        """Return the plan for these identities' tiers; None when no limit is left, or too many are."""
         return self.plan if self._pick is None else self._pick(identities)
 
 
@@ -96,6 +101,7 @@ class Generation:
         watch: Watch | None = None,
     ) -> None:
         self.compiled = compiled
+        self._notice = notice
         self.watch = watch
         """Knows requests' clusters and is told what was decided; None where nothing is correlated."""
         self.store = store
@@ -140,13 +146,13 @@ class Generation:
         """The limits per cluster, for whoever judges clusters."""
         self._plans: dict[tuple[int, ...], RoutePlan] = {}
         self.requests = self._caches()
-        """What HTTP requests matched, by method and path. `match` fills it; others only look."""
+        """What HTTP requests matched, by method and target. `match` fills it; others only look."""
         self._connects = self._caches()
         self._messages = self._caches()
         self.has_messages = any(limit.on == "message" for limit in compiled.limits)
 
     @staticmethod
-    def _caches() -> dict[str, dict[str, Matched]]:
+    def _caches() -> dict[str, dict[str | Target, Matched]]:
         return {method: {} for method in COMMON_METHODS}
 
     def resolver_cache(self, name: str) -> CacheSpec | None:
@@ -157,21 +163,25 @@ class Generation:
         """Return whether the listed calendar windows cover this instant with room to spare."""
         return self.until_ns is None or self.from_ns <= now_ns < self.until_ns
 
-    def match(self, method: str, path: str, event: Event = "request") -> Matched:
-        """Return what applies to a request, a handshake or a message on this path."""
+    def match(self, method: str, target: str | Target, event: Event = "request") -> Matched:
+        """Return what applies to a request, a handshake or a message.
+
+        `target` is the path where that says all.
+        """
         caches = (
             self.requests if event == "request" else self._connects if event == "connect" else self._messages
         )
         cache = caches.get(method)
         if cache is None:
-            return self._match(method, path, event)
-        matched = cache.get(path)
+            return self._match(method, target, event)
+        matched = cache.get(target)
         if matched is None:
-            matched = self._match(method, path, event)
-            if len(path) <= LONGEST_CACHED_PATH:
+            matched = self._match(method, target, event)
+            length = len(target) if isinstance(target, str) else target.length
+            if length <= LONGEST_CACHED_PATH:
                 if len(cache) >= MOST_PATHS:
                     cache.clear()
-                cache[path] = matched
+                cache[target] = matched
         return matched
 
     def remembered(self) -> int:
@@ -179,17 +189,20 @@ class Generation:
         caches = (self.requests, self._connects, self._messages)
         return max(len(cache) for by_method in caches for cache in by_method.values())
 
-    def _match(self, method: str, path: str, event: Event) -> Matched:
-        route = self.compiled.router.match(method, path)
+    def _match(self, method: str, target: str | Target, event: Event) -> Matched:
+        route = self.compiled.router.match(method, target)
         if route is None:
             return self.unmatched
+        if event in route.crowded:
+            self._notice("route-crowded")
+            return Matched(route.template, {}, None, resolvers=self._always_resolved, is_crowded=True)
         positions = (
             route.on_request
             if event == "request"
             else (route.on_connect if event == "connect" else route.on_message)
         )
         limits = tuple(self.compiled.limits[position] for position in positions)
-        params = route.params(path) if self.extractor.needs_context else {}
+        params = route.params(target) if self.extractor.needs_context else {}
         if not limits:
             return Matched(route.template, params, None, resolvers=self._always_resolved)
         asked = tuple(

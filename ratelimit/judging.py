@@ -108,6 +108,8 @@ class Judging:
                 return self.counted(False, Reason.DENY_LIST, charge)
         plan = matched.plan_for(identities)
         if plan is None:
+            if matched.is_crowded:
+                return self.counted(False, _LIMITS, charge)
             return self.counted(True, Reason.UNLIMITED, charge)
         watch = generation.watch
         if watch is not None:

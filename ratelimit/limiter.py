@@ -402,13 +402,17 @@ class Limiter:
         self.counters.store_fault()
         self.observer.store_failed(error)
 
-    def notice(self, code: str) -> None:
-        """Note that something deserves a word to the operator; each code is passed on once."""
+    def notice(self, code: str, *, about: str = "") -> None:
+        """Note that something deserves a word to the operator; each code is passed on once.
+
+        `about` says where, in words of the policy and the application: never a client's.
+        """
         if code in self._said:
             return
         self._said.add(code)
         self.counters.diagnosed(code)
-        self.observer.diagnosed(code, DIAGNOSES.get(code, code))
+        sentence = DIAGNOSES.get(code, code)
+        self.observer.diagnosed(code, f"{sentence} {about}" if about else sentence)
 
     async def rest(self) -> None:
         """Close this event loop's connections with a server; the next decision opens others."""

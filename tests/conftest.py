@@ -48,6 +48,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many wrong values, inputs and replies a test makes up (20000 before a release)",
     )
 
+    parser.addoption(
+        "--targets",
+        type=int,
+        default=60,
+        help="how many request targets each router is sent by each server (5000 before a release)",
+    )
+
 
 @pytest.fixture
 def faults(request: pytest.FixtureRequest) -> int:

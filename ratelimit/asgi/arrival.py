@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
 from starlette.types import Scope
 
 from ratelimit.asgi.resolving import Resolving
-from ratelimit.generation import Generation, Matched
+from ratelimit.generation import COMMON_METHODS, LONGEST_CACHED_PATH, MOST_PATHS, Generation, Matched
 from ratelimit.identity.fact import Context
+from ratelimit.policy.target import NOWHERE, Placement, Target
 
 
-def route_path(scope: Scope) -> str:
-    """Return the path the application routes by: without the prefix it is mounted under."""
+def target_of(scope: Scope, placement: Placement = NOWHERE) -> str | Target:
+    """Return what a request asks for: its path, and what else decides how it is routed, if anything does.
+
+    `gate` knows the common case by itself.
+    """
     path: str = scope["path"]
-    root: str = scope.get("root_path") or ""
-    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-        return path[len(root) :]
-    return path
+    root = scope.get("root_path") or ""
+    raw_path = scope.get("raw_path")
+    raw = None
+    if isinstance(raw_path, bytes) and raw_path:
+        raw = raw_path.partition(b"?")[0].decode("utf-8", "replace")
+    # Decoded, it mostly says the same: unless an encoded slash parts two segments now.
+    is_told = raw is None or raw == path or ("%2f" not in raw.lower() and unquote(raw) == path)
+    if is_told and not root and placement.is_plain:
+        return path
+    return Target(path, raw, root, placement)
+
+
+class PlacedMatches:
+    """What HTTP requests match before one application that reads paths in ways of its own.
+
+    A generation serves several applications, and remembers by all that decides how a request is
+    routed. Here the application is given, so that most requests are known by their path again.
+    """
+
+    __slots__ = ("_generation", "_placement", "requests")
+
+    def __init__(self, generation: Generation, placement: Placement) -> None:
+        self._generation = generation
+        self._placement = placement
+        self.requests: dict[str, dict[str | Target, Matched]] = {method: {} for method in COMMON_METHODS}
+        """As in a generation."""
+
+    def match(self, method: str, target: str | Target) -> Matched:
+        """Return what applies; a path by itself is as it was sent, below no root path."""
+        if not isinstance(target, str):
+            return self._generation.match(method, target)
+        matched = self._generation.match(method, Target(target, target, "", self._placement))
+        cache = self.requests.get(method)
+        if cache is not None and len(target) <= LONGEST_CACHED_PATH:
+            if len(cache) >= MOST_PATHS:
+                cache.clear()
+            cache[target] = matched
+        return matched
 
 
 def peer_host(scope: Scope) -> str | None:

@@ -11,6 +11,7 @@ from ratelimit.core.table import Table
 from ratelimit.core.watch import Watch
 from ratelimit.generation import Matched
 from ratelimit.identity.extract import Extractor
+from ratelimit.policy.target import Target
 
 SAMPLE: int
 """One decision in so many is timed."""
@@ -23,11 +24,12 @@ class Gate:
 
     Args:
         mounted, writer: for the exchanges it makes.
-        match: says what applies to a method and path; `requests` has what it said before.
+        match: says what applies to a method and target; `requests` has what it said before.
         extractor: of identities.
         table: counts a decision in `row`, in the first of `columns` if it was a refusal.
         sample: called with the time a request came, after every 64th decision.
         watch: knows clusters, and is told what was decided; None when nothing is correlated.
+        target: what a scope asks for, where its path is not as it was sent, or below a root path.
     """
 
     def __init__(
@@ -35,14 +37,15 @@ class Gate:
         mounted: _Mounted,
         writer: HeaderWriter,
         *,
-        match: Callable[[str, str], Matched],
-        requests: dict[str, dict[str, Matched]],
+        match: Callable[[str, str | Target], Matched],
+        requests: dict[str, dict[str | Target, Matched]],
         extractor: Extractor,
         table: Table,
         row: int,
         columns: tuple[int, int],
         sample: Callable[[int], None],
         watch: Watch | None = None,
+        target: Callable[[Scope], str | Target],
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.

@@ -17,7 +17,8 @@ from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ratelimit.asgi.arrival import identify, route_path
+from ratelimit.asgi.arrival import PlacedMatches, identify, target_of
+from ratelimit.asgi.coverage import check_routes
 from ratelimit.asgi.diagnostics import several_workers
 from ratelimit.asgi.exchange import Exchange, Sending
 from ratelimit.asgi.gate import SAMPLE, Gate
@@ -34,6 +35,7 @@ from ratelimit.generation import Generation, Matched
 from ratelimit.limiter import Limiter, cluster_in
 from ratelimit.observer import Observer
 from ratelimit.policy import Policy
+from ratelimit.policy.target import NOWHERE
 from ratelimit.resolvers import Resolver
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.names import REQUEST_COLUMN, ROW_REQUESTS
@@ -118,6 +120,8 @@ class RateLimitMiddleware:
         self._resolving = mount.resolving
         self._upkeep = mount.upkeep
         self._is_awake = False
+        self._is_surveyed = False
+        self._placement = NOWHERE
         self._row = self.limiter.table.counter(ROW_REQUESTS)
         self._generation: Generation | None = None
         self._gate: Gate | None = None
@@ -136,7 +140,7 @@ class RateLimitMiddleware:
             now_ns = self._now_ns()
             generation = self.limiter.current
             if generation is not self._generation or generation.until_ns is not None:
-                generation = self._wake(now_ns)
+                generation = self._wake(now_ns, scope)
             gate = self._gate
             sending = None if gate is None else gate.enter(scope, send, now_ns)
             if sending is None:
@@ -160,7 +164,7 @@ class RateLimitMiddleware:
         if outer is not None and self._is_mounted_twice(outer):
             await self.app(scope, receive, send)
             return
-        matched = generation.match(scope["method"], route_path(scope))
+        matched = generation.match(scope["method"], target_of(scope, self._placement))
         if matched.is_limited or generation.has_lists:
             identities = await identify(scope, generation, matched, self._resolving, now_ns)
         else:
@@ -183,12 +187,13 @@ class RateLimitMiddleware:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         now_ns = self._now_ns()
-        generation = self._wake(now_ns)
+        generation = self._wake(now_ns, scope)
         outer = scope.get("ratelimit")
         if outer is not None and self._is_mounted_twice(outer):
             await self.app(scope, receive, send)
             return
-        matched = generation.match("GET", route_path(scope), "connect")
+        target = target_of(scope, self._placement)
+        matched = generation.match("GET", target, "connect")
         identities = await identify(scope, generation, matched, self._resolving, now_ns)
         exchange = await self._judged(scope, generation, matched, identities, now_ns, outer)
         outcome = exchange.outcome
@@ -197,7 +202,7 @@ class RateLimitMiddleware:
             await refuse_handshake(scope, receive, sending, exchange, self._responder)
             return
         if outcome is not None or exchange.decision.reason is not Reason.ALLOW_LIST:
-            receive = LimitedReceive(receive, send, scope, self.limiter, self._resolving)
+            receive = LimitedReceive(receive, send, scope, target, self.limiter, self._resolving)
         if outcome is not None and outcome.holds_slots:
             await run_holding(self.app, scope, receive, sending, outcome, self.limiter.clock)
         else:
@@ -244,7 +249,7 @@ class RateLimitMiddleware:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(fault_of(error, "the policy"))})
             raise
-        self._wake(now_ns)
+        self._wake(now_ns, scope)
 
         async def send_at_rest(message: Message) -> None:
             # Who hears this may end the process at once: uvicorn does, by the signal it was sent.
@@ -259,9 +264,15 @@ class RateLimitMiddleware:
             # request wakes us again, and the store stays open until the process ends.
             await self._rest()
 
-    def _wake(self, now_ns: int) -> Generation:
+    def _wake(self, now_ns: int, scope: Scope) -> Generation:
         """Return the policy in force, after whatever the first scope or a reload calls for."""
         generation = self.limiter.generation_at(now_ns)
+        if not self._is_surveyed:
+            # Now, and not when this was made: an application may get its routes after its middleware.
+            self._is_surveyed = True
+            survey = self._mount.survey(scope, self.app)
+            self._placement = survey.placement
+            check_routes(survey, self.limiter)
         if generation is not self._generation:
             self.writer = HeaderWriter(generation.headers)
             # The gate decides without awaiting: it is for limits in this host's memory, and leases.
@@ -278,17 +289,19 @@ class RateLimitMiddleware:
         return generation
 
     def _new_gate(self, generation: Generation) -> Gate:
+        matches = generation if self._placement.is_plain else PlacedMatches(generation, self._placement)
         return Gate(
             self,
             self.writer,
-            match=generation.match,
-            requests=generation.requests,
+            match=matches.match,
+            requests=matches.requests,
             extractor=generation.extractor,
             table=self.limiter.table,
             row=self._row,
             columns=COLUMNS,
             sample=self._sample_latency,
             watch=generation.watch,
+            target=partial(target_of, placement=self._placement),
         )
 
     def _sample_latency(self, begin_ns: int) -> None:

@@ -12,8 +12,11 @@ import os
 from collections.abc import Hashable, Mapping
 from weakref import WeakValueDictionary
 
+from starlette.types import ASGIApp, Scope
+
 from ratelimit.asgi.diagnostics import LoggingObserver, log_warnings, start_logging
 from ratelimit.asgi.resolving import Resolving
+from ratelimit.asgi.survey import Survey, survey
 from ratelimit.asgi.upkeep import Upkeep
 from ratelimit.clock import Clock
 from ratelimit.limiter import Limiter
@@ -40,6 +43,17 @@ class Mount:
         self.given = given
         self.resolving = Resolving(limiter, resolver_timeout_s)
         self.upkeep = Upkeep(limiter, reload_interval_s) if reload_interval_s > 0 else None
+        self._surveyed: tuple[object, Survey] | None = None
+
+    def survey(self, scope: Scope, app: ASGIApp) -> Survey:
+        """Return what the application behind a middleware says of itself."""
+        named = scope.get("litestar_app")
+        if named is None:
+            return survey(scope, app)
+        # Of its many middlewares one looks for all.
+        if self._surveyed is None or self._surveyed[0] is not named:
+            self._surveyed = named, survey(scope, app)
+        return self._surveyed[1]
 
 
 _MOUNTS: WeakValueDictionary[Hashable, Mount] = WeakValueDictionary()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from starlette.types import Message, Receive, Scope, Send
 
-from ratelimit.asgi.arrival import identify, route_path
+from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.refusal import POLICY_VIOLATION
 from ratelimit.asgi.resolving import Resolving
 from ratelimit.generation import Generation
 from ratelimit.limiter import Limiter
+from ratelimit.policy.target import Target
 
 
 class LimitedReceive:
@@ -22,6 +23,7 @@ class LimitedReceive:
     Args:
         receive, send: the server's.
         scope: the handshake's.
+        target: what the handshake asks for.
         limiter: whose policy is asked.
         resolving: the limiter's resolvers.
     """
@@ -35,14 +37,22 @@ class LimitedReceive:
         "_resolving",
         "_scope",
         "_send",
+        "_target",
     )
 
     def __init__(
-        self, receive: Receive, send: Send, scope: Scope, limiter: Limiter, resolving: Resolving
+        self,
+        receive: Receive,
+        send: Send,
+        scope: Scope,
+        target: str | Target,
+        limiter: Limiter,
+        resolving: Resolving,
     ) -> None:
         self._receive = receive
         self._send = send
         self._scope = scope
+        self._target = target
         self._limiter = limiter
         self._resolving = resolving
         self._generation: Generation | None = None
@@ -57,7 +67,7 @@ class LimitedReceive:
             return message
         now_ns = self._limiter.now_ns()
         generation = self._limiter.generation_at(now_ns)
-        matched = generation.match("GET", route_path(self._scope), "message")
+        matched = generation.match("GET", self._target, "message")
         if not matched.is_limited:
             return message
         if generation is not self._generation:

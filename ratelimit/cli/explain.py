@@ -14,7 +14,7 @@ from ratelimit.cli import words
 from ratelimit.cli.asking import asked, server_of
 from ratelimit.cli.attach import attach
 from ratelimit.cli.explanation import IdentityLine, LimitLine, Seen, identity_lines, limit_lines
-from ratelimit.cli.facts import RecordFacts, route_path
+from ratelimit.cli.facts import RecordFacts, route_path, route_target
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.principal import explain_principal, from_server, from_snapshot, from_trace
@@ -154,6 +154,7 @@ class Explained:
         except ValueError as error:
             raise Failure(f"the request cannot be read: {error}", INPUT) from error
         self.method, self.path = record.method.upper(), route_path(record.path)
+        target = route_target(record.path)
         self.policy = policy
         self.repeat = repeat
         with ExitStack() as stack:
@@ -167,7 +168,7 @@ class Explained:
                 store = private_store(policy, ManualClock(self.now_ns))
             stack.callback(store.close)
             generation = Generation(compiled, store, self.now_ns, notice=lambda code: None)
-            matched = generation.match(self.method, self.path, event)
+            matched = generation.match(self.method, target, event)
             row = RecordFacts(generation, fields).identities(record, matched)
             for _ in range(repeat - 1):
                 self._decide(generation, matched, row, charge=True).release()
@@ -180,7 +181,7 @@ class Explained:
                 if row[at] == REFUSED
             ]
             self.identities = identity_lines(generation, matched, fields, record, row)
-            seen = Seen(self.method, self.path, event)
+            seen = Seen(self.method, target, event)
             self.limits = limit_lines(generation, matched, row, self.decision, seen)
 
     def _decide(self, generation: Generation, matched: Matched, row: list[int], *, charge: bool) -> Decision:
@@ -190,7 +191,8 @@ class Explained:
             return Decision(allowed, Reason.ALLOW_LIST if allowed else Reason.DENY_LIST)
         plan = matched.plan_for(row)
         if plan is None:
-            return Decision(True, Reason.UNLIMITED)
+            is_crowded = matched.is_crowded
+            return Decision(not is_crowded, Reason.LIMITS if is_crowded else Reason.UNLIMITED)
         if any(row[at] == REFUSED for at in plan.required):
             return Decision(False, Reason.IDENTITY)
         row = [ABSENT if identity == REFUSED else identity for identity in row]
@@ -238,7 +240,7 @@ class Explained:
             return Text("allowed", "bold green") + Text(f": {_WHY[decision.reason]}", "not bold default")
         text = Text("refused", "bold red")
         if decision.limit is None:
-            why = _WHY[decision.reason]
+            why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]
             if decision.reason is Reason.IDENTITY:
                 why += f": {', '.join(self.missing)}"
             return text + Text(f": {why}", "not bold default")
@@ -332,6 +334,7 @@ def _limit_json(line: LimitLine) -> dict[str, Any]:
     }
 
 
+_CROWDED = "the path can be read in ways that together fall under too many rules"
 _WHY = {
     Reason.LIMITS: "every limit that applies has room",
     Reason.UNLIMITED: "no limit applies",

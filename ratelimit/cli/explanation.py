@@ -15,6 +15,7 @@ from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.policy.compiled import IdentitySpec, LimitRule
 from ratelimit.policy.model import Event
 from ratelimit.policy.pattern import parse_pattern
+from ratelimit.policy.target import Target
 from ratelimit.traces import Fields
 
 
@@ -33,7 +34,7 @@ class Seen:
     """What limits are matched with."""
 
     method: str
-    path: str
+    target: str | Target
     event: Event
 
 
@@ -81,7 +82,11 @@ def limit_lines(
         applying = [rule for rule in rules if rule.limit == limit.index]
         if not applying:
             rule = compiled.rules[limit.rules[0]] if limit.rules else compiled.rules[0]
-            lines.append(LimitLine(rule, "", None, _why_no_match(generation, limit.index, seen)))
+            lines.append(
+                LimitLine(
+                    rule, "", None, _why_no_match(generation, limit.index, seen, crowded=matched.is_crowded)
+                )
+            )
         for rule in applying:
             verdict = verdicts.get(rule.name)
             why_not = ""
@@ -101,8 +106,8 @@ def _key(generation: Generation, rule: LimitRule, row: list[int]) -> str:
     return " + ".join(names) or "everyone"
 
 
-def _why_no_match(generation: Generation, limit: int, seen: Seen) -> str:
-    method, path = seen.method, seen.path
+def _why_no_match(generation: Generation, limit: int, seen: Seen, *, crowded: bool) -> str:
+    method, target = seen.method, seen.target
     written = generation.compiled.file.limit[limit]
     if written.on != seen.event and not (written.on == "request" and seen.event == "connect"):
         return f"counts {_COUNTED[written.on]} only"
@@ -111,11 +116,11 @@ def _why_no_match(generation: Generation, limit: int, seen: Seen) -> str:
         pattern = parse_pattern(text)
         others = pattern.methods or frozenset((method,))
         for other in others:
-            route = generation.compiled.router.match(other, path)
+            route = generation.compiled.router.match(other, target)
             if route is not None and limit in route.limits:
                 methods.add(other)
     if method in methods:
-        return "the tier has no limit"
+        return "too many at once" if crowded else "the tier has no limit"
     if methods:
         return f"only for {', '.join(sorted(methods))}"
     excepted = words.patterns(written.except_)

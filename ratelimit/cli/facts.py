@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.fact import NO_CONTEXT, Context, value_bytes
 from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec, SourceSpec
+from ratelimit.policy.target import Target
 from ratelimit.traces import Fields
 
 Pairs = list[tuple[bytes, bytes]]
@@ -42,10 +43,20 @@ def route_path(target: str) -> str:
     Without query and fragment, percent-decoded as servers do, and of an absolute
     target (as proxies are sent) the path alone.
     """
+    path = _path_in(target)
+    return unquote(path) if "%" in path else path
+
+
+def route_target(target: str) -> str | Target:
+    """Return what a request target asks for, as the middleware would find it behind a server."""
+    path, raw = route_path(target), _path_in(target)
+    return Target(path, raw) if "%2f" in raw.lower() else path
+
+
+def _path_in(target: str) -> str:
     if not target.startswith("/") and "://" in target:
         target = "/" + target.partition("://")[2].partition("/")[2]
-    path = target.partition("?")[0].partition("#")[0]
-    return unquote(path) if "%" in path else path
+    return target.partition("?")[0].partition("#")[0]
 
 
 def header_pairs(record: Any, fields: Fields) -> Pairs:

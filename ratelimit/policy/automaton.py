@@ -7,7 +7,7 @@ past a bound that is an error in the policy, not a slow request.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ratelimit.policy.pattern import Pattern
 
@@ -85,7 +85,7 @@ def build(patterns: Sequence[Pattern]) -> tuple[State, list[State]]:
     return first, list(states.values())
 
 
-def walk(state: State, segments: Sequence[str]) -> State:
+def walk(state: State, segments: Iterable[str]) -> State:
     """Return the state after these segments."""
     for segment in segments:
         state = state.following.get(segment) or state.default

@@ -21,8 +21,15 @@ from ratelimit.policy.correlated import compile_correlation
 from ratelimit.policy.expansion import Numbers, expand
 from ratelimit.policy.identities import compile_identities
 from ratelimit.policy.known import compile_known
-from ratelimit.policy.model import Limit, PolicyFile
-from ratelimit.policy.pattern import OTHER_METHODS, STANDARD_METHODS, Pattern, PatternError, parse_pattern
+from ratelimit.policy.model import Limit, PolicyFile, Routing
+from ratelimit.policy.pattern import (
+    LONGEST_TEXT,
+    OTHER_METHODS,
+    STANDARD_METHODS,
+    Pattern,
+    PatternError,
+    parse_pattern,
+)
 from ratelimit.policy.problem import Path, Report, did_you_mean
 from ratelimit.policy.quota import MAX_KEYS
 from ratelimit.policy.remote import compile_store
@@ -35,6 +42,7 @@ MAX_RULES = 4096
 """Rules with those of all tiers."""
 MAX_TIERS = 64
 MAX_PATTERNS = 64
+MAX_ROOTS = 8
 """Patterns in one `match` or `except`."""
 
 
@@ -93,7 +101,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     hash_key = compile_key(file.hashing, report)
     correlation = compile_correlation(table, identities, known, report)
     remote = compile_store(file, tree, report)
-    router = _build_router(drafts, report)
+    router = _build_router(drafts, file.routing, report)
     if router is None:
         return Compilation(None, drafts, identities, correlation)
     units = tuple(dict.fromkeys([REQUESTS, *(draft.limit.unit for draft in drafts)]))
@@ -200,10 +208,17 @@ def _check_totals(drafts: list[Draft], report: Report) -> None:
         report.add("policy-too-many", ("limit",), f"{rules} rules with all tiers; {MAX_RULES} are the most")
 
 
-def _build_router(drafts: list[Draft], report: Report) -> Router | None:
+def _build_router(drafts: list[Draft], routing: Routing, report: Report) -> Router | None:
+    roots = routing.root_paths
+    if len(roots) > MAX_ROOTS:
+        place = ("routing", "root_paths")
+        report.add("policy-too-many", place, f"{len(roots)} root paths; {MAX_ROOTS} are the most")
+    for index, root in enumerate(roots):
+        if not (root.startswith("/") and root.strip("/") and len(root) <= LONGEST_TEXT):
+            report.add("routing-root", ("routing", "root_paths", index), f"`{root[:64]}` is no root path")
     entries = [Entry(draft.matches, draft.excepts, draft.limit.on, draft.weight) for draft in drafts]
     try:
-        return Router(entries)
+        return Router(entries, case=routing.case, roots=roots[:MAX_ROOTS])
     except TooManyStates:
         report.add("match-too-complex", ("limit",), "the patterns overlap in too many ways")
         return None

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from ratelimit.codes import CODES, Branch
+from ratelimit.diagnoses import DIAGNOSES
 from ratelimit.policy import knowledge, model, schema, storing
 
 WITH_TABLES = ("policy.md", "correlation.md")
@@ -26,6 +27,10 @@ _BRANCHES: dict[Branch, str] = {
     "usage": "`UsageError`: the program calls or mounts the library in a way that cannot mean anything.",
     "store": "`StoreError`: shared memory or a server cannot be used.",
 }
+_DIAGNOSED = (
+    "Mistakes that the library notices while it runs: each is said once in the log, and counted in "
+    "`ratelimit_diagnostics_total`. Nothing is raised."
+)
 
 
 def errors_page() -> str:
@@ -44,6 +49,13 @@ def errors_page() -> str:
             if entry.branch == branch:
                 meaning, remedy = entry.meaning.replace("|", "\\|"), entry.remedy.replace("|", "\\|")
                 lines.append(f'| <a id="{code}"></a>`{code}` | {entry.severity} | {meaning} | {remedy} |')
+    lines += ["", "## Diagnoses", "", _DIAGNOSED, "", "| code | |", "| --- | --- |"]
+    for code, sentence in DIAGNOSES.items():
+        lines.append(
+            f'| <a id="{code}"></a>`{code}` | {sentence[0].upper()}{sentence[1:]} |'.replace(
+                "They are:", "They are named."
+            )
+        )
     return "\n".join(lines) + "\n"
 
 

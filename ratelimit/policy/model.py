@@ -25,6 +25,7 @@ Algorithm = Literal[
 Mode = Literal["enforce", "shadow"]
 Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
+Case = Literal["both", "exact", "ignore"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
@@ -52,6 +53,27 @@ class Trust(Table, frozen=True, forbid_unknown_fields=True):
             "that are known: of 32, 40, 48, 56, 64 or 96 bits (RFC 6052). "
             "A client behind one is its IPv4 address.",
             examples=[["2001:db8:64::/96"]],
+        ),
+    ] = []
+
+
+class Routing(Table, frozen=True, forbid_unknown_fields=True):
+    """How the application finds the route of a path, where a request does not say."""
+
+    case: Annotated[
+        Case,
+        Meta(
+            description="Whether `/V1/Chat` is `/v1/chat`. `exact`: the application tells them apart; "
+            "`ignore`: it does not; `both`: either may be so, and the limits of both readings apply."
+        ),
+    ] = "both"
+    root_paths: Annotated[
+        list[str],
+        Meta(
+            max_length=8,
+            description="Prefixes that the application cuts from paths and no scope names, as Django's "
+            "`FORCE_SCRIPT_NAME`. Paths are matched with and without them.",
+            examples=[["/api"]],
         ),
     ] = []
 
@@ -364,6 +386,7 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
         dict[str, list[str]],
         Meta(description="Always refused; written like `allow`, which wins over it."),
     ] = {}
+    routing: Annotated[Routing, Meta(description="How the application routes paths.")] = Routing()
     store: Annotated[Store, Meta(description="Where counters live.")] = Store()
     headers: Annotated[Headers, Meta(description="What responses say.")] = Headers()
     hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()

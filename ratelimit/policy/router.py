@@ -6,30 +6,27 @@ segment until no pattern can change its mind, so time is linear in the path and
 nothing is tried twice. Answers for short paths are kept, within a bound, because
 applications serve the same ones again and again.
 
-*Spelling.* A limit must not be dodged by writing a path differently, so everything
-an application is known to route alike is read alike:
+*Readings.* A limit must not be dodged by writing a path differently, so a path is
+matched in every way an application may read it (`target` has them), and the limits of
+all its readings apply; an exception counts in its own reading only. *Case*: what an
+application ignores can not be seen in a request, so a path is matched as it is written
+and, unless the policy says that the application tells case apart, with case ignored.
 
-- slashes: several count as one, and one at the end does not count (Litestar merges
-  and strips them, Starlette redirects);
-- a line feed at the very end is also read as absent, since the `$` in Starlette's
-  patterns lets it pass;
-- `.` and `..` are read both as ordinary segments, which is how frameworks route
-  them, and carried out, which is how a static file handler finds its file;
-- case, percent signs left after decoding, and backslashes are plain characters.
-
-Where a path has several readings, the limits of all of them apply. The path is the
-one the application routes: decoded once, without `root_path`.
+*Bounds.* Where readings are too many to be listed, every limit applies that takes the
+method. Where all that apply are more than one decision can carry, none is dropped: the
+route says so, and its requests are refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ratelimit.policy.automaton import State, build, walk
-from ratelimit.policy.model import Event
+from ratelimit.policy.model import Case, Event
 from ratelimit.policy.pattern import STANDARD_METHODS, Pattern
-from ratelimit.policy.route import Parameter, Route, is_odd, readings, split
+from ratelimit.policy.route import Parameter, Route
+from ratelimit.policy.target import Target, is_odd, readings, split
 
 LONGEST_KEPT = 256
 """Longer paths are matched afresh each time."""
@@ -40,6 +37,7 @@ MOST_RULES = 16
 
 _OTHER = "*"
 _UNKNOWN = object()
+_LETTERS_I = dict.fromkeys((0x130, 0x131), "i")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +55,34 @@ class Router:
 
     Safe to share between threads. Memory is bounded whatever clients send.
 
+    Args:
+        entries: the limits, in the policy's order.
+        case: whether paths are matched as they are written, with case ignored, or both.
+        roots: root paths that the policy declares.
+
     Raises:
         TooManyStates: the patterns overlap in too many ways.
     """
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[Entry], *, case: Case = "both", roots: Sequence[str] = ()) -> None:
         self._entries = tuple(entries)
+        self._roots = tuple(roots)
         self._patterns: list[Pattern] = []
         self._owners: list[tuple[int, bool]] = []
         for limit, entry in enumerate(self._entries):
             for patterns, excepted in ((entry.matches, False), (entry.excepts, True)):
                 self._patterns += patterns
                 self._owners += [(limit, excepted)] * len(patterns)
-        self._first, self._states = build(self._patterns)
+        exact = [] if case == "ignore" else self._patterns
+        folded = [] if case == "exact" else [_folded(pattern) for pattern in self._patterns]
+        self._first, self._states = build(exact or folded)
+        self._ignores = case == "ignore"
+        """Whether the automaton knows literals with case ignored only."""
+        self._folding = None
+        """The first state of an automaton of literals with case ignored, where both are looked at."""
+        if exact and folded:
+            self._folding = self._first if folded == exact else build(folded)[0]
+        self._has_case = folded != exact
         # No pattern looks further than its own segments; the rest stays in one piece.
         self._depth = max((len(pattern.segments) for pattern in self._patterns), default=0) + 1
         named = {method for pattern in self._patterns for method in pattern.methods or ()}
@@ -80,17 +93,28 @@ class Router:
         self._answers: dict[tuple[str, tuple[int, ...]], Route | None] = {}
         self._routes: dict[tuple[tuple[int, ...], tuple[Parameter, ...], str], Route] = {}
 
-    def match(self, method: str, path: str) -> Route | None:
+    def match(self, method: str, target: str | Target) -> Route | None:
         """Return what applies to a request, or None if nothing does.
 
-        Equal answers are mostly the same object; `Route.limits` is what to key by.
+        `target` is the path where that says all. Equal answers are mostly the same
+        object; `Route.limits` is what to key by.
         """
-        kept = self._kept.get(method)
-        if kept is not None:
-            found = kept.get(path, _UNKNOWN)
-            if found is not _UNKNOWN:
-                return found  # type: ignore[return-value]  # the sentinel is ruled out
-        return self._match_afresh(method, path)
+        if method not in self._kept:
+            method = method.upper()
+            if method not in self._kept:
+                method = _OTHER
+        if not isinstance(target, str):
+            return self._match_odd(method, target)
+        found = self._kept[method].get(target, _UNKNOWN)
+        if found is not _UNKNOWN:
+            return found  # type: ignore[return-value]  # the sentinel is ruled out
+        return self._match_afresh(method, target)
+
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield what limits match, without what they except."""
+        for pattern, (_, excepted) in zip(self._patterns, self._owners, strict=True):
+            if not excepted:
+                yield pattern
 
     def every_route(self) -> Iterator[Route]:
         """Yield each route that a path of one reading can take."""
@@ -125,13 +149,17 @@ class Router:
         return sum(len(paths) for paths in self._kept.values())
 
     def _match_afresh(self, method: str, path: str) -> Route | None:
-        if method not in self._kept:
-            method = method.upper()
-            if method not in self._kept:
-                method = _OTHER
-        if is_odd(path):
+        if self._roots or is_odd(path):
             return self._match_odd(method, path)
-        route = self._answer(walk(self._first, split(path, self._depth)), method)
+        written = fold(path) if self._ignores else path
+        state = walk(self._first, split(written, self._depth))
+        route = self._answer(state, method)
+        if self._folding is not None:
+            folded = fold(path)
+            if self._has_case or folded != path:
+                other = walk(self._folding, split(folded, self._depth))
+                if other.accepts != state.accepts:
+                    route = self._compose([(0, state.accepts), (0, other.accepts)], method)
         if len(path) <= LONGEST_KEPT:
             kept = self._kept[method]
             if len(kept) >= MOST_KEPT:
@@ -139,37 +167,45 @@ class Router:
             kept[path] = route
         return route
 
-    def _match_odd(self, method: str, path: str) -> Route | None:
-        states = [walk(self._first, segments) for segments in readings(path)]
-        return self._compose([state.accepts for state in states], method)
+    def _match_odd(self, method: str, target: str | Target) -> Route | None:
+        found = readings(target, self._roots)
+        if found is None:
+            return self._match_all(method)
+        accepted: list[tuple[int, tuple[int, ...]]] = []
+        for reading, segments in enumerate(found):
+            written = map(fold, segments) if self._ignores else segments
+            accepted.append((reading, walk(self._first, written).accepts))
+            if self._folding is not None:
+                accepted.append((reading, walk(self._folding, map(fold, segments)).accepts))
+        return self._compose(accepted, method)
+
+    def _match_all(self, method: str) -> Route | None:
+        """Return the route of a path that may be read in more ways than can be listed."""
+        numbers = tuple(number for number, (_, excepted) in enumerate(self._owners) if not excepted)
+        route = self._compose([(0, numbers)], method)
+        return None if route is None else replace(route, parameters=())
 
     def _answer(self, state: State, method: str) -> Route | None:
         key = (method, state.accepts)
         try:
             return self._answers[key]
         except KeyError:
-            route = self._answers[key] = self._compose([state.accepts], method)
+            route = self._answers[key] = self._compose([(0, state.accepts)], method)
             return route
 
-    def _compose(self, accepted: Sequence[tuple[int, ...]], method: str) -> Route | None:
-        """Return the route of a path whose readings matched these patterns."""
+    def _compose(self, accepted: Sequence[tuple[int, tuple[int, ...]]], method: str) -> Route | None:
+        """Return the route of a path whose readings, by position, matched these patterns."""
         limits: dict[int, None] = {}
         spots: dict[str, Parameter] = {}
         shown: list[Pattern] = []
-        budget = MOST_RULES
-        for reading, numbers in enumerate(accepted):
+        for reading, numbers in accepted:
             fitting = [number for number in numbers if _takes(self._patterns[number], method)]
             spared = {self._owners[number][0] for number in fitting if self._owners[number][1]}
             for number in fitting:
                 limit, excepted = self._owners[number]
                 if excepted or limit in spared:
                     continue
-                if limit not in limits:
-                    # One reading fits by the policy's own checks; several may be too much at once.
-                    if reading and self._entries[limit].weight > budget:
-                        continue
-                    limits[limit] = None
-                    budget -= self._entries[limit].weight
+                limits[limit] = None
                 shown.append(self._patterns[number])
                 for name, segment in self._patterns[number].parameters:
                     spots.setdefault(name, Parameter(name, reading, segment))
@@ -186,10 +222,30 @@ class Router:
             for event in ("request", "connect", "message")
         }
         handshake = tuple(limit for limit in limits if self._entries[limit].on != "message")
-        route = Route(template, limits, on["request"], handshake, on["message"], parameters)
+        together = on | {"connect": handshake}
+        crowded = frozenset(
+            event
+            for event, some in together.items()
+            if sum(self._entries[limit].weight for limit in some) > MOST_RULES
+        )
+        route = Route(
+            template, limits, on["request"], handshake, on["message"], parameters, crowded, self._roots
+        )
         if len(self._routes) < len(self._states) * len(self._kept) + MOST_KEPT:
             self._routes[key] = route
         return route
+
+
+def fold(text: str) -> str:
+    """Return a text as one that ignores case compares it.
+
+    As regular expressions do, the two letters i that Turkish adds are taken for the usual one.
+    """
+    return text.casefold() if text.isascii() else text.translate(_LETTERS_I).casefold()
+
+
+def _folded(pattern: Pattern) -> Pattern:
+    return replace(pattern, segments=tuple(None if part is None else fold(part) for part in pattern.segments))
 
 
 def _takes(pattern: Pattern, method: str) -> bool:

@@ -123,6 +123,9 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "snapshot-unreadable",
     "snapshot-unwritten",
     "snapshot-version",
+    "route-crowded",
+    "route-unseen",
+    "route-case",
     "other",
 )
 

@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"limiter", "hosts"}),
     frozenset({"policy", "identity", "telemetry", "stores", "correlation", "adaptive", "traces"}),
     frozenset({"core"}),
-    frozenset({"errors", "clock", "decision", "codes", "finding", "location", "extras", "file"}),
+    frozenset({"errors", "clock", "decision", "codes", "diagnoses", "finding", "location", "extras", "file"}),
     frozenset({"printable"}),
 )
 LIMITER = next(number for number, layer in enumerate(LAYERS) if "limiter" in layer)

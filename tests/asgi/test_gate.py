@@ -35,7 +35,24 @@ REQUESTS: list[tuple[str, str, list[tuple[bytes, bytes]], dict[str, Any]]] = [
     ("PURGE", "/plain", key("k7"), {"peer": "192.0.2.3"}),
     ("GET", "/slow", key("k6"), {"peer": "192.0.2.3"}),
     ("GET", "/slow", key("k6"), {"peer": "192.0.2.3"}),
-    ("GET", "/app/plain", key("k6"), {"peer": "192.0.2.3", "root_path": "/app"}),
+    *(
+        ("GET", path, key("k5"), {"peer": "192.0.2.4", **more})
+        for path, more in (
+            ("/app/plain", {"root_path": "/app"}),
+            ("/plain", {"root_path": "/app"}),
+            ("/plain", {"raw_path": b"/pl%61in"}),
+            ("/rest", {"raw_path": b"/plain"}),
+            ("/tenants/a/b", {"raw_path": b"/tenants/a%2Fb"}),
+            ("/plain", {"raw_path": None}),
+            ("/plain", {"raw_path": b""}),
+            ("/plain\u00e9", {"raw_path": "/plain\u00e9".encode()}),
+            ("/plain/", {}),
+            ("//plain", {}),
+            ("/PLAIN", {}),
+            ("http://x/plain", {}),
+            ("/plain\n", {}),
+        )
+    ),
 ]
 
 

@@ -173,7 +173,9 @@ async def test_path_below_a_root_path_is_the_one_the_application_routes() -> Non
     client = mount(rules(limit(match="/v1/chat", rate="1/minute"))).client
     assert (await client(path="/api/v1/chat", root_path="/api", headers=key("a"))).status == 200
     assert (await client(path="/api/v1/chat", root_path="/api", headers=key("a"))).status == 429
-    assert (await client(path="/apiv1/chat", root_path="/api", headers=key("a"))).status == 200
+    # Quart, Django and BlackSheep cut the root path off where no slash follows it, too.
+    assert (await client(path="/apiv1/chat", root_path="/api", headers=key("a"))).status == 429
+    assert (await client(path="/v2/chat", root_path="/api", headers=key("a"))).status == 200
 
 
 async def test_path_parameter_is_an_identity() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from ratelimit.limiter import Limiter
 from tests.cli.running import NOW_S, run, write_policy
+from tests.cli.test_replay import CROWDED
 
 
 def explain(folder: Path, request: str, *options: object) -> dict[str, Any]:
@@ -225,3 +226,11 @@ def test_malformed_value_is_called_so(tmp_path: Path, request_line: str, identit
     found = json.loads(result.stdout)
     assert by("name", found["identities"])[identity]["source"].startswith(source)
     assert (found["action"] == "refuse") == (identity == "session")
+
+
+def test_path_of_too_many_rules_is_explained(tmp_path: Path) -> None:
+    policy = write_policy(tmp_path, CROWDED)
+    found = json.loads(run("explain", policy, "--json", "-r", "GET /a/../b ip=203.0.113.9").stdout)
+    assert (found["action"], found["limit"]) == ("refuse", None)
+    assert by("limit", found["limits"])["l0"]["why_not"] == "too many at once"
+    assert "too many rules" in run("explain", policy, "-r", "GET /a/../b ip=203.0.113.9").stdout

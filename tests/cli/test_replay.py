@@ -239,3 +239,23 @@ def test_summary_for_people(tmp_path: Path) -> None:
     result = run("replay", write_policy(tmp_path), write_trace(tmp_path, [post(0)] * 5))
     assert "5: 3 admitted, 2 refused (40 %)" in result.stdout
     assert "2023-11-14 22:13:20" in result.stdout
+
+
+CROWDED = "version = 1\n" + "".join(
+    f'[[limit]]\nname = "l{number}"\nper = "ip"\nrate = "9{number}/hour"\nmatch = "/{letter}/*"\n'
+    for number, letter in enumerate("ab" * 10)
+)
+
+
+@pytest.mark.parametrize("listed", ["", '[allow]\nip = ["198.51.100.7"]\n'])
+def test_path_of_too_many_rules_is_refused_as_the_middleware_does(tmp_path: Path, listed: str) -> None:
+    lines = [post(0, path=path) for path in ("/a/x", "/a/../b", "/c", "/b/y")]
+    decisions, summary = replay(tmp_path, lines, CROWDED.replace("[[limit]]", listed + "[[limit]]", 1))
+    assert actions(decisions) == ".x.."
+    assert (summary["admitted"], summary["refused"]) == (3, 1)
+
+
+def test_encoded_slash_of_a_trace_is_read_as_the_middleware_reads_it(tmp_path: Path) -> None:
+    policy = 'version = 1\n[[limit]]\nname = "user"\nper = "ip"\nrate = "1/hour"\nmatch = "/users/{id}"\n'
+    decisions, _ = replay(tmp_path, [post(0, path="/users/a%2Fb")] * 2, policy)
+    assert actions(decisions) == ".x"

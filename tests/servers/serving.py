@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,17 +17,23 @@ APP = "tests.servers.application:app"
 PATIENCE_S = 30
 
 COMMANDS = {
-    "uvicorn": ["uvicorn", APP, "--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"],
-    "hypercorn": ["hypercorn", APP, "--bind", "127.0.0.1:{port}", "--workers", "{workers}"],
-    "granian": ["granian", APP, "--interface", "asgi", "--port", "{port}", "--workers", "{workers}"],
+    "uvicorn": ["uvicorn", "{app}", "--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"],
+    "hypercorn": ["hypercorn", "{app}", "--bind", "127.0.0.1:{port}", "--workers", "{workers}"],
+    "granian": ["granian", "{app}", "--interface", "asgi", "--port", "{port}", "--workers", "{workers}"],
 }
 
 
 @contextmanager
-def serving(server: str, policy: Path, *, workers: int) -> Iterator[int]:
-    """Serve the application behind a policy; yields the port once it is answered on."""
+def serving(
+    server: str, policy: Path, *, workers: int, app: str = APP, options: Sequence[str] = ()
+) -> Iterator[int]:
+    """Serve an application behind a policy; yields the port once it is answered on.
+
+    `options` are the server's own.
+    """
     port = _free_port()
-    command = [part.format(port=port, workers=workers) for part in COMMANDS[server]]
+    command = [part.format(app=app, port=port, workers=workers) for part in COMMANDS[server]]
+    command += options
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

@@ -1,15 +1,17 @@
 """The common way of an HTTP request, compiled: see the stub for the contract.
 
 Nothing here decides anything: who is asked, and in which order, is what `middleware.py`
-would do itself for a request without lists, tiers, resolvers or mounted prefixes. Whatever
+would do itself for a request without lists, tiers or resolvers. Whatever
 is not exactly that is turned away before anything was charged, and goes the long way.
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
+from libc.string cimport memcmp
 
 from ratelimit.asgi.exchange cimport Exchange, Sending
 from ratelimit.core.engine cimport Outcome, Plan, check_ready
@@ -21,6 +23,11 @@ from ratelimit.core.table cimport Table, bump
 from ratelimit.core.watch cimport Watch
 
 from ratelimit.errors import StoreError
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    void *PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
 
 cdef enum:
     MOST_LANES = 4096       # as many as a generation keeps plans
@@ -84,19 +91,21 @@ cdef class Gate:
     cdef uint64_t columns[2]
     cdef object sample
     cdef Watch watch        # None: nothing is correlated
+    cdef object target
     cdef bint is_standard
     cdef dict lanes
     cdef int decisions
 
     def __init__(
         self, mounted, writer, *, match, dict requests not None,
-        extractor, Table table not None, row, columns, sample, Watch watch=None,
+        extractor, Table table not None, row, columns, sample, Watch watch=None, target,
     ):
         self.mounted = mounted
         self.writer = writer
         self.is_standard = writer.is_standard
         self.match = match
         self.requests = requests
+        self.target = target
         self.scanner = extractor.scanner if extractor.is_direct else None
         if watch is not None and self.scanner is not None and watch.highest >= self.scanner.size:
             raise ValueError("the correlation looks at identities the policy does not have")
@@ -121,9 +130,6 @@ cdef class Gate:
         cdef bint allowed, cross_origin
         if type(scope) is not dict:
             return None
-        found = PyDict_GetItem(scope, "root_path")
-        if found != NULL and <object>found:
-            return None  # mounted under a prefix: the path has to be cut first
         if PyDict_GetItem(scope, "ratelimit") != NULL:
             return None  # behind another limiter, perhaps this one
         matched = self.matched(scope)
@@ -215,14 +221,18 @@ cdef class Gate:
         cdef PyObject *path = PyDict_GetItem(scope, "path")
         cdef PyObject *by_path
         cdef PyObject *matched
+        cdef object target
         if method == NULL or path == NULL:
             return None
+        target = <object>path
+        if not is_plain(scope, target):
+            target = self.target(scope)
         by_path = PyDict_GetItem(self.requests, <object>method)
         if by_path != NULL:
-            matched = PyDict_GetItem(<object>by_path, <object>path)
+            matched = PyDict_GetItem(<object>by_path, target)
             if matched != NULL:
                 return <object>matched
-        return self.match(<object>method, <object>path)
+        return self.match(<object>method, target)
 
     cdef Lane new_lane(self, object plan):
         if len(self.lanes) >= MOST_LANES:
@@ -232,6 +242,24 @@ cdef class Gate:
 
     def __reduce__(self):
         raise TypeError("a Gate is bound to memory of this host and is not pickled")
+
+
+cdef inline bint is_plain(dict scope, object path) except -1:
+    """Return whether the path is as it was sent, below no root path: see `arrival.target_of`."""
+    cdef PyObject *found = PyDict_GetItem(scope, "root_path")
+    cdef object raw
+    cdef Py_ssize_t size
+    if found != NULL and <object>found:
+        return False
+    found = PyDict_GetItem(scope, "raw_path")
+    if found == NULL:
+        return False
+    raw = <object>found
+    if type(raw) is not bytes or type(path) is not str or not PyUnicode_IS_COMPACT_ASCII(path):
+        return False
+    # An ASCII text has its characters as bytes, so the two are compared as they lie.
+    size = PyBytes_GET_SIZE(raw)
+    return size == PyUnicode_GET_LENGTH(path) and memcmp(PyUnicode_DATA(path), PyBytes_AS_STRING(raw), size) == 0
 
 
 cdef inline bint insists(list identities) except -1:

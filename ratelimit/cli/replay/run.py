@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
 
-from ratelimit.cli.facts import fields_of, route_path
+from ratelimit.cli.facts import fields_of, route_target
 from ratelimit.cli.replay.actors import Actors
 from ratelimit.cli.replay.columns import IdentityColumns, Memo
 from ratelimit.cli.replay.prepared import ALLOWED, REFUSAL_END, REFUSED_UNNAMED, Prepared, seconds
@@ -73,6 +73,8 @@ class Replay:
         self.first_ns: int | None = None
         self.last_ns = 0
         self.tallies: dict[int, LimitTally] = {}
+        self._crowded = 0
+        self._has_crowded = False
         """Refusals by index of the rule that decided."""
         self._open_store = open_store
         self._write = write
@@ -109,7 +111,7 @@ class Replay:
     @property
     def refused_by_limits(self) -> int:
         """Requests that a limit refused."""
-        return sum(tally.refused for tally in self.tallies.values())
+        return self._crowded + sum(tally.refused for tally in self.tallies.values())
 
     def close(self) -> None:
         """Let go of the store."""
@@ -138,7 +140,7 @@ class Replay:
             self.compiled, self.store, now_ns, notice=lambda code: None
         )
         self._identities = IdentityColumns(generation, self.fields)
-        self._matches = Memo(lambda key: generation.match(key[0].upper(), route_path(key[1])), _MOST_ROUTES)
+        self._matches = Memo(lambda key: generation.match(key[0].upper(), route_target(key[1])), _MOST_ROUTES)
         self._prepared = Memo(lambda plan: Prepared(plan, self.fields))
         self._kinds = Memo(lambda key: self._kind(self._matches[key]), _MOST_ROUTES)
         self._has_units = len(self.compiled.units) > 1
@@ -169,6 +171,9 @@ class Replay:
     def _decide_columns(self, batch: Batch, columns: list[array[int]], listed: dict[int, int]) -> None:
         records = batch.records
         kinds: list[Kind] = list(map(self._kinds.__getitem__, map(_method_and_path, records)))
+        if self._has_crowded:
+            self._decide_rows(batch)
+            return
         for at in listed:
             kinds[at] = UNLIMITED
         costs = self._costs(kinds, records) if self._has_units else None
@@ -196,6 +201,7 @@ class Replay:
             self._write(b"".join(lines))
 
     def _kind(self, matched: Matched) -> Kind:
+        self._has_crowded |= matched.is_crowded
         if matched.plan is None:
             return UNLIMITED
         prepared: Prepared = self._prepared[matched.plan]
@@ -242,8 +248,9 @@ class Replay:
             if plan is None:
                 plan = matched.plan_for(row)
                 if plan is None:
-                    unlimited += 1
-                    line(ALLOWED)
+                    unlimited += not matched.is_crowded
+                    self._crowded += matched.is_crowded
+                    line(REFUSED_UNNAMED if matched.is_crowded else ALLOWED)
                     continue
             if plan is not known:
                 prepared: Prepared = prepared_by_plan[plan]
