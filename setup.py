@@ -30,7 +30,7 @@ MODULES = (
         for name in ("fitting", "dormancy", "census", "support", "seeds", "admission", "billing", "judge")
     ),
     *(f"core.{name}" for name in ("known", "null", "reasons")),
-    *(f"core.{name}" for name in ("board", "assignments", "ring", "bundle", "watch", "image")),
+    *(f"core.{name}" for name in ("board", "assignments", "ring", "bundle", "watch", "image", "memory")),
     *(f"asgi.{name}" for name in ("exchange", "gate")),
 )
 

@@ -29,7 +29,7 @@ cdef inline bint check_block(
             return True
         charge.word = fixed_end(q, now)
         charge.reset = charge.word - now
-    block = lookup(arena, charge.key, charge.tag, &look.entry)
+    block = lookup(arena, q, charge.key, charge.tag, &look.entry)
     if q.kind == SKETCH and block != NULL:
         if is_current(q, block, charge.word):
             charge.reset = load(&block.window) - now
@@ -53,7 +53,7 @@ cdef inline bint check_block(
         return reading.allowed
     if q.kind == SLOTS:
         if block != NULL:
-            used = slots_used(arena, block, now)
+            used = slots_used(arena, q, block, now)
         charge.remaining = q.units - used if q.units > used else 0
         charge.reset = q.lease_ns if used else 0
         if used + cost <= q.units:
@@ -62,7 +62,7 @@ cdef inline bint check_block(
         return False
     charge.mark = 0
     if block != NULL:
-        charge.mark = sketch_bit(block, ids[plan.member_at[i]])
+        charge.mark = sketch_bit(q, block, ids[plan.member_at[i]])
         used = load(&block.head)
     charge.remaining = q.units - used if q.units > used else 0
     if used < q.units or cost == 0 or sketch_has(block, charge.mark):
@@ -87,7 +87,7 @@ cdef inline bint commit_block(
         arena, q, charge.key, charge.tag, until_s, charge.word if q.kind == SKETCH else 0, now, &look.entry
     )
     if block == NULL:
-        return False  # cannot be: the plan reserved a page; refusing is the safe reading if it ever is
+        return False  # damaged, since the plan reserved a page: refusing is the safe reading
     prolong(arena, look.entry, charge.tag, block, until_s)
     if q.kind == LOG:
         while True:
@@ -98,7 +98,7 @@ cdef inline bint commit_block(
             if not reading.allowed:
                 charge.remaining = q.units - reading.used if q.units > reading.used else 0
                 return False
-            if log_append(block, reading, charge.cost):
+            if log_append(q, block, reading, charge.cost):
                 break
         charge.mark = reading.head
         charge.word = 0  # the record that settling adds, plus one
@@ -110,7 +110,7 @@ cdef inline bint commit_block(
             | ((load(&arena.seats[plan.seat].generation) & 0xFFFFFF) << 32)
             | (fetch_add(&arena.header.nonce, 1) & LOW32)
         )
-        if not slots_acquire(arena, block, q.units, charge.cost, charge.mark, now):
+        if not slots_acquire(arena, q, block, charge.cost, charge.mark, now):
             charge.retry = HINT_NS
             charge.remaining = 0
             return False
@@ -118,7 +118,7 @@ cdef inline bint commit_block(
         charge.reset = q.lease_ns
     else:
         charge.word = load(&block.window)
-        charge.mark = sketch_bit(block, ids[plan.member_at[i]])
+        charge.mark = sketch_bit(q, block, ids[plan.member_at[i]])
         added = sketch_add(block, charge.mark, q.units)
         if added < 0:
             charge.remaining = 0
@@ -136,7 +136,7 @@ cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t a
     cdef Arena *arena = plan.arena
     cdef int64_t delta = <int64_t>actual - <int64_t>charge.cost
     cdef Pair *entry = NULL
-    cdef Block *block = lookup(arena, charge.key, charge.tag, &entry)
+    cdef Block *block = lookup(arena, q, charge.key, charge.tag, &entry)
     cdef Reading reading
     cdef uint64_t extra, room
     if block == NULL and q.kind == LOG and delta > 0:
@@ -147,8 +147,8 @@ cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t a
         return 0
     if q.kind == LOG and delta < 0:
         extra = <uint64_t>(-delta)
-        room = log_reduce(block, charge.word - 1, extra) if charge.word else 0  # what settling added goes first
-        delta = -<int64_t>(room + log_reduce(block, charge.mark, extra - room))
+        room = log_reduce(q, block, charge.word - 1, extra) if charge.word else 0  # what settling added goes first
+        delta = -<int64_t>(room + log_reduce(q, block, charge.mark, extra - room))
         charge.remaining += <uint64_t>(-delta)
     elif q.kind == LOG:
         while True:
@@ -160,7 +160,7 @@ cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t a
             if extra == 0:
                 break
             prolong(arena, entry, charge.tag, block, (now + q.period_ns) // SECOND + 1)
-            if log_append(block, reading, extra):
+            if log_append(q, block, reading, extra):
                 charge.word = reading.head + 1
                 break
         delta = <int64_t>extra
@@ -168,7 +168,7 @@ cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t a
     elif actual != 0:
         return 0  # slots and sketches are taken or not: there is no part to correct
     elif q.kind == SLOTS:
-        slots_release(block, charge.mark)
+        slots_release(q, block, charge.mark)
         charge.remaining += charge.cost
     elif load(&block.window) == charge.word:
         sketch_remove(block, charge.mark)

@@ -62,13 +62,13 @@ cdef class Plan:
         self.setup.count = len(self.rules)
         self.highest = -1
         self.highest_cost = -1
-        self.setup.k0 = table.arena.header.key0
-        self.setup.k1 = table.arena.header.key1
+        self.setup.k0 = table.identity.key0
+        self.setup.k1 = table.identity.key1
         for i in range(self.setup.count):
             rule = self.rules[i]
             self.setup.quotas[i] = rule.quota_c
             q = &self.setup.quotas[i]
-            q.epoch_ns = table.arena.header.epoch_ns
+            q.epoch_ns = table.arena.epoch_ns
             self.setup.shapes[i] = 0
             if q.kind == SLIDING:
                 self.setup.shapes[i] = table.shape_of(q.period_ns // SECOND)
