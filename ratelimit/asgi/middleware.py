@@ -118,7 +118,6 @@ class RateLimitMiddleware:
         self._resolving = mount.resolving
         self._upkeep = mount.upkeep
         self._is_awake = False
-        self._row = self.limiter.table.counter(ROW_REQUESTS)
         self._generation: Generation | None = None
         self._gate: Gate | None = None
         self._decisions = 0
@@ -285,7 +284,7 @@ class RateLimitMiddleware:
             requests=generation.requests,
             extractor=generation.extractor,
             table=self.limiter.table,
-            row=self._row,
+            row=self.limiter.table.counter(ROW_REQUESTS),
             columns=COLUMNS,
             sample=self._sample_latency,
             watch=generation.watch,

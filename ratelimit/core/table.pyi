@@ -116,7 +116,7 @@ class Table:
     def heartbeat(self, now_ns: int, /) -> None:
         """Say that this process is alive; concurrency slots of a silent one lapse."""
     def counter(self, name: str, /) -> int:
-        """Return the index of the counter row of that name, made on first use.
+        """Return the index of the counter row of that name, made on first use; any in damaged memory.
 
         Raises:
             StoreError: code `counters-full`; all rows are taken.

@@ -2,7 +2,7 @@
 
 Run as a program, so that it is small and forks fast:
 
-    python -m tests.processes.damage FOLDER HAZARD ROUNDS SEED
+    python -m tests.processes.damage HAZARD ROUNDS SEED
 
 Each round is a forked process of its own: it makes a table and a board, uses them, damages
 their bytes, and goes on. A process that a signal ends is a failure, and so is one that
@@ -17,7 +17,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.processes.hammer import CHURN
@@ -182,7 +181,7 @@ def fork(round_of: Callable[[], None]) -> str:
     return "" if os.WEXITSTATUS(status) == 0 else "raised"
 
 
-def main(_folder: str, hazard: str, rounds: int, seed: int) -> int:
+def main(hazard: str, rounds: int, seed: int) -> int:
     """Run the rounds; return how many failed."""
     failures = 0
     for number in range(rounds):
@@ -195,4 +194,4 @@ def main(_folder: str, hazard: str, rounds: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])) > 0)
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])) > 0)

@@ -29,6 +29,7 @@ cdef enum:
     MOST_TURNS = 2048  # so often pages are taken or others are faster; there are half as many pages
     LOG_SLACK = 64     # with as many again as the quota: records refunded to nothing still take a place
     LARGEST_BLOCK_BITS = 17
+    LARGEST_CLASS = 11 # its number: LARGEST_BLOCK_BITS - SMALLEST_BLOCK_BITS + 1
 
 
 cdef inline uint64_t block_bits(const Quota *quota) noexcept nogil:
@@ -236,3 +237,20 @@ cdef inline Block *secure(
                 return block
         # Another worker named a block for this key first: ours goes back.
         cas_pair(&block.owner, owner.tag, owner.word, 0, (owner.word >> EXPIRY_BITS) << EXPIRY_BITS)
+
+
+cdef inline void count_blocks(Arena *arena, uint64_t now, uint64_t *total, uint64_t *used) noexcept nogil:
+    """Add up the blocks there are, and those in use."""
+    cdef uint64_t page, size_class, size_bits, j, word
+    cdef Block *block
+    for page in range(arena.pages):
+        size_class = load(&arena.header.page_class[page])
+        if size_class == 0 or size_class > LARGEST_CLASS:
+            continue
+        size_bits = SMALLEST_BLOCK_BITS + size_class - 1
+        for j in range(<uint64_t>PAGE_BYTES >> size_bits):
+            block = <Block *>(arena.blocks + page * PAGE_BYTES + (j << size_bits))
+            word = load(&block.owner.word) & ((1 << 29) - 1)
+            total[0] += 1
+            if load(&block.owner.tag) and word * SECOND > now:
+                used[0] += 1

@@ -75,7 +75,7 @@ cdef class Plan:
                 q.first_window = q.epoch_ns // q.period_ns
             self.setup.has_slots = self.setup.has_slots or q.kind == SLOTS
             self.setup.has_blocks = self.setup.has_blocks or q.kind > SLIDING
-            if q.kind > SLIDING and not reserve_page(&table.arena, q):
+            if q.kind > SLIDING and not reserve_page(&table.arena, q) and not table.wrong():
                 raise UsageError(
                     f"{rule.name}: the table has no blocks left for a {rule.algorithm} of this size; "
                     "raise the store's block_bytes and restart",

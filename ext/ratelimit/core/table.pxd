@@ -27,6 +27,7 @@ cdef class Table:
     cdef int attach(self, object now_ns, bytes boot_id, object anchor_ns, bytes key, uint64_t pages) except -1
     cdef int recognise(self, const uint8_t *base) except -1
     cdef str wrong(self)
+    cdef bint has_seat(self) noexcept
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now)
     cdef int take_seat(self, int seat, bint shared) except -1
     cdef uint64_t shape_of(self, uint64_t period_s) except? 0xFFFFFFFFFFFFFFFF

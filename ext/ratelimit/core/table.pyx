@@ -10,21 +10,20 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ratelimit.core.atomic cimport LOW32, SECOND, Pair, cas, fetch_add, load, load_pair, store
-from ratelimit.core.blocks cimport LARGEST_BLOCK_BITS
+from ratelimit.core.blocks cimport LARGEST_CLASS, count_blocks
 from ratelimit.core.entries cimport PENDING, expiry
+from ratelimit.core.header cimport MAGIC, checked, enter, is_other, is_sound, is_zero, placed
 from ratelimit.core.layout cimport (
     BUCKET_ENTRIES, COLUMNS, COPY_AT, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, ROWS, SEATS, SHAPES,
-    SMALLEST_BLOCK_BITS, Arena, Block, Header, Identity, Seat,
+    Arena, Header, Identity, Seat,
 )
 
 from ratelimit.errors import StoreError
 
-cdef uint64_t MAGIC = 0x54494D494C4E494B  # "KINLIMIT", little-endian
 cdef uint64_t SLACK_NS = 86400 * SECOND
 cdef uint64_t QUIET_NS = 10 * SECOND  # five heartbeats of the middleware's
 cdef uint64_t HOUR_NS = 3600 * SECOND
 cdef uint64_t YEAR_S = 366 * 86400
-cdef uint64_t LARGEST_CLASS = LARGEST_BLOCK_BITS - SMALLEST_BLOCK_BITS + 1
 cdef uint64_t FIXED_BYTES = (
     HEADER_BYTES + SHAPES * 8 + SEATS * sizeof(Seat) + 2560 + SEATS * ROWS * COLUMNS * 8
 )
@@ -212,6 +211,14 @@ cdef class Table:
             if found > YEAR_S or (found and not last):
                 return "a window is of a length that there is not"
             last = found
+        last = 1
+        for i in range(ROWS):
+            found = load(self.arena.names + i)
+            if found and not (found & 1 and last):
+                return "a counter has a name that there is not"
+            last = found
+        if is_other(self.arena.names, self.names, ROWS) or is_other(self.arena.shapes, self.shapes, SHAPES):
+            return "counters or windows were overwritten"
         return None
 
     def damage(self):
@@ -221,17 +228,12 @@ cdef class Table:
     def renew(self, now_ns, /):
         self.check_open()
         cdef uint64_t i
-        cdef bint has_seat = self.seat_number >= 0
         self.recognise(<const uint8_t *>self.arena.header)
         self.arena.epoch_ns = self.identity.epoch_ns
         # Plans and counters have these places by number.
-        for i in range(SHAPES):
-            if self.shapes[i]:
-                cas(self.arena.shapes + i, 0, self.shapes[i])
-        for i in range(ROWS):
-            if self.names[i]:
-                cas(self.arena.names + i, 0, self.names[i])
-        if has_seat:
+        enter(self.arena.shapes, self.shapes, SHAPES)
+        enter(self.arena.names, self.names, ROWS)
+        if self.seat_number >= 0:
             self.join(self.seat_pid, self.seat_start, now_ns)
 
     cdef int check_open(self) except -1:
@@ -241,14 +243,9 @@ cdef class Table:
 
     cdef uint64_t shape_of(self, uint64_t period_s) except? 0xFFFFFFFFFFFFFFFF:
         """Return where the table keeps this window length, adding it on first use."""
-        cdef uint64_t i, found
-        for i in range(SHAPES):
-            found = load(self.arena.shapes + i)
-            if found == 0:
-                cas(self.arena.shapes + i, 0, period_s)
-            if load(self.arena.shapes + i) == period_s:
-                self.shapes[i] = period_s
-                return i
+        cdef uint64_t i = placed(self.arena.shapes, self.shapes, SHAPES, period_s)
+        if i < SHAPES or self.wrong():
+            return i % SHAPES  # damaged: any will do until the memory is left
         raise StoreError(f"{SHAPES} different window lengths have been used; restart all workers", code="shapes-full")
 
     @property
@@ -288,7 +285,7 @@ cdef class Table:
                     used += 1
                     if expiry(&self.arena, seen.tag, seen.word, now) > now:
                         live += 1
-            blocks, blocks_used = count_blocks(&self.arena, now)
+            count_blocks(&self.arena, now, &blocks, &blocks_used)
             for i in range(SEATS):
                 if load(&self.arena.seats[i].pid) and load(&self.arena.seats[i].heartbeat) + 60 * SECOND > now:
                     workers += 1
@@ -327,13 +324,9 @@ cdef class Table:
 
     def leave(self):
         self.check_open()
-        cdef uint64_t mine = self.seat_pid
-        cdef Seat *seat
-        if self.seat_number >= 0 and not self.seat_shared:
-            seat = self.arena.seats + self.seat_number
-            if load(&seat.pid) == mine and load(&seat.start) == self.seat_start:
-                fetch_add(&seat.generation, 1)  # first, as for the dead
-                cas(&seat.pid, mine, 0)
+        if self.has_seat():
+            fetch_add(&self.arena.seats[self.seat_number].generation, 1)  # first, as for the dead
+            cas(&self.arena.seats[self.seat_number].pid, self.seat_pid, 0)
         self.seat_number = -1
         self.counters = NULL
 
@@ -364,6 +357,12 @@ cdef class Table:
             taken += load(&self.arena.seats[i].pid) != 0
         return taken
 
+    cdef bint has_seat(self) noexcept:
+        cdef Seat *seat = self.arena.seats + self.seat_number
+        if self.seat_number < 0 or self.seat_shared:
+            return False
+        return load(&seat.pid) == self.seat_pid and load(&seat.start) == self.seat_start
+
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now):
         store(&self.arena.seats[i].start, since)
         fetch_add(&self.arena.seats[i].generation, 1)
@@ -373,11 +372,8 @@ cdef class Table:
 
     def heartbeat(self, now_ns, /):
         self.check_open()
-        cdef Seat *seat
-        if self.seat_number >= 0 and not self.seat_shared:
-            seat = self.arena.seats + self.seat_number
-            if load(&seat.pid) != self.seat_pid or load(&seat.start) != self.seat_start:
-                self.join(self.seat_pid, self.seat_start, now_ns)  # it was taken, or damaged
+        if self.seat_number >= 0 and not self.seat_shared and not self.has_seat():
+            self.join(self.seat_pid, self.seat_start, now_ns)  # it was taken, or damaged
         self.beat(relative(self, now_ns))
 
     cdef void beat(self, uint64_t now) noexcept nogil:
@@ -394,18 +390,14 @@ cdef class Table:
 
     def counter(self, str name not None, /):
         self.check_open()
-        cdef uint64_t wanted = 0xCBF29CE484222325, found, i
+        cdef uint64_t wanted = 0xCBF29CE484222325, i
         cdef unsigned char byte
         for byte in name.encode("utf-8"):
             wanted = (wanted ^ byte) * <uint64_t>0x100000001B3
         wanted |= 1
-        for i in range(ROWS):
-            found = load(self.arena.names + i)
-            if found == 0:
-                cas(self.arena.names + i, 0, wanted)
-            if load(self.arena.names + i) == wanted:
-                self.names[i] = wanted
-                return i
+        i = placed(self.arena.names, self.names, ROWS, wanted)
+        if i < ROWS or self.wrong():
+            return i % ROWS  # damaged: any will do until the memory is left
         raise StoreError(f"all {ROWS} counter rows are taken by earlier limits; restart all workers", code="counters-full")
 
     cdef int take_seat(self, int seat, bint shared) except -1:
@@ -448,50 +440,8 @@ cdef class Table:
         raise TypeError("a Table is memory of this host and is not pickled; attach to its file instead")
 
 
-cdef (uint64_t, uint64_t) count_blocks(Arena *arena, uint64_t now) noexcept nogil:
-    # noexcept, nogil: a walk over checked pages.
-    cdef uint64_t page, size_class, size_bits, j, total = 0, used = 0, word
-    cdef Block *block
-    for page in range(arena.pages):
-        size_class = load(&arena.header.page_class[page])
-        if size_class == 0 or size_class > LARGEST_CLASS:
-            continue
-        size_bits = SMALLEST_BLOCK_BITS + size_class - 1
-        for j in range(<uint64_t>PAGE_BYTES >> size_bits):
-            block = <Block *>(arena.blocks + page * PAGE_BYTES + (j << size_bits))
-            word = load(&block.owner.word) & ((1 << 29) - 1)
-            total += 1
-            if load(&block.owner.tag) and word * SECOND > now:
-                used += 1
-    return total, used
-
-
 cdef int refuse_version(uint64_t version) except -1:
+    words = f"the table has layout {version}, this release uses {LAYOUT}"
     raise StoreError(
-        f"the table has layout {version}, this release uses {LAYOUT}; stop the other release's workers or give "
-        "this one a path of its own",
-        code="table-version",
+        f"{words}; stop the other release's workers or give this one a path of its own", code="table-version"
     )
-
-
-cdef uint64_t checked(const Identity *identity) noexcept nogil:
-    # noexcept, nogil: arithmetic over one structure, which is all words.
-    cdef const uint64_t *words = <const uint64_t *>identity
-    cdef uint64_t i, h = <uint64_t>0x9E3779B97F4A7C15
-    for i in range(sizeof(Identity) // 8 - 1):
-        h = (h ^ words[i]) * <uint64_t>0xFF51AFD7ED558CCD
-        h ^= h >> 32
-    return h
-
-
-cdef bint is_sound(const Identity *identity) noexcept nogil:
-    return identity.magic == MAGIC and identity.check == checked(identity)
-
-
-cdef bint is_zero(const uint8_t *at, uint64_t size) noexcept nogil:
-    # noexcept, nogil: reads inside the checked buffer.
-    cdef uint64_t i
-    for i in range(size):
-        if at[i]:
-            return False
-    return True
