@@ -113,7 +113,9 @@ class Limiter:
             self.current = self._bind(loaded, now_ns, self.correlating)
             if self.correlating is not None:
                 self.correlating.know(self.current.knowledge)
-            self._noticing.say_damage(self.store.damage, None if self.correlating is None else self.correlating.damage)
+            self._noticing.say_damage(
+                self.store.damage, None if self.correlating is None else self.correlating.damage
+            )
         except BaseException:
             self.close()
             raise

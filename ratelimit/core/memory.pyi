@@ -1,5 +1,6 @@
 """A file as memory that other processes share, and that no truncation ends a process by."""
 
+import sys
 from typing import final
 
 def guard() -> None:
@@ -26,7 +27,9 @@ class FileMemory:
     """
 
     def __init__(self, descriptor: int, size: int, /) -> None: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
     def __len__(self) -> int: ...
     @property
     def is_broken(self) -> bool:

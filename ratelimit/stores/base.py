@@ -83,7 +83,7 @@ class Store(Protocol):
 
     @property
     def damage(self) -> str | None:
-        """What was wrong with the shared memory that was left when the store was opened; None if nothing was."""
+        """What was wrong with shared memory that was left when the store was opened; None if nothing was."""
         ...
 
     def renew(self) -> str | None:

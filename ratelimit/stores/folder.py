@@ -76,6 +76,6 @@ def _places() -> Iterator[Path]:
     if SHARED.is_dir():
         yield SHARED
     own = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(own) and is_private(Path(own)):
-        yield Path(own)
+    if own and is_private(Path("/") / own):
+        yield Path("/") / own
     yield Path(tempfile.gettempdir())

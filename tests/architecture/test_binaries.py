@@ -30,7 +30,9 @@ class Binary:
             *struct.unpack_from("<HH", self.content, 54),
         )
         # Type, flags, offset, address, _, size in the file.
-        self.segments = [struct.unpack_from("<IIQQQQ", self.content, start + size * at) for at in range(count)]
+        self.segments = [
+            struct.unpack_from("<IIQQQQ", self.content, start + size * at) for at in range(count)
+        ]
 
     def flags_of(self, kind: int) -> list[int]:
         """Return the flags of each segment of a kind."""

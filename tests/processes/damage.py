@@ -66,7 +66,9 @@ def drown(source: random.Random, memory: Any) -> None:
     """Overwrite everything: with noise, with zeros, with ones, or with one word again and again."""
     size = len(memory)
     word = source.randbytes(8) * (size // 8)
-    memory[:] = source.choice((source.randbytes(size), bytes(size), b"\xff" * size, word + bytes(size - len(word))))
+    memory[:] = source.choice(
+        (source.randbytes(size), bytes(size), b"\xff" * size, word + bytes(size - len(word)))
+    )
 
 
 HAZARDS: dict[str, Damage] = {"flip": flip_bit, "scribble": scribble, "drown": drown}
@@ -111,7 +113,9 @@ class Worker:
                     outcome.settle(index, source.randrange(8), self.now_ns)
             elif end == 2:
                 outcome.release(self.now_ns)
-            _ = [outcome.retry_after_ns(i) + outcome.remaining(i) + outcome.reset_after_ns(i) for i in range(7)]
+            _ = [
+                outcome.retry_after_ns(i) + outcome.remaining(i) + outcome.reset_after_ns(i) for i in range(7)
+            ]
             _ = outcome.ratelimit_field([b'"a"'] * 7)
             self.correlate(key + 1)
             if number % 20 == 0:

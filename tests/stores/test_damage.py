@@ -251,7 +251,11 @@ def test_damaged_board_is_left_for_a_fresh_one(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "policy.toml"
     path.write_text(POLICY.format(store="") + CORRELATED)
     workers = [started(Policy.load(path)) for _ in range(2)]
-    boards = [found for found in place_of(Policy.load(path)).parent.glob("*.actors-*") if "." not in found.suffix[8:]]
+    boards = [
+        found
+        for found in place_of(Policy.load(path)).parent.glob("*.actors-*")
+        if "." not in found.suffix[8:]
+    ]
     board = next(found for found in boards if found.stat().st_size > 100_000)
     overwrite(board, 24, b"\xff" * 8)
     for limiter, heard in workers:
@@ -278,25 +282,27 @@ if limiter.correlating is not None:
 if sys.argv[2] == "watched-later":
     faulthandler.enable()
     limiter.renew()
+def admitted():
+    asked = {"identities": {"user": "ann"}, "client": "192.0.2.1"}
+    return sum(limiter.decide(**asked).allowed for _ in range(7))
+
 for length in (1 << 16, 4096, 1, 0):
     for file in files:
         os.truncate(file, length)
-    first = sum(limiter.decide(identities={"user": "ann"}, client="192.0.2.1").allowed for _ in range(7))
+    first = admitted()
     limiter.table.stats(limiter.now_ns())
     if limiter.correlating is not None:
         for _ in range(30):
             limiter.correlating.tick(limiter.now_ns())
     renewed = limiter.renew()
-    print(first <= 7, renewed, sum(limiter.decide(identities={"user": "ann"}, client="192.0.2.1").allowed for _ in range(7)))
+    print(first <= 7, renewed, admitted())
     limiter.close() if length == 0 else None
 """
 
 
 @pytest.mark.parametrize("more", ["", CORRELATED], ids=["table", "board-too"])
 @pytest.mark.parametrize("how", ["plain", "watched", "watched-later"])
-def test_memory_cut_short_while_it_is_mapped_ends_no_worker(
-    tmp_path: Path, how: str, more: str
-) -> None:
+def test_memory_cut_short_while_it_is_mapped_ends_no_worker(tmp_path: Path, how: str, more: str) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(POLICY.format(store=f'path = "{tmp_path}/table"') + more)
     done = subprocess.run(

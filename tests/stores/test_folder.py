@@ -35,7 +35,9 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def is_clean(path: Path) -> bool:
     """Return whether a folder is this user's alone."""
     found = path.lstat()
-    return stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o700 and found.st_uid == os.geteuid()
+    return (
+        stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o700 and found.st_uid == os.geteuid()
+    )
 
 
 def open_policy() -> Path:

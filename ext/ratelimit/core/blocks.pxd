@@ -29,7 +29,7 @@ cdef enum:
     MOST_TURNS = 2048  # so often pages are taken or others are faster; there are half as many pages
     LOG_SLACK = 64     # with as many again as the quota: records refunded to nothing still take a place
     LARGEST_BLOCK_BITS = 17
-    LARGEST_CLASS = 11 # its number: LARGEST_BLOCK_BITS - SMALLEST_BLOCK_BITS + 1
+    LARGEST_CLASS = 11  # its number: LARGEST_BLOCK_BITS - SMALLEST_BLOCK_BITS + 1
 
 
 cdef inline uint64_t block_bits(const Quota *quota) noexcept nogil:

@@ -47,10 +47,10 @@ cdef inline uint64_t wait_for(const Quota *quota, uint64_t time, uint64_t now) n
 cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uint64_t cost) noexcept nogil:
     cdef Reading r
     cdef Pair seen
-    cdef uint64_t i, oldest, need, freed, cost_of, time, newer
+    cdef uint64_t _step, i, oldest, need, freed, cost_of, time, newer
     r.head = load(&block.head)
     r.seen = load_pair(record(quota, block, r.head))
-    for i in range(quota.places):
+    for _step in range(quota.places):
         if not is_record(block, r.seen, r.head):
             break
         r.head += 1

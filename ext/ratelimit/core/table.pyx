@@ -227,7 +227,6 @@ cdef class Table:
 
     def renew(self, now_ns, /):
         self.check_open()
-        cdef uint64_t i
         self.recognise(<const uint8_t *>self.arena.header)
         self.arena.epoch_ns = self.identity.epoch_ns
         # Plans and counters have these places by number.
