@@ -85,6 +85,7 @@ class Mapping:
         assert isinstance(self.memory, FileMemory)
         self.memory.replace(other.fd)
         self.fd, other.fd = other.fd, self.fd
+        self.path = other.path
         other.close()
 
     def close(self) -> None:
@@ -298,6 +299,15 @@ def _put_aside(path: Path, fd: int) -> None:
             _refuse(f"{path} is damaged and cannot be put aside", error)
         finally:
             fcntl.lockf(fd, fcntl.LOCK_UN)
+
+
+def _forget_after_fork() -> None:
+    # Whoever held it is a thread of the parent's.
+    global _ASIDE
+    _ASIDE = Lock()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def _is_at(path: Path, fd: int) -> bool:
