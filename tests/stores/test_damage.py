@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +211,24 @@ def test_removed_file_does_not_leave_workers_apart(policy: Policy) -> None:
     later, _ = started(policy)
     assert (admitted(running), admitted(later)) == (5, 0)
     assert heard.codes == ["memory-damaged"]
+
+
+def test_removed_folder_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ratelimit.stores.folder.SHARED", tmp_path)
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY.format(store=""))
+    policy = Policy.load(path)
+    running, _ = started(policy)
+    folder = place_of(policy).parent
+    shutil.rmtree(folder)
+    # And another's folder has the name meanwhile.
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    assert running.renew()
+    assert not running.renew()
+    later, _ = started(policy)
+    assert place_of(policy).parent.name == f"{folder.name}-2"
+    assert (admitted(running), admitted(later)) == (5, 0)
 
 
 def test_worker_goes_over_to_memory_with_another_key(policy: Policy) -> None:
