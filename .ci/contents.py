@@ -18,6 +18,7 @@ IN_SDIST = (
     "ext/ratelimit/core/engine.pyx",
     "ext/ratelimit/core/atomic.h",
     "LICENSE",
+    "SECURITY.md",
     "README.md",
     "setup.py",
 )

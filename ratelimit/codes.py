@@ -306,6 +306,14 @@ CODES: dict[str, Code] = {
         "The table is left from before the host restarted.", "Remove the file; a fresh one is made."
     ),
     "table-key": _store("The table was made with another hash key.", "Restart all workers with one key."),
+    "table-damaged": _store(
+        "The shared memory is damaged.",
+        "Start a worker, or wait for one that runs: it puts the file aside and makes a fresh one.",
+    ),
+    "table-folder": _store(
+        "No private folder for the shared memory can be made.",
+        "Give the store a `path` in a folder of its user's own.",
+    ),
     "table-memory": _store(
         "The shared memory cannot be made or mapped.", "Free some, lower `keys`, or give another `path`."
     ),

@@ -111,6 +111,25 @@ class Correlating:
             if self._tenure is not None:
                 self._tenure.knowledge = knowledge
 
+    @property
+    def key(self) -> bytes:
+        """The hash key it goes by."""
+        return self._key
+
+    @property
+    def damage(self) -> str | None:
+        """What was wrong with the shared memory that was left when it was opened; None if nothing was."""
+        return self._shared.damage
+
+    def renew(self) -> str | None:
+        """Leave shared memory that is damaged or gone; return what was wrong with it, None if nothing was.
+
+        Raises:
+            StoreError: no other memory can be had now.
+        """
+        with self._lock:
+            return self._shared.renew()
+
     def _snapshot(self) -> SnapshotFile | None:
         wanted = self._spec.snapshot
         path = self._shared.snapshot if wanted is None else Path(wanted) if wanted else None

@@ -22,6 +22,15 @@ DIAGNOSES: Mapping[str, str] = {
         "counters are in private memory while several workers seem to run: each worker admits the whole "
         'limit. Use [store] memory = "shared".'
     ),
+    "memory-damaged": (
+        "shared memory was cut short, overwritten or removed, and was left for fresh memory: what was "
+        "counted in it begins anew. A file that is damaged is kept beside the fresh one as *.damaged, until "
+        "the next takes its place. Find out what writes there."
+    ),
+    "memory-unusable": (
+        "shared memory is damaged or gone, and no other can be had: this worker counts with what it has "
+        "left, perhaps alone, and tries again every few seconds."
+    ),
     "identity-type": (
         'a value from scope["state"], a path or a resolver was neither text, bytes, an integer nor a UUID, '
         "and counted as missing."

@@ -20,7 +20,6 @@ from ratelimit.core.table import Table
 from ratelimit.correlating import Correlating
 from ratelimit.correlation import Settings
 from ratelimit.decision import Decision, Reason
-from ratelimit.diagnoses import DIAGNOSES
 from ratelimit.errors import RateLimitError, StoreError, UsageError, fault_of
 from ratelimit.generation import Generation, Matched
 from ratelimit.given import checked_costs, checked_names, raw_headers
@@ -29,6 +28,7 @@ from ratelimit.hosts.joining import hosts_of
 from ratelimit.identity.extract import Headers
 from ratelimit.identity.fact import ABSENT, NO_CONTEXT, Context
 from ratelimit.judging import Judgement, Judging
+from ratelimit.noticing import Noticing
 from ratelimit.observer import NullObserver, Observer, ReloadResult
 from ratelimit.policy import Policy
 from ratelimit.policy.compiled import LimitRule
@@ -92,6 +92,11 @@ class Limiter:
         self.resolvers = dict(resolvers or {})
         self._owns_store = store is None
         self.store = open_store(loaded, clock) if store is None else store
+        self._noticing = Noticing(self)
+        self.notice = self._noticing.notice
+        self.store_failed = self._noticing.store_failed
+        self.counters = Counters(self.store.table)
+        """This worker's own counters beside the core's."""
         listen(self.store, self.store_failed, self.notice)
         self.clock: Clock = self.store.clock if clock is None else clock
         self.now_ns = self.clock.now_ns
@@ -99,8 +104,6 @@ class Limiter:
         self.judge = self._judging.judge
         self.ajudge = self._judging.ajudge
         self._lock = Lock()
-        self._said: set[str] = set()
-        self._counters: Counters | None = None
         now_ns = self.now_ns()
         self.policy = loaded
         self.correlating: Correlating | None = None
@@ -110,6 +113,9 @@ class Limiter:
             self.current = self._bind(loaded, now_ns, self.correlating)
             if self.correlating is not None:
                 self.correlating.know(self.current.knowledge)
+            self._noticing.say_damage(
+                self.store.damage, None if self.correlating is None else self.correlating.damage
+            )
         except BaseException:
             self.close()
             raise
@@ -384,35 +390,43 @@ class Limiter:
         """What this worker knows of the store's server; empty where there is none."""
         return self.store.state
 
-    @property
-    def counters(self) -> Counters:
-        """This worker's own counters beside the core's."""
-        counters = self._counters
-        if counters is None:
-            counters = self._counters = Counters(self.store.table)
-        return counters
-
     def drift_ns(self) -> int:
         """Return how far the civil clock has stepped away from the limits' clock."""
         drift = getattr(self.clock, "drift_ns", None)
         return drift() if drift is not None else 0
 
-    def store_failed(self, error: StoreError) -> None:
-        """Count a decision that the store could not make, and tell the observer."""
-        self.counters.store_fault()
-        self.observer.store_failed(error)
+    def renew(self) -> bool:
+        """Leave shared memory that is damaged or gone for fresh memory; return whether any was.
 
-    def notice(self, code: str, *, about: str = "") -> None:
-        """Note that something deserves a word to the operator; each code is passed on once.
-
-        `about` says where, in words of the policy and the application: never a client's.
+        The middleware's upkeep asks every few seconds. What was counted there begins anew; all
+        workers that ask meet in the same fresh memory. Said as `memory-damaged`, each time.
         """
-        if code in self._said:
-            return
-        self._said.add(code)
-        self.counters.diagnosed(code)
-        sentence = DIAGNOSES.get(code, code)
-        self.observer.diagnosed(code, f"{sentence} {about}" if about else sentence)
+        with self._lock:
+            correlating = self.correlating
+            damages: list[str | None] = []
+            try:
+                damages.append(self.store.renew())
+                if correlating is not None and correlating.key == self.store.table.key:
+                    damages.append(correlating.renew())
+                if damages[0] is not None:
+                    # Plans that were made since know the damaged memory's places; and it may be that a
+                    # worker made the fresh one that knew another hash key.
+                    self._rebind()
+            except StoreError:
+                self.notice("memory-unusable")
+        self._noticing.say_damage(*damages)
+        return any(damage is not None for damage in damages)
+
+    def _rebind(self) -> None:
+        now_ns, before = self.now_ns(), self.correlating
+        self.counters = Counters(self.store.table)
+        if before is not None and before.key != self.store.table.key:
+            before.close(now_ns)
+            self.correlating = None
+        self.correlating = self._correlating(self.policy)
+        self.current = self._bind(self.policy, now_ns, self.correlating)
+        if self.correlating is not None:
+            self.correlating.know(self.current.knowledge)
 
     async def rest(self) -> None:
         """Close this event loop's connections with a server; the next decision opens others."""

@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -280,8 +281,11 @@ class SnapshotFile(Format):
             Refused: as `Format.take`.
             FileNotFoundError: there is none.
         """
-        fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Not to wait for a writer, should a pipe have been put there.
+        fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(fd, "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise Refused("snapshot-damaged")
             yield from self.take(file, os.fstat(fd).st_size, correlator, now_ns)
 
     def set_aside(self) -> None:

@@ -122,7 +122,6 @@ class RateLimitMiddleware:
         self._is_awake = False
         self._is_surveyed = False
         self._placement = NOWHERE
-        self._row = self.limiter.table.counter(ROW_REQUESTS)
         self._generation: Generation | None = None
         self._gate: Gate | None = None
         self._decisions = 0
@@ -297,7 +296,7 @@ class RateLimitMiddleware:
             requests=matches.requests,
             extractor=generation.extractor,
             table=self.limiter.table,
-            row=self._row,
+            row=self.limiter.table.counter(ROW_REQUESTS),
             columns=COLUMNS,
             sample=self._sample_latency,
             watch=generation.watch,

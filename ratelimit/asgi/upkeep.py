@@ -1,4 +1,4 @@
-"""What has to happen between requests: heartbeats, watching the policy file, correlating.
+"""What has to happen between requests: heartbeats, a look at memory and policy file, correlating.
 
 Threads of their own, not tasks: a blocked event loop must not let this worker's
 concurrency slots lapse, and compiling a policy must not block the event loop. They start
@@ -79,6 +79,7 @@ class Upkeep:
     def tick(self) -> None:
         """Do once what is to be done."""
         now_ns = self._limiter.now_ns()
+        self._limiter.renew()
         self._limiter.store.heartbeat(now_ns)
         self._limiter.reload_if_changed()
         self._limiter.generation_at(now_ns)

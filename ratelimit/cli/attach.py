@@ -43,6 +43,13 @@ def attach(policy: Policy, *, takes_seat: bool = False) -> EmbeddedStore:
                 hint="Start the application, or give the address of its /metrics.",
             )
         kind = EmbeddedStore if takes_seat else WatchedStore
-        return kind.shared(wish.name, path=place, keys=wish.keys, block_bytes=wish.block_bytes, key=wish.key)
+        return kind.shared(
+            wish.name,
+            path=place,
+            keys=wish.keys,
+            block_bytes=wish.block_bytes,
+            key=wish.key,
+            mends=False,
+        )
     except StoreError as error:
         raise Failure(f"{error} [{error.code}]", DEPLOYMENT) from error

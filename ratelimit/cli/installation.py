@@ -167,8 +167,12 @@ def _hash_key(policy: CompiledPolicy) -> Finding:
 
 def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
     size = table_bytes(wish.keys, wish.block_bytes)
-    place = wish.place
     facts: dict[str, Fact] = {"bytes": size, "keys": wish.keys}
+    try:
+        place = wish.place
+    except StoreError as error:
+        yield Finding("table", "fail", f"{error} [{error.code}]", CODES[error.code].remedy, facts=facts)
+        return
     if place is None:
         yield Finding(
             "table",
@@ -179,11 +183,16 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
         )
         return
     if not place.exists():
-        yield _room(size, place)
+        yield _room(size, place, is_named_by_us=wish.path is None)
         return
     try:
         store = WatchedStore.shared(
-            wish.name or "", path=place, keys=wish.keys, block_bytes=wish.block_bytes, key=wish.key
+            wish.name or "",
+            path=place,
+            keys=wish.keys,
+            block_bytes=wish.block_bytes,
+            key=wish.key,
+            mends=False,
         )
     except StoreError as error:
         yield Finding("table", "fail", f"{error} [{error.code}]", CODES[error.code].remedy, facts=facts)
@@ -208,8 +217,10 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
     yield Finding("table", "ok", words, facts={**facts, "live": live, "evicted": 0, "workers": workers})
 
 
-def _room(size: int, place: Path) -> Finding:
+def _room(size: int, place: Path, *, is_named_by_us: bool) -> Finding:
     folder = place.parent
+    if is_named_by_us and not folder.exists():
+        folder = folder.parent  # the first worker makes the other
     facts: dict[str, Fact] = {"bytes": size}
     try:
         room = os.statvfs(folder)

@@ -27,7 +27,8 @@ class Board:
         fingerprint: 16 bytes that stand for the key that identities are hashed with.
 
     Raises:
-        StoreError: codes `table-foreign`, `table-version`, `table-size`, `table-boot`, `table-key`.
+        StoreError: codes `table-foreign`, `table-version`, `table-size`, `table-boot`,
+            `table-key`, `table-damaged`.
         ValueError: a fingerprint, boot id, size or alignment that is wrong.
     """
 
@@ -38,6 +39,8 @@ class Board:
     def open(self) -> bool: ...
     @property
     def closed(self) -> bool: ...
+    def damage(self) -> str | None:
+        """Return what is wrong with the memory, of what can be told at a glance; None where nothing is."""
     @property
     def term(self) -> int:
         """How many writers there have been; the last of them is the one."""

@@ -8,6 +8,8 @@ ENTRY_BYTES: int
 COUNTER_COLUMNS: int
 """Cells in a counter row (8)."""
 COUNTER_ROWS: int
+TABLE_HEADER_BYTES: int
+"""Bytes of a table's beginning that `identity_in` looks at."""
 WORKER_SEATS: int
 """Processes with counters of their own (32); further ones share."""
 LARGEST_BLOCK_BYTES: int
@@ -16,6 +18,12 @@ def table_bytes(keys: int, block_bytes: int = 0) -> int:
     """Return the mapping size that holds `keys` live single-word limiters without loss.
 
     `block_bytes` is what logs, concurrency slots and sketches may use beside them.
+    """
+
+def identity_in(header: bytes) -> tuple[int, bytes, int] | None:
+    """Return size, hash key and clock anchor that a table's first bytes tell, damaged or not; None if they do not.
+
+    They are there twice, each with a check.
     """
 
 @final
@@ -33,9 +41,14 @@ class Table:
         anchor_ns: civil minus monotonic time, stored when the table is fresh.
         key: 16 bytes of hash key: stored when fresh, compared when attaching; may then be left out.
         block_bytes: part of `memory` set aside for blocks.
+        epoch_ns: the epoch of a fresh table, where it takes another's place.
+
+    What memory says is never trusted beyond what is counted in it: attached or not, any bytes
+    in it, changed at any time, give at worst wrong counts.
 
     Raises:
-        StoreError: codes `table-foreign`, `table-version`, `table-size`, `table-boot`, `table-key`.
+        StoreError: codes `table-foreign`, `table-version`, `table-size`, `table-boot`,
+            `table-key`, `table-damaged`.
         ValueError: a key, boot id or alignment of the wrong size.
     """
 
@@ -48,6 +61,7 @@ class Table:
         anchor_ns: int,
         key: bytes | None = None,
         block_bytes: int = 0,
+        epoch_ns: int | None = None,
     ) -> None: ...
     @property
     def key(self) -> bytes: ...
@@ -89,10 +103,20 @@ class Table:
         """This process's seat, or -1."""
     @property
     def closed(self) -> bool: ...
+    def damage(self) -> str | None:
+        """Return what is wrong with the memory, of what can be told at a glance; None where nothing is."""
+    def renew(self, now_ns: int, /) -> None:
+        """Go on over other contents that were put in place of the memory's, made for this size.
+
+        Seat, counter rows and window lengths are entered again, where they are free.
+
+        Raises:
+            StoreError: as for a table that is attached.
+        """
     def heartbeat(self, now_ns: int, /) -> None:
         """Say that this process is alive; concurrency slots of a silent one lapse."""
     def counter(self, name: str, /) -> int:
-        """Return the index of the counter row of that name, made on first use.
+        """Return the index of the counter row of that name, made on first use; any in damaged memory.
 
         Raises:
             StoreError: code `counters-full`; all rows are taken.

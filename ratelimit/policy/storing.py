@@ -102,7 +102,10 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
     ] = None
     path: Annotated[
         str | None,
-        Meta(description="The file behind the shared memory. Default: derived from the policy's own path."),
+        Meta(
+            description="The file behind the shared memory. Default: derived from the policy's own path, "
+            "in a folder of the user's own under `/dev/shm`."
+        ),
     ] = None
     on_unusable: Annotated[
         Literal["fail", "private"],

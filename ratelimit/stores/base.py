@@ -81,6 +81,21 @@ class Store(Protocol):
         """Close what is open for the running event loop; the next decision opens it again."""
         ...
 
+    @property
+    def damage(self) -> str | None:
+        """What was wrong with shared memory that was left when the store was opened; None if nothing was."""
+        ...
+
+    def renew(self) -> str | None:
+        """Leave shared memory that is damaged or gone; return what was wrong with it, None if nothing was.
+
+        Plans go on. Where `hasher` is another one afterwards, identities have to be hashed anew.
+
+        Raises:
+            StoreError: no other memory can be had now; this worker goes on with what it has.
+        """
+        ...
+
     def heartbeat(self, now_ns: int) -> None:
         """Say that this worker lives; its concurrency slots lapse otherwise."""
         ...

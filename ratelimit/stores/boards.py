@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from ratelimit.core.board import BOARD_VERSION, Board, board_bytes
-from ratelimit.errors import StoreError
 from ratelimit.stores.base import Store
 from ratelimit.stores.election import Election
-from ratelimit.stores.mapping import COMPANION, Mapping, is_abandoned, private_mapping, shared_mapping
+from ratelimit.stores.mapping import COMPANION, Mapping, Opened, is_abandoned, open_shared, private_mapping
 from ratelimit.stores.process import boot_id
 
-_OURS = re.compile(r"[0-9a-f]{12}(\.lock|\.new\.\d+)?")
+_OURS = re.compile(r"[0-9a-f]{12}(\.lock|\.damaged|\.new\.[0-9a-f]+)?")
 
 
 class SharedBoard:
@@ -29,11 +29,20 @@ class SharedBoard:
         board: the board in it.
         election: among those who share it.
         snapshot: where evidence outlives its process unless the policy says; None for memory of one process.
+        reopen: finds or makes the shared memory again.
     """
 
     def __init__(
-        self, mapping: Mapping, board: Board, election: Election, snapshot: Path | None = None
+        self,
+        mapping: Mapping,
+        board: Board,
+        election: Election,
+        snapshot: Path | None = None,
+        reopen: Callable[[], Opened[Board]] | None = None,
     ) -> None:
+        self._reopen = reopen
+        self.damage: str | None = None
+        """What was wrong with the memory that was left for this; None where none was."""
         self.mapping = mapping
         self.board = board
         self.election = election
@@ -56,18 +65,41 @@ class SharedBoard:
             return cls.private(key, principals=principals, sightings=sightings)
         place = board_path(store.place, size, key)
 
-        def fill(memory: object) -> None:
-            _board(memory, key, principals, sightings).close()
+        def attach(memory: object) -> Board:
+            return _board(memory, key, principals, sightings)
 
-        mapping = shared_mapping(place, size, fill)
-        try:
-            board = _board(mapping.memory, key, principals, sightings)
-        except StoreError as error:
-            mapping.close()
-            raise StoreError(f"{place}: {error}", code=error.code) from error
+        def fill(memory: object, _remains: bytes) -> None:
+            attach(memory).close()
+
+        def opened() -> Opened[Board]:
+            # Its name says all that it has to fit: what does not is damaged.
+            return open_shared(place, size, fill, attach, is_ours=True)
+
+        found = opened()
         _sweep(store.place, place)
         lock = place.with_name(f"{place.name}.lock")
-        return cls(mapping, board, Election(lock), snapshot_path(store.place))
+        board = cls(found.mapping, found.view, Election(lock), snapshot_path(store.place), opened)
+        board.damage = found.damage
+        return board
+
+    def renew(self) -> str | None:
+        """Leave shared memory that is damaged or gone; return what was wrong with it, None if nothing was.
+
+        As for a store's memory. There is no writer in fresh memory: whoever was notices, and
+        the next goes on from the snapshot.
+
+        Raises:
+            StoreError: no other memory can be had now; this worker goes on with what it has.
+        """
+        if self._reopen is None or self.board.closed:
+            return None
+        damage = self.mapping.loss() or self.board.damage()
+        if damage is None:
+            return None
+        found = self._reopen()
+        found.view.close()
+        self.mapping.take(found.mapping)
+        return damage
 
     @classmethod
     def private(cls, key: bytes, *, principals: int, sightings: int) -> SharedBoard:
@@ -107,7 +139,7 @@ def board_path(store: Path, size: int, key: bytes) -> Path:
 def snapshot_path(store: Path) -> Path:
     """Return where the correlator of a store's workers saves what it knows, beside the store's own file.
 
-    It has the store's lifetime: in `/dev/shm` it outlives all workers, and not the host's boot.
+    It has the store's lifetime: under `/dev/shm` it outlives all workers, and not the host's boot.
     """
     return store.with_name(f"{store.name}{COMPANION}snapshot")
 

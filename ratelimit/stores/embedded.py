@@ -15,10 +15,11 @@ from typing import ClassVar
 from ratelimit.clock import Clock, SystemClock, sample_anchor_ns
 from ratelimit.core.engine import Plan
 from ratelimit.core.hashing import Hasher
+from ratelimit.core.memory import guard
 from ratelimit.core.rule import Rule
-from ratelimit.core.table import Table, table_bytes
+from ratelimit.core.table import Table, identity_in, table_bytes
 from ratelimit.errors import StoreError
-from ratelimit.stores.mapping import Mapping, default_path, private_mapping, shared_mapping, sweep
+from ratelimit.stores.mapping import Mapping, Opened, default_path, open_shared, private_mapping, sweep
 from ratelimit.stores.process import boot_id, is_alive, start_of
 from ratelimit.stores.secret import fresh_key
 
@@ -30,13 +31,24 @@ class EmbeddedStore:
         mapping: the table's memory.
         table: the table in it.
         clock: time; the shared monotonic clock when not given.
+        reopen: finds or makes the shared memory again; told what to make it like, and whether the
+            file that is there is known to be its own.
     """
 
     is_remote = False
     decides_here = True
     state: ClassVar[dict[str, float]] = {}
 
-    def __init__(self, mapping: Mapping, table: Table, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        mapping: Mapping,
+        table: Table,
+        clock: Clock | None = None,
+        reopen: Callable[[Table, bool], Opened[Table]] | None = None,
+    ) -> None:
+        self._reopen = reopen
+        self.damage: str | None = None
+        """What was wrong with the memory that was left for this; None where none was."""
         self.mapping = mapping
         self.table = table
         self.listener: Callable[[StoreError], None] | None = None
@@ -60,7 +72,7 @@ class EmbeddedStore:
     ) -> EmbeddedStore:
         """Return a store in memory of this process alone."""
         mapping = private_mapping(table_bytes(keys, block_bytes))
-        return cls(mapping, _table(mapping, key or fresh_key(), block_bytes, clock), clock)
+        return cls(mapping, _table(mapping.memory, key or fresh_key(), block_bytes, clock), clock)
 
     @classmethod
     def shared(
@@ -72,6 +84,7 @@ class EmbeddedStore:
         block_bytes: int = 1 << 20,
         key: bytes | None = None,
         clock: Clock | None = None,
+        mends: bool = True,
     ) -> EmbeddedStore:
         """Return the store that all workers of this host with the same `name` share.
 
@@ -81,26 +94,63 @@ class EmbeddedStore:
             keys: live counters there is room for without loss.
             block_bytes: room for logs, concurrency slots and sketches.
             key: 16 bytes to hash with; the first worker's random key when not given.
+            mends: whether damaged memory is left for fresh; else it is refused.
 
         Raises:
             StoreError: codes `table-memory`, `table-foreign`, `table-size`, `table-version`,
-                `table-boot`, `table-key`.
+                `table-boot`, `table-key`, `table-folder`, `table-damaged`.
         """
         size = table_bytes(keys, block_bytes)
-        place = default_path(name, size, key) if path is None else Path(path)
 
-        def fill(memory: object) -> None:
-            _table(Mapping(memory), key or fresh_key(), block_bytes, clock).close()  # type: ignore[arg-type]
+        def opened(like: Table | None = None, is_own: bool = False) -> Opened[Table]:
+            place = default_path(name, size, key, make=True) if path is None else Path(path)
 
-        mapping = shared_mapping(place, size, fill)
-        try:
-            table = _table(mapping, key, block_bytes, clock)
-        except StoreError as error:
-            mapping.close()
-            raise StoreError(f"{place}: {error}", code=error.code) from error
-        if path is None:
-            sweep(name, place)
-        return cls(mapping, table, clock)
+            def fill(memory: object, remains: bytes) -> None:
+                # The key outlives its file where it can: hashes made with it then mean the same.
+                known = identity_in(remains)
+                if like is not None:
+                    known = (size, like.key, like.anchor_ns)
+                own = key or (fresh_key() if known is None else known[1])
+                anchor_ns = None if known is None else known[2]
+                epoch_ns = None if like is None else like.epoch_ns
+                _table(memory, own, block_bytes, clock, anchor_ns, epoch_ns).close()
+
+            def attach(memory: object) -> Table:
+                return _table(memory, key, block_bytes, clock)
+
+            return open_shared(place, size, fill, attach, is_ours=path is None or is_own, mends=mends)
+
+        found = opened()
+        if path is None and mends and found.mapping.path is not None:
+            sweep(name, found.mapping.path)
+        store = cls(found.mapping, found.view, clock, opened if mends else None)
+        store.damage = found.damage
+        return store
+
+    def renew(self) -> str | None:
+        """Leave shared memory that is damaged or gone; return what was wrong with it, None if nothing was.
+
+        Other workers do likewise and meet in the memory that the first of them made. All plans
+        go on: what they charge is charged there. Where another worker made it with another
+        hash key, `hasher` is another one afterwards, and identities have to be hashed anew.
+
+        Raises:
+            StoreError: no other memory can be had now; this worker goes on with what it has.
+        """
+        if self._reopen is None or self.table.closed:
+            return None
+        guard()
+        damage = self.mapping.loss() or self.table.damage()
+        if damage is None:
+            return None
+        found = self._reopen(self.table, self.mapping.is_in_place)
+        found.view.close()
+        self.mapping.take(found.mapping)
+        self.table.renew(self.clock.now_ns())
+        if self.table.key != self.hasher.key:
+            self.hasher = Hasher(self.table.key)
+        self._join()
+        return damage
 
     @property
     def place(self) -> Path | None:
@@ -149,16 +199,25 @@ class EmbeddedStore:
             self._join()
 
 
-def _table(mapping: Mapping, key: bytes | None, block_bytes: int, clock: Clock | None) -> Table:
-    anchor_ns = sample_anchor_ns()
+def _table(
+    memory: object,
+    key: bytes | None,
+    block_bytes: int,
+    clock: Clock | None,
+    anchor_ns: int | None = None,
+    epoch_ns: int | None = None,
+) -> Table:
+    if anchor_ns is None:
+        anchor_ns = sample_anchor_ns()
     now_ns = (SystemClock(anchor_ns) if clock is None else clock).now_ns()
     return Table(
-        mapping.memory,
+        memory,
         now_ns=now_ns,
         boot_id=boot_id(),
         anchor_ns=anchor_ns,
         key=key,
         block_bytes=block_bytes,
+        epoch_ns=epoch_ns,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_LARGEST_PID = 2**31 - 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -23,14 +24,16 @@ def start_of(pid: int) -> int:
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
-    except OSError:
+        # The second field is the command in parentheses and may hold spaces: count from its end.
+        return int(stat.rpartition(")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
         return 0
-    # The second field is the command in parentheses and may hold spaces: count from its end.
-    return int(stat.rpartition(")")[2].split()[19])
 
 
 def is_alive(pid: int, start: int) -> bool:
-    """Return whether the process that had `pid` and `start` still runs."""
+    """Return whether the process that had `pid` and `start` still runs; no number but a pid is one."""
+    if not 0 < pid <= _LARGEST_PID:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

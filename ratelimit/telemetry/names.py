@@ -109,6 +109,8 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "client-missing",
     "mounted-twice",
     "private-memory",
+    "memory-damaged",
+    "memory-unusable",
     "identity-type",
     "resolver-busy",
     "redis-evicts",

@@ -7,10 +7,17 @@ import random
 
 import pytest
 
-from ratelimit.core.table import ENTRY_BYTES, LAYOUT_VERSION, Table, table_bytes
+from ratelimit.core.table import (
+    ENTRY_BYTES,
+    LAYOUT_VERSION,
+    TABLE_HEADER_BYTES,
+    Table,
+    identity_in,
+    table_bytes,
+)
 from ratelimit.errors import StoreError
 from tests.support.cores import BOOT, KEY, compiled_rule
-from tests.support.memory import VERSION_AT, attach, private
+from tests.support.memory import COPY_AT, VERSION_AT, attach, private
 from tests.support.rule import DAY, EPOCH, SECOND, RuleSpec
 
 
@@ -59,7 +66,50 @@ def test_another_layout_version_is_refused() -> None:
     memory = private()
     attach(memory).close()
     memory[VERSION_AT : VERSION_AT + 4] = (LAYOUT_VERSION + 1).to_bytes(4, "little")
+    memory[COPY_AT : COPY_AT + 256] = bytes(256)
     assert refusal(memory) == "table-version"
+
+
+@pytest.mark.parametrize("at", [0, VERSION_AT, 16, 40, 64, COPY_AT, COPY_AT + 64])
+def test_flipped_bit_of_the_header_is_told_from_another_version_or_key(at: int) -> None:
+    memory = private()
+    table = attach(memory)
+    memory[at] ^= 4
+    assert refusal(memory) == "table-damaged"
+    assert table.damage() is not None
+    # Who attached before has what it needs, and the other copy has it for those to come.
+    assert table.key == KEY
+    assert identity_in(bytes(memory[:TABLE_HEADER_BYTES])) == (len(memory), KEY, 17)
+
+
+def test_words_that_no_table_has_are_damage() -> None:
+    for at in (300, TABLE_HEADER_BYTES + 8, TABLE_HEADER_BYTES + 8 * 511):
+        memory = private()
+        table = attach(memory)
+        assert table.damage() is None
+        memory[at : at + 8] = (1 << 40).to_bytes(8, "little")
+        assert table.damage() is not None, at
+        assert refusal(memory) == "table-damaged"
+
+
+def test_seat_that_was_overwritten_is_taken_again() -> None:
+    memory = private()
+    table = attach(memory)
+    seat = table.join(77, 5, EPOCH)
+    at = TABLE_HEADER_BYTES + 512 * 8 + 64 * seat
+    memory[at] ^= 0x10
+    table.heartbeat(EPOCH + SECOND)
+    assert table.seat >= 0
+    assert [table.seated, attach(memory).join(77, 5, EPOCH)] == [2, table.seat]
+
+
+def test_heartbeat_from_the_future_keeps_no_dead_worker_seated() -> None:
+    memory = private()
+    table = attach(memory)
+    table.join(77, 5, EPOCH)
+    at = TABLE_HEADER_BYTES + 512 * 8 + 24
+    memory[at : at + 8] = (1 << 57).to_bytes(8, "little")
+    assert attach(memory).release_seats(lambda _pid, _start: False, EPOCH) == 1
 
 
 def test_another_size_is_refused() -> None:

@@ -17,6 +17,7 @@ from ratelimit.core.rule import Rule
 from ratelimit.errors import StoreError
 from ratelimit.stores.embedded import EmbeddedStore
 from ratelimit.stores.mapping import default_path, sweep
+from tests.support.memory import COPY_AT
 
 NOW = ManualClock().now_ns()
 MINUTE = 60 * 10**9
@@ -53,12 +54,6 @@ def test_budgets_survive_a_restart_of_all_workers(tmp_path: Path) -> None:
     assert not plan(opened(tmp_path / "t")).decide([5], NOW).allowed
 
 
-def test_truncated_memory_is_a_clean_error_at_start(tmp_path: Path) -> None:
-    opened(tmp_path / "t").close()
-    os.truncate(tmp_path / "t", 4096)
-    assert refusal(tmp_path / "t") == "table-size"
-
-
 def test_memory_of_another_size_is_refused(tmp_path: Path) -> None:
     opened(tmp_path / "t").close()
     assert refusal(tmp_path / "t", keys=10 * KEYS) == "table-size"
@@ -69,14 +64,15 @@ def test_memory_of_another_version_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "t").open("r+b") as file:
         file.seek(8)
         file.write(b"\x63")
+        file.seek(COPY_AT)
+        file.write(bytes(256))
     assert refusal(tmp_path / "t") == "table-version"
 
 
-def test_memory_of_another_boot_is_refused(tmp_path: Path) -> None:
-    opened(tmp_path / "t").close()
-    content = (tmp_path / "t").read_bytes()
-    boot = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
-    (tmp_path / "t").write_bytes(content.replace(boot, boot[::-1], 1))
+def test_memory_of_another_boot_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("ratelimit.stores.embedded.boot_id", lambda: b"the boot before")
+        opened(tmp_path / "t").close()
     assert refusal(tmp_path / "t") == "table-boot"
 
 
@@ -97,8 +93,9 @@ def test_foreign_file_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_file_that_others_may_write_is_not_trusted(tmp_path: Path) -> None:
     opened(tmp_path / "t").close()
-    (tmp_path / "t").chmod(0o666)
-    assert refusal(tmp_path / "t") == "table-foreign"
+    for mode in (0o666, 0o640, 0o604):
+        (tmp_path / "t").chmod(mode)
+        assert refusal(tmp_path / "t") == "table-foreign"
 
 
 def test_symbolic_link_is_not_followed(tmp_path: Path) -> None:
@@ -124,10 +121,11 @@ def test_full_memory_is_an_error_at_start_and_leaves_nothing_behind(tmp_path: Pa
 def test_start_killed_in_the_middle_leaves_no_half_table(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from ratelimit.stores.mapping import shared_mapping\n"
-        "shared_mapping(Path(sys.argv[1]), 1 << 20, lambda memory: os.kill(os.getpid(), signal.SIGKILL))\n"
+        "from ratelimit.stores.mapping import open_shared\n"
+        "die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "open_shared(Path(sys.argv[1]), 1 << 20, die, die, is_ours=True)\n"
     )
-    place = default_path(str(tmp_path), 1 << 20, None)
+    place = default_path(str(tmp_path), 1 << 20, None, make=True)
     killed = subprocess.run([sys.executable, "-c", code, str(place)], check=False)
     left = [path for path in place.parent.iterdir() if path.name.startswith(f"{place.name}.new.")]
     assert (killed.returncode, len(left), place.exists()) == (-9, 1, False)
@@ -138,7 +136,7 @@ def test_start_killed_in_the_middle_leaves_no_half_table(tmp_path: Path) -> None
 def test_nobody_unlinks_memory_that_others_hold(tmp_path: Path) -> None:
     name = str(tmp_path)
     held, abandoned, foreign, keep = (
-        default_path(name, 1, None),
+        default_path(name, 1, None, make=True),
         default_path(name, 2, None),
         default_path(name + "2", 1, None),
         default_path(name, 3, None),

@@ -63,10 +63,17 @@ def test_memory_spoilt_before_a_restart_never_starts_a_limiter_that_counts_nothi
     if damage is not None:
         # Another file in its place: those that hold the old one are not harmed.
         (tmp_path / "spoilt").write_bytes(damage)
+        (tmp_path / "spoilt").chmod(0o600)
         (tmp_path / "spoilt").replace(tmp_path / "table")
+    if damage and any(damage):
         with pytest.raises(StoreError) as caught:
             Limiter(loaded)
         assert caught.value.code in ("table-size", "table-foreign")
+    elif damage is not None:
+        # Nothing is in it that could be another program's: left for a fresh one.
+        started = Limiter(loaded)
+        assert [started.decide(**asked).allowed for _ in range(6)] == [True] * 5 + [False]
+        assert (tmp_path / "table.damaged").read_bytes() == damage
     else:
         assert not Limiter(loaded).decide(**asked).allowed
     assert not running.decide(**asked).allowed

@@ -12,6 +12,8 @@ from tests.support.rule import EPOCH
 
 VERSION_AT = 8
 """Where the layout version lies in a mapping; the magic lies before it."""
+COPY_AT = 12032
+"""Where the second copy of what never changes lies."""
 
 
 def private(keys: int = 256, block_bytes: int = 0, extra_bytes: int = 0) -> mmap.mmap:

@@ -90,8 +90,8 @@ cdef class Assignments:
             raise ValueError("Assignments are set up once")
         self.board = board
         self.columns = columns
-        self.slots = board.header.slots
-        self.rooms = board.header.rooms
+        self.slots = board.slots
+        self.rooms = board.rooms
 
     def __dealloc__(self):
         PyMem_RawFree(self.changes)

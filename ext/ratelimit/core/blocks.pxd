@@ -14,7 +14,7 @@ from libc.string cimport memset
 
 from ratelimit.core.atomic cimport SECOND, Pair, cas, cas_pair, fetch_add, fetch_and, load, load_pair, store
 from ratelimit.core.entries cimport (
-    LOG, SKETCH, SLOTS, block_at, find, insert, make_tag, owner_of, slots_held, word_of,
+    LOG, SKETCH, SLOTS, block_at, find, insert, lease_of, make_tag, owner_of, slots_held, word_of,
 )
 from ratelimit.core.layout cimport (
     BLOCK_HEAD_BYTES, MAX_PAGES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
@@ -26,8 +26,10 @@ cdef enum:
     GENERATION_BITS = 15
     NUMBER_BITS = 20
     LOOKED_AT = 96     # blocks examined before one is evicted
+    MOST_TURNS = 2048  # so often pages are taken or others are faster; there are half as many pages
     LOG_SLACK = 64     # with as many again as the quota: records refunded to nothing still take a place
     LARGEST_BLOCK_BITS = 17
+    LARGEST_CLASS = 11  # its number: LARGEST_BLOCK_BITS - SMALLEST_BLOCK_BITS + 1
 
 
 cdef inline uint64_t block_bits(const Quota *quota) noexcept nogil:
@@ -62,11 +64,17 @@ cdef inline bint reserve_page(Arena *arena, const Quota *quota) noexcept nogil:
 
     Done when a plan is made, so that a decision always finds a block to take.
     """
-    cdef uint64_t want = block_bits(quota) - SMALLEST_BLOCK_BITS + 1
+    cdef uint64_t want = quota.block_bits - SMALLEST_BLOCK_BITS + 1
     cdef uint64_t i
     for i in range(arena.pages):
         if load(&arena.header.page_class[i]) == want:
             return True
+    return take_page(arena, want)
+
+
+cdef inline bint take_page(Arena *arena, uint64_t want) noexcept nogil:
+    """Hand a page out to a size class; False if none is left."""
+    cdef uint64_t i
     for i in range(arena.pages):
         if load(&arena.header.page_class[i]) == 0 and cas(&arena.header.page_class[i], 0, want):
             return True
@@ -77,12 +85,12 @@ cdef inline uint64_t pack_block(uint64_t until_s, uint64_t generation, uint64_t 
     return (until_s << (GENERATION_BITS + NUMBER_BITS)) | ((generation & 0x7FFF) << NUMBER_BITS) | number
 
 
-cdef inline Block *block_of(Arena *arena, uint64_t key, uint64_t word) noexcept nogil:
-    """Return the block an entry's word names, or NULL if it has another owner by now."""
+cdef inline Block *block_of(Arena *arena, const Quota *quota, uint64_t key, uint64_t word) noexcept nogil:
+    """Return the block of a rule's that an entry's word names, or NULL if it has another owner by now."""
     cdef uint64_t number = word & ((1 << NUMBER_BITS) - 1)
     cdef Block *block = block_at(arena, number)
     cdef Pair owner
-    if number << SMALLEST_BLOCK_BITS >= arena.pages * PAGE_BYTES:
+    if (number << SMALLEST_BLOCK_BITS) + (<uint64_t>1 << quota.block_bits) > arena.pages * PAGE_BYTES:
         return NULL  # never follow a number out of the mapping, whatever memory says
     owner = load_pair(&block.owner)
     if owner.tag != owner_of(key) or ((owner.word >> EXPIRY_BITS) & 0x7FFF) != ((word >> NUMBER_BITS) & 0x7FFF):
@@ -106,9 +114,9 @@ cdef inline bint claim(
     if quota.kind == SKETCH:
         block.base = sketch_bits(quota.units)
     # A page's blocks never change size, so whoever still works on this one stays inside it.
-    block.size = ((<uint64_t>1 << block_bits(quota)) - BLOCK_HEAD_BYTES) // 16
+    block.size = quota.places
     block.window = window
-    memset(<char *>block + BLOCK_HEAD_BYTES, 0, (<uint64_t>1 << block_bits(quota)) - BLOCK_HEAD_BYTES)
+    memset(<char *>block + BLOCK_HEAD_BYTES, 0, quota.places * 16)
     store(&block.kind, quota.kind)
     return True
 
@@ -116,21 +124,24 @@ cdef inline bint claim(
 cdef inline int64_t allocate(
     Arena *arena, const Quota *quota, uint64_t key, uint64_t until_s, uint64_t window, uint64_t now
 ) noexcept nogil:
-    """Return the number of a block that is now the key's own, or -1 if no page has blocks of its size."""
-    cdef uint64_t bits = block_bits(quota)
+    """Return the number of a block that is now the key's own, or -1 if no page can have blocks of its size."""
+    cdef uint64_t bits = quota.block_bits
     cdef uint64_t want = bits - SMALLEST_BLOCK_BITS + 1
     cdef uint64_t per_page = PAGE_BYTES >> bits
     cdef uint64_t pages[MAX_PAGES]
     cdef uint64_t cursor, offset, number, ends, best, best_ends, total, i
+    cdef int _turn
     cdef Block *block
     cdef Pair seen
-    while True:
+    for _turn in range(MOST_TURNS):
         total = 0
         for i in range(arena.pages):
             if load(&arena.header.page_class[i]) == want:
                 pages[total] = i
                 total += 1
         if total == 0:
+            if take_page(arena, want):
+                continue  # the one that the plan reserved was damaged
             return -1
         total *= per_page
         # The hand of a clock: it comes to the next block each time, so that free ones are
@@ -148,7 +159,7 @@ cdef inline int64_t allocate(
             ends = (seen.word & ((1 << EXPIRY_BITS) - 1)) * SECOND
             if seen.tag == 0 or ends <= now:
                 if seen.tag and load(&block.kind) == SLOTS and slots_held(arena, block, now):
-                    ends = now + block.lease_ns
+                    ends = now + lease_of(block)
                 elif claim(arena, block, seen, quota, key, until_s, window):
                     store(&arena.header.block_cursor, cursor + i + 1)
                     return number
@@ -158,17 +169,14 @@ cdef inline int64_t allocate(
                 best = number
                 best_ends = ends
         store(&arena.header.block_cursor, cursor + LOOKED_AT)
-        for i in range(arena.pages):
-            if load(&arena.header.page_class[i]) == 0 and cas(&arena.header.page_class[i], 0, want):
-                break
-        else:
-            if best == <uint64_t>-1:
-                continue  # others took each one we looked at; there are more
-            block = block_at(arena, best)
-            seen = load_pair(&block.owner)
-            if claim(arena, block, seen, quota, key, until_s, window):
-                fetch_add(&arena.header.block_evictions, 1)
-                return best
+        if take_page(arena, want) or best == <uint64_t>-1:
+            continue  # there are more now, or others took each one we looked at
+        block = block_at(arena, best)
+        seen = load_pair(&block.owner)
+        if claim(arena, block, seen, quota, key, until_s, window):
+            fetch_add(&arena.header.block_evictions, 1)
+            return best
+    return -1
 
 
 cdef inline void prolong(Arena *arena, Pair *entry, uint64_t tag, Block *block, uint64_t until_s) noexcept nogil:
@@ -183,10 +191,12 @@ cdef inline void prolong(Arena *arena, Pair *entry, uint64_t tag, Block *block, 
         cas_pair(entry, tag, word, tag, pack_block(until_s, word >> NUMBER_BITS, word & ((1 << NUMBER_BITS) - 1)))
 
 
-cdef inline Block *lookup(Arena *arena, uint64_t key, uint64_t tag, Pair **entry) noexcept nogil:
+cdef inline Block *lookup(
+    Arena *arena, const Quota *quota, uint64_t key, uint64_t tag, Pair **entry
+) noexcept nogil:
     """Return a key's block and its entry; NULL if it has none."""
     entry[0] = find(arena, key, tag)
-    return block_of(arena, key, word_of(entry[0], tag)) if entry[0] != NULL else NULL
+    return block_of(arena, quota, key, word_of(entry[0], tag)) if entry[0] != NULL else NULL
 
 
 cdef inline bint is_current(const Quota *quota, Block *block, uint64_t window) noexcept nogil:
@@ -199,7 +209,7 @@ cdef inline Block *secure(
     Arena *arena, const Quota *quota, uint64_t key, uint64_t tag, uint64_t until_s, uint64_t window, uint64_t now,
     Pair **entry,
 ) noexcept nogil:
-    """Return a key's block, made if need be; NULL only if no page was reserved.
+    """Return a key's block, made if need be; NULL only if no page was reserved, or memory is damaged.
 
     A sketch of another window than `window` is replaced: the entry then names a new block.
     """
@@ -208,7 +218,7 @@ cdef inline Block *secure(
     cdef int64_t number
     cdef uint64_t word, fresh
     while True:
-        block = lookup(arena, key, tag, entry)
+        block = lookup(arena, quota, key, tag, entry)
         if block != NULL and is_current(quota, block, window):
             return block
         word = word_of(entry[0], tag) if entry[0] != NULL else 0
@@ -227,3 +237,20 @@ cdef inline Block *secure(
                 return block
         # Another worker named a block for this key first: ours goes back.
         cas_pair(&block.owner, owner.tag, owner.word, 0, (owner.word >> EXPIRY_BITS) << EXPIRY_BITS)
+
+
+cdef inline void count_blocks(Arena *arena, uint64_t now, uint64_t *total, uint64_t *used) noexcept nogil:
+    """Add up the blocks there are, and those in use."""
+    cdef uint64_t page, size_class, size_bits, j, word
+    cdef Block *block
+    for page in range(arena.pages):
+        size_class = load(&arena.header.page_class[page])
+        if size_class == 0 or size_class > LARGEST_CLASS:
+            continue
+        size_bits = SMALLEST_BLOCK_BITS + size_class - 1
+        for j in range(<uint64_t>PAGE_BYTES >> size_bits):
+            block = <Block *>(arena.blocks + page * PAGE_BYTES + (j << size_bits))
+            word = load(&block.owner.word) & ((1 << 29) - 1)
+            total[0] += 1
+            if load(&block.owner.tag) and word * SECOND > now:
+                used[0] += 1

@@ -63,7 +63,14 @@ cdef class Board:
     cdef Cell *cells
     cdef uint64_t *halves[2]        # entries
     cdef uint64_t *identities[2]    # NO_IDENTITY where there is none
+    # What loops and masks trust: as this process asked for, never read from the mapping again.
+    cdef uint64_t cells_count       # a power of two
+    cdef uint64_t slots
+    cdef uint64_t rooms
+    cdef uint64_t fingerprint[2]
+    cdef uint8_t boot[64]
     cdef readonly bint open
 
     cdef int check_open(self) except -1
+    cdef str wrong(self)
     cdef int attach(self, uint64_t cells, uint64_t slots, uint64_t rooms, bytes boot_id, bytes fingerprint) except -1

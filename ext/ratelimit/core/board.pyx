@@ -7,7 +7,7 @@ from math import isqrt
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ratelimit.core.atomic cimport cas, load, store
@@ -77,6 +77,11 @@ cdef class Board:
         if size < BOARD_HEADER_BYTES + cells * sizeof(Cell) + 2 * half_bytes(slots, rooms):
             raise StoreError(f"{size} bytes are too few for a board", code="table-size")
         self.header = header
+        self.cells_count, self.slots, self.rooms = cells, slots, rooms
+        bytes_at = fingerprint
+        memcpy(self.fingerprint, bytes_at, 16)
+        bytes_at = boot_id
+        memcpy(self.boot, bytes_at, 64)
         self.cells = <Cell *>(base + BOARD_HEADER_BYTES)
         self.halves[0] = <uint64_t *>(base + BOARD_HEADER_BYTES + cells * sizeof(Cell))
         self.identities[0] = self.halves[0] + slots
@@ -128,7 +133,35 @@ cdef class Board:
                 "when none is running",
                 code="table-key",
             )
+        wrong = self.wrong()
+        if wrong:
+            raise StoreError(f"the board is damaged: {wrong}", code="table-damaged")
         return 0
+
+    cdef str wrong(self):
+        """Return what is wrong with the words that can be told to be wrong; None where nothing is."""
+        cdef BoardHeader *header = self.header
+        cdef uint64_t tail = load(&header.tail), head = load(&header.head), mask = self.cells_count - 1
+        cdef uint64_t first = load(&self.cells[tail & mask].sequence), last = load(&self.cells[head & mask].sequence)
+        if (
+            load(&header.magic) != MAGIC or header.version != BOARD_LAYOUT
+            or header.total_bytes != <uint64_t>self.buffer.len
+            or header.cells != self.cells_count or header.slots != self.slots or header.rooms != self.rooms
+            or memcmp(header.fingerprint, self.fingerprint, 16) or memcmp(header.boot, self.boot, 64)
+        ):
+            return "its header was overwritten"
+        if load(&header.assigned) > self.slots:
+            return "it counts more assignments than there is room for"
+        if load(&header.tail) != tail or load(&header.head) != head:
+            return None  # it is being used: the rest can be told at another time
+        # A tail that lags by one cell is what a consumer leaves that was killed.
+        if head - tail > self.cells_count + 1 or <int64_t>(first - tail) < 0 or <int64_t>(last - head) > 0:
+            return "its ring's places are not in order"
+        return None
+
+    def damage(self):
+        self.check_open()
+        return self.wrong()
 
     cdef int check_open(self) except -1:
         if not self.open:
@@ -185,13 +218,13 @@ cdef class Board:
         self.check_open()
         cdef uint64_t tail = load(&self.header.tail)
         return {
-            "cells": self.header.cells,
+            "cells": self.cells_count,
             "waiting": load(&self.header.head) - tail,
             "taken": load(&self.header.taken),
             "dropped": load(&self.header.dropped),
             "abandoned": load(&self.header.abandoned),
             "torn": load(&self.header.torn),
-            "slots": self.header.slots,
+            "slots": self.slots,
             "assigned": load(&self.header.assigned),
             "overflowed": load(&self.header.overflowed),
             "generation": load(&self.header.generation),

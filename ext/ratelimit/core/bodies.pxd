@@ -32,7 +32,7 @@ cdef inline bint check_block(
             return True
         charge.word = fixed_end(q, now)
         charge.reset = charge.word - now
-    block = lookup(arena, charge.key, charge.tag, &look.entry)
+    block = lookup(arena, q, charge.key, charge.tag, &look.entry)
     if q.kind == SKETCH and block != NULL:
         if is_current(q, block, charge.word):
             charge.reset = load(&block.window) - now
@@ -56,7 +56,7 @@ cdef inline bint check_block(
         return reading.allowed
     if q.kind == SLOTS:
         if block != NULL:
-            used = slots_used(arena, block, now)
+            used = slots_used(arena, q, block, now)
         charge.remaining = q.units - used if q.units > used else 0
         charge.reset = q.lease_ns if used else 0
         if used + cost <= q.units:
@@ -65,7 +65,7 @@ cdef inline bint check_block(
         return False
     charge.mark = 0
     if block != NULL:
-        charge.mark = sketch_bit(block, ids[plan.member_at[i]])
+        charge.mark = sketch_bit(q, block, ids[plan.member_at[i]])
         used = load(&block.head)
     charge.remaining = q.units - used if q.units > used else 0
     if used < q.units or cost == 0 or sketch_has(block, charge.mark):
@@ -91,7 +91,7 @@ cdef inline bint commit_block(
         arena, q, charge.key, charge.tag, until_s, charge.word if q.kind == SKETCH else 0, now, &look.entry
     )
     if block == NULL:
-        return False  # cannot be: the plan reserved a page; refusing is the safe reading if it ever is
+        return False  # damaged, since the plan reserved a page: refusing is the safe reading
     prolong(arena, look.entry, charge.tag, block, until_s)
     if q.kind == LOG:
         while True:
@@ -102,7 +102,7 @@ cdef inline bint commit_block(
             if not reading.allowed:
                 charge.remaining = q.units - reading.used if q.units > reading.used else 0
                 return False
-            if log_append(block, reading, charge.cost):
+            if log_append(q, block, reading, charge.cost):
                 break
         charge.mark = reading.head + 1
         charge.word = 0  # the record that settling adds; both plus one, 0 for none
@@ -114,7 +114,7 @@ cdef inline bint commit_block(
             | ((load(&arena.seats[plan.seat].generation) & 0xFFFFFF) << 32)
             | (fetch_add(&arena.header.nonce, 1) & LOW32)
         )
-        if not slots_acquire(arena, block, q.units, charge.cost, charge.mark, now):
+        if not slots_acquire(arena, q, block, charge.cost, charge.mark, now):
             charge.retry = HINT_NS
             charge.remaining = 0
             return False
@@ -122,7 +122,7 @@ cdef inline bint commit_block(
         charge.reset = q.lease_ns
     else:
         charge.word = load(&block.window)
-        charge.mark = sketch_bit(block, ids[plan.member_at[i]])
+        charge.mark = sketch_bit(q, block, ids[plan.member_at[i]])
         added = sketch_add(block, charge.mark, q.units)
         if added < 0:
             charge.remaining = 0
@@ -148,12 +148,12 @@ cdef inline int64_t correct_block(Setup *plan, int i, Charge *charge, uint64_t a
     elif actual != 0:
         return 0  # slots and sketches are taken or not: there is no part to correct
     else:
-        block = lookup(plan.arena, charge.key, charge.tag, &entry)
+        block = lookup(plan.arena, q, charge.key, charge.tag, &entry)
         delta = -<int64_t>charge.cost if block != NULL else 0
         if block == NULL:
             pass
         elif q.kind == SLOTS:
-            slots_release(block, charge.mark)
+            slots_release(q, block, charge.mark)
             charge.remaining += charge.cost
         elif load(&block.window) == charge.word:
             sketch_remove(block, charge.mark)
@@ -173,7 +173,7 @@ cdef inline int64_t correct_log(Setup *plan, int i, Charge *charge, int64_t aske
     cdef int64_t moved = 0
     if asked == 0:
         return 0
-    block = lookup(plan.arena, charge.key, charge.tag, &entry)
+    block = lookup(plan.arena, q, charge.key, charge.tag, &entry)
     if block == NULL and asked > 0:
         # Nothing was charged at first (a cost of zero), or all of it has left: the log is begun now.
         block = secure(plan.arena, q, charge.key, charge.tag, (now + q.period_ns) // SECOND + 1, 0, now, &entry)
@@ -209,7 +209,7 @@ cdef inline int64_t correct_log(Setup *plan, int i, Charge *charge, int64_t aske
                 charge.held += extra
                 charge.remaining -= extra if extra < charge.remaining else charge.remaining
                 return <int64_t>extra
-        elif log_append(block, reading, extra):
+        elif log_append(q, block, reading, extra):
             charge.word = reading.head + 1
             break
     moved = <int64_t>extra

@@ -62,20 +62,20 @@ cdef class Plan:
         self.setup.count = len(self.rules)
         self.highest = -1
         self.highest_cost = -1
-        self.setup.k0 = table.arena.header.key0
-        self.setup.k1 = table.arena.header.key1
+        self.setup.k0 = table.identity.key0
+        self.setup.k1 = table.identity.key1
         for i in range(self.setup.count):
             rule = self.rules[i]
             self.setup.quotas[i] = rule.quota_c
             q = &self.setup.quotas[i]
-            q.epoch_ns = table.arena.header.epoch_ns
+            q.epoch_ns = table.arena.epoch_ns
             self.setup.shapes[i] = 0
             if q.kind == SLIDING:
                 self.setup.shapes[i] = table.shape_of(q.period_ns // SECOND)
                 q.first_window = q.epoch_ns // q.period_ns
             self.setup.has_slots = self.setup.has_slots or q.kind == SLOTS
             self.setup.has_blocks = self.setup.has_blocks or q.kind > SLIDING
-            if q.kind > SLIDING and not reserve_page(&table.arena, q):
+            if q.kind > SLIDING and not reserve_page(&table.arena, q) and not table.wrong():
                 raise UsageError(
                     f"{rule.name}: the table has no blocks left for a {rule.algorithm} of this size; "
                     "raise the store's block_bytes and restart",

@@ -18,7 +18,7 @@ Idle state is no state: an entry whose expiry has passed is overwritten freely.
 Otherwise the entry closest to idle goes, and is counted.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.atomic cimport SECOND, Pair, cas_pair, fetch_add, load, load_pair, prefetch
 from ratelimit.core.layout cimport (
@@ -35,6 +35,9 @@ cdef enum:
     PENDING = 7
     FORM_BITS = 12
     PLACES = 16
+
+cdef extern from *:
+    const uint64_t LONGEST_LEASE_NS "((uint64_t)366 * 86400u * 1000000000u)"
 
 
 cdef inline uint64_t make_tag(uint64_t key, uint64_t kind, uint64_t shape) noexcept nogil:
@@ -106,12 +109,21 @@ cdef inline bint seat_alive(Arena *arena, uint64_t slot, uint64_t lease_ns, uint
     return (load(&seat.generation) & 0xFFFFFF) == ((slot >> 32) & 0xFFFFFF) and load(&seat.heartbeat) + lease_ns > now
 
 
+cdef inline uint64_t lease_of(Block *block) noexcept nogil:
+    """Return how long a block's slots are held without a heartbeat: what no rule has is none."""
+    cdef uint64_t lease_ns = load(&block.lease_ns)
+    return lease_ns if lease_ns <= LONGEST_LEASE_NS else 0
+
+
 cdef inline bint slots_held(Arena *arena, Block *block, uint64_t now) noexcept nogil:
+    """Return whether any slot of a block is held; it may be a block of any rule's."""
     cdef uint64_t *slot = <uint64_t *>(<char *>block + BLOCK_HEAD_BYTES)
-    cdef uint64_t i, value
-    for i in range(2 * block.size):
+    # No block goes beyond its page, whatever it says of its size.
+    cdef uint64_t most = (PAGE_BYTES - <uint64_t>(<uint8_t *>block - arena.blocks) % PAGE_BYTES - BLOCK_HEAD_BYTES) // 16
+    cdef uint64_t lease_ns = lease_of(block), size = load(&block.size), i, value
+    for i in range(2 * (size if size < most else most)):
         value = load(slot + i)
-        if value and seat_alive(arena, value, block.lease_ns, now):
+        if value and seat_alive(arena, value, lease_ns, now):
             return True
     return False
 
@@ -127,12 +139,14 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
         return (word >> 35) * SECOND
     if kind == SLIDING:
         period = load(arena.shapes + ((tag >> 3) & 0x1FF))
+        if period == 0:
+            return 0  # of no window there is: damaged
         bits = count_bits(period)
         window = word >> (2 * bits)
         if word & ((<uint64_t>1 << bits) - 1):
             window += 1
         # Windows are aligned to civil time, numbers count from the one the epoch is in.
-        return ((window + 1) * period - arena.header.epoch_ns // SECOND % period) * SECOND
+        return ((window + 1) * period - arena.epoch_ns // SECOND % period) * SECOND
     if kind == PENDING:
         # Someone is about to finish it, unless it died: prefer any idle entry, then this one.
         return now + 1
@@ -147,7 +161,7 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
             and load(&block.kind) == SLOTS
             and slots_held(arena, block, now)
         ):
-            return now + block.lease_ns
+            return now + lease_of(block)
     return until
 
 

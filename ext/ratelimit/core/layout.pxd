@@ -4,6 +4,10 @@
 
 Change anything here and `LAYOUT_VERSION` must change too: workers of an old and
 a new release may meet on one mapping, and must refuse each other.
+
+What a loop, a shift, a division or an address trusts is never read from the mapping: it is
+in the `Arena`, which is this process' own and was checked when it attached, or in a rule's
+own numbers. Any other word may hold anything, and only what is counted is wrong then.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -11,22 +15,22 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ratelimit.core.atomic cimport Pair
 
 cdef enum:
-    LAYOUT = 1
+    LAYOUT = 2
     BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
     SHAPES = 512           # distinct window lengths ever seen by this mapping
     SEATS = 32             # worker processes with counters of their own
     ROWS = 288             # counter rows: 256 limits and the library's own
     COLUMNS = 8
     HEADER_BYTES = 12288
+    COPY_AT = 12032        # of the identity, in another page than itself
     PAGE_BYTES = 131072    # blocks of one size class share a page
     BLOCK_HEAD_BYTES = 64
     SMALLEST_BLOCK_BITS = 7
     MAX_PAGES = 1024       # 128 MiB: what a block's 20-bit number reaches
 
-cdef struct Header:
+cdef struct Identity:        # what never changes; it is there twice
     uint64_t magic
-    uint32_t version
-    uint32_t state           # 1 once formatted
+    uint64_t version
     uint64_t total_bytes
     uint64_t block_bytes
     uint64_t buckets
@@ -35,6 +39,10 @@ cdef struct Header:
     uint64_t key0
     uint64_t key1
     uint8_t boot[64]
+    uint64_t check           # of all words above
+
+cdef struct Header:
+    Identity identity
     uint64_t evictions       # live entries overwritten
     uint64_t block_evictions
     uint64_t nonce           # makes each insertion's pending word unlike any other
@@ -51,7 +59,7 @@ cdef struct Seat:
 cdef struct Block:
     Pair owner               # tag: key hash (0 free); word: generation 35 bits | expiry 29 bits
     uint64_t kind            # what the body is
-    uint64_t size            # of the body, in 16-byte units: the same for every block of a page, always
+    uint64_t size            # of the body, in 16-byte units; a rule knows it of its own blocks, and goes by that
     uint64_t lease_ns
     uint64_t head            # log: index of the next record (a hint, may lag); distinct: members
     uint64_t base            # log: sequence number of record 0; sketch: bits in use
@@ -65,5 +73,6 @@ cdef struct Arena:
     uint64_t *cells
     Pair *entries
     uint64_t buckets
+    uint64_t epoch_ns
     uint8_t *blocks
     uint64_t pages

@@ -33,8 +33,8 @@ cdef struct Reading:
     Pair seen            # what lies in the place of `head`
 
 
-cdef inline Pair *record(Block *block, uint64_t index) noexcept nogil:
-    return <Pair *>(<char *>block + BLOCK_HEAD_BYTES) + index % block.size
+cdef inline Pair *record(const Quota *quota, Block *block, uint64_t index) noexcept nogil:
+    return <Pair *>(<char *>block + BLOCK_HEAD_BYTES) + index % quota.places
 
 
 cdef inline bint is_record(Block *block, Pair seen, uint64_t index) noexcept nogil:
@@ -42,16 +42,23 @@ cdef inline bint is_record(Block *block, Pair seen, uint64_t index) noexcept nog
     return seen.tag != 0 and (seen.word >> 32) == ((block.base + index) & LOW32)
 
 
+cdef inline uint64_t wait_for(const Quota *quota, uint64_t time, uint64_t now) noexcept nogil:
+    """Return how long until a record no longer counts; a period for one whose time cannot be."""
+    cdef uint64_t wait_ns = time + quota.period_ns - now
+    return wait_ns if 0 < wait_ns <= 2 * quota.period_ns + STEP_NS else quota.period_ns
+
+
 cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uint64_t cost) noexcept nogil:
     cdef Reading r
     cdef Pair seen
-    cdef uint64_t i, oldest, need, freed, cost_of, time, newer
+    cdef uint64_t _step, i, oldest, need, freed, cost_of, time, newer
     r.head = load(&block.head)
-    while True:
-        r.seen = load_pair(record(block, r.head))
+    r.seen = load_pair(record(quota, block, r.head))
+    for _step in range(quota.places):
         if not is_record(block, r.seen, r.head):
             break
         r.head += 1
+        r.seen = load_pair(record(quota, block, r.head))
     r.at = now
     r.used = 0
     r.reset = 0
@@ -59,9 +66,9 @@ cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uin
     oldest = r.head
     newer = 0
     i = r.head
-    while i > 0 and r.head - i < block.size:
+    while i > 0 and r.head - i < quota.places:
         i -= 1
-        seen = load_pair(record(block, i))
+        seen = load_pair(record(quota, block, i))
         if not is_record(block, seen, i):
             break
         time = seen.tag - 1
@@ -76,7 +83,7 @@ cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uin
         if time + quota.period_ns <= r.at:
             break
         if r.used == 0 and (seen.word & LOW32):
-            r.reset = time + quota.period_ns - now
+            r.reset = wait_for(quota, time, now)
         r.used += seen.word & LOW32
         oldest = i
     if r.stepped:
@@ -95,27 +102,27 @@ cdef inline Reading log_read(const Quota *quota, Block *block, uint64_t now, uin
         need = r.used + cost - quota.units
         freed = 0
         for i in range(oldest, r.head):
-            seen = load_pair(record(block, i))
+            seen = load_pair(record(quota, block, i))
             cost_of = seen.word & LOW32
             freed += cost_of
             if freed >= need:
-                r.retry = <int64_t>(seen.tag - 1 + quota.period_ns - now)
+                r.retry = <int64_t>wait_for(quota, seen.tag - 1, now)
                 break
     elif (
         cost and r.seen.tag and (r.seen.word & LOW32)
-        and r.seen.tag - 1 + quota.period_ns > r.at and oldest + block.size <= r.head
+        and r.seen.tag - 1 + quota.period_ns > r.at and oldest + quota.places <= r.head
     ):
         # Room in units, none in records: refunds left empty ones behind.
         r.allowed = False
-        r.retry = <int64_t>(r.seen.tag - 1 + quota.period_ns - now)
+        r.retry = <int64_t>wait_for(quota, r.seen.tag - 1, now)
     return r
 
 
-cdef inline bint log_append(Block *block, Reading r, uint64_t cost) noexcept nogil:
+cdef inline bint log_append(const Quota *quota, Block *block, Reading r, uint64_t cost) noexcept nogil:
     """Write record `r.head`; False if another worker wrote it first."""
     cdef uint64_t sequence = (block.base + r.head) & LOW32
     cdef uint64_t head
-    if not cas_pair(record(block, r.head), r.seen.tag, r.seen.word, r.at + 1, (sequence << 32) | cost):
+    if not cas_pair(record(quota, block, r.head), r.seen.tag, r.seen.word, r.at + 1, (sequence << 32) | cost):
         return False
     # To the maximum, also past what a worker that died here left behind: a hint that lagged
     # by a whole round of the ring would point at a record of the next.
@@ -127,13 +134,13 @@ cdef inline bint log_append(Block *block, Reading r, uint64_t cost) noexcept nog
 
 cdef inline Reading log_restart(const Quota *quota, Block *block, Reading r, uint64_t now, uint64_t cost) noexcept nogil:
     """After a clock step, write down that all that was in use is in use as of now; return a new reading."""
-    log_append(block, r, r.used)  # lost to another worker: it restarted the log, or time caught up
+    log_append(quota, block, r, r.used)  # lost to another worker: it restarted the log, or time caught up
     return log_read(quota, block, now, cost)
 
 
 cdef inline bint log_counts(const Quota *quota, Block *block, uint64_t index, uint64_t at) noexcept nogil:
     """Return whether record `index` is there and still counts at the log's time `at`."""
-    cdef Pair seen = load_pair(record(block, index))
+    cdef Pair seen = load_pair(record(quota, block, index))
     return is_record(block, seen, index) and seen.tag - 1 + quota.period_ns > at
 
 
@@ -141,7 +148,7 @@ cdef inline uint64_t log_reduce(
     const Quota *quota, Block *block, uint64_t index, uint64_t cost, uint64_t at
 ) noexcept nogil:
     """Take up to `cost` off record `index`; return what was taken, 0 if it no longer counts."""
-    cdef Pair *place = record(block, index)
+    cdef Pair *place = record(quota, block, index)
     cdef Pair seen
     cdef uint64_t taken
     while log_counts(quota, block, index, at):
@@ -156,7 +163,7 @@ cdef inline uint64_t log_reduce(
 
 cdef inline bint log_grow(const Quota *quota, Block *block, uint64_t index, uint64_t cost, uint64_t at) noexcept nogil:
     """Add `cost` to record `index`; False if it no longer counts, or another worker changed it meanwhile."""
-    cdef Pair *place = record(block, index)
+    cdef Pair *place = record(quota, block, index)
     cdef Pair seen = load_pair(place)
     if not is_record(block, seen, index) or seen.tag - 1 + quota.period_ns <= at:
         return False
@@ -165,4 +172,4 @@ cdef inline bint log_grow(const Quota *quota, Block *block, uint64_t index, uint
 
 cdef inline bint log_is_full(const Quota *quota, Block *block, Reading r) noexcept nogil:
     """Return whether a new record would take the place of one that counts."""
-    return r.head >= block.size and (r.seen.word & LOW32) and log_counts(quota, block, r.head - block.size, r.at)
+    return r.head >= quota.places and (r.seen.word & LOW32) and log_counts(quota, block, r.head - quota.places, r.at)

@@ -15,6 +15,8 @@ cdef struct Quota:
     uint64_t kind          # GCRA, FIXED, SLIDING, LOG, SLOTS, SKETCH
     uint64_t units         # a period, in flight, or members
     uint64_t room          # units that a block has to have room for: those of the whole of which this is a share
+    uint64_t block_bits    # binary logarithm of the size of a block; 0 where there is none
+    uint64_t places        # 16-byte units in the body of a block
     uint64_t burst
     uint64_t period_ns
     uint64_t interval      # token bucket: ticks a unit; a tick is 1/16 ns

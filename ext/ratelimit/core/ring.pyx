@@ -32,6 +32,9 @@ cdef uint64_t LEVEL = LEVELS - 1  # ten bits
 
 cdef uint64_t PATIENCE_NS = SECOND // 2  # a worker may be kept from its processor; a dead one never comes
 
+cdef enum:
+    MOST_TRIES = 1024       # others were faster so often: there are fewer workers
+
 RING_PATIENCE_NS = PATIENCE_NS
 
 
@@ -56,7 +59,7 @@ cdef class Ring:
             raise ValueError("a Ring is set up once")
         self.board = board
         self.columns = columns
-        self.mask = board.header.cells - 1
+        self.mask = board.cells_count - 1
 
     cdef int check_ready(self) except -1:
         if self.board is None:
@@ -80,17 +83,21 @@ cdef class Ring:
         cdef Cell *cell
         cdef Cell made
         cdef uint64_t ticket, sequence
-        cdef int i
-        while True:
+        cdef int i, _try
+        for _try in range(MOST_TRIES):
             ticket = load(&header.head)
             cell = self.board.cells + (ticket & self.mask)
             sequence = load(&cell.sequence)
             if sequence == ticket:
                 if cas(&header.head, ticket, ticket + 1):
                     break
-            elif <int64_t>(sequence - ticket) < 0 and load(&header.head) == ticket:
+            elif load(&header.head) == ticket:
+                # Full; or, if the sequence is ahead though nobody moved the head, damaged.
                 fetch_add(&header.dropped, 1)
                 return False
+        else:
+            fetch_add(&header.dropped, 1)
+            return False
         # The check is of what was seen, not of what is in the cell, where another may be writing.
         made.principal = seen.principal
         for i in range(KINDS):
@@ -120,6 +127,7 @@ cdef class Ring:
     def drain(self, Judge judge not None, most, now_ns, Assignments assignments=None, /):
         self.check_ready()
         cdef uint64_t limit = most, now = now_ns, time_s = 0, taken = 0
+        cdef uint64_t most_passed = self.mask + 1
         cdef Sighting seen
         cdef int what
         if judge.evidence is None:
@@ -131,6 +139,11 @@ cdef class Ring:
                 what = self.pop(&seen, &time_s, now)
                 if what == NOTHING:
                     break
+                if what == PASSED:
+                    # A whole round without a sighting: the ring is damaged, or there will be more to take.
+                    if most_passed == 0:
+                        break
+                    most_passed -= 1
                 if what == TAKEN:
                     taken += 1
                     judge.note(&seen, <int64_t>time_s)

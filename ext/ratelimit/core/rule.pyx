@@ -7,6 +7,7 @@ from libc.stdint cimport uint64_t
 from ratelimit.core.atomic cimport SECOND
 from ratelimit.core.blocks cimport block_bits
 from ratelimit.core.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS, count_bits
+from ratelimit.core.layout cimport BLOCK_HEAD_BYTES
 from ratelimit.core.quota cimport Quota
 from ratelimit.core.siphash cimport mix
 
@@ -85,7 +86,9 @@ cdef class Rule:
         if q.kind == SLIDING:
             q.bits = count_bits(q.period_ns // SECOND)
         elif q.kind == LOG or q.kind == SLOTS or q.kind == SKETCH:
-            q.salt = mix(q.salt + block_bits(q))
+            q.block_bits = block_bits(q)
+            q.places = ((<uint64_t>1 << q.block_bits) - BLOCK_HEAD_BYTES) // 16
+            q.salt = mix(q.salt + q.block_bits)
         if calendar is not None:
             self.keep_calendar(calendar)
 

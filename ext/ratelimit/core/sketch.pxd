@@ -9,6 +9,7 @@ from libc.stdint cimport uint64_t
 
 from ratelimit.core.atomic cimport cas, fetch_and, fetch_or, load
 from ratelimit.core.layout cimport BLOCK_HEAD_BYTES, Block
+from ratelimit.core.quota cimport Quota
 from ratelimit.core.siphash cimport mix
 
 
@@ -16,10 +17,10 @@ cdef inline uint64_t *sketch_word(Block *block, uint64_t bit) noexcept nogil:
     return <uint64_t *>(<char *>block + BLOCK_HEAD_BYTES) + (bit >> 6)
 
 
-cdef inline uint64_t sketch_bit(Block *block, uint64_t member) noexcept nogil:
-    cdef uint64_t bit = mix(member) & (block.base - 1)
-    # Only a block that changes hands at this moment has other numbers: stay inside it.
-    return bit if bit < 128 * block.size else 0
+cdef inline uint64_t sketch_bit(const Quota *quota, Block *block, uint64_t member) noexcept nogil:
+    cdef uint64_t bit = mix(member) & (load(&block.base) - 1)
+    # Only a block that changes hands at this moment, or is damaged, has other numbers: stay inside it.
+    return bit if bit < 128 * quota.places else 0
 
 
 cdef inline bint sketch_has(Block *block, uint64_t bit) noexcept nogil:

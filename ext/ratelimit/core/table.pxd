@@ -1,7 +1,7 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.atomic cimport fetch_add, store
-from ratelimit.core.layout cimport COLUMNS, Arena
+from ratelimit.core.layout cimport COLUMNS, ROWS, SHAPES, Arena, Identity
 from ratelimit.core.number cimport NEGATIVE, NO_NUMBER, TOO_LARGE, WHOLE, read_number
 
 cdef extern from *:
@@ -10,6 +10,9 @@ cdef extern from *:
 
 cdef class Table:
     cdef Arena arena
+    cdef Identity identity   # as it was when this process attached
+    cdef uint64_t names[ROWS]     # what this process has entered or found in rows and shapes
+    cdef uint64_t shapes[SHAPES]
     cdef object memory     # keeps the buffer's owner alive
     cdef Py_buffer buffer
     cdef bint open
@@ -20,7 +23,11 @@ cdef class Table:
     cdef uint64_t seat_start
     cdef uint64_t *counters  # this seat's cells; NULL until joined
 
+    cdef int make(self, object now_ns, bytes boot_id, object anchor_ns, bytes key, uint64_t pages) except -1
     cdef int attach(self, object now_ns, bytes boot_id, object anchor_ns, bytes key, uint64_t pages) except -1
+    cdef int recognise(self, const uint8_t *base) except -1
+    cdef str wrong(self)
+    cdef bint has_seat(self) noexcept
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now)
     cdef int take_seat(self, int seat, bint shared) except -1
     cdef uint64_t shape_of(self, uint64_t period_s) except? 0xFFFFFFFFFFFFFFFF
@@ -30,7 +37,7 @@ cdef class Table:
 
 cdef inline uint64_t relative(Table table, object now_ns) except? 0xFFFFFFFFFFFFFFFF:
     """Return ns since the epoch, clamped to what words can hold."""
-    cdef uint64_t now, epoch = table.arena.header.epoch_ns
+    cdef uint64_t now, epoch = table.arena.epoch_ns
     cdef int kind = read_number(now_ns, &now)
     if kind == NO_NUMBER:
         raise TypeError(f"time is an integer of nanoseconds, not {type(now_ns).__name__}")

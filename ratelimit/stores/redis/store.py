@@ -124,6 +124,17 @@ class RedisStore:
         core = Plan(self.table, rules, keys, members, cost_positions)
         return RedisPlan(self, core, ["local"] * len(rules) if stances is None else stances, cost_positions)
 
+    @property
+    def damage(self) -> str | None:
+        """What was wrong with the host's shared memory that was left at the start; None if nothing was."""
+        return self.embedded.damage
+
+    def renew(self) -> str | None:
+        """Leave shared memory of the host that is damaged or gone; return what was wrong with it."""
+        damage = self.embedded.renew()
+        self.hasher = self.embedded.hasher
+        return damage
+
     def heartbeat(self, now_ns: int) -> None:
         """Say to the host's other workers that this one lives."""
         self.embedded.heartbeat(now_ns)
