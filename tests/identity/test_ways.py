@@ -189,7 +189,7 @@ def test_resolver_is_not_remembered_by_a_malformed_key() -> None:
     context = Context()
     good = walk.key_of(source, [(b"authorization", b"Bearer KEY")], PEER, context)
     assert good is not None
-    assert walk.key_of(source, [(b"authorization", b"bearer  KEY ")], PEER, context) == good
+    assert walk.key_of(source, [(b"authorization", b"bearer  KEY ")], PEER, context) not in (None, good)
     assert walk.key_of(source, BAD, PEER, context) is None
     assert walk.key_of(source, [(b"authorization", b"Bearer KEY")] * 2, PEER, context) is None
 

@@ -33,7 +33,6 @@ def identity(line: str, per: str = "x") -> str:
 RATE = 'rate = "10/minute"'
 SECOND = '[[limit]]\nname = "m"\nper = "ip"'
 
-# A set bit for each segment that was an `x`: two to the power of their number of states.
 TANGLED = [f"/{'*/' * depth}x/*" for depth in range(20)]
 
 
@@ -45,13 +44,12 @@ def crowded(limits: int) -> str:
     return "version = 1\n" + "\n".join(rows)
 
 
-# code, policy, line, key
 def correlation(line: str) -> str:
     """Return a policy whose correlation has a principal and one line more, the sixth."""
-    agent = "agent = { from = 'header:user-agent' }"
-    return f"version = 1\n[identities]\n{agent}\n[correlation]\nprincipal = 'ip'\n{line}"
+    return f"version = 1\n[identities]\na = {{ from = 'header:user-agent' }}\n[correlation]\nprincipal = 'ip'\n{line}"
 
 
+# code, policy, line, key
 CASES = [
     ("policy-syntax", "version = 1\nlimit = [", 2, ""),
     ("policy-version", "version = 2", 1, "version"),
