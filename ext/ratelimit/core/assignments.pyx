@@ -194,7 +194,7 @@ cdef class Assignments:
         with nogil:
             for at in range(start, min(stop, judge.evidence.principal_count)):
                 p = principal_at(judge.evidence, at)
-                if p.label == 0 or judge.within_floor(p):
+                if judge.verdict(p) != 2:
                     continue
                 if not self.insert(half, joined(p.key), judge.identity(p), &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
@@ -406,7 +406,7 @@ cdef class Assignments:
         cdef uint64_t identity
         if judge.judging or judge.labels == 0 or not self.writes():
             return
-        if not judge.cluster_of(key, &identity):
+        if not judge.actor_of(key, &identity):
             identity = NOBODY
         # Who is nobody and has no entry needs none.
         if self.find(key) != identity and not self.set(key, identity):

@@ -7,13 +7,11 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ratelimit.core.address cimport Address, write_prefix
 from ratelimit.core.arguments cimport identity_number
 from ratelimit.core.engine cimport Outcome, Plan, check_ready
-from ratelimit.core.evidence cimport principal_at
 from ratelimit.core.hashing cimport Hasher, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, hash_run, hash_value
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
-from ratelimit.core.sighting cimport Sighting, level_of
-from ratelimit.core.traits cimport note_answer
+from ratelimit.core.sighting cimport Sighting
 
 import array as arrays
 
@@ -144,7 +142,7 @@ def decide_batch(
             if sighted:
                 # Seen before it is decided: a newcomer is judged by its first request.
                 at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
-                if judge.cluster_of(seen.principal, ids + cluster_at):
+                if judge.actor_of(seen.principal, ids + cluster_at) == 2:
                     hashes[cluster_at][i] = ids[cluster_at]
         outcome = plan.decided(ids, amounts, <object>PyList_GET_ITEM(times_ns, i), True)
         if not outcome.allowed:
@@ -158,10 +156,6 @@ def decide_batch(
             continue
         if is_clustered and ids[cluster_at] == ABSENT_HASH:
             judge.let_in(at)
-        if lengths is not None:
-            own = <object>PyList_GET_ITEM(lengths, i)
-            if own is not None:
-                note_answer(principal_at(judge.evidence, at), 0, level_of(own))
     return refused, unlimited
 
 
