@@ -25,7 +25,7 @@ class Outcome:
         final: of each account, at the end; -1 for none.
         history: snapshots (time, cluster of each account), for a look at how ids hold.
         cost: numbers worth telling, as seconds or bytes, by name.
-        verdict: of each request, 0 for none, 1 for likely, 2 for certain; None where every cluster is certain.
+        verdict: of each request, 0 none, 1 likely, 2 certain; None where every cluster is certain.
     """
 
     admitted: NDArray[np.bool_]

@@ -84,7 +84,7 @@ class Trace:
         input_tokens, output_tokens: what the request cost.
         starts_ns: by campaign number, when it begins; collateral is counted over all of the trace.
         end_ns: when the trace ends.
-        created_ns: when each account was created, one row an account; None where an application would not know.
+        created_ns: when each account was created, a row an account; None where nothing says so.
     """
 
     time_ns: Ints

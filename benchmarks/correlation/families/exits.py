@@ -146,7 +146,7 @@ class Exits:
         return self.segment(hi, self._business.v4(index))
 
     def hosted(self, exits: int, blocks: int = 0) -> int:
-        """Return a segment of a hoster's addresses: a provider of its own, in so many /24s (0: as few as go)."""
+        """Return a segment of addresses of a hoster of its own, in so many /24s (0: as few as go)."""
         pool = self._pool(max(blocks, -(-exits // 180)), dense=not blocks)
         chosen = np.sort(self._rng.choice(pool.size, size=exits, replace=False))
         return self.segment(np.zeros(exits, dtype=np.uint64), pool.v4(chosen))
@@ -155,10 +155,11 @@ class Exits:
         """Return a segment of other people's homes.
 
         Args:
-            shared: the part of them in which ordinary accounts live as well.
+            shared: the part of them in which ordinary accounts live as well; of these
+                accounts' homes at most one in twelve is an exit, however small the world.
             isps: over so many of the providers (0: all).
         """
-        ours = self._rng.random(exits) < (shared if len(self.homes) else 0)
+        ours = self._rng.random(exits) < min(shared, len(self.homes) / 12 / exits)
         hi, lo = self._table()
         row = self._rng.choice(self.homes, size=exits) if len(self.homes) else np.zeros(exits, dtype=np.int64)
         used = np.arange(len(_ISPS)) if not isps else self._rng.choice(len(_ISPS), size=isps, replace=False)
@@ -175,7 +176,8 @@ class Exits:
         fixed = self._rng.integers(1 << 32) >> (64 - length) << (64 - length)
         inside = self._rng.integers(1 << (64 - length), size=exits)
         return self.segment(
-            base | (np.uint64(fixed) | inside.astype(np.uint64)), self._rng.integers(1 << 62, size=exits)
+            base | (np.uint64(fixed) | inside.astype(np.uint64)),
+            self._rng.integers(1 << 62, size=exits).astype(np.uint64),
         )
 
     def rows_of(self, segment: Ints) -> tuple[Words, Words]:

@@ -1,4 +1,4 @@
-"""Campaigns by name, and what wants somebody else to be refused. What is free stays drawn, unless the name says so."""
+"""Campaigns by name, and those that want others to be refused."""
 
 from __future__ import annotations
 

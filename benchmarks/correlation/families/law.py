@@ -35,7 +35,7 @@ class Habits:
         per_day: requests an account and day, the mean.
         spread: coefficient of variation of the accounts' volumes; they are lognormal.
         quota: requests after which an account stops for the day; 0: none.
-        rhythm: flat, in sessions, by day and night, in office hours, by cron, or all accounts at the same few times.
+        rhythm: flat, in sessions, by day and night, in office hours, by cron; or all at the same few times.
         hour: by how many hours the group's days are shifted.
         programs: as the population has them, one or few common ones, one of its own, one an account.
         length: median output tokens.
@@ -70,7 +70,8 @@ def draw(rng: np.random.Generator) -> Habits:
 def volumes(habits: Habits, count: int, rng: np.random.Generator) -> Floats:
     """Return the mean requests a day of some accounts."""
     sigma = np.sqrt(np.log1p(habits.spread**2))
-    return habits.per_day * np.exp(sigma * rng.standard_normal(count) - sigma**2 / 2)
+    drawn: Floats = habits.per_day * np.exp(sigma * rng.standard_normal(count) - sigma**2 / 2)
+    return drawn
 
 
 def times(
@@ -158,10 +159,12 @@ class _Clock:
     def mass(self, time_ns: Ints) -> Floats:
         """Return days and parts of them."""
         day, rest = np.divmod(time_ns - START_NS, DAY_NS)
-        return day + np.interp(rest.astype(float), self._hours, self._come)
+        come: Floats = day + np.interp(rest.astype(float), self._hours, self._come)
+        return come
 
     def when(self, mass: Floats) -> Ints:
         """Return the time at which so much has come."""
         day = np.floor(mass)
         rest = np.interp(mass - day, self._come, self._hours)
-        return START_NS + day.astype(np.int64) * DAY_NS + rest.astype(np.int64)
+        reached: Ints = START_NS + day.astype(np.int64) * DAY_NS + rest.astype(np.int64)
+        return reached

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,18 +56,18 @@ class Members:
     @classmethod
     def joined(cls, parts: Sequence[Members]) -> Members:
         """Return several as one."""
-        columns = [
-            np.concatenate([getattr(part, one.name) for part in parts])
+        columns: dict[str, Any] = {
+            one.name: np.concatenate([getattr(part, one.name) for part in parts])
             for one in fields(Members)
             if one.name != "legs"
-        ]
+        }
         legs = [
             Legs(
                 *(np.concatenate([getattr(part.legs[n], one.name) for part in parts]) for one in fields(Legs))
             )
             for n in range(LEGS)
         ]
-        return Members(*columns, legs)
+        return Members(**columns, legs=legs)
 
 
 @dataclass(slots=True)
@@ -225,7 +226,7 @@ class Placing:
     ) -> list[Legs]:
         count = len(owners["account"])
         salt = int(rng.integers(1 << 62))
-        legs = []
+        legs: list[Legs] = []
         without = np.ones(count, dtype=bool)
         for leg in group.legs:
             owner = owners[leg.of]
@@ -247,7 +248,7 @@ class Placing:
     def _network(
         self, leg: Leg, count: int, scale: float, rng: np.random.Generator, *, people: bool
     ) -> tuple[Ints, Ints | None]:
-        """Return a segment for each owner, and how long an address is kept where that is not the leg's to say."""
+        """Return a segment for each owner, and for how long an address is kept if the leg does not say."""
         if leg.network in self._networks:
             return self._networks[leg.network]
         exits = max(min(leg.exits, 20), round(leg.exits * scale))
@@ -300,7 +301,8 @@ class Placing:
 
 def _soon(count: int, rng: np.random.Generator) -> Ints:
     """Return from signing up to a first request: a minute to an hour."""
-    return (np.exp(rng.uniform(np.log(60), np.log(3600), size=count)) * SECOND_NS).astype(np.int64)
+    seconds: Floats = np.exp(rng.uniform(np.log(60), np.log(3600), size=count))
+    return (seconds * SECOND_NS).astype(np.int64)
 
 
 def _tenants(group: Group, slots: int, scale: float, rng: np.random.Generator) -> Ints:

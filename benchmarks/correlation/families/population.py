@@ -1,4 +1,4 @@
-"""Ordinary accounts: people at home, on the way, in offices, behind carriers; servers. Payment as people share it."""
+"""Ordinary accounts: people at home, on the way, in offices, behind carriers, and servers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ _WORK = (Leg("office", 0.65, of="tenant", exits=2), Leg("home", 0.3, of="account
 
 def ordinary(accounts: int) -> tuple[Group, ...]:
     """Return the groups that make up about so many ordinary accounts."""
-    people = {"cards": "population", "young": 0.07, "joining": 0.006}
     sessions = {"rhythm": "sessions", "programs": "population", "quota": 0}
     shares: tuple[tuple[str, float, int, tuple[Leg, ...], dict[str, object]], ...] = (
         (
@@ -75,10 +74,12 @@ def ordinary(accounts: int) -> tuple[Group, ...]:
                 name,
                 legs,
                 accounts=count,
+                cards="population",
                 tenants=tenants or max(2, count // 25),
                 evenly=1.0,
+                young=0.07,
+                joining=0.006,
                 free=sessions | free,
-                **people,
-            )  # type: ignore[arg-type]
+            )
         )
     return tuple(groups)

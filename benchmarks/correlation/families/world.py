@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.correlation.clients import Clients
 from benchmarks.correlation.families import law
-from benchmarks.correlation.families.exits import Exits, Legs
+from benchmarks.correlation.families.exits import Exits
 from benchmarks.correlation.families.group import Group
 from benchmarks.correlation.families.members import Members, Placing
 from benchmarks.correlation.families.population import ordinary
