@@ -111,9 +111,11 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         return Judgement(Verdict.LIKELY, "roaming newcomers")
     if paying < settings.accounts * ease:
         return Judgement(Verdict.NONE, "few")
-    if is_covert(group, settings.covert * ease) and group["homed"] <= settings.homed / ease:
+    is_new = group["fresh"] >= FRESH_LEAST * ease
+    is_hidden = is_covert(group, settings.covert * ease) and group["homed"] <= settings.homed / ease
+    if is_hidden and (is_new or group["exits"] >= settings.exits * ease):
         return Judgement(Verdict.LIKELY, "covert")
-    if group["methods"] >= settings.methods * ease and group["fresh"] >= FRESH_LEAST * ease:
+    if group["methods"] >= settings.methods * ease and is_new:
         return Judgement(Verdict.LIKELY, "new and together")
     return Judgement(Verdict.NONE, "overt")
 

@@ -42,8 +42,8 @@ class Settings:
     methods: int = 3
     """So many payment methods that meet make an actor certain."""
     accounts: int = 8
-    exits: float = 128.0
-    """So many exits; fewer are a list that somebody can limit by hand."""
+    exits: float = 256.0
+    """So many exits: more than the /24 that an organisation may have to itself."""
     exclusive: float = 0.6
     """This part of the accounts on its exits are its own, or testify to nothing."""
     homed: float = 0.05

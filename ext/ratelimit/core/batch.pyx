@@ -104,6 +104,8 @@ def decide_batch(
     cdef Sighting seen
     cdef bint sighted = False, is_clustered = False
     cdef uint32_t at = 0
+    cdef uint64_t identity = 0
+    cdef uint8_t verdict
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
     if len(kinds) != size or costs is not None and len(costs) != size or lengths is not None and len(lengths) != size:
@@ -142,8 +144,9 @@ def decide_batch(
             if sighted:
                 # Seen before it is decided: a newcomer is judged by its first request.
                 at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
-                if judge.actor_of(seen.principal, ids + cluster_at) == 2:
-                    hashes[cluster_at][i] = ids[cluster_at]
+                verdict = judge.actor_of(seen.principal, &identity)
+                if verdict:
+                    hashes[cluster_at][i] = (identity & ~<uint64_t>3) | verdict
         outcome = plan.decided(ids, amounts, <object>PyList_GET_ITEM(times_ns, i), True)
         if not outcome.allowed:
             refused.append((i, outcome))

@@ -45,3 +45,5 @@ cdef class Groups:
     cdef uint32_t tree_of(self, Principal *p, uint32_t at) noexcept nogil
     cdef void tally_one(self, Principal *p, uint32_t at) noexcept nogil
     cdef double fit(self, Principal *p, uint32_t group) noexcept nogil
+    cdef bint is_provable(self, Principal *p) noexcept nogil
+    cdef bint is_meeting(self, uint32_t at) noexcept nogil

@@ -16,7 +16,7 @@ from libc.string cimport memset
 from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.forest cimport find_root
 from ratelimit.core.judge cimport Judge
-from ratelimit.core.pools cimport Places, Pools
+from ratelimit.core.pools cimport Places, Pools, proof_of
 from ratelimit.core.traits cimport (
     CERTAIN, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, HOMED, LIKELY, MOST_DEGREE, NEW, NO_VERDICT, OLD, PAYMENT, PROVEN, ROAMER,
     SETTLED, Identifier, Principal, hours_left, is_witness, kind_of, look_ahead, rate_of, resolve,
@@ -36,6 +36,11 @@ cdef extern from *:
     const double FIT "KIN_FIT"
     # Of an account that pays by itself, as in looking for those: its exits may be anybody's.
     const double LONER_FIT "KIN_LONER_FIT"
+
+
+cdef inline bint is_fresh(const Principal *p) noexcept nogil:
+    """Whether an account is known to be new, or was when it was found: a campaign does not grow out of it."""
+    return p.traits & NEW != 0 or p.label != 0 and p.verdict == CERTAIN
 
 
 @cython.final
@@ -176,6 +181,7 @@ cdef class Groups:
         cdef Identifier *node
         cdef Places places
         cdef int i
+        cdef bint fresh
         self.pools.places_of(p, &places)
         for i in range(places.count):
             node = self.evidence.identifiers + places.at[i]
@@ -190,7 +196,14 @@ cdef class Groups:
         method = self.pools.token_of(p, PROVEN)
         t.loners += method == 0 and p.traits & ROAMER != 0
         t.homed += p.traits & HOMED != 0
-        t.fresh += p.traits & NEW != 0
+        fresh = is_fresh(p)
+        t.fresh += fresh
+        if method:
+            node = self.evidence.identifiers + method - 1
+            if fresh:
+                node.mine += node.mine < MOST_DEGREE
+            else:
+                node.others += node.others < MOST_DEGREE
         t.old += p.traits & OLD != 0
         t.settled += p.traits & SETTLED != 0
         t.rate += rate_of(p, self.evidence.now_s)
@@ -258,18 +271,33 @@ cdef class Groups:
     # -- what comes of it -------------------------------------------------------------------------
 
     cdef double fit(self, Principal *p, uint32_t group) noexcept nogil:
-        """Return what part of where a member was is its group's; -1 where it is at home somewhere, or was nowhere."""
+        """Return what part of where a member was are exits at which its group meets; -1 for who is at home anywhere."""
         cdef Places places
-        cdef uint32_t there = 0, visits = 0
+        cdef uint32_t visits = 0
         cdef int i
         if p.traits & HOMED:
             return -1.0
         self.pools.places_of(p, &places)
         for i in range(places.count):
             visits += places.visits[i]
-            if self.owner[places.at[i]] == group:
-                there += places.visits[i]
-        return <double>there / visits if visits else -1.0
+            if self.owner[places.at[i]] != group or not self.is_meeting(places.at[i]):
+                places.visits[i] = 0
+        return <double>proof_of(p, &places) / visits if visits else -1.0
+
+    cdef bint is_provable(self, Principal *p) noexcept nogil:
+        """Whether an account can be certain to belong: it is new, as most are that pay as it does.
+
+        So neither an account that was there before, nor a new one of a customer that was.
+        """
+        cdef uint32_t method = self.pools.token_of(p, PROVEN)
+        cdef Identifier *node = self.evidence.identifiers + method - 1
+        return method != 0 and is_fresh(p) and node.mine >= node.others
+
+    cdef bint is_meeting(self, uint32_t at) noexcept nogil:
+        """Whether accounts that pay apart meet at an address, or in its network."""
+        cdef Identifier *node = self.evidence.identifiers + at
+        cdef Identifier *coarse = resolve(self.evidence.identifiers, node.parent)
+        return node.meta & PROVEN != 0 or coarse != NULL and coarse.meta & PROVEN != 0
 
     def appoint(self, uint32_t start, uint32_t stop, labels not None, verdicts not None):
         """Put the principals in a range where their groups are; return how many belong to one.
@@ -296,10 +324,12 @@ cdef class Groups:
                 label = cluster[g]
                 verdict = said[g] if label else NO_VERDICT
                 if verdict != NO_VERDICT:
-                    pays_alone = self.pools.token_of(p, PROVEN) == 0 and p.traits & ROAMER != 0
-                    if self.fit(p, g) < (LONER_FIT if pays_alone else FIT):
+                    pays_alone = self.pools.token_of(p, PROVEN) == 0
+                    if pays_alone and not p.traits & ROAMER:
+                        pass  # of a fleet on one payment method: that and nothing else is said of it
+                    elif self.fit(p, g) < (LONER_FIT if pays_alone else FIT):
                         verdict = NO_VERDICT
-                    elif pays_alone:
+                    elif pays_alone or not self.is_provable(p):
                         verdict = LIKELY  # whatever those around it are
                 self.judge.put(p, label if verdict else 0, verdict)
                 found += verdict != NO_VERDICT

@@ -38,3 +38,6 @@ cdef class Pools:
     cdef bint roams(self, Principal *p, Places *places) noexcept nogil
     cdef void note(self, uint32_t at, uint32_t token) noexcept nogil
     cdef uint32_t suspect_at(self, Principal *p, int slot) noexcept nogil
+
+
+cdef uint32_t proof_of(const Principal *p, const Places *places) noexcept nogil

@@ -28,6 +28,23 @@ cdef enum:
     ROAMED = 3          # exits before an account can be said to roam
 
 
+cdef uint32_t proof_of(const Principal *p, const Places *places) noexcept nogil:
+    """Return what visits at pool exits, all others set to 0, count for.
+
+    A newcomer's all. Of others that come back to one address, as people do who share it with a
+    pool, none: an account that is no newcomer must be at several, and mostly at none of them.
+    """
+    cdef uint32_t there = 0, most = 0
+    cdef int i, exits = 0
+    for i in range(places.count):
+        there += places.visits[i]
+        exits += places.visits[i] > 0
+        most = max(most, <uint32_t>places.visits[i])
+    if p.traits & NEW or (exits >= ROAMED and 2 * most <= places.all_visits):
+        return there
+    return 0
+
+
 @cython.final
 cdef class Pools:
     def __cinit__(self):
@@ -316,10 +333,10 @@ cdef class Pools:
                 if not self.is_suspect(p):
                     continue
                 self.places_of(p, &places)
-                there = 0
                 for i in range(places.count):
-                    if self.is_pool(places.at[i]):
-                        there += places.visits[i]
+                    if not self.is_pool(places.at[i]):
+                        places.visits[i] = 0
+                there = proof_of(p, &places)
                 if self.alone:
                     if there < least * places.all_visits or places.all_visits == 0:
                         p.traits &= ~<int>ROAMER
@@ -375,6 +392,7 @@ cdef class Pools:
         cdef uint32_t at, token
         cdef int i
         cdef Principal *p
+        cdef Identifier *node
         cdef Places places
         with nogil:
             for at in range(start, min(stop, self.suspect_count)):
@@ -386,6 +404,8 @@ cdef class Pools:
                 for i in range(places.count):
                     if not self.is_pool(places.at[i]):
                         continue
+                    node = self.evidence.identifiers + places.at[i]
+                    node.meta |= <uint16_t>PROVEN
                     if token == 0:
                         token = places.at[i] + 1
                     else:

@@ -43,7 +43,7 @@ cdef enum:
     # In an identifier's `meta`, beside kind and generation.
     INFRASTRUCTURE = 1 << 13    # an address in a network that the operator declared as such
     SUSPECT = 1 << 14           # a payment method that is still in question in this rebuild
-    PROVEN = 1 << 15            # and one whose accounts meet those of others at exits of their own
+    PROVEN = 1 << 15            # and one whose accounts meet others' at exits of their own; and such an exit
 
     # What is known of a principal, in `traits`: found anew by each rebuild.
     HOMED = 1           # it comes back to an address that is its own
