@@ -16,6 +16,10 @@ from ratelimit.correlation.settings import Settings
 
 FRESH_LEAST = 0.5
 """Part of its accounts known to be new, below which a group is an organisation until shown otherwise."""
+SEEN_PART = 0.5
+"""Part of its accounts that must have had the time to come home, for it to mean anything that they did not."""
+SEEN_ENOUGH = 64
+"""Or so many: where a tenth of the accounts had homes, six of these would be there."""
 PEOPLE = 0.3
 """Part of its accounts at home, above which a group is people."""
 SHARED = 0.25
@@ -49,7 +53,9 @@ class Statistics(TypedDict):
     loners: int
     """Accounts that pay by themselves."""
     homed: float
-    """Part of the accounts that is at home somewhere."""
+    """Part that is at home somewhere, of the accounts there for so long that they would have come home."""
+    seen: int
+    """Accounts that were there for so long."""
     fresh: float
     """Part that is known to be new."""
     old: float
@@ -100,6 +106,7 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         and group["exits"] >= settings.exits * ease
         and group["exclusive"] >= settings.exclusive * ease
         and group["homed"] <= settings.homed / ease
+        and group["seen"] >= min(SEEN_ENOUGH, SEEN_PART * group["accounts"])
         and group["fresh"] >= FRESH_LEAST * ease
         and (is_covert(group, settings.covert * ease) or group["settled"] >= SETTLED_LEAST)
     ):

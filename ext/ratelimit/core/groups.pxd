@@ -14,6 +14,7 @@ cdef struct Tally:          # of one group
     uint32_t methods        # payment methods that are proven
     uint32_t loners         # members that pay by themselves
     uint32_t homed
+    uint32_t seen           # members that would have come home by now
     uint32_t fresh          # known to be new
     uint32_t old
     uint32_t settled

@@ -19,7 +19,7 @@ from ratelimit.core.judge cimport Judge
 from ratelimit.core.pools cimport Places, Pools, proof_of
 from ratelimit.core.traits cimport (
     CERTAIN, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, HOMED, LIKELY, MOST_DEGREE, NEW, NO_VERDICT, OLD, PAYMENT, PROVEN, ROAMER,
-    SETTLED, Identifier, Principal, hours_left, is_witness, kind_of, look_ahead, rate_of, resolve,
+    SEEN, SETTLED, Identifier, Principal, hours_left, is_witness, kind_of, look_ahead, rate_of, resolve,
 )
 
 cdef enum:
@@ -196,6 +196,7 @@ cdef class Groups:
         method = self.pools.token_of(p, PROVEN)
         t.loners += method == 0 and p.traits & ROAMER != 0
         t.homed += p.traits & HOMED != 0
+        t.seen += p.traits & (SEEN | HOMED) != 0
         fresh = is_fresh(p)
         t.fresh += fresh
         if method:
@@ -254,7 +255,8 @@ cdef class Groups:
             "accounts": t.members,
             "methods": t.methods,
             "loners": t.loners,
-            "homed": t.homed / <double>max(<uint32_t>1, t.members),
+            "homed": t.homed / <double>max(<uint32_t>1, t.seen),
+            "seen": t.seen,
             "fresh": t.fresh / <double>max(<uint32_t>1, t.members),
             "old": t.old / <double>max(<uint32_t>1, t.members),
             "settled": t.settled / <double>max(<uint32_t>1, t.members),

@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.traits cimport (
-    AT_HOME, CLIENT_AT, FINE, FINE_EDGES, HOMED, NEW, OLD, PAYMENT_AT, SETTLED, TICK_S, Edge, Identifier, Principal,
+    AT_HOME, CLIENT_AT, FINE, FINE_EDGES, HOMED, NEW, OLD, PAYMENT_AT, SEEN, SETTLED, TICK_S, Edge, Identifier, Principal,
     is_infrastructure, kind_of, look_ahead, resolve, visits_of,
 )
 
@@ -214,7 +214,10 @@ cdef class Homes:
             for at in range(start, min(stop, self.evidence.awake_count)):
                 p = principal_at(self.evidence, at)
                 payer = self.payer_of(p, at, &lone)
-                hours = self.home_h if self.age_of(p) > self.young_s else self.home_new_h
+                # Of an account that was seen for a day and a half a home is one day after the other.
+                hours = self.home_h if self.evidence.now_s - p.first_s > self.young_s else self.home_new_h
+                if self.evidence.now_s - p.first_s >= 3600 * hours:
+                    p.traits |= SEEN
                 for i in range(FINE_EDGES):
                     node = self.place(p.edges + i)
                     if node == NULL or p.edges[i].span < hours:

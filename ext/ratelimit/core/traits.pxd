@@ -50,6 +50,7 @@ cdef enum:
     OLD = 2             # older than `new_s`
     NEW = 4             # younger, and that is known: not only first seen since
     SETTLED = 8         # there for `settled_s`
+    SEEN = 32           # there for so long that it would have come home
     ROAMER = 16         # new, by itself, nowhere at home, on another exit nearly each time
 
     # What is said of a principal in a cluster.
