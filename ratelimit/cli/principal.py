@@ -107,7 +107,7 @@ def _restored(
         correlator = Correlator(
             Settings(**spec.settings),  # type: ignore[arg-type]  # checked by the policy
             now_ns,
-            Columns(spec.principal, spec.kinds),
+            Columns(spec.principal, spec.kinds, spec.created),
         )
         for _ in restore(store.table.key, correlator, now_ns):
             pass

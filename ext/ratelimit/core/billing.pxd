@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.admission cimport Admission
 from ratelimit.core.fitting cimport NOBODY
@@ -9,7 +9,8 @@ cdef class Billing(Admission):
 
     cdef void turned_away(self, uint32_t at) noexcept nogil
     cdef void let_in(self, uint32_t at) noexcept nogil
-    cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil
+    cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil
+    cdef uint8_t verdict(self, Principal *p) noexcept nogil
     cdef bint within_floor(self, Principal *p) noexcept nogil
     cdef uint64_t identity(self, Principal *p) noexcept nogil
     cdef uint32_t position_of(self, object row) except? NOBODY

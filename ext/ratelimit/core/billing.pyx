@@ -1,12 +1,15 @@
 """What limits count a principal by, and what its cluster owes: see the stub for the contract."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.admission cimport Admission
 from ratelimit.core.evidence cimport find_principal, principal_at
 from ratelimit.core.fitting cimport NOBODY, SETTLED_S
 from ratelimit.core.profile cimport span_of, volume_of
-from ratelimit.core.traits cimport MOST_FREE, Principal, count_free, free_of, joined, turn_away
+from ratelimit.core.sighting cimport enter_actor
+from ratelimit.core.traits cimport (
+    CERTAIN, MOST_FREE, NO_VERDICT, Principal, count_free, free_of, joined, turn_away,
+)
 
 
 cdef inline uint64_t part_identity(uint64_t identity, uint32_t part) noexcept nogil:
@@ -23,27 +26,49 @@ cdef class Billing(Admission):
     def cluster(self, row, /):
         """Return what limits count this row's cluster by, -1 without one."""
         cdef uint64_t key, identity
-        if self.columns.principal(row, &key) and self.cluster_of(key, &identity):
+        if self.columns.principal(row, &key) and self.actor_of(key, &identity):
             return identity
         return -1
 
-    cdef bint cluster_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
-        """Find what limits count a principal's cluster by; False when it has none."""
+    def fill(self, list row not None, int at, /):
+        """Put a row's actor where limits look for it: see `Watch.fill`."""
+        cdef uint64_t key, identity = 0
+        cdef uint8_t verdict = NO_VERDICT
+        if self.columns.principal(row, &key):
+            verdict = self.actor_of(key, &identity)
+        enter_actor(row, at, verdict, identity)
+
+    cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
+        """Find what limits count a principal's cluster by; return how sure it is that it belongs there."""
         cdef uint32_t at
+        cdef uint8_t verdict
         if self.labels == 0:
-            return False
+            return NO_VERDICT
         at = find_principal(self.evidence, key)
         if at == NOBODY or principal_at(self.evidence, at).label == 0:
-            return False
-        if self.within_floor(principal_at(self.evidence, at)):
-            return False
-        identity[0] = self.identity(principal_at(self.evidence, at))
-        return True
+            return NO_VERDICT
+        verdict = self.verdict(principal_at(self.evidence, at))
+        if verdict:
+            identity[0] = self.identity(principal_at(self.evidence, at))
+        return verdict
+
+    cdef uint8_t verdict(self, Principal *p) noexcept nogil:
+        """Return what counts of a principal: what is inferred, unless the operator overrides it."""
+        if p.label == 0:
+            return NO_VERDICT
+        if self.within_floor(p):
+            return NO_VERDICT
+        return p.verdict
 
     def cluster_identity(self, uint64_t key):
         """Return what limits count a principal's cluster by, None without one."""
         cdef uint64_t identity
-        return identity if self.cluster_of(key, &identity) else None
+        return identity if self.actor_of(key, &identity) else None
+
+    def verdict_of(self, uint64_t key):
+        """Return what counts of a principal: 0 for nothing, 1 for likely, 2 for certain."""
+        cdef uint64_t identity
+        return self.actor_of(key, &identity)
 
     cdef bint within_floor(self, Principal *p) noexcept nogil:
         """Whether a principal older than its cluster asks no more than it did before.
@@ -95,13 +120,13 @@ cdef class Billing(Admission):
         count_free(p, -MOST_FREE)
 
     def collect(self, uint32_t start, uint32_t stop):
-        """Have clusters charged with what their members in a range were given before."""
+        """Have clusters charged with what their certain members in a range were given before."""
         cdef uint32_t at
         cdef Principal *p
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 p = principal_at(self.evidence, at)
-                if p.label and free_of(p):
+                if free_of(p) and self.verdict(p) == CERTAIN:
                     self.owe(p)
 
     def inherit(self, Billing other not None):

@@ -12,6 +12,7 @@ from ratelimit.core.profile cimport (
 )
 from ratelimit.core.traits cimport (
     CLIENT, CLIENT_AT, FINE, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, asleep_at, asleep_of,
+    put_label,
     count_for, kind_at, kind_of, look_ahead, resolve,
 )
 
@@ -102,7 +103,7 @@ cdef class Census(Dormancy):
                         node.parent += <int>change
             if with_client:
                 b.with_client += change
-        p.label = <uint16_t>label
+        put_label(p, label)
 
     def clear(self, uint32_t start, uint32_t stop):
         """Forget the counts of identifiers in a range."""

@@ -6,11 +6,11 @@ being counted for its cluster, by a number at the identifier itself: else a card
 nobody's as soon as the accounts on it took turns.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint32_t
 
 from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.fitting cimport Fitting
-from ratelimit.core.traits cimport KINDS, TICK_S, Principal, joined
+from ratelimit.core.traits cimport KINDS, TICK_S, Principal, joined, put_label
 
 
 cdef class Dormancy(Fitting):
@@ -46,5 +46,5 @@ cdef class Dormancy(Fitting):
     cdef void move_dormant(self, Principal *p, uint32_t label) noexcept nogil:
         """Change the cluster of one who is dormant."""
         self.evidence.count_asleep(p, -1)
-        p.label = <uint16_t>label
+        put_label(p, label)
         self.evidence.count_asleep(p, 1)

@@ -11,7 +11,7 @@ from ratelimit.core.traits cimport (
     AGAIN_S, BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE, INDEX_BITS,
     INFRASTRUCTURE, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, TURNED, Edge, Identifier, Principal, Value,
     asleep_at, asleep_of, count_one, fades_slowly, free_of, generation_of, halves, hours_left, identifier_key, joined,
-    kind_at, kind_of, ref_of, refused_of, resolve, turn_away,
+    kind_at, kind_of, note_created, ref_of, refused_of, resolve, turn_away,
 )
 
 cdef inline double chance(const Principal *p, uint32_t now_s) noexcept nogil:
@@ -366,6 +366,7 @@ cdef class Evidence:
         p.requests += 1
         if seen.refused:
             turn_away(p)
+        note_created(p, seen.created_s, self.epoch_s + now_s)
         if seen.kinds[COARSE]:
             position = self.identifier(seen.kinds[COARSE], COARSE, now_s)
             coarse = ref_of(self.identifiers, position)

@@ -16,7 +16,8 @@ from ratelimit.core.index cimport put
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.profile cimport CLIENTS, ROAMING, Background, Profile
 from ratelimit.core.traits cimport (
-    CLIENT, EXTRAS, INDEX_BITS, KINDS, Edge, Identifier, Principal, Value, fades_slowly, joined, kind_of,
+    CERTAIN, CLIENT, EXTRAS, INDEX_BITS, KINDS, Edge, Identifier, Principal, Value, fades_slowly, joined, kind_of,
+    put_label,
 )
 
 cdef extern from *:
@@ -187,8 +188,9 @@ cdef void mend_principals(Evidence e, Judge judge) noexcept nogil:
         for i in range(e.edges):
             p.edges[i].ref = within(p.edges[i].ref, e.identifier_count)
         if p.label > judge.labels or not judge.profiles[p.label].live:
-            p.label = 0
+            put_label(p, 0)
         p.roaming = min(p.roaming, <uint8_t>(ROAMING - 1))
+        p.verdict = min(p.verdict, <uint8_t>CERTAIN)
         put(&e.principal_index, joined(p.key), at)
     for at in range(judge.labels + 1):
         for i in range(CLIENTS):

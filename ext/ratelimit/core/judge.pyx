@@ -1,7 +1,7 @@
 """Who belongs to which cluster: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.billing cimport Billing
@@ -11,8 +11,8 @@ from ratelimit.core.profile cimport Fit, Profile, clip, habits, noise_of, rate_o
 from ratelimit.core.rulings cimport Ruling, Rulings
 from ratelimit.core.sighting cimport Sighting, level_of
 from ratelimit.core.traits cimport (
-    CLIENT_AT, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, count_free, free_of, joined,
-    note_answer, resolve,
+    CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, count_free, free_of, joined,
+    note_answer, put_label, resolve,
 )
 
 
@@ -55,7 +55,7 @@ cdef class Judge(Billing):
                 self.join(p, label)
         if seen.free:
             count_free(p, 1)
-        if free_of(p) and p.label and not self.judging:
+        if free_of(p) and not self.judging and self.verdict(p) == CERTAIN:
             self.owe(p)
         if p.requests == 1 and self.judging:
             # It may be where another was that is forgotten now.
@@ -215,7 +215,7 @@ cdef class Judge(Billing):
                         add_member(parent, before, -1)
                     if label:
                         add_member(parent, label, 1)
-        p.label = <uint16_t>label
+        put_label(p, label)
 
     def assign(self, uint32_t start, uint32_t stop, bint everybody):
         """Put each principal where it fits best; return how many moved.
@@ -333,6 +333,16 @@ cdef class Judge(Billing):
     def live(self):
         """Return the labels in use."""
         return [label for label in range(1, self.labels + 1) if self.profiles[label].live]
+
+    def deem(self, uint64_t key, uint8_t verdict):
+        """Set what is inferred of a principal; return whether it is remembered."""
+        cdef uint32_t at = find_principal(self.evidence, key)
+        if verdict > CERTAIN:
+            raise ValueError(f"a verdict is 0 to {CERTAIN}, not {verdict}")
+        if at == NOBODY:
+            return False
+        principal_at(self.evidence, at).verdict = verdict
+        return True
 
     def label_of(self, uint64_t key):
         """Return a principal's cluster, 0 for none."""

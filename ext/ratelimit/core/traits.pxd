@@ -10,7 +10,7 @@ An edge names an identifier by position and generation: when the position is giv
 to another identifier the generation changes, and the edge is void.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     # Families, and the kinds of network within theirs.
@@ -44,6 +44,10 @@ cdef enum:
     HOURS = 0xFFFFFF    # in `hours`: the hours
     FREE = 1 << 24      # and one request that no cluster was charged with yet
     MOST_FREE = 255
+    # What is said of a principal in a cluster.
+    NO_VERDICT = 0      # nothing: it counts alone
+    LIKELY = 1          # it is shown, and what a limit would refuse it is counted
+    CERTAIN = 2         # it has one budget with the other members
     UNMET = 1 << 14             # in `meta`: a payment method whose users met no other members
     INFRASTRUCTURE = 1 << 13    # in `meta`: an address in a network that the operator declared as such
 
@@ -66,6 +70,7 @@ cdef struct Principal:
     float follows       # requests within minutes of the one before, likewise
     uint32_t hours      # bit h: seen in hour h of the last day; above them, requests given outside of clusters
     float prior         # requests a day before it joined its cluster
+    uint32_t created_s  # when the account was created, in seconds since 1970: the least ever given, 0 for not known
     uint32_t network    # the coarse network last seen, as an edge names it
     uint16_t label      # cluster, 0 for none
     uint16_t lengths    # levels of its latest answers, added up
@@ -73,6 +78,7 @@ cdef struct Principal:
     uint8_t roaming     # 0 to 3: over how many blocks its latest addresses are strewn
     uint8_t refused     # TURNED | of the latest; halved with `again` when there are REFUSALS
     uint8_t again       # refusals after which it asked again at once
+    uint8_t verdict     # as inferred, of a member: see `put_label`, and `Billing.verdict` for what counts
     Edge edges[EDGES]
 
 # An identifier is in two halves: what rebuilds walk over, four to a cache line; and what else there is.
@@ -91,6 +97,19 @@ cdef struct Identifier:
 cdef struct Value:
     Key key
     uint32_t last_s
+
+
+cdef inline void put_label(Principal *p, uint32_t label) noexcept nogil:
+    """Put a principal into a cluster, 0 for none. Who joins one is certain until it is judged by itself."""
+    p.label = <uint16_t>label
+    p.verdict = CERTAIN if label else NO_VERDICT
+
+
+cdef inline void note_created(Principal *p, uint32_t created_s, int64_t now_s) noexcept nogil:
+    """Note when an account was created, 0 for not known: the least ever given stands, and none is later than now."""
+    created_s = <uint32_t>min(<int64_t>created_s, now_s)
+    if created_s and (p.created_s == 0 or created_s < p.created_s):
+        p.created_s = created_s
 
 
 cdef inline uint64_t joined(Key key) noexcept nogil:
