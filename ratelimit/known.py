@@ -51,11 +51,13 @@ def hashed(spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor:
         return [key for key in found if key is not None]
 
     rulings = None
-    if known.exempt or known.together or known.apart:
+    if known.rules_principals:
         rulings = Rulings(
             keys(known.exempt),
             [keys(group) for group in known.together],
             [keys(group) for group in known.apart],
+            keys(known.confirm),
+            keys(known.clear),
         )
     organisations = None
     if known.organisations:

@@ -116,6 +116,14 @@ class Correlator:
         self._organisations = organisations
         self._is_told = True
         self.core.rule(rulings)
+        self._decree()
+
+    def _decree(self) -> None:
+        """Find the actors of those whom the operator names."""
+        rulings = self._rulings
+        if rulings is not None:
+            label_of = self.core.label_of
+            rulings.decree(set(map(label_of, rulings.confirm)), set(map(label_of, rulings.clear)))
 
     def is_due(self, now_ns: int) -> bool:
         """Return whether enough has changed, or enough time passed, for a rebuild."""
@@ -165,6 +173,7 @@ class Correlator:
             self.core, self.settings, self.kept, self._name, self._descend, self._rulings, seeding
         )
         yield from rebuild
+        self._decree()
         self._is_growing = rebuild.is_growing
         for label, heir in self._heirs:
             if heir in self.kept:
@@ -197,15 +206,21 @@ class Correlator:
         return explain(self, key)
 
     def ruling_of(self, key: int) -> Ruling | None:
-        """Return what the operator says of a principal."""
+        """Return what the operator says of a principal, or of its actor."""
         rulings = self._rulings
         if rulings is None:
             return None
         if key in rulings.exempt:
             return "exempt"
+        if key in rulings.clear:
+            return "clear"
+        if key in rulings.confirm:
+            return "confirm"
         if any(key in group for group in rulings.together):
             return "together"
-        return "apart" if any(key in group for group in rulings.apart) else None
+        if any(key in group for group in rulings.apart):
+            return "apart"
+        return rulings.decree_of(self.core.label_of(key))
 
     def _strike(self, organisations: Organisations) -> Iterator[None]:
         for start in range(0, self.evidence.principal_count, self.settings.slice_entries):

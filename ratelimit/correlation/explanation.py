@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ratelimit.correlation.correlator import Correlator
 
 Family = Literal["network", "payment", "client", "behaviour", "extra"]
-Ruling = Literal["exempt", "together", "apart"]
+Ruling = Literal["exempt", "together", "apart", "confirm", "clear"]
 
 NS = 1_000_000_000
 
@@ -61,6 +61,8 @@ class Explanation:
     principal: int
     cluster: int | None
     """What limits count its cluster by; None when it is in none."""
+    verdict: int
+    """How sure it is that it belongs there: 0 without a cluster, 1 for likely, 2 for certain."""
     confidence: float
     why: str
     """What the cluster passed for; empty without one."""
@@ -124,6 +126,7 @@ def explain(correlator: Correlator, key: int) -> Explanation | None:
     return Explanation(
         principal=key,
         cluster=None if judgement is None else correlator.core.cluster_identity(key),
+        verdict=0 if judgement is None else correlator.core.verdict_of(key),
         confidence=0.0 if judgement is None else judgement.confidence,
         why="" if judgement is None else judgement.why,
         members=0 if profile is None else profile["size"],

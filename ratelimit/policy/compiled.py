@@ -284,9 +284,16 @@ class KnownSpec:
     apart: tuple[tuple[tuple[str, ...], ...], ...] = ()
     organisations: tuple[OrganisationSpec, ...] = ()
     infrastructure: tuple[Network, ...] = ()
+    confirm: tuple[tuple[str, ...], ...] = ()
+    clear: tuple[tuple[str, ...], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.exempt or self.together or self.apart or self.organisations or self.infrastructure)
+        return bool(self.rules_principals or self.organisations or self.infrastructure)
+
+    @property
+    def rules_principals(self) -> bool:
+        """Whether anything is said of principals by name."""
+        return bool(self.exempt or self.together or self.apart or self.confirm or self.clear)
 
     @property
     def looks_at_addresses(self) -> bool:

@@ -6,6 +6,7 @@ from ratelimit.core.admission cimport Admission
 from ratelimit.core.evidence cimport find_principal, principal_at
 from ratelimit.core.fitting cimport NOBODY, SETTLED_S
 from ratelimit.core.profile cimport span_of, volume_of
+from ratelimit.core.rulings cimport CLEARED, CONFIRMED, UNSAID, Ruling
 from ratelimit.core.sighting cimport enter_actor
 from ratelimit.core.traits cimport (
     CERTAIN, MOST_FREE, NO_VERDICT, Principal, count_free, free_of, joined, turn_away,
@@ -54,11 +55,21 @@ cdef class Billing(Admission):
 
     cdef uint8_t verdict(self, Principal *p) noexcept nogil:
         """Return what counts of a principal: what is inferred, unless the operator overrides it."""
+        cdef uint8_t said = UNSAID
+        cdef Ruling *ruling
         if p.label == 0:
             return NO_VERDICT
-        if self.within_floor(p):
+        if self.rulings is not None:
+            said = self.rulings.decrees[p.label]
+            ruling = self.rulings.find(joined(p.key))
+            # Who is named is what it is named for; the others of its actor are as far as they belong there.
+            if ruling != NULL and ruling.decree:
+                return CERTAIN if ruling.decree == CONFIRMED else NO_VERDICT
+            if ruling != NULL and ruling.group:
+                return NO_VERDICT if self.within_floor(p) else CERTAIN
+        if said == CLEARED or self.within_floor(p):
             return NO_VERDICT
-        return p.verdict
+        return CERTAIN if said == CONFIRMED and p.verdict else p.verdict
 
     def cluster_identity(self, uint64_t key):
         """Return what limits count a principal's cluster by, None without one."""
