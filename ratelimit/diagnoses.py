@@ -26,6 +26,10 @@ DIAGNOSES: Mapping[str, str] = {
         'a value from scope["state"], a path or a resolver was neither text, bytes, an integer nor a UUID, '
         "and counted as missing."
     ),
+    "created-type": (
+        "what `[correlation] created` names was no number of seconds since 1970 (milliseconds, a date in "
+        "words?), and counted as not known."
+    ),
     "resolver-busy": (
         "too many calls of a resolver were under way at once; further requests counted as lacking "
         "the identity."

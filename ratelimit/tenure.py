@@ -129,7 +129,7 @@ class Tenure:
 
     def _take(self, spec: CorrelationSpec) -> None:
         self._settings = Settings(**spec.settings)  # type: ignore[arg-type]  # checked by the policy
-        self._columns = Columns(spec.principal, spec.kinds)
+        self._columns = Columns(spec.principal, spec.kinds, spec.created)
 
     def step(self, now_ns: int) -> bool:
         """Do one slice of what is to be done; return whether there is more at once."""

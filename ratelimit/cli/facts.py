@@ -15,6 +15,7 @@ from ratelimit.generation import Generation, Matched
 from ratelimit.identity.cookies import find_cookie
 from ratelimit.identity.fact import NO_CONTEXT, Context
 from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec
+from ratelimit.policy.identities import INTERNAL
 from ratelimit.traces import Fields
 
 Pairs = list[tuple[bytes, bytes]]
@@ -30,11 +31,22 @@ def fields_of(compiled: CompiledPolicy) -> Fields:
     spec = compiled.correlation
     length = [] if spec is None or spec.length is None else [spec.length]
     return Fields(
-        [spec.name for spec in compiled.identities if spec.sources[0].kind != "origin"],
+        carried(compiled),
         list(dict.fromkeys([*compiled.units[1:], *length])),
         headers=headers,
         user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in compiled.identities),
+        created=has_created(compiled),
     )
+
+
+def carried(compiled: CompiledPolicy) -> list[str]:
+    """Return the identities that a record can name: all but those that are found out."""
+    return [spec.name for spec in compiled.identities if spec.name not in INTERNAL]
+
+
+def has_created(compiled: CompiledPolicy) -> bool:
+    """Return whether it is asked when accounts were created."""
+    return compiled.correlation is not None and compiled.correlation.created >= 0
 
 
 def route_path(target: str) -> str:
@@ -71,11 +83,8 @@ class RecordFacts:
     def __init__(self, generation: Generation, fields: Fields) -> None:
         self._extractor = generation.extractor
         self._fields = fields
-        self._own = [
-            (spec.name, fields.attribute[spec.name])
-            for spec in generation.compiled.identities
-            if spec.sources[0].kind != "origin"
-        ]
+        self._own = [(name, fields.attribute[name]) for name in carried(generation.compiled)]
+        self._has_created = has_created(generation.compiled)
 
     def values(self, record: Any) -> dict[str, str]:
         """Return the identities that a record carries under their own names."""
@@ -101,7 +110,9 @@ class RecordFacts:
 
     def identities(self, record: Any, matched: Matched) -> list[int]:
         """Return the hashed identities of one record, by position."""
-        context = Context(matched.params) if self._extractor.needs_context else NO_CONTEXT
+        context = NO_CONTEXT
+        if self._extractor.needs_context or self._has_created:
+            context = Context(matched.params, created=record.created if self._has_created else None)
         pairs = header_pairs(record, self._fields)
         return self._extractor.from_values(self.values(record), record.ip, pairs, context)
 

@@ -78,6 +78,14 @@ class Correlator:
         self._organisations = organisations
         self._is_told = True
         self.core.rule(rulings)
+        self._decree()
+
+    def _decree(self) -> None:
+        """Find the actors of the accounts that the operator names."""
+        rulings = self._rulings
+        if rulings is not None:
+            label_of = self.core.label_of
+            rulings.decree(set(map(label_of, rulings.confirm)), set(map(label_of, rulings.clear)))
 
     def is_due(self, now_ns: int) -> bool:
         """Return whether enough has changed, or enough time passed, for a rebuild."""
@@ -101,6 +109,7 @@ class Correlator:
             yield from self._strike(self._organisations)
         self._is_told = False
         yield from Rebuild(self.core, self.settings, self.kept, self._name, self._descend, self._rulings)
+        self._decree()
         for label, heir in self._heirs:
             if heir in self.kept and label in self.identities:
                 self.carries.append((self.identities[label], self.identities[heir]))
@@ -118,15 +127,21 @@ class Correlator:
         return explain(self, key)
 
     def ruling_of(self, key: int) -> Ruling | None:
-        """Return what the operator says of a principal."""
+        """Return what the operator says of a principal, or of its actor."""
         rulings = self._rulings
         if rulings is None:
             return None
         if key in rulings.exempt:
             return "exempt"
+        if key in rulings.clear:
+            return "clear"
+        if key in rulings.confirm:
+            return "confirm"
         if any(key in group for group in rulings.together):
             return "together"
-        return "apart" if any(key in group for group in rulings.apart) else None
+        if any(key in group for group in rulings.apart):
+            return "apart"
+        return rulings.decree_of(self.core.label_of(key))
 
     def _strike(self, organisations: Organisations) -> Iterator[None]:
         for start in range(0, self.evidence.principal_count, STRUCK):

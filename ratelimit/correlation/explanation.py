@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ratelimit.correlation.correlator import Correlator
 
 Family = Literal["network", "payment", "client", "extra"]
-Ruling = Literal["exempt", "together", "apart"]
+Ruling = Literal["exempt", "together", "apart", "confirm", "clear"]
 
 NS = 1_000_000_000
 
@@ -102,7 +102,7 @@ def explain(correlator: Correlator, key: int) -> Explanation | None:
     return Explanation(
         principal=key,
         cluster=correlator.core.cluster_identity(key) if is_member else None,
-        verdict=Verdict(found["verdict"]) if is_member else Verdict.NONE,
+        verdict=Verdict(correlator.core.verdict_of(key)) if is_member else Verdict.NONE,
         why="" if judgement is None else judgement.why,
         words="" if statistics is None or judgement is None else describe(statistics, judgement),
         members=correlator.core.size(label) if is_member else 0,

@@ -28,6 +28,7 @@ from ratelimit.identity.fact import (
     Context,
     Fact,
     credential_bytes,
+    seconds_of,
     value_bytes,
 )
 from ratelimit.identity.origins import Origins
@@ -54,6 +55,7 @@ class Extractor:
         chain: the declared proxies.
         lists: allow and deny lists.
         origins: the declared networks that an identity from `origin` tells of.
+        created_at: the position of when the account was created, which is kept as a number; -1 for none.
         needed: positions that anything asks for, all when not given; the others stay ABSENT.
         notice: told a stable code when something about a request deserves a word to the
             operator; may be told the same thing often.
@@ -61,6 +63,7 @@ class Extractor:
 
     __slots__ = (
         "_chain",
+        "_created_at",
         "_facts",
         "_fill",
         "_hasher",
@@ -92,6 +95,7 @@ class Extractor:
         lists: AccessLists,
         origins: Origins | None = None,
         needed: Collection[int] | None = None,
+        created_at: int = -1,
         notice: Callable[[str], None] = lambda code: None,
     ) -> None:
         self._facts = tuple(facts)
@@ -101,7 +105,8 @@ class Extractor:
         self._lists_values = lists.lists_values
         self._notice = notice
         everything = range(len(self._facts))
-        self._slots = Slots(self._facts, hasher, everything if needed is None else needed, notice)
+        self._slots = Slots(self._facts, hasher, everything if needed is None else needed, notice, created_at)
+        self._created_at = created_at
         self.scanner = self._slots.scanner
         self._fill = self.scanner.fill
         self._templates: dict[object, list[int]] = {}
@@ -111,7 +116,7 @@ class Extractor:
             position for position, fact in enumerate(self._facts) if fact.sources[0][0] == "origin"
         )
         self._reads_peers = self._chain is None and not lists.lists_addresses and origins is None
-        self.is_direct = self._reads_peers and not self._late and not self._lists_values
+        self.is_direct = self._reads_peers and not self._late and not self._lists_values and created_at < 0
         """Whether `scanner` alone says all that `extract` does."""
         self.positions = self._slots.positions
         self.origin_at = len(self._facts)
@@ -140,6 +145,8 @@ class Extractor:
             identities = self._fill(headers, template)
         if self._late:
             self._fill_late(identities, headers, context)
+        if self._created_at >= 0:
+            identities[self._created_at] = self._created(headers, context)
         if self._lists_values:
             at = self.listed_at
             identities[at] = self._lists.of_identities(identities, identities[at])
@@ -195,16 +202,34 @@ class Extractor:
 
         The answer itself need not be kept.
         """
-        value = value_bytes(answer)
-        if value is None and answer is not None:
+        found: dict[int, int] = {}
+        asking = [at for at, fact in enumerate(self._facts) if ("resolver", name) in fact.sources]
+        if self._created_at in asking:
+            asking.remove(self._created_at)
+            found[self._created_at] = self.created(answer)
+        value = value_bytes(answer) if asking else None
+        if asking and value is None and answer is not None:
             self._notice("identity-type")
-        if value is None or not 0 < len(value) <= LONGEST_VALUE:
-            return {}
-        return {
-            position: self._slots.of_value(position, value, ABSENT)
-            for position, fact in enumerate(self._facts)
-            if ("resolver", name) in fact.sources
-        }
+        if value is not None and 0 < len(value) <= LONGEST_VALUE:
+            found |= {position: self._slots.of_value(position, value, ABSENT) for position in asking}
+        return found
+
+    def created(self, value: object) -> int:
+        """Return when an account was created, by what is given for it: seconds since 1970, or ABSENT."""
+        seconds = seconds_of(value)
+        if seconds is None:
+            self._notice("created-type")
+        return seconds or ABSENT
+
+    def _created(self, headers: Headers, context: Context) -> int:
+        if context.created is not None:
+            return self.created(context.created)
+        source, argument = self._facts[self._created_at].sources[0]
+        if source == "resolver":
+            return context.resolved.get(argument, {}).get(self._created_at, ABSENT)
+        if source == "state":
+            return self.created(context.state.get(argument))
+        return self.created(self._look_up(source, argument, headers, context))
 
     def value_hash(self, name: str, value: str | bytes) -> int:
         """Return the hash of one identity's value, as `extract` would make it."""

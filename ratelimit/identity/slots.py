@@ -48,6 +48,7 @@ class Slots:
         hasher: Hasher,
         needed: Collection[int],
         notice: Callable[[str], None],
+        created_at: int = -1,
     ) -> None:
         self._facts = tuple(facts)
         self._needed = frozenset(needed)
@@ -60,6 +61,8 @@ class Slots:
         for position in sorted(self._needed):
             fact = facts[position]
             source, argument = fact.sources[0]
+            if position == created_at:
+                continue  # a number, and no value to hash: see `Extractor`
             if len(fact.sources) == 1 and source == "header":
                 name = argument.encode("latin-1")
                 change = credential_bytes if name in self.CREDENTIALS else None

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ratelimit.policy.compiled import REQUESTS, CorrelationSpec, IdentitySpec, KnownSpec
-from ratelimit.policy.identities import ORIGIN
+from ratelimit.policy.compiled import REQUESTS, CorrelationSpec, IdentitySpec, KnownSpec, SourceSpec
+from ratelimit.policy.identities import CREATED, INTERNAL, ORIGIN, parse_source
 from ratelimit.policy.model import Correlation
 from ratelimit.policy.problem import Path, Report, did_you_mean
 
@@ -24,7 +24,7 @@ def compile_correlation(
     """Return what is to be correlated, None for nothing; `known` is the operator's own knowledge."""
     positions = {spec.name: spec.index for spec in identities}
     if table.principal is None:
-        for key in ("network", "payment", "client", "extra", "length"):
+        for key in ("network", "payment", "client", "extra", "length", "created"):
             if getattr(table, key):
                 report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
         if known is not None:
@@ -66,7 +66,25 @@ def compile_correlation(
         origin,
         table.correlator == "workers",
         table.length,
+        positions.get(CREATED, -1),
     )
+
+
+def compile_created(table: Correlation, report: Report) -> SourceSpec | None:
+    """Return where it stands when an account was created, None for nowhere."""
+    if table.created is None or table.principal is None:
+        return None
+    path: Path = ("correlation", "created")
+    source = parse_source(table.created, path, report)
+    if source is not None and source.kind not in ("state", "header", "resolver"):
+        report.add(
+            "correlation-created",
+            path,
+            f"what comes from `{source.kind}` is the client's own word, which would be as old as it likes",
+            "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
+        )
+        return None
+    return source
 
 
 def _all(
@@ -99,7 +117,7 @@ def _own(
 
 def _position(name: str, positions: Mapping[str, int], path: Path, report: Report) -> int:
     position = positions.get(name, -1)
-    if position < 0 or name in ("cluster", ORIGIN):
+    if position < 0 or name in INTERNAL:
         report.add("identity-unknown", path, f"`{name[:64]}` is not declared", did_you_mean(name, positions))
         return -1
     return position

@@ -21,6 +21,7 @@ Algorithm = Literal[
     "token-bucket", "sliding-window", "fixed-window", "sliding-log", "concurrency", "distinct"
 ]
 Mode = Literal["enforce", "shadow"]
+Certainty = Literal["certain", "likely"]
 Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 Count = Annotated[int, Meta(ge=1)]
@@ -197,6 +198,14 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": 
             examples=["network"],
         ),
     ] = None
+    verdict: Annotated[
+        Certainty | None,
+        Meta(
+            description="For limits per `cluster`, whom it binds: `certain` members, while it is counted "
+            "what it would refuse `likely` ones; or `likely` members as well, in one budget with the certain "
+            "ones. Default: `certain`."
+        ),
+    ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
     enforce: Annotated[
         float,
@@ -297,6 +306,15 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
             description="The unit that says how long an answer was, as the application settles it: "
             "evidence of behaviour. Whether a limit counts it as well makes no difference.",
             examples=["output_tokens"],
+        ),
+    ] = None
+    created: Annotated[
+        str | None,
+        Meta(
+            description="Where it stands when the account was created, in seconds since 1970: `state:NAME`, "
+            "`header:NAME` (one that your proxy sets, and no client) or `resolver:NAME`. Traces have it as "
+            "`account_created`. Where it is missing, an account is as old as its first request.",
+            examples=["state:account_created"],
         ),
     ] = None
     snapshot: Annotated[

@@ -110,6 +110,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "mounted-twice",
     "private-memory",
     "identity-type",
+    "created-type",
     "resolver-busy",
     "redis-evicts",
     "redis-key",

@@ -9,7 +9,8 @@ from ratelimit.core.index cimport after, drop, home_of, move, open_index, positi
 from ratelimit.core.traits cimport (
     BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE, INDEX_BITS, INFRASTRUCTURE,
     KINDS, MOST_DEGREE, MOST_VISITS, PAYMENT, PAYMENT_AT, TICK_S, TICKS_AN_HOUR, Edge, Identifier, Principal, Value, exp2,
-    free_of, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of, ref_of, resolve,
+    free_of, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of, note_created, ref_of,
+    resolve,
 )
 
 cdef inline double chance(const Principal *p, uint32_t now_s) noexcept nogil:
@@ -308,7 +309,7 @@ cdef class Evidence:
     cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil:
         """Note one decided request; True if the principal was seen with anything new, or after a long time."""
         cdef Principal *p
-        cdef uint32_t position, coarse = 0, i, created, awake = self.awake_count
+        cdef uint32_t position, coarse = 0, i, awake = self.awake_count
         cdef bint fresh
         cdef double passed
         at[0] = self.principal(seen.principal, now_s)
@@ -322,10 +323,7 @@ cdef class Evidence:
         )
         p.last_s = now_s
         p.requests += 1
-        if seen.created_s:
-            # Nobody is created later than now: a clock that is ahead says no more than that.
-            created = <uint32_t>min(<int64_t>seen.created_s, self.epoch_s + now_s)
-            p.created_s = created if p.created_s == 0 else min(p.created_s, created)
+        note_created(p, seen.created_s, self.epoch_s + now_s)
         if seen.kinds[COARSE]:
             position = self.identifier(seen.kinds[COARSE], COARSE, now_s)
             coarse = ref_of(self.identifiers, position)

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence, find_principal, principal_at
-from ratelimit.core.rulings cimport Ruling, Rulings
+from ratelimit.core.rulings cimport CLEARED, CONFIRMED, UNSAID, Ruling, Rulings
 from ratelimit.core.sighting cimport Columns, Sighting, enter_actor
 from ratelimit.core.traits cimport (
     CERTAIN, CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, HOMED, MOST_DEGREE, MOST_FREE, NO_VERDICT, OLD, PAYMENT_AT, Identifier,
@@ -58,7 +58,7 @@ cdef class Judge:
                 self.put(p, label, verdict)
         if seen.free:
             count_free(p, 1)
-        if free_of(p) and p.label and p.verdict == CERTAIN and not self.judging:
+        if free_of(p) and not self.judging and self.verdict(p) == CERTAIN:
             self.owe(p)
         return at
 
@@ -320,6 +320,16 @@ cdef class Judge:
                         p.label = 0
                         p.verdict = NO_VERDICT
 
+    def deem(self, uint64_t key, uint8_t verdict):
+        """Set what is inferred of a principal; return whether it is remembered."""
+        cdef uint32_t at = find_principal(self.evidence, key)
+        if verdict > CERTAIN:
+            raise ValueError(f"a verdict is 0 to {CERTAIN}, not {verdict}")
+        if at == NOBODY:
+            return False
+        principal_at(self.evidence, at).verdict = verdict
+        return True
+
     def label_of(self, uint64_t key):
         """Return a principal's cluster, 0 for none."""
         cdef uint32_t at = find_principal(self.evidence, key)
@@ -370,8 +380,22 @@ cdef class Judge:
         return verdict
 
     cdef uint8_t verdict(self, Principal *p) noexcept nogil:
-        """Return what counts of a principal; a cluster without a name is still being judged."""
-        return p.verdict if p.label and self.clusters[p.label].identity else <uint8_t>NO_VERDICT
+        """Return what counts of a principal: what is inferred, unless the operator overrides it."""
+        cdef uint8_t said = UNSAID
+        cdef Ruling *ruling
+        if p.label == 0 or self.clusters[p.label].identity == 0:
+            return NO_VERDICT  # a cluster without a name is still being judged
+        if self.rulings is not None:
+            said = self.rulings.decrees[p.label]
+            ruling = self.rulings.find(joined(p.key))
+            # An account that is named is what it is named for; the others of its actor are as far as they belong there.
+            if ruling != NULL and ruling.decree:
+                return CERTAIN if ruling.decree == CONFIRMED else NO_VERDICT
+            if ruling != NULL and ruling.group:
+                return CERTAIN
+        if said == CLEARED:
+            return NO_VERDICT
+        return CERTAIN if said == CONFIRMED and p.verdict else p.verdict
 
     cdef uint64_t identity(self, Principal *p) noexcept nogil:
         return self.clusters[p.label].identity
@@ -429,7 +453,7 @@ cdef class Judge:
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 p = principal_at(self.evidence, at)
-                if p.label and p.verdict == CERTAIN and free_of(p):
+                if free_of(p) and self.verdict(p) == CERTAIN:
                     self.owe(p)
 
     def inherit(self, Judge other not None):

@@ -9,7 +9,7 @@ An edge names an identifier by position and generation: when the position is giv
 to another identifier the generation changes, and the edge is void.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     # Families, and the kinds of network within theirs.
@@ -97,6 +97,13 @@ cdef struct Identifier:
 cdef struct Value:
     Key key
     uint32_t last_s
+
+
+cdef inline void note_created(Principal *p, uint32_t created_s, int64_t now_s) noexcept nogil:
+    """Note when an account was created, 0 for not known: the least ever given stands, and none is later than now."""
+    created_s = <uint32_t>min(<int64_t>created_s, now_s)
+    if created_s and (p.created_s == 0 or created_s < p.created_s):
+        p.created_s = created_s
 
 
 cdef inline uint64_t joined(Key key) noexcept nogil:
