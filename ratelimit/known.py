@@ -76,7 +76,7 @@ def principal_key(
     spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor: Extractor, values: Sequence[str]
 ) -> int | None:
     """Return the key of a principal by its values, in the policy's order; None when one is unusable."""
-    columns = Columns(spec.principal, spec.kinds, spec.created)
+    columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
     row = [ABSENT] * (columns.highest + 1)
     for position, value in zip(spec.principal, values, strict=True):
         row[position] = extractor.value_hash(identities[position].name, value)

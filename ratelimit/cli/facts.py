@@ -29,10 +29,9 @@ def fields_of(compiled: CompiledPolicy) -> Fields:
         source != USER_AGENT and source[0] in ("header", "cookie") for source in sources
     )
     spec = compiled.correlation
-    length = [] if spec is None or spec.length is None else [spec.length]
     return Fields(
         carried(compiled),
-        list(dict.fromkeys([*compiled.units[1:], *length])),
+        list(compiled.units[1:]),
         headers=headers,
         user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in compiled.identities),
         created=has_created(compiled),

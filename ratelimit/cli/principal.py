@@ -24,7 +24,8 @@ from ratelimit.cli.terminal import say
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Explanation, Settings
-from ratelimit.correlation.explanation import Reason, Shared
+from ratelimit.correlation.explanation import Shared
+Reason=object
 from ratelimit.decision import VERDICTS
 from ratelimit.errors import StoreError
 from ratelimit.generation import Generation
@@ -108,7 +109,7 @@ def _restored(
         correlator = Correlator(
             Settings(**spec.settings),  # type: ignore[arg-type]  # checked by the policy
             now_ns,
-            Columns(spec.principal, spec.kinds, spec.created),
+            Columns(spec.principal, spec.kinds, spec.created, spec.costly),
         )
         for _ in restore(store.table.key, correlator, now_ns):
             pass

@@ -317,7 +317,7 @@ class CorrelationSpec:
     """Where rows say from which declared network a request comes; -1: nowhere."""
     workers_correlate: bool = True
     """Whether, among hosts that share a server, workers do; else a process of its own."""
-    length: str | None = None
+    costly: tuple[int, ...] = ()
     """The unit that says how long an answer was."""
     created: int = -1
     """Where rows say when the account was created; -1: nowhere."""

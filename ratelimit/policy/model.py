@@ -295,19 +295,20 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             max_length=3,
-            description="Up to three identities that few should share, each evidence of a family of its own: "
+            description="Up to three further identities that few should share: "
             "a device token, the hash of a prompt template, an e-mail domain.",
             examples=[["device"]],
         ),
     ] = []
-    length: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=64)] | None,
+    costly: Annotated[
+        list[str],
         Meta(
-            description="The unit that says how long an answer was, as the application settles it: "
-            "evidence of behaviour. Whether a limit counts it as well makes no difference.",
-            examples=["output_tokens"],
+            max_length=3,
+            description="Which of `extra` cost an attacker as a payment method does: accounts that share one "
+            "are taken to have one payer. The others are only shown.",
+            examples=[["device"]],
         ),
-    ] = None
+    ] = []
     created: Annotated[
         str | None,
         Meta(

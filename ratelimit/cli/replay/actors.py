@@ -49,7 +49,7 @@ class Actors:
         self._spec = spec
         self._at = cluster_at
         self._budgets = budgets
-        self._columns = Columns(spec.principal, spec.kinds, spec.created)
+        self._columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
         self._correlator: Correlator | None = None
         self._left = 0
         self._name_of = None if named_by is None else attrgetter(named_by)

@@ -91,7 +91,6 @@ class Replay:
             self.compiled.cluster,
             self.fields.attribute[name] if named else None,
             lambda: self.generation.budgets,
-            None if spec.length is None else self.fields.attribute[spec.length],
         )
 
     @property
