@@ -63,7 +63,7 @@ class Statistics(TypedDict):
     settled: float
     """Part that was there for two days."""
     exits: float
-    """Exits, each counted by its share of visits: the inverse Simpson index."""
+    """Exits, each counted by its share of visits: twice the inverse Simpson index of the least used half."""
     addresses: int
     """Exits."""
     sole: int

@@ -19,12 +19,12 @@ from ratelimit.core.pools import Pools
 from ratelimit.core.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
 from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, judge
-from ratelimit.correlation.settings import DAY_S, HOUR_S, Settings
+from ratelimit.correlation.settings import HOUR_S, Settings
 
 ADDRESS, NETWORK = 0, 1
 YOUNG_S = 36 * HOUR_S
 """Until then a return after a few hours makes a home."""
-SETTLED_S = 2 * DAY_S
+SETTLED_S = 16 * HOUR_S
 """After that an account would have been seen at home."""
 METHODS_MEET = 2
 """Payment methods that meet at an address of a pool."""

@@ -36,6 +36,7 @@ cdef class Evidence:
     cdef uint32_t wake(self, uint32_t at, uint32_t now_s) noexcept nogil
     cdef uint32_t identifier(self, uint64_t key, int kind, uint32_t now_s) noexcept nogil
     cdef bint touch(self, Principal *p, int first, int count, uint32_t ref, uint32_t now_s) noexcept nogil
+    cdef void note_payer(self, uint32_t at, uint32_t payer) noexcept nogil
     cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil
     cdef uint32_t least_principal(self) noexcept nogil
     cdef uint32_t least_identifier(self, int kind) noexcept nogil

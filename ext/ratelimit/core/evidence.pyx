@@ -220,6 +220,8 @@ cdef class Evidence:
             if index.slots[at] >> index.bits == tag >> index.bits:
                 position = position_in(index, index.slots[at])
                 if joined(self.values[position].key) == own:
+                    if now_s - self.values[position].last_s >= self.kept_ticks[kind] * TICK_S:
+                        self.values[position].payers[0] = self.values[position].payers[1] = 0
                     self.values[position].last_s = now_s
                     return position
             at = after(index, at)
@@ -237,6 +239,7 @@ cdef class Evidence:
         found.meta = <uint16_t>((generation << 3) | <uint32_t>kind)
         self.values[at].key = halves(own)
         self.values[at].last_s = now_s
+        self.values[at].payers[0] = self.values[at].payers[1] = 0
         self.kind_counts[kind] += 1
         put(index, own, at)
         return at
@@ -306,11 +309,18 @@ cdef class Evidence:
         self.new_edges += 1
         return True
 
+    cdef void note_payer(self, uint32_t at, uint32_t payer) noexcept nogil:
+        """Remember with what an address was paid for last: accounts that roam forget it long before others come."""
+        cdef Value *value = self.values + at
+        if payer != value.payers[0] and payer != value.payers[1]:
+            value.payers[1] = value.payers[0]
+            value.payers[0] = payer
+
     cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil:
         """Note one decided request; True if the principal was seen with anything new, or after a long time."""
         cdef Principal *p
         cdef uint32_t position, coarse = 0, i, awake = self.awake_count
-        cdef bint fresh
+        cdef bint fresh, is_new = False
         cdef double passed
         at[0] = self.principal(seen.principal, now_s)
         p = principal_at(self, at[0])
@@ -335,10 +345,13 @@ cdef class Evidence:
             self.identifiers[position].parent = coarse
             if seen.kinds[FINE] & 1:
                 self.identifiers[position].meta |= INFRASTRUCTURE
-            fresh |= self.touch(p, 0, FINE_EDGES, ref_of(self.identifiers, position), now_s)
+            is_new = self.touch(p, 0, FINE_EDGES, ref_of(self.identifiers, position), now_s)
+            fresh |= is_new
         if seen.kinds[PAYMENT]:
-            position = self.identifier(seen.kinds[PAYMENT], PAYMENT, now_s)
-            fresh |= self.touch(p, PAYMENT_AT, CLIENT_AT - PAYMENT_AT, ref_of(self.identifiers, position), now_s)
+            i = self.identifier(seen.kinds[PAYMENT], PAYMENT, now_s)
+            fresh |= self.touch(p, PAYMENT_AT, CLIENT_AT - PAYMENT_AT, ref_of(self.identifiers, i), now_s)
+            if is_new and i != position:
+                self.note_payer(position, ref_of(self.identifiers, i))
         if seen.kinds[CLIENT]:
             position = self.identifier(seen.kinds[CLIENT], CLIENT, now_s)
             fresh |= self.touch(p, CLIENT_AT, EXTRA_AT - CLIENT_AT, ref_of(self.identifiers, position), now_s)

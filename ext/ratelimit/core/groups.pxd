@@ -6,7 +6,8 @@ from ratelimit.core.pools cimport Places, Pools
 from ratelimit.core.traits cimport Identifier, Principal
 
 cdef enum:
-    MOST_GROUPS = 4096
+    MOST_GROUPS = 2048
+    WEIGHTS = 20        # octaves of visits to one exit
     PARTS_OF_DAY = 4
 
 cdef struct Tally:          # of one group
@@ -20,7 +21,8 @@ cdef struct Tally:          # of one group
     uint32_t settled
     uint32_t active[PARTS_OF_DAY]
     double visits           # at exits that are mostly the group's
-    double squares
+    float weighed[WEIGHTS]  # of those visits, by the octave of an exit's own
+    float squares[WEIGHTS]
     double exclusive        # of each visit the part of the accounts there that are members, or testify to nothing
     uint32_t exits
     uint32_t sole           # exits that no witness uses

@@ -38,6 +38,32 @@ cdef extern from *:
     const double LONER_FIT "KIN_LONER_FIT"
 
 
+cdef inline int octave_of(uint32_t visits) noexcept nogil:
+    cdef int octave = 0
+    while visits > 1 and octave < WEIGHTS - 1:
+        visits >>= 1
+        octave += 1
+    return octave
+
+
+cdef double exits_of(const Tally *t) noexcept nogil:
+    """Return how many exits there are: twice the inverse Simpson index of the half of the visits at the least used.
+
+    So half of its traffic through one exit does not make a pool look like an office.
+    """
+    cdef double half = 0.5 * t.visits, taken = 0.0, squares = 0.0, part
+    cdef int octave
+    for octave in range(WEIGHTS):
+        if t.weighed[octave] == 0.0:
+            continue
+        part = min(1.0, (half - taken) / t.weighed[octave])
+        taken += part * t.weighed[octave]
+        squares += part * t.squares[octave]
+        if taken >= half:
+            break
+    return 2.0 * taken * taken / squares if squares else 0.0
+
+
 cdef inline bint is_fresh(const Principal *p) noexcept nogil:
     """Whether an account is known to be new, or was when it was found: a campaign does not grow out of it."""
     return p.traits & NEW != 0 or p.label != 0 and p.verdict == CERTAIN
@@ -225,6 +251,7 @@ cdef class Groups:
     def survey(self, uint32_t start, uint32_t stop):
         """Add the addresses in a range to the groups whose they are."""
         cdef uint32_t at, g
+        cdef int octave
         cdef Tally *t
         cdef Identifier *node
         cdef double visits
@@ -237,7 +264,9 @@ cdef class Groups:
                 t = self.tallies + g
                 visits = self.visits[at]
                 t.visits += visits
-                t.squares += visits * visits
+                octave = octave_of(self.visits[at])
+                t.weighed[octave] += <float>visits
+                t.squares[octave] += <float>(visits * visits)
                 t.exclusive += visits * node.mine / (node.mine + node.others) if node.mine else 0.0
                 t.exits += 1
                 t.sole += node.others == 0
@@ -260,7 +289,7 @@ cdef class Groups:
             "fresh": t.fresh / <double>max(<uint32_t>1, t.members),
             "old": t.old / <double>max(<uint32_t>1, t.members),
             "settled": t.settled / <double>max(<uint32_t>1, t.members),
-            "exits": t.visits * t.visits / t.squares if t.squares else 0.0,
+            "exits": exits_of(t),
             "addresses": t.exits,
             "sole": t.sole,
             "exclusive": t.exclusive / t.visits if t.visits else 0.0,

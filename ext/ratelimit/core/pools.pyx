@@ -267,9 +267,11 @@ cdef class Pools:
         return places.count >= ROAMED and 2 * places.count >= <int>places.all_visits
 
     def clear(self, uint32_t start, uint32_t stop):
-        """Forget what was counted of identifiers in a range."""
-        cdef uint32_t at
+        """Forget what was counted of identifiers in a range, but for who paid at addresses before."""
+        cdef uint32_t at, payer
+        cdef int i
         cdef Identifier *node
+        cdef Identifier *method
         with nogil:
             stop = min(stop, self.count)
             if start < stop:
@@ -279,6 +281,12 @@ cdef class Pools:
                 node = self.evidence.identifiers + at
                 node.mine = 0
                 node.others = node.settled
+                if self.kind == FINE and not self.alone and kind_of(node) == FINE:
+                    for i in range(2):
+                        payer = self.evidence.values[at].payers[i]
+                        method = resolve(self.evidence.identifiers, payer)
+                        if method != NULL and method.meta & SUSPECT:
+                            self.note(at, <uint32_t>(method - self.evidence.identifiers) + 1)
 
     def meet(self, uint32_t start, uint32_t stop):
         """Count the principals in question in a range of their list at their places."""
