@@ -25,11 +25,7 @@ MODULES = (
     *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "grammar", "scan", "batch")),
     *(f"core.{name}" for name in ("remote", "message", "lease")),
     *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings")),
-    *(
-        f"core.{name}"
-        for name in ("fitting", "dormancy", "census", "support", "seeds", "admission", "billing", "judge")
-    ),
-    *(f"core.{name}" for name in ("known", "null", "reasons")),
+    *(f"core.{name}" for name in ("judge", "homes", "pools", "groups", "known", "reasons")),
     *(f"core.{name}" for name in ("board", "assignments", "ring", "bundle", "watch", "image", "memory")),
     *(f"asgi.{name}" for name in ("exchange", "gate")),
 )
@@ -56,12 +52,12 @@ tracing = bool(macros)
 def shapes_digest() -> int:
     """Return what identifies the structures that a snapshot of the correlation holds."""
     digest = hashlib.sha256()
-    for name in ("traits.pxd", "profile.pxd"):
+    for name in ("traits.pxd", "judge.pxd"):
         text = (SOURCES / "ratelimit" / "core" / name).read_text()
         # From the first declaration to the first function, without comments.
         lines = [line.partition("#")[0].rstrip() for line in text.splitlines()]
         start = lines.index("cdef enum:")
-        stop = next(at for at, line in enumerate(lines) if line.startswith("cdef inline"))
+        stop = next(at for at, line in enumerate(lines) if line.startswith(("cdef inline", "cdef class")))
         digest.update("\n".join(filter(None, lines[start:stop])).encode())
     return int.from_bytes(digest.digest()[:7], "big")
 

@@ -11,6 +11,8 @@ from ratelimit.policy.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.base import Store
 
 Pairs = Iterable[tuple[int, int]]
+PLACES = 3
+"""Of an actor in a row: see `CompiledPolicy.actor`."""
 
 
 class Budgets:
@@ -26,7 +28,7 @@ class Budgets:
     def __init__(
         self, compiled: CompiledPolicy, store: Store, rules: Sequence[Rule], nobody: Sequence[int]
     ) -> None:
-        self._at = compiled.cluster
+        self._actor = slice(compiled.actor, compiled.cluster + 1)
         self._nobody = nobody
         self._plans: list[tuple[Any, list[int]]] = []
         own = counters_of_clusters(compiled)
@@ -34,12 +36,15 @@ class Budgets:
         for at in range(0, len(own), MAX_RULES):
             some = own[at : at + MAX_RULES]
             plan = store.plan([rules[rule.index] for rule in some], [rule.per for rule in some])
-            self._plans.append((plan, [rule.estimate if rule.limit in general else 0 for rule in some]))
+            costs = [rule.estimate if rule.limit in general and not rule.is_twin else 0 for rule in some]
+            self._plans.append((plan, costs))
 
     def carry(self, pairs: Pairs, now_ns: int) -> None:
         """Charge what clusters have used to those they became: pairs of identities, in order."""
         source, target = list(self._nobody), list(self._nobody)
-        for source[self._at], target[self._at] in pairs:
+        for former, heir in pairs:
+            # Each rule looks at one of the places: what likely members would have used goes on as well.
+            source[self._actor], target[self._actor] = [former] * PLACES, [heir] * PLACES
             for plan, _ in self._plans:
                 plan.carry(source, target, now_ns)
 
@@ -49,7 +54,8 @@ class Budgets:
         Each at what it costs on arrival, and only where a budget is used up: see `Plan.charge`.
         """
         target = list(self._nobody)
-        for target[self._at], requests in debts:
+        for actor, requests in debts:
+            target[self._actor] = [actor] * PLACES
             for plan, costs in self._plans:
                 if any(costs):
                     plan.charge(target, costs, min(MAX_COST, requests), now_ns)
@@ -61,7 +67,7 @@ def counters_of_clusters(compiled: CompiledPolicy) -> list[LimitRule]:
         return []
     counters: dict[tuple[bytes, ...], LimitRule] = {}
     for rule in compiled.rules:
-        if rule.per == (compiled.cluster,) and rule.member < 0:
+        if rule.per == (rule.actor_at,) and rule.member < 0:
             counters.setdefault(rule.salt_parts, rule)
     return list(counters.values())
 
@@ -70,10 +76,12 @@ def general_limits(compiled: CompiledPolicy) -> frozenset[int]:
     """Return the limits per cluster that apply to whatever any limit per cluster does.
 
     Of another nobody knows which of a member's former requests it would have counted; nor, of one
-    with tiers, which tier they would have been counted by.
+    with tiers, which tier they would have been counted by. Where there are limits for the certain, what
+    likely members are given is given beside those alone: limits for the likely have counted it already.
     """
-    cluster = compiled.cluster
-    of_clusters = {number for number, limit in enumerate(compiled.limits) if cluster in limit.per}
+    verdicts = {rule.limit: rule.verdict for rule in compiled.rules if rule.is_clustered}
+    least = "certain" if "certain" in verdicts.values() else "likely"
+    of_clusters = {number for number, verdict in verdicts.items() if verdict == least}
     general = {number for number in of_clusters if not compiled.limits[number].tiers}
     for route in compiled.router.every_route():
         for positions in (route.on_request, route.on_connect, route.on_message):

@@ -95,6 +95,10 @@ CODES: dict[str, Code] = {
         "What is to say how long an answer was is counted before there is one.",
         'Name the unit that the application settles: `length = "output_tokens"`.',
     ),
+    "correlation-created": _error(
+        "When the account was created would be the client's own word, or comes from no source at all.",
+        "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
+    ),
     "correlation-families": _warning(
         "The correlation is given one family of evidence, and at least two have to agree.",
         "Name two of `network`, `payment`, `client` and `extra`.",

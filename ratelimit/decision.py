@@ -8,6 +8,10 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Literal, Protocol
 
+ClusterVerdict = Literal["likely", "certain"]
+VERDICTS: tuple[None, Literal["likely"], Literal["certain"]] = (None, "likely", "certain")
+"""What is said of a principal, by the number that the core has for it."""
+
 
 class Reason(StrEnum):
     """Why a decision came out as it did."""
@@ -45,6 +49,11 @@ class Verdict:
     retry_after_ns: int | None
 
 
+def cluster_name(cluster: int | None) -> str | None:
+    """Return how a cluster is called wherever people read of it."""
+    return None if cluster is None else f"{cluster:016x}"
+
+
 class Ledger(Protocol):
     """What a decision asks of whoever made it: its verdicts, and the charge behind them."""
 
@@ -78,17 +87,23 @@ class Decision:
                 decision.settle(output_tokens=answer.tokens)
     """
 
-    __slots__ = ("_allowed", "_binding", "_cluster", "_ledger", "_reason", "_verdicts")
+    __slots__ = ("_allowed", "_binding", "_certainty", "_cluster", "_ledger", "_reason", "_verdicts")
 
     _binding: Verdict | None
 
     def __init__(
-        self, allowed: bool, reason: Reason, ledger: Ledger | None = None, cluster: int | None = None
+        self,
+        allowed: bool,
+        reason: Reason,
+        ledger: Ledger | None = None,
+        cluster: int | None = None,
+        certainty: int = 0,
     ) -> None:
         self._allowed = allowed
         self._reason = reason
         self._ledger = ledger
         self._cluster = cluster
+        self._certainty = certainty
         self._verdicts: tuple[Verdict, ...] | None = None if ledger is not None else ()
 
     @property
@@ -135,7 +150,17 @@ class Decision:
 
         For the application alone: a client that learns of it learns what gave it away.
         """
-        return None if self._cluster is None else f"{self._cluster:016x}"
+        return cluster_name(self._cluster)
+
+    @property
+    def verdict(self) -> ClusterVerdict | None:
+        """How sure it is that the principal belongs to that cluster; None without one.
+
+        A `certain` member shares one budget with the others. A `likely` one is refused by limits that
+        say `verdict = "likely"` alone; the application may give it less. Like `cluster` this is for
+        the application, and for no client.
+        """
+        return VERDICTS[self._certainty]
 
     @property
     def retry_after_ns(self) -> int | None:

@@ -49,6 +49,10 @@ DIAGNOSES: Mapping[str, str] = {
         "(16); such requests are refused. Narrow the matches, combine limits, or say in [routing] how the "
         "application reads paths."
     ),
+    "created-type": (
+        "what `[correlation] created` names was no number of seconds since 1970 (milliseconds, a date in "
+        "words?), and counted as not known."
+    ),
     "resolver-busy": (
         "too many calls of a resolver were under way at once; further requests counted as lacking "
         "the identity."

@@ -251,13 +251,15 @@ class Generation:
             }
         )
         says_abnormal = self.headers.abnormal_usage
-        cluster = self.compiled.cluster
-        hidden = [at for at, rule in enumerate(rules) if cluster in rule.per]
-        return RoutePlan(plan, rules, required, hidden, hidden if says_abnormal else ())
+        hidden = [at for at, rule in enumerate(rules) if rule.is_clustered]
+        by_verdict = {rule.verdict: rule.actor_at for rule in rules if rule.is_clustered and not rule.is_twin}
+        # Where limits for the certain apply, who is only likely is given beside them as a stranger is.
+        counted_at = by_verdict.get("certain", by_verdict.get("likely", -1))
+        return RoutePlan(plan, rules, required, hidden, hidden if says_abnormal else (), counted_at)
 
     def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
         # A table without room for another counter row is found out now, not by a request.
-        self.store.table.counter(rule.name)
+        self.store.table.counter(rule.row)
         starts = None
         if rule.calendar is not None:
             starts = rule.calendar.starts(now_ns, _CALENDAR_STARTS[rule.calendar.unit])
@@ -265,7 +267,7 @@ class Generation:
             middle = starts[len(starts) // 2]
             self.until_ns = middle if self.until_ns is None else min(self.until_ns, middle)
         return Rule(
-            rule.name,
+            rule.row,
             rule.algorithm,
             quota=rule.quota,
             period_ns=rule.period_ns,
@@ -340,6 +342,7 @@ def make_extractor(compiled: CompiledPolicy, store: Store, notice: Callable[[str
         translations=translations,
         needed=needed,
         evidence=evidence,
+        created_at=-1 if compiled.correlation is None else compiled.correlation.created,
         notice=notice,
     )
     plain = extractor(lists=without_lists)

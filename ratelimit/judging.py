@@ -140,7 +140,7 @@ class Judging:
         if charge:
             self._limiter.counters.decided(allowed, _LIMITS)
             if watch is not None:
-                watch.observe(identities, not allowed, now_ns, bool(plan.hidden))
+                watch.observe(identities, not allowed, now_ns, plan.counted_at)
                 if self._limiter.correlating is not None:
                     self._limiter.correlating.drive(now_ns)
         return allowed, _LIMITS, plan, outcome

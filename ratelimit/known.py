@@ -51,11 +51,13 @@ def hashed(spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor:
         return [key for key in found if key is not None]
 
     rulings = None
-    if known.exempt or known.together or known.apart:
+    if known.rules_principals:
         rulings = Rulings(
             keys(known.exempt),
             [keys(group) for group in known.together],
             [keys(group) for group in known.apart],
+            keys(known.confirm),
+            keys(known.clear),
         )
     organisations = None
     if known.organisations:
@@ -74,7 +76,7 @@ def principal_key(
     spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor: Extractor, values: Sequence[str]
 ) -> int | None:
     """Return the key of a principal by its values, in the policy's order; None when one is unusable."""
-    columns = Columns(spec.principal, spec.kinds)
+    columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
     row = [ABSENT] * (columns.highest + 1)
     for position, value in zip(spec.principal, values, strict=True):
         row[position] = extractor.value_hash(identities[position].name, value)

@@ -19,7 +19,7 @@ from ratelimit.clock import Clock
 from ratelimit.core.table import Table
 from ratelimit.correlating import Correlating
 from ratelimit.correlation import Settings
-from ratelimit.decision import Decision, Reason
+from ratelimit.decision import VERDICTS, Decision, Reason
 from ratelimit.errors import RateLimitError, StoreError, UsageError, fault_of
 from ratelimit.generation import Generation, Matched
 from ratelimit.given import checked_costs, checked_names, raw_headers
@@ -38,6 +38,8 @@ from ratelimit.resolvers import Resolver, find_resolvers
 from ratelimit.storage import listen, open_board, open_store
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.counters import Counters
+
+CERTAIN, LIKELY = VERDICTS.index("certain"), VERDICTS.index("likely")
 
 Inquiry = tuple[Generation, Matched, list[int], int, Mapping[str, int] | None]
 """What `judge` is asked."""
@@ -135,6 +137,7 @@ class Limiter:
         headers: Mapping[str, str] | Headers = (),
         state: Mapping[str, Any] | None = None,
         event: Event = "request",
+        created: float | str | None = None,
         now_ns: int | None = None,
     ) -> Decision:
         """Decide one request, and charge it if it is allowed.
@@ -148,13 +151,15 @@ class Limiter:
             headers: a mapping, or raw pairs with names in lower case.
             state: what `state:` identities are read from.
             event: "request", or for WebSockets "connect" and "message".
+            created: when the account was created, in seconds since 1970, in place of what
+                `[correlation] created` names.
             now_ns: nanoseconds since the epoch; the clock's time when not given.
 
         Raises:
             UsageError: an identity or unit the policy does not have, or a cost that is no
                 integer from 0 to 2**31 - 1. Nothing was charged.
         """
-        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, created, now_ns)
         return self._decide(asked, charge=True)
 
     def peek(
@@ -168,10 +173,11 @@ class Limiter:
         headers: Mapping[str, str] | Headers = (),
         state: Mapping[str, Any] | None = None,
         event: Event = "request",
+        created: float | str | None = None,
         now_ns: int | None = None,
     ) -> Decision:
         """Return what `decide` would; charge and count nothing."""
-        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, created, now_ns)
         return self._decide(asked, charge=False)
 
     async def adecide(
@@ -185,10 +191,11 @@ class Limiter:
         headers: Mapping[str, str] | Headers = (),
         state: Mapping[str, Any] | None = None,
         event: Event = "request",
+        created: float | str | None = None,
         now_ns: int | None = None,
     ) -> Decision:
         """Decide as `decide` does, with any store: a server is awaited."""
-        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, created, now_ns)
         if asked is None:
             return self._unlimited(charge=True)
         return self._decision(asked, await self.ajudge(*asked, charge=True))
@@ -204,10 +211,11 @@ class Limiter:
         headers: Mapping[str, str] | Headers = (),
         state: Mapping[str, Any] | None = None,
         event: Event = "request",
+        created: float | str | None = None,
         now_ns: int | None = None,
     ) -> Decision:
         """Return what `adecide` would; charge and count nothing."""
-        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, now_ns)
+        asked = self._inquiry(method, path, identities, costs, client, headers, state, event, created, now_ns)
         if asked is None:
             return self._unlimited(charge=False)
         return self._decision(asked, await self.ajudge(*asked, charge=False))
@@ -230,6 +238,7 @@ class Limiter:
         headers: Mapping[str, str] | Headers,
         state: Mapping[str, Any] | None,
         event: Event,
+        created: float | str | None,
         now_ns: int | None,
     ) -> Inquiry | None:
         """Return what `judge` is asked, None for a request that nothing applies to."""
@@ -241,9 +250,9 @@ class Limiter:
         if not matched.is_limited and not generation.has_lists:
             return None
         raw = raw_headers(headers) if headers else ()
-        context = (
-            Context(matched.params, {} if state is None else state) if extractor.needs_context else NO_CONTEXT
-        )
+        context = NO_CONTEXT
+        if extractor.needs_context or created is not None:
+            context = Context(matched.params, {} if state is None else state, created=created)
         if identities:
             known = extractor.from_values(
                 checked_names(identities, extractor.positions), client, raw, context
@@ -260,7 +269,7 @@ class Limiter:
         if plan is not None and outcome is not None:
             watch = generation.watch
             ledger = Charge(plan, outcome, self.clock, None if watch is None else watch.answer(known))
-        return Decision(allowed, reason, ledger, cluster_in(generation, known))
+        return Decision(allowed, reason, ledger, *actor_in(generation, known))
 
     # -- the policy in force ----------------------------------------------------------------------
 
@@ -443,7 +452,10 @@ class Limiter:
             self.store.close()
 
 
-def cluster_in(generation: Generation, identities: Sequence[int]) -> int | None:
-    """Return what limits count a decided row's cluster by, None without one."""
-    cluster = identities[generation.compiled.cluster]
-    return None if cluster == ABSENT else cluster
+def actor_in(generation: Generation, identities: Sequence[int]) -> tuple[int | None, int]:
+    """Return what limits count a decided row's cluster by, and how sure it is; None and 0 without one."""
+    compiled = generation.compiled
+    actor = identities[compiled.actor]
+    if actor == ABSENT:
+        return None, 0
+    return actor, LIKELY if identities[compiled.cluster] == ABSENT else CERTAIN

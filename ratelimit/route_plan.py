@@ -38,6 +38,7 @@ class RoutePlan:
             numbers are not its own, and that one applies tells it that it was recognised.
         abnormal: positions of those whose refusal says that abnormal usage was detected, which the
             policy has to ask for.
+        counted_at: the position of the identity that its limits per cluster count by, -1 without any.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class RoutePlan:
         "closes_on_error",
         "conceals",
         "costs",
+        "counted_at",
         "decide",
         "hidden",
         "holds_slots",
@@ -66,12 +68,14 @@ class RoutePlan:
         required: Sequence[int] = (),
         hidden: Collection[int] = (),
         abnormal: Collection[int] = (),
+        counted_at: int = -1,
     ) -> None:
         self.plan = plan
         self.rules = tuple(rules)
         self.required = tuple(required)
         self.hidden = frozenset(hidden)
         self.abnormal = frozenset(abnormal)
+        self.counted_at = counted_at
         self.conceals = any(not rules[at].shadow for at in self.hidden - self.abnormal)
         """Whether a refusal says when to come back and nothing else, whichever limit it is by.
 

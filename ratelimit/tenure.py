@@ -129,7 +129,7 @@ class Tenure:
 
     def _take(self, spec: CorrelationSpec) -> None:
         self._settings = Settings(**spec.settings)  # type: ignore[arg-type]  # checked by the policy
-        self._columns = Columns(spec.principal, spec.kinds)
+        self._columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
 
     def step(self, now_ns: int) -> bool:
         """Do one slice of what is to be done; return whether there is more at once."""
@@ -242,7 +242,6 @@ class Tenure:
         number(BoardNumber.REBUILT_NS, now_ns)
         number(BoardNumber.REBUILD_SPENT_NS, self._spent_ns)
         number(BoardNumber.LONGEST_SLICE_NS, self._longest_ns)
-        number(BoardNumber.FALSE_MERGES_PPM, round(correlator.false_merge_rate * 1e6))
         number(BoardNumber.CLUSTERS, len(correlator.kept))
         number(BoardNumber.MEMBERS, members_of(correlator))
         self._is_changed = True

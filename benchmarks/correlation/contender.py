@@ -25,6 +25,7 @@ class Outcome:
         final: of each account, at the end; -1 for none.
         history: snapshots (time, cluster of each account), for a look at how ids hold.
         cost: numbers worth telling, as seconds or bytes, by name.
+        verdict: of each request, 0 none, 1 likely, 2 certain; None where every cluster is certain.
     """
 
     admitted: NDArray[np.bool_]
@@ -32,6 +33,12 @@ class Outcome:
     final: Ints
     history: tuple[tuple[int, Ints], ...] = ()
     cost: dict[str, float] = field(default_factory=dict)
+    verdict: Ints | None = None
+
+    @property
+    def verdicts(self) -> Ints:
+        """The verdict of each request: whatever is in a cluster is certain, unless it says otherwise."""
+        return np.where(self.cluster >= 0, 2, 0) if self.verdict is None else self.verdict
 
 
 class Contender(Protocol):

@@ -26,6 +26,8 @@ from benchmarks.correlation.written import account_name, lines
 POLICY = Path(__file__).absolute().parents[2] / "examples" / "llm-api" / "policy.toml"
 _REFUSED = b'"refuse"'
 _CLUSTER = re.compile(rb'"cluster":\s*"([^"]+)"')
+_VERDICT = re.compile(rb'"verdict":\s*(?:"(likely|certain)"|null)')
+_GRADES = {None: 0, b"likely": 1, b"certain": 2}
 
 
 class Kinlimit:
@@ -96,6 +98,7 @@ def _read(trace: Trace, decisions: Path, clusters: Path | None, cost: dict[str, 
     """Return an outcome as the replay's files tell it."""
     admitted = np.ones(len(trace), dtype=bool)
     cluster = np.full(len(trace), NONE)
+    verdict: Ints | None = None
     numbers: dict[bytes, int] = {}
     count = 0
     with decisions.open("rb") as file:
@@ -106,12 +109,17 @@ def _read(trace: Trace, decisions: Path, clusters: Path | None, cost: dict[str, 
             found = _CLUSTER.search(line)
             if found is not None:
                 cluster[row] = numbers.setdefault(found[1], len(numbers))
+            said = _VERDICT.search(line)
+            if said is not None:
+                # A replay that knows no verdicts says none: each of its clusters is certain.
+                verdict = np.zeros(len(trace), dtype=np.int64) if verdict is None else verdict
+                verdict[row] = _GRADES[said[1]]
     if count != len(trace):
         raise AssertionError(f"{count} decisions for {len(trace)} requests")
     final = _last(trace, cluster)
     if clusters is not None:
         final = _members(trace, json.loads(clusters.read_text()), numbers, final)
-    return Outcome(admitted, cluster, final, cost=cost)
+    return Outcome(admitted, cluster, final, cost=cost, verdict=verdict)
 
 
 def _last(trace: Trace, cluster: Ints) -> Ints:

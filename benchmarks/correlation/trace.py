@@ -84,6 +84,7 @@ class Trace:
         input_tokens, output_tokens: what the request cost.
         starts_ns: by campaign number, when it begins; collateral is counted over all of the trace.
         end_ns: when the trace ends.
+        created_ns: when each account was created, a row an account; None where nothing says so.
     """
 
     time_ns: Ints
@@ -98,6 +99,7 @@ class Trace:
     truth: Truth
     starts_ns: dict[int, int] = field(default_factory=dict)
     end_ns: int = 0
+    created_ns: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.time_ns)
@@ -196,4 +198,11 @@ def merge(traces: Sequence[Trace]) -> Trace:
         truth,
         starts_ns=starts,
         end_ns=max(trace.end_ns for trace in traces),
+        created_ns=_created(traces),
     )
+
+
+def _created(traces: Sequence[Trace]) -> Ints | None:
+    """Return when all their accounts were created; None if one trace does not say."""
+    known = [trace.created_ns for trace in traces if trace.created_ns is not None]
+    return np.concatenate(known) if len(known) == len(traces) else None

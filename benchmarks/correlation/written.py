@@ -9,6 +9,7 @@ from typing import IO
 
 import numpy as np
 
+from benchmarks.correlation.numbers import SECOND_NS
 from benchmarks.correlation.trace import Trace
 
 PATH = "/v1/messages"
@@ -31,10 +32,13 @@ def lines(trace: Trace) -> Iterator[bytes]:
     clients = np.array([f'"client":"{text}"' for text in trace.clients], dtype=object)
     payment = np.zeros(trace.accounts, dtype=np.int64)
     payment[trace.account] = trace.payment
+    created = [""] * trace.accounts
+    if trace.created_ns is not None:
+        created = [f',"account_created":{seconds}' for seconds in (trace.created_ns // SECOND_NS).tolist()]
     accounts = np.array(
         [
-            f'"account":"{account_name(number)}"' + (f',"payment":"card-{card:06d}"' if card else "")
-            for number, card in enumerate(payment.tolist())
+            f'"account":"{account_name(number)}"' + (f',"payment":"card-{card:06d}"' if card else "") + when
+            for number, (card, when) in enumerate(zip(payment.tolist(), created, strict=True))
         ],
         dtype=object,
     )

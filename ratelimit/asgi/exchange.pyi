@@ -12,7 +12,7 @@ from starlette.types import Message, Send
 from ratelimit.asgi.headers import HeaderWriter, Pair
 from ratelimit.core.engine import Outcome
 from ratelimit.core.watch import Watch
-from ratelimit.decision import Decision
+from ratelimit.decision import ClusterVerdict, Decision
 from ratelimit.limiter import Limiter
 from ratelimit.route_plan import RoutePlan
 
@@ -47,8 +47,16 @@ class Exchange:
         cross_origin: bool,
         outer: Exchange | None,
     ) -> None: ...
-    cluster: int | None
+    actor: int | None
     """What limits count the principal's cluster by, for the decision; None without one."""
+    certainty: int
+    """How sure it is that it belongs there: 0, 1 for likely, 2 for certain."""
+    @property
+    def cluster(self) -> str | None:
+        """The cluster the request's principal is in: see `Decision.cluster`."""
+    @property
+    def verdict(self) -> ClusterVerdict | None:
+        """How sure it is that it belongs there: see `Decision.verdict`."""
     @property
     def mounted(self) -> _Mounted: ...
     @property

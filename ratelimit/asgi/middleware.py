@@ -32,7 +32,7 @@ from ratelimit.clock import Clock
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import UsageError, fault_of
 from ratelimit.generation import Generation, Matched
-from ratelimit.limiter import Limiter, cluster_in
+from ratelimit.limiter import Limiter, actor_in
 from ratelimit.observer import Observer
 from ratelimit.policy import Policy
 from ratelimit.policy.target import NOWHERE
@@ -225,11 +225,10 @@ class RateLimitMiddleware:
         allowed, reason, plan, outcome = judgement
         cross_origin = identities[generation.extractor.origin_at] != 0
         exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
-        cluster = cluster_in(generation, identities)
-        exchange.cluster = cluster
+        exchange.actor, exchange.certainty = actor_in(generation, identities)
         exchange.watched(generation.watch, identities)
         if outcome is None:
-            exchange.decision = Decision(allowed, reason, None, cluster)
+            exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
         else:
             self._time(now_ns)
         scope["ratelimit"] = exchange

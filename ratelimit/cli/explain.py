@@ -14,7 +14,7 @@ from ratelimit.cli import words
 from ratelimit.cli.asking import asked, server_of
 from ratelimit.cli.attach import attach
 from ratelimit.cli.explanation import IdentityLine, LimitLine, Seen, identity_lines, limit_lines
-from ratelimit.cli.facts import RecordFacts, route_path, route_target
+from ratelimit.cli.facts import RecordFacts, carried, has_created, route_path, route_target
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.principal import explain_principal, from_server, from_snapshot, from_trace
@@ -145,7 +145,7 @@ class Explained:
 
     def __init__(self, policy: Policy, text: str, repeat: int, event: Event, live: bool) -> None:
         compiled = policy.compiled
-        fields = Fields([spec.name for spec in compiled.identities], compiled.units[1:])
+        fields = Fields(carried(compiled), compiled.units[1:], created=has_created(compiled))
         clock = SystemClock()
         self.record = record = parse_request(text, fields, compiled, clock.now_ns() / 1e9)
         self.units = [(unit, getattr(record, fields.attribute[unit])) for unit in compiled.units[1:]]

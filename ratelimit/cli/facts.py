@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.fact import NO_CONTEXT, Context, value_bytes
 from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec, SourceSpec
+from ratelimit.policy.identities import INTERNAL
 from ratelimit.policy.target import Target
 from ratelimit.traces import Fields
 
@@ -28,13 +29,23 @@ def fields_of(compiled: CompiledPolicy) -> Fields:
         source != USER_AGENT and source[0] in ("header", "cookie") for source in sources
     )
     spec = compiled.correlation
-    length = [] if spec is None or spec.length is None else [spec.length]
     return Fields(
-        [spec.name for spec in compiled.identities if spec.sources[0].kind != "origin"],
-        list(dict.fromkeys([*compiled.units[1:], *length])),
+        carried(compiled),
+        list(compiled.units[1:]),
         headers=headers,
         user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in compiled.identities),
+        created=has_created(compiled),
     )
+
+
+def carried(compiled: CompiledPolicy) -> list[str]:
+    """Return the identities that a record can name: all but those that are found out."""
+    return [spec.name for spec in compiled.identities if spec.name not in INTERNAL]
+
+
+def has_created(compiled: CompiledPolicy) -> bool:
+    """Return whether it is asked when accounts were created."""
+    return compiled.correlation is not None and compiled.correlation.created >= 0
 
 
 def route_path(target: str) -> str:
@@ -81,11 +92,8 @@ class RecordFacts:
     def __init__(self, generation: Generation, fields: Fields) -> None:
         self._extractor = generation.extractor
         self._fields = fields
-        self._own = [
-            (spec.name, fields.attribute[spec.name])
-            for spec in generation.compiled.identities
-            if spec.sources[0].kind != "origin"
-        ]
+        self._own = [(name, fields.attribute[name]) for name in carried(generation.compiled)]
+        self._has_created = has_created(generation.compiled)
 
     def values(self, record: Any) -> dict[str, str]:
         """Return the identities that a record carries under their own names."""
@@ -111,7 +119,9 @@ class RecordFacts:
 
     def identities(self, record: Any, matched: Matched) -> list[int]:
         """Return the hashed identities of one record, by position."""
-        context = Context(matched.params) if self._extractor.needs_context else NO_CONTEXT
+        context = NO_CONTEXT
+        if self._extractor.needs_context or self._has_created:
+            context = Context(matched.params, created=record.created if self._has_created else None)
         pairs = header_pairs(record, self._fields)
         return self._extractor.from_values(self.values(record), record.ip, pairs, context)
 

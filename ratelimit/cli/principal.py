@@ -23,7 +23,9 @@ from ratelimit.cli.terminal import Text, say
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Explanation, Settings
-from ratelimit.correlation.explanation import Reason, Shared
+from ratelimit.correlation.explanation import Shared
+Reason=object
+from ratelimit.decision import VERDICTS
 from ratelimit.errors import StoreError
 from ratelimit.generation import Generation
 from ratelimit.known import principal_key
@@ -106,7 +108,7 @@ def _restored(
         correlator = Correlator(
             Settings(**spec.settings),  # type: ignore[arg-type]  # checked by the policy
             now_ns,
-            Columns(spec.principal, spec.kinds),
+            Columns(spec.principal, spec.kinds, spec.created, spec.costly),
         )
         for _ in restore(store.table.key, correlator, now_ns):
             pass
@@ -166,6 +168,7 @@ class Told:
             head += Text("   in no cluster", "not bold green")
         else:
             head += Text("   in cluster ", "not bold") + Text(_hex(found.cluster), "yellow")
+            head += Text(f", {VERDICTS[found.verdict]}", "not bold")
         say(console, head)
         say(console, Text(self._seen(), "dim"))
         if found.cluster is not None:
@@ -253,6 +256,7 @@ class Told:
         return {
             "principal": f"{found.principal:016x}",
             "cluster": None if found.cluster is None else f"{found.cluster:016x}",
+            "verdict": VERDICTS[found.verdict],
             "confidence": round(found.confidence, 3),
             "why": found.why,
             "members": found.members,
@@ -309,4 +313,6 @@ _RULINGS = {
     "exempt": "The operator exempts it from every cluster.",
     "together": "The operator says with whom it is one actor.",
     "apart": "The operator says with whom it is not one actor.",
+    "confirm": "The operator confirms the actor it belongs to.",
+    "clear": "The operator clears the actor it belongs to.",
 }

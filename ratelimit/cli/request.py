@@ -4,9 +4,9 @@
 
     POST /v1/chat ip=203.0.113.9 header:x-api-key=abc output_tokens=500
 
-Names: `ip`, `user_agent`, `time`; `header:NAME`, `cookie:NAME`, `state:NAME`; an
-identity of the policy; a unit of the policy. Values with blanks are quoted as in a
-shell. Or one JSON object, as in a line of a trace.
+Names: `ip`, `user_agent`, `time`; `header:NAME`, `cookie:NAME`, `state:NAME`; an identity of
+the policy; a unit of the policy; `created`, when the account was, where the policy asks for it.
+Values with blanks are quoted as in a shell. Or one JSON object, as in a line of a trace.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from typing import Any
 
 import msgspec
 
+from ratelimit.cli.facts import carried, has_created
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.policy.compiled import CompiledPolicy
+from ratelimit.policy.identities import CREATED as ACCOUNT_CREATED
 from ratelimit.policy.problem import nearest
 from ratelimit.traces import Fields
+from ratelimit.traces.record import CREATED
 
 _SIMPLE = ("ip", "user_agent", "time")
+_CREATED = "created"
 
 
 def parse_request(text: str, fields: Fields, policy: CompiledPolicy, now_s: float) -> Any:
@@ -80,7 +84,7 @@ def _put(
     name: str, value: str, members: dict[str, Any], headers: dict[str, Any], policy: CompiledPolicy
 ) -> None:
     kind, colon, rest = name.partition(":")
-    identities = {spec.name: spec for spec in policy.identities}
+    identities = carried(policy)
     if kind == "header" and colon:
         headers[rest.lower()] = value
     elif kind == "cookie" and colon:
@@ -88,7 +92,7 @@ def _put(
         headers["cookie"] = f"{earlier}{rest}={value}"
     elif kind in ("state", "resolver") and colon:
         named = [
-            spec.name
+            CREATED if spec.name == ACCOUNT_CREATED else spec.name
             for spec in policy.identities
             if any((source.kind, source.name) == (kind, rest) for source in spec.sources)
         ]
@@ -106,6 +110,8 @@ def _put(
             members[name] = value
     elif name in _SIMPLE or name in identities:
         members[name] = value
+    elif name in (_CREATED, CREATED) and has_created(policy):
+        members[CREATED] = value
     else:
         raise Failure(
             f"{name!r} is neither an identity nor a unit of this policy", INPUT, hint=_proposed(name, policy)
@@ -114,8 +120,8 @@ def _put(
 
 def _proposed(name: str, policy: CompiledPolicy) -> str:
     """Return the name that was meant, or all there are."""
-    identities = (spec.name for spec in policy.identities if spec.sources[0].kind != "origin")
-    known = list(dict.fromkeys([*_SIMPLE, *identities, *policy.units[1:]]))
+    created = [_CREATED] if has_created(policy) else []
+    known = list(dict.fromkeys([*_SIMPLE, *carried(policy), *created, *policy.units[1:]]))
     written = {word: word for word in known}
     for source in (source for spec in policy.identities for source in spec.sources):
         if source.kind in ("header", "cookie", "state", "resolver"):

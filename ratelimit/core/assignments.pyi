@@ -8,11 +8,11 @@ from ratelimit.core.judge import Judge
 from ratelimit.core.sighting import Columns
 
 PAIR_BYTES: int
-"""48 bits of a principal's key and its cluster, packed."""
+"""48 bits of a principal's key, its verdict and its cluster, packed."""
 
 @final
 class Assignments:
-    """A table from principals to cluster identities in shared memory: one writer, any readers.
+    """A table from principals to cluster identities and verdicts in shared memory: one writer, any readers.
 
     - Readers never wait and never see a half-written entry, nor entries of two rebuilds
       mixed in one answer.
@@ -36,6 +36,8 @@ class Assignments:
         """Return what limits count this row's cluster by, -1 without one; -1 when the board is closed."""
     def of_key(self, key: int, /) -> int:
         """Return the cluster of a principal given by its key, -1 without one."""
+    def verdict(self, key: int, /) -> int:
+        """Return how sure it is that it belongs there: 0 without a cluster, 1 for likely, 2 for certain."""
     @property
     def term(self) -> int:
         """The term this object writes in; 0 if it never was a writer."""
@@ -48,12 +50,12 @@ class Assignments:
         """Empty the half that is not in force, to fill it."""
     def fill(self, judge: Judge, start: int, stop: int, /) -> bool:
         """Enter the judge's principals in a range of positions. What finds no room is counted."""
-    def stage(self, key: int, identity: int, /) -> bool:
+    def stage(self, key: int, identity: int, verdict: int = 2, /) -> bool:
         """Enter one principal into the half that is being filled; False if there is no room."""
     def commit(self) -> bool:
         """Put the filled half in force."""
-    def assign(self, key: int, identity: int, /) -> bool:
-        """Enter one principal at once; -1 for no cluster."""
+    def assign(self, key: int, identity: int, verdict: int = 2, /) -> bool:
+        """Enter one principal at once; -1, or a verdict of 0, for no cluster."""
     def record(self, room: int, /) -> None:
         """Remember from now on what is entered, for `take_changes`; `commit` counts as what it changed."""
     @property

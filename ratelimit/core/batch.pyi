@@ -31,6 +31,15 @@ def address_column(
 def blank_column(scanner: Scanner, position: int, peers: list[Any], /) -> array[int] | None:
     """Return what stands at a position for each peer whose headers say nothing; None if one is to be refused."""
 
+def seconds_column(values: list[Any], other: Callable[[Any], int], /) -> array[int]:
+    """Return the column of when accounts were created: seconds since 1970, and None is absent.
+
+    `other` reads what is no whole number of such seconds.
+    """
+
+def absent_column(size: int, /) -> array[int]:
+    """Return a column in which nothing stands yet."""
+
 def fill_absent(column: array[int], otherwise: array[int], /) -> int:
     """Put `otherwise` in every absent place of a column; return how many are absent still."""
 
@@ -44,6 +53,7 @@ def decide_batch(
     start: int = 0,
     stop: int = -1,
     lengths: list[int | None] | None = None,
+    would: list[int] | None = None,
     /,
 ) -> tuple[list[tuple[int, Outcome]], int]:
     """Decide records one after another; return the refused ones by index, and how many no plan applies to.
@@ -53,7 +63,8 @@ def decide_batch(
     the costs of its kind unless `costs` has its own. Slots are free again at once: a record
     does not say how long it held them.
 
-    With a `judge`, each record is seen by it and its cluster put into column `cluster_at`
-    before it is decided, and the judge learns afterwards if it was refused, or how long the answer
+    With a `judge`, each record is seen by it and its actor put into column `cluster_at` and the two
+    before (see `Watch`) before it is decided; to `would` are added those admitted of likely members that
+    limits for the certain had no room for. The judge learns afterwards if it was refused, or how long the answer
     was (`lengths`; None: not known). Only records from `start` to before `stop` (-1: the end) are decided.
     """

@@ -112,6 +112,8 @@ class Outcome:
         """
     witness: Callable[[int, int], None] | None
     """Called with a rule and the correction made, where this host's table was corrected; None at first."""
+    def would_refuse(self, position: int, /) -> bool:
+        """Return whether a rule that counts by the identity at a position had no room, and is not enforced."""
     def settle(self, index: int, actual: int, now_ns: int, /) -> int:
         """Replace the charged cost of one rule by the real one; return the signed correction made.
 

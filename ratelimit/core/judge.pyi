@@ -17,6 +17,11 @@ class Judge(Billing):
         """Take one request in that is to be decided now; its principal may join a cluster it now fits."""
     def answer(self, row: Sequence[int], length: int, before: int | None = None, /) -> None:
         """Note how long the answer to an observed request is, in place of what was said `before` of the same one."""
+    def deem(self, key: int, verdict: int) -> bool:
+        """Set what is inferred of a member: 0, 1 for likely, 2 for certain. False if it is not remembered.
+
+        Who joins a cluster is certain until then, and again when it joins another.
+        """
     def label_of(self, key: int) -> int:
         """Return a principal's cluster, 0 for none."""
     def members(self, start: int, stop: int) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """What the operator says of principals, against which inference has no say."""
 
 from collections.abc import Iterable
-from typing import final
+from typing import Literal, final
 
 @final
 class Rulings:
@@ -11,6 +11,8 @@ class Rulings:
         exempt: never in a cluster.
         together: groups, each one actor whatever the evidence.
         apart: groups of whom no two are ever in one cluster; the later in a group yields.
+        confirm: whose actors are certain.
+        clear: whose actors are none.
     """
 
     def __init__(
@@ -18,7 +20,13 @@ class Rulings:
         exempt: Iterable[int] = (),
         together: Iterable[Iterable[int]] = (),
         apart: Iterable[Iterable[int]] = (),
+        confirm: Iterable[int] = (),
+        clear: Iterable[int] = (),
     ) -> None: ...
+    @property
+    def confirm(self) -> frozenset[int]: ...
+    @property
+    def clear(self) -> frozenset[int]: ...
     @property
     def exempt(self) -> frozenset[int]: ...
     @property
@@ -32,3 +40,7 @@ class Rulings:
     def seal(self, label: int, sealed: bool) -> None:
         """Let nobody join a cluster but who is ruled into it; or everybody who fits again."""
     def is_sealed(self, label: int) -> bool: ...
+    def decree(self, confirmed: Iterable[int], cleared: Iterable[int]) -> None:
+        """Say of which clusters those named are members; of one with both kinds nothing is said."""
+    def decree_of(self, label: int) -> Literal["clear", "confirm"] | None:
+        """Return what is said of a cluster, by who is named in it."""

@@ -13,6 +13,8 @@ class Columns:
         principal: one to four positions that make a principal together.
         kinds: positions of address, network, payment, client, three further families and block;
             -1 for what there is not.
+        created_at: where it stands when the account was created, in seconds since 1970; -1 for nowhere.
+            What is no such number of 32 bits counts as not known.
     """
 
     @property
@@ -24,7 +26,9 @@ class Columns:
     @property
     def extras(self) -> int:
         """How many of the three further families there are, up to the last that there is."""
-    def __init__(self, principal: Sequence[int], kinds: Sequence[int]) -> None: ...
+    def __init__(self, principal: Sequence[int], kinds: Sequence[int], created_at: int = -1) -> None: ...
+    @property
+    def created_at(self) -> int: ...
     def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
         """Say where rows have the declared network a request came from, and what organisations there are.
 

@@ -11,12 +11,15 @@ from ratelimit.core.sighting import Columns
 
 @final
 class Watch:
-    """Looks up a request's cluster before it is decided, and passes it on afterwards.
+    """Looks up a request's actor before it is decided, and passes it on afterwards.
+
+    A row has its actor in three places, side by side: of every member, of a likely one, of a certain one.
+    So a limit binds the members it is meant for by what it counts by.
 
     Args:
         board: the shared memory.
         columns: where rows of identities have what is looked at.
-        at: where a row has its cluster.
+        at: the last of these places.
         unit: what says how long an answer was; None where nothing does.
     """
 
@@ -35,15 +38,15 @@ class Watch:
     def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
         """Say what is declared of where requests come from: see `Columns.declare`."""
     def fill(self, row: list[int], /) -> None:
-        """Put the cluster's identity into a row, -1 without one."""
-    def observe(self, row: Sequence[int], refused: bool, now_ns: int, counts: bool = False, /) -> bool:
+        """Put the actor's identity into a row, -1 wherever it has none."""
+    def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
         """Pass a decided request on to whoever correlates; False if it was not taken.
 
         Args:
             row: as it was decided.
             refused: whether it was.
             now_ns: when.
-            counts: whether a limit per cluster applies to it.
+            counted_at: what a limit per cluster that applies to it counts by; -1 without any.
         """
     def answer(self, row: Sequence[int], /) -> Answer | None:
         """Return what tells how long the answer to a row's request is; None where that is of no concern."""

@@ -4,7 +4,7 @@ settings.py     every number, with its default
 judgement.py    is this group one actor, and how sure is that?
 rebuild.py      the steps of a rebuild, each a slice short enough for an event loop
 enforcement.py  what the operator says, put into force
-selfcheck.py    what chance alone would group, on this very traffic
+words.py        what was found of a group, as sentences
 explanation.py  why a principal is in its cluster
 correlator.py   evidence in, clusters out
 overview.py     what clusters there are, and what binds each as a whole
@@ -12,6 +12,7 @@ overview.py     what clusters there are, and what binds each as a whole
 
 from ratelimit.correlation.correlator import Correlator
 from ratelimit.correlation.explanation import Explanation
+from ratelimit.correlation.judgement import Verdict
 from ratelimit.correlation.settings import Settings
 
-__all__ = ["Correlator", "Explanation", "Settings"]
+__all__ = ["Correlator", "Explanation", "Settings", "Verdict"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import pow
 
 from ratelimit.core.evidence import Evidence
 from ratelimit.core.judge import Judge
@@ -12,17 +11,18 @@ from ratelimit.core.organisations import Organisations
 from ratelimit.core.rulings import Rulings
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation.explanation import Explanation, Ruling, explain
-from ratelimit.correlation.judgement import Judgement, Profile
+from ratelimit.correlation.judgement import Judgement, Statistics
 from ratelimit.correlation.rebuild import Rebuild
-from ratelimit.correlation.selfcheck import SelfCheck, steps_after, stricter
-from ratelimit.correlation.settings import DAY_S, Settings
+from ratelimit.correlation.settings import Settings
 
 NS = 1_000_000_000
 MOST_LABELS = 4096
-SUSPECTS_LEAST = 1 / 512
-"""Newcomers who pay as several do, as a part of all principals, for a rebuild of their own."""
-SETTLED_PATIENCE = 4
-"""So many times more has to be new for a rebuild once all clusters have stood for a day."""
+REBUILD_LEAST_S = 60
+"""Seconds between rebuilds, at least, unless the policy asks for less."""
+CHANGE = 0.25
+"""A rebuild is due early when so many edges are new for each principal that is awake."""
+STRUCK = 4096
+"""Principals looked at in one slice when a declaration makes old evidence void."""
 
 
 class Correlator:
@@ -37,47 +37,19 @@ class Correlator:
     def __init__(self, settings: Settings, now_ns: int, columns: Columns) -> None:
         self.settings = settings
         s = settings
+        network_s, payment_s = s.network_kept_s, s.payment_kept_s
         self.evidence = Evidence(
             principals=s.principals,
             identifiers=s.identifiers,
             now_s=now_ns // NS,
-            half_lives_s=(
-                s.network_half_life_s,
-                s.network_half_life_s,
-                s.payment_half_life_s,
-                s.client_half_life_s,
-                *(s.extra_half_life_s,) * 3,
-                s.network_half_life_s,
-            ),
+            kept_s=(network_s, network_s, *(payment_s,) * 5, network_s),
             extras=columns.extras,
         )
-        self.core = Judge(
-            self.evidence,
-            columns,
-            clusters=s.clusters,
-            settings={
-                "network_cap": s.network_cap,
-                "network_each": s.network_each,
-                "infrastructure": s.infrastructure,
-                "payment_cap": s.payment_cap,
-                "client_cap": s.client_cap,
-                "behaviour_cap": s.behaviour_cap,
-                "length_cap": s.length_cap,
-                "insistence_cap": s.insistence_cap,
-                "unlike": s.unlike,
-                "extra_cap": s.extra_cap,
-                "prior_cap": s.prior_cap,
-                "join": s.join,
-                "stay": s.stay,
-                "paid": s.join_paid,
-                "share": s.suspect_share,
-                "support": s.least_support,
-                "sharing": s.suspect_sharing,
-            },
-        )
+        self.core = Judge(self.evidence, columns, clusters=s.clusters)
         self.observe = self.core.observe
         self.cluster = self.core.cluster
-        self.kept: dict[int, tuple[Profile, Judgement]] = {}
+        self.kept: dict[int, tuple[Statistics, Judgement]] = {}
+        """By label, what was last found of each cluster."""
         self.identities: dict[int, int] = {}
         """What limits count each cluster by."""
         self.carries: list[tuple[int, int]] = []
@@ -85,24 +57,14 @@ class Correlator:
 
         Whoever holds the limits' state takes them after a rebuild, in this order, and clears the list.
         """
-        self.parts: dict[int, int] = {}
-        """Into how many budgets each cluster's members are divided."""
         self._heirs: list[tuple[int, int]] = []
         self.rebuilds = 0
         self._rebuilt_ns = now_ns
         self._edges_then = 0
-        self._suspects_then = 0
-        self._is_growing = False
+        self._returns_then = 0
         self._rulings: Rulings | None = None
         self._organisations: Organisations | None = None
         self._is_told = False
-        self.false_merge_rate = 0.0
-        """Part of the principals outside clusters that chance alone would put into groups worth judging.
-
-        An upper bound of false merges, as the last self-check found it.
-        """
-        self.strictness = 0.0
-        """By how many steps groups are looked for more strictly than the settings say."""
 
     def know(self, rulings: Rulings | None, organisations: Organisations | None = None) -> None:
         """Go by what the operator says; the next rebuild is due at once.
@@ -116,76 +78,44 @@ class Correlator:
         self._organisations = organisations
         self._is_told = True
         self.core.rule(rulings)
+        self._decree()
+
+    def _decree(self) -> None:
+        """Find the actors of the accounts that the operator names."""
+        rulings = self._rulings
+        if rulings is not None:
+            label_of = self.core.label_of
+            rulings.decree(set(map(label_of, rulings.confirm)), set(map(label_of, rulings.clear)))
 
     def is_due(self, now_ns: int) -> bool:
         """Return whether enough has changed, or enough time passed, for a rebuild."""
         if self._is_told:
             return True
         passed_s = (now_ns - self._rebuilt_ns) // NS
-        if passed_s < self.settings.rebuild_least_s:
+        if passed_s < min(REBUILD_LEAST_S, self.settings.rebuild_s):
             return False
         fresh = self.evidence.new_edges - self._edges_then
-        if fresh == 0:
-            return False
-        return (
-            passed_s >= self.settings.rebuild_most_s
-            or (self._is_growing and passed_s >= self.settings.rebuild_growing_s)
-            or (passed_s >= self.settings.rebuild_growing_s and self._are_suspects_met())
-            or fresh >= self._patience(now_ns) * self.settings.rebuild_change * 4 * self.evidence.awake_count
-        )
-
-    def _are_suspects_met(self) -> bool:
-        # Each may belong to a campaign that begins; what matters is how many beside those known.
-        members = sum(profile["size"] for profile, _ in self.kept.values())
-        least = max(
-            self.settings.least_members,
-            members * self.settings.rebuild_change,
-            self.evidence.awake_count * SUSPECTS_LEAST,
-        )
-        return self.core.suspects_met - self._suspects_then >= least
-
-    def _patience(self, now_ns: int) -> int:
-        # Clusters that have stood for a day win newcomers between rebuilds; before, each rebuild wins many.
-        opened_s = max((profile["first_s"] for profile, _ in self.kept.values()), default=None)
-        if opened_s is None or self._is_growing or now_ns // NS - opened_s < DAY_S:
-            return 1
-        return SETTLED_PATIENCE
+        if passed_s >= self.settings.rebuild_s:
+            return fresh > 0 or self.evidence.returns > self._returns_then
+        return fresh >= CHANGE * self.evidence.awake_count and fresh > 0
 
     def rebuild(self, now_ns: int) -> Iterator[None]:
         """Yield between the slices of one rebuild."""
         self._rebuilt_ns = now_ns
         self._edges_then = self.evidence.new_edges
-        self._suspects_then = self.core.suspects_met
+        self._returns_then = self.evidence.returns
         self.rebuilds += 1
         if self._is_told and self._organisations is not None:
             yield from self._strike(self._organisations)
         self._is_told = False
-        seeding = stricter(self.settings, self.strictness)
-        rebuild = Rebuild(
-            self.core, self.settings, self.kept, self._name, self._descend, self._rulings, seeding
-        )
-        yield from rebuild
-        self._is_growing = rebuild.is_growing
+        yield from Rebuild(self.core, self.settings, self.kept, self._name, self._descend, self._rulings)
+        self._decree()
         for label, heir in self._heirs:
-            if heir in self.kept:
-                self.carries += [
-                    (
-                        part_of(self.identities[label], part),
-                        part_of(self.identities[heir], part % self.parts[heir]),
-                    )
-                    for part in range(self.parts[label])
-                ]
+            if heir in self.kept and label in self.identities:
+                self.carries.append((self.identities[label], self.identities[heir]))
         self._heirs.clear()
         for label in self.kept.keys() - set(self.core.live()):
-            del self.kept[label], self.identities[label], self.parts[label]
-        if self.settings.null_every and self.rebuilds % self.settings.null_every == 0:
-            yield from self._check(seeding)
-
-    def _check(self, seeding: Settings) -> Iterator[None]:
-        check = SelfCheck(self.core, seeding, self._rebuilt_ns)
-        yield from check
-        self.false_merge_rate = check.rate
-        self.strictness = steps_after(self.strictness, check.rate, self.settings)
+            del self.kept[label], self.identities[label]
 
     @property
     def now_ns(self) -> int:
@@ -197,38 +127,32 @@ class Correlator:
         return explain(self, key)
 
     def ruling_of(self, key: int) -> Ruling | None:
-        """Return what the operator says of a principal."""
+        """Return what the operator says of a principal, or of its actor."""
         rulings = self._rulings
         if rulings is None:
             return None
         if key in rulings.exempt:
             return "exempt"
+        if key in rulings.clear:
+            return "clear"
+        if key in rulings.confirm:
+            return "confirm"
         if any(key in group for group in rulings.together):
             return "together"
-        return "apart" if any(key in group for group in rulings.apart) else None
+        if any(key in group for group in rulings.apart):
+            return "apart"
+        return rulings.decree_of(self.core.label_of(key))
 
     def _strike(self, organisations: Organisations) -> Iterator[None]:
-        for start in range(0, self.evidence.principal_count, self.settings.slice_entries):
-            strike(self.evidence, organisations, start, start + self.settings.slice_entries)
+        for start in range(0, self.evidence.principal_count, STRUCK):
+            strike(self.evidence, organisations, start, start + STRUCK)
             yield
 
-    def _name(self, label: int, profile: Profile, judgement: Judgement) -> None:
-        parts = parts_of_budget(profile["size"], judgement.confidence)
+    def _name(self, label: int, statistics: Statistics, judgement: Judgement) -> None:
         if label not in self.kept:
             self.identities[label] = self._name_at(label)
-            self.parts[label] = parts
-        self._carry_parts(label, parts)
-        self.core.name(label, self.identities[label], parts)
-        self.kept[label] = (profile, judgement)
-
-    def _carry_parts(self, label: int, parts: int) -> None:
-        before, self.parts[label] = self.parts[label], parts
-        identity = self.identities[label]
-        for part in range(max(before, parts)) if before != parts else ():
-            if part >= parts:  # several become one: what they used adds up
-                self.carries.append((part_of(identity, part), part_of(identity, part % parts)))
-            elif part >= before:
-                self.carries.append((part_of(identity, part % before), part_of(identity, part)))
+        self.core.name(label, self.identities[label])
+        self.kept[label] = (statistics, judgement)
 
     def _descend(self, label: int, heir: int) -> None:
         """Note that `heir` is to be charged with what `label` has used."""
@@ -244,21 +168,7 @@ class Correlator:
     def members(self) -> dict[int, list[int]]:
         """Return the keys of each cluster's principals, by label."""
         found: dict[int, list[int]] = {label: [] for label in self.kept}
-        for label, key in self.core.members(0, self.evidence.principal_count):
+        for label, key, _ in self.core.members(0, self.evidence.principal_count):
             if label in found:
                 found[label].append(key)
         return found
-
-
-def parts_of_budget(size: int, confidence: float) -> int:
-    """Return into how many budgets a cluster's members are divided.
-
-    From as many as there are members at confidence 0 down to one at 1, evenly on a
-    logarithmic scale: there is no step to sit under.
-    """
-    return max(1, round(pow(float(size), 1.0 - confidence)))
-
-
-def part_of(identity: int, part: int) -> int:
-    """Return what limits count one part of a cluster by; the core's `billing.part_identity` is the same."""
-    return identity ^ part * 0x9E3779B97F4A7C15 % 2**64

@@ -15,9 +15,7 @@ from functools import partial
 
 from ratelimit.core.judge import Judge
 from ratelimit.core.rulings import Rulings
-from ratelimit.correlation.judgement import Judgement
-
-DECLARED = Judgement(1.0, "declared")
+from ratelimit.correlation.judgement import DECLARED, Judgement
 
 Walk = Callable[[Callable[[int, int], object]], Iterator[None]]
 """Runs a pass over all principals in slices."""
@@ -95,7 +93,7 @@ class Enforcement:
         if len(keys) < 2:
             self._rulings.bind(group, 0)
             return
-        sizes = {label: core.profile(label)["size"] for key in keys if (label := core.label_of(key))}
+        sizes = {label: core.size(label) for key in keys if (label := core.label_of(key))}
         labels = sorted(sizes, key=lambda label: (-sizes[label], label))
         before = self._rulings.label(group)
         into = before if before in core.live() else labels[0] if labels else core.open()

@@ -1,6 +1,6 @@
 """Why a principal is in a cluster: by family and hash, never by raw value.
 
-For the operator alone. Nothing of it goes to a refused client, who would learn from it
+For the operator alone. Nothing of it goes to a refused client, which would learn from it
 which link gave it away.
 """
 
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ratelimit.core.reasons import reasons
+from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.words import describe
 
 if TYPE_CHECKING:
     from ratelimit.correlation.correlator import Correlator
 
-Family = Literal["network", "payment", "client", "behaviour", "extra"]
-Ruling = Literal["exempt", "together", "apart"]
+Family = Literal["network", "payment", "client", "extra"]
+Ruling = Literal["exempt", "together", "apart", "confirm", "clear"]
 
 NS = 1_000_000_000
 
@@ -29,29 +31,18 @@ class Shared:
     """0 address, 1 network, 2 payment, 3 client, 4 to 6 further families."""
     hash: int
     """As requests' identities have it; of an address the lowest bit says infrastructure."""
-    members: int | None
-    """Other members of its cluster seen with it; None where that is not counted."""
     principals: int
     """All principals seen with it."""
-    requests: int
-    weight: float
-    """What is left of it: 1 when fresh, halved with each half-life."""
+    is_clusters: bool
+    """Whether it is an exit or a payment method of the principal's cluster."""
+    is_home: bool
+    """Whether the principal is at home there."""
+    hours: int
+    """Hours in which it was seen there; 127 may be more."""
+    span_h: int
+    """Hours from the first time to the last; 255 may be more."""
     last_ns: int
     is_infrastructure: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """What one family says."""
-
-    family: Family
-    weight: float
-    """The logarithm of how much likelier this is of a member than of a stranger; negative speaks against."""
-    others: int
-    """Other members that share something of this family, or ask for about as much."""
-    binds_without: bool
-    """Whether the principal would still belong if this family said nothing."""
-    shared: tuple[Shared, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +52,25 @@ class Explanation:
     principal: int
     cluster: int | None
     """What limits count its cluster by; None when it is in none."""
-    confidence: float
+    verdict: Verdict
     why: str
-    """What the cluster passed for; empty without one."""
+    """What the cluster is, in a word; empty without one."""
+    words: str
+    """What was found of the cluster as a whole, in sentences; empty without one."""
     members: int
     since_ns: int | None
     """Since when both the cluster and the principal were there; None without a cluster."""
     first_ns: int
     last_ns: int
+    created_ns: int | None
+    """When the account was created; None where that is not known."""
+    age: Literal["new", "old", "unknown"]
+    is_homed: bool
+    """Whether it is at home somewhere."""
     requests: int
     requests_a_day: float
-    answer_length: float | None
-    """Of its latest answers, in the geometric mean and the policy's unit; None while none was settled."""
-    total: float
-    """The sum over families and the cluster's rarity; a member leaves below `stay`."""
-    stay: float
-    independent_networks: int
-    reasons: tuple[Reason, ...]
-    """By family, the strongest first; without a cluster only what it was seen with."""
+    shared: tuple[Shared, ...]
+    """What it was lately seen with, by family."""
     ruling: Ruling | None
     """What the operator says of it, if anything."""
 
@@ -94,48 +86,34 @@ def explain(correlator: Correlator, key: int) -> Explanation | None:
             family=one["family"],
             kind=one["kind"],
             hash=one["hash"],
-            members=one["members"],
             principals=one["principals"],
-            requests=one["requests"],
-            weight=one["weight"],
+            is_clusters=one["is_clusters"],
+            is_home=one["is_home"],
+            hours=one["hours"],
+            span_h=one["span_h"],
             last_ns=min(now_ns - one["age_s"] * NS, found["last_s"] * NS),
             is_infrastructure=one["infrastructure"],
         )
         for one in found["shared"]
     ]
-    families = found["families"] or [
-        {"family": name, "weight": 0.0, "others": 0, "binds_without": False}
-        for name in dict.fromkeys(one.family for one in shared)
-    ]
-    told = [
-        Reason(
-            **family,
-            shared=tuple(
-                sorted(
-                    (one for one in shared if one.family == family["family"]),
-                    key=lambda one: (-(one.members or 0), -one.weight, one.hash),
-                )
-            ),
-        )
-        for family in families
-    ]
     label = found["label"]
-    profile, judgement = correlator.kept.get(label, (None, None))
+    statistics, judgement = correlator.kept.get(label, (None, None))
+    is_member = statistics is not None and judgement is not None
     return Explanation(
         principal=key,
-        cluster=None if judgement is None else correlator.core.cluster_identity(key),
-        confidence=0.0 if judgement is None else judgement.confidence,
+        cluster=correlator.core.cluster_identity(key) if is_member else None,
+        verdict=Verdict(correlator.core.verdict_of(key)) if is_member else Verdict.NONE,
         why="" if judgement is None else judgement.why,
-        members=0 if profile is None else profile["size"],
-        since_ns=None if profile is None else max(profile["first_s"], found["first_s"]) * NS,
+        words="" if statistics is None or judgement is None else describe(statistics, judgement),
+        members=correlator.core.size(label) if is_member else 0,
+        since_ns=max(correlator.core.first_s(label), found["first_s"]) * NS if is_member else None,
         first_ns=found["first_s"] * NS,
         last_ns=found["last_s"] * NS,
+        created_ns=found["created_s"] * NS or None,
+        age="new" if found["is_new"] else "old" if found["is_old"] else "unknown",
+        is_homed=found["is_homed"],
         requests=found["requests"],
         requests_a_day=found["rate"],
-        answer_length=found["length"],
-        total=found["total"],
-        stay=correlator.settings.stay,
-        independent_networks=found["networks"],
-        reasons=tuple(sorted(told, key=lambda reason: -reason.weight)),
+        shared=tuple(shared),
         ruling=correlator.ruling_of(key),
     )

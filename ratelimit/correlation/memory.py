@@ -12,7 +12,7 @@ from typing import Any
 
 from ratelimit.core.image import REGIONS, Image
 from ratelimit.correlation.correlator import Correlator
-from ratelimit.correlation.judgement import Judgement
+from ratelimit.correlation.judgement import Judgement, Verdict
 
 PIECE_BYTES = 256 << 10
 JUDGED = 32
@@ -20,7 +20,7 @@ JUDGED = 32
 Piece = tuple[int, int, int, bytes]
 """A region, the position of its first item in it, bytes an item, and the items."""
 Judgements = list[list[Any]]
-"""Label, identity, budgets, profile, and judgement by field, of several clusters."""
+"""Label, identity, statistics, and judgement by field, of several clusters."""
 
 
 def shapes_of(correlator: Correlator) -> list[tuple[str, int, int]]:
@@ -55,11 +55,11 @@ def state_of(correlator: Correlator) -> dict[str, Any]:
 
 def judgements_of(correlator: Correlator) -> Iterator[Judgements]:
     """Yield what was judged of the clusters there are, a few at a time."""
-    kept, identities, parts = correlator.kept, correlator.identities, correlator.parts
+    kept, identities = correlator.kept, correlator.identities
     labels = sorted(kept)
     for start in range(0, len(labels), JUDGED):
         yield [
-            [label, identities[label], parts[label], kept[label][0], asdict(kept[label][1])]
+            [label, identities[label], kept[label][0], asdict(kept[label][1])]
             for label in labels[start : start + JUDGED]
         ]
 
@@ -81,11 +81,10 @@ def put_state(correlator: Correlator, state: Mapping[str, Any]) -> None:
 def put_judgements(correlator: Correlator, judgements: Judgements) -> None:
     """Put judgements back, after `put_state`; those of clusters there is no room for are left out."""
     live = set(correlator.core.live())
-    for label, identity, parts, profile, judgement in judgements:
+    for label, identity, statistics, judgement in judgements:
         if label in live:
             correlator.identities[label] = identity
-            correlator.parts[label] = parts
-            correlator.kept[label] = (profile, Judgement(**judgement))
+            correlator.kept[label] = (statistics, Judgement(Verdict(judgement["verdict"]), judgement["why"]))
 
 
 def transplant(old: Correlator, new: Correlator) -> Iterator[None]:

@@ -104,7 +104,7 @@ class Bridge:
         self._budgets = budgets
         self._notice = notice
         self._elapsed_ns = elapsed_ns
-        columns = Columns(spec.principal, spec.kinds)
+        columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
         self._ring = Ring(board, columns)
         self._assignments = Assignments(board, columns)
         self._assignments.write(term)

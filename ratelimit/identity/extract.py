@@ -29,6 +29,8 @@ from ratelimit.identity.fact import (
     NO_CONTEXT,
     Context,
     Fact,
+    seconds_of,
+    state_value,
     value_bytes,
 )
 from ratelimit.identity.origins import Origins
@@ -57,6 +59,7 @@ class Extractor:
         origins: the declared networks that an identity from `origin` tells of.
         translations: reads addresses, and knows which stand for IPv4 clients; the chain's own.
         evidence: positions that the correlation looks at.
+        created_at: the position of when the account was created, which is kept as a number; -1 for none.
         needed: positions that anything asks for, all when not given; the others stay ABSENT.
         notice: told a stable code when something about a request deserves a word to the
             operator; may be told the same thing often.
@@ -64,6 +67,7 @@ class Extractor:
 
     __slots__ = (
         "_chain",
+        "_created_at",
         "_facts",
         "_fill",
         "_hasher",
@@ -98,6 +102,7 @@ class Extractor:
         translations: Translations = UNDECLARED,
         needed: Collection[int] | None = None,
         evidence: Collection[int] = (),
+        created_at: int = -1,
         notice: Callable[[str], None] = lambda code: None,
     ) -> None:
         self._facts = tuple(facts)
@@ -115,7 +120,9 @@ class Extractor:
             translations,
             evidence,
             lists.guarded,
+            created_at,
         )
+        self._created_at = created_at
         self._translations = translations
         self.scanner = self._slots.scanner
         self._fill = self.scanner.fill
@@ -132,7 +139,7 @@ class Extractor:
             position for position, fact in enumerate(self._facts) if fact.sources[0][0] == "origin"
         )
         self._reads_peers = self._chain is None and not lists.lists_addresses and origins is None
-        self.is_direct = self._reads_peers and not self._late and not self._lists_values
+        self.is_direct = self._reads_peers and not self._late and not self._lists_values and created_at < 0
         """Whether `scanner` alone says all that `extract` does."""
         self.positions = self._slots.positions
         self.origin_at = len(self._facts)
@@ -165,6 +172,8 @@ class Extractor:
                     identities[position] = self._slots.of_malformed(position, template[position], client)
         if self._late:
             self._fill_late(identities, headers, host, context)
+        if self._created_at >= 0:
+            identities[self._created_at] = self._created(host, headers, context)
         if self._lists_values:
             at = self.listed_at
             identities[at] = self._lists.of_identities(identities, identities[at])
@@ -236,12 +245,17 @@ class Extractor:
 
         Empty for no answer, and for one that can be no identity. The answer itself need not be kept.
         """
-        value = value_bytes(answer)
-        if value is None and answer is not None:
+        found: dict[int, int] = {}
+        asking = [at for at, fact in enumerate(self._facts) if ("resolver", name) in fact.sources]
+        if self._created_at in asking:
+            asking.remove(self._created_at)
+            found[self._created_at] = self.created(answer)
+        value = value_bytes(answer) if asking else None
+        if asking and value is None and answer is not None:
             self._notice("identity-type")
-        if value is None or not 0 < len(value) <= LONGEST_VALUE:
-            return {}
-        return {position: self._slots.of_value(position, value) for position, _ in self.told_by(name)}
+        if value is not None and 0 < len(value) <= LONGEST_VALUE:
+            found |= {position: self._slots.of_value(position, value) for position in asking}
+        return found
 
     def told_by(self, resolver: str) -> tuple[tuple[int, str], ...]:
         """Return positions and names of the identities that come from a resolver.
@@ -253,6 +267,23 @@ class Extractor:
             for position, fact in enumerate(self._facts)
             if ("resolver", resolver) in fact.sources
         )
+
+    def created(self, value: object) -> int:
+        """Return when an account was created, by what is given for it: seconds since 1970, or ABSENT."""
+        seconds = seconds_of(value)
+        if seconds is None:
+            self._notice("created-type")
+        return seconds or ABSENT
+
+    def _created(self, host: str | None, headers: Headers, context: Context) -> int:
+        if context.created is not None:
+            return self.created(context.created)
+        source = self._facts[self._created_at].sources[0]
+        if source[0] == "resolver":
+            return context.resolved.get(source[1], {}).get(self._created_at, ABSENT)
+        if source[0] == "state":
+            return self.created(state_value(context.state, source[1]))
+        return self.created(self.look_up(source, headers, host, context))
 
     def value_hash(self, name: str, value: str | bytes) -> int:
         """Return the hash of one identity's value, as `extract` would make it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -63,11 +64,13 @@ class Context:
 
     `state` is what the application left: a mapping, or an object with attributes.
     `resolved` has, for each resolver that answered, hashes by the identity's position.
+    `created` is when the account was created, for callers that know it and have no source for it.
     """
 
     params: Mapping[str, str] = field(default_factory=dict)
     state: object = field(default_factory=dict)
     resolved: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    created: object = None
 
 
 NO_CONTEXT = Context()
@@ -129,3 +132,28 @@ def _value_bytes(value: object) -> bytes | None:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= LONGEST_INTEGER_BITS:
         return b"%d" % value
     return None
+
+
+MOST_SECONDS = 2**32 - 1
+"""A later instant (in 2106) is no number of seconds: these are milliseconds, perhaps."""
+_DIGITS = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
+
+
+def seconds_of(value: object) -> int | None:
+    """Return an instant as whole seconds since 1970; 0 where it is none, None where it cannot be one.
+
+    Numbers are seconds, and so is their text; fractions are cut. What is not given, not after 1970, or no
+    number at all is not known: whoever asks must not be older for that, or younger.
+    """
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        text = value.strip()
+        if not _DIGITS.fullmatch(text):
+            return None if text else 0
+        value = int(text.partition(".")[0])
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None if value is not None else 0
+    if not 0 <= value <= MOST_SECONDS:  # NaN compares false
+        return None
+    return int(value)

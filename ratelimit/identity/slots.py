@@ -57,6 +57,7 @@ class Slots:
         translations: Translations,
         evidence: Collection[int] = (),
         guarded: Collection[int] = (),
+        created_at: int = -1,
     ) -> None:
         self._facts = tuple(facts)
         # What stands in for a value would count as evidence: there a malformed one is refused.
@@ -72,6 +73,8 @@ class Slots:
         for position in sorted(self._needed):
             fact = facts[position]
             source, argument = fact.sources[0][:2]
+            if position == created_at:
+                continue  # a number, and no value to hash: see `Extractor`
             form = _SCANNED.get(form_of(fact.sources[0]))
             if len(fact.sources) == 1 and source == "header" and form is not None:
                 name = argument.encode("latin-1")

@@ -141,7 +141,8 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
         choices = ", ".join(f"`{word}`" for word in literals)
         if len(literals) > 1:
             choices = f"one of {choices}"
-        hint_text = did_you_mean(value, literals) if isinstance(value, str) else ""
+        texts = [word for word in literals if isinstance(word, str)]
+        hint_text = did_you_mean(value, texts) if isinstance(value, str) else ""
         report.unusable(code, path, f"{_name(path)} is {value!r}; it must be {choices}"[:300], hint_text)
         return
     wanted = [

@@ -106,6 +106,7 @@ def _check_looser(drafts: list[Draft], report: Report) -> None:
             frozenset((pattern.methods, pattern.segments, pattern.rest) for pattern in draft.excepts),
             frozenset(draft.per),
             draft.member,
+            draft.verdict,
             limit.unit,
             limit.on,
             limit.cost if limit.unit == REQUESTS else limit.estimate,

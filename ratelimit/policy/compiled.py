@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Network = IPv4Network | IPv6Network
 SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin"]
+ClusterVerdict = Literal["likely", "certain"]
 REQUESTS = "requests"
 
 
@@ -123,6 +124,27 @@ class LimitRule:
     tier_identity: int
     tier: str | None
     salt_parts: tuple[bytes, ...]
+    verdict: ClusterVerdict | None = None
+    """Of a limit per cluster: the least verdict of those it binds."""
+    is_twin: bool = False
+    """Whether it says what a limit that binds certain members would say of likely ones; never enforced."""
+    actor_at: int = -1
+    """Which of `per` is the actor; -1 for none."""
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether it counts by cluster."""
+        return self.actor_at >= 0
+
+    @property
+    def row(self) -> str:
+        """What its counters are called."""
+        return twin_row(self.name) if self.is_twin else self.name
+
+
+def twin_row(name: str) -> str:
+    """Return what the counters are called of what a limit would say of likely actors."""
+    return f"\x1flikely {name}"
 
     @property
     def is_enforced(self) -> bool:
@@ -275,9 +297,16 @@ class KnownSpec:
     apart: tuple[tuple[tuple[str, ...], ...], ...] = field(default=(), repr=False)
     organisations: tuple[OrganisationSpec, ...] = ()
     infrastructure: tuple[Network, ...] = ()
+    confirm: tuple[tuple[str, ...], ...] = ()
+    clear: tuple[tuple[str, ...], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.exempt or self.together or self.apart or self.organisations or self.infrastructure)
+        return bool(self.rules_principals or self.organisations or self.infrastructure)
+
+    @property
+    def rules_principals(self) -> bool:
+        """Whether anything is said of principals by name."""
+        return bool(self.exempt or self.together or self.apart or self.confirm or self.clear)
 
     @property
     def looks_at_addresses(self) -> bool:
@@ -301,13 +330,15 @@ class CorrelationSpec:
     """Where rows say from which declared network a request comes; -1: nowhere."""
     workers_correlate: bool = True
     """Whether, among hosts that share a server, workers do; else a process of its own."""
-    length: str | None = None
+    costly: tuple[int, ...] = ()
     """The unit that says how long an answer was."""
+    created: int = -1
+    """Where rows say when the account was created; -1: nowhere."""
 
     @property
     def positions(self) -> set[int]:
         """All identities it looks at."""
-        return {*self.principal, *self.kinds, self.origin} - {-1}
+        return {*self.principal, *self.kinds, self.origin, self.created} - {-1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,8 +365,22 @@ class CompiledPolicy:
 
     @property
     def cluster(self) -> int:
-        """The position of the identity `cluster`: always there, and the last."""
+        """The position of the identity `cluster`, of certain members: always there, and the last."""
         return len(self.identities) - 1
+
+    @property
+    def likely(self) -> int:
+        """The position of a likely member's cluster: the one before."""
+        return len(self.identities) - 2
+
+    @property
+    def actor(self) -> int:
+        """The position of a member's cluster, whether likely or certain: the one before that."""
+        return len(self.identities) - 3
+
+    def is_actor(self, position: int) -> bool:
+        """Return whether a cluster stands at a position."""
+        return position >= self.actor
 
     def identity_index(self, name: str) -> int:
         """Return an identity's position, or -1."""

@@ -17,11 +17,11 @@ from ratelimit.policy.compiled import (
     LimitRule,
     LimitSpec,
 )
-from ratelimit.policy.correlated import compile_correlation
+from ratelimit.policy.correlated import compile_correlation, compile_created
 from ratelimit.policy.expansion import Numbers, expand
-from ratelimit.policy.identities import compile_identities
+from ratelimit.policy.identities import CLUSTER, LIKELY, compile_identities
 from ratelimit.policy.known import compile_known
-from ratelimit.policy.model import Limit, PolicyFile, Routing
+from ratelimit.policy.model import Certainty, Limit, PolicyFile, Routing
 from ratelimit.policy.pattern import (
     LONGEST_TEXT,
     OTHER_METHODS,
@@ -64,10 +64,19 @@ class Draft:
     own: list[Numbers] = field(default_factory=list)
     tiers: dict[str, list[Numbers]] = field(default_factory=dict)
 
+    verdict: Certainty | None = None
+    """Of a limit per cluster: the least verdict of those it binds."""
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether each of its rules has a twin that says what it would of likely members."""
+        return self.verdict == "certain"
+
     @property
     def weight(self) -> int:
         """Most rules it brings to one request."""
-        return max(len(self.own), *(len(numbers) for numbers in self.tiers.values()), 0)
+        most = max(len(self.own), *(len(numbers) for numbers in self.tiers.values()), 0)
+        return 2 * most if self.has_twin else most
 
 
 @dataclass(slots=True)
@@ -86,7 +95,8 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     principal = [table.principal] if isinstance(table.principal, str) else table.principal or []
     known = compile_known(table.known, max(1, len(principal)), name, report)
     has_origin = table.principal is not None and known is not None and known.looks_at_addresses
-    identities = compile_identities(file.identities, report, has_origin=has_origin)
+    created = compile_created(table, report)
+    identities = compile_identities(file.identities, report, has_origin=has_origin, created=created)
     positions = {spec.name: spec.index for spec in identities}
     drafts = [
         _draft(index, limit, positions, report)
@@ -136,6 +146,15 @@ def _draft(index: int, limit: Limit, positions: Mapping[str, int], report: Repor
         report.add("limit-never-matches", (*path, "match"), "`match` names no requests")
     draft.excepts = _patterns(limit.except_, (*path, "except"), report)
     draft.per = _partition(limit, positions, path, report)
+    if positions[CLUSTER] in draft.per:
+        draft.verdict = limit.verdict or "certain"
+    elif limit.verdict is not None:
+        report.add(
+            "limit-conflict",
+            (*path, "verdict"),
+            "`verdict` belongs to limits per `cluster`, and says whom of a cluster they bind",
+            "Remove it.",
+        )
     if limit.distinct is not None:
         draft.member = _position(limit.distinct, positions, (*path, "distinct"), report)
         if draft.member in draft.per:
@@ -203,7 +222,10 @@ def _check_totals(drafts: list[Draft], report: Report) -> None:
         report.add(
             "policy-too-many", ("limit",), f"{limits} limits, counting each rate; {MAX_LIMITS} are the most"
         )
-    rules = sum(len(draft.own) + sum(map(len, draft.tiers.values())) for draft in drafts)
+    rules = sum(
+        (2 if draft.has_twin else 1) * (len(draft.own) + sum(map(len, draft.tiers.values())))
+        for draft in drafts
+    )
     if rules > MAX_RULES:
         report.add("policy-too-many", ("limit",), f"{rules} rules with all tiers; {MAX_RULES} are the most")
 
@@ -235,7 +257,10 @@ def _number(
         for tier, numbers in [(None, draft.own), *draft.tiers.items()]:
             first = len(rules)
             for nth, one in enumerate(numbers, 1):
-                rules.append(_rule(len(rules), position, draft, one, nth, tier, identities, units))
+                for is_twin in (False, True) if draft.has_twin else (False,):
+                    rules.append(
+                        _rule(len(rules), position, draft, one, nth, tier, identities, units, is_twin)
+                    )
             indices[tier] = tuple(range(first, len(rules)))
         limits.append(
             LimitSpec(
@@ -265,7 +290,9 @@ def _rule(
     tier: str | None,
     identities: tuple[IdentitySpec, ...],
     units: tuple[str, ...],
+    is_twin: bool,
 ) -> LimitRule:
+    """Return one rule; `is_twin`: what it would say of likely members of a cluster."""
     limit = draft.limit
     name = limit.name if nth == 1 else f"{limit.name}#{nth}"
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
@@ -275,7 +302,13 @@ def _rule(
     windows = "" if numbers.calendar is None else f"{numbers.calendar.unit} {numbers.calendar.zone}"
     # Numbers of fixed order come first, names of any number last: no two shapes read alike.
     identity = (limit.name, numbers.algorithm, str(numbers.period_ns), windows, limit.unit, limit.on, member)
-    per = tuple(identities[at].name for at in draft.per)
+    # Whoever a limit per cluster binds, its counters stay its own when that changes; a twin has others.
+    per = [LIKELY if is_twin and identities[at].name == CLUSTER else identities[at].name for at in draft.per]
+    cluster = len(identities) - 1
+    actor_at = -1
+    if draft.verdict is not None:
+        # Behind it are the likely's own place, and the one of both: see `CompiledPolicy`.
+        actor_at = cluster - 1 if is_twin else cluster if draft.verdict == "certain" else cluster - 2
     return LimitRule(
         index,
         position,
@@ -290,13 +323,16 @@ def _rule(
         units.index(limit.unit),
         untold if taken is None else taken,
         limit.on,
-        draft.per,
+        tuple(actor_at if at == cluster else at for at in draft.per),
         draft.member,
-        limit.mode == "shadow",
+        limit.mode == "shadow" or is_twin,
         round(limit.enforce * 1_000_000),
         limit.on_store_error,
         numbers.lease_ns,
         draft.tier_identity,
         tier,
         tuple(part.encode() for part in (*identity, *per)),
+        draft.verdict,
+        is_twin,
+        actor_at,
     )

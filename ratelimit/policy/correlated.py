@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ratelimit.policy.compiled import REQUESTS, CorrelationSpec, IdentitySpec, KnownSpec
-from ratelimit.policy.identities import ORIGIN
+from ratelimit.policy.compiled import CorrelationSpec, IdentitySpec, KnownSpec, SourceSpec
+from ratelimit.policy.identities import CREATED, INTERNAL, ORIGIN, parse_source
 from ratelimit.policy.model import Correlation
 from ratelimit.policy.problem import Path, Report, did_you_mean
 
@@ -24,7 +24,7 @@ def compile_correlation(
     """Return what is to be correlated, None for nothing; `known` is the operator's own knowledge."""
     positions = {spec.name: spec.index for spec in identities}
     if table.principal is None:
-        for key in ("network", "payment", "client", "extra", "length"):
+        for key in ("network", "payment", "client", "extra", "costly", "created"):
             if getattr(table, key):
                 report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
         if known is not None:
@@ -46,6 +46,14 @@ def compile_correlation(
             kinds[kind] = _own(name, identities, positions, ("correlation", key), report)
     for number, name in enumerate(table.extra[: _KINDS - 1 - _EXTRA]):
         kinds[_EXTRA + number] = _own(name, identities, positions, ("correlation", "extra", number), report)
+    for number, name in enumerate(table.costly):
+        if name not in table.extra:
+            report.add(
+                "correlation-costly",
+                ("correlation", "costly", number),
+                f"`{name[:64]}` is not one of `extra`",
+                did_you_mean(name, table.extra),
+            )
     if sum((bool(networks), kinds[_PAYMENT] >= 0, kinds[_CLIENT] >= 0, bool(table.extra))) < 2:
         report.add("correlation-families", ("correlation",), "one family of evidence never makes a cluster")
     settings = msgspec.structs.asdict(table.tuning)
@@ -57,8 +65,6 @@ def compile_correlation(
             'Write `payment = "…"` into `[correlation]`.',
         )
     origin = positions.get(ORIGIN, -1)
-    if table.length == REQUESTS:
-        report.add("correlation-length", ("correlation", "length"), f"`{REQUESTS}` says nothing of an answer")
     return CorrelationSpec(
         principal,
         tuple(kinds),
@@ -67,8 +73,26 @@ def compile_correlation(
         known,
         origin,
         table.correlator == "workers",
-        table.length,
+        tuple(number for number, name in enumerate(table.extra) if name in table.costly),
+        positions.get(CREATED, -1),
     )
+
+
+def compile_created(table: Correlation, report: Report) -> SourceSpec | None:
+    """Return where it stands when an account was created, None for nowhere."""
+    if table.created is None or table.principal is None:
+        return None
+    path: Path = ("correlation", "created")
+    source = parse_source(table.created, path, report)
+    if source is not None and source.kind not in ("state", "header", "resolver"):
+        report.add(
+            "correlation-created",
+            path,
+            f"what comes from `{source.kind}` is the client's own word, which would be as old as it likes",
+            "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
+        )
+        return None
+    return source
 
 
 def _all(
@@ -101,7 +125,7 @@ def _own(
 
 def _position(name: str, positions: Mapping[str, int], path: Path, report: Report) -> int:
     position = positions.get(name, -1)
-    if position < 0 or name in ("cluster", ORIGIN):
+    if position < 0 or name in INTERNAL:
         report.add("identity-unknown", path, f"`{name[:64]}` is not declared", did_you_mean(name, positions))
         return -1
     return position

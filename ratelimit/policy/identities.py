@@ -12,7 +12,11 @@ from ratelimit.policy.problem import Path, Report, did_you_mean
 
 CLUSTER = "cluster"
 ORIGIN = "declared network"
-"""Not a name that can be declared."""
+ACTOR = "cluster, likely or certain"
+LIKELY = "cluster, likely"
+CREATED = "account created"
+"""These are no names that can be declared."""
+INTERNAL = frozenset((CLUSTER, LIKELY, ACTOR, ORIGIN, CREATED))
 BUILT_IN = {"ip": Identity("client")}
 """Known without being declared; a declaration of the same name replaces it."""
 MAX_SOURCES = 8
@@ -39,11 +43,16 @@ _LONGEST_TTL_NS = 86_400 * 10**9
 
 
 def compile_identities(
-    declared: dict[str, Identity], report: Report, *, has_origin: bool = False
+    declared: dict[str, Identity],
+    report: Report,
+    *,
+    has_origin: bool = False,
+    created: SourceSpec | None = None,
 ) -> tuple[IdentitySpec, ...]:
     """Return the identities by position: declared ones first, then those built in.
 
-    With `has_origin` one of these says from which declared network a request comes.
+    With `has_origin` one of these says from which declared network a request comes; with `created` one
+    has from there when the account was created.
     """
     specs: list[IdentitySpec] = []
     for name, identity in declared.items():
@@ -59,7 +68,11 @@ def compile_identities(
             specs.append(_compile_identity(len(specs), name, identity, ("identities", name), report))
     if has_origin:
         specs.append(IdentitySpec(len(specs), ORIGIN, (SourceSpec("origin"),), "skip"))
-    specs.append(IdentitySpec(len(specs), CLUSTER, (SourceSpec("cluster"),), "skip"))
+    if created is not None:
+        specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
+    # An actor's three places: see `CompiledPolicy`.
+    for name in (ACTOR, LIKELY, CLUSTER):
+        specs.append(IdentitySpec(len(specs), name, (SourceSpec("cluster"),), "skip"))
     return tuple(specs)
 
 

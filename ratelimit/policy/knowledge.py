@@ -61,6 +61,20 @@ class Known(Table, frozen=True, forbid_unknown_fields=True):
             "the later in a list yields."
         ),
     ] = []
+    confirm: Annotated[
+        list[Principal],
+        Meta(
+            description="Principals, each of whose actor is confirmed: it is certain, and so is whoever is "
+            "likely in its cluster. Of a cluster that is cleared as well, those named alone."
+        ),
+    ] = []
+    clear: Annotated[
+        list[Principal],
+        Meta(
+            description="Principals, each of whose actor is cleared: nobody in its cluster is certain or "
+            "likely, whatever the evidence. One principal without its actor is cleared by `exempt`."
+        ),
+    ] = []
     organisations: Annotated[
         list[Organisation], Meta(description="Companies whose members share cards, egress, or both.")
     ] = []

@@ -13,7 +13,7 @@ from ratelimit.policy.knowledge import Infrastructure, Known, Organisation, Prin
 from ratelimit.policy.problem import Path, Report
 
 MAX_PRINCIPALS = 10_000
-"""In all of `exempt`, `together` and `apart`."""
+"""In all of `exempt`, `together`, `apart`, `confirm` and `clear`."""
 MAX_GROUPS = 1000
 MAX_APART = 100
 """In one group of `apart`, each of whom is compared with those before."""
@@ -40,6 +40,8 @@ def compile_known(known: Known, parts: int, file: str, report: Report) -> KnownS
     exempt = reader.read(known.exempt, (*_HERE, "exempt"))
     together = _groups(known.together, "together", reader, report)
     apart = _groups(known.apart, "apart", reader, report)
+    confirm = reader.read(known.confirm, (*_HERE, "confirm"))
+    clear = reader.read(known.clear, (*_HERE, "clear"))
     if reader.count > MAX_PRINCIPALS:
         report.add("policy-too-many", _HERE, f"{reader.count} principals; {MAX_PRINCIPALS} are the most")
     for number, group in enumerate(apart):
@@ -50,12 +52,15 @@ def compile_known(known: Known, parts: int, file: str, report: Report) -> KnownS
                 f"{len(group)} principals; {MAX_APART} are the most",
             )
     _check_contradictions(set(exempt), together, apart, report)
+    _check_decrees(confirm, set(clear), set(exempt), together, report)
     spec = KnownSpec(
         exempt,
         together,
         apart,
         _organisations(known.organisations, parts, report),
         _infrastructure(known.networks, FilePath(file).parent, report),
+        confirm,
+        clear,
     )
     return spec if spec else None
 
@@ -125,6 +130,25 @@ def _check_contradictions(
             report.add(
                 "known-contradiction", (*_HERE, "apart", number), "two of them are in one group of `together`"
             )
+
+
+def _check_decrees(
+    confirm: Group,
+    clear: set[tuple[str, ...]],
+    exempt: set[tuple[str, ...]],
+    together: Sequence[Group],
+    report: Report,
+) -> None:
+    for number, principal in enumerate(confirm):
+        for key, others in (("clear", clear), ("exempt", exempt)):
+            if principal in others:
+                path: Path = (*_HERE, "confirm", number)
+                report.add("known-contradiction", path, f"it is under `{key}` too")
+    for number, group in enumerate(together):
+        # A group is one actor because the operator says so, which confirms it.
+        if not clear.isdisjoint(group):
+            path = (*_HERE, "together", number)
+            report.add("known-contradiction", path, "one of them is under `clear` too")
 
 
 def _organisations(

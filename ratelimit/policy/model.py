@@ -23,6 +23,7 @@ Algorithm = Literal[
     "token-bucket", "sliding-window", "fixed-window", "sliding-log", "concurrency", "distinct"
 ]
 Mode = Literal["enforce", "shadow"]
+Certainty = Literal["certain", "likely"]
 Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 Case = Literal["both", "exact", "ignore"]
@@ -235,6 +236,14 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             examples=["network"],
         ),
     ] = None
+    verdict: Annotated[
+        Certainty | None,
+        Meta(
+            description="For limits per `cluster`, whom it binds: `certain` members, while it is counted "
+            "what it would refuse `likely` ones; or `likely` members as well, in one budget with the certain "
+            "ones. Default: `certain`."
+        ),
+    ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
     enforce: Annotated[
         float,
@@ -324,17 +333,27 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             max_length=3,
-            description="Up to three identities that few should share, each evidence of a family of its own: "
+            description="Up to three further identities that few should share: "
             "a device token, the hash of a prompt template, an e-mail domain.",
             examples=[["device"]],
         ),
     ] = []
-    length: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=64)] | None,
+    costly: Annotated[
+        list[str],
         Meta(
-            description="The unit that says how long an answer was, as the application settles it: "
-            "evidence of behaviour. Whether a limit counts it as well makes no difference.",
-            examples=["output_tokens"],
+            max_length=3,
+            description="Which of `extra` cost an attacker as a payment method does: accounts that share one "
+            "are taken to have one payer. The others are only shown.",
+            examples=[["device"]],
+        ),
+    ] = []
+    created: Annotated[
+        str | None,
+        Meta(
+            description="Where it stands when the account was created, in seconds since 1970: `state:NAME`, "
+            "`header:NAME` (one that your proxy sets, and no client) or `resolver:NAME`. Traces have it as "
+            "`account_created`. Where it is missing, an account is as old as its first request.",
+            examples=["state:account_created"],
         ),
     ] = None
     snapshot: Annotated[

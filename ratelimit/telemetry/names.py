@@ -112,6 +112,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "memory-damaged",
     "memory-unusable",
     "identity-type",
+    "created-type",
     "resolver-busy",
     "redis-evicts",
     "redis-key",

@@ -17,6 +17,7 @@ MAX_COST = 2**31 - 1
 # Nanoseconds are kept in 63 bits: until the year 2262.
 _LATEST_S = 9_200_000_000
 
+CREATED = "account_created"
 FIXED = ("time", "method", "path", "ip", "user_agent", "headers")
 
 
@@ -27,6 +28,7 @@ class Fields:
         identities: policy names that a trace line may carry as members of their own.
         units: cost units, likewise.
         headers, user_agent: whether they are wanted; decoding what nobody asks for takes time.
+        created: whether it is wanted when the account was created, whatever stands there for it.
 
     An identity called as one of the fixed fields (`ip`, `user_agent`) is that field.
     """
@@ -38,6 +40,7 @@ class Fields:
         *,
         headers: bool = True,
         user_agent: bool = True,
+        created: bool = False,
     ) -> None:
         self.headers = headers
         self.user_agent = user_agent
@@ -47,6 +50,10 @@ class Fields:
         """Attribute of a record that holds each fixed field, identity or unit, by its name."""
         rename: dict[str, str] = {}
         extra: list[tuple[str, Any, Any]] = []
+        if created:
+            self.attribute[CREATED] = "created"
+            rename["created"] = CREATED
+            extra.append(("created", Any, None))
         for prefix, names, kind in (("identity", identities, identity_type), ("unit", units, unit_type)):
             for position, name in enumerate(names):
                 if name in self.attribute:

@@ -111,7 +111,7 @@ def test_json_request_is_a_line_of_a_trace(tmp_path: Path) -> None:
         ("POST /v1/chat X-Api-Kye=me", "Did you mean `header:x-api-key=`?"),
         ("POST /v1/chat user-agent=curl", "Did you mean `header:user-agent=`?"),
         ("POST /v1/chat zzzzzzzz=1", "header:NAME"),
-        ("POST /v1/chat zzzzzzzz=1", "It can be ip, user_agent, time, account, client, cluster, output_"),
+        ("POST /v1/chat zzzzzzzz=1", "It can be ip, user_agent, time, account, client, output_"),
         ("POST /v1/chat ip", "NAME=VALUE"),
         ('POST /v1/chat account="x', "quote"),
         ("POST /v1/chat output_tokens=many", "number of units"),

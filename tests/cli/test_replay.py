@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.running import post, run, write_policy, write_trace
 
-ALLOW = '{"action": "allow", "limit": null, "retry_after": null, "cluster": null}\n'
+ALLOW = '{"action": "allow", "limit": null, "retry_after": null, "cluster": null, "verdict": null}\n'
 
 
 def replay(folder: Path, lines: list[Any], policy: str | None = None) -> tuple[list[Any], Any]:
@@ -35,7 +35,7 @@ def test_decision_lines_are_exactly_as_promised(tmp_path: Path) -> None:
         "--decisions",
         tmp_path / "out",
     )
-    refuse = '{"action": "refuse", "limit": "requests", "retry_after": 1, "cluster": null}\n'
+    refuse = '{"action": "refuse", "limit": "requests", "retry_after": 1, "cluster": null, "verdict": null}\n'
     assert (tmp_path / "out").read_text() == ALLOW * 3 + refuse
 
 

@@ -226,6 +226,7 @@ def live(policy: Policy, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "limit": decision.limit,
                 "retry_after": None if decision.allowed or wait_ns is None else wait_ns / 1e9,
                 "cluster": None,
+                "verdict": None,
             }
         )
     store.close()

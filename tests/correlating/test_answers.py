@@ -15,7 +15,7 @@ from ratelimit.correlation import Correlator
 from ratelimit.identity.fact import ABSENT
 from tests.asgi.driver import Client, ok
 from tests.support.acting import NS, START_NS
-from tests.support.boards import COLUMNS, board, correlator, row
+from tests.support.boards import COLUMNS, WIDTH, board, correlator, row
 from tests.support.campaign import policy_text
 from tests.support.rule import EPOCH
 
@@ -35,7 +35,7 @@ def length_of(one: Correlator, account: int = 1) -> float | None:
 
 def test_what_is_told_is_what_the_judge_hears() -> None:
     ring_board = board()
-    watch, subject = Watch(ring_board, COLUMNS, 6, "tokens"), correlator()
+    watch, subject = Watch(ring_board, COLUMNS, WIDTH - 1, "tokens"), correlator()
     assert watch.observe(row(1), False, EPOCH)
     answer = watch.answer(row(1))
     assert answer is not None
@@ -47,7 +47,7 @@ def test_what_is_told_is_what_the_judge_hears() -> None:
 
 
 def test_answer_that_found_the_ring_full_is_told_the_next_time() -> None:
-    watch, subject = Watch(board(sightings=16), COLUMNS, 6, "tokens"), correlator()
+    watch, subject = Watch(board(sightings=16), COLUMNS, WIDTH - 1, "tokens"), correlator()
     answer = watch.answer(row(1))
     assert answer is not None
     for _ in range(16):
@@ -61,22 +61,22 @@ def test_answer_that_found_the_ring_full_is_told_the_next_time() -> None:
 
 @pytest.mark.parametrize("unit", [None, "tokens"])
 def test_nothing_is_told_where_nobody_asks_or_of_nobody(unit: str | None) -> None:
-    watch = Watch(board(), COLUMNS, 6, unit)
+    watch = Watch(board(), COLUMNS, WIDTH - 1, unit)
     assert watch.unit == unit
-    assert watch.answer([ABSENT] * 7) is None
+    assert watch.answer([ABSENT] * WIDTH) is None
     assert (watch.answer(row(1)) is None) == (unit is None)
 
 
 def test_closed_board_hears_of_no_answer() -> None:
     shared = board()
-    answer = Watch(shared, COLUMNS, 6, "tokens").answer(row(1))
+    answer = Watch(shared, COLUMNS, WIDTH - 1, "tokens").answer(row(1))
     assert answer is not None
     shared.close()
     assert not answer.tell({"tokens": 3}, EPOCH)
 
 
 def test_an_answer_is_of_a_request_of_this_process() -> None:
-    answer = Watch(board(), COLUMNS, 6, "tokens").answer(row(1))
+    answer = Watch(board(), COLUMNS, WIDTH - 1, "tokens").answer(row(1))
     with pytest.raises(TypeError):
         pickle.dumps(answer)
     with pytest.raises(TypeError):
@@ -86,7 +86,7 @@ def test_an_answer_is_of_a_request_of_this_process() -> None:
 
 
 def test_answers_travel_with_sightings() -> None:
-    watch, bundle = Watch(board(sightings=64), COLUMNS, 6, "tokens"), Bundle(16)
+    watch, bundle = Watch(board(sightings=64), COLUMNS, WIDTH - 1, "tokens"), Bundle(16)
     for account in (1, 2):
         watch.observe(row(account), False, EPOCH)
         answer = watch.answer(row(account))
@@ -105,7 +105,7 @@ def test_answers_travel_with_sightings() -> None:
 
 
 def test_bundle_of_answers_alone_is_worth_sending() -> None:
-    watch, bundle = Watch(board(), COLUMNS, 6, "tokens"), Bundle(4)
+    watch, bundle = Watch(board(), COLUMNS, WIDTH - 1, "tokens"), Bundle(4)
     answer = watch.answer(row(1))
     assert answer is not None
     answer.tell({"tokens": 20}, EPOCH)

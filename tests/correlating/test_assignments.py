@@ -172,27 +172,36 @@ def test_room_for_every_principal_however_keys_lie() -> None:
 def test_closed_board_knows_nobody() -> None:
     shared = board()
     writer = written(shared, {5: 77})
-    watch = Watch(shared, COLUMNS, 6)
+    watch = Watch(shared, COLUMNS, WIDTH - 1)
     shared.close()
     assert writer.cluster(row(5)) == -1
     seen = row(5)
     watch.fill(seen)
-    assert seen[6] == -1
+    assert seen[-3:] == [-1, -1, -1]
     assert not watch.observe(seen, False, EPOCH)
     with pytest.raises(ValueError, match="closed"):
         writer.begin()
 
 
-def test_watch_fills_the_cluster_in() -> None:
+def test_watch_fills_the_actor_in() -> None:
     shared = board()
-    written(shared, {5: 77})
+    writer = written(shared, {5: 77})
+    assert writer.assign(7, 78, 1)
     watch = Watch(shared, COLUMNS, WIDTH - 1)
-    member, stranger = row(5), row(6)
-    stranger[6] = 12345
-    for seen in (member, stranger):
+    certain, likely, stranger = row(5), row(7), row(6)
+    stranger[-3:] = [12345] * 3
+    for seen in (certain, likely, stranger):
         watch.fill(seen)
-    assert (member[6], stranger[6]) == (77, -1)
-    assert watch.highest == 6
+    assert certain[-3:] == [77, -1, 77]
+    assert likely[-3:] == [78, 78, -1]
+    assert stranger[-3:] == [-1, -1, -1]
+    assert watch.highest == WIDTH - 1
+
+
+@pytest.mark.parametrize("at", [-1, 0, 1])
+def test_actor_has_three_places(at: int) -> None:
+    with pytest.raises(ValueError, match="3 places"):
+        Watch(board(), COLUMNS, at)
 
 
 def test_readers_see_one_rebuild_or_the_next_and_never_a_mixture() -> None:

@@ -20,7 +20,7 @@ from ratelimit.core.watch import Watch
 from ratelimit.errors import StoreError
 from ratelimit.stores.boards import SharedBoard
 from ratelimit.stores.embedded import EmbeddedStore
-from tests.support.boards import COLUMNS, FINGERPRINT, attach, board, correlator, memory, row
+from tests.support.boards import COLUMNS, FINGERPRINT, WIDTH, attach, board, correlator, memory, row
 from tests.support.rule import EPOCH
 
 FORMAT_AT = 8
@@ -104,7 +104,7 @@ def test_never_pickled_or_copied() -> None:
         shared,
         Ring(shared, COLUMNS),
         Assignments(shared, COLUMNS),
-        Watch(shared, COLUMNS, 6),
+        Watch(shared, COLUMNS, WIDTH - 1),
         Image(correlator().core),
     )
     for each in made:

@@ -40,8 +40,7 @@ def charged(limits: str, requests: int = 7, *, is_used_up: bool = True) -> dict[
     clock = ManualClock()
     limiter = Limiter(Policy.from_toml(POLICY.format(limits=limits)), clock=clock)
     generation, now_ns = limiter.current, clock.now_ns()
-    row = generation.extractor.nobody.copy()
-    row[generation.compiled.cluster] = CLUSTER
+    row = row_of(generation, CLUSTER)
     plan = generation.store.plan(*counters(generation))
     if is_used_up:
         full = plan.peek(row, now_ns, NOTHING)
@@ -53,9 +52,17 @@ def charged(limits: str, requests: int = 7, *, is_used_up: bool = True) -> dict[
     found = {}
     for index, rule in enumerate(counters_of_clusters(generation.compiled)):
         drained_ns = after.reset_after_ns(index) - before.reset_after_ns(index)
-        found[rule.name] = round(drained_ns * rule.quota / rule.period_ns)
+        found[rule.row] = round(drained_ns * rule.quota / rule.period_ns)
     limiter.close()
-    return found
+    return {name: amount for name, amount in found.items() if amount or name[0] != "\x1f"}
+
+
+def row_of(generation: Generation, cluster: int) -> list[int]:
+    """Return the identities of a member, likely and certain at once, so that each counter is looked at."""
+    row = generation.extractor.nobody.copy()
+    for position in range(generation.compiled.actor, generation.compiled.cluster + 1):
+        row[position] = cluster
+    return row
 
 
 def counters(generation: Generation) -> tuple[list[Rule], list[tuple[int, ...]], None, list[int]]:
@@ -108,12 +115,10 @@ def test_what_a_cluster_used_is_carried_once_for_all_its_tiers() -> None:
     limiter = Limiter(Policy.from_toml(POLICY.format(limits=limit("one", tiers))), clock=clock)
     generation, now_ns = limiter.current, clock.now_ns()
     plan = generation.store.plan(*counters(generation))
-    row = generation.extractor.nobody.copy()
-    row[generation.compiled.cluster] = CLUSTER
-    plan.decide(row, now_ns, [3])
+    row = row_of(generation, CLUSTER)
+    plan.decide(row, now_ns, [3] * len(plan))
     generation.budgets.carry([(CLUSTER, CLUSTER + 1)], now_ns)
-    row[generation.compiled.cluster] = CLUSTER + 1
-    assert plan.peek(row, now_ns, NOTHING).remaining(0) == 97
+    assert plan.peek(row_of(generation, CLUSTER + 1), now_ns, NOTHING).remaining(0) == 97
     limiter.close()
 
 
@@ -133,3 +138,42 @@ DAILY = 'rate = "5/day"'
 )
 def test_general_is_what_applies_wherever_any_limit_per_cluster_does(limits: str, expected: set[int]) -> None:
     assert general_limits(Policy.from_toml(POLICY.format(limits=limits)).compiled) == expected
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (limit("one", DAILY + '\nverdict = "likely"'), {1}),
+        (limit("one", DAILY + '\nverdict = "likely"') + limit("sure", DAILY), {2}),
+    ],
+)
+def test_what_limits_for_the_likely_have_counted_is_not_charged_to_them(
+    limits: str, expected: set[int]
+) -> None:
+    assert general_limits(Policy.from_toml(POLICY.format(limits=limits)).compiled) == expected
+
+
+@pytest.mark.parametrize("verdict", ["certain", "likely"])
+def test_every_counter_of_a_cluster_is_carried(verdict: str) -> None:
+    clock = ManualClock()
+    text = POLICY.format(
+        limits=limit("one", f'rate = "9/day"\nalgorithm = "fixed-window"\nverdict = "{verdict}"')
+    )
+    limiter = Limiter(Policy.from_toml(text), clock=clock)
+    generation, now_ns = limiter.current, clock.now_ns()
+    plan = generation.store.plan(*counters(generation))
+    plan.decide(row_of(generation, CLUSTER), now_ns, [3] * len(plan))
+    generation.budgets.carry([(CLUSTER, CLUSTER + 1)], now_ns)
+    after = plan.peek(row_of(generation, CLUSTER + 1), now_ns, NOTHING)
+    assert [after.remaining(index) for index in range(len(plan))] == [6] * (2 if verdict == "certain" else 1)
+    limiter.close()
+
+
+def test_counters_go_on_when_a_limit_binds_others() -> None:
+    keys = []
+    for verdict in ("certain", "likely"):
+        compiled = Policy.from_toml(
+            POLICY.format(limits=limit("one", f'{DAILY}\nverdict = "{verdict}"'))
+        ).compiled
+        keys.append([rule.salt_parts for rule in compiled.rules if rule.is_clustered and not rule.is_twin])
+    assert keys[0] == keys[1]

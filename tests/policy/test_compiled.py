@@ -208,8 +208,8 @@ def test_identities_have_positions_and_ip_and_cluster_are_always_there() -> None
         "limit": [{"name": "l", "per": ["user", "ip", "account"], "rate": "1/second"}],
     }
     compiled = Policy.from_mapping(tree).compiled
-    account, ip, user, cluster = compiled.identities
-    assert [spec.index for spec in compiled.identities] == [0, 1, 2, 3]
+    account, ip, user, actor, likely, cluster = compiled.identities
+    assert [spec.index for spec in compiled.identities] == [0, 1, 2, 3, 4, 5]
     assert account.sources == (
         SourceSpec("header", "x-api-key"),
         SourceSpec("cookie", "Sid"),
@@ -219,7 +219,8 @@ def test_identities_have_positions_and_ip_and_cluster_are_always_there() -> None
     assert (ip.v4_prefix, ip.v6_prefix) == (32, 56)
     assert user.sources == (SourceSpec("resolver", "app.auth:user"),)
     assert user.cache == CacheSpec(300 * SECOND, 7, SourceSpec("header", "authorization"))
-    assert cluster.sources == (SourceSpec("cluster"),)
+    assert {spec.sources for spec in (actor, likely, cluster)} == {(SourceSpec("cluster"),)}
+    assert (compiled.actor, compiled.likely, compiled.cluster) == (3, 4, 5)
     assert compiled.rules[0].per == (2, 1, 0)
     assert compiled.identity_index("nobody") == -1
 

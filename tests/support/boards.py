@@ -12,9 +12,9 @@ from tests.support.cores import BOOT
 from tests.support.rule import EPOCH
 
 FINGERPRINT = bytes(range(16, 32))
-# Account, address, network, payment, client, block, cluster.
+# Account, address, network, payment, client, block, and the three places of an actor.
 COLUMNS = Columns((0,), (1, 2, 3, 4, -1, -1, -1, 5))
-WIDTH = 7
+WIDTH = 9
 
 
 def memory(principals: int = 64, sightings: int = 16) -> mmap.mmap:
@@ -47,4 +47,5 @@ def correlator(principals: int = 64, **more: Any) -> Correlator:
 def row(account: int, network: int = 0) -> list[int]:
     """Return identities of one account, from a network of its own unless told otherwise."""
     base = account * 1_000_003
-    return [account, base + 1 + network, base + 2 + network, base + 3, base + 4, base + 5 + network, -1]
+    address = [base + 1 + network, base + 2 + network]
+    return [account, *address, base + 3, base + 4, base + 5 + network, -1, -1, -1]

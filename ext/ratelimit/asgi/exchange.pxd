@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.watch cimport Watch
 
@@ -12,7 +12,8 @@ cdef class Exchange:
     cdef readonly object outer
     cdef tuple labels        # None: the headers are not only the standard two
     cdef object policy_pair
-    cdef public object cluster  # what limits count the principal's cluster by; None without one
+    cdef public object actor    # what limits count the principal's cluster by; None without one
+    cdef public uint8_t certainty   # that it belongs there
     cdef object made         # the decision, once somebody has asked for it
     cdef Watch watch         # None: nothing is correlated
     cdef uint64_t principal  # whom the request is of, 0 where nobody asks

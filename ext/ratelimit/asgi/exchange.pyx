@@ -12,7 +12,7 @@ from ratelimit.core.watch cimport Watch
 
 from ratelimit.asgi.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
 from ratelimit.charge import Charge
-from ratelimit.decision import Decision, Reason
+from ratelimit.decision import VERDICTS, Decision, Reason, cluster_name
 
 
 @cython.final
@@ -72,16 +72,24 @@ cdef class Exchange:
         # Made when somebody asks: most requests never do.
         if self.made is None:
             if self.plan is None or self.outcome is None:
-                self.made = Decision(True, Reason.UNLIMITED, None, self.cluster)
+                self.made = Decision(True, Reason.UNLIMITED, None, self.actor, self.certainty)
             else:
                 answer = None if self.watch is None else self.watch.answer_to(self.principal)
                 charge = Charge(self.plan, self.outcome, self.mounted.limiter.clock, answer)
-                self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge, self.cluster)
+                self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge, self.actor, self.certainty)
         return self.made
 
     @decision.setter
     def decision(self, made):
         self.made = made
+
+    @property
+    def cluster(self):
+        return cluster_name(self.actor)
+
+    @property
+    def verdict(self):
+        return VERDICTS[self.certainty]
 
     def watched(self, Watch watch, row, /):
         cdef uint64_t key

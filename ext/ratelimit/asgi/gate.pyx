@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp
 
 from ratelimit.asgi.exchange cimport Exchange, Sending
@@ -20,6 +20,7 @@ from ratelimit.core.number cimport NEGATIVE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner
 from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
 from ratelimit.core.table cimport Table, bump
+from ratelimit.core.traits cimport CERTAIN, LIKELY, NO_VERDICT
 from ratelimit.core.watch cimport Watch
 
 from ratelimit.errors import StoreError
@@ -48,7 +49,7 @@ cdef class Lane:
     cdef tuple labels
     cdef object policy_pair
     cdef bint conceals
-    cdef bint is_clustered              # a limit per cluster is among them
+    cdef int counted_at                 # what a limit per cluster counts by; -1: there is none
     cdef bint holds_slots
     cdef Plan core                      # None: the store's plans are of another kind
     cdef LeasedRules leased             # None: nothing is leased
@@ -61,7 +62,7 @@ cdef class Lane:
         self.labels = plan.labels if is_standard else None
         self.policy_pair = plan.policy_pair
         self.conceals = plan.conceals
-        self.is_clustered = len(plan.hidden) > 0
+        self.counted_at = plan.counted_at
         self.holds_slots = plan.holds_slots
         self.is_away = type(plan.plan) is not Plan
         if self.is_away:
@@ -120,7 +121,7 @@ cdef class Gate:
 
     def enter(self, scope, send, now_ns, /):
         cdef PyObject *found
-        cdef object matched, plan, headers, host = None, outcome, cluster = None
+        cdef object matched, plan, headers, host = None, outcome, actor = None
         cdef list identities
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused, principal = 0
@@ -128,6 +129,7 @@ cdef class Gate:
         cdef Exchange exchange
         cdef Sending sending
         cdef bint allowed, cross_origin
+        cdef uint8_t verdict = NO_VERDICT
         if type(scope) is not dict:
             return None
         if PyDict_GetItem(scope, "ratelimit") != NULL:
@@ -155,8 +157,9 @@ cdef class Gate:
                 check_ready(lane.core)
                 if self.watch is not None:
                     principal = self.watch.stamp(ids)
-                    if ids[self.watch.at] != ABSENT_HASH:
-                        cluster = ids[self.watch.at]
+                    if ids[self.watch.at - 2] != ABSENT_HASH:
+                        actor = ids[self.watch.at - 2]
+                        verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
                 if lane.leased is not None:
                     outcome = lane.leased.taken(ids, lane.amounts, now_ns)
                     if outcome is None:
@@ -165,7 +168,7 @@ cdef class Gate:
                     outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
                 if self.watch is not None:
-                    self.watch.note(ids, not allowed, now_ns, lane.is_clustered)
+                    self.watch.note(ids, not allowed, now_ns, lane.counted_at)
             else:
                 identities = self.extract(headers, host)
                 if insists(identities):
@@ -173,8 +176,9 @@ cdef class Gate:
                 cross_origin = identities[self.origin_at]
                 if self.watch is not None:
                     self.watch.fill(identities)
-                    if identities[self.watch.at] != -1:
-                        cluster = identities[self.watch.at]
+                    if identities[self.watch.at - 2] != -1:
+                        actor = identities[self.watch.at - 2]
+                        verdict = LIKELY if identities[self.watch.at] == -1 else CERTAIN
                 if lane.leased is not None:
                     outcome = lane.leased.take(identities, now_ns, lane.costs)
                     if outcome is None:
@@ -183,7 +187,7 @@ cdef class Gate:
                     outcome = lane.decide(identities, now_ns, lane.costs)
                 allowed = outcome.allowed
                 if self.watch is not None:
-                    self.watch.observe(identities, not allowed, now_ns, lane.is_clustered)
+                    self.watch.observe(identities, not allowed, now_ns, lane.counted_at)
                     if self.watch.unit is not None or not allowed:
                         self.watch.columns.principal(identities, &principal)
         except StoreError:
@@ -197,7 +201,8 @@ cdef class Gate:
         exchange.outcome = outcome
         exchange.now_ns = now_ns
         exchange.cross_origin = cross_origin
-        exchange.cluster = cluster
+        exchange.actor = actor
+        exchange.certainty = verdict
         if self.watch is not None and self.watch.unit is not None:
             exchange.watch = self.watch
         exchange.principal = principal

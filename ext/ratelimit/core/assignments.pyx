@@ -2,8 +2,8 @@
 
 Theory of operation. Two halves; the lowest bit of a generation says which one is in force.
 Each is an open-addressing table of entries, and one of the identities that entries name. An
-entry is one word: 48 bits of a principal's key, which is a keyed hash, and the place of its
-cluster's identity, of which there are few. (So a stranger is taken for one of 100,000 members
+entry is one word: 48 bits of a principal's key, which is a keyed hash, one for its verdict, and
+the place of its cluster's identity, of which there are few. (So a stranger is taken for one of 100,000 members
 once in 2.8 thousand million strangers.) A rebuild fills the other half and then moves the
 generation on, which is one store. A reader that finds the generation moved while it looked
 looks again: the half it was in may be being refilled. That suffices without a lock, because
@@ -25,8 +25,9 @@ from ratelimit.core.atomic cimport Pair, cas, fetch_add, load, store
 from ratelimit.core.board cimport Board
 from ratelimit.core.evidence cimport principal_at
 from ratelimit.core.judge cimport Judge
+from ratelimit.core.pairs cimport NOBODY, PAIR, got, marked, put, tag_of, verdict_in
 from ratelimit.core.sighting cimport Columns
-from ratelimit.core.traits cimport Principal, joined
+from ratelimit.core.traits cimport CERTAIN, LIKELY, NO_VERDICT, Principal, joined
 
 cdef extern from *:
     """
@@ -40,40 +41,16 @@ cdef extern from *:
 
 cdef enum:
     MOST_PROBES = 256       # at four fifths full hardly one entry in a million lies so far from home
-    PLACE_BITS = 16         # of an entry: place + 1 of its identity
-    NOWHERE = 0xFFFF        # or this, for no cluster; 0 in an empty slot alone
-    PAIR = 16
-
-cdef uint64_t NOBODY = 0xFFFFFFFFFFFFFFFF
+    PLACE_BITS = 16         # of an entry: verdict, and place + 1 of its identity
+    ONLY_LIKELY = 0x8000    # the verdict; without it: certain
+    PLACE = 0x7FFF
+    NOWHERE = 0x7FFF        # or this, for no cluster; 0 in an empty slot alone
 
 PAIR_BYTES = PAIR
 
 
-cdef inline uint64_t tag_of(uint64_t key) noexcept nogil:
-    """Return what entries have of a key; of what this returned, the same."""
-    return key & (<uint64_t>0xFFFFFFFFFFFFFFFF >> PLACE_BITS)
-
-
 cdef inline uint64_t home_of(uint64_t key, uint64_t slots) noexcept nogil:
     return scale(key << PLACE_BITS, slots)
-
-
-cdef inline void put(uint8_t *at, uint64_t key, uint64_t identity) noexcept nogil:
-    """Write a pair, little-endian whatever the host is."""
-    cdef int i
-    for i in range(8):
-        at[i] = <uint8_t>(key >> 8 * i)
-        at[8 + i] = <uint8_t>(identity >> 8 * i)
-
-
-cdef inline Pair got(const uint8_t *at) noexcept nogil:
-    cdef Pair pair
-    cdef int i
-    pair.tag = pair.word = 0
-    for i in range(8):
-        pair.tag |= <uint64_t>at[i] << 8 * i
-        pair.word |= <uint64_t>at[8 + i] << 8 * i
-    return pair
 
 
 cdef int whole(bytes pairs) except -1:
@@ -105,25 +82,34 @@ cdef class Assignments:
 
     def cluster(self, row, /):
         cdef uint64_t key, identity
+        cdef uint8_t verdict
         if self.board is None or not self.board.open or not self.columns.principal(row, &key):
             return -1
-        identity = self.find(key)
+        identity = self.find(key, &verdict)
         return -1 if identity == NOBODY else identity
 
     def of_key(self, key, /):
+        cdef uint8_t verdict
         self.check_ready()
-        cdef uint64_t identity = self.find(key)
+        cdef uint64_t identity = self.find(key, &verdict)
         return -1 if identity == NOBODY else identity
 
-    cdef uint64_t find(self, uint64_t key) noexcept nogil:
+    def verdict(self, key, /):
+        cdef uint8_t verdict
+        self.check_ready()
+        self.find(key, &verdict)
+        return verdict
+
+    cdef uint64_t find(self, uint64_t key, uint8_t *verdict) noexcept nogil:
+        """Return a principal's cluster, NOBODY for none, and say how sure it is that it belongs there."""
         cdef uint64_t generation, found
         while True:
             generation = load(&self.board.header.generation)
-            found = self.find_in(<int>(generation & 1), key)
+            found = self.find_in(<int>(generation & 1), key, verdict)
             if load(&self.board.header.generation) == generation:
                 return found
 
-    cdef uint64_t find_in(self, int half, uint64_t key) noexcept nogil:
+    cdef uint64_t find_in(self, int half, uint64_t key, uint8_t *verdict) noexcept nogil:
         """Look into one half."""
         cdef const uint64_t *entries = self.board.halves[half]
         cdef uint64_t at = home_of(key, self.slots), tag = tag_of(key), entry
@@ -131,19 +117,24 @@ cdef class Assignments:
         for _probe in range(MOST_PROBES):
             entry = load(entries + at)
             if entry >> PLACE_BITS == tag and entry:
-                return self.identity_in(half, entry)
+                return self.identity_in(half, entry, verdict)
             if entry == 0:
                 break
             at += 1
             if at == self.slots:
                 at = 0
+        verdict[0] = NO_VERDICT
         return NOBODY
 
-    cdef uint64_t identity_in(self, int half, uint64_t entry) noexcept nogil:
+    cdef uint64_t identity_in(self, int half, uint64_t entry, uint8_t *verdict) noexcept nogil:
         """Return what an entry says."""
-        cdef uint64_t place = (entry & NOWHERE) - 1
+        cdef uint64_t place = (entry & PLACE) - 1
         # Of an empty slot as well: there is no place so high.
-        return load(self.board.identities[half] + place) if place < self.rooms else NOBODY
+        if place >= self.rooms:
+            verdict[0] = NO_VERDICT
+            return NOBODY
+        verdict[0] = LIKELY if entry & ONLY_LIKELY else CERTAIN
+        return load(self.board.identities[half] + place)
 
     # -- writing: one process, as long as its term lasts ------------------------------------------
 
@@ -187,6 +178,7 @@ cdef class Assignments:
         cdef uint32_t at
         cdef int half = 1 - self.in_force()
         cdef Principal *p
+        cdef uint8_t verdict
         if judge.evidence is None:
             raise ValueError("this judge was never initialised")
         if not self.building or not self.writes():
@@ -194,17 +186,18 @@ cdef class Assignments:
         with nogil:
             for at in range(start, min(stop, judge.evidence.principal_count)):
                 p = principal_at(judge.evidence, at)
-                if p.label == 0 or judge.within_floor(p):
+                verdict = judge.verdict(p)
+                if verdict == NO_VERDICT:
                     continue
-                if not self.insert(half, joined(p.key), judge.identity(p), &self.built):
+                if not self.insert(half, joined(p.key), judge.identity(p), verdict, &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 
-    def stage(self, key, identity, /):
+    def stage(self, key, identity, uint8_t verdict=CERTAIN, /):
         self.check_ready()
         if key == 0 or not self.building or not self.writes():
             return False
-        return self.insert(1 - self.in_force(), key, identity, &self.built)
+        return self.insert(1 - self.in_force(), key, identity, verdict, &self.built)
 
     def commit(self):
         self.check_ready()
@@ -221,24 +214,24 @@ cdef class Assignments:
         store(&self.board.header.generation, load(&self.board.header.generation) + 1)
         return True
 
-    def assign(self, key, identity, /):
+    def assign(self, key, identity, uint8_t verdict=CERTAIN, /):
         self.check_ready()
         if key == 0 or not self.writes():
             return False
-        if not self.set(key, NOBODY if identity == -1 else identity):
+        if not self.set(key, NOBODY if identity == -1 else identity, verdict):
             fetch_add(&self.board.header.overflowed, 1)
         return True
 
-    cdef bint set(self, uint64_t key, uint64_t identity) noexcept nogil:
+    cdef bint set(self, uint64_t key, uint64_t identity, uint8_t verdict) noexcept nogil:
         """Enter one principal at once; False if there is no room."""
         cdef int half = self.in_force()
         cdef uint64_t count = load(&self.board.header.assigned)
-        cdef bint fits = self.insert(half, key, identity, &count)
+        cdef bint fits = self.insert(half, key, identity, verdict, &count)
         store(&self.board.header.assigned, count)
-        self.record_change(key, identity)
+        self.record_change(key, identity, verdict)
         if self.building:
             # It may have been filled before this principal joined.
-            self.insert(1 - half, key, identity, &self.built)
+            self.insert(1 - half, key, identity, verdict, &self.built)
         return fits
 
     # -- to and from other hosts -------------------------------------------------------------------
@@ -256,29 +249,30 @@ cdef class Assignments:
         self.changed = 0
         self.overrun = False
 
-    cdef void record_change(self, uint64_t key, uint64_t identity) noexcept nogil:
+    cdef void record_change(self, uint64_t key, uint64_t identity, uint8_t verdict) noexcept nogil:
         if self.changes == NULL:
             return
         if self.changed == self.changes_room:
             self.overrun = True
             return
-        self.changes[self.changed].tag = tag_of(key)
+        self.changes[self.changed].tag = marked(key, verdict if identity != NOBODY else NO_VERDICT)
         self.changes[self.changed].word = identity
         self.changed += 1
 
     cdef void compare(self, int before, int after) noexcept nogil:
         """Record what is other in one half than in another."""
         cdef uint64_t i, entry, identity
+        cdef uint8_t verdict, former
         for i in range(self.slots):
             entry = self.board.halves[after][i]
             if entry:
-                identity = self.identity_in(after, entry)
-                if self.find_in(before, entry >> PLACE_BITS) != identity:
-                    self.record_change(entry >> PLACE_BITS, identity)
+                identity = self.identity_in(after, entry, &verdict)
+                if self.find_in(before, entry >> PLACE_BITS, &former) != identity or former != verdict:
+                    self.record_change(entry >> PLACE_BITS, identity, verdict)
         for i in range(self.slots):
             entry = self.board.halves[before][i]
-            if entry & NOWHERE != NOWHERE and entry and self.find_in(after, entry >> PLACE_BITS) == NOBODY:
-                self.record_change(entry >> PLACE_BITS, NOBODY)
+            if entry & PLACE != NOWHERE and entry and self.find_in(after, entry >> PLACE_BITS, &former) == NOBODY:
+                self.record_change(entry >> PLACE_BITS, NOBODY, NO_VERDICT)
 
     def take_changes(self):
         self.check_ready()
@@ -295,14 +289,16 @@ cdef class Assignments:
         self.check_ready()
         cdef int half = self.in_force()
         cdef const uint64_t *entries = self.board.halves[half]
-        cdef uint64_t i, count = 0
+        cdef uint64_t i, identity, count = 0
+        cdef uint8_t verdict
         for i in range(self.slots):
-            count += self.identity_in(half, entries[i]) != NOBODY
+            count += self.identity_in(half, entries[i], &verdict) != NOBODY
         cdef bytes pairs = PyBytes_FromStringAndSize(NULL, count * PAIR)
         cdef uint8_t *at = <uint8_t *>PyBytes_AS_STRING(pairs)
         for i in range(self.slots):
-            if self.identity_in(half, entries[i]) != NOBODY:
-                put(at, entries[i] >> PLACE_BITS, self.identity_in(half, entries[i]))
+            identity = self.identity_in(half, entries[i], &verdict)
+            if identity != NOBODY:
+                put(at, marked(entries[i] >> PLACE_BITS, verdict), identity)
                 at += PAIR
         return pairs
 
@@ -312,20 +308,24 @@ cdef class Assignments:
         cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(pairs)
         cdef Py_ssize_t i, count = len(pairs) // PAIR, gone = 0
         cdef Pair pair
+        cdef uint64_t key, identity
+        cdef uint8_t verdict, former
         cdef bint has_made_room = False
         if not self.writes():
             return 0
         with nogil:
             for i in range(count):
                 pair = got(at + i * PAIR)
+                key, verdict = tag_of(pair.tag), verdict_in(&pair)
+                identity = pair.word if verdict else NOBODY
                 # Who is nobody and has no entry needs none.
-                if pair.tag == 0 or (pair.word == NOBODY and self.find(pair.tag) == NOBODY):
+                if key == 0 or (verdict == NO_VERDICT and self.find(key, &former) == NOBODY):
                     continue
-                gone += pair.word == NOBODY
-                if self.set(pair.tag, pair.word):
+                gone += verdict == NO_VERDICT
+                if self.set(key, identity, verdict):
                     continue
                 # Identities of clusters that are no more take room as well.
-                if has_made_room or not self.repack() or not self.set(pair.tag, pair.word):
+                if has_made_room or not self.repack() or not self.set(key, identity, verdict):
                     fetch_add(&self.board.header.overflowed, 1)
                 has_made_room = True
         return gone
@@ -336,13 +336,15 @@ cdef class Assignments:
         cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(pairs)
         cdef Py_ssize_t i, count = len(pairs) // PAIR
         cdef Pair pair
+        cdef uint8_t verdict
         cdef int half = 1 - self.in_force()
         if not self.building or not self.writes():
             return False
         with nogil:
             for i in range(count):
                 pair = got(at + i * PAIR)
-                if pair.tag and not self.insert(half, pair.tag, pair.word, &self.built):
+                verdict = verdict_in(&pair)
+                if tag_of(pair.tag) and verdict and not self.insert(half, tag_of(pair.tag), pair.word, verdict, &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 
@@ -353,15 +355,16 @@ cdef class Assignments:
     cdef bint repack(self) noexcept nogil:
         cdef int half = self.in_force()
         cdef uint64_t i, identity
+        cdef uint8_t verdict
         if self.building or not self.empty():
             return False
         for i in range(self.slots):
-            identity = self.identity_in(half, self.board.halves[half][i])
+            identity = self.identity_in(half, self.board.halves[half][i], &verdict)
             if identity != NOBODY:
-                self.insert(1 - half, self.board.halves[half][i] >> PLACE_BITS, identity, &self.built)
+                self.insert(1 - half, self.board.halves[half][i] >> PLACE_BITS, identity, verdict, &self.built)
         return self.put_in_force()
 
-    cdef bint insert(self, int half, uint64_t key, uint64_t identity, uint64_t *count) noexcept nogil:
+    cdef bint insert(self, int half, uint64_t key, uint64_t identity, uint8_t verdict, uint64_t *count) noexcept nogil:
         cdef uint64_t *entries = self.board.halves[half]
         cdef uint64_t at = home_of(key, self.slots), tag = tag_of(key), entry, place
         cdef int _probe
@@ -371,9 +374,11 @@ cdef class Assignments:
                 # A slot always stays free: a reader's walk ends.
                 if entry == 0 and count[0] + 1 >= self.slots:
                     return False
-                place = self.place_of(half, identity)
+                place = self.place_of(half, identity if verdict else NOBODY)
                 if place == 0:
                     return False
+                if verdict == LIKELY:
+                    place |= ONLY_LIKELY
                 # Who was replaced leaves another's table alone; it is not for want of room.
                 if self.writes():
                     store(entries + at, tag << PLACE_BITS | place)
@@ -403,13 +408,13 @@ cdef class Assignments:
 
     cdef void follow(self, Judge judge, uint64_t key) noexcept nogil:
         """Pass on what a principal counts as after it was seen, unless a rebuild is still weighing it."""
-        cdef uint64_t identity
+        cdef uint64_t identity = NOBODY
+        cdef uint8_t verdict, former
         if judge.judging or judge.labels == 0 or not self.writes():
             return
-        if not judge.cluster_of(key, &identity):
-            identity = NOBODY
+        verdict = judge.actor_of(key, &identity)
         # Who is nobody and has no entry needs none.
-        if self.find(key) != identity and not self.set(key, identity):
+        if (self.find(key, &former) != identity or former != verdict) and not self.set(key, identity, verdict):
             fetch_add(&self.board.header.overflowed, 1)
 
     def __reduce__(self):

@@ -3,22 +3,24 @@
 from cpython cimport array
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from ratelimit.core.address cimport Address, write_prefix
 from ratelimit.core.arguments cimport identity_number
 from ratelimit.core.engine cimport Outcome, Plan, check_ready
-from ratelimit.core.evidence cimport principal_at
 from ratelimit.core.hashing cimport Hasher, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, hash_run, hash_value
 from ratelimit.core.judge cimport Judge
+from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
-from ratelimit.core.sighting cimport Sighting, level_of
-from ratelimit.core.traits cimport note_answer
+from ratelimit.core.sighting cimport PLACES, Sighting, stamp_actor
+from ratelimit.core.traits cimport LIKELY, NO_VERDICT
 
 import array as arrays
 
 cdef array.array NUMBERS = arrays.array("Q")
 cdef int64_t NANOSECONDS = 1_000_000_000
+cdef uint64_t MOST_SECONDS = 0xFFFFFFFF
 
 
 def hash_column(Hasher hasher not None, kind, list values not None, int longest, other, /):
@@ -76,6 +78,28 @@ def blank_column(Scanner scanner not None, int position, list peers not None, /)
     return column
 
 
+def seconds_column(list values not None, other, /):
+    """Return the column of when accounts were created."""
+    cdef Py_ssize_t i, size = PyList_GET_SIZE(values)
+    cdef array.array column = array.clone(NUMBERS, size, zero=False)
+    cdef uint64_t *seconds = <uint64_t *>column.data.as_ulonglongs
+    cdef object value
+    for i in range(size):
+        value = values[i]
+        if value is None:
+            seconds[i] = ABSENT_HASH
+        elif type(value) is not int or read_number(value, seconds + i) != WHOLE or not 0 < seconds[i] <= MOST_SECONDS:
+            seconds[i] = identity_number(other(value))
+    return column
+
+
+def absent_column(Py_ssize_t size, /):
+    """Return a column in which nothing stands yet."""
+    cdef array.array column = array.clone(NUMBERS, size, zero=False)
+    memset(column.data.as_voidptr, 0xFF, size * sizeof(uint64_t))
+    return column
+
+
 def fill_absent(array.array column not None, array.array otherwise not None, /):
     cdef uint64_t *hashes = numbers_of(column)
     cdef uint64_t *others = numbers_of(otherwise)
@@ -91,7 +115,7 @@ def fill_absent(array.array column not None, array.array otherwise not None, /):
 
 def decide_batch(
     list kinds not None, list columns not None, list times_ns not None, list costs=None,
-    Judge judge=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, list lengths=None, /,
+    Judge judge=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, list lengths=None, list would=None, /,
 ):
     cdef uint64_t *hashes[MOST_POSITIONS]
     cdef uint64_t ids[MOST_POSITIONS]
@@ -104,7 +128,10 @@ def decide_batch(
     cdef Plan plan = None
     cdef Outcome outcome
     cdef Sighting seen
-    cdef bint sighted = False, is_clustered = False
+    cdef bint sighted = False
+    cdef int counted_at = -1
+    cdef uint64_t identity = 0
+    cdef uint8_t verdict = NO_VERDICT
     cdef uint32_t at = 0
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
@@ -114,7 +141,7 @@ def decide_batch(
         hashes[j] = numbers_of(columns[j])
         if len(columns[j]) != size:
             raise ValueError("columns are of one length")
-    if judge is not None and not (judge.columns.highest < width and 0 <= cluster_at < width):
+    if judge is not None and not (judge.columns.highest < width and PLACES - 1 <= cluster_at < width):
         raise ValueError("the correlator's columns are among those given")
     if not 0 <= start <= size or stop > size:
         raise ValueError("the range is within the records")
@@ -127,7 +154,13 @@ def decide_batch(
                 if plan.highest >= width:
                     raise ValueError(f"the plan looks at column {plan.highest}, {width} were given")
                 plan.read_costs(own, amounts)
-                is_clustered = plan.looks_at(cluster_at)
+                counted_at = -1
+                if judge is not None:
+                    # Where limits for the certain apply, who is likely is let in beside them as a stranger is.
+                    if plan.looks_at(cluster_at):
+                        counted_at = cluster_at
+                    elif plan.looks_at(cluster_at - 2):
+                        counted_at = cluster_at - 2
         if plan is None:
             unlimited += 1
             continue
@@ -140,12 +173,16 @@ def decide_batch(
         for j in range(width if judge is not None else plan.highest + 1):
             ids[j] = hashes[j][i]
         if judge is not None:
+            verdict = NO_VERDICT
             sighted = judge.columns.take(ids, &seen)
             if sighted:
                 # Seen before it is decided: a newcomer is judged by its first request.
                 at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
-                if judge.cluster_of(seen.principal, ids + cluster_at):
-                    hashes[cluster_at][i] = ids[cluster_at]
+                verdict = judge.actor_of(seen.principal, &identity)
+                if verdict:
+                    stamp_actor(ids, cluster_at, verdict, identity)
+                    for j in range(cluster_at - PLACES + 1, cluster_at + 1):
+                        hashes[j][i] = ids[j]
         outcome = plan.decided(ids, amounts, <object>PyList_GET_ITEM(times_ns, i), True)
         if not outcome.allowed:
             refused.append((i, outcome))
@@ -156,12 +193,10 @@ def decide_batch(
         if not outcome.allowed:
             judge.turned_away(at)
             continue
-        if is_clustered and ids[cluster_at] == ABSENT_HASH:
+        if verdict == LIKELY and would is not None and outcome.would_refuse_by(cluster_at - 1):
+            would.append(i)
+        if counted_at >= 0 and ids[counted_at] == ABSENT_HASH:
             judge.let_in(at)
-        if lengths is not None:
-            own = <object>PyList_GET_ITEM(lengths, i)
-            if own is not None:
-                note_answer(principal_at(judge.evidence, at), 0, level_of(own))
     return refused, unlimited
 
 

@@ -2,10 +2,11 @@
 
 A record, all numbers little-endian:
 
-    principal 8 | time 4 | count 2 | refused 2 | which kinds follow, a bit each 1 | kinds 8 each
+    principal 8 | time 4 | count 2 | refused 2 | free 2 | which kinds follow, a bit each 1 | kinds 8 each | created 4
 
-A count of 0 is an answer: in place of the first kind, the only one, is its length, and shifted
-by 16 bits what it was said to be before.
+When the account was created follows only where the highest bit of the count says so. A count of 0
+is an answer: in place of the first kind, the only one, is its length, and shifted by 16 bits what
+it was said to be before.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -14,14 +15,16 @@ from ratelimit.core.sighting cimport Sighting
 from ratelimit.core.traits cimport KINDS
 
 cdef enum:
-    MOST_COUNT = 65535
+    MOST_COUNT = 0x7FFF
+    CREATED = 0x8000    # in the count
     LEAST_RECORD = 19
-    LARGEST_RECORD = LEAST_RECORD + 8 * KINDS
+    LARGEST_RECORD = LEAST_RECORD + 8 * KINDS + 4
 
 cdef struct Counted:
     uint64_t principal
     uint64_t kinds[KINDS]
     uint32_t time_s
+    uint32_t created_s
     uint16_t count      # sightings, refused ones among them
     uint16_t refused
     uint16_t free       # sightings that no limit per cluster counted

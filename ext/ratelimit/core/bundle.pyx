@@ -34,6 +34,8 @@ cdef inline bint same(const Counted *record, const Sighting *seen, uint64_t time
     cdef int i
     if record.principal != seen.principal or record.time_s != time_s or record.count == MOST_COUNT:
         return False
+    if record.created_s != seen.created_s:
+        return False
     for i in range(KINDS):
         if record.kinds[i] != seen.kinds[i]:
             return False
@@ -127,6 +129,7 @@ cdef class Bundle:
         for i in range(KINDS):
             record.kinds[i] = seen.kinds[i]
         record.time_s = <uint32_t>time_s
+        record.created_s = seen.created_s
         record.count = record.refused = record.free = 0
         self.held += 1
         return record
@@ -162,7 +165,7 @@ cdef class Bundle:
             record = self.records + number
             at = put(at, record.principal, 8)
             at = put(at, record.time_s, 4)
-            at = put(at, record.count, 2)
+            at = put(at, record.count | (CREATED if record.created_s else 0), 2)
             at = put(at, record.refused, 2)
             at = put(at, record.free, 2)
             mask = at
@@ -172,6 +175,8 @@ cdef class Bundle:
                 if record.kinds[i]:
                     mask[0] |= <uint8_t>(1 << i)
                     at = put(at, record.kinds[i], 8)
+            if record.created_s:
+                at = put(at, record.created_s, 4)
         self.held = 0
         self.sightings = 0
         memset(self.index, 0, (self.mask + 1) * sizeof(uint16_t))
@@ -185,13 +190,16 @@ cdef int64_t weighed(const uint8_t *at, Py_ssize_t size) noexcept nogil:
     """Return how many sightings there are in records, -1 if they are not whole."""
     cdef int64_t total = 0
     cdef Py_ssize_t length
+    cdef uint64_t count
     while size:
         if size < LEAST_RECORD:
             return -1
-        length = LEAST_RECORD + 8 * kinds_in(at[18])
-        if length > size or got(at, 8) == 0 or got(at + 14, 2) + got(at + 16, 2) > got(at + 12, 2):
+        count = got(at + 12, 2)
+        length = LEAST_RECORD + 8 * kinds_in(at[18]) + (4 if count & CREATED else 0)
+        count &= MOST_COUNT
+        if length > size or got(at, 8) == 0 or got(at + 14, 2) + got(at + 16, 2) > count:
             return -1
-        total += max(1, <int64_t>got(at + 12, 2))
+        total += max(1, <int64_t>count)
         at += length
         size -= length
     return total
@@ -231,7 +239,12 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
                     seen.kinds[i] = got(at, 8)
                     at += 8
                     left -= 8
-            seen.answer = seen.before = 0
+            seen.answer = seen.before = seen.created_s = 0
+            if count & CREATED:
+                seen.created_s = <uint32_t>got(at, 4)
+                at += 4
+                left -= 4
+            count &= MOST_COUNT
             if count == 0:
                 judge.hear(seen.principal, seen.kinds[FINE] >> 16 & LEVEL, seen.kinds[FINE] & LEVEL)
             for each in range(count):

@@ -37,6 +37,7 @@ cdef class Outcome:
     cdef readonly int binding
 
     cdef void conclude(self) noexcept
+    cdef bint would_refuse_by(self, int position) noexcept
     cdef int check_made(self) except -1
     cdef Charge *at(self, int index) except NULL
     cdef uint64_t remaining_of(self, int i) noexcept

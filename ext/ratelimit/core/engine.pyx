@@ -19,7 +19,7 @@ from ratelimit.core.field cimport write_item
 from ratelimit.core.rule cimport Rule, refuse_range
 from ratelimit.core.quota cimport NEVER, Quota
 from ratelimit.core.setup cimport (
-    ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SKIPPED, Charge, rule_key,
+    ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
 from ratelimit.core.spare cimport give_charges, take_charges
 from ratelimit.core.table cimport Table, relative
@@ -261,6 +261,20 @@ cdef class Outcome:
                 )):
                     self.binding = i
                     longest = self.charges[i].retry
+
+    cdef bint would_refuse_by(self, int position) noexcept:
+        """Return whether a rule that counts by the identity at a position had no room, and is not enforced."""
+        cdef int i, j
+        for i in range(self.plan.setup.count):
+            if self.charges[i].state == SHADOWED:
+                for j in range(self.plan.setup.key_sizes[i]):
+                    if self.plan.setup.key_at[i][j] == position:
+                        return True
+        return False
+
+    def would_refuse(self, int position, /):
+        self.check_made()
+        return self.would_refuse_by(position)
 
     cdef int check_made(self) except -1:
         if self.plan is None:

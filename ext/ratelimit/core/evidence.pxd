@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.index cimport Index
 from ratelimit.core.sighting cimport Sighting
-from ratelimit.core.traits cimport KINDS, Edge, Identifier, Principal, Value
+from ratelimit.core.traits cimport KINDS, Identifier, Principal, Value
 
 cdef class Evidence:
     cdef uint8_t *principals                # one each `principal_bytes`: see `principal_at`
@@ -23,26 +23,23 @@ cdef class Evidence:
     cdef uint32_t identifier_hand
     cdef int64_t epoch_s
     cdef readonly uint32_t now_s
-    cdef uint32_t half_ticks[KINDS]
+    cdef uint32_t kept_ticks[KINDS]         # after which an edge is dropped
     cdef readonly uint64_t new_edges
     cdef readonly uint64_t principal_evictions
     cdef readonly uint64_t identifier_evictions
-    cdef double day_decay
+    cdef readonly uint64_t returns          # how often a principal came back to anything in another hour
 
     cdef uint32_t clamp(self, int64_t time_s) noexcept nogil
     cdef uint32_t principal(self, uint64_t key, uint32_t now_s) noexcept nogil
     cdef void exchange(self, uint32_t one, uint32_t other) noexcept nogil
-    cdef void count_asleep(self, Principal *p, int change) noexcept nogil
     cdef void rest(self, uint32_t at) noexcept nogil
     cdef uint32_t wake(self, uint32_t at, uint32_t now_s) noexcept nogil
     cdef uint32_t identifier(self, uint64_t key, int kind, uint32_t now_s) noexcept nogil
     cdef bint touch(self, Principal *p, int first, int count, uint32_t ref, uint32_t now_s) noexcept nogil
+    cdef void note_payer(self, uint32_t at, uint32_t payer) noexcept nogil
     cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil
     cdef uint32_t least_principal(self) noexcept nogil
     cdef uint32_t least_identifier(self, int kind) noexcept nogil
-    cdef uint8_t roam(self, Principal *p) noexcept nogil
-    cdef void count_coarse(self, Principal *p, uint32_t coarse) noexcept nogil
-    cdef double weight(self, Edge *edge, int kind) noexcept nogil
 
 
 cdef inline Principal *principal_at(Evidence self, uint32_t at) noexcept nogil:

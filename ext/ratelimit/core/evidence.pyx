@@ -2,16 +2,15 @@
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.math cimport exp2
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ratelimit.core.index cimport after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of
 from ratelimit.core.traits cimport (
-    AGAIN_S, BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE, INDEX_BITS,
-    INFRASTRUCTURE, KINDS, MOST_DEGREE, PAYMENT, PAYMENT_AT, SOON_S, TICK_S, TURNED, Edge, Identifier, Principal, Value,
-    asleep_at, asleep_of, count_one, fades_slowly, free_of, generation_of, halves, hours_left, identifier_key, joined,
-    kind_at, kind_of, ref_of, refused_of, resolve, turn_away,
+    BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE, INDEX_BITS, INFRASTRUCTURE,
+    KINDS, MOST_DEGREE, MOST_VISITS, PAYMENT, PAYMENT_AT, TICK_S, TICKS_AN_HOUR, Edge, Identifier, Principal, Value, exp2,
+    free_of, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of, note_created, ref_of,
+    resolve,
 )
 
 cdef inline double chance(const Principal *p, uint32_t now_s) noexcept nogil:
@@ -25,7 +24,7 @@ cdef enum:
     CLUSTERED_BONUS_S = 30 * 86400   # a member is forgotten that much later than a stranger
     SHARED_BONUS_S = 3 * 86400       # and an identifier of several principals than one of one
     NO_PLACE = 0xFFFFFFFF
-    LONGEST_HALF_LIFE_S = 75 * 86400
+    LONGEST_KEPT_S = 450 * 86400     # edges tell when they were seen for 65,536 ticks
 
 MOST_IDENTIFIERS = (1 << INDEX_BITS) - 2
 PRINCIPAL_BYTES = sizeof(Principal) - EXTRAS * sizeof(Edge)
@@ -59,17 +58,16 @@ cdef class Evidence:
         self.principal_index.slots = NULL
         self.identifier_index.slots = NULL
 
-    def __init__(self, *, uint32_t principals, uint32_t identifiers, int64_t now_s, half_lives_s, int extras=EXTRAS):
+    def __init__(self, *, uint32_t principals, uint32_t identifiers, int64_t now_s, kept_s, int extras=EXTRAS):
         cdef int kind
         if self.principals != NULL:
             raise ValueError("this evidence is in use already")
         if principals < 16 or identifiers < 64 or identifiers > MOST_IDENTIFIERS:
             raise ValueError(f"evidence keeps 16 principals and 64 to {MOST_IDENTIFIERS} identifiers at least")
-        if len(half_lives_s) != KINDS:
-            raise ValueError(f"one half-life for each of {KINDS} kinds")
-        if not all(1 <= half_life_s <= LONGEST_HALF_LIFE_S for half_life_s in half_lives_s):
-            # Edges are told from fresh ones for 65,536 ticks, and are dropped after six half-lives.
-            raise ValueError(f"a half-life is 1 to {LONGEST_HALF_LIFE_S} seconds")
+        if len(kept_s) != KINDS:
+            raise ValueError(f"one duration for each of {KINDS} kinds")
+        if not all(TICK_S <= each <= LONGEST_KEPT_S for each in kept_s):
+            raise ValueError(f"an edge is kept for {TICK_S} to {LONGEST_KEPT_S} seconds")
         if not 0 <= extras <= EXTRAS:
             raise ValueError(f"there are up to {EXTRAS} families besides")
         self.edges = EXTRA_AT + extras
@@ -91,7 +89,7 @@ cdef class Evidence:
         self.now_s = 86400
         for kind in range(KINDS):
             self.kind_limits[kind] = max(8, <uint32_t>(identifiers * <double>SHARES[kind]))
-            self.half_ticks[kind] = max(1, <uint32_t>(half_lives_s[kind] // TICK_S))
+            self.kept_ticks[kind] = <uint32_t>(kept_s[kind] // TICK_S)
 
     def __dealloc__(self):
         PyMem_RawFree(self.principals)
@@ -118,13 +116,6 @@ cdef class Evidence:
             self.now_s = <uint32_t>min(relative, <int64_t>0xFFFFFFF0)
         return self.now_s
 
-    cdef double weight(self, Edge *edge, int kind) noexcept nogil:
-        """Return what an edge still counts for: 1 when fresh, halved each half-life of its family."""
-        cdef uint32_t ticks = <uint16_t>(self.now_s // TICK_S - edge.seen)
-        if ticks == 0:
-            return 1.0
-        return exp2(-<double>ticks / self.half_ticks[kind])
-
     # -- finding and making room ------------------------------------------------------------------
 
     cdef uint32_t principal(self, uint64_t key, uint32_t now_s) noexcept nogil:
@@ -138,8 +129,6 @@ cdef class Evidence:
             self.principal_count += 1
         else:
             at = self.least_principal()
-            if at >= self.awake_count:
-                self.count_asleep(principal_at(self, at), -1)
             drop(&self.principal_index, joined(principal_at(self, at).key), at, self.principals, self.principal_bytes)
             self.principal_evictions += 1
         if at >= self.awake_count:
@@ -178,27 +167,8 @@ cdef class Evidence:
 
     cdef void rest(self, uint32_t at) noexcept nogil:
         """Let one that is awake be dormant, and the last of those awake take its place."""
-        self.count_asleep(principal_at(self, at), 1)
         self.awake_count -= 1
         self.exchange(at, self.awake_count)
-
-    cdef void count_asleep(self, Principal *p, int change) noexcept nogil:
-        """Count a member, before or after it is dormant, at what it shared that fades slowly.
-
-        One cluster is counted at each: the first that had a dormant member there.
-        """
-        cdef Identifier *node
-        cdef int i
-        if p.label == 0:
-            return
-        for i in range(PAYMENT_AT, self.edges):
-            node = resolve(self.identifiers, p.edges[i].ref)
-            if node == NULL or not fades_slowly(kind_at(i)):
-                continue
-            if change > 0 and asleep_at(node) == 0:
-                node.parent = <uint32_t>p.label << 16 | 1
-            elif asleep_of(node) == p.label and (change < 0 or asleep_at(node) < MOST_DEGREE):
-                node.parent += change
 
     cdef uint32_t wake(self, uint32_t at, uint32_t now_s) noexcept nogil:
         """Count one that was dormant again, without the edges that faded meanwhile; return its new position.
@@ -208,35 +178,21 @@ cdef class Evidence:
         cdef Principal *p
         cdef Edge *edge
         cdef Identifier *node
-        cdef uint32_t parents[FINE_EDGES]
         cdef uint32_t fading
-        cdef int i, j, seen = 0
+        cdef int i
         self.exchange(at, self.awake_count)
         at = self.awake_count
         self.awake_count += 1
         p = principal_at(self, at)
-        self.count_asleep(p, -1)
         for i in range(self.edges):
             edge = p.edges + i
             node = resolve(self.identifiers, edge.ref)
             # Its edges were whole when it was seen last; since then their ticks may have gone round.
             fading = <uint16_t>(p.last_s // TICK_S - edge.seen) + (now_s - p.last_s) // TICK_S
-            if node == NULL or fading >= 6 * self.half_ticks[kind_at(i)]:
+            if node == NULL or fading >= self.kept_ticks[kind_at(i)]:
                 edge.ref = 0
-                continue
-            if p.label == 0 or not fades_slowly(kind_at(i)):
-                count_one(node, p.label, kind_at(i))
-            if i >= FINE_EDGES:
-                continue
-            for j in range(seen):
-                if parents[j] == node.parent:
-                    break
-            else:
-                parents[seen] = node.parent
-                seen += 1
-                node = resolve(self.identifiers, node.parent)
-                if node != NULL:
-                    count_one(node, p.label, COARSE)
+            elif node.degree < MOST_DEGREE:
+                node.degree += 1
         return at
 
     cdef uint32_t least_principal(self) noexcept nogil:
@@ -264,6 +220,8 @@ cdef class Evidence:
             if index.slots[at] >> index.bits == tag >> index.bits:
                 position = position_in(index, index.slots[at])
                 if joined(self.values[position].key) == own:
+                    if now_s - self.values[position].last_s >= self.kept_ticks[kind] * TICK_S:
+                        self.values[position].payers[0] = self.values[position].payers[1] = 0
                     self.values[position].last_s = now_s
                     return position
             at = after(index, at)
@@ -281,6 +239,7 @@ cdef class Evidence:
         found.meta = <uint16_t>((generation << 3) | <uint32_t>kind)
         self.values[at].key = halves(own)
         self.values[at].last_s = now_s
+        self.values[at].payers[0] = self.values[at].payers[1] = 0
         self.kind_counts[kind] += 1
         put(index, own, at)
         return at
@@ -313,6 +272,7 @@ cdef class Evidence:
     cdef bint touch(self, Principal *p, int first, int count, uint32_t ref, uint32_t now_s) noexcept nogil:
         """Note that a principal was seen with an identifier; True if that is new."""
         cdef uint16_t tick = <uint16_t>(now_s // TICK_S)
+        cdef uint32_t hours
         cdef int i, worst = first
         cdef int64_t kept, least = 0x7FFFFFFF
         cdef Edge *edge
@@ -320,73 +280,78 @@ cdef class Evidence:
         for i in range(first, first + count):
             edge = p.edges + i
             if edge.ref == ref:
-                edge.seen = tick
-                if edge.count < 65535:
-                    edge.count += 1
+                # Whole hours of the clock, so that no part of one is lost from visit to visit.
+                hours = now_s // 3600 - (now_s // TICK_S - <uint16_t>(tick - edge.seen)) // TICKS_AN_HOUR
+                if hours:
+                    edge.visits += edge.visits & MOST_VISITS < MOST_VISITS
+                    edge.span = <uint8_t>min(<uint32_t>255, edge.span + hours)
+                    edge.seen = tick
+                    self.returns += 1
+                else:
+                    edge.seen = tick
                 return False
             if resolve(self.identifiers, edge.ref) == NULL:
                 kept = -1
             else:
-                # What was seen twice as often is kept half a day longer.
-                kept = 65536 - <int64_t><uint16_t>(tick - edge.seen) + 72 * log2_of(edge.count)
+                # What was seen in twice as many hours is kept half a day longer: a home outlasts a day of roaming.
+                kept = 65536 - <int64_t><uint16_t>(tick - edge.seen) + 72 * log2_of(edge.visits & MOST_VISITS)
             if kept < least:
                 least = kept
                 worst = i
         edge = p.edges + worst
         edge.ref = ref
         edge.seen = tick
-        edge.count = 1
+        edge.visits = 1
+        edge.span = 0
         identifier = resolve(self.identifiers, ref)
         if identifier.degree < MOST_DEGREE:
             identifier.degree += 1
         self.new_edges += 1
         return True
 
+    cdef void note_payer(self, uint32_t at, uint32_t payer) noexcept nogil:
+        """Remember with what an address was paid for last: accounts that roam forget it long before others come."""
+        cdef Value *value = self.values + at
+        if payer != value.payers[0] and payer != value.payers[1]:
+            value.payers[1] = value.payers[0]
+            value.payers[0] = payer
+
     cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil:
         """Note one decided request; True if the principal was seen with anything new, or after a long time."""
         cdef Principal *p
         cdef uint32_t position, coarse = 0, i, awake = self.awake_count
-        cdef bint fresh
+        cdef bint fresh, is_new = False
         cdef double passed
         at[0] = self.principal(seen.principal, now_s)
         p = principal_at(self, at[0])
         fresh = self.awake_count > awake
         passed = exp2(-<double>(now_s - p.last_s) / 86400.0) if now_s > p.last_s else 1.0
         p.volume = <float>(p.volume * passed + 1.0)
-        p.moves = <float>(p.moves * passed)
-        p.follows = <float>(p.follows * passed + (1.0 if p.requests and now_s - p.last_s < SOON_S else 0.0))
-        if p.refused & TURNED and now_s - p.last_s < AGAIN_S and p.again < refused_of(p):
-            p.again += 1
-        p.refused &= TURNED - 1
         p.hours = (
             <uint32_t>(free_of(p) * passed + chance(p, now_s)) * FREE
             | hours_left(p.hours, p.last_s, now_s) | <uint32_t>1 << (now_s // 3600 % 24)
         )
         p.last_s = now_s
         p.requests += 1
-        if seen.refused:
-            turn_away(p)
+        note_created(p, seen.created_s, self.epoch_s + now_s)
         if seen.kinds[COARSE]:
             position = self.identifier(seen.kinds[COARSE], COARSE, now_s)
             coarse = ref_of(self.identifiers, position)
             if seen.kinds[BLOCK]:
                 i = self.identifier(seen.kinds[BLOCK], BLOCK, now_s)
                 self.identifiers[position].parent = ref_of(self.identifiers, i)
-            if coarse != p.network:
-                p.moves += 1.0
-                p.network = coarse
         if seen.kinds[FINE]:
             position = self.identifier(seen.kinds[FINE], FINE, now_s)
             self.identifiers[position].parent = coarse
             if seen.kinds[FINE] & 1:
                 self.identifiers[position].meta |= INFRASTRUCTURE
-            if self.touch(p, 0, FINE_EDGES, ref_of(self.identifiers, position), now_s):
-                fresh = True
-                self.count_coarse(p, coarse)
-                p.roaming = self.roam(p)
+            is_new = self.touch(p, 0, FINE_EDGES, ref_of(self.identifiers, position), now_s)
+            fresh |= is_new
         if seen.kinds[PAYMENT]:
-            position = self.identifier(seen.kinds[PAYMENT], PAYMENT, now_s)
-            fresh |= self.touch(p, PAYMENT_AT, CLIENT_AT - PAYMENT_AT, ref_of(self.identifiers, position), now_s)
+            i = self.identifier(seen.kinds[PAYMENT], PAYMENT, now_s)
+            fresh |= self.touch(p, PAYMENT_AT, CLIENT_AT - PAYMENT_AT, ref_of(self.identifiers, i), now_s)
+            if is_new and i != position:
+                self.note_payer(position, ref_of(self.identifiers, i))
         if seen.kinds[CLIENT]:
             position = self.identifier(seen.kinds[CLIENT], CLIENT, now_s)
             fresh |= self.touch(p, CLIENT_AT, EXTRA_AT - CLIENT_AT, ref_of(self.identifiers, position), now_s)
@@ -395,50 +360,6 @@ cdef class Evidence:
                 position = self.identifier(seen.kinds[EXTRA + i], EXTRA + i, now_s)
                 fresh |= self.touch(p, EXTRA_AT + i, 1, ref_of(self.identifiers, position), now_s)
         return fresh
-
-    cdef uint8_t roam(self, Principal *p) noexcept nogil:
-        """Return over how many blocks a principal's latest addresses are strewn, as a grade.
-
-        3: four or more, and no more than two addresses a block; people have a home, a phone and an office.
-        """
-        cdef uint32_t blocks[FINE_EDGES]
-        cdef uint32_t block
-        cdef Identifier *node
-        cdef int i, j, addresses = 0, count = 0
-        for i in range(FINE_EDGES):
-            node = resolve(self.identifiers, p.edges[i].ref)
-            if node == NULL:
-                continue
-            addresses += 1
-            block = node.parent
-            node = resolve(self.identifiers, block)
-            if node != NULL and node.parent:
-                block = node.parent
-            for j in range(count):
-                if blocks[j] == block:
-                    break
-            else:
-                blocks[count] = block
-                count += 1
-        if count >= 4 and 2 * count >= addresses:
-            return 3
-        if count >= 3 and 2 * count >= addresses:
-            return 2
-        return 1 if count >= 2 else 0
-
-    cdef void count_coarse(self, Principal *p, uint32_t coarse) noexcept nogil:
-        """Count a principal at a coarse network, once however many of its addresses lie there."""
-        cdef Identifier *network = resolve(self.identifiers, coarse)
-        cdef Identifier *other
-        cdef int i, there = 0
-        if network == NULL:
-            return
-        for i in range(FINE_EDGES):
-            other = resolve(self.identifiers, p.edges[i].ref)
-            if other != NULL and other.parent == coarse:
-                there += 1
-        if there == 1 and network.degree < MOST_DEGREE:
-            network.degree += 1
 
 
 cdef inline int log2_of(uint32_t value) noexcept nogil:

@@ -8,15 +8,14 @@ edges or fewer.
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.index cimport put
-from ratelimit.core.judge cimport Judge
-from ratelimit.core.profile cimport CLIENTS, ROAMING, Background, Profile
+from ratelimit.core.judge cimport Cluster, Judge
 from ratelimit.core.traits cimport (
-    CLIENT, EXTRAS, INDEX_BITS, KINDS, Edge, Identifier, Principal, Value, fades_slowly, joined, kind_of,
+    CERTAIN, EXTRAS, INDEX_BITS, KINDS, PROVEN, SUSPECT, Edge, Identifier, Principal, Value, joined, kind_of,
 )
 
 cdef extern from *:
@@ -29,7 +28,7 @@ cdef extern from *:
 
 # Changes with every structure that is saved: setup.py makes it from their declarations.
 IMAGE_SHAPES = KIN_SHAPES
-REGIONS = ("principals", "identifiers", "values", "profiles", "identities", "parts", "background")
+REGIONS = ("principals", "identifiers", "values", "clusters")
 
 
 cdef struct Region:
@@ -70,14 +69,7 @@ cdef class Image:
             region.at, region.size = <uint8_t *>evidence.values, sizeof(Value)
             region.count, region.room = evidence.identifier_count, evidence.most_identifiers
         elif number == 3:
-            region.at, region.size = <uint8_t *>judge.profiles, sizeof(Profile)
-        elif number == 4:
-            region.at, region.size = <uint8_t *>judge.identities, 8
-        elif number == 5:
-            region.at, region.size = <uint8_t *>judge.parts, 4
-        elif number == 6:
-            region.at, region.size = <uint8_t *>&judge.background, sizeof(Background)
-            region.count, region.room = 1, 1
+            region.at, region.size = <uint8_t *>judge.clusters, sizeof(Cluster)
         else:
             raise IndexError(f"an image has {len(REGIONS)} regions")
         return region
@@ -121,7 +113,7 @@ cdef class Image:
             "epoch_s": e.epoch_s,
             "now_s": e.now_s,
             "new_edges": e.new_edges,
-            "suspects_met": self.judge.suspects_met,
+            "returns": e.returns,
             "principal_evictions": e.principal_evictions,
             "identifier_evictions": e.identifier_evictions,
         }
@@ -135,7 +127,7 @@ cdef class Image:
         e.epoch_s = numbers["epoch_s"]
         e.now_s = numbers["now_s"]
         e.new_edges = numbers["new_edges"]
-        judge.suspects_met = numbers["suspects_met"]
+        e.returns = numbers["returns"]
         e.principal_evictions = numbers["principal_evictions"]
         e.identifier_evictions = numbers["identifier_evictions"]
         e.principal_count = min(<uint32_t>numbers["principals"], e.most_principals)
@@ -172,8 +164,8 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
     memset(e.kind_counts, 0, KINDS * 4)
     for at in range(e.identifier_count):
         found = e.identifiers + at
-        if kind_of(found) != CLIENT and not fades_slowly(kind_of(found)):
-            found.parent = within(found.parent, e.identifier_count)
+        found.parent = within(found.parent, e.identifier_count)
+        found.meta &= ~<uint16_t>(SUSPECT | PROVEN)
         e.kind_counts[kind_of(found)] += 1
         put(&e.identifier_index, joined(e.values[at].key), at)
 
@@ -186,10 +178,8 @@ cdef void mend_principals(Evidence e, Judge judge) noexcept nogil:
         p = principal_at(e, at)
         for i in range(e.edges):
             p.edges[i].ref = within(p.edges[i].ref, e.identifier_count)
-        if p.label > judge.labels or not judge.profiles[p.label].live:
+        p.verdict = min(p.verdict, <uint8_t>CERTAIN)
+        if p.label > judge.labels or not judge.clusters[p.label].live:
             p.label = 0
-        p.roaming = min(p.roaming, <uint8_t>(ROAMING - 1))
+            p.verdict = 0
         put(&e.principal_index, joined(p.key), at)
-    for at in range(judge.labels + 1):
-        for i in range(CLIENTS):
-            judge.profiles[at].clients[i] = within(judge.profiles[at].clients[i], e.identifier_count)

@@ -1,163 +1,123 @@
-"""Who belongs to which cluster: see the stub for the contract."""
+"""Who belongs to which cluster, and what that costs it: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from ratelimit.core.billing cimport Billing
-from ratelimit.core.evidence cimport find_principal, principal_at
-from ratelimit.core.fitting cimport CANDIDATES, NOWHERE, NOBODY, ACTIVE_S
-from ratelimit.core.profile cimport Fit, Profile, clip, habits, noise_of, rate_of, volume_of
-from ratelimit.core.rulings cimport Ruling, Rulings
-from ratelimit.core.sighting cimport Sighting, level_of
+from ratelimit.core.evidence cimport Evidence, find_principal, principal_at
+from ratelimit.core.rulings cimport CLEARED, CONFIRMED, UNSAID, Ruling, Rulings
+from ratelimit.core.sighting cimport Columns, Sighting, enter_actor
 from ratelimit.core.traits cimport (
-    CLIENT_AT, EXTRA_AT, FINE_EDGES, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, count_free, free_of, joined,
-    note_answer, resolve,
+    CERTAIN, CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, HOMED, MOST_DEGREE, MOST_FREE, NO_VERDICT, OLD, PAYMENT_AT, Identifier,
+    Principal, count_free, free_of, joined, kind_at, resolve, volume_of,
 )
 
 
-cdef inline void add_member(Identifier *node, uint32_t label, int change) noexcept nogil:
-    if node.label1 == label:
-        node.count1 = <uint16_t>clip(<int>node.count1 + change, 0, MOST_DEGREE)
-    elif node.label2 == label:
-        node.count2 = <uint16_t>clip(<int>node.count2 + change, 0, MOST_DEGREE)
-    elif change > 0 and node.count1 == 0:
-        node.label1 = <uint16_t>label
-        node.count1 = 1
-    elif change > 0 and node.count2 == 0:
-        node.label2 = <uint16_t>label
-        node.count2 = 1
-
-
 @cython.final
-cdef class Judge(Billing):
+cdef class Judge:
+    def __cinit__(self):
+        self.clusters = NULL
+
+    def __init__(self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters):
+        if self.clusters != NULL:
+            raise ValueError("this judge is in use already")
+        if not 1 <= clusters <= MOST_LABELS:
+            raise ValueError(f"there are 1 to {MOST_LABELS} clusters")
+        self.evidence = evidence
+        self.columns = columns
+        self.most_clusters = clusters
+        self.clusters = <Cluster *>PyMem_RawCalloc(clusters + 1, sizeof(Cluster))
+        if self.clusters == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.clusters)
+
+    # -- requests ---------------------------------------------------------------------------------
+
     def observe(self, row, bint refused, now_ns, /):
+        """Take one request in that is to be decided now; its principal may join a cluster it now fits."""
         cdef Sighting seen
         if self.columns.read(row, &seen):
-            seen.refused = refused
             self.note(&seen, now_ns // 1_000_000_000)
 
     cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil:
         """Take one sighting in, and let a principal join a cluster it now fits; return its position."""
-        cdef uint32_t at = 0, label
+        cdef uint32_t at = 0, label = 0
+        cdef uint8_t verdict = NO_VERDICT
         cdef bint fresh
         cdef Principal *p
-        cdef Identifier *payment
-        cdef Fit fit
-        if seen.answer:
-            self.hear(seen.principal, seen.before, seen.answer)
-            return NOBODY
         fresh = self.evidence.take(seen, self.evidence.clamp(time_s), &at)
         p = principal_at(self.evidence, at)
         if fresh and p.label == 0 and self.labels and not self.judging:
-            label = self.best(p, &fit)
-            if label:
-                self.join(p, label)
+            if not self.ruled(p, &label, &verdict):
+                label = self.belonging(p)
+                verdict = self.clusters[label].verdict
+            if label and verdict:
+                self.put(p, label, verdict)
         if seen.free:
             count_free(p, 1)
-        if free_of(p) and p.label and not self.judging:
+        if free_of(p) and not self.judging and self.verdict(p) == CERTAIN:
             self.owe(p)
-        if p.requests == 1 and self.judging:
-            # It may be where another was that is forgotten now.
-            self.near[at] = False
-            if self.seeds != NULL:
-                self.seeds[at] = 0
-        if p.requests == 1 and p.label == 0:
-            payment = resolve(self.evidence.identifiers, p.edges[PAYMENT_AT].ref)
-            if payment != NULL and payment.degree >= self.settings.sharing:
-                self.suspects_met += 1
         return at
 
-    cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil:
-        cdef uint32_t at = find_principal(self.evidence, key)
-        # A request comes before its answer: of who is not awake any more there is nothing to be learnt.
-        if level and at < self.evidence.awake_count:
-            note_answer(principal_at(self.evidence, at), before, level)
+    cdef uint32_t belonging(self, Principal *p) noexcept nogil:
+        """Return the cluster whose payment method and exits a newcomer uses, and hardly others; 0 for none.
 
-    def answer(self, row, length, before=None, /):
-        """Note how long the answer to a row's request is, in place of what was said before of the same one."""
-        cdef uint64_t key
-        if self.columns.principal(row, &key):
-            self.hear(key, 0 if before is None else level_of(before), level_of(length))
-
-    cdef uint32_t best(self, Principal *p, Fit *fit) noexcept nogil:
-        """Return the cluster a principal fits best, 0 for none; only those met at its identifiers are asked."""
-        cdef uint32_t candidates[CANDIDATES]
-        cdef uint32_t label, chosen = 0
-        cdef int i, j, k, count = 0
-        cdef bint fits
+        An account that has a home, or is known to be old, waits for the next rebuild.
+        """
         cdef Identifier *node
-        cdef Fit tried
-        cdef double least
-        cdef Ruling *ruling = self.rulings.find(joined(p.key)) if self.rulings is not None else NULL
-        if ruling != NULL and self.ruled(ruling, p, fit, &chosen):
-            return chosen
-        if p.label and self.profiles[p.label].waits:
-            self.fit(p, p.label, fit)
-            fit.total = max(fit.total, self.settings.stay)
-            return p.label
-        if p.label:
-            candidates[0] = p.label
-            count = 1
-        for i in range(self.evidence.edges):
-            if CLIENT_AT <= i < EXTRA_AT:
-                continue
+        cdef Identifier *coarse
+        cdef uint32_t label = 0
+        cdef int i, own = 0, foreign = 0
+        if p.traits & (HOMED | OLD):
+            return 0
+        for i in range(PAYMENT_AT, self.evidence.edges):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node != NULL and not CLIENT_AT <= i < EXTRA_AT and self.clusters[self.known(node.label)].live:
+                label = node.label
+        if label == 0:
+            return 0
+        for i in range(FINE_EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node == NULL:
                 continue
-            for k in range(4):
-                if k == 2:
-                    node = resolve(self.evidence.identifiers, node.parent) if i < FINE_EDGES else NULL
-                    if node == NULL:
-                        break
-                label = node.label1 if k & 1 == 0 else node.label2
-                if label == 0 or label > self.labels or not self.profiles[label].live:
-                    continue
-                if (node.count1 if k & 1 == 0 else node.count2) == 0:
-                    continue
-                for j in range(count):
-                    if candidates[j] == label:
-                        break
-                else:
-                    if count < CANDIDATES:
-                        candidates[count] = label
-                        count += 1
-        fit.total = NOWHERE + 1.0 if count else NOWHERE
-        for i in range(count):
-            label = candidates[i]
-            if self.rulings is not None and self.barred(ruling, p, label):
-                continue
-            least = self.settings.stay if label == p.label else self.settings.join
-            fits = self.fits(p, label, &tried, least)
-            if p.label and label != p.label and self.judging:
-                self.note_rival(p, label, &tried)
-            if fits:
-                # Who is a member already changes sides only for something clearly better.
-                if label == p.label:
-                    tried.total += 1.0
-                if tried.total > fit.total:
-                    fit[0] = tried
-                    chosen = label
-        return chosen
+            coarse = resolve(self.evidence.identifiers, node.parent)
+            if node.label == label or coarse != NULL and coarse.label == label:
+                own += 1
+            elif node.degree > 1:
+                foreign += 1
+        return label if own > 0 and own >= foreign else 0
 
-    cdef bint ruled(self, Ruling *ruling, Principal *p, Fit *fit, uint32_t *label) noexcept nogil:
+    cdef uint32_t known(self, uint32_t label) noexcept nogil:
+        """Return a label of a cluster that there may be, 0 for none."""
+        return label if label <= self.labels else 0
+
+    cdef bint ruled(self, Principal *p, uint32_t *label, uint8_t *verdict) noexcept nogil:
         """Return whether the operator says where a principal belongs, and where.
 
         Groups are brought together at the end of a rebuild, with the clusters they are found in.
         """
-        label[0] = 0 if ruling.exempt else self.rulings.labels[ruling.group]
-        if not ruling.exempt and (
-            self.judging or label[0] == 0 or not self.profiles[label[0]].live or self.barred(ruling, p, label[0])
-        ):
+        cdef Ruling *ruling = self.rulings.find(joined(p.key)) if self.rulings is not None else NULL
+        label[0] = 0
+        verdict[0] = NO_VERDICT
+        if ruling == NULL:
             return False
-        if label[0]:
-            self.fit(p, label[0], fit)
-        fit.total = max(fit.total, self.settings.join) if label[0] else NOWHERE
+        if ruling.exempt:
+            return True
+        label[0] = self.known(self.rulings.labels[ruling.group])
+        if label[0] == 0 or not self.clusters[label[0]].live or self.barred(ruling, p, label[0]):
+            label[0] = 0
+            return False
+        verdict[0] = CERTAIN
         return True
 
     cdef bint barred(self, Ruling *ruling, Principal *p, uint32_t label) noexcept nogil:
         """Return whether the operator keeps a principal out of a cluster."""
         cdef uint32_t i, at
+        if self.rulings is None:
+            return False
         if self.rulings.sealed[label] and p.label != label and (
             ruling == NULL or self.rulings.labels[ruling.group] != label
         ):
@@ -168,127 +128,161 @@ cdef class Judge(Billing):
                 return True
         return False
 
-    cdef void note_rival(self, Principal *p, uint32_t other, Fit *fit) noexcept nogil:
-        """Vote for the cluster that a member would fit as well, whoever pays."""
-        cdef Profile *c = self.profiles + p.label
-        cdef bint suits = fit.network + fit.client + fit.volume + fit.roaming >= 6.0 and self.has_client_of(p, other)
-        if fit.network < 3.0 or fit.client < 0.7 or not suits:
-            return
-        if c.rival == other:
-            c.rivals += 1
-        elif c.rivals == 0:
-            c.rival = other
-            c.rivals = 1
-        else:
-            c.rivals -= 1
-
-    cdef void join(self, Principal *p, uint32_t label) noexcept nogil:
-        """Put a principal into a cluster (0: into none) and keep the counts at its identifiers true."""
-        cdef Identifier *node
-        cdef Identifier *parent
-        cdef int i
-        cdef uint32_t before = p.label
-        cdef uint32_t coarse = 0
-        if before == label:
-            return
-        if before == 0:
-            p.prior = <float>rate_of(p, self.evidence.now_s)
-        for i in range(self.evidence.edges):
-            node = resolve(self.evidence.identifiers, p.edges[i].ref)
-            if node == NULL:
-                continue
-            if CLIENT_AT <= i < EXTRA_AT:
-                if before == 0 and node.parent:
-                    node.parent -= 1
-                elif label == 0:
-                    node.parent += 1
-                continue
-            if before:
-                add_member(node, before, -1)
-            if label:
-                add_member(node, label, 1)
-            if i < FINE_EDGES and node.parent and node.parent != coarse:
-                coarse = node.parent
-                parent = resolve(self.evidence.identifiers, coarse)
-                if parent != NULL:
-                    if before:
-                        add_member(parent, before, -1)
-                    if label:
-                        add_member(parent, label, 1)
+    cdef void put(self, Principal *p, uint32_t label, uint8_t verdict) noexcept nogil:
+        """Put a principal into a cluster, 0 for none, unless the operator says otherwise."""
+        cdef Ruling *ruling
+        if label and self.rulings is not None:
+            ruling = self.rulings.find(joined(p.key))
+            if ruling != NULL and ruling.exempt or self.barred(ruling, p, label):
+                label = 0
         p.label = <uint16_t>label
+        p.verdict = verdict if label else <uint8_t>NO_VERDICT
 
-    def assign(self, uint32_t start, uint32_t stop, bint everybody):
-        """Put each principal where it fits best; return how many moved.
+    # -- clusters ---------------------------------------------------------------------------------
 
-        Asked for not `everybody`, it looks only at those whom the last time any cluster was near.
-        """
-        cdef uint32_t at, label, moved = 0
-        cdef Principal *p
-        cdef Fit fit
-        with nogil:
-            for at in range(start, min(stop, self.evidence.principal_count)):
-                p = principal_at(self.evidence, at)
-                if not everybody and not self.near[at]:
-                    continue
-                label = self.best(p, &fit)
-                self.near[at] = fit.total > NOWHERE or p.label != 0
-                if label:
-                    self.note_fit(p, label, &fit)
-                if label != p.label:
-                    moved += 1
-                    self.relabel(p, label)
-        return moved
+    def begin(self):
+        """Stop judging newcomers: a rebuild is under way."""
+        self.judging = True
 
-    cdef void note_fit(self, Principal *p, uint32_t label, Fit *fit) noexcept nogil:
-        cdef Profile *c = self.profiles + label
-        cdef double rate
-        c.networks += fit.networks
-        c.network_score += fit.network
-        c.payment_score += fit.payment
-        c.client_score += fit.client
-        c.extra_score += fit.extra
-        c.rhythm_score += fit.rhythm
-        c.roaming += p.roaming >= 2
-        if self.evidence.now_s - p.last_s < ACTIVE_S:
-            rate = rate_of(p, self.evidence.now_s)
-            c.rates += rate
-            c.squares += rate * rate
-            c.noise += noise_of(p, rate, self.evidence.now_s)
-            c.rated += 1.0
-            c.counted += volume_of(p, self.evidence.now_s)
-            c.moving += p.moves / p.volume if p.volume > 0 else 0.0
+    def end(self):
+        """Go on judging newcomers."""
+        self.judging = False
 
     def open(self):
         """Return an unused label for a new cluster, 0 when there is none left."""
         cdef uint32_t label
         for label in range(1, self.most_clusters + 1):
-            if not self.profiles[label].live:
-                memset(self.profiles + label, 0, sizeof(Profile))
-                self.identities[label] = 0
-                self.owed[label] = 0
-                self.profiles[label].live = True
-                self.profiles[label].first_s = self.evidence.now_s
+            if not self.clusters[label].live:
+                memset(self.clusters + label, 0, sizeof(Cluster))
+                self.clusters[label].live = True
+                self.clusters[label].first_s = self.evidence.now_s
                 self.labels = max(self.labels, label)
                 return label
         return 0
 
     def close(self, uint32_t label):
         """Give a label up; its principals lose it with `release`."""
-        self.profiles[label].live = False
+        self.check(label)
+        self.clusters[label].live = False
+
+    cdef int check(self, uint32_t label) except -1:
+        if not 1 <= label <= self.most_clusters:
+            raise IndexError(f"no cluster {label}")
+        return 0
+
+    def name(self, uint32_t label, uint64_t identity):
+        """Set what limits count a cluster by."""
+        self.check(label)
+        self.clusters[label].identity = identity
+
+    def sentence(self, uint32_t label, uint8_t verdict):
+        """Set the verdict on newcomers that fit a cluster."""
+        self.check(label)
+        self.clusters[label].verdict = verdict
+
+    def live(self):
+        """Return the labels in use."""
+        return [label for label in range(1, self.labels + 1) if self.clusters[label].live]
+
+    def first_s(self, uint32_t label):
+        """Return when a cluster was opened, seconds since the Unix epoch."""
+        self.check(label)
+        return self.clusters[label].first_s + self.evidence.epoch_s
+
+    def size(self, uint32_t label):
+        """Return how many members a cluster has, as last counted; the dormant are members too."""
+        self.check(label)
+        return self.clusters[label].members
+
+    def count(self, uint32_t start, uint32_t stop):
+        """Count the members of clusters among the principals in a range, the dormant too."""
+        cdef uint32_t at
+        if start == 0:
+            for at in range(self.labels + 1):
+                self.clusters[at].members = 0
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                self.clusters[principal_at(self.evidence, at).label].members += 1
+
+    def release(self, uint32_t start, uint32_t stop):
+        """Take the labels of closed clusters from the principals in a range."""
+        cdef uint32_t at
+        cdef Principal *p
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = principal_at(self.evidence, at)
+                if p.label and not self.clusters[p.label].live:
+                    p.label = 0
+                    p.verdict = NO_VERDICT
 
     def merge(self, uint32_t start, uint32_t stop, uint32_t label, uint32_t into):
         """Give one cluster's principals to another, and what it owes."""
         cdef uint32_t at
+        self.check(label)
+        self.check(into)
         with nogil:
-            self.owed[into] += self.owed[label]
-            self.owed[label] = 0
+            self.clusters[into].owed += self.clusters[label].owed
+            self.clusters[label].owed = 0
             for at in range(start, min(stop, self.evidence.principal_count)):
-                if principal_at(self.evidence, at).label != label:
-                    continue
-                if at < self.evidence.awake_count:
+                if principal_at(self.evidence, at).label == label:
                     principal_at(self.evidence, at).label = <uint16_t>into
+
+    def clear(self, uint32_t start, uint32_t stop):
+        """Forget how many principals the identifiers in a range have, and whose they were that are no more."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.identifier_count)):
+                node = self.evidence.identifiers + at
+                node.degree = 0
+                if node.label and not self.clusters[self.known(node.label)].live:
+                    node.label = 0
+
+    def gather(self, uint32_t start, uint32_t stop):
+        """Count principals in a range at their identifiers; drop edges too old."""
+        cdef uint32_t at
+        cdef int i
+        cdef Principal *p
+        cdef Identifier *node
+        cdef Evidence e = self.evidence
+        with nogil:
+            for at in range(start, min(stop, e.awake_count)):
+                p = principal_at(e, at)
+                for i in range(e.edges):
+                    node = resolve(e.identifiers, p.edges[i].ref)
+                    if node == NULL or <uint16_t>(e.now_s // 600 - p.edges[i].seen) >= e.kept_ticks[kind_at(i)]:
+                        p.edges[i].ref = 0
+                    elif node.degree < MOST_DEGREE:
+                        node.degree += 1
+
+    # -- the dormant ------------------------------------------------------------------------------
+
+    def lull(self, uint32_t start, uint32_t stop, uint32_t silent_s):
+        """Let principals in a range be dormant that were silent for so long; not those ruled upon."""
+        cdef uint32_t at = start
+        cdef Principal *p
+        cdef Evidence e = self.evidence
+        with nogil:
+            while at < min(stop, e.awake_count):
+                p = principal_at(e, at)
+                if e.now_s - p.last_s < silent_s or (self.rulings is not None and self.rulings.find(joined(p.key)) != NULL):
+                    at += 1
                 else:
-                    self.relabel(principal_at(self.evidence, at), into)
+                    e.rest(at)  # and look at who took its place
+
+    def wane(self, uint32_t start, uint32_t stop, uint32_t silent_s):
+        """Take the clusters from dormant principals in a range that were silent for so long."""
+        cdef uint32_t at
+        cdef Principal *p
+        cdef Evidence e = self.evidence
+        with nogil:
+            for at in range(max(start, e.awake_count), min(stop, e.principal_count)):
+                p = principal_at(e, at)
+                if p.label and e.now_s - p.last_s >= silent_s:
+                    p.label = 0
+                    p.verdict = NO_VERDICT
+
+    # -- what the operator says -------------------------------------------------------------------
 
     def rule(self, Rulings rulings):
         """Go by what the operator says of principals, None for nothing."""
@@ -299,12 +293,16 @@ cdef class Judge(Billing):
         return find_principal(self.evidence, key) != NOBODY
 
     def place(self, uint64_t key, uint32_t label):
-        """Put a principal into a cluster, 0 for none; return whether that is news. Counts wait for `recount`."""
+        """Put a principal into a cluster for certain, 0 for none; return whether that is news."""
         cdef uint32_t at = find_principal(self.evidence, key)
-        if at == NOBODY or principal_at(self.evidence, at).label == label:
+        cdef Principal *p
+        if label:
+            self.check(label)
+        if at == NOBODY:
             return False
-        self.relabel(principal_at(self.evidence, at), label)
-        return True
+        p = principal_at(self.evidence, at)
+        was, p.label, p.verdict = (p.label, p.verdict), <uint16_t>label, CERTAIN if label else NO_VERDICT
+        return was != (p.label, p.verdict)
 
     def pare(self, uint32_t start, uint32_t stop, uint32_t label):
         """Take a cluster's label from all who were not ruled into it."""
@@ -319,55 +317,159 @@ cdef class Judge(Billing):
                 if p.label == label:
                     ruling = self.rulings.find(joined(p.key))
                     if ruling == NULL or self.rulings.labels[ruling.group] != label:
-                        self.relabel(p, 0)
+                        p.label = 0
+                        p.verdict = NO_VERDICT
 
-    def need(self, uint32_t label, uint32_t networks, double met, double unmet):
-        """Set how many independent networks a member must share with the others.
-
-        And the log-likelihood ratios of an address where others are met, and of one where nobody is.
-        """
-        self.profiles[label].needs = networks
-        self.profiles[label].met = met
-        self.profiles[label].unmet = unmet
-
-    def live(self):
-        """Return the labels in use."""
-        return [label for label in range(1, self.labels + 1) if self.profiles[label].live]
+    def deem(self, uint64_t key, uint8_t verdict):
+        """Set what is inferred of a principal; return whether it is remembered."""
+        cdef uint32_t at = find_principal(self.evidence, key)
+        if verdict > CERTAIN:
+            raise ValueError(f"a verdict is 0 to {CERTAIN}, not {verdict}")
+        if at == NOBODY:
+            return False
+        principal_at(self.evidence, at).verdict = verdict
+        return True
 
     def label_of(self, uint64_t key):
         """Return a principal's cluster, 0 for none."""
         cdef uint32_t at = find_principal(self.evidence, key)
         return 0 if at == NOBODY else principal_at(self.evidence, at).label
 
-    def explain(self, uint64_t key):
-        """Return how well a principal fits its cluster, by family; None when it is in none."""
-        cdef uint32_t at = find_principal(self.evidence, key)
-        cdef Principal *p
-        cdef Fit fit
-        if at == NOBODY or principal_at(self.evidence, at).label == 0:
-            return None
-        p = principal_at(self.evidence, at)
-        self.fit(p, p.label, &fit)
-        return {
-            "label": p.label,
-            "network": fit.network,
-            "payment": fit.payment,
-            "client": fit.client,
-            "behaviour": habits(&fit),
-            "extra": fit.extra,
-            "total": fit.total,
-            "networks": fit.networks,
-            "requests": p.requests,
-            "first_s": p.first_s + self.evidence.epoch_s,
-            "last_s": p.last_s + self.evidence.epoch_s,
-            "rate_before": p.prior,
-        }
-
     def members(self, uint32_t start, uint32_t stop):
-        """Return (cluster, key) of the principals in a range that belong to one."""
+        """Return (cluster, key, verdict) of the principals in a range that belong to one."""
         cdef uint32_t at
         return [
-            (principal_at(self.evidence, at).label, joined(principal_at(self.evidence, at).key))
+            (
+                principal_at(self.evidence, at).label,
+                joined(principal_at(self.evidence, at).key),
+                principal_at(self.evidence, at).verdict,
+            )
             for at in range(start, min(stop, self.evidence.principal_count))
             if principal_at(self.evidence, at).label
         ]
+
+    # -- what limits count by ---------------------------------------------------------------------
+
+    def cluster(self, row, /):
+        """Return what limits count this row's cluster by, -1 without one."""
+        cdef uint64_t key, identity
+        if self.columns.principal(row, &key) and self.actor_of(key, &identity):
+            return identity
+        return -1
+
+    def fill(self, list row not None, int at, /):
+        """Put a row's actor where limits look for it: see `Watch.fill`."""
+        cdef uint64_t key, identity = 0
+        cdef uint8_t verdict = NO_VERDICT
+        if self.columns.principal(row, &key):
+            verdict = self.actor_of(key, &identity)
+        enter_actor(row, at, verdict, identity)
+
+    cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
+        """Find what limits count a principal's cluster by; return how sure it is that it belongs there."""
+        cdef uint32_t at
+        cdef uint8_t verdict
+        if self.labels == 0:
+            return NO_VERDICT
+        at = find_principal(self.evidence, key)
+        if at == NOBODY:
+            return NO_VERDICT
+        verdict = self.verdict(principal_at(self.evidence, at))
+        if verdict:
+            identity[0] = self.identity(principal_at(self.evidence, at))
+        return verdict
+
+    cdef uint8_t verdict(self, Principal *p) noexcept nogil:
+        """Return what counts of a principal: what is inferred, unless the operator overrides it."""
+        cdef uint8_t said = UNSAID
+        cdef Ruling *ruling
+        if p.label == 0 or self.clusters[p.label].identity == 0:
+            return NO_VERDICT  # a cluster without a name is still being judged
+        if self.rulings is not None:
+            said = self.rulings.decrees[p.label]
+            ruling = self.rulings.find(joined(p.key))
+            # An account that is named is what it is named for; the others of its actor are as far as they belong there.
+            if ruling != NULL and ruling.decree:
+                return CERTAIN if ruling.decree == CONFIRMED else NO_VERDICT
+            if ruling != NULL and ruling.group:
+                return CERTAIN
+        if said == CLEARED:
+            return NO_VERDICT
+        return CERTAIN if said == CONFIRMED and p.verdict else p.verdict
+
+    cdef uint64_t identity(self, Principal *p) noexcept nogil:
+        return self.clusters[p.label].identity
+
+    def cluster_identity(self, uint64_t key):
+        """Return what limits count a principal's cluster by, None without one."""
+        cdef uint64_t identity
+        return identity if self.actor_of(key, &identity) else None
+
+    def verdict_of(self, uint64_t key):
+        """Return what counts of a principal: 0 for nothing, 1 for likely, 2 for certain."""
+        cdef uint64_t identity
+        return self.actor_of(key, &identity)
+
+    def refuse(self, row, /):
+        """Count a refusal of a row's principal, observed before it was decided."""
+
+    def answer(self, row, length, before=None, /):
+        """Note how long an answer is."""
+
+    cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil:
+        pass
+
+    cdef void turned_away(self, uint32_t at) noexcept nogil:
+        pass
+
+    def admit(self, row, /):
+        """Count a request of a row's principal that limits per cluster had no cluster for."""
+        cdef uint32_t at = self.position_of(row)
+        if at != NOBODY:
+            self.let_in(at)
+
+    cdef uint32_t position_of(self, object row) except? NOBODY:
+        cdef uint64_t key
+        return find_principal(self.evidence, key) if self.columns.principal(row, &key) else NOBODY
+
+    cdef void let_in(self, uint32_t at) noexcept nogil:
+        """Count a request of a principal just noted that limits per cluster had no cluster for."""
+        count_free(principal_at(self.evidence, at), 1)
+
+    cdef void owe(self, Principal *p) noexcept nogil:
+        """Have a member's cluster charged with what it was given while it was in none, as far as that is of late.
+
+        What a principal asked for that is older than its cluster by a day was its own affair.
+        """
+        if p.first_s + OLDER_S >= self.clusters[p.label].first_s:
+            self.clusters[p.label].owed += min(free_of(p), <uint32_t>(volume_of(p, self.evidence.now_s) + 0.5))
+            self.owing = True
+        count_free(p, -MOST_FREE)
+
+    def collect(self, uint32_t start, uint32_t stop):
+        """Have clusters charged with what their certain members in a range were given before."""
+        cdef uint32_t at
+        cdef Principal *p
+        with nogil:
+            for at in range(start, min(stop, self.evidence.principal_count)):
+                p = principal_at(self.evidence, at)
+                if free_of(p) and self.verdict(p) == CERTAIN:
+                    self.owe(p)
+
+    def inherit(self, Judge other not None):
+        """Owe what another owes whose clusters these are, as far as there is room for them."""
+        cdef uint32_t label
+        for label in range(1, min(other.labels, self.most_clusters) + 1):
+            self.clusters[label].owed += other.clusters[label].owed
+            self.owing = self.owing or self.clusters[label].owed > 0
+
+    def debts(self):
+        """Return what limits count by, and requests to be charged to it, and forget them."""
+        cdef uint32_t label
+        cdef list found = []
+        for label in range(1, self.labels + 1 if self.owing else 1):
+            if self.clusters[label].owed and self.clusters[label].live and self.clusters[label].identity:
+                found.append((self.clusters[label].identity, self.clusters[label].owed))
+            self.clusters[label].owed = 0
+        self.owing = False
+        return found

@@ -35,11 +35,7 @@ def strike(Evidence evidence not None, Organisations organisations not None, uin
                     organisations.mute(joined(p.key), kinds, 0)
                     if kinds[PAYMENT] != payments.keys[owner - 1]:
                         at_own = evidence.identifier(kinds[PAYMENT], PAYMENT, evidence.now_s)
-                        if at >= evidence.awake_count:
-                            evidence.count_asleep(p, -1)
                         p.edges[i].ref = ref_of(evidence.identifiers, at_own)
-                        if at >= evidence.awake_count:
-                            evidence.count_asleep(p, 1)
                         struck += 1
     finally:
         keymap_close(&owners)

@@ -18,7 +18,7 @@ between any two the other side can go on:
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.atomic cimport SECOND, cas, fetch_add, load, store
@@ -47,6 +47,8 @@ cdef inline uint64_t checked(const Cell *cell, uint64_t ticket) noexcept nogil:
     for i in range(KINDS):
         h = (h ^ cell.kinds[i]) * <uint64_t>0xC4CEB9FE1A85EC53
         h ^= h >> 29
+    h = (h ^ cell.created) * <uint64_t>0xC4CEB9FE1A85EC53
+    h ^= h >> 29
     h = (h ^ cell.when) * <uint64_t>0xFF51AFD7ED558CCD
     return h ^ (h >> 32)
 
@@ -102,6 +104,7 @@ cdef class Ring:
         made.principal = seen.principal
         for i in range(KINDS):
             made.kinds[i] = seen.kinds[i]
+        made.created = seen.created_s
         made.when = (
             time_s << 22 | <uint64_t>(seen.before & LEVEL) << 12 | <uint64_t>(seen.answer & LEVEL) << 2
             | <uint64_t>(seen.free != 0) << 1 | <uint64_t>(seen.refused != 0)
@@ -110,6 +113,7 @@ cdef class Ring:
         store(&cell.principal, made.principal)
         for i in range(KINDS):
             store(&cell.kinds[i], made.kinds[i])
+        store(&cell.created, made.created)
         store(&cell.when, made.when)
         store(&cell.check, made.check)
         return cas(&cell.sequence, ticket, ticket + 1)
@@ -170,6 +174,7 @@ cdef class Ring:
         found.principal = load(&cell.principal)
         for i in range(KINDS):
             found.kinds[i] = load(&cell.kinds[i])
+        found.created = load(&cell.created)
         found.when = load(&cell.when)
         found.check = load(&cell.check)
         if not cas(&cell.sequence, ticket + 1, ticket + self.mask + 1):
@@ -181,6 +186,7 @@ cdef class Ring:
         seen.principal = found.principal
         for i in range(KINDS):
             seen.kinds[i] = found.kinds[i]
+        seen.created_s = <uint32_t>found.created
         seen.refused = found.when & 1
         seen.free = found.when >> 1 & 1
         seen.answer = found.when >> 2 & LEVEL

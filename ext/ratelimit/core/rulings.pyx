@@ -14,7 +14,7 @@ cdef class Rulings:
         self.apart_keys = NULL
         self.labels = NULL
 
-    def __init__(self, exempt=(), together=(), apart=()):
+    def __init__(self, exempt=(), together=(), apart=(), confirm=(), clear=()):
         cdef uint32_t number
         cdef Ruling *ruling
         if self.rulings != NULL:
@@ -22,13 +22,15 @@ cdef class Rulings:
         self.exempt = frozenset(exempt)
         self.together = tuple([tuple(group) for group in together])
         self.apart = tuple([tuple(group) for group in apart])
+        self.confirm = frozenset(confirm)
+        self.clear = frozenset(clear)
         others = {}
         for group in self.apart:
             for at, key in enumerate(group):
                 # The later yields: it is kept away from those before it.
                 others.setdefault(key, []).extend(group[:at])
         groups = {key: number for number, group in enumerate(self.together, 1) for key in group}
-        keys = sorted(self.exempt | others.keys() | groups.keys())
+        keys = sorted(self.exempt | others.keys() | groups.keys() | self.confirm | self.clear)
         self.rulings = <Ruling *>PyMem_RawCalloc(len(keys) + 1, sizeof(Ruling))
         self.apart_keys = <uint64_t *>PyMem_RawCalloc(sum(map(len, others.values())) + 1, sizeof(uint64_t))
         self.labels = <uint32_t *>PyMem_RawCalloc(len(self.together) + 1, sizeof(uint32_t))
@@ -40,6 +42,7 @@ cdef class Rulings:
             keymap_put(&self.places, key, number)
             ruling = self.rulings + number
             ruling.exempt = key in self.exempt
+            ruling.decree = CLEARED if key in self.clear else CONFIRMED if key in self.confirm else UNSAID
             ruling.group = groups.get(key, 0)
             ruling.first = filled
             for other in others.get(key, ()):
@@ -77,6 +80,18 @@ cdef class Rulings:
 
     def is_sealed(self, uint32_t label):
         return label <= MOST_RULED_LABELS and self.sealed[label] != 0
+
+    def decree(self, confirmed, cleared):
+        cdef uint32_t label
+        for label in range(MOST_RULED_LABELS + 1):
+            self.decrees[label] = UNSAID
+        # Of a cluster that is said to be both, it is what is inferred that counts.
+        for label in frozenset(confirmed) ^ frozenset(cleared):
+            if 0 < label <= MOST_RULED_LABELS:
+                self.decrees[label] = CONFIRMED if label in confirmed else CLEARED
+
+    def decree_of(self, uint32_t label):
+        return (None, "clear", "confirm")[self.decrees[label]] if label <= MOST_RULED_LABELS else None
 
     def __reduce__(self):
         raise TypeError("rulings are made from a policy and are not pickled")

@@ -1,8 +1,14 @@
 from libc.math cimport log2
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.organisations cimport Organisations
-from ratelimit.core.traits cimport KINDS, LEVELS, OCTAVE
+from ratelimit.core.setup cimport ABSENT_HASH
+from ratelimit.core.traits cimport CERTAIN, KINDS, LEVELS, LIKELY, OCTAVE
+
+cdef enum:
+    # A row has its actor in three places, so that a limit binds the members it is meant for by what
+    # it counts by. They are side by side, and known by the last.
+    PLACES = 3          # at -2: of a member, likely or certain; at -1: of a likely one; the last: of a certain one
 
 cdef struct Sighting:
     uint64_t principal
@@ -13,12 +19,15 @@ cdef struct Sighting:
     # it was said to be before, if it was; both count from 1.
     uint32_t answer     # 0: a request
     uint32_t before
+    uint32_t created_s  # when the account was created, in seconds since 1970; 0 for not known
 
 cdef class Columns:
     cdef int principal_at[4]
     cdef int principal_parts
     cdef int kinds_at[KINDS]
     cdef readonly int highest
+    cdef readonly tuple costly          # further families that cost an attacker as payment methods do
+    cdef readonly int created_at        # where rows say when the account was created; -1 for nowhere
     cdef int origin_at                  # where rows say from which declared network; -1 for nowhere
     cdef Organisations organisations    # None: none are declared
 
@@ -26,6 +35,16 @@ cdef class Columns:
     cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil
     cdef void weed(self, Sighting *seen, uint64_t origin) noexcept nogil
     cdef int principal(self, object row, uint64_t *key) except -1
+
+
+cdef inline void stamp_actor(uint64_t *ids, int at, uint8_t verdict, uint64_t identity) noexcept nogil:
+    """Write an actor into hashes by position; `at` is the last of its three places."""
+    ids[at - 2] = identity if verdict else ABSENT_HASH
+    ids[at - 1] = identity if verdict == LIKELY else ABSENT_HASH
+    ids[at] = identity if verdict == CERTAIN else ABSENT_HASH
+
+
+cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity) except -1
 
 
 cdef inline uint32_t level_of(uint64_t length) noexcept nogil:

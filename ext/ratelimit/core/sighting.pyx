@@ -2,12 +2,12 @@
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.setup cimport ABSENT_HASH
-from ratelimit.core.traits cimport EXTRA, EXTRAS, FINE, KINDS, PAYMENT
+from ratelimit.core.traits cimport CERTAIN, EXTRA, EXTRAS, FINE, KINDS, LIKELY, PAYMENT
 
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object sequence)
@@ -15,15 +15,36 @@ cdef extern from "Python.h":
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
 
 
+cdef inline uint32_t instant_of(uint64_t seconds) noexcept nogil:
+    """Return what a row says of an account's age, 0 for what is no instant of 32 bits."""
+    return <uint32_t>seconds if seconds <= <uint64_t>0xFFFFFFFF else 0
+
+
+cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity) except -1:
+    """Write an actor into a row; `at` is the last of its three places."""
+    if not PLACES - 1 <= at < len(row):
+        raise IndexError(f"an actor has {PLACES} places in a row")
+    row[at - 2] = identity if verdict else -1
+    row[at - 1] = identity if verdict == LIKELY else -1
+    row[at] = identity if verdict == CERTAIN else -1
+    return 0
+
+
 @cython.final
 cdef class Columns:
-    def __init__(self, principal, kinds):
+    def __init__(self, principal, kinds, int created_at=-1, costly=()):
         cdef int i
         if not 1 <= len(principal) <= 4 or len(kinds) != KINDS or min(principal) < 0:
             raise ValueError(f"a principal is 1 to 4 positions, and there are {KINDS} kinds")
+        if not all(0 <= family < EXTRAS for family in costly):
+            raise ValueError(f"there are {EXTRAS} further families, counted from 0")
+        self.costly = tuple(costly)
         self.principal_parts = len(principal)
+        if created_at < -1:
+            raise ValueError("a position counts from 0; -1 is for none")
         self.origin_at = -1
-        self.highest = max(*principal, *kinds)
+        self.created_at = created_at
+        self.highest = max(*principal, *kinds, created_at)
         for i in range(self.principal_parts):
             self.principal_at[i] = principal[i]
         for i in range(KINDS):
@@ -72,6 +93,9 @@ cdef class Columns:
             seen.kinds[i] = 0
             if self.kinds_at[i] >= 0 and read_number(<object>items[self.kinds_at[i]], &value) == WHOLE:
                 seen.kinds[i] = value
+        seen.created_s = 0
+        if self.created_at >= 0 and read_number(<object>items[self.created_at], &value) == WHOLE:
+            seen.created_s = instant_of(value)
         value = 0
         if self.origin_at >= 0 and read_number(<object>items[self.origin_at], &value) != WHOLE:
             value = 0
@@ -92,6 +116,7 @@ cdef class Columns:
             seen.kinds[i] = hashes[self.kinds_at[i]] if self.kinds_at[i] >= 0 else 0
             if seen.kinds[i] == ABSENT_HASH:
                 seen.kinds[i] = 0
+        seen.created_s = instant_of(hashes[self.created_at]) if self.created_at >= 0 else 0
         self.weed(seen, hashes[self.origin_at] if self.origin_at >= 0 else 0)
         return seen.principal != 0
 

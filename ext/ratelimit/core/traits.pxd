@@ -2,15 +2,14 @@
 
 Theory of operation. Two arrays of fixed size and an index over each. A principal
 keeps a few edges of each family to identifiers it was seen with; an identifier
-keeps no list of its principals, only how many there are and how many of them
-belong to the two clusters that use it most. So an event costs the same however
-many accounts share an address, and both arrays can be walked in slices.
+keeps no list of its principals, only how many there are. So an event costs the same
+however many accounts share an address, and both arrays can be walked in slices.
 
 An edge names an identifier by position and generation: when the position is given
 to another identifier the generation changes, and the edge is void.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     # Families, and the kinds of network within theirs.
@@ -32,25 +31,41 @@ cdef enum:
 
     INDEX_BITS = 22     # at most four million identifiers
     GENERATION_BITS = 10
-    SOON_S = 300        # a request so soon after the one before follows it
-    AGAIN_S = 60        # and one so soon after a refusal does not take it for an answer
-    ANSWERS = 8         # so many of its latest answers a principal is told by
-    REFUSALS = 64       # and so many refusals
-    TURNED = 128        # in `refused`: its last request was
-    OCTAVE = 32         # levels of an answer's length while it doubles
-    LEVELS = 1024
     TICK_S = 600        # an edge remembers when it was last seen to ten minutes
+    TICKS_AN_HOUR = 6
     MOST_DEGREE = 65535
     HOURS = 0xFFFFFF    # in `hours`: the hours
     FREE = 1 << 24      # and one request that no cluster was charged with yet
     MOST_FREE = 255
-    UNMET = 1 << 14             # in `meta`: a payment method whose users met no other members
-    INFRASTRUCTURE = 1 << 13    # in `meta`: an address in a network that the operator declared as such
+    MOST_VISITS = 127   # of an edge: hours in which it was seen
+    AT_HOME = 128       # in `visits`: the principal is at home there
+
+    # In an identifier's `meta`, beside kind and generation.
+    INFRASTRUCTURE = 1 << 13    # an address in a network that the operator declared as such
+    SUSPECT = 1 << 14           # a payment method that is still in question in this rebuild
+    PROVEN = 1 << 15            # and one whose accounts meet others' at exits of their own; and such an exit
+
+    # What is known of a principal, in `traits`: found anew by each rebuild.
+    HOMED = 1           # it comes back to an address that is its own
+    OLD = 2             # older than `new_s`
+    NEW = 4             # younger, and that is known: not only first seen since
+    SETTLED = 8         # there for `settled_s`
+    SEEN = 32           # there for so long that it would have come home
+    ROAMER = 16         # new, by itself, nowhere at home, on another exit nearly each time
+
+    # What is said of a principal in a cluster.
+    NO_VERDICT = 0      # nothing: it counts alone
+    LIKELY = 1          # it is shown, and what a limit would refuse it is counted
+    CERTAIN = 2         # it has one budget with the other members
+
+    OCTAVE = 32         # levels of an answer's length while it doubles
+    LEVELS = 1024
 
 cdef struct Edge:
     uint32_t ref        # generation | index + 1; 0 for none
     uint16_t seen       # ticks since the epoch
-    uint16_t count      # saturates
+    uint8_t visits      # hours in which it was seen, up to MOST_VISITS; and AT_HOME
+    uint8_t span        # hours from the first visit to the last; saturates
 
 cdef struct Key:        # 64 bits, as aligned as the rest: nothing is lost to padding
     uint32_t low
@@ -60,37 +75,36 @@ cdef struct Principal:
     Key key
     uint32_t first_s    # seconds since the epoch
     uint32_t last_s
+    uint32_t created_s  # seconds since 1970; 0 where that is not known
     uint32_t requests   # all that were ever seen
     float volume        # requests, each halved in weight a day
-    float moves         # requests from another network than the one before, likewise
-    float follows       # requests within minutes of the one before, likewise
     uint32_t hours      # bit h: seen in hour h of the last day; above them, requests given outside of clusters
-    float prior         # requests a day before it joined its cluster
-    uint32_t network    # the coarse network last seen, as an edge names it
     uint16_t label      # cluster, 0 for none
-    uint16_t lengths    # levels of its latest answers, added up
-    uint8_t answers     # how many they are; halved with `lengths` when there are ANSWERS
-    uint8_t roaming     # 0 to 3: over how many blocks its latest addresses are strewn
-    uint8_t refused     # TURNED | of the latest; halved with `again` when there are REFUSALS
-    uint8_t again       # refusals after which it asked again at once
+    uint8_t verdict
+    uint8_t traits
     Edge edges[EDGES]
 
 # An identifier is in two halves: what rebuilds walk over, four to a cache line; and what else there is.
 cdef struct Identifier:
-    # Of an address its coarse network, of that its block, as an edge names it. Of what fades
-    # slowly a cluster << 16 | its dormant members with an edge here. Of a client its principals
-    # outside clusters.
-    uint32_t parent
-    uint16_t meta       # infrastructure | generation << 3 | kind
+    uint32_t parent     # of an address its coarse network, of that its block, as an edge names it
+    uint16_t meta       # what it is to the operator and to a rebuild | generation << 3 | kind
     uint16_t degree     # principals with an edge here
-    uint16_t label1     # two clusters whose members were seen here; of a client, none
-    uint16_t label2
-    uint16_t count1     # principals of cluster label1 with an edge here
-    uint16_t count2
+    uint16_t label      # the cluster whose exit or payment method it is, 0 for none
+    uint16_t mine       # of a place: accounts on payment methods in question
+    uint16_t others     # and witnesses beside them
+    uint16_t settled    # of those, the witnesses who are not in question in this phase
 
 cdef struct Value:
     Key key
     uint32_t last_s
+    uint32_t payers[2]  # of an address the last payment methods seen there, as edges name them, the latest first
+
+
+cdef inline void note_created(Principal *p, uint32_t created_s, int64_t now_s) noexcept nogil:
+    """Note when an account was created, 0 for not known: the least ever given stands, and none is later than now."""
+    created_s = <uint32_t>min(<int64_t>created_s, now_s)
+    if created_s and (p.created_s == 0 or created_s < p.created_s):
+        p.created_s = created_s
 
 
 cdef inline uint64_t joined(Key key) noexcept nogil:
@@ -126,29 +140,20 @@ cdef inline void count_free(Principal *p, int change) noexcept nogil:
     p.hours = p.hours & HOURS | <uint32_t>max(0, min(MOST_FREE, free)) * FREE
 
 
-cdef inline int refused_of(const Principal *p) noexcept nogil:
-    """Return how many of a principal's latest requests were refused."""
-    return p.refused & (TURNED - 1)
+cdef extern from "<math.h>" nogil:
+    double exp2(double)
 
 
-cdef inline void turn_away(Principal *p) noexcept nogil:
-    """Note that a principal's last request was refused."""
-    cdef int refused = refused_of(p) + 1
-    if refused >= REFUSALS:
-        refused >>= 1
-        p.again >>= 1
-    p.refused = <uint8_t>(refused | TURNED)
+cdef inline double volume_of(const Principal *p, uint32_t now_s) noexcept nogil:
+    """Return a principal's requests, each halved in weight a day."""
+    return p.volume * exp2(-<double>(now_s - p.last_s) / 86400.0)
 
 
-cdef inline void note_answer(Principal *p, uint32_t before, uint32_t level) noexcept nogil:
-    """Note how long an answer is, in place of what was said before of the same one, if anything was."""
-    if before == 0:
-        if p.answers >= ANSWERS:
-            p.answers >>= 1
-            p.lengths >>= 1
-        p.answers += 1
-    # That many of the longest fit into 16 bits; what is taken back may be of those forgotten.
-    p.lengths = <uint16_t>max(0, min(0xFFFF, <int>p.lengths + <int>level - <int>before))
+cdef inline double rate_of(const Principal *p, uint32_t now_s) noexcept nogil:
+    """Return requests a day."""
+    # The days that `volume` effectively sums over: the integral of the daily halving.
+    cdef double span = 1.4426950408889634 * (1.0 - exp2(-<double>(now_s - p.first_s) / 86400.0))
+    return volume_of(p, now_s) / max(span, 0.0417)  # an hour at least, lest two requests be a torrent
 
 
 cdef inline uint64_t identifier_key(uint64_t value, int kind) noexcept nogil:
@@ -218,36 +223,10 @@ cdef inline int kind_at(int slot) noexcept nogil:
     return EXTRA + slot - EXTRA_AT
 
 
-cdef inline bint fades_slowly(int kind) noexcept nogil:
-    return kind == PAYMENT or EXTRA <= kind < EXTRA + EXTRAS
+cdef inline int visits_of(const Edge *edge) noexcept nogil:
+    return edge.visits & MOST_VISITS
 
 
-cdef inline uint16_t asleep_at(Identifier *identifier) noexcept nogil:
-    """Return how many dormant members of `asleep_of` were seen here."""
-    return <uint16_t>(identifier.parent & 0xFFFF) if fades_slowly(kind_of(identifier)) else 0
-
-
-cdef inline uint32_t asleep_of(Identifier *identifier) noexcept nogil:
-    """Return the cluster whose dormant members are counted here, 0 for none."""
-    return identifier.parent >> 16 if asleep_at(identifier) else 0
-
-
-cdef inline uint32_t count_for(Identifier *identifier, uint32_t label) noexcept nogil:
-    """Return how many principals of a cluster were seen here."""
-    if identifier.label1 == label:
-        return identifier.count1
-    if identifier.label2 == label:
-        return identifier.count2
-    return 0
-
-
-cdef inline void count_one(Identifier *node, uint32_t label, int kind) noexcept nogil:
-    """Count a principal at an identifier, and a member among its cluster's there."""
-    if node.degree < MOST_DEGREE:
-        node.degree += 1
-    if kind == CLIENT:
-        node.parent += label == 0
-    elif label and node.label1 == label:
-        node.count1 += node.count1 < MOST_DEGREE
-    elif label and node.label2 == label:
-        node.count2 += node.count2 < MOST_DEGREE
+cdef inline bint is_witness(const Principal *p) noexcept nogil:
+    """Whether an account may testify that an exit is infrastructure: it lives somewhere, or is no newcomer."""
+    return p.traits & HOMED or not p.traits & NEW

@@ -8,12 +8,12 @@ cdef class Watch:
     cdef readonly Ring ring
     cdef readonly Assignments assignments
     cdef Columns columns
-    cdef readonly int at
+    cdef readonly int at        # the last of an actor's three places
     cdef readonly int highest   # of any position it reads or writes
     cdef readonly str unit      # says how long an answer was; None: nothing does
 
     cdef uint64_t stamp(self, uint64_t *ids) noexcept
-    cdef void note(self, uint64_t *ids, bint refused, object now_ns, bint counts) noexcept
+    cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept
     cdef Answer answer_to(self, uint64_t principal)
 
 

@@ -1,7 +1,7 @@
 """What a request's way has to do with correlation: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.assignments cimport Assignments
@@ -11,7 +11,8 @@ from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.ring cimport Ring
 from ratelimit.core.setup cimport ABSENT_HASH
-from ratelimit.core.sighting cimport Columns, Sighting, level_of
+from ratelimit.core.sighting cimport PLACES, Columns, Sighting, enter_actor, level_of, stamp_actor
+from ratelimit.core.traits cimport NO_VERDICT
 
 
 @cython.final
@@ -19,8 +20,8 @@ cdef class Watch:
     def __init__(self, Board board not None, Columns columns not None, int at, unit=None):
         if self.ring is not None:
             raise ValueError("a Watch is set up once")
-        if at < 0:
-            raise ValueError("a cluster has a position among the identities")
+        if at < PLACES - 1:
+            raise ValueError(f"an actor has {PLACES} places among the identities")
         self.ring = Ring(board, columns)
         self.assignments = Assignments(board, columns)
         self.columns = columns
@@ -33,14 +34,18 @@ cdef class Watch:
         self.highest = max(self.highest, self.columns.highest)
 
     def fill(self, list row not None, /):
+        cdef uint64_t key, identity = 0
+        cdef uint8_t verdict = NO_VERDICT
         if self.ring is None:
             raise ValueError("this watch was never initialised")
-        row[self.at] = self.assignments.cluster(row)
+        if self.ring.board.open and self.columns.principal(row, &key):
+            identity = self.assignments.find(key, &verdict)
+        enter_actor(row, self.at, verdict, identity)
 
-    def observe(self, row, bint refused, now_ns, bint counts=False, /):
+    def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
         if self.ring is None:
             raise ValueError("this watch was never initialised")
-        return self.ring.put(row, refused, now_ns, counts and not refused and row[self.at] == -1)
+        return self.ring.put(row, refused, now_ns, counted_at >= 0 and not refused and row[counted_at] == -1)
 
     def answer(self, row, /):
         cdef uint64_t key
@@ -61,23 +66,24 @@ cdef class Watch:
     # noexcept: nothing is looked at that could raise; a board that was closed knows nobody.
 
     cdef uint64_t stamp(self, uint64_t *ids) noexcept:
-        """Write the cluster into an array; return the principal, 0 for none."""
-        cdef uint64_t key = 0
-        ids[self.at] = ABSENT_HASH
+        """Write the actor into an array; return the principal, 0 for none."""
+        cdef uint64_t key = 0, identity = ABSENT_HASH
+        cdef uint8_t verdict = NO_VERDICT
         if self.ring.board.open:
             key = principal_of(self.columns, ids)
             if key:
-                ids[self.at] = self.assignments.find(key)  # nobody is all ones there as well
+                identity = self.assignments.find(key, &verdict)
+        stamp_actor(ids, self.at, verdict, identity)
         return key
 
-    cdef void note(self, uint64_t *ids, bint refused, object now_ns, bint counts) noexcept:
+    cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
         cdef Sighting seen
         cdef uint64_t now
         if not self.ring.board.open or read_number(now_ns, &now) != WHOLE:
             return
         if self.columns.take(ids, &seen):
             seen.refused = refused
-            seen.free = counts and not refused and ids[self.at] == ABSENT_HASH
+            seen.free = counted_at >= 0 and not refused and ids[counted_at] == ABSENT_HASH
             self.ring.push(&seen, now // SECOND)
 
     def __reduce__(self):

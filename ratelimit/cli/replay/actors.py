@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from ratelimit.budgets import Budgets
+from ratelimit.cli.replay.prepared import named
 from ratelimit.core.batch import decide_batch
 from ratelimit.core.engine import Outcome
 from ratelimit.core.sighting import Columns
@@ -24,7 +25,6 @@ Counted over the whole trace: the same records, whatever pieces it comes in and 
 """
 NOBODY = 2**64 - 1
 """In a column, what stands for no cluster."""
-_UNNAMED = b'"cluster": null}\n'
 
 
 class Actors:
@@ -49,7 +49,7 @@ class Actors:
         self._spec = spec
         self._at = cluster_at
         self._budgets = budgets
-        self._columns = Columns(spec.principal, spec.kinds)
+        self._columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
         self._correlator: Correlator | None = None
         self._left = 0
         self._name_of = None if named_by is None else attrgetter(named_by)
@@ -59,6 +59,8 @@ class Actors:
         self.admitted: Counter[int] = Counter()
         self.refused: Counter[int] = Counter()
         """Requests by cluster."""
+        self.would_refuse: Counter[int] = Counter()
+        """Those admitted, of likely members, that limits which bind the certain had no room for."""
 
     @property
     def correlator(self) -> Correlator:
@@ -92,9 +94,11 @@ class Actors:
                 self._rebuild(times_ns[start])
             stop = min(start + self._left, len(times_ns))
             self._left -= stop - start
+            would: list[int] = []
             some, free = decide_batch(
-                kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop, lengths
+                kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop, lengths, would
             )
+            self.would_refuse.update([columns[self._at - 1][at] for at in would])
             refused += some
             unlimited += free
             start = stop
@@ -102,7 +106,7 @@ class Actors:
 
     def count(self, columns: list[array[int]], records: list[Any], refused: list[int]) -> None:
         """Count what clusters were admitted and refused in a batch."""
-        column = columns[self._at]
+        column = columns[self._at - 2]
         self.admitted.update(column)
         turned_away = Counter([column[at] for at in refused])
         self.refused += turned_away
@@ -112,11 +116,11 @@ class Actors:
 
     def name_clusters(self, lines: list[bytes], columns: list[array[int]]) -> None:
         """Write the clusters into a batch's decision lines."""
-        column = columns[self._at]
+        column, likely = columns[self._at - 2], columns[self._at - 1]
         if column.count(NOBODY) < len(column):
             for at, cluster in enumerate(column):
                 if cluster != NOBODY:
-                    lines[at] = named(lines[at], cluster)
+                    lines[at] = named(lines[at], cluster, is_certain=likely[at] == NOBODY)
 
     def pass_by(self, now_ns: int) -> None:
         """Note that a single record's turn has come, whether or not it is decided."""
@@ -127,31 +131,34 @@ class Actors:
     def enter(self, row: list[int], record: Any, now_ns: int) -> None:
         """Let the correlator see a single record, and put its cluster into its row."""
         self.correlator.observe(row, False, now_ns)
-        row[self._at] = self.correlator.cluster(row)
+        self.correlator.core.fill(row, self._at)
         if self._name_of is not None and (name := self._name_of(record)) is not None:
             self.names[row[self._spec.principal[0]]] = str(name)
 
-    def leave(self, row: list[int], record: Any, was_refused: bool, line: bytes, *, counts: bool) -> bytes:
+    def leave(self, row: list[int], record: Any, outcome: Outcome, line: bytes, *, counted_at: int) -> bytes:
         """Let the correlator know what became of a record; return its line with the cluster in it.
 
         Args:
             row: as it was decided.
             record: what was.
-            was_refused: whether it was.
+            outcome: what was decided.
             line: what is written of it.
-            counts: whether a limit per cluster applies to it.
+            counted_at: what a limit per cluster that applies to it counts by; -1 without any.
         """
+        was_refused = not outcome.allowed
         if was_refused:
             self.correlator.core.refuse(row)
         elif self._length_of is not None and (length := self._length_of(record)) is not None:
             self.correlator.core.answer(row, length)
-        cluster = row[self._at]
-        if counts and not was_refused and cluster == ABSENT:
+        if counted_at >= 0 and not was_refused and row[counted_at] == ABSENT:
             self.correlator.core.admit(row)
+        cluster, likely = row[self._at - 2], row[self._at - 1]
         if cluster == ABSENT:
             return line
         (self.refused if was_refused else self.admitted)[cluster] += 1
-        return named(line, cluster)
+        if not was_refused and likely != ABSENT and outcome.would_refuse(self._at - 1):
+            self.would_refuse[cluster] += 1
+        return named(line, cluster, is_certain=likely == ABSENT)
 
     def _rebuild(self, now_ns: int) -> None:
         self._left = CHUNK
@@ -163,8 +170,3 @@ class Actors:
                 pass
             self._budgets().carry(correlator.carries, now_ns)
             correlator.carries.clear()
-
-
-def named(line: bytes, cluster: int) -> bytes:
-    """Return a decision's line with its cluster."""
-    return line.removesuffix(_UNNAMED) + b'"cluster": "%016x"}\n' % cluster

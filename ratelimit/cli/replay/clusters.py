@@ -8,6 +8,7 @@ from typing import Any
 from ratelimit.cli import words
 from ratelimit.cli.replay.actors import Actors
 from ratelimit.correlation.overview import evidence_of
+from ratelimit.correlation.words import describe, verdict_word
 
 NS = 1_000_000_000
 
@@ -28,16 +29,17 @@ def clusters_report(actors: Actors) -> dict[str, Any]:
 
 def _cluster(actors: Actors, label: int, keys: list[int], names: Mapping[int, str]) -> dict[str, Any]:
     correlator = actors.correlator
-    profile, judgement = correlator.kept[label]
+    statistics, judgement = correlator.kept[label]
     identity = correlator.identities[label]
     return {
         "id": f"{identity:016x}",
-        "confidence": round(judgement.confidence, 3),
+        "verdict": verdict_word(judgement.verdict),
         "why": judgement.why,
-        "first_seen": words.iso(profile["first_s"] * NS),
+        "words": describe(statistics, judgement),
+        "first_seen": words.iso(correlator.core.first_s(label) * NS),
         "admitted": actors.admitted[identity],
         "refused": actors.refused[identity],
         "size": len(keys),
-        "evidence": evidence_of(profile),
+        "evidence": evidence_of(statistics),
         "members": sorted(str(names.get(key, f"{key:016x}")) for key in keys),
     }

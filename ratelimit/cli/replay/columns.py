@@ -17,11 +17,19 @@ from typing import Any
 
 from ratelimit.cli.facts import USER_AGENT, RecordFacts
 from ratelimit.core import grammar
-from ratelimit.core.batch import address_column, blank_column, fill_absent, hash_column
+from ratelimit.core.batch import (
+    absent_column,
+    address_column,
+    blank_column,
+    fill_absent,
+    hash_column,
+    seconds_column,
+)
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.fact import LONGEST_VALUE, REFUSED
 from ratelimit.identity.source import form_of
 from ratelimit.policy.compiled import IdentitySpec
+from ratelimit.policy.identities import CREATED
 from ratelimit.traces import Fields
 
 MOST_REMEMBERED = 200_000
@@ -59,14 +67,9 @@ class IdentityColumns:
         self._has_lists = generation.has_lists
         self._listed_at = extractor.listed_at
         self._list_of = Memo(lambda ip: extractor.extract((), ip)[extractor.listed_at])
-        self._columns: list[_Column | _OriginColumn] | None = None
+        self._columns: list[_AnyColumn] | None = None
         if _is_plain(generation):
-            self._columns = [
-                _OriginColumn(spec, generation)
-                if spec.sources[0].kind == "origin"
-                else _Column(spec, generation, fields)
-                for spec in generation.compiled.identities
-            ]
+            self._columns = [_column(spec, generation, fields) for spec in generation.compiled.identities]
 
     def columns(self, records: Sequence[Any]) -> tuple[list[array[int]], dict[int, int]] | None:
         """Return a column for each identity, and on which list the records are that are on one.
@@ -229,6 +232,33 @@ class _Column:
         return self._extractor.value_hash(self._name, str(value))
 
 
+class _ActorColumn:
+    """One of the places of each record's actor, which is looked up when its turn has come."""
+
+    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+        """Return what stands there before."""
+        return absent_column(len(records))
+
+
+class _CreatedColumn:
+    """When each record's account was created."""
+
+    def __init__(self, spec: IdentitySpec, generation: Generation) -> None:
+        self._created = generation.extractor.created
+        source = spec.sources[0]
+        self._header = source.name if source.kind == "header" else None
+
+    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+        """Return the seconds for each record."""
+        column = seconds_column(list(map(_created, records)), self._other)
+        if self._header is not None:
+            fill_absent(column, seconds_column(list(lowered.values(self._header)), self._other))
+        return column
+
+    def _other(self, value: Any) -> int:
+        return self._created(value)
+
+
 class _OriginColumn:
     """From which declared network each record comes."""
 
@@ -239,6 +269,18 @@ class _OriginColumn:
     def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
         """Return one number for each record: see `identity.origins`."""
         return array("Q", map(self._origin_of.__getitem__, addresses))
+
+
+_AnyColumn = _Column | _ActorColumn | _CreatedColumn | _OriginColumn
+
+
+def _column(spec: IdentitySpec, generation: Generation, fields: Fields) -> _AnyColumn:
+    kind = spec.sources[0].kind
+    if kind == "cluster":
+        return _ActorColumn()
+    if kind == "origin":
+        return _OriginColumn(spec, generation)
+    return _CreatedColumn(spec, generation) if spec.name == CREATED else _Column(spec, generation, fields)
 
 
 def _is_plain(generation: Generation) -> bool:
@@ -272,5 +314,6 @@ def _reads_headers_plainly(generation: Generation) -> bool:
 
 
 _ip = attrgetter("ip")
+_created = attrgetter("created")
 _headers = attrgetter("headers")
 _user_agent = attrgetter("user_agent")

@@ -52,9 +52,16 @@ def _costs(estimates: list[int], units: list[tuple[int, Callable[[Any], int | No
     return costs
 
 
-ALLOWED = b'{"action": "allow", "limit": null, "retry_after": null, "cluster": null}\n'
-REFUSED_UNNAMED = b'{"action": "refuse", "limit": null, "retry_after": null, "cluster": null}\n'
-REFUSAL_END = b', "cluster": null}\n'
+UNNAMED = b'"cluster": null, "verdict": null}\n'
+ALLOWED = b'{"action": "allow", "limit": null, "retry_after": null, ' + UNNAMED
+REFUSED_UNNAMED = b'{"action": "refuse", "limit": null, "retry_after": null, ' + UNNAMED
+REFUSAL_END = b", " + UNNAMED
+
+
+def named(line: bytes, cluster: int, *, is_certain: bool) -> bytes:
+    """Return a decision's line with its cluster."""
+    verdict = b"certain" if is_certain else b"likely"
+    return line.removesuffix(UNNAMED) + b'"cluster": "%016x", "verdict": "%b"}\n' % (cluster, verdict)
 
 
 def refusal_prefix(limit: str) -> bytes:

@@ -93,7 +93,6 @@ class Replay:
             self.compiled.cluster,
             self.fields.attribute[name] if named else None,
             lambda: self.generation.budgets,
-            None if spec.length is None else self.fields.attribute[spec.length],
         )
 
     @property
@@ -274,7 +273,7 @@ class Replay:
             else:
                 answer = self._refused(prepared, outcome, row, record)
             if self.actors is not None:
-                answer = self.actors.leave(row, record, not outcome.allowed, answer, counts=bool(plan.hidden))
+                answer = self.actors.leave(row, record, outcome, answer, counted_at=plan.counted_at)
             line(answer)
         self._count(True, Reason.LIMITS, admitted)
         self._count(True, Reason.UNLIMITED, unlimited)

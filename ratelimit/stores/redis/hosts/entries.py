@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 _SEEN = struct.Struct("<4sQQQ")
-_SEEN_MAGIC = b"KSG2"
+_SEEN_MAGIC = b"KSG3"
 _TOLD = struct.Struct("<4sQQQQBB")
-_TOLD_MAGIC = b"KAS2"
+_TOLD_MAGIC = b"KAS3"
 _HEAD = struct.Struct("<4sQQQIQ16sQQ40s")
-_HEAD_MAGIC = b"KHD2"
+_HEAD_MAGIC = b"KHD3"
 
 
 class EntryRefused(ValueError):

@@ -1,0 +1,181 @@
+"""`python -m benchmarks.correlation.families`: worlds, contenders, harm, containment and its price."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from benchmarks.needs import missing
+
+try:
+    import click
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from benchmarks import machine
+    from benchmarks.correlation.families import tables
+    from benchmarks.correlation.families.catalogue import NAMED, Entry, random
+    from benchmarks.correlation.families.contest import DEFAULT, contender, contest, function
+    from benchmarks.correlation.families.folds import leave_out
+    from benchmarks.correlation.families.measure import Result
+    from benchmarks.correlation.families.world import LARGE, SMALL, Size
+    from benchmarks.correlation.runs import CONTENDERS
+except ModuleNotFoundError as error:
+    raise missing(error) from None
+
+SIZES = {"small": SMALL, "large": LARGE}
+KINDS = ("established", "new", "plain", "changed", "poison", "random")
+
+
+def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: int) -> list[Entry]:
+    """Return the worlds that are asked for, in the catalogue's order."""
+    entries = [entry for entry in (*NAMED.values(), *random(randoms, seed)) if entry.kind in kinds]
+    if not patterns:
+        return entries
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(entry.name, pattern) for entry in entries):
+            raise click.BadParameter(f"no world is called {pattern!r}", param_hint="--world")
+    return [entry for entry in entries if any(fnmatch.fnmatchcase(entry.name, one) for one in patterns)]
+
+
+@click.command()
+@click.option(
+    "--world", "patterns", multiple=True, help="A name, or a pattern as of a shell; may be given again."
+)
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="May be given again; all by default."
+)
+@click.option("--random", "randoms", default=100, show_default=True, help="Worlds of random structure.")
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
+@click.option("--first-seed", default=1, show_default=True)
+@click.option("--size", default="small", show_default=True, type=click.Choice(list(SIZES)))
+@click.option("--accounts", type=int, help="Ordinary accounts, instead of the size's.")
+@click.option("--lead", type=float, help="Hours until campaigns and newcomers begin, instead of the size's.")
+@click.option(
+    "--contender",
+    "names",
+    multiple=True,
+    help=f"{', '.join(CONTENDERS)}, or path.py:function for a batch model. The first is told in full.",
+)
+@click.option(
+    "--train", multiple=True, help="path.py:function for a model that is trained; with --leave-out."
+)
+@click.option(
+    "--leave-out", "folds", default=0, help="So many worlds of each family, by models that never saw it."
+)
+@click.option("--train-on", default=100, show_default=True, help="Worlds to train on.")
+@click.option(
+    "--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Results for machines."
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="For the tables and results.json."
+)
+@click.option("--list", "listing", is_flag=True, help="Show the names of all worlds.")
+def main(
+    patterns: tuple[str, ...],
+    kinds: tuple[str, ...],
+    randoms: int,
+    seeds: int,
+    first_seed: int,
+    size: str,
+    accounts: int | None,
+    lead: float | None,
+    names: tuple[str, ...],
+    train: tuple[str, ...],
+    folds: int,
+    train_on: int,
+    as_json: Path | None,
+    out: Path | None,
+    listing: bool,
+) -> None:
+    """Play families to contenders. Exit code 1 when an aim was missed."""
+    entries = chosen(patterns, kinds or KINDS, randoms, first_seed)
+    if listing:
+        click.echo("\n".join(f"{entry.kind:12} {entry.name}" for entry in entries))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    measure = SIZES[size]
+    measure = replace(
+        measure, accounts=accounts or measure.accounts, lead_h=measure.lead_h if lead is None else lead
+    )
+    playing = [contender(name) for name in names or DEFAULT]
+    results: list[Result] = []
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    if folds:
+        _leave_out(console, bar, folds, first_seed, measure, names, train, train_on)
+        return
+    with bar:
+        task = bar.add_task("worlds", total=len(entries) * seeds * len(playing))
+        for result in contest(entries, range(first_seed, first_seed + seeds), measure, playing):
+            results.append(result)
+            bar.update(task, advance=1, description=f"{result.entry} {result.contender}")
+    sections = tables.sections(results, playing[0].name)
+    for title, columns, cells in sections:
+        console.print(f"\n[bold]{title}[/bold]")
+        console.print(tables.rich(columns, cells))
+    said = json.dumps([result.as_dict() for result in results], indent=1) + "\n"
+    if as_json is not None:
+        as_json.write_text(said)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        about = [f"- {name}: {value}" for name, value in machine.describe().items()]
+        about.append(f"- {len(entries)} worlds, {seeds} seeds from {first_seed}; {asdict(measure)}")
+        parts = ["# Families", "", *about, ""]
+        parts += [tables.markdown(title, columns, cells) for title, columns, cells in sections]
+        (out / "families.md").write_text("\n".join(parts))
+        (out / "results.json").write_text(said)
+    if any("missed" in row for title, _, cells in sections for row in cells if title.endswith("aims")):
+        raise SystemExit(1)
+
+
+def _leave_out(
+    console: Console,
+    bar: Progress,
+    count: int,
+    seed: int,
+    size: Size,
+    names: Sequence[str],
+    train: Sequence[str],
+    train_on: int,
+) -> None:
+    """Show what models do to a family that they never saw."""
+    fixed = {name: contender(name) for name in (names or (() if train else DEFAULT))}
+    rows: tables.Cells = []
+    with bar:
+        task = bar.add_task("families left out", total=None)
+        fits = {name: function(name) for name in train}
+        for left in leave_out(count, seed, size, fits=fits, fixed=fixed, train=train_on):
+            bar.update(task, advance=1, description=left.family)
+            shares = list(asdict(left).values())[3:]
+            rows.append(
+                (left.family, left.contender, str(left.worlds), *(f"{share:.4f}" for share in shares))
+            )
+    columns = (
+        "family left out",
+        "contender",
+        "worlds",
+        "refused",
+        "likely",
+        "new: refused",
+        "likely",
+        "hostile: likely",
+        "certain",
+    )
+    console.print(tables.rich(columns, rows))
+
+
+if __name__ == "__main__":
+    main()

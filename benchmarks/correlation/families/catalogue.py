@@ -1,0 +1,79 @@
+"""All worlds by name: families established and new, campaigns plain and changed, poison, random structure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.correlation.families import structure
+from benchmarks.correlation.families.changes import CHANGES
+from benchmarks.correlation.families.group import Group
+from benchmarks.correlation.families.honest import HONEST, arrived
+from benchmarks.correlation.families.hostile import CAMPAIGNS, POISON
+from benchmarks.correlation.families.world import SMALL, Size, World, build
+from benchmarks.correlation.numbers import generator
+
+Kind = Literal["established", "new", "plain", "changed", "poison", "random"]
+CHANGED = ("base", "data centre", "residential, sticky for a day", "mobile", "small", "churning")
+"""Campaigns on which every free change is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A world that can be asked for by name.
+
+    Args:
+        kind: what is looked at in it.
+        family: what its results are told by, and left out by.
+        change: what the campaign changes; empty for its plain form.
+    """
+
+    name: str
+    kind: Kind
+    family: str
+    groups: tuple[Group, ...]
+    change: str = ""
+
+    def world(self, seed: int, size: Size = SMALL) -> World:
+        """Return it, drawn."""
+        return build(self.name, self.groups, seed, size)
+
+
+def named() -> Iterator[Entry]:
+    """Yield every world that has a name of its own."""
+    for group in HONEST:
+        yield Entry(group.name, "established", group.name, (group,))
+        yield Entry(f"{group.name}, new", "new", group.name, (arrived(group),))
+    for name, campaigns in CAMPAIGNS.items():
+        yield Entry(name, "plain", name, campaigns)
+    for name in CHANGED:
+        for change, apply in CHANGES.items():
+            changed = tuple(map(apply, CAMPAIGNS[name]))
+            if changed != CAMPAIGNS[name]:
+                yield Entry(f"{name} + {change}", "changed", name, changed, change)
+    for name, groups in POISON.items():
+        yield Entry(name, "poison", name, groups)
+
+
+def random(count: int, seed: int = 0, *, only: str = "", without: str = "") -> Iterator[Entry]:
+    """Yield worlds of one to four groups of random structure, about half of them hostile.
+
+    Args:
+        only, without: an egress (`structure.EGRESS`) that one group of each has, or none has.
+    """
+    for number in range(count):
+        rng = generator(seed, "families", "random", number)
+        groups = []
+        for nth in range(int(rng.integers(1, 5))):
+            hostile = bool(rng.random() < 0.5)
+            if only and not nth:
+                egress = structure.EGRESS[only]
+                hostile = bool(rng.random() < egress.hostile / (egress.hostile + egress.honest))
+                groups.append(structure.of(only, rng, hostile))
+            else:
+                groups.append(structure.draw(rng, hostile, without=without))
+        yield Entry(f"random {number}", "random", only or "random", tuple(groups))
+
+
+NAMED: dict[str, Entry] = {entry.name: entry for entry in named()}

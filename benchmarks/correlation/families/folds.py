@@ -1,0 +1,87 @@
+"""Leave one family out: what a model that never saw a family does to it.
+
+A model that is trained is a function `fit(worlds)`, which returns a `judge(w, time_s)` as
+`batch` has it. For each kind of exits it is trained on worlds without it and tried on
+worlds that have it. A fixed model saw none: it is tried on the same worlds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks.correlation.contender import Contender
+from benchmarks.correlation.families import structure
+from benchmarks.correlation.families.batch import Batch, Judge
+from benchmarks.correlation.families.catalogue import random
+from benchmarks.correlation.families.contest import contest
+from benchmarks.correlation.families.measure import Result
+from benchmarks.correlation.families.world import Size, World
+
+Fit = Callable[[Iterator[World]], Judge]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What became of one family: shares of its own requests, honest and hostile.
+
+    Args:
+        new: the honest accounts of it that came while the trace lasted are counted apart.
+    """
+
+    family: str
+    contender: str
+    worlds: int
+    refused: float
+    likely: float
+    new_refused: float
+    new_likely: float
+    hostile_likely: float
+    hostile_certain: float
+
+
+def leave_out(
+    count: int, seed: int, size: Size, *, fits: dict[str, Fit], fixed: dict[str, Contender], train: int
+) -> Iterator[Left]:
+    """Yield a row for each family and contender.
+
+    Args:
+        count: worlds of the family that are judged.
+        fits: models to train, by name; `train` is on how many worlds.
+        fixed: models that are as they are.
+    """
+    for family in structure.EGRESS:
+        contenders = dict(fixed)
+        for name, fit in fits.items():
+            others = random(train, seed + 1, without=family)
+            contenders[name] = Batch(name, fit(entry.world(seed + 1, size) for entry in others))
+        entries = list(random(count, seed, only=family))
+        results = list(contest(entries, [seed], size, list(contenders.values())))
+        for name, one in contenders.items():
+            yield _left(family, name, [result for result in results if result.contender == one.name])
+
+
+def _left(family: str, name: str, results: list[Result]) -> Left:
+    crowds = [c for result in results for c in result.crowds if c.klass == f"random, {family}"]
+    chases = [c for result in results for c in result.chases if c.family == f"random campaign, {family}"]
+
+    def share(number: str, new: bool) -> float:
+        mine = [crowd for crowd in crowds if crowd.new is new]
+        return sum(int(getattr(crowd, number)) for crowd in mine) / max(
+            sum(crowd.requests for crowd in mine), 1
+        )
+
+    def mean(number: str) -> float:
+        return sum(float(getattr(chase, number)) for chase in chases) / max(len(chases), 1)
+
+    return Left(
+        family,
+        name,
+        len(results),
+        share("refused", False),
+        share("likely", False),
+        share("refused", True),
+        share("likely", True),
+        mean("likely"),
+        mean("certain"),
+    )
