@@ -17,7 +17,7 @@ try:
 
     from benchmarks import machine
     from benchmarks.correlation.families import tables
-    from benchmarks.correlation.families.catalogue import NAMED, Entry, random
+    from benchmarks.correlation.families.catalogue import NAMED, Entry, Kind, random
     from benchmarks.correlation.families.contest import DEFAULT, contender, contest, function
     from benchmarks.correlation.families.folds import leave_out
     from benchmarks.correlation.families.measure import Result
@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
     raise missing(error) from None
 
 SIZES = {"small": SMALL, "large": LARGE}
-KINDS = ("established", "new", "plain", "changed", "poison", "random")
+KINDS: tuple[Kind, ...] = ("established", "new", "beside", "plain", "changed", "poison", "frontier", "random")
 
 
 def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: int) -> list[Entry]:
@@ -60,6 +60,8 @@ def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: in
     multiple=True,
     help=f"{', '.join(CONTENDERS)}, or path.py:function for a batch model. The first is told in full.",
 )
+@click.option("--no-ages", "ageless", is_flag=True, help="Say of no account when it was created.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option(
     "--train", multiple=True, help="path.py:function for a model that is trained; with --leave-out."
 )
@@ -84,6 +86,8 @@ def main(
     accounts: int | None,
     lead: float | None,
     names: tuple[str, ...],
+    ageless: bool,
+    workers: int,
     train: tuple[str, ...],
     folds: int,
     train_on: int,
@@ -103,7 +107,7 @@ def main(
     measure = replace(
         measure, accounts=accounts or measure.accounts, lead_h=measure.lead_h if lead is None else lead
     )
-    playing = [contender(name) for name in names or DEFAULT]
+    playing = names or DEFAULT
     results: list[Result] = []
     bar = Progress(
         TextColumn("{task.description}"),
@@ -118,11 +122,18 @@ def main(
         _leave_out(console, bar, folds, first_seed, measure, names, train, train_on)
         return
     with bar:
-        task = bar.add_task("worlds", total=len(entries) * seeds * len(playing))
-        for result in contest(entries, range(first_seed, first_seed + seeds), measure, playing):
-            results.append(result)
-            bar.update(task, advance=1, description=f"{result.entry} {result.contender}")
-    sections = tables.sections(results, playing[0].name)
+        task = bar.add_task("worlds", total=len(entries) * seeds)
+        for played in contest(
+            entries,
+            range(first_seed, first_seed + seeds),
+            measure,
+            playing,
+            ages=not ageless,
+            workers=workers,
+        ):
+            results += played
+            bar.update(task, advance=1, description=played[0].entry)
+    sections = tables.sections(results, contender(playing[0]).name)
     for title, columns, cells in sections:
         console.print(f"\n[bold]{title}[/bold]")
         console.print(tables.rich(columns, cells))

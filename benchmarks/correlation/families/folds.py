@@ -14,7 +14,7 @@ from benchmarks.correlation.contender import Contender
 from benchmarks.correlation.families import structure
 from benchmarks.correlation.families.batch import Batch, Judge
 from benchmarks.correlation.families.catalogue import random
-from benchmarks.correlation.families.contest import contest
+from benchmarks.correlation.families.contest import play
 from benchmarks.correlation.families.measure import Result
 from benchmarks.correlation.families.world import Size, World
 
@@ -56,7 +56,9 @@ def leave_out(
             others = random(train, seed + 1, without=family)
             contenders[name] = Batch(name, fit(entry.world(seed + 1, size) for entry in others))
         entries = list(random(count, seed, only=family))
-        results = list(contest(entries, [seed], size, list(contenders.values())))
+        results = [
+            result for entry in entries for result in play(entry, seed, size, list(contenders.values()))
+        ]
         for name, one in contenders.items():
             yield _left(family, name, [result for result in results if result.contender == one.name])
 

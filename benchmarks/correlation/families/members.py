@@ -328,7 +328,8 @@ def _cards(group: Group, tenant: Ints, rng: np.random.Generator) -> Ints:
         sizes = np.floor(np.exp(rng.uniform(np.log(low), np.log(high + 1), size=slots))).astype(np.int64)
         sizes = np.clip(sizes, low, high)
     card = np.searchsorted(np.cumsum(sizes), np.arange(slots), side="right")
-    return np.unique(tenant * slots + card, return_inverse=True)[1].astype(np.int64)
+    own: Ints = np.unique(tenant * slots + card, return_inverse=True)[1].astype(np.int64)
+    return own
 
 
 def _kept(leg: Leg, count: int) -> Ints:
