@@ -21,6 +21,7 @@ from benchmarks.correlation.families.catalogue import NAMED
 from benchmarks.correlation.families.contest import contest, play
 from benchmarks.correlation.families.folds import leave_out
 from benchmarks.correlation.families.measure import Chase, Crowd, Result, measure
+from benchmarks.correlation.families.steadiness import steadiness, variants
 from benchmarks.correlation.families.world import Size, World
 from benchmarks.correlation.numbers import HOUR_NS, START_NS
 
@@ -367,3 +368,15 @@ def test_the_library_plays_families_by_its_own_replay() -> None:
     (one,) = played
     assert one.chases[0].demand > 0
     assert one.requests > 5000
+
+
+def test_verdicts_that_depend_on_the_seed_are_not_steady() -> None:
+    entry = NAMED["base"]
+    tiny = replace(TINY, scale=0.05)
+    (found,) = steadiness([entry], 1, tiny, ["true-labels", "union-find"])
+    truth, joins_all = found
+    assert (truth.contender, joins_all.contender) == ("true labels", "union-find")
+    assert len(truth.budgets) == len(truth.refused) == len(variants(1, tiny))
+    assert truth.holds
+    assert not replace(truth, budgets=(1.0, 1.4)).holds
+    assert not replace(truth, refused=(0.0, 0.02)).holds

@@ -97,7 +97,7 @@ def of(name: str, rng: np.random.Generator, hostile: bool) -> Group:
         leg = replace(leg, shared=float(rng.choice([0.0, 0.3, 1.0])))
     if leg.kind == "prefix":
         leg = replace(leg, length=int(rng.choice([32, 40, 48])))
-    accounts = _between(rng, 30, 1500)
+    accounts = _between(rng, 40, 3000)
     group = Group(
         ("random campaign, " if hostile else "random, ") + name,
         (leg,),
