@@ -21,6 +21,7 @@ try:
     from benchmarks.correlation.families.contest import DEFAULT, contender, contest, function
     from benchmarks.correlation.families.folds import leave_out
     from benchmarks.correlation.families.measure import Result
+    from benchmarks.correlation.families.steadiness import steadiness, variants
     from benchmarks.correlation.families.world import LARGE, SMALL, Size
     from benchmarks.correlation.runs import CONTENDERS
 except ModuleNotFoundError as error:
@@ -75,6 +76,9 @@ def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: in
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="For the tables and results.json."
 )
+@click.option(
+    "--steady", is_flag=True, help="The same worlds with another seed, twice as large, with half the lead."
+)
 @click.option("--list", "listing", is_flag=True, help="Show the names of all worlds.")
 def main(
     patterns: tuple[str, ...],
@@ -93,6 +97,7 @@ def main(
     train_on: int,
     as_json: Path | None,
     out: Path | None,
+    steady: bool,
     listing: bool,
 ) -> None:
     """Play families to contenders. Exit code 1 when an aim was missed."""
@@ -120,6 +125,9 @@ def main(
     )
     if folds:
         _leave_out(console, bar, folds, first_seed, measure, names, train, train_on)
+        return
+    if steady:
+        _steady(console, bar, entries, first_seed, measure, playing, workers)
         return
     with bar:
         task = bar.add_task("worlds", total=len(entries) * seeds)
@@ -152,6 +160,32 @@ def main(
         raise SystemExit(1)
 
 
+def _steady(
+    console: Console,
+    bar: Progress,
+    entries: Sequence[Entry],
+    seed: int,
+    size: Size,
+    names: Sequence[str],
+    workers: int,
+) -> None:
+    """Show whether verdicts hold from one variant of a world to another; exit code 1 when one does not."""
+    rows: tables.Cells = []
+    with bar:
+        task = bar.add_task("worlds", total=len(entries))
+        for found in steadiness(entries, seed, size, names, workers=workers):
+            for one in found:
+                budgets = ", ".join(f"{value:.2f}" for value in one.budgets)
+                refused = ", ".join(f"{100 * value:.2f} %" for value in one.refused)
+                rows.append((one.entry, one.contender, budgets, refused, "holds" if one.holds else "missed"))
+            bar.update(task, advance=1, description=found[0].entry)
+    said = ", ".join(variants(seed, size))
+    console.print(f"Budgets after a day, and the worst honest class's requests refused: {said}.")
+    console.print(tables.rich(("world", "contender", "budgets", "refused", ""), rows))
+    if any(row[1] == rows[0][1] and row[-1] == "missed" for row in rows):
+        raise SystemExit(1)
+
+
 def _leave_out(
     console: Console,
     bar: Progress,
@@ -171,9 +205,8 @@ def _leave_out(
         for left in leave_out(count, seed, size, fits=fits, fixed=fixed, train=train_on):
             bar.update(task, advance=1, description=left.family)
             shares = list(asdict(left).values())[3:]
-            rows.append(
-                (left.family, left.contender, str(left.worlds), *(f"{share:.4f}" for share in shares))
-            )
+            told = ("" if share is None else f"{share:.4f}" for share in shares)
+            rows.append((left.family, left.contender.rpartition("/")[2], str(left.worlds), *told))
     columns = (
         "family left out",
         "contender",
