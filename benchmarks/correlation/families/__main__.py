@@ -77,7 +77,7 @@ def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: in
     "--out", type=click.Path(file_okay=False, path_type=Path), help="For the tables and results.json."
 )
 @click.option(
-    "--steady", is_flag=True, help="The same worlds with another seed, twice as large, with half the lead."
+    "--steady", is_flag=True, help="The same worlds again: another seed, twice as large, half the lead."
 )
 @click.option("--list", "listing", is_flag=True, help="Show the names of all worlds.")
 def main(
