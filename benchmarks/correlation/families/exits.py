@@ -20,7 +20,7 @@ LEGS = 4
 EACH_REQUEST = 0
 RENUMBERING = 1 / 3
 HOME_V6, MOBILE_V6, EXIT_V6 = 0.5, 0.5, 0.2
-"""Shares that speak IPv6: of homes, of phones' addresses, of exits in homes that are nobody else's."""
+"""Shares that speak IPv6: of homes, of phones' addresses, of exits in homes without an ordinary account."""
 _ISPS = np.array([0.34, 0.22, 0.16, 0.1, 0.08, 0.06, 0.04])
 _CARRIERS = np.array([0.4, 0.3, 0.2, 0.1])
 
