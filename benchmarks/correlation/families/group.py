@@ -112,6 +112,7 @@ class Group:
         arrival_h: over how many hours new accounts come.
         ramp: they come slowly first.
         aged: the part of new ones that was created long before (bought, or let lie), and comes now.
+        history: the part of the aged ones that people used from their homes until they were sold.
         young: the part of old ones created within the last two weeks.
         joining: the part that joins each day.
         begin_h: so much after the lead.
@@ -136,6 +137,7 @@ class Group:
     arrival_h: float = 12.0
     ramp: bool = False
     aged: float = 0.0
+    history: float = 0.0
     young: float = 0.0
     joining: float = 0.0
     begin_h: float = 0.0

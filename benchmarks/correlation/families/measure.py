@@ -187,7 +187,7 @@ def _chase(
 ) -> Chase:
     trace = world.trace
     found = containment(trace, outcome, control, number)
-    mine = trace.campaign == number
+    mine = (trace.campaign == number) & (trace.time_ns >= trace.starts_ns[number])
     hour = (trace.time_ns[mine] - trace.starts_ns[number]) // HOUR_NS
     said = verdict[mine]
     late = hour >= 24

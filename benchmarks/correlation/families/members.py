@@ -46,6 +46,7 @@ class Members:
     client: Ints
     later: Ints
     moves_ns: Ints
+    sold_ns: Ints
     touches: Floats
     aim: Ints
     legs: list[Legs]
@@ -139,6 +140,8 @@ class Placing:
         alike = (
             owners["group"] if group.hostile or group.cards == "group" else tenant if tenant.max() else card
         )
+        aged = (created_ns < START_NS) & (begin_ns > START_NS) & (generation == 0)
+        sold = aged & (rng.random(count) < group.history)
         later = law.programs(replace(habits, programs="few"), self._clients, count, rng)
         part = Part(
             created_ns=created_ns,
@@ -154,6 +157,7 @@ class Placing:
             client=law.programs(habits, self._clients, count, rng),
             later=later,
             moves_ns=np.full(count, int(begin_ns.min()) + DAY_NS // 2 if group.moves else NEVER),
+            sold_ns=np.where(sold, begin_ns, 0),
             touches=np.zeros(count),
             aim=np.full(count, -1),
             legs=self._legs(group, owners, scale, rng, people=people),

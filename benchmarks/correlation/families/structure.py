@@ -137,7 +137,7 @@ def _people(group: Group, rng: np.random.Generator) -> Group:
 def _campaign(group: Group, rng: np.random.Generator) -> Group:
     """Return it with what an attacker may do besides."""
     if rng.random() < 0.3:
-        group = replace(group, aged=float(rng.choice([0.2, 0.5, 1.0])))
+        group = replace(group, aged=float(rng.choice([0.2, 0.5, 1.0])), history=float(rng.choice([0.0, 0.5])))
     if rng.random() < 0.3:
         renews = frozenset(name for name in ("card", "exits") if rng.random() < 0.5)
         life = float(rng.choice([2.0, 12.0, 24.0]))
