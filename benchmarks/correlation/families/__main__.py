@@ -141,6 +141,9 @@ def main(
         ):
             results += played
             bar.update(task, advance=1, description=played[0].entry)
+            done = len(results) // len(playing)
+            if not console.is_terminal and done % 10 == 0:
+                click.echo(f"{done} of {len(entries) * seeds} worlds: {played[0].entry}", err=True)
     sections = tables.sections(results, contender(playing[0]).name)
     for title, columns, cells in sections:
         console.print(f"\n[bold]{title}[/bold]")

@@ -215,12 +215,12 @@ def _chase(
 
 
 def _until(hour: NDArray[np.int64], judged: NDArray[np.bool_]) -> float:
-    """Return the hour by whose beginning half of the requests are judged so; infinite for never."""
+    """Return hours from the first request until half of an hour's are judged so; infinite for never."""
     if not len(hour):
         return NEVER
     sent = np.bincount(hour)
     met = np.flatnonzero((sent > 0) & (np.bincount(hour, weights=judged, minlength=len(sent)) >= 0.5 * sent))
-    return float(met[0]) if len(met) else NEVER
+    return float(met[0] - np.flatnonzero(sent)[0]) if len(met) else NEVER
 
 
 def _purity(world: World, outcome: Outcome, verdict: NDArray[np.int64]) -> tuple[int, int, int]:
