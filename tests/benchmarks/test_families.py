@@ -144,7 +144,7 @@ def test_accounts_that_are_sold_were_used_at_home_before() -> None:
 
 
 def test_free_habits_are_drawn_by_one_law() -> None:
-    """Random groups fix no habit, so `law.draw` is what both have; whom it is for it is not told."""
+    """Random groups fix no habit, so `law.draw` is what both have, and it is not told which."""
     for hostile in (False, True):
         for number in range(50):
             assert not structure.draw(generator(number, "law"), hostile).free

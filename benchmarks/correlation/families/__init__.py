@@ -19,7 +19,7 @@ How to use it:
     python -m benchmarks.correlation.families --steady --world base
 
     law         all that is free, for honest and hostile alike
-    exits       addresses: one law of who is on which exit when
+    exits       addresses: one law says which account is on which exit when
     group       what a group is; members: its accounts; population: ordinary accounts
     honest      honest groups by name; hostile: campaigns and poison; changes: what costs little
     structure   groups of random structure; sweep: a grid of what is bought; catalogue: every world

@@ -1,4 +1,4 @@
-"""Exits of a world: one table of addresses, in segments; legs say who is on which of them when.
+"""Exits of a world: one table of addresses, in segments; legs say which account is on which of them when.
 
 Theory of operation. A home, an office, a carrier's pool and a proxy network differ in three
 numbers only: how many addresses there are, for how long one is kept, and how many of them
@@ -203,7 +203,7 @@ class Exits:
             nth: a number that tells requests apart.
         """
         share = np.cumsum(np.stack([leg.share for leg in legs], axis=1), axis=1)
-        # Where somebody is changes every few hours, and not with every request.
+        # An account's place changes every few hours, and not with every request.
         spell = (time_ns + below(mix(account, 51), 3 * HOUR_NS)) // (3 * HOUR_NS)
         drawn = unit(mix(account, spell, self._salt)) * share[account, -1]
         leg = np.minimum((drawn[:, None] >= share[account]).sum(axis=1), len(legs) - 1)

@@ -197,7 +197,7 @@ def _campaigns(results: Sequence[Result]) -> list[Row]:
         open_ones = sorted({then.family for _, then in pairs if then.after_24 > CONTAINED})
         found.append(
             Row(
-                "… whose plain form is not contained",
+                "… with a plain form that is not contained",
                 "none",
                 str(len(open_ones)),
                 not open_ones,

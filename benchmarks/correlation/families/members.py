@@ -1,4 +1,4 @@
-"""The accounts of a world, one row each: from what a group is to who its members are."""
+"""The accounts of a world, one row each: from what a group is to what its members do."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ class Placing:
         tenant, card = tenant[slot], card[slot]
         if "card" in group.renews:
             card = np.unique(generation * (int(card.max()) + 1) + card, return_inverse=True)[1]
-        who = np.arange(count) if "exits" in group.renews else slot
+        own = np.arange(count) if "exits" in group.renews else slot
         owners = {
-            "account": who,
+            "account": own,
             "card": card,
             "tenant": tenant,
             "part": card % group.parts,

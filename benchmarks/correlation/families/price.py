@@ -92,7 +92,7 @@ def _exits(leg: Leg, requests: float, world: World, number: int, scale: float) -
 
 
 def _owners(leg: Leg, world: World, number: int) -> int:
-    """Return how many of whom a leg is there are: each has exits of its own."""
+    """Return how many owners a leg has: each has exits of its own."""
     mine = world.trace.truth.campaign == number
     group: Group = [one for one in world.groups if one.hostile][number]
     cards = len(np.unique(world.card[mine]))

@@ -28,7 +28,7 @@ _STICKY = (0.0, 10 * MINUTE_S, HOUR_S, 4 * HOUR_S, DAY_S, ALWAYS)
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """A kind of exits, and who has it.
+    """A kind of exits, and how often a group has it.
 
     Args:
         leg: what they are.

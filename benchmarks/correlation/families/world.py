@@ -41,7 +41,7 @@ LARGE = Size(accounts=9000, days=3.5, lead_h=24.0)
 
 @dataclass(frozen=True)
 class World:
-    """What happened, and who was behind it.
+    """What happened, and which actor was behind it.
 
     Args:
         name, seed: what it was made from.
