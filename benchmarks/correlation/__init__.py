@@ -8,6 +8,7 @@
     scenarios   which of them are in one trace, and how large
     contenders  what decides a trace: baselines, the truth, and kinlimit
     metrics     what came of it, beside the aims
+    families    hundreds of worlds of random structure, in a package of their own
 
 Everything follows from a seed. What no report says (accounts a card, addresses an
 account, how long an account lives, ...) is a parameter with a stated default, and swept.

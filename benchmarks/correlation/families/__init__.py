@@ -14,11 +14,16 @@ How to use it:
         world = entry.world(seed=1)
 
     python -m benchmarks.correlation.families --list
+    python -m benchmarks.correlation.families --kind changed --contender path.py:judge
+    python -m benchmarks.correlation.families --leave-out 10 --train path.py:fit
+    python -m benchmarks.correlation.families --steady --world base
 
     law         all that is free, for honest and hostile alike
-    exits       addresses: one law of who is on which exit when
+    exits       addresses: one law says which account is on which exit when
     group       what a group is; members: its accounts; population: ordinary accounts
-    honest      honest groups by name; hostile: campaigns and poison; changes: what costs nothing
-    structure   groups of random structure; catalogue: every world by name
+    honest      honest groups by name; hostile: campaigns and poison; changes: what costs little
+    structure   groups of random structure; sweep: a grid of what is bought; catalogue: every world
     world       groups put together; batch: the same for batch models
+    contest     contenders over worlds; measure: what came of it; price: what was paid
+    goals       the aims; tables: all of it for a terminal; folds: one family left out; steadiness
 """

@@ -17,17 +17,18 @@ try:
 
     from benchmarks import machine
     from benchmarks.correlation.families import tables
-    from benchmarks.correlation.families.catalogue import NAMED, Entry, random
+    from benchmarks.correlation.families.catalogue import NAMED, Entry, Kind, random
     from benchmarks.correlation.families.contest import DEFAULT, contender, contest, function
     from benchmarks.correlation.families.folds import leave_out
     from benchmarks.correlation.families.measure import Result
+    from benchmarks.correlation.families.steadiness import steadiness, variants
     from benchmarks.correlation.families.world import LARGE, SMALL, Size
     from benchmarks.correlation.runs import CONTENDERS
 except ModuleNotFoundError as error:
     raise missing(error) from None
 
 SIZES = {"small": SMALL, "large": LARGE}
-KINDS = ("established", "new", "plain", "changed", "poison", "random")
+KINDS: tuple[Kind, ...] = ("established", "new", "beside", "plain", "changed", "poison", "frontier", "random")
 
 
 def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: int) -> list[Entry]:
@@ -60,6 +61,8 @@ def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: in
     multiple=True,
     help=f"{', '.join(CONTENDERS)}, or path.py:function for a batch model. The first is told in full.",
 )
+@click.option("--no-ages", "ageless", is_flag=True, help="Say of no account when it was created.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option(
     "--train", multiple=True, help="path.py:function for a model that is trained; with --leave-out."
 )
@@ -73,6 +76,9 @@ def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: in
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="For the tables and results.json."
 )
+@click.option(
+    "--steady", is_flag=True, help="The same worlds again: another seed, twice as large, half the lead."
+)
 @click.option("--list", "listing", is_flag=True, help="Show the names of all worlds.")
 def main(
     patterns: tuple[str, ...],
@@ -84,11 +90,14 @@ def main(
     accounts: int | None,
     lead: float | None,
     names: tuple[str, ...],
+    ageless: bool,
+    workers: int,
     train: tuple[str, ...],
     folds: int,
     train_on: int,
     as_json: Path | None,
     out: Path | None,
+    steady: bool,
     listing: bool,
 ) -> None:
     """Play families to contenders. Exit code 1 when an aim was missed."""
@@ -103,7 +112,7 @@ def main(
     measure = replace(
         measure, accounts=accounts or measure.accounts, lead_h=measure.lead_h if lead is None else lead
     )
-    playing = [contender(name) for name in names or DEFAULT]
+    playing = names or DEFAULT
     results: list[Result] = []
     bar = Progress(
         TextColumn("{task.description}"),
@@ -117,12 +126,25 @@ def main(
     if folds:
         _leave_out(console, bar, folds, first_seed, measure, names, train, train_on)
         return
+    if steady:
+        _steady(console, bar, entries, first_seed, measure, playing, workers)
+        return
     with bar:
-        task = bar.add_task("worlds", total=len(entries) * seeds * len(playing))
-        for result in contest(entries, range(first_seed, first_seed + seeds), measure, playing):
-            results.append(result)
-            bar.update(task, advance=1, description=f"{result.entry} {result.contender}")
-    sections = tables.sections(results, playing[0].name)
+        task = bar.add_task("worlds", total=len(entries) * seeds)
+        for played in contest(
+            entries,
+            range(first_seed, first_seed + seeds),
+            measure,
+            playing,
+            ages=not ageless,
+            workers=workers,
+        ):
+            results += played
+            bar.update(task, advance=1, description=played[0].entry)
+            done = len(results) // len(playing)
+            if not console.is_terminal and done % 10 == 0:
+                click.echo(f"{done} of {len(entries) * seeds} worlds: {played[0].entry}", err=True)
+    sections = tables.sections(results, contender(playing[0]).name)
     for title, columns, cells in sections:
         console.print(f"\n[bold]{title}[/bold]")
         console.print(tables.rich(columns, cells))
@@ -138,6 +160,32 @@ def main(
         (out / "families.md").write_text("\n".join(parts))
         (out / "results.json").write_text(said)
     if any("missed" in row for title, _, cells in sections for row in cells if title.endswith("aims")):
+        raise SystemExit(1)
+
+
+def _steady(
+    console: Console,
+    bar: Progress,
+    entries: Sequence[Entry],
+    seed: int,
+    size: Size,
+    names: Sequence[str],
+    workers: int,
+) -> None:
+    """Show whether verdicts hold from one variant of a world to another; exit code 1 when one does not."""
+    rows: tables.Cells = []
+    with bar:
+        task = bar.add_task("worlds", total=len(entries))
+        for found in steadiness(entries, seed, size, names, workers=workers):
+            for one in found:
+                budgets = ", ".join(f"{value:.2f}" for value in one.budgets)
+                refused = ", ".join(f"{100 * value:.2f} %" for value in one.refused)
+                rows.append((one.entry, one.contender, budgets, refused, "holds" if one.holds else "missed"))
+            bar.update(task, advance=1, description=found[0].entry)
+    said = ", ".join(variants(seed, size))
+    console.print(f"Budgets after a day, and the worst honest class's requests refused: {said}.")
+    console.print(tables.rich(("world", "contender", "budgets", "refused", ""), rows))
+    if any(row[1] == rows[0][1] and row[-1] == "missed" for row in rows):
         raise SystemExit(1)
 
 
@@ -160,9 +208,8 @@ def _leave_out(
         for left in leave_out(count, seed, size, fits=fits, fixed=fixed, train=train_on):
             bar.update(task, advance=1, description=left.family)
             shares = list(asdict(left).values())[3:]
-            rows.append(
-                (left.family, left.contender, str(left.worlds), *(f"{share:.4f}" for share in shares))
-            )
+            told = ("" if share is None else f"{share:.4f}" for share in shares)
+            rows.append((left.family, left.contender.rpartition("/")[2], str(left.worlds), *told))
     columns = (
         "family left out",
         "contender",

@@ -2,7 +2,7 @@
 
 A batch model is a function `judge(w, time_s)`. It may look at what came before `time_s` and
 returns pairs (verdict, group); a verdict is "certain", "likely" or anything else; a group is
-an array of accounts, or a dict with `members` and, to take in who pays alike later, `cardset`.
+an array of accounts, or a dict with `members` and `cardset`, by which later accounts on those cards join.
 A tuple (state, pairs) will do as well.
 
 `w` has, by request and in order of time: t (seconds since the first midnight), acct, unit (a

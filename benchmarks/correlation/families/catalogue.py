@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from benchmarks.correlation.families import structure
+from benchmarks.correlation.families import structure, sweep
 from benchmarks.correlation.families.changes import CHANGES
 from benchmarks.correlation.families.group import Group
 from benchmarks.correlation.families.honest import HONEST, arrived
-from benchmarks.correlation.families.hostile import CAMPAIGNS, POISON
+from benchmarks.correlation.families.hostile import BASE, CAMPAIGNS, POISON
 from benchmarks.correlation.families.world import SMALL, Size, World, build
 from benchmarks.correlation.numbers import generator
 
-Kind = Literal["established", "new", "plain", "changed", "poison", "random"]
+Kind = Literal["established", "new", "beside", "plain", "changed", "poison", "frontier", "random"]
 CHANGED = ("base", "data centre", "residential, sticky for a day", "mobile", "small", "churning")
 """Campaigns on which every free change is tried."""
 
@@ -45,6 +45,10 @@ def named() -> Iterator[Entry]:
     for group in HONEST:
         yield Entry(group.name, "established", group.name, (group,))
         yield Entry(f"{group.name}, new", "new", group.name, (arrived(group),))
+    for group in HONEST:
+        yield Entry(f"{group.name}, beside base", "beside", group.name, (group, BASE))
+        if group.legs[0].of == "group" and group.legs[0].kind in ("hosted", "mobile"):
+            yield Entry(f"{group.name}, and a campaign there", "beside", group.name, _guests(group))
     for name, campaigns in CAMPAIGNS.items():
         yield Entry(name, "plain", name, campaigns)
     for name in CHANGED:
@@ -54,6 +58,15 @@ def named() -> Iterator[Entry]:
                 yield Entry(f"{name} + {change}", "changed", name, changed, change)
     for name, groups in POISON.items():
         yield Entry(name, "poison", name, groups)
+    for name, campaign in sweep.points():
+        yield Entry(name, "frontier", name, (campaign,))
+
+
+def _guests(group: Group) -> tuple[Group, ...]:
+    """Return a group of people, and a campaign on the same exits."""
+    there = replace(group.legs[0], network="common")
+    campaign = replace(BASE, name="on people's exits", legs=(replace(there, share=1.0, by="account"),))
+    return replace(group, legs=(there, *group.legs[1:])), campaign
 
 
 def random(count: int, seed: int = 0, *, only: str = "", without: str = "") -> Iterator[Entry]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +42,45 @@ def function(place: str) -> Callable[..., Any]:
     return found
 
 
+def play(
+    entry: Entry, seed: int, size: Size, contenders: Sequence[Contender], *, ages: bool = True
+) -> list[Result]:
+    """Return the results of one world.
+
+    Args:
+        ages: whether contenders are told when accounts were created.
+    """
+    world = entry.world(seed, size)
+    trace = world.trace if ages else replace(world.trace, created_ns=None)
+    shared: Outcome | None = None
+    results = []
+    for one in contenders:
+        if isinstance(one, Kinlimit):
+            control = one.control(trace)
+        else:
+            control = shared = shared or one.control(trace)
+        results.append(measure(entry, world, seed, one.name, one.run(trace), control, size.scale))
+    return results
+
+
 def contest(
-    entries: Sequence[Entry], seeds: Sequence[int], size: Size, contenders: Sequence[Contender]
-) -> Iterator[Result]:
-    """Yield results as they come."""
-    for entry in entries:
-        for seed in seeds:
-            world = entry.world(seed, size)
-            shared: Outcome | None = None
-            for one in contenders:
-                if isinstance(one, Kinlimit):
-                    control = one.control(world.trace)
-                else:
-                    control = shared = shared or one.control(world.trace)
-                outcome = one.run(world.trace)
-                yield measure(entry, world, seed, one.name, outcome, control, size.scale)
+    entries: Sequence[Entry],
+    seeds: Sequence[int],
+    size: Size,
+    names: Sequence[str],
+    *,
+    ages: bool = True,
+    workers: int = 1,
+) -> Iterator[list[Result]]:
+    """Yield the results of each world as it is done, in order; contenders are told by name."""
+    worlds = [(entry, seed, size, tuple(names), ages) for entry in entries for seed in seeds]
+    if workers == 1:
+        yield from map(_play, worlds)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_play, worlds)
+
+
+def _play(world: tuple[Entry, int, Size, tuple[str, ...], bool]) -> list[Result]:
+    entry, seed, size, names, ages = world
+    return play(entry, seed, size, [contender(name) for name in names], ages=ages)

@@ -1,4 +1,4 @@
-"""Exits of a world: one table of addresses, in segments; legs say who is on which of them when.
+"""Exits of a world: one table of addresses, in segments; legs say which account is on which of them when.
 
 Theory of operation. A home, an office, a carrier's pool and a proxy network differ in three
 numbers only: how many addresses there are, for how long one is kept, and how many of them
@@ -19,7 +19,8 @@ LEGS = 4
 """An account has at most so many: at home, on the way, at work, elsewhere."""
 EACH_REQUEST = 0
 RENUMBERING = 1 / 3
-HOME_V6, MOBILE_V6 = 0.5, 0.5
+HOME_V6, MOBILE_V6, EXIT_V6 = 0.5, 0.5, 0.2
+"""Shares that speak IPv6: of homes, of phones' addresses, of exits in homes without an ordinary account."""
 _ISPS = np.array([0.34, 0.22, 0.16, 0.1, 0.08, 0.06, 0.04])
 _CARRIERS = np.array([0.4, 0.3, 0.2, 0.1])
 
@@ -164,11 +165,14 @@ class Exits:
         row = self._rng.choice(self.homes, size=exits) if len(self.homes) else np.zeros(exits, dtype=np.int64)
         used = np.arange(len(_ISPS)) if not isps else self._rng.choice(len(_ISPS), size=isps, replace=False)
         isp = self._rng.choice(used, size=exits, p=_ISPS[used] / _ISPS[used].sum())
-        fresh = np.zeros(exits, dtype=np.uint64)
+        fresh, prefix = np.zeros(exits, dtype=np.uint64), np.zeros(exits, dtype=np.uint64)
         for which in used.tolist():
             at = isp == which
-            fresh[at] = self._isps[which].v4(self._rng.integers(self._isps[which].size, size=int(at.sum())))
-        return self.segment(np.where(ours, hi[row], np.uint64(0)), np.where(ours, lo[row], fresh))
+            pool = self._isps[which]
+            fresh[at] = pool.v4(self._rng.integers(pool.size, size=int(at.sum())))
+            prefix[at] = pool.v6(self._rng.integers(1 << 22, size=int(at.sum())))
+        prefix[self._rng.random(exits) >= EXIT_V6] = 0
+        return self.segment(np.where(ours, hi[row], prefix), np.where(ours, lo[row], fresh))
 
     def prefix(self, exits: int, length: int) -> int:
         """Return a segment of IPv6 /64s, all in one prefix of this length (32 to 48)."""
@@ -199,7 +203,7 @@ class Exits:
             nth: a number that tells requests apart.
         """
         share = np.cumsum(np.stack([leg.share for leg in legs], axis=1), axis=1)
-        # Where somebody is changes every few hours, and not with every request.
+        # An account's place changes every few hours, and not with every request.
         spell = (time_ns + below(mix(account, 51), 3 * HOUR_NS)) // (3 * HOUR_NS)
         drawn = unit(mix(account, spell, self._salt)) * share[account, -1]
         leg = np.minimum((drawn[:, None] >= share[account]).sum(axis=1), len(legs) - 1)

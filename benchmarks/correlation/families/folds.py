@@ -14,7 +14,7 @@ from benchmarks.correlation.contender import Contender
 from benchmarks.correlation.families import structure
 from benchmarks.correlation.families.batch import Batch, Judge
 from benchmarks.correlation.families.catalogue import random
-from benchmarks.correlation.families.contest import contest
+from benchmarks.correlation.families.contest import play
 from benchmarks.correlation.families.measure import Result
 from benchmarks.correlation.families.world import Size, World
 
@@ -23,21 +23,22 @@ Fit = Callable[[Iterator[World]], Judge]
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What became of one family: shares of its own requests, honest and hostile.
+    """What became of one family, as shares of its own requests; None where it had none of the kind.
 
     Args:
-        new: the honest accounts of it that came while the trace lasted are counted apart.
+        new_refused, new_likely: of honest groups that came while the trace lasted.
+        hostile_likely, hostile_certain: after a day, campaigns weighed by what they demand.
     """
 
     family: str
     contender: str
     worlds: int
-    refused: float
-    likely: float
-    new_refused: float
-    new_likely: float
-    hostile_likely: float
-    hostile_certain: float
+    refused: float | None
+    likely: float | None
+    new_refused: float | None
+    new_likely: float | None
+    hostile_likely: float | None
+    hostile_certain: float | None
 
 
 def leave_out(
@@ -56,7 +57,9 @@ def leave_out(
             others = random(train, seed + 1, without=family)
             contenders[name] = Batch(name, fit(entry.world(seed + 1, size) for entry in others))
         entries = list(random(count, seed, only=family))
-        results = list(contest(entries, [seed], size, list(contenders.values())))
+        results = [
+            result for entry in entries for result in play(entry, seed, size, list(contenders.values()))
+        ]
         for name, one in contenders.items():
             yield _left(family, name, [result for result in results if result.contender == one.name])
 
@@ -65,14 +68,19 @@ def _left(family: str, name: str, results: list[Result]) -> Left:
     crowds = [c for result in results for c in result.crowds if c.klass == f"random, {family}"]
     chases = [c for result in results for c in result.chases if c.family == f"random campaign, {family}"]
 
-    def share(number: str, new: bool) -> float:
+    def share(number: str, new: bool) -> float | None:
         mine = [crowd for crowd in crowds if crowd.new is new]
+        if not mine:
+            return None
         return sum(int(getattr(crowd, number)) for crowd in mine) / max(
             sum(crowd.requests for crowd in mine), 1
         )
 
-    def mean(number: str) -> float:
-        return sum(float(getattr(chase, number)) for chase in chases) / max(len(chases), 1)
+    def weighed(number: str) -> float | None:
+        demand = sum(chase.demand for chase in chases)
+        if not demand:
+            return None
+        return sum(float(getattr(chase, number)) * chase.demand for chase in chases) / demand
 
     return Left(
         family,
@@ -82,6 +90,6 @@ def _left(family: str, name: str, results: list[Result]) -> Left:
         share("likely", False),
         share("refused", True),
         share("likely", True),
-        mean("likely"),
-        mean("certain"),
+        weighed("likely"),
+        weighed("certain"),
     )

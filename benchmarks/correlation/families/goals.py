@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
@@ -114,16 +114,17 @@ def share(crowds: Sequence[Crowd], name: str, of: str = "requests") -> float:
 
 
 def _worst(
-    classes: dict[tuple[str, bool], list[Crowd]], new: bool, value: Callable[[Sequence[Crowd]], float]
+    classes: dict[tuple[str, bool], list[Crowd]], new: bool, number: str, bound: float
 ) -> tuple[float, str, int]:
-    """Return the worst class, its name, and how many are there."""
+    """Return the worst class's share, all that are above a bound by name, and how many there are."""
     there = {
-        name: value(crowds)
+        name: share(crowds, number)
         for (name, is_new), crowds in classes.items()
         if is_new is new and sum(crowd.accounts for crowd in crowds) >= FEW
     }
-    worst = max(there, key=lambda name: there[name], default="")
-    return there.get(worst, 0.0), worst, len(there)
+    above = sorted((name for name in there if there[name] > bound), key=lambda name: -there[name])
+    named = ", ".join(f"{name} {percent(there[name])}" for name in above)
+    return max(there.values(), default=0.0), named, len(there)
 
 
 def _harm(results: Sequence[Result]) -> list[Row]:
@@ -137,10 +138,10 @@ def _harm(results: Sequence[Result]) -> list[Row]:
         found.append(Row(aim, f"≤ {percent(bound)}", said, value <= bound if there else None, where))
 
     bounded("established: honest requests refused", share(old, "refused"), 1e-4, there=bool(old))
-    value, where, count = _worst(classes, False, lambda crowds: share(crowds, "refused"))
+    value, where, count = _worst(classes, False, "refused", 1e-3)
     bounded("… of the worst class", value, 1e-3, where, there=bool(count))
     bounded("… accounts ever refused", share(old, "ever", "accounts"), 1e-3, there=bool(old))
-    value, where, count = _worst(classes, True, lambda crowds: share(crowds, "refused"))
+    value, where, count = _worst(classes, True, "refused", 0.01)
     bounded("brand-new: requests refused, worst class", value, 0.01, where, there=bool(count))
     single = {key: crowds for key, crowds in classes.items() if key[0] in SINGLE}
     worst = max(single, key=lambda key: share(single[key], "certain"), default=None)
@@ -152,9 +153,9 @@ def _harm(results: Sequence[Result]) -> list[Row]:
         there=bool(single),
     )
     bounded("established: refused by the open limits", share(old, "limited"), 1e-3, there=bool(old))
-    value, where, count = _worst(classes, False, lambda crowds: share(crowds, "limited"))
+    value, where, count = _worst(classes, False, "limited", 0.01)
     bounded("… of the worst class", value, 0.01, where, there=bool(count))
-    value, where, count = _worst(classes, True, lambda crowds: share(crowds, "limited"))
+    value, where, count = _worst(classes, True, "limited", 0.01)
     found.append(
         Row("brand-new: refused by the open limits, worst class", "stated", percent(value), None, where)
     )
@@ -196,7 +197,7 @@ def _campaigns(results: Sequence[Result]) -> list[Row]:
         open_ones = sorted({then.family for _, then in pairs if then.after_24 > CONTAINED})
         found.append(
             Row(
-                "… whose plain form is not contained",
+                "… with a plain form that is not contained",
                 "none",
                 str(len(open_ones)),
                 not open_ones,

@@ -25,16 +25,16 @@ class Leg:
         kind: people's own homes and phones, a carrier's NAT, fixed addresses in an office, a hoster's
             or cloud's pool, exits in other people's homes, in carriers' pools, an IPv6 prefix.
         share: the part of the time, beside the group's other legs.
-        of: whose the exits are: a home an account, an office a tenant, a pool a group, a provider a card.
+        of: what owns the exits: an account its home, a tenant its office, a group its pool.
         exits: how many each of them has.
         sticky_s: how long one is kept: 0 for another one each request, `ALWAYS`.
-        by: to whom an exit is dealt.
+        by: what an exit is dealt to.
         breadth: how many of the exits one of those ever sees; 0: all.
         shared: of exits in homes: the part in which ordinary accounts live as well.
         blocks: of a hoster's: over how many /24s they are strewn; 0: as few as go.
         length: of an IPv6 prefix.
         network: groups that name the same one share it.
-        some: the part of the members who have this leg at all.
+        some: the part of the members that have this leg at all.
     """
 
     kind: Kind
@@ -112,6 +112,7 @@ class Group:
         arrival_h: over how many hours new accounts come.
         ramp: they come slowly first.
         aged: the part of new ones that was created long before (bought, or let lie), and comes now.
+        history: the part of the aged ones that people used from their homes until they were sold.
         young: the part of old ones created within the last two weeks.
         joining: the part that joins each day.
         begin_h: so much after the lead.
@@ -120,7 +121,7 @@ class Group:
         renews: what the new one has of its own: its card, its exits.
         moves: half of it changes its program after half a day.
         free: habits that are not drawn.
-        others: who else is there.
+        others: unrelated people on its exits.
         decoy: what is done to others.
     """
 
@@ -136,6 +137,7 @@ class Group:
     arrival_h: float = 12.0
     ramp: bool = False
     aged: float = 0.0
+    history: float = 0.0
     young: float = 0.0
     joining: float = 0.0
     begin_h: float = 0.0

@@ -217,6 +217,6 @@ HONEST: tuple[Group, ...] = (
 
 
 def arrived(group: Group) -> Group:
-    """Return a group all of whose accounts are created while the trace lasts."""
+    """Return a group with all accounts created while the trace lasts."""
     hours = 1.0 if "hackathon" in group.name else 8.0 if "one day" in group.name else 24.0
     return replace(group, new=True, arrival_h=hours)

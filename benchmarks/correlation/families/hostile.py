@@ -73,6 +73,7 @@ CAMPAIGNS: dict[str, tuple[Group, ...]] = {
     "ramp": (_as("ramp", ramp=True, arrival_h=36.0),),
     "small": (_as("small", accounts=200, cards=(4, 6), free=_free(per_day=120.0)),),
     "aged": (_as("aged", aged=1.0),),
+    "bought with a history": (_as("bought with a history", aged=1.0, history=0.9),),
     "bought in part": (_as("bought in part", aged=0.5),),
     "full mimic": (
         _as(

@@ -53,7 +53,7 @@ class Habits:
 
 
 def draw(rng: np.random.Generator) -> Habits:
-    """Return the habits of a group, whoever it is."""
+    """Return the habits of a group, honest or hostile."""
     per_day = float(np.exp(rng.uniform(np.log(6), np.log(90))))
     return Habits(
         per_day=per_day,

@@ -187,7 +187,7 @@ def _chase(
 ) -> Chase:
     trace = world.trace
     found = containment(trace, outcome, control, number)
-    mine = trace.campaign == number
+    mine = (trace.campaign == number) & (trace.time_ns >= trace.starts_ns[number])
     hour = (trace.time_ns[mine] - trace.starts_ns[number]) // HOUR_NS
     said = verdict[mine]
     late = hour >= 24
@@ -215,12 +215,12 @@ def _chase(
 
 
 def _until(hour: NDArray[np.int64], judged: NDArray[np.bool_]) -> float:
-    """Return the hour by whose beginning half of the requests are judged so; infinite for never."""
+    """Return hours from the first request until half of an hour's are judged so; infinite for never."""
     if not len(hour):
         return NEVER
     sent = np.bincount(hour)
     met = np.flatnonzero((sent > 0) & (np.bincount(hour, weights=judged, minlength=len(sent)) >= 0.5 * sent))
-    return float(met[0]) if len(met) else NEVER
+    return float(met[0] - np.flatnonzero(sent)[0]) if len(met) else NEVER
 
 
 def _purity(world: World, outcome: Outcome, verdict: NDArray[np.int64]) -> tuple[int, int, int]:

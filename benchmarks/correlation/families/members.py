@@ -1,4 +1,4 @@
-"""The accounts of a world, one row each: from what a group is to who its members are."""
+"""The accounts of a world, one row each: from what a group is to what its members do."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class Members:
     client: Ints
     later: Ints
     moves_ns: Ints
+    sold_ns: Ints
     touches: Floats
     aim: Ints
     legs: list[Legs]
@@ -122,9 +123,9 @@ class Placing:
         tenant, card = tenant[slot], card[slot]
         if "card" in group.renews:
             card = np.unique(generation * (int(card.max()) + 1) + card, return_inverse=True)[1]
-        who = np.arange(count) if "exits" in group.renews else slot
+        own = np.arange(count) if "exits" in group.renews else slot
         owners = {
-            "account": who,
+            "account": own,
             "card": card,
             "tenant": tenant,
             "part": card % group.parts,
@@ -139,6 +140,8 @@ class Placing:
         alike = (
             owners["group"] if group.hostile or group.cards == "group" else tenant if tenant.max() else card
         )
+        aged = (created_ns < START_NS) & (begin_ns > START_NS) & (generation == 0)
+        sold = aged & (rng.random(count) < group.history)
         later = law.programs(replace(habits, programs="few"), self._clients, count, rng)
         part = Part(
             created_ns=created_ns,
@@ -154,6 +157,7 @@ class Placing:
             client=law.programs(habits, self._clients, count, rng),
             later=later,
             moves_ns=np.full(count, int(begin_ns.min()) + DAY_NS // 2 if group.moves else NEVER),
+            sold_ns=np.where(sold, begin_ns, 0),
             touches=np.zeros(count),
             aim=np.full(count, -1),
             legs=self._legs(group, owners, scale, rng, people=people),
@@ -328,7 +332,8 @@ def _cards(group: Group, tenant: Ints, rng: np.random.Generator) -> Ints:
         sizes = np.floor(np.exp(rng.uniform(np.log(low), np.log(high + 1), size=slots))).astype(np.int64)
         sizes = np.clip(sizes, low, high)
     card = np.searchsorted(np.cumsum(sizes), np.arange(slots), side="right")
-    return np.unique(tenant * slots + card, return_inverse=True)[1].astype(np.int64)
+    own: Ints = np.unique(tenant * slots + card, return_inverse=True)[1].astype(np.int64)
+    return own
 
 
 def _kept(leg: Leg, count: int) -> Ints:

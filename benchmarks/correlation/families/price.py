@@ -63,13 +63,14 @@ def bill(world: World, number: int, scale: float) -> Bill:
     group = [one for one in world.groups if one.hostile][number]
     mine = trace.truth.campaign == number
     used = np.zeros(trace.accounts, dtype=bool)
-    used[trace.account[trace.campaign == number]] = True
+    during = (trace.campaign == number) & (trace.time_ns >= trace.starts_ns[number])
+    used[trace.account[during]] = True
     days = (trace.end_ns - trace.starts_ns[number]) / DAY_NS
     renewed = 30 / days if group.life_h else 1.0
     aged = float((~world.new[mine & used]).mean()) if (mine & used).any() else 0.0
     accounts = int((mine & used).sum()) * renewed
     methods = len(np.unique(world.card[mine & used])) * (renewed if "card" in group.renews else 1.0)
-    requests_month = int((trace.campaign == number).sum()) / days * 30
+    requests_month = int(during.sum()) / days * 30
     exits = sum(_exits(leg, leg.share * requests_month, world, number, scale) for leg in group.legs)
     return Bill(methods * PAYMENT_METHOD, accounts * (ACCOUNT * (1 - aged) + AGED_ACCOUNT * aged), exits)
 
@@ -91,7 +92,7 @@ def _exits(leg: Leg, requests: float, world: World, number: int, scale: float) -
 
 
 def _owners(leg: Leg, world: World, number: int) -> int:
-    """Return how many of whom a leg is there are: each has exits of its own."""
+    """Return how many owners a leg has: each has exits of its own."""
     mine = world.trace.truth.campaign == number
     group: Group = [one for one in world.groups if one.hostile][number]
     cards = len(np.unique(world.card[mine]))

@@ -28,7 +28,7 @@ _STICKY = (0.0, 10 * MINUTE_S, HOUR_S, 4 * HOUR_S, DAY_S, ALWAYS)
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """A kind of exits, and who has it.
+    """A kind of exits, and how often a group has it.
 
     Args:
         leg: what they are.
@@ -97,7 +97,7 @@ def of(name: str, rng: np.random.Generator, hostile: bool) -> Group:
         leg = replace(leg, shared=float(rng.choice([0.0, 0.3, 1.0])))
     if leg.kind == "prefix":
         leg = replace(leg, length=int(rng.choice([32, 40, 48])))
-    accounts = _between(rng, 30, 1500)
+    accounts = _between(rng, 40, 3000)
     group = Group(
         ("random campaign, " if hostile else "random, ") + name,
         (leg,),
@@ -137,7 +137,7 @@ def _people(group: Group, rng: np.random.Generator) -> Group:
 def _campaign(group: Group, rng: np.random.Generator) -> Group:
     """Return it with what an attacker may do besides."""
     if rng.random() < 0.3:
-        group = replace(group, aged=float(rng.choice([0.2, 0.5, 1.0])))
+        group = replace(group, aged=float(rng.choice([0.2, 0.5, 1.0])), history=float(rng.choice([0.0, 0.5])))
     if rng.random() < 0.3:
         renews = frozenset(name for name in ("card", "exits") if rng.random() < 0.5)
         life = float(rng.choice([2.0, 12.0, 24.0]))

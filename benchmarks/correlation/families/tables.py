@@ -39,6 +39,27 @@ def harm(results: Sequence[Result]) -> Cells:
     return cells
 
 
+def by_contender(results: Sequence[Result]) -> tuple[tuple[str, ...], Cells]:
+    """Return refusals by class and budgets after a day by campaign, a column a contender."""
+    names = tuple(dict.fromkeys(result.contender for result in results))
+    per = {name: [result for result in results if result.contender == name] for name in names}
+    cells: Cells = []
+    classes = {name: goals.merged(per[name]) for name in names}
+    for klass, new in dict.fromkeys(key for name in names for key in classes[name]):
+        row = [goals.share(classes[name].get((klass, new), []), "refused") for name in names]
+        if any(row):
+            said = ("0" if not value else goals.percent(value) for value in row)
+            cells.append((klass + (", new" if new else ""), *said))
+    chases = {
+        name: [c for result in per[name] if result.kind != "random" for c in result.chases] for name in names
+    }
+    for family, change in dict.fromkeys((c.family, c.change) for name in names for c in chases[name]):
+        mine = {name: [c for c in chases[name] if (c.family, c.change) == (family, change)] for name in names}
+        title = family + (f" + {change}" if change else "") + " (budgets)"
+        cells.append((title, *(_median(mine[name], "after_24") if mine[name] else "" for name in names)))
+    return ("class or campaign", *names), cells
+
+
 HARM = (
     "class",
     "refused",
@@ -211,8 +232,10 @@ def sections(results: Sequence[Result], leader: str) -> list[tuple[str, Sequence
     """Return all tables: contenders beside each other, and the first of them in full."""
     mine = [result for result in results if result.contender == leader]
     changes, cells = matrix(mine)
+    columns, classes = by_contender(results)
     found: list[tuple[str, Sequence[str], Cells]] = [
         ("Contenders", CONTENDERS, contenders(results)),
+        ("Honest requests refused, and budgets admitted after a day", columns, classes),
         (f"{leader}: honest classes, established and brand-new", HARM, harm(mine)),
         (f"{leader}: campaigns", CAMPAIGNS, campaigns(mine, "plain", "poison")),
         (f"{leader}: budgets after a day, by what is changed", changes, cells),

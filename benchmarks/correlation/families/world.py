@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from benchmarks.correlation.clients import Clients
 from benchmarks.correlation.families import law
-from benchmarks.correlation.families.exits import Exits
+from benchmarks.correlation.families.exits import Exits, Legs
 from benchmarks.correlation.families.group import Group
 from benchmarks.correlation.families.members import Members, Placing
 from benchmarks.correlation.families.population import ordinary
-from benchmarks.correlation.numbers import HOUR_NS, START_NS, Ints, generator, mix, unit
+from benchmarks.correlation.numbers import HOUR_NS, START_NS, Ints, Words, generator, mix, unit
 from benchmarks.correlation.trace import Events, Trace, Truth, collect
 
 
@@ -41,7 +41,7 @@ LARGE = Size(accounts=9000, days=3.5, lead_h=24.0)
 
 @dataclass(frozen=True)
 class World:
-    """What happened, and who was behind it.
+    """What happened, and which actor was behind it.
 
     Args:
         name, seed: what it was made from.
@@ -72,6 +72,25 @@ class World:
         return np.array(self.trace.truth.klasses)[self.trace.truth.klass]
 
 
+_BEFORE = law.Habits(6.0, 1.0, 0, "sessions", 0, "population", 300.0, 1.0)
+"""What people did with accounts that they sold."""
+
+
+def _before(
+    members: Members, exits: Exits, rng: np.random.Generator
+) -> tuple[Ints, Ints, Ints, Words, Words]:
+    """Return the requests of accounts before they were sold: from homes, as people make them."""
+    sold = np.flatnonzero(members.sold_ns)
+    count = len(sold)
+    segment, sticky = exits.home(count)
+    none = np.zeros(count, dtype=np.int64)
+    homes = Legs(segment, mix(sold, 91), sticky, none, np.ones(count))
+    volume = law.volumes(_BEFORE, count, rng)
+    row, time_ns = law.times(_BEFORE, volume, none + START_NS, members.sold_ns[sold], rng)
+    hi, lo = exits.addresses([homes], row, time_ns, row)
+    return sold[row], time_ns, law.lengths(_BEFORE, row, rng), hi, lo
+
+
 def build(name: str, groups: Sequence[Group], seed: int, size: Size) -> World:
     """Return the world in which these groups live beside ordinary accounts."""
     exits = Exits(seed, size.accounts)
@@ -91,6 +110,10 @@ def build(name: str, groups: Sequence[Group], seed: int, size: Size) -> World:
     account, time_ns, length = (np.concatenate(column) for column in zip(*parts, strict=True))
     hi, lo = exits.addresses(members.legs, account, time_ns, np.arange(len(account)))
     placing.touch(members, account, time_ns, hi, lo)
+    before = _before(members, exits, generator(seed, "families", "before"))
+    account, time_ns, length, hi, lo = (
+        np.concatenate(column) for column in zip((account, time_ns, length, hi, lo), before, strict=True)
+    )
     moved = members.moves_ns[account] <= time_ns
     moved &= unit(mix(account, 61)) < 0.5
     client = np.where(moved, members.later[account], members.client[account])
