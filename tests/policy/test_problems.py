@@ -46,7 +46,7 @@ def crowded(limits: int) -> str:
 
 def correlation(line: str) -> str:
     """Return a policy whose correlation has a principal and one line more, the sixth."""
-    return f"version = 1\n[identities]\na = {{ from = 'header:user-agent' }}\n[correlation]\nprincipal = 'ip'\n{line}"
+    return f"version = 1\n[identities]\na = {{ from = 'header:a' }}\n[correlation]\nprincipal = 'ip'\n{line}"
 
 
 # code, policy, line, key
