@@ -46,7 +46,7 @@ def crowded(limits: int) -> str:
 
 def correlation(line: str) -> str:
     """Return a policy whose correlation has a principal and one line more, the sixth."""
-    return f"version = 1\n[identities]\na = {{ from = 'header:user-agent' }}\n[correlation]\nprincipal = 'ip'\n{line}"
+    return f"version = 1\n[identities]\na = {{ from = 'header:a' }}\n[correlation]\nprincipal = 'ip'\n{line}"
 
 
 # code, policy, line, key
@@ -95,7 +95,7 @@ CASES = [
     ("identity-unknown", 'version = 1\n[correlation]\nprincipal = "account"', 3, "correlation.principal"),
     ("identity-unknown", correlation('payment = "card"'), 6, "correlation.payment"),
     ("correlation-principal", "version = 1\n[correlation]\nnetwork = 'ip'", 3, "correlation.network"),
-    ("correlation-missing", correlation('client = "agent"'), 6, "correlation.client"),
+    ("correlation-missing", correlation('client = "a"'), 6, "correlation.client"),
     ("correlation-length", correlation('length = "requests"'), 6, "correlation.length"),
     ("correlation-families", correlation('network = "ip"'), 4, "correlation"),
     ("identity-missing", identity('x = { from = "client", missing = "client" }'), 7, "identities.x.missing"),
