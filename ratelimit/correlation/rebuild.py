@@ -37,6 +37,9 @@ KEPT_SHARE = 0.8
 """What of `pool_share` a payment method has to keep that belongs to a cluster already."""
 MOST_TURNS = 12
 """How often it is asked again who is left; what still changes then is a few among thousands."""
+TENANTS = 6
+"""Accounts of one program that fill a network, where nobody pays."""
+NEVER = 2**32 - 1
 FLEET = 6
 """Accounts on one payment method that are looked at as a group, if they are nowhere at home."""
 GROUPS_AT_ONCE = 128
@@ -82,8 +85,11 @@ class Rebuild:
             settled_s=SETTLED_S,
             records_s=s.records_s,
         )
-        self._pools = Pools(core.evidence, window_s=s.window_s, costly=core.columns.costly)
-        self._groups = Groups(core, self._pools, fleet=FLEET)
+        self._by_program = not core.columns.has_payment and not core.columns.costly
+        self._pools = Pools(
+            core.evidence, window_s=s.window_s, costly=core.columns.costly, by_program=self._by_program
+        )
+        self._groups = Groups(core, self._pools, fleet=NEVER if self._by_program else FLEET)
 
     def __iter__(self) -> Iterator[None]:
         core = self._core
@@ -158,6 +164,9 @@ class Rebuild:
         homes = self._homes
         homes.begin()
         yield from self._principals(homes.vote)
+        if self._by_program:
+            homes.end()  # an account that is an address is always at home
+            return
         yield from self._identifiers(homes.settle_votes)
         yield from self._principals(homes.weigh)
         yield from self._identifiers(homes.survey)
@@ -169,6 +178,12 @@ class Rebuild:
         pools, s = self._pools, self._settings
         pools.begin()
         yield from self._identifiers(pools.forget)
+        if self._by_program:
+            # Networks that one program fills, if it is hardly seen elsewhere.
+            pools.look(NETWORK, 1, s.network_share, crowd=TENANTS)
+            yield from self._sift(s.accounts)
+            pools.close()
+            return
         pools.look(ADDRESS, METHODS_MEET, s.pool_share)
         found = yield from self._sift(s.accounts)
         pools.look(NETWORK, METHODS_NETWORK, s.network_share)
@@ -180,7 +195,7 @@ class Rebuild:
             yield from self._principals(pools.sort)
             yield from self._count()
             yield from self._suspects(pools.unite)
-        pools.look(ADDRESS, LONERS_MEET, s.network_share, True)
+        pools.look(ADDRESS, LONERS_MEET, s.network_share, alone=True)
         yield from self._sift(s.accounts)
         pools.close()
 

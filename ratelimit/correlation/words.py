@@ -9,6 +9,7 @@ WHY = {
     "homeless": "In two days none of its accounts came home.",
     "roaming newcomers": "Each account pays by itself, so it may be a crowd.",
     "new and together": "An organisation that came lately looks like this, too.",
+    "one program": "One program fills their networks and is hardly seen elsewhere.",
     "declared": "The operator says that its accounts are one actor.",
 }
 """By why a judgement was made, the sentence that ends a description."""

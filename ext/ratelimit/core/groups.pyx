@@ -313,7 +313,7 @@ cdef class Groups:
             visits += places.visits[i]
             if self.owner[places.at[i]] != group or not self.is_meeting(places.at[i]):
                 places.visits[i] = 0
-        return <double>proof_of(p, &places) / visits if visits else -1.0
+        return <double>proof_of(p, &places, self.pools.by_program) / visits if visits else -1.0
 
     cdef bint is_provable(self, Principal *p) noexcept nogil:
         """Whether an account can be certain to belong: it is new, as most are that pay as it does.
@@ -393,7 +393,7 @@ cdef class Groups:
                         coarse.mine += coarse.mine < MOST_DEGREE
                     elif node.degree:
                         coarse.others += coarse.others < MOST_DEGREE
-                elif node.meta & PROVEN:
+                elif node.meta & PROVEN and kind != COARSE:
                     # What is not proven this time stays whose it was: those who used it may be dormant.
                     root = find_root(self.pools.roots, at + 1)
                     node.label = cluster[self.sizes[root - 1] - MOST_DEGREE] if self.sizes[root - 1] > MOST_DEGREE else 0

@@ -20,6 +20,8 @@ cdef class Pools:
     cdef int kind                       # of the places looked at: addresses or networks
     cdef int least                      # payment methods that meet at a pool exit
     cdef double share                   # part of the accounts there that are in question
+    cdef readonly bint by_program       # whether nobody pays, and the client program stands for who does
+    cdef uint32_t crowd                 # accounts in question that make a place a pool's
     cdef readonly bint alone            # whether accounts are in question that pay by themselves
     cdef readonly uint32_t count        # identifiers there were at the beginning
     cdef uint32_t *first                # by place: a payment method in question seen there. By method: visits at pool exits
@@ -40,4 +42,4 @@ cdef class Pools:
     cdef uint32_t suspect_at(self, Principal *p, int slot) noexcept nogil
 
 
-cdef uint32_t proof_of(const Principal *p, const Places *places) noexcept nogil
+cdef uint32_t proof_of(const Principal *p, const Places *places, bint by_program) noexcept nogil

@@ -19,7 +19,7 @@ from libc.string cimport memset
 from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.forest cimport join_roots
 from ratelimit.core.traits cimport (
-    AT_HOME, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, HOMED, MOST_DEGREE, NEW, PAYMENT, PAYMENT_AT,
+    AT_HOME, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, HOMED, MOST_DEGREE, NEW, PAYMENT, PAYMENT_AT,
     PROVEN, ROAMER, SUSPECT, TICK_S, Identifier, Principal, is_infrastructure, is_witness, kind_of, look_ahead, resolve,
     visits_of,
 )
@@ -28,11 +28,12 @@ cdef enum:
     ROAMED = 3          # exits before an account can be said to roam
 
 
-cdef uint32_t proof_of(const Principal *p, const Places *places) noexcept nogil:
+cdef uint32_t proof_of(const Principal *p, const Places *places, bint by_program) noexcept nogil:
     """Return what visits at pool exits, all others set to 0, count for.
 
     A newcomer's all. Of others that come back to one address, as people do who share it with a
-    pool, none: an account that is no newcomer must be at several, and mostly at none of them.
+    pool, none: an account that is no newcomer must be at several, and mostly at none of them. Where
+    nobody pays, an address may be all that there is of an account.
     """
     cdef uint32_t there = 0, most = 0
     cdef int i, exits = 0
@@ -40,7 +41,7 @@ cdef uint32_t proof_of(const Principal *p, const Places *places) noexcept nogil:
         there += places.visits[i]
         exits += places.visits[i] > 0
         most = max(most, <uint32_t>places.visits[i])
-    if p.traits & NEW or (exits >= ROAMED and 2 * most <= places.all_visits):
+    if by_program or p.traits & NEW or (exits >= ROAMED and 2 * most <= places.all_visits):
         return there
     return 0
 
@@ -54,12 +55,14 @@ cdef class Pools:
         self.suspects = NULL
         self.trees = NULL
 
-    def __init__(self, Evidence evidence not None, *, uint32_t window_s, costly=()):
+    def __init__(self, Evidence evidence not None, *, uint32_t window_s, costly=(), bint by_program=False):
         cdef int slot
+        self.by_program = by_program
         self.evidence = evidence
         self.window_ticks = max(<uint32_t>1, window_s // TICK_S)
         self.slot_count = 0
-        for slot in (*range(PAYMENT_AT, CLIENT_AT), *(EXTRA_AT + family for family in costly)):
+        payers = range(CLIENT_AT, EXTRA_AT) if by_program else range(PAYMENT_AT, CLIENT_AT)
+        for slot in (*payers, *(EXTRA_AT + family for family in costly)):
             if not PAYMENT_AT <= slot < EXTRA_AT + EXTRAS:
                 raise ValueError("a family is one of those the policy adds")
             if slot < evidence.edges:
@@ -177,14 +180,14 @@ cdef class Pools:
             methods = (self.first[at] != 0) + (self.second[at] != 0) + (self.second[at] == <uint32_t>DISTINCT)
             if methods < self.least:
                 return False
-        return node.mine >= self.share * (node.mine + node.others)
+        return node.mine >= self.crowd and node.mine >= self.share * (node.mine + node.others)
 
     cdef bint is_suspect(self, Principal *p) noexcept nogil:
         return p.traits & ROAMER if self.alone else self.token_of(p, SUSPECT) != 0
 
     # -- one phase --------------------------------------------------------------------------------
 
-    def look(self, int kind, int least, double share, bint alone=False):
+    def look(self, int kind, int least, double share, *, bint alone=False, uint32_t crowd=0):
         """Begin to look at one kind of place."""
         if kind != FINE and kind != COARSE:
             raise ValueError("a place is an address or a network")
@@ -192,6 +195,7 @@ cdef class Pools:
         self.least = least
         self.share = share
         self.alone = alone
+        self.crowd = crowd
         self.suspect_count = 0
 
     def forget(self, uint32_t start, uint32_t stop):
@@ -228,7 +232,7 @@ cdef class Pools:
                 kind = kind_of(node)
                 node.meta &= ~<uint16_t>SUSPECT
                 node.settled = 0
-                if kind == PAYMENT or EXTRA <= kind < EXTRA + EXTRAS:
+                if kind == (CLIENT if self.by_program else PAYMENT) or EXTRA <= kind < EXTRA + EXTRAS:
                     if node.degree >= 2 and not node.meta & PROVEN and not self.alone:
                         node.meta |= SUSPECT
                         found += 1
@@ -344,7 +348,7 @@ cdef class Pools:
                 for i in range(places.count):
                     if not self.is_pool(places.at[i]):
                         places.visits[i] = 0
-                there = proof_of(p, &places)
+                there = proof_of(p, &places, self.by_program)
                 if self.alone:
                     if there < least * places.all_visits or places.all_visits == 0:
                         p.traits &= ~<int>ROAMER
