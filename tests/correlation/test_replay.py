@@ -78,10 +78,14 @@ def test_clusters_are_reported(trace: Path, tmp_path: Path) -> None:
     (found,) = report["clusters"]
     assert report["rebuilds"] > 1
     assert set(found) == {
-        "id", "confidence", "why", "first_seen", "admitted", "refused", "size", "evidence", "members",
+        "id", "confidence", "why", "first_seen", "verdict", "admitted", "refused", "would_refuse", "size",
+        "evidence", "members", "verdicts",
     }  # fmt: skip
     assert found["confidence"] == 1.0
     assert found["size"] == len(found["members"]) == 60
+    assert found["verdict"] == "certain"
+    assert found["verdicts"] == dict.fromkeys(found["members"], "certain")
+    assert found["would_refuse"] == 0
     assert set(found["evidence"]) == {"network", "payment", "client", "behaviour", "extra"}
     assert found["first_seen"].startswith("2026-04-22T0")
     assert found["refused"] > 1000
@@ -165,7 +169,9 @@ def test_requests_no_limit_applies_to_are_no_evidence() -> None:
     for row in rows:
         row["path"] = "/health"
     decisions, one = replayed(as_text(rows))
-    assert set(decisions) == {b'{"action": "allow", "limit": null, "retry_after": null, "cluster": null}'}
+    assert set(decisions) == {
+        b'{"action": "allow", "limit": null, "retry_after": null, "cluster": null, "verdict": null}'
+    }
     assert one.actors is not None
     assert one.actors.correlator.evidence.principal_count == 0
 

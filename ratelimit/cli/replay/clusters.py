@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ratelimit.cli import words
 from ratelimit.cli.replay.actors import Actors
 from ratelimit.correlation.overview import evidence_of
+from ratelimit.decision import VERDICTS, ClusterVerdict
 
 NS = 1_000_000_000
 
@@ -30,14 +31,23 @@ def _cluster(actors: Actors, label: int, keys: list[int], names: Mapping[int, st
     correlator = actors.correlator
     profile, judgement = correlator.kept[label]
     identity = correlator.identities[label]
+    verdict_of = correlator.core.verdict_of
+    verdicts = {str(names.get(key, f"{key:016x}")): VERDICTS[verdict_of(key)] for key in keys}
     return {
         "id": f"{identity:016x}",
         "confidence": round(judgement.confidence, 3),
         "why": judgement.why,
         "first_seen": words.iso(profile["first_s"] * NS),
+        "verdict": _highest(verdicts.values()),
         "admitted": actors.admitted[identity],
         "refused": actors.refused[identity],
+        "would_refuse": actors.would_refuse[identity],
         "size": len(keys),
         "evidence": evidence_of(profile),
-        "members": sorted(str(names.get(key, f"{key:016x}")) for key in keys),
+        "members": sorted(verdicts),
+        "verdicts": dict(sorted(verdicts.items())),
     }
+
+
+def _highest(verdicts: Iterable[ClusterVerdict | None]) -> ClusterVerdict | None:
+    return VERDICTS[max(map(VERDICTS.index, verdicts), default=0)]
