@@ -71,6 +71,8 @@ class Explanation:
     """Since when both the cluster and the principal were there; None without a cluster."""
     first_ns: int
     last_ns: int
+    created_ns: int | None
+    """When the account was created; None while that was never given."""
     requests: int
     requests_a_day: float
     answer_length: float | None
@@ -133,6 +135,7 @@ def explain(correlator: Correlator, key: int) -> Explanation | None:
         since_ns=None if profile is None else max(profile["first_s"], found["first_s"]) * NS,
         first_ns=found["first_s"] * NS,
         last_ns=found["last_s"] * NS,
+        created_ns=correlator.core.created_s(key) * NS or None,
         requests=found["requests"],
         requests_a_day=found["rate"],
         answer_length=found["length"],

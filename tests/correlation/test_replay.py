@@ -14,6 +14,7 @@ from benchmarks.correlation.kinlimit import POLICY
 from ratelimit.cli.replay.columns import IdentityColumns
 from tests.cli.running import run
 from tests.correlation.trial import replayed, written
+from tests.support.verdicts import CERTAIN, LIKELY, judge_members
 
 START_S = 1_776_816_000
 
@@ -226,3 +227,60 @@ def test_clusters_that_cannot_be_written_are_a_sentence(trace: Path, tmp_path: P
     assert result.exit_code == 3
     assert "No such file" in result.stderr
     assert "--clusters" in result.stderr
+
+
+@pytest.mark.parametrize("way", ["columns", "rows"])
+def test_likely_actors_are_listed_and_counted_and_not_refused(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    judge_members(monkeypatch, lambda number: CERTAIN if number % 2 else LIKELY)
+    if way == "rows":
+        monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
+    decisions, clusters, summary = replay(trace, tmp_path)
+    rows = [json.loads(line) for line in decisions.splitlines()]
+    (found,) = json.loads(clusters)["clusters"]
+    mine = [row for row in rows if row["cluster"] is not None]
+    assert {row["cluster"] for row in mine} == {found["id"]}
+    assert {(row["cluster"] is None, row["verdict"]) for row in rows} == {
+        (True, None),
+        (False, "certain"),
+        (False, "likely"),
+    }
+    # Whoever joins between rebuilds is certain until it is judged: what is refused is of the certain alone.
+    assert {row["verdict"] for row in mine if row["action"] == "refuse"} == {"certain"}
+    assert sum(row["action"] == "refuse" for row in mine) == found["refused"]
+    assert sum(row["action"] == "allow" for row in mine) == found["admitted"]
+    assert found["verdict"] == "certain"
+    assert sorted(found["verdicts"]) == found["members"]
+    assert set(found["verdicts"].values()) == {"certain", "likely"}
+    correlation = summary["correlation"]
+    assert correlation["refused"] == found["refused"] > 100
+    assert correlation["would_refuse"] == found["would_refuse"] > 100
+    assert correlation["certain"]["clusters"] == 1
+    assert correlation["certain"]["members"] + correlation["likely"]["members"] == 60
+    (limit,) = [limit for limit in summary["limits"] if limit["limit"] == "one actor"]
+    assert limit["likely_refused"] == found["would_refuse"]
+    text = run("replay", POLICY, trace).stdout
+    assert f"{found['refused']:,} refused by limits per cluster" in text
+    assert f"{found['would_refuse']:,} of likely actors would be" in text
+
+
+def test_both_ways_of_a_replay_say_the_same_of_likely_actors(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge_members(monkeypatch, lambda number: LIKELY)
+    by_columns = replay(trace, tmp_path)
+    monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
+    assert replay(trace, tmp_path) == by_columns
+
+
+def test_control_without_correlation_has_all_other_limits(trace: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    each = '[[limit]]\nname = "each"\nper = "account"\nrate = "10/day"\n[correlation]'
+    policy.write_text(Path(POLICY).read_text().replace("[correlation]", each, 1))
+    result = run("replay", policy, trace, "--no-correlation", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["correlation"] is None
+    assert summary["refused"] > 1000
+    (limit,) = [limit for limit in summary["limits"] if limit["limit"] == "each"]
+    assert limit["refused"] == summary["refused"]
