@@ -248,9 +248,7 @@ class Limiter:
         if extractor.needs_context or created is not None:
             context = Context(matched.params, state or {}, created=created)
         if identities:
-            known = extractor.from_values(
-                checked_names(identities, extractor.positions), client, raw, context
-            )
+            known = extractor.from_values(checked_names(identities, generation.names), client, raw, context)
         else:
             known = extractor.extract(raw, client, context)
         amounts = costs if costs is None else checked_costs(costs, generation.compiled.units)

@@ -59,28 +59,30 @@ class BoardNumber(IntEnum):
 
     CLUSTERS = 0
     MEMBERS = 1
-    PRINCIPALS = 2
-    IDENTIFIERS = 3
-    PRINCIPAL_EVICTIONS = 4
-    IDENTIFIER_EVICTIONS = 5
-    REBUILDS = 6
-    REBUILT_NS = 7
-    REBUILD_SPENT_NS = 8
-    LONGEST_SLICE_NS = 9
-    FALSE_MERGES_PPM = 10
-    SAVED_NS = 11
+    CERTAIN_CLUSTERS = 2
+    CERTAIN_MEMBERS = 3
+    PRINCIPALS = 4
+    IDENTIFIERS = 5
+    PRINCIPAL_EVICTIONS = 6
+    IDENTIFIER_EVICTIONS = 7
+    REBUILDS = 8
+    REBUILT_NS = 9
+    REBUILD_SPENT_NS = 10
+    LONGEST_SLICE_NS = 11
+    FALSE_MERGES_PPM = 12
+    SAVED_NS = 13
     # Only where several hosts share a correlator, whose are the first two.
-    STREAM_LAG_NS = 12
-    STREAM_LOST = 13
-    LEASE_TERM = 14
-    IS_CORRELATOR = 15
-    SENT = 16
-    UNSENT = 17
-    OUTGOING = 18
-    HEARD_NS = 19
-    CATCH_UPS = 20
-    TAKEOVERS = 21
-    SERVER_FAULTS = 22
+    STREAM_LAG_NS = 14
+    STREAM_LOST = 15
+    LEASE_TERM = 16
+    IS_CORRELATOR = 17
+    SENT = 18
+    UNSENT = 19
+    OUTGOING = 20
+    HEARD_NS = 21
+    CATCH_UPS = 22
+    TAKEOVERS = 23
+    SERVER_FAULTS = 24
 
 
 # Upper bounds of the latency buckets in nanoseconds; one more column takes the rest (+Inf).
@@ -149,12 +151,19 @@ LIMIT = Label(
 )
 UNIT = Label("unit", source="cost unit of the limit in the policy file")
 MODE = Label("mode", ("enforce", "shadow"))
+VERDICT = Label("verdict", ("certain", "likely"))
 
 DECISIONS = Metric(
     "ratelimit_decisions",
     "counter",
     "Verdicts, one for each limit a request met; skip: an identity it counts was absent.",
     (LIMIT, Label("action", ("allow", "refuse", "skip")), MODE),
+)
+LIKELY_DECISIONS = Metric(
+    "ratelimit_likely_decisions",
+    "counter",
+    "What limits per cluster that bind only certain members would have said of likely ones.",
+    (LIMIT, Label("action", ACTIONS)),
 )
 COST_UNITS = Metric(
     "ratelimit_cost_units",
@@ -231,9 +240,14 @@ DIAGNOSTICS = Metric(
 )
 
 CLUSTERS = Metric(
-    "ratelimit_clusters", "gauge", "Groups of principals that count as one actor since the last rebuild."
+    "ratelimit_clusters",
+    "gauge",
+    "Groups of principals that are one actor, by the highest verdict of their members.",
+    (VERDICT,),
 )
-CLUSTER_MEMBERS = Metric("ratelimit_cluster_members", "gauge", "Principals that are in a cluster.")
+CLUSTER_MEMBERS = Metric(
+    "ratelimit_cluster_members", "gauge", "Principals that are in a cluster, by their verdict.", (VERDICT,)
+)
 CORRELATED = Metric(
     "ratelimit_correlated",
     "gauge",
@@ -382,6 +396,7 @@ CORRELATION_METRICS: tuple[Metric, ...] = (
 METRICS: tuple[Metric, ...] = (
     REQUESTS,
     DECISIONS,
+    LIKELY_DECISIONS,
     COST_UNITS,
     LATENCY,
     TABLE_ENTRIES,

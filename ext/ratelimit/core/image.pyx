@@ -13,9 +13,9 @@ from libc.string cimport memcpy, memset
 
 from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.index cimport put
-from ratelimit.core.judge cimport Cluster, Judge
+from ratelimit.core.judge cimport MOST_LABELS, Cluster, Judge
 from ratelimit.core.traits cimport (
-    CERTAIN, EXTRAS, INDEX_BITS, KINDS, PROVEN, SUSPECT, Edge, Identifier, Principal, Value, joined, kind_of,
+    CERTAIN, EXTRAS, INDEX_BITS, KINDS, LIKELY, PROVEN, SUSPECT, Edge, Identifier, Principal, Value, joined, kind_of,
 )
 
 cdef extern from *:
@@ -139,15 +139,27 @@ cdef class Image:
             mend_identifiers(e)
             mend_principals(e, judge)
 
-    def members(self):
-        """Return how many principals are in clusters."""
-        cdef uint32_t at
-        cdef uint64_t members = 0
+    def tally(self):
+        cdef uint32_t at, label
+        cdef uint64_t members[CERTAIN + 1]
+        cdef uint64_t clusters[CERTAIN + 1]
+        cdef uint8_t most[MOST_LABELS + 1]
+        cdef uint8_t verdict
+        cdef Principal *p
         self.check_ready()
+        memset(members, 0, sizeof(members))
+        memset(clusters, 0, sizeof(clusters))
+        memset(most, 0, sizeof(most))
         with nogil:
             for at in range(self.judge.evidence.principal_count):
-                members += principal_at(self.judge.evidence, at).label != 0
-        return members
+                p = principal_at(self.judge.evidence, at)
+                if p.label:
+                    verdict = self.judge.verdict(p)
+                    members[verdict] += 1
+                    most[p.label] = max(most[p.label], verdict)
+            for label in range(1, MOST_LABELS + 1):
+                clusters[most[label]] += 1
+        return {name: (clusters[verdict], members[verdict]) for verdict, name in ((LIKELY, "likely"), (CERTAIN, "certain"))}
 
     def __reduce__(self):
         raise TypeError("an Image is of memory of this process and is not pickled")
