@@ -259,8 +259,7 @@ class Limiter:
         allowed, reason, plan, outcome = judgement
         ledger = None
         if plan is not None and outcome is not None:
-            watch = generation.watch
-            ledger = Charge(plan, outcome, self.clock, None if watch is None else watch.answer(known))
+            ledger = Charge(plan, outcome, self.clock)
         return Decision(allowed, reason, ledger, *actor_in(generation, known))
 
     # -- the policy in force ----------------------------------------------------------------------

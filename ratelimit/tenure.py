@@ -349,15 +349,9 @@ class Tenure:
         self._export(now_ns)
 
     def _forget_unfinished(self) -> None:
-        """Take back the provisional clusters of a rebuild that failed."""
-        correlator = self._correlator
-        if correlator is not None:
-            core = correlator.core
-            for label in core.live():
-                if label not in correlator.kept:
-                    core.close(label)
-            core.release(0, correlator.evidence.principal_count)
-            correlator.carries.clear()
+        """Take back what a rebuild that failed has left."""
+        if self._correlator is not None:
+            self._correlator.abandon()
 
     def _count_members(self, correlator: Correlator) -> None:
         if correlator.core.judging:

@@ -212,7 +212,6 @@ def correlated(numbers: Mapping[str, int]) -> Iterator[Family]:
     yield _plain(names.REBUILT, numbers["rebuilt_ns"] / 1e9)
     yield _plain(names.REBUILD_DURATION, numbers["rebuild_spent_ns"] / 1e9)
     yield _plain(names.LONGEST_SLICE, numbers["longest_slice_ns"] / 1e9)
-    yield _plain(names.FALSE_MERGES, numbers["false_merges_ppm"] / 1e6)
     yield _plain(names.CORRELATION_SAVED, numbers["saved_ns"] / 1e9)
     yield _plain(names.CORRELATOR_HEARTBEAT, numbers["heartbeat_ns"] / 1e9)
     yield _plain(names.CORRELATOR_TERMS, numbers["term"])

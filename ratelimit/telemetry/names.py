@@ -69,20 +69,19 @@ class BoardNumber(IntEnum):
     REBUILT_NS = 9
     REBUILD_SPENT_NS = 10
     LONGEST_SLICE_NS = 11
-    FALSE_MERGES_PPM = 12
-    SAVED_NS = 13
+    SAVED_NS = 12
     # Only where several hosts share a correlator, whose are the first two.
-    STREAM_LAG_NS = 14
-    STREAM_LOST = 15
-    LEASE_TERM = 16
-    IS_CORRELATOR = 17
-    SENT = 18
-    UNSENT = 19
-    OUTGOING = 20
-    HEARD_NS = 21
-    CATCH_UPS = 22
-    TAKEOVERS = 23
-    SERVER_FAULTS = 24
+    STREAM_LAG_NS = 13
+    STREAM_LOST = 14
+    LEASE_TERM = 15
+    IS_CORRELATOR = 16
+    SENT = 17
+    UNSENT = 18
+    OUTGOING = 19
+    HEARD_NS = 20
+    CATCH_UPS = 21
+    TAKEOVERS = 22
+    SERVER_FAULTS = 23
 
 
 # Upper bounds of the latency buckets in nanoseconds; one more column takes the rest (+Inf).
@@ -289,11 +288,6 @@ LONGEST_SLICE = Metric(
     "gauge",
     "Processor time of the longest slice of the last rebuild; above 0.002 the event loop may have waited.",
 )
-FALSE_MERGES = Metric(
-    "ratelimit_cluster_false_merge_ratio",
-    "gauge",
-    "Estimated part of the members that are in a cluster by chance, from the deployment's own traffic.",
-)
 CORRELATION_SAVED = Metric(
     "ratelimit_correlation_last_snapshot_timestamp_seconds",
     "gauge",
@@ -385,7 +379,6 @@ CORRELATION_METRICS: tuple[Metric, ...] = (
     REBUILT,
     REBUILD_DURATION,
     LONGEST_SLICE,
-    FALSE_MERGES,
     CORRELATION_SAVED,
     CORRELATOR_HEARTBEAT,
     CORRELATOR_TERMS,

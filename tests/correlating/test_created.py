@@ -58,14 +58,14 @@ def test_the_least_ever_given_stands_on_every_way(given_: list[tuple[int, int]])
     ring, bundle = Ring(board(sightings=1024), COLUMNS), Bundle(256)
     direct, travelled, here = known(), known(), known()
     for account, created in given_:
-        direct.observe(seen(account, created), False, EPOCH)
-        assert ring.put(seen(account, created), False, EPOCH)
+        direct.observe(seen(account, created), EPOCH)
+        assert ring.put(seen(account, created), EPOCH)
     assert bundle.drain(ring, 10_000, EPOCH) == len(given_)
     records = bundle.pack()
     assert sightings_in(records) == len(given_)
     assert unpack(records, travelled.core, NOW_S) == len(given_)
     for account, created in given_:
-        ring.put(seen(account, created), False, EPOCH)
+        ring.put(seen(account, created), EPOCH)
     ring.drain(here.core, 10_000, EPOCH)
     for account in range(1, 5):
         said = [created for who, created in given_ if who == account and 0 < created < 2**32]
@@ -75,7 +75,7 @@ def test_the_least_ever_given_stands_on_every_way(given_: list[tuple[int, int]])
 
 def test_cut_records_are_refused_with_it_too() -> None:
     ring, bundle = Ring(board(), COLUMNS), Bundle(4)
-    ring.put(seen(1, 77), False, EPOCH)
+    ring.put(seen(1, 77), EPOCH)
     bundle.drain(ring, 10, EPOCH)
     records = bundle.pack()
     for size in range(1, len(records)):
@@ -85,7 +85,7 @@ def test_cut_records_are_refused_with_it_too() -> None:
 
 def test_it_and_the_verdict_outlive_a_restart() -> None:
     old, new = known(), known()
-    old.observe(seen(1, 77), False, EPOCH)
+    old.observe(seen(1, 77), EPOCH)
     old.core.deem(1, 1)
     for _ in transplant(old, new):
         pass

@@ -28,7 +28,7 @@ def saved(path: Path, subject: Correlator | None = None, key: bytes = KEY) -> Sn
     if subject is None:
         subject = correlator()
         for account in range(1, 40):
-            subject.observe(row(account), False, EPOCH + account * NS)
+            subject.observe(row(account), EPOCH + account * NS)
     file = SnapshotFile(path, key)
     run(file.save(subject, EPOCH))
     file.settle()
@@ -278,7 +278,7 @@ def test_saving_and_restoring_a_hundred_thousand_takes_small_slices(tmp_path: Pa
     settings = Settings(principals=100_000, identifiers=300_000)
     subject = Correlator(settings, EPOCH, COLUMNS)
     for account in range(1, 100_001):
-        subject.observe(row(account, account % 97), False, EPOCH + account)
+        subject.observe(row(account, account % 97), EPOCH + account)
     file = SnapshotFile(tmp_path / "s", KEY)
 
     def longest(steps: Any) -> int:

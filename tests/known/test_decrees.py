@@ -152,10 +152,10 @@ def test_a_member_brings_what_it_was_given_once_it_is_certain_and_not_before() -
     world = seen()
     core, row = world.correlator.core, world.row({"account": "bot5"})
     for _ in range(7):
-        core.observe(row, False, world.correlator.now_ns)
+        core.observe(row, world.correlator.now_ns)
         core.admit(row)
-    core.observe(row, False, world.correlator.now_ns)
+    core.observe(row, world.correlator.now_ns)
     assert not core.owing
     core.deem(world.key("bot5"), CERTAIN)
-    core.observe(row, False, world.correlator.now_ns)
+    core.observe(row, world.correlator.now_ns)
     assert sum(requests for _, requests in core.debts()) == 7

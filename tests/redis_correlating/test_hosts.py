@@ -55,7 +55,7 @@ def test_hosts_judge_as_one_host_would(caught_hosts: list[Host], start_host: Sta
     told = {label: len(keys) for label, keys in correlator.members().items()}
     assert list(told.values()) == [60]
     ((_, judgement),) = correlator.kept.values()
-    assert judgement.confidence == 1.0
+    assert judgement.verdict is Verdict.CERTAIN
     assert alone.cluster("bot1") == -1  # it has not heard yet
     settle(alone)
     assert alone.clusters(BOTS) == caught_hosts[0].clusters(BOTS)

@@ -5,10 +5,8 @@ from cpython.dict cimport PyDict_Copy, PyDict_GetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport uint64_t
 
 from ratelimit.core.engine cimport Outcome
-from ratelimit.core.watch cimport Watch
 
 from ratelimit.asgi.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
 from ratelimit.charge import Charge
@@ -74,8 +72,7 @@ cdef class Exchange:
             if self.plan is None or self.outcome is None:
                 self.made = Decision(True, Reason.UNLIMITED, None, self.actor, self.certainty)
             else:
-                answer = None if self.watch is None else self.watch.answer_to(self.principal)
-                charge = Charge(self.plan, self.outcome, self.mounted.limiter.clock, answer)
+                charge = Charge(self.plan, self.outcome, self.mounted.limiter.clock)
                 self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge, self.actor, self.certainty)
         return self.made
 
@@ -90,12 +87,6 @@ cdef class Exchange:
     @property
     def verdict(self):
         return VERDICTS[self.certainty]
-
-    def watched(self, Watch watch, row, /):
-        cdef uint64_t key
-        if watch is not None and watch.columns.principal(row, &key):
-            self.watch = watch
-            self.principal = key
 
     def refusal(self):
         # A refused client is often one of many: a refusal by limits is written straight

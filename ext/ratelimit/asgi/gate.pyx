@@ -115,7 +115,7 @@ cdef class Gate:
         cdef object matched, plan, headers, host = None, outcome, actor = None
         cdef list identities
         cdef uint64_t ids[MOST_POSITIONS]
-        cdef uint64_t refused, principal = 0
+        cdef uint64_t refused
         cdef Lane lane
         cdef Exchange exchange
         cdef Sending sending
@@ -150,7 +150,7 @@ cdef class Gate:
                 cross_origin = ids[self.origin_at] != 0
                 check_ready(lane.core)
                 if self.watch is not None:
-                    principal = self.watch.stamp(ids)
+                    self.watch.stamp(ids)
                     if ids[self.watch.at - 2] != ABSENT_HASH:
                         actor = ids[self.watch.at - 2]
                         verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
@@ -182,8 +182,6 @@ cdef class Gate:
                 allowed = outcome.allowed
                 if self.watch is not None:
                     self.watch.observe(identities, not allowed, now_ns, lane.counted_at)
-                    if self.watch.unit is not None:
-                        self.watch.columns.principal(identities, &principal)
         except StoreError:
             return None  # asked again the long way, which knows each limit's stance
         self.table.check_open()
@@ -197,9 +195,6 @@ cdef class Gate:
         exchange.cross_origin = cross_origin
         exchange.actor = actor
         exchange.certainty = verdict
-        if self.watch is not None and self.watch.unit is not None:
-            exchange.watch = self.watch
-            exchange.principal = principal
         if not cross_origin and (allowed or not lane.conceals):
             exchange.labels = lane.labels
             exchange.policy_pair = lane.policy_pair

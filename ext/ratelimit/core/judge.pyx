@@ -36,7 +36,7 @@ cdef class Judge:
 
     # -- requests ---------------------------------------------------------------------------------
 
-    def observe(self, row, bint refused, now_ns, /):
+    def observe(self, row, now_ns, /):
         """Take one request in that is to be decided now; its principal may join a cluster it now fits."""
         cdef Sighting seen
         if self.columns.read(row, &seen):
@@ -414,18 +414,6 @@ cdef class Judge:
         """Return what counts of a principal: 0 for nothing, 1 for likely, 2 for certain."""
         cdef uint64_t identity
         return self.actor_of(key, &identity)
-
-    def refuse(self, row, /):
-        """Count a refusal of a row's principal, observed before it was decided."""
-
-    def answer(self, row, length, before=None, /):
-        """Note how long an answer is."""
-
-    cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil:
-        pass
-
-    cdef void turned_away(self, uint32_t at) noexcept nogil:
-        pass
 
     def admit(self, row, /):
         """Count a request of a row's principal that limits per cluster had no cluster for."""
