@@ -89,7 +89,7 @@ CODES: dict[str, Code] = {
         "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
     ),
     "correlation-families": _warning(
-        "An actor is certain where payment methods meet at exits of their own, and one of the two is not named.",
+        "Payment methods that meet at exits make an actor certain, and one of the two is not named.",
         "Name `network`, and `payment` or a family that is `costly`.",
     ),
     "known-principal": _error(

@@ -45,8 +45,14 @@ def test_whoever_correlates_says_why() -> None:
     assert (len(one.members), one.verdict, one.why) == (60, Verdict.CERTAIN, "covert")
     assert {verdict for _, verdict in one.members} == {Verdict.CERTAIN}
     assert START_NS // NS <= one.first_s <= END_NS // NS
-    assert (one.evidence["accounts"], one.evidence["payment_methods"], one.evidence["addresses"]) == (60, 6, 40)
-    assert one.words.startswith("6 payment methods of 60 accounts meet at 40 addresses; nobody else uses them.")
+    assert (one.evidence["accounts"], one.evidence["payment_methods"], one.evidence["addresses"]) == (
+        60,
+        6,
+        40,
+    )
+    assert one.words.startswith(
+        "6 payment methods of 60 accounts meet at 40 addresses; nobody else uses them."
+    )
     actor.limiter.correlating.rest(END_NS)
     assert actor.limiter.correlating.clusters() is None
 

@@ -75,11 +75,14 @@ def test_addresses_of_declared_infrastructure_are_no_meeting_place() -> None:
     assert world.clustered("bot", 60) >= 57
 
 
-def test_no_infrastructure_address_counts_as_an_independent_network() -> None:
-    from ratelimit.correlation import Settings
-
-    settings = Settings()
-    assert settings.infrastructure * settings.network_each < 0.8
+def test_an_address_of_declared_infrastructure_is_nobodys_home() -> None:
+    for known, is_homed in (('cloud = ["82.0.0.0/8"]', True), ('vpn = ["81.0.0.0/8"]', False)):
+        world = World(f"[correlation.known.networks]\n{known}")
+        world.see([*people()])
+        found = [world.correlator.explain(world.key(f"person{number}")) for number in range(300)]
+        homed = sum(one is not None and one.is_homed for one in found)
+        assert (homed > 200) is is_homed
+        assert is_homed or homed == 0
 
 
 def test_a_range_wider_than_the_identity_and_one_narrower_both_hold_by_address() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit.core.bundle import sightings_in
+from ratelimit.correlation.judgement import Verdict
 from ratelimit.stores.boards import fingerprint_of
 from ratelimit.stores.redis.hosts.entries import Kind, Seen, Told, mark_of
 from tests.redis_correlating.conftest import StartHost

@@ -15,7 +15,7 @@ from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.index cimport put
 from ratelimit.core.judge cimport MOST_LABELS, Cluster, Judge
 from ratelimit.core.traits cimport (
-    CERTAIN, EXTRAS, INDEX_BITS, KINDS, LIKELY, PROVEN, SUSPECT, Edge, Identifier, Principal, Value, joined, kind_of,
+    CERTAIN, EXTRAS, INDEX_BITS, KINDS, LIKELY, Edge, Identifier, Principal, Value, joined, kind_of,
 )
 
 cdef extern from *:
@@ -176,7 +176,6 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
     for at in range(e.identifier_count):
         found = e.identifiers + at
         found.parent = within(found.parent, e.identifier_count)
-        found.meta &= ~<uint16_t>(SUSPECT | PROVEN)
         e.kind_counts[kind_of(found)] += 1
         put(&e.identifier_index, joined(e.values[at].key), at)
 
