@@ -4,14 +4,13 @@ decision = scope["ratelimit"].decision           # verdicts, remaining, …
 scope["ratelimit"].settle(output_tokens=812)     # the real cost, once it is known
 """
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Protocol, final
 
 from starlette.types import Message, Send
 
 from ratelimit.asgi.headers import HeaderWriter, Pair
 from ratelimit.core.engine import Outcome
-from ratelimit.core.watch import Watch
 from ratelimit.decision import ClusterVerdict, Decision
 from ratelimit.limiter import Limiter
 from ratelimit.route_plan import RoutePlan
@@ -81,8 +80,6 @@ class Exchange:
     def decision(self, made: Decision) -> None: ...
     def announced(self, headers: Iterable[Pair], /) -> list[Pair]:
         """Return a response's headers with what is to be said of the limits after them."""
-    def watched(self, watch: Watch | None, row: Sequence[int], /) -> None:
-        """Let whoever correlates learn how long the answer to the request of this row is."""
     def refusal(self) -> tuple[int, bytes, int | None]:
         """Return status, body and wait in nanoseconds for a refused request."""
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:

@@ -45,9 +45,9 @@ def crowded(limits: int) -> str:
 
 
 # code, policy, line, key
-def correlation(line: str) -> str:
+def correlation(line: str, missing: str = "client") -> str:
     """Return a policy whose correlation has a principal and one line more, the sixth."""
-    agent = "agent = { from = 'header:user-agent' }"
+    agent = f"agent = {{ from = 'header:user-agent', missing = '{missing}' }}"
     return f"version = 1\n[identities]\n{agent}\n[correlation]\nprincipal = 'ip'\n{line}"
 
 
@@ -98,8 +98,9 @@ CASES = [
     ("correlation-missing", correlation('client = "agent"'), 6, "correlation.client"),
     ("correlation-costly", correlation('costly = ["device"]'), 6, "correlation.costly[0]"),
     ("correlation-families", correlation('network = "ip"'), 4, "correlation"),
-    ("correlation-families", correlation('network = "ip"\nextra = ["device"]'), 4, "correlation"),
-    ("correlation-families", correlation('payment = "device"'), 4, "correlation"),
+    ("correlation-families", correlation('network = "ip"\nclient = "agent"', "skip"), 4, "correlation"),
+    ("correlation-families", correlation('payment = "agent"', "skip"), 4, "correlation"),
+    ("correlation-created", correlation('created = "cookie:since"'), 6, "correlation.created"),
     ("identity-missing", identity('x = { from = "client", missing = "client" }'), 7, "identities.x.missing"),
     ("identity-shared", identity('x = { from = "header:x", missing = "shared" }'), 7, "identities.x.missing"),
     ("identity-setting-unused", identity('x = { from = "header:x", key = "client" }'), 7, "identities.x.key"),
@@ -269,6 +270,11 @@ def test_every_policy_code_has_a_case() -> None:
     assert told | elsewhere == {code for code, entry in CODES.items() if entry.branch == "policy"}
 
 
+def test_a_costly_family_is_enough_beside_the_network() -> None:
+    text = correlation('network = "ip"\nextra = ["agent"]\ncostly = ["agent"]', "skip")
+    assert "correlation-families" not in {problem.code for problem in problems_of(text)}
+
+
 def test_all_mistakes_are_told_at_once_and_in_order() -> None:
     text = """version = 1
 [identities]
@@ -416,7 +422,7 @@ def test_limits_that_never_meet_are_not_added_up() -> None:
     ("line", "message"),
     [
         (
-            "[correlation.tuning]\nwindow_s = 38880001",
+            "[correlation.tuning]\npayment_kept_s = 38880001",
             "38880001 is out of range: it must be a whole number up to 38880000",
         ),
         (

@@ -262,7 +262,6 @@ def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLim
         "dropped": 12,
         "rebuilt_ns": 1_700_000_000_500_000_000,
         "longest_slice_ns": 1_500_000,
-        "false_merges_ppm": 250,
     }
     assert value(limiter, "ratelimit_clusters", verdict="certain") == 2
     assert value(limiter, "ratelimit_clusters", verdict="likely") == 1
@@ -272,7 +271,6 @@ def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLim
     assert value(limiter, "ratelimit_observations_total", result="dropped") == 12
     assert value(limiter, "ratelimit_cluster_last_rebuild_timestamp_seconds") == 1_700_000_000.5
     assert value(limiter, "ratelimit_cluster_longest_slice_seconds") == 0.0015
-    assert value(limiter, "ratelimit_cluster_false_merge_ratio") == 0.00025
 
 
 def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:

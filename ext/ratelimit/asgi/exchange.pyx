@@ -10,7 +10,7 @@ from ratelimit.core.engine cimport Outcome
 
 from ratelimit.asgi.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
 from ratelimit.charge import Charge
-from ratelimit.decision import VERDICTS, Decision, Reason, cluster_name
+from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
 
 
 @cython.final
@@ -86,7 +86,7 @@ cdef class Exchange:
 
     @property
     def verdict(self):
-        return VERDICTS[self.certainty]
+        return _VERDICTS[self.certainty]
 
     def refusal(self):
         # A refused client is often one of many: a refusal by limits is written straight
