@@ -270,11 +270,6 @@ def test_every_policy_code_has_a_case() -> None:
     assert told | elsewhere == {code for code, entry in CODES.items() if entry.branch == "policy"}
 
 
-def test_a_costly_family_is_enough_beside_the_network() -> None:
-    text = correlation('network = "ip"\nextra = ["agent"]\ncostly = ["agent"]', "skip")
-    assert "correlation-families" not in {problem.code for problem in problems_of(text)}
-
-
 def test_all_mistakes_are_told_at_once_and_in_order() -> None:
     text = """version = 1
 [identities]
