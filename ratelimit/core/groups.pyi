@@ -1,4 +1,4 @@
-"""What groups are like as a whole, and who belongs to them: a phase of a rebuild."""
+"""What groups are like as a whole, and which accounts belong to them: a phase of a rebuild."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -36,13 +36,13 @@ class Groups:
     def enroll(self, start: int, stop: int) -> None:
         """Principals: count the members of each group."""
     def number_groups(self, start: int, stop: int, least: int) -> None:
-        """Principals: number groups of so many members, and let them vote for whose addresses are."""
+        """Principals: number groups of so many members, and let them vote for the group of each address."""
     def forget_votes(self, start: int, stop: int) -> None:
-        """Identifiers: forget how the votes went, not who won them; count groups' payment methods."""
+        """Identifiers: forget how the votes went, not what won them; count groups' payment methods."""
     def tally(self, start: int, stop: int) -> None:
-        """Principals: count them for their groups, and who is where."""
+        """Principals: count them for their groups, and at their addresses."""
     def survey(self, start: int, stop: int) -> None:
-        """Identifiers: add addresses to the groups whose they are."""
+        """Identifiers: add addresses to the groups that won them."""
     def statistics(self, group: int) -> Any:
         """Return what a group is like: see `correlation.judgement.Statistics`.
 
@@ -57,13 +57,13 @@ class Groups:
 
         Args:
             labels: by group, from 1: its cluster, 0 for none; the first counts for nothing.
-            verdicts: by group: what is said of those who fit.
+            verdicts: by group: the verdict on members that fit.
 
         Raises:
             ValueError: there are more groups or fewer.
         """
     def claim(self, start: int, stop: int, labels: Sequence[int]) -> None:
-        """Identifiers: say whose exits and payment methods they are, by which newcomers are known.
+        """Identifiers: say which clusters' exits and payment methods they are; newcomers are known by them.
 
         Raises:
             ValueError: there are more groups or fewer.

@@ -1,4 +1,4 @@
-"""Who belongs to which cluster, how sure that is, and what it costs the cluster's budget."""
+"""Which accounts belong to which cluster, how sure that is, and what it costs the cluster's budget."""
 
 from collections.abc import Sequence
 from typing import final
@@ -11,9 +11,9 @@ from ratelimit.core.sighting import Columns
 class Judge:
     """Labels and verdicts on principals, and a record of each cluster.
 
-    Between rebuilds a newcomer joins the cluster whose payment method it pays with and whose exits it
-    uses, with that cluster's verdict (`sentence`); an account that is at home anywhere or known to be
-    old never does. In a rebuild (from `begin` to `end`) nobody joins by itself.
+    Between rebuilds a newcomer joins the cluster that its payment method and most of its exits belong
+    to, with that cluster's verdict (`sentence`); an account that is at home anywhere or known to be
+    old never does. In a rebuild (from `begin` to `end`) none does.
 
     A method that takes `start` and `stop` walks that range of positions; a range past the end is cut
     short. What order they come in is `rebuild`'s business. A verdict is 0 for none, 1 for likely, 2 for
@@ -75,7 +75,7 @@ class Judge:
     def close(self, label: int) -> None:
         """Give a label up; its principals keep it until `release` has walked over them."""
     def name(self, label: int, identity: int) -> None:
-        """Set what limits count a cluster by. Without a name nobody in it is anything to limits."""
+        """Set what limits count a cluster by. Limits know no member of a cluster without a name."""
     def sentence(self, label: int, verdict: int) -> None:
         """Set the verdict on newcomers that fit a cluster."""
     def live(self) -> list[int]:
@@ -94,7 +94,7 @@ class Judge:
     def wane(self, start: int, stop: int, silent_s: int) -> None:
         """Take the clusters from dormant principals that were silent for so long."""
     def clear(self, start: int, stop: int) -> None:
-        """Forget how many principals identifiers have, and whose they were that are no more."""
+        """Forget how many principals identifiers have, and the closed clusters they belonged to."""
     def gather(self, start: int, stop: int) -> None:
         """Count principals at their identifiers; drop edges too old."""
     def count(self, start: int, stop: int) -> None:
@@ -102,7 +102,7 @@ class Judge:
     def release(self, start: int, stop: int) -> None:
         """Take the labels of closed clusters from principals."""
     def pare(self, start: int, stop: int, label: int) -> None:
-        """Take a cluster's label from all who were not ruled into it.
+        """Take a cluster's label from all members that were not ruled into it.
 
         Raises:
             ValueError: nothing was ruled.
@@ -138,4 +138,4 @@ class Judge:
     def debts(self) -> list[tuple[int, int]]:
         """Return what limits count clusters by, and requests to be charged to each; they are forgotten."""
     def inherit(self, other: Judge) -> None:
-        """Owe what another judge owes, whose clusters were copied here, as far as there is room for them."""
+        """Owe what another judge owes for the clusters that were copied from it, as far as there is room."""

@@ -10,8 +10,8 @@ class Pools:
     """Proves of payment methods that their accounts meet at exits of their own, and joins those that do.
 
     In question are payment methods with two accounts or more. An exit is a pool's where enough of them
-    meet and a share of the accounts there is theirs. A method goes whose accounts are elsewhere too much,
-    until none goes. One round of that looks at one kind of place:
+    meet and a share of the accounts there is theirs. A method goes if its accounts are elsewhere too
+    much, until none goes. One round of that looks at one kind of place:
 
     1. `look`, then `question` over identifiers and `sort` over principals;
     2. `clear` over identifiers, `meet` and `weigh` over suspects (positions up to `suspect_count`),
@@ -23,7 +23,7 @@ class Pools:
     that were not there at `begin` are left out.
 
     Args:
-        evidence: whose principals; `Homes` has walked over them.
+        evidence: has the principals; `Homes` has walked over them.
         window_s: how far back visits count, in seconds; whole ticks of ten minutes.
         costly: further families, counted from 0, that count as payment methods.
 

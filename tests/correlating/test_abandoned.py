@@ -26,8 +26,9 @@ def whole(world: World) -> None:
 
 
 @pytest.mark.parametrize("known", ["", TOGETHER], ids=["inferred", "ruled"])
+@pytest.mark.parametrize("is_former", [False, True], ids=["a new one", "two former ones"])
 def test_no_provisional_label_outlives_a_rebuild_that_stopped(
-    known: str, monkeypatch: pytest.MonkeyPatch
+    known: str, is_former: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hazard: a label opened or closed midway is given to the next cluster, with another's budget."""
     monkeypatch.setattr("ratelimit.correlation.rebuild.SLICE", 128)
@@ -35,7 +36,8 @@ def test_no_provisional_label_outlives_a_rebuild_that_stopped(
     world = World()
     world.see([each for each in both if "fox" not in each[1]["account"]])
     assert world.cluster("bot1") is not None
-    world.see([each for each in both if "fox" in each[1]["account"]], rebuilds=False)
+    world.see([each for each in both if "fox" in each[1]["account"]], rebuilds=is_former)
+    world.correlator.carries.clear()
     world.load(known)
     world.tell()
     stopped = 0

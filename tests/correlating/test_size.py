@@ -35,7 +35,7 @@ def full(shape: str) -> Correlator:
 
     Args:
         shape: `usual`; `all share` (three accounts on every payment method); `all meet` (and all of
-            them at common exits, so that everybody stays in question); or `nobody pays`.
+            them at common exits, so that all stay in question); or `nobody pays`.
     """
     positions = list(POSITIONS)
     if shape == "nobody pays":
@@ -127,7 +127,7 @@ def test_memory_is_within_its_aim_also_while_rebuilding() -> None:
 
 
 def test_what_leaves_no_evidence_leaves_no_state() -> None:
-    """Hazard: a flood that says nothing of anybody fills what remembers, or a rebuild's memory stays."""
+    """Hazard: a flood without evidence fills the memory, or what a rebuild took stays."""
     one = Correlator(Settings(principals=64, identifiers=256), START_S * NS, Columns((0,), POSITIONS))
     rng = random.Random(5)
     nbytes = one.evidence.nbytes
