@@ -62,7 +62,8 @@ def shapes_digest() -> int:
     return int.from_bytes(digest.digest()[:7], "big")
 
 
-macros.append(("KIN_SHAPES", f"{shapes_digest()}ull"))
+# For the one module that says so: the others need not be compiled again.
+shapes = [("KIN_SHAPES", f"{shapes_digest()}ull")]
 
 
 def source_digest() -> str:
@@ -98,7 +99,7 @@ extensions = [
         ],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
-        define_macros=macros,
+        define_macros=[*macros, *shapes] if name == "core.image" else macros,
     )
     for name in MODULES
 ]

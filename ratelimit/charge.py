@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from ratelimit.clock import Clock
 from ratelimit.core.engine import Outcome
-from ratelimit.core.watch import Answer
 from ratelimit.decision import Verdict
 from ratelimit.route_plan import SKIPPED, RoutePlan, check_cost
 
@@ -23,13 +22,11 @@ class Charge:
     Args:
         plan, outcome: what decided.
         clock: says when.
-        answer: is told what was used, where the length of answers is evidence.
     """
 
-    __slots__ = ("_answer", "_clock", "_outcome", "_plan")
+    __slots__ = ("_clock", "_outcome", "_plan")
 
-    def __init__(self, plan: RoutePlan, outcome: Outcome, clock: Clock, answer: Answer | None = None) -> None:
-        self._answer = answer
+    def __init__(self, plan: RoutePlan, outcome: Outcome, clock: Clock) -> None:
         self._plan = plan
         self._outcome = outcome
         self._clock = clock
@@ -55,8 +52,6 @@ class Charge:
             actual = units.get(rule.unit, -1)
             if actual >= 0 and rule.algorithm not in _UNSETTLED:
                 self._outcome.settle(index, actual, now_ns)
-        if self._answer is not None and self._outcome.allowed:
-            self._answer.tell(units, now_ns)
 
     def release(self) -> None:
         """Free concurrency slots; a second call does nothing."""

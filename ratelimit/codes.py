@@ -91,17 +91,17 @@ CODES: dict[str, Code] = {
         "Where an identity that serves as evidence is missing, something else stands in for it.",
         'Write `missing = "skip"` for the identity.',
     ),
-    "correlation-length": _error(
-        "What is to say how long an answer was is counted before there is one.",
-        'Name the unit that the application settles: `length = "output_tokens"`.',
+    "correlation-costly": _error(
+        "A family is said to cost as a payment method does, and is not among the evidence.",
+        "Name it under `extra` as well.",
     ),
     "correlation-created": _error(
         "When the account was created would be the client's own word, or comes from no source at all.",
         "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
     ),
     "correlation-families": _warning(
-        "The correlation is given one family of evidence, and at least two have to agree.",
-        "Name two of `network`, `payment`, `client` and `extra`.",
+        "Payment methods that meet at exits make an actor certain, and one of the two is not named.",
+        "Name `network`, and `payment` or a family that is `costly`.",
     ),
     "known-principal": _error(
         "A principal is written with more or fewer values than make one here.",

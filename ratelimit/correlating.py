@@ -90,7 +90,7 @@ class Correlating:
             spec: where rows of identities have what is looked at.
             at: where they have their cluster.
         """
-        return Watch(self._board, Columns(spec.principal, spec.kinds, spec.created, spec.costly), at, None)
+        return Watch(self._board, Columns(spec.principal, spec.kinds, spec.created, spec.costly), at)
 
     def adapt(self, spec: CorrelationSpec) -> None:
         """Go by another policy; evidence and assignments are kept.

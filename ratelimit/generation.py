@@ -26,6 +26,7 @@ from ratelimit.identity.origins import Origins
 from ratelimit.identity.proxies import AddressRanges, ProxyChain
 from ratelimit.known import Knowledge, hashed
 from ratelimit.policy.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
+from ratelimit.policy.identities import INTERNAL
 from ratelimit.policy.model import Event
 from ratelimit.policy.target import Target
 from ratelimit.resolvers import Resolver
@@ -114,6 +115,10 @@ class Generation:
         """What the operator knows of principals and networks; None when nothing is correlated."""
         if watch is not None and self.knowledge is not None:
             self.knowledge.tell_columns(watch)
+        self.names = {
+            name: position for name, position in self.extractor.positions.items() if name not in INTERNAL
+        }
+        """The identities that a caller can give by name."""
         self.has_lists = bool(compiled.allow or compiled.deny)
         self.is_plain = not self.has_lists and not self.extractor.needs_context
         """Whether headers and peer are all that decides who a request is from."""

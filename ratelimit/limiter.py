@@ -254,9 +254,7 @@ class Limiter:
         if extractor.needs_context or created is not None:
             context = Context(matched.params, {} if state is None else state, created=created)
         if identities:
-            known = extractor.from_values(
-                checked_names(identities, extractor.positions), client, raw, context
-            )
+            known = extractor.from_values(checked_names(identities, generation.names), client, raw, context)
         else:
             known = extractor.extract(raw, client, context)
         amounts = costs if costs is None else checked_costs(costs, generation.compiled.units)
@@ -267,8 +265,7 @@ class Limiter:
         allowed, reason, plan, outcome = judgement
         ledger = None
         if plan is not None and outcome is not None:
-            watch = generation.watch
-            ledger = Charge(plan, outcome, self.clock, None if watch is None else watch.answer(known))
+            ledger = Charge(plan, outcome, self.clock)
         return Decision(allowed, reason, ledger, *actor_in(generation, known))
 
     # -- the policy in force ----------------------------------------------------------------------

@@ -39,7 +39,7 @@ from ratelimit.correlation.memory import (
 )
 from ratelimit.stores.boards import fingerprint_of
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"KINSNAP\n"
 _LENGTH_BYTES = 8
 _MOST_HEAD_BYTES = 16 << 20

@@ -21,7 +21,7 @@ from ratelimit.core.judge import Judge
 from ratelimit.core.ring import Ring
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
-from ratelimit.correlation.memory import members_of, transplant
+from ratelimit.correlation.memory import tally_of, transplant
 from ratelimit.known import Knowledge
 from ratelimit.policy.compiled import CorrelationSpec
 from ratelimit.snapshot import Kept, Refused
@@ -242,8 +242,7 @@ class Tenure:
         number(BoardNumber.REBUILT_NS, now_ns)
         number(BoardNumber.REBUILD_SPENT_NS, self._spent_ns)
         number(BoardNumber.LONGEST_SLICE_NS, self._longest_ns)
-        number(BoardNumber.CLUSTERS, len(correlator.kept))
-        number(BoardNumber.MEMBERS, members_of(correlator))
+        self._count_members(correlator)
         self._is_changed = True
         if correlator.identities != known:
             self._save_ns = None  # a new cluster outlives this process from now on
@@ -350,15 +349,18 @@ class Tenure:
         self._export(now_ns)
 
     def _forget_unfinished(self) -> None:
-        """Take back the provisional clusters of a rebuild that failed."""
-        correlator = self._correlator
-        if correlator is not None:
-            core = correlator.core
-            for label in core.live():
-                if label not in correlator.kept:
-                    core.close(label)
-            core.release(0, correlator.evidence.principal_count)
-            correlator.carries.clear()
+        """Take back what a rebuild that failed has left."""
+        if self._correlator is not None:
+            self._correlator.abandon()
+
+    def _count_members(self, correlator: Correlator) -> None:
+        if correlator.core.judging:
+            return  # clusters are provisional until the rebuild has ended
+        tally, number = tally_of(correlator), self._board.set_number
+        for at, column in enumerate((BoardNumber.CLUSTERS, BoardNumber.MEMBERS)):
+            number(column, sum(counts[at] for counts in tally.values()))
+        for at, column in enumerate((BoardNumber.CERTAIN_CLUSTERS, BoardNumber.CERTAIN_MEMBERS)):
+            number(column, tally["certain"][at])
 
     def _export(self, now_ns: int) -> None:
         self._exported_ns = now_ns
@@ -370,4 +372,4 @@ class Tenure:
         number(BoardNumber.IDENTIFIERS, evidence.identifier_count)
         number(BoardNumber.PRINCIPAL_EVICTIONS, evidence.principal_evictions)
         number(BoardNumber.IDENTIFIER_EVICTIONS, evidence.identifier_evictions)
-        number(BoardNumber.MEMBERS, members_of(correlator))
+        self._count_members(correlator)

@@ -81,8 +81,8 @@ class Exchange:
     def decision(self, made: Decision) -> None: ...
     def announced(self, headers: Iterable[Pair], /) -> list[Pair]:
         """Return a response's headers with what is to be said of the limits after them."""
-    def watched(self, watch: Watch | None, row: Sequence[int], /) -> None:
-        """Note whom the request of this row is of, so that its answer's length can be told to the correlator."""
+    def asked_by(self, watch: Watch | None, row: Sequence[int], /) -> None:
+        """Note whom a refused request of this row is of, so that it is told a wait of its own."""
     def refusal(self) -> tuple[int, bytes, int | None]:
         """Return status, body and wait in nanoseconds for a refused request: what the client is told.
 

@@ -226,11 +226,12 @@ class RateLimitMiddleware:
         cross_origin = identities[generation.extractor.origin_at] != 0
         exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
         exchange.actor, exchange.certainty = actor_in(generation, identities)
-        exchange.watched(generation.watch, identities)
         if outcome is None:
             exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
         else:
             self._time(now_ns)
+        if not allowed:
+            exchange.asked_by(generation.watch, identities)
         scope["ratelimit"] = exchange
         return exchange
 

@@ -81,7 +81,7 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
     for limit in policy.limits:
         written = policy.file.limit[limit.index]
         first = True
-        for rule in (rule for rule in policy.rules if rule.limit == limit.index):
+        for rule in (rule for rule in policy.rules if rule.limit == limit.index and not rule.is_twin):
             name = Text(rule.name if first or rule.tier is None else "", "bold")
             if rule.tier is not None:
                 name += Text(f"  tier {rule.tier}", "not bold")
@@ -101,6 +101,8 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
 
 def _numbers(rule: LimitRule, policy: CompiledPolicy, is_narrow: bool) -> tuple[str, ...]:
     allows, whose = words.rate_of(rule, policy), words.per(rule, policy)
+    if binds := words.binds(rule):
+        whose += f" ({binds})"
     if not is_narrow:
         return whose, allows, rule.algorithm
     return (f"{allows}, for {'' if whose == 'everyone' else 'each '}{whose}; {rule.algorithm}",)
@@ -123,7 +125,7 @@ def _json(path: str, policy: Policy | None, problems: tuple[Problem, ...], bad: 
         ],
         "limits": []
         if policy is None
-        else [_limit_json(rule, policy.compiled) for rule in policy.compiled.rules],
+        else [_limit_json(rule, policy.compiled) for rule in policy.compiled.rules if not rule.is_twin],
     }
 
 
@@ -132,7 +134,8 @@ def _limit_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "limit": rule.name,
         "tier": rule.tier,
         "match": words.patterns(policy.file.limit[rule.limit].match),
-        "per": [policy.identities[position].name for position in rule.per],
+        "per": [words.identity(position, policy) for position in rule.per],
+        "verdict": rule.verdict,
         "algorithm": rule.algorithm,
         "unit": rule.unit,
         "quota": rule.quota,

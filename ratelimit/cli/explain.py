@@ -17,14 +17,16 @@ from ratelimit.cli.explanation import IdentityLine, LimitLine, Seen, identity_li
 from ratelimit.cli.facts import RecordFacts, carried, has_created, route_path, route_target
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load
-from ratelimit.cli.principal import explain_principal, from_server, from_snapshot, from_trace
+from ratelimit.cli.membership import Membership, in_evidence, on_this_host
+from ratelimit.cli.principal import Source, explain_principal, from_server, from_snapshot, from_trace
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.clock import ManualClock, SystemClock
-from ratelimit.decision import Decision, Reason
+from ratelimit.decision import VERDICTS, Decision, Reason, cluster_name
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED, DENIED
 from ratelimit.identity.fact import ABSENT, REFUSED
+from ratelimit.limiter import actor_in
 from ratelimit.policy import Policy
 from ratelimit.policy.model import Event
 from ratelimit.storage import private_store
@@ -52,13 +54,13 @@ from ratelimit.traces.record import time_ns
 @click.option(
     "--trace",
     type=click.Path(allow_dash=True),
-    help="With --principal: the trace that clusters are found in, up to its end.",
+    help="The trace that clusters are found in, up to its end.",
 )
 @click.option(
     "--snapshot",
     type=click.Path(dir_okay=False),
-    help="With --principal: the file that the running correlator saves to. "
-    "Without it, and without --trace: what it has saved to the policy's Redis.",
+    help="The file that the running correlator saves to, for the clusters in it. With --principal, without "
+    "it and without --trace: what it has saved to the policy's Redis.",
 )
 @click.option(
     "--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row."
@@ -111,25 +113,22 @@ def explain_command(
     loaded = load(policy, show_warnings=False)
     if (request_ is None) == (not principal):
         raise Failure("say either --request or --principal", USAGE)
+    if [trace is not None, snapshot is not None, live and not principal].count(True) > 1:
+        raise Failure("clusters are looked for in one of --trace, --snapshot and --live", USAGE)
+    source = None
+    if trace is not None:
+        source = from_trace(loaded, trace)
+    elif snapshot is not None:
+        source = from_snapshot(loaded, snapshot)
     if principal:
-        if trace is not None and snapshot is None:
-            source = from_trace(loaded, trace)
-        elif snapshot is not None and trace is None:
-            source = from_snapshot(loaded, snapshot)
-        elif trace is None:
-            source = from_server(loaded)
-        else:
-            raise Failure("--principal looks at either --trace or --snapshot, not both", USAGE)
-        told = explain_principal(source, principal)
+        told = explain_principal(from_server(loaded) if source is None else source, principal)
         if as_json:
             print_json(told.as_json())
         else:
             told.print(out())
         return
-    if trace is not None or snapshot is not None:
-        raise Failure("--trace and --snapshot go with --principal", USAGE)
     assert request_ is not None
-    explained = Explained(loaded, request_, repeat, event, live)
+    explained = Explained(loaded, request_, repeat, event, live, source)
     if as_json:
         print_json(explained.as_json(reveal))
     else:
@@ -143,7 +142,9 @@ def explain_command(
 class Explained:
     """One request, decided and taken apart."""
 
-    def __init__(self, policy: Policy, text: str, repeat: int, event: Event, live: bool) -> None:
+    def __init__(
+        self, policy: Policy, text: str, repeat: int, event: Event, live: bool, source: Source | None
+    ) -> None:
         compiled = policy.compiled
         fields = Fields(carried(compiled), compiled.units[1:], created=has_created(compiled))
         clock = SystemClock()
@@ -157,22 +158,33 @@ class Explained:
         target = route_target(record.path)
         self.policy = policy
         self.repeat = repeat
+        membership: Membership | None = None
         with ExitStack() as stack:
             store: Store
             if live:
-                is_remote = compiled.remote is not None
-                store = server_of(policy) if is_remote else attach(policy, takes_seat=True)
+                if compiled.remote is None:
+                    store = attach(policy, takes_seat=True)
+                    membership = stack.enter_context(on_this_host(compiled, store))
+                else:
+                    store = server_of(policy)
+                    source = _saved(policy)
                 self.now_ns = store.clock.now_ns()
                 repeat = 0
             else:
                 store = private_store(policy, ManualClock(self.now_ns))
             stack.callback(store.close)
+            if source is not None:
+                membership = in_evidence(source, fields)
             generation = Generation(compiled, store, self.now_ns, notice=lambda code: None)
             matched = generation.match(self.method, target, event)
             row = RecordFacts(generation, fields).identities(record, matched)
+            if membership is not None:
+                membership.fill(row, record, matched)
             for _ in range(repeat - 1):
                 self._decide(generation, matched, row, charge=True).release()
             self.decision = self._decide(generation, matched, row, charge=not live)
+            actor, certainty = actor_in(generation, row)
+            self.cluster, self.verdict = cluster_name(actor), VERDICTS[certainty]
             self.template = matched.template
             plan = matched.plan_for(row)
             self.missing = [
@@ -180,7 +192,8 @@ class Explained:
                 for at in (() if plan is None else plan.required)
                 if row[at] == REFUSED
             ]
-            self.identities = identity_lines(generation, matched, fields, record, row)
+            found_in = None if membership is None else membership.name
+            self.identities = identity_lines(generation, matched, fields, record, row, found_in)
             seen = Seen(self.method, target, event)
             self.limits = limit_lines(generation, matched, row, self.decision, seen)
 
@@ -277,12 +290,25 @@ class Explained:
                 for line in self.identities
             ],
             "limits": [_limit_json(line) for line in self.limits],
+            "cluster": self.cluster,
+            "verdict": self.verdict,
             "action": decision.action,
             "reason": decision.reason.value,
             "limit": decision.limit,
             "missing": self.missing if decision.reason is Reason.IDENTITY else [],
             "retry_after": None if wait_ns is None or decision.allowed else wait_ns / 1e9,
         }
+
+
+def _saved(policy: Policy) -> Source | None:
+    """Return what the correlator of all hosts has saved; None where it has nothing, or nothing correlates."""
+    if policy.compiled.correlation is None:
+        return None
+    try:
+        return from_server(policy)
+    except Failure as failure:
+        note(f"No cluster is known: {failure.message}.")
+        return None
 
 
 def _identity_table(lines: list[IdentityLine], reveal: bool) -> Table:
@@ -301,16 +327,19 @@ def _verdict_words(line: LimitLine) -> tuple[Text, str]:
         return Text("–", "dim"), line.why_not
     unit = "" if verdict.unit == "requests" else f" {verdict.unit}"
     left = f"{verdict.remaining:,}{unit} left"
+    if line.rule.is_twin:
+        left = f"{left} if it bound likely actors"
     if verdict.allowed:
         if verdict.reset_after_ns:
             left += f", all again in {words.wait(verdict.reset_after_ns)}"
-        return Text("✔", "green"), left
+        return Text("○" if line.rule.is_twin else "✔", "green"), left
     if verdict.retry_after_ns is None:
         says = f"costs {verdict.cost:,}{unit}, more than it ever holds"
     else:
         says = f"{left}, retry in {words.wait(verdict.retry_after_ns)}"
     if verdict.shadow:
-        return Text("○", "yellow"), f"would refuse (shadow): {says}"
+        why = "likely" if line.rule.is_twin else "shadow"
+        return Text("○", "yellow"), f"would refuse ({why}): {says}"
     return Text("✘", "bold red"), says
 
 
@@ -325,6 +354,7 @@ def _limit_json(line: LimitLine) -> dict[str, Any]:
         "counter": line.key,
         "allowed": verdict.allowed,
         "shadow": verdict.shadow,
+        "binds": not line.rule.is_twin,
         "unit": verdict.unit,
         "cost": verdict.cost,
         "remaining": verdict.remaining,

@@ -12,11 +12,13 @@ from ratelimit.core.grammar import MALFORMED_VALUE
 from ratelimit.decision import Decision, Verdict
 from ratelimit.generation import Generation, Matched, needed_positions
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
-from ratelimit.policy.compiled import IdentitySpec, LimitRule
+from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec, LimitRule
+from ratelimit.policy.identities import CLUSTER, CREATED
 from ratelimit.policy.model import Event
 from ratelimit.policy.pattern import parse_pattern
 from ratelimit.policy.target import Target
 from ratelimit.traces import Fields
+from ratelimit.traces.record import CREATED as TRACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +51,57 @@ class LimitLine:
 
 
 def identity_lines(
-    generation: Generation, matched: Matched, fields: Fields, record: Any, row: list[int]
+    generation: Generation,
+    matched: Matched,
+    fields: Fields,
+    record: Any,
+    row: list[int],
+    found_in: str | None = None,
 ) -> list[IdentityLine]:
-    """Return a line for each identity of the policy."""
+    """Return a line for each identity of the policy.
+
+    Args:
+        found_in: where its cluster was looked up; None when it was not.
+    """
     facts = RecordFacts(generation, fields)
     needed = needed_positions(generation.compiled)
+    places = range(generation.compiled.actor, generation.compiled.cluster + 1)
     lines = []
     for spec in generation.compiled.identities:
         if spec.sources[0].kind == "origin":  # the correlator's own
             continue
+        if spec.sources[0].kind == "cluster":  # that one is always there, used or not, in three places
+            if spec.name == CLUSTER and not needed.isdisjoint(places):
+                lines.append(_actor_line(generation.compiled, row, found_in))
+            continue
+        if spec.name == CREATED:
+            lines.append(_created_line(spec, row[spec.index]))
+            continue
         if spec.index not in needed:
-            if spec.sources[0].kind != "cluster":  # that one is always there, used or not
-                lines.append(IdentityLine(spec.name, "–", None, "no limit or list uses it"))
+            lines.append(IdentityLine(spec.name, "–", None, "no limit or list uses it"))
             continue
         hashed = row[spec.index]
         shown = given(spec, record, facts)
         source = _source(spec, record, matched, facts, hashed)
         lines.append(IdentityLine(spec.name, short_hash(hashed), shown, source))
     return lines
+
+
+def _actor_line(compiled: CompiledPolicy, row: list[int], found_in: str | None) -> IdentityLine:
+    actor = row[compiled.actor]
+    if actor == ABSENT:
+        told = "--trace, --snapshot or --live would say" if found_in is None else f"none, says {found_in}"
+        return IdentityLine(CLUSTER, short_hash(actor), None, f"{told}: limits per cluster do not apply")
+    verdict = "likely" if row[compiled.cluster] == ABSENT else "certain"
+    return IdentityLine(CLUSTER, short_hash(actor), verdict, f"{verdict} member, says {found_in}")
+
+
+def _created_line(spec: IdentitySpec, created: int) -> IdentityLine:
+    if created == ABSENT:
+        told = f"missing from {_sources(spec)}: the account is as old as its first request"
+        return IdentityLine(TRACED, "absent", None, told)
+    told = words.instant(created * 1_000_000_000)
+    return IdentityLine(TRACED, "–", told, f"created {told} UTC")
 
 
 def limit_lines(
@@ -88,11 +123,15 @@ def limit_lines(
                 )
             )
         for rule in applying:
+            # Of a limit and its twin that of the two which looks at this actor.
+            is_likely = row[compiled.likely] != ABSENT
+            if rule.verdict == "certain" and rule.is_twin != is_likely:
+                continue
             verdict = verdicts.get(rule.name)
             why_not = ""
             if verdict is None:
                 absent = [
-                    compiled.identities[at].name
+                    words.identity(at, compiled)
                     for at in (*rule.per, rule.member)
                     if at >= 0 and row[at] == ABSENT
                 ]
@@ -102,7 +141,8 @@ def limit_lines(
 
 
 def _key(generation: Generation, rule: LimitRule, row: list[int]) -> str:
-    names = [f"{generation.compiled.identities[at].name}:{short_hash(row[at])}" for at in rule.per]
+    compiled = generation.compiled
+    names = [f"{words.identity(at, compiled)}:{short_hash(row[at])}" for at in rule.per]
     return " + ".join(names) or "everyone"
 
 

@@ -28,7 +28,6 @@ def fields_of(compiled: CompiledPolicy) -> Fields:
     headers = bool(compiled.trust.networks or compiled.trust.unix) or any(
         source != USER_AGENT and source[0] in ("header", "cookie") for source in sources
     )
-    spec = compiled.correlation
     return Fields(
         carried(compiled),
         list(compiled.units[1:]),

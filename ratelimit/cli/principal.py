@@ -192,6 +192,7 @@ class Told:
         return (
             f"{found.requests:,} requests, {found.requests_a_day:,.1f} a day, {answers}"
             f"from {words.instant(found.first_ns)} to {words.instant(found.last_ns)} UTC"
+            + ("" if found.created_ns is None else f", created {words.instant(found.created_ns)}")
         )
 
     def _cluster(self) -> list[str]:
@@ -263,6 +264,7 @@ class Told:
             "since": None if found.since_ns is None else words.iso(found.since_ns),
             "first_seen": words.iso(found.first_ns),
             "last_seen": words.iso(found.last_ns),
+            "created": None if found.created_ns is None else words.iso(found.created_ns),
             "requests": found.requests,
             "requests_a_day": round(found.requests_a_day, 2),
             "answer_length": None if found.answer_length is None else round(found.answer_length),

@@ -123,9 +123,13 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
     table = f"{now.entries_live:,} live of {capacity:,} ({words.share(now.entries_live, capacity)})"
     head.add_row("table", Text(table) + Text(f", {evicted:,} evicted alive" if evicted else "", "red"))
     head.add_row("workers", f"{now.gauge(names.WORKERS):.0f}")
-    if names.CLUSTERS.exported in now.gauges:
-        found, members = now.gauge(names.CLUSTERS), now.gauge(names.CLUSTER_MEMBERS)
-        head.add_row("clusters", f"{found:,.0f} with {members:,.0f} members")
+    if now.verdicts:
+        told = (
+            f"{now.of_verdict(names.CLUSTERS, verdict):,.0f} {verdict} with "
+            f"{now.of_verdict(names.CLUSTER_MEMBERS, verdict):,.0f} members"
+            for verdict in ("certain", "likely")
+        )
+        head.add_row("clusters", ", ".join(told))
     half, most = (quantile_bound_s(now.latency, share) for share in (0.5, 0.99))
     if half is not None and most is not None:
         head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")
@@ -148,11 +152,11 @@ def _limits(now: Snapshot, before: Snapshot | None, passed_s: float) -> Renderab
             for current, earlier, style in (
                 (counts.allowed, then.allowed, ""),
                 (counts.refused, then.refused, "red"),
-                (counts.refused_in_shadow, then.refused_in_shadow, "yellow"),
+                (counts.would_refuse, then.would_refuse, "yellow"),
             ):
                 rate = max(current - earlier, 0) / passed_s
                 cells.append(Text(f"{rate:,.1f}", style if rate else "dim"))
-        totals = [f"{counts.allowed:,}", f"{counts.refused:,}", f"{counts.refused_in_shadow:,}"]
+        totals = [f"{counts.allowed:,}", f"{counts.refused:,}", f"{counts.would_refuse:,}"]
         table.add_row(label, *cells, *totals)
     return table
 
@@ -173,6 +177,7 @@ def _json(now: Snapshot) -> dict[str, Any]:
                 "allowed": counts.allowed,
                 "refused": counts.refused,
                 "refused_in_shadow": counts.refused_in_shadow,
+                "likely_refused": counts.likely_refused,
                 "skipped": counts.skipped,
             }
             for name, counts in now.limits.items()

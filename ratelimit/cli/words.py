@@ -48,7 +48,12 @@ def rate_of(rule: LimitRule, policy: CompiledPolicy) -> str:
 
 def per(rule: LimitRule, policy: CompiledPolicy) -> str:
     """Return whose counter it is."""
-    return " + ".join(policy.identities[position].name for position in rule.per) or "everyone"
+    return " + ".join(identity(position, policy) for position in rule.per) or "everyone"
+
+
+def identity(position: int, policy: CompiledPolicy) -> str:
+    """Return an identity as a limit names it, whatever the verdict of whom it binds."""
+    return policy.identities[policy.cluster if policy.is_actor(position) else position].name
 
 
 def patterns(written: str | list[str]) -> list[str]:
@@ -66,6 +71,11 @@ def mode(rule: LimitRule) -> str:
     if rule.shadow or rule.enforced_ppm == 0:
         return "shadow"
     return "enforce" if rule.enforced_ppm == 1_000_000 else f"enforce {rule.enforced_ppm / 10_000:g} %"
+
+
+def binds(rule: LimitRule) -> str:
+    """Return whom of a cluster a rule binds; empty for limits of other kinds."""
+    return {"certain": "certain", "likely": "certain and likely", None: ""}[rule.verdict]
 
 
 def wait(wait_ns: int | None) -> str:

@@ -52,7 +52,6 @@ def decide_batch(
     cluster_at: int = -1,
     start: int = 0,
     stop: int = -1,
-    lengths: list[int | None] | None = None,
     would: list[int] | None = None,
     /,
 ) -> tuple[list[tuple[int, Outcome]], int]:
@@ -65,6 +64,5 @@ def decide_batch(
 
     With a `judge`, each record is seen by it and its actor put into column `cluster_at` and the two
     before (see `Watch`) before it is decided; to `would` are added those admitted of likely members that
-    limits for the certain had no room for. The judge learns afterwards if it was refused, or how long the answer
-    was (`lengths`; None: not known). Only records from `start` to before `stop` (-1: the end) are decided.
+    limits for the certain had no room for. Only records from `start` to before `stop` (-1: the end) are decided.
     """

@@ -17,13 +17,18 @@ class Evidence:
 
     Full of principals, the longest silent of a few goes, members of clusters last. Full of
     identifiers, or of one kind, the longest unseen of a few goes, those of one principal first.
-    A principal that was silent for long is dormant until it is seen again (see `Dormancy.lull`): it
+    A principal that was silent for long is dormant until it is seen again (see `Judge.lull`): it
     keeps what is remembered of it, and is counted nowhere.
+
+    Of each family a principal has a few edges to what it was lately seen with: 9 addresses, 2 payment
+    methods, 2 clients, one of each further family. The one unseen longest goes first; what was seen in
+    twice as many hours is kept half a day longer. An edge knows in how many hours it was seen, up to
+    127, and how many hours passed from the first to the last, up to 255.
 
     Args:
         principals, identifiers: how many are kept.
         now_s: when it begins, seconds since the Unix epoch. Time that steps back stands still.
-        half_lives_s: by kind, after how long an edge counts half.
+        kept_s: by kind, after how many seconds an edge is forgotten, unless it is seen again; to ten minutes.
         extras: how many further families principals have an edge of; those beyond are not remembered.
 
     Raises:
@@ -37,7 +42,7 @@ class Evidence:
         principals: int,
         identifiers: int,
         now_s: int,
-        half_lives_s: Sequence[int],
+        kept_s: Sequence[int],
         extras: int = 3,
     ) -> None: ...
     @property
@@ -65,6 +70,9 @@ class Evidence:
     @property
     def new_edges(self) -> int:
         """How often a principal was seen with something for the first time."""
+    @property
+    def returns(self) -> int:
+        """How often a principal was seen in another hour with something that it was seen with before."""
     @property
     def principal_evictions(self) -> int: ...
     @property

@@ -1,7 +1,7 @@
 """A correlator's memory as bytes, piece by piece, and back."""
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import Literal, final
 
 from ratelimit.core.judge import Judge
 
@@ -36,5 +36,5 @@ class Image:
         """Return what `finish` needs besides."""
     def finish(self, numbers: Mapping[str, int], /) -> None:
         """Make what was written usable."""
-    def members(self) -> int:
-        """Return how many principals are in clusters."""
+    def tally(self) -> dict[Literal["likely", "certain"], tuple[int, int]]:
+        """Return clusters and members by verdict; a cluster's is the highest of its members'."""

@@ -1,15 +1,17 @@
-"""Why a principal is in its cluster."""
+"""What is known of a principal, and what ties it to its cluster."""
 
 from typing import Any
 
 from ratelimit.core.judge import Judge
 
-FAMILIES: tuple[str, ...]
-
 def reasons(judge: Judge, key: int, /) -> dict[str, Any] | None:
-    """Return what binds a principal to its cluster, by family; None when it is not remembered.
+    """Return what is known of a principal; None when it is not remembered.
 
-    `families` is empty for who is in none. `binds_without` says whether it would stay a
-    member if that family said nothing. `shared` has everything it was lately seen with, by
-    kind and hash. Walks over all principals: not for the way of a request.
+    `label` and `verdict` (the one that counts) are 0 without a cluster. `requests` counts all that were
+    seen, `rate` those a day of late. `created_s` is 0 where that is not known; `first_s` and `last_s` are
+    seconds since the Unix epoch. `is_homed`, `is_new` and `is_old` are what the last rebuild found.
+
+    `shared` has what it was lately seen with, each with `family`, `kind`, `hash`, how many `principals` use
+    it, whether it `is_clusters` and `is_home`, in how many `hours` it was seen (127 at most), `span_h` from
+    the first to the last (255 at most), `age_s` since then, and whether it is `infrastructure`.
     """

@@ -32,14 +32,13 @@ class Ring:
     def board(self) -> Board: ...
     @property
     def columns(self) -> Columns: ...
-    def put(self, row: Sequence[int], refused: bool, now_ns: int, free: bool = False, /) -> bool:
+    def put(self, row: Sequence[int], now_ns: int, free: bool = False, /) -> bool:
         """Pass one decided request on; False if it has no principal, or there is no room.
 
         Never raises on account of what was seen, nor when the board is closed.
 
         Args:
             row: who asked.
-            refused: whether it was.
             now_ns: when.
             free: whether it was admitted, and limits per cluster did not count it for want of one.
         """

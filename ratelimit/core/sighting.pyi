@@ -15,6 +15,10 @@ class Columns:
             -1 for what there is not.
         created_at: where it stands when the account was created, in seconds since 1970; -1 for nowhere.
             What is no such number of 32 bits counts as not known.
+        costly: which of the further families, from 0, cost an attacker as payment methods do.
+
+    Raises:
+        ValueError: a position is missing or negative, or there is no such family.
     """
 
     @property
@@ -26,9 +30,13 @@ class Columns:
     @property
     def extras(self) -> int:
         """How many of the three further families there are, up to the last that there is."""
-    def __init__(self, principal: Sequence[int], kinds: Sequence[int], created_at: int = -1) -> None: ...
+    def __init__(
+        self, principal: Sequence[int], kinds: Sequence[int], created_at: int = -1, costly: Sequence[int] = ()
+    ) -> None: ...
     @property
     def created_at(self) -> int: ...
+    @property
+    def costly(self) -> tuple[int, ...]: ...
     def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
         """Say where rows have the declared network a request came from, and what organisations there are.
 

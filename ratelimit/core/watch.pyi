@@ -1,6 +1,6 @@
 """What a request's way has to do with correlation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import final
 
 from ratelimit.core.assignments import Assignments
@@ -20,18 +20,15 @@ class Watch:
         board: the shared memory.
         columns: where rows of identities have what is looked at.
         at: the last of these places.
-        unit: what says how long an answer was; None where nothing does.
     """
 
-    def __init__(self, board: Board, columns: Columns, at: int, unit: str | None = None) -> None: ...
+    def __init__(self, board: Board, columns: Columns, at: int) -> None: ...
     @property
     def ring(self) -> Ring: ...
     @property
     def assignments(self) -> Assignments: ...
     @property
     def at(self) -> int: ...
-    @property
-    def unit(self) -> str | None: ...
     @property
     def highest(self) -> int:
         """The highest position it reads or writes."""
@@ -48,12 +45,3 @@ class Watch:
             now_ns: when.
             counted_at: what a limit per cluster that applies to it counts by; -1 without any.
         """
-    def answer(self, row: Sequence[int], /) -> Answer | None:
-        """Return what tells how long the answer to a row's request is; None where that is of no concern."""
-
-@final
-class Answer:
-    """The answer to one admitted request, from `Watch.answer`: tells whoever correlates its length."""
-
-    def tell(self, units: Mapping[str, int], now_ns: int, /) -> bool:
-        """Tell what was used, in place of what was told before; False if that is no news, or was not taken."""

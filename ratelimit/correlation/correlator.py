@@ -114,6 +114,22 @@ class Correlator:
             if heir in self.kept and label in self.identities:
                 self.carries.append((self.identities[label], self.identities[heir]))
         self._heirs.clear()
+        self._forget_closed()
+
+    def abandon(self) -> None:
+        """Take back what a rebuild left that was not carried through; does nothing after one that was.
+
+        Members of clusters that it had opened or given up are in none until the next.
+        """
+        live = set(self.core.live())
+        for label in live - self.kept.keys():
+            self.core.close(label)
+        self._forget_closed()
+        self.core.release(0, self.evidence.principal_count)
+        self._heirs.clear()
+        self.carries.clear()
+
+    def _forget_closed(self) -> None:
         for label in self.kept.keys() - set(self.core.live()):
             del self.kept[label], self.identities[label]
 

@@ -17,7 +17,7 @@ from ratelimit.correlation.settings import Settings
 FRESH_LEAST = 0.5
 """Part of its accounts known to be new, below which a group is an organisation until shown otherwise."""
 SEEN_PART = 0.5
-"""Part of its accounts that must have had the time to come home, for it to mean anything that they did not."""
+"""Part of its accounts that must have had the time to come home, for it to mean anything that none did."""
 SEEN_ENOUGH = 64
 """Or so many: where a tenth of the accounts had homes, six of these would be there."""
 PEOPLE = 0.3
@@ -88,6 +88,30 @@ class Judgement:
 
 
 DECLARED = Judgement(Verdict.CERTAIN, "declared")
+Found = tuple[Statistics, Judgement]
+"""What a group is like, and what became of it."""
+
+
+def unmeasured(accounts: int) -> Statistics:
+    """Return what is known of a group that is one by the operator's word alone."""
+    return Statistics(
+        accounts=accounts,
+        methods=0,
+        loners=0,
+        homed=0.0,
+        seen=0,
+        fresh=0.0,
+        old=0.0,
+        settled=0.0,
+        exits=0.0,
+        addresses=0,
+        sole=0,
+        exclusive=0.0,
+        busiest=0,
+        rate=0.0,
+        former=0,
+        votes=0,
+    )
 
 
 def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE) -> Judgement:
@@ -110,7 +134,9 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         and group["fresh"] >= FRESH_LEAST * ease
         and (is_covert(group, settings.covert * ease) or group["settled"] >= SETTLED_LEAST)
     ):
-        return Judgement(Verdict.CERTAIN, "covert" if is_covert(group, settings.covert * ease) else "homeless")
+        return Judgement(
+            Verdict.CERTAIN, "covert" if is_covert(group, settings.covert * ease) else "homeless"
+        )
     ease = EASE if former is not Verdict.NONE else 1.0
     if group["homed"] > PEOPLE / ease or group["exclusive"] < SHARED * ease:
         return Judgement(Verdict.NONE, "people" if group["homed"] > PEOPLE else "anybody's exits")

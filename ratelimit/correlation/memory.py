@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from ratelimit.core.image import REGIONS, Image
 from ratelimit.correlation.correlator import Correlator
@@ -99,6 +99,6 @@ def transplant(old: Correlator, new: Correlator) -> Iterator[None]:
     new.core.inherit(old.core)
 
 
-def members_of(correlator: Correlator) -> int:
-    """Return how many principals are in clusters."""
-    return Image(correlator.core).members()
+def tally_of(correlator: Correlator) -> dict[Literal["likely", "certain"], tuple[int, int]]:
+    """Return clusters and members by verdict; a cluster's is the highest of its members'."""
+    return Image(correlator.core).tally()

@@ -243,9 +243,7 @@ class Rebuild:
         labels, verdicts, found = yield from self._sentence()
         yield from self._principals(lambda start, stop: groups.appoint(start, stop, labels, verdicts))
         yield from self._identifiers(lambda start, stop: groups.claim(start, stop, labels))
-        yield from self._identifiers(
-            lambda start, stop: groups.claim_networks(start, stop, s.network_share)
-        )
+        yield from self._identifiers(lambda start, stop: groups.claim_networks(start, stop, s.network_share))
         yield from self._everybody(self._core.count)
         for label in self._core.live():
             is_kept = self._enforcement is not None and label not in found and self._enforcement.keeps(label)
@@ -254,7 +252,7 @@ class Rebuild:
                 found.pop(label, None)
         for label, (statistics, judgement) in found.items():
             if self._enforcement is not None:
-                self._enforcement.passed(label, judgement)
+                self._enforcement.passed(label, (statistics, judgement))
             self._core.sentence(label, judgement.verdict)
             self._name(label, statistics, judgement)
 
@@ -297,3 +295,6 @@ class Rebuild:
         if self._enforcement.has_moved:
             yield from self._everybody(self._core.count)
         yield from self._everybody(self._core.release)
+        for label, (statistics, judgement) in self._enforcement.found():
+            self._core.sentence(label, judgement.verdict)
+            self._name(label, statistics, judgement)

@@ -27,16 +27,16 @@ class Settings:
     """How far back exits are looked at."""
 
     home_s: int = 26 * HOUR_S
-    """An account is at home where it comes back so much later: more than a day, which an exit may be rented for."""
+    """An account is at home where it comes back so much later: exits are rented for a day."""
     home_new_s: int = 3 * HOUR_S
     """The same of an account younger than a day and a half."""
     new_s: int = 14 * DAY_S
     """For so long an account is new, and no witness unless it is at home somewhere."""
     records_s: int = 14 * DAY_S
-    """So old must records be for an account first seen since to be taken for new, where nothing says when it was made."""
+    """So old must records be for who is first seen to be new, where nothing says when it was created."""
 
     pool_share: float = 0.5
-    """An exit is a pool's where this part of its accounts is in question; so is a payment method's traffic."""
+    """An exit is a pool's where this part of its accounts is in question; likewise a method's visits."""
     network_share: float = 0.8
     """The same of networks, for payment methods whose accounts share no address."""
     methods: int = 3

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from ratelimit.core.grammar import canonical, own_form
 from ratelimit.core.scan import LENGTHS
 from ratelimit.policy.compiled import AccessList, IdentitySpec, Network, TrustSpec
-from ratelimit.policy.identities import CLUSTER
+from ratelimit.policy.identities import CLUSTER, HIDDEN
 from ratelimit.policy.model import Trust
 from ratelimit.policy.problem import Path, Report, did_you_mean
 
@@ -89,7 +89,7 @@ def compile_list(
     winning: AccessList | None = None,
 ) -> AccessList:
     """Return the list under this key; note entries that the `winning` list takes back whole."""
-    by_name = {spec.name: spec for spec in identities}
+    by_name = {spec.name: spec for spec in identities if spec.name not in HIDDEN}
     spans = _Spans(winning.networks if winning else ())
     taken_back = set(winning.values) if winning else set()
     networks: list[Network] = []

@@ -19,7 +19,7 @@ from ratelimit.policy.compiled import (
 )
 from ratelimit.policy.correlated import compile_correlation, compile_created
 from ratelimit.policy.expansion import Numbers, expand
-from ratelimit.policy.identities import CLUSTER, LIKELY, compile_identities
+from ratelimit.policy.identities import CLUSTER, HIDDEN, LIKELY, compile_identities
 from ratelimit.policy.known import compile_known
 from ratelimit.policy.model import Certainty, Limit, PolicyFile, Routing
 from ratelimit.policy.pattern import (
@@ -97,7 +97,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     has_origin = table.principal is not None and known is not None and known.looks_at_addresses
     created = compile_created(table, report)
     identities = compile_identities(file.identities, report, has_origin=has_origin, created=created)
-    positions = {spec.name: spec.index for spec in identities}
+    positions = {spec.name: spec.index for spec in identities if spec.name not in HIDDEN}
     drafts = [
         _draft(index, limit, positions, report)
         for index, limit in enumerate(file.limit)

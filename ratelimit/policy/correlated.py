@@ -54,8 +54,13 @@ def compile_correlation(
                 f"`{name[:64]}` is not one of `extra`",
                 did_you_mean(name, table.extra),
             )
-    if sum((bool(networks), kinds[_PAYMENT] >= 0, kinds[_CLIENT] >= 0, bool(table.extra))) < 2:
-        report.add("correlation-families", ("correlation",), "one family of evidence never makes a cluster")
+    costly = tuple(number for number, name in enumerate(table.extra) if name in table.costly)
+    if not networks:
+        report.add("correlation-families", ("correlation",), "without `network` no actor is ever found")
+    elif kinds[_PAYMENT] < 0 and not costly:
+        report.add(
+            "correlation-families", ("correlation",), "without `payment` or `costly` no actor is ever certain"
+        )
     settings = msgspec.structs.asdict(table.tuning)
     if known is not None and table.payment is None and any(each.payments for each in known.organisations):
         report.add(
@@ -73,7 +78,7 @@ def compile_correlation(
         known,
         origin,
         table.correlator == "workers",
-        tuple(number for number, name in enumerate(table.extra) if name in table.costly),
+        costly,
         positions.get(CREATED, -1),
     )
 

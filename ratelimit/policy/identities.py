@@ -15,8 +15,10 @@ ORIGIN = "declared network"
 ACTOR = "cluster, likely or certain"
 LIKELY = "cluster, likely"
 CREATED = "account created"
-"""These are no names that can be declared."""
-INTERNAL = frozenset((CLUSTER, LIKELY, ACTOR, ORIGIN, CREATED))
+"""These are no names that can be declared, or used anywhere in a policy."""
+HIDDEN = frozenset((LIKELY, ACTOR, ORIGIN, CREATED))
+INTERNAL = HIDDEN | {CLUSTER}
+"""Those that are found out, and that no request can name."""
 BUILT_IN = {"ip": Identity("client")}
 """Known without being declared; a declaration of the same name replaces it."""
 MAX_SOURCES = 8

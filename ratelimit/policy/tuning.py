@@ -45,7 +45,8 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Seconds of silence after which an account is remembered and counted nowhere."),
     ] = 259_200
     window_s: Annotated[
-        Seconds, Meta(description="Seconds back to which exits are looked at; longer finds slow campaigns later.")
+        Seconds,
+        Meta(description="Seconds back to which exits are looked at; longer finds slow campaigns later."),
     ] = 172_800
     home_s: Annotated[
         Duration,

@@ -102,6 +102,28 @@ class SharedBoard:
         return damage
 
     @classmethod
+    def existing(cls, store: Store, *, principals: int, sightings: int) -> SharedBoard | None:
+        """Return the board that a store's workers share if there is one, for who only looks at it.
+
+        Raises:
+            StoreError: as for a store's memory.
+        """
+        if store.place is None:
+            return None
+        key, size = store.table.key, board_bytes(principals, sightings)
+        place = board_path(store.place, size, key)
+        if not place.exists():
+            return None
+        mapping = shared_mapping(
+            place, size, lambda memory: _board(memory, key, principals, sightings).close()
+        )
+        try:
+            return cls(mapping, _board(mapping.memory, key, principals, sightings), Election(None))
+        except StoreError as error:
+            mapping.close()
+            raise StoreError(f"{place}: {error}", code=error.code) from error
+
+    @classmethod
     def private(cls, key: bytes, *, principals: int, sightings: int) -> SharedBoard:
         """Return a board in memory of this process alone."""
         mapping = private_mapping(board_bytes(principals, sightings))

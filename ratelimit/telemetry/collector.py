@@ -39,6 +39,10 @@ class WatchedRule(Protocol):
     def unit(self) -> str: ...
     @property
     def shadow(self) -> bool: ...
+    @property
+    def is_twin(self) -> bool: ...
+    @property
+    def row(self) -> str: ...
 
 
 class Watched(Protocol):
@@ -92,8 +96,17 @@ class RateLimitCollector(Collector):
 
     def _limits(self, table: CounterTable) -> Iterator[Family]:
         decisions, units = _family(names.DECISIONS), _family(names.COST_UNITS)
+        likely = _family(names.LIKELY_DECISIONS)
         # Tiers of a limit are rules of the same name and share its row.
-        rules = {rule.name: rule for rule in self._limiter.rules}
+        rules = {rule.name: rule for rule in self._limiter.rules if not rule.is_twin}
+        for name, row in {rule.name: rule.row for rule in self._limiter.rules if rule.is_twin}.items():
+            cells = totals(table, row)
+            for action, column in (
+                ("allow", RuleColumn.ALLOWED),
+                ("refuse", RuleColumn.REFUSED_IN_SHADOW),
+            ):
+                labels = {"limit": name, "action": action}
+                likely.add_sample(names.LIKELY_DECISIONS.exported, labels, cells[column])
         for name, rule in rules.items():
             cells = totals(table, name)
             own = "shadow" if rule.shadow else "enforce"
@@ -112,6 +125,7 @@ class RateLimitCollector(Collector):
                 labels = {"limit": name, "unit": rule.unit, "action": action}
                 units.add_sample(names.COST_UNITS.exported, labels, cells[column])
         yield decisions
+        yield likely
         yield units
 
     def _latency(self, table: CounterTable) -> Family:
@@ -180,8 +194,9 @@ def correlated(numbers: Mapping[str, int]) -> Iterator[Family]:
     """Yield the families of the correlation; none where nothing is correlated."""
     if not numbers:
         return
-    yield _plain(names.CLUSTERS, numbers["clusters"])
-    yield _plain(names.CLUSTER_MEMBERS, numbers["members"])
+    for metric, key in ((names.CLUSTERS, "clusters"), (names.CLUSTER_MEMBERS, "members")):
+        certain = numbers[f"certain_{key}"]
+        yield _labelled(metric, {"certain": certain, "likely": max(0, numbers[key] - certain)})
     yield _labelled(
         names.CORRELATED, {"principal": numbers["principals"], "identifier": numbers["identifiers"]}
     )
@@ -197,7 +212,6 @@ def correlated(numbers: Mapping[str, int]) -> Iterator[Family]:
     yield _plain(names.REBUILT, numbers["rebuilt_ns"] / 1e9)
     yield _plain(names.REBUILD_DURATION, numbers["rebuild_spent_ns"] / 1e9)
     yield _plain(names.LONGEST_SLICE, numbers["longest_slice_ns"] / 1e9)
-    yield _plain(names.FALSE_MERGES, numbers["false_merges_ppm"] / 1e6)
     yield _plain(names.CORRELATION_SAVED, numbers["saved_ns"] / 1e9)
     yield _plain(names.CORRELATOR_HEARTBEAT, numbers["heartbeat_ns"] / 1e9)
     yield _plain(names.CORRELATOR_TERMS, numbers["term"])

@@ -59,28 +59,29 @@ class BoardNumber(IntEnum):
 
     CLUSTERS = 0
     MEMBERS = 1
-    PRINCIPALS = 2
-    IDENTIFIERS = 3
-    PRINCIPAL_EVICTIONS = 4
-    IDENTIFIER_EVICTIONS = 5
-    REBUILDS = 6
-    REBUILT_NS = 7
-    REBUILD_SPENT_NS = 8
-    LONGEST_SLICE_NS = 9
-    FALSE_MERGES_PPM = 10
-    SAVED_NS = 11
+    CERTAIN_CLUSTERS = 2
+    CERTAIN_MEMBERS = 3
+    PRINCIPALS = 4
+    IDENTIFIERS = 5
+    PRINCIPAL_EVICTIONS = 6
+    IDENTIFIER_EVICTIONS = 7
+    REBUILDS = 8
+    REBUILT_NS = 9
+    REBUILD_SPENT_NS = 10
+    LONGEST_SLICE_NS = 11
+    SAVED_NS = 12
     # Only where several hosts share a correlator, whose are the first two.
-    STREAM_LAG_NS = 12
-    STREAM_LOST = 13
-    LEASE_TERM = 14
-    IS_CORRELATOR = 15
-    SENT = 16
-    UNSENT = 17
-    OUTGOING = 18
-    HEARD_NS = 19
-    CATCH_UPS = 20
-    TAKEOVERS = 21
-    SERVER_FAULTS = 22
+    STREAM_LAG_NS = 13
+    STREAM_LOST = 14
+    LEASE_TERM = 15
+    IS_CORRELATOR = 16
+    SENT = 17
+    UNSENT = 18
+    OUTGOING = 19
+    HEARD_NS = 20
+    CATCH_UPS = 21
+    TAKEOVERS = 22
+    SERVER_FAULTS = 23
 
 
 # Upper bounds of the latency buckets in nanoseconds; one more column takes the rest (+Inf).
@@ -154,12 +155,19 @@ LIMIT = Label(
 )
 UNIT = Label("unit", source="cost unit of the limit in the policy file")
 MODE = Label("mode", ("enforce", "shadow"))
+VERDICT = Label("verdict", ("certain", "likely"))
 
 DECISIONS = Metric(
     "ratelimit_decisions",
     "counter",
     "Verdicts, one for each limit a request met; skip: an identity it counts was absent.",
     (LIMIT, Label("action", ("allow", "refuse", "skip")), MODE),
+)
+LIKELY_DECISIONS = Metric(
+    "ratelimit_likely_decisions",
+    "counter",
+    "What limits per cluster that bind only certain members would have said of likely ones.",
+    (LIMIT, Label("action", ACTIONS)),
 )
 COST_UNITS = Metric(
     "ratelimit_cost_units",
@@ -236,9 +244,14 @@ DIAGNOSTICS = Metric(
 )
 
 CLUSTERS = Metric(
-    "ratelimit_clusters", "gauge", "Groups of principals that count as one actor since the last rebuild."
+    "ratelimit_clusters",
+    "gauge",
+    "Groups of principals that are one actor, by the highest verdict of their members.",
+    (VERDICT,),
 )
-CLUSTER_MEMBERS = Metric("ratelimit_cluster_members", "gauge", "Principals that are in a cluster.")
+CLUSTER_MEMBERS = Metric(
+    "ratelimit_cluster_members", "gauge", "Principals that are in a cluster, by their verdict.", (VERDICT,)
+)
 CORRELATED = Metric(
     "ratelimit_correlated",
     "gauge",
@@ -279,11 +292,6 @@ LONGEST_SLICE = Metric(
     "ratelimit_cluster_longest_slice_seconds",
     "gauge",
     "Processor time of the longest slice of the last rebuild; above 0.002 the event loop may have waited.",
-)
-FALSE_MERGES = Metric(
-    "ratelimit_cluster_false_merge_ratio",
-    "gauge",
-    "Estimated part of the members that are in a cluster by chance, from the deployment's own traffic.",
 )
 CORRELATION_SAVED = Metric(
     "ratelimit_correlation_last_snapshot_timestamp_seconds",
@@ -376,7 +384,6 @@ CORRELATION_METRICS: tuple[Metric, ...] = (
     REBUILT,
     REBUILD_DURATION,
     LONGEST_SLICE,
-    FALSE_MERGES,
     CORRELATION_SAVED,
     CORRELATOR_HEARTBEAT,
     CORRELATOR_TERMS,
@@ -387,6 +394,7 @@ CORRELATION_METRICS: tuple[Metric, ...] = (
 METRICS: tuple[Metric, ...] = (
     REQUESTS,
     DECISIONS,
+    LIKELY_DECISIONS,
     COST_UNITS,
     LATENCY,
     TABLE_ENTRIES,

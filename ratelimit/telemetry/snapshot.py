@@ -21,7 +21,17 @@ class LimitCounts:
     refused: int = 0
     refused_in_shadow: int = 0
     skipped: int = 0
+    likely_refused: int = 0
+    """What it would have refused likely actors, whom it does not bind."""
     shadow: bool = False
+
+    @property
+    def would_refuse(self) -> int:
+        """What it would have refused, in shadow or of likely actors."""
+        return self.refused_in_shadow + self.likely_refused
+
+
+_BY_VERDICT = (names.CLUSTERS.exported, names.CLUSTER_MEMBERS.exported)
 
 
 @dataclass(slots=True)
@@ -35,6 +45,8 @@ class Snapshot:
     """Cumulative count by upper bound in seconds."""
     gauges: dict[str, float] = field(default_factory=dict)
     """Everything else without labels, by its name."""
+    verdicts: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Gauges of clusters, by name and verdict."""
     entries_live: int = 0
 
     @property
@@ -51,6 +63,10 @@ class Snapshot:
         """Return a metric without labels; 0 if the exposition lacks it."""
         return self.gauges.get(metric.exported, 0.0)
 
+    def of_verdict(self, metric: Metric, verdict: str) -> float:
+        """Return a gauge of clusters for one verdict; 0 if the exposition lacks it."""
+        return self.verdicts.get((metric.exported, verdict), 0.0)
+
 
 def total(snapshots: Iterable[Snapshot]) -> Snapshot:
     """Return one moment of several deployments: sums of all they count."""
@@ -62,6 +78,7 @@ def total(snapshots: Iterable[Snapshot]) -> Snapshot:
             sums.refused += counts.refused
             sums.refused_in_shadow += counts.refused_in_shadow
             sums.skipped += counts.skipped
+            sums.likely_refused += counts.likely_refused
             sums.shadow = counts.shadow
         for key, requests in one.requests.items():
             found.requests[key] = found.requests.get(key, 0) + requests
@@ -69,6 +86,8 @@ def total(snapshots: Iterable[Snapshot]) -> Snapshot:
             found.latency[bound] = found.latency.get(bound, 0) + answers
         for name, value in one.gauges.items():
             found.gauges[name] = found.gauges.get(name, 0) + value
+        for verdict, value in one.verdicts.items():
+            found.verdicts[verdict] = found.verdicts.get(verdict, 0) + value
         found.entries_live += one.entries_live
     return found
 
@@ -145,6 +164,11 @@ def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float
         snapshot.latency[bound] = count
     elif name == names.TABLE_ENTRIES.exported and labels["state"] == "live":
         snapshot.entries_live = count
+    elif name == names.LIKELY_DECISIONS.exported and labels["action"] == "refuse":
+        counts = snapshot.limits.setdefault(labels["limit"], LimitCounts())
+        counts.likely_refused += count
+    elif name in _BY_VERDICT:
+        snapshot.verdicts[name, labels["verdict"]] = value
     elif not labels:
         snapshot.gauges[name] = value
     return True

@@ -116,6 +116,7 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "tier": None,
         "match": ["POST /v1/*"],
         "per": ["account"],
+        "verdict": None,
         "algorithm": "token-bucket",
         "unit": "requests",
         "quota": 60,

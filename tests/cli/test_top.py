@@ -47,7 +47,14 @@ def test_shared_table_is_read(limiter: Limiter, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["limits"] == [
-        {"limit": "requests", "allowed": 5, "refused": 2, "refused_in_shadow": 0, "skipped": 0}
+        {
+            "limit": "requests",
+            "allowed": 5,
+            "refused": 2,
+            "refused_in_shadow": 0,
+            "likely_refused": 0,
+            "skipped": 0,
+        }
     ]
     assert found["table"]["live"] == 1
 
@@ -146,10 +153,25 @@ def test_rates_come_from_two_looks(limiter: Limiter) -> None:
 
 def test_clusters_are_shown_where_something_is_correlated() -> None:
     console = Console(width=80, color_system=None)
-    for gauges, is_shown in (
-        ({"ratelimit_clusters": 1.0, "ratelimit_cluster_members": 240.0}, True),
-        ({}, False),
-    ):
+    found = {
+        ("ratelimit_clusters", "certain"): 1.0,
+        ("ratelimit_cluster_members", "certain"): 240.0,
+        ("ratelimit_cluster_members", "likely"): 3.0,
+    }
+    for verdicts, is_shown in ((found, True), ({}, False)):
         with console.capture() as capture:
-            console.print(top.render("there", snapshot.Snapshot(gauges=gauges), None, 0))
-        assert ("1 with 240 members" in capture.get()) is is_shown
+            console.print(top.render("there", snapshot.Snapshot(verdicts=verdicts), None, 0))
+        assert ("1 certain with 240 members, 0 likely with 3" in capture.get()) is is_shown
+
+
+def test_what_likely_actors_would_be_refused_stands_with_shadow() -> None:
+    text = """\
+ratelimit_decisions_total{limit="one actor",action="refuse",mode="shadow"} 3
+ratelimit_likely_decisions_total{limit="one actor",action="refuse"} 4
+ratelimit_likely_decisions_total{limit="one actor",action="allow"} 9
+ratelimit_cluster_members{verdict="likely"} 7
+"""
+    found = snapshot.of_text(text)
+    assert found.limits["one actor"].would_refuse == 7
+    assert snapshot.total([found, found]).limits["one actor"].likely_refused == 8
+    assert snapshot.total([found, found]).verdicts == {("ratelimit_cluster_members", "likely"): 14.0}

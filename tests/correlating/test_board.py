@@ -36,7 +36,7 @@ def test_second_worker_sees_what_the_first_wrote() -> None:
     where = memory()
     first, second = attach(where), attach(where)
     first.set_number(3, 2**64 - 1)
-    Ring(first, COLUMNS).put(row(1), False, EPOCH)
+    Ring(first, COLUMNS).put(row(1), EPOCH)
     assert second.number(3) == 2**64 - 1
     assert Ring(second, COLUMNS).drain(correlator().core, 9, EPOCH) == 1
 

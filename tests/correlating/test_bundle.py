@@ -19,10 +19,10 @@ NOW_S = EPOCH // SECOND
 
 
 def packed(*seen: tuple[int, bool, int], room: int = 64) -> bytes:
-    """Return sightings (account, refused, seconds later) as they travel."""
+    """Return sightings (account, whether it was let in free, seconds later) as they travel."""
     ring, bundle = Ring(board(sightings=1024), COLUMNS), Bundle(room)
-    for account, refused, later_s in seen:
-        assert ring.put(row(account), refused, EPOCH + later_s * SECOND)
+    for account, free, later_s in seen:
+        assert ring.put(row(account), EPOCH + later_s * SECOND, free)
     assert bundle.drain(ring, 10_000, EPOCH) == len(seen)
     return bundle.pack()
 
@@ -30,10 +30,10 @@ def packed(*seen: tuple[int, bool, int], room: int = 64) -> bytes:
 def test_equal_sightings_travel_as_one() -> None:
     ring, bundle = Ring(board(sightings=64), COLUMNS), Bundle(8)
     for _ in range(20):
-        ring.put(row(1), False, EPOCH)
-    ring.put(row(1), True, EPOCH)
-    ring.put(row(1, network=5), False, EPOCH)
-    ring.put(row(1), False, EPOCH + SECOND)
+        ring.put(row(1), EPOCH)
+    ring.put(row(1), EPOCH)
+    ring.put(row(1, network=5), EPOCH)
+    ring.put(row(1), EPOCH + SECOND)
     assert bundle.drain(ring, 100, EPOCH) == 23
     assert (bundle.held, bundle.sightings) == (3, 23)
     records = bundle.pack()
@@ -46,7 +46,7 @@ def test_full_bundle_leaves_the_rest_in_the_ring() -> None:
     shared = board(sightings=64)
     ring, bundle = Ring(shared, COLUMNS), Bundle(4)
     for number in range(10):
-        ring.put(row(number + 1), False, EPOCH)
+        ring.put(row(number + 1), EPOCH)
     assert bundle.drain(ring, 100, EPOCH) == 4
     assert bundle.is_full
     assert shared.stats()["waiting"] == 6
@@ -62,8 +62,10 @@ def test_judge_that_notes_what_travelled_knows_what_one_on_the_spot_would(
     # Within a second order is lost, and time does not run backwards on a host.
     seen.sort(key=lambda each: (each[2], each[0]))
     there, here = correlator(), correlator()
-    for account, refused, later_s in seen:
-        here.observe(row(account), refused, EPOCH + later_s * SECOND)
+    for account, free, later_s in seen:
+        here.observe(row(account), EPOCH + later_s * SECOND)
+        if free:
+            here.core.admit(row(account))
     assert unpack(packed(*seen), there.core, NOW_S + 10) == len(seen)
     assert there.evidence.principal_count == here.evidence.principal_count
     assert there.evidence.identifier_count == here.evidence.identifier_count

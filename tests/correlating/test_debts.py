@@ -104,8 +104,8 @@ def test_whoever_ends_charges_what_is_owed() -> None:
 @pytest.mark.parametrize("by_hosts", [False, True])
 def test_how_a_request_was_decided_is_passed_on(by_hosts: bool) -> None:
     ring, subject = Ring(board(), COLUMNS), correlator()
-    for refused, free in ((False, True), (True, False), (False, True), (False, False), (False, True)):
-        assert ring.put(row(1), refused, EPOCH, free)
+    for free in (True, False, True, False, True):
+        assert ring.put(row(1), EPOCH, free)
     if by_hosts:
         bundle = Bundle(8)
         assert bundle.drain(ring, 100, EPOCH) == 5
@@ -113,10 +113,10 @@ def test_how_a_request_was_decided_is_passed_on(by_hosts: bool) -> None:
     else:
         assert ring.drain(subject.core, 100, EPOCH) == 5
     label = subject.core.open()
-    subject.core.name(label, 12345, 1)
+    subject.core.name(label, 12345)
     key = COLUMNS.key_of(row(1))
     assert key is not None
     assert subject.core.place(key, label)
-    assert ring.put(row(1), False, EPOCH, False)
+    assert ring.put(row(1), EPOCH, False)
     assert ring.drain(subject.core, 100, EPOCH) == 1
     assert subject.core.debts() == [(12345, 3)]

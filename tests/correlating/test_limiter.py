@@ -11,6 +11,7 @@ import pytest
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
+from ratelimit.correlation.judgement import Verdict
 from tests.support.acting import BOTS, END_NS, NS, PEOPLE, START_NS, Actor, caught
 from tests.support.campaign import Request, campaign, policy_text
 
@@ -41,15 +42,23 @@ def test_whoever_correlates_says_why() -> None:
     assert known is not None
     (one,) = known
     assert {one.identity} == actor.clusters(BOTS)
-    assert (len(one.members), one.budgets, one.confidence) == (60, 1, 1.0)
+    assert (len(one.members), one.verdict, one.why) == (60, Verdict.CERTAIN, "covert")
+    assert {verdict for _, verdict in one.members} == {Verdict.CERTAIN}
     assert START_NS // NS <= one.first_s <= END_NS // NS
-    assert all(one.evidence[family]["weight"] > 1.5 for family in ("network", "payment", "client"))
+    assert (one.evidence["accounts"], one.evidence["payment_methods"], one.evidence["addresses"]) == (
+        60,
+        6,
+        40,
+    )
+    assert one.words.startswith(
+        "6 payment methods of 60 accounts meet at 40 addresses; nobody else uses them."
+    )
     actor.limiter.correlating.rest(END_NS)
     assert actor.limiter.correlating.clusters() is None
 
 
 def test_nobody_says_why_in_the_middle_of_a_rebuild() -> None:
-    actor = Actor(tuning="slice_entries = 64")
+    actor = Actor()
     actor.live(campaign())
     correlating = actor.limiter.correlating
     assert correlating is not None
@@ -112,13 +121,13 @@ def test_reload_with_other_settings_keeps_clusters_and_evidence() -> None:
     spec = actor.limiter.policy.compiled.correlation
     assert correlating is not None
     assert spec is not None
-    settings = {**spec.settings, "join": 6.0, "identifiers": 20_000, "clusters": 16}
+    settings = {**spec.settings, "homed": 0.04, "identifiers": 20_000, "clusters": 16}
     correlating.adapt(replace(spec, settings=settings))
     actor.tick()
     tenure = correlating._tenure
     assert tenure is not None
     assert tenure.correlator is not None
-    assert (tenure.correlator.settings.join, tenure.correlator.settings.clusters) == (6.0, 16)
+    assert (tenure.correlator.settings.homed, tenure.correlator.settings.clusters) == (0.04, 16)
     after = actor.numbers
     assert [after[name] for name in ("principals", "identifiers", "members")] == [
         before[name] for name in ("principals", "identifiers", "members")

@@ -24,9 +24,9 @@ PATIENCE_S = 20
 class Mounted:
     """The middleware over a limiter of the small world."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, **more: Any) -> None:
         self.clock = ManualClock(START_NS)
-        self.limiter = Limiter(Policy.from_toml(text), clock=self.clock)
+        self.limiter = Limiter(Policy.from_toml(text), clock=self.clock, **more)
         self.middleware = RateLimitMiddleware(ok, limiter=self.limiter, reload_interval_s=0)
         self.client = Client(self.middleware)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit import snapshot
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.correlation.memory import judgements_of, pieces_of, state_of
 from ratelimit.snapshot import Refused, SnapshotFile
@@ -29,7 +30,7 @@ def saved(path: Path, subject: Correlator | None = None, key: bytes = KEY) -> Sn
     if subject is None:
         subject = correlator()
         for account in range(1, 40):
-            subject.observe(row(account), False, EPOCH + account * NS)
+            subject.observe(row(account), EPOCH + account * NS)
     file = SnapshotFile(path, key)
     run(file.save(subject, EPOCH))
     file.settle()
@@ -132,11 +133,11 @@ def test_snapshot_of_another_key_is_refused(tmp_path: Path) -> None:
     assert refused(SnapshotFile(tmp_path / "s", bytes(16))) == "snapshot-key"
 
 
-@pytest.mark.parametrize("part", [b'"format":1', b'"shapes":'])
+@pytest.mark.parametrize("part", [b'"format":2', b'"shapes":'])
 def test_snapshot_of_another_release_is_refused(tmp_path: Path, part: bytes) -> None:
     file = saved(tmp_path / "s")
     whole = file.path.read_bytes()
-    other = part[:-1] + b"2" if part.endswith(b"1") else part + b"1"
+    other = part[:-1] + b"1" if part.endswith(b"2") else part + b"1"
     changed = whole.replace(part, other, 1)
     length = int.from_bytes(whole[8:16], "little") + len(changed) - len(whole)
     file.path.write_bytes(changed[:8] + length.to_bytes(8, "little") + changed[16:])
@@ -193,6 +194,30 @@ def test_refused_snapshot_is_a_cold_start_in_words_and_is_kept(tmp_path: Path) -
     assert (tmp_path / "snapshot.refused").read_bytes() == b"KINSNAP\nnonsense" * 50
     actor.limiter.close()
     assert path.exists()
+
+
+def test_snapshot_of_the_former_release_is_a_cold_start_in_words_and_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: what another model remembered is taken for this one's."""
+    path = tmp_path / "snapshot"
+    text = policy_text(snapshot=str(path)).replace("[identities]", f"[hashing]\n{SECRET}\n[identities]")
+    policy = tmp_path / "policy.toml"
+    policy.write_text(text)
+    with monkeypatch.context() as former:
+        former.setattr(snapshot, "FORMAT", snapshot.FORMAT - 1)
+        saved(path)
+    before = path.read_bytes()
+    actor = Actor(policy)
+    assert actor.decide(_first()).allowed
+    actor.tick()
+    actor.clock.advance(1)
+    actor.tick()
+    assert actor.noted.codes == ["snapshot-version"]
+    assert actor.numbers["principals"] == 1
+    assert (tmp_path / "snapshot.refused").read_bytes() == before
+    actor.limiter.close()
+    assert path.read_bytes() != before
 
 
 def _first() -> Request:
@@ -279,7 +304,7 @@ def test_saving_and_restoring_a_hundred_thousand_takes_small_slices(tmp_path: Pa
     settings = Settings(principals=100_000, identifiers=300_000)
     subject = Correlator(settings, EPOCH, COLUMNS)
     for account in range(1, 100_001):
-        subject.observe(row(account, account % 97), False, EPOCH + account)
+        subject.observe(row(account, account % 97), EPOCH + account)
     file = SnapshotFile(tmp_path / "s", KEY)
 
     def longest(steps: Any) -> int:

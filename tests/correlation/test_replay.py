@@ -14,6 +14,7 @@ from benchmarks.correlation.kinlimit import POLICY
 from ratelimit.cli.replay.columns import IdentityColumns
 from tests.cli.running import run
 from tests.correlation.trial import replayed, written
+from tests.support.verdicts import CERTAIN, LIKELY, judge_members
 
 START_S = 1_776_816_000
 
@@ -78,10 +79,14 @@ def test_clusters_are_reported(trace: Path, tmp_path: Path) -> None:
     (found,) = report["clusters"]
     assert report["rebuilds"] > 1
     assert set(found) == {
-        "id", "confidence", "why", "first_seen", "admitted", "refused", "size", "evidence", "members",
+        "id", "confidence", "why", "first_seen", "verdict", "admitted", "refused", "would_refuse", "size",
+        "evidence", "members", "verdicts",
     }  # fmt: skip
     assert found["confidence"] == 1.0
     assert found["size"] == len(found["members"]) == 60
+    assert found["verdict"] == "certain"
+    assert found["verdicts"] == dict.fromkeys(found["members"], "certain")
+    assert found["would_refuse"] == 0
     assert set(found["evidence"]) == {"network", "payment", "client", "behaviour", "extra"}
     assert found["first_seen"].startswith("2026-04-22T0")
     assert found["refused"] > 1000
@@ -165,7 +170,9 @@ def test_requests_no_limit_applies_to_are_no_evidence() -> None:
     for row in rows:
         row["path"] = "/health"
     decisions, one = replayed(as_text(rows))
-    assert set(decisions) == {b'{"action": "allow", "limit": null, "retry_after": null, "cluster": null}'}
+    assert set(decisions) == {
+        b'{"action": "allow", "limit": null, "retry_after": null, "cluster": null, "verdict": null}'
+    }
     assert one.actors is not None
     assert one.actors.correlator.evidence.principal_count == 0
 
@@ -220,3 +227,60 @@ def test_clusters_that_cannot_be_written_are_a_sentence(trace: Path, tmp_path: P
     assert result.exit_code == 3
     assert "No such file" in result.stderr
     assert "--clusters" in result.stderr
+
+
+@pytest.mark.parametrize("way", ["columns", "rows"])
+def test_likely_actors_are_listed_and_counted_and_not_refused(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    judge_members(monkeypatch, lambda number: CERTAIN if number % 2 else LIKELY)
+    if way == "rows":
+        monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
+    decisions, clusters, summary = replay(trace, tmp_path)
+    rows = [json.loads(line) for line in decisions.splitlines()]
+    (found,) = json.loads(clusters)["clusters"]
+    mine = [row for row in rows if row["cluster"] is not None]
+    assert {row["cluster"] for row in mine} == {found["id"]}
+    assert {(row["cluster"] is None, row["verdict"]) for row in rows} == {
+        (True, None),
+        (False, "certain"),
+        (False, "likely"),
+    }
+    # Whoever joins between rebuilds is certain until it is judged: what is refused is of the certain alone.
+    assert {row["verdict"] for row in mine if row["action"] == "refuse"} == {"certain"}
+    assert sum(row["action"] == "refuse" for row in mine) == found["refused"]
+    assert sum(row["action"] == "allow" for row in mine) == found["admitted"]
+    assert found["verdict"] == "certain"
+    assert sorted(found["verdicts"]) == found["members"]
+    assert set(found["verdicts"].values()) == {"certain", "likely"}
+    correlation = summary["correlation"]
+    assert correlation["refused"] == found["refused"] > 100
+    assert correlation["would_refuse"] == found["would_refuse"] > 100
+    assert correlation["certain"]["clusters"] == 1
+    assert correlation["certain"]["members"] + correlation["likely"]["members"] == 60
+    (limit,) = [limit for limit in summary["limits"] if limit["limit"] == "one actor"]
+    assert limit["likely_refused"] == found["would_refuse"]
+    text = run("replay", POLICY, trace).stdout
+    assert f"{found['refused']:,} refused by limits per cluster" in text
+    assert f"{found['would_refuse']:,} of likely actors would be" in text
+
+
+def test_both_ways_of_a_replay_say_the_same_of_likely_actors(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge_members(monkeypatch, lambda number: LIKELY)
+    by_columns = replay(trace, tmp_path)
+    monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
+    assert replay(trace, tmp_path) == by_columns
+
+
+def test_control_without_correlation_has_all_other_limits(trace: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    each = '[[limit]]\nname = "each"\nper = "account"\nrate = "10/day"\n[correlation]'
+    policy.write_text(Path(POLICY).read_text().replace("[correlation]", each, 1))
+    result = run("replay", policy, trace, "--no-correlation", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["correlation"] is None
+    assert summary["refused"] > 1000
+    (limit,) = [limit for limit in summary["limits"] if limit["limit"] == "each"]
+    assert limit["refused"] == summary["refused"]

@@ -82,7 +82,8 @@ def test_acts_outlive_rebuilds_and_settings_and_end_with_the_word() -> None:
     assert verdict(world, "bot5") == NONE
     world.load("")
     world.tell()
-    assert verdict(world, "bot5") == verdict(world, "bot3") == LIKELY
+    # The rebuilds have inferred anew what was deemed before.
+    assert verdict(world, "bot5") == verdict(world, "bot3") == CERTAIN
 
 
 def test_a_newcomer_of_a_cleared_actor_is_none_at_once() -> None:
@@ -146,3 +147,16 @@ def test_there_are_three_verdicts(verdict: int) -> None:
     with pytest.raises(ValueError, match="0 to 2"):
         world.correlator.core.deem(world.key("person1"), verdict)
     assert not world.correlator.core.deem(12345, LIKELY)
+
+
+def test_a_member_brings_what_it_was_given_once_it_is_certain_and_not_before() -> None:
+    world = seen()
+    core, row = world.correlator.core, world.row({"account": "bot5"})
+    for _ in range(7):
+        core.observe(row, world.correlator.now_ns)
+        core.admit(row)
+    core.observe(row, world.correlator.now_ns)
+    assert not core.owing
+    core.deem(world.key("bot5"), CERTAIN)
+    core.observe(row, world.correlator.now_ns)
+    assert sum(requests for _, requests in core.debts()) == 7

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ratelimit.correlation.judgement import Verdict
 from ratelimit.snapshot import SnapshotFile
 from tests.cli.running import run
 from tests.known.world import HOUR_S, POLICY, START_S, Seen, World, actor, people
@@ -29,40 +30,34 @@ def write_trace(path: Path, seen: list[Seen]) -> Path:
     return path
 
 
-def test_families_are_told_with_weight_others_and_what_binds_without(world: World) -> None:
+def test_what_it_was_seen_with_is_told_by_family(world: World) -> None:
     found = world.correlator.explain(world.key("bot3"))
     assert found is not None
     assert found.cluster == world.cluster("bot3")
+    assert (found.verdict, found.why) == (Verdict.CERTAIN, "covert")
+    assert found.words.startswith("6 payment methods of 60 accounts meet at 40 addresses")
     assert found.members >= 57
-    assert found.why
     assert found.since_ns is not None
     assert found.first_ns <= found.since_ns <= found.last_ns
-    told = {reason.family: reason for reason in found.reasons}
-    assert told["payment"].weight > 1.5
-    assert told["network"].weight > 1.5
-    assert told["client"].weight > 1.0
-    assert told["payment"].others >= 7
-    assert told["client"].others >= 50
-    (card,) = told["payment"].shared
+    assert (found.age, found.is_homed) == ("new", False)
+    (card,) = [one for one in found.shared if one.family == "payment"]
     assert card.hash == world.row({"account": "bot3", "payment": "botcard3"})[1]
-    assert card.principals == 10
-    assert sum(reason.weight for reason in found.reasons) == pytest.approx(found.total, abs=3.1)
-
-
-def test_what_is_said_to_bind_alone_does(world: World) -> None:
-    # A member whose one family carries it all: without that, out.
-    found = world.correlator.explain(world.key("bot3"))
-    assert found is not None
-    strongest = found.reasons[0]
-    rest = found.total - strongest.weight
-    assert not strongest.binds_without or rest >= 1.5
+    assert (card.principals, card.is_clusters) == (10, True)
+    exits = [one for one in found.shared if one.family == "network"]
+    assert len(exits) >= 5
+    assert all(one.is_clusters and not one.is_home and one.principals > 1 for one in exits)
+    (client,) = [one for one in found.shared if one.family == "client"]
+    assert (client.principals, client.is_clusters) == (60, False)
 
 
 def test_who_is_in_no_cluster_is_told_what_it_was_seen_with(world: World) -> None:
     found = world.correlator.explain(world.key("person3"))
     assert found is not None
     assert (found.cluster, found.members, found.why, found.since_ns) == (None, 0, "", None)
-    assert {reason.family for reason in found.reasons} == {"network", "payment", "client"}
+    assert (found.verdict, found.words) == (Verdict.NONE, "")
+    assert {one.family for one in found.shared} == {"network", "payment", "client"}
+    (home,) = [one for one in found.shared if one.family == "network"]
+    assert (home.is_home, home.is_clusters) == (found.is_homed, False) == (True, False)
     exempt = world.correlator.explain(world.key("bot9"))
     assert exempt is not None
     assert (exempt.cluster, exempt.ruling) == (None, "exempt")
@@ -115,7 +110,8 @@ def test_the_command_explains_from_a_snapshot(world: World, tmp_path: Path) -> N
         ((), "either --request or --principal"),
         (("--principal", "a"), "--trace or --snapshot"),
         (("--principal", "a", "-r", "GET /"), "either --request or --principal"),
-        (("-r", "GET /", "--trace", "x"), "go with --principal"),
+        (("-r", "GET /", "--trace", "x", "--snapshot", "y"), "in one of"),
+        (("-r", "GET /", "--trace", "x", "--live"), "in one of"),
         (("--principal", "a", "--principal", "b", "--trace", "TRACE"), "1 values here"),
         (("--principal", "nobody", "--trace", "TRACE"), "not seen"),
         (("--principal", "a", "--snapshot", "nowhere"), "nowhere"),

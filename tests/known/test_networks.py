@@ -15,6 +15,7 @@ from ratelimit.policy import Policy
 from tests.known.world import HOUR_S, POLICY, World, actor, people
 
 DAY = 24.0 * HOUR_S
+NONE, LIKELY, CERTAIN = 0, 1, 2
 COMPANY = {"cards": 6, "exits": "50.1.{1}.7"}
 
 
@@ -42,10 +43,14 @@ def test_a_company_declared_after_the_fact_is_let_go() -> None:
     world = World()
     world.see([*people(), *company()])
     assert world.clustered("staff", 60) >= 57
+    certain = {world.key(f"staff{number}") for number in range(60)}
+    assert {world.correlator.core.verdict_of(key) for key in certain} == {CERTAIN}
     world.load(f'[[correlation.known.organisations]]\nname = "acme"\npayment = [{CARDS}]')
     world.tell()
     world.rebuild(DAY)
-    assert world.clustered("staff", 60) == 0
+    # Its egress is not declared: what is left are newcomers that pay by themselves and roam, likely at most.
+    assert {world.correlator.core.verdict_of(key) for key in certain} <= {NONE, LIKELY}
+    assert {judgement.why for _, judgement in world.correlator.kept.values()} <= {"roaming newcomers"}
 
 
 def test_what_a_company_shares_stays_evidence_for_who_is_not_of_it() -> None:
@@ -75,11 +80,14 @@ def test_addresses_of_declared_infrastructure_are_no_meeting_place() -> None:
     assert world.clustered("bot", 60) >= 57
 
 
-def test_no_infrastructure_address_counts_as_an_independent_network() -> None:
-    from ratelimit.correlation import Settings
-
-    settings = Settings()
-    assert settings.infrastructure * settings.network_each < 0.8
+def test_an_address_of_declared_infrastructure_is_nobodys_home() -> None:
+    for known, is_homed in (('cloud = ["82.0.0.0/8"]', True), ('vpn = ["81.0.0.0/8"]', False)):
+        world = World(f"[correlation.known.networks]\n{known}")
+        world.see([*people()])
+        found = [world.correlator.explain(world.key(f"person{number}")) for number in range(300)]
+        homed = sum(one is not None and one.is_homed for one in found)
+        assert (homed > 200) is is_homed
+        assert is_homed or homed == 0
 
 
 def test_a_range_wider_than_the_identity_and_one_narrower_both_hold_by_address() -> None:

@@ -40,6 +40,8 @@ client = "client"
 [correlation.tuning]
 principals = 4000
 identifiers = 16000
+exits = 16.0
+records_s = 0
 """
 
 Seen = tuple[float, dict[str, str]]
@@ -56,7 +58,7 @@ class World:
         self.correlator = Correlator(
             Settings(**spec.settings),  # type: ignore[arg-type]
             START_S * NS,
-            Columns(spec.principal, spec.kinds),
+            Columns(spec.principal, spec.kinds, spec.created, spec.costly),
         )
         self.tell()
 
@@ -85,7 +87,7 @@ class World:
         at_s = 0.0
         for at_s, values in sorted(seen, key=lambda each: each[0]):
             now_ns = int((START_S + at_s) * NS)
-            self.correlator.observe(self.row(values), False, now_ns)
+            self.correlator.observe(self.row(values), now_ns)
             if rebuilds and self.correlator.is_due(now_ns):
                 self.rebuild(at_s)
         if rebuilds:
@@ -129,7 +131,7 @@ def actor(
     count: int = 40,
     requests: int = 24,
 ) -> Iterator[Seen]:
-    """Yield one actor's requests: a few cards, a pool of exits, one client, even volumes."""
+    """Yield one actor's requests: new accounts, a few cards, a pool of exits of its own, nowhere at home."""
     source = random.Random(seed)
     pool = [exits.format(number % 20, number) for number in range(count)]
     for number in range(accounts):

@@ -16,6 +16,8 @@ from tests.support.cores import COMPILED, Limiter, KEY, compiled_rule
 from tests.support.memory import attach, private
 from tests.support.rule import EPOCH, RuleSpec
 from ratelimit.core.hashing import Hasher
+from ratelimit.core.sighting import Columns
+from ratelimit.correlation import Correlator, Settings
 from ratelimit.errors import StoreError, UsageError
 
 def resident():
@@ -90,13 +92,27 @@ def work():
     except StoreError:
         pass
 """,
+    "correlate": """
+columns = Columns((0,), (1, 2, 3, 4, -1, -1, -1, 5))
+correlator = Correlator(Settings(principals=64, identifiers=256), EPOCH, columns)
+turn = 0
+def work():
+    global turn
+    turn += 1
+    flood = [[turn * 97 + number, *[turn * 89 + number] * 5] for number in range(3)]
+    for row in (*flood, [-1] * 6, [turn % 9 + 1, turn % 40, turn % 40, turn % 3, 7, 7]):
+        correlator.observe(row, EPOCH + turn * 10**11)
+    for _ in correlator.rebuild(EPOCH + turn * 10**11) if turn % 16 == 0 else ():
+        pass
+    correlator.core.debts(), correlator.carries.clear()
+""",
 }
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own account of memory")
 @pytest.mark.parametrize("name", LOOPS)
 def test_memory_stays_flat(name: str) -> None:
-    rounds = 3_000 if name == "attach" else 20_000
+    rounds = {"attach": 3_000, "correlate": 8_000}.get(name, 20_000)
     code = PREPARE + LOOPS[name] + MEASURE.replace("ROUNDS", str(rounds))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")

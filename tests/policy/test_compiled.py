@@ -297,7 +297,7 @@ def test_what_is_correlated_is_known_by_position() -> None:
             "principal": "account",
             "payment": "card",
             "network": ["ip", "network"],
-            "tuning": {"join": 7.5},
+            "tuning": {"homed": 0.25},
         },
     }
     compiled = Policy.from_mapping(tree).compiled
@@ -305,7 +305,7 @@ def test_what_is_correlated_is_known_by_position() -> None:
     assert spec is not None
     ip = compiled.identity_index("ip")
     assert (spec.principal, spec.kinds) == ((0,), (ip, 2, 1, -1, -1, -1, -1, -1))
-    assert spec.settings["join"] == 7.5
+    assert spec.settings["homed"] == 0.25
     assert compiled.identities[compiled.cluster].name == "cluster"
     assert Policy.from_mapping({"version": 1}).compiled.correlation is None
 

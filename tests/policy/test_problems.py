@@ -44,9 +44,10 @@ def crowded(limits: int) -> str:
     return "version = 1\n" + "\n".join(rows)
 
 
-def correlation(line: str) -> str:
+def correlation(line: str, missing: str = "client") -> str:
     """Return a policy whose correlation has a principal and one line more, the sixth."""
-    return f"version = 1\n[identities]\na = {{ from = 'header:a' }}\n[correlation]\nprincipal = 'ip'\n{line}"
+    agent = f"agent = {{ from = 'header:user-agent', missing = '{missing}' }}"
+    return f"version = 1\n[identities]\n{agent}\n[correlation]\nprincipal = 'ip'\n{line}"
 
 
 # code, policy, line, key
@@ -95,9 +96,12 @@ CASES = [
     ("identity-unknown", 'version = 1\n[correlation]\nprincipal = "account"', 3, "correlation.principal"),
     ("identity-unknown", correlation('payment = "card"'), 6, "correlation.payment"),
     ("correlation-principal", "version = 1\n[correlation]\nnetwork = 'ip'", 3, "correlation.network"),
-    ("correlation-missing", correlation('client = "a"'), 6, "correlation.client"),
-    ("correlation-length", correlation('length = "requests"'), 6, "correlation.length"),
+    ("correlation-missing", correlation('client = "agent"'), 6, "correlation.client"),
+    ("correlation-costly", correlation('costly = ["device"]'), 6, "correlation.costly[0]"),
     ("correlation-families", correlation('network = "ip"'), 4, "correlation"),
+    ("correlation-families", correlation('network = "ip"\nclient = "agent"', "skip"), 4, "correlation"),
+    ("correlation-families", correlation('payment = "agent"', "skip"), 4, "correlation"),
+    ("correlation-created", correlation('created = "cookie:since"'), 6, "correlation.created"),
     ("identity-missing", identity('x = { from = "client", missing = "client" }'), 7, "identities.x.missing"),
     ("identity-shared", identity('x = { from = "header:x", missing = "shared" }'), 7, "identities.x.missing"),
     ("identity-setting-unused", identity('x = { from = "header:x", key = "client" }'), 7, "identities.x.key"),
@@ -418,11 +422,11 @@ def test_limits_that_never_meet_are_not_added_up() -> None:
     ("line", "message"),
     [
         (
-            "[correlation.tuning]\npayment_half_life_s = 6480001",
-            "6480001 is out of range: it must be a whole number up to 6480000",
+            "[correlation.tuning]\npayment_kept_s = 38880001",
+            "38880001 is out of range: it must be a whole number up to 38880000",
         ),
         (
-            "[correlation.tuning]\nnetwork_half_life_s = 599",
+            "[correlation.tuning]\nnetwork_kept_s = 599",
             "599 is out of range: it must be a whole number from 600",
         ),
         ("[store]\nkeys = 5", "5 is out of range: it must be a whole number from 64"),

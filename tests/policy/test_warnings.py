@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.policy.test_problems import ACCOUNT, RATE, identity, limit, problems_of
+from tests.policy.test_problems import ACCOUNT, RATE, correlation, identity, limit, problems_of
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,8 @@ def test_what_may_only_be_the_consequence_of_an_error_is_not_told(text: str, cod
 @pytest.mark.parametrize("methods", ["get", "POST|PUT", "PROPFIND", "PURGE", "QUERY", "*"])
 def test_methods_of_http_and_its_extensions_are_known(methods: str) -> None:
     assert problems_of(limit(RATE, f'match = "{methods} /a"')) == ()
+
+
+def test_a_costly_family_is_enough_beside_the_network() -> None:
+    text = correlation('network = "ip"\nextra = ["agent"]\ncostly = ["agent"]', "skip")
+    assert "correlation-families" not in {problem.code for problem in problems_of(text)}

@@ -38,12 +38,12 @@ def test_old_correlator_can_neither_save_nor_carry(server: Server, caught_hosts:
     first.clock.set_ns(END_NS + 7200 * NS)
     newcomer(first, "someone", 1)
     late = first.limiter.current.extractor.extract([(b"x-api-key", b"late")], "192.0.2.1")
-    correlator.core.observe(late, False, first.clock.now_ns())
+    correlator.core.observe(late, first.clock.now_ns())
     correlator.core.admit(late)
     key = correlator.core.columns.key_of(late)
     assert key is not None
     assert correlator.core.place(key, label)
-    correlator.core.observe(late, False, first.clock.now_ns())
+    correlator.core.observe(late, first.clock.now_ns())
     assert correlator.core.owing
     for _ in range(300):
         first.correlating.tick(first.clock.now_ns())

@@ -145,12 +145,12 @@ def test_reload_keeps_evidence_clusters_and_the_lease(caught_hosts: list[Host]) 
     clusters = first.clusters(BOTS)
     spec = first.limiter.policy.compiled.correlation
     assert spec is not None
-    first.correlating.adapt(replace(spec, settings={**spec.settings, "join": 6.0, "identifiers": 20_000}))
+    first.correlating.adapt(replace(spec, settings={**spec.settings, "homed": 0.04, "identifiers": 20_000}))
     settle(first, second)
     assert first.is_leading
     correlator = first.bridge.correlator
     assert correlator is not None
-    assert correlator.settings.join == 6.0
+    assert correlator.settings.homed == 0.04
     rest_until(caught_hosts, END_NS + 2 * 3600 * NS)
     assert first.clusters(BOTS) == second.clusters(BOTS) == clusters
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from ratelimit.core.bundle import sightings_in
+from ratelimit.correlation.judgement import Verdict
 from ratelimit.stores.boards import fingerprint_of
 from ratelimit.stores.redis.hosts.entries import Kind, Seen, Told, mark_of
 from tests.redis_correlating.conftest import StartHost
 from tests.support.acting import BOTS, END_NS, NS, PEOPLE, START_NS
 from tests.support.campaign import Request, campaign
-from tests.support.hosting import KEY, PLACES, Host, rest_until, settle, shared_policy_text
+from tests.support.hosting import KEY, PLACES, Host, rest_until, settle, share, shared_policy_text
 from tests.support.redis.server import Server
+from tests.support.verdicts import CERTAIN, LIKELY, judge_members
 
 MARK = mark_of(fingerprint_of(bytes.fromhex(KEY)))
 
@@ -53,7 +56,7 @@ def test_hosts_judge_as_one_host_would(caught_hosts: list[Host], start_host: Sta
     told = {label: len(keys) for label, keys in correlator.members().items()}
     assert list(told.values()) == [60]
     ((_, judgement),) = correlator.kept.values()
-    assert judgement.confidence == 1.0
+    assert judgement.verdict is Verdict.CERTAIN
     assert alone.cluster("bot1") == -1  # it has not heard yet
     settle(alone)
     assert alone.clusters(BOTS) == caught_hosts[0].clusters(BOTS)
@@ -241,3 +244,24 @@ def binary(server: Server):  # type: ignore[no-untyped-def]  # a redis.Redis who
     from redis import Redis
 
     return Redis(host=server.host, port=server.port, single_connection_client=False)
+
+
+def test_every_host_knows_who_is_likely(start_host: StartHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge_members(monkeypatch, lambda number: LIKELY if number % 2 else CERTAIN)
+    hosts = [start_host(), start_host()]
+    settle(hosts[0])
+    settle(*hosts)
+    share(hosts, campaign())
+    rest_until(hosts, END_NS)
+    found = []
+    for host in hosts:
+        verdicts = [host.limiter.peek(path="/v1/x", headers={"x-api-key": name}).verdict for name in BOTS]
+        found.append(verdicts)
+        assert Counter(verdicts) == {"certain": 30, "likely": 30}
+        assert (host.numbers["members"], host.numbers["certain_members"]) == (60, 30)
+        assert (host.numbers["clusters"], host.numbers["certain_clusters"]) == (1, 1)
+    assert found[0] == found[1]
+    late = start_host()
+    late.clock.set_ns(hosts[0].clock.now_ns())
+    settle(late, *hosts)
+    assert [late.limiter.peek(path="/v1/x", headers={"x-api-key": name}).verdict for name in BOTS] == found[0]

@@ -26,7 +26,7 @@ def policy(tmp_path: Path) -> Path:
         store=f'path = "{tmp_path / "store"}"',
         budget="100/day",
         snapshot=str(tmp_path / "snapshot"),
-        tuning="rebuild_least_s = 1\nrebuild_growing_s = 1",
+        tuning="rebuild_s = 1\nhome_new_s = 0",
     )
     trust = '[trust]\nproxies = ["127.0.0.1"]\nheader = "x-forwarded-for"\n'
     path.write_text(text.replace("[identities]", trust + "[identities]"))

@@ -1,8 +1,9 @@
 """A small world for the correlator: honest people, and one actor with many accounts.
 
-The campaign shares exits, cards and a client the way published ones did, only in small:
-evidence enough for any threshold one could wish for. What is tested with it is the way of
-evidence and assignments, not how well the judgement tells people apart.
+The campaign is certain: new accounts that are nowhere at home, on six cards that meet at forty
+exits of their own. Only the numbers that speak of size and of old records are turned down. What
+is tested with it is the way of evidence and assignments, not how well the judgement tells
+people apart.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ client = "client"
 [correlation.tuning]
 principals = {principals}
 identifiers = {identifiers}
+exits = 16.0
+records_s = 0
 {tuning}
 """
 

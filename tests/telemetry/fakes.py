@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ratelimit.core.engine import Plan
 from ratelimit.core.rule import Rule
 from ratelimit.core.table import Table
+from ratelimit.policy.compiled import twin_row
 
 NOW_NS = 1_700_000_000_000_000_000
 MINUTE_NS = 60_000_000_000
@@ -18,6 +19,11 @@ class LimitSeen:
     name: str
     unit: str = "requests"
     shadow: bool = False
+    is_twin: bool = False
+
+    @property
+    def row(self) -> str:
+        return twin_row(self.name) if self.is_twin else self.name
 
 
 @dataclass

@@ -61,6 +61,17 @@ def test_cost_units_are_counted_beside_decisions(limiter: FakeLimiter) -> None:
     assert value(limiter, "ratelimit_cost_units_total", action="refuse", **units) == 400
 
 
+def test_what_likely_actors_would_be_refused_is_apart_from_what_was(limiter: FakeLimiter) -> None:
+    limiter.rules = [LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
+    limiter.decide("actor", 12)
+    limiter.decide(limiter.rules[1].row, 15, shadow=True)
+    refused = {"limit": "actor", "action": "refuse"}
+    assert value(limiter, "ratelimit_decisions_total", **refused, mode="enforce") == 2
+    assert value(limiter, "ratelimit_decisions_total", **refused, mode="shadow") == 0
+    assert value(limiter, "ratelimit_likely_decisions_total", **refused) == 5
+    assert value(limiter, "ratelimit_likely_decisions_total", limit="actor", action="allow") == 10
+
+
 def test_any_worker_answers_for_all(limiter: FakeLimiter, memory: mmap.mmap) -> None:
     other = FakeLimiter(new_table(memory), [LimitSeen("requests")])
     other.table.join(2, 2, NOW_NS)
@@ -221,7 +232,7 @@ def test_what_happens_on_the_way_to_a_server_is_counted_by_all_workers(
 def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
     limiter.correlation = correlating()
     limiter.remote = SERVER
-    limiter.rules = [LimitSeen("requests")]
+    limiter.rules = [LimitSeen("requests"), LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
     known = {
         series: {label.name for label in metric.labels}
         for metric in names.METRICS
@@ -244,25 +255,27 @@ def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLim
     limiter.correlation = {
         **dict.fromkeys(correlating(), 0),
         "clusters": 3,
+        "certain_clusters": 2,
         "members": 700,
+        "certain_members": 640,
         "principals": 5000,
         "dropped": 12,
         "rebuilt_ns": 1_700_000_000_500_000_000,
         "longest_slice_ns": 1_500_000,
-        "false_merges_ppm": 250,
     }
-    assert value(limiter, "ratelimit_clusters") == 3
-    assert value(limiter, "ratelimit_cluster_members") == 700
+    assert value(limiter, "ratelimit_clusters", verdict="certain") == 2
+    assert value(limiter, "ratelimit_clusters", verdict="likely") == 1
+    assert value(limiter, "ratelimit_cluster_members", verdict="certain") == 640
+    assert value(limiter, "ratelimit_cluster_members", verdict="likely") == 60
     assert value(limiter, "ratelimit_correlated", kind="principal") == 5000
     assert value(limiter, "ratelimit_observations_total", result="dropped") == 12
     assert value(limiter, "ratelimit_cluster_last_rebuild_timestamp_seconds") == 1_700_000_000.5
     assert value(limiter, "ratelimit_cluster_longest_slice_seconds") == 0.0015
-    assert value(limiter, "ratelimit_cluster_false_merge_ratio") == 0.00025
 
 
 def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
     limiter.correlation = correlating()
-    limiter.rules = [LimitSeen("requests")]
+    limiter.rules = [LimitSeen("requests"), LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
     listed = {
         (series, label.name): set(label.values)
         for metric in names.METRICS

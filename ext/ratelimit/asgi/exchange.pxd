@@ -1,7 +1,5 @@
 from libc.stdint cimport uint8_t, uint64_t
 
-from ratelimit.core.watch cimport Watch
-
 cdef class Exchange:
     cdef readonly object mounted
     cdef readonly object writer
@@ -15,7 +13,6 @@ cdef class Exchange:
     cdef public object actor    # what limits count the principal's cluster by; None without one
     cdef public uint8_t certainty   # that it belongs there
     cdef object made         # the decision, once somebody has asked for it
-    cdef Watch watch         # None: nothing is correlated
     cdef uint64_t principal  # whom the request is of, 0 where nobody asks
 
     cdef list with_fields(self, object headers)

@@ -12,7 +12,7 @@ from ratelimit.core.watch cimport Watch
 
 from ratelimit.asgi.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
 from ratelimit.charge import Charge
-from ratelimit.decision import VERDICTS, Decision, Reason, cluster_name
+from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
 
 
 @cython.final
@@ -74,8 +74,7 @@ cdef class Exchange:
             if self.plan is None or self.outcome is None:
                 self.made = Decision(True, Reason.UNLIMITED, None, self.actor, self.certainty)
             else:
-                answer = None if self.watch is None else self.watch.answer_to(self.principal)
-                charge = Charge(self.plan, self.outcome, self.mounted.limiter.clock, answer)
+                charge = Charge(self.plan, self.outcome, self.mounted.limiter.clock)
                 self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge, self.actor, self.certainty)
         return self.made
 
@@ -89,12 +88,11 @@ cdef class Exchange:
 
     @property
     def verdict(self):
-        return VERDICTS[self.certainty]
+        return _VERDICTS[self.certainty]
 
-    def watched(self, Watch watch, row, /):
+    def asked_by(self, Watch watch, row, /):
         cdef uint64_t key
         if watch is not None and watch.columns.principal(row, &key):
-            self.watch = watch
             self.principal = key
 
     def refusal(self):

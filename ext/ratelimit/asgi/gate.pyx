@@ -124,12 +124,13 @@ cdef class Gate:
         cdef object matched, plan, headers, host = None, outcome, actor = None
         cdef list identities
         cdef uint64_t ids[MOST_POSITIONS]
-        cdef uint64_t refused, principal = 0
+        cdef uint64_t refused
         cdef Lane lane
         cdef Exchange exchange
         cdef Sending sending
         cdef bint allowed, cross_origin
         cdef uint8_t verdict = NO_VERDICT
+        cdef uint64_t principal = 0
         if type(scope) is not dict:
             return None
         if PyDict_GetItem(scope, "ratelimit") != NULL:
@@ -156,7 +157,7 @@ cdef class Gate:
                 cross_origin = ids[self.origin_at] != 0
                 check_ready(lane.core)
                 if self.watch is not None:
-                    principal = self.watch.stamp(ids)
+                    self.watch.stamp(ids)
                     if ids[self.watch.at - 2] != ABSENT_HASH:
                         actor = ids[self.watch.at - 2]
                         verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
@@ -188,7 +189,7 @@ cdef class Gate:
                 allowed = outcome.allowed
                 if self.watch is not None:
                     self.watch.observe(identities, not allowed, now_ns, lane.counted_at)
-                    if self.watch.unit is not None or not allowed:
+                    if not allowed:
                         self.watch.columns.principal(identities, &principal)
         except StoreError:
             return None  # asked again the long way, which knows each limit's stance
@@ -203,8 +204,6 @@ cdef class Gate:
         exchange.cross_origin = cross_origin
         exchange.actor = actor
         exchange.certainty = verdict
-        if self.watch is not None and self.watch.unit is not None:
-            exchange.watch = self.watch
         exchange.principal = principal
         if not cross_origin and (allowed or not lane.conceals):
             exchange.labels = lane.labels

@@ -189,7 +189,7 @@ cdef class Assignments:
                 verdict = judge.verdict(p)
                 if verdict == NO_VERDICT:
                     continue
-                if not self.insert(half, joined(p.key), judge.identity(p), verdict, &self.built):
+                if not self.insert(half, joined(p.key), judge.clusters[p.label].identity, verdict, &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 

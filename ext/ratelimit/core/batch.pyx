@@ -115,7 +115,7 @@ def fill_absent(array.array column not None, array.array otherwise not None, /):
 
 def decide_batch(
     list kinds not None, list columns not None, list times_ns not None, list costs=None,
-    Judge judge=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, list lengths=None, list would=None, /,
+    Judge judge=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, list would=None, /,
 ):
     cdef uint64_t *hashes[MOST_POSITIONS]
     cdef uint64_t ids[MOST_POSITIONS]
@@ -135,7 +135,7 @@ def decide_batch(
     cdef uint32_t at = 0
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
-    if len(kinds) != size or costs is not None and len(costs) != size or lengths is not None and len(lengths) != size:
+    if len(kinds) != size or costs is not None and len(costs) != size:
         raise ValueError("columns are of one length")
     for j in range(width):
         hashes[j] = numbers_of(columns[j])
@@ -188,10 +188,7 @@ def decide_batch(
             refused.append((i, outcome))
         elif plan.setup.has_slots:
             outcome.release(<object>PyList_GET_ITEM(times_ns, i))
-        if not sighted:
-            continue
-        if not outcome.allowed:
-            judge.turned_away(at)
+        if not sighted or not outcome.allowed:
             continue
         if verdict == LIKELY and would is not None and outcome.would_refuse_by(cluster_at - 1):
             would.append(i)

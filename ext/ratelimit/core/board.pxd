@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from ratelimit.core.traits cimport KINDS
 
 cdef enum:
-    BOARD_LAYOUT = 5
+    BOARD_LAYOUT = 6
     BOARD_HEADER_BYTES = 4096
     NUMBERS = 32            # gauges, whose meaning is their writer's
     MOST_ROOMS = 0x7FFE     # an entry has fifteen bits for which identity it is
@@ -49,7 +49,7 @@ cdef struct Cell:
     uint64_t principal
     uint64_t kinds[KINDS]
     uint64_t created         # when the account was created, 0 for not known
-    uint64_t when            # seconds << 22 | what an answer was said to be << 12 | what it is << 2 | free << 1 | refused
+    uint64_t when            # seconds << 1 | free
     uint64_t check           # of all words above and the ticket
 
 

@@ -2,11 +2,9 @@
 
 A record, all numbers little-endian:
 
-    principal 8 | time 4 | count 2 | refused 2 | free 2 | which kinds follow, a bit each 1 | kinds 8 each | created 4
+    principal 8 | time 4 | count 2 | free 2 | which kinds follow, a bit each 1 | kinds 8 each | created 4
 
-When the account was created follows only where the highest bit of the count says so. A count of 0
-is an answer: in place of the first kind, the only one, is its length, and shifted by 16 bits what
-it was said to be before.
+When the account was created follows only where the highest bit of the count says so.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -17,7 +15,7 @@ from ratelimit.core.traits cimport KINDS
 cdef enum:
     MOST_COUNT = 0x7FFF
     CREATED = 0x8000    # in the count
-    LEAST_RECORD = 19
+    LEAST_RECORD = 17
     LARGEST_RECORD = LEAST_RECORD + 8 * KINDS + 4
 
 cdef struct Counted:
@@ -25,8 +23,7 @@ cdef struct Counted:
     uint64_t kinds[KINDS]
     uint32_t time_s
     uint32_t created_s
-    uint16_t count      # sightings, refused ones among them
-    uint16_t refused
+    uint16_t count      # sightings
     uint16_t free       # sightings that no limit per cluster counted
 
 cdef class Bundle:

@@ -11,14 +11,12 @@ from ratelimit.core.atomic cimport fetch_add
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.ring cimport NOTHING, TAKEN, Ring
 from ratelimit.core.sighting cimport Sighting
-from ratelimit.core.traits cimport FINE, KINDS, LEVELS
+from ratelimit.core.traits cimport KINDS
 
 cdef enum:
     MOST_ROOM = 32768
 
 BUNDLE_RECORD_BYTES = LARGEST_RECORD
-
-cdef uint64_t LEVEL = LEVELS - 1  # ten bits
 
 
 cdef inline uint32_t spread(const Sighting *seen, uint64_t time_s) noexcept nogil:
@@ -103,11 +101,6 @@ cdef class Bundle:
         """Count a sighting; the caller sees that there is room for another record."""
         cdef uint32_t at = spread(seen, time_s) & self.mask
         cdef Counted *record
-        if seen.answer:
-            record = self.begin(seen, time_s)
-            record.kinds[FINE] = <uint64_t>seen.before << 16 | seen.answer
-            self.sightings += 1
-            return
         while self.index[at]:
             record = self.records + self.index[at] - 1
             if same(record, seen, time_s):
@@ -117,7 +110,6 @@ cdef class Bundle:
             record = self.begin(seen, time_s)
             self.index[at] = <uint16_t>self.held
         record.count += 1
-        record.refused += seen.refused != 0
         record.free += seen.free != 0
         self.sightings += 1
 
@@ -130,7 +122,7 @@ cdef class Bundle:
             record.kinds[i] = seen.kinds[i]
         record.time_s = <uint32_t>time_s
         record.created_s = seen.created_s
-        record.count = record.refused = record.free = 0
+        record.count = record.free = 0
         self.held += 1
         return record
 
@@ -166,7 +158,6 @@ cdef class Bundle:
             at = put(at, record.principal, 8)
             at = put(at, record.time_s, 4)
             at = put(at, record.count | (CREATED if record.created_s else 0), 2)
-            at = put(at, record.refused, 2)
             at = put(at, record.free, 2)
             mask = at
             mask[0] = 0
@@ -195,11 +186,11 @@ cdef int64_t weighed(const uint8_t *at, Py_ssize_t size) noexcept nogil:
         if size < LEAST_RECORD:
             return -1
         count = got(at + 12, 2)
-        length = LEAST_RECORD + 8 * kinds_in(at[18]) + (4 if count & CREATED else 0)
+        length = LEAST_RECORD + 8 * kinds_in(at[16]) + (4 if count & CREATED else 0)
         count &= MOST_COUNT
-        if length > size or got(at, 8) == 0 or got(at + 14, 2) + got(at + 16, 2) > count:
+        if length > size or got(at, 8) == 0 or count == 0 or got(at + 14, 2) > count:
             return -1
-        total += max(1, <int64_t>count)
+        total += <int64_t>count
         at += length
         size -= length
     return total
@@ -218,7 +209,7 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
     cdef Py_ssize_t left = len(records)
     cdef int64_t latest = latest_s, time_s, total = sightings_in(records)
     cdef Sighting seen
-    cdef uint64_t count, refused, free, each
+    cdef uint64_t count, free, each
     cdef uint8_t mask
     cdef int i
     if judge.evidence is None:
@@ -230,7 +221,7 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
             seen.principal = got(at, 8)
             # Another host's clock may be ahead: it does not move this one's.
             time_s = min(<int64_t>got(at + 8, 4), latest)
-            count, refused, free, mask = got(at + 12, 2), got(at + 14, 2), got(at + 16, 2), at[18]
+            count, free, mask = got(at + 12, 2), got(at + 14, 2), at[16]
             at += LEAST_RECORD
             left -= LEAST_RECORD
             for i in range(KINDS):
@@ -239,16 +230,13 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
                     seen.kinds[i] = got(at, 8)
                     at += 8
                     left -= 8
-            seen.answer = seen.before = seen.created_s = 0
+            seen.created_s = 0
             if count & CREATED:
                 seen.created_s = <uint32_t>got(at, 4)
                 at += 4
                 left -= 4
             count &= MOST_COUNT
-            if count == 0:
-                judge.hear(seen.principal, seen.kinds[FINE] >> 16 & LEVEL, seen.kinds[FINE] & LEVEL)
             for each in range(count):
-                seen.refused = each < refused
                 seen.free = each >= count - free
                 judge.note(&seen, time_s)
             if assignments is not None:

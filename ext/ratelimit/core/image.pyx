@@ -8,14 +8,14 @@ edges or fewer.
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.index cimport put
-from ratelimit.core.judge cimport Cluster, Judge
+from ratelimit.core.judge cimport MOST_LABELS, Cluster, Judge
 from ratelimit.core.traits cimport (
-    CERTAIN, EXTRAS, INDEX_BITS, KINDS, PROVEN, SUSPECT, Edge, Identifier, Principal, Value, joined, kind_of,
+    CERTAIN, EXTRAS, INDEX_BITS, KINDS, LIKELY, Edge, Identifier, Principal, Value, joined, kind_of,
 )
 
 cdef extern from *:
@@ -131,23 +131,34 @@ cdef class Image:
         e.principal_evictions = numbers["principal_evictions"]
         e.identifier_evictions = numbers["identifier_evictions"]
         e.principal_count = min(<uint32_t>numbers["principals"], e.most_principals)
-        # What an earlier release saved says nothing of that: who is silent is found by the next rebuild.
-        e.awake_count = min(<uint32_t>numbers.get("awake", e.principal_count), e.principal_count)
+        e.awake_count = min(<uint32_t>numbers["awake"], e.principal_count)
         e.identifier_count = min(<uint32_t>numbers["identifiers"], e.most_identifiers)
         judge.labels = min(<uint32_t>numbers["labels"], judge.most_clusters)
         with nogil:
             mend_identifiers(e)
             mend_principals(e, judge)
 
-    def members(self):
-        """Return how many principals are in clusters."""
-        cdef uint32_t at
-        cdef uint64_t members = 0
+    def tally(self):
+        cdef uint32_t at, label
+        cdef uint64_t members[CERTAIN + 1]
+        cdef uint64_t clusters[CERTAIN + 1]
+        cdef uint8_t most[MOST_LABELS + 1]
+        cdef uint8_t verdict
+        cdef Principal *p
         self.check_ready()
+        memset(members, 0, sizeof(members))
+        memset(clusters, 0, sizeof(clusters))
+        memset(most, 0, sizeof(most))
         with nogil:
             for at in range(self.judge.evidence.principal_count):
-                members += principal_at(self.judge.evidence, at).label != 0
-        return members
+                p = principal_at(self.judge.evidence, at)
+                if p.label:
+                    verdict = self.judge.verdict(p)
+                    members[verdict] += 1
+                    most[p.label] = max(most[p.label], verdict)
+            for label in range(1, MOST_LABELS + 1):
+                clusters[most[label]] += 1
+        return {name: (clusters[verdict], members[verdict]) for verdict, name in ((LIKELY, "likely"), (CERTAIN, "certain"))}
 
     def __reduce__(self):
         raise TypeError("an Image is of memory of this process and is not pickled")
@@ -165,7 +176,6 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
     for at in range(e.identifier_count):
         found = e.identifiers + at
         found.parent = within(found.parent, e.identifier_count)
-        found.meta &= ~<uint16_t>(SUSPECT | PROVEN)
         e.kind_counts[kind_of(found)] += 1
         put(&e.identifier_index, joined(e.values[at].key), at)
 

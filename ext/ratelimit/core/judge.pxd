@@ -37,9 +37,5 @@ cdef class Judge:
     cdef void put(self, Principal *p, uint32_t label, uint8_t verdict) noexcept nogil
     cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil
     cdef uint8_t verdict(self, Principal *p) noexcept nogil
-    cdef uint64_t identity(self, Principal *p) noexcept nogil
-    cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil
-    cdef void turned_away(self, uint32_t at) noexcept nogil
     cdef void owe(self, Principal *p) noexcept nogil
     cdef void let_in(self, uint32_t at) noexcept nogil
-    cdef uint32_t position_of(self, object row) except? NOBODY

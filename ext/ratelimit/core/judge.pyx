@@ -9,7 +9,7 @@ from ratelimit.core.evidence cimport Evidence, find_principal, principal_at
 from ratelimit.core.rulings cimport CLEARED, CONFIRMED, UNSAID, Ruling, Rulings
 from ratelimit.core.sighting cimport Columns, Sighting, enter_actor
 from ratelimit.core.traits cimport (
-    CERTAIN, CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, HOMED, MOST_DEGREE, MOST_FREE, NO_VERDICT, OLD, PAYMENT_AT, Identifier,
+    CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, MOST_DEGREE, MOST_FREE, NO_VERDICT, OLD, PAYMENT_AT, Identifier,
     Principal, count_free, free_of, joined, kind_at, resolve, volume_of,
 )
 
@@ -36,7 +36,7 @@ cdef class Judge:
 
     # -- requests ---------------------------------------------------------------------------------
 
-    def observe(self, row, bint refused, now_ns, /):
+    def observe(self, row, now_ns, /):
         """Take one request in that is to be decided now; its principal may join a cluster it now fits."""
         cdef Sighting seen
         if self.columns.read(row, &seen):
@@ -255,8 +255,6 @@ cdef class Judge:
                     elif node.degree < MOST_DEGREE:
                         node.degree += 1
 
-    # -- the dormant ------------------------------------------------------------------------------
-
     def lull(self, uint32_t start, uint32_t stop, uint32_t silent_s):
         """Let principals in a range be dormant that were silent for so long; not those ruled upon."""
         cdef uint32_t at = start
@@ -338,15 +336,13 @@ cdef class Judge:
     def members(self, uint32_t start, uint32_t stop):
         """Return (cluster, key, verdict) of the principals in a range that belong to one."""
         cdef uint32_t at
-        return [
-            (
-                principal_at(self.evidence, at).label,
-                joined(principal_at(self.evidence, at).key),
-                principal_at(self.evidence, at).verdict,
-            )
-            for at in range(start, min(stop, self.evidence.principal_count))
-            if principal_at(self.evidence, at).label
-        ]
+        cdef Principal *p
+        cdef list found = []
+        for at in range(start, min(stop, self.evidence.principal_count)):
+            p = principal_at(self.evidence, at)
+            if p.label:
+                found.append((p.label, joined(p.key), p.verdict))
+        return found
 
     # -- what limits count by ---------------------------------------------------------------------
 
@@ -367,16 +363,11 @@ cdef class Judge:
 
     cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
         """Find what limits count a principal's cluster by; return how sure it is that it belongs there."""
-        cdef uint32_t at
-        cdef uint8_t verdict
-        if self.labels == 0:
-            return NO_VERDICT
-        at = find_principal(self.evidence, key)
-        if at == NOBODY:
-            return NO_VERDICT
-        verdict = self.verdict(principal_at(self.evidence, at))
-        if verdict:
-            identity[0] = self.identity(principal_at(self.evidence, at))
+        cdef uint32_t at = find_principal(self.evidence, key) if self.labels else NOBODY
+        cdef uint8_t verdict = NO_VERDICT
+        if at != NOBODY:
+            verdict = self.verdict(principal_at(self.evidence, at))
+            identity[0] = self.clusters[principal_at(self.evidence, at).label].identity
         return verdict
 
     cdef uint8_t verdict(self, Principal *p) noexcept nogil:
@@ -397,9 +388,6 @@ cdef class Judge:
             return NO_VERDICT
         return CERTAIN if said == CONFIRMED and p.verdict else p.verdict
 
-    cdef uint64_t identity(self, Principal *p) noexcept nogil:
-        return self.clusters[p.label].identity
-
     def cluster_identity(self, uint64_t key):
         """Return what limits count a principal's cluster by, None without one."""
         cdef uint64_t identity
@@ -410,27 +398,12 @@ cdef class Judge:
         cdef uint64_t identity
         return self.actor_of(key, &identity)
 
-    def refuse(self, row, /):
-        """Count a refusal of a row's principal, observed before it was decided."""
-
-    def answer(self, row, length, before=None, /):
-        """Note how long an answer is."""
-
-    cdef void hear(self, uint64_t key, uint32_t before, uint32_t level) noexcept nogil:
-        pass
-
-    cdef void turned_away(self, uint32_t at) noexcept nogil:
-        pass
-
     def admit(self, row, /):
         """Count a request of a row's principal that limits per cluster had no cluster for."""
-        cdef uint32_t at = self.position_of(row)
+        cdef uint64_t key
+        cdef uint32_t at = find_principal(self.evidence, key) if self.columns.principal(row, &key) else NOBODY
         if at != NOBODY:
             self.let_in(at)
-
-    cdef uint32_t position_of(self, object row) except? NOBODY:
-        cdef uint64_t key
-        return find_principal(self.evidence, key) if self.columns.principal(row, &key) else NOBODY
 
     cdef void let_in(self, uint32_t at) noexcept nogil:
         """Count a request of a principal just noted that limits per cluster had no cluster for."""

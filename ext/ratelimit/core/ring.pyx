@@ -26,9 +26,7 @@ from ratelimit.core.board cimport Board, BoardHeader, Cell
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.sighting cimport Columns, Sighting
-from ratelimit.core.traits cimport KINDS, LEVELS
-
-cdef uint64_t LEVEL = LEVELS - 1  # ten bits
+from ratelimit.core.traits cimport KINDS
 
 cdef uint64_t PATIENCE_NS = SECOND // 2  # a worker may be kept from its processor; a dead one never comes
 
@@ -68,7 +66,7 @@ cdef class Ring:
             raise ValueError("this ring was never initialised")
         return self.board.check_open()
 
-    def put(self, row, bint refused, now_ns, bint free=False, /):
+    def put(self, row, now_ns, bint free=False, /):
         cdef Sighting seen
         cdef uint64_t now
         # A board that is closed is one that nobody reads: no request fails for that.
@@ -76,7 +74,6 @@ cdef class Ring:
             return False
         if read_number(now_ns, &now) != WHOLE:
             return False
-        seen.refused = refused
         seen.free = free
         return self.push(&seen, now // SECOND)
 
@@ -105,10 +102,7 @@ cdef class Ring:
         for i in range(KINDS):
             made.kinds[i] = seen.kinds[i]
         made.created = seen.created_s
-        made.when = (
-            time_s << 22 | <uint64_t>(seen.before & LEVEL) << 12 | <uint64_t>(seen.answer & LEVEL) << 2
-            | <uint64_t>(seen.free != 0) << 1 | <uint64_t>(seen.refused != 0)
-        )
+        made.when = time_s << 1 | <uint64_t>(seen.free != 0)
         made.check = checked(&made, ticket)
         store(&cell.principal, made.principal)
         for i in range(KINDS):
@@ -187,11 +181,8 @@ cdef class Ring:
         for i in range(KINDS):
             seen.kinds[i] = found.kinds[i]
         seen.created_s = <uint32_t>found.created
-        seen.refused = found.when & 1
-        seen.free = found.when >> 1 & 1
-        seen.answer = found.when >> 2 & LEVEL
-        seen.before = found.when >> 12 & LEVEL
-        time_s[0] = found.when >> 22
+        seen.free = found.when & 1
+        time_s[0] = found.when >> 1
         return TAKEN
 
     cdef int wait(self, Cell *cell, uint64_t ticket, uint64_t now) noexcept nogil:

@@ -1,9 +1,8 @@
-from libc.math cimport log2
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.setup cimport ABSENT_HASH
-from ratelimit.core.traits cimport CERTAIN, KINDS, LEVELS, LIKELY, OCTAVE
+from ratelimit.core.traits cimport CERTAIN, KINDS, LIKELY
 
 cdef enum:
     # A row has its actor in three places, so that a limit binds the members it is meant for by what
@@ -13,12 +12,7 @@ cdef enum:
 cdef struct Sighting:
     uint64_t principal
     uint64_t kinds[KINDS]   # hashes by kind, 0 for none; the lowest bit of an address says infrastructure
-    bint refused
     bint free           # admitted, and no limit per cluster counted it, for want of one
-    # Of an answer, which is all that there is to be said then: its length as a level, and as what
-    # it was said to be before, if it was; both count from 1.
-    uint32_t answer     # 0: a request
-    uint32_t before
     uint32_t created_s  # when the account was created, in seconds since 1970; 0 for not known
 
 cdef class Columns:
@@ -45,9 +39,3 @@ cdef inline void stamp_actor(uint64_t *ids, int at, uint8_t verdict, uint64_t id
 
 
 cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity) except -1
-
-
-cdef inline uint32_t level_of(uint64_t length) noexcept nogil:
-    """Return an answer's length on a logarithmic scale, from 1."""
-    cdef uint32_t level = 1 + <uint32_t>(OCTAVE * log2(<double>length + 1.0) + 0.5)
-    return level if level < LEVELS else LEVELS - 1

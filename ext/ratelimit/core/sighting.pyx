@@ -83,8 +83,7 @@ cdef class Columns:
         cdef PyObject **items
         cdef uint64_t value
         cdef int i
-        seen.refused = seen.free = False
-        seen.answer = seen.before = 0
+        seen.free = False
         if not self.principal(row, &seen.principal):
             return 0
         fast = PySequence_Fast(row, "identities are a sequence of integers")
@@ -105,8 +104,7 @@ cdef class Columns:
     cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil:
         """Fill a sighting from hashes by position; False when there is no principal."""
         cdef int i
-        seen.refused = seen.free = False
-        seen.answer = seen.before = 0
+        seen.free = False
         seen.principal = 0
         for i in range(self.principal_parts):
             if hashes[self.principal_at[i]] == ABSENT_HASH:

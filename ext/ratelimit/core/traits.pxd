@@ -58,9 +58,6 @@ cdef enum:
     LIKELY = 1          # it is shown, and what a limit would refuse it is counted
     CERTAIN = 2         # it has one budget with the other members
 
-    OCTAVE = 32         # levels of an answer's length while it doubles
-    LEVELS = 1024
-
 cdef struct Edge:
     uint32_t ref        # generation | index + 1; 0 for none
     uint16_t seen       # ticks since the epoch

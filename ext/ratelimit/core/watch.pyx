@@ -1,8 +1,7 @@
 """What a request's way has to do with correlation: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.atomic cimport SECOND
@@ -11,13 +10,13 @@ from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.ring cimport Ring
 from ratelimit.core.setup cimport ABSENT_HASH
-from ratelimit.core.sighting cimport PLACES, Columns, Sighting, enter_actor, level_of, stamp_actor
+from ratelimit.core.sighting cimport PLACES, Columns, Sighting, enter_actor, stamp_actor
 from ratelimit.core.traits cimport NO_VERDICT
 
 
 @cython.final
 cdef class Watch:
-    def __init__(self, Board board not None, Columns columns not None, int at, unit=None):
+    def __init__(self, Board board not None, Columns columns not None, int at):
         if self.ring is not None:
             raise ValueError("a Watch is set up once")
         if at < PLACES - 1:
@@ -26,7 +25,6 @@ cdef class Watch:
         self.assignments = Assignments(board, columns)
         self.columns = columns
         self.at = at
-        self.unit = unit
         self.highest = max(at, columns.highest)
 
     def declare(self, int origin_at, Organisations organisations=None):
@@ -45,28 +43,13 @@ cdef class Watch:
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
         if self.ring is None:
             raise ValueError("this watch was never initialised")
-        return self.ring.put(row, refused, now_ns, counted_at >= 0 and not refused and row[counted_at] == -1)
-
-    def answer(self, row, /):
-        cdef uint64_t key
-        if self.ring is None:
-            raise ValueError("this watch was never initialised")
-        return self.answer_to(key) if self.unit is not None and self.columns.principal(row, &key) else None
-
-    cdef Answer answer_to(self, uint64_t principal):
-        cdef Answer answer
-        if self.unit is None or principal == 0:
-            return None
-        answer = Answer.__new__(Answer)
-        answer.watch = self
-        answer.principal = principal
-        return answer
+        return self.ring.put(row, now_ns, counted_at >= 0 and not refused and row[counted_at] == -1)
 
     # The same over a bare array, for compiled callers, who vouch that it reaches to `highest`.
     # noexcept: nothing is looked at that could raise; a board that was closed knows nobody.
 
-    cdef uint64_t stamp(self, uint64_t *ids) noexcept:
-        """Write the actor into an array; return the principal, 0 for none."""
+    cdef void stamp(self, uint64_t *ids) noexcept:
+        """Write the actor into an array."""
         cdef uint64_t key = 0, identity = ABSENT_HASH
         cdef uint8_t verdict = NO_VERDICT
         if self.ring.board.open:
@@ -74,7 +57,6 @@ cdef class Watch:
             if key:
                 identity = self.assignments.find(key, &verdict)
         stamp_actor(ids, self.at, verdict, identity)
-        return key
 
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
         cdef Sighting seen
@@ -82,43 +64,11 @@ cdef class Watch:
         if not self.ring.board.open or read_number(now_ns, &now) != WHOLE:
             return
         if self.columns.take(ids, &seen):
-            seen.refused = refused
             seen.free = counted_at >= 0 and not refused and ids[counted_at] == ABSENT_HASH
             self.ring.push(&seen, now // SECOND)
 
     def __reduce__(self):
         raise TypeError("a Watch is memory of this host and is not pickled")
-
-
-@cython.final
-cdef class Answer:
-    def __init__(self):
-        raise TypeError("an answer is of a request: see Watch.answer")
-
-    def tell(self, units, now_ns, /):
-        cdef Sighting seen
-        cdef uint64_t length, now
-        cdef uint32_t level
-        cdef object said
-        if self.watch is None:
-            raise TypeError("an answer is of a request: see Watch.answer")
-        said = units.get(self.watch.unit)
-        if said is None or read_number(said, &length) != WHOLE or read_number(now_ns, &now) != WHOLE:
-            return False
-        level = level_of(length)
-        if level == self.level or not self.watch.ring.board.open:
-            return False
-        memset(&seen, 0, sizeof(Sighting))
-        seen.principal = self.principal
-        seen.before = self.level
-        seen.answer = level
-        if not self.watch.ring.push(&seen, now // SECOND):
-            return False  # the ring is full: the next report stands for this one as well
-        self.level = level
-        return True
-
-    def __reduce__(self):
-        raise TypeError("an answer is of a request of this process and is not pickled")
 
 
 cdef inline uint64_t principal_of(Columns columns, uint64_t *ids) noexcept:

@@ -34,7 +34,6 @@ class Actors:
         spec: what the policy says of it.
         cluster_at: the position of the identity `cluster`.
         budgets: returns the limits per cluster, which are charged with what members had before.
-        length_in: the attribute of records that says how long an answer was; None where nothing does.
         named_by: the attribute of records that names principals; None when names are not to be kept.
     """
 
@@ -44,7 +43,6 @@ class Actors:
         cluster_at: int,
         named_by: str | None,
         budgets: Callable[[], Budgets],
-        length_in: str | None = None,
     ) -> None:
         self._spec = spec
         self._at = cluster_at
@@ -53,7 +51,6 @@ class Actors:
         self._correlator: Correlator | None = None
         self._left = 0
         self._name_of = None if named_by is None else attrgetter(named_by)
-        self._length_of = None if length_in is None else attrgetter(length_in)
         self.names: dict[int, str] = {}
         """Principals as the trace gives them, by key; only on demand."""
         self.admitted: Counter[int] = Counter()
@@ -82,12 +79,10 @@ class Actors:
         columns: list[array[int]],
         times_ns: list[int],
         costs: list[Sequence[int] | None] | None,
-        records: list[Any],
     ) -> tuple[list[tuple[int, Outcome]], int]:
         """Decide a batch, each record in its cluster of that moment; see `decide_batch`."""
         refused: list[tuple[int, Outcome]] = []
         unlimited = 0
-        lengths = None if self._length_of is None else list(map(self._length_of, records))
         start = 0
         while start < len(times_ns):
             if self._left == 0:
@@ -96,7 +91,7 @@ class Actors:
             self._left -= stop - start
             would: list[int] = []
             some, free = decide_batch(
-                kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop, lengths, would
+                kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop, would
             )
             self.would_refuse.update([columns[self._at - 1][at] for at in would])
             refused += some
@@ -130,26 +125,21 @@ class Actors:
 
     def enter(self, row: list[int], record: Any, now_ns: int) -> None:
         """Let the correlator see a single record, and put its cluster into its row."""
-        self.correlator.observe(row, False, now_ns)
+        self.correlator.observe(row, now_ns)
         self.correlator.core.fill(row, self._at)
         if self._name_of is not None and (name := self._name_of(record)) is not None:
             self.names[row[self._spec.principal[0]]] = str(name)
 
-    def leave(self, row: list[int], record: Any, outcome: Outcome, line: bytes, *, counted_at: int) -> bytes:
+    def leave(self, row: list[int], outcome: Outcome, line: bytes, *, counted_at: int) -> bytes:
         """Let the correlator know what became of a record; return its line with the cluster in it.
 
         Args:
             row: as it was decided.
-            record: what was.
             outcome: what was decided.
             line: what is written of it.
             counted_at: what a limit per cluster that applies to it counts by; -1 without any.
         """
         was_refused = not outcome.allowed
-        if was_refused:
-            self.correlator.core.refuse(row)
-        elif self._length_of is not None and (length := self._length_of(record)) is not None:
-            self.correlator.core.answer(row, length)
         if counted_at >= 0 and not was_refused and row[counted_at] == ABSENT:
             self.correlator.core.admit(row)
         cluster, likely = row[self._at - 2], row[self._at - 1]

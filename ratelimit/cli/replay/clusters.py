@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ratelimit.cli import words
 from ratelimit.cli.replay.actors import Actors
 from ratelimit.correlation.overview import evidence_of
-from ratelimit.correlation.words import describe, verdict_word
+from ratelimit.correlation.words import describe
+from ratelimit.decision import VERDICTS, ClusterVerdict
 
 NS = 1_000_000_000
 
@@ -31,15 +32,23 @@ def _cluster(actors: Actors, label: int, keys: list[int], names: Mapping[int, st
     correlator = actors.correlator
     statistics, judgement = correlator.kept[label]
     identity = correlator.identities[label]
+    verdict_of = correlator.core.verdict_of
+    verdicts = {str(names.get(key, f"{key:016x}")): VERDICTS[verdict_of(key)] for key in keys}
     return {
         "id": f"{identity:016x}",
-        "verdict": verdict_word(judgement.verdict),
+        "verdict": _highest(verdicts.values()),
         "why": judgement.why,
         "words": describe(statistics, judgement),
         "first_seen": words.iso(correlator.core.first_s(label) * NS),
         "admitted": actors.admitted[identity],
         "refused": actors.refused[identity],
+        "would_refuse": actors.would_refuse[identity],
         "size": len(keys),
         "evidence": evidence_of(statistics),
-        "members": sorted(str(names.get(key, f"{key:016x}")) for key in keys),
+        "members": sorted(verdicts),
+        "verdicts": dict(sorted(verdicts.items())),
     }
+
+
+def _highest(verdicts: Iterable[ClusterVerdict | None]) -> ClusterVerdict | None:
+    return VERDICTS[max(map(VERDICTS.index, verdicts), default=0)]

@@ -179,7 +179,7 @@ class Replay:
         if self.actors is None:
             refused, unlimited = decide_batch(kinds, columns, batch.times_ns, costs)
         else:
-            refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, costs, records)
+            refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, costs)
             self.actors.count(columns, records, [at for at, _ in refused])
         lines = [ALLOWED] * len(records) if self._write is not None else []
         for at, outcome in refused:
@@ -273,7 +273,7 @@ class Replay:
             else:
                 answer = self._refused(prepared, outcome, row, record)
             if self.actors is not None:
-                answer = self.actors.leave(row, record, outcome, answer, counted_at=plan.counted_at)
+                answer = self.actors.leave(row, outcome, answer, counted_at=plan.counted_at)
             line(answer)
         self._count(True, Reason.LIMITS, admitted)
         self._count(True, Reason.UNLIMITED, unlimited)

@@ -14,8 +14,9 @@ from ratelimit.cli.identity_names import given, short_hash
 from ratelimit.cli.replay.run import Replay
 from ratelimit.cli.replay.tally import LimitTally
 from ratelimit.cli.terminal import Text
+from ratelimit.correlation.memory import tally_of
 from ratelimit.decision import Reason
-from ratelimit.policy.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compiled import CompiledPolicy, LimitRule, twin_row
 from ratelimit.telemetry.names import RuleColumn
 from ratelimit.traces import Reader
 
@@ -64,6 +65,8 @@ class Summary:
                 head.add_row(
                     "", f"{number:,} {'admitted' if allowed else 'refused'}: {_REASONS[reason.value]}"
                 )
+        if (correlation := self._correlation()) is not None:
+            head.add_row("correlation", self._correlation_words(correlation))
         console.print(head)
         console.print()
         console.print(self._limits())
@@ -114,6 +117,7 @@ class Summary:
             ],
             "first_time": None if replay.first_ns is None else words.iso(replay.first_ns),
             "last_time": None if replay.first_ns is None else words.iso(replay.last_ns),
+            "correlation": self._correlation(),
             "limits": [self._limit_json(rule) for rule in self._named_rules()],
             "unreadable": {
                 "lines": reader.unreadable.count,
@@ -127,6 +131,35 @@ class Summary:
             "evictions": self._evictions(),
         }
 
+    def _correlation(self) -> dict[str, Any] | None:
+        """Return what clusters there are at the end, and what they cost in requests; None without any."""
+        replay = self._replay
+        actors = replay.actors
+        if actors is None or replay.first_ns is None:
+            return None
+        tally = tally_of(actors.correlator)
+        return {
+            "refused": sum(tally.refused for tally in replay.tallies.values() if tally.rule.is_clustered),
+            "would_refuse": actors.would_refuse.total(),
+            **{
+                verdict: {"clusters": clusters, "members": members}
+                for verdict, (clusters, members) in sorted(tally.items())
+            },
+        }
+
+    @staticmethod
+    def _correlation_words(correlation: dict[str, Any]) -> Text:
+        refused, would = correlation["refused"], correlation["would_refuse"]
+        text = Text(f"{refused:,} refused by limits per cluster", "red" if refused else "")
+        if would:
+            text.append(f", {would:,} of likely actors would be", "yellow")
+        for verdict in ("certain", "likely"):
+            counts = correlation[verdict]
+            if counts["clusters"]:
+                found = words.count(counts["clusters"], f"{verdict} cluster")
+                text.append(f"\n{found} with {words.count(counts['members'], 'member')}", "not bold default")
+        return text
+
     def _outcomes(self) -> list[tuple[tuple[bool, Reason], int]]:
         """Return all requests by outcome: the replay counts those that limits refuse by limit."""
         replay = self._replay
@@ -139,6 +172,10 @@ class Summary:
     def _totals(self, name: str) -> Sequence[int]:
         store = self._replay.store
         return (0,) * 8 if store is None else store.table.totals(store.table.counter(name))
+
+    def _twin_totals(self, rule: LimitRule) -> Sequence[int]:
+        """Return what a limit per cluster would have said of likely actors."""
+        return self._totals(twin_row(rule.name)) if rule.verdict == "certain" else (0,) * 8
 
     def _evictions(self) -> int:
         store = self._replay.store
@@ -159,6 +196,8 @@ class Summary:
                 totals[RuleColumn.ALLOWED] + totals[RuleColumn.REFUSED] + totals[RuleColumn.REFUSED_IN_SHADOW]
             )
             refused, shadow = totals[RuleColumn.REFUSED], totals[RuleColumn.REFUSED_IN_SHADOW]
+            # What it would refuse likely actors stands with what it would refuse in shadow.
+            shadow += self._twin_totals(rule)[RuleColumn.REFUSED_IN_SHADOW]
             table.add_row(
                 Text(rule.name, "bold"),
                 f"{words.rate_of(rule, self._policy)}, for each {words.per(rule, self._policy)}"
@@ -214,6 +253,7 @@ class Summary:
             "refused": totals[RuleColumn.REFUSED],
             "refused_in_shadow": totals[RuleColumn.REFUSED_IN_SHADOW],
             "skipped": totals[RuleColumn.SKIPPED],
+            "likely_refused": self._twin_totals(rule)[RuleColumn.REFUSED_IN_SHADOW],
             "decided_refusal": sum(tally.refused for tally in found),
             "keys_refused": sum(len(tally.keys) + tally.forgotten for tally in found),
             "most_refused": [

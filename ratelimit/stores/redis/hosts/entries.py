@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 _SEEN = struct.Struct("<4sQQQ")
-_SEEN_MAGIC = b"KSG3"
+_SEEN_MAGIC = b"KSG4"
 _TOLD = struct.Struct("<4sQQQQBB")
-_TOLD_MAGIC = b"KAS3"
+_TOLD_MAGIC = b"KAS4"
 _HEAD = struct.Struct("<4sQQQIQ16sQQ40s")
 _HEAD_MAGIC = b"KHD3"
 
