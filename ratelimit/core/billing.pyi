@@ -22,7 +22,7 @@ class Billing(Admission):
     def verdict_of(self, key: int) -> int:
         """Return what counts of a principal: 0 for nothing, 1 for likely, 2 for certain.
 
-        That is what is inferred, or what the operator says instead; 0 for who keeps within its own pace.
+        That is what is inferred, or what the operator says instead; 0 for an account that keeps its own pace.
         """
     def cluster_identity(self, key: int) -> int | None:
         """Return what limits count a principal's cluster by, None without one."""

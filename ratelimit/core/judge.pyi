@@ -20,7 +20,7 @@ class Judge(Billing):
     def deem(self, key: int, verdict: int) -> bool:
         """Set what is inferred of a member: 0, 1 for likely, 2 for certain. False if it is not remembered.
 
-        Who joins a cluster is certain until then, and again when it joins another.
+        A member is certain until then, and again when it joins another cluster.
         """
     def created_s(self, key: int) -> int:
         """Return when a principal's account was created, in seconds since 1970; 0 for not known.

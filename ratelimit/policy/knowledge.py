@@ -62,8 +62,8 @@ class Known(Struct, frozen=True, forbid_unknown_fields=True):
     confirm: Annotated[
         list[Principal],
         Meta(
-            description="Principals that each name a confirmed actor. They are certain, and so is every likely "
-            "member of their cluster, unless another principal clears it."
+            description="Principals that each name a confirmed actor. They are certain, and so is every "
+            "likely member of their cluster, unless another principal clears it."
         ),
     ] = []
     clear: Annotated[

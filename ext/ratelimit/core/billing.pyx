@@ -62,7 +62,7 @@ cdef class Billing(Admission):
         if self.rulings is not None:
             said = self.rulings.decrees[p.label]
             ruling = self.rulings.find(joined(p.key))
-            # Who is named is what it is named for; the others of its actor are as far as they belong there.
+            # A named account is what it was named for; the others of its actor are so if they are likely at least.
             if ruling != NULL and ruling.decree:
                 return CERTAIN if ruling.decree == CONFIRMED else NO_VERDICT
             if ruling != NULL and ruling.group:

@@ -100,7 +100,7 @@ cdef struct Value:
 
 
 cdef inline void put_label(Principal *p, uint32_t label) noexcept nogil:
-    """Put a principal into a cluster, 0 for none. Who joins one is certain until it is judged by itself."""
+    """Put a principal into a cluster, 0 for none. A member is certain until it is judged by itself."""
     p.label = <uint16_t>label
     p.verdict = CERTAIN if label else NO_VERDICT
 
