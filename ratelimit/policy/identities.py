@@ -77,9 +77,7 @@ def compile_identities(
         specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
     if len(specs) + PLACES > MOST_POSITIONS:
         most = MOST_POSITIONS - PLACES
-        report.add(
-            "policy-too-many", ("identities",), f"{len(specs)} with those found out; {most} are the most"
-        )
+        report.add("policy-too-many", ("identities",), f"{len(specs)} identities; {most} are the most")
     # An actor's three places: see `CompiledPolicy`.
     for name in (ACTOR, LIKELY, CLUSTER):
         specs.append(IdentitySpec(len(specs), name, (SourceSpec("cluster"),), "skip"))
