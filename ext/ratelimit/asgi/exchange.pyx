@@ -12,7 +12,7 @@ from ratelimit.core.watch cimport Watch
 
 from ratelimit.asgi.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
 from ratelimit.charge import Charge
-from ratelimit.decision import VERDICTS, Decision, Reason, cluster_name
+from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
 
 
 @cython.final
@@ -89,7 +89,7 @@ cdef class Exchange:
 
     @property
     def verdict(self):
-        return VERDICTS[self.certainty]
+        return _VERDICTS[self.certainty]
 
     def watched(self, Watch watch, row, /):
         cdef uint64_t key
