@@ -124,6 +124,11 @@ class Judge:
         Raises:
             ValueError: there is no such verdict.
         """
+    def created_s(self, key: int) -> int:
+        """Return when a principal's account was created, in seconds since 1970; 0 for not known.
+
+        It is the earliest that was ever given, and never later than when it was given.
+        """
     def label_of(self, key: int) -> int:
         """Return a principal's cluster, 0 for none or when it is not remembered."""
     def members(self, start: int, stop: int) -> list[tuple[int, int, int]]:

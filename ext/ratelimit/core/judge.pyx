@@ -328,6 +328,11 @@ cdef class Judge:
         principal_at(self.evidence, at).verdict = verdict
         return True
 
+    def created_s(self, uint64_t key):
+        """Return when a principal's account was created, in seconds since 1970; 0 for not known."""
+        cdef uint32_t at = find_principal(self.evidence, key)
+        return 0 if at == NOBODY else principal_at(self.evidence, at).created_s
+
     def label_of(self, uint64_t key):
         """Return a principal's cluster, 0 for none."""
         cdef uint32_t at = find_principal(self.evidence, key)
