@@ -32,7 +32,6 @@ WHY = {
     "homeless": "Its accounts were there long enough to come home, and hardly one did.",
     "roaming newcomers": "Its accounts share no payment method, so they may be a crowd.",
     "new and together": "An organisation that has just come looks like this, too.",
-    "declared": "The operator says that its accounts are one actor.",
 }
 """By why a judgement was made, the sentence that says so."""
 
@@ -43,6 +42,8 @@ def describe(group: Statistics, judgement: Judgement, settings: Settings = DEFAU
     "41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; none is ever at
     home; all are younger than two weeks. …"
     """
+    if judgement.why == "declared":
+        return f"{_number(group['accounts'], 'account')} that the operator says are one actor."
     found = [f"{_meeting(group)}; {_homes(group)}; {_ages(group, settings.new_s)}."]
     if judgement.why == "covert":
         found.append(f"It has {_ratio(group)}, more than an organisation has.")
@@ -69,7 +70,7 @@ def lacking(group: Statistics, settings: Settings) -> list[str]:
         (group["fresh"] < FRESH_LEAST, f"{100 * group['fresh']:.0f} % of its accounts are known to be new"),
         (
             not is_covert(group, s.covert) and group["settled"] < SETTLED_LEAST,
-            f"{_ratio(group)} where {s.covert:g} are needed of accounts that have just come",
+            f"{_ratio(group)} where {s.covert:g} are needed in the first days",
         ),
     )
     return [said for is_lacking, said in bounds if is_lacking]
@@ -113,8 +114,9 @@ def _ages(group: Statistics, new_s: int) -> str:
 
 
 def _ratio(group: Statistics) -> str:
+    # Of its busiest six hours: accounts that take turns do not count all at once.
     ratio = f"{group['exits'] / max(1, group['busiest']):.2g}"
-    return f"{ratio} {'exit' if ratio == '1' else 'exits'} an account active in its busiest six hours"
+    return f"{ratio} {'exit' if ratio == '1' else 'exits'} an active account"
 
 
 def _number(count: int, noun: str, plural: str = "") -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ratelimit.cli.terminal import say
 from ratelimit.demo.board import latency_words, plain_line, render
 from ratelimit.demo.state import State
 from ratelimit.demo.verdict import Line, account_of
@@ -58,6 +59,9 @@ def print_verdict(console: Console, state: State, lines: list[Line]) -> None:
     console.print()
     for who, sentence in account_of(state):
         console.print(Text(f"  {who:9} ", "bold") + Text(sentence), soft_wrap=whole)
+    for actor in state.actors:
+        head = Text(f"  {actor.verdict or 'cleared':9} ", "bold")
+        say(console, head + Text(f"{actor.size} accounts. {actor.words}"), indent=12)
     total = sum(line.admitted + line.refused for line in lines)
     console.print()
     asked = f"{total:,} requests in {state.elapsed_s:.0f} s, decided by"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, judge
+from ratelimit.correlation.judgement import DECLARED, Judgement, Statistics, Verdict, judge
 from ratelimit.correlation.settings import Settings
 from ratelimit.correlation.words import describe, lacking, span
 
@@ -45,8 +45,7 @@ def said(**changes: Any) -> str:
 def test_certain_actor_is_described_as_an_analyst_would() -> None:
     assert said() == (
         "41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; none is ever at home; "
-        "all are younger than two weeks. It has 0.71 exits an account active in its busiest six hours, more than "
-        "an organisation has."
+        "all are younger than two weeks. It has 0.71 exits an active account, more than an organisation has."
     )
 
 
@@ -67,6 +66,10 @@ def test_each_part_says_what_was_found(changes: dict[str, Any], part: str) -> No
     assert part in said(**changes)
 
 
+def test_declared_actor_needs_no_evidence() -> None:
+    assert describe(group(accounts=2), DECLARED) == "2 accounts that the operator says are one actor."
+
+
 def test_nothing_is_said_of_homes_of_which_nothing_could_be_seen() -> None:
     words = said(seen=0)
     assert "ever at home" not in words
@@ -76,7 +79,7 @@ def test_nothing_is_said_of_homes_of_which_nothing_could_be_seen() -> None:
 def test_likely_says_what_it_lacks_to_be_certain() -> None:
     words = said(exits=4.0, addresses=4, sole=4, accounts=60, methods=6, busiest=60)
     assert "An organisation that has just come looks like this, too." in words
-    assert "Not certain: traffic of about 4 exits where 256 are needed; 0.067 exits an account" in words
+    assert "Not certain: traffic of about 4 exits where 256 are needed; 0.067 exits an active account" in words
 
 
 @given(
