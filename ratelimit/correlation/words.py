@@ -24,7 +24,21 @@ if TYPE_CHECKING:
 
 DEFAULTS = Settings()
 NS = 1_000_000_000
-WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+WORDS = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
 SHORT = 8
 """Digits of a hash that people compare."""
 
@@ -58,10 +72,16 @@ def lacking(group: Statistics, settings: Settings) -> list[str]:
     """Return what a group lacks to be a certain actor, by the bounds of `judge`; nothing for one that is."""
     s, paying, exits = settings, group["accounts"] - group["loners"], group["exits"]
     bounds = (
-        (group["methods"] < s.methods, f"{_number(group['methods'], 'payment method')} where {s.methods} must meet"),
+        (
+            group["methods"] < s.methods,
+            f"{_number(group['methods'], 'payment method')} where {s.methods} must meet",
+        ),
         (paying < s.accounts, f"{_number(paying, 'account')} where {s.accounts} must share them"),
         (exits < s.exits, f"traffic of about {_number(round(exits), 'exit')} where {s.exits:g} are needed"),
-        (group["exclusive"] < s.exclusive, f"{100 - 100 * group['exclusive']:.0f} % of the accounts at its exits are others"),
+        (
+            group["exclusive"] < s.exclusive,
+            f"{100 - 100 * group['exclusive']:.0f} % of the accounts at its exits are others",
+        ),
         (group["homed"] > s.homed, f"{100 * group['homed']:.0f} % of its accounts have a home"),
         (
             group["seen"] < min(SEEN_ENOUGH, SEEN_PART * group["accounts"]),
@@ -82,12 +102,13 @@ def verdict_word(verdict: int) -> str | None:
 
 
 def _meeting(group: Statistics) -> str:
+    accounts = _number(group["accounts"], "account")
     if group["methods"] > 1:
-        members = f"{_number(group['methods'], 'payment method')} of {_number(group['accounts'], 'account')} meet at"
+        members = f"{_number(group['methods'], 'payment method')} of {accounts} meet at"
     elif group["methods"] == 1:
-        members = f"{_number(group['accounts'], 'account')} on one payment method take turns at"
+        members = f"{accounts} on one payment method take turns at"
     else:
-        members = f"{_number(group['accounts'], 'account')} that share no payment method take turns at"
+        members = f"{accounts} that share no payment method take turns at"
     addresses = _number(group["addresses"], "address", "addresses")
     if group["sole"] >= group["addresses"]:
         return f"{members} {addresses} nobody else uses"
@@ -224,9 +245,13 @@ def _seen_with(found: Explanation) -> str:
         (("payment", "extra"), "payment method", "payment methods"),
     )
     for family, noun, plural in families:
-        count = sum(one.family in family and (one.family != "extra" or one.is_clusters) for one in found.shared)
+        count = sum(
+            one.family in family and (one.family != "extra" or one.is_clusters) for one in found.shared
+        )
         if count:
-            parts.append(f"{_number(count, noun, plural)}, {_how_many(len(_of(found, *family)), count)} {whose}")
+            parts.append(
+                f"{_number(count, noun, plural)}, {_how_many(len(_of(found, *family)), count)} {whose}"
+            )
     return f"Lately seen with {'; with '.join(parts)}." if parts else "Lately seen with nothing that counts."
 
 

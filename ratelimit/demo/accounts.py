@@ -27,7 +27,7 @@ class Accounts:
 
     def __init__(self, app: ASGIApp, now_s: float | None = None) -> None:
         self._app = app
-        self._known = _known(time.time() if now_s is None else now_s)
+        self._known = known_accounts(time.time() if now_s is None else now_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Add what is known of the account behind the API key to `scope["state"]`."""
@@ -37,7 +37,7 @@ class Accounts:
         await self._app(scope, receive, send)
 
 
-def _known(now_s: float) -> dict[bytes, dict[str, Any]]:
+def known_accounts(now_s: float) -> dict[bytes, dict[str, Any]]:
     """Return by API key who pays and since when there is an account."""
     found = {}
     for population in POPULATIONS:

@@ -102,7 +102,7 @@ WORDS = (
 SCHOOL = (
     "6 payment methods of 60 accounts meet at 4 addresses nobody else uses; none is ever at home; "
     "all are younger than two weeks. An organisation that has just come looks like this, too. "
-    "Not certain: traffic of about 4 exits where 48 are needed; 0.067 exits an active account where 0.3 are needed."
+    "Not certain: traffic of about 4 exits where 48 are needed."
 )
 
 
@@ -152,7 +152,9 @@ def test_certain_honest_account_is_a_bad_verdict_and_a_likely_one_is_not() -> No
     assert not good(campaigning(320, 500, honest=1))["customers"]
     lines = {line.name: line for line in judge(campaigning(320, 500), GRANTS)}
     assert lines["school"].good
-    assert lines["school"].sentence() == "school: 0 refused of 100; 60 accounts likely one actor, and left alone"
+    assert (
+        lines["school"].sentence() == "school: 0 refused of 100; 60 accounts likely one actor, and left alone"
+    )
 
 
 def test_school_shares_with_the_campaign_what_is_free_and_not_what_costs() -> None:

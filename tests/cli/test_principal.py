@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from ratelimit.policy import Policy
 from ratelimit.snapshot import SnapshotFile
 from tests.cli.running import run
 from tests.known.world import HOUR_S, START_S, World
@@ -76,7 +75,9 @@ def explained(policy: Path, trace: Path, account: str) -> dict[str, Any]:
     return json.loads(result.stdout)  # type: ignore[no-any-return]
 
 
-def test_certain_member_is_told_what_its_actor_is_and_why_it_is_one_by_itself(policy: Path, trace: Path) -> None:
+def test_certain_member_is_told_what_its_actor_is_and_why_it_is_one_by_itself(
+    policy: Path, trace: Path
+) -> None:
     found = explained(policy, trace, "bot3")
     assert (found["verdict"], found["age"], found["homes"]) == ("certain", "new", [])
     assert "is new, has no home, pays with a method of the actor's" in found["reason"]
@@ -134,7 +135,9 @@ def test_clusters_report_tells_the_certain_from_the_likely(policy: Path, trace: 
     assert (actor["verdict"], actor["ruling"], actor["likely_members"]) == ("certain", None, ["bot5"])
     assert set(actor["members"]) == {f"bot{number}" for number in range(60)} - {"bot5", "bot7"}
     assert actor["size"] == 59
-    assert actor["words"].startswith("6 payment methods of 60 accounts meet at 60 addresses nobody else uses;")
+    assert actor["words"].startswith(
+        "6 payment methods of 60 accounts meet at 60 addresses nobody else uses;"
+    )
     assert actor["evidence"]["payment_methods"] == 6
 
 
@@ -160,7 +163,9 @@ def test_snapshot_tells_what_a_trace_does(tmp_path: Path) -> None:
     # Nothing says when an account was created; records begin with the actor.
     policy.write_text(POLICY.replace('created = "state:account_created"\n', "") + "records_s = 0\n", "utf-8")
     world = World("[correlation.known]\n", policy.read_text())
-    world.see([(at_s, {k: v for k, v in values.items() if k != "account_created"}) for at_s, values in actor()])
+    world.see(
+        [(at_s, {k: v for k, v in values.items() if k != "account_created"}) for at_s, values in actor()]
+    )
     file = SnapshotFile(tmp_path / "snapshot", world.store.table.key)
     for _ in file.save(world.correlator, 1_700_000_000 * 10**9):
         pass

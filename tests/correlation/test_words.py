@@ -44,8 +44,9 @@ def said(**changes: Any) -> str:
 
 def test_certain_actor_is_described_as_an_analyst_would() -> None:
     assert said() == (
-        "41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; none is ever at home; "
-        "all are younger than two weeks. It has 0.71 exits an active account, more than an organisation has."
+        "41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; "
+        "none is ever at home; all are younger than two weeks. It has 0.71 exits an active account, "
+        "more than an organisation has."
     )
 
 
@@ -79,7 +80,9 @@ def test_nothing_is_said_of_homes_of_which_nothing_could_be_seen() -> None:
 def test_likely_says_what_it_lacks_to_be_certain() -> None:
     words = said(exits=4.0, addresses=4, sole=4, accounts=60, methods=6, busiest=60)
     assert "An organisation that has just come looks like this, too." in words
-    assert "Not certain: traffic of about 4 exits where 256 are needed; 0.067 exits an active account" in words
+    assert (
+        "Not certain: traffic of about 4 exits where 256 are needed; 0.067 exits an active account" in words
+    )
 
 
 @given(
@@ -102,7 +105,13 @@ def test_certain_is_exactly_what_lacks_nothing(**drawn: Any) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(1_209_600, "two weeks"), (108_000, "30 hours"), (604_800, "one week"), (86_400, "one day"), (90, "90 seconds")],
+    [
+        (1_209_600, "two weeks"),
+        (108_000, "30 hours"),
+        (604_800, "one week"),
+        (86_400, "one day"),
+        (90, "90 seconds"),
+    ],
 )
 def test_lengths_of_time_are_said_as_people_say_them(seconds: int, words: str) -> None:
     assert span(seconds) == words

@@ -1,4 +1,4 @@
-"""The report on the clusters of a replay: the verdict, its evidence in words, the members, and what they got."""
+"""The report on the clusters of a replay: verdicts, evidence, members, and what they got."""
 
 from __future__ import annotations
 
