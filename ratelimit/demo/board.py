@@ -78,7 +78,7 @@ def _people(state: State, width: int) -> RenderableType:
         seen = state.populations.get(population.name, Seen())
         held = max(seen.refused, key=seen.refused.__getitem__, default="")
         if not held and state.likely_in(population):
-            held = "likely: none"
+            held = "nothing: likely"
         table.add_row(
             Text(population.name, style=_style(population)),
             *((population.what,) if width >= _WIDE else ()),
