@@ -194,8 +194,7 @@ class Told:
 
     def _actor(self) -> str:
         found = self._found
-        verdict = VERDICTS[found.actor] or "declared"
-        said = f"{verdict}, {words.count(found.members, 'member')}"
+        said = f"{VERDICTS[found.actor]}, {words.count(found.members, 'member')}"
         if found.since_ns is None:
             return said
         return f"{said}; both there since {words.instant(found.since_ns)} UTC"

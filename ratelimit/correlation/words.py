@@ -177,9 +177,16 @@ def describe_account(found: Explanation, now_ns: int) -> list[str]:
 
 
 def reason_of(found: Explanation) -> str:
-    """Return why that is said of an account which is said of it, in a sentence."""
-    if found.ruling is not None:
+    """Return why that is said of an account which is said of it, in a sentence or two."""
+    if found.ruling is None:
+        return _inferred(found)
+    if found.ruling in ("exempt", "clear") or (found.ruling != "apart" and found.cluster is not None):
         return _RULINGS[found.ruling]
+    # What the operator says explains nothing of it: of its actor, which there is not, or of others.
+    return f"{_inferred(found)} {_RULINGS[found.ruling]}"
+
+
+def _inferred(found: Explanation) -> str:
     if found.verdict is Verdict.CERTAIN:
         age = "was new when it was found" if found.age == "old" else "is new"
         return (
@@ -193,7 +200,7 @@ def reason_of(found: Explanation) -> str:
 
 def _likely(found: Explanation) -> str:
     if found.actor is not Verdict.CERTAIN:
-        return "its actor is likely, too"
+        return "no more is said of its actor"
     if not _of(found, "payment", "extra"):
         return "none of its payment methods is the actor's"
     if found.age != "new":
@@ -220,7 +227,7 @@ def _age(found: Explanation, now_ns: int) -> str:
     said = f"First seen {_ago(now_ns - found.first_ns)} ago"
     if found.age == "unknown":
         return f"{said}; nothing says when it was created, and records are too young to tell."
-    return f"{said}, and not known from before: {found.age}."
+    return f"{said}: {found.age}."
 
 
 def _home(found: Explanation) -> str:

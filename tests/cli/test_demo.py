@@ -33,6 +33,7 @@ from ratelimit.demo.people import (
     person_of,
 )
 from ratelimit.demo.run import DemoFailed, free_port, policy_path, run
+from ratelimit.demo.show import print_verdict
 from ratelimit.demo.state import State
 from ratelimit.demo.verdict import Grant, as_json, judge
 from ratelimit.demo.verdict import account_of as account_of_run
@@ -254,6 +255,19 @@ def test_board_fits_its_terminal(width: int) -> None:
     assert any("Not certain: traffic of about 4 exits" in line for line in lines)
     assert any("hammer" in line and "500" in line for line in lines)
     assert "hammer 90 admitted 500 refused" in plain_line(state)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_last_words_say_of_each_actor_why_within_the_terminal(width: int) -> None:
+    state = campaigning(320, 500)
+    console = Console(width=width, color_system=None, force_terminal=True)
+    with console.capture() as capture:
+        print_verdict(console, state, judge(state, GRANTS))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= width
+    text = " ".join(" ".join(lines).split())
+    assert f"certain 240 accounts. {WORDS}" in text
+    assert f"likely 60 accounts. {SCHOOL}" in text
 
 
 async def test_visitor_is_told_how_to_try_it_and_is_limited(

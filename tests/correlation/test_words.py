@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ratelimit.correlation.explanation import Explanation, Shared
 from ratelimit.correlation.judgement import DECLARED, Judgement, Statistics, Verdict, judge
 from ratelimit.correlation.settings import Settings
-from ratelimit.correlation.words import describe, lacking, span
+from ratelimit.correlation.words import describe, describe_account, lacking, reason_of, span
 
 SETTINGS = Settings()
 CAMPAIGN: Statistics = {
@@ -115,3 +117,81 @@ def test_certain_is_exactly_what_lacks_nothing(**drawn: Any) -> None:
 )
 def test_lengths_of_time_are_said_as_people_say_them(seconds: int, words: str) -> None:
     assert span(seconds) == words
+
+
+CARD = Shared("payment", 2, 7, 61, True, False, 20, 30, 0, False)
+EXIT = Shared("network", 0, 8, 12, True, False, 1, 0, 0, False)
+HOME = Shared("network", 0, 0x1234567890ABCDEF, 1, False, True, 31, 50, 0, False)
+NOW_NS = 1_800_000_000 * 10**9
+MEMBER = Explanation(
+    principal=1,
+    cluster=2,
+    verdict=Verdict.CERTAIN,
+    actor=Verdict.CERTAIN,
+    why="covert",
+    words="",
+    members=9,
+    since_ns=0,
+    first_ns=NOW_NS - 2 * 86400 * 10**9,
+    last_ns=NOW_NS,
+    created_ns=NOW_NS - 3 * 86400 * 10**9,
+    age="new",
+    is_homed=False,
+    requests=9,
+    requests_a_day=9.0,
+    shared=(EXIT, CARD),
+    ruling=None,
+)
+LIKELY = replace(MEMBER, verdict=Verdict.LIKELY)
+ALONE = replace(MEMBER, cluster=None, verdict=Verdict.NONE, actor=Verdict.NONE, why="", members=0)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (MEMBER, "Certain by itself: it is new, has no home,"),
+        (replace(MEMBER, age="old"), "Certain by itself: it was new when it was found, has no home,"),
+        (replace(LIKELY, actor=Verdict.LIKELY), "no more is said of its actor"),
+        (replace(LIKELY, shared=(EXIT,)), "none of its payment methods is the actor's"),
+        (replace(LIKELY, age="old"), "it was there before"),
+        (replace(LIKELY, age="unknown"), "it is not known to be new"),
+        (LIKELY, "most accounts on its payment method are not known to be new"),
+        (replace(ALONE, is_homed=True), "it has a home"),
+        (ALONE, "it pays as an actor does, and was mostly elsewhere"),
+        (replace(ALONE, shared=(EXIT,)), "it was seen at exits of an actor's, and pays for itself"),
+        (replace(ALONE, shared=(replace(CARD, is_clusters=False),)), "meet no others at exits of their own"),
+        (replace(ALONE, shared=()), "it shares its payment method with no other account"),
+        (replace(MEMBER, ruling="confirm"), "The operator confirms the actor it belongs to."),
+        (replace(ALONE, ruling="clear"), "The operator clears the actor it belongs to."),
+        (replace(ALONE, ruling="together"), "elsewhere. The operator says with which accounts it is one"),
+        (replace(LIKELY, ruling="apart"), "Likely and no more: most accounts"),
+    ],
+)
+def test_reason_is_what_decided_of_this_account(found: Explanation, reason: str) -> None:
+    assert reason in reason_of(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "part"),
+    [
+        (MEMBER, "Created three days ago: new."),
+        (replace(MEMBER, created_ns=None), "First seen two days ago: new."),
+        (
+            replace(MEMBER, created_ns=None, age="unknown"),
+            "nothing says when it was created, and records are too",
+        ),
+        (MEMBER, "At home nowhere."),
+        (
+            replace(ALONE, is_homed=True, shared=(HOME,)),
+            "At home at 12345678 (seen there in 31 hours over two days).",
+        ),
+        (
+            MEMBER,
+            "Lately seen with 1 address, which is the actor's; with 1 payment method, which is the actor's.",
+        ),
+        (replace(ALONE, shared=(HOME, EXIT, EXIT)), "3 addresses, 2 of them an actor's."),
+        (replace(ALONE, shared=()), "Lately seen with nothing that counts."),
+    ],
+)
+def test_accounts_own_part_is_age_home_and_what_it_was_seen_with(found: Explanation, part: str) -> None:
+    assert part in " ".join(describe_account(found, NOW_NS))
