@@ -32,12 +32,13 @@ HOSTS = 2
     "--redis", metavar="URL", help="Two hosts with one budget in this Redis or Valkey, as a policy names it."
 )
 def demo_command(seconds: float, port: int | None, seed: int, as_json: bool, redis: str | None) -> None:
-    """See it work: a small LLM API, honest people, a campaign, and four kinds of greed.
+    """See it work: a small LLM API, honest people, a campaign, a school like it, and greed.
 
     Starts a real server with two worker processes on loopback, and a process that
     plays everyone who calls it. Shows how 240 accounts, each far below its own limit,
-    are found to be one actor, and why; who is admitted and who is held back by which
-    limit. Ends both. Nothing leaves this machine and nothing stays behind.
+    are found to be one actor, and why; why 60 pupils, as new and on shared cards, are
+    left alone; what each limit admits and refuses. Ends both. Nothing leaves this
+    machine and nothing stays behind.
 
     With --redis there are two servers of two workers each, started apart as on two
     hosts: all they share is the Redis. Everyone calls both in turn, and has one budget.

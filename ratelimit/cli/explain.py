@@ -91,8 +91,8 @@ def explain_command(
 ) -> None:
     """Explain one request: which identities it has, which limits apply, what each says.
 
-    Or explain one principal: what binds it to its cluster, and what would without each
-    family of evidence. By kind and hash; never by the values of others.
+    Or explain one principal: the verdict on it, what that rests on, and what its actor is
+    like as a whole. By kind and hash; never by the values of others.
 
     Counters start empty, in memory of their own, unless --live looks at those of the
     workers that run this policy on this host, or asks the server the policy names.

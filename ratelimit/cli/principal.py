@@ -1,4 +1,4 @@
-"""One principal and its cluster: what binds them, for people and for machines.
+"""One principal and its cluster: the verdict and what it rests on, for people and for machines.
 
 Where the evidence comes from is apart from what is said of it: a trace replayed to its end
 here, or whatever else has a correlator and the policy it was made with.
@@ -23,8 +23,8 @@ from ratelimit.cli.terminal import Text, say
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.core.sighting import Columns
 from ratelimit.correlation import Correlator, Explanation, Settings
-from ratelimit.correlation.explanation import Shared
-Reason=object
+from ratelimit.correlation.explanation import Family, Shared
+from ratelimit.correlation.words import describe_account, reason_of, short
 from ratelimit.decision import VERDICTS
 from ratelimit.errors import StoreError
 from ratelimit.generation import Generation
@@ -138,7 +138,7 @@ def explain_principal(source: Source, values: Sequence[str]) -> Told:
     kinds = {
         kind: compiled.identities[position].name for kind, position in enumerate(spec.kinds) if position >= 0
     }
-    return Told(found, kinds)
+    return Told(found, kinds, source.correlator.now_ns)
 
 
 def _spec_of(policy: Policy) -> CorrelationSpec:
@@ -154,11 +154,13 @@ class Told:
     Args:
         found: the explanation.
         kinds: the policy's name for each kind of identifier.
+        now_ns: when that was found.
     """
 
-    def __init__(self, found: Explanation, kinds: dict[int, str]) -> None:
+    def __init__(self, found: Explanation, kinds: dict[int, str], now_ns: int) -> None:
         self._found = found
         self._kinds = kinds
+        self._now_ns = now_ns
 
     def print(self, console: Console) -> None:
         """Write it for people."""
@@ -168,142 +170,132 @@ class Told:
             head += Text("   in no cluster", "not bold green")
         else:
             head += Text("   in cluster ", "not bold") + Text(_hex(found.cluster), "yellow")
-            head += Text(f", {VERDICTS[found.verdict]}", "not bold")
+            head += Text(f", {VERDICTS[found.verdict]}", f"not bold {_COLOURS[found.verdict]}")
         say(console, head)
         say(console, Text(self._seen(), "dim"))
-        if found.cluster is not None:
-            for line in self._cluster():
-                say(console, Text(line))
-        if found.ruling is not None:
-            say(console, Text(_RULINGS[found.ruling], "cyan"))
         console.print()
-        console.print(self._families())
-        console.print()
-        console.print(self._identifiers())
+        for line in describe_account(found, self._now_ns):
+            say(console, Text(line))
+        say(console, Text(reason_of(found), "bold"))
         if found.cluster is not None:
             console.print()
-            for line in self._outcome():
-                say(console, Text(line))
+            say(console, Text("its actor ", "bold") + Text(self._actor()))
+            say(console, Text(found.words))
+        console.print()
+        console.print(self._identifiers())
 
     def _seen(self) -> str:
         found = self._found
-        length = found.answer_length
-        answers = "" if length is None else f"answers about {length:,.0f} long, "
         return (
-            f"{found.requests:,} requests, {found.requests_a_day:,.1f} a day, {answers}"
+            f"{words.count(found.requests, 'request')}, {found.requests_a_day:,.1f} a day, "
             f"from {words.instant(found.first_ns)} to {words.instant(found.last_ns)} UTC"
             + ("" if found.created_ns is None else f", created {words.instant(found.created_ns)}")
         )
 
-    def _cluster(self) -> list[str]:
+    def _actor(self) -> str:
         found = self._found
-        lines = [f"{found.members:,} members, confidence {found.confidence:.2f}: {found.why}"]
-        if found.since_ns is not None:
-            lines.append(f"it and its cluster both there since {words.instant(found.since_ns)} UTC")
-        return lines
-
-    def _families(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("family")
-        for title in ("weight", "others", "without it"):
-            table.add_column(title, justify="right" if title != "without it" else "left")
-        for reason in self._told():
-            table.add_row(
-                Text(reason.family, "bold"),
-                Text(f"{reason.weight:+.2f}", "green" if reason.weight >= 1.0 else ""),
-                f"{reason.others:,}",
-                self._without(reason),
-            )
-        return table
-
-    def _without(self, reason: Reason) -> Text:
-        if self._found.cluster is None:
-            return Text("–", "dim")
-        return Text("still a member") if reason.binds_without else Text("no longer a member", "yellow")
-
-    def _told(self) -> list[Reason]:
-        return [reason for reason in self._found.reasons if reason.shared or reason.weight]
+        said = f"{VERDICTS[found.actor]}, {words.count(found.members, 'member')}"
+        if found.since_ns is None:
+            return said
+        return f"{said}; both there since {words.instant(found.since_ns)} UTC"
 
     def _identifiers(self) -> Table:
+        found = self._found
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         for title in ("seen with", "hash"):
             table.add_column(title)
-        for title in ("members", "all", "weight"):
+        for title in ("accounts", "hours"):
             table.add_column(title, justify="right")
         table.add_column("last seen (UTC)")
-        for reason in self._told():
-            for number, one in enumerate(reason.shared[:MOST_SHOWN]):
-                table.add_row(Text(self._kind(one) if number == 0 else "", "bold"), *_cells(one))
-            if (left := len(reason.shared) - MOST_SHOWN) > 0:
+        table.add_column("")
+        for shared in self._families().values():
+            for number, one in enumerate(shared[:MOST_SHOWN]):
+                table.add_row(Text(self._kind(one) if number == 0 else "", "bold"), *_cells(one, found))
+            if (left := len(shared) - MOST_SHOWN) > 0:
                 table.add_row("", Text(f"and {left} more", "dim"))
         return table
+
+    def _families(self) -> dict[int, list[Shared]]:
+        """Return what it was seen with by kind: homes first, then what is the actor's, then the latest."""
+        kinds: dict[int, list[Shared]] = {}
+        for one in sorted(
+            self._found.shared, key=lambda one: (one.kind, not one.is_home, not one.is_clusters, -one.last_ns)
+        ):
+            kinds.setdefault(one.kind, []).append(one)
+        return kinds
 
     def _kind(self, one: Shared) -> str:
         return self._kinds.get(one.kind, one.family)
 
-    def _outcome(self) -> list[str]:
-        found = self._found
-        needed = [reason.family for reason in self._told() if not reason.binds_without]
-        if found.ruling == "together":
-            return ["The operator's ruling binds it, whatever the evidence."]
-        total = f"In all {found.total:.1f}; it leaves below {found.stay:.1f}."
-        if needed:
-            return [total, f"Without {' or '.join(needed)} it would not be a member."]
-        return [total, "No single family is needed: the others would bind it alone."]
-
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
         found = self._found
+        families: dict[Family, list[Shared]] = {}
+        for shared in self._families().values():
+            families.setdefault(shared[0].family, []).extend(shared)
         return {
-            "principal": f"{found.principal:016x}",
-            "cluster": None if found.cluster is None else f"{found.cluster:016x}",
+            "principal": _hex(found.principal),
+            "cluster": None if found.cluster is None else _hex(found.cluster),
             "verdict": VERDICTS[found.verdict],
-            "confidence": round(found.confidence, 3),
-            "why": found.why,
-            "members": found.members,
-            "since": None if found.since_ns is None else words.iso(found.since_ns),
+            "reason": reason_of(found),
+            "words": describe_account(found, self._now_ns),
+            "actor": None if found.cluster is None else self._actor_json(),
             "first_seen": words.iso(found.first_ns),
             "last_seen": words.iso(found.last_ns),
             "created": None if found.created_ns is None else words.iso(found.created_ns),
+            "age": found.age,
+            "homes": [_hex(one.hash) for one in found.shared if one.is_home],
             "requests": found.requests,
             "requests_a_day": round(found.requests_a_day, 2),
-            "answer_length": None if found.answer_length is None else round(found.answer_length),
-            "total": round(found.total, 3),
-            "leaves_below": found.stay,
-            "independent_networks": found.independent_networks,
             "ruling": found.ruling,
             "families": [
-                {
-                    "family": reason.family,
-                    "weight": round(reason.weight, 3),
-                    "others": reason.others,
-                    "binds_without": reason.binds_without,
-                    "seen_with": [self._shared_json(one) for one in reason.shared],
-                }
-                for reason in self._told()
+                {"family": family, "seen_with": [self._shared_json(one) for one in shared]}
+                for family, shared in families.items()
             ],
+        }
+
+    def _actor_json(self) -> dict[str, Any]:
+        found = self._found
+        return {
+            "verdict": VERDICTS[found.actor],
+            "why": found.why,
+            "words": found.words,
+            "members": found.members,
+            "since": None if found.since_ns is None else words.iso(found.since_ns),
         }
 
     def _shared_json(self, one: Shared) -> dict[str, Any]:
         return {
             "kind": self._kind(one),
-            "hash": f"{one.hash:016x}",
-            "members": one.members,
+            "hash": _hex(one.hash),
             "principals": one.principals,
-            "requests": one.requests,
-            "weight": round(one.weight, 3),
+            "is_actors": one.is_clusters,
+            "is_home": one.is_home,
+            "hours": one.hours,
+            "span_hours": one.span_h,
             "last_seen": words.iso(one.last_ns),
             "infrastructure": one.is_infrastructure,
         }
 
 
-def _cells(one: Shared) -> tuple[Text | str, ...]:
+def _cells(one: Shared, found: Explanation) -> tuple[Text | str, ...]:
+    owner = "the actor's" if found.cluster is not None else "an actor's"
+    notes = [
+        note
+        for note, holds in (
+            ("home", one.is_home),
+            (owner, one.is_clusters),
+            ("infrastructure", one.is_infrastructure),
+        )
+        if holds
+    ]
+    style = "green" if one.is_home else "yellow" if one.is_clusters else "dim"
     return (
-        Text(f"{one.hash:016x}"[:8], "dim" if one.is_infrastructure else ""),
-        "" if one.members is None else f"{one.members:,}",
+        Text(short(one.hash), "dim" if one.is_infrastructure else ""),
         f"{one.principals:,}",
-        f"{one.weight:.2f}",
+        f"{one.hours:,}",
         words.instant(one.last_ns),
+        Text(", ".join(notes), style),
     )
 
 
@@ -311,10 +303,5 @@ def _hex(number: int) -> str:
     return f"{number:016x}"
 
 
-_RULINGS = {
-    "exempt": "The operator exempts it from every cluster.",
-    "together": "The operator says with whom it is one actor.",
-    "apart": "The operator says with whom it is not one actor.",
-    "confirm": "The operator confirms the actor it belongs to.",
-    "clear": "The operator clears the actor it belongs to.",
-}
+_COLOURS = ("green", "cyan", "yellow")
+"""By verdict."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from ratelimit.core.evidence import Evidence
 from ratelimit.core.judge import Judge
@@ -158,6 +159,10 @@ class Correlator:
         if any(key in group for group in rulings.apart):
             return "apart"
         return rulings.decree_of(self.core.label_of(key))
+
+    def decree_of(self, label: int) -> Literal["clear", "confirm"] | None:
+        """Return what the operator says of a cluster, by the accounts named in it."""
+        return None if self._rulings is None else self._rulings.decree_of(label)
 
     def _strike(self, organisations: Organisations) -> Iterator[None]:
         for start in range(0, self.evidence.principal_count, STRUCK):

@@ -34,7 +34,7 @@ class Shared:
     principals: int
     """All principals seen with it."""
     is_clusters: bool
-    """Whether it is an exit or a payment method of the principal's cluster."""
+    """Whether it is an exit or a payment method of the principal's cluster; without one, of any."""
     is_home: bool
     """Whether the principal is at home there."""
     hours: int
@@ -53,6 +53,9 @@ class Explanation:
     cluster: int | None
     """What limits count its cluster by; None when it is in none."""
     verdict: Verdict
+    """What is said of the principal by itself."""
+    actor: Verdict
+    """What is said of its cluster as a whole."""
     why: str
     """What the cluster is, in a word; empty without one."""
     words: str
@@ -103,8 +106,11 @@ def explain(correlator: Correlator, key: int) -> Explanation | None:
         principal=key,
         cluster=correlator.core.cluster_identity(key) if is_member else None,
         verdict=Verdict(correlator.core.verdict_of(key)) if is_member else Verdict.NONE,
+        actor=Verdict.NONE if judgement is None else judgement.verdict,
         why="" if judgement is None else judgement.why,
-        words="" if statistics is None or judgement is None else describe(statistics, judgement),
+        words=""
+        if statistics is None or judgement is None
+        else describe(statistics, judgement, correlator.settings),
         members=correlator.core.size(label) if is_member else 0,
         since_ns=max(correlator.core.first_s(label), found["first_s"]) * NS if is_member else None,
         first_ns=found["first_s"] * NS,

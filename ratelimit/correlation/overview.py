@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ratelimit.correlation.correlator import Correlator
 from ratelimit.correlation.judgement import Statistics, Verdict
@@ -16,6 +17,9 @@ class Overview:
     identity: int
     """What limits count it by."""
     verdict: Verdict
+    """The most that is said of any member: what is inferred, unless the operator overrides it."""
+    ruling: Literal["clear", "confirm"] | None
+    """What the operator says of it, if anything."""
     why: str
     words: str
     """What was found of it, in sentences."""
@@ -28,20 +32,23 @@ class Overview:
 
 def overviews_of(correlator: Correlator) -> list[Overview]:
     """Return what is known of each cluster, the largest first. No rebuild may be under way."""
+    core = correlator.core
     members: dict[int, list[tuple[int, Verdict]]] = {}
-    for label, key, verdict in correlator.core.members(0, correlator.evidence.principal_count):
-        members.setdefault(label, []).append((key, Verdict(verdict)))
+    for label, key, _ in core.members(0, correlator.evidence.principal_count):
+        members.setdefault(label, []).append((key, Verdict(core.verdict_of(key))))
     found = []
     for label, (statistics, judgement) in correlator.kept.items():
+        mine = members.get(label, [])
         found.append(
             Overview(
                 correlator.identities[label],
-                judgement.verdict,
+                max((verdict for _, verdict in mine), default=Verdict.NONE),
+                correlator.decree_of(label),
                 judgement.why,
-                describe(statistics, judgement),
-                correlator.core.first_s(label),
+                describe(statistics, judgement, correlator.settings),
+                core.first_s(label),
                 evidence_of(statistics),
-                tuple(members.get(label, ())),
+                tuple(mine),
             )
         )
     return sorted(found, key=lambda each: (-len(each.members), each.identity))

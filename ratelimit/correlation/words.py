@@ -1,43 +1,100 @@
-"""What was found of a group, as sentences that an analyst can check. Counts and parts, never a raw value."""
+"""What was found of a group, and of one account, as sentences that an analyst can check.
+
+Counts, parts and hashes, never a raw value.
+"""
 
 from __future__ import annotations
 
-from ratelimit.correlation.judgement import DECLARED, Judgement, Statistics, Verdict
+from typing import TYPE_CHECKING
+
+from ratelimit.correlation.judgement import (
+    FRESH_LEAST,
+    SEEN_ENOUGH,
+    SEEN_PART,
+    SETTLED_LEAST,
+    Judgement,
+    Statistics,
+    Verdict,
+    is_covert,
+)
+from ratelimit.correlation.settings import DAY_S, HOUR_S, Settings
+
+if TYPE_CHECKING:
+    from ratelimit.correlation.explanation import Explanation, Family, Shared
+
+DEFAULTS = Settings()
+NS = 1_000_000_000
+WORDS = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+SHORT = 8
+"""Digits of a hash that people compare."""
 
 WHY = {
-    "covert": "There are more exits for each account than an organisation has.",
-    "homeless": "In two days none of its accounts came home.",
-    "roaming newcomers": "Each account pays by itself, so it may be a crowd.",
-    "new and together": "An organisation that came lately looks like this, too.",
+    "homeless": "Its accounts were there long enough to come home, and hardly one did.",
+    "roaming newcomers": "Its accounts share no payment method, so they may be a crowd.",
+    "new and together": "An organisation that has just come looks like this, too.",
     "one program": "One program fills their networks and is hardly seen elsewhere.",
-    "declared": "The operator says that its accounts are one actor.",
 }
-"""By why a judgement was made, the sentence that ends a description."""
+"""By why a judgement was made, the sentence that says so."""
 
 
-def describe(group: Statistics, judgement: Judgement) -> str:
+def describe(group: Statistics, judgement: Judgement, settings: Settings = DEFAULTS) -> str:
     """Return what was found of a group, in sentences.
 
-    "41 payment methods of 2,466 accounts meet at 1,960 addresses; nobody else uses 1,951 of them. …"
+    "41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; none is ever at
+    home; all are younger than two weeks. …"
     """
-    if judgement == DECLARED:
-        return f"{_number(group['accounts'], 'account')}. {WHY[judgement.why]}"
-    found = []
-    if group["methods"] > 1:
-        found.append(
-            f"{_number(group['methods'], 'payment method')} of {_number(group['accounts'], 'account')} "
-            f"meet at {_number(group['addresses'], 'address', 'addresses')}; {_users(group)}."
-        )
-    else:
-        paying = "on one payment method" if group["methods"] else "that each pay by themselves"
-        found.append(
-            f"{_number(group['accounts'], 'account')} {paying} take turns at "
-            f"{_number(group['addresses'], 'address', 'addresses')}; {_users(group)}."
-        )
-    found.append(f"{_part(group['homed'])} at home anywhere; {_part(group['fresh'])} known to be new.")
-    if judgement.why in WHY:
+    if judgement.why == "declared":
+        return f"{_number(group['accounts'], 'account')} that the operator says are one actor."
+    found = [f"{_meeting(group)}; {_homes(group)}; {_ages(group, settings.new_s)}."]
+    if judgement.why == "covert":
+        found.append(f"It has {_ratio(group)}, more than an organisation has.")
+    elif judgement.why in WHY:
         found.append(WHY[judgement.why])
+    if judgement.verdict is Verdict.LIKELY and (missing := lacking(group, settings)):
+        found.append(f"Not certain: {'; '.join(missing)}.")
     return " ".join(found)
+
+
+def lacking(group: Statistics, settings: Settings) -> list[str]:
+    """Return what a group lacks to be a certain actor, by the bounds of `judge`; nothing for one that is."""
+    s, paying, exits = settings, group["accounts"] - group["loners"], group["exits"]
+    bounds = (
+        (
+            group["methods"] < s.methods,
+            f"{_number(group['methods'], 'payment method')} where {s.methods} must meet",
+        ),
+        (paying < s.accounts, f"{_number(paying, 'account')} where {s.accounts} must share them"),
+        (exits < s.exits, f"traffic of about {_number(round(exits), 'exit')} where {s.exits:g} are needed"),
+        (
+            group["exclusive"] < s.exclusive,
+            f"{100 - 100 * group['exclusive']:.0f} % of the accounts at its exits are others",
+        ),
+        (group["homed"] > s.homed, f"{100 * group['homed']:.0f} % of its accounts have a home"),
+        (
+            group["seen"] < min(SEEN_ENOUGH, SEEN_PART * group["accounts"]),
+            f"only {_number(group['seen'], 'account')} had the time to come home",
+        ),
+        (group["fresh"] < FRESH_LEAST, f"{100 * group['fresh']:.0f} % of its accounts are known to be new"),
+        (
+            not is_covert(group, s.covert) and group["settled"] < SETTLED_LEAST,
+            f"{_ratio(group)} where {s.covert:g} are needed in the first days",
+        ),
+    )
+    return [said for is_lacking, said in bounds if is_lacking]
 
 
 def verdict_word(verdict: int) -> str | None:
@@ -45,19 +102,193 @@ def verdict_word(verdict: int) -> str | None:
     return None if verdict == Verdict.NONE else Verdict(verdict).name.lower()
 
 
-def _users(group: Statistics) -> str:
-    if group["sole"] == group["addresses"]:
-        return "nobody else uses them"
-    return f"nobody else uses {group['sole']:,} of them"
+def _meeting(group: Statistics) -> str:
+    accounts = _number(group["accounts"], "account")
+    if group["methods"] > 1:
+        members = f"{_number(group['methods'], 'payment method')} of {accounts} meet at"
+    elif group["methods"] == 1:
+        members = f"{accounts} on one payment method take turns at"
+    else:
+        members = f"{accounts} that share no payment method take turns at"
+    addresses = _number(group["addresses"], "address", "addresses")
+    if group["sole"] >= group["addresses"]:
+        return f"{members} {addresses} nobody else uses"
+    if group["sole"] == 0:
+        return f"{members} {addresses} that others use, too"
+    return f"{members} {addresses}, {group['sole']:,} of which nobody else uses"
+
+
+def _homes(group: Statistics) -> str:
+    if group["seen"] == 0:
+        return "none was there long enough to be seen at home"
+    if group["homed"] == 0.0:
+        return "none is ever at home"
+    return f"{_part(group['homed'])} at home somewhere"
+
+
+def _ages(group: Statistics, new_s: int) -> str:
+    if group["fresh"] == 0.0:
+        return f"none is known to be younger than {span(new_s)}"
+    if group["fresh"] + group["old"] > 1.0001:
+        # Members that were new when they were found stay members as they age.
+        return f"{_part(group['fresh'], past=True)} younger than {span(new_s)} when found"
+    return f"{_part(group['fresh'])} younger than {span(new_s)}"
+
+
+def _ratio(group: Statistics) -> str:
+    # Of its busiest six hours: accounts that take turns do not count all at once.
+    ratio = f"{group['exits'] / max(1, group['busiest']):.2g}"
+    return f"{ratio} {'exit' if ratio == '1' else 'exits'} an active account"
 
 
 def _number(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def _part(part: float) -> str:
+def _part(part: float, *, past: bool = False) -> str:
+    """Return a part with its verb; never 0 % of what is there, nor 100 % of what is not all."""
+    one, many = ("was", "were") if past else ("is", "are")
     if part == 0.0:
-        return "none is"
+        return f"none {one}"
+    if part < 0.01:
+        return f"fewer than one in a hundred {many}"
     if part == 1.0:
-        return "all are"
-    return f"{part:.0%} are"
+        return f"all {many}"
+    if part > 0.99:
+        return f"nearly all {many}"
+    return f"{100 * part:.0f} % {many}"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time as it is said: "two weeks", "36 hours"."""
+    for unit, length in (("week", 7 * DAY_S), ("day", DAY_S), ("hour", HOUR_S), ("minute", 60)):
+        if seconds >= 2 * length or seconds == length:
+            count = round(seconds / length)
+            said = WORDS[count] if count < len(WORDS) else f"{count:,}"
+            return f"{said} {unit if count == 1 else unit + 's'}"
+    return f"{seconds:.0f} seconds"
+
+
+# -- one account ----------------------------------------------------------------------------------
+
+
+def describe_account(found: Explanation, now_ns: int) -> list[str]:
+    """Return what was found of one account by itself: its age, its home, what it was seen with."""
+    return [_age(found, now_ns), _home(found), _seen_with(found)]
+
+
+def reason_of(found: Explanation) -> str:
+    """Return why that is said of an account which is said of it, in a sentence or two."""
+    if found.ruling is None:
+        return _inferred(found)
+    if found.ruling in ("exempt", "clear") or (found.ruling != "apart" and found.cluster is not None):
+        return _RULINGS[found.ruling]
+    # What the operator says explains nothing of it: of its actor, which there is not, or of others.
+    return f"{_inferred(found)} {_RULINGS[found.ruling]}"
+
+
+def _inferred(found: Explanation) -> str:
+    if found.verdict is Verdict.CERTAIN:
+        age = "was new when it was found" if found.age == "old" else "is new"
+        return (
+            f"Certain by itself: it {age}, has no home, pays with a method of the actor's, "
+            "and was mostly at the actor's exits."
+        )
+    if found.verdict is Verdict.LIKELY:
+        return f"Likely and no more: {_likely(found)}."
+    return f"Nothing is said of it: {_nothing(found)}."
+
+
+def _likely(found: Explanation) -> str:
+    if found.actor is not Verdict.CERTAIN:
+        return "no more is said of its actor"
+    if not _of(found, "payment", "extra"):
+        return "none of its payment methods is the actor's"
+    if found.age != "new":
+        return "it is not known to be new" if found.age == "unknown" else "it was there before"
+    return "most accounts on its payment method are not known to be new"
+
+
+def _nothing(found: Explanation) -> str:
+    if found.is_homed:
+        return "it has a home"
+    shared = [one for one in found.shared if one.family == "payment" and one.principals > 1]
+    if _of(found, "payment", "extra"):
+        return "it pays as an actor does, and was mostly elsewhere"
+    if _of(found, "network"):
+        return "it was seen at exits of an actor's, and pays for itself"
+    if shared:
+        return "accounts on its payment method meet no others at exits of their own"
+    return "it shares its payment method with no other account"
+
+
+def _age(found: Explanation, now_ns: int) -> str:
+    if found.created_ns is not None:
+        return f"Created {_ago(now_ns - found.created_ns)} ago: {'old' if found.age == 'old' else 'new'}."
+    said = f"First seen {_ago(now_ns - found.first_ns)} ago"
+    if found.age == "unknown":
+        return f"{said}; nothing says when it was created, and records are too young to tell."
+    return f"{said}: {found.age}."
+
+
+def _home(found: Explanation) -> str:
+    homes = [one for one in found.shared if one.is_home]
+    if homes:
+        at = " and ".join(f"{short(one.hash)} ({_returns(one)})" for one in homes)
+        return f"At home at {at}."
+    return "At home somewhere." if found.is_homed else "At home nowhere."
+
+
+def _returns(one: Shared) -> str:
+    if one.span_h == 0:
+        return "seen there in one hour"
+    return f"seen there in {_number(one.hours, 'hour')} over {span(one.span_h * HOUR_S)}"
+
+
+def _seen_with(found: Explanation) -> str:
+    whose = "the actor's" if found.cluster is not None else "an actor's"
+    parts = []
+    families: tuple[tuple[tuple[Family, ...], str, str], ...] = (
+        (("network",), "address", "addresses"),
+        (("payment", "extra"), "payment method", "payment methods"),
+    )
+    for family, noun, plural in families:
+        count = sum(
+            one.family in family and (one.family != "extra" or one.is_clusters) for one in found.shared
+        )
+        if count:
+            parts.append(
+                f"{_number(count, noun, plural)}, {_how_many(len(_of(found, *family)), count)} {whose}"
+            )
+    return f"Lately seen with {'; with '.join(parts)}." if parts else "Lately seen with nothing that counts."
+
+
+def _how_many(mine: int, count: int) -> str:
+    if count == 1:
+        return "which is" if mine else "which is not"
+    if mine in (0, count):
+        return "all of them" if mine else "none of them"
+    return f"{mine} of them"
+
+
+def _of(found: Explanation, *families: Family) -> list[Shared]:
+    """Return what of some families is an actor's."""
+    return [one for one in found.shared if one.family in families and one.is_clusters]
+
+
+def _ago(passed_ns: int) -> str:
+    return span(max(0, passed_ns) // NS)
+
+
+def short(value: int) -> str:
+    """Return as much of a hash as people compare."""
+    return f"{value:016x}"[:SHORT]
+
+
+_RULINGS = {
+    "exempt": "The operator exempts it from every cluster.",
+    "together": "The operator says with which accounts it is one actor.",
+    "apart": "The operator says with which accounts it is not one actor.",
+    "confirm": "The operator confirms the actor it belongs to.",
+    "clear": "The operator clears the actor it belongs to.",
+}

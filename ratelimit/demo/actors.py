@@ -1,8 +1,8 @@
 """Who is one actor, as the worker that correlates knows it, for the other and for the board.
 
-    {"actors": [{"id", "size", "budgets", "confidence", "why", "age_s", "evidence", "members"}]}
+    {"actors": [{"id", "size", "verdict", "why", "words", "age_s", "evidence", "certain", "likely"}]}
 
-`members` counts by population: the demo knows the truth, which a deployment does not.
+`certain` and `likely` count members by population: the demo knows the truth, which a deployment does not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ratelimit import Limiter
+from ratelimit.correlation.judgement import Verdict
 from ratelimit.correlation.overview import Overview
+from ratelimit.correlation.words import verdict_word
 from ratelimit.demo.people import POPULATIONS, account_of
 
 WRITE_S = 0.25
@@ -37,22 +39,27 @@ async def keep_writing(limiter: Limiter, path: Path) -> None:
 
 
 def report_of(known: list[Overview], populations: dict[int, str], now_s: int) -> dict[str, Any]:
-    """Return the report on some clusters, the largest of them."""
+    """Return the report on some clusters: the certain first, then the largest."""
     return {
         "actors": [
             {
                 "id": f"{each.identity:016x}",
                 "size": len(each.members),
-                "budgets": each.budgets,
-                "confidence": round(each.confidence, 3),
+                "verdict": verdict_word(each.verdict),
                 "why": each.why,
+                "words": each.words,
                 "age_s": now_s - each.first_s,
                 "evidence": each.evidence,
-                "members": dict(Counter(populations.get(key, STRANGERS) for key in each.members)),
+                "certain": _by_population(each, populations, Verdict.CERTAIN),
+                "likely": _by_population(each, populations, Verdict.LIKELY),
             }
-            for each in known[:MOST_ACTORS]
+            for each in sorted(known, key=lambda each: (-each.verdict, -len(each.members)))[:MOST_ACTORS]
         ]
     }
+
+
+def _by_population(found: Overview, populations: dict[int, str], verdict: Verdict) -> dict[str, int]:
+    return dict(Counter(populations.get(key, STRANGERS) for key, said in found.members if said is verdict))
 
 
 def _populations(limiter: Limiter) -> dict[int, str]:

@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from ratelimit import Limiter, RateLimitMiddleware
 from ratelimit.asgi.metrics import metrics_app
+from ratelimit.demo.accounts import Accounts
 from ratelimit.demo.actors import NOBODY, keep_writing
 
 MOST_TOKENS = 4000
@@ -72,6 +73,7 @@ def create() -> Starlette:
         ],
     )
     app.add_middleware(RateLimitMiddleware, limiter=limiter)
+    app.add_middleware(Accounts)  # added last, it comes first
     return app
 
 

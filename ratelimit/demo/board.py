@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -12,23 +14,32 @@ from ratelimit.demo.people import CLUSTER_LIMIT, POPULATIONS, Population
 from ratelimit.demo.state import Actor, Seen, State
 from ratelimit.telemetry.snapshot import quantile_bound_s
 
-_BAR = 24
+_BAR = 18
 _SHORT_BAR = 16
 _ENOUGH_SAMPLES = 20
 _MIDDLE, _WIDE = 76, 110
 """Columns from which on there is room for the bars, and for what each population does."""
-_TALL = 33
+_TALL = 36
 """Lines from which on there is room for the limits."""
 _MOST_SHOWN = 2
-"""Actors in full."""
+"""Actors with what was found of them."""
+_BORDERS = 2
+_AROUND = 2 * _BORDERS + 4
+"""Lines of the board beside populations, limits and what is said of actors: the cursor has one."""
+_LEAST = 5
+"""Lines in which two actors can be told: a head and a reason each, and whom it concerns."""
+CERTAIN = "certain"
 
 
 def render(state: State, width: int = 120, height: int = 40) -> RenderableType:
     """Return the whole board for this moment, for a terminal of this size."""
-    parts = [_head(state), _people(state, width), _actors(state, width)]
+    rows = len(POPULATIONS) + _AROUND
+    limits = []
     if height >= _TALL:
-        parts.append(_limits(state))
-    return Group(*parts, _foot(state, width))
+        rows += _BORDERS + 1 + (0 if state.snapshot is None else len(state.snapshot.limits))
+        limits.append(_limits(state))
+    actors = _actors(state, width, max(_LEAST, height - rows))
+    return Group(_head(state), _people(state, width), actors, *limits, _foot(state, width))
 
 
 def plain_line(state: State) -> str:
@@ -66,6 +77,8 @@ def _people(state: State, width: int) -> RenderableType:
     for population in POPULATIONS:
         seen = state.populations.get(population.name, Seen())
         held = max(seen.refused, key=seen.refused.__getitem__, default="")
+        if not held and state.likely_in(population):
+            held = "nothing: likely"
         table.add_row(
             Text(population.name, style=_style(population)),
             *((population.what,) if width >= _WIDE else ()),
@@ -94,68 +107,60 @@ def _share(seen: Seen) -> Text:
     return Text("━" * (_BAR - red), style="green") + Text("━" * red, style="red")
 
 
-def _actors(state: State, width: int) -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True)
-    grid.add_column(width=_SHORT_BAR if width >= _MIDDLE else 0, no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(style="dim", no_wrap=True, overflow="ellipsis")
+def _actors(state: State, width: int, room: int) -> RenderableType:
+    """Return what is said of whom, and why, in so many lines."""
     title = "one actor, one budget"
     if not state.actors:
         return Panel(
-            Text("Nobody yet: looking at who shares what with whom.", "dim"),
+            Text("No actor yet: looking at which accounts share what with which.", "dim"),
             title=title,
             title_align="left",
             border_style="dim",
         )
+    shown = state.actors[:_MOST_SHOWN]
     lines: list[RenderableType] = []
-    for actor in state.actors[:_MOST_SHOWN]:
-        lines.append(Text(_found(actor), "bold magenta", no_wrap=True, overflow="ellipsis"))
-    for family, weight, words in evidence_lines(state.actors[0]):
-        length = round(_SHORT_BAR * min(weight, _FULL) / _FULL) if width >= _MIDDLE else 0
-        said = words if width >= _MIDDLE else ""
-        grid.add_row(family, Text("━" * length, "magenta"), f"{weight:.1f}", said)
-    lines.append(grid)
+    left = room - 1 - len(shown)
+    for number, actor in enumerate(shown):
+        style = "bold magenta" if actor.verdict == CERTAIN else "bold cyan"
+        lines.append(Text(_found(actor), style, no_wrap=True, overflow="ellipsis"))
+        # The first has what the others leave: a line is theirs.
+        mine = max(1, left - (len(shown) - 1 - number))
+        said = _wrapped(_said(actor, mine), width - 6, mine)
+        left -= len(said)
+        lines += [Text(f"  {line}", "dim") for line in said]
     lines.append(_touched(state))
     return Panel(Group(*lines), title=title, title_align="left", border_style="magenta")
 
 
-_FULL = 6.0
-"""The weight at which a bar is full: four hundred times likelier of a member than of a stranger."""
-
-
 def _found(actor: Actor) -> str:
-    budgets = "one budget" if actor.budgets == 1 else f"{actor.budgets} budgets"
+    what = "one budget" if actor.verdict == CERTAIN else "shown, and left alone"
+    members = actor.certain if actor.verdict == CERTAIN else actor.likely
+    of = max(members, key=members.__getitem__, default="")
     return (
-        f"actor {actor.id[:4]}: {actor.size} accounts, {budgets}, found {actor.age_s:.0f} s ago, "
-        f"{actor.confidence:.0%} sure"
+        f"{actor.verdict or 'cleared'}: {of}, {actor.size} accounts, {what}, "
+        f"found {actor.age_s:.0f} s ago ({actor.id[:4]})"
     )
 
 
-def evidence_lines(actor: Actor) -> list[tuple[str, float, str]]:
-    """Return what binds an actor's accounts: each family, its weight, and that in words."""
-    evidence = actor.evidence
-    payment, network, behaviour = (evidence[family] for family in ("payment", "network", "behaviour"))
-    cards = payment["shared_payment_methods"]
-    words = {
-        "payment": f"{cards:.0f} cards, each of several accounts" if cards else "",
-        "network": f"cards meet in {network['meetings']:.0f} networks few others use",
-        "client": "one program, rarer among others",
-        "behaviour": "so alike as people are not",
-    }
-    if not behaviour["weight"] >= _TELLING:
-        words["behaviour"] = "too few requests to tell"
-    return [(family, max(evidence[family]["weight"], 0.0), words[family]) for family in words]
+def _said(actor: Actor, lines: int) -> str:
+    """Return what was found of an actor; where there is little room, why it is left alone."""
+    found, separator, missing = actor.words.partition(_MISSING)
+    return separator.strip() + missing if missing and lines == 1 else found + separator + missing
 
 
-_TELLING = 0.5
+_MISSING = " Not certain:"
+"""With that begins what a likely actor lacks, see `correlation.words`."""
+
+
+def _wrapped(words: str, width: int, most: int) -> list[str]:
+    return textwrap.wrap(words, max(width, 20), max_lines=most, placeholder=" …")
 
 
 def _touched(state: State) -> Text:
     honest = [population for population in POPULATIONS if population.honest]
     drawn = sum(map(state.drawn_in, honest))
     people = sum(population.people for population in honest)
-    return Text(f"{drawn} of {people} honest accounts are in it.", "red" if drawn else "green")
+    return Text(f"{drawn} of {people} honest accounts are certain.", "red" if drawn else "green")
 
 
 def _limits(state: State) -> RenderableType:
@@ -178,7 +183,7 @@ def _limits(state: State) -> RenderableType:
 
 
 def _foot(state: State, width: int) -> RenderableType:
-    foot = Text()
+    foot = Text(no_wrap=True, overflow="ellipsis")
     foot.append(f" {state.admitted_per_s:.0f}", style="green")
     foot.append(" admitted/s   ", style="dim")
     foot.append(f"{state.refused_per_s:.0f}", style="red")

@@ -40,10 +40,9 @@ class Connection:
             ConnectionError: the server went away.
         """
         body = json.dumps({"prompt": "hello", "max_tokens": output_tokens, "stream": stream}).encode()
-        card = "" if person.card is None else f"x-payment: {person.card}\r\n"
         request = (
             f"POST /v1/chat HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {person.account}\r\n"
-            f"x-forwarded-for: {address}\r\n{card}user-agent: {person.program}\r\n"
+            f"x-forwarded-for: {address}\r\nuser-agent: {person.program}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         status, answer = await self._call(request.encode("ascii") + body, reads_body=not stream)

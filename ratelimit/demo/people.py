@@ -1,10 +1,11 @@
 """Who calls the demo's API, and how they behave.
 
 Pure data and arithmetic; `population.py` plays it. Each person has an account
-(an API key), a payment method, a client program, and places to call from. Honest
-people keep to the rates that the policy grants, whatever they share; each greedy
-population presses on one limit in its own way. Addresses are private, a carrier's
-(RFC 6598) or set aside for examples and tests: nobody's.
+(an API key) of some age, a payment method, a client program, and places to call from.
+Honest people keep to the rates that the policy grants, whatever they share; each greedy
+population presses on one limit in its own way. The school shares with the campaign all
+that is free: new accounts, cards that several have, one program, even amounts. Addresses
+are private, a carrier's (RFC 6598) or set aside for examples and tests.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-Places = Literal["home", "one address", "carrier", "company", "exits", "anywhere"]
+Places = Literal["home", "one address", "carrier", "company", "school", "exits", "anywhere"]
 Cards = Literal["own", "one", "shared", "none"]
 
-EXITS = 96
-"""Addresses the campaign rotates over: four in each of 24 networks of two providers."""
-ACCOUNTS_A_CARD = 5
+EXITS = 144
+"""Addresses the campaign rotates over: eight in each of 18 networks of two providers."""
+SCHOOLS = 4
+"""Addresses of the school district: one for each school."""
 PROGRAMS = (
     "openai-python/1.51.0",
     "openai-node/4.67.1",
@@ -60,6 +62,10 @@ class Population:
     programs: tuple[str, ...] = ("greedy/1.0",)
     unevenness: float = 0.0
     """How much people differ in how much they ask: the deviation of a pause's logarithm."""
+    accounts_a_card: int = 1
+    """Where cards are shared."""
+    days: float = 1.0
+    """For how long their accounts have existed, in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class Person:
     card: str | None
     program: str
     pause_s: float
+    days: float
+    """For how long the account has existed."""
 
 
 POPULATIONS: tuple[Population, ...] = (
@@ -82,6 +90,7 @@ POPULATIONS: tuple[Population, ...] = (
         cards="own",
         programs=PROGRAMS,
         unevenness=0.8,
+        days=300.0,
     ),
     Population(
         "office",
@@ -93,6 +102,7 @@ POPULATIONS: tuple[Population, ...] = (
         cards="own",
         programs=PROGRAMS[:5],
         unevenness=0.8,
+        days=200.0,
     ),
     Population(
         "phones",
@@ -104,6 +114,7 @@ POPULATIONS: tuple[Population, ...] = (
         cards="own",
         programs=("ChatApp/3.1 (Android)", "ChatApp/3.1 (iOS)"),
         unevenness=0.8,
+        days=100.0,
     ),
     Population(
         "company",
@@ -115,10 +126,23 @@ POPULATIONS: tuple[Population, ...] = (
         cards="one",
         programs=PROGRAMS[:3],
         unevenness=1.2,
+        days=150.0,
+    ),
+    Population(
+        "school",
+        "60 new accounts, 6 cards, 4 addresses",
+        60,
+        pause_s=10.0,
+        honest=True,
+        places="school",
+        cards="shared",
+        programs=(PROGRAMS[3],),
+        accounts_a_card=10,
+        days=2.0,
     ),
     Population(
         "campaign",
-        "240 slow accounts, 96 addresses, 48 cards",
+        f"240 new accounts, 48 cards, {EXITS} addresses",
         240,
         pause_s=10.0,
         limit=CLUSTER_LIMIT,
@@ -126,6 +150,8 @@ POPULATIONS: tuple[Population, ...] = (
         places="exits",
         cards="shared",
         programs=(CAMPAIGNS_PROGRAM,),
+        accounts_a_card=5,
+        days=2.0,
     ),
     Population(
         "hammer",
@@ -166,6 +192,8 @@ POPULATIONS: tuple[Population, ...] = (
     ),
 )
 
+_AGES = 0.5
+"""How much accounts of one population differ in age: the deviation of its logarithm."""
 _FASTEST, _SLOWEST = 0.3, 5.0
 """Bounds of what `unevenness` makes of a pause."""
 
@@ -189,6 +217,7 @@ def person_of(population: Population, person: int) -> Person:
         card=_card_of(population, person),
         program=population.programs[person % len(population.programs)],
         pause_s=population.pause_s * min(max(pace, _FASTEST), _SLOWEST),
+        days=population.days * dice.lognormvariate(0.0, _AGES),
     )
 
 
@@ -199,7 +228,7 @@ def _card_of(population: Population, person: int) -> str | None:
         case "one":
             return f"card-{population.name}"
         case "shared":
-            return f"card-{population.name}-{person // ACCOUNTS_A_CARD}"
+            return f"card-{population.name}-{person // population.accounts_a_card}"
         case "none":
             return None
 
@@ -218,6 +247,9 @@ def address_of(index: int, population: Population, person: int, call: int) -> st
         case "company":
             # At work, and every fourth call from home.
             return f"192.0.2.{10 + person % 2}" if call % 4 else _home(index, person)
+        case "school":
+            # Each from its own, and every fifth call from another: of friends, of the library.
+            return f"203.0.113.{10 + (person + (call % 5 == 4)) % SCHOOLS}"
         case "exits":
             return exit_address((person * 31 + call * 17) % EXITS)
         case "anywhere":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ratelimit.demo.board import latency_words, plain_line, render
-from ratelimit.demo.state import State
+from ratelimit.demo.state import Actor, State
 from ratelimit.demo.verdict import Line, account_of
 
 _PLAIN_EVERY_S = 2.0
@@ -58,6 +59,8 @@ def print_verdict(console: Console, state: State, lines: list[Line]) -> None:
     console.print()
     for who, sentence in account_of(state):
         console.print(Text(f"  {who:9} ", "bold") + Text(sentence), soft_wrap=whole)
+    for actor in state.actors:
+        _print_actor(console, actor, console.width if console.is_terminal else None)
     total = sum(line.admitted + line.refused for line in lines)
     console.print()
     asked = f"{total:,} requests in {state.elapsed_s:.0f} s, decided by"
@@ -66,6 +69,15 @@ def print_verdict(console: Console, state: State, lines: list[Line]) -> None:
         console.print(latency[0].upper() + latency[1:], style="dim", soft_wrap=whole)
     console.print(f"The policy that did it: {state.policy}", style="dim", soft_wrap=True)
     console.print("Yours to add: app.add_middleware(RateLimitMiddleware, policy=…)", style="dim")
+
+
+def _print_actor(console: Console, actor: Actor, width: int | None) -> None:
+    """Write what is said of an actor and why, in lines of this width, or as one."""
+    head = f"  {actor.verdict or 'cleared':9} "
+    said = f"{actor.size} accounts. {actor.words}"
+    lines = [said] if width is None else textwrap.wrap(said, max(width - len(head), 20))
+    for number, line in enumerate(lines):
+        console.print(Text(head if number == 0 else " " * len(head), "bold") + Text(line), soft_wrap=True)
 
 
 def _deciders(state: State) -> str:

@@ -34,13 +34,15 @@ class Actor:
 
     id: str
     size: int
-    budgets: int
-    confidence: float
+    verdict: str | None
     why: str
+    words: str
     age_s: float
-    evidence: dict[str, dict[str, float]]
-    members: dict[str, int]
-    """By population."""
+    evidence: dict[str, float]
+    certain: dict[str, int]
+    """Members that may be refused, by population."""
+    likely: dict[str, int]
+    """And those that are only shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +117,18 @@ class State:
                 self.held[population.name] = Held(self.elapsed_s, seen.admitted)
 
     def is_one_actor(self, population: Population) -> bool:
-        """Whether nearly all of a population are in one cluster, with one budget."""
+        """Whether nearly all of a population are one actor for certain, with one budget."""
         return any(
-            actor.budgets == 1 and actor.members.get(population.name, 0) >= NEARLY_ALL * population.people
-            for actor in self.actors
+            actor.certain.get(population.name, 0) >= NEARLY_ALL * population.people for actor in self.actors
         )
 
     def drawn_in(self, population: Population) -> int:
-        """Return how many of a population are in a cluster."""
-        return sum(actor.members.get(population.name, 0) for actor in self.actors)
+        """Return how many of a population are certain members of an actor."""
+        return sum(actor.certain.get(population.name, 0) for actor in self.actors)
+
+    def likely_in(self, population: Population) -> int:
+        """Return how many of a population are likely members: shown, and left alone."""
+        return sum(actor.likely.get(population.name, 0) for actor in self.actors)
 
     def _totals(self) -> tuple[int, int]:
         seen = self.populations.values()

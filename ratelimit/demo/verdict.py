@@ -45,11 +45,14 @@ class Line:
     good: bool
     since_s: float = 0.0
     """From when on the limit held them: 0 unless they had to be found to be one actor first."""
+    likely: int = 0
+    """Honest accounts that look like one actor, and were left alone."""
 
     def sentence(self) -> str:
         """Return it in words."""
         if self.honest:
-            return f"{self.name}: {self.refused} refused of {self.admitted + self.refused}"
+            alone = f"; {self.likely} accounts likely one actor, and left alone" if self.likely else ""
+            return f"{self.name}: {self.refused} refused of {self.admitted + self.refused}{alone}"
         asked = self.admitted + self.refused
         if self.since_s:
             return (
@@ -74,7 +77,7 @@ def judge(state: State, grants: dict[str, Grant]) -> list[Line]:
 def account_of(state: State) -> list[tuple[str, str]]:
     """Return what one budget for one actor came to: about whom, and a sentence."""
     found = []
-    asked = refused = people = drawn_in = 0
+    asked = refused = people = drawn_in = likely = 0
     for population in POPULATIONS:
         seen = state.populations.get(population.name, Seen())
         if population.limit == CLUSTER_LIMIT:
@@ -92,7 +95,10 @@ def account_of(state: State) -> list[tuple[str, str]]:
             refused += seen.refusals
             people += population.people
             drawn_in += state.drawn_in(population)
-    honest = f"{refused:,} of {asked:,} requests refused; {drawn_in} of {people} accounts in a cluster"
+            likely += state.likely_in(population)
+    honest = (
+        f"{refused:,} of {asked:,} requests refused; of {people} accounts {drawn_in} certain, {likely} likely"
+    )
     return [*found, ("honest", honest)]
 
 
@@ -121,7 +127,8 @@ def as_json(state: State, lines: list[Line]) -> dict[str, Any]:
                 if line.granted_per_minute is None
                 else round(line.granted_per_minute, 1),
                 "held_since_s": round(line.since_s, 2) or None,
-                "in_clusters": state.drawn_in(population),
+                "certain": state.drawn_in(population),
+                "likely": state.likely_in(population),
                 "admitted_without_clusters": without(state.populations.get(line.name, Seen()), CLUSTER_LIMIT),
                 "good": line.good,
             }
@@ -163,7 +170,10 @@ def _line(population: Population, seen: Seen, state: State, grants: dict[str, Gr
     held_by = max(seen.refused, key=lambda limit: seen.refused[limit], default=population.limit)
     if population.honest:
         good = not seen.refusals and not state.drawn_in(population)
-        return Line(population.name, True, seen.admitted, seen.refusals, None, rate, None, good)
+        likely = state.likely_in(population)
+        return Line(
+            population.name, True, seen.admitted, seen.refusals, None, rate, None, good, likely=likely
+        )
     grant = grants.get(population.limit or "")
     # A run may be too short for the slower ones to use up what they may have.
     bitten = seen.refusals > 0 or elapsed_s < _ENOUGH_S

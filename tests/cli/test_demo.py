@@ -10,13 +10,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from rich.console import Console
 
+from ratelimit.correlation.judgement import Verdict
 from ratelimit.correlation.overview import Overview
+from ratelimit.demo.accounts import Accounts
 from ratelimit.demo.actors import report_of
 from ratelimit.demo.api import create
 from ratelimit.demo.board import plain_line, render
@@ -30,6 +33,7 @@ from ratelimit.demo.people import (
     person_of,
 )
 from ratelimit.demo.run import DemoFailed, free_port, policy_path, run
+from ratelimit.demo.show import print_verdict
 from ratelimit.demo.state import State
 from ratelimit.demo.verdict import Grant, as_json, judge
 from ratelimit.demo.verdict import account_of as account_of_run
@@ -92,21 +96,28 @@ def test_everyone_is_somebody_else() -> None:
     assert len(homes) == sum(p.people for p in POPULATIONS if p.places == "home")
 
 
-def found(*, size: int = 240, honest: int = 0, budgets: int = 1) -> str:
-    """Return the server's report of one actor."""
-    evidence: dict[str, dict[str, float]] = {
-        "network": {"weight": 5.0, "independent_networks": 2.5, "meetings": 24},
-        "payment": {"weight": 2.4, "sharing": 1.0, "shared_payment_methods": 48},
-        "client": {"weight": 3.2},
-        "behaviour": {"weight": 1.6},
-        "extra": {"weight": 0.0},
-    }
-    each = Overview(77, budgets, 1.0, "payment and network", 100, evidence, tuple(range(size + honest)))
-    of = {key: "campaign" if key < size else "customers" for key in each.members}
-    return json.dumps(report_of([each], of, 118))
+WORDS = (
+    "48 payment methods of 240 accounts meet at 144 addresses nobody else uses; none is ever at home; "
+    "all are younger than two weeks. It has 0.6 exits an active account, more than an organisation has."
+)
+SCHOOL = (
+    "6 payment methods of 60 accounts meet at 4 addresses nobody else uses; none is ever at home; "
+    "all are younger than two weeks. An organisation that has just come looks like this, too. "
+    "Not certain: traffic of about 4 exits where 48 are needed."
+)
 
 
-def campaigning(admitted: int, refused: int, **actor: int) -> State:
+def found(*, size: int = 240, honest: int = 0, verdict: Verdict = Verdict.CERTAIN) -> str:
+    """Return the server's report of a campaign and of the school beside it."""
+    members = tuple((key, verdict) for key in range(size + honest))
+    campaign = Overview(77, verdict, None, "covert", WORDS, 100, {}, members)
+    pupils = tuple((key, Verdict.LIKELY) for key in range(1000, 1060))
+    school = Overview(78, Verdict.LIKELY, None, "new and together", SCHOOL, 90, {}, pupils)
+    of = {key: "campaign" if key < size else "customers" for key, _ in members}
+    return json.dumps(report_of([school, campaign], of | {key: "school" for key, _ in pupils}, 118))
+
+
+def campaigning(admitted: int, refused: int, **actor: Any) -> State:
     """Return a state at second 40; the campaign was found at second 10, after 240 requests."""
     state = report(10, campaign=(240, {}))
     state.take_actors(found(**actor))
@@ -133,25 +144,61 @@ def test_campaign_is_held_to_one_budget_from_when_it_was_found() -> None:
 
 def test_campaign_that_is_never_one_actor_is_no_success() -> None:
     assert not good(campaigning(320, 500, size=200))["campaign"]
-    assert not good(campaigning(320, 500, budgets=12))["campaign"]
+    assert not good(campaigning(320, 500, verdict=Verdict.LIKELY))["campaign"]
     assert good(report(10, campaign=(240, {})))["campaign"]
 
 
-def test_honest_account_in_a_cluster_is_a_bad_verdict() -> None:
+def test_certain_honest_account_is_a_bad_verdict_and_a_likely_one_is_not() -> None:
     assert good(campaigning(320, 500))["customers"]
     assert not good(campaigning(320, 500, honest=1))["customers"]
+    lines = {line.name: line for line in judge(campaigning(320, 500), GRANTS)}
+    assert lines["school"].good
+    assert (
+        lines["school"].sentence() == "school: 0 refused of 100; 60 accounts likely one actor, and left alone"
+    )
+
+
+def test_school_shares_with_the_campaign_what_is_free_and_not_what_costs() -> None:
+    (school,) = [population for population in POPULATIONS if population.places == "school"]
+    (campaign,) = [population for population in POPULATIONS if population.limit == CLUSTER_LIMIT]
+    assert (school.days, school.pause_s, school.unevenness, school.cards, len(school.programs)) == (
+        campaign.days,
+        campaign.pause_s,
+        campaign.unevenness,
+        campaign.cards,
+        len(campaign.programs),
+    )
+    assert len({person_of(school, person).card for person in range(school.people)}) >= 3
+    addresses = {address_of(4, school, person, call) for person in range(school.people) for call in range(9)}
+    assert len(addresses) == 4
+
+
+async def test_application_says_who_pays_and_since_when_of_accounts_it_knows() -> None:
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["state"])
+
+    accounts = Accounts(app, now_s=1_800_000_000)
+    for key in (account_of(POPULATIONS[0], 0), "me"):
+        scope = {"type": "http", "headers": [(b"x-api-key", key.encode())], "state": {"kept": 1}}
+        await accounts(scope, None, None)  # type: ignore[arg-type]
+    created = seen[0].pop("account_created")
+    assert seen == [{"kept": 1, "payment": "card-customers-0"}, {"kept": 1}]
+    assert 30 * 86400 < 1_800_000_000 - created < 3000 * 86400
 
 
 def test_summary_compares_with_limits_per_account_alone() -> None:
     state = campaigning(320, 500)
     assert account_of_run(state) == [
         ("campaign", "320 of 820 requests admitted; limits per account alone: all 820"),
-        ("honest", "0 of 400 requests refused; 0 of 140 accounts in a cluster"),
+        ("honest", "0 of 500 requests refused; of 200 accounts 0 certain, 60 likely"),
     ]
     told = as_json(state, judge(state, GRANTS))
     (line,) = [each for each in told["populations"] if each["name"] == "campaign"]
-    assert (line["admitted_without_clusters"], line["in_clusters"], line["held_since_s"]) == (820, 240, 10)
-    assert told["actors"][0]["members"] == {"campaign": 240}
+    assert (line["admitted_without_clusters"], line["certain"], line["held_since_s"]) == (820, 240, 10)
+    assert told["actors"][0]["certain"] == {"campaign": 240}
+    assert told["actors"][1]["likely"] == {"school": 60}
 
 
 def test_one_honest_refusal_is_a_bad_verdict() -> None:
@@ -202,10 +249,25 @@ def test_board_fits_its_terminal(width: int) -> None:
     lines = capture.get().splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) < 24
-    assert any("actor 0000: 240 accounts, one budget" in line for line in lines)
-    assert any("payment" in line and "2.4" in line for line in lines)
+    assert any("certain: campaign, 240 accounts, one budget" in line for line in lines)
+    assert any("48 payment methods of 240 accounts meet" in line for line in lines)
+    assert any("likely: school, 60 accounts, shown, and left" in line for line in lines)
+    assert any("Not certain: traffic of about 4 exits" in line for line in lines)
     assert any("hammer" in line and "500" in line for line in lines)
     assert "hammer 90 admitted 500 refused" in plain_line(state)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_last_words_say_of_each_actor_why_within_the_terminal(width: int) -> None:
+    state = campaigning(320, 500)
+    console = Console(width=width, color_system=None, force_terminal=True)
+    with console.capture() as capture:
+        print_verdict(console, state, judge(state, GRANTS))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= width
+    text = " ".join(" ".join(lines).split())
+    assert f"certain 240 accounts. {WORDS}" in text
+    assert f"likely 60 accounts. {SCHOOL}" in text
 
 
 async def test_visitor_is_told_how_to_try_it_and_is_limited(
@@ -289,7 +351,7 @@ def test_short_real_run_admits_the_honest_and_leaves_nothing_behind() -> None:
     told = json.loads(out)
     by_name = {each["name"]: each for each in told["populations"]}
     honest, hammer = by_name["customers"], by_name["hammer"]
-    assert all(each["refused"] == each["in_clusters"] == 0 for each in by_name.values() if each["honest"])
+    assert all(each["refused"] == each["certain"] == 0 for each in by_name.values() if each["honest"])
     assert honest["admitted"] > 10
     assert hammer["refused"] > 10
     assert hammer["good"]

@@ -18,6 +18,11 @@ cdef str family_at(int slot):
     return "client" if slot < EXTRA_AT else "extra"
 
 
+cdef inline bint is_of(const Identifier *node, const Principal *p) noexcept nogil:
+    """Whether an identifier belongs to a principal's cluster; for a principal in none, to any."""
+    return node.label != 0 and (p.label == 0 or node.label == p.label)
+
+
 def reasons(Judge judge not None, uint64_t key, /):
     cdef uint32_t at = find_principal(judge.evidence, key), now = judge.evidence.now_s
     cdef Principal *p
@@ -34,10 +39,10 @@ def reasons(Judge judge not None, uint64_t key, /):
         node = resolve(judge.evidence.identifiers, p.edges[i].ref)
         if node == NULL:
             continue
-        is_clusters = p.label != 0 and node.label == p.label
-        if i < PAYMENT_AT and p.label and not is_clusters:
+        is_clusters = is_of(node, p)
+        if i < PAYMENT_AT and not is_clusters:
             coarse = resolve(judge.evidence.identifiers, node.parent)
-            is_clusters = coarse != NULL and coarse.label == p.label
+            is_clusters = coarse != NULL and is_of(coarse, p)
         shared.append({
             "family": family_at(i),
             "kind": kind_at(i),

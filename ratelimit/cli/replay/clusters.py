@@ -1,4 +1,4 @@
-"""The report on the clusters of a replay: who, why, since when, and what they were admitted."""
+"""The report on the clusters of a replay: verdicts, evidence, members, and what they got."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from ratelimit.cli import words
 from ratelimit.cli.replay.actors import Actors
-from ratelimit.correlation.overview import evidence_of
-from ratelimit.correlation.words import describe
-from ratelimit.decision import VERDICTS, ClusterVerdict
+from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.overview import Overview, overviews_of
+from ratelimit.correlation.words import verdict_word
 
 NS = 1_000_000_000
 
@@ -19,36 +19,30 @@ def clusters_report(actors: Actors) -> dict[str, Any]:
 
     Members are hashes of principals, or their names as the trace gives them where those were kept.
     """
-    correlator = actors.correlator
-    members = correlator.members()
-    rows = [
-        _cluster(actors, label, members[label], actors.names)
-        for label in sorted(members, key=lambda label: (-len(members[label]), label))
-    ]
-    return {"clusters": rows, "rebuilds": correlator.rebuilds}
+    rows = [_cluster(actors, each) for each in overviews_of(actors.correlator)]
+    return {"clusters": rows, "rebuilds": actors.correlator.rebuilds}
 
 
-def _cluster(actors: Actors, label: int, keys: list[int], names: Mapping[int, str]) -> dict[str, Any]:
-    correlator = actors.correlator
-    statistics, judgement = correlator.kept[label]
-    identity = correlator.identities[label]
-    verdict_of = correlator.core.verdict_of
-    verdicts = {str(names.get(key, f"{key:016x}")): VERDICTS[verdict_of(key)] for key in keys}
+def _cluster(actors: Actors, found: Overview) -> dict[str, Any]:
+    identity = found.identity
     return {
         "id": f"{identity:016x}",
-        "verdict": _highest(verdicts.values()),
-        "why": judgement.why,
-        "words": describe(statistics, judgement),
-        "first_seen": words.iso(correlator.core.first_s(label) * NS),
+        "verdict": verdict_word(found.verdict),
+        "ruling": found.ruling,
+        "why": found.why,
+        "words": found.words,
+        "first_seen": words.iso(found.first_s * NS),
         "admitted": actors.admitted[identity],
         "refused": actors.refused[identity],
         "would_refuse": actors.would_refuse[identity],
-        "size": len(keys),
-        "evidence": evidence_of(statistics),
-        "members": sorted(verdicts),
-        "verdicts": dict(sorted(verdicts.items())),
+        "size": len(found.members),
+        "evidence": found.evidence,
+        "members": _names([key for key, verdict in found.members if verdict == found.verdict], actors.names),
+        "likely_members": _names(
+            [key for key, verdict in found.members if Verdict.NONE < verdict < found.verdict], actors.names
+        ),
     }
 
 
-def _highest(verdicts: Iterable[ClusterVerdict | None]) -> ClusterVerdict | None:
-    return VERDICTS[max(map(VERDICTS.index, verdicts), default=0)]
+def _names(keys: list[int], names: Mapping[int, str]) -> list[str]:
+    return sorted(str(names.get(key, f"{key:016x}")) for key in keys)

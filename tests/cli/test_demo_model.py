@@ -1,0 +1,104 @@
+"""What the demo's policy says of the demo's people, in virtual time: minutes of it in a second."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+
+import pytest
+
+from ratelimit.clock import ManualClock
+from ratelimit.core.sighting import Columns
+from ratelimit.correlation import Correlator, Settings
+from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.overview import overviews_of
+from ratelimit.correlation.words import verdict_word
+from ratelimit.demo.accounts import known_accounts
+from ratelimit.demo.people import CLUSTER_LIMIT, POPULATIONS, account_of, address_of, person_of
+from ratelimit.demo.run import policy_path
+from ratelimit.generation import Generation
+from ratelimit.identity.fact import Context
+from ratelimit.policy import Policy
+from ratelimit.storage import private_store
+
+NS = 1_000_000_000
+START_S = 1_800_003_540
+"""A minute before the clock strikes: visits are counted by its hours."""
+
+
+class Play:
+    """Everybody's calls, one after the other, as the population's process would make them."""
+
+    def __init__(self, seed: int) -> None:
+        policy = Policy.load(policy_path())
+        spec = policy.compiled.correlation
+        assert spec is not None
+        self.store = private_store(policy, ManualClock(START_S * NS), seed=7)
+        self.generation = Generation(policy.compiled, self.store, START_S * NS, notice=lambda code: None)
+        self.correlator = Correlator(
+            Settings(**spec.settings),  # type: ignore[arg-type]
+            START_S * NS,
+            Columns(spec.principal, spec.kinds, spec.created, spec.costly),
+        )
+        self._principal = spec.principal[0]
+        self._known = known_accounts(START_S)
+        self._dice = random.Random(seed)
+        self._of: dict[int, str] = {}
+        self._due: list[tuple[float, int, int, int]] = []
+        for index, population in enumerate(POPULATIONS):
+            for number in range(population.people):
+                pause_s = person_of(population, number).pause_s
+                heapq.heappush(self._due, (START_S + self._dice.uniform(0, pause_s), index, number, 0))
+
+    def until(self, seconds: float) -> None:
+        while self._due[0][0] < START_S + seconds:
+            at_s, index, number, call = heapq.heappop(self._due)
+            population = POPULATIONS[index]
+            person = person_of(population, number)
+            account = account_of(population, number).encode()
+            headers = [(b"x-api-key", account), (b"user-agent", person.program.encode())]
+            context = Context(state=self._known[account])
+            row = self.generation.extractor.extract(
+                headers, address_of(index, population, number, call), context
+            )
+            self._of[row[self._principal]] = population.name
+            now_ns = int(at_s * NS)
+            self.correlator.observe(row, False, now_ns)
+            if self.correlator.is_due(now_ns):
+                for _ in self.correlator.rebuild(now_ns):
+                    pass
+            after_s = max(person.pause_s, 0.5) * self._dice.uniform(0.75, 1.25)
+            heapq.heappush(self._due, (at_s + after_s, index, number, call + 1))
+
+    def verdicts(self) -> dict[str, Counter[str]]:
+        """Return by verdict how many of each population are members with it."""
+        found: dict[str, Counter[str]] = {"certain": Counter(), "likely": Counter()}
+        for each in overviews_of(self.correlator):
+            for key, verdict in each.members:
+                word = verdict_word(verdict)
+                if word is not None:
+                    found[word][self._of[key]] += 1
+        return found
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_campaign_is_certain_within_twenty_seconds_and_the_school_beside_it_likely(seed: int) -> None:
+    (campaign,) = [population for population in POPULATIONS if population.limit == CLUSTER_LIMIT]
+    play = Play(seed)
+    play.until(20)
+    found = play.verdicts()
+    assert found["certain"][campaign.name] >= 0.95 * campaign.people
+    assert found["likely"]["school"] == 60
+    (school,) = [each for each in overviews_of(play.correlator) if each.verdict is Verdict.LIKELY]
+    assert "Not certain: traffic of about 4 exits where 48 are needed" in school.words
+
+
+def test_no_honest_account_is_ever_certain_however_long_the_demo_runs() -> None:
+    play = Play(4)
+    honest = {population.name for population in POPULATIONS if population.honest}
+    for minute in range(1, 31):
+        play.until(60 * minute)
+        found = play.verdicts()
+        assert set(found["certain"]) == {"campaign"}, minute
+        assert set(found["likely"]) & honest <= {"school"}, minute

@@ -1,0 +1,203 @@
+"""What is said of groups: sentences an analyst can check, and never more than was found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from ratelimit.correlation.explanation import Explanation, Shared
+from ratelimit.correlation.judgement import DECLARED, Statistics, Verdict, judge
+from ratelimit.correlation.settings import Settings
+from ratelimit.correlation.words import describe, describe_account, lacking, reason_of, span
+
+SETTINGS = Settings()
+CAMPAIGN: Statistics = {
+    "accounts": 2466,
+    "methods": 41,
+    "loners": 0,
+    "homed": 0.0,
+    "seen": 2000,
+    "fresh": 1.0,
+    "old": 0.0,
+    "settled": 0.0,
+    "exits": 1700.0,
+    "addresses": 1960,
+    "sole": 1960,
+    "exclusive": 0.98,
+    "busiest": 2400,
+    "rate": 60_000.0,
+    "former": 0,
+    "votes": 0,
+}
+
+
+def group(**changes: Any) -> Statistics:
+    return CAMPAIGN | changes  # type: ignore[typeddict-item, return-value]
+
+
+def said(**changes: Any) -> str:
+    found = group(**changes)
+    return describe(found, judge(found, SETTINGS))
+
+
+def test_certain_actor_is_described_as_an_analyst_would() -> None:
+    assert said() == (
+        "41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; "
+        "none is ever at home; all are younger than two weeks. It has 0.71 exits an active account, "
+        "more than an organisation has."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"sole": 1951}, "1,960 addresses, 1,951 of which nobody else uses;"),
+        ({"sole": 0}, "1,960 addresses that others use, too;"),
+        ({"homed": 0.04}, "4 % are at home somewhere;"),
+        ({"homed": 0.004}, "fewer than one in a hundred are at home somewhere;"),
+        ({"fresh": 0.997}, "nearly all are younger than two weeks."),
+        ({"fresh": 0.9, "old": 0.4}, "90 % were younger than two weeks when found."),
+        ({"methods": 1}, "2,466 accounts on one payment method take turns at"),
+        ({"methods": 0, "loners": 2466}, "2,466 accounts that share no payment method take turns at"),
+    ],
+)
+def test_each_part_says_what_was_found(changes: dict[str, Any], part: str) -> None:
+    assert part in said(**changes)
+
+
+def test_declared_actor_needs_no_evidence() -> None:
+    assert describe(group(accounts=2), DECLARED) == "2 accounts that the operator says are one actor."
+
+
+def test_nothing_is_said_of_homes_of_which_nothing_could_be_seen() -> None:
+    words = said(seen=0)
+    assert "ever at home" not in words
+    assert "none was there long enough to be seen at home" in words
+
+
+def test_likely_says_what_it_lacks_to_be_certain() -> None:
+    words = said(exits=4.0, addresses=4, sole=4, accounts=60, methods=6, busiest=60)
+    assert "An organisation that has just come looks like this, too." in words
+    assert (
+        "Not certain: traffic of about 4 exits where 256 are needed; 0.067 exits an active account" in words
+    )
+
+
+BOUNDS: dict[str, tuple[float, ...]] = {
+    "methods": (2, 3),
+    "accounts": (7, 8, 200),
+    "loners": (0, 1),
+    "homed": (0.0, 0.05, 0.051),
+    "seen": (3, 64, 100),
+    "fresh": (0.49, 0.5, 1.0),
+    "settled": (0.49, 0.5),
+    "exits": (255.0, 256.0, 600.0),
+    "exclusive": (0.59, 0.6, 1.0),
+    "busiest": (200, 900),
+}
+"""Both sides of every bound."""
+
+
+def test_certain_is_exactly_what_lacks_nothing() -> None:
+    certain = 0
+    for drawn in product(*BOUNDS.values()):
+        found = group(**dict(zip(BOUNDS, drawn, strict=True)))
+        is_certain = judge(found, SETTINGS).verdict is Verdict.CERTAIN
+        assert is_certain == (not lacking(found, SETTINGS)), found
+        certain += is_certain
+    assert certain > 100
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1_209_600, "two weeks"),
+        (108_000, "30 hours"),
+        (604_800, "one week"),
+        (86_400, "one day"),
+        (90, "90 seconds"),
+    ],
+)
+def test_lengths_of_time_are_said_as_people_say_them(seconds: int, words: str) -> None:
+    assert span(seconds) == words
+
+
+CARD = Shared("payment", 2, 7, 61, True, False, 20, 30, 0, False)
+EXIT = Shared("network", 0, 8, 12, True, False, 1, 0, 0, False)
+HOME = Shared("network", 0, 0x1234567890ABCDEF, 1, False, True, 31, 50, 0, False)
+NOW_NS = 1_800_000_000 * 10**9
+MEMBER = Explanation(
+    principal=1,
+    cluster=2,
+    verdict=Verdict.CERTAIN,
+    actor=Verdict.CERTAIN,
+    why="covert",
+    words="",
+    members=9,
+    since_ns=0,
+    first_ns=NOW_NS - 2 * 86400 * 10**9,
+    last_ns=NOW_NS,
+    created_ns=NOW_NS - 3 * 86400 * 10**9,
+    age="new",
+    is_homed=False,
+    requests=9,
+    requests_a_day=9.0,
+    shared=(EXIT, CARD),
+    ruling=None,
+)
+LIKELY = replace(MEMBER, verdict=Verdict.LIKELY)
+ALONE = replace(MEMBER, cluster=None, verdict=Verdict.NONE, actor=Verdict.NONE, why="", members=0)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (MEMBER, "Certain by itself: it is new, has no home,"),
+        (replace(MEMBER, age="old"), "Certain by itself: it was new when it was found, has no home,"),
+        (replace(LIKELY, actor=Verdict.LIKELY), "no more is said of its actor"),
+        (replace(LIKELY, shared=(EXIT,)), "none of its payment methods is the actor's"),
+        (replace(LIKELY, age="old"), "it was there before"),
+        (replace(LIKELY, age="unknown"), "it is not known to be new"),
+        (LIKELY, "most accounts on its payment method are not known to be new"),
+        (replace(ALONE, is_homed=True), "it has a home"),
+        (ALONE, "it pays as an actor does, and was mostly elsewhere"),
+        (replace(ALONE, shared=(EXIT,)), "it was seen at exits of an actor's, and pays for itself"),
+        (replace(ALONE, shared=(replace(CARD, is_clusters=False),)), "meet no others at exits of their own"),
+        (replace(ALONE, shared=()), "it shares its payment method with no other account"),
+        (replace(MEMBER, ruling="confirm"), "The operator confirms the actor it belongs to."),
+        (replace(ALONE, ruling="clear"), "The operator clears the actor it belongs to."),
+        (replace(ALONE, ruling="together"), "elsewhere. The operator says with which accounts it is one"),
+        (replace(LIKELY, ruling="apart"), "Likely and no more: most accounts"),
+    ],
+)
+def test_reason_is_what_decided_of_this_account(found: Explanation, reason: str) -> None:
+    assert reason in reason_of(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "part"),
+    [
+        (MEMBER, "Created three days ago: new."),
+        (replace(MEMBER, created_ns=None), "First seen two days ago: new."),
+        (
+            replace(MEMBER, created_ns=None, age="unknown"),
+            "nothing says when it was created, and records are too",
+        ),
+        (MEMBER, "At home nowhere."),
+        (
+            replace(ALONE, is_homed=True, shared=(HOME,)),
+            "At home at 12345678 (seen there in 31 hours over two days).",
+        ),
+        (
+            MEMBER,
+            "Lately seen with 1 address, which is the actor's; with 1 payment method, which is the actor's.",
+        ),
+        (replace(ALONE, shared=(HOME, EXIT, EXIT)), "3 addresses, 2 of them an actor's."),
+        (replace(ALONE, shared=()), "Lately seen with nothing that counts."),
+    ],
+)
+def test_accounts_own_part_is_age_home_and_what_it_was_seen_with(found: Explanation, part: str) -> None:
+    assert part in " ".join(describe_account(found, NOW_NS))
