@@ -67,7 +67,7 @@ class Slots:
                 name = argument.encode("latin-1")
                 change = credential_bytes if name in self.CREDENTIALS else None
                 wanted.setdefault(name, []).append((position, self._kinds[position], change))
-            elif source not in ("client", "cluster", "origin"):
+            elif source not in ("client", "cluster", "origin", "age"):
                 late.append(position)
         wanted.setdefault(b"origin", []).append((len(facts), hasher.kind_of(_ORIGIN), None))
         self.late = tuple(late)

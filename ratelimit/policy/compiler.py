@@ -19,7 +19,7 @@ from ratelimit.policy.compiled import (
 )
 from ratelimit.policy.correlated import compile_correlation, compile_created
 from ratelimit.policy.expansion import Numbers, expand
-from ratelimit.policy.identities import CLUSTER, LIKELY, compile_identities
+from ratelimit.policy.identities import CLUSTER, LIKELY, NEW, compile_identities
 from ratelimit.policy.known import compile_known
 from ratelimit.policy.model import Certainty, Limit, PolicyFile
 from ratelimit.policy.pattern import OTHER_METHODS, STANDARD_METHODS, Pattern, PatternError, parse_pattern
@@ -88,7 +88,11 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     known = compile_known(table.known, max(1, len(principal)), name, report)
     has_origin = table.principal is not None and known is not None and known.looks_at_addresses
     created = compile_created(table, report)
-    identities = compile_identities(file.identities, report, has_origin=has_origin, created=created)
+    # Where nothing says how old accounts are there is no such identity: see `_draft`.
+    asks_age = created is not None and any(limit.age for limit in file.limit)
+    identities = compile_identities(
+        file.identities, report, has_origin=has_origin, created=created, asks_age=asks_age
+    )
     positions = {spec.name: spec.index for spec in identities}
     drafts = [
         _draft(index, limit, positions, report)
@@ -147,6 +151,12 @@ def _draft(index: int, limit: Limit, positions: Mapping[str, int], report: Repor
             "`verdict` belongs to limits per `cluster`, and says whom of a cluster they bind",
             "Remove it.",
         )
+    if limit.age is not None:
+        if NEW in positions:
+            # What is absent where an account is not new: the limit does not apply then.
+            draft.per += (positions[NEW],)
+        else:
+            report.add("limit-age", (*path, "age"), "nothing says when accounts were created")
     if limit.distinct is not None:
         draft.member = _position(limit.distinct, positions, (*path, "distinct"), report)
         if draft.member in draft.per:

@@ -14,8 +14,9 @@ ORIGIN = "declared network"
 ACTOR = "cluster, likely or certain"
 LIKELY = "cluster, likely"
 CREATED = "account created"
+NEW = "while new"
 """These are no names that can be declared."""
-INTERNAL = frozenset((CLUSTER, LIKELY, ACTOR, ORIGIN, CREATED))
+INTERNAL = frozenset((CLUSTER, LIKELY, ACTOR, ORIGIN, CREATED, NEW))
 BUILT_IN = {"ip": Identity("client")}
 """Known without being declared; a declaration of the same name replaces it."""
 MAX_SOURCES = 8
@@ -47,11 +48,12 @@ def compile_identities(
     *,
     has_origin: bool = False,
     created: SourceSpec | None = None,
+    asks_age: bool = False,
 ) -> tuple[IdentitySpec, ...]:
     """Return the identities by position: declared ones first, then those built in.
 
     With `has_origin` one of these says from which declared network a request comes; with `created` one
-    has from there when the account was created.
+    has from there when the account was created. With `asks_age` one is there for new accounts alone.
     """
     specs: list[IdentitySpec] = []
     for name, identity in declared.items():
@@ -69,6 +71,8 @@ def compile_identities(
         specs.append(IdentitySpec(len(specs), ORIGIN, (SourceSpec("origin"),), "skip"))
     if created is not None:
         specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
+    if asks_age:
+        specs.append(IdentitySpec(len(specs), NEW, (SourceSpec("age"),), "skip"))
     # An actor's three places: see `CompiledPolicy`.
     for name in (ACTOR, LIKELY, CLUSTER):
         specs.append(IdentitySpec(len(specs), name, (SourceSpec("cluster"),), "skip"))

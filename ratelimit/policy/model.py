@@ -206,6 +206,13 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": 
             "ones. Default: `certain`."
         ),
     ] = None
+    age: Annotated[
+        Literal["new"] | None,
+        Meta(
+            description="Whom it binds: `new`, accounts that are younger than `new_s` and that no established "
+            "account pays for. Needs `[correlation] created`. Default: everybody."
+        ),
+    ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
     enforce: Annotated[
         float,

@@ -13,7 +13,7 @@ from ratelimit.core.judge cimport Judge
 from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
-from ratelimit.core.sighting cimport PLACES, Sighting, stamp_actor
+from ratelimit.core.sighting cimport PLACES, Columns, Sighting, stamp_actor
 from ratelimit.core.traits cimport LIKELY, NO_VERDICT
 
 import array as arrays
@@ -98,6 +98,24 @@ def absent_column(Py_ssize_t size, /):
     cdef array.array column = array.clone(NUMBERS, size, zero=False)
     memset(column.data.as_voidptr, 0xFF, size * sizeof(uint64_t))
     return column
+
+
+def mark_new(Columns told not None, list columns not None, list times_ns not None, /):
+    cdef uint64_t *hashes[MOST_POSITIONS]
+    cdef uint64_t ids[MOST_POSITIONS]
+    cdef Py_ssize_t i, size = PyList_GET_SIZE(times_ns)
+    cdef int j, width = <int>len(columns)
+    if told.new_at < 0 or not told.highest < width <= MOST_POSITIONS:
+        raise ValueError("where new accounts are marked is among the columns given")
+    for j in range(width):
+        hashes[j] = numbers_of(columns[j])
+        if len(columns[j]) != size:
+            raise ValueError("columns are of one length")
+    for i in range(size):
+        for j in range(told.highest + 1):
+            ids[j] = hashes[j][i]
+        told.mark_hashes(ids, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
+        hashes[told.new_at][i] = ids[told.new_at]
 
 
 def fill_absent(array.array column not None, array.array otherwise not None, /):

@@ -1,7 +1,7 @@
 """What a request's way has to do with correlation: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.assignments cimport Assignments
@@ -42,6 +42,15 @@ cdef class Watch:
             identity = self.assignments.find(key, &verdict)
         enter_actor(row, self.at, verdict, identity)
 
+    @property
+    def tells_age(self):
+        return self.columns is not None and self.columns.new_at >= 0
+
+    def mark(self, list row not None, now_ns, /):
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
+        return self.columns.mark(row, now_ns)
+
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
         if self.ring is None:
             raise ValueError("this watch was never initialised")
@@ -75,6 +84,12 @@ cdef class Watch:
                 identity = self.assignments.find(key, &verdict)
         stamp_actor(ids, self.at, verdict, identity)
         return key
+
+    cdef void stamp_age(self, uint64_t *ids, object now_ns) noexcept:
+        """Mark an array that is of a new account."""
+        cdef uint64_t now
+        if read_number(now_ns, &now) == WHOLE:
+            self.columns.mark_hashes(ids, <int64_t>(now // SECOND))
 
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
         cdef Sighting seen

@@ -1,0 +1,103 @@
+"""Limits that bind new accounts: who is new, who is not, and who is let through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ratelimit import Limiter, Policy, PolicyError
+from ratelimit.clock import ManualClock
+
+NS = 10**9
+NOW_S = 1_700_000_000
+NEW_S = 1_209_600
+POLICY = """
+version = 1
+[identities]
+account = { from = "header:x-api-key" }
+payment = { from = "state:payment", missing = "skip" }
+network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+[[limit]]
+name = "new accounts"
+per = "account"
+age = "new"
+rate = "1/day"
+[[limit]]
+name = "new payment methods"
+per = "payment"
+age = "new"
+rate = "2/day"
+[correlation]
+principal = "account"
+network = ["ip", "network"]
+payment = "payment"
+created = "state:account_created"
+"""
+KNOWN = """
+[correlation.known]
+organisations = [{ name = "Northside schools", %s }]
+"""
+
+
+def limiter(known: str = "") -> Limiter:
+    text = POLICY + (KNOWN % known if known else "")
+    return Limiter(Policy.from_toml(text), clock=ManualClock(NOW_S * NS))
+
+
+def asked(subject: Limiter, account: str, created: Any, *, payment: str = "", ip: str = "192.0.2.1") -> str:
+    """Return which limit refused a request; empty for none."""
+    state = {"payment": payment} if payment else {}
+    decision = subject.decide(identities={"account": account}, state=state, client=ip, created=created)
+    return decision.limit or ""
+
+
+@pytest.mark.parametrize(
+    ("created", "is_new"),
+    [
+        (NOW_S, True),
+        (NOW_S - NEW_S + 1, True),
+        (NOW_S + 86_400, True),  # clocks differ; what is to come is not old
+        (NOW_S - NEW_S, False),
+        (NOW_S - 10 * NEW_S, False),
+        (None, False),
+        ("yesterday", False),
+    ],
+)
+def test_an_account_is_new_for_new_s(created: Any, is_new: bool) -> None:
+    subject = limiter()
+    found = [asked(subject, "a", created) for _ in range(3)]
+    assert found == (["", "new accounts", "new accounts"] if is_new else ["", "", ""])
+
+
+def test_an_account_grows_out_of_being_new() -> None:
+    clock = ManualClock(NOW_S * NS)
+    subject = Limiter(Policy.from_toml(POLICY), clock=clock)
+    created = NOW_S - NEW_S + 60
+    assert [asked(subject, "a", created) for _ in range(2)] == ["", "new accounts"]
+    clock.set_ns((NOW_S + 60) * NS)
+    assert asked(subject, "a", created) == ""
+
+
+def test_new_accounts_share_what_their_payment_method_may() -> None:
+    subject = limiter()
+    found = [asked(subject, f"a{number}", NOW_S, payment="card") for number in range(3)]
+    assert found == ["", "", "new payment methods"]
+    assert asked(subject, "a9", NOW_S, payment="another") == ""
+
+
+@pytest.mark.parametrize(
+    "known", ['payment = ["card"]', 'network = ["192.0.2.0/24"]', 'account = ["a"], payment = ["card"]']
+)
+def test_one_line_lets_a_new_organisation_through(known: str) -> None:
+    subject = limiter(known)
+    assert [asked(subject, "a", NOW_S, payment="card") for _ in range(4)] == [""] * 4
+    stranger = [asked(subject, "b", NOW_S, payment="other", ip="203.0.113.1") for _ in range(2)]
+    assert stranger == ["", "new accounts"], "and nobody else"
+
+
+def test_ages_are_asked_for_where_accounts_have_one() -> None:
+    text = POLICY.replace('created = "state:account_created"', "")
+    with pytest.raises(PolicyError) as found:
+        Policy.from_toml(text)
+    assert "limit-age" in str(found.value)
