@@ -14,7 +14,8 @@ from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
 from ratelimit.core.sighting cimport PLACES, Columns, Sighting, stamp_actor
-from ratelimit.core.traits cimport LIKELY, NO_VERDICT
+from ratelimit.core.traits cimport LIKELY, NO_VERDICT, PAYMENT
+from ratelimit.core.vouching cimport is_vouched
 
 import array as arrays
 
@@ -151,6 +152,8 @@ def decide_batch(
     cdef uint64_t identity = 0
     cdef uint8_t verdict = NO_VERDICT
     cdef uint32_t at = 0
+    cdef int payment_at = judge.columns.kinds_at[PAYMENT] if judge is not None else -1
+    cdef bint asks_age = payment_at >= 0 and judge.columns.new_at >= 0
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
     if len(kinds) != size or costs is not None and len(costs) != size or lengths is not None and len(lengths) != size:
@@ -197,6 +200,8 @@ def decide_batch(
                 # Seen before it is decided: a newcomer is judged by its first request.
                 at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
                 verdict = judge.actor_of(seen.principal, &identity)
+                if asks_age and ids[judge.columns.new_at] != ABSENT_HASH and is_vouched(judge.evidence, ids[payment_at]):
+                    ids[judge.columns.new_at] = hashes[judge.columns.new_at][i] = ABSENT_HASH
                 if verdict:
                     stamp_actor(ids, cluster_at, verdict, identity)
                     for j in range(cluster_at - PLACES + 1, cluster_at + 1):

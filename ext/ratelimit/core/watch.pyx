@@ -12,7 +12,8 @@ from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.ring cimport Ring
 from ratelimit.core.setup cimport ABSENT_HASH
 from ratelimit.core.sighting cimport PLACES, Columns, Sighting, enter_actor, level_of, stamp_actor
-from ratelimit.core.traits cimport NO_VERDICT
+from ratelimit.core.traits cimport NO_VERDICT, PAYMENT, identifier_key
+from ratelimit.core.vouching cimport ESTABLISHED
 
 
 @cython.final
@@ -49,7 +50,12 @@ cdef class Watch:
     def mark(self, list row not None, now_ns, /):
         if self.ring is None:
             raise ValueError("this watch was never initialised")
-        return self.columns.mark(row, now_ns)
+        if not self.columns.mark(row, now_ns):
+            return False
+        if self.vouched(self.columns.payment_in(row)):
+            row[self.columns.new_at] = -1
+            return False
+        return True
 
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
         if self.ring is None:
@@ -90,6 +96,16 @@ cdef class Watch:
         cdef uint64_t now
         if read_number(now_ns, &now) == WHOLE:
             self.columns.mark_hashes(ids, <int64_t>(now // SECOND))
+            if ids[self.columns.new_at] != ABSENT_HASH and self.columns.kinds_at[PAYMENT] >= 0:
+                if self.vouched(ids[self.columns.kinds_at[PAYMENT]]):
+                    ids[self.columns.new_at] = ABSENT_HASH
+
+    cdef bint vouched(self, uint64_t payment) noexcept:
+        """Whether an established account pays with a payment method, as far as whoever correlates has said so."""
+        cdef uint8_t verdict
+        if payment == ABSENT_HASH or not self.ring.board.open:
+            return False
+        return self.assignments.find(identifier_key(payment, PAYMENT), &verdict) == ESTABLISHED
 
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
         cdef Sighting seen
