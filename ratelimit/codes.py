@@ -143,6 +143,10 @@ CODES: dict[str, Code] = {
     "limit-name-duplicate": _error("Two limits have the same name.", "Rename one."),
     "limit-no-rate": _error("A limit has neither `rate` nor `concurrent`.", "Say how much it allows."),
     "limit-conflict": _error("Two settings of a limit exclude each other.", "Keep one of the two."),
+    "limit-age": _error(
+        "A limit binds new accounts, and nothing says how old they are.",
+        'Write `created = "state:NAME"` into `[correlation]`, or remove `age`.',
+    ),
     "limit-per": _error("A limit's `per` names an identity twice, or the one it counts.", "Name each once."),
     "rate-syntax": _error(
         "A rate cannot be read.", "Write it like `100/minute`, `10 per 5 minutes` or `1/second; 100/hour`."

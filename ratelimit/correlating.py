@@ -90,7 +90,9 @@ class Correlating:
             spec: where rows of identities have what is looked at.
             at: where they have their cluster.
         """
-        return Watch(self._board, Columns(spec.principal, spec.kinds, spec.created, spec.costly), at)
+        columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+        columns.tell_new(spec.new, int(spec.settings["new_s"]))
+        return Watch(self._board, columns, at)
 
     def adapt(self, spec: CorrelationSpec) -> None:
         """Go by another policy; evidence and assignments are kept.

@@ -55,7 +55,7 @@ class Judging:
         Raises:
             UsageError: the store is a server (code `store-remote`): use `ajudge`.
         """
-        case = self._case(generation, matched, identities, costs, charge=charge)
+        case = self._case(generation, matched, identities, now_ns, costs, charge=charge)
         if len(case) == 4:
             return case
         plan, row, amounts = case
@@ -78,7 +78,7 @@ class Judging:
         """Decide as `judge` does, with any store."""
         if not self._limiter.store.is_remote:
             return self.judge(generation, matched, identities, now_ns, costs, charge=charge)
-        case = self._case(generation, matched, identities, costs, charge=charge)
+        case = self._case(generation, matched, identities, now_ns, costs, charge=charge)
         if len(case) == 4:
             return case
         plan, row, amounts = case
@@ -95,6 +95,7 @@ class Judging:
         generation: Generation,
         matched: Matched,
         identities: list[int],
+        now_ns: int,
         costs: Mapping[str, int] | None,
         *,
         charge: bool,
@@ -114,6 +115,8 @@ class Judging:
         watch = generation.watch
         if watch is not None:
             watch.fill(identities)
+            if watch.tells_age:
+                watch.mark(identities, now_ns)
         if REFUSED in identities:
             if any(identities[position] == REFUSED for position in plan.required):
                 return self.counted(False, Reason.IDENTITY, charge)

@@ -130,6 +130,7 @@ class Tenure:
     def _take(self, spec: CorrelationSpec) -> None:
         self._settings = Settings(**spec.settings)  # type: ignore[arg-type]  # checked by the policy
         self._columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+        self._columns.tell_new(spec.new, self._settings.new_s)
 
     def step(self, now_ns: int) -> bool:
         """Do one slice of what is to be done; return whether there is more at once."""
@@ -223,6 +224,7 @@ class Tenure:
         self._correlator = correlator
         self._exported_ns = None
         if is_restored and self._board.stats()["generation"] == 0:
+            yield from correlator.vouch()
             yield from self._publish(correlator, now_ns)
 
     def _transplant(self, old: Correlator, now_ns: int) -> Job:
@@ -257,6 +259,10 @@ class Tenure:
             assignments.fill(correlator.core, start, start + PUBLISHED)
             start += PUBLISHED
             yield
+        if correlator.core.columns.new_at >= 0:
+            for start in range(0, correlator.evidence.identifier_count, PUBLISHED):
+                assignments.fill_established(correlator.core, start, start + PUBLISHED)
+                yield
         # What was used is there before anyone counts under the new identity, not after.
         pairs = correlator.carries[:]
         correlator.carries.clear()

@@ -11,6 +11,7 @@ from ratelimit.core.engine import Outcome, Plan
 from ratelimit.core.hashing import Hasher
 from ratelimit.core.judge import Judge
 from ratelimit.core.scan import Scanner
+from ratelimit.core.sighting import Columns
 
 def hash_column(
     hasher: Hasher, kind: int, values: list[Any], longest: int, other: Callable[[Any], int], /
@@ -39,6 +40,9 @@ def seconds_column(values: list[Any], other: Callable[[Any], int], /) -> array[i
 
 def absent_column(size: int, /) -> array[int]:
     """Return a column in which nothing stands yet."""
+
+def mark_new(told: Columns, columns: list[array[int]], times_ns: list[int], /) -> None:
+    """Mark the records of new accounts, as `Columns.mark` does rows."""
 
 def fill_absent(column: array[int], otherwise: array[int], /) -> int:
     """Put `otherwise` in every absent place of a column; return how many are absent still."""

@@ -43,5 +43,16 @@ class Columns:
         At `origin_at` (-1: nowhere) stands 1 for infrastructure, plus twice the number of the
         organisation whose network it is. Without a declaration this costs a comparison.
         """
+    @property
+    def new_at(self) -> int:
+        """Where rows of new accounts have a mark; -1: nothing asks for it."""
+    def tell_new(self, new_at: int, new_s: int) -> None:
+        """Say where rows of new accounts are to have a mark (-1: nowhere), and for how long accounts are new."""
+    def mark(self, row: list[int], now_ns: int, /) -> bool:
+        """Mark a row if it is of a new account; return whether it is.
+
+        An account is new for `new_s` after it was created. One of which that is not known, and one of a
+        declared organisation, is not.
+        """
     def key_of(self, row: Sequence[int], /) -> int | None:
         """Return the key of a row's principal, None when it has none."""

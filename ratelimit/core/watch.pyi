@@ -36,6 +36,11 @@ class Watch:
         """Say what is declared of where requests come from: see `Columns.declare`."""
     def fill(self, row: list[int], /) -> None:
         """Put the actor's identity into a row, -1 wherever it has none."""
+    @property
+    def tells_age(self) -> bool:
+        """Whether a limit asks for new accounts: then rows are marked before they are decided."""
+    def mark(self, row: list[int], now_ns: int, /) -> bool:
+        """Mark a row of a new account; return whether it is one: see `Columns.mark`."""
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
         """Pass a decided request on to whoever correlates; False if it was not taken.
 

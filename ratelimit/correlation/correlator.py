@@ -11,6 +11,7 @@ from ratelimit.core.known import strike
 from ratelimit.core.organisations import Organisations
 from ratelimit.core.rulings import Rulings
 from ratelimit.core.sighting import Columns
+from ratelimit.core.vouching import forget, vouch
 from ratelimit.correlation.explanation import Explanation, Ruling, explain
 from ratelimit.correlation.judgement import Judgement, Statistics
 from ratelimit.correlation.rebuild import Rebuild
@@ -22,6 +23,8 @@ REBUILD_LEAST_S = 60
 """Seconds between rebuilds, at least, unless the policy asks for less."""
 CHANGE = 0.25
 """A rebuild is due early when so many edges are new for each principal that is awake."""
+WALKED = 16_384
+"""Identifiers or principals looked at in one slice to tell who vouches for a payment method."""
 STRUCK = 4096
 """Principals looked at in one slice when a declaration makes old evidence void."""
 
@@ -111,6 +114,7 @@ class Correlator:
         self._is_told = False
         yield from Rebuild(self.core, self.settings, self.kept, self._name, self._descend, self._rulings)
         self._decree()
+        yield from self.vouch()
         for label, heir in self._heirs:
             if heir in self.kept and label in self.identities:
                 self.carries.append((self.identities[label], self.identities[heir]))
@@ -133,6 +137,17 @@ class Correlator:
     def _forget_closed(self) -> None:
         for label in self.kept.keys() - set(self.core.live()):
             del self.kept[label], self.identities[label]
+
+    def vouch(self) -> Iterator[None]:
+        """Say which payment methods established accounts pay with, where a limit asks for that."""
+        if self.core.columns.new_at < 0:
+            return
+        for start in range(0, self.evidence.identifier_count, WALKED):
+            forget(self.evidence, start, start + WALKED)
+            yield
+        for start in range(0, self.evidence.principal_count, WALKED):
+            vouch(self.evidence, self.settings.new_s, start, start + WALKED)
+            yield
 
     @property
     def now_ns(self) -> int:

@@ -79,7 +79,7 @@ class Slots:
             if len(fact.sources) == 1 and source == "header" and form is not None:
                 name = argument.encode("latin-1")
                 wanted.setdefault(name, []).append((position, self._kinds[position], form))
-            elif source not in ("client", "cluster", "origin"):
+            elif source not in ("client", "cluster", "origin", "age"):
                 late.append(position)
         wanted.setdefault(b"origin", []).append((len(facts), hasher.kind_of(_ORIGIN), FORM_RAW))
         self.late = tuple(late)

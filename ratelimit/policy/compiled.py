@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ratelimit.policy.router import Router
 
 Network = IPv4Network | IPv6Network
-SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin"]
+SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "age"]
 ClusterVerdict = Literal["likely", "certain"]
 REQUESTS = "requests"
 
@@ -32,7 +32,7 @@ class SourceSpec:
 
     `name` is a lower-case header name, a cookie's name, a path parameter, a name
     in `scope["state"]`, a registered resolver or `package.module:attribute`;
-    empty for `client`, `cluster` and `origin`. `form` is one of `core.grammar.FORMS`;
+    empty for `client`, `cluster`, `origin` and `age`. `form` is one of `core.grammar.FORMS`;
     empty for the source's own.
     """
 
@@ -334,6 +334,8 @@ class CorrelationSpec:
     """The unit that says how long an answer was."""
     created: int = -1
     """Where rows say when the account was created; -1: nowhere."""
+    new: int = -1
+    """Where rows of new accounts have a mark; -1: no limit asks for that."""
 
     @property
     def positions(self) -> set[int]:

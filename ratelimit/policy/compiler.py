@@ -19,7 +19,7 @@ from ratelimit.policy.compiled import (
 )
 from ratelimit.policy.correlated import compile_correlation, compile_created
 from ratelimit.policy.expansion import Numbers, expand
-from ratelimit.policy.identities import CLUSTER, HIDDEN, LIKELY, compile_identities
+from ratelimit.policy.identities import CLUSTER, HIDDEN, LIKELY, NEW, compile_identities
 from ratelimit.policy.known import compile_known
 from ratelimit.policy.model import Certainty, Limit, PolicyFile, Routing
 from ratelimit.policy.pattern import (
@@ -96,10 +96,15 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     known = compile_known(table.known, max(1, len(principal)), name, report)
     has_origin = table.principal is not None and known is not None and known.looks_at_addresses
     created = compile_created(table, report)
-    identities = compile_identities(file.identities, report, has_origin=has_origin, created=created)
+    # Where nothing says how old accounts are there is no such identity: see `_draft`.
+    asks_age = created is not None and any(limit.age for limit in file.limit)
+    identities = compile_identities(
+        file.identities, report, has_origin=has_origin, created=created, asks_age=asks_age
+    )
     positions = {spec.name: spec.index for spec in identities if spec.name not in HIDDEN}
+    new_at = next((spec.index for spec in identities if spec.name == NEW), -1)
     drafts = [
-        _draft(index, limit, positions, report)
+        _draft(index, limit, positions, new_at, report)
         for index, limit in enumerate(file.limit)
         if isinstance(limit, Limit)
     ]
@@ -134,7 +139,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     return Compilation(policy, drafts, identities, correlation)
 
 
-def _draft(index: int, limit: Limit, positions: Mapping[str, int], report: Report) -> Draft:
+def _draft(index: int, limit: Limit, positions: Mapping[str, int], new_at: int, report: Report) -> Draft:
     path: Path = ("limit", index)
     draft = Draft(index, path, limit)
     if not (limit.name.isascii() and limit.name.isprintable()):
@@ -155,6 +160,12 @@ def _draft(index: int, limit: Limit, positions: Mapping[str, int], report: Repor
             "`verdict` belongs to limits per `cluster`, and says whom of a cluster they bind",
             "Remove it.",
         )
+    if limit.age is not None:
+        if new_at >= 0:
+            # What is absent where an account is not new: the limit does not apply then.
+            draft.per += (new_at,)
+        else:
+            report.add("limit-age", (*path, "age"), "nothing says when accounts were created")
     if limit.distinct is not None:
         draft.member = _position(limit.distinct, positions, (*path, "distinct"), report)
         if draft.member in draft.per:

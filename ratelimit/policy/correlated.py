@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from ratelimit.policy.compiled import CorrelationSpec, IdentitySpec, KnownSpec, SourceSpec
-from ratelimit.policy.identities import CREATED, INTERNAL, ORIGIN, parse_source
+from ratelimit.policy.identities import CREATED, INTERNAL, NEW, ORIGIN, parse_source
 from ratelimit.policy.model import Correlation
 from ratelimit.policy.problem import Path, Report, did_you_mean
 
@@ -80,6 +80,7 @@ def compile_correlation(
         table.correlator == "workers",
         costly,
         positions.get(CREATED, -1),
+        positions.get(NEW, -1),
     )
 
 

@@ -15,8 +15,9 @@ ORIGIN = "declared network"
 ACTOR = "cluster, likely or certain"
 LIKELY = "cluster, likely"
 CREATED = "account created"
+NEW = "while new"
 """These are no names that can be declared, or used anywhere in a policy."""
-HIDDEN = frozenset((LIKELY, ACTOR, ORIGIN, CREATED))
+HIDDEN = frozenset((LIKELY, ACTOR, ORIGIN, CREATED, NEW))
 INTERNAL = HIDDEN | {CLUSTER}
 """Those that are found out, and that no request can name."""
 BUILT_IN = {"ip": Identity("client")}
@@ -54,11 +55,12 @@ def compile_identities(
     *,
     has_origin: bool = False,
     created: SourceSpec | None = None,
+    asks_age: bool = False,
 ) -> tuple[IdentitySpec, ...]:
     """Return the identities by position: declared ones first, then those built in.
 
     With `has_origin` one of these says from which declared network a request comes; with `created` one
-    has from there when the account was created.
+    has from there when the account was created. With `asks_age` one is there for new accounts alone.
     """
     specs: list[IdentitySpec] = []
     for name, identity in declared.items():
@@ -76,6 +78,8 @@ def compile_identities(
         specs.append(IdentitySpec(len(specs), ORIGIN, (SourceSpec("origin"),), "skip"))
     if created is not None:
         specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
+    if asks_age:
+        specs.append(IdentitySpec(len(specs), NEW, (SourceSpec("age"),), "skip"))
     if len(specs) + PLACES > MOST_POSITIONS:
         most = MOST_POSITIONS - PLACES
         report.add("policy-too-many", ("identities",), f"{len(specs)} identities; {most} are the most")

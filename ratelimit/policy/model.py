@@ -243,6 +243,13 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             "certain members and counts what it would refuse likely ones. `likely` binds both in one budget."
         ),
     ] = None
+    age: Annotated[
+        Literal["new"] | None,
+        Meta(
+            description="Whom it binds: `new`, accounts that are younger than `new_s` and that no established "
+            "account pays for. Needs `[correlation] created`. Default: everybody."
+        ),
+    ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
     enforce: Annotated[
         float,

@@ -110,6 +110,55 @@ POLICIES = {
         [deny]
         ip = ["198.51.100.0/24"]
     """,
+    "ages": """
+        version = 1
+        [identities]
+        account = { from = "header:x-api-key" }
+        payment = { from = "state:payment", missing = "skip" }
+        [[limit]]
+        name = "accounts"
+        per = "account"
+        age = "new"
+        rate = "2/minute"
+        [[limit]]
+        name = "payments"
+        per = "payment"
+        age = "new"
+        rate = "3/minute"
+        algorithm = "sliding-window"
+        [correlation]
+        principal = "account"
+        network = "ip"
+        payment = "payment"
+        created = "state:account_created"
+        tuning = { new_s = 60 }
+        [correlation.known]
+        organisations = [{ name = "acme", account = ["friend"], network = ["203.0.113.0/24"] }]
+    """,
+    "ages and paths": """
+        version = 1
+        [identities]
+        account = { from = "header:x-api-key" }
+        tenant = { from = "path:tenant" }
+        payment = { from = "state:payment" }
+        [[limit]]
+        name = "accounts"
+        match = "* /t/{tenant}/*"
+        per = ["account", "tenant"]
+        age = "new"
+        rate = "2/minute"
+        [correlation]
+        principal = "account"
+        network = "ip"
+        client = "user_agent"
+        created = "state:account_created"
+        tuning = { new_s = 60 }
+        [correlation.known]
+        organisations = [{ name = "acme", network = ["203.0.113.0/24"] }]
+        [identities.user_agent]
+        from = "header:user-agent"
+        missing = "skip"
+    """,
     "tiers and proxies": """
         version = 1
         [trust]
@@ -172,6 +221,7 @@ RECORDS = st.fixed_dictionaries(
         "network": st.sampled_from(["192.0.2.7", "no address", None]),
         "plan": st.sampled_from(["pro", "free", "other", None]),
         "output_tokens": st.one_of(st.none(), st.integers(0, 120)),
+        "account_created": st.one_of(st.none(), st.integers(-100, 100).map(lambda s: NOW_NS // 10**9 + s)),
     },
 )
 TRACES = st.lists(RECORDS, min_size=1, max_size=25)
@@ -217,6 +267,7 @@ def live(policy: Policy, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
             costs={"output_tokens": tokens}
             if tokens is not None and "output_tokens" in policy.compiled.units
             else None,
+            created=record.get("account_created") if policy.compiled.correlation is not None else None,
             now_ns=at_ns,
         )
         wait_ns = decision.retry_after_ns
@@ -233,10 +284,13 @@ def live(policy: Policy, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return decisions
 
 
-def replayed(policy: Policy, trace: bytes) -> list[dict[str, Any]]:
+def replayed(policy: Policy, trace: bytes, *, correlates: bool = True) -> list[dict[str, Any]]:
     written: list[bytes] = []
     replay = Replay(
-        policy.compiled, lambda now_ns: private_store(policy, ManualClock(now_ns)), written.append
+        policy.compiled,
+        lambda now_ns: private_store(policy, ManualClock(now_ns)),
+        written.append,
+        correlates=correlates,
     )
     for batch in open_reader("-", replay.fields, stdin=io.BytesIO(trace), format="ndjson"):
         replay.take(batch)
@@ -249,6 +303,16 @@ def replayed(policy: Policy, trace: bytes) -> list[dict[str, Any]]:
 def test_replay_decides_as_the_limiter_does(text: str, drawn: list[dict[str, Any]]) -> None:
     policy = Policy.from_toml(text)
     assert replayed(policy, trace_of(drawn)) == live(policy, drawn)
+
+
+AGES = [text for text in POLICIES.values() if "age =" in text]
+
+
+@pytest.mark.parametrize("text", AGES)
+@given(drawn=TRACES)
+def test_a_control_without_correlation_binds_new_accounts_as_well(text: str, drawn: list[dict[str, Any]]) -> None:
+    policy = Policy.from_toml(text)
+    assert replayed(policy, trace_of(drawn), correlates=False) == live(policy, drawn)
 
 
 @pytest.mark.parametrize("text", POLICIES.values(), ids=POLICIES.keys())
@@ -274,7 +338,7 @@ def test_columns_find_what_the_extractor_finds(text: str, drawn: list[dict[str, 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("plain", True), ("without headers", True), ("address lists", True), ("tiers and proxies", False)],
+    [("plain", True), ("without headers", True), ("address lists", True), ("ages", True), ("tiers and proxies", False)],
 )
 def test_columns_say_what_common_policies_ask(name: str, expected: bool) -> None:
     policy = Policy.from_toml(POLICIES[name])

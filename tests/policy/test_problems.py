@@ -145,6 +145,7 @@ CASES = [
     ("limit-conflict", limit(RATE, 'algorithm = "concurrency"'), 6, "limit[0].algorithm"),
     ("limit-conflict", limit(RATE, 'algorithm = "distinct"'), 6, "limit[0].algorithm"),
     ("limit-conflict", limit(RATE, 'lease = "9s"'), 6, "limit[0].lease"),
+    ("limit-age", limit(RATE, 'age = "new"'), 6, "limit[0].age"),
     ("limit-per", limit(RATE).replace('"ip"', '["ip", "ip"]'), 4, "limit[0].per"),
     ("limit-per", limit(RATE, 'distinct = "ip"'), 6, "limit[0].distinct"),
     ("rate-syntax", limit('rate = "10 an hour"'), 5, "limit[0].rate"),

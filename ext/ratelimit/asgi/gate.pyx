@@ -158,6 +158,8 @@ cdef class Gate:
                 check_ready(lane.core)
                 if self.watch is not None:
                     self.watch.stamp(ids)
+                    if self.watch.columns.new_at >= 0:
+                        self.watch.stamp_age(ids, now_ns)
                     if ids[self.watch.at - 2] != ABSENT_HASH:
                         actor = ids[self.watch.at - 2]
                         verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
@@ -177,6 +179,8 @@ cdef class Gate:
                 cross_origin = identities[self.origin_at]
                 if self.watch is not None:
                     self.watch.fill(identities)
+                    if self.watch.columns.new_at >= 0:
+                        self.watch.mark(identities, now_ns)
                     if identities[self.watch.at - 2] != -1:
                         actor = identities[self.watch.at - 2]
                         verdict = LIKELY if identities[self.watch.at] == -1 else CERTAIN

@@ -23,11 +23,12 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.atomic cimport Pair, cas, fetch_add, load, store
 from ratelimit.core.board cimport Board
-from ratelimit.core.evidence cimport principal_at
+from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.pairs cimport NOBODY, PAIR, got, marked, put, tag_of, verdict_in
 from ratelimit.core.sighting cimport Columns
-from ratelimit.core.traits cimport CERTAIN, LIKELY, NO_VERDICT, Principal, joined
+from ratelimit.core.traits cimport CERTAIN, LIKELY, NO_VERDICT, PAYMENT, Principal, joined, kind_of
+from ratelimit.core.vouching cimport BY_NEW, BY_OLD, ESTABLISHED
 
 cdef extern from *:
     """
@@ -190,6 +191,22 @@ cdef class Assignments:
                 if verdict == NO_VERDICT:
                     continue
                 if not self.insert(half, joined(p.key), judge.clusters[p.label].identity, verdict, &self.built):
+                    fetch_add(&self.board.header.overflowed, 1)
+        return True
+
+    def fill_established(self, Judge judge not None, uint32_t start, uint32_t stop, /):
+        self.check_ready()
+        cdef uint32_t at
+        cdef int half = 1 - self.in_force()
+        cdef Evidence evidence = judge.evidence
+        if not self.building or not self.writes():
+            return False
+        with nogil:
+            for at in range(start, min(stop, evidence.identifier_count)):
+                # Where no new account pays nobody asks.
+                if kind_of(evidence.identifiers + at) != PAYMENT or evidence.values[at].payers[0] != (BY_OLD | BY_NEW):
+                    continue
+                if not self.insert(half, joined(evidence.values[at].key), ESTABLISHED, CERTAIN, &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 

@@ -13,8 +13,9 @@ from ratelimit.core.judge cimport Judge
 from ratelimit.core.number cimport WHOLE, read_number
 from ratelimit.core.scan cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
-from ratelimit.core.sighting cimport PLACES, Sighting, stamp_actor
-from ratelimit.core.traits cimport LIKELY, NO_VERDICT
+from ratelimit.core.sighting cimport PLACES, Columns, Sighting, stamp_actor
+from ratelimit.core.traits cimport LIKELY, NO_VERDICT, PAYMENT
+from ratelimit.core.vouching cimport is_vouched
 
 import array as arrays
 
@@ -100,6 +101,24 @@ def absent_column(Py_ssize_t size, /):
     return column
 
 
+def mark_new(Columns told not None, list columns not None, list times_ns not None, /):
+    cdef uint64_t *hashes[MOST_POSITIONS]
+    cdef uint64_t ids[MOST_POSITIONS]
+    cdef Py_ssize_t i, size = PyList_GET_SIZE(times_ns)
+    cdef int j, width = <int>len(columns)
+    if told.new_at < 0 or not told.highest < width <= MOST_POSITIONS:
+        raise ValueError("where new accounts are marked is among the columns given")
+    for j in range(width):
+        hashes[j] = numbers_of(columns[j])
+        if len(columns[j]) != size:
+            raise ValueError("columns are of one length")
+    for i in range(size):
+        for j in range(told.highest + 1):
+            ids[j] = hashes[j][i]
+        told.mark_hashes(ids, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
+        hashes[told.new_at][i] = ids[told.new_at]
+
+
 def fill_absent(array.array column not None, array.array otherwise not None, /):
     cdef uint64_t *hashes = numbers_of(column)
     cdef uint64_t *others = numbers_of(otherwise)
@@ -133,6 +152,8 @@ def decide_batch(
     cdef uint64_t identity = 0
     cdef uint8_t verdict = NO_VERDICT
     cdef uint32_t at = 0
+    cdef int payment_at = judge.columns.kinds_at[PAYMENT] if judge is not None else -1
+    cdef bint asks_age = payment_at >= 0 and judge.columns.new_at >= 0
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
     if len(kinds) != size or costs is not None and len(costs) != size:
@@ -179,6 +200,8 @@ def decide_batch(
                 # Seen before it is decided: a newcomer is judged by its first request.
                 at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
                 verdict = judge.actor_of(seen.principal, &identity)
+                if asks_age and ids[judge.columns.new_at] != ABSENT_HASH and is_vouched(judge.evidence, ids[payment_at]):
+                    ids[judge.columns.new_at] = hashes[judge.columns.new_at][i] = ABSENT_HASH
                 if verdict:
                     stamp_actor(ids, cluster_at, verdict, identity)
                     for j in range(cluster_at - PLACES + 1, cluster_at + 1):

@@ -8,6 +8,7 @@ from libc.string cimport memset
 from ratelimit.core.evidence cimport Evidence, find_principal, principal_at
 from ratelimit.core.rulings cimport CLEARED, CONFIRMED, UNSAID, Ruling, Rulings
 from ratelimit.core.sighting cimport Columns, Sighting, enter_actor
+from ratelimit.core.vouching cimport is_vouched
 from ratelimit.core.traits cimport (
     CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, MOST_DEGREE, MOST_FREE, NO_VERDICT, OLD, PAYMENT_AT, Identifier,
     Principal, count_free, free_of, joined, kind_at, resolve, volume_of,
@@ -365,6 +366,8 @@ cdef class Judge:
         if self.columns.principal(row, &key):
             verdict = self.actor_of(key, &identity)
         enter_actor(row, at, verdict, identity)
+        if self.columns.new_at >= 0 and is_vouched(self.evidence, self.columns.payment_in(row)):
+            row[self.columns.new_at] = -1
 
     cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
         """Find what limits count a principal's cluster by; return how sure it is that it belongs there."""

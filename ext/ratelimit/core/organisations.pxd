@@ -9,4 +9,5 @@ cdef class Organisations:
     cdef uint8_t *membership    # by organisation: by what its members are told
     cdef readonly uint32_t count
 
+    cdef uint32_t of(self, uint64_t principal, uint64_t payment, uint32_t here) noexcept nogil
     cdef void mute(self, uint64_t principal, uint64_t *kinds, uint32_t here) noexcept nogil

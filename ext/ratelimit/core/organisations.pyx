@@ -45,22 +45,25 @@ cdef class Organisations:
         keymap_close(&self.accounts)
         keymap_close(&self.payments)
 
+    cdef uint32_t of(self, uint64_t principal, uint64_t payment, uint32_t here) noexcept nogil:
+        """Return the organisation that an account is of, by what it is or pays with or where it comes from; 0 for none."""
+        cdef uint32_t own = keymap_get(&self.accounts, principal)
+        cdef uint32_t paying = keymap_get(&self.payments, payment) if payment else 0
+        if own == 0 and paying and self.membership[paying] == BY_PAYMENT:
+            own = paying
+        if own == 0 and 0 < here <= self.count and self.membership[here] == BY_NETWORK:
+            own = here
+        return own
+
     cdef void mute(self, uint64_t principal, uint64_t *kinds, uint32_t here) noexcept nogil:
         """Take out of a member's sighting what its organisation shares.
 
         `here` is the organisation whose network the request came from, 0 for none.
         """
-        cdef uint32_t own = keymap_get(&self.accounts, principal)
-        cdef uint32_t paying = keymap_get(&self.payments, kinds[PAYMENT]) if kinds[PAYMENT] else 0
-        if here > self.count:
-            here = 0
-        if own == 0 and paying and self.membership[paying] == BY_PAYMENT:
-            own = paying
-        if own == 0 and here and self.membership[here] == BY_NETWORK:
-            own = here
+        cdef uint32_t own = self.of(principal, kinds[PAYMENT], here)
         if own == 0:
             return
-        if paying == own:
+        if kinds[PAYMENT] and keymap_get(&self.payments, kinds[PAYMENT]) == own:
             # As good as a method of its own: that it pays is evidence still, with whom is not.
             kinds[PAYMENT] = (kinds[PAYMENT] ^ (principal * <uint64_t>0x9E3779B97F4A7C15)) | 1
         if here == own:

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.setup cimport ABSENT_HASH
@@ -22,6 +22,8 @@ cdef class Columns:
     cdef readonly int highest
     cdef readonly tuple costly          # further families that cost an attacker as payment methods do
     cdef readonly int created_at        # where rows say when the account was created; -1 for nowhere
+    cdef readonly int new_at            # where rows of new accounts have a mark; -1: nothing asks for it
+    cdef int64_t new_s                  # for how long accounts are new
     cdef int origin_at                  # where rows say from which declared network; -1 for nowhere
     cdef Organisations organisations    # None: none are declared
 
@@ -29,6 +31,9 @@ cdef class Columns:
     cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil
     cdef void weed(self, Sighting *seen, uint64_t origin) noexcept nogil
     cdef int principal(self, object row, uint64_t *key) except -1
+    cdef bint is_new(self, uint64_t created, uint64_t principal, uint64_t payment, uint64_t origin, int64_t now_s) noexcept nogil
+    cdef void mark_hashes(self, uint64_t *hashes, int64_t now_s) noexcept nogil
+    cdef uint64_t payment_in(self, object row) except? 0
 
 
 cdef inline void stamp_actor(uint64_t *ids, int at, uint8_t verdict, uint64_t identity) noexcept nogil:
@@ -37,5 +42,8 @@ cdef inline void stamp_actor(uint64_t *ids, int at, uint8_t verdict, uint64_t id
     ids[at - 1] = identity if verdict == LIKELY else ABSENT_HASH
     ids[at] = identity if verdict == CERTAIN else ABSENT_HASH
 
+
+cdef enum:
+    MARK = 1            # what stands in rows of new accounts; in others there is nothing
 
 cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity) except -1

@@ -1,7 +1,8 @@
 """What a request's way has to do with correlation: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.atomic cimport SECOND
@@ -11,7 +12,8 @@ from ratelimit.core.organisations cimport Organisations
 from ratelimit.core.ring cimport Ring
 from ratelimit.core.setup cimport ABSENT_HASH
 from ratelimit.core.sighting cimport PLACES, Columns, Sighting, enter_actor, stamp_actor
-from ratelimit.core.traits cimport NO_VERDICT
+from ratelimit.core.traits cimport NO_VERDICT, PAYMENT, identifier_key
+from ratelimit.core.vouching cimport ESTABLISHED
 
 
 @cython.final
@@ -40,6 +42,20 @@ cdef class Watch:
             identity = self.assignments.find(key, &verdict)
         enter_actor(row, self.at, verdict, identity)
 
+    @property
+    def tells_age(self):
+        return self.columns is not None and self.columns.new_at >= 0
+
+    def mark(self, list row not None, now_ns, /):
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
+        if not self.columns.mark(row, now_ns):
+            return False
+        if self.vouched(self.columns.payment_in(row)):
+            row[self.columns.new_at] = -1
+            return False
+        return True
+
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
         if self.ring is None:
             raise ValueError("this watch was never initialised")
@@ -57,6 +73,22 @@ cdef class Watch:
             if key:
                 identity = self.assignments.find(key, &verdict)
         stamp_actor(ids, self.at, verdict, identity)
+
+    cdef void stamp_age(self, uint64_t *ids, object now_ns) noexcept:
+        """Mark an array that is of a new account."""
+        cdef uint64_t now
+        if read_number(now_ns, &now) == WHOLE:
+            self.columns.mark_hashes(ids, <int64_t>(now // SECOND))
+            if ids[self.columns.new_at] != ABSENT_HASH and self.columns.kinds_at[PAYMENT] >= 0:
+                if self.vouched(ids[self.columns.kinds_at[PAYMENT]]):
+                    ids[self.columns.new_at] = ABSENT_HASH
+
+    cdef bint vouched(self, uint64_t payment) noexcept:
+        """Whether an established account pays with a payment method, as far as whoever correlates has said so."""
+        cdef uint8_t verdict
+        if payment == ABSENT_HASH or not self.ring.board.open:
+            return False
+        return self.assignments.find(identifier_key(payment, PAYMENT), &verdict) == ESTABLISHED
 
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
         cdef Sighting seen

@@ -48,6 +48,7 @@ class Actors:
         self._at = cluster_at
         self._budgets = budgets
         self._columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+        self._columns.tell_new(spec.new, int(spec.settings["new_s"]))
         self._correlator: Correlator | None = None
         self._left = 0
         self._name_of = None if named_by is None else attrgetter(named_by)

@@ -232,8 +232,8 @@ class _Column:
         return self._extractor.value_hash(self._name, str(value))
 
 
-class _ActorColumn:
-    """One of the places of each record's actor, which is looked up when its turn has come."""
+class _LaterColumn:
+    """What is found out of each record when its turn has come: who it is of, and whether that is new."""
 
     def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
         """Return what stands there before."""
@@ -271,13 +271,13 @@ class _OriginColumn:
         return array("Q", map(self._origin_of.__getitem__, addresses))
 
 
-_AnyColumn = _Column | _ActorColumn | _CreatedColumn | _OriginColumn
+_AnyColumn = _Column | _LaterColumn | _CreatedColumn | _OriginColumn
 
 
 def _column(spec: IdentitySpec, generation: Generation, fields: Fields) -> _AnyColumn:
     kind = spec.sources[0].kind
-    if kind == "cluster":
-        return _ActorColumn()
+    if kind in ("cluster", "age"):
+        return _LaterColumn()
     if kind == "origin":
         return _OriginColumn(spec, generation)
     return _CreatedColumn(spec, generation) if spec.name == CREATED else _Column(spec, generation, fields)

@@ -20,8 +20,9 @@ from ratelimit.cli.replay.actors import Actors
 from ratelimit.cli.replay.columns import IdentityColumns, Memo
 from ratelimit.cli.replay.prepared import ALLOWED, REFUSAL_END, REFUSED_UNNAMED, Prepared, seconds
 from ratelimit.cli.replay.tally import LimitTally
-from ratelimit.core.batch import decide_batch
+from ratelimit.core.batch import decide_batch, mark_new
 from ratelimit.core.engine import Outcome, Plan
+from ratelimit.core.sighting import Columns
 from ratelimit.decision import Reason
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
@@ -139,6 +140,7 @@ class Replay:
             self.compiled, self.store, now_ns, notice=lambda code: None
         )
         self._identities = IdentityColumns(generation, self.fields)
+        self._ages = _ages_of(generation)
         self._matches = Memo(lambda key: generation.match(key[0].upper(), route_target(key[1])), _MOST_ROUTES)
         self._prepared = Memo(lambda plan: Prepared(plan, self.fields))
         self._kinds = Memo(lambda key: self._kind(self._matches[key]), _MOST_ROUTES)
@@ -169,6 +171,8 @@ class Replay:
 
     def _decide_columns(self, batch: Batch, columns: list[array[int]], listed: dict[int, int]) -> None:
         records = batch.records
+        if self._ages is not None:
+            mark_new(self._ages, columns, batch.times_ns)
         kinds: list[Kind] = list(map(self._kinds.__getitem__, map(_method_and_path, records)))
         if self._has_crowded:
             self._decide_rows(batch)
@@ -261,6 +265,8 @@ class Replay:
                     continue
                 # Missing, but of no concern to this plan, and the core takes hashes only.
                 row = [ABSENT if identity == REFUSED else identity for identity in row]
+            if self._ages is not None:
+                self._ages.mark(row, now_ns)
             if self.actors is not None:
                 self.actors.enter(row, record, now_ns)
             costs = prepared.costs
@@ -283,6 +289,17 @@ class Replay:
     def _count(self, allowed: bool, reason: Reason, amount: int = 1) -> None:
         key = (allowed, reason)
         self.outcomes[key] = self.outcomes.get(key, 0) + amount
+
+
+def _ages_of(generation: Generation) -> Columns | None:
+    """Return what marks new accounts, where a limit asks for them: whether or not anything is correlated."""
+    spec = generation.compiled.correlation
+    if spec is None or spec.new < 0 or generation.knowledge is None:
+        return None
+    columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+    generation.knowledge.tell_columns(columns)
+    columns.tell_new(spec.new, int(spec.settings["new_s"]))
+    return columns
 
 
 def _nowhere(line: bytes) -> None:
