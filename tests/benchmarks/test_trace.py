@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.correlation.campaigns import CAMPAIGNS
+from benchmarks.correlation.export import main as export
 from benchmarks.correlation.negatives import NEGATIVES
 from benchmarks.correlation.poison import POISON
 from benchmarks.correlation.scenario import build, stage_of
@@ -115,3 +118,20 @@ def test_merging_keeps_strangers_strangers() -> None:
     assert not np.intersect1d(
         both.payment[both.account < one.accounts], both.payment[both.account >= one.accounts]
     ).any()
+
+
+def test_world_of_the_families_is_written_with_ages_and_the_truth(tmp_path: Path) -> None:
+    trace, truth = tmp_path / "trace.ndjson.gz", tmp_path / "truth.csv"
+    arguments = ["small", str(trace), "--family", "--truth", str(truth)]
+    result = CliRunner().invoke(export, arguments)
+    assert result.exit_code == 0, result.output
+    with gzip.open(trace) as lines:
+        first = json.loads(next(lines))
+    assert 0 < first["account_created"] <= first["time"]
+    with truth.open() as rows:
+        accounts = {row["account"]: row["campaign"] for row in csv.DictReader(rows)}
+    assert first["account"] in accounts
+    assert "0" in accounts.values()
+    result = CliRunner().invoke(export, ["smal", str(trace), "--family"])
+    assert result.exit_code == 2
+    assert "no world is called 'smal'" in result.output
