@@ -353,7 +353,7 @@ def test_nothing_in_the_server_tells_a_raw_value(server: Server, start_host: Sta
     for number in range(60):
         hosts[number % 2].decide(
             Request(
-                at, f"account-{number % 7}", f"payment-{number % 5}", "agent-of-somebody", "198.51.100.77"
+                at, f"account-{number % 30}", f"payment-{number % 5}", "agent-of-somebody", "198.51.100.77"
             )
         )
     rest_until(hosts, END_NS)
