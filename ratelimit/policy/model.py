@@ -246,7 +246,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     age: Annotated[
         Literal["new"] | None,
         Meta(
-            description="Whom it binds: `new`, accounts that are younger than `new_s` and that no established "
+            description="Whom it binds: `new`, accounts younger than `new_s` that no established "
             "account pays for. Needs `[correlation] created`. Default: everybody."
         ),
     ] = None

@@ -310,7 +310,9 @@ AGES = [text for text in POLICIES.values() if "age =" in text]
 
 @pytest.mark.parametrize("text", AGES)
 @given(drawn=TRACES)
-def test_a_control_without_correlation_binds_new_accounts_as_well(text: str, drawn: list[dict[str, Any]]) -> None:
+def test_a_control_without_correlation_binds_new_accounts_as_well(
+    text: str, drawn: list[dict[str, Any]]
+) -> None:
     policy = Policy.from_toml(text)
     assert replayed(policy, trace_of(drawn), correlates=False) == live(policy, drawn)
 
@@ -338,7 +340,13 @@ def test_columns_find_what_the_extractor_finds(text: str, drawn: list[dict[str, 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("plain", True), ("without headers", True), ("address lists", True), ("ages", True), ("tiers and proxies", False)],
+    [
+        ("plain", True),
+        ("without headers", True),
+        ("address lists", True),
+        ("ages", True),
+        ("tiers and proxies", False),
+    ],
 )
 def test_columns_say_what_common_policies_ask(name: str, expected: bool) -> None:
     policy = Policy.from_toml(POLICIES[name])

@@ -1,4 +1,4 @@
-"""Limits that bind new accounts: who is new, who is not, who vouches for a payment method, who is let through."""
+"""Limits that bind new accounts: who is new, who vouches for a payment method, who is let through."""
 
 from __future__ import annotations
 
@@ -123,9 +123,13 @@ def test_a_payment_method_is_as_old_as_its_oldest_account() -> None:
     subject = limiter(clock=clock)
     assert asked(subject, "founder", OLD, payment="card") == ""
     assert asked(subject, "hired", NOW_S, payment="card") == ""
-    assert asked(subject, "hired", NOW_S, payment="card") == "new accounts", "nothing is known of the card yet"
+    assert asked(subject, "hired", NOW_S, payment="card") == "new accounts", (
+        "nothing is known of the card yet"
+    )
     rebuilt(subject, clock)
-    found = [asked(subject, f"hired {number}", NOW_S, payment="card") for number in range(3) for _ in range(2)]
+    found = [
+        asked(subject, f"hired {number}", NOW_S, payment="card") for number in range(3) for _ in range(2)
+    ]
     assert found == [""] * 6
     stranger = [asked(subject, "stranger", NOW_S, payment="another") for _ in range(2)]
     assert stranger == ["", "new accounts"]
@@ -139,7 +143,9 @@ def test_an_old_account_makes_no_more_than_one_payment_method_old() -> None:
         assert asked(subject, "bought", OLD, payment=f"card {number}") == ""
         asked(subject, f"a{number}", NOW_S, payment=f"card {number}")
     rebuilt(subject, clock)
-    free = [number for number in range(8) if not asked(subject, f"a{number}", NOW_S, payment=f"card {number}")]
+    free = [
+        number for number in range(8) if not asked(subject, f"a{number}", NOW_S, payment=f"card {number}")
+    ]
     assert free == [7]
 
 
