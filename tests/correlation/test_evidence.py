@@ -57,13 +57,13 @@ def test_evidence_and_judge_are_set_up_once() -> None:
         one.__init__(principals=16, identifiers=64, now_s=0, kept_s=KEPT)  # type: ignore[misc]
     judge = correlator().core
     with pytest.raises(ValueError, match="in use already"):
-        judge.__init__(one, columns(), clusters=1)  # type: ignore[misc]
+        judge.__init__(one, columns(), clusters=1, new_s=1, records_s=1)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("clusters", [0, 4097])
 def test_clusters_out_of_range(clusters: int) -> None:
     with pytest.raises(ValueError, match="1 to 4096"):
-        Judge(evidence(), columns(), clusters=clusters)
+        Judge(evidence(), columns(), clusters=clusters, new_s=1, records_s=1)
 
 
 def test_each_new_pair_is_an_edge_and_each_old_one_is_none() -> None:
