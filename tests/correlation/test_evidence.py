@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import Any
 
 import pytest
 
@@ -12,13 +11,13 @@ from ratelimit.core.judge import Judge
 from ratelimit.correlation import Correlator
 from tests.correlation.sights import DAY_S, HOUR_S, NS, START_S, columns, correlator, rebuild, row
 
-HALF_LIVES = (HOUR_S,) * 8
-LONGEST_S = 75 * DAY_S
+KEPT = (HOUR_S,) * 8
+LONGEST_S = 450 * DAY_S
 TICK_S = 600
 
 
 def evidence(principals: int = 16, identifiers: int = 64) -> Evidence:
-    return Evidence(principals=principals, identifiers=identifiers, now_s=START_S, half_lives_s=HALF_LIVES)
+    return Evidence(principals=principals, identifiers=identifiers, now_s=START_S, kept_s=KEPT)
 
 
 def see(one: Correlator, account: object, at_s: float = START_S, **given: object) -> int:
@@ -29,21 +28,21 @@ def see(one: Correlator, account: object, at_s: float = START_S, **given: object
 
 
 @pytest.mark.parametrize(
-    ("principals", "identifiers", "half_lives", "says"),
+    ("principals", "identifiers", "kept", "says"),
     [
-        (15, 64, HALF_LIVES, "16 principals"),
-        (16, 63, HALF_LIVES, "64 to"),
-        (16, MOST_IDENTIFIERS + 1, HALF_LIVES, "64 to"),
-        (16, 64, HALF_LIVES[1:], "one half-life for each"),
-        (16, 64, (0, *HALF_LIVES[1:]), "1 to 6480000 seconds"),
-        (16, 64, (*HALF_LIVES[1:], LONGEST_S + 1), "1 to 6480000 seconds"),
+        (15, 64, KEPT, "16 principals"),
+        (16, 63, KEPT, "64 to"),
+        (16, MOST_IDENTIFIERS + 1, KEPT, "64 to"),
+        (16, 64, KEPT[1:], "one duration for each"),
+        (16, 64, (599, *KEPT[1:]), "600 to 38880000 seconds"),
+        (16, 64, (*KEPT[1:], LONGEST_S + 1), "600 to 38880000 seconds"),
     ],
 )
 def test_sizes_out_of_range(
-    principals: int, identifiers: int, half_lives: tuple[int, ...], says: str
+    principals: int, identifiers: int, kept: tuple[int, ...], says: str
 ) -> None:
     with pytest.raises(ValueError, match=says):
-        Evidence(principals=principals, identifiers=identifiers, now_s=START_S, half_lives_s=half_lives)
+        Evidence(principals=principals, identifiers=identifiers, now_s=START_S, kept_s=kept)
 
 
 def test_smallest_sizes_are_allowed() -> None:
@@ -55,16 +54,16 @@ def test_smallest_sizes_are_allowed() -> None:
 def test_evidence_and_judge_are_set_up_once() -> None:
     one = evidence()
     with pytest.raises(ValueError, match="in use already"):
-        one.__init__(principals=16, identifiers=64, now_s=0, half_lives_s=HALF_LIVES)  # type: ignore[misc]
+        one.__init__(principals=16, identifiers=64, now_s=0, kept_s=KEPT)  # type: ignore[misc]
     judge = correlator().core
-    with pytest.raises(ValueError, match="once"):
-        judge.__init__(one, columns(), clusters=1, settings={})  # type: ignore[misc]
+    with pytest.raises(ValueError, match="in use already"):
+        judge.__init__(one, columns(), clusters=1, new_s=1, records_s=1)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("clusters", [0, 4097])
 def test_clusters_out_of_range(clusters: int) -> None:
     with pytest.raises(ValueError, match="1 to 4096"):
-        Judge(evidence(), columns(), clusters=clusters, settings={})
+        Judge(evidence(), columns(), clusters=clusters, new_s=1, records_s=1)
 
 
 def test_each_new_pair_is_an_edge_and_each_old_one_is_none() -> None:
@@ -113,26 +112,11 @@ def test_a_member_of_a_cluster_is_forgotten_after_strangers() -> None:
     one = correlator(principals=16, identifiers=640)
     for number in range(16):
         see(one, number, START_S + number, payment=number)
-    label = _put_first_into_cluster(one)
+    label = one.core.open()
+    one.core.place(row(0)[0], label)
     see(one, "another", START_S + 21)
     assert one.core.label_of(row(0)[0]) == label
     assert see(one, 1, START_S + 23, payment=1) == 1
-
-
-def _put_first_into_cluster(one: Correlator) -> int:
-    """Give the first principal a label, as seeds do."""
-    core = one.core
-    core.begin()
-    core.clear(0, 640)
-    core.gather(0, 16)
-    core.suspect(0, 16, 1)
-    label = core.open()
-    groups: dict[tuple[int, int], Any] = {}
-    core.size_trees(0, 16)
-    core.groups(0, 16, 1, {}, groups, set())
-    core.adopt(0, 16, {next(iter(groups)): label}, {})  # the first one's, who has the first payment method
-    core.end()
-    return label
 
 
 @pytest.mark.parametrize("family", ["client", "device", "payment", "address"])
@@ -209,12 +193,23 @@ def _traced(one: Correlator, rows: list[list[int]]) -> tuple[int, int]:
 
 def test_a_principal_keeps_its_latest_and_most_used_addresses() -> None:
     one = correlator()
-    for _ in range(64):
-        see(one, "a", address="10.0.0.1")  # home
+    for hour in range(8):
+        see(one, "a", START_S + hour * HOUR_S, address="10.0.0.1")  # home
+    then_s = START_S + 8 * HOUR_S
     for number in range(2, 22):
-        see(one, "a", START_S + HOUR_S, address=f"10.0.{number}.1")
-    assert see(one, "a", START_S + HOUR_S, address="10.0.0.1") == 0
-    assert see(one, "a", START_S + HOUR_S, address="10.0.2.1") == 1  # nine are kept
+        see(one, "a", then_s + number * TICK_S, address=f"10.0.{number}.1")
+    assert see(one, "a", then_s + 5 * HOUR_S, address="10.0.0.1") == 0
+    assert see(one, "a", then_s + 5 * HOUR_S, address="10.0.13.1") == 1  # nine are kept
+    assert see(one, "a", then_s + 5 * HOUR_S, address="10.0.21.1") == 0
+
+
+def test_requests_within_an_hour_are_one_visit() -> None:
+    one = correlator()
+    for second in range(0, HOUR_S, 60):
+        see(one, "a", START_S + second, address="10.0.0.1", payment="x")
+    see(one, "a", START_S + 27 * HOUR_S, address="10.0.0.1")
+    said = one.core.evidence.returns
+    assert said == 1
 
 
 def test_an_edge_to_a_place_given_away_is_void() -> None:
@@ -224,18 +219,15 @@ def test_an_edge_to_a_place_given_away_is_void() -> None:
         see(one, f"flood {number}", START_S + 4 * DAY_S, payment=number)
     assert one.evidence.identifier_evictions >= 180
     # Its place belongs to another one now: the account is not thought to share that one's payment method.
-    core = one.core
-    core.begin()
-    core.clear(0, 64)
-    core.gather(0, one.evidence.principal_count)
-    assert core.suspect(0, one.evidence.principal_count, 2) == 0
-    core.end()
+    said = one.explain(row("a")[0])
+    assert said is not None
+    assert not said.shared
     assert see(one, "a", START_S + 4 * DAY_S, payment="first") == 1
 
 
 @pytest.mark.parametrize(("ticks", "fresh_edges"), [(35, 0), (36, 1)])
-def test_an_edge_counts_for_six_half_lives(ticks: int, fresh_edges: int) -> None:
-    one = correlator(payment_half_life_s=HOUR_S)
+def test_an_edge_is_kept_for_as_long_as_it_is_said(ticks: int, fresh_edges: int) -> None:
+    one = correlator(payment_kept_s=6 * HOUR_S)
     see(one, "a", START_S, payment="card")
     then = START_S + ticks * TICK_S
     see(one, "b", then)
@@ -244,8 +236,8 @@ def test_an_edge_counts_for_six_half_lives(ticks: int, fresh_edges: int) -> None
 
 
 @pytest.mark.parametrize(("days", "fresh_edges"), [(449, 0), (450, 1), (455, 1)])
-def test_the_longest_half_life_outruns_no_tick(days: int, fresh_edges: int) -> None:
-    one = correlator(payment_half_life_s=LONGEST_S)
+def test_the_longest_time_outruns_no_tick(days: int, fresh_edges: int) -> None:
+    one = correlator(payment_kept_s=LONGEST_S)
     see(one, "a", START_S, payment="card")
     for day in (*range(3, days, 3), days):  # somebody is always there, and rebuilds drop what is too old
         see(one, "b", START_S + day * DAY_S)
@@ -254,7 +246,7 @@ def test_the_longest_half_life_outruns_no_tick(days: int, fresh_edges: int) -> N
 
 
 def test_evidence_used_again_does_not_age() -> None:
-    one = correlator(payment_half_life_s=HOUR_S)
+    one = correlator(payment_kept_s=HOUR_S)
     for hour in range(12):
         see(one, "a", START_S + hour * HOUR_S, payment="card")
         rebuild(one, START_S + hour * HOUR_S)

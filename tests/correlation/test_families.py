@@ -14,6 +14,7 @@ from ratelimit.correlation import Correlator, Settings
 from ratelimit.correlation.memory import transplant
 from ratelimit.snapshot import Refused, SnapshotFile
 from tests.correlation.sights import (
+    CREATED_AT,
     DAY_S,
     NS,
     START_S,
@@ -33,7 +34,7 @@ SIZES = Settings(principals=4000, identifiers=16000, clusters=64)
 def correlator(extras: int) -> Correlator:
     """Return a correlator that looks at this many families besides."""
     kinds = [position if position < 5 + extras or position == 8 else -1 for position in range(1, 9)]
-    return Correlator(SIZES, START_S * NS, Columns((0,), kinds))
+    return Correlator(SIZES, START_S * NS, Columns((0,), kinds, CREATED_AT))
 
 
 def sights() -> list[Sight]:
@@ -44,7 +45,7 @@ def sights() -> list[Sight]:
         Sight(
             one.at_s,
             one.account,
-            [*one.row[:5], *row(one.account, device=len(one.account) % 3)[5:8], one.row[8]],
+            [*one.row[:5], *row(one.account, device=len(one.account) % 3)[5:8], *one.row[8:]],
         )
         for one in seen
     ]
@@ -64,13 +65,13 @@ def test_gap_among_families_counts_as_one() -> None:
 def test_more_families_than_there_are_edges_for() -> None:
     for extras in (-1, 4):
         with pytest.raises(ValueError, match="up to 3"):
-            Evidence(principals=16, identifiers=64, now_s=START_S, half_lives_s=(DAY_S,) * 8, extras=extras)
+            Evidence(principals=16, identifiers=64, now_s=START_S, kept_s=(DAY_S,) * 8, extras=extras)
 
 
 def test_what_is_not_looked_at_changes_nothing() -> None:
     with_room, without = correlator(3), correlator(0)
     for sight in sights():
-        bare = [*sight.row[:5], *row(sight.account)[5:8], sight.row[8]]
+        bare = [*sight.row[:5], *row(sight.account)[5:8], *sight.row[8:]]
         with_room.observe(bare, False, int(sight.at_s * NS))
         without.observe(bare, False, int(sight.at_s * NS))
     later_s = START_S + DAY_S // 3

@@ -1,209 +1,206 @@
-"""Both sides of every threshold that a group is judged by."""
+"""Statistics of a group, and the verdict on it: both sides of every number, a row each."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from dataclasses import fields
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ratelimit.correlation.correlator import parts_of_budget
-from ratelimit.correlation.judgement import LEAST_CONFIDENCE, Profile, judge
+from ratelimit.correlation.judgement import DECLARED, Statistics, Verdict, judge
 from ratelimit.correlation.settings import Settings
 
 SETTINGS = Settings()
+NONE, LIKELY, CERTAIN = Verdict
 
-PAYING: dict[str, Any] = {
-    "size": 100,
-    "edges": 900.0,
-    "paying": 100.0,
-    "sharing": 100.0,
-    "networks": 4.0,
-    "network": 3.0,
-    "payment": 4.0,
-    "client": 2.0,
-    "extra": 0.0,
-    "rhythm": 1.5,
-    "paid": 1.0,
-    "rate": 30.0,
-    "rated": 100.0,
-    "volume": 10.0,
-    "evenness": 0.3,
-    "moving": 0.9,
-    "roaming": 0.9,
-    "concentration": 0.5,
-    "payments": 20,
-    "meetings": 20,
-    "met": 0.5,
-    "rival": 0,
-    "rivals": 0,
-    "first_s": 1_800_000_000,
+CAMPAIGN: dict[str, Any] = {
+    "accounts": 1000,
+    "methods": 40,
+    "loners": 0,
+    "homed": 0.0,
+    "seen": 1000,
+    "fresh": 1.0,
+    "old": 0.0,
+    "settled": 0.0,
+    "exits": 2000.0,
+    "addresses": 2500,
+    "sole": 2500,
+    "exclusive": 1.0,
+    "busiest": 900,
+    "rate": 5e4,
+    "former": 0,
+    "votes": 0,
 }
-"""A campaign as seen from above: shared cards whose users meet at exits, even volumes."""
-
-ROAMING = PAYING | {"sharing": 0.0, "payments": 0, "meetings": 0, "network": 5.0}
-"""The same with a card each."""
-
-UNMET = PAYING | {"meetings": 0}
-"""Shared cards whose users meet nowhere, but that are on unusual networks with unusual clients."""
-
-TENANTS = ROAMING | {"paid": 0.0, "networks": 1.0, "network": 1.5, "client": 3.0, "roaming": 0.0}
-"""Where nobody pays: a network that one client fills."""
-
-BY_MEETING = "payment and network"
-BY_FIT = "payment, network and behaviour"
-BY_THEIR_CLIENT = "payment, network and client"
-BY_ROAMING = "network, client and behaviour"
-BY_CLIENT = "network and client"
-UNEQUAL = "unequal members"
-NOT = "families do not agree"
+"""Forty cards of a thousand new accounts, none at home, at two thousand exits of their own."""
+RESIDENT = CAMPAIGN | {"settled": 1.0, "exits": 269.0}
+"""The same with fewer exits than accounts, for two days."""
+OFFICE = CAMPAIGN | {"exits": 5.0, "addresses": 6}
+"""Many new accounts on many cards at a few addresses of their own."""
+ONE_CARD = CAMPAIGN | {"methods": 1}
+OLD_ONES = CAMPAIGN | {"fresh": 0.0, "old": 1.0}
+ROAMERS = CAMPAIGN | {"methods": 0, "loners": 1000}
+"""A card each."""
 
 ROWS = [
-    # what it is, what is different, why it passes or does not
-    (PAYING, {}, BY_MEETING),
-    (PAYING, {"size": 12, "sharing": 12.0}, BY_MEETING),
-    (PAYING, {"size": 11, "sharing": 11.0}, "small"),
-    (PAYING, {"sharing": 90.0}, BY_MEETING),
-    (PAYING, {"sharing": 89.0}, NOT),
-    (PAYING, {"payments": 4, "meetings": 4}, BY_MEETING),
-    (PAYING, {"payments": 3, "meetings": 4}, NOT),
-    (PAYING, {"payments": 4, "meetings": 3}, NOT),
-    (PAYING, {"payments": 40, "meetings": 8, "network": 0.0}, BY_MEETING),
-    (PAYING, {"payments": 40, "meetings": 7, "network": 0.0}, NOT),  # a meeting for five payment methods
-    (PAYING, {"payments": 80, "meetings": 8, "network": 0.0}, BY_THEIR_CLIENT),
-    (PAYING, {"payments": 81, "meetings": 8, "network": 0.0}, NOT),  # for ten
-    (PAYING, {"payments": 60, "meetings": 7, "network": 0.0}, NOT),
-    (PAYING, {"payments": 80, "meetings": 8, "network": 0.0, "client": 1.9}, NOT),
-    (PAYING, {"evenness": 0.74}, BY_MEETING),
-    (PAYING, {"evenness": 0.76}, UNEQUAL),  # 0.9 less 1.5 over the root of a hundred
-    (PAYING, {"evenness": 2.0, "concentration": 0.86}, BY_MEETING),
-    (PAYING, {"evenness": 2.0, "concentration": 0.84}, UNEQUAL),
-    (PAYING, {"evenness": 9.0, "volume": 2.9}, BY_MEETING),  # too little is known to hold it against them
-    (PAYING, {"evenness": 9.0, "volume": 3.0}, UNEQUAL),
-    (PAYING, {"evenness": 9.0, "rated": 11.0}, BY_MEETING),
-    (PAYING, {"evenness": 9.0, "rated": 12.0}, UNEQUAL),
-    (UNMET, {}, BY_FIT),
-    (UNMET, {"payments": 8}, BY_FIT),
-    (UNMET, {"payments": 7}, NOT),
-    (UNMET, {"met": 0.1}, BY_FIT),
-    (UNMET, {"met": 0.09}, NOT),  # here and there chance lets people meet, too
-    (UNMET, {"network": 2.0}, BY_FIT),
-    (UNMET, {"network": 1.9}, NOT),
-    (UNMET, {"volume": 2.0, "client": 1.0}, BY_THEIR_CLIENT),
-    (UNMET, {"volume": 2.0, "client": 0.9}, NOT),
-    (ROAMING, {}, BY_ROAMING),
-    (ROAMING, {"networks": 2.0}, BY_ROAMING),
-    (ROAMING, {"networks": 1.9}, NOT),
-    (ROAMING, {"network": 3.5}, BY_ROAMING),
-    (ROAMING, {"network": 3.4}, NOT),
-    (ROAMING, {"client": 1.0}, BY_ROAMING),
-    (ROAMING, {"client": 0.9}, NOT),
-    (ROAMING, {"roaming": 0.6}, BY_ROAMING),
-    (ROAMING, {"roaming": 0.59}, NOT),
-    (ROAMING, {"moving": 0.5}, BY_ROAMING),
-    (ROAMING, {"moving": 0.49}, NOT),  # who stays where it is for a session does as others on the same exits
-    (ROAMING, {"rhythm": 1.0}, BY_ROAMING),
-    (ROAMING, {"rhythm": 0.9}, NOT),
-    (ROAMING, {"volume": 2.9}, NOT),  # a card each needs to have been watched for a while
-    (ROAMING, {"evenness": 1.1}, UNEQUAL),
-    (TENANTS, {}, BY_CLIENT),
-    (TENANTS, {"network": 1.2}, BY_CLIENT),
-    (TENANTS, {"network": 1.1}, NOT),
-    (TENANTS, {"client": 2.5}, BY_CLIENT),
-    (TENANTS, {"client": 2.4}, NOT),
-    (TENANTS, {"paid": 0.01}, NOT),  # where people pay, this is not enough
-    (TENANTS, {"evenness": 1.1}, UNEQUAL),
+    # what it is, what is different, the verdict, and why
+    (CAMPAIGN, {}, CERTAIN, "covert"),
+    (CAMPAIGN, {"methods": 3}, CERTAIN, "covert"),
+    (CAMPAIGN, {"methods": 2}, LIKELY, "covert"),
+    (CAMPAIGN, {"accounts": 8, "seen": 8, "busiest": 8}, CERTAIN, "covert"),
+    (CAMPAIGN, {"accounts": 7, "seen": 7, "busiest": 7}, NONE, "few"),
+    (CAMPAIGN, {"loners": 400, "accounts": 408}, CERTAIN, "covert"),
+    (CAMPAIGN, {"loners": 401, "accounts": 408}, LIKELY, "roaming newcomers"),
+    (CAMPAIGN, {"loners": 8, "accounts": 16}, CERTAIN, "covert"),
+    (CAMPAIGN, {"loners": 8, "accounts": 15}, NONE, "few"),
+    (CAMPAIGN, {"exits": 256.0, "busiest": 853}, CERTAIN, "covert"),
+    (CAMPAIGN, {"exits": 255.9, "busiest": 853}, LIKELY, "covert"),
+    (CAMPAIGN, {"exclusive": 0.6}, CERTAIN, "covert"),
+    (CAMPAIGN, {"exclusive": 0.59}, LIKELY, "covert"),
+    (CAMPAIGN, {"exclusive": 0.25}, LIKELY, "covert"),
+    (CAMPAIGN, {"exclusive": 0.24}, NONE, "anybody's exits"),
+    (CAMPAIGN, {"homed": 0.05}, CERTAIN, "covert"),
+    (CAMPAIGN, {"homed": 0.051}, LIKELY, "new and together"),
+    (CAMPAIGN, {"homed": 0.3}, LIKELY, "new and together"),
+    (CAMPAIGN, {"homed": 0.31}, NONE, "people"),
+    (CAMPAIGN, {"seen": 64}, CERTAIN, "covert"),
+    (CAMPAIGN, {"seen": 63}, LIKELY, "covert"),
+    (CAMPAIGN, {"accounts": 100, "busiest": 90, "seen": 50}, CERTAIN, "covert"),
+    (CAMPAIGN, {"accounts": 100, "busiest": 90, "seen": 49}, LIKELY, "covert"),
+    (CAMPAIGN, {"fresh": 0.5}, CERTAIN, "covert"),
+    (CAMPAIGN, {"fresh": 0.49}, LIKELY, "covert"),
+    (CAMPAIGN, {"exits": 270.0}, CERTAIN, "covert"),
+    (CAMPAIGN, {"exits": 269.0}, LIKELY, "new and together"),
+    (RESIDENT, {}, CERTAIN, "homeless"),
+    (RESIDENT, {"settled": 0.5}, CERTAIN, "homeless"),
+    (RESIDENT, {"settled": 0.49}, LIKELY, "new and together"),
+    (RESIDENT, {"homed": 0.06}, LIKELY, "new and together"),
+    (OFFICE, {}, LIKELY, "new and together"),
+    (OFFICE, {"fresh": 0.49}, NONE, "overt"),
+    (OFFICE, {"methods": 2}, NONE, "overt"),
+    (OFFICE, {"busiest": 3, "methods": 2}, NONE, "overt"),  # few exits say nothing of how many there are for each
+    (OFFICE, {"busiest": 3, "methods": 2, "exits": 8.0}, LIKELY, "covert"),
+    (ONE_CARD, {}, LIKELY, "covert"),
+    (ONE_CARD, {"exits": 50.0}, NONE, "overt"),
+    (OLD_ONES, {}, LIKELY, "covert"),
+    (OLD_ONES, {"exits": 255.0, "busiest": 100}, NONE, "overt"),
+    (OLD_ONES, {"homed": 0.06}, NONE, "overt"),
+    (ROAMERS, {}, LIKELY, "roaming newcomers"),
+    (ROAMERS, {"loners": 30, "accounts": 30}, LIKELY, "roaming newcomers"),
+    (ROAMERS, {"loners": 29, "accounts": 29}, NONE, "few"),
+    (ROAMERS, {"loners": 500}, LIKELY, "covert"),
+    (ROAMERS, {"homed": 0.31}, NONE, "people"),
 ]
 
 
-def profile(what: dict[str, Any], different: dict[str, Any]) -> Profile:
+def statistics(what: dict[str, Any], different: dict[str, Any]) -> Statistics:
     return what | different  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize(("what", "different", "why"), ROWS)
-def test_both_sides_of_each_threshold(what: dict[str, Any], different: dict[str, Any], why: str) -> None:
-    judgement = judge(profile(what, different), SETTINGS)
-    assert judgement.why == why
-    assert (judgement.confidence > 0) == (why not in (NOT, UNEQUAL, "small"))
-
-
-@pytest.mark.parametrize(
-    ("what", "different"),
-    [
-        (PAYING, {"sharing": 71.0}),
-        (PAYING, {"evenness": 0.9}),
-        (PAYING, {"size": 10, "sharing": 10.0, "rated": 10.0}),
-        (UNMET, {"network": 1.9}),
-        (UNMET, {"met": 0.09}),
-        (ROAMING, {"networks": 1.9}),
-        (ROAMING, {"client": 0.9}),
-        (ROAMING, {"roaming": 0.5}),
-        (ROAMING, {"rhythm": 0.9}),
-    ],
-)
-def test_one_that_has_passed_is_given_the_benefit_of_small_doubts(
-    what: dict[str, Any], different: dict[str, Any]
+@pytest.mark.parametrize(("what", "different", "verdict", "why"), ROWS)
+def test_both_sides_of_each_bound(
+    what: dict[str, Any], different: dict[str, Any], verdict: Verdict, why: str
 ) -> None:
-    assert judge(profile(what, different), SETTINGS).confidence == 0.0
-    assert judge(profile(what, different), SETTINGS, is_kept=True).confidence > 0.0
+    judgement = judge(statistics(what, different), SETTINGS)
+    assert (judgement.verdict, judgement.why) == (verdict, why)
+
+
+@pytest.mark.parametrize(
+    ("setting", "values", "group"),
+    [
+        ("methods", (40, 41), {}),
+        ("accounts", (1000, 1001), {}),
+        ("exits", (2000.0, 2000.1), {}),
+        ("exclusive", (0.9, 0.91), {"exclusive": 0.9}),
+        ("homed", (0.02, 0.01), {"homed": 0.02}),
+        ("covert", (0.5, 0.51), {"exits": 450.0}),
+    ],
+)
+def test_each_number_of_the_policys_moves_its_bound(
+    setting: str, values: tuple[float, float], group: dict[str, Any]
+) -> None:
+    said = [judge(statistics(CAMPAIGN, group), Settings(**{setting: value})).verdict for value in values]  # type: ignore[arg-type]
+    assert said[0] is CERTAIN
+    assert said[1] is not CERTAIN
+
+
+LESS = {
+    "methods": (2.5, 2.3),
+    "accounts": (7, 6),
+    "exits": (205.0, 204.0),
+    "exclusive": (0.48, 0.47),
+    "homed": (0.0625, 0.063),
+    "fresh": (0.4, 0.39),
+}
+
+
+@pytest.mark.parametrize("name", LESS)
+def test_a_certain_actor_stays_one_with_a_fifth_less(name: str) -> None:
+    kept, lost = LESS[name]
+    other = {"busiest": 500} if name == "exits" else {"seen": 6} if name == "accounts" else {}
+    first, second = (statistics(CAMPAIGN, {name: value, **other}) for value in (kept, lost))
+    assert judge(first, SETTINGS, CERTAIN).verdict is CERTAIN
+    assert judge(second, SETTINGS, CERTAIN).verdict is not CERTAIN
+    for former in (NONE, LIKELY):
+        assert judge(first, SETTINGS, former).verdict is not CERTAIN
 
 
 @pytest.mark.parametrize(
     ("what", "different"),
     [
-        (PAYING, {"sharing": 69.0}),
-        (PAYING, {"evenness": 1.3}),
-        (PAYING, {"meetings": 0, "network": 0.5}),
-        (UNMET, {"met": 0.07}),
-        (PAYING, {"size": 9}),
-        (ROAMING, {"networks": 1.0}),
-        (ROAMING, {"client": 0.0}),
+        (ROAMERS, {"loners": 24, "accounts": 24}),
+        (OFFICE, {"fresh": 0.4}),
+        (OFFICE, {"homed": 0.37}),
+        (CAMPAIGN, {"exclusive": 0.2}),
+        (CAMPAIGN, {"accounts": 7, "seen": 3, "busiest": 7}),
+        (ONE_CARD, {"exits": 240.0}),
     ],
 )
-def test_having_passed_is_no_licence(what: dict[str, Any], different: dict[str, Any]) -> None:
-    assert judge(profile(what, different), SETTINGS, is_kept=True).confidence == 0.0
+def test_a_likely_actor_stays_one_with_a_fifth_less(what: dict[str, Any], different: dict[str, Any]) -> None:
+    assert judge(statistics(what, different), SETTINGS).verdict is NONE
+    assert judge(statistics(what, different), SETTINGS, LIKELY).verdict is LIKELY
+    assert judge(statistics(what, different), SETTINGS, CERTAIN).verdict is not NONE
 
 
-@pytest.mark.parametrize(
-    "what", [PAYING, UNMET, ROAMING, TENANTS], ids=["paying", "unmet", "roaming", "tenants"]
+@given(
+    st.sampled_from([CAMPAIGN, RESIDENT, OFFICE, ONE_CARD, OLD_ONES, ROAMERS]),
+    st.sampled_from(sorted(Verdict)),
+    st.dictionaries(st.sampled_from(["rate", "old", "sole", "addresses", "former", "votes"]), st.floats(0, 1e6)),
 )
-def test_confidence_falls_with_unevenness_and_has_no_cliff_but_the_last(what: dict[str, Any]) -> None:
-    steps = [
-        judge(profile(what, {"evenness": hundredth / 100}), SETTINGS).confidence for hundredth in range(140)
-    ]
-    assert steps[0] == (1.0 if what is not TENANTS else pytest.approx(0.8))
-    assert steps == sorted(steps, reverse=True)
-    assert steps[-1] == 0.0
-    passing = [confidence for confidence in steps if confidence > 0]
-    assert min(passing) >= LEAST_CONFIDENCE
-    assert max(before - after for before, after in pairwise(passing)) < 0.04
+def test_what_is_free_is_not_looked_at(what: dict[str, Any], former: Verdict, different: dict[str, Any]) -> None:
+    assert judge(statistics(what, different), SETTINGS, former) == judge(statistics(what, {}), SETTINGS, former)
 
 
-def test_a_small_group_has_to_be_more_even_than_a_large_one() -> None:
-    for size, passes in ((12, False), (2000, True)):
-        one = profile(PAYING, {"size": size, "sharing": float(size), "rated": float(size), "evenness": 0.8})
-        assert (judge(one, SETTINGS).confidence > 0) == passes
+WORSE = {"exits": 1.3, "exclusive": 1.3, "methods": 2, "homed": 0.5}
+"""More of it (of homes: less) never helps an actor."""
 
 
-@pytest.mark.parametrize(
-    ("size", "confidence", "budgets"),
-    [
-        (100, 1.0, 1),
-        (100, 0.99, 1),
-        (100, 0.75, 3),
-        (100, 0.5, 10),
-        (100, 0.0, 100),
-        (10_000, 0.5, 100),
-        (0, 0.5, 1),
-        (0, 1.0, 1),
-        (1, 0.5, 1),
-    ],
+@given(
+    st.fixed_dictionaries(
+        {
+            "accounts": st.integers(1, 200),
+            "methods": st.integers(0, 10),
+            "homed": st.floats(0, 1),
+            "fresh": st.floats(0, 1),
+            "settled": st.floats(0, 1),
+            "exits": st.floats(0, 600),
+            "exclusive": st.floats(0, 1),
+            "busiest": st.integers(0, 200),
+        }
+    ),
+    st.sampled_from(sorted(WORSE)),
 )
-def test_from_many_budgets_to_one(size: int, confidence: float, budgets: int) -> None:
-    assert parts_of_budget(size, confidence) == budgets
+def test_more_evidence_never_makes_a_verdict_milder(different: dict[str, Any], name: str) -> None:
+    group = statistics(CAMPAIGN, different | {"seen": different["accounts"]})
+    worse = statistics(group, {name: group[name] * WORSE[name]})  # type: ignore[arg-type,literal-required]
+    for former in Verdict:
+        assert judge(worse, SETTINGS, former).verdict >= judge(group, SETTINGS, former).verdict
 
 
-def test_budgets_become_fewer_as_confidence_grows() -> None:
-    numbers = [parts_of_budget(500, step / 100) for step in range(101)]
-    assert numbers == sorted(numbers, reverse=True)
-    assert (numbers[0], numbers[-1]) == (500, 1)
+def test_a_declared_actor_is_certain() -> None:
+    assert DECLARED.verdict is CERTAIN
+
+
+def test_there_are_twenty_numbers_at_most() -> None:
+    assert len(fields(Settings)) <= 20

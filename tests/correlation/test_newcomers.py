@@ -1,121 +1,209 @@
-"""Accounts that come once their actor is known: how soon they are members, and who never is."""
+"""Accounts that come after their actor was found: which of them belong to it at once, and which wait."""
 
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
 from ratelimit.correlation import Correlator
+from ratelimit.correlation.judgement import Verdict
 from tests.correlation.sights import (
+    DAY_S,
     HOUR_S,
     NS,
     START_S,
+    Sight,
     campaign,
+    clusters,
     correlator,
     crowd,
-    hashed,
+    exit_of,
+    key_of,
+    keys_of,
+    later,
     rebuild,
     row,
     show,
     together,
+    verdicts,
 )
 
-KNOWN_S = START_S + 6 * HOUR_S
-OWN_CLIENT, PEOPLES_CLIENT = "bad build 0", "build-0"
+HOURS = 16
+KNOWN_S = START_S + HOURS * HOUR_S
+BAD = keys_of(f"bad-{number}" for number in range(100))
 
 
-@pytest.fixture
-def known() -> Correlator:
-    """Return a correlator that knows an actor, beside people of whom a quarter share cards as families do."""
-    rng = random.Random(4)
-    one = correlator()
-    people = crowd(400, rng)
-    for sight in people:
-        number = int(sight.account.partition("-")[2])
-        if number % 4 == 0:
-            sight.row[3] = hashed("payment", f"family card {number // 16}")
-    # At the same exits, since they go by the length of the name; with the client that most people use.
-    blend = campaign(40, rng, name="mix")
-    for sight in blend:
-        sight.row[4] = hashed("client", PEOPLES_CLIENT)
-    show(one, together(people, campaign(100, rng), blend))
+def settled(**changed: Any) -> Correlator:
+    """Return a correlator that has found an actor among people."""
+    rng = random.Random(1)
+    one = correlator(**changed)
+    show(one, together(crowd(300, rng, hours=HOURS), campaign(100, rng, hours=HOURS)))
     rebuild(one, KNOWN_S)
-    assert one.core.label_of(hashed("account", "bad-0"))
+    assert clusters(one) == [BAD]
     return one
 
 
-def asks(
-    one: Correlator,
-    account: str,
-    times: int,
-    *,
-    card: str,
-    client: str,
-    first_s: float = KNOWN_S,
-    pace_s: float = 1800,
-    at: str = "exit",
-    exits: int = 40,
-) -> list[bool]:
-    """Return after which of its requests an account is a member; between them it rests for a while."""
-    inside = []
-    for request in range(times):
-        exit_ = (7 * (request % exits) + len(account)) % 40
-        address = {
-            "exit": f"43.{exit_}.{exit_ % 9}.{1 + exit_ % 250}",
-            "next door": f"43.{exit_}.{exit_ % 9}.{2 + exit_ % 250}",
-            "elsewhere": f"99.{exit_}.1.1",
-        }[at]
-        given = {"address": address, "payment": card, "client": client}
-        one.observe(row(account, **given), False, int((first_s + request * pace_s) * NS))
-        inside.append(one.core.label_of(hashed("account", account)) != 0)
-    return inside
+def ask(one: Correlator, account: str, at_s: float = KNOWN_S, **given: Any) -> int:
+    """Show a request; return what is said of its account then."""
+    seen = row(account, **given)
+    one.observe(seen, False, int(at_s * NS))
+    return one.core.verdict_of(seen[0])
 
 
-def test_who_has_the_actors_client_at_its_exit_is_known_by_its_first_request(known: Correlator) -> None:
-    assert asks(known, "new", 1, card="new card", client=OWN_CLIENT) == [True]
+KNOWN = {"address": exit_of(3), "payment": "bad card 3", "created_s": KNOWN_S}
+
+FIRST = [
+    # what is different about a newcomer on a known payment method and exit, and what is said of it at once
+    ({}, Verdict.CERTAIN),
+    ({"client": "any"}, Verdict.CERTAIN),
+    ({"created_s": KNOWN_S - 14 * DAY_S + 1}, Verdict.CERTAIN),
+    ({"created_s": KNOWN_S - 14 * DAY_S}, Verdict.NONE),  # an old account waits for the rebuild
+    ({"created_s": None}, Verdict.LIKELY),  # how old it is, nothing says
+    ({"payment": "another"}, Verdict.NONE),
+    ({"payment": None}, Verdict.NONE),
+    ({"address": "99.1.1.1"}, Verdict.NONE),
+    ({"address": None}, Verdict.NONE),
+    ({"address": "20.0.7.7"}, Verdict.NONE),  # at an address that is another's
+]
 
 
-@pytest.mark.parametrize(
-    ("client", "at"),
-    [(OWN_CLIENT, "elsewhere"), (OWN_CLIENT, "next door"), (PEOPLES_CLIENT, "exit"), ("rare", "exit")],
-)
-def test_one_of_the_two_is_not_enough(known: Correlator, client: str, at: str) -> None:
-    inside = asks(known, "new", 2, card="new card", client=client, at=at, exits=1)
-    assert inside == [False, False]
-
-
-def test_who_has_peoples_client_is_known_by_its_rhythm_at_its_third_request(known: Correlator) -> None:
-    assert asks(known, "new", 3, card="new card", client=PEOPLES_CLIENT) == [False, False, True]
-
-
-def test_two_exits_are_those_of_whoever_rents_there(known: Correlator) -> None:
-    assert not any(asks(known, "new", 6, card="new card", client=PEOPLES_CLIENT, exits=2))
-
-
-@pytest.mark.parametrize(
-    ("client", "at", "expected"),
-    [
-        (PEOPLES_CLIENT, "elsewhere", [False, False]),
-        (OWN_CLIENT, "elsewhere", [True, True]),
-        (PEOPLES_CLIENT, "exit", [True, True]),
-    ],
-)
-def test_card_alone_does_not_tell_a_thief_from_its_owner(
-    known: Correlator, client: str, at: str, expected: list[bool]
+@pytest.mark.parametrize(("different", "verdict"), FIRST)
+def test_a_newcomer_joins_at_its_first_request_on_a_known_method_and_exit(
+    different: dict[str, Any], verdict: Verdict
 ) -> None:
-    assert asks(known, "payer", 2, card="bad card 0", client=client, at=at) == expected
+    one = settled()
+    assert ask(one, "new", **(KNOWN | different)) == verdict
+    assert (one.core.label_of(key_of("new")) == one.core.label_of(key_of("bad-1"))) is (verdict > 0)
 
 
-def test_who_asks_in_one_session_from_one_exit_is_not(known: Correlator) -> None:
-    inside = asks(known, "guest", 12, card="guest's card", client=PEOPLES_CLIENT, pace_s=40, exits=1)
-    assert not any(inside)
+def test_an_account_that_has_a_home_or_is_old_waits_for_the_rebuild() -> None:
+    one = settled()
+    # A rebuild has to have looked at an account for its home and age to be known.
+    for hour in range(30):
+        for number, created_s in enumerate((START_S - 400 * DAY_S, None)):
+            at_s = KNOWN_S + hour * HOUR_S
+            given = {"address": f"31.{number}.1.1", "payment": f"own {number}", "created_s": created_s}
+            assert not ask(one, f"other {number}", at_s, **given)
+    rebuild(one, KNOWN_S + 30 * HOUR_S)
+    for number in range(2):
+        at_s = KNOWN_S + 31 * HOUR_S
+        assert not ask(one, f"other {number}", at_s, address=exit_of(5), payment="bad card 5")
 
 
-def test_newcomers_on_a_card_that_no_member_has_are_known_by_four_exits(known: Correlator) -> None:
-    # All of them pay with it before any is known: by then it is a card that several have, as families do.
-    for account in ("new-1", "new-22", "new-333"):
-        assert asks(known, account, 1, card="new card", client=PEOPLES_CLIENT) == [False]
-    later = KNOWN_S + HOUR_S
-    inside = asks(known, "new-1", 4, card="new card", client=PEOPLES_CLIENT, first_s=later)
-    assert inside == [False, False, False, True]
+def test_a_newcomer_on_an_established_customers_method_is_likely_until_its_accounts_are_mostly_new() -> None:
+    rng = random.Random(6)
+    aged = campaign(60, rng, hours=HOURS, created_s=START_S - 15 * DAY_S, per_card=10)
+    for sight in aged:
+        sight.row[0] = key_of(f"aged of {sight.account}")
+    one = correlator()
+    show(one, together(crowd(100, rng, hours=HOURS), campaign(100, rng, hours=HOURS), aged))
+    rebuild(one, KNOWN_S)
+    assert ask(one, "new", address=exit_of(3), payment="bad card 3", created_s=KNOWN_S) == Verdict.LIKELY
+    assert ask(one, "other", address=exit_of(3), payment="bad card 15", created_s=KNOWN_S) == Verdict.CERTAIN
+
+
+def test_a_newcomer_is_charged_what_it_was_given_before() -> None:
+    one = settled()
+    assert one.core.debts() == []
+    for second in range(7):
+        seen = row("new", **(KNOWN | {"payment": "new card"}))
+        one.observe(seen, False, (KNOWN_S + second) * NS)
+        one.core.admit(seen)
+    assert ask(one, "new", KNOWN_S + 10, **KNOWN) == Verdict.CERTAIN
+    assert one.core.debts() == [(one.cluster(row("bad-1")), 7)]
+    assert one.core.debts() == []
+
+
+def test_a_newcomer_to_a_likely_actor_is_likely_and_owes_nothing() -> None:
+    one = correlator(exits=2000.0)
+    show(one, campaign(100, random.Random(1), hours=HOURS))
+    rebuild(one, KNOWN_S)
+    assert set(verdicts(one).values()) == {Verdict.LIKELY}
+    seen = row("new", **(KNOWN | {"payment": "new card"}))
+    one.observe(seen, False, KNOWN_S * NS)
+    one.core.admit(seen)
+    assert ask(one, "new", KNOWN_S + 10, **KNOWN) == Verdict.LIKELY
+    assert one.core.debts() == []
+
+
+# -- age ----------------------------------------------------------------------------------------------
+
+
+def days_of(one: Correlator, days: range, *, step: int = 1, goes_on: bool = True) -> dict[int, int]:
+    """Show an actor's accounts and people for some days; return how many members are certain after each."""
+    found = {}
+    for day in days:
+        rng = random.Random(day)
+        parts = [crowd(100, rng, hours=HOURS)]
+        if goes_on:
+            parts.append(campaign(100, rng, hours=HOURS))
+        show(one, later(together(*parts), day * DAY_S))
+        rebuild(one, KNOWN_S + day * DAY_S)
+        found[day] = sum(verdicts(one).get(key) == Verdict.CERTAIN for key in BAD)
+    return found
+
+
+def test_certain_accounts_stay_certain_while_they_age_and_fade_when_they_stop() -> None:
+    one = settled()
+    name = one.cluster(row("bad-1"))
+    found = days_of(one, range(1, 20))
+    assert set(found.values()) == {100}
+    assert one.cluster(row("bad-1")) == name
+    # Dormant accounts keep their cluster until nothing is left of what bound it.
+    at_s = KNOWN_S + 19 * DAY_S
+    for days, is_there in ((59, True), (62, False)):
+        ask(one, "somebody", at_s + days * DAY_S, payment="x")
+        rebuild(one, at_s + days * DAY_S)
+        assert (one.cluster(row("bad-1")) != -1) is is_there
+    assert one.members() == {}
+
+
+def test_accounts_that_move_home_are_let_go() -> None:
+    one = settled()
+    for day in range(1, 5):
+        home = [
+            Sight(
+                START_S + day * DAY_S + hour * HOUR_S,
+                f"bad-{number}",
+                row(f"bad-{number}", address=f"36.{number}.1.1", payment=f"own {number}", created_s=START_S),
+            )
+            for number in range(100)
+            for hour in range(0, 24, 2)
+        ]
+        show(one, together(home))
+        rebuild(one, START_S + (day + 1) * DAY_S)
+    assert verdicts(one) == {}
+
+
+@pytest.mark.parametrize(("records_days", "is_certain"), [(0, False), (13, False), (15, True)])
+def test_nothing_is_certain_before_records_are_old_enough(records_days: int, is_certain: bool) -> None:
+    """Where nothing says when accounts were created."""
+    rng = random.Random(6)
+    one = correlator(created=False)
+    people = crowd(100, rng, hours=HOURS)
+    for day in range(records_days):
+        show(one, later(people, day * DAY_S))
+    begin_s = records_days * DAY_S
+    show(one, later(together(people, campaign(100, rng, hours=HOURS)), begin_s))
+    rebuild(one, KNOWN_S + begin_s)
+    said = verdicts(one)
+    assert (sum(said.get(key) == Verdict.CERTAIN for key in BAD) > 90) is is_certain
+    assert not said.keys() - BAD
+    if not is_certain:
+        assert Verdict.CERTAIN not in said.values()
+
+
+def test_an_account_that_was_there_before_is_at_most_likely() -> None:
+    rng = random.Random(6)
+    aged = campaign(40, rng, hours=HOURS, created_s=START_S - 15 * DAY_S)
+    for sight in aged:
+        sight.row[0] = key_of(f"aged of {sight.account}")
+    one = correlator()
+    show(one, together(crowd(100, rng, hours=HOURS), campaign(100, rng, hours=HOURS), aged))
+    rebuild(one, KNOWN_S)
+    said = verdicts(one)
+    assert sum(said.get(key) == Verdict.CERTAIN for key in BAD) >= 60  # those on cards that are mostly new
+    others = keys_of(f"aged of bad-{number}" for number in range(40))
+    assert {said.get(key, Verdict.NONE) for key in others} <= {Verdict.NONE, Verdict.LIKELY}

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.correlation.contender import Contender, Outcome
 from benchmarks.correlation.families.batch import Batch
 from benchmarks.correlation.families.catalogue import Entry
+from benchmarks.correlation.families.core import Core
 from benchmarks.correlation.families.measure import Result, measure
 from benchmarks.correlation.families.world import Size
 from benchmarks.correlation.kinlimit import Kinlimit
@@ -25,6 +26,8 @@ DEFAULT = ("kinlimit", ALONE, "union-find", "union-find-cut", "true-labels")
 
 def contender(name: str) -> Contender:
     """Return a contender by name, or the batch model `path.py:function`."""
+    if name == Core.name:
+        return Core()
     if name in CONTENDERS:
         return CONTENDERS[name]()
     return Batch(Path(name.rpartition(":")[0]).stem, function(name))

@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from ratelimit.core.evidence cimport Evidence
 from ratelimit.core.traits cimport Edge, Identifier, Principal
@@ -21,6 +21,5 @@ cdef class Homes:
     cdef Identifier *place(self, Edge *edge) noexcept nogil
     cdef uint32_t payer_of(self, Principal *p, uint32_t at, bint *lone) noexcept nogil
     cdef uint8_t age(self, Principal *p) noexcept nogil
-    cdef int64_t age_of(self, Principal *p) noexcept nogil
     cdef Identifier *block_of(self, Identifier *node) noexcept nogil
     cdef bint is_peoples(self, Identifier *node) noexcept nogil

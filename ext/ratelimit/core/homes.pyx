@@ -11,11 +11,11 @@ Reads: edges, degrees of payment methods, ages. Leaves: AT_HOME at edges, HOMED 
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.traits cimport (
-    AT_HOME, CLIENT_AT, FINE, FINE_EDGES, HOMED, NEW, OLD, PAYMENT_AT, SEEN, SETTLED, TICK_S, Edge, Identifier, Principal,
+    AT_HOME, CLIENT_AT, FINE, FINE_EDGES, HOMED, PAYMENT_AT, SEEN, SETTLED, TICK_S, Edge, Identifier, Principal, ages_of,
     is_infrastructure, kind_of, look_ahead, resolve, visits_of,
 )
 
@@ -125,21 +125,11 @@ cdef class Homes:
 
     cdef uint8_t age(self, Principal *p) noexcept nogil:
         """Return what a principal's age says of it."""
-        cdef int64_t age = self.age_of(p)
-        cdef uint8_t traits = 0
-        if p.created_s or p.first_s >= 86400 + self.records_s:
-            traits = <uint8_t>OLD if age >= self.new_s else <uint8_t>NEW
+        cdef uint8_t traits = ages_of(p, self.evidence.epoch_s, self.evidence.now_s, self.new_s, self.records_s)
         # There for so long: of an older account, since it was first seen here.
         if self.evidence.now_s - p.first_s >= self.settled_s:
             traits |= <uint8_t>SETTLED
         return traits
-
-    cdef int64_t age_of(self, Principal *p) noexcept nogil:
-        """Return for how many seconds an account has existed, as far as is known."""
-        cdef int64_t age = self.evidence.now_s - p.first_s
-        if p.created_s:
-            age = max(age, self.evidence.epoch_s + self.evidence.now_s - <int64_t>p.created_s)
-        return age
 
     def settle_votes(self, uint32_t start, uint32_t stop):
         """Forget how the votes went in a range of identifiers, not who won them."""

@@ -25,11 +25,13 @@ cdef class Judge:
     cdef readonly uint32_t labels           # highest label in use
     cdef readonly bint judging              # whether a rebuild is under way
     cdef readonly bint owing
+    cdef uint32_t new_s
+    cdef uint32_t records_s
     cdef Cluster *clusters                  # by label
     cdef Rulings rulings                    # what the operator says; None for nothing
 
     cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil
-    cdef uint32_t belonging(self, Principal *p) noexcept nogil
+    cdef uint32_t belonging(self, Principal *p, uint8_t *verdict) noexcept nogil
     cdef uint32_t known(self, uint32_t label) noexcept nogil
     cdef int check(self, uint32_t label) except -1
     cdef bint ruled(self, Principal *p, uint32_t *label, uint8_t *verdict) noexcept nogil

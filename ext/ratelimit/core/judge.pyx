@@ -8,11 +8,11 @@ from libc.string cimport memset
 from ratelimit.core.evidence cimport Evidence, find_principal, principal_at
 from ratelimit.core.rulings cimport CLEARED, CONFIRMED, UNSAID, Ruling, Rulings
 from ratelimit.core.sighting cimport Columns, Sighting, enter_actor
-from ratelimit.core.vouching cimport is_vouched
 from ratelimit.core.traits cimport (
-    CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, MOST_DEGREE, MOST_FREE, NO_VERDICT, OLD, PAYMENT_AT, Identifier,
-    Principal, count_free, free_of, joined, kind_at, resolve, volume_of,
+    CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, LIKELY, MOST_DEGREE, MOST_FREE, NEW, NO_VERDICT, OLD, PAYMENT_AT,
+    Identifier, Principal, ages_of, count_free, free_of, joined, kind_at, resolve, volume_of,
 )
+from ratelimit.core.vouching cimport is_vouched
 
 
 @cython.final
@@ -20,7 +20,9 @@ cdef class Judge:
     def __cinit__(self):
         self.clusters = NULL
 
-    def __init__(self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters):
+    def __init__(
+        self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, uint32_t new_s, uint32_t records_s
+    ):
         if self.clusters != NULL:
             raise ValueError("this judge is in use already")
         if not 1 <= clusters <= MOST_LABELS:
@@ -28,6 +30,8 @@ cdef class Judge:
         self.evidence = evidence
         self.columns = columns
         self.most_clusters = clusters
+        self.new_s = new_s
+        self.records_s = records_s
         self.clusters = <Cluster *>PyMem_RawCalloc(clusters + 1, sizeof(Cluster))
         if self.clusters == NULL:
             raise MemoryError
@@ -53,8 +57,7 @@ cdef class Judge:
         p = principal_at(self.evidence, at)
         if fresh and p.label == 0 and self.labels and not self.judging:
             if not self.ruled(p, &label, &verdict):
-                label = self.belonging(p)
-                verdict = self.clusters[label].verdict
+                label = self.belonging(p, &verdict)
             if label and verdict:
                 self.put(p, label, verdict)
         if seen.free:
@@ -63,21 +66,25 @@ cdef class Judge:
             self.owe(p)
         return at
 
-    cdef uint32_t belonging(self, Principal *p) noexcept nogil:
+    cdef uint32_t belonging(self, Principal *p, uint8_t *verdict) noexcept nogil:
         """Return the cluster whose payment method and exits a newcomer uses, and hardly others; 0 for none.
 
-        An account that has a home, or is known to be old, waits for the next rebuild.
+        An account that has a home, or is known to be old, waits for the next rebuild. As in a rebuild,
+        one is certain that is known to be new, on a method most of whose accounts are.
         """
         cdef Identifier *node
         cdef Identifier *coarse
+        cdef uint8_t age = ages_of(p, self.evidence.epoch_s, self.evidence.now_s, self.new_s, self.records_s)
+        cdef bint is_new = age == NEW
         cdef uint32_t label = 0
         cdef int i, own = 0, foreign = 0
-        if p.traits & (HOMED | OLD):
+        if p.traits & HOMED or age == OLD:
             return 0
         for i in range(PAYMENT_AT, self.evidence.edges):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node != NULL and not CLIENT_AT <= i < EXTRA_AT and self.clusters[self.known(node.label)].live:
                 label = node.label
+                is_new = age == NEW and node.mine >= node.others
         if label == 0:
             return 0
         for i in range(FINE_EDGES):
@@ -89,7 +96,10 @@ cdef class Judge:
                 own += 1
             elif node.degree > 1:
                 foreign += 1
-        return label if own > 0 and own >= foreign else 0
+        if own == 0 or own < foreign:
+            return 0
+        verdict[0] = self.clusters[label].verdict if is_new else min(self.clusters[label].verdict, <uint8_t>LIKELY)
+        return label
 
     cdef uint32_t known(self, uint32_t label) noexcept nogil:
         """Return a label of a cluster that there may be, 0 for none."""

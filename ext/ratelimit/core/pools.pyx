@@ -208,13 +208,15 @@ cdef class Pools:
                 node.meta &= ~<uint16_t>(SUSPECT | PROVEN)
 
     def recall(self, uint32_t start, uint32_t stop):
-        """Put in question again what is proven, to see which groups share networks."""
+        """Put in question again what is proven, and nothing else, to see which groups share networks."""
         cdef uint32_t at
         cdef Identifier *node
         with nogil:
             for at in range(start, min(stop, self.count)):
                 node = self.evidence.identifiers + at
                 node.settled = 0
+                # Where too few accounts were in question to look on, their methods still are.
+                node.meta &= ~<uint16_t>SUSPECT
                 if node.meta & PROVEN:
                     node.meta |= SUSPECT
 
