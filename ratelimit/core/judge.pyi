@@ -26,6 +26,8 @@ class Judge:
         evidence: what is judged.
         columns: where rows of identities have what it looks at.
         clusters: how many there may be at once, at most 4096.
+        new_s: for so many seconds an account is new.
+        records_s: so old must records be for an account that is first seen to be taken for new.
 
     Raises:
         ValueError: `clusters` is out of range.
@@ -33,7 +35,9 @@ class Judge:
         IndexError: by any method that is given a label there cannot be.
     """
 
-    def __init__(self, evidence: Evidence, columns: Columns, *, clusters: int) -> None: ...
+    def __init__(
+        self, evidence: Evidence, columns: Columns, *, clusters: int, new_s: int, records_s: int
+    ) -> None: ...
     @property
     def evidence(self) -> Evidence: ...
     @property

@@ -26,14 +26,19 @@ class Pools:
         evidence: has the principals; `Homes` has walked over them.
         window_s: how far back visits count, in seconds; whole ticks of ten minutes.
         costly: further families, counted from 0, that count as payment methods.
+        by_program: where nobody pays, the client program stands for the payment method.
 
     Raises:
         ValueError: there is no such family.
     """
 
-    def __init__(self, evidence: Evidence, *, window_s: int, costly: Sequence[int] = ()) -> None: ...
+    def __init__(
+        self, evidence: Evidence, *, window_s: int, costly: Sequence[int] = (), by_program: bool = False
+    ) -> None: ...
     @property
     def evidence(self) -> Evidence: ...
+    @property
+    def by_program(self) -> bool: ...
     @property
     def alone(self) -> bool:
         """Whether accounts are in question that pay by themselves."""
@@ -51,7 +56,7 @@ class Pools:
         """
     def forget(self, start: int, stop: int) -> None:
         """Identifiers: forget what the last rebuild proved."""
-    def look(self, kind: int, least: int, share: float, alone: bool = False) -> None:
+    def look(self, kind: int, least: int, share: float, *, alone: bool = False, crowd: int = 0) -> None:
         """Begin a round.
 
         Args:
@@ -59,6 +64,7 @@ class Pools:
             least: payment methods, or accounts that pay by themselves, that meet at a pool exit.
             share: part of the accounts there that are in question.
             alone: whether those are in question that pay by themselves.
+            crowd: accounts in question that a pool exit has at least.
 
         Raises:
             ValueError: there is no such kind of place.

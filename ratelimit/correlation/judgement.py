@@ -145,7 +145,7 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
     if paying < settings.accounts * ease:
         return Judgement(Verdict.NONE, "few")
     if not group["methods"]:
-        # Nobody pays: one program fills networks, and is hardly seen elsewhere. That costs little, so never more.
+        # Nobody pays: one program fills networks and is hardly seen elsewhere. That costs little.
         return Judgement(Verdict.LIKELY, "one program")
     is_new = group["fresh"] >= FRESH_LEAST * ease
     is_hidden = is_covert(group, settings.covert * ease) and group["homed"] <= settings.homed / ease

@@ -141,15 +141,15 @@ class LimitRule:
         """What its counters are called."""
         return twin_row(self.name) if self.is_twin else self.name
 
-
-def twin_row(name: str) -> str:
-    """Return what the counters are called of what a limit would say of likely actors."""
-    return f"\x1flikely {name}"
-
     @property
     def is_enforced(self) -> bool:
         """Whether it refuses, whatever the key."""
         return not self.shadow and self.enforced_ppm == 1_000_000
+
+
+def twin_row(name: str) -> str:
+    """Return what the counters are called of what a limit would say of likely actors."""
+    return f"\x1flikely {name}"
 
 
 @dataclass(frozen=True, slots=True)

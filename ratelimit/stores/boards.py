@@ -114,14 +114,15 @@ class SharedBoard:
         place = board_path(store.place, size, key)
         if not place.exists():
             return None
-        mapping = shared_mapping(
-            place, size, lambda memory: _board(memory, key, principals, sightings).close()
-        )
-        try:
-            return cls(mapping, _board(mapping.memory, key, principals, sightings), Election(None))
-        except StoreError as error:
-            mapping.close()
-            raise StoreError(f"{place}: {error}", code=error.code) from error
+
+        def attach(memory: object) -> Board:
+            return _board(memory, key, principals, sightings)
+
+        def fill(memory: object, _remains: bytes) -> None:
+            attach(memory).close()
+
+        found = open_shared(place, size, fill, attach, is_ours=True, mends=False)
+        return cls(found.mapping, found.view, Election(None))
 
     @classmethod
     def private(cls, key: bytes, *, principals: int, sightings: int) -> SharedBoard:

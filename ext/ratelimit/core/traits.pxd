@@ -94,7 +94,9 @@ cdef struct Identifier:
 cdef struct Value:
     Key key
     uint32_t last_s
-    uint32_t payers[2]  # of an address the last payment methods seen there, as edges name them, the latest first; of a payment method: see `vouching`
+    # Of an address the last payment methods seen there, as edges name them, the latest first. Of a payment
+    # method: see `vouching`.
+    uint32_t payers[2]
 
 
 cdef inline void note_created(Principal *p, uint32_t created_s, int64_t now_s) noexcept nogil:

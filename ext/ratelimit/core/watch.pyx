@@ -1,8 +1,7 @@
 """What a request's way has to do with correlation: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.atomic cimport SECOND

@@ -97,7 +97,9 @@ class Actors:
         self.nodes = memory.identifiers
         self.costly = (*range(METHODS.start, METHODS.stop), *(EXTRAS_AT + family for family in costly))
         self.accounts = self._awake(ruled)
-        self.dormant = {account.key for account in memory.accounts} - {account.key for account in self.accounts}
+        self.dormant = {account.key for account in memory.accounts} - {
+            account.key for account in self.accounts
+        }
         self.degree: dict[int, int] = defaultdict(int)
         self.traits = {account.key: Traits() for account in self.accounts}
         self.proven: set[int] = set()
@@ -148,7 +150,11 @@ class Actors:
         found: Edge | None = None
         for slot in slots:
             edge = account.edges[slot] if slot < len(account.edges) else None
-            if edge is not None and wanted(edge.to) and (found is None or self.age_of(edge) < self.age_of(found)):
+            if (
+                edge is not None
+                and wanted(edge.to)
+                and (found is None or self.age_of(edge) < self.age_of(found))
+            ):
                 found = edge
         return None if found is None else found.to
 
@@ -305,14 +311,19 @@ class Actors:
                 proof = self.proof_of(account, {at: n for at, n in places.items() if at in pools}, total)
                 for slot in self.costly:
                     edge = account.edges[slot] if slot < len(account.edges) else None
-                    if edge is not None and edge.to in suspects and self.method_of(account, suspects) is not None:
+                    if (
+                        edge is not None
+                        and edge.to in suspects
+                        and self.method_of(account, suspects) is not None
+                    ):
                         there[edge.to] += proof
                         everywhere[edge.to] += total
             gone = {
                 at
                 for at in suspects
                 if not everywhere[at]
-                or there[at] < s.pool_share * (KEPT_SHARE if self.nodes[at].label in self.kept else 1) * everywhere[at]
+                or there[at]
+                < s.pool_share * (KEPT_SHARE if self.nodes[at].label in self.kept else 1) * everywhere[at]
             }
             suspects = suspects - gone
             if not gone:
@@ -445,7 +456,11 @@ class Actors:
             root = self._group_of(account, roots)
             if root is not None:
                 members[root].append(account)
-        members = {root: them for root, them in members.items() if len(them) >= min(LEAST_GROUP, self.settings.accounts)}
+        members = {
+            root: them
+            for root, them in members.items()
+            if len(them) >= min(LEAST_GROUP, self.settings.accounts)
+        }
         of = {account.key: root for root, them in members.items() for account in them}
         places = {account.key: self.places_of(account, FINE)[0] for account in self.accounts}
         ballots: dict[int, list[tuple[Hashable, int]]] = defaultdict(list)
