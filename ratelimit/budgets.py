@@ -8,11 +8,10 @@ from typing import Any
 from ratelimit.core.engine import MAX_COST, MAX_RULES
 from ratelimit.core.rule import Rule
 from ratelimit.policy.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.identities import PLACES
 from ratelimit.stores.base import Store
 
 Pairs = Iterable[tuple[int, int]]
-PLACES = 3
-"""Of an actor in a row: see `CompiledPolicy.actor`."""
 
 
 class Budgets:

@@ -238,7 +238,7 @@ class Generation:
         says_abnormal = self.headers.abnormal_usage
         hidden = [at for at, rule in enumerate(rules) if rule.is_clustered]
         by_verdict = {rule.verdict: rule.actor_at for rule in rules if rule.is_clustered and not rule.is_twin}
-        # Where limits for the certain apply, who is only likely is given beside them as a stranger is.
+        # Limits that bind certain members let a likely one in beside their budget, as a stranger.
         counted_at = by_verdict.get("certain", by_verdict.get("likely", -1))
         return RoutePlan(plan, rules, required, hidden, hidden if says_abnormal else (), counted_at)
 

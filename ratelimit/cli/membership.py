@@ -1,7 +1,7 @@
-"""Which actor a request's principal belongs to, for who explains one request.
+"""Which actor a request's principal belongs to, for an explanation of one request.
 
-A policy alone does not say: somebody has to have correlated. That is a trace replayed to its
-end, what a running correlator has saved, or the assignments that running workers look into.
+A policy alone does not say. The answer is in a trace replayed to its end, in what a running
+correlator has saved, or in the assignments that running workers look into.
 """
 
 from __future__ import annotations

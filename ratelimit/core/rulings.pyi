@@ -11,8 +11,8 @@ class Rulings:
         exempt: never in a cluster.
         together: groups, each one actor whatever the evidence.
         apart: groups of whom no two are ever in one cluster; the later in a group yields.
-        confirm: whose actors are certain.
-        clear: whose actors are none.
+        confirm: principals that each name an actor that is certain.
+        clear: principals that each name an actor that is neither certain nor likely.
     """
 
     def __init__(
@@ -43,4 +43,4 @@ class Rulings:
     def decree(self, confirmed: Iterable[int], cleared: Iterable[int]) -> None:
         """Say of which clusters those named are members; of one with both kinds nothing is said."""
     def decree_of(self, label: int) -> Literal["clear", "confirm"] | None:
-        """Return what is said of a cluster, by who is named in it."""
+        """Return what is said of a cluster, by the accounts named in it."""

@@ -91,8 +91,8 @@ _DIGITS = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 def seconds_of(value: object) -> int | None:
     """Return an instant as whole seconds since 1970; 0 where it is none, None where it cannot be one.
 
-    Numbers are seconds, and so is their text; fractions are cut. What is not given, not after 1970, or no
-    number at all is not known: whoever asks must not be older for that, or younger.
+    Numbers are seconds, and so is their text; fractions are cut. Garbage must make no account older, or
+    younger: it counts as not known.
     """
     if isinstance(value, bytes):
         value = value.decode("latin-1")

@@ -287,7 +287,7 @@ def _rule(
     windows = "" if numbers.calendar is None else f"{numbers.calendar.unit} {numbers.calendar.zone}"
     # Numbers of fixed order come first, names of any number last: no two shapes read alike.
     identity = (limit.name, numbers.algorithm, str(numbers.period_ns), windows, limit.unit, limit.on, member)
-    # Whoever a limit per cluster binds, its counters stay its own when that changes; a twin has others.
+    # A limit per cluster keeps its counters when it binds other members; a twin has counters of its own.
     per = [LIKELY if is_twin and identities[at].name == CLUSTER else identities[at].name for at in draft.per]
     cluster = len(identities) - 1
     actor_at = -1

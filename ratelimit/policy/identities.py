@@ -21,6 +21,10 @@ INTERNAL = HIDDEN | {CLUSTER}
 BUILT_IN = {"ip": Identity("client")}
 """Known without being declared; a declaration of the same name replaces it."""
 MAX_SOURCES = 8
+PLACES = 3
+"""Of an actor: see `CompiledPolicy.actor`."""
+MOST_POSITIONS = 62
+"""A request's identities lie in an array of 64, two of which are not the policy's."""
 
 _KINDS: dict[str, SourceKind] = {
     "header": "header",
@@ -71,6 +75,9 @@ def compile_identities(
         specs.append(IdentitySpec(len(specs), ORIGIN, (SourceSpec("origin"),), "skip"))
     if created is not None:
         specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
+    if len(specs) + PLACES > MOST_POSITIONS:
+        most = MOST_POSITIONS - PLACES
+        report.add("policy-too-many", ("identities",), f"{len(specs)} identities; {most} are the most")
     # An actor's three places: see `CompiledPolicy`.
     for name in (ACTOR, LIKELY, CLUSTER):
         specs.append(IdentitySpec(len(specs), name, (SourceSpec("cluster"),), "skip"))

@@ -62,15 +62,15 @@ class Known(Struct, frozen=True, forbid_unknown_fields=True):
     confirm: Annotated[
         list[Principal],
         Meta(
-            description="Principals, each of whose actor is confirmed: it is certain, and so is whoever is "
-            "likely in its cluster. Of a cluster that is cleared as well, those named alone."
+            description="Principals that each name a confirmed actor. They are certain, and so is every "
+            "likely member of their cluster, unless another principal clears it."
         ),
     ] = []
     clear: Annotated[
         list[Principal],
         Meta(
-            description="Principals, each of whose actor is cleared: nobody in its cluster is certain or "
-            "likely, whatever the evidence. One principal without its actor is cleared by `exempt`."
+            description="Principals that each name a cleared actor. No member of their cluster is certain or "
+            "likely, unless another principal confirms it. `exempt` leaves out one principal alone."
         ),
     ] = []
     organisations: Annotated[

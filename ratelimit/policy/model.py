@@ -201,9 +201,8 @@ class Limit(Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": 
     verdict: Annotated[
         Certainty | None,
         Meta(
-            description="For limits per `cluster`, whom it binds: `certain` members, while it is counted "
-            "what it would refuse `likely` ones; or `likely` members as well, in one budget with the certain "
-            "ones. Default: `certain`."
+            description="For limits per `cluster`: the members it binds. `certain`, the default, binds "
+            "certain members and counts what it would refuse likely ones. `likely` binds both in one budget."
         ),
     ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"

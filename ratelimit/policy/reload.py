@@ -120,7 +120,7 @@ def _setting_changes(old: CompiledPolicy, new: CompiledPolicy) -> list[Change]:
 
 def _rules(limit: LimitSpec, policy: CompiledPolicy, tier: str | None) -> list[LimitRule]:
     indices = limit.rules if tier is None else limit.tiers.get(tier, ())
-    return [policy.rules[index] for index in indices]
+    return [rule for index in indices if not (rule := policy.rules[index]).is_twin]
 
 
 def _names(limit: LimitSpec, policy: CompiledPolicy) -> list[str]:
@@ -143,6 +143,7 @@ def _described(limit: LimitSpec, policy: CompiledPolicy) -> dict[str, object]:
         "cost": written.cost,
         "estimate": written.estimate,
         "tier": written.tier,
+        "verdict": next((policy.rules[index].verdict for index in limit.rules), None),
     }
 
 

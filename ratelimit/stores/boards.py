@@ -71,7 +71,7 @@ class SharedBoard:
 
     @classmethod
     def existing(cls, store: Store, *, principals: int, sightings: int) -> SharedBoard | None:
-        """Return the board that a store's workers share if there is one, for who only looks at it.
+        """Return the board that a store's workers share if there is one; no election comes with it.
 
         Raises:
             StoreError: as for a store's memory.

@@ -7,6 +7,8 @@ import threading
 from math import isqrt
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ratelimit.core.assignments import Assignments
 from ratelimit.core.board import Board
@@ -230,3 +232,68 @@ def test_readers_see_one_rebuild_or_the_next_and_never_a_mixture() -> None:
     ended.set()
     thread.join(30)
     assert not faults
+
+
+def test_verdict_is_found_beside_the_cluster() -> None:
+    shared = board()
+    writer = written(shared, {5: 77})
+    writer.assign(6, 77, 1)
+    reader = Assignments(shared, COLUMNS)
+    assert [(reader.of_key(key), reader.verdict(key)) for key in (5, 6, 7)] == [(77, 2), (77, 1), (-1, 0)]
+    writer.assign(6, 77, 2)
+    writer.assign(5, 77, 0)
+    assert [(reader.of_key(key), reader.verdict(key)) for key in (5, 6)] == [(-1, 0), (77, 2)]
+    assert shared.stats()["assigned"] == 2
+
+
+KEYS = st.integers(1, 6)
+STEPS = st.lists(st.tuples(KEYS, st.sampled_from([-1, 1, 77, 2**64 - 2]), st.integers(0, 2)), max_size=30)
+
+
+@given(STEPS, STEPS)
+def test_what_travels_is_what_was_assigned_to_the_verdict(
+    entered: list[tuple[int, int, int]], staged: list[tuple[int, int, int]]
+) -> None:
+    here, there = written(board(), {}), written(board(), {})
+    here.record(128)
+    known: dict[int, tuple[int, int]] = {}
+    for key, identity, verdict in entered:
+        here.assign(key, identity, verdict)
+        known[key] = (identity, verdict) if identity != -1 and verdict else (-1, 0)
+    there.enter(here.take_changes())
+    assert found(here) == found(there) == {key: known.get(key, (-1, 0)) for key in range(1, 7)}
+    here.begin()
+    known = {}
+    for key, identity, verdict in staged:
+        if identity != -1:
+            here.stage(key, identity, verdict)
+            known[key] = (identity, verdict) if verdict else (-1, 0)
+    here.commit()
+    there.enter(here.take_changes())
+    assert found(here) == found(there) == {key: known.get(key, (-1, 0)) for key in range(1, 7)}
+    late = written(board(), {})
+    late.begin()
+    assert late.stage_all(here.export())
+    late.commit()
+    assert late.compact()
+    assert found(late) == found(here)
+
+
+def found(one: Assignments) -> dict[int, tuple[int, int]]:
+    return {key: (one.of_key(key), one.verdict(key)) for key in range(1, 7)}
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16), max_size=20))
+def test_pairs_that_make_no_sense_assign_nobody(pairs: list[bytes]) -> None:
+    one = written(board(), {})
+    one.enter(b"".join(pairs))
+    one.begin()
+    one.stage_all(b"".join(pairs))
+    one.commit()
+    for pair in pairs:
+        key, verdict, identity = pair[:6], pair[6:8], pair[8:]
+        number = int.from_bytes(key, "little")
+        is_sound = verdict in (b"\1\0", b"\2\0") and identity != b"\xff" * 8 and number
+        assert (
+            is_sound or any(other[:6] == key for other in pairs if other != pair) or one.of_key(number) == -1
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit import Limiter
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
 from ratelimit.policy.compiled import CacheSpec, CalendarSpec, KeySpec, LimitRule, SourceSpec
@@ -343,3 +344,74 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as caught:
         Policy.load(file)
     assert (caught.value.code, caught.value.problems[0].line) == ("policy-encoding", 2)
+
+
+def clustered(**limit: Any) -> list[LimitRule]:
+    tree = {
+        "version": 1,
+        "limit": [{"name": "l", "per": "cluster", "rate": "5/day", **limit}],
+        "identities": {"account": {"from": "header:x"}},
+        "correlation": {"principal": "account", "network": "ip", "client": "account"},
+    }
+    tree["identities"]["account"]["missing"] = "skip"  # type: ignore[index]
+    return list(Policy.from_mapping(tree).compiled.rules)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ({}, [("certain", False, (4,), False), ("certain", True, (3,), True)]),
+        ({"verdict": "certain"}, [("certain", False, (4,), False), ("certain", True, (3,), True)]),
+        ({"verdict": "likely"}, [("likely", False, (2,), False)]),
+        ({"mode": "shadow"}, [("certain", False, (4,), True), ("certain", True, (3,), True)]),
+        (
+            {"per": ["account", "cluster"]},
+            [("certain", False, (0, 4), False), ("certain", True, (0, 3), True)],
+        ),
+        ({"per": ["cluster", "ip"], "verdict": "likely"}, [("likely", False, (2, 1), False)]),
+        ({"per": "account"}, [(None, False, (0,), False)]),
+        ({"per": "account", "distinct": "cluster"}, [(None, False, (0,), False)]),
+    ],
+)
+def test_limit_per_cluster_counts_by_whom_it_binds(limit: dict[str, Any], expected: list[Any]) -> None:
+    assert [(rule.verdict, rule.is_twin, rule.per, rule.shadow) for rule in clustered(**limit)] == expected
+
+
+def test_each_rate_and_tier_has_a_twin_with_counters_of_its_own() -> None:
+    rules = clustered(rate="5/day; 2/hour", tier="account", tiers={"pro": {"rate": "50/day"}})
+    assert [(rule.name, rule.row, rule.tier) for rule in rules] == [
+        ("l", "l", None),
+        ("l", "\x1flikely l", None),
+        ("l#2", "l#2", None),
+        ("l#2", "\x1flikely l#2", None),
+        ("l", "l", "pro"),
+        ("l", "\x1flikely l", "pro"),
+    ]
+    assert len({rule.salt_parts for rule in rules if rule.tier is None}) == 4
+
+
+def test_twins_count_among_the_rules_a_request_may_fall_under() -> None:
+    tree: dict[str, Any] = {
+        "version": 1,
+        "limit": [{"name": f"l{number}", "per": "cluster", "rate": "5/day"} for number in range(9)],
+        "identities": {"account": {"from": "header:x"}},
+        "correlation": {"principal": "account", "network": "ip"},
+    }
+    with pytest.raises(PolicyError, match="18 rules"):
+        Policy.from_mapping(tree)
+    for limit in tree["limit"]:
+        limit["verdict"] = "likely"
+    assert len(Policy.from_mapping(tree).compiled.rules) == 9
+
+
+@pytest.mark.parametrize(("count", "fits"), [(58, True), (59, False)])
+def test_identities_there_is_no_place_for_are_an_error_of_the_policy(count: int, fits: bool) -> None:
+    identities = {f"i{number}": {"from": f"header:x-{number}"} for number in range(count)}
+    tree = {"version": 1, "limit": [{"name": "l", "per": "ip", "rate": "5/day"}], "identities": identities}
+    if fits:
+        limiter = Limiter(Policy.from_mapping({**tree, "store": {"memory": "private"}}))
+        assert limiter.decide(client="192.0.2.1").allowed
+        limiter.close()
+    else:
+        with pytest.raises(PolicyError, match="60 identities; 59 are the most"):
+            Policy.from_mapping(tree)

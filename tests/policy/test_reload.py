@@ -96,3 +96,21 @@ def test_the_fingerprint_changes_when_a_file_is_written_or_replaced(tmp_path: Pa
     os.utime(other, ns=(1, 1))
     other.replace(file)
     assert len({first, second, fingerprint(file)}) == 3
+
+
+def test_limit_that_binds_others_keeps_its_counters_and_says_so() -> None:
+    text = """\
+version = 1
+[[limit]]
+name = "actor"
+per = "cluster"
+rate = "5/day"
+verdict = "{}"
+[correlation]
+principal = "ip"
+network = "ip"
+"""
+    before, after = (Policy.from_toml(text.format(verdict)).compiled for verdict in ("certain", "likely"))
+    (change,) = diff(before, after)
+    assert (change.kind, change.subject, change.counters) == ("changed", "actor", "kept")
+    assert "verdict certain → likely" in change.detail

@@ -156,7 +156,7 @@ def decide_batch(
                 plan.read_costs(own, amounts)
                 counted_at = -1
                 if judge is not None:
-                    # Where limits for the certain apply, who is likely is let in beside them as a stranger is.
+                    # Limits that bind certain members let a likely one in beside their budget, as a stranger.
                     if plan.looks_at(cluster_at):
                         counted_at = cluster_at
                     elif plan.looks_at(cluster_at - 2):

@@ -22,7 +22,7 @@ cdef class Rulings:
     cdef uint64_t *apart_keys
     cdef uint32_t *labels       # by group: the cluster it is in, 0 for none yet
     cdef uint8_t sealed[MOST_RULED_LABELS + 1]
-    cdef uint8_t decrees[MOST_RULED_LABELS + 1]     # by cluster; who is named in it says so
+    cdef uint8_t decrees[MOST_RULED_LABELS + 1]     # by cluster, from the accounts named in it
     cdef readonly object exempt
     cdef readonly object together
     cdef readonly object apart

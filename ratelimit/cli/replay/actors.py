@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from ratelimit.budgets import Budgets
-from ratelimit.cli.replay.prepared import named
+from ratelimit.cli.replay.prepared import UNNAMED, ending, named
 from ratelimit.core.batch import decide_batch
 from ratelimit.core.engine import Outcome
 from ratelimit.core.sighting import Columns
@@ -111,11 +111,11 @@ class Actors:
 
     def name_clusters(self, lines: list[bytes], columns: list[array[int]]) -> None:
         """Write the clusters into a batch's decision lines."""
-        column, likely = columns[self._at - 2], columns[self._at - 1]
+        column, likely, size = columns[self._at - 2], columns[self._at - 1], len(UNNAMED)
         if column.count(NOBODY) < len(column):
             for at, cluster in enumerate(column):
                 if cluster != NOBODY:
-                    lines[at] = named(lines[at], cluster, is_certain=likely[at] == NOBODY)
+                    lines[at] = lines[at][:-size] + ending(cluster, likely[at] == NOBODY)
 
     def pass_by(self, now_ns: int) -> None:
         """Note that a single record's turn has come, whether or not it is decided."""

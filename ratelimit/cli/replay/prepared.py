@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from json import dumps
 from operator import attrgetter
 from typing import Any
@@ -56,12 +57,19 @@ UNNAMED = b'"cluster": null, "verdict": null}\n'
 ALLOWED = b'{"action": "allow", "limit": null, "retry_after": null, ' + UNNAMED
 REFUSED_UNNAMED = b'{"action": "refuse", "limit": null, "retry_after": null, ' + UNNAMED
 REFUSAL_END = b", " + UNNAMED
+_UNNAMED_BYTES = len(UNNAMED)
 
 
 def named(line: bytes, cluster: int, *, is_certain: bool) -> bytes:
     """Return a decision's line with its cluster."""
+    return line[:-_UNNAMED_BYTES] + ending(cluster, is_certain)
+
+
+@lru_cache(maxsize=4096)
+def ending(cluster: int, is_certain: bool, /) -> bytes:
+    """Return how the lines of a cluster's members end."""
     verdict = b"certain" if is_certain else b"likely"
-    return line.removesuffix(UNNAMED) + b'"cluster": "%016x", "verdict": "%b"}\n' % (cluster, verdict)
+    return b'"cluster": "%016x", "verdict": "%b"}\n' % (cluster, verdict)
 
 
 def refusal_prefix(limit: str) -> bytes:
