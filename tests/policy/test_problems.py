@@ -99,8 +99,6 @@ CASES = [
     ("correlation-missing", correlation('client = "agent"'), 6, "correlation.client"),
     ("correlation-costly", correlation('costly = ["device"]'), 6, "correlation.costly[0]"),
     ("correlation-families", correlation('network = "ip"'), 4, "correlation"),
-    ("correlation-families", correlation('network = "ip"\nclient = "agent"', "skip"), 4, "correlation"),
-    ("correlation-families", correlation('payment = "agent"', "skip"), 4, "correlation"),
     ("correlation-created", correlation('created = "cookie:since"'), 6, "correlation.created"),
     ("identity-missing", identity('x = { from = "client", missing = "client" }'), 7, "identities.x.missing"),
     ("identity-shared", identity('x = { from = "header:x", missing = "shared" }'), 7, "identities.x.missing"),

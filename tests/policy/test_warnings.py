@@ -28,6 +28,16 @@ def test_methods_of_http_and_its_extensions_are_known(methods: str) -> None:
     assert problems_of(limit(RATE, f'match = "{methods} /a"')) == ()
 
 
-def test_a_costly_family_is_enough_beside_the_network() -> None:
-    text = correlation('network = "ip"\nextra = ["agent"]\ncostly = ["agent"]', "skip")
-    assert "correlation-families" not in {problem.code for problem in problems_of(text)}
+@pytest.mark.parametrize(
+    ("lines", "is_enough"),
+    [
+        ('network = "ip"\nclient = "agent"', False),
+        ('payment = "agent"', False),
+        ('network = "ip"\nextra = ["agent"]', False),
+        ('network = "ip"\nextra = ["agent"]\ncostly = ["agent"]', True),
+        ('network = "ip"\npayment = "agent"', True),
+    ],
+)
+def test_an_actor_is_proven_by_exits_and_by_what_costs(lines: str, is_enough: bool) -> None:
+    codes = {problem.code for problem in problems_of(correlation(lines, "skip"))}
+    assert ("correlation-families" not in codes) is is_enough
