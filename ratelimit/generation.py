@@ -23,7 +23,7 @@ from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Fact
 from ratelimit.identity.origins import Origins
 from ratelimit.identity.proxies import AddressRanges, ProxyChain
-from ratelimit.known import Knowledge, hashed
+from ratelimit.known import Knowledge, ages, hashed
 from ratelimit.policy.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.model import Event
 from ratelimit.resolvers import Resolver
@@ -105,6 +105,8 @@ class Generation:
             None if spec is None else hashed(spec, compiled.identities, self.extractor)
         )
         """What the operator knows of principals and networks; None when nothing is correlated."""
+        self.ages = None if spec is None or self.knowledge is None else ages(spec, self.knowledge)
+        """What marks rows of new accounts where there is no watch; None when no limit asks for that."""
         if watch is not None and self.knowledge is not None:
             self.knowledge.tell_columns(watch)
         self.has_lists = bool(compiled.allow or compiled.deny)

@@ -170,6 +170,8 @@ class Explained:
             generation = Generation(compiled, store, self.now_ns, notice=lambda code: None)
             matched = generation.match(self.method, self.path, event)
             row = RecordFacts(generation, fields).identities(record, matched)
+            if generation.ages is not None:
+                generation.ages.mark(row, self.now_ns)
             for _ in range(repeat - 1):
                 self._decide(generation, matched, row, charge=True).release()
             self.decision = self._decide(generation, matched, row, charge=not live)

@@ -13,6 +13,7 @@ from ratelimit.generation import Generation, Matched, needed_positions
 from ratelimit.identity.cookies import find_cookie
 from ratelimit.identity.fact import ABSENT, REFUSED
 from ratelimit.policy.compiled import IdentitySpec, LimitRule
+from ratelimit.policy.identities import NEW
 from ratelimit.policy.model import Event
 from ratelimit.policy.pattern import parse_pattern
 from ratelimit.traces import Fields
@@ -95,7 +96,8 @@ def limit_lines(
 
 
 def _key(generation: Generation, rule: LimitRule, row: list[int]) -> str:
-    names = [f"{generation.compiled.identities[at].name}:{short_hash(row[at])}" for at in rule.per]
+    specs = [generation.compiled.identities[at] for at in rule.per]
+    names = [f"{spec.name}:{short_hash(row[spec.index])}" for spec in specs if spec.name != NEW]
     return " + ".join(names) or "everyone"
 
 
@@ -131,6 +133,13 @@ def _source(spec: IdentitySpec, record: Any, fields: Fields, facts: RecordFacts,
     """Return where an identity's value was found, or what its absence means."""
     if hashed == REFUSED:
         return f"missing from {_sources(spec)}: refused where a limit needs it"
+    if spec.name == NEW:
+        is_old = "the account is established, or nothing says how old it is: limits for new ones do not apply"
+        return (
+            is_old
+            if hashed == ABSENT
+            else "the account is new; here nothing is known of who else pays for it"
+        )
     if hashed == ABSENT:
         return f"missing from {_sources(spec)}: limits per {spec.name} do not apply"
     if spec.name in facts.values(record) and not (spec.name == "ip" and spec.sources[0].kind == "client"):

@@ -14,7 +14,6 @@ cdef class Watch:
 
     cdef uint64_t stamp(self, uint64_t *ids) noexcept
     cdef bint vouched(self, uint64_t payment) noexcept
-    cdef void stamp_age(self, uint64_t *ids, object now_ns) noexcept
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept
     cdef Answer answer_to(self, uint64_t principal)
 
