@@ -24,7 +24,7 @@ from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Fact
 from ratelimit.identity.origins import Origins
 from ratelimit.identity.proxies import AddressRanges, ProxyChain
-from ratelimit.known import Knowledge, hashed
+from ratelimit.known import Knowledge, ages, hashed
 from ratelimit.policy.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.identities import INTERNAL
 from ratelimit.policy.model import Event
@@ -113,6 +113,8 @@ class Generation:
             None if spec is None else hashed(spec, compiled.identities, self.extractor)
         )
         """What the operator knows of principals and networks; None when nothing is correlated."""
+        self.ages = None if spec is None or self.knowledge is None else ages(spec, self.knowledge)
+        """What marks rows of new accounts where there is no watch; None when no limit asks for that."""
         if watch is not None and self.knowledge is not None:
             self.knowledge.tell_columns(watch)
         self.names = {

@@ -72,6 +72,16 @@ def hashed(spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor:
     return Knowledge(rulings, organisations, spec.origin)
 
 
+def ages(spec: CorrelationSpec, knowledge: Knowledge) -> Columns | None:
+    """Return what marks rows of new accounts, correlated or not; None where no limit asks."""
+    if spec.new < 0:
+        return None
+    columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+    knowledge.tell_columns(columns)
+    columns.tell_new(spec.new, int(spec.settings["new_s"]))
+    return columns
+
+
 def principal_key(
     spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor: Extractor, values: Sequence[str]
 ) -> int | None:

@@ -180,6 +180,8 @@ class Explained:
             row = RecordFacts(generation, fields).identities(record, matched)
             if membership is not None:
                 membership.fill(row, record, matched)
+            if generation.ages is not None:
+                generation.ages.mark(row, self.now_ns)
             for _ in range(repeat - 1):
                 self._decide(generation, matched, row, charge=True).release()
             self.decision = self._decide(generation, matched, row, charge=not live)

@@ -13,7 +13,7 @@ from ratelimit.decision import Decision, Verdict
 from ratelimit.generation import Generation, Matched, needed_positions
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec, LimitRule
-from ratelimit.policy.identities import CLUSTER, CREATED
+from ratelimit.policy.identities import CLUSTER, CREATED, NEW
 from ratelimit.policy.model import Event
 from ratelimit.policy.pattern import parse_pattern
 from ratelimit.policy.target import Target
@@ -142,7 +142,11 @@ def limit_lines(
 
 def _key(generation: Generation, rule: LimitRule, row: list[int]) -> str:
     compiled = generation.compiled
-    names = [f"{words.identity(at, compiled)}:{short_hash(row[at])}" for at in rule.per]
+    names = [
+        f"{words.identity(at, compiled)}:{short_hash(row[at])}"
+        for at in rule.per
+        if compiled.identities[at].name != NEW
+    ]
     return " + ".join(names) or "everyone"
 
 
@@ -184,6 +188,13 @@ def _source(spec: IdentitySpec, record: Any, matched: Matched, facts: RecordFact
         return f"malformed in {_sources(spec)}: refused where a limit needs it"
     if hashed == REFUSED:
         return f"missing from {_sources(spec)}: refused where a limit needs it"
+    if spec.name == NEW:
+        is_old = "the account is established, or nothing says how old it is: limits for new ones do not apply"
+        return (
+            is_old
+            if hashed == ABSENT
+            else "the account is new; here nothing is known of who else pays for it"
+        )
     if hashed == ABSENT:
         return f"missing from {_sources(spec)}: limits per {spec.name} do not apply"
     if spec.name in facts.values(record) and not (spec.name == "ip" and spec.sources[0].kind == "client"):

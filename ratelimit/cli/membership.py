@@ -60,7 +60,9 @@ def on_this_host(compiled: CompiledPolicy, store: EmbeddedStore) -> Iterator[Mem
         yield None
         return
     try:
-        watch = Watch(shared.board, Columns(spec.principal, spec.kinds, spec.created, spec.costly), compiled.cluster)
+        watch = Watch(
+            shared.board, Columns(spec.principal, spec.kinds, spec.created, spec.costly), compiled.cluster
+        )
         yield Membership("this host's workers", lambda row, record, matched: watch.fill(row))
     finally:
         shared.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ratelimit.policy.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.identities import NEW
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -48,7 +49,9 @@ def rate_of(rule: LimitRule, policy: CompiledPolicy) -> str:
 
 def per(rule: LimitRule, policy: CompiledPolicy) -> str:
     """Return whose counter it is."""
-    return " + ".join(identity(position, policy) for position in rule.per) or "everyone"
+    names = [identity(position, policy) for position in rule.per]
+    own = " + ".join(name for name in names if name != NEW) or "everyone"
+    return f"{own} {NEW}" if NEW in names else own
 
 
 def identity(position: int, policy: CompiledPolicy) -> str:

@@ -20,6 +20,7 @@ from ratelimit.core.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
 from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, judge
 from ratelimit.correlation.settings import HOUR_S, Settings
+from ratelimit.correlation.tenants import TENANTS, telling_programs
 
 ADDRESS, NETWORK = 0, 1
 YOUNG_S = 36 * HOUR_S
@@ -37,8 +38,6 @@ KEPT_SHARE = 0.8
 """What of `pool_share` a payment method has to keep that belongs to a cluster already."""
 MOST_TURNS = 12
 """How often it is asked again who is left; what still changes then is a few among thousands."""
-TENANTS = 6
-"""Accounts of one program that fill a network, where nobody pays."""
 NEVER = 2**32 - 1
 FLEET = 6
 """Accounts on one payment method that are looked at as a group, if they are nowhere at home."""
@@ -207,6 +206,8 @@ class Rebuild:
         """Ask who is left until nothing changes; return how many payment methods are."""
         pools, s = self._pools, self._settings
         found = yield from self._summed(self._identifiers, pools.question)
+        if self._by_program:
+            found += pools.accuse((yield from telling_programs(pools, self._ranges)))
         if not found and not pools.alone:
             return 0
         yield from self._principals(pools.sort)

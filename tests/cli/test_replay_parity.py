@@ -359,6 +359,30 @@ def test_columns_say_what_common_policies_ask(name: str, expected: bool) -> None
     store.close()
 
 
+def test_an_established_payment_method_counts_in_columns_as_in_rows() -> None:
+    columns = POLICIES["ages"].replace("new_s = 60", "new_s = 86400")
+    rows = columns + '[allow]\naccount = ["nobody among them"]'  # lists of values are not for columns
+    drawn = []
+    for at in range(600):
+        new = at % 3 > 0
+        drawn.append(
+            {
+                "gap": 2,
+                "method": "POST",
+                "path": "/v1/chat",
+                "ip": f"198.51.{at % 5}.{at % 7}",
+                "account": f"{'hired' if new else 'founder'} {at % 30}",
+                "payment": f"card {at % 2}" if new or at % 30 else None,
+                "account_created": NOW_NS // 10**9 - (60 if new else 864_000),
+            }
+        )
+    found = [replayed(Policy.from_toml(text), trace_of(drawn)) for text in (columns, rows)]
+    assert found[0] == found[1]
+    refused = [at for at, decision in enumerate(found[0]) if decision["limit"]]
+    assert refused, "new until the card is known"
+    assert refused[-1] < 400, "and established from then on"
+
+
 def test_memo_forgets_everything_when_full() -> None:
     asked: list[int] = []
 

@@ -10,6 +10,7 @@ import pytest
 from ratelimit import Limiter, Policy, PolicyError
 from ratelimit.clock import ManualClock
 from ratelimit.identity.fact import Context
+from tests.asgi.driver import mount
 
 NS = 10**9
 NOW_S = 1_700_000_000
@@ -190,3 +191,14 @@ def test_other_hosts_are_told_of_established_payment_methods() -> None:
     assert other.assignments.stage_all(watch.assignments.export())
     assert other.assignments.commit()
     assert not other.mark(list(row), clock.now_ns())
+
+
+@pytest.mark.parametrize(("created", "statuses"), [(NOW_S, [200, 429, 429]), (OLD, [200, 200, 200])])
+@pytest.mark.parametrize("more", ["", '[deny]\nip = ["198.51.100.0/24"]\n'])
+async def test_the_middleware_marks_new_accounts_on_either_way(
+    created: int, statuses: list[int], more: str
+) -> None:
+    text = POLICY.replace("state:", "header:x-").replace("version = 1", f"version = 1\n{more}")
+    client = mount(text, clock=ManualClock(NOW_S * NS)).client
+    headers = [(b"x-api-key", b"a"), (b"x-account_created", str(created).encode())]
+    assert await client.statuses(3, headers=headers) == statuses

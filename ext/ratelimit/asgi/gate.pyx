@@ -158,8 +158,6 @@ cdef class Gate:
                 check_ready(lane.core)
                 if self.watch is not None:
                     self.watch.stamp(ids)
-                    if self.watch.columns.new_at >= 0:
-                        self.watch.stamp_age(ids, now_ns)
                     if ids[self.watch.at - 2] != ABSENT_HASH:
                         actor = ids[self.watch.at - 2]
                         verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN

@@ -176,6 +176,8 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
     for at in range(e.identifier_count):
         found = e.identifiers + at
         found.parent = within(found.parent, e.identifier_count)
+        e.values[at].payers[0] = within(e.values[at].payers[0], e.identifier_count)
+        e.values[at].payers[1] = within(e.values[at].payers[1], e.identifier_count)
         e.kind_counts[kind_of(found)] += 1
         put(&e.identifier_index, joined(e.values[at].key), at)
 

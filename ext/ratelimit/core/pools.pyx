@@ -13,13 +13,13 @@ methods, ROAMER in `traits`, `settled` at places, and the forest.
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence, principal_at
 from ratelimit.core.forest cimport join_roots
 from ratelimit.core.traits cimport (
-    AT_HOME, CLIENT, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, HOMED, MOST_DEGREE, NEW, PAYMENT, PAYMENT_AT,
+    AT_HOME, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, HOMED, MOST_DEGREE, NEW, PAYMENT, PAYMENT_AT,
     PROVEN, ROAMER, SUSPECT, TICK_S, Identifier, Principal, is_infrastructure, is_witness, kind_of, look_ahead, resolve,
     visits_of,
 )
@@ -234,11 +234,43 @@ cdef class Pools:
                 kind = kind_of(node)
                 node.meta &= ~<uint16_t>SUSPECT
                 node.settled = 0
-                if kind == (CLIENT if self.by_program else PAYMENT) or EXTRA <= kind < EXTRA + EXTRAS:
+                if kind == PAYMENT or EXTRA <= kind < EXTRA + EXTRAS:
                     if node.degree >= 2 and not node.meta & PROVEN and not self.alone:
                         node.meta |= SUSPECT
                         found += 1
         return found
+
+    def pairs(self, uint32_t start, uint32_t stop):
+        """Return where the principals in a range are with which program: network << 32 | program, each once."""
+        cdef uint32_t at, program
+        cdef int i
+        cdef Principal *p
+        cdef Places places
+        cdef list found = []
+        for at in range(start, min(stop, self.awake)):
+            p = principal_at(self.evidence, at)
+            program = self.token_of(p, 0xFFFF)
+            if program:
+                self.places_of(p, &places)
+                for i in range(places.count):
+                    found.append(<uint64_t>places.at[i] << 32 | program - 1)
+        return found
+
+    def degree(self, uint32_t at):
+        """Return how many principals an identifier has."""
+        if at >= self.count:
+            raise IndexError(f"no identifier {at}")
+        return self.evidence.identifiers[at].degree
+
+    def accuse(self, positions):
+        """Put identifiers in question; return how many."""
+        cdef uint32_t at
+        cdef Identifier *node
+        for at in positions:
+            if at < self.count:
+                node = self.evidence.identifiers + at
+                node.meta |= <uint16_t>SUSPECT
+        return len(positions)
 
     def sort(self, uint32_t start, uint32_t stop):
         """Sort the principals in a range: those in question into a list, the others counted where they testify."""

@@ -13,5 +13,4 @@ cdef class Watch:
 
     cdef void stamp(self, uint64_t *ids) noexcept
     cdef bint vouched(self, uint64_t payment) noexcept
-    cdef void stamp_age(self, uint64_t *ids, object now_ns) noexcept
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept

@@ -1,7 +1,7 @@
 """What a request's way has to do with correlation: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.assignments cimport Assignments
 from ratelimit.core.atomic cimport SECOND
@@ -73,14 +73,7 @@ cdef class Watch:
                 identity = self.assignments.find(key, &verdict)
         stamp_actor(ids, self.at, verdict, identity)
 
-    cdef void stamp_age(self, uint64_t *ids, object now_ns) noexcept:
-        """Mark an array that is of a new account."""
-        cdef uint64_t now
-        if read_number(now_ns, &now) == WHOLE:
-            self.columns.mark_hashes(ids, <int64_t>(now // SECOND))
-            if ids[self.columns.new_at] != ABSENT_HASH and self.columns.kinds_at[PAYMENT] >= 0:
-                if self.vouched(ids[self.columns.kinds_at[PAYMENT]]):
-                    ids[self.columns.new_at] = ABSENT_HASH
+    # Whether an account is new is asked of rows alone: a policy that knows ages reads more than headers and peer.
 
     cdef bint vouched(self, uint64_t payment) noexcept:
         """Whether an established account pays with a payment method, as far as whoever correlates has said so."""

@@ -22,7 +22,6 @@ from ratelimit.cli.replay.prepared import ALLOWED, REFUSAL_END, REFUSED_UNNAMED,
 from ratelimit.cli.replay.tally import LimitTally
 from ratelimit.core.batch import decide_batch, mark_new
 from ratelimit.core.engine import Outcome, Plan
-from ratelimit.core.sighting import Columns
 from ratelimit.decision import Reason
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
@@ -140,7 +139,7 @@ class Replay:
             self.compiled, self.store, now_ns, notice=lambda code: None
         )
         self._identities = IdentityColumns(generation, self.fields)
-        self._ages = _ages_of(generation)
+        self._ages = generation.ages
         self._matches = Memo(lambda key: generation.match(key[0].upper(), route_target(key[1])), _MOST_ROUTES)
         self._prepared = Memo(lambda plan: Prepared(plan, self.fields))
         self._kinds = Memo(lambda key: self._kind(self._matches[key]), _MOST_ROUTES)
@@ -289,17 +288,6 @@ class Replay:
     def _count(self, allowed: bool, reason: Reason, amount: int = 1) -> None:
         key = (allowed, reason)
         self.outcomes[key] = self.outcomes.get(key, 0) + amount
-
-
-def _ages_of(generation: Generation) -> Columns | None:
-    """Return what marks new accounts, where a limit asks for them: whether or not anything is correlated."""
-    spec = generation.compiled.correlation
-    if spec is None or spec.new < 0 or generation.knowledge is None:
-        return None
-    columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
-    generation.knowledge.tell_columns(columns)
-    columns.tell_new(spec.new, int(spec.settings["new_s"]))
-    return columns
 
 
 def _nowhere(line: bytes) -> None:

@@ -17,6 +17,7 @@ from ratelimit.cli.terminal import Text
 from ratelimit.correlation.memory import tally_of
 from ratelimit.decision import Reason
 from ratelimit.policy.compiled import CompiledPolicy, LimitRule, twin_row
+from ratelimit.policy.identities import NEW
 from ratelimit.telemetry.names import RuleColumn
 from ratelimit.traces import Reader
 
@@ -231,6 +232,8 @@ class Summary:
         parts = []
         for position, hashed in zip(tally.rule.per, key, strict=True):
             spec = self._policy.identities[position]
+            if spec.name == NEW:
+                continue
             shown: str | None = short_hash(hashed)
             if self._reveal and self._facts is not None:
                 shown = given(spec, tally.shown[key], self._facts)
