@@ -158,7 +158,7 @@ class Summary:
             counts = correlation[verdict]
             if counts["clusters"]:
                 found = words.count(counts["clusters"], f"{verdict} cluster")
-                text.append(f"\n{found} with {words.count(counts['members'], 'member')}", "not bold default")
+                text.append(f"; {found} with {words.count(counts['members'], 'member')}", "not bold default")
         return text
 
     def _outcomes(self) -> list[tuple[tuple[bool, Reason], int]]:
