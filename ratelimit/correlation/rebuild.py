@@ -179,7 +179,7 @@ class Rebuild:
         yield from self._identifiers(pools.forget)
         if self._by_program:
             # Networks that one program fills, if it is hardly seen elsewhere.
-            pools.look(NETWORK, 1, s.network_share, crowd=TENANTS)
+            pools.look(NETWORK, 1, s.pool_share, crowd=TENANTS)
             yield from self._sift(s.accounts)
             pools.close()
             return

@@ -13,9 +13,9 @@ TELLING = 0.5
 """Part of a program's accounts in such networks: one found everywhere says nothing of an account."""
 AT_ONCE = 128
 """Pairs looked at in one slice."""
-SLICE = 512
+SLICE = 256
 """Principals in one slice: it makes objects of them."""
-TABLES = 16
+TABLES = 64
 """Pairs are counted in so many tables: one of all would hold the event loop each time that it grows."""
 
 

@@ -50,9 +50,7 @@ def test_whoever_correlates_says_why() -> None:
         6,
         40,
     )
-    assert one.words.startswith(
-        "6 payment methods of 60 accounts meet at 40 addresses; nobody else uses them."
-    )
+    assert one.words.startswith("6 payment methods of 60 accounts meet at 40 addresses nobody else uses;")
     actor.limiter.correlating.rest(END_NS)
     assert actor.limiter.correlating.clusters() is None
 

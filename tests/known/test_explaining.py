@@ -68,29 +68,6 @@ def test_who_is_in_no_cluster_is_told_what_it_was_seen_with(world: World) -> Non
     assert world.correlator.explain(world.key("nobody")) is None
 
 
-def test_the_command_explains_from_a_trace_and_shows_no_value(tmp_path: Path) -> None:
-    policy = tmp_path / "policy.toml"
-    policy.write_text(POLICY, "utf-8")
-    trace = write_trace(tmp_path / "trace.ndjson", [*people(), *actor()])
-    result = run("explain", policy, "--principal", "bot3", "--trace", trace)
-    assert result.exit_code == 0, result.stderr
-    assert "in cluster" in result.stdout
-    assert all(len(line) <= 80 for line in result.stdout.splitlines())
-    for value in ("botcard", "45.", "bot/1.0", "bot3"):
-        assert value not in result.stdout
-    result = run("explain", policy, "--principal", "bot3", "--trace", trace, "--json")
-    found = json.loads(result.stdout)
-    assert found["cluster"]
-    assert {family["family"] for family in found["families"]} >= {"network", "payment", "client"}
-    assert {one["kind"] for family in found["families"] for one in family["seen_with"]} == {
-        "ip",
-        "payment",
-        "client",
-    }
-    result = run("explain", policy, "--principal", "person3", "--trace", trace)
-    assert "in no cluster" in result.stdout
-
-
 def test_the_command_explains_from_a_snapshot(world: World, tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(POLICY, "utf-8")

@@ -157,7 +157,7 @@ cdef class Gate:
                 cross_origin = ids[self.origin_at] != 0
                 check_ready(lane.core)
                 if self.watch is not None:
-                    self.watch.stamp(ids)
+                    principal = self.watch.stamp(ids)
                     if ids[self.watch.at - 2] != ABSENT_HASH:
                         actor = ids[self.watch.at - 2]
                         verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN

@@ -11,6 +11,6 @@ cdef class Watch:
     cdef readonly int at        # the last of an actor's three places
     cdef readonly int highest   # of any position it reads or writes
 
-    cdef void stamp(self, uint64_t *ids) noexcept
+    cdef uint64_t stamp(self, uint64_t *ids) noexcept
     cdef bint vouched(self, uint64_t payment) noexcept
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept

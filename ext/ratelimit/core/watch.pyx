@@ -63,8 +63,8 @@ cdef class Watch:
     # The same over a bare array, for compiled callers, who vouch that it reaches to `highest`.
     # noexcept: nothing is looked at that could raise; a board that was closed knows nobody.
 
-    cdef void stamp(self, uint64_t *ids) noexcept:
-        """Write the actor into an array."""
+    cdef uint64_t stamp(self, uint64_t *ids) noexcept:
+        """Write the actor into an array; return the principal, 0 for none."""
         cdef uint64_t key = 0, identity = ABSENT_HASH
         cdef uint8_t verdict = NO_VERDICT
         if self.ring.board.open:
@@ -72,6 +72,7 @@ cdef class Watch:
             if key:
                 identity = self.assignments.find(key, &verdict)
         stamp_actor(ids, self.at, verdict, identity)
+        return key
 
     # Whether an account is new is asked of rows alone: a policy that knows ages reads more than headers and peer.
 
