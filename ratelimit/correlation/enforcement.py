@@ -15,7 +15,7 @@ from functools import partial
 
 from ratelimit.core.judge import Judge
 from ratelimit.core.rulings import Rulings
-from ratelimit.correlation.judgement import DECLARED, Judgement
+from ratelimit.correlation.judgement import DECLARED, Judgement, Statistics, unfounded
 
 Walk = Callable[[Callable[[int, int], object]], Iterator[None]]
 """Runs a pass over all principals in slices."""
@@ -34,7 +34,7 @@ class Enforcement:
         self._core = core
         self._rulings = rulings
         self._descend = descend
-        self._passed: dict[int, Judgement] = {}
+        self._passed: dict[int, tuple[Statistics, Judgement]] = {}
         self._failed: set[int] = set()
         self.has_moved = False
         """Whether anybody changed places, so that clusters are to be counted again."""
@@ -53,9 +53,9 @@ class Enforcement:
         self._failed.add(label)
         return True
 
-    def passed(self, label: int, judgement: Judgement) -> None:
+    def passed(self, label: int, statistics: Statistics, judgement: Judgement) -> None:
         """Note that a cluster passed by its evidence, ruling or not."""
-        self._passed[label] = judgement
+        self._passed[label] = (statistics, judgement)
 
     def run(self, walk: Walk) -> Iterator[None]:
         """Put all rulings into force; yield between slices."""
@@ -75,13 +75,16 @@ class Enforcement:
                     taken.add(label)
         for label in range(1, core.most_clusters + 1):
             rulings.seal(label, False)
-        for label, judgement in self.judgements():
+        for label, _, judgement in self.judgements():
             rulings.seal(label, judgement is DECLARED)
 
-    def judgements(self) -> list[tuple[int, Judgement]]:
-        """Return the clusters of groups, and what they are kept for."""
-        bound = sorted(self._bound() & set(self._core.live()))
-        return [(label, self._passed.get(label, DECLARED)) for label in bound]
+    def judgements(self) -> list[tuple[int, Statistics, Judgement]]:
+        """Return the clusters of groups, what they are like, and what they are kept for."""
+        core = self._core
+        bound = sorted(self._bound() & set(core.live()))
+        return [
+            (label, *self._passed.get(label, (unfounded(core.size(label)), DECLARED))) for label in bound
+        ]
 
     def _bound(self) -> set[int]:
         groups = range(len(self._rulings.together))

@@ -90,6 +90,28 @@ class Judgement:
 DECLARED = Judgement(Verdict.CERTAIN, "declared")
 
 
+def unfounded(accounts: int) -> Statistics:
+    """Return the statistics of a cluster of so many accounts that is there because it was declared."""
+    return Statistics(
+        accounts=accounts,
+        methods=0,
+        loners=0,
+        homed=0.0,
+        seen=0,
+        fresh=0.0,
+        old=0.0,
+        settled=0.0,
+        exits=0.0,
+        addresses=0,
+        sole=0,
+        exclusive=0.0,
+        busiest=0,
+        rate=0.0,
+        former=0,
+        votes=0,
+    )
+
+
 def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE) -> Judgement:
     """Return the verdict on a group.
 

@@ -239,7 +239,7 @@ class Rebuild:
                 found.pop(label, None)
         for label, (statistics, judgement) in found.items():
             if self._enforcement is not None:
-                self._enforcement.passed(label, judgement)
+                self._enforcement.passed(label, statistics, judgement)
             self._core.sentence(label, judgement.verdict)
             self._name(label, statistics, judgement)
 
@@ -281,4 +281,6 @@ class Rebuild:
         yield from self._enforcement.run(self._everybody)
         if self._enforcement.has_moved:
             yield from self._everybody(self._core.count)
+        for label, statistics, judgement in self._enforcement.judgements():
+            self._name(label, statistics, judgement)
         yield from self._everybody(self._core.release)

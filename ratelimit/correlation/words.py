@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ratelimit.correlation.judgement import Judgement, Statistics, Verdict
+from ratelimit.correlation.judgement import DECLARED, Judgement, Statistics, Verdict
 
 WHY = {
     "covert": "There are more exits for each account than an organisation has.",
@@ -20,6 +20,8 @@ def describe(group: Statistics, judgement: Judgement) -> str:
     "41 payment methods of 2,466 accounts meet at 1,960 addresses; nobody else uses 1,951 of them. …"
     """
     found = []
+    if judgement == DECLARED:
+        return WHY[judgement.why]
     if group["methods"] > 1:
         found.append(
             f"{_number(group['methods'], 'payment method')} of {_number(group['accounts'], 'account')} meet at "
