@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ratelimit.correlation import Correlator
 from ratelimit.correlation.judgement import Verdict
-from tests.correlation.sights import DAY_S, HOUR_S, NS, START_S, Sight, campaign, correlator, crowd, rebuild, row, together
+from tests.correlation.sights import DAY_S, HOUR_S, NS, START_S, Sight, campaign, correlator, crowd, rebuild, row, together, verdicts
 from tests.correlation.worlds import TUNED, world
 from tests.support.reference.actors import Actors, Found
 from tests.support.remembered import remembered
@@ -25,12 +25,14 @@ def compared(one: Correlator, at_s: float, *, costly: tuple[int, ...] = ()) -> F
     """Rebuild, and say of all that are awake what the reference says; return that."""
     kept = {label: judgement.verdict for label, (_, judgement) in one.kept.items()}
     reference = Actors(remembered(one), one.settings, kept, costly=costly)
+    before = verdicts(one)
     found = reference.run()
     rebuild(one, at_s)
+    assert {key: verdicts(one).get(key) for key in reference.silent} == {key: before[key] for key in reference.silent}
     rows = [
         (label, key, verdict)
         for label, key, verdict in one.core.members(0, one.evidence.principal_count)
-        if key not in reference.dormant
+        if key not in reference.dormant | reference.silent
     ]
     assert {key: verdict for _, key, verdict in rows} == {key: verdict for key, (_, verdict) in found.members.items()}
     groups: dict[int, set[int]] = {}

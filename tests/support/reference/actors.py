@@ -98,6 +98,8 @@ class Actors:
         self.costly = (*range(METHODS.start, METHODS.stop), *(EXTRAS_AT + family for family in costly))
         self.accounts = self._awake(ruled)
         self.dormant = {account.key for account in memory.accounts} - {account.key for account in self.accounts}
+        self.silent = {account.key for account in self.accounts if account.label and self._is_silent(account)}
+        """Members of whom nothing was heard lately: what was said of them stays."""
         self.degree: dict[int, int] = defaultdict(int)
         self.traits = {account.key: Traits() for account in self.accounts}
         self.proven: set[int] = set()
@@ -127,6 +129,9 @@ class Actors:
             else:
                 at += 1
         return accounts[:awake]
+
+    def _is_silent(self, account: Account) -> bool:
+        return self.tick - account.last_s // TICK_S >= max(1, self.settings.window_s // TICK_S)
 
     def age_of(self, edge: Edge) -> int:
         """Return ticks since an edge was last seen."""
@@ -483,6 +488,8 @@ class Actors:
             if not judgement.verdict:
                 continue
             for account in them:
+                if account.key in self.silent:
+                    continue
                 verdict = judgement.verdict
                 method = self.method_of(account, methods)
                 fit = self._fit(account, {at for at in places[account.key] if owner.get(at) == root})
