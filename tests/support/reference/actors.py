@@ -185,9 +185,8 @@ class Actors:
         age = self.now_s - account.first_s
         if account.created_s:
             age = max(age, self.memory.epoch_s + self.now_s - account.created_s)
-        if not account.created_s and account.first_s < DAY_S + self.settings.records_s:
-            return False, False
-        return age < self.settings.new_s, age >= self.settings.new_s
+        is_known = account.created_s != 0 or account.first_s >= DAY_S + self.settings.records_s
+        return is_known and age < self.settings.new_s, age >= self.settings.new_s
 
     def _house(self) -> None:
         """Say of each account how old it is, and where it is at home."""
