@@ -45,9 +45,7 @@ class Correlator:
             kept_s=(network_s, network_s, *(payment_s,) * 5, network_s),
             extras=columns.extras,
         )
-        self.core = Judge(
-            self.evidence, columns, clusters=s.clusters, new_s=s.new_s, records_s=s.records_s
-        )
+        self.core = Judge(self.evidence, columns, clusters=s.clusters, new_s=s.new_s, records_s=s.records_s)
         self.observe = self.core.observe
         self.cluster = self.core.cluster
         self.kept: dict[int, tuple[Statistics, Judgement]] = {}

@@ -82,9 +82,7 @@ class Enforcement:
         """Return the clusters of groups, what they are like, and what they are kept for."""
         core = self._core
         bound = sorted(self._bound() & set(core.live()))
-        return [
-            (label, *self._passed.get(label, (unfounded(core.size(label)), DECLARED))) for label in bound
-        ]
+        return [(label, *self._passed.get(label, (unfounded(core.size(label)), DECLARED))) for label in bound]
 
     def _bound(self) -> set[int]:
         groups = range(len(self._rulings.together))

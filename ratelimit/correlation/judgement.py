@@ -132,7 +132,9 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         and group["fresh"] >= FRESH_LEAST * ease
         and (is_covert(group, settings.covert * ease) or group["settled"] >= SETTLED_LEAST)
     ):
-        return Judgement(Verdict.CERTAIN, "covert" if is_covert(group, settings.covert * ease) else "homeless")
+        return Judgement(
+            Verdict.CERTAIN, "covert" if is_covert(group, settings.covert * ease) else "homeless"
+        )
     ease = EASE if former is not Verdict.NONE else 1.0
     if group["homed"] > PEOPLE / ease or group["exclusive"] < SHARED * ease:
         return Judgement(Verdict.NONE, "people" if group["homed"] > PEOPLE else "anybody's exits")

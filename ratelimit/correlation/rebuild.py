@@ -228,9 +228,7 @@ class Rebuild:
         labels, verdicts, found = yield from self._sentence()
         yield from self._principals(lambda start, stop: groups.appoint(start, stop, labels, verdicts))
         yield from self._identifiers(lambda start, stop: groups.claim(start, stop, labels))
-        yield from self._identifiers(
-            lambda start, stop: groups.claim_networks(start, stop, s.network_share)
-        )
+        yield from self._identifiers(lambda start, stop: groups.claim_networks(start, stop, s.network_share))
         yield from self._everybody(self._core.count)
         for label in self._core.live():
             is_kept = self._enforcement is not None and label not in found and self._enforcement.keeps(label)

@@ -50,7 +50,9 @@ def row(account: object, **given: Any) -> list[int]:
     return found
 
 
-def correlator(now_s: int = START_S, *, created: bool = True, costly: Iterable[int] = (), **changed: Any) -> Correlator:
+def correlator(
+    now_s: int = START_S, *, created: bool = True, costly: Iterable[int] = (), **changed: Any
+) -> Correlator:
     """Return a correlator with the default numbers, but for these."""
     return Correlator(Settings(**(SIZES | changed)), now_s * NS, columns(created=created, costly=costly))
 
@@ -100,7 +102,12 @@ def keys_of(names: Iterable[object]) -> set[int]:
 
 
 def crowd(
-    accounts: int, rng: random.Random, *, hours: float = 6.0, requests: int = 12, created_s: int | None = START_S - 400 * DAY_S
+    accounts: int,
+    rng: random.Random,
+    *,
+    hours: float = 6.0,
+    requests: int = 12,
+    created_s: int | None = START_S - 400 * DAY_S,
 ) -> list[Sight]:
     """Return unrelated people: a home each and a phone, a card of their own, one of thirty clients."""
     sights = []

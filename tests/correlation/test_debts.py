@@ -114,7 +114,9 @@ def test_founders_bring_what_they_were_given_all_at_once() -> None:
     # And none of it again, neither when they come back nor with another rebuild.
     assert verdicts(one) == dict.fromkeys(BAD, Verdict.CERTAIN)
     for number in range(50):
-        back = row(f"bad-{number}", address=exit_of(number), payment=f"bad card {number // 5}", created_s=START_S)
+        back = row(
+            f"bad-{number}", address=exit_of(number), payment=f"bad card {number // 5}", created_s=START_S
+        )
         asked(one, Sight(KNOWN_S + 60 + number, f"bad-{number}", back))
     rebuild(one, KNOWN_S + 300)
     assert one.core.debts() == []
@@ -182,7 +184,9 @@ def test_victim_brings_nothing(a_day: int) -> None:
     rng = random.Random(4)
     victim = row("victim", address="20.9.9.9", payment="bad card 0")
     pace_s = DAY_S / a_day
-    days = [Sight(START_S - 3 * DAY_S + pace_s * number, "victim", victim) for number in range(round(3.5 * a_day))]
+    days = [
+        Sight(START_S - 3 * DAY_S + pace_s * number, "victim", victim) for number in range(round(3.5 * a_day))
+    ]
     see(one, together(crowd(200, rng, hours=HOURS), campaign(100, rng, hours=HOURS), days))
     rebuild(one, KNOWN_S)
     assert not one.core.label_of(key_of("victim"))

@@ -56,7 +56,9 @@ def days(sights: list[Sight], days: float, accounts: int = 1000) -> list[Sight]:
 def world(day: int, accounts: int = 1000) -> list[Sight]:
     """Return what people and some of an actor's accounts ask for on another day."""
     rng = random.Random(day)
-    return together(days(crowd(200, rng, hours=HOURS), day), days(campaign(100, rng, hours=HOURS), day, accounts))
+    return together(
+        days(crowd(200, rng, hours=HOURS), day), days(campaign(100, rng, hours=HOURS), day, accounts)
+    )
 
 
 def tell(one: Correlator, at_s: float, account: str, **given: object) -> int:

@@ -38,9 +38,7 @@ def see(one: Correlator, account: object, at_s: float = START_S, **given: object
         (16, 64, (*KEPT[1:], LONGEST_S + 1), "600 to 38880000 seconds"),
     ],
 )
-def test_sizes_out_of_range(
-    principals: int, identifiers: int, kept: tuple[int, ...], says: str
-) -> None:
+def test_sizes_out_of_range(principals: int, identifiers: int, kept: tuple[int, ...], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Evidence(principals=principals, identifiers=identifiers, now_s=START_S, kept_s=kept)
 

@@ -79,7 +79,12 @@ ROWS = [
     (OFFICE, {}, LIKELY, "new and together"),
     (OFFICE, {"fresh": 0.49}, NONE, "overt"),
     (OFFICE, {"methods": 2}, NONE, "overt"),
-    (OFFICE, {"busiest": 3, "methods": 2}, NONE, "overt"),  # few exits say nothing of how many there are for each
+    (
+        OFFICE,
+        {"busiest": 3, "methods": 2},
+        NONE,
+        "overt",
+    ),  # few exits say nothing of how many there are for each
     (OFFICE, {"busiest": 3, "methods": 2, "exits": 8.0}, LIKELY, "covert"),
     (ONE_CARD, {}, LIKELY, "covert"),
     (ONE_CARD, {"exits": 50.0}, NONE, "overt"),
@@ -166,10 +171,16 @@ def test_a_likely_actor_stays_one_with_a_fifth_less(what: dict[str, Any], differ
 @given(
     st.sampled_from([CAMPAIGN, RESIDENT, OFFICE, ONE_CARD, OLD_ONES, ROAMERS]),
     st.sampled_from(sorted(Verdict)),
-    st.dictionaries(st.sampled_from(["rate", "old", "sole", "addresses", "former", "votes"]), st.floats(0, 1e6)),
+    st.dictionaries(
+        st.sampled_from(["rate", "old", "sole", "addresses", "former", "votes"]), st.floats(0, 1e6)
+    ),
 )
-def test_what_is_free_is_not_looked_at(what: dict[str, Any], former: Verdict, different: dict[str, Any]) -> None:
-    assert judge(statistics(what, different), SETTINGS, former) == judge(statistics(what, {}), SETTINGS, former)
+def test_what_is_free_is_not_looked_at(
+    what: dict[str, Any], former: Verdict, different: dict[str, Any]
+) -> None:
+    assert judge(statistics(what, different), SETTINGS, former) == judge(
+        statistics(what, {}), SETTINGS, former
+    )
 
 
 WORSE = {"exits": 1.3, "exclusive": 1.3, "methods": 2, "homed": 0.5}

@@ -8,17 +8,33 @@ from hypothesis import strategies as st
 
 from ratelimit.core.bundle import Bundle, unpack
 from ratelimit.core.ring import Ring
-from tests.correlation.sights import DAY_S, HOUR_S, NS, START_S, columns, correlator, mixed, rebuild, row, verdicts
+from tests.correlation.sights import (
+    DAY_S,
+    HOUR_S,
+    NS,
+    START_S,
+    columns,
+    correlator,
+    mixed,
+    rebuild,
+    row,
+    verdicts,
+)
 from tests.support.boards import board
 from tests.support.reference.sightings import Sightings
 from tests.support.remembered import TICK_S, remembered
 
-GAPS = st.sampled_from((0, 30, 599, 600, 1800, HOUR_S - 1, HOUR_S, 5 * HOUR_S, 12 * HOUR_S, DAY_S, 3 * DAY_S, -7200))
+GAPS = st.sampled_from(
+    (0, 30, 599, 600, 1800, HOUR_S - 1, HOUR_S, 5 * HOUR_S, 12 * HOUR_S, DAY_S, 3 * DAY_S, -7200)
+)
 VALUES = st.one_of(st.none(), st.integers(0, 11))
 
 
 @given(
-    st.lists(st.tuples(GAPS, st.integers(0, 2), VALUES, st.one_of(st.none(), st.integers(0, 3)), VALUES), max_size=120)
+    st.lists(
+        st.tuples(GAPS, st.integers(0, 2), VALUES, st.one_of(st.none(), st.integers(0, 3)), VALUES),
+        max_size=120,
+    )
 )
 def test_edges_are_kept_as_the_reference_keeps_them(
     steps: list[tuple[int, int, int | None, int | None, int | None]],
@@ -37,9 +53,7 @@ def test_edges_are_kept_as_the_reference_keeps_them(
     for account in memory.accounts:
         wanted = reference.accounts[account.key]
         assert account.first_s == wanted.first_s
-        found = [
-            None if edge is None else (edge.seen, edge.visits, edge.span) for edge in account.edges
-        ]
+        found = [None if edge is None else (edge.seen, edge.visits, edge.span) for edge in account.edges]
         assert found == [
             None
             if edge is None

@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 
 from ratelimit.correlation import Correlator
 from ratelimit.correlation.judgement import Verdict
-from tests.correlation.sights import DAY_S, HOUR_S, NS, START_S, Sight, campaign, correlator, crowd, rebuild, row, together, verdicts
+from tests.correlation.sights import (
+    DAY_S,
+    HOUR_S,
+    NS,
+    START_S,
+    Sight,
+    campaign,
+    correlator,
+    crowd,
+    rebuild,
+    row,
+    together,
+    verdicts,
+)
 from tests.correlation.worlds import TUNED, world
 from tests.support.reference.actors import Actors, Found
 from tests.support.remembered import remembered
@@ -28,13 +41,17 @@ def compared(one: Correlator, at_s: float, *, costly: tuple[int, ...] = ()) -> F
     before = verdicts(one)
     found = reference.run()
     rebuild(one, at_s)
-    assert {key: verdicts(one).get(key) for key in reference.silent} == {key: before[key] for key in reference.silent}
+    assert {key: verdicts(one).get(key) for key in reference.silent} == {
+        key: before[key] for key in reference.silent
+    }
     rows = [
         (label, key, verdict)
         for label, key, verdict in one.core.members(0, one.evidence.principal_count)
         if key not in reference.dormant | reference.silent
     ]
-    assert {key: verdict for _, key, verdict in rows} == {key: verdict for key, (_, verdict) in found.members.items()}
+    assert {key: verdict for _, key, verdict in rows} == {
+        key: verdict for key, (_, verdict) in found.members.items()
+    }
     groups: dict[int, set[int]] = {}
     for label, key, _ in rows:
         groups.setdefault(label, set()).add(key)
@@ -67,8 +84,10 @@ def walk(one: Correlator, sights: list[Sight], every: int, *, costly: tuple[int,
 def played(seed: int) -> Counter[str]:
     """Return what is found in a world of random structure."""
     rng = random.Random(seed)
-    one = correlator(created=rng.random() < 0.8, **(TUNED if rng.random() < 0.8 else {}))
-    return walk(one, world(seed), rng.choice((150, 400, 1000)))
+    changed: dict[str, Any] = TUNED if rng.random() < 0.8 else {}
+    costly = (0,) if rng.random() < 0.3 else ()
+    one = correlator(created=rng.random() < 0.8, costly=costly, **changed)
+    return walk(one, world(seed), rng.choice((150, 400, 1000)), costly=costly)
 
 
 def test_worlds_of_random_structure() -> None:
@@ -108,13 +127,17 @@ def streams(draw: st.DrawFn) -> list[tuple[int, Sight | None]]:
         address = f"40.{exit_ // 6}.{exit_ // 3}.{exit_}"
         created_s = (None, START_S, START_S - 300 * DAY_S)[account % 3]
         card = draw(st.sampled_from((None, 0, 1, 2, account % 4)))
-        found.append((at_s, Sight(at_s, "", row(account, address=address, payment=card, created_s=created_s))))
+        found.append(
+            (at_s, Sight(at_s, "", row(account, address=address, payment=card, created_s=created_s)))
+        )
     return [*found, (at_s, None)]
 
 
 @given(streams(), st.booleans())
 def test_whatever_is_seen_in_whatever_order(stream: list[tuple[int, Sight | None]], is_small: bool) -> None:
-    small: dict[str, Any] = {"accounts": 2, "methods": 2, "exits": 2.0, "records_s": HOUR_S} if is_small else {}
+    small: dict[str, Any] = (
+        {"accounts": 2, "methods": 2, "exits": 2.0, "records_s": HOUR_S} if is_small else {}
+    )
     one = correlator(**small)
     for at_s, sight in stream:
         if sight is None:

@@ -106,7 +106,10 @@ def refused(sights: list[Sight], rng: random.Random) -> list[Sight]:
 
 def other_names(sights: list[Sight], rng: random.Random) -> list[Sight]:
     """Further families that the policy does not call costly have a value each, or one for all."""
-    return [replace(one, row=[*one.row[:5], rng.randrange(2, 9), rng.getrandbits(60), 7, *one.row[8:]]) for one in sights]
+    return [
+        replace(one, row=[*one.row[:5], rng.randrange(2, 9), rng.getrandbits(60), 7, *one.row[8:]])
+        for one in sights
+    ]
 
 
 FREE = [other_volumes, other_times, other_clients, a_client_each, one_client, no_client, refused, other_names]
@@ -139,7 +142,10 @@ def test_what_costs_moves_it() -> None:
         campaign(100, rng, hours=HOURS, per_card=1),
         campaign(100, rng, hours=HOURS, exits=20),
         campaign(100, rng, hours=HOURS, created_s=START_S - 20 * DAY_S),
-        [replace(one, row=[*one.row[:1], hashed("home", one.account), *one.row[2:]]) for one in campaign(100, rng)],
+        [
+            replace(one, row=[*one.row[:1], hashed("home", one.account), *one.row[2:]])
+            for one in campaign(100, rng)
+        ],
     ):
         assert said(judged(together(people, actor))) == {}
 
@@ -208,7 +214,10 @@ def test_a_flood_of_fresh_names_leaves_people_alone(seed: int) -> None:
     flood = []
     for number in range(3000):
         at_s = START_S + number * HOURS * HOUR_S / 3000
-        given = {"address": f"9.{rng.randrange(99)}.{rng.randrange(255)}.{rng.randrange(255)}", "payment": number // 2}
+        given = {
+            "address": f"9.{rng.randrange(99)}.{rng.randrange(255)}.{rng.randrange(255)}",
+            "payment": number // 2,
+        }
         flood.append(Sight(at_s, f"flood-{number}", row(f"flood-{number}", **given)))
     one = correlator(principals=300, identifiers=900)
     show(one, together(crowd(100, rng, hours=HOURS), flood))
@@ -301,12 +310,17 @@ def test_a_victim_of_a_campaign_has_no_verdict(kind: str, seed: int) -> None:
         assert len(said(one)) > 50
 
 
-@pytest.mark.parametrize("kind", ["newcomers at home", "newcomers on phones", "a family", "an office", "loners elsewhere"])
+@pytest.mark.parametrize(
+    "kind", ["newcomers at home", "newcomers on phones", "a family", "an office", "loners elsewhere"]
+)
 def test_bystanders_that_share_nothing_with_a_campaign_are_never_members(kind: str) -> None:
     """Row by row of what a newcomer may be like: each member fits by itself, after every rebuild."""
     rng = random.Random(7)
     near = []
-    them, may_be_likely = keys_of(f"near-{number}" for number in range(60)), kind in ("an office", "newcomers on phones")
+    them, may_be_likely = (
+        keys_of(f"near-{number}" for number in range(60)),
+        kind in ("an office", "newcomers on phones"),
+    )
     for number in range(60):
         card = f"near card {number // 4 if kind in ('a family', 'an office') else number}"
         for visit in range(12):
@@ -318,14 +332,16 @@ def test_bystanders_that_share_nothing_with_a_campaign_are_never_members(kind: s
                 "loners elsewhere": f"34.{number}.{visit}.1",
             }[kind]
             at_s = START_S + HOURS * HOUR_S * (visit + rng.random()) / 12
-            seen = row(f"near-{number}", address=address, payment=card, client="bad build 0", created_s=START_S)
+            seen = row(
+                f"near-{number}", address=address, payment=card, client="bad build 0", created_s=START_S
+            )
             near.append(Sight(at_s, f"near-{number}", seen))
     one = correlator()
     for sight in together(crowd(200, rng, hours=HOURS), campaign(100, rng, hours=HOURS), near):
         one.observe(sight.row, False, int(sight.at_s * NS))
         if one.is_due(int(sight.at_s * NS)):
             rebuild(one, sight.at_s)
-            # New accounts in one office, or that roam by themselves, may be likely together: never with others.
+            # New accounts in one office, or that roam alone, may be likely together: never with others.
             assert not said(one).keys() & them
             assert not any(group & them and group - them for group in clusters(one))
             if not may_be_likely:

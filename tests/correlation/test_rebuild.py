@@ -122,7 +122,13 @@ def test_as_many_actors_as_there_are_labels_for() -> None:
     one = correlator(clusters=2)
     # Most members first: they are what matters when there is no room for all.
     sizes = {"a": 60, "bb": 90, "ccc": 120}
-    show(one, together(*(campaign(size, rng, name=name, hours=HOURS) for name, size in sizes.items())), rebuilds=False)
+    show(
+        one,
+        together(*(campaign(size, rng, name=name, hours=HOURS) for name, size in sizes.items())),
+        rebuilds=False,
+    )
     rebuild(one, EVENING_S)
-    assert {key for group in clusters(one) for key in group} <= keys_of(f"{name}-{n}" for name in ("bb", "ccc") for n in range(120))
+    assert {key for group in clusters(one) for key in group} <= keys_of(
+        f"{name}-{n}" for name in ("bb", "ccc") for n in range(120)
+    )
     assert len(clusters(one)) == 2

@@ -169,7 +169,9 @@ def test_requests_no_limit_applies_to_are_no_evidence() -> None:
     for row in rows:
         row["path"] = "/health"
     decisions, one = replayed(as_text(rows))
-    assert set(decisions) == {b'{"action": "allow", "limit": null, "retry_after": null, "cluster": null, "verdict": null}'}
+    assert set(decisions) == {
+        b'{"action": "allow", "limit": null, "retry_after": null, "cluster": null, "verdict": null}'
+    }
     assert one.actors is not None
     assert one.actors.correlator.evidence.principal_count == 0
 

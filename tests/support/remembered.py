@@ -100,8 +100,8 @@ def remembered(one: Correlator) -> Memory:
         identifiers.append(Identifier(meta & 7, resolve(parent), label, bool(meta >> 13 & 1), there))
     accounts = []
     for start in range(0, len(raw[0]), sizes[0]):
-        key, first_s, last_s, created_s, requests, volume, hours, label, verdict, _traits = _ACCOUNT.unpack_from(
-            raw[0], start
+        key, first_s, last_s, created_s, requests, volume, hours, label, verdict, _traits = (
+            _ACCOUNT.unpack_from(raw[0], start)
         )
         account = Account(key, first_s, last_s, created_s, requests, volume, hours & 0xFFFFFF, label, verdict)
         for at in range(start + _ACCOUNT.size, start + sizes[0], _EDGE.size):

@@ -100,7 +100,9 @@ def columns_of(trace: Trace) -> list[array[int]]:
 def hashed(numbers: Numbers, kind: int) -> Numbers:
     """Return what stands for numbers of a kind: 64 bits, never what says infrastructure or nothing."""
     with np.errstate(over="ignore"):
-        mixed = (numbers.astype(np.uint64) * np.uint64(64) + np.uint64(kind + 1)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (numbers.astype(np.uint64) * np.uint64(64) + np.uint64(kind + 1)) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
         mixed ^= mixed >> np.uint64(29)
         mixed *= np.uint64(0x94D049BB133111EB)
         mixed ^= mixed >> np.uint64(32)
