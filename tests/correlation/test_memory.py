@@ -39,7 +39,7 @@ VALUES = st.one_of(st.none(), st.integers(0, 11))
 def test_edges_are_kept_as_the_reference_keeps_them(
     steps: list[tuple[int, int, int | None, int | None, int | None]],
 ) -> None:
-    one, reference = correlator(), Sightings()
+    one, reference = correlator(), Sightings(DAY_S)
     at_s = START_S
     for gap, account, address, payment, device in steps:
         at_s += gap

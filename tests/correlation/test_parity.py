@@ -84,9 +84,10 @@ def walk(one: Correlator, sights: list[Sight], every: int, *, costly: tuple[int,
 def played(seed: int) -> Counter[str]:
     """Return what is found in a world of random structure."""
     rng = random.Random(seed)
+    created = rng.random() < 0.8
     changed: dict[str, Any] = TUNED if rng.random() < 0.8 else {}
-    costly = (0,) if rng.random() < 0.3 else ()
-    one = correlator(created=rng.random() < 0.8, costly=costly, **changed)
+    costly = (0,) if seed % 3 == 1 else ()  # a further family costs as payment methods do
+    one = correlator(created=created, costly=costly, **changed)
     return walk(one, world(seed), rng.choice((150, 400, 1000)), costly=costly)
 
 
@@ -96,7 +97,7 @@ def test_worlds_of_random_structure() -> None:
         said += played(seed)
     # All of it was tried, and in numbers.
     assert min(said[verdict.name] for verdict in (Verdict.LIKELY, Verdict.CERTAIN)) > 300
-    whys = {"covert", "people", "anybody's exits", "few", "new and together", "overt"}
+    whys = {"covert", "anybody's exits", "few", "new and together", "overt"}
     assert not whys - said.keys()
 
 

@@ -16,7 +16,7 @@ FEW_ADDRESSES = 4
 
 
 def voted(ballots: Iterable[tuple[Hashable, int]]) -> Hashable | None:
-    """Return the candidate with most of the weight; where none has half, the one a single walk leaves over."""
+    """Return the candidate with most of the weight; where none has half, the one a walk leaves over."""
     left: Hashable | None = None
     weight = 0
     for candidate, votes in ballots:

@@ -36,12 +36,12 @@ class Account:
 
 
 class Sightings:
-    """The memory of all accounts. `see` takes the hashes of a request by family, 0 for none."""
+    """The memory of all accounts, from a time on. `see` takes a request's hashes by family, 0 for none."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: int) -> None:
         self.accounts: dict[int, Account] = {}
         self.payers: dict[int, list[int]] = {}
-        self.now_s = 0
+        self.now_s = now_s
 
     def see(self, account: int, kinds: Sequence[int], time_s: int) -> None:
         """Note a request; time that steps back stands still."""
