@@ -11,9 +11,8 @@ and payment methods.
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memset
 
-from ratelimit.core.evidence cimport Evidence, principal_at
+from ratelimit.core.evidence cimport principal_at
 from ratelimit.core.forest cimport find_root
 from ratelimit.core.judge cimport Judge
 from ratelimit.core.pools cimport Places, Pools, proof_of

@@ -9,7 +9,7 @@ from ratelimit.core.evidence cimport Evidence, find_principal, principal_at
 from ratelimit.core.rulings cimport CLEARED, CONFIRMED, UNSAID, Ruling, Rulings
 from ratelimit.core.sighting cimport Columns, Sighting, enter_actor
 from ratelimit.core.traits cimport (
-    CERTAIN, CLIENT_AT, EDGES, EXTRA_AT, FINE_EDGES, HOMED, LIKELY, MOST_DEGREE, MOST_FREE, NEW, NO_VERDICT, OLD, PAYMENT_AT,
+    CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, LIKELY, MOST_DEGREE, MOST_FREE, NEW, NO_VERDICT, OLD, PAYMENT_AT,
     Identifier, Principal, ages_of, count_free, free_of, joined, kind_at, resolve, volume_of,
 )
 
