@@ -341,7 +341,7 @@ def test_bystanders_that_share_nothing_with_a_campaign_are_never_members(kind: s
         one.observe(sight.row, False, int(sight.at_s * NS))
         if one.is_due(int(sight.at_s * NS)):
             rebuild(one, sight.at_s)
-            # New accounts in one office, or that roam by themselves, may be likely together: never with others.
+            # New accounts in one office, or that roam alone, may be likely together: never with others.
             assert not said(one).keys() & them
             assert not any(group & them and group - them for group in clusters(one))
             if not may_be_likely:

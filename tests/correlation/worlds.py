@@ -43,7 +43,7 @@ def group(number: int, rng: random.Random) -> list[Sight]:
 
 
 def world(seed: int) -> list[Sight]:
-    """Return a few groups' requests by time; now and then one pays with another's card, or meets it at an exit."""
+    """Return a few groups' requests by time; now and then one has another's card or address."""
     rng = random.Random(seed)
     groups = [group(number, rng) for number in range(rng.randrange(2, 7))]
     found = [sight for part in groups for sight in part]

@@ -18,7 +18,7 @@ from ratelimit.core.judge cimport Judge
 from ratelimit.core.pools cimport Places, Pools, proof_of
 from ratelimit.core.traits cimport (
     CERTAIN, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, HOMED, LIKELY, MOST_DEGREE, NEW, NO_VERDICT, OLD, PAYMENT, PROVEN, ROAMER,
-    SEEN, SETTLED, Identifier, Principal, hours_left, is_witness, kind_of, look_ahead, rate_of, resolve,
+    SEEN, SETTLED, TICK_S, Identifier, Principal, hours_left, is_witness, kind_of, look_ahead, rate_of, resolve,
 )
 
 cdef enum:
@@ -350,6 +350,8 @@ cdef class Groups:
         with nogil:
             for at in range(start, min(stop, self.awake)):
                 p = principal_at(self.evidence, at)
+                if p.label and (self.evidence.now_s // TICK_S - p.last_s // TICK_S) >= self.pools.window_ticks:
+                    continue  # nothing was heard of it lately: it keeps what was said of it, as the dormant do
                 g = self.number[at]
                 label = cluster[g]
                 verdict = said[g] if label else NO_VERDICT

@@ -186,6 +186,9 @@ cdef void mend_principals(Evidence e, Judge judge) noexcept nogil:
     cdef uint32_t at
     cdef int i
     cdef Principal *p
+    # Debts go another way (`Judge.inherit`), or were charged since by a worker that is no more.
+    for at in range(judge.labels + 1):
+        judge.clusters[at].owed = 0
     for at in range(e.principal_count):
         p = principal_at(e, at)
         for i in range(e.edges):

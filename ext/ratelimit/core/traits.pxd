@@ -109,13 +109,17 @@ cdef inline void note_created(Principal *p, uint32_t created_s, int64_t now_s) n
 cdef inline uint8_t ages_of(
     const Principal *p, int64_t epoch_s, uint32_t now_s, uint32_t new_s, uint32_t records_s
 ) noexcept nogil:
-    """Return whether an account is known to be new or old: NEW, OLD, or 0. First sight tells where records are old."""
+    """Return whether an account is known to be new or old: NEW, OLD, or 0.
+
+    One that was seen for long is old. One that was not is new only if it is said when it was created,
+    or if records were old when it came.
+    """
     cdef int64_t age = now_s - p.first_s
-    if p.created_s == 0 and p.first_s < 86400 + records_s:
-        return 0
     if p.created_s:
         age = max(age, epoch_s + now_s - <int64_t>p.created_s)
-    return OLD if age >= new_s else NEW
+    if age >= new_s:
+        return OLD
+    return NEW if p.created_s or p.first_s >= 86400 + records_s else 0
 
 
 cdef inline uint64_t joined(Key key) noexcept nogil:

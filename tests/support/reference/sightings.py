@@ -1,4 +1,4 @@
-"""What is remembered of sightings, in plain Python: the oracle of the compiled memory where nothing is evicted.
+"""What is remembered of sightings, in plain Python: the oracle where nothing is evicted.
 
 An account keeps its nine latest addresses, two payment methods, two clients, and one value of each further
 family. Which one makes room follows from how long it was not seen and in how many hours it was. An address
@@ -36,12 +36,12 @@ class Account:
 
 
 class Sightings:
-    """The memory of all accounts. `see` takes the hashes of a request by family, 0 for none."""
+    """The memory of all accounts, from a time on. `see` takes a request's hashes by family, 0 for none."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: int) -> None:
         self.accounts: dict[int, Account] = {}
         self.payers: dict[int, list[int]] = {}
-        self.now_s = 0
+        self.now_s = now_s
 
     def see(self, account: int, kinds: Sequence[int], time_s: int) -> None:
         """Note a request; time that steps back stands still."""
