@@ -25,7 +25,20 @@ MODULES = (
     *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "grammar", "scan", "batch")),
     *(f"core.{name}" for name in ("remote", "message", "lease")),
     *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings")),
-    *(f"core.{name}" for name in ("vouching", "judge", "homes", "pools", "groups", "known", "reasons")),
+    *(
+        f"core.{name}"
+        for name in (
+            "vouching",
+            "judge",
+            "homes",
+            "pools",
+            "programs",
+            "groups",
+            "dormancy",
+            "known",
+            "reasons",
+        )
+    ),
     *(f"core.{name}" for name in ("board", "assignments", "ring", "bundle", "watch", "image", "memory")),
     *(f"asgi.{name}" for name in ("exchange", "gate")),
 )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ratelimit.core.engine import Outcome
-from ratelimit.decision import Reason
+from ratelimit.decision import VERDICTS, Reason
 from ratelimit.errors import StoreError
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED, DENIED
@@ -25,6 +25,7 @@ Case = tuple[RoutePlan, list[int], Sequence[int]]
 Judgement = tuple[bool, Reason, RoutePlan | None, Outcome | None]
 """Allowed, why, and what was charged if limits decided."""
 
+CERTAIN, LIKELY = VERDICTS.index("certain"), VERDICTS.index("likely")
 _LIMITS = Reason.LIMITS  # a member is looked up by a function of Python's, at each access
 
 
@@ -153,3 +154,12 @@ class Judging:
         if charge:
             self._limiter.counters.decided(allowed, reason)
         return allowed, reason, None, None
+
+
+def actor_in(generation: Generation, identities: Sequence[int]) -> tuple[int | None, int]:
+    """Return what limits count a decided row's cluster by, and how sure it is; None and 0 without one."""
+    compiled = generation.compiled
+    actor = identities[compiled.actor]
+    if actor == ABSENT:
+        return None, 0
+    return actor, LIKELY if identities[compiled.cluster] == ABSENT else CERTAIN

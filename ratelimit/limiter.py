@@ -19,15 +19,15 @@ from ratelimit.clock import Clock
 from ratelimit.core.table import Table
 from ratelimit.correlating import Correlating
 from ratelimit.correlation import Settings
-from ratelimit.decision import VERDICTS, Decision, Reason
+from ratelimit.decision import Decision, Reason
 from ratelimit.errors import RateLimitError, StoreError, UsageError, fault_of
 from ratelimit.generation import Generation, Matched
 from ratelimit.given import checked_costs, checked_names, raw_headers
 from ratelimit.hosts.bridge import Hosts
 from ratelimit.hosts.joining import hosts_of
 from ratelimit.identity.extract import Headers
-from ratelimit.identity.fact import ABSENT, NO_CONTEXT, Context
-from ratelimit.judging import Judgement, Judging
+from ratelimit.identity.fact import NO_CONTEXT, Context
+from ratelimit.judging import Judgement, Judging, actor_in
 from ratelimit.noticing import Noticing
 from ratelimit.observer import NullObserver, Observer, ReloadResult
 from ratelimit.policy import Policy
@@ -38,8 +38,6 @@ from ratelimit.resolvers import Resolver, find_resolvers
 from ratelimit.storage import listen, open_board, open_store
 from ratelimit.stores.base import Store
 from ratelimit.telemetry.counters import Counters
-
-CERTAIN, LIKELY = VERDICTS.index("certain"), VERDICTS.index("likely")
 
 Inquiry = tuple[Generation, Matched, list[int], int, Mapping[str, int] | None]
 """What `judge` is asked."""
@@ -263,9 +261,7 @@ class Limiter:
     def _decision(self, inquiry: Inquiry, judgement: Judgement) -> Decision:
         generation, _, known, _, _ = inquiry
         allowed, reason, plan, outcome = judgement
-        ledger = None
-        if plan is not None and outcome is not None:
-            ledger = Charge(plan, outcome, self.clock)
+        ledger = None if plan is None or outcome is None else Charge(plan, outcome, self.clock)
         return Decision(allowed, reason, ledger, *actor_in(generation, known))
 
     # -- the policy in force ----------------------------------------------------------------------
@@ -398,8 +394,7 @@ class Limiter:
 
     def drift_ns(self) -> int:
         """Return how far the civil clock has stepped away from the limits' clock."""
-        drift = getattr(self.clock, "drift_ns", None)
-        return drift() if drift is not None else 0
+        return self.clock.drift_ns() if hasattr(self.clock, "drift_ns") else 0
 
     def renew(self) -> bool:
         """Leave shared memory that is damaged or gone for fresh memory; return whether any was.
@@ -447,12 +442,3 @@ class Limiter:
             self.correlating.close(self.now_ns())
         if self._owns_store:
             self.store.close()
-
-
-def actor_in(generation: Generation, identities: Sequence[int]) -> tuple[int | None, int]:
-    """Return what limits count a decided row's cluster by, and how sure it is; None and 0 without one."""
-    compiled = generation.compiled
-    actor = identities[compiled.actor]
-    if actor == ABSENT:
-        return None, 0
-    return actor, LIKELY if identities[compiled.cluster] == ABSENT else CERTAIN

@@ -32,7 +32,8 @@ from ratelimit.clock import Clock
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import UsageError, fault_of
 from ratelimit.generation import Generation, Matched
-from ratelimit.limiter import Limiter, actor_in
+from ratelimit.judging import actor_in
+from ratelimit.limiter import Limiter
 from ratelimit.observer import Observer
 from ratelimit.policy import Policy
 from ratelimit.policy.target import NOWHERE

@@ -26,7 +26,7 @@ from ratelimit.decision import VERDICTS, Decision, Reason, cluster_name
 from ratelimit.generation import Generation, Matched
 from ratelimit.identity.access import ALLOWED, DENIED
 from ratelimit.identity.fact import ABSENT, REFUSED
-from ratelimit.limiter import actor_in
+from ratelimit.judging import actor_in
 from ratelimit.policy import Policy
 from ratelimit.policy.model import Event
 from ratelimit.storage import private_store

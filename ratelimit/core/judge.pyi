@@ -93,10 +93,6 @@ class Judge:
 
     # Passes of a rebuild.
 
-    def lull(self, start: int, stop: int, silent_s: int) -> None:
-        """Let principals be dormant that were silent for so long; not those ruled upon."""
-    def wane(self, start: int, stop: int, silent_s: int) -> None:
-        """Take the clusters from dormant principals that were silent for so long."""
     def clear(self, start: int, stop: int) -> None:
         """Forget how many principals identifiers have, and the closed clusters they belonged to."""
     def gather(self, start: int, stop: int) -> None:

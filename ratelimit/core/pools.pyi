@@ -1,6 +1,6 @@
 """Which payment methods meet at exits of their own: a phase of a rebuild."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import final
 
 from ratelimit.core.evidence import Evidence
@@ -73,16 +73,6 @@ class Pools:
         """Identifiers: put in question again what is proven, in place of `question`."""
     def question(self, start: int, stop: int) -> int:
         """Identifiers: put in question what several have and nothing was proven of; return how many."""
-    def pairs(self, start: int, stop: int) -> list[int]:
-        """Principals: return where each is with which program, network << 32 | program, each once."""
-    def degree(self, at: int) -> int:
-        """Return how many principals an identifier has.
-
-        Raises:
-            IndexError: there was no such identifier at the beginning.
-        """
-    def accuse(self, positions: Collection[int]) -> int:
-        """Put identifiers in question beside those that `question` did; return how many."""
     def sort(self, start: int, stop: int) -> None:
         """Principals: list those in question; count the others at places where they testify."""
     def clear(self, start: int, stop: int) -> None:

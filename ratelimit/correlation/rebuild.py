@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 
+from ratelimit.core.dormancy import lull, wane
 from ratelimit.core.groups import Groups
 from ratelimit.core.homes import Homes
 from ratelimit.core.judge import Judge
 from ratelimit.core.pools import Pools
+from ratelimit.core.programs import accuse
 from ratelimit.core.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
 from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, judge
@@ -153,8 +155,8 @@ class Rebuild:
 
     def _gather(self) -> Iterator[None]:
         core, s = self._core, self._settings
-        yield from self._principals(lambda start, stop: core.lull(start, stop, s.dormant_after_s))
-        yield from self._everybody(lambda start, stop: core.wane(start, stop, s.payment_kept_s))
+        yield from self._principals(lambda start, stop: lull(core, start, stop, s.dormant_after_s))
+        yield from self._everybody(lambda start, stop: wane(core, start, stop, s.payment_kept_s))
         yield from self._identifiers(core.clear)
         yield from self._principals(core.gather)
 
@@ -207,7 +209,7 @@ class Rebuild:
         pools, s = self._pools, self._settings
         found = yield from self._summed(self._identifiers, pools.question)
         if self._by_program:
-            found += pools.accuse((yield from telling_programs(pools, self._ranges)))
+            found += accuse(pools, (yield from telling_programs(pools, self._ranges)))
         if not found and not pools.alone:
             return 0
         yield from self._principals(pools.sort)

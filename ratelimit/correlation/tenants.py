@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 
 from ratelimit.core.pools import Pools
+from ratelimit.core.programs import degree, pairs
 
 TENANTS = 6
 """Accounts of one program in one network that fill it."""
@@ -26,10 +27,10 @@ def telling_programs(
     tables: list[Counter[int]] = [Counter() for _ in range(TABLES)]
     for start, stop in ranges(pools.evidence.awake_count, SLICE):
         some: list[list[int]] = [[] for _ in tables]
-        for pair in pools.pairs(start, stop):
+        for pair in pairs(pools, start, stop):
             some[(pair >> 32) % TABLES].append(pair)
-        for table, pairs in zip(tables, some, strict=True):
-            table.update(pairs)
+        for table, found in zip(tables, some, strict=True):
+            table.update(found)
         yield
     crowded: Counter[int] = Counter()
     for table in tables:
@@ -40,4 +41,4 @@ def telling_programs(
                 if count >= TENANTS:
                     crowded[pair & 0xFFFFFFFF] += count
             yield
-    return sorted(at for at, count in crowded.items() if count >= TELLING * pools.degree(at))
+    return sorted(at for at, count in crowded.items() if count >= TELLING * degree(pools, at))

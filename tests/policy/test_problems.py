@@ -37,11 +37,8 @@ TANGLED = [f"/{'*/' * depth}x/*" for depth in range(20)]
 
 
 def crowded(limits: int) -> str:
-    rows = [
-        f'[[limit]]\nname = "l{n}"\nper = "ip"\nrate = "{n}/minute"\nmatch = "/a/*"'
-        for n in range(1, limits + 1)
-    ]
-    return "version = 1\n" + "\n".join(rows)
+    row = '[[limit]]\nname = "l{0}"\nper = "ip"\nrate = "{0}/minute"\nmatch = "/a/*"'
+    return "version = 1\n" + "\n".join(map(row.format, range(1, limits + 1)))
 
 
 def correlation(line: str, missing: str = "client") -> str:

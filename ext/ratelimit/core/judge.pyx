@@ -266,31 +266,6 @@ cdef class Judge:
                     elif node.degree < MOST_DEGREE:
                         node.degree += 1
 
-    def lull(self, uint32_t start, uint32_t stop, uint32_t silent_s):
-        """Let principals in a range be dormant that were silent for so long; not those ruled upon."""
-        cdef uint32_t at = start
-        cdef Principal *p
-        cdef Evidence e = self.evidence
-        with nogil:
-            while at < min(stop, e.awake_count):
-                p = principal_at(e, at)
-                if e.now_s - p.last_s < silent_s or (self.rulings is not None and self.rulings.find(joined(p.key)) != NULL):
-                    at += 1
-                else:
-                    e.rest(at)  # and look at who took its place
-
-    def wane(self, uint32_t start, uint32_t stop, uint32_t silent_s):
-        """Take the clusters from dormant principals in a range that were silent for so long."""
-        cdef uint32_t at
-        cdef Principal *p
-        cdef Evidence e = self.evidence
-        with nogil:
-            for at in range(max(start, e.awake_count), min(stop, e.principal_count)):
-                p = principal_at(e, at)
-                if p.label and e.now_s - p.last_s >= silent_s:
-                    p.label = 0
-                    p.verdict = NO_VERDICT
-
     # -- what the operator says -------------------------------------------------------------------
 
     def rule(self, Rulings rulings):

@@ -240,38 +240,6 @@ cdef class Pools:
                         found += 1
         return found
 
-    def pairs(self, uint32_t start, uint32_t stop):
-        """Return where the principals in a range are with which program: network << 32 | program, each once."""
-        cdef uint32_t at, program
-        cdef int i
-        cdef Principal *p
-        cdef Places places
-        cdef list found = []
-        for at in range(start, min(stop, self.awake)):
-            p = principal_at(self.evidence, at)
-            program = self.token_of(p, 0xFFFF)
-            if program:
-                self.places_of(p, &places)
-                for i in range(places.count):
-                    found.append(<uint64_t>places.at[i] << 32 | program - 1)
-        return found
-
-    def degree(self, uint32_t at):
-        """Return how many principals an identifier has."""
-        if at >= self.count:
-            raise IndexError(f"no identifier {at}")
-        return self.evidence.identifiers[at].degree
-
-    def accuse(self, positions):
-        """Put identifiers in question; return how many."""
-        cdef uint32_t at
-        cdef Identifier *node
-        for at in positions:
-            if at < self.count:
-                node = self.evidence.identifiers + at
-                node.meta |= <uint16_t>SUSPECT
-        return len(positions)
-
     def sort(self, uint32_t start, uint32_t stop):
         """Sort the principals in a range: those in question into a list, the others counted where they testify."""
         cdef uint32_t at
