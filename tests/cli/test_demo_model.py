@@ -64,7 +64,7 @@ class Play:
             )
             self._of[row[self._principal]] = population.name
             now_ns = int(at_s * NS)
-            self.correlator.observe(row, False, now_ns)
+            self.correlator.observe(row, now_ns)
             if self.correlator.is_due(now_ns):
                 for _ in self.correlator.rebuild(now_ns):
                     pass

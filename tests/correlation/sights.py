@@ -71,7 +71,7 @@ def show(one: Correlator, sights: list[Sight], *, rebuilds: bool = True) -> None
     """Let a correlator see requests in their order, rebuilding when due."""
     for sight in sights:
         now_ns = int(sight.at_s * NS)
-        one.observe(sight.row, sight.refused, now_ns)
+        one.observe(sight.row, now_ns)
         if rebuilds and one.is_due(now_ns):
             rebuild(one, sight.at_s)
 

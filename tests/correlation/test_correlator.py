@@ -34,10 +34,10 @@ def grown(edges: int) -> Correlator:
     """Return a correlator of a hundred principals, rebuilt at the start, with new edges since."""
     one = correlator()
     for number in range(100):
-        one.observe(row(number, payment=number), False, START_S * NS)
+        one.observe(row(number, payment=number), START_S * NS)
     rebuild(one, START_S)
     for number in range(edges):
-        one.observe(row(number % 100, address=f"10.0.{number // 250}.{number % 250}"), False, START_S * NS)
+        one.observe(row(number % 100, address=f"10.0.{number // 250}.{number % 250}"), START_S * NS)
     return one
 
 
@@ -63,7 +63,7 @@ def test_when_a_rebuild_is_due(edges: int, after_s: int, is_due: bool) -> None:
 
 def test_a_rebuild_is_due_when_accounts_came_back() -> None:
     one = grown(0)
-    one.observe(row(1, payment=1), False, (START_S + 2 * HOUR_S) * NS)
+    one.observe(row(1, payment=1), (START_S + 2 * HOUR_S) * NS)
     assert one.is_due((START_S + 2 * HOUR_S) * NS)
 
 
@@ -134,7 +134,7 @@ def told(one: Correlator, at_s: float, **said: Any) -> Correlator:
 def test_an_exempt_account_is_in_no_cluster() -> None:
     one = told(settled(), KNOWN_S, exempt=["bad-1"])
     assert clusters(one) == [BAD - {key_of("bad-1")}]
-    one.observe(row("bad-1", address=exit_of(9), payment="bad card 9"), False, (KNOWN_S + 99) * NS)
+    one.observe(row("bad-1", address=exit_of(9), payment="bad card 9"), (KNOWN_S + 99) * NS)
     assert one.cluster(row("bad-1")) == -1
 
 

@@ -36,7 +36,7 @@ BAD = keys_of(f"bad-{number}" for number in range(100))
 
 def asked(one: Correlator, sight: Sight) -> bool:
     """Show one request; return whether it is decided in a cluster."""
-    one.observe(sight.row, False, int(sight.at_s * NS))
+    one.observe(sight.row, int(sight.at_s * NS))
     is_inside = one.cluster(sight.row) != -1
     if sight.refused:
         one.core.refuse(sight.row)

@@ -64,7 +64,7 @@ def world(day: int, accounts: int = 1000) -> list[Sight]:
 def tell(one: Correlator, at_s: float, account: str, **given: object) -> int:
     """Let one request be seen; return the cluster it counts for, -1 for none."""
     seen = row(account, **given)
-    one.observe(seen, False, int(at_s * NS))
+    one.observe(seen, int(at_s * NS))
     return one.cluster(seen)
 
 

@@ -23,7 +23,7 @@ def evidence(principals: int = 16, identifiers: int = 64) -> Evidence:
 def see(one: Correlator, account: object, at_s: float = START_S, **given: object) -> int:
     """Let one request be seen; return how many edges it made."""
     before = one.evidence.new_edges
-    one.observe(row(account, **given), False, int(at_s * NS))
+    one.observe(row(account, **given), int(at_s * NS))
     return one.evidence.new_edges - before
 
 
@@ -87,7 +87,7 @@ def test_one_value_under_two_families_is_two_identifiers() -> None:
     value = row("x", payment="same")[3]
     both = row("a")
     both[3] = both[4] = value
-    one.observe(both, False, START_S * NS)
+    one.observe(both, START_S * NS)
     assert one.evidence.identifier_count == 2
 
 
@@ -178,7 +178,7 @@ def _traced(one: Correlator, rows: list[list[int]]) -> tuple[int, int]:
     try:
         begin = tracemalloc.get_traced_memory()[0]
         for number, seen in enumerate(rows):
-            one.observe(seen, False, (now_s + number) * NS)
+            one.observe(seen, (now_s + number) * NS)
         rebuild(one, now_s + len(rows))
         end, most = tracemalloc.get_traced_memory()
     finally:

@@ -72,8 +72,8 @@ def test_what_is_not_looked_at_changes_nothing() -> None:
     with_room, without = correlator(3), correlator(0)
     for sight in sights():
         bare = [*sight.row[:5], *row(sight.account)[5:8], *sight.row[8:]]
-        with_room.observe(bare, False, int(sight.at_s * NS))
-        without.observe(bare, False, int(sight.at_s * NS))
+        with_room.observe(bare, int(sight.at_s * NS))
+        without.observe(bare, int(sight.at_s * NS))
     later_s = START_S + DAY_S // 3
     assert rebuild(with_room, later_s) == rebuild(without, later_s)
     assert [len(found) for found in clusters(without)] == [100]

@@ -45,7 +45,7 @@ def test_edges_are_kept_as_the_reference_keeps_them(
         at_s += gap
         given_ = {"payment": payment, "client": device, "device": device}
         seen = row(account, address=None if address is None else f"10.0.{address}.1", **given_)
-        one.observe(seen, False, at_s * NS)
+        one.observe(seen, at_s * NS)
         kinds = [max(0, value) for value in seen[1:9]]
         reference.see(seen[0], kinds, at_s - (START_S - DAY_S))
     memory = remembered(one)
@@ -73,7 +73,7 @@ def test_hosts_bundles_are_remembered_as_single_requests_are(room: int) -> None:
     ring, bundle = Ring(board(sightings=1 << 15), columns()), Bundle(room)
     for sight in sights:
         now_ns = int(sight.at_s * NS)
-        alone.observe(sight.row, False, now_ns)
+        alone.observe(sight.row, now_ns)
         assert ring.put(sight.row, False, now_ns)
     while bundle.drain(ring, 1 << 15, int(sights[-1].at_s * NS)) or bundle.held:
         unpack(bundle.pack(), told.core, int(sights[-1].at_s))

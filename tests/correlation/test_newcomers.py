@@ -48,7 +48,7 @@ def settled(**changed: Any) -> Correlator:
 def ask(one: Correlator, account: str, at_s: float = KNOWN_S, **given: Any) -> int:
     """Show a request; return what is said of its account then."""
     seen = row(account, **given)
-    one.observe(seen, False, int(at_s * NS))
+    one.observe(seen, int(at_s * NS))
     return one.core.verdict_of(seen[0])
 
 
@@ -109,7 +109,7 @@ def test_a_newcomer_is_charged_what_it_was_given_before() -> None:
     assert one.core.debts() == []
     for second in range(7):
         seen = row("new", **(KNOWN | {"payment": "new card"}))
-        one.observe(seen, False, (KNOWN_S + second) * NS)
+        one.observe(seen, (KNOWN_S + second) * NS)
         one.core.admit(seen)
     assert ask(one, "new", KNOWN_S + 10, **KNOWN) == Verdict.CERTAIN
     assert one.core.debts() == [(one.cluster(row("bad-1")), 7)]
@@ -122,7 +122,7 @@ def test_a_newcomer_to_a_likely_actor_is_likely_and_owes_nothing() -> None:
     rebuild(one, KNOWN_S)
     assert set(verdicts(one).values()) == {Verdict.LIKELY}
     seen = row("new", **(KNOWN | {"payment": "new card"}))
-    one.observe(seen, False, KNOWN_S * NS)
+    one.observe(seen, KNOWN_S * NS)
     one.core.admit(seen)
     assert ask(one, "new", KNOWN_S + 10, **KNOWN) == Verdict.LIKELY
     assert one.core.debts() == []

@@ -74,7 +74,7 @@ def walk(one: Correlator, sights: list[Sight], every: int, *, costly: tuple[int,
     for start in range(0, len(sights), every):
         part = sights[start : start + every]
         for sight in part:
-            one.observe(sight.row, False, int(sight.at_s * NS))
+            one.observe(sight.row, int(sight.at_s * NS))
         found = compared(one, part[-1].at_s, costly=costly)
         said.update(verdict.name for _, verdict in found.members.values())
         said.update(judgement.why for _, judgement in found.groups.values())
@@ -144,4 +144,4 @@ def test_whatever_is_seen_in_whatever_order(stream: list[tuple[int, Sight | None
         if sight is None:
             compared(one, at_s)
         else:
-            one.observe(sight.row, False, at_s * NS)
+            one.observe(sight.row, at_s * NS)

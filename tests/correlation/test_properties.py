@@ -128,7 +128,7 @@ def test_what_costs_nothing_moves_no_verdict(
 def test_how_long_answers_are_moves_no_verdict(plain: dict[int, int]) -> None:
     one, rng = correlator(), random.Random(1)
     for sight in world():
-        one.observe(sight.row, False, int(sight.at_s * NS))
+        one.observe(sight.row, int(sight.at_s * NS))
         one.core.answer(sight.row, rng.randrange(100_000))
     rebuild(one, EVENING_S)
     assert said(one) == plain
@@ -168,7 +168,7 @@ def test_rebuilds_in_between_change_nothing_in_the_end(seed: int) -> None:
     rng = random.Random(seed)
     one = correlator()
     for sight in (sights := world(seed + 1)):
-        one.observe(sight.row, False, int(sight.at_s * NS))
+        one.observe(sight.row, int(sight.at_s * NS))
         if rng.random() < 0.004:
             rebuild(one, sight.at_s)
     rebuild(one, EVENING_S)
@@ -231,7 +231,7 @@ def test_a_clock_that_steps_back_makes_nothing_younger(steps: list[int]) -> None
     latest = START_S
     for number, step in enumerate(steps):
         at_s = START_S + step
-        one.observe(row(number % 3, address=f"10.0.0.{number % 5}", payment="x"), False, at_s * NS)
+        one.observe(row(number % 3, address=f"10.0.0.{number % 5}", payment="x"), at_s * NS)
         latest = max(latest, at_s)
         assert one.evidence.latest_s == latest
     rebuild(one, START_S - DAY_S)
@@ -248,12 +248,12 @@ def test_what_leaves_no_evidence_leaves_no_state() -> None:
     one = correlator()
     anonymous = [-1, *row("somebody", address="10.0.0.1", payment="card")[1:]]
     for second in range(100):
-        one.observe(anonymous, False, (START_S + second) * NS)
+        one.observe(anonymous, (START_S + second) * NS)
         one.core.admit(anonymous)
         one.core.refuse(anonymous)
     assert (one.evidence.principal_count, one.evidence.identifier_count, one.evidence.new_edges) == (0, 0, 0)
     assert not one.is_due((START_S + DAY_S) * NS)
-    one.observe(row("bare"), False, START_S * NS)
+    one.observe(row("bare"), START_S * NS)
     assert (one.evidence.principal_count, one.evidence.identifier_count) == (1, 0)
     rebuild(one, START_S + DAY_S)
     assert one.members() == {}
@@ -302,7 +302,7 @@ def test_a_victim_of_a_campaign_has_no_verdict(kind: str, seed: int) -> None:
     rng = random.Random(seed)
     one = correlator(START_S - 31 * HOUR_S)
     for sight in together(crowd(200, rng, hours=HOURS), victims(kind, rng)):
-        one.observe(sight.row, False, int(sight.at_s * NS))
+        one.observe(sight.row, int(sight.at_s * NS))
         if one.is_due(int(sight.at_s * NS)):
             rebuild(one, sight.at_s)
             assert not verdicts(one).keys() & keys_of(f"victim-{number}" for number in range(20))
@@ -338,7 +338,7 @@ def test_bystanders_that_share_nothing_with_a_campaign_are_never_members(kind: s
             near.append(Sight(at_s, f"near-{number}", seen))
     one = correlator()
     for sight in together(crowd(200, rng, hours=HOURS), campaign(100, rng, hours=HOURS), near):
-        one.observe(sight.row, False, int(sight.at_s * NS))
+        one.observe(sight.row, int(sight.at_s * NS))
         if one.is_due(int(sight.at_s * NS)):
             rebuild(one, sight.at_s)
             # New accounts in one office, or that roam alone, may be likely together: never with others.

@@ -68,7 +68,7 @@ def test_what_is_seen_during_a_rebuild_is_not_lost(monkeypatch: pytest.MonkeyPat
         # New accounts, some with new addresses, and some at the actor's.
         address = f"77.{number % 250}.1.1" if number % 2 else "43.0.7.8"
         seen = row(f"late-{number}", payment=f"late {number}", address=address, client="build-1")
-        one.observe(seen, False, EVENING_S * NS)
+        one.observe(seen, EVENING_S * NS)
     assert number > 100
     assert one.evidence.principal_count == 500 + number + 1
     assert clusters(one) == [BAD]
