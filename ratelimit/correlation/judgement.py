@@ -61,7 +61,7 @@ class Statistics(TypedDict):
     old: float
     """Part that is known to be old."""
     settled: float
-    """Part that was there for two days."""
+    """Part that was there for 16 hours."""
     exits: float
     """Exits, each counted by its share of visits: twice the inverse Simpson index of the least used half."""
     addresses: int

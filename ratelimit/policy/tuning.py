@@ -109,7 +109,7 @@ class Tuning(Struct, frozen=True, forbid_unknown_fields=True):
         Number,
         Meta(
             description="Exits for each account of the busiest hours; with fewer it is certain "
-            "only once its accounts were there for two days."
+            "only once half its accounts were there for 16 hours."
         ),
     ] = 0.3
     rebuild_s: Annotated[

@@ -160,9 +160,7 @@ def test_a_cleared_actor_has_no_verdict_until_that_is_taken_back() -> None:
     assert {one.core.verdict_of(key) for key in BAD} == {Verdict.NONE}
     assert clusters(one) == [BAD]  # it is still seen together
     # A newcomer to it as well.
-    one.observe(
-        row("new", address=exit_of(3), payment="bad card 3", created_s=KNOWN_S), False, (KNOWN_S + 99) * NS
-    )
+    one.observe(row("new", address=exit_of(3), payment="bad card 3", created_s=KNOWN_S), (KNOWN_S + 99) * NS)
     assert one.core.verdict_of(key_of("new")) == Verdict.NONE
     one = told(one, KNOWN_S + 300)
     assert {one.core.verdict_of(key) for key in BAD} == {Verdict.CERTAIN}

@@ -38,9 +38,7 @@ def asked(one: Correlator, sight: Sight) -> bool:
     """Show one request; return whether it is decided in a cluster."""
     one.observe(sight.row, int(sight.at_s * NS))
     is_inside = one.cluster(sight.row) != -1
-    if sight.refused:
-        one.core.refuse(sight.row)
-    elif not is_inside:
+    if not sight.refused and not is_inside:
         one.core.admit(sight.row)
     return is_inside
 

@@ -94,7 +94,7 @@ ROWS = [
     (ROAMERS, {}, LIKELY, "roaming newcomers"),
     (ROAMERS, {"loners": 30, "accounts": 30}, LIKELY, "roaming newcomers"),
     (ROAMERS, {"loners": 29, "accounts": 29}, NONE, "few"),
-    (ROAMERS, {"loners": 500}, LIKELY, "covert"),
+    (ROAMERS, {"loners": 500}, LIKELY, "one program"),
     (ROAMERS, {"homed": 0.31}, NONE, "people"),
 ]
 

@@ -74,7 +74,7 @@ def test_hosts_bundles_are_remembered_as_single_requests_are(room: int) -> None:
     for sight in sights:
         now_ns = int(sight.at_s * NS)
         alone.observe(sight.row, now_ns)
-        assert ring.put(sight.row, False, now_ns)
+        assert ring.put(sight.row, now_ns)
     while bundle.drain(ring, 1 << 15, int(sights[-1].at_s * NS)) or bundle.held:
         unpack(bundle.pack(), told.core, int(sights[-1].at_s))
     for one in (alone, told):

@@ -125,15 +125,6 @@ def test_what_costs_nothing_moves_no_verdict(
     assert said(judged(changed)) == plain
 
 
-def test_how_long_answers_are_moves_no_verdict(plain: dict[int, int]) -> None:
-    one, rng = correlator(), random.Random(1)
-    for sight in world():
-        one.observe(sight.row, int(sight.at_s * NS))
-        one.core.answer(sight.row, rng.randrange(100_000))
-    rebuild(one, EVENING_S)
-    assert said(one) == plain
-
-
 def test_what_costs_moves_it() -> None:
     # Cards of their own; homes of their own; age; exits that are anybody's: each of them is enough.
     rng = random.Random(5)
@@ -250,7 +241,6 @@ def test_what_leaves_no_evidence_leaves_no_state() -> None:
     for second in range(100):
         one.observe(anonymous, (START_S + second) * NS)
         one.core.admit(anonymous)
-        one.core.refuse(anonymous)
     assert (one.evidence.principal_count, one.evidence.identifier_count, one.evidence.new_edges) == (0, 0, 0)
     assert not one.is_due((START_S + DAY_S) * NS)
     one.observe(row("bare"), START_S * NS)

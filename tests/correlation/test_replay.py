@@ -81,8 +81,8 @@ def test_clusters_are_reported(trace: Path, tmp_path: Path) -> None:
     (found,) = report["clusters"]
     assert report["rebuilds"] > 1
     assert set(found) == {
-        "id", "verdict", "ruling", "why", "words", "first_seen", "admitted", "refused", "would_refuse", "size",
-        "evidence", "members", "likely_members",
+        "id", "verdict", "ruling", "why", "words", "first_seen", "admitted", "refused", "would_refuse",
+        "size", "evidence", "members", "likely_members",
     }  # fmt: skip
     assert found["verdict"] == "certain"
     assert found["size"] == len(found["members"]) == 60
@@ -252,8 +252,6 @@ def test_likely_actors_are_listed_and_counted_and_not_refused(
     assert sum(row["action"] == "refuse" for row in mine) == found["refused"]
     assert sum(row["action"] == "allow" for row in mine) == found["admitted"]
     assert found["verdict"] == "certain"
-    assert sorted(found["verdicts"]) == found["members"]
-    assert set(found["verdicts"].values()) == {"certain", "likely"}
     correlation = summary["correlation"]
     assert correlation["refused"] == found["refused"] > 100
     assert correlation["would_refuse"] == found["would_refuse"] > 100

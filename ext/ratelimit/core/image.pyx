@@ -131,7 +131,7 @@ cdef class Image:
         e.principal_evictions = numbers["principal_evictions"]
         e.identifier_evictions = numbers["identifier_evictions"]
         e.principal_count = min(<uint32_t>numbers["principals"], e.most_principals)
-        e.awake_count = min(<uint32_t>numbers["awake"], e.principal_count)
+        e.awake_count = min(<uint32_t>numbers.get("awake", e.principal_count), e.principal_count)
         e.identifier_count = min(<uint32_t>numbers["identifiers"], e.most_identifiers)
         judge.labels = min(<uint32_t>numbers["labels"], judge.most_clusters)
         with nogil:
