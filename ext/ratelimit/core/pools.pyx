@@ -13,7 +13,7 @@ methods, ROAMER in `traits`, `settled` at places, and the forest.
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memset
 
 from ratelimit.core.evidence cimport Evidence, principal_at
