@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from ratelimit.snapshot import SnapshotFile
 from tests.cli.running import run
-from tests.known.world import HOUR_S, START_S, World
+from tests.known.world import HOUR_S, START_S
 from tests.known.world import POLICY as BASE
 
 HOURS = 30
@@ -158,45 +157,3 @@ def test_operators_word_is_the_reason(
     policy.write_text(f"{POLICY}\n[correlation.known]\n{known}\n", "utf-8")
     found = explained(policy, trace, "bot3")
     assert (found["verdict"], found["reason"]) == (verdict, reason)
-
-
-def test_snapshot_tells_what_a_trace_does(tmp_path: Path) -> None:
-    policy = tmp_path / "policy.toml"
-    # Nothing says when an account was created; records begin with the actor.
-    policy.write_text(POLICY.replace('created = "state:account_created"\n', "") + "records_s = 0\n", "utf-8")
-    world = World("[correlation.known]\n", policy.read_text())
-    world.see(
-        [(at_s, {k: v for k, v in values.items() if k != "account_created"}) for at_s, values in actor()]
-    )
-    file = SnapshotFile(tmp_path / "snapshot", world.store.table.key)
-    for _ in file.save(world.correlator, 1_700_000_000 * 10**9):
-        pass
-    file.settle()
-    result = run("explain", policy, "--principal", "bot3", "--snapshot", file.path, "--json")
-    assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["cluster"] == f"{world.cluster('bot3'):016x}"
-    broken = tmp_path / "broken"
-    broken.write_bytes(file.path.read_bytes()[:-1])
-    result = run("explain", policy, "--principal", "bot3", "--snapshot", broken)
-    assert result.exit_code != 0
-    assert "snapshot-damaged" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        ((), "either --request or --principal"),
-        (("--principal", "a"), "--trace or --snapshot"),
-        (("--principal", "a", "-r", "GET /"), "either --request or --principal"),
-        (("--principal", "a", "--principal", "b", "--trace", "TRACE"), "1 values here"),
-        (("--principal", "nobody", "--trace", "TRACE"), "not seen"),
-        (("--principal", "a", "--snapshot", "nowhere"), "nowhere"),
-    ],
-)
-def test_question_that_cannot_be_answered_says_why(
-    more: tuple[str, ...], said: str, policy: Path, trace: Path
-) -> None:
-    arguments = [str(trace) if each == "TRACE" else each for each in more]
-    result = run("explain", policy, *arguments)
-    assert result.exit_code != 0
-    assert said in result.stderr
