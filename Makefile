@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types bench bench-install kill faults spellings routes sanitize clean
+.PHONY: demo test build lint types bench bench-install kill faults spellings routes streams sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -24,7 +24,7 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.exchange ratelimit.asgi.gate --allowlist .ci/stubtest-allow.txt
+	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.exchange ratelimit.asgi.gate ratelimit.deciding.by_name ratelimit.usage.paths ratelimit.usage.reader --allowlist .ci/stubtest-allow.txt
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
@@ -47,6 +47,10 @@ spellings: $(VENV)/.test
 # Thousands of bent request targets to every framework's own router; `make test` has some dozens for each.
 routes: $(VENV)/.test
 	$(BIN)/python -m pytest tests/routing tests/servers/test_routes.py --targets 5000 --timeout 0
+
+# A million streams that end in every way there is, charged to the unit; `make test` has 100,000.
+streams: $(VENV)/.test
+	$(BIN)/python -m pytest tests/asgi/test_simulated_streams.py --streams 1000000 --timeout 0 -o faulthandler_timeout=0
 
 # The core under the address and undefined-behaviour sanitizers, in an environment of its own.
 sanitize:
@@ -77,6 +81,9 @@ $(VENV)/.test: $(VENV)/.core
 	@# Older versions, each in a folder of its own: the oldest supported one, and the last to read one Cookie line.
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/oldest starlette==0.40.0 fastapi==0.115.5
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/one-cookie-line starlette==0.49.1 fastapi==0.120.1
+	@# Debian's package of what checks alert rules; where it cannot be had, their tests are skipped.
+	-@cd $(VENV) && { apt-get download promtool || { apt-get update && apt-get download promtool; }; } >/dev/null 2>&1 \
+		&& dpkg-deb -x promtool_*.deb promtool && rm promtool_*.deb
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test

@@ -21,26 +21,9 @@ from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
 SOURCES = HERE / "ext"
-MODULES = (
-    *(f"core.{name}" for name in ("hashing", "table", "rule", "engine", "meter", "grammar", "scan", "batch")),
-    *(f"core.{name}" for name in ("remote", "message", "lease")),
-    *(f"core.{name}" for name in ("organisations", "sighting", "evidence", "rulings")),
-    *(
-        f"core.{name}"
-        for name in (
-            "vouching",
-            "judge",
-            "homes",
-            "pools",
-            "programs",
-            "groups",
-            "dormancy",
-            "known",
-            "reasons",
-        )
-    ),
-    *(f"core.{name}" for name in ("board", "assignments", "ring", "bundle", "watch", "image", "memory")),
-    *(f"asgi.{name}" for name in ("exchange", "gate")),
+MODULES = tuple(
+    ".".join(path.relative_to(SOURCES / "ratelimit").with_suffix("").parts)
+    for path in sorted((SOURCES / "ratelimit").rglob("*.pyx"))
 )
 
 compile_args = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-sign-compare"]
@@ -65,8 +48,8 @@ tracing = bool(macros)
 def shapes_digest() -> int:
     """Return what identifies the structures that a snapshot of the correlation holds."""
     digest = hashlib.sha256()
-    for name in ("traits.pxd", "judge.pxd"):
-        text = (SOURCES / "ratelimit" / "core" / name).read_text()
+    for name in ("records.pxd", "judge.pxd"):
+        text = (SOURCES / "ratelimit" / "core" / "clusters" / name).read_text()
         # From the first declaration to the first function, without comments.
         lines = [line.partition("#")[0].rstrip() for line in text.splitlines()]
         start = lines.index("cdef enum:")
@@ -104,7 +87,7 @@ extensions = [
     Extension(
         f"ratelimit.{name}",
         [f"ext/ratelimit/{name.replace('.', '/')}.pyx"],
-        include_dirs=["ext/ratelimit/core"],
+        include_dirs=["ext"],
         depends=[
             str(p.relative_to(HERE))
             for p in (SOURCES / "ratelimit").rglob("*.[ph]*")
@@ -112,7 +95,7 @@ extensions = [
         ],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
-        define_macros=[*macros, *shapes] if name == "core.image" else macros,
+        define_macros=[*macros, *shapes] if name == "core.clusters.image" else macros,
     )
     for name in MODULES
 ]

@@ -9,14 +9,15 @@ import zipfile
 GENERATED = (".c", ".html", ".pyc", ".o")
 IN_BOTH = (
     "ratelimit/py.typed",
-    "ratelimit/core/engine.pyi",
-    "ratelimit/core/table.pyi",
-    "ratelimit/core/hashing.pyi",
+    "ratelimit/core/decision/engine.pyi",
+    "ratelimit/core/memory/table.pyi",
+    "ratelimit/core/memory/hashing.pyi",
     "ratelimit/asgi/gate.pyi",
+    "ratelimit/usage/reader.pyi",
 )
 IN_SDIST = (
-    "ext/ratelimit/core/engine.pyx",
-    "ext/ratelimit/core/atomic.h",
+    "ext/ratelimit/core/decision/engine.pyx",
+    "ext/ratelimit/core/memory/atomic.h",
     "LICENSE",
     "SECURITY.md",
     "README.md",
@@ -42,7 +43,13 @@ def complaints(path: str) -> list[str]:
     if path.endswith(".whl"):
         wrong += [
             f"{path}: lacks the compiled {m}"
-            for m in ("core/engine", "core/table", "core/hashing", "asgi/gate")
+            for m in (
+                "core/decision/engine",
+                "core/memory/table",
+                "core/memory/hashing",
+                "asgi/gate",
+                "usage/reader",
+            )
             if not any(n.startswith(f"ratelimit/{m}.") and n.endswith((".so", ".pyd")) for n in found)
         ]
     else:

@@ -24,6 +24,7 @@ from benchmarks import (
     server,
     stalls,
     three_limits,
+    usage,
 )
 from benchmarks.redis import cluster as redis_cluster
 from benchmarks.redis import concurrent as redis_concurrent
@@ -45,6 +46,7 @@ QUESTIONS: dict[str, ModuleType] = {
     "processes": processes,
     "replay": replay,
     "stalls": stalls,
+    "usage": usage,
     "redis-sequential": redis_sequential,
     "redis-concurrent": redis_concurrent,
     "redis-middleware": redis_middleware,

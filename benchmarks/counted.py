@@ -10,8 +10,8 @@ from benchmarks import ours
 from benchmarks.apps import BARE, FLOOR, NO_OP, OURS
 from benchmarks.middleware import ONE_CLIENT, STRANGERS, THOUSAND_CLIENTS, Behind
 from benchmarks.scenarios import ADDRESS, AGENT, HOT_KEY, MOST_IN_A_WINDOW, PLENTY
-from ratelimit.core.engine import Plan
-from ratelimit.core.meter import Meter, Reading
+from ratelimit.core.decision.engine import Plan
+from ratelimit.core.decision.meter import Meter, Reading
 
 LOOP = "empty loop"
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from benchmarks.peers import Peer
 from benchmarks.scenarios import SECOND_NS
-from ratelimit.core.engine import Plan
-from ratelimit.core.meter import Meter
-from ratelimit.core.rule import Rule
-from ratelimit.stores.embedded import EmbeddedStore
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.decision.engine import Plan
+from ratelimit.core.decision.meter import Meter
+from ratelimit.stores.embedded.store import EmbeddedStore
 
 HOUR_NS = 3600 * SECOND_NS
 IDENTITIES = ("account", "ip", "client")

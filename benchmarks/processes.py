@@ -24,8 +24,8 @@ from benchmarks.report import Answer, Row, number
 from benchmarks.rounds import Sample
 from benchmarks.scenarios import PLENTY, at_random, keys
 from benchmarks.settings import Settings
-from ratelimit.core.meter import Meter
-from ratelimit.stores.embedded import EmbeddedStore
+from ratelimit.core.decision.meter import Meter
+from ratelimit.stores.embedded.store import EmbeddedStore
 
 NAME = "four processes"
 WORKERS = 4

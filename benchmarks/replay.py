@@ -16,10 +16,10 @@ from pathlib import Path
 from benchmarks.report import Answer, Row, number
 from benchmarks.scenarios import requests, write_trace
 from benchmarks.settings import Settings
-from ratelimit.cli.replay.run import Replay
 from ratelimit.clock import ManualClock
 from ratelimit.policy import Policy
-from ratelimit.storage import private_store
+from ratelimit.replay.run import Replay
+from ratelimit.stores.factory import private_store
 from ratelimit.traces import open_reader
 
 NAME = "replay"

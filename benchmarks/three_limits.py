@@ -20,7 +20,7 @@ from benchmarks.rounds import Contender, race, timed
 from benchmarks.scenarios import ADDRESS, AGENT, HOT_KEY, MOST_IN_A_WINDOW, PLENTY, three_limits
 from benchmarks.settings import Settings
 from ratelimit import Limiter, Policy
-from ratelimit.stores.embedded import EmbeddedStore
+from ratelimit.stores.embedded.store import EmbeddedStore
 
 NAME = "three limits"
 NOTHING = "empty loop"

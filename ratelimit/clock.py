@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from time import monotonic_ns, thread_time_ns
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class Clock(Protocol):
@@ -34,6 +34,11 @@ def sample_anchor_ns() -> int:
     civil = time.time_ns()
     after = time.monotonic_ns()
     return civil - (before + after) // 2
+
+
+def civil_s() -> float:
+    """Return the civil time that files' times are compared with, in seconds."""
+    return time.time()
 
 
 def processor_ns() -> int:
@@ -66,6 +71,9 @@ class ManualClock:
     """A clock that moves only when told; for tests and replays."""
 
     __slots__ = ("_now_ns",)
+
+    is_private: ClassVar[bool] = True
+    """Whether no other process has this time: a limiter that goes by it shares no counters by itself."""
 
     def __init__(self, now_ns: int = 1_700_000_000_000_000_000) -> None:
         self._now_ns = now_ns

@@ -14,7 +14,7 @@ Severity = Literal["error", "warning"]
 
 
 class Code(NamedTuple):
-    """What a code means, whose it is to mend, and how."""
+    """What a code means, which side can mend it, and how."""
 
     branch: Branch
     severity: Severity
@@ -43,7 +43,7 @@ CODES: dict[str, Code] = {
     "policy-invalid": _error(
         "The policy has errors and cannot be used.", "Mend each of the problems listed with it."
     ),
-    "policy-unreadable": _error("The file cannot be read.", "Check the path and who may read it."),
+    "policy-unreadable": _error("The file cannot be read.", "Check the path and its permissions."),
     "policy-encoding": _error("The file is not UTF-8 text.", "Save it as UTF-8."),
     "policy-syntax": _error("The file is not valid TOML.", "Mend the line named."),
     "policy-size": _error("The file is larger than 1 MiB.", "Move long address lists to a firewall."),
@@ -66,7 +66,10 @@ CODES: dict[str, Code] = {
     "policy-missing-key": _error("A key that must be there is not.", "Add it."),
     "policy-type": _error("A value is of the wrong type.", "Write the type named in the message."),
     "policy-value": _error("A value is out of range or not one of the choices.", "Use one that is allowed."),
-    "policy-empty": _warning("The policy has no limits.", "Add a `[[limit]]`."),
+    "policy-empty": _warning(
+        "The policy has no limits.",
+        "Add a `[[limit]]`; if all limits are in the application's code, all is well.",
+    ),
     # Identities.
     "identity-name": _error(
         "An identity's name is malformed or reserved.", "Use lower-case letters, digits and `_`."
@@ -85,7 +88,7 @@ CODES: dict[str, Code] = {
         "Use `refuse`, `skip` or `shared`.",
     ),
     "correlation-principal": _error(
-        "Evidence is named for the correlation, but not whose.", 'Write `principal = "account"` beside it.'
+        "Evidence is named for the correlation, but no principal.", 'Write `principal = "account"` beside it.'
     ),
     "correlation-missing": _error(
         "Where an identity that serves as evidence is missing, something else stands in for it.",
@@ -120,14 +123,21 @@ CODES: dict[str, Code] = {
         "Give the path of a text file with one range a line, beside the policy.",
     ),
     "identity-shared": _warning(
-        "Everyone without this identity shares one counter, and one of them can use it up for all.",
+        "All requests without this identity share one counter, and one caller can use it up for all.",
         "Use `client`, so that each is counted by address.",
     ),
     "identity-setting-unused": _warning(
         "A setting has no effect with this kind of source.", "Remove it, or change `from`."
     ),
+    "metrics-refused": _warning(
+        "A limit covers `/metrics` and insists on an identity that a scrape does not have: 403.",
+        'Write `except = "GET /metrics"` for the limit, or put the scraper\'s address on the allow list.',
+    ),
     "identity-cache": _error("The settings of a resolver's cache are malformed.", "Mend the value named."),
-    "identity-unused": _warning("An identity is declared and used nowhere.", "Use it or remove it."),
+    "identity-unused": _warning(
+        "An identity is declared and used nowhere.",
+        "Use it or remove it; if only limits in the application's code use it, all is well.",
+    ),
     "path-parameter-unknown": _error(
         "A path identity's parameter is not in every template of a limit that uses it.",
         "Name the same `{parameter}` in each `match`.",
@@ -169,6 +179,18 @@ CODES: dict[str, Code] = {
     "limit-cost-unit": _error(
         "`cost` belongs to the unit `requests`, `estimate` to every other.", "Use the other of the two."
     ),
+    "limit-estimate": _error(
+        "An estimate is neither a number nor one of the words for where it comes from.",
+        "Write a number, `declared`, `learned`, `header:NAME` or `state:NAME`.",
+    ),
+    "limit-prices": _error(
+        "A limit is in dollars, and no model has a price.",
+        'Write `[prices."MODEL"]`, or let `ratelimit prices import MODEL` write it.',
+    ),
+    "limit-usage-unit": _error(
+        "Usage is to be read, and the unit is none that answers tell.",
+        "Use `output_tokens`, `total_tokens`, `input_tokens` or a part of it, or let the application settle.",
+    ),
     "limit-cost-zero": _warning("Requests cost nothing, so the limit never fills.", "Remove `cost`."),
     "limit-calendar": _error(
         "Calendar windows need a fixed window of one minute, hour, day, week, month or year.",
@@ -185,7 +207,7 @@ CODES: dict[str, Code] = {
     "limit-never-matches": _error("No request can ever match this limit.", "Mend `match`, `except` or `on`."),
     "limit-never-binds": _warning("Nothing can ever be refused by this limit.", "Remove it, or mend it."),
     "limit-enforce-unused": _warning(
-        '`enforce` beside `mode = "shadow"` has no effect: nobody is refused.',
+        '`enforce` beside `mode = "shadow"` has no effect: no request is refused.',
         "Remove `mode` to enforce the limit for this share; or remove `enforce`.",
     ),
     "limit-duplicate": _warning("A limit repeats another one.", "Remove one."),
@@ -218,11 +240,11 @@ CODES: dict[str, Code] = {
     "list-everyone": _warning("A list covers every address there is.", "Narrow it."),
     "list-identity": _error("This identity cannot be listed.", "List the identities it is made from."),
     "trust-everyone": _error(
-        "Every peer is trusted to name the client, so anyone can choose an address.",
+        "Every peer is trusted to name the client, so each client can choose an address.",
         "List the addresses of your own proxies.",
     ),
     "trust-wide": _warning(
-        "A trusted range is very wide; whoever is in it can choose the client's address.", "Narrow it."
+        "A trusted range is very wide; every peer in it can choose the client's address.", "Narrow it."
     ),
     "trust-translation": _error(
         "A translation prefix is none that RFC 6052 knows.",
@@ -258,6 +280,25 @@ CODES: dict[str, Code] = {
         "Use `env:VARIABLE` or `file:PATH` as `password`.",
     ),
     "store-tls": _error("The settings for TLS cannot be used.", "Mend the setting named."),
+    "adaptive-bounds": _error(
+        "`floor`, `start` and `ceiling` are not in this order.",
+        "Write them so that each is at least the one before.",
+    ),
+    "adaptive-floor": _warning(
+        "The floor may be above what the back end can do; it is never cut, so overload would not end.",
+        "Take what the back end answers in time at its worst, or leave the default of 4.",
+    ),
+    "adaptive-target": _error(
+        "The target of the first byte is malformed, or not between 10 ms and 10 minutes.",
+        "Write it like `1s`.",
+    ),
+    "adaptive-target-unused": _warning(
+        "A target stands beside an algorithm that has none.", "Remove `first_byte`, or use `first-byte`."
+    ),
+    "adaptive-class": _error(
+        "A class of the adaptive limit has no name of its own, or no requests.",
+        "Give each class a name and a `match`.",
+    ),
     "store-setting-unused": _warning("A setting has no effect with private memory.", "Remove it."),
     "hashing-key": _error(
         "The hash key is malformed.",
@@ -291,6 +332,24 @@ CODES: dict[str, Code] = {
     "middleware-limiter": _usage(
         "The middleware was given a limiter and settings that belong to the limiter.",
         "Give `resolvers`, `store`, `clock` and `observer` to `Limiter(…)`.",
+    ),
+    "limit-unmounted": _usage(
+        "A route asks for a limit, and its request did not come through the middleware.",
+        'Write `app.add_middleware(RateLimitMiddleware, policy="policy.toml")`.',
+    ),
+    "limit-unknown": _usage(
+        "A route asks for a limit by a name that the policy does not have.",
+        "Declare it in the policy, with `match = []` where only routes are to ask for it.",
+    ),
+    "limit-declared": _usage(
+        "A limit that a route declares in code cannot be had.", "Mend the arguments of `limit(…)`."
+    ),
+    "enabled-value": _usage(
+        "`RATELIMIT_ENABLED` is neither a yes nor a no.", "Write 1 or 0, or leave the variable out."
+    ),
+    "middleware-adaptive": _usage(
+        "The adaptive middleware was given a policy without `[adaptive]`.",
+        "Write `[adaptive]` into the policy, or leave the middleware out.",
     ),
     "plan-shape": _usage("A plan's rules, keys, members and costs do not fit together.", "Mend the call."),
     "plan-blocks": _usage(

@@ -75,6 +75,37 @@ class Ledger(Protocol):
         ...
 
 
+class LimitedRequest(Protocol):
+    """What an application finds at `scope["ratelimit"]`: its request, as far as limits are about it.
+
+        limited: LimitedRequest = request.scope["ratelimit"]
+        limited.decision.verdicts            # what each limit says, and what remains
+        limited.settle(output_tokens=812)    # the real cost, once it is known
+
+    These members are what an application may rely on. A test that calls the application without the
+    middleware puts an object of its own there.
+    """
+
+    @property
+    def decision(self) -> Decision:
+        """What was decided of this request."""
+        ...
+
+    @property
+    def cluster(self) -> str | None:
+        """The cluster that the request's account is in: see `Decision.cluster`."""
+        ...
+
+    @property
+    def verdict(self) -> ClusterVerdict | None:
+        """How sure it is that the account belongs there: see `Decision.verdict`."""
+        ...
+
+    def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
+        """Report what was really used: see `Decision.settle`. Reaches every limiter around this request."""
+        ...
+
+
 class Decision:
     """Allow or refuse, and why. Read-only; verdicts are made when first asked for.
 
@@ -90,6 +121,7 @@ class Decision:
     __slots__ = ("_allowed", "_binding", "_certainty", "_cluster", "_ledger", "_reason", "_verdicts")
 
     _binding: Verdict | None
+    _verdicts: tuple[Verdict, ...]
 
     def __init__(
         self,
@@ -104,7 +136,6 @@ class Decision:
         self._ledger = ledger
         self._cluster = cluster
         self._certainty = certainty
-        self._verdicts: tuple[Verdict, ...] | None = None if ledger is not None else ()
 
     @property
     def allowed(self) -> bool:
@@ -122,11 +153,18 @@ class Decision:
         return self._reason
 
     @property
+    def ledger(self) -> Ledger | None:
+        """What was charged; None where no limit had a part in it."""
+        return self._ledger
+
+    @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """One verdict for each limit that applied, in the policy's order."""
-        if self._verdicts is None:
+        try:
+            return self._verdicts
+        except AttributeError:
             self._verdicts = () if self._ledger is None else self._ledger.verdicts()
-        return self._verdicts
+            return self._verdicts
 
     @property
     def binding(self) -> Verdict | None:

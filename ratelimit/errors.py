@@ -12,12 +12,10 @@ Every error has a stable `code`; `docs/errors.md` lists them all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from ratelimit.printable import printable
-
-if TYPE_CHECKING:
-    from ratelimit.policy.problem import Problem
+from ratelimit.codes import Severity
+from ratelimit.environment.printable import printable
 
 
 class RateLimitError(Exception):
@@ -26,6 +24,28 @@ class RateLimitError(Exception):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(printable(message, keep="\n"))
         self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One error or warning: what, where, and what to do next.
+
+    `key` is the path of the value in the file, as `limit[0].rate`; `line` counts
+    from 1 and is None for policies that were not read from text.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    file: str
+    line: int | None
+    key: str
+    hint: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        key = f"{self.key}: " if self.key else ""
+        return f"{place}: {self.severity}: {key}{self.message} [{self.code}] {self.hint}".rstrip()
 
 
 class PolicyError(RateLimitError):

@@ -97,7 +97,7 @@ class Troop:
     spec: Campaign
     account: Ints
     slot: Ints
-    generation: Ints
+    bound: Ints
     rate: Floats
     client: Ints
     proxy: Ints
@@ -217,11 +217,11 @@ def begin(world: World, spec: Campaign, number: int, begin_ns: int, end_ns: int,
     """
     rng = world.rng("campaign", number, spec.name)
     actor = world.new_actors(1)[0]
-    slots, generation, born_ns, dead_ns = _lives(spec, begin_ns, end_ns, rng)
+    slots, bound, born_ns, dead_ns = _lives(spec, begin_ns, end_ns, rng)
     count = len(slots)
     builds = _builds(world, spec, rng)
-    card = _cards(world, spec, slots, generation)
-    account = world.enrol(spec.name, np.full(count, actor), card, number, generation)
+    card = _cards(world, spec, slots, bound)
+    account = world.enrol(spec.name, np.full(count, actor), card, number, bound)
     rate = np.full(count, spec.requests)
     if spec.cv > 0:
         rate *= rng.gamma(1 / spec.cv**2, spec.cv**2, size=count)
@@ -231,9 +231,9 @@ def begin(world: World, spec: Campaign, number: int, begin_ns: int, end_ns: int,
         spec=spec,
         account=account,
         slot=slots,
-        generation=generation,
+        bound=bound,
         rate=rate,
-        client=builds[np.where((generation > 0) & (spec.reuse == "nothing"), fresh, fixed)],
+        client=builds[np.where((bound > 0) & (spec.reuse == "nothing"), fresh, fixed)],
         proxy=np.full(count, proxy),
         begin_ns=born_ns,
         end_ns=dead_ns,
@@ -253,18 +253,18 @@ def _lives(
         if spec.ramp == "steady":
             joined = slot / spec.accounts
         born = born + (joined * spec.ramp_days * DAY_NS).astype(np.int64)
-    generation, rows = 0, []
+    bound, rows = 0, []
     while len(slot):
         if spec.life_days == NEVER:
             dead = np.full(len(slot), end_ns, dtype=np.int64)
         else:
             # Who is there at the beginning is of any age; later ones live 0.6 to 1.4 of the mean.
-            low = 0.1 if generation == 0 else 0.6
+            low = 0.1 if bound == 0 else 0.6
             dead = born + (rng.uniform(low, 1.4, size=len(slot)) * spec.life_days * DAY_NS).astype(np.int64)
-        rows.append((slot, np.full(len(slot), generation), born, np.minimum(dead, end_ns)))
+        rows.append((slot, np.full(len(slot), bound), born, np.minimum(dead, end_ns)))
         born = dead + int((spec.replaced_s + 1) * SECOND_NS)
         again = born < end_ns
-        slot, born, generation = slot[again], born[again], generation + 1
+        slot, born, bound = slot[again], born[again], bound + 1
     return tuple(np.concatenate(column) for column in zip(*rows, strict=True))  # type: ignore[return-value]
 
 
@@ -278,7 +278,7 @@ def _builds(world: World, spec: Campaign, rng: np.random.Generator) -> Ints:
     return world.clients.draw(rng, spec.accounts)
 
 
-def _cards(world: World, spec: Campaign, slot: Ints, generation: Ints) -> Ints:
+def _cards(world: World, spec: Campaign, slot: Ints, bound: Ints) -> Ints:
     """Return a payment method for each account."""
     if spec.reuse == "all":
         cards = world.new_cards(-(-spec.accounts // spec.per_card))

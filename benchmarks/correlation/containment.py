@@ -66,7 +66,7 @@ def attachment(trace: Trace, outcome: Outcome, campaign: int) -> dict[str, float
     needed = np.minimum.reduceat(np.where(inside, nth, np.inf), begins) if len(begins) else nth
     who = account[begins]
     first_ns = trace.time_ns[mine][order][begins]
-    later = (trace.truth.generation[who] > 0) | (first_ns > start + 12 * HOUR_NS)
+    later = (trace.truth.bound[who] > 0) | (first_ns > start + 12 * HOUR_NS)
     found: dict[str, float] = {}
     for name, chosen in (("first wave", ~later), ("replacements", later)):
         values = needed[chosen & (total >= ENOUGH)]

@@ -83,7 +83,7 @@ def _write_truth(path: Path, truth: Truth) -> None:
                     truth.actor[number],
                     truth.klasses[truth.klass[number]],
                     truth.campaign[number],
-                    truth.generation[number],
+                    truth.bound[number],
                     int(truth.victim[number]),
                 )
             )

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.correlation.internet import Place
 from benchmarks.correlation.numbers import DAY_NS, HOUR_NS, SECOND_NS, START_NS, Ints, lognormal
 from benchmarks.correlation.people import People
-from benchmarks.correlation.population import office, university
+from benchmarks.correlation.population import global_leader, university
 from benchmarks.correlation.trace import Events, joined
 from benchmarks.correlation.world import World
 
@@ -108,7 +108,7 @@ def company(
     """500 accounts: one card, one egress, managed clients."""
     people = _one_payer(world, klass, accounts, rng)
     everybody = _everybody(people)
-    people.put(0, Place.SITE, office(world, 50, rng), 0.9, everybody)
+    people.put(0, Place.SITE, global_leader(world, 50, rng), 0.9, everybody)
     people.put(2, Place.HOME, world.internet.add_homes(len(people), rng), 0.1, everybody)
     people.client[:] = world.clients.draw(rng, 1)[0]
     people.other = np.where(rng.random(len(people)) < 0.1, 0.5, 0.0)
@@ -123,7 +123,7 @@ def agency(world: World, begin_ns: int, rng: np.random.Generator) -> Group:
     people = _one_payer(world, "agency", 40, rng)
     internet = world.internet
     people.machines(rng, np.arange(0, 40, 2))
-    home = office(world, 20, rng)
+    home = global_leader(world, 20, rng)
     people.put(0, Place.SITE, home, 0.4, _everybody(people))
     for one in range(len(people)):
         pool = internet.hosters[one % len(internet.hosters)]
@@ -159,7 +159,7 @@ def hackathon(world: World, begin_ns: int, rng: np.random.Generator) -> Group:
     """200 sign-ups in an hour behind one address; two days of work, mostly with the SDK handed out."""
     people = _unrelated(world, "hackathon", 200, rng, paid=bool(rng.random() < 0.5))
     everybody = _everybody(people)
-    people.put(0, Place.SITE, office(world, 50, rng), 0.92, everybody)
+    people.put(0, Place.SITE, global_leader(world, 50, rng), 0.92, everybody)
     people.weight[:, 1] = 0.08
     handed_out = world.clients.draw(rng, 1)[0]
     people.client = np.where(rng.random(len(people)) < 0.6, handed_out, people.client)

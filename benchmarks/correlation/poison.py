@@ -76,7 +76,7 @@ def bridges_two_companies(stage: Stage) -> None:
         _victims(stage, group)
     proxy = world.internet.add_proxy(np.full(2, Place.SITE), np.array(sites), 3600 * 10**9)
     (troop,) = stage.attack(stage.scale.sized(replace(BASE, name="bridges-two-companies")))
-    bridge = rng.permutation(np.flatnonzero(troop.generation == 0))[:40]
+    bridge = rng.permutation(np.flatnonzero(troop.bound == 0))[:40]
     troop.detour = np.full(len(troop.account), -1)
     troop.detour[bridge] = proxy
     troop.detour_share = 0.6
@@ -93,7 +93,7 @@ def stolen_card(stage: Stage) -> None:
     world.name_victims(robbed)
     cards = np.r_[world.payment_of(robbed), np.repeat(world.payment_of(group.people.account[:1]), 8)]
     (troop,) = stage.attack(stage.scale.sized(replace(BASE, name="stolen-card")))
-    thieves = rng.permutation(np.flatnonzero(troop.generation == 0))[:200]
+    thieves = rng.permutation(np.flatnonzero(troop.bound == 0))[:200]
     world.repay(troop.account[thieves], rng.choice(cards, size=len(thieves)))
 
 

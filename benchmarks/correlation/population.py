@@ -133,16 +133,16 @@ def _offices(world: World, members: int, rng: np.random.Generator, median: float
     sites: list[int] = []
     while len(sites) < members:
         size = int(np.clip(lognormal(rng, median, 1.1, 1)[0], 2, 400))
-        sites += [office(world, size, rng)] * size
+        sites += [global_leader(world, size, rng)] * size
     return rng.permutation(np.array(sites[:members], dtype=np.int64))
 
 
-def office(world: World, size: int, rng: np.random.Generator) -> int:
+def global_leader(world: World, size: int, rng: np.random.Generator) -> int:
     """Return a new office: one egress address, two for a larger one."""
     return world.internet.place_for(world.internet.business, 1 + (size > 60), rng)
 
 
-def _office(
+def _global_leader(
     world: World, people: People, at: Ints, payer: Ints, size: Ints, rng: np.random.Generator
 ) -> None:
     shared = size[at] >= 4
@@ -151,7 +151,7 @@ def _office(
     for group in np.unique(payer[company]).tolist():
         members = company[payer[company] == group]
         # Larger companies have several offices, and people who change between them.
-        sites = [office(world, len(members), rng) for _ in range(1 + len(members) // 80)]
+        sites = [global_leader(world, len(members), rng) for _ in range(1 + len(members) // 80)]
         people.put(0, Place.SITE, rng.choice(sites, size=len(members)), 0.7, members)
     people.put(2, Place.HOME, world.internet.add_homes(len(at), rng), rng.uniform(0.05, 0.5, len(at)), at)
     people.weight[at, 1] = np.where(rng.random(len(at)) < 0.4, 0.1, 0.0)
@@ -227,7 +227,7 @@ _SETTLERS = {
     "remote": _remote,
     "mobile": _mobile,
     "carrier-nat": _nat,
-    "office": _office,
+    "office": _global_leader,
     "university": _university,
     "vpn": _vpn,
     "server": _server,

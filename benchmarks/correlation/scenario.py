@@ -130,10 +130,10 @@ class Stage:
             self.starts_ns[number] = scale.begin_ns
             troop = begin(world, spec, number, scale.begin_ns, scale.end_ns, proxy)
             if spec.reuse == "nothing":
-                for later in range(1, int(troop.generation.max()) + 1):
+                for later in range(1, int(troop.bound.max()) + 1):
                     others = exits.build(world, spec, spec.accounts, self.population, rng)
-                    troop.proxy[troop.generation == later] = others
-            first = troop.account[troop.generation == 0]
+                    troop.proxy[troop.bound == later] = others
+            first = troop.account[troop.bound == 0]
             aged = rng.permutation(first)[: round(spec.aged * len(first))]
             if len(aged):
                 self.add("aged", exits.histories(world, spec, aged, scale.begin_ns, rng))

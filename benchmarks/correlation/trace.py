@@ -61,7 +61,7 @@ class Truth:
     actor: Ints
     klass: NDArray[np.int32]
     campaign: NDArray[np.int32]
-    generation: NDArray[np.int32]
+    bound: NDArray[np.int32]
     victim: NDArray[np.bool_]
     klasses: tuple[str, ...]
 
@@ -186,9 +186,7 @@ def merge(traces: Sequence[Trace]) -> Trace:
         )
         names = np.array([klasses.index(name) for name in truth.klasses], dtype=np.int32)
         moved = np.where(truth.campaign >= 0, truth.campaign + campaigns[number], -1).astype(np.int32)
-        truths.append(
-            (truth.actor + actors[number], names[truth.klass], moved, truth.generation, truth.victim)
-        )
+        truths.append((truth.actor + actors[number], names[truth.klass], moved, truth.bound, truth.victim))
         starts.update({int(key + campaigns[number]): value for key, value in trace.starts_ns.items()})
     truth = Truth(*(np.concatenate(column) for column in zip(*truths, strict=True)), klasses)
     return collect(

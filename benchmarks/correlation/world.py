@@ -54,7 +54,7 @@ class World:
         actor: Ints,
         payment: Ints,
         campaign: int = -1,
-        generation: Ints | None = None,
+        bound: Ints | None = None,
     ) -> Ints:
         """Return the numbers of new accounts."""
         count = len(actor)
@@ -64,7 +64,7 @@ class World:
             actor,
             np.array(numbers),
             np.full(count, campaign),
-            np.zeros(count) if generation is None else generation,
+            np.zeros(count) if bound is None else bound,
             np.zeros(count),
             payment,
         )
@@ -92,8 +92,8 @@ class World:
 
     def truth(self) -> Truth:
         """Return who is behind each account."""
-        actor, klass, campaign, generation, victim = (self._book[column].copy() for column in range(5))
-        return Truth(actor, klass, campaign, generation, victim, tuple(self._klasses))  # type: ignore[arg-type]
+        actor, klass, campaign, bound, victim = (self._book[column].copy() for column in range(5))
+        return Truth(actor, klass, campaign, bound, victim, tuple(self._klasses))  # type: ignore[arg-type]
 
     def trace(self, parts: Sequence[Events], starts_ns: dict[int, int], end_ns: int) -> Trace:
         """Return all that happened as a trace."""

@@ -19,7 +19,7 @@ from benchmarks.redis.servers import Work, describe, running
 from benchmarks.report import Answer, Row, number
 from benchmarks.settings import Settings
 from ratelimit import Limiter, Policy
-from ratelimit.stores.redis.plan import RedisPlan
+from ratelimit.stores.redis.decision.plan import RedisPlan
 from ratelimit.stores.redis.store import RedisStore
 from tests.support.redis.server import Server
 
@@ -51,9 +51,9 @@ async def _as_fast_as_possible(server: Server, settings: Settings, found: Answer
     store = limiter.store
     assert isinstance(store, RedisStore)
     accounts, ips = traffic()
-    generation = limiter.generation_at(limiter.now_ns())
-    matched = generation.match("GET", "/v1/models")
-    extractor = generation.extractor
+    bound = limiter.runtime.generation_at(limiter.now_ns())
+    matched = bound.match("GET", "/v1/models")
+    extractor = bound.extractor
     rows = [
         extractor.from_values({"account": account}, ip) for account, ip in zip(accounts, ips, strict=True)
     ]
@@ -100,12 +100,12 @@ async def _cost(
     await asyncio.sleep(1)  # leases have been made to measure
     await run(20 * ACCOUNTS)
     costs = []
-    trips, work = store.courier().round_trips, Work.of(server.client)
+    trips, work = store.batch_client().round_trips, Work.of(server.client)
     for _ in range(5):
         cpu = time.process_time_ns()
         await run(count)
         costs.append((time.process_time_ns() - cpu) / count)
-    trips = max(store.courier().round_trips - trips, 1)
+    trips = max(store.batch_client().round_trips - trips, 1)
     server_ns = 1000 * Work.of(server.client).since(work).processor_us / (5 * count)
     ns = statistics.median(costs)
     found.measured.append((name, number(ns), f"{5 * count / trips:,.0f} decisions", number(server_ns)))
@@ -135,9 +135,9 @@ async def _paced(server: Server, found: Answer) -> None:
 
     people = asyncio.gather(*(somebody(n) for n in range(PEOPLE)))
     await asyncio.sleep(SETTLING_S)
-    trips, before = store.courier().round_trips, made
+    trips, before = store.batch_client().round_trips, made
     await people
-    share = (store.courier().round_trips - trips) / max(made - before, 1)
+    share = (store.batch_client().round_trips - trips) / max(made - before, 1)
     found.rows.append(
         Row(f"round trips a decision, {PEOPLE} accounts at {A_SECOND} a second", share, "", AIM_TRIPS)
     )

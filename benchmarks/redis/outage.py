@@ -22,8 +22,8 @@ from benchmarks.redis.servers import describe, running
 from benchmarks.report import Answer, Row
 from benchmarks.settings import Settings
 from ratelimit import Limiter, Policy
-from ratelimit.stores.redis.breaker import LONGEST_PAUSE_S
 from ratelimit.stores.redis.store import RedisStore
+from ratelimit.stores.redis.transport.breaker import LONGEST_PAUSE_S
 from tests.support.redis.server import Server
 
 NAME = "Redis, stopped under load"
@@ -98,7 +98,7 @@ class Load:
                 await asyncio.sleep(PAUSE_S)
                 now = time.time()
                 seen.late_ms = max(seen.late_ms, 1000 * (now - begin - PAUSE_S))
-                if now > back_at and not store.courier().breaker.is_open:
+                if now > back_at and not store.batch_client().breaker.is_open:
                     seen.closed_at = min(seen.closed_at, now)
 
         await asyncio.gather(watch(), *(ask(n) for n in range(TASKS)))

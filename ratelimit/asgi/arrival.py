@@ -7,9 +7,15 @@ from urllib.parse import unquote
 from starlette.types import Scope
 
 from ratelimit.asgi.resolving import Resolving
-from ratelimit.generation import COMMON_METHODS, LONGEST_CACHED_PATH, MOST_PATHS, Generation, Matched
+from ratelimit.deciding.bound_policy import (
+    COMMON_METHODS,
+    LONGEST_CACHED_PATH,
+    MOST_PATHS,
+    BoundPolicy,
+    Matched,
+)
 from ratelimit.identity.fact import Context
-from ratelimit.policy.target import NOWHERE, Placement, Target
+from ratelimit.policy.routing.target import NOWHERE, Placement, Target
 
 
 def target_of(scope: Scope, placement: Placement = NOWHERE) -> str | Target:
@@ -33,23 +39,23 @@ def target_of(scope: Scope, placement: Placement = NOWHERE) -> str | Target:
 class PlacedMatches:
     """What HTTP requests match before one application that reads paths in ways of its own.
 
-    A generation serves several applications, and remembers by all that decides how a request is
+    A bound policy serves several applications, and remembers by all that decides how a request is
     routed. Here the application is given, so that most requests are known by their path again.
     """
 
-    __slots__ = ("_generation", "_placement", "requests")
+    __slots__ = ("_bound", "_placement", "requests")
 
-    def __init__(self, generation: Generation, placement: Placement) -> None:
-        self._generation = generation
+    def __init__(self, bound: BoundPolicy, placement: Placement) -> None:
+        self._bound = bound
         self._placement = placement
         self.requests: dict[str, dict[str | Target, Matched]] = {method: {} for method in COMMON_METHODS}
-        """As in a generation."""
+        """As in a bound policy."""
 
     def match(self, method: str, target: str | Target) -> Matched:
         """Return what applies; a path by itself is as it was sent, below no root path."""
         if not isinstance(target, str):
-            return self._generation.match(method, target)
-        matched = self._generation.match(method, Target(target, target, "", self._placement))
+            return self._bound.match(method, target)
+        matched = self._bound.match(method, Target(target, target, "", self._placement))
         cache = self.requests.get(method)
         if cache is not None and len(target) <= LONGEST_CACHED_PATH:
             if len(cache) >= MOST_PATHS:
@@ -65,16 +71,16 @@ def peer_host(scope: Scope) -> str | None:
 
 
 async def identify(
-    scope: Scope, generation: Generation, matched: Matched, resolving: Resolving, now_ns: int
+    scope: Scope, bound: BoundPolicy, matched: Matched, resolving: Resolving, now_ns: int
 ) -> list[int]:
     """Return a request's identities, asking the application's resolvers where the policy names any."""
-    extractor = generation.extractor
+    extractor = bound.extractor
     host = peer_host(scope)
     if not extractor.needs_context:
         return extractor.extract(scope["headers"], host)
     state = scope.get("state")
-    context = Context(matched.params, {} if state is None else state)
+    context = Context(matched.params, {} if state is None else state, is_live=True)
     if matched.resolvers:
-        resolved = await resolving.resolve(scope, generation, matched.resolvers, host, context, now_ns)
-        context = Context(matched.params, context.state, resolved)
+        resolved = await resolving.resolve(scope, bound, matched.resolvers, host, context, now_ns)
+        context = Context(matched.params, context.state, resolved, is_live=True)
     return extractor.extract(scope["headers"], host, context)

@@ -9,12 +9,12 @@ from typing import Protocol, final
 
 from starlette.types import Message, Send
 
-from ratelimit.asgi.headers import HeaderWriter, Pair
-from ratelimit.core.engine import Outcome
-from ratelimit.core.watch import Watch
+from ratelimit.core.decision.engine import Outcome
+from ratelimit.core.sharing.observer import Watch
+from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import ClusterVerdict, Decision
+from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.limiter import Limiter
-from ratelimit.route_plan import RoutePlan
 
 class _Mounted(Protocol):
     """What is needed of a middleware."""
@@ -25,8 +25,8 @@ class _Mounted(Protocol):
 class Exchange:
     """One limited request under way: what was decided, and what may still be said of it.
 
-    It does not know the server's `send`: a scope holds its exchange, and a server's `send`
-    often its scope, so that each request would leave a cycle for the collector to find.
+    It does not know the server's `send`. A scope holds its exchange, and a server's `send` often its
+    scope, so each request would leave a cycle for the collector to find.
 
     Args:
         mounted: the middleware it came through.
@@ -72,6 +72,9 @@ class Exchange:
     @property
     def outer(self) -> Exchange | None: ...
     @property
+    def asked(self) -> list[Exchange] | None:
+        """What routes asked by name, in order; None where none did."""
+    @property
     def is_allowed(self) -> bool:
         """Whether the request goes on to the application."""
     @property
@@ -81,15 +84,28 @@ class Exchange:
     def decision(self, made: Decision) -> None: ...
     def announced(self, headers: Iterable[Pair], /) -> list[Pair]:
         """Return a response's headers with what is to be said of the limits after them."""
+    def ask(self, exchange: Exchange, /) -> None:
+        """Take in what a route asked by name: its fields are sent, what is settled reaches it."""
+    def decided(self) -> list[tuple[RoutePlan, Outcome]]:
+        """Return plan and outcome of all that limits decided of this request, here and by name."""
+    def release(self, now_ns: int, /) -> None:
+        """Free the concurrency slots of all that was decided; idempotent."""
     def asked_by(self, watch: Watch | None, row: Sequence[int], /) -> None:
-        """Note whom a refused request of this row is of, so that it is told a wait of its own."""
+        """Note the actor that a refused request of this row is of, so that it is told a wait of its own."""
     def refusal(self) -> tuple[int, bytes, int | None]:
         """Return status, body and wait in nanoseconds for a refused request: what the client is told.
 
         The wait of a limit per cluster is not: see `RoutePlan.told_wait_ns`.
         """
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
-        """Report what was really used: see `Decision.settle`. Reaches every limiter around."""
+        """Report what was really used: see `Decision.settle`. Reaches every limiter around.
+
+        Never raises: what cannot be charged (another unit, a number that is not whole) is said once in
+        the log, and the estimate stays.
+        """
+    @property
+    def settled_units(self) -> frozenset[str]:
+        """What the application has settled by itself."""
 
 @final
 class Sending:

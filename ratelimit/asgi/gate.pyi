@@ -6,12 +6,13 @@ from typing import final
 from starlette.types import Scope, Send
 
 from ratelimit.asgi.exchange import Sending, _Mounted
-from ratelimit.asgi.headers import HeaderWriter
-from ratelimit.core.table import Table
-from ratelimit.core.watch import Watch
-from ratelimit.generation import Matched
+from ratelimit.core.decision.schedule import Pace
+from ratelimit.core.memory.table import Table
+from ratelimit.core.sharing.observer import Watch
+from ratelimit.deciding.bound_policy import Matched
+from ratelimit.http.fields import HeaderWriter
 from ratelimit.identity.extract import Extractor
-from ratelimit.policy.target import Target
+from ratelimit.policy.routing.target import Target
 
 SAMPLE: int
 """One decision in so many is timed."""
@@ -30,6 +31,8 @@ class Gate:
         sample: called with the time a request came, after every 64th decision.
         watch: knows clusters, and is told what was decided; None when nothing is correlated.
         target: what a scope asks for, where its path is not as it was sent, or below a root path.
+        pace, keep_up: says when upkeep is due with a decision, and does it.
+        has_ends: whether something is told of each request's end, so that no sending is plain.
     """
 
     def __init__(
@@ -46,6 +49,9 @@ class Gate:
         sample: Callable[[int], None],
         watch: Watch | None = None,
         target: Callable[[Scope], str | Target],
+        pace: Pace,
+        keep_up: Callable[[int], None],
+        has_ends: bool = False,
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.

@@ -40,7 +40,7 @@ def metrics_app(limiter: Watched, *, registry: Registry | None = None) -> Metric
     thread: a table of millions of entries takes longer to walk than requests should wait.
 
     Args:
-        limiter: whose metrics.
+        limiter: the source of the metrics.
         registry: also export what is registered here; the collector is added to it.
     """
     return MetricsApp(Exposition(limiter, registry))

@@ -1,47 +1,46 @@
 """The middleware: one pure ASGI class around any application.
 
-Theory of operation. A request is charged when it arrives, before the application sees
-it, so however many come in one packet exactly as many are admitted as the limits allow.
+Theory of operation. A request is charged when it arrives, before the application sees it.
+So however many come in one packet, exactly as many are admitted as the limits allow.
 If the policy needs no resolver, nothing is awaited before the application is called.
-Most requests are of a common kind, which `gate` decides in one compiled call; whatever it
-turns away has not been charged, and goes the long way here (`_with_care`).
+Most requests are of a common kind, which `gate` decides in one compiled call. Whatever it turns
+away has not been charged, and takes the slow path here (`_decide_slowly`), up the ladder of
+`deciding/decider.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import PlacedMatches, identify, target_of
-from ratelimit.asgi.coverage import check_routes
-from ratelimit.asgi.diagnostics import several_workers
+from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
 from ratelimit.asgi.gate import SAMPLE, Gate
-from ratelimit.asgi.headers import HeaderWriter
+from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount, mount_limiter, mount_policy
-from ratelimit.asgi.problem import Responder
-from ratelimit.asgi.refusal import refuse_handshake, refuse_http
-from ratelimit.asgi.settlement import run_holding
+from ratelimit.asgi.refusal import Responder, refuse_handshake, refuse_http
+from ratelimit.asgi.routes.coverage import check_routes
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.resolvers import Resolver
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import UsageError, fault_of
-from ratelimit.generation import Generation, Matched
-from ratelimit.judging import actor_in
+from ratelimit.events import Observer
+from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
-from ratelimit.observer import Observer
 from ratelimit.policy import Policy
-from ratelimit.policy.target import NOWHERE
-from ratelimit.resolvers import Resolver
-from ratelimit.stores.base import Store
-from ratelimit.telemetry.names import REQUEST_COLUMN, ROW_REQUESTS
-
-COLUMNS = (REQUEST_COLUMN[False, Reason.LIMITS], REQUEST_COLUMN[True, Reason.LIMITS])
+from ratelimit.policy.routing.target import NOWHERE
+from ratelimit.stores.contract import Store
+from ratelimit.telemetry.names import LIMITED_COLUMNS, ROW_REQUESTS
+from ratelimit.worker.diagnostics import several_workers
 
 
 class RateLimitMiddleware:
@@ -58,9 +57,10 @@ class RateLimitMiddleware:
         responder: replaces the answer to a refused request: an async callable given scope
             and decision that returns an ASGI application, such as a Starlette response.
         resolver_timeout_s: how long an awaited resolver may take.
-        reload_interval_s: how often the policy file is looked at; 0 for never.
-        store, clock, observer: passed on to the limiter made for `policy`, like `resolvers`; a
-            limiter of your own has all four already.
+        reload_interval_s: how often the policy file is looked at; 0 for never. Heartbeats and correlating
+            go on either way.
+        store, clock, observer, enabled: passed on to the limiter made for `policy`, like `resolvers`; a
+            limiter of your own has all five already.
 
     Raises:
         PolicyError: the policy cannot be used. Where a server runs already, and so made by a framework,
@@ -84,14 +84,16 @@ class RateLimitMiddleware:
         store: Store | None = None,
         clock: Clock | None = None,
         observer: Observer | None = None,
+        enabled: bool | None = None,
     ) -> None:
         self.app = app
-        self._responder = responder
+        self.responder = responder
         self._now_ns: Callable[[], int]
         timing = (resolver_timeout_s, reload_interval_s)
         if limiter is not None and policy is None:
-            theirs = {"resolvers": resolvers, "store": store, "clock": clock, "observer": observer}
-            _refuse_settings([name for name, value in theirs.items() if value is not None])
+            theirs = (resolvers, store, clock, observer, enabled)
+            names = ("resolvers", "store", "clock", "observer", "enabled")
+            _refuse_settings([name for name, value in zip(names, theirs, strict=True) if value is not None])
             self._mount_on(mount_limiter(limiter, *timing))
         elif policy is not None and limiter is None:
             mount = partial(
@@ -102,6 +104,7 @@ class RateLimitMiddleware:
                 clock=clock,
                 resolvers=resolvers,
                 observer=observer,
+                enabled=enabled,
             )
             try:
                 self._mount_on(mount())
@@ -117,16 +120,17 @@ class RateLimitMiddleware:
     def _mount_on(self, mount: Mount) -> None:
         self._mount = mount
         self.limiter = mount.limiter
+        self._runtime = mount.limiter.runtime
         self._now_ns = self.limiter.now_ns
-        self._resolving = mount.resolving
+        self.resolving = mount.resolving
         self._upkeep = mount.upkeep
         self._is_awake = False
         self._is_surveyed = False
         self._placement = NOWHERE
-        self._generation: Generation | None = None
+        self._bound: BoundPolicy | None = None
         self._gate: Gate | None = None
         self._decisions = 0
-        self.writer = HeaderWriter(self.limiter.current.headers)
+        self.writer = HeaderWriter(self._runtime.current.headers)
         _MOUNTED.add(self)
 
     def _mount_late(self, mount: Callable[[], Mount]) -> int:
@@ -138,15 +142,19 @@ class RateLimitMiddleware:
         kind = scope["type"]
         if kind == "http":
             now_ns = self._now_ns()
-            generation = self.limiter.current
-            if generation is not self._generation or generation.until_ns is not None:
-                generation = self._wake(now_ns, scope)
+            bound = self._runtime.current
+            if bound is not self._bound or bound.until_ns is not None:
+                bound = self._wake(now_ns, scope)
             gate = self._gate
             sending = None if gate is None else gate.enter(scope, send, now_ns)
             if sending is None:
-                await self._with_care(scope, receive, send, generation, now_ns)
+                await self._decide_slowly(scope, receive, send, bound, now_ns)
             elif sending.is_plain:
-                await self.app(scope, receive, sending.send)
+                try:
+                    await self.app(scope, receive, sending.send)
+                finally:
+                    if sending.exchange.asked is not None:
+                        sending.exchange.release(self._now_ns())
             else:
                 await self._answer(scope, receive, sending.send, sending.exchange)
         elif kind == "websocket":
@@ -156,83 +164,140 @@ class RateLimitMiddleware:
         else:
             await self.app(scope, receive, send)
 
-    async def _with_care(
-        self, scope: Scope, receive: Receive, send: Send, generation: Generation, now_ns: int
+    async def _decide_slowly(
+        self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int
     ) -> None:
-        """Go the long way: a kind not seen yet, lists, tiers, resolvers, required identities, no limit."""
+        """Take the slow path: a kind not seen yet, lists, tiers, resolvers, required identities, no limit."""
         outer = scope.get("ratelimit")
         if outer is not None and self._is_mounted_twice(outer):
             await self.app(scope, receive, send)
             return
-        matched = generation.match(scope["method"], target_of(scope, self._placement))
-        if matched.is_limited or generation.has_lists:
-            identities = await identify(scope, generation, matched, self._resolving, now_ns)
+        if not self.limiter.is_enabled:
+            await self._pass(scope, receive, send, now_ns)
+            return
+        matched = bound.match(scope["method"], target_of(scope, self._placement))
+        if matched.is_limited or bound.has_lists:
+            identities = await identify(scope, bound, matched, self.resolving, now_ns)
         else:
-            identities = generation.extractor.nobody
-        exchange = await self._judged(scope, generation, matched, identities, now_ns, outer)
-        if exchange.outcome is None and exchange.is_allowed:
-            await self.app(scope, receive, send)
-        else:
-            await self._answer(scope, receive, Sending(exchange, send).send, exchange)
+            identities = bound.extractor.nobody
+        metered = None
+        if bound.is_metered:
+            metered = self._mount.metering.request(scope, receive, bound, matched, identities)
+        if metered is not None:
+            await self._metered(metered, scope, send, bound, identities, outer)
+            return
+        exchange = await self._judged(scope, bound, matched, identities, now_ns, outer)
+        await self._answer(scope, receive, Sending(exchange, send).send, exchange)
+
+    async def _metered(
+        self,
+        metered: MeteredRequest,
+        scope: Scope,
+        send: Send,
+        bound: BoundPolicy,
+        identities: list[int],
+        outer: Exchange | None,
+    ) -> None:
+        """Decide a request by what it declares, and settle it by what its answer says."""
+        if not await metered.is_there():
+            return
+        try:
+            now_ns, matched = self._now_ns(), metered.matched
+            exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, metered.costs())
+            sending = Sending(exchange, send).send
+            if not exchange.is_allowed:
+                await self._answer(scope, metered.receive, sending, exchange)
+            elif self._runtime.steps.ends:
+                run = partial(self._run_metered, metered, exchange)
+                await self._run_to_end(run, scope, metered.receive, sending, exchange)
+            else:
+                await metered.run(self.app, scope, sending, exchange)
+        finally:
+            metered.let_go()
+
+    async def _run_metered(
+        self, metered: MeteredRequest, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        await metered.run(self.app, scope, send, exchange, receive)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
-        """Refuse a request, or run the application and give back what was held."""
-        outcome = exchange.outcome
-        if outcome is None or not exchange.is_allowed:
-            await refuse_http(scope, receive, send, exchange, self._responder)
-        elif outcome.holds_slots:
-            await run_holding(self.app, scope, receive, send, outcome, self.limiter.clock)
+        """Refuse a request, or run the application; then comes its end."""
+        if self._runtime.steps.ends:
+            answer: ASGIApp = self.app if exchange.is_allowed else partial(self._refuse, exchange)
+            await self._run_to_end(answer, scope, receive, send, exchange)
+        elif not exchange.is_allowed:
+            await self._refuse(exchange, scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await run_holding(self.app, scope, receive, send, exchange, self.limiter.clock)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, now_ns: int) -> None:
+        """Let a request through, with an exchange that nothing was charged for."""
+        scope["ratelimit"] = Exchange(self, self.writer, None, None, now_ns, False, scope.get("ratelimit"))
+        await self.app(scope, receive, send)
+
+    def _refuse(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        refuse = refuse_http if scope["type"] == "http" else refuse_handshake
+        return refuse(scope, receive, send, exchange, self.responder)
+
+    def _run_to_end(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, exchange: Exchange
+    ) -> Awaitable[None]:
+        hooks, clock = self._runtime.steps.ends, self.limiter.clock
+        return run_to_end(app, scope, receive, send, exchange=exchange, hooks=hooks, clock=clock)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         now_ns = self._now_ns()
-        generation = self._wake(now_ns, scope)
+        bound = self._wake(now_ns, scope)
         outer = scope.get("ratelimit")
         if outer is not None and self._is_mounted_twice(outer):
             await self.app(scope, receive, send)
             return
+        if not self.limiter.is_enabled:
+            await self._pass(scope, receive, send, now_ns)
+            return
         target = target_of(scope, self._placement)
-        matched = generation.match("GET", target, "connect")
-        identities = await identify(scope, generation, matched, self._resolving, now_ns)
-        exchange = await self._judged(scope, generation, matched, identities, now_ns, outer)
+        matched = bound.match("GET", target, "connect")
+        identities = await identify(scope, bound, matched, self.resolving, now_ns)
+        metered = costs = None
+        if bound.is_metered:
+            metered = self._mount.metering.request(scope, receive, bound, matched, identities)
+            costs = None if metered is None else metered.costs()
+        exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, costs)
         outcome = exchange.outcome
         sending = Sending(exchange, send).send
-        if not exchange.is_allowed:
-            await refuse_handshake(scope, receive, sending, exchange, self._responder)
-            return
-        if outcome is not None or exchange.decision.reason is not Reason.ALLOW_LIST:
-            receive = LimitedReceive(receive, send, scope, target, self.limiter, self._resolving)
-        if outcome is not None and outcome.holds_slots:
-            await run_holding(self.app, scope, receive, sending, outcome, self.limiter.clock)
+        if exchange.is_allowed and (outcome is not None or exchange.decision.reason is not Reason.ALLOW_LIST):
+            receive = LimitedReceive(receive, send, scope, target, self.limiter, self.resolving)
+        if exchange.is_allowed and metered is not None:
+            await metered.run(self.app, scope, sending, exchange, receive)
         else:
-            await self.app(scope, receive, sending)
+            await self._answer(scope, receive, sending, exchange)
 
     async def _judged(
         self,
         scope: Scope,
-        generation: Generation,
+        bound: BoundPolicy,
         matched: Matched,
         identities: list[int],
         now_ns: int,
         outer: Exchange | None,
+        costs: tuple[int, ...] | None = None,
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
         limiter = self.limiter
-        if limiter.store.is_remote:
-            judgement = await limiter.ajudge(generation, matched, identities, now_ns)
+        if limiter.store.is_remote or bound.steps.queue is not None:
+            judgement = await self._runtime.ajudge(bound, matched, identities, now_ns, costs)
         else:
-            judgement = limiter.judge(generation, matched, identities, now_ns)
+            judgement = self._runtime.judge(bound, matched, identities, now_ns, costs)
         allowed, reason, plan, outcome = judgement
-        cross_origin = identities[generation.extractor.origin_at] != 0
+        cross_origin = identities[bound.extractor.origin_at] != 0
         exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
-        exchange.actor, exchange.certainty = actor_in(generation, identities)
+        exchange.actor, exchange.certainty = actor_in(bound, identities)
         if outcome is None:
             exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
         else:
             self._time(now_ns)
         if not allowed:
-            exchange.asked_by(generation.watch, identities)
+            exchange.asked_by(bound.watch, identities)
         scope["ratelimit"] = exchange
         return exchange
 
@@ -252,7 +317,7 @@ class RateLimitMiddleware:
         self._wake(now_ns, scope)
 
         async def send_at_rest(message: Message) -> None:
-            # Who hears this may end the process at once: uvicorn does, by the signal it was sent.
+            # The server that hears this may end the process at once: uvicorn does, by the signal it was sent.
             if message["type"].startswith("lifespan.shutdown."):
                 await self._rest()
             await send(message)
@@ -260,56 +325,59 @@ class RateLimitMiddleware:
         try:
             await self.app(scope, receive, send_at_rest)
         finally:
-            # A server may go on without lifespan when the application has none: the next
-            # request wakes us again, and the store stays open until the process ends.
+            # A server may go on without lifespan when the application has none. The next request
+            # wakes us again, and the store stays open until the process ends.
             await self._rest()
 
-    def _wake(self, now_ns: int, scope: Scope) -> Generation:
+    def _wake(self, now_ns: int, scope: Scope) -> BoundPolicy:
         """Return the policy in force, after whatever the first scope or a reload calls for."""
-        generation = self.limiter.generation_at(now_ns)
+        bound = self._runtime.generation_at(now_ns)
         if not self._is_surveyed:
             # Now, and not when this was made: an application may get its routes after its middleware.
             self._is_surveyed = True
             survey = self._mount.survey(scope, self.app)
             self._placement = survey.placement
             check_routes(survey, self.limiter)
-        if generation is not self._generation:
-            self.writer = HeaderWriter(generation.headers)
+        if bound is not self._bound:
+            self.writer = HeaderWriter(bound.headers)
             # The gate decides without awaiting: it is for limits in this host's memory, and leases.
-            is_here = generation.is_plain and self.limiter.store.decides_here
-            self._gate = self._new_gate(generation) if is_here else None
-            self._generation = generation
+            is_here = bound.is_plain and self.limiter.store.decides_here and self.limiter.is_enabled
+            self._gate = self._new_gate(bound) if is_here else None
+            self._bound = bound
         if not self._is_awake:
             self._is_awake = True
             if self._upkeep is not None:
                 self._upkeep.start()
             store = self.limiter.store
             if store.memory == "private" and not store.is_remote and several_workers():
-                self.limiter.notice("private-memory")
-        return generation
+                self._runtime.diagnose("private-memory")
+        return bound
 
-    def _new_gate(self, generation: Generation) -> Gate:
-        matches = generation if self._placement.is_plain else PlacedMatches(generation, self._placement)
+    def _new_gate(self, bound: BoundPolicy) -> Gate:
+        matches = bound if self._placement.is_plain else PlacedMatches(bound, self._placement)
         return Gate(
             self,
             self.writer,
             match=matches.match,
             requests=matches.requests,
-            extractor=generation.extractor,
+            extractor=bound.extractor,
             table=self.limiter.table,
             row=self.limiter.table.counter(ROW_REQUESTS),
-            columns=COLUMNS,
+            columns=LIMITED_COLUMNS,
             sample=self._sample_latency,
-            watch=generation.watch,
+            watch=bound.watch,
             target=partial(target_of, placement=self._placement),
+            pace=self._runtime.pace,
+            keep_up=self._runtime.keep_up,
+            has_ends=bool(bound.steps.ends),
         )
 
     def _sample_latency(self, begin_ns: int) -> None:
-        self.limiter.counters.observe_latency(self._now_ns() - begin_ns)
+        self._runtime.counters.observe_latency(self._now_ns() - begin_ns)
 
     def _sleep(self) -> None:
         self._is_awake = False
-        self._generation = None
+        self._bound = None
 
     async def _rest(self) -> None:
         if self._is_awake:
@@ -319,9 +387,9 @@ class RateLimitMiddleware:
         await self.limiter.rest()
 
     def _is_mounted_twice(self, outer: Exchange) -> bool:
-        if outer.mounted.limiter.source != self.limiter.source:
+        if outer.mounted.limiter.runtime.source != self._runtime.source:
             return False
-        self.limiter.notice("mounted-twice")
+        self._runtime.diagnose("mounted-twice")
         return True
 
 
@@ -334,7 +402,7 @@ def _is_served() -> bool:
 
 
 def _refuse_settings(names: list[str]) -> None:
-    # Resolvers that are silently never asked would leave everybody without an identity.
+    # Resolvers that are silently never asked would leave every request without an identity.
     if names:
         raise UsageError(
             f"the middleware was given a limiter and {', '.join(names)}; give what belongs to the limiter "

@@ -1,9 +1,9 @@
 """What the middlewares of one policy have in common in this process.
 
 Theory of operation. Some frameworks make a middleware for each route (Litestar does), and
-several applications may share a process. All that is asked for with the same arguments is
-then one limiter, with one mapping, one set of resolvers' answers and one thread of upkeep:
-a limit in private memory would otherwise be one for each route.
+several applications may share a process. What is asked for with the same arguments is then one
+limiter, with one mapping, one set of resolvers' answers and one thread of upkeep.
+A limit in private memory would otherwise be one for each route.
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ from weakref import WeakValueDictionary
 
 from starlette.types import ASGIApp, Scope
 
-from ratelimit.asgi.diagnostics import LoggingObserver, log_warnings, start_logging
+from ratelimit.asgi.metering.request import Metering
 from ratelimit.asgi.resolving import Resolving
-from ratelimit.asgi.survey import Survey, survey
-from ratelimit.asgi.upkeep import Upkeep
-from ratelimit.clock import Clock
+from ratelimit.asgi.routes.survey import Survey, survey
+from ratelimit.clock import Clock, ManualClock
+from ratelimit.deciding.resolvers import Resolver
+from ratelimit.events import Observer
 from ratelimit.limiter import Limiter
-from ratelimit.observer import Observer
 from ratelimit.policy import Policy
-from ratelimit.resolvers import Resolver
-from ratelimit.stores.base import Store
+from ratelimit.stores.contract import Store
+from ratelimit.worker.diagnostics import LoggingObserver, log_warnings, start_logging
+from ratelimit.worker.upkeep import Upkeep
 
 
 class Mount:
     """One limiter at work behind one or several middlewares.
 
     Args:
-        limiter: whose.
+        limiter: the one that decides.
         resolver_timeout_s: how long an awaited resolver may take.
-        reload_interval_s: how often the policy file is looked at; 0 for never.
+        reload_interval_s: how often the policy file is looked at; 0 for never. Between requests a thread
+            keeps up what has to be, either way. Only time that passes by itself needs one: under a
+            `ManualClock` and with 0, what is due is done with the requests.
         given: what it was made from, held on to: the mount is known by these objects' ids.
     """
 
@@ -42,7 +45,9 @@ class Mount:
         self.limiter = limiter
         self.given = given
         self.resolving = Resolving(limiter, resolver_timeout_s)
-        self.upkeep = Upkeep(limiter, reload_interval_s) if reload_interval_s > 0 else None
+        self.metering = Metering(limiter)
+        needs_thread = reload_interval_s > 0 or not isinstance(limiter.clock, ManualClock)
+        self.upkeep = Upkeep(limiter, reload_interval_s) if needs_thread else None
         self._surveyed: tuple[object, Survey] | None = None
 
     def survey(self, scope: Scope, app: ASGIApp) -> Survey:
@@ -76,6 +81,7 @@ def mount_policy(
     clock: Clock | None,
     resolvers: Mapping[str, Resolver] | None,
     observer: Observer | None,
+    enabled: bool | None = None,
 ) -> Mount:
     """Return the mount of a policy, made unless there is one for the same arguments."""
     named = policy if isinstance(policy, Policy) else os.path.realpath(policy)
@@ -85,13 +91,16 @@ def mount_policy(
         id(named) if isinstance(named, Policy) else named,
         tuple(name for name, _ in by_name),
         *(id(one) for one in given[1:]),
+        enabled,
         timing,
     )
     mount = _MOUNTS.get(key)
-    # Whoever asks after the file was changed gets what it says now, or its errors.
-    if mount is None or mount.limiter.is_outdated:
+    # A caller that asks after the file was changed gets what it says now, or its errors.
+    if mount is None or mount.limiter.runtime.is_outdated:
         watching = LoggingObserver(observer, clock)
-        limiter = Limiter(policy, store=store, clock=clock, resolvers=resolvers, observer=watching)
+        limiter = Limiter(
+            policy, store=store, clock=clock, resolvers=resolvers, observer=watching, enabled=enabled
+        )
         log_warnings(limiter.policy)
         mount = _MOUNTS[key] = Mount(limiter, *timing, *given)
     return mount

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from starlette.types import Message, Receive, Scope, Send
+from collections.abc import Awaitable, Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.headers import Pair
-from ratelimit.asgi.problem import CONTENT_TYPE, Responder
+from ratelimit.decision import Decision
+from ratelimit.http.fields import Pair
+from ratelimit.http.problem import CONTENT_TYPE
+
+Responder = Callable[[Scope, Decision], Awaitable[ASGIApp]]
+"""Replaces the body and status: `async def responder(scope, decision) -> Response`."""
 
 POLICY_VIOLATION = 1008
 """WebSocket close code (RFC 6455, 7.4.1)."""

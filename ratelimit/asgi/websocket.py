@@ -1,8 +1,8 @@
 """WebSockets: handshakes are limited like requests, messages one by one.
 
 A message over the limit never reaches the application: the connection is closed with
-1008 and the application is told that it was. Whom a message counts for is what the
-handshake said; the policy that counts it is the one in force when it arrives.
+1008 and the application is told that it was. The handshake said which identities a message
+counts for; the policy that counts it is the one in force when it arrives.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from starlette.types import Message, Receive, Scope, Send
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.refusal import POLICY_VIOLATION
 from ratelimit.asgi.resolving import Resolving
-from ratelimit.generation import Generation
+from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.limiter import Limiter
-from ratelimit.policy.target import Target
+from ratelimit.policy.routing.target import Target
 
 
 class LimitedReceive:
@@ -24,12 +24,12 @@ class LimitedReceive:
         receive, send: the server's.
         scope: the handshake's.
         target: what the handshake asks for.
-        limiter: whose policy is asked.
+        limiter: its policy is asked.
         resolving: the limiter's resolvers.
     """
 
     __slots__ = (
-        "_generation",
+        "_bound",
         "_identities",
         "_is_closed",
         "_limiter",
@@ -55,7 +55,7 @@ class LimitedReceive:
         self._target = target
         self._limiter = limiter
         self._resolving = resolving
-        self._generation: Generation | None = None
+        self._bound: BoundPolicy | None = None
         self._identities: list[int] = []
         self._is_closed = False
 
@@ -66,14 +66,14 @@ class LimitedReceive:
         if message["type"] != "websocket.receive":
             return message
         now_ns = self._limiter.now_ns()
-        generation = self._limiter.generation_at(now_ns)
-        matched = generation.match("GET", self._target, "message")
+        bound = self._limiter.runtime.generation_at(now_ns)
+        matched = bound.match("GET", self._target, "message")
         if not matched.is_limited:
             return message
-        if generation is not self._generation:
-            self._identities = await identify(self._scope, generation, matched, self._resolving, now_ns)
-            self._generation = generation
-        judgement = await self._limiter.ajudge(generation, matched, self._identities, now_ns)
+        if bound is not self._bound:
+            self._identities = await identify(self._scope, bound, matched, self._resolving, now_ns)
+            self._bound = bound
+        judgement = await self._limiter.runtime.ajudge(bound, matched, self._identities, now_ns)
         if judgement[0]:
             return message
         self._is_closed = True

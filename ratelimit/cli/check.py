@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 
-from ratelimit.cli import words
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import show_problems, tallied
 from ratelimit.cli.terminal import Text, err, note, out, print_json, say
+from ratelimit.cli.terms import covers, details, terms_json
 from ratelimit.errors import PolicyError
+from ratelimit.inspection import words
 from ratelimit.policy import Policy, Problem
-from ratelimit.policy.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 
 
 @click.command("check", short_help="Is a policy sound, and what does it say?")
@@ -73,7 +74,7 @@ def print_limits(console: Console, policy: CompiledPolicy) -> None:
 
 
 def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
-    """Return the limits as a table; a narrow one says in one column who has how much, and how."""
+    """Return the limits as a table; a narrow one says in one column what is counted, how much, and how."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     numbers = ("allows",) if is_narrow else ("for each", "allows", "algorithm")
     for title in ("limit", *numbers, "of", "mode"):
@@ -90,7 +91,7 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
                 name,
                 *_numbers(rule, policy, is_narrow),
                 # Rows of tiers stand below the limit they belong to; a second rate is a limit by its name.
-                words.matches(written.match) if first or rule.tier is None else "",
+                covers(rule, policy) if first or rule.tier is None else "",
                 Text(rule_mode, "yellow" if rule_mode != "enforce" else ""),
             )
             first = False
@@ -99,13 +100,15 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
     return table
 
 
-def _numbers(rule: LimitRule, policy: CompiledPolicy, is_narrow: bool) -> tuple[str, ...]:
+def _numbers(rule: LimitRule, policy: CompiledPolicy, is_narrow: bool) -> tuple[RenderableType, ...]:
     allows, whose = words.rate_of(rule, policy), words.per(rule, policy)
     if binds := words.binds(rule):
         whose += f" ({binds})"
-    if not is_narrow:
-        return whose, allows, rule.algorithm
-    return (f"{allows}, for {'' if whose == 'everyone' else 'each '}{whose}; {rule.algorithm}",)
+    more = "; ".join(details(rule, policy))
+    if is_narrow:
+        allows += f", for {'' if whose == 'everyone' else 'each '}{whose}; {rule.algorithm}"
+    cell = Group(Text(allows), Text(more, "dim")) if more else Text(allows)
+    return (cell,) if is_narrow else (whose, cell, rule.algorithm)
 
 
 def _json(path: str, policy: Policy | None, problems: tuple[Problem, ...], bad: bool) -> dict[str, Any]:
@@ -125,22 +128,5 @@ def _json(path: str, policy: Policy | None, problems: tuple[Problem, ...], bad: 
         ],
         "limits": []
         if policy is None
-        else [_limit_json(rule, policy.compiled) for rule in policy.compiled.rules if not rule.is_twin],
-    }
-
-
-def _limit_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
-    return {
-        "limit": rule.name,
-        "tier": rule.tier,
-        "match": words.patterns(policy.file.limit[rule.limit].match),
-        "per": [words.identity(position, policy) for position in rule.per],
-        "verdict": rule.verdict,
-        "algorithm": rule.algorithm,
-        "unit": rule.unit,
-        "quota": rule.quota,
-        "window_s": rule.period_ns // 1_000_000_000,
-        "burst": rule.burst,
-        "calendar": None if rule.calendar is None else f"{rule.calendar.unit} {rule.calendar.zone}",
-        "mode": words.mode(rule),
+        else [terms_json(rule, policy.compiled) for rule in policy.compiled.rules if not rule.is_twin],
     }

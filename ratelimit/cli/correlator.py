@@ -10,14 +10,14 @@ from contextlib import ExitStack, suppress
 
 import click
 
-from ratelimit.asgi.diagnostics import start_logging
-from ratelimit.asgi.upkeep import Upkeep
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.terminal import LineFormatter
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry.serving import serve_metrics
+from ratelimit.worker.diagnostics import start_logging
+from ratelimit.worker.upkeep import Upkeep
 
 LOOKS_S = 0.2
 RELOADS_S = 2.0
@@ -92,7 +92,7 @@ async def _live(limiter: Limiter, name: str) -> None:
         loop.add_signal_handler(number, ended.set)
     store = limiter.store
     if isinstance(store, RedisStore):
-        store.courier()  # what clusters have used is carried over by way of this loop
+        store.batch_client()  # what clusters have used is carried over by way of this loop
     upkeep = Upkeep(limiter, RELOADS_S)
     upkeep.start()
     saying = Saying(limiter, name)
@@ -112,7 +112,7 @@ class Saying:
     """Says what changes, once each time.
 
     Args:
-        limiter: whose state.
+        limiter: the limiter to report on.
         name: of the policy.
     """
 
@@ -124,14 +124,14 @@ class Saying:
 
     def look(self) -> None:
         """Say what is other than the last time."""
-        numbers, correlating = self._limiter.correlation, self._limiter.correlating
-        is_leading = correlating is not None and correlating.is_leading
+        numbers, clustering = self._limiter.correlation, self._limiter.clustering
+        is_leading = clustering is not None and clustering.is_leading
         # Whether another correlates is known once something was heard of it.
         if is_leading is not self._is_leading and (is_leading or numbers.get("lease_term")):
             self._is_leading = is_leading
             said = "correlates for all hosts of %s" if is_leading else "stands by: another correlates for %s"
             log.info(said, self._name)
-        trouble = "" if correlating is None else correlating.trouble
+        trouble = "" if clustering is None else clustering.trouble
         if trouble and not self._trouble:
             log.warning("the server cannot be asked, and is tried again until it answers: %s", trouble)
         elif self._trouble and not trouble:

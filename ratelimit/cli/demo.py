@@ -10,7 +10,7 @@ import click
 
 from ratelimit.cli.failure import DEPLOYMENT, POLICY, USAGE, Failure
 from ratelimit.cli.terminal import err, out, print_json
-from ratelimit.extras import how_to_install
+from ratelimit.environment.extras import how_to_install
 
 if TYPE_CHECKING:
     from ratelimit.demo.shared import Shared
@@ -26,7 +26,7 @@ HOSTS = 2
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1. [default: 8429, or any free one]"
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of everyone's pauses.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of all pauses.")
 @click.option("--json", "as_json", is_flag=True, help="No display; print the outcome as JSON.")
 @click.option(
     "--redis", metavar="URL", help="Two hosts with one budget in this Redis or Valkey, as a policy names it."
@@ -34,14 +34,13 @@ HOSTS = 2
 def demo_command(seconds: float, port: int | None, seed: int, as_json: bool, redis: str | None) -> None:
     """See it work: a small LLM API, honest people, a campaign, a school like it, and greed.
 
-    Starts a real server with two worker processes on loopback, and a process that
-    plays everyone who calls it. Shows how 240 accounts, each far below its own limit,
-    are found to be one actor, and why; why 60 pupils, as new and on shared cards, are
-    left alone; what each limit admits and refuses. Ends both. Nothing leaves this
-    machine and nothing stays behind.
+    Starts a real server with two worker processes on loopback, and a process that plays all its
+    callers. Shows how 240 accounts, each far below its own limit, are found to be one actor, and
+    why. Shows why 60 pupils, as new and on shared cards, are left alone, and what each limit admits
+    and refuses. Ends both. Nothing leaves this machine and nothing stays behind.
 
     With --redis there are two servers of two workers each, started apart as on two
-    hosts: all they share is the Redis. Everyone calls both in turn, and has one budget.
+    hosts: all they share is the Redis. Each caller uses both in turn, and has one budget.
 
     \b
     Examples:

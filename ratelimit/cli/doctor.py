@@ -10,15 +10,15 @@ from typing import Any
 import click
 
 from ratelimit.cli.failure import POLICY, Failure
-from ratelimit.cli.installation import examine_installation, examine_policy
 from ratelimit.cli.loading import tallied
 from ratelimit.cli.terminal import Text, err, out, print_json, say
-from ratelimit.cli.words import count
 from ratelimit.codes import CODES
+from ratelimit.environment.finding import Finding, Status
 from ratelimit.errors import PolicyError, StoreError
-from ratelimit.finding import Finding, Status
+from ratelimit.inspection.installation import examine_installation, examine_policy
+from ratelimit.inspection.words import count
 from ratelimit.policy import Policy
-from ratelimit.storage import wish_of
+from ratelimit.stores.factory import wish_of
 
 _MARKS: dict[Status, tuple[str, str]] = {
     "ok": ("✔", "green"),
@@ -91,8 +91,8 @@ def _examine_server(policy: Policy) -> list[Finding]:
     if spec is None:
         return []
     try:
-        from ratelimit.stores.redis.checkup import Needs, examine
-        from ratelimit.stores.redis.connect import resolve
+        from ratelimit.stores.redis.doctor.checkup import Needs, examine
+        from ratelimit.stores.redis.transport.connect import resolve
 
         spec = resolve(spec)
         head = Finding("url", "ok", f"{spec.url}, {spec.mode}, prefix `{spec.prefix}`")

@@ -9,28 +9,29 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ratelimit.charge import Charge
-from ratelimit.cli import words
-from ratelimit.cli.asking import asked, server_of
-from ratelimit.cli.attach import attach
-from ratelimit.cli.explanation import IdentityLine, LimitLine, Seen, identity_lines, limit_lines
-from ratelimit.cli.facts import RecordFacts, carried, has_created, route_path, route_target
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load
-from ratelimit.cli.membership import Membership, in_evidence, on_this_host
-from ratelimit.cli.principal import Source, explain_principal, from_server, from_snapshot, from_trace
+from ratelimit.cli.principal import explain_principal
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.clock import ManualClock, SystemClock
-from ratelimit.decision import VERDICTS, Decision, Reason, cluster_name
-from ratelimit.generation import Generation, Matched
-from ratelimit.identity.access import ALLOWED, DENIED
-from ratelimit.identity.fact import ABSENT, REFUSED
-from ratelimit.judging import actor_in
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.decider import actor_in
+from ratelimit.decision import VERDICTS, Reason, cluster_name
+from ratelimit.identity.fact import REFUSED
+from ratelimit.inspection import words
+from ratelimit.inspection.attach import attach
+from ratelimit.inspection.decision import IdentityLine, LimitLine, Seen, identity_lines, limit_lines
+from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
+from ratelimit.inspection.server import server_of
+from ratelimit.inspection.trial import Trial
 from ratelimit.policy import Policy
-from ratelimit.policy.model import Event
-from ratelimit.storage import private_store
-from ratelimit.stores.base import Store
+from ratelimit.policy.schema.model import Event
+from ratelimit.replay.facts import RecordFacts, carried, has_created, route_path, route_target
+from ratelimit.stores.contract import Store
+from ratelimit.stores.factory import private_store
 from ratelimit.traces import Fields
 from ratelimit.traces.record import time_ns
 
@@ -94,8 +95,8 @@ def explain_command(
     Or explain one principal: the verdict on it, what that rests on, and what its actor is
     like as a whole. By kind and hash; never by the values of others.
 
-    Counters start empty, in memory of their own, unless --live looks at those of the
-    workers that run this policy on this host, or asks the server the policy names.
+    Counters start empty, in memory of their own. With --live it looks at those of the workers that
+    run this policy on this host, or asks the server that the policy names.
 
     \b
     A REQUEST is written
@@ -175,17 +176,15 @@ class Explained:
             stack.callback(store.close)
             if source is not None:
                 membership = in_evidence(source, fields)
-            generation = Generation(compiled, store, self.now_ns, notice=lambda code: None)
-            matched = generation.match(self.method, target, event)
-            row = RecordFacts(generation, fields).identities(record, matched)
-            if membership is not None:
-                membership.fill(row, record, matched)
-            if generation.ages is not None:
-                generation.ages.mark(row, self.now_ns)
+            bound = BoundPolicy(compiled, store, self.now_ns, diagnose=lambda code: None)
+            matched = bound.match(self.method, target, event)
+            row = RecordFacts(bound, fields).identities(record, matched)
+            bound.recognition = RecordRecognition(membership, bound, record, matched)
+            trial = Trial(bound, matched, row, self.units, self.now_ns)
             for _ in range(repeat - 1):
-                self._decide(generation, matched, row, charge=True).release()
-            self.decision = self._decide(generation, matched, row, charge=not live)
-            actor, certainty = actor_in(generation, row)
+                trial.decide(charge=True).release()
+            self.decision = trial.decide(charge=not live)
+            actor, certainty = actor_in(bound, row)
             self.cluster, self.verdict = cluster_name(actor), VERDICTS[certainty]
             self.template = matched.template
             plan = matched.plan_for(row)
@@ -195,28 +194,9 @@ class Explained:
                 if row[at] == REFUSED
             ]
             found_in = None if membership is None else membership.name
-            self.identities = identity_lines(generation, matched, fields, record, row, found_in)
+            self.identities = identity_lines(bound, matched, fields, record, row, found_in)
             seen = Seen(self.method, target, event)
-            self.limits = limit_lines(generation, matched, row, self.decision, seen)
-
-    def _decide(self, generation: Generation, matched: Matched, row: list[int], *, charge: bool) -> Decision:
-        listed = row[generation.extractor.listed_at]
-        if listed in (ALLOWED, DENIED):
-            allowed = listed == ALLOWED
-            return Decision(allowed, Reason.ALLOW_LIST if allowed else Reason.DENY_LIST)
-        plan = matched.plan_for(row)
-        if plan is None:
-            is_crowded = matched.is_crowded
-            return Decision(not is_crowded, Reason.LIMITS if is_crowded else Reason.UNLIMITED)
-        if any(row[at] == REFUSED for at in plan.required):
-            return Decision(False, Reason.IDENTITY)
-        row = [ABSENT if identity == REFUSED else identity for identity in row]
-        costs = plan.costs_of({unit: amount for unit, amount in self.units if amount is not None})
-        if generation.store.is_remote:
-            outcome = asked(generation.store, plan, row, costs)  # type: ignore[arg-type]  # what `server_of` made
-        else:
-            outcome = (plan.decide if charge else plan.peek)(row, self.now_ns, costs)
-        return Decision(outcome.allowed, Reason.LIMITS, Charge(plan, outcome, ManualClock(self.now_ns)))
+            self.limits = limit_lines(bound, matched, row, self.decision, seen)
 
     def print(self, console: Console, reveal: bool) -> None:
         """Write it for people."""
@@ -308,8 +288,8 @@ def _saved(policy: Policy) -> Source | None:
         return None
     try:
         return from_server(policy)
-    except Failure as failure:
-        note(f"No cluster is known: {failure.message}.")
+    except InspectionFailure as failure:
+        note(f"No cluster is known: {failure}.")
         return None
 
 

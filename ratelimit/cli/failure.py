@@ -19,8 +19,11 @@ import click
 
 from ratelimit.cli.terminal import Text, err, say
 from ratelimit.errors import PolicyError, RateLimitError, UsageError, unforeseen
+from ratelimit.inspection.failure import Cause, InspectionFailure
 
 POLICY, USAGE, INPUT, DEPLOYMENT, FAULT, INTERRUPTED = 1, 2, 3, 4, 70, 130
+
+_CODES: dict[Cause, int] = {"call": USAGE, "input": INPUT, "deployment": DEPLOYMENT}
 
 
 class Failure(click.ClickException):
@@ -41,6 +44,8 @@ class Failure(click.ClickException):
 
 def failure_of(raised: Exception) -> Failure:
     """Return how a command fails by an exception that none of its parts foresaw."""
+    if isinstance(raised, InspectionFailure):
+        return Failure(str(raised), _CODES[raised.cause], hint=raised.hint)
     if isinstance(raised, RateLimitError):
         code = USAGE if isinstance(raised, UsageError) else DEPLOYMENT
         return Failure(f"{raised} [{raised.code}]", POLICY if isinstance(raised, PolicyError) else code)

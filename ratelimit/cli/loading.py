@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.terminal import Text, err, say
-from ratelimit.cli.words import count
 from ratelimit.errors import PolicyError
+from ratelimit.inspection.words import count
 from ratelimit.policy import Policy, Problem
 
 

@@ -24,15 +24,20 @@ _COMMANDS = {
     "doctor": "ratelimit.cli.doctor",
     "explain": "ratelimit.cli.explain",
     "replay": "ratelimit.cli.replay.command",
+    "diff": "ratelimit.cli.diff.command",
+    "suggest": "ratelimit.cli.suggest.command",
+    "import": "ratelimit.cli.importing.command",
     "top": "ratelimit.cli.top",
+    "serve": "ratelimit.cli.serve",
     "correlator": "ratelimit.cli.correlator",
+    "prices": "ratelimit.cli.prices",
     "schema": "ratelimit.cli.schema",
     "demo": "ratelimit.cli.demo",
 }
 
 
 class _Lazy(click.Group):
-    """A group whose commands are modules, in the order they are usually needed."""
+    """A group of commands, each a module, in the order they are usually needed."""
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **more: Any) -> Any:
         """Run a command and end the process. However it fails: a sentence and an exit code."""
@@ -43,7 +48,7 @@ class _Lazy(click.Group):
             code = run()
         except click.Abort:
             code = INTERRUPTED
-        except BrokenPipeError:  # the reader of our output has gone: there is nobody to tell
+        except BrokenPipeError:  # the reader of our output has gone
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  # what is left to flush goes there
             code = 1
         except click.ClickException as error:
@@ -86,7 +91,10 @@ def main() -> None:
       ratelimit check policy.toml              is the policy sound?
       ratelimit doctor policy.toml             is this host, is the server ready?
       ratelimit explain policy.toml -r "POST /v1/chat ip=203.0.113.9"
-      ratelimit replay policy.toml access.log  who would have been refused?
+      ratelimit replay policy.toml access.log  what would have been refused?
+      ratelimit diff old.toml new.toml access.log  who would notice?
+      ratelimit suggest access.log             limits from what callers use
+      ratelimit import ratelimit.yaml          a policy from Envoy's, or slowapi's
       ratelimit top policy.toml                what is happening on this host
       ratelimit correlator policy.toml         find actors for several hosts
 

@@ -1,129 +1,34 @@
 """One principal and its cluster: the verdict and what it rests on, for people and for machines.
 
-Where the evidence comes from is apart from what is said of it: a trace replayed to its end
-here, or whatever else has a correlator and the policy it was made with.
+Where the evidence comes from is apart from what is said of it. It may be a trace replayed to its
+end, or whatever else has a correlator and its policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path as FilePath
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ratelimit.cli import words
-from ratelimit.cli.attach import attach
-from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
-from ratelimit.cli.replay.run import Replay
+from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.terminal import Text, say
-from ratelimit.clock import ManualClock, SystemClock
-from ratelimit.core.sighting import Columns
-from ratelimit.correlation import Correlator, Explanation, Settings
+from ratelimit.clustering.declarations import principal_key
+from ratelimit.correlation import Explanation
 from ratelimit.correlation.explanation import Family, Shared
 from ratelimit.correlation.words import describe_account, reason_of, short
 from ratelimit.decision import VERDICTS
-from ratelimit.errors import StoreError
-from ratelimit.generation import Generation
-from ratelimit.known import principal_key
-from ratelimit.policy import Policy
-from ratelimit.policy.compiled import CorrelationSpec
-from ratelimit.snapshot import Format, Refused, SnapshotFile
-from ratelimit.storage import private_store, wish_of
-from ratelimit.traces import TraceUnreadable, open_reader
+from ratelimit.inspection import words
+from ratelimit.inspection.evidence import Source
 
 MOST_SHOWN = 4
 """Identifiers of one family that people are shown; machines get all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is looked at: a correlator, and the policy it goes by, bound to the same key."""
-
-    correlator: Correlator
-    generation: Generation
-    name: str
-
-
-def from_trace(policy: Policy, trace: str) -> Source:
-    """Replay a trace to its end and look at what it left."""
-    _spec_of(policy)
-    replay = Replay(policy.compiled, lambda now_ns: private_store(policy, ManualClock(now_ns)))
-    try:
-        for batch in open_reader(trace, replay.fields):
-            replay.take(batch)
-    except TraceUnreadable as error:
-        raise Failure(str(error), INPUT) from error
-    if replay.actors is None or replay.first_ns is None:
-        raise Failure(f"{trace}: no request in it could be read", INPUT)
-    correlator = replay.actors.correlator
-    for _ in correlator.rebuild(replay.last_ns):
-        pass
-    source = Source(correlator, replay.generation, trace)
-    replay.close()
-    return source
-
-
-def from_snapshot(policy: Policy, path: str) -> Source:
-    """Look at what a running correlator last saved; needs the key it hashes with."""
-    try:
-        return _restored(policy, path, lambda key, *given: SnapshotFile(FilePath(path), key).restore(*given))
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror or error}", INPUT) from error
-
-
-def from_server(policy: Policy) -> Source:
-    """Look at what the correlator of all hosts last saved with the server they share."""
-    remote = policy.compiled.remote
-    if remote is None:
-        raise Failure("--principal needs either --trace or --snapshot to look at", USAGE)
-    # Its client library is not there for every policy.
-    from ratelimit.stores.redis.hosts.kept import read_snapshot
-
-    def restore(key: bytes, correlator: Correlator, now_ns: int) -> Iterator[None]:
-        found = read_snapshot(remote, key)
-        if found is None:
-            raise Failure(f"{remote.url}: no correlator has saved anything there yet", INPUT)
-        yield from Format(key).take(BytesIO(found), len(found), correlator, now_ns)
-
-    try:
-        return _restored(policy, remote.url, restore)
-    except StoreError as error:
-        raise Failure(f"{remote.url}: {error} [{error.code}]", DEPLOYMENT) from error
-
-
-def _restored(
-    policy: Policy, name: str, restore: Callable[[bytes, Correlator, int], Iterator[None]]
-) -> Source:
-    spec = _spec_of(policy)
-    now_ns = SystemClock().now_ns()
-    has_key = wish_of(policy, needs_key=False).key is not None
-    # Without a key in the policy it is in the memory that the workers share.
-    store = private_store(policy, ManualClock(now_ns)) if has_key else attach(policy)
-    try:
-        generation = Generation(policy.compiled, store, now_ns, notice=lambda code: None)
-        correlator = Correlator(
-            Settings(**spec.settings),  # type: ignore[arg-type]  # checked by the policy
-            now_ns,
-            Columns(spec.principal, spec.kinds, spec.created, spec.costly),
-        )
-        for _ in restore(store.table.key, correlator, now_ns):
-            pass
-    except Refused as refusal:
-        raise Failure(f"{name}: the snapshot is not used: {refusal.code}", INPUT) from refusal
-    finally:
-        store.close()
-    if generation.knowledge is not None:
-        generation.knowledge.tell(correlator)
-    return Source(correlator, generation, name)
-
-
 def explain_principal(source: Source, values: Sequence[str]) -> Told:
     """Return what is to be said of one principal."""
-    compiled = source.generation.compiled
+    compiled = source.bound.compiled
     spec = compiled.correlation
     assert spec is not None  # see from_trace
     names = [compiled.identities[position].name for position in spec.principal]
@@ -131,7 +36,7 @@ def explain_principal(source: Source, values: Sequence[str]) -> Told:
         raise Failure(
             f"a principal is {len(names)} values here ({', '.join(names)}), not {len(values)}", USAGE
         )
-    key = principal_key(spec, compiled.identities, source.generation.extractor, values)
+    key = principal_key(spec, compiled.identities, source.bound.extractor, values)
     found = None if key is None else source.correlator.explain(key)
     if key is None or found is None:
         raise Failure(f"{source.name}: this principal was not seen, or was forgotten", INPUT)
@@ -139,13 +44,6 @@ def explain_principal(source: Source, values: Sequence[str]) -> Told:
         kind: compiled.identities[position].name for kind, position in enumerate(spec.kinds) if position >= 0
     }
     return Told(found, kinds, source.correlator.now_ns)
-
-
-def _spec_of(policy: Policy) -> CorrelationSpec:
-    spec = policy.compiled.correlation
-    if spec is None:
-        raise Failure("the policy correlates nothing", USAGE, hint="Write `[correlation]` into it.")
-    return spec
 
 
 class Told:

@@ -16,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from ratelimit.cli.facts import carried, has_created
 from ratelimit.cli.failure import INPUT, Failure
-from ratelimit.policy.compiled import CompiledPolicy
-from ratelimit.policy.identities import CREATED as ACCOUNT_CREATED
-from ratelimit.policy.problem import nearest
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.identities import CREATED as ACCOUNT_CREATED
+from ratelimit.policy.schema.problem import nearest
+from ratelimit.replay.facts import carried, has_created
 from ratelimit.traces import Fields
 from ratelimit.traces.record import CREATED
 

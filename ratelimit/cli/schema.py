@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ratelimit.policy import schema
+from ratelimit.policy.schema import json_schema as schema
 
 
 @click.command("schema", short_help="The policy file's JSON Schema, for editors.")

@@ -24,7 +24,7 @@ from rich import text as rich_text
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from ratelimit.printable import printable
+from ratelimit.environment.printable import printable
 
 # Without a terminal there is nothing to wrap for: a log or a pipe takes lines as they are.
 _PIPE_WIDTH = 120
@@ -136,7 +136,7 @@ def _wrapped(text: rich_text.Text, width: int, indent: str) -> list[rich_text.Te
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON document, for machines and for people who read JSON."""
+    """Write one JSON document, for machines and for readers of JSON."""
     text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("".join(char if char == "\n" or char.isprintable() else _escaped(char) for char in text))
     sys.stdout.write("\n")

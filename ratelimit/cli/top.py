@@ -15,11 +15,11 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from ratelimit.cli import words
-from ratelimit.cli.attach import attach
 from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.terminal import Text, out, print_json
+from ratelimit.inspection import words
+from ratelimit.inspection.attach import attach
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
@@ -40,7 +40,7 @@ Look = Callable[[], Snapshot]
 def top_command(target: str, interval: float, once: bool, as_json: bool) -> None:
     """Watch a running deployment: what each limit allows and refuses, each second.
 
-    TARGET is a policy file, whose workers' shared table on this host is read, or the
+    TARGET is a policy file, to read the shared table of its workers on this host, or the
     address of a /metrics. Looking changes and counts nothing.
 
     \b

@@ -7,7 +7,10 @@ because a limiter that silently became a hundred times slower is a fault too.
 from __future__ import annotations
 
 try:
-    from ratelimit.core import engine, hashing, rule, scan, table
+    from ratelimit.core.algorithms import rule
+    from ratelimit.core.decision import engine
+    from ratelimit.core.memory import hashing, table
+    from ratelimit.core.request import scanner as scan
 except ImportError as error:  # pragma: no cover - needs a broken installation
     raise ImportError(
         "ratelimit's compiled core is missing or was built for another Python; "

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from ratelimit.core.evidence import Evidence
-from ratelimit.core.judge import Judge
-from ratelimit.core.known import strike
-from ratelimit.core.organisations import Organisations
-from ratelimit.core.rulings import Rulings
-from ratelimit.core.sighting import Columns
-from ratelimit.core.vouching import forget, vouch
-from ratelimit.correlation.explanation import Explanation, Ruling, explain
+from ratelimit.core.clusters.declared import strike
+from ratelimit.core.clusters.evidence import Evidence
+from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.organisations import Organisations
+from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.sighting import Columns
+from ratelimit.core.clusters.vouching import forget, vouch
+from ratelimit.correlation.explanation import Explanation, Ruling
 from ratelimit.correlation.judgement import Judgement, Statistics
+from ratelimit.correlation.reason import explain
 from ratelimit.correlation.rebuild import Rebuild
 from ratelimit.correlation.settings import Settings
 
@@ -24,13 +25,13 @@ REBUILD_LEAST_S = 60
 CHANGE = 0.25
 """A rebuild is due early when so many edges are new for each principal that is awake."""
 WALKED = 16_384
-"""Identifiers or principals looked at in one slice to tell who vouches for a payment method."""
+"""Identifiers or principals looked at in one slice to tell which accounts vouch for a payment method."""
 STRUCK = 4096
 """Principals looked at in one slice when a declaration makes old evidence void."""
 
 
 class Correlator:
-    """Judges who is one actor.
+    """Judges which accounts are one actor.
 
     Args:
         settings: the numbers.
@@ -59,7 +60,7 @@ class Correlator:
         self.carries: list[tuple[int, int]] = []
         """Pairs of what limits count by: what was used under the first is to be charged to the second.
 
-        Whoever holds the limits' state takes them after a rebuild, in this order, and clears the list.
+        The holder of the limits' state takes them after a rebuild, in this order, and clears the list.
         """
         self._heirs: list[tuple[int, int]] = []
         self.rebuilds = 0

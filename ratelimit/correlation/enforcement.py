@@ -1,11 +1,11 @@
 """What the operator says of principals, put into force at the end of a rebuild.
 
 Theory of operation. The core asks the rulings wherever it looks for a principal's cluster,
-and between rebuilds that is all. A rebuild infers clusters as if nobody were ruled together;
-at its end the clusters that a group is found in become one (the one it was in before, else
-the largest, else one of its own), and of those ruled apart the later leaves. A cluster that
-is there only because it was declared is *sealed*: nobody is won for it by evidence, since it
-never passed as one actor.
+and between rebuilds that is all. A rebuild infers clusters as if no principals were ruled together.
+At its end the clusters that a group is found in become one. That is the one it was in before, else the
+largest, else one of its own. Of those ruled apart the later leaves. A cluster that is there only
+because it was declared is *sealed*. No principal is won for it by evidence, since it never passed
+as one actor.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from ratelimit.core.judge import Judge
-from ratelimit.core.rulings import Rulings
+from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.rulings import Rulings
 from ratelimit.correlation.judgement import DECLARED, Found, unmeasured
 
 Walk = Callable[[Callable[[int, int], object]], Iterator[None]]
@@ -37,10 +37,10 @@ class Enforcement:
         self._passed: dict[int, Found] = {}
         self._failed: set[int] = set()
         self.has_moved = False
-        """Whether anybody changed places, so that clusters are to be counted again."""
+        """Whether any principal changed places, so that clusters are to be counted again."""
 
     def bind(self) -> None:
-        """Find the clusters the groups are in, whoever put them there: an earlier run may have."""
+        """Find the clusters the groups are in, whatever put them there: an earlier run may have."""
         for group, keys in enumerate(self._rulings.together):
             labels = {label for key in keys if (label := self._core.label_of(key))}
             # In several, they stay there until these are made one whole: see `_gather`.

@@ -1,25 +1,18 @@
 """Why a principal is in a cluster: by family and hash, never by raw value.
 
 For the operator alone. Nothing of it goes to a refused client, which would learn from it
-which link gave it away.
+which connection gave it away.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from ratelimit.core.reasons import reasons
 from ratelimit.correlation.judgement import Verdict
-from ratelimit.correlation.words import describe
-
-if TYPE_CHECKING:
-    from ratelimit.correlation.correlator import Correlator
 
 Family = Literal["network", "payment", "client", "extra"]
 Ruling = Literal["exempt", "together", "apart", "confirm", "clear"]
-
-NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,50 +69,3 @@ class Explanation:
     """What it was lately seen with, by family."""
     ruling: Ruling | None
     """What the operator says of it, if anything."""
-
-
-def explain(correlator: Correlator, key: int) -> Explanation | None:
-    """Return why a principal is in its cluster, or in none; None when it is not remembered."""
-    found = reasons(correlator.core, key)
-    if found is None:
-        return None
-    now_ns = correlator.now_ns
-    shared = [
-        Shared(
-            family=one["family"],
-            kind=one["kind"],
-            hash=one["hash"],
-            principals=one["principals"],
-            is_clusters=one["is_clusters"],
-            is_home=one["is_home"],
-            hours=one["hours"],
-            span_h=one["span_h"],
-            last_ns=min(now_ns - one["age_s"] * NS, found["last_s"] * NS),
-            is_infrastructure=one["infrastructure"],
-        )
-        for one in found["shared"]
-    ]
-    label = found["label"]
-    statistics, judgement = correlator.kept.get(label, (None, None))
-    is_member = statistics is not None and judgement is not None
-    return Explanation(
-        principal=key,
-        cluster=correlator.core.cluster_identity(key) if is_member else None,
-        verdict=Verdict(correlator.core.verdict_of(key)) if is_member else Verdict.NONE,
-        actor=Verdict.NONE if judgement is None else judgement.verdict,
-        why="" if judgement is None else judgement.why,
-        words=""
-        if statistics is None or judgement is None
-        else describe(statistics, judgement, correlator.settings),
-        members=correlator.core.size(label) if is_member else 0,
-        since_ns=max(correlator.core.first_s(label), found["first_s"]) * NS if is_member else None,
-        first_ns=found["first_s"] * NS,
-        last_ns=found["last_s"] * NS,
-        created_ns=found["created_s"] * NS or None,
-        age="new" if found["is_new"] else "old" if found["is_old"] else "unknown",
-        is_homed=found["is_homed"],
-        requests=found["requests"],
-        requests_a_day=found["rate"],
-        shared=tuple(shared),
-        ruling=correlator.ruling_of(key),
-    )

@@ -1,9 +1,9 @@
 """Is this group one actor, and how sure is that? Pure arithmetic over a group's statistics.
 
-Only what costs counts: who pays with whom, at which exits those who pay apart meet, who else is
-there, whether anybody is ever at home, how many exits there are for how many accounts, and how
-old accounts are. What an attacker changes for nothing (how evenly, when, in what rhythm, with
-which program, for how long answers) is not among the arguments.
+Only what costs counts: which accounts pay with which, at which exits those that pay apart meet,
+which others are there. Also whether an account is ever at home, how many exits there are for how
+many accounts, and how old accounts are. What an attacker changes for nothing is not among the
+arguments: how evenly, when, in what rhythm, with which program, for how long answers.
 """
 
 from __future__ import annotations
@@ -23,11 +23,15 @@ SEEN_ENOUGH = 64
 PEOPLE = 0.3
 """Part of its accounts at home, above which a group is people."""
 SHARED = 0.25
-"""Part of the accounts on its exits that are its own, below which they are anybody's."""
+"""Part of the accounts on its exits that are its own, below which they are shared with all others."""
 SETTLED_LEAST = 0.5
 """Part of its accounts that were there long enough to be seen at home."""
 COVERT_EXITS = 8.0
 """Exits of a group, for their number by account to say anything."""
+STREWN = 4.0
+"""Exits for each network, at the bound of exits: rented here and there, they are no organisation's."""
+TO_ITSELF = 1.5
+"""How many times the bound of exits it takes in fewer networks: an organisation may have them to itself."""
 EASE = 0.8
 """How much of a bound a cluster has to keep that has met it before: it does not come and go with noise."""
 LONERS = 30
@@ -64,6 +68,8 @@ class Statistics(TypedDict):
     """Part that was there for 16 hours."""
     exits: float
     """Exits, each counted by its share of visits: twice the inverse Simpson index of the least used half."""
+    networks: float
+    """Networks of the exits, likewise: the inverse Simpson index of visits."""
     addresses: int
     """Exits."""
     sole: int
@@ -104,6 +110,7 @@ def unmeasured(accounts: int) -> Statistics:
         old=0.0,
         settled=0.0,
         exits=0.0,
+        networks=0.0,
         addresses=0,
         sole=0,
         exclusive=0.0,
@@ -127,7 +134,7 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
     if (
         group["methods"] >= settings.methods * ease
         and paying >= settings.accounts * ease
-        and group["exits"] >= settings.exits * ease
+        and group["exits"] >= exits_needed(group, settings.exits) * ease
         and group["exclusive"] >= settings.exclusive * ease
         and group["homed"] <= settings.homed / ease
         and group["seen"] >= min(SEEN_ENOUGH, SEEN_PART * group["accounts"])
@@ -145,7 +152,7 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
     if paying < settings.accounts * ease:
         return Judgement(Verdict.NONE, "few")
     if not group["methods"]:
-        # Nobody pays: one program fills networks and is hardly seen elsewhere. That costs little.
+        # No account pays: one program fills networks and is hardly seen elsewhere. That costs little.
         return Judgement(Verdict.LIKELY, "one program")
     is_new = group["fresh"] >= FRESH_LEAST * ease
     is_hidden = is_covert(group, settings.covert * ease) and group["homed"] <= settings.homed / ease
@@ -154,6 +161,11 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
     if group["methods"] >= settings.methods * ease and is_new:
         return Judgement(Verdict.LIKELY, "new and together")
     return Judgement(Verdict.NONE, "overt")
+
+
+def exits_needed(group: Statistics, least: float) -> float:
+    """Return how many exits make an actor certain: more where they lie together, as an organisation's do."""
+    return least if STREWN * group["networks"] >= least else TO_ITSELF * least
 
 
 def is_covert(group: Statistics, least: float) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from ratelimit.core.image import REGIONS, Image
+from ratelimit.core.clusters.image import REGIONS, Image
 from ratelimit.correlation.correlator import Correlator
 from ratelimit.correlation.judgement import Judgement, Verdict
 

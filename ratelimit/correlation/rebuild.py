@@ -1,9 +1,9 @@
 """The steps of a rebuild, each short enough for an event loop.
 
-Theory of operation. Phases one after the other, each with memory of its own: who is at home
-(`core.homes`), which payment methods meet at exits of their own (`core.pools`), what the groups
-are like that they make (`core.groups`). Then each group is judged, and goes on as the cluster
-that most of it was in. The operator's word comes last.
+Theory of operation. Phases one after the other, each with memory of its own. The first finds accounts
+at home (`core.homes`), the second payment methods that meet at exits of their own (`core.pools`). The
+third says what the groups are like that they make (`core.groups`). Then each group is judged, and goes
+on as the cluster that most of it was in. The operator's word comes last.
 
 An account that was silent for long is dormant and costs a rebuild nothing. It keeps its cluster.
 """
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 
-from ratelimit.core.dormancy import lull, wane
-from ratelimit.core.groups import Groups
-from ratelimit.core.homes import Homes
-from ratelimit.core.judge import Judge
-from ratelimit.core.pools import Pools
-from ratelimit.core.programs import accuse
-from ratelimit.core.rulings import Rulings
+from ratelimit.core.clusters.dormancy import lull, wane
+from ratelimit.core.clusters.groups import Groups
+from ratelimit.core.clusters.homes import Homes
+from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.pools import Pools
+from ratelimit.core.clusters.programs import accuse
+from ratelimit.core.clusters.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
 from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, judge
 from ratelimit.correlation.settings import HOUR_S, Settings
@@ -35,11 +35,11 @@ METHODS_NETWORK = 3
 """And in a network, where meeting says less."""
 LONERS_MEET = 2
 LONER_SHARE = 0.3
-"""Part of the visits of an account that pays by itself at exits that it shares with nobody but its like."""
+"""Part of the visits of an account that pays by itself at exits that it shares with its like alone."""
 KEPT_SHARE = 0.8
 """What of `pool_share` a payment method has to keep that belongs to a cluster already."""
 MOST_TURNS = 12
-"""How often it is asked again who is left; what still changes then is a few among thousands."""
+"""How often it is asked again which are left; what still changes then is a few among thousands."""
 NEVER = 2**32 - 1
 FLEET = 6
 """Accounts on one payment method that are looked at as a group, if they are nowhere at home."""
@@ -161,7 +161,7 @@ class Rebuild:
         yield from self._principals(core.gather)
 
     def _house(self) -> Iterator[None]:
-        """Say who is at home somewhere, and how old everybody is."""
+        """Say which accounts are at home somewhere, and how old all are."""
         homes = self._homes
         homes.begin()
         yield from self._principals(homes.vote)
@@ -190,7 +190,7 @@ class Rebuild:
         pools.look(NETWORK, METHODS_NETWORK, s.network_share)
         found += yield from self._sift(s.accounts)
         if found:
-            # Groups that share networks which are hardly anybody else's are one.
+            # Groups that share networks which are hardly any others' are one.
             pools.look(NETWORK, METHODS_NETWORK, s.network_share)
             yield from self._identifiers(pools.recall)
             yield from self._principals(pools.sort)
@@ -205,7 +205,7 @@ class Rebuild:
         yield from self._suspects(self._pools.meet)
 
     def _sift(self, least: int) -> Generator[None, None, int]:
-        """Ask who is left until nothing changes; return how many payment methods are."""
+        """Ask which are left until nothing changes; return how many payment methods are."""
         pools, s = self._pools, self._settings
         found = yield from self._summed(self._identifiers, pools.question)
         if self._by_program:
@@ -233,7 +233,7 @@ class Rebuild:
         return (yield from self._summed(self._identifiers, pools.prove))
 
     def _judge(self) -> Iterator[None]:
-        """Say what the groups are, and who belongs to them."""
+        """Say what the groups are, and which principals belong to them."""
         groups, s = self._groups, self._settings
         self._pools.look(ADDRESS, METHODS_MEET, s.pool_share)
         groups.begin()
@@ -243,6 +243,7 @@ class Rebuild:
         yield from self._identifiers(groups.forget_votes)
         yield from self._principals(groups.tally)
         yield from self._identifiers(groups.survey)
+        yield from self._identifiers(groups.survey_networks)
         labels, verdicts, found = yield from self._sentence()
         yield from self._principals(lambda start, stop: groups.appoint(start, stop, labels, verdicts))
         yield from self._identifiers(lambda start, stop: groups.claim(start, stop, labels))

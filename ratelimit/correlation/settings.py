@@ -1,54 +1,119 @@
-"""Every number of the correlator, with its default. The same defaults serve all deployments."""
+"""Every number of the correlator, as it stands under `[correlation.tuning]`: one table for both.
+
+The defaults serve all deployments.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 HOUR_S = 3600
 DAY_S = 86400
 
+Whole = Annotated[int, Meta(ge=1)]
+Number = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[int, Meta(ge=1)]
+Duration = Annotated[int, Meta(ge=0)]
+Kept = Annotated[int, Meta(ge=600, le=38_880_000)]
+"""Seconds. What was seen when is remembered to ten minutes in 16 bits, which is 455 days."""
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """What is remembered, what counts as a home and as new, and what makes an actor certain."""
 
-    principals: int = 100_000
-    """How many are remembered; the longest silent make room."""
-    identifiers: int = 300_000
-    clusters: int = 1024
-    """How many may exist at once."""
-    network_kept_s: int = 12 * DAY_S
-    """How long it is remembered that an account was at an address."""
-    payment_kept_s: int = 60 * DAY_S
-    """How long what an account paid with, its client and further families are remembered."""
-    dormant_after_s: int = 3 * DAY_S
-    """After so long a silence (a weekend) a principal is dormant: counted nowhere until it is seen again."""
-    window_s: int = 2 * DAY_S
-    """How far back exits are looked at."""
-
-    home_s: int = 26 * HOUR_S
-    """An account is at home where it comes back so much later: exits are rented for a day."""
-    home_new_s: int = 3 * HOUR_S
-    """The same of an account younger than a day and a half."""
-    new_s: int = 14 * DAY_S
-    """For so long an account is new, and no witness unless it is at home somewhere."""
-    records_s: int = 14 * DAY_S
-    """So old must records be for who is first seen to be new, where nothing says when it was created."""
-
-    pool_share: float = 0.5
-    """An exit is a pool's where this part of its accounts is in question; likewise a method's visits."""
-    network_share: float = 0.8
-    """The same of networks, for payment methods whose accounts share no address."""
-    methods: int = 3
-    """So many payment methods that meet make an actor certain."""
-    accounts: int = 8
-    exits: float = 256.0
-    """So many exits: more than the /24 that an organisation may have to itself."""
-    exclusive: float = 0.6
-    """This part of the accounts on its exits are its own, or testify to nothing."""
-    homed: float = 0.05
-    """At most this part of its accounts is at home anywhere."""
-    covert: float = 0.3
-    """So many exits for each account of its busiest hours: of an organisation there are fewer."""
-    rebuild_s: int = HOUR_S
-    """Seconds between rebuilds, at most, while anything changes."""
+    principals: Annotated[
+        Annotated[int, Meta(ge=16, le=4_000_000)],
+        Meta(description="Accounts that are remembered; the longest silent make room."),
+    ] = 100_000
+    identifiers: Annotated[
+        Annotated[int, Meta(ge=64, le=4_000_000)],
+        Meta(description="Addresses, networks, payment methods and others that are remembered."),
+    ] = 300_000
+    clusters: Annotated[
+        Annotated[int, Meta(ge=1, le=4096)], Meta(description="Clusters that may exist at once.")
+    ] = 1024
+    network_kept_s: Annotated[
+        Kept, Meta(description="Seconds for which it is remembered that an account was at an address.")
+    ] = 1_036_800
+    payment_kept_s: Annotated[
+        Kept,
+        Meta(description="The same of what it paid with, of its client and of the families under `extra`."),
+    ] = 5_184_000
+    dormant_after_s: Annotated[
+        Seconds,
+        Meta(description="Seconds of silence after which an account is remembered and counted nowhere."),
+    ] = 259_200
+    window_s: Annotated[
+        Seconds,
+        Meta(description="Seconds back to which exits are looked at; longer finds slow campaigns later."),
+    ] = 172_800
+    home_s: Annotated[
+        Duration,
+        Meta(
+            description="An account is at home where it comes back so many seconds later; "
+            "shorter than a day, and an exit rented for a day is a home."
+        ),
+    ] = 93_600
+    home_new_s: Annotated[
+        Duration,
+        Meta(
+            description="The same of an account first seen in the last 36 hours; "
+            "longer spares fewer newcomers, shorter finds fewer campaigns in their first day."
+        ),
+    ] = 10_800
+    new_s: Annotated[
+        Seconds,
+        Meta(
+            description="An account is new for so many seconds after it was created; "
+            "longer makes age dearer for an attacker and puts more newcomers in question."
+        ),
+    ] = 1_209_600
+    records_s: Annotated[
+        Duration,
+        Meta(
+            description="So many seconds of records before an account that is first seen is taken for new, "
+            "where nothing says when it was created; 0 at once."
+        ),
+    ] = 1_209_600
+    pool_share: Annotated[
+        Share,
+        Meta(
+            description="Part of the accounts at an exit that makes it a pool's, and of a payment method's visits "
+            "that keeps it in question; lower finds more, and more that shares exits by chance."
+        ),
+    ] = 0.5
+    network_share: Annotated[
+        Share,
+        Meta(description="The same of networks, for payment methods whose accounts share no address."),
+    ] = 0.8
+    methods: Annotated[
+        Whole, Meta(description="Payment methods that must meet for an actor to be certain.")
+    ] = 3
+    accounts: Annotated[Whole, Meta(description="Accounts of theirs, likewise.")] = 8
+    exits: Annotated[
+        Number,
+        Meta(
+            description="Exits, each counted by its share of visits, likewise, in a network for each four; half as "
+            "many again in fewer. Lower, and rotating egress of a new organisation can be certain."
+        ),
+    ] = 256.0
+    exclusive: Annotated[
+        Share,
+        Meta(description="Part of the accounts on these exits that are the actor's or testify to nothing."),
+    ] = 0.6
+    homed: Annotated[
+        Share, Meta(description="Part of the actor's accounts that may be at home somewhere.")
+    ] = 0.05
+    covert: Annotated[
+        Number,
+        Meta(
+            description="Exits for each account of the busiest hours; with fewer it is certain "
+            "only once half its accounts were there for 16 hours."
+        ),
+    ] = 0.3
+    rebuild_s: Annotated[
+        Seconds, Meta(description="Seconds between rebuilds, at most, while anything changes.")
+    ] = 3_600

@@ -1,12 +1,12 @@
-"""Where nobody pays: programs that fill networks, and are hardly seen elsewhere."""
+"""Where no account pays: programs that fill networks, and are hardly seen elsewhere."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 
-from ratelimit.core.pools import Pools
-from ratelimit.core.programs import degree, pairs
+from ratelimit.core.clusters.pools import Pools
+from ratelimit.core.clusters.programs import degree, pairs
 
 TENANTS = 6
 """Accounts of one program in one network that fill it."""

@@ -15,6 +15,7 @@ from ratelimit.correlation.judgement import (
     Judgement,
     Statistics,
     Verdict,
+    exits_needed,
     is_covert,
 )
 from ratelimit.correlation.settings import DAY_S, HOUR_S, Settings
@@ -72,13 +73,14 @@ def describe(group: Statistics, judgement: Judgement, settings: Settings = DEFAU
 def lacking(group: Statistics, settings: Settings) -> list[str]:
     """Return what a group lacks to be a certain actor, by the bounds of `judge`; nothing for one that is."""
     s, paying, exits = settings, group["accounts"] - group["loners"], group["exits"]
+    needed = exits_needed(group, s.exits)
     bounds = (
         (
             group["methods"] < s.methods,
             f"{_number(group['methods'], 'payment method')} where {s.methods} must meet",
         ),
         (paying < s.accounts, f"{_number(paying, 'account')} where {s.accounts} must share them"),
-        (exits < s.exits, f"traffic of about {_number(round(exits), 'exit')} where {s.exits:g} are needed"),
+        (exits < needed, f"traffic of about {_number(round(exits), 'exit')} where {needed:g} are needed"),
         (
             group["exclusive"] < s.exclusive,
             f"{100 - 100 * group['exclusive']:.0f} % of the accounts at its exits are others",
@@ -206,7 +208,10 @@ def _likely(found: Explanation) -> str:
         return "none of its payment methods is the actor's"
     if found.age != "new":
         return "it is not known to be new" if found.age == "unknown" else "it was there before"
-    return "most accounts on its payment method are not known to be new"
+    return (
+        "most accounts on its payment method are not known to be new, or it was at no exit where the "
+        "actor's accounts meet, and only in networks of theirs"
+    )
 
 
 def _nothing(found: Explanation) -> str:

@@ -2,7 +2,7 @@
 
     policy.toml     the limits, as a user would write them
     api.py          the mock of an LLM API behind the middleware
-    accounts.py     what that application knows of its accounts: who pays, since when
+    accounts.py  what that application knows of its accounts: payment and age
     server.py       the process tree that serves it: uvicorn, two workers
     people.py       who calls: behaviour of each population
     client.py       one keep-alive HTTP connection

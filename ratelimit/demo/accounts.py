@@ -1,7 +1,8 @@
 """What the demo's application knows of its accounts, put where the policy looks for it.
 
-An application has this in its database, and adds it once a request is authenticated: who pays, and
-when the account was created. Of an account it does not know (a visitor's) it says neither.
+An application has this in its database, and adds it once a request is authenticated: the payment
+method, and when the account was created. Of an account it does not know (a visitor's) it says
+neither.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Accounts:
 
 
 def known_accounts(now_s: float) -> dict[bytes, dict[str, Any]]:
-    """Return by API key who pays and since when there is an account."""
+    """Return by API key the payment method, and when the account was created."""
     found = {}
     for population in POPULATIONS:
         for number in range(population.people):

@@ -1,4 +1,4 @@
-"""Who is one actor, as the worker that correlates knows it, for the other and for the board.
+"""The actors, as the correlating worker knows them, for the other worker and for the board.
 
     {"actors": [{"id", "size", "verdict", "why", "words", "age_s", "evidence", "certain", "likely"}]}
 
@@ -31,7 +31,7 @@ async def keep_writing(limiter: Limiter, path: Path) -> None:
     populations = _populations(limiter)
     while True:
         await asyncio.sleep(WRITE_S)
-        known = None if limiter.correlating is None else limiter.correlating.clusters()
+        known = None if limiter.clustering is None else limiter.clustering.clusters()
         if known is not None:
             beside = path.with_suffix(".new")
             beside.write_text(json.dumps(report_of(known, populations, limiter.now_ns() // 10**9)))
@@ -64,12 +64,12 @@ def _by_population(found: Overview, populations: dict[int, str], verdict: Verdic
 
 def _populations(limiter: Limiter) -> dict[int, str]:
     """Return the population of each account's hash."""
-    generation, spec = limiter.current, limiter.policy.compiled.correlation
+    bound, spec = limiter.current, limiter.policy.compiled.correlation
     if spec is None:
         return {}
     found = {}
     for population in POPULATIONS:
         for person in range(population.people):
             headers = [(b"x-api-key", account_of(population, person).encode())]
-            found[generation.extractor.extract(headers, "127.0.0.1")[spec.principal[0]]] = population.name
+            found[bound.extractor.extract(headers, "127.0.0.1")[spec.principal[0]]] = population.name
     return found

@@ -3,10 +3,10 @@
     GET  /          how to try it by hand
     POST /v1/chat   {"prompt": …, "max_tokens": …, "stream": false}
     GET  /metrics
-    GET  /actors    who is one actor, and why
+    GET  /actors    the actors that were found, and why
 
-The "model" says `max_tokens` words and takes its time; the real cost, in tokens, is
-settled when it is known: after the answer, or at the end of the stream.
+The "model" says `max_tokens` words and takes its time. The real cost, in tokens, is settled when it
+is known: after the answer, or at the end of the stream.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ WELCOME = """\
 A mock of an LLM API, limited by kinlimit.
 Ten requests at once and one a second are yours. Ask for more:
 
-    for i in $(seq 15); do
-        curl -i {url}/v1/chat -H 'X-API-Key: me' -d '{{}}'
-    done
+  for i in $(seq 15); do
+    curl -si -w '\\n\\n' {url}/v1/chat -H 'X-API-Key: me' -d '{{}}'
+  done
 
 What was decided, for Prometheus: {url}/metrics
 Who is one actor, and why: {url}/actors
@@ -59,7 +59,7 @@ def create() -> Starlette:
         writing.cancel()
 
     async def actors(request: Request) -> Response:
-        """Say who is one actor; either worker can, only one of them knows at first hand."""
+        """Say which accounts are one actor; either worker can, only one of them knows at first hand."""
         said = report.read_bytes() if report.exists() else NOBODY
         return Response(said, media_type="application/json")
 

@@ -27,7 +27,7 @@ _BORDERS = 2
 _AROUND = 2 * _BORDERS + 4
 """Lines of the board beside populations, limits and what is said of actors: the cursor has one."""
 _LEAST = 5
-"""Lines in which two actors can be told: a head and a reason each, and whom it concerns."""
+"""Lines in which two actors can be told: a head and a reason each, and the honest accounts among them."""
 CERTAIN = "certain"
 
 
@@ -42,13 +42,30 @@ def render(state: State, width: int = 120, height: int = 40) -> RenderableType:
     return Group(_head(state), _people(state, width), actors, *limits, _foot(state, width))
 
 
+PLAIN_HEAD = f"{'second':>7}  {'honest':>11}  {'campaign':>11}  {'greedy':>11}   found (admitted/refused)"
+"""The columns of `plain_line`."""
+
+
 def plain_line(state: State) -> str:
-    """Return the same in one line."""
-    parts = [
-        f"{name} {seen.admitted} admitted {seen.refusals} refused" for name, seen in state.populations.items()
+    """Return the totals in one line, for a log or a pipe."""
+    groups: dict[str, Seen] = {"honest": Seen(), "campaign": Seen(), "greedy": Seen()}
+    for population in POPULATIONS:
+        seen = state.populations.get(population.name, Seen())
+        group = groups[_group(population)]
+        group.admitted += seen.admitted
+        group.refused[population.name] = seen.refusals
+    columns = [f"{group.admitted}/{group.refusals}" for group in groups.values()]
+    found = [
+        f"{_mostly(actor)}: {actor.size} accounts {actor.verdict or 'cleared'}" for actor in state.actors
     ]
-    parts += [_found(actor) for actor in state.actors]
-    return f"{state.elapsed_s:5.1f} s  " + "; ".join(parts)
+    line = f"{state.elapsed_s:>7.1f}  " + "  ".join(f"{column:>11}" for column in columns)
+    return f"{line}   {', '.join(found[:_MOST_SHOWN])}".rstrip()
+
+
+def _group(population: Population) -> str:
+    if population.honest:
+        return "honest"
+    return "campaign" if population.limit == CLUSTER_LIMIT else "greedy"
 
 
 def _head(state: State) -> RenderableType:
@@ -97,18 +114,18 @@ def _style(population: Population) -> str:
 
 
 def _share(seen: Seen) -> Text:
-    """Return a bar: green what was admitted, red what was refused."""
+    """Return a bar: what was admitted, then what was refused, which differs without colour as well."""
     total = seen.admitted + seen.refusals
     if not total:
-        return Text("─" * _BAR, style="dim")
+        return Text("")
     red = round(_BAR * seen.refusals / total)
     if seen.refusals:
         red = min(max(red, 1), _BAR - 1 if seen.admitted else _BAR)
-    return Text("━" * (_BAR - red), style="green") + Text("━" * red, style="red")
+    return Text("━" * (_BAR - red), style="green") + Text("┄" * red, style="red")
 
 
 def _actors(state: State, width: int, room: int) -> RenderableType:
-    """Return what is said of whom, and why, in so many lines."""
+    """Return what is said of each actor, and why, in so many lines."""
     title = "one actor, one budget"
     if not state.actors:
         return Panel(
@@ -134,12 +151,16 @@ def _actors(state: State, width: int, room: int) -> RenderableType:
 
 def _found(actor: Actor) -> str:
     what = "one budget" if actor.verdict == CERTAIN else "shown, and left alone"
-    members = actor.certain if actor.verdict == CERTAIN else actor.likely
-    of = max(members, key=members.__getitem__, default="")
     return (
-        f"{actor.verdict or 'cleared'}: {of}, {actor.size} accounts, {what}, "
+        f"{actor.verdict or 'cleared'}: {_mostly(actor)}, {actor.size} accounts, {what}, "
         f"found {actor.age_s:.0f} s ago ({actor.id[:4]})"
     )
+
+
+def _mostly(actor: Actor) -> str:
+    """Return the population that most of an actor's members are of."""
+    members = actor.certain if actor.verdict == CERTAIN else actor.likely
+    return max(members, key=members.__getitem__, default="")
 
 
 def _said(actor: Actor, lines: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ratelimit.demo.people import POPULATIONS
 from ratelimit.demo.verdict import Grant
 from ratelimit.policy import Policy
-from ratelimit.policy.compiled import REQUESTS
+from ratelimit.policy.compile.compiled import REQUESTS
 
 _MINUTE_NS = 60_000_000_000
 

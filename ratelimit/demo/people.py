@@ -1,4 +1,4 @@
-"""Who calls the demo's API, and how they behave.
+"""The callers of the demo's API, and how they behave.
 
 Pure data and arithmetic; `population.py` plays it. Each person has an account
 (an API key) of some age, a payment method, a client program, and places to call from.
@@ -199,7 +199,7 @@ _FASTEST, _SLOWEST = 0.3, 5.0
 
 
 def fastest_pause_s(population: Population) -> float:
-    """Return the shortest pause that anyone of a population makes."""
+    """Return the shortest pause that a member of a population makes."""
     return population.pause_s * 0.75 * (_FASTEST if population.unevenness else 1.0)
 
 

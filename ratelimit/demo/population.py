@@ -2,7 +2,7 @@
 
     python -m ratelimit.demo.population PORT,… SECONDS SEED
 
-Everyone's calls go to all ports in turn, as through a load balancer.
+Calls go to all ports in turn, as through a load balancer.
 One JSON object a line, four times a second: the totals so far of each population.
 It ends when the time is up, or when its standard input is closed, so that it
 cannot outlive the demo that started it.
@@ -36,7 +36,7 @@ class Tally:
 
 
 async def play(ports: Sequence[int], seconds: float, seed: int) -> None:
-    """Let everyone call until the time is up."""
+    """Let all populations call until the time is up."""
     tallies = {population.name: Tally() for population in POPULATIONS}
     tasks = [
         asyncio.create_task(
@@ -72,7 +72,7 @@ async def _person(
 ) -> None:
     connections = [Connection(port) for port in ports]
     whose = person_of(population, person)
-    # Nobody starts at the same instant: people do not, and a thundering herd proves nothing.
+    # No two start at the same instant: people do not, and a thundering herd proves nothing.
     await asyncio.sleep(dice.uniform(0, whose.pause_s))
     for call in itertools.count():
         address = address_of(index, population, person, call)

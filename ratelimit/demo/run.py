@@ -1,9 +1,8 @@
 """Start everything, show it, judge it, and leave nothing behind.
 
-Child processes: the server (which has two workers of its own), or with a Redis two
-servers that share nothing else, as on two hosts; and the population. Each ends when the
-pipe to its standard input closes, so even a killed demo cleans up; on every other way
-out they are ended by their pids.
+Child processes: the population, and the server with two workers. With a Redis there are two servers
+that share nothing else, as on two hosts. Each ends when the pipe to its standard input closes, so
+even a killed demo cleans up. On every other way out they are ended by their pids.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ async def run(
     Args:
         seconds: how long people call.
         ports: where to listen: one for each host; several share counters by `shared` alone.
-        seed: of everyone's pauses.
+        seed: of all pauses.
         show: given the state now and then.
         shared: the Redis; None for a store in this host's memory.
 
@@ -164,7 +163,7 @@ async def _scrape(connections: Sequence[Connection], state: State) -> None:
     with contextlib.suppress(ConnectionError, ValueError, asyncio.TimeoutError):
         texts = [await asyncio.wait_for(connection.metrics(), 2) for connection in connections]
         state.take_snapshots([snapshot.of_text(text) for text in texts])
-        # Who is one actor is known to one worker of one host.
+        # The actors are known to one worker of one host.
         for connection in connections:
             state.take_actors(await asyncio.wait_for(connection.actors(), 2))
 
@@ -253,7 +252,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 async def _drained(process: asyncio.subprocess.Process) -> None:
-    # A child that writes to a full pipe nobody reads would never end.
+    # A child that writes to a full pipe without a reader would never end.
     while process.stdout is not None and await process.stdout.read(65536):
         pass
     await process.wait()

@@ -3,8 +3,8 @@
     python -m ratelimit.demo.server PORT
 
 The policy's path is in the environment, because uvicorn's workers are processes
-of their own. It ends when its standard input is closed: whoever started it can
-die in any way and leaves nothing running.
+of their own. It ends when its standard input is closed: its parent can die in any way and leaves
+nothing running.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(port: int) -> None:
         workers=WORKERS,
         log_level="warning",
         access_log=False,
-        proxy_headers=False,  # who may speak for whom is the policy's business
+        proxy_headers=False,  # the policy says which proxy may name a client
         timeout_graceful_shutdown=1,
     )
 

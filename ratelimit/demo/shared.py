@@ -1,7 +1,7 @@
 """The store of a demo on two hosts: a Redis or Valkey that both name, and nothing else between them.
 
-Each run counts under a prefix of its own and removes its keys at the end, so that runs do not
-meet, and whatever else is in the server stays as it is.
+Each run counts under a prefix of its own and removes its keys at the end. So runs do not meet, and
+whatever else is in the server stays as it is.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from ratelimit.environment.location import LocationError, parse_location
 from ratelimit.errors import RateLimitError
-from ratelimit.location import LocationError, parse_location
 from ratelimit.policy import Policy
-from ratelimit.stores.redis.connect import connect, resolve
+from ratelimit.stores.redis.transport.connect import connect, resolve
 
 URL_VARIABLE = "RATELIMIT_DEMO_REDIS"
 KEY_VARIABLE = "RATELIMIT_DEMO_HASH_KEY"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ratelimit.demo.board import latency_words, plain_line, render
+from ratelimit.demo.board import PLAIN_HEAD, latency_words, plain_line, render
 from ratelimit.demo.state import Actor, State
 from ratelimit.demo.verdict import Line, account_of
 
@@ -41,6 +41,7 @@ def _plain(console: Console) -> Callable[[State], None]:
         if not begun:
             for url in state.urls:
                 console.print(f"server  {url}, metrics {url}/metrics, policy {state.policy}", soft_wrap=True)
+            console.print(PLAIN_HEAD, soft_wrap=True)
             begun = True
         if state.elapsed_s - said_s >= _PLAIN_EVERY_S:
             said_s = state.elapsed_s
@@ -67,6 +68,9 @@ def print_verdict(console: Console, state: State, lines: list[Line]) -> None:
     console.print(f"{asked} {_deciders(state)}", style="dim", soft_wrap=whole)
     if latency := latency_words(state):
         console.print(latency[0].upper() + latency[1:], style="dim", soft_wrap=whole)
+        console.print(
+            "The callers share these cores; `make bench` measures alone.", style="dim", soft_wrap=whole
+        )
     console.print(f"The policy that did it: {state.policy}", style="dim", soft_wrap=True)
     console.print("Yours to add: app.add_middleware(RateLimitMiddleware, policy=…)", style="dim")
 

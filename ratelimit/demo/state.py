@@ -55,7 +55,7 @@ class Held:
 
 @dataclass(slots=True)
 class State:
-    """Totals of everyone, the servers' own counters, and how fast things go."""
+    """Totals of all populations, the servers' own counters, and how fast things go."""
 
     seconds: float
     ports: Sequence[int]

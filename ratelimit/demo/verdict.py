@@ -1,4 +1,4 @@
-"""What the demo says at the end: was anyone held back who should not be, and were the others held?
+"""What the demo says at the end: was an honest account held back, and were the greedy held?
 
 The greedy are held against what the policy grants them: the limit's burst and its
 rate over the time that passed. A campaign first has to be found; what it was admitted
@@ -75,7 +75,7 @@ def judge(state: State, grants: dict[str, Grant]) -> list[Line]:
 
 
 def account_of(state: State) -> list[tuple[str, str]]:
-    """Return what one budget for one actor came to: about whom, and a sentence."""
+    """Return what one budget for one actor came to: a population, and a sentence."""
     found = []
     asked = refused = people = drawn_in = likely = 0
     for population in POPULATIONS:
@@ -138,7 +138,7 @@ def as_json(state: State, lines: list[Line]) -> dict[str, Any]:
 
 
 def _campaign(population: Population, state: State, grants: dict[str, Grant]) -> Line:
-    """Return the outcome of those who have to be found to be one actor before a limit holds them."""
+    """Return the outcome of a population that has to be found to be one actor before a limit holds it."""
     seen = state.populations.get(population.name, Seen())
     held, grant = state.held.get(population.name), grants[CLUSTER_LIMIT]
     if held is None:
@@ -147,7 +147,7 @@ def _campaign(population: Population, state: State, grants: dict[str, Grant]) ->
         return Line(population.name, False, seen.admitted, seen.refusals, population.limit, rate, None, good)
     minutes = max(state.elapsed_s - held.since_s, 1e-9) / 60
     admitted, granted = seen.admitted - held.admitted, grant.burst + grant.per_minute * minutes
-    # It held a little before it was seen to; and the few who are still outside go by their own limits.
+    # It held a little before it was seen to; and the few accounts still outside go by their own limits.
     outside = (1 - NEARLY_ALL) * population.people / population.pause_s * 60 * minutes
     return Line(
         population.name,

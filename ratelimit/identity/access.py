@@ -1,4 +1,4 @@
-"""Allow and deny lists: who passes untouched and who not at all.
+"""Allow and deny lists: which requests pass untouched, and which not at all.
 
 Values are hashed when the policy is loaded; address ranges stay ranges. A request on
 both lists is allowed. A malformed value of an identity that the deny list names is denied: the

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from ratelimit.core.scan import Translations
+from ratelimit.core.request.scanner import Translations
 
 UNDECLARED = Translations()
 """Knows the prefixes that mean the same everywhere."""

@@ -1,25 +1,24 @@
 """One pass over a request's raw headers: out come hashed identities by position.
 
-Theory of operation. A request starts from its client's *template*: the list with every
-address identity filled in and, at every other position, what stands in when that identity
-is missing. Then the positions its headers speak for are overwritten. A value has one form;
-what has none, and two lines of one header, are malformed: `core.grammar` says what a form
-is, `Slots.of_malformed` what stands in.
+Theory of operation. A request starts from its client's *template*, which has every address identity
+filled in. Every other position holds the stand-in for a missing identity. Then the
+positions its headers speak for are overwritten. A value has one form; what has none, and two lines
+of one header, are malformed: `core.request.grammar` says what a form is, `Positions.of_malformed` what stands
+in.
 
-The compiled scanner does both in one call for a peer that speaks for itself, and keeps
-nothing: a client never seen before costs what any other does. Where Python is needed to
-say who the client is (declared proxies, lists of networks), templates are kept in a cache of
-fixed size that is emptied when full; a client that invents addresses makes others pay a
-few microseconds once, and never memory.
+The compiled scanner does both in one call for a peer that speaks for itself, and keeps nothing. So
+a client never seen before costs what any other does. Declared proxies and lists of networks need
+Python to tell the client. Then templates are kept in a cache of fixed size that is emptied when
+full. A client that invents addresses makes others pay a few microseconds once, and never memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from ratelimit.core.grammar import MALFORMED_VALUE, canonical
-from ratelimit.core.hashing import Hasher
-from ratelimit.core.scan import Translations
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.request.grammar import MALFORMED_VALUE, canonical
+from ratelimit.core.request.scanner import Translations, names_peer
 from ratelimit.identity.access import AccessLists
 from ratelimit.identity.address import UNDECLARED, Address, Name, parse_peer
 from ratelimit.identity.fact import (
@@ -34,8 +33,8 @@ from ratelimit.identity.fact import (
     value_bytes,
 )
 from ratelimit.identity.origins import Origins
+from ratelimit.identity.positions import PROXY_HEADERS, Positions
 from ratelimit.identity.proxies import ProxyChain
-from ratelimit.identity.slots import PROXY_HEADERS, Slots
 from ratelimit.identity.source import Headers as Headers
 from ratelimit.identity.source import form_of, reader
 
@@ -53,7 +52,7 @@ class Extractor:
 
     Args:
         facts: the identities, in order of position.
-        hasher: whose key all hashes are made with.
+        hasher: holds the key of all hashes.
         chain: the declared proxies.
         lists: allow and deny lists.
         origins: the declared networks that an identity from `origin` tells of.
@@ -68,13 +67,13 @@ class Extractor:
     __slots__ = (
         "_chain",
         "_created_at",
+        "_diagnose",
         "_facts",
         "_fill",
         "_hasher",
         "_late",
         "_lists",
         "_lists_values",
-        "_notice",
         "_origin_positions",
         "_origins",
         "_reads_peers",
@@ -82,6 +81,7 @@ class Extractor:
         "_templates",
         "_translations",
         "is_direct",
+        "is_told_by_names",
         "listed_at",
         "needs_context",
         "nobody",
@@ -103,20 +103,20 @@ class Extractor:
         needed: Collection[int] | None = None,
         evidence: Collection[int] = (),
         created_at: int = -1,
-        notice: Callable[[str], None] = lambda code: None,
+        diagnose: Callable[..., None] = lambda code, about="": None,
     ) -> None:
         self._facts = tuple(facts)
         self._hasher = hasher
         self._chain = chain if chain else None
         self._lists = lists
         self._lists_values = lists.lists_values
-        self._notice = notice
+        self._diagnose = diagnose
         everything = range(len(self._facts))
-        self._slots = Slots(
+        self._slots = Positions(
             self._facts,
             hasher,
             everything if needed is None else needed,
-            notice,
+            diagnose,
             translations,
             evidence,
             lists.guarded,
@@ -130,7 +130,7 @@ class Extractor:
         self._late = tuple(
             (
                 position,
-                tuple((source[0], source[1], reader(source, notice)) for source in facts[position].sources),
+                tuple((source[0], source[1], reader(source, diagnose)) for source in facts[position].sources),
             )
             for position in self._slots.late
         )
@@ -141,6 +141,10 @@ class Extractor:
         self._reads_peers = self._chain is None and not lists.lists_addresses and origins is None
         self.is_direct = self._reads_peers and not self._late and not self._lists_values and created_at < 0
         """Whether `scanner` alone says all that `extract` does."""
+        self.is_told_by_names = (
+            not lists.lists_addresses and origins is None and not self._lists_values and created_at < 0
+        )
+        """Whether `scanner` says all of a request that has a peer and no headers, no path and no state."""
         self.positions = self._slots.positions
         self.origin_at = len(self._facts)
         self.listed_at = len(self._facts) + 1
@@ -206,7 +210,7 @@ class Extractor:
         return identities
 
     def client(self, host: str | None, headers: Headers) -> Address | Name | None:
-        """Return the client's address: the peer's, or whom a declared proxy speaks for."""
+        """Return the client's address: the peer's, or the one that a declared proxy names."""
         peer = parse_peer(host, self._translations)
         chain = self._chain
         if chain is None:
@@ -220,7 +224,7 @@ class Extractor:
         if source[0] == "client":
             client = self.client(host, headers)
             return None if client is None else client.prefix(32, 128)
-        read = reader(source, self._notice)
+        read = reader(source, self._diagnose)
         value = None if read is None else read(headers, context)
         return MALFORMED_VALUE if value and len(value) > LONGEST_VALUE else value
 
@@ -252,7 +256,7 @@ class Extractor:
             found[self._created_at] = self.created(answer)
         value = value_bytes(answer) if asking else None
         if asking and value is None and answer is not None:
-            self._notice("identity-type")
+            self._diagnose("identity-type")
         if value is not None and 0 < len(value) <= LONGEST_VALUE:
             found |= {position: self._slots.of_value(position, value) for position in asking}
         return found
@@ -272,7 +276,7 @@ class Extractor:
         """Return when an account was created, by what is given for it: seconds since 1970, or ABSENT."""
         seconds = seconds_of(value)
         if seconds is None:
-            self._notice("created-type")
+            self._diagnose("created-type")
         return seconds or ABSENT
 
     def _created(self, host: str | None, headers: Headers, context: Context) -> int:
@@ -326,8 +330,8 @@ class Extractor:
     def _template(self, host: str | None, headers: Headers) -> list[int]:
         template = self._templates.get(host)
         if template is None:
-            if any(name in PROXY_HEADERS for name, _ in headers):
-                self._notice("undeclared-proxy")
+            if any(name in PROXY_HEADERS for name, _ in headers) and not names_peer(headers, host):
+                self._diagnose("undeclared-proxy")
             template = self._new_template(parse_peer(host, self._translations))
             if host is None or len(host) <= LONGEST_CACHED_HOST:
                 self._remember(host, template)
@@ -341,8 +345,8 @@ class Extractor:
         template = self._templates.get(key)
         if template is None:
             peer = parse_peer(host, self._translations)
-            if not chain.declares(peer):
-                self._notice("undeclared-proxy")
+            if not chain.declares(peer) and not names_peer(headers, host):
+                self._diagnose("undeclared-proxy")
             template = self._new_template(chain.client(peer, lines))
             if len(key[1]) <= LONGEST_CACHED_CHAIN and (host is None or len(host) <= LONGEST_CACHED_HOST):
                 self._remember(key, template)
@@ -355,7 +359,7 @@ class Extractor:
 
     def _new_template(self, address: Address | Name | None) -> list[int]:
         if address is None and self._slots.needs_address:
-            self._notice("client-missing")
+            self._diagnose("client-missing")
         template = self._slots.template(address)
         template[self.listed_at] = self._lists.of_address(address)
         if self._origins is not None:

@@ -12,7 +12,7 @@ Missing = Literal["client", "shared", "skip", "refuse"]
 """What stands in for an identity that a request does not carry.
 
 client: the client's address, in a namespace of its own, never equal to a real value;
-shared: one value for all who lack it; skip: limits per this identity do not apply;
+shared: one value for all requests that lack it; skip: limits per this identity do not apply;
 refuse: the request is refused where a limit needs the identity.
 """
 
@@ -65,19 +65,21 @@ class Context:
     `state` is what the application left: a mapping, or an object with attributes.
     `resolved` has, for each resolver that answered, hashes by the identity's position.
     `created` is when the account was created, for callers that know it and have no source for it.
+    `is_live`: the state is a request's under way, so what is not in it may come too late.
     """
 
     params: Mapping[str, str] = field(default_factory=dict)
     state: object = field(default_factory=dict)
     resolved: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     created: object = None
+    is_live: bool = False
 
 
 NO_CONTEXT = Context()
 
 
 class _Unreadable:
-    """In place of a value whose reading failed: it is there, and no identity."""
+    """In place of a value that could not be read: it is there, and no identity."""
 
 
 UNREADABLE: Final = _Unreadable()
@@ -87,8 +89,8 @@ def state_value(state: object, name: str) -> object:
     """Return what the application left under a name, None for nothing.
 
     A mapping is asked for the key. Any other object, such as Starlette's `State`, is asked
-    for the attribute, and then for the key. `UNREADABLE` stands for a value whose reading
-    raises, as a property can: an application's fault there fails no request.
+    for the attribute, and then for the key. `UNREADABLE` stands for a value that raises when it is
+    read, as a property can: an application's fault there fails no request.
     """
     if type(state) is dict:
         return state.get(name)

@@ -1,10 +1,9 @@
-"""Who the client is when declared proxies stand in between.
+"""The client's address when declared proxies stand in between.
 
-Theory of operation. Each proxy appends the address it was reached from, so only
-the right end of the list was written by somebody we know. The walk starts at the
-peer and goes left for as long as the hop that spoke is declared; the first
-undeclared address is the client. Everything left of it may be the client's own
-invention and is not read. An undeclared peer's header is not read at all.
+Theory of operation. Each proxy appends the address it was reached from, so only the right end of
+the list was written by a known proxy. The walk starts at the peer and goes left for as long as the
+hop that spoke is declared. The first undeclared address is the client. Everything left of it may be
+the client's own invention and is not read. An undeclared peer's header is not read at all.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from ratelimit.core.scan import Translations
+from ratelimit.core.request.scanner import Translations
 from ratelimit.identity.address import UNDECLARED, Address, Name, forms, parse_address
 
 MOST_HOPS = 32
@@ -84,7 +83,7 @@ def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 class ProxyChain:
-    """The declared proxies, and how they say whom they speak for.
+    """The declared proxies, and how they name the client.
 
     Args:
         networks: CIDR ranges of declared proxies.
@@ -120,7 +119,7 @@ class ProxyChain:
         """Return the client: the first undeclared address from the right.
 
         Args:
-            peer: who opened the connection; None when it has no address.
+            peer: the address that opened the connection; None when it has no address.
             lines: the header's lines in order of arrival.
 
         When a declared hop names nothing readable, the client is the last address

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 Answer = Mapping[int, int]
-"""Hashes by position; empty for "nobody"."""
+"""Hashes by position; empty for a caller that is not known."""
 
 
 class Remembered:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ratelimit.core import grammar
-from ratelimit.core.grammar import MALFORMED_VALUE, formed
+from ratelimit.core.request import grammar
+from ratelimit.core.request.grammar import MALFORMED_VALUE, formed
 from ratelimit.identity.fact import Context, state_value, value_bytes
 
 Headers = Sequence[tuple[bytes, bytes]]
+Notice = Callable[..., None]
+"""Told a code, and perhaps `about` what."""
+OFTEN_ABSENT = 20
+"""Requests without a value after which it is more likely set too late than all of them anonymous."""
 Read = Callable[[Headers, Context], bytes | None]
 
 
@@ -22,12 +26,13 @@ def form_of(source: Sequence[str]) -> str:
     return source[2] if len(source) > 2 else grammar.own_form(source[0], source[1])
 
 
-def reader(source: Sequence[str], notice: Callable[[str], None]) -> Read | None:
+def reader(source: Sequence[str], diagnose: Notice) -> Read | None:
     """Return what reads a source out of headers and context; None for a source elsewhere.
 
     Args:
         source: kind, name and perhaps form, as in `Fact`.
-        notice: told "identity-type" of a value that cannot be an identity.
+        notice: told "identity-type" of a value that cannot be an identity, and "state-absent" where the
+            first `OFTEN_ABSENT` requests had nothing in their state.
     """
     kind, name, form = source[0], source[1], form_of(source)
     if kind == "header":
@@ -35,7 +40,7 @@ def reader(source: Sequence[str], notice: Callable[[str], None]) -> Read | None:
     if kind == "cookie":
         return _cookie(name.encode("utf-8"), form)
     if kind in ("path", "state"):
-        return _context(kind, name, form, notice)
+        return _context(kind, name, form, diagnose)
     return None
 
 
@@ -64,16 +69,23 @@ def _cookie(name: bytes, form: str) -> Read:
     return read
 
 
-def _context(kind: str, name: str, form: str, notice: Callable[[str], None]) -> Read:
+def _context(kind: str, name: str, form: str, diagnose: Notice) -> Read:
     is_path = kind == "path"
+    absent = 0 if is_path else OFTEN_ABSENT
 
     def read(headers: Headers, context: Context) -> bytes | None:
+        nonlocal absent
         found: object = context.params.get(name) if is_path else state_value(context.state, name)
         if found is None:
+            if absent > 0 and context.is_live:
+                absent -= 1
+                if not absent:
+                    diagnose("state-absent", about=f"`state:{name}`")
             return None
+        absent = 0
         value = value_bytes(found)
         if value is None:
-            notice("identity-type")
+            diagnose("identity-type")
         if value and is_path:
             value = grammar.segment(value)
             return formed(value, form) if value else value

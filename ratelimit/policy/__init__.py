@@ -3,11 +3,11 @@
 Pure but for `Policy.load` and `read_key`, which read the files they are pointed at.
 """
 
-from ratelimit.policy.compiled import CompiledPolicy, IdentitySpec, LimitRule, LimitSpec
+from ratelimit.errors import Problem
+from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule, LimitSpec
 from ratelimit.policy.loader import Policy
-from ratelimit.policy.problem import Problem
-from ratelimit.policy.route import Route
-from ratelimit.policy.router import Router
+from ratelimit.policy.routing.route import Route
+from ratelimit.policy.routing.router import Router
 
 __all__ = [
     "CompiledPolicy",

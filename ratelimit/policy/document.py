@@ -16,8 +16,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from ratelimit.codes import CODES, Branch
-from ratelimit.diagnoses import DIAGNOSES
-from ratelimit.policy import knowledge, model, schema, storing
+from ratelimit.environment.diagnoses import DIAGNOSES
+from ratelimit.policy.compile import pricing
+from ratelimit.policy.schema import adaptive, knowledge, model, storing
+from ratelimit.policy.schema import json_schema as schema
 
 WITH_TABLES = ("policy.md", "correlation.md")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -61,7 +63,7 @@ def errors_page() -> str:
 
 def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
-    home = next(module for module in (model, storing, knowledge) if hasattr(module, name))
+    home = next(module for module in (model, storing, knowledge, pricing, adaptive) if hasattr(module, name))
     kind: type[msgspec.Struct] = getattr(home, name)
     hints = get_type_hints(kind, include_extras=True)
     lines = ["| key | type | default | |", "| --- | --- | --- | --- |"]

@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import Any
 
-from ratelimit.errors import PolicyError, unforeseen
-from ratelimit.file import read_file
-from ratelimit.policy import source
-from ratelimit.policy.binder import bind
-from ratelimit.policy.checks import check
-from ratelimit.policy.compiled import CompiledPolicy
-from ratelimit.policy.compiler import compile_policy
-from ratelimit.policy.model import PolicyFile
-from ratelimit.policy.problem import Problem, Report
+from ratelimit.environment.file import read_file
+from ratelimit.errors import PolicyError, Problem, unforeseen
+from ratelimit.policy.compile.checks import check
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.compiler import compile_policy
+from ratelimit.policy.digest import digest
+from ratelimit.policy.schema import source
+from ratelimit.policy.schema.binder import bind
+from ratelimit.policy.schema.model import PolicyFile
+from ratelimit.policy.schema.problem import Report
 
 _LISTED = 20
 """Problems an error's message shows; all of them are in `problems`."""
@@ -49,6 +50,11 @@ class Policy:
         self.file = file
         self.compiled = compiled
         self.warnings = warnings
+
+    @property
+    def digest(self) -> int:
+        """A number that tells it from other policies: see `policy.digest`."""
+        return digest(self.file)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Policy:

@@ -6,9 +6,9 @@ import hashlib
 import os
 import secrets
 
-from ratelimit.core.hashing import KEY_BYTES
+from ratelimit.core.memory.hashing import KEY_BYTES
+from ratelimit.environment.file import read_file
 from ratelimit.errors import StoreError
-from ratelimit.file import read_file
 
 MOST_BYTES = 65_536
 """More is no secret but a wrong file."""

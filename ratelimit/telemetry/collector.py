@@ -1,9 +1,8 @@
 """The read side: a Prometheus collector that looks only when it is scraped.
 
-Theory of operation. Workers count into the shared table; a scrape of any one of
-them sums every worker that ever was, so a load balancer may send Prometheus
-where it likes and no multi-process directory is needed. Two gauges are the
-answering worker's own and say so in their help.
+Theory of operation. Workers count into the shared table, and a scrape of any one of them sums every
+worker that ever was. So a load balancer may send Prometheus where it likes, and no multi-process
+directory is needed. Two gauges are the answering worker's own and say so in their help.
 
 Cardinality is fixed by the policy: (limits x a few actions); series of a limit
 leave the exposition when a reload removes the limit.
@@ -45,6 +44,20 @@ class WatchedRule(Protocol):
     def row(self) -> str: ...
 
 
+class WatchedReload(Protocol):
+    """What is read of the last reload."""
+
+    @property
+    def result(self) -> str: ...
+
+
+class WatchedPolicy(Protocol):
+    """What is read of the policy in force."""
+
+    @property
+    def digest(self) -> int: ...
+
+
 class Watched(Protocol):
     """What is read of a limiter."""
 
@@ -56,6 +69,10 @@ class Watched(Protocol):
     def generation(self) -> int: ...
     @property
     def reloaded_ns(self) -> int: ...
+    @property
+    def last_reload(self) -> WatchedReload | None: ...
+    @property
+    def policy(self) -> WatchedPolicy: ...
     @property
     def correlation(self) -> Mapping[str, int]: ...
     @property
@@ -96,7 +113,7 @@ class RateLimitCollector(Collector):
 
     def _limits(self, table: CounterTable) -> Iterator[Family]:
         decisions, units = _family(names.DECISIONS), _family(names.COST_UNITS)
-        likely = _family(names.LIKELY_DECISIONS)
+        likely, forgiven = _family(names.LIKELY_DECISIONS), _family(names.FORGIVEN_UNITS)
         # Tiers of a limit are rules of the same name and share its row.
         rules = {rule.name: rule for rule in self._limiter.rules if not rule.is_twin}
         for name, row in {rule.name: rule.row for rule in self._limiter.rules if rule.is_twin}.items():
@@ -124,9 +141,12 @@ class RateLimitCollector(Collector):
             ):
                 labels = {"limit": name, "unit": rule.unit, "action": action}
                 units.add_sample(names.COST_UNITS.exported, labels, cells[column])
+            labels = {"limit": name, "unit": rule.unit}
+            forgiven.add_sample(names.FORGIVEN_UNITS.exported, labels, cells[RuleColumn.UNITS_FORGIVEN])
         yield decisions
         yield likely
         yield units
+        yield forgiven
 
     def _latency(self, table: CounterTable) -> Family:
         cells = totals(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
@@ -156,6 +176,9 @@ class RateLimitCollector(Collector):
             },
         )
         yield _plain(names.POLICY_RELOADED, self._limiter.reloaded_ns / 1e9)
+        last = self._limiter.last_reload
+        yield _plain(names.POLICY_RELOAD_SUCCESSFUL, int(last is None or last.result != "rejected"))
+        yield _plain(names.POLICY_DIGEST, self._limiter.policy.digest)
         yield _plain(names.CLOCK_DRIFT, self._limiter.drift_ns() / 1e9)
         said = totals(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
         yield _labelled(names.DIAGNOSTICS, dict(zip(names.DIAGNOSTIC_CODES, said, strict=False)))
@@ -173,6 +196,7 @@ def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
     yield _plain(remote.CORRECTIONS_LOST, cells[remote.RemoteColumn.CORRECTIONS_LOST])
     yield _plain(remote.COUNTERS_FORGOTTEN, cells[remote.RemoteColumn.COUNTERS_FORGOTTEN])
     yield _plain(remote.STORE_AWAY, state["is_away"])
+    yield _plain(remote.STORE_AWAY_SECONDS, cells[remote.RemoteColumn.AWAY_MS] / 1e3)
     yield _plain(remote.STORE_SHARE, state["share"])
     yield _plain(remote.STORE_WORKERS, state["workers"])
 

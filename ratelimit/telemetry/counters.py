@@ -1,7 +1,7 @@
 """The write side: what is counted beside the core's own counters, and where.
 
-Each method is one or two integer additions into this worker's cells of the
-shared table; none allocates, waits or can fail on account of what a client sent.
+Each method is one or two integer additions into this worker's cells of the shared table. None
+allocates, waits or can fail on account of what a client sent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ratelimit.telemetry.names import (
 )
 
 if TYPE_CHECKING:
-    from ratelimit.core.table import Table
+    from ratelimit.core.memory.table import Table
     from ratelimit.decision import Reason
 
 _OTHER_DIAGNOSTIC = len(names.DIAGNOSTIC_CODES) - 1
@@ -98,12 +98,16 @@ class RemoteCounters:
         """Count that the server is not asked any more."""
         self._add(remote.RemoteColumn.TRIPS, 1)
 
+    def away(self, elapsed_ns: int) -> None:
+        """Count time in which the server was not asked."""
+        self._add(remote.RemoteColumn.AWAY_MS, elapsed_ns // 1_000_000)
+
     def lost(self, corrections: int) -> None:
         """Count corrections that may not have been made."""
         self._add(remote.RemoteColumn.CORRECTIONS_LOST, corrections)
 
     def forgot(self, counters: int) -> None:
-        """Count counters whose use was not handed over."""
+        """Count counters that were not handed over."""
         self._add(remote.RemoteColumn.COUNTERS_FORGOTTEN, counters)
 
     def _add(self, column: remote.RemoteColumn, amount: int) -> None:

@@ -7,48 +7,54 @@ from __future__ import annotations
 
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.names import LATENCY_BOUNDS_NS, METRICS
+from ratelimit.telemetry.remote import ROUND_TRIP_BOUNDS_NS, ROUND_TRIPS
 
 _INTRO = """\
 # Metrics
 
 <!-- Written by `python -m ratelimit.telemetry.document`; a test keeps it in step. -->
 
-Everything below is counted in the table that all workers of a host share,
-so one scrape of any worker answers for the whole host.
-The few values that are the answering worker's own say so.
-Scrape each host; sum over hosts in the query.
+```python
+from fastapi import FastAPI
+from ratelimit import Limiter, RateLimitMiddleware
+from ratelimit.asgi.metrics import metrics_app
 
-    from ratelimit.asgi.metrics import metrics_app
-    from ratelimit.telemetry import RateLimitCollector
+limiter = Limiter("policy.toml")
+app = FastAPI()
+app.add_middleware(RateLimitMiddleware, limiter=limiter)
+app.add_route("/metrics", metrics_app(limiter))
+```
 
-    routes=[Route("/metrics", metrics_app(limiter))]     # or app.mount("/metrics", …)
-    registry.register(RateLimitCollector(limiter))       # or into a registry of your own
+For a registry of your own: `registry.register(RateLimitCollector(limiter))`, from `ratelimit.telemetry`.
 
-`metrics_app` speaks the Prometheus text format and OpenMetrics, as the scraper asks.
-Keep it off the public side: it says how busy you are and what your limits are called.
+- Scrape each host, and sum over hosts in the query. One scrape of any worker answers for its whole host.
+  The few values that are the answering worker's own say so.
+- `metrics_app` speaks the Prometheus text format and OpenMetrics, as the scraper asks.
+- Keep it off the public side: it says how busy you are and what your limits are called.
+  Keep limits off it: one with `match = "* /*"` counts scrapes, too.
+- Label values come from the policy file or from the lists below, never from a request.
+  So the policy fixes the number of series: about six for each limit, and sixty besides.
+- When a reload removes a limit its series end. When the limit returns, its counters go on where they were.
+- Counters start from zero when the shared table is made anew.
 
-Label values come from the policy file or from the lists below, never from a request,
-so the number of series is fixed by the policy: about six for each limit, and sixty besides.
-When a reload removes a limit its series end; when it returns, its counters go on where they were.
-Counters start from zero when the shared table is made anew.
-"""
+Import [alerts.yml](alerts.yml) and [grafana.json](grafana.json) first. \
+[runbooks.md](runbooks.md) says what to do about each alert. Then ask, for example:
 
-_OUTRO = """\
-## Where to start
-
-- `docs/alerts.yml` has alert rules, `docs/grafana.json` a dashboard to import.
-- Share of requests refused: \
-`sum(rate(ratelimit_requests_total{action="refuse"}[5m])) / sum(rate(ratelimit_requests_total[5m]))`
-- What a shadow limit would refuse, before it is enforced: \
-`sum by (limit) (rate(ratelimit_decisions_total{action="refuse",mode="shadow"}[1h]))`
-- Room left in the table: \
-`ratelimit_table_entries{state="live"} / ignoring(state) ratelimit_table_capacity`
+| what | query |
+| --- | --- |
+| share of requests refused | \
+`sum(rate(ratelimit_requests_total{action="refuse"}[5m])) \
+/ sum(rate(ratelimit_requests_total[5m]))` |
+| what a shadow limit would refuse | \
+`sum by (limit) (rate(ratelimit_decisions_total{action="refuse",mode="shadow"}[1h]))` |
+| room left in the table | \
+`ratelimit_table_entries{state="live"} / ignoring(state) ratelimit_table_capacity` |
 """
 
 
 def markdown() -> str:
     """Return the whole document."""
-    return "\n".join([_INTRO, *map(_section, METRICS), _OUTRO])
+    return "\n".join([_INTRO, *map(_section, METRICS)])
 
 
 def _section(metric: Metric) -> str:
@@ -56,7 +62,8 @@ def _section(metric: Metric) -> str:
     if metric.per_worker:
         lines.append("The answering worker's own.")
     if metric.kind == "histogram":
-        bounds = ", ".join(f"{bound / 1000:g}" for bound in LATENCY_BOUNDS_NS)
+        bounds_ns = ROUND_TRIP_BOUNDS_NS if metric is ROUND_TRIPS else LATENCY_BOUNDS_NS
+        bounds = ", ".join(f"{bound / 1000:g}" for bound in bounds_ns)
         lines += ["", f"Buckets, in microseconds: {bounds}, and the rest."]
     if metric.labels:
         lines += ["", "| label | values |", "| --- | --- |"]

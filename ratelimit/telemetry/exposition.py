@@ -14,7 +14,7 @@ class Exposition:
     """A limiter's metrics, ready to be rendered.
 
     Args:
-        limiter: whose metrics.
+        limiter: the limiter to export.
         registry: also export what is registered here; the collector is added to it.
     """
 

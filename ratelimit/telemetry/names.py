@@ -1,8 +1,8 @@
 """Every counter row, column, metric name and label, in one table.
 
-Pure data: the limiter imports it to know where to count, the collector to know
-what to export, `docs/metrics.md` is generated from it, and tests hold the
-dashboard, the alert rules and the document to it.
+Pure data. The limiter imports it to know where to count, the collector to know what to export;
+`docs/metrics.md` is generated from it, and tests hold the dashboard, the alert rules and the
+document to it.
 
 Rules it keeps: a label's values are either listed here or come from the policy
 file; nothing a client sends ever becomes one. Counters are integer cells in the
@@ -14,6 +14,39 @@ from __future__ import annotations
 from enum import IntEnum
 
 from ratelimit.decision import Reason
+from ratelimit.telemetry.hosts import (
+    HOSTS_CATCH_UPS as HOSTS_CATCH_UPS,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_CORRELATING as HOSTS_CORRELATING,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_HEARD as HOSTS_HEARD,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_METRICS as HOSTS_METRICS,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_OBSERVATIONS as HOSTS_OBSERVATIONS,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_SERVER_FAULTS as HOSTS_SERVER_FAULTS,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_STREAM_LAG as HOSTS_STREAM_LAG,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_STREAM_LOST as HOSTS_STREAM_LOST,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_TAKEOVERS as HOSTS_TAKEOVERS,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_TERM as HOSTS_TERM,
+)
+from ratelimit.telemetry.hosts import (
+    HOSTS_WAITING as HOSTS_WAITING,
+)
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
 
@@ -25,7 +58,7 @@ ROW_COLUMNS = 8
 # A limit's own row is named after its rule. The rows below start with a control character,
 # which a policy cannot put into a name, so neither can shadow the other. Those with more
 # columns than a row has go on in further rows (`cells.WideRow`).
-ROW_LATENCY = "\x1flatency"
+ROW_LATENCY = "\x1fdecision time"
 ROW_REQUESTS = "\x1frequests"
 ROW_RUNTIME = "\x1fruntime"
 ROW_DIAGNOSTICS = "\x1fdiagnostics"
@@ -40,6 +73,7 @@ class RuleColumn(IntEnum):
     SKIPPED = 3
     UNITS_ADMITTED = 4
     UNITS_REFUSED = 5
+    UNITS_FORGIVEN = 6
 
 
 class RuntimeColumn(IntEnum):
@@ -70,7 +104,7 @@ class BoardNumber(IntEnum):
     REBUILD_SPENT_NS = 10
     LONGEST_SLICE_NS = 11
     SAVED_NS = 12
-    # Only where several hosts share a correlator, whose are the first two.
+    # Only where several hosts share a correlator; the first two are the correlator's.
     STREAM_LAG_NS = 13
     STREAM_LOST = 14
     LEASE_TERM = 15
@@ -99,6 +133,13 @@ LATENCY_BOUNDS_NS: tuple[int, ...] = (
     500_000,
     1_000_000,
     5_000_000,
+    # A decision may wait for a server as long as `store.timeout` says, 25 ms by default.
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    1_000_000_000,
 )
 LATENCY_REST = len(LATENCY_BOUNDS_NS)
 LATENCY_SUM_NS = LATENCY_REST + 1
@@ -110,6 +151,11 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "client-missing",
     "mounted-twice",
     "private-memory",
+    "limit-asked-twice",
+    "limit-asked-gone",
+    "state-absent",
+    "policy-gone",
+    "limits-off",
     "memory-damaged",
     "memory-unusable",
     "identity-type",
@@ -130,6 +176,8 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "route-crowded",
     "route-unseen",
     "route-case",
+    "settle-unit",
+    "settle-number",
     "other",
 )
 
@@ -147,6 +195,8 @@ REQUEST_COLUMN: dict[tuple[bool, Reason], int] = {
     (True, Reason.STORE): 6,
     (False, Reason.STORE): 7,
 }
+LIMITED_COLUMNS = (REQUEST_COLUMN[False, Reason.LIMITS], REQUEST_COLUMN[True, Reason.LIMITS])
+"""Of what limits refused, and of what they allowed."""
 
 # -- metrics --------------------------------------------------------------------------------------
 
@@ -174,6 +224,13 @@ COST_UNITS = Metric(
     "counter",
     "Cost units asked of each limit, by what became of them; estimates, before settlement.",
     (LIMIT, UNIT, Label("action", ACTIONS)),
+)
+FORGIVEN_UNITS = Metric(
+    "ratelimit_forgiven_units",
+    "counter",
+    "Cost units settled beyond the debt that a key may have: used, and charged to no budget. "
+    "Of limits that count in this host's memory.",
+    (LIMIT, UNIT),
 )
 REQUESTS = Metric(
     "ratelimit_requests",
@@ -226,6 +283,19 @@ POLICY_RELOADED = Metric(
     "ratelimit_policy_last_reload_timestamp_seconds",
     "gauge",
     "When this worker last put a policy in force, in seconds since the epoch.",
+    per_worker=True,
+)
+POLICY_RELOAD_SUCCESSFUL = Metric(
+    "ratelimit_policy_last_reload_successful",
+    "gauge",
+    "0 while the policy file, as it was last read, is rejected and an older policy is in force; else 1.",
+    per_worker=True,
+)
+POLICY_DIGEST = Metric(
+    "ratelimit_policy_digest",
+    "gauge",
+    "The policy in force as a number of 48 bits: the same wherever the same policy is, but for its "
+    "[store] and [hashing].",
     per_worker=True,
 )
 CLOCK_DRIFT = Metric(
@@ -310,68 +380,6 @@ ASSIGNMENT_GENERATION = Metric(
     "ratelimit_cluster_assignment_generation", "gauge", "How often a rebuild's assignments were put in force."
 )
 
-HOSTS_CORRELATING = Metric(
-    "ratelimit_hosts_correlating",
-    "gauge",
-    "1 where the correlator of all hosts is; two at once for more than a few seconds means two deployments.",
-)
-HOSTS_TERM = Metric(
-    "ratelimit_hosts_term_timestamp_seconds",
-    "gauge",
-    "When the correlator of all hosts took over, by the server's clock; 0 before one was heard of.",
-)
-HOSTS_HEARD = Metric(
-    "ratelimit_hosts_heard_timestamp_seconds",
-    "gauge",
-    "When this host last heard of the correlator, by the limits' clock: each second while all is well.",
-)
-HOSTS_TAKEOVERS = Metric(
-    "ratelimit_hosts_takeovers", "counter", "How often this host heard of another correlator than before."
-)
-HOSTS_CATCH_UPS = Metric(
-    "ratelimit_hosts_catch_ups",
-    "counter",
-    "How often this host fetched the whole table: when it starts, when the correlator changes, after a gap.",
-)
-HOSTS_OBSERVATIONS = Metric(
-    "ratelimit_hosts_observations",
-    "counter",
-    "Decided requests on their way to the correlator of all hosts; dropped: the server was slow or gone.",
-    (Label("result", ("sent", "dropped")),),
-)
-HOSTS_WAITING = Metric(
-    "ratelimit_hosts_waiting", "gauge", "Entries of decided requests that wait for the server; 256 at most."
-)
-HOSTS_SERVER_FAULTS = Metric(
-    "ratelimit_hosts_server_faults",
-    "counter",
-    "How often the server failed, or did not answer in time, when asked for correlation.",
-)
-HOSTS_STREAM_LAG = Metric(
-    "ratelimit_hosts_stream_lag_seconds",
-    "gauge",
-    "How far the correlator of all hosts is behind what they have seen; 0 when it has read everything.",
-)
-HOSTS_STREAM_LOST = Metric(
-    "ratelimit_hosts_stream_lost",
-    "counter",
-    "Entries of decided requests that the present correlator never got: dropped by a host, or cut off.",
-)
-
-HOSTS_METRICS: tuple[Metric, ...] = (
-    HOSTS_CORRELATING,
-    HOSTS_TERM,
-    HOSTS_HEARD,
-    HOSTS_TAKEOVERS,
-    HOSTS_CATCH_UPS,
-    HOSTS_OBSERVATIONS,
-    HOSTS_WAITING,
-    HOSTS_SERVER_FAULTS,
-    HOSTS_STREAM_LAG,
-    HOSTS_STREAM_LOST,
-)
-"""Exported only where several hosts share a correlator."""
-
 CORRELATION_METRICS: tuple[Metric, ...] = (
     CLUSTERS,
     CLUSTER_MEMBERS,
@@ -396,6 +404,7 @@ METRICS: tuple[Metric, ...] = (
     DECISIONS,
     LIKELY_DECISIONS,
     COST_UNITS,
+    FORGIVEN_UNITS,
     LATENCY,
     TABLE_ENTRIES,
     TABLE_CAPACITY,
@@ -406,6 +415,8 @@ METRICS: tuple[Metric, ...] = (
     POLICY_GENERATION,
     POLICY_RELOADS,
     POLICY_RELOADED,
+    POLICY_RELOAD_SUCCESSFUL,
+    POLICY_DIGEST,
     CLOCK_DRIFT,
     WORKERS,
     DIAGNOSTICS,

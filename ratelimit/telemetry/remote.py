@@ -17,6 +17,7 @@ class RemoteColumn(IntEnum):
     TRIPS = 1
     CORRECTIONS_LOST = 2
     COUNTERS_FORGOTTEN = 3
+    AWAY_MS = 4
 
 
 # Upper bounds of the buckets in nanoseconds; one more column takes the rest (+Inf), and one the sum.
@@ -50,13 +51,19 @@ CORRECTIONS_LOST = Metric(
 COUNTERS_FORGOTTEN = Metric(
     "ratelimit_store_counters_forgotten",
     "counter",
-    "Counters whose use elsewhere (while the server was away, or under a former cluster) may not be charged.",
+    "Counters used elsewhere, while the server was away or under a former cluster, that may not be charged.",
 )
 STORE_AWAY = Metric(
     "ratelimit_store_away",
     "gauge",
     "1 while this worker does not ask the server, and its limits' stance decides.",
     per_worker=True,
+)
+STORE_AWAY_SECONDS = Metric(
+    "ratelimit_store_away_seconds",
+    "counter",
+    "Time that workers of this host did not ask the server, summed over them; its rate is how many do not. "
+    "Counted at each sign of life, so an absence of less than a few seconds may be missing.",
 )
 STORE_SHARE = Metric(
     "ratelimit_store_share_ratio",
@@ -78,6 +85,7 @@ REMOTE_METRICS: tuple[Metric, ...] = (
     CORRECTIONS_LOST,
     COUNTERS_FORGOTTEN,
     STORE_AWAY,
+    STORE_AWAY_SECONDS,
     STORE_SHARE,
     STORE_WORKERS,
 )

@@ -22,7 +22,7 @@ class LimitCounts:
     refused_in_shadow: int = 0
     skipped: int = 0
     likely_refused: int = 0
-    """What it would have refused likely actors, whom it does not bind."""
+    """What it would have refused likely actors, which it does not bind."""
     shadow: bool = False
 
     @property
@@ -116,7 +116,7 @@ def of_families(families: Iterable[Family]) -> Snapshot:
     seen = False
     for family in families:
         for sample in family.samples:
-            # Of other programs, too, whose metrics may have any name, labels and value.
+            # Of other programs, too: their metrics may have any name, labels and value.
             wanted = _LABELS.get(sample.name)
             if wanted is not None and wanted <= sample.labels.keys() and math.isfinite(sample.value):
                 seen = _take(snapshot, sample.name, sample.labels, sample.value) or seen

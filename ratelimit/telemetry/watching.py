@@ -1,22 +1,32 @@
-"""A deployment as its shared table shows it to somebody who is not one of its workers."""
+"""A deployment as its shared table shows it to a process that is not one of its workers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from ratelimit.clock import Clock
 from ratelimit.telemetry.collector import CounterTable, WatchedRule
 
 
+@dataclass(frozen=True, slots=True)
+class NoPolicy:
+    """Stands where it is not known which policy is in force."""
+
+    digest: int = 0
+
+
 class WatchedTable:
     """Implements `collector.Watched` without a limiter.
 
-    What only a worker knows of itself (its policy's generation, when it reloaded) is 0.
+    What only a worker knows of itself (its policy's generation, when it reloaded, which it is) is 0.
     """
 
     generation = 0
     reloaded_ns = 0
+    last_reload = None
+    policy = NoPolicy()
     correlation: Mapping[str, int] = MappingProxyType({})
     remote: Mapping[str, float] = MappingProxyType({})
 

@@ -14,6 +14,7 @@ import re
 from calendar import timegm
 from typing import Any
 
+from ratelimit.traces.instant import MONTHS
 from ratelimit.traces.record import Fields
 from ratelimit.traces.unreadable import Unreadable
 
@@ -27,12 +28,6 @@ COMMON = re.compile(_HEAD + r"()()[^\n]*$", re.ASCII | re.MULTILINE)
 COMBINED = re.compile(_HEAD + rf" {_QUOTED} {_QUOTED}[^\n]*$", re.ASCII | re.MULTILINE)
 
 _TIME = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)$", re.ASCII)
-_MONTHS = {
-    name: index
-    for index, name in enumerate(
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], start=1
-    )
-}
 _REQUEST = re.compile(r'\] "([^"]*)')
 
 
@@ -49,8 +44,8 @@ class LogParser:
         self._times: dict[str, int] = {}
 
     def parse(self, number: int, chunk: bytes) -> tuple[list[Any], list[int]]:
-        """Return the records of a chunk whose first line has this number, and their times in ns."""
-        # Logs are bytes by whoever called; undecodable ones must survive as themselves.
+        """Return the records of a chunk that begins at this line, and their times in ns."""
+        # Clients write the bytes of logs; undecodable ones must survive as themselves.
         text = chunk.decode("utf-8", "surrogateescape")
         lines = text.count("\n") + (not text.endswith("\n"))
         records: list[Any] = []
@@ -109,7 +104,7 @@ def log_time_ns(text: str) -> int:
     if match is None:
         raise ValueError("the time in brackets is not of the form 17/May/2015:10:05:03 +0000")
     day, name, year, hour, minute, second, sign, zone_h, zone_m = match.groups()
-    month = _MONTHS.get(name, 0)
+    month = MONTHS.get(name, 0)
     if not (month and 1 <= int(day) <= 31 and int(hour) < 24 and int(minute) < 60 and int(second) <= 60):
         raise ValueError("the time in brackets does not exist")
     offset = int(zone_h) * 3600 + int(zone_m) * 60

@@ -1,8 +1,8 @@
 """A trace as chunks of whole lines: plain or gzip, a file or standard input.
 
-Rules: memory stays flat whatever the input (a line longer than four chunks is
-dropped and counted); a compressed file that breaks off ends the trace where it
-broke, with a note, for what came before is still worth reading.
+Rules: memory stays flat whatever the input; a line longer than four chunks is dropped and counted.
+A compressed file that breaks off ends the trace where it broke, with a note: what came before is
+still worth reading.
 """
 
 from __future__ import annotations

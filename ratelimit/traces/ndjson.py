@@ -1,8 +1,8 @@
 """One JSON object a line.
 
-Theory of operation. A whole chunk is decoded in one call; only when that fails,
-or when objects and lines differ in number, is the chunk read again line by line
-to find out which line is to blame. Clean traces never pay for the care.
+Theory of operation. A whole chunk is decoded in one call. If that fails, or if objects and lines
+differ in number, the chunk is read again line by line to find the line to blame. Clean traces never
+pay for the care.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class NdjsonParser:
         self._unreadable = unreadable
 
     def parse(self, number: int, chunk: bytes) -> tuple[list[Any], list[int]]:
-        """Return the records of a chunk whose first line has this number, and their times in ns."""
+        """Return the records of a chunk that begins at this line, and their times in ns."""
         lines = chunk.count(b"\n") + (not chunk.endswith(b"\n"))
         try:
             records = self._decoder.decode_lines(chunk)

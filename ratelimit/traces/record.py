@@ -1,8 +1,8 @@
 """What is known of one recorded request, and the instants it may carry.
 
-A record type is made for each replay: its fixed fields are those every trace
-has, and one more for each identity and each unit that the caller names, so that
-the JSON decoder writes straight into slots and skips everything else.
+A record type is made for each replay. It has the fields of every trace, and one more for each
+identity and each unit that the caller names. So the JSON decoder writes straight into slots and
+skips everything else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Fields:
     Args:
         identities: policy names that a trace line may carry as members of their own.
         units: cost units, likewise.
-        headers, user_agent: whether they are wanted; decoding what nobody asks for takes time.
+        headers, user_agent: whether they are wanted; decoding what is not asked for takes time.
         created: whether it is wanted when the account was created, whatever stands there for it.
 
     An identity called as one of the fixed fields (`ip`, `user_agent`) is that field.
@@ -44,6 +44,8 @@ class Fields:
     ) -> None:
         self.headers = headers
         self.user_agent = user_agent
+        self.units = frozenset(units)
+        self.created = created
         identity_type = str | int | None
         unit_type = Annotated[int, msgspec.Meta(ge=0, le=MAX_COST)] | None
         self.attribute: dict[str, str] = {name: name for name in FIXED}

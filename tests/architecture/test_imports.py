@@ -1,9 +1,10 @@
-"""Who may know whom: the arrows between the packages, read from the source."""
+"""Which package may know which: the arrows between the packages, read from the source."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,32 @@ import pytest
 ROOT = Path(__file__).absolute().parents[2]
 PACKAGE = ROOT / "ratelimit"
 
-# From the top down. A layer may import those below it, and nothing of its own or above.
+# From the top down. A part may import those below it, and nothing of its own layer or above.
+# A part is a folder or a loose module of the package. The one store factory has a place of its own,
+# because it knows both policies and stores.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"demo"}),
-    frozenset({"asgi", "console"}),
-    frozenset({"limiter", "hosts"}),
-    frozenset({"policy", "identity", "telemetry", "stores", "correlation", "adaptive", "traces"}),
+    frozenset({"wsgi", "grpc", "serving"}),
+    frozenset({"testing", "integrations"}),
+    frozenset({"inspection", "asgi", "console"}),
+    frozenset({"replay", "worker", "http"}),
+    frozenset({"limiter"}),
+    frozenset({"deciding"}),
+    frozenset({"clustering"}),
+    frozenset({"stores.factory"}),
+    frozenset({"telemetry", "identity", "stores", "policy"}),
+    frozenset({"correlation", "adaptive", "usage", "traces"}),
     frozenset({"core"}),
-    frozenset({"errors", "clock", "decision", "codes", "diagnoses", "finding", "location", "extras", "file"}),
-    frozenset({"printable"}),
+    frozenset({"events"}),
+    frozenset({"errors", "clock", "decision"}),
+    frozenset({"codes"}),
+    frozenset({"environment"}),
 )
-LIMITER = next(number for number, layer in enumerate(LAYERS) if "limiter" in layer)
-PURE = ("core", "policy", "identity", "correlation", "adaptive", "traces")
+LOOSE = {"limiter", "events", "errors", "clock", "decision", "codes"}
+"""The modules that lie in no folder: words that all packages share, and the facade. Eight at most."""
+OWN_PLACE = {"stores.factory"}
+PURE = ("core", "policy", "identity", "correlation", "adaptive", "usage", "traces")
 IMPURE = {
     "asyncio", "threading", "logging", "time", "socket", "ssl", "random",
     "redis", "prometheus_client", "starlette", "click", "rich",
@@ -33,14 +47,18 @@ OWNERS = {
     "prometheus_client": ("telemetry",),
     "click": ("cli", "demo"),
     "rich": ("cli", "demo"),
-    "starlette": ("asgi", "console", "demo"),
+    "starlette": ("asgi", "console", "demo", "integrations"),
 }
 
 
 def part_of(module: str) -> str:
     """Return the part of the package that a module belongs to: its first name below the package."""
-    names = module.split(".")
-    return names[1] if len(names) > 1 else ""
+    top, *names = module.split(".")
+    if top != "ratelimit":
+        return ""
+    if ".".join(names) in OWN_PLACE:
+        return ".".join(names)
+    return names[0] if names else ""
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -80,32 +98,106 @@ def imports(path: Path, *, typing_too: bool = True) -> Iterator[tuple[str, int]]
 
 
 def depth(part: str) -> int:
-    """Return how far down a part lies; a single module beside the packages helps the limiter."""
-    return next((number for number, layer in enumerate(LAYERS) if part in layer), LIMITER)
+    """Return how far down a part lies."""
+    return next(number for number, layer in enumerate(LAYERS) if part in layer)
 
 
 MODULES = dict(modules())
 each_module = pytest.mark.parametrize("module", MODULES)
 
 
-def test_every_part_has_a_layer_or_belongs_to_the_limiter() -> None:
+def test_every_part_has_a_layer() -> None:
     parts = {part_of(module) for module in MODULES} - {""}
     assert parts >= {"core", "errors", "clock", "decision"}
-    known = frozenset().union(*LAYERS)
-    unknown = {part for part in parts - known if (PACKAGE / part).is_dir()}
-    assert not unknown, "a new package needs its place in LAYERS"
+    unknown = parts - frozenset().union(*LAYERS)
+    assert not unknown, "a new part needs its place in LAYERS"
+
+
+def test_few_modules_are_loose() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == LOOSE
+    assert len(LOOSE) <= 8
 
 
 @each_module
 def test_arrows_point_down(module: str) -> None:
     part = part_of(module)
-    here = depth(part)
-    for imported, line in imports(MODULES[module], typing_too=False):
+    if module == "ratelimit":
+        return
+    for imported, line in imports(MODULES[module]):
         other = part_of(imported)
-        if not imported.startswith("ratelimit.") or other == part or module == "ratelimit":
+        if other == part or not any(other in layer for layer in LAYERS):
+            continue  # its own, another library's, or the package's face
+        assert depth(other) > depth(part), f"{MODULES[module]}:{line}: {module} imports {imported}"
+
+
+def targets(module: str) -> set[str]:
+    """Return the modules of the package that one imports: at its top, in functions, and for typing."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                found.add(name if name in MODULES else node.module)
+    return {name for name in found if name in MODULES and name not in {module, "ratelimit"}}
+
+
+def circles(arrows: Mapping[str, set[str]]) -> list[set[str]]:
+    """Return the sets of modules that lead back to themselves: what is left when all ends are cut off."""
+    left = {module: set(others) for module, others in arrows.items()}
+    while ends := {module for module, others in left.items() if not others & left.keys()}:
+        left = {module: others for module, others in left.items() if module not in ends}
+    found = []
+    while left:
+        circle, reached = set(), {next(iter(left))}
+        while reached - circle:
+            circle |= reached
+            reached = set().union(*(left[module] & left.keys() for module in circle))
+        found.append(circle)
+        left = {module: others for module, others in left.items() if module not in circle}
+    return found
+
+
+def test_no_module_leads_back_to_itself() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) != []
+    assert circles({module: targets(module) for module in MODULES}) == []
+
+
+def test_no_compiled_module_leads_back_to_itself() -> None:
+    sources = {
+        ".".join(path.relative_to(ROOT / "ext").with_suffix("").parts): path
+        for path in (ROOT / "ext").rglob("*.p[yx][xd]")
+    }
+    arrows: dict[str, set[str]] = {}
+    for path in (ROOT / "ext").rglob("*.p[yx][xd]"):
+        name = ".".join(path.relative_to(ROOT / "ext").with_suffix("").parts)
+        found = re.findall(r"^from (ratelimit[\w.]*) cimport", path.read_text(), re.MULTILINE)
+        arrows.setdefault(name, set()).update(other for other in found if other in sources and other != name)
+    assert len(arrows) > 50
+    assert circles(arrows) == []
+
+
+ROOMS_OF_THE_CORE = (
+    frozenset({"replay", "redis"}),
+    frozenset({"sharing"}),
+    frozenset({"clusters", "decision"}),
+    frozenset({"algorithms"}),
+    frozenset({"request"}),
+    frozenset({"memory"}),
+)
+"""From the top down, as for the package."""
+
+
+def test_arrows_between_rooms_of_the_core_point_down() -> None:
+    place = {room: number for number, layer in enumerate(ROOMS_OF_THE_CORE) for room in layer}
+    core = ROOT / "ext" / "ratelimit" / "core"
+    for path in core.rglob("*.p[yx][xd]"):
+        if path.parent == core:
             continue
-        helps = here == depth(other) == LIMITER
-        assert depth(other) > here or helps, f"{MODULES[module]}:{line}: {module} imports {imported}"
+        room = path.parent.name
+        for other in re.findall(r"^from ratelimit\.core\.(\w+)\.", path.read_text(), re.MULTILINE):
+            assert other == room or place[other] > place[room], f"{path}: {room} imports {other}"
 
 
 @each_module
@@ -147,7 +239,7 @@ def test_modules_say_what_they_are(module: str) -> None:
 
 def test_only_asgi_sees_a_scope() -> None:
     for module, path in MODULES.items():
-        if part_of(module) in {"asgi", "console", "cli", "demo"}:
+        if part_of(module) in {"asgi", "console", "cli", "demo", "integrations"}:
             continue
         names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
         names |= {node.arg for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.arg)}

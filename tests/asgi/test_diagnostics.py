@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from ratelimit import Limiter, Policy, PolicyError, RateLimitMiddleware
-from ratelimit.asgi.diagnostics import MOST_WORDS, LoggingObserver, several_workers
 from ratelimit.clock import ManualClock
-from ratelimit.diagnoses import DIAGNOSES
+from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
-from ratelimit.observer import NullObserver
+from ratelimit.events import NullObserver
 from ratelimit.telemetry.names import DIAGNOSTIC_CODES
+from ratelimit.worker.diagnostics import MOST_WORDS, LoggingObserver, several_workers
 from tests.asgi.driver import Client, key, limit, mount, ok, rules
 
 PER_IP = rules(limit(per="ip", rate="100/minute"), identities="")

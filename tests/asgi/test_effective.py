@@ -48,8 +48,8 @@ async def test_graphql_aliases_count_as_the_operations_they_are() -> None:
     assert [await status(5), await status(1)] == [
         200,
         429,
-    ]  # 9 used; a request of five is one too many for later
-    # However many a request claims, the debt is one quota: two minutes later its owner is served again.
+    ]  # 9 used; a request of five is one too many for later.
+    # However many a request claims, the debt is one quota. Two minutes later its owner is served again.
     mounted.clock.advance(120)
     assert await status(2**31 - 1) == 200
     mounted.clock.advance(125)

@@ -69,7 +69,7 @@ async def test_common_way_answers_as_the_long_way_does(monkeypatch: pytest.Monke
     short = mount(POLICY)
     by_gate = await answers(short.client)
     long = mount(POLICY)
-    monkeypatch.setattr(type(long.middleware), "_new_gate", lambda middleware, generation: None)
+    monkeypatch.setattr(type(long.middleware), "_new_gate", lambda middleware, bound: None)
     assert await answers(long.client) == by_gate
     assert {status for status, _, _ in by_gate} == {200, 403, 429}
     tables = [one.middleware.limiter.table for one in (short, long)]

@@ -8,11 +8,11 @@ import pytest
 from starlette.responses import JSONResponse
 
 from ratelimit import Limiter, Policy
-from ratelimit.asgi.headers import HeaderWriter, whole_seconds
-from ratelimit.asgi.problem import problem_of
 from ratelimit.clock import ManualClock
 from ratelimit.decision import Decision
-from ratelimit.policy.model import Headers
+from ratelimit.http.fields import HeaderWriter, whole_seconds
+from ratelimit.http.problem import problem_of
+from ratelimit.policy.schema.headers import Headers
 from tests.asgi.driver import Answer, key, limit, mount, ok, rules
 
 ORIGIN = (b"origin", b"https://app.example")

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from ratelimit import Policy
-from ratelimit.core.hashing import Hasher
+from ratelimit.core.memory.hashing import Hasher
 from ratelimit.telemetry.exposition import Exposition
 from tests.asgi.driver import Mounted, Pairs, limit, mount, rules
 

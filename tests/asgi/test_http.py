@@ -1,4 +1,4 @@
-"""What an HTTP client sees: exactly as many requests as the limits allow, for each of whom."""
+"""What an HTTP client sees: exactly as many requests as the limits allow, for each client."""
 
 from __future__ import annotations
 

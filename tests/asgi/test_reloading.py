@@ -6,11 +6,12 @@ import asyncio
 import logging
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 
 from ratelimit import RateLimitMiddleware
-from ratelimit.asgi.upkeep import Upkeep
+from ratelimit.worker.upkeep import Upkeep, _run
 from tests.asgi.driver import Mounted, echo, key, limit, mount, ok, rules
 
 PRIVATE = '[store]\nmemory = "private"'
@@ -277,5 +278,5 @@ def test_failing_upkeep_says_so_and_goes_on(mounted: Mounted, caplog: pytest.Log
             return len(calls) > 3
 
     limiter.reload_if_changed = lambda: 1 / 0  # type: ignore[assignment, method-assign, return-value]
-    upkeep._run(Ended())  # type: ignore[arg-type]
+    _run(ref(upkeep), Ended(), 0.001)  # type: ignore[arg-type]
     assert caplog.text.count("tried again") == 3

@@ -41,7 +41,7 @@ async def test_second_line_of_a_header_is_not_remembered_for_requests_with_one()
 async def test_order_and_number_of_lines_tell_answers_apart() -> None:
     client = mount(rules(PER_USER, identities=BY_TOKEN), resolvers={"user": first_line}).client
     assert await client.statuses(3, headers=lines(b"Bearer a", b"Bearer b")) == [200, 200, 429]
-    # Whoever is told by the first line is the same caller, however many follow: never a fresh budget.
+    # A caller told by the first line is the same, however many follow: never a fresh budget.
     for more in ([], [b"Bearer b"], [b"x"], [b"x", b"y"], [b""]):
         assert (await client(headers=lines(b"Bearer a", *more))).status == 429
     assert await client.statuses(3, headers=lines(b"Bearer b", b"Bearer a")) == [200, 200, 429]
@@ -158,7 +158,7 @@ async def test_remembered_answer_is_not_read_by_another_policys_positions(
     assert (await client(headers=headers)).status == 200
     path.write_text(POLICY.format(identities=after))
     assert middleware.limiter.reload().result == "applied"
-    # The counter is carried over, so it is known who asks: one of two was used.
+    # The counter is carried over, so it is known which caller asks: one of two was used.
     assert await client.statuses(2, headers=headers) == [200, 429]
     assert await client.statuses(3, headers=[*key("bob"), (b"x-tenant", b"ann")]) == [200, 200, 429]
     middleware.limiter.close()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ratelimit import UsageError
-from ratelimit.observer import NullObserver
+from ratelimit.events import NullObserver
 from tests.asgi.driver import key, limit, mount, rules
 
 CACHED = 'user = { from = "resolver:user", key = "header:x-api-key", cache = { ttl = "60s", size = 100 } }'
@@ -30,7 +30,7 @@ class Faults(NullObserver):
 
 
 class Directory:
-    """Knows who is behind a key; counts how often it is asked."""
+    """Knows the account behind a key; counts how often it is asked."""
 
     def __init__(self) -> None:
         self.asked = 0

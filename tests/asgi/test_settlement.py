@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ratelimit import UsageError
 from tests.asgi.driver import Mounted, key, limit, mount, ok, rules
 
 SLOTS = rules(limit(rate="", concurrent=2))
@@ -95,7 +94,7 @@ async def test_cancelled_anywhere_in_the_middleware_leaks_no_slot(steps: int) ->
         is_held = free_slots(mounted) == 0
         assert is_held or steps < 8  # by then the application runs
         if is_held:
-            # Whoever comes meanwhile is refused, which says that there was a slot to leak.
+            # A request that comes meanwhile is refused, which says that there was a slot to leak.
             statuses.append((await mounted.client(headers=key("a"))).status)
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -167,12 +166,58 @@ async def test_settlement_before_the_response_is_what_the_headers_say() -> None:
 
 
 @pytest.mark.parametrize("cost", [-1, 2**31, True, 1.5, float("nan"), float("inf"), "7", None])
-async def test_impossible_cost_is_the_application_s_error_and_charges_nothing(cost: Any) -> None:
+async def test_impossible_cost_never_breaks_a_stream_and_is_said_once(
+    cost: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fault row 57: a float, a negative number, NaN."""
     mounted = mount(TOKENS, settling(cost))
-    with pytest.raises(UsageError) as caught:
-        await mounted.client(headers=key("a"))
-    assert caught.value.code == "cost-range"
+    assert await mounted.client.statuses(2, headers=key("a")) == [200, 200]
+    assert tokens_left(mounted) == 800
+    (said,) = [record for record in caplog.records if "settle-number" in record.getMessage()]
+    assert "`output_tokens`" in said.getMessage()
+
+
+async def test_misspelt_unit_is_said_once_with_the_nearest(caplog: pytest.LogCaptureFixture) -> None:
+    """Fault row 57: a unit that no limit counts was never charged, and the operator was not told."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["ratelimit"].settle(output_tokenz=5, input_tokens=7)
+        await ok(scope, receive, send)
+
+    mounted = mount(TOKENS, app)
+    assert await mounted.client.statuses(3, headers=key("a")) == [200, 200, 200]
+    assert tokens_left(mounted) == 700
+    (said,) = [record for record in caplog.records if "settle-unit" in record.getMessage()]
+    assert "`output_tokenz`: did you mean `output_tokens`?" in said.getMessage()
+    assert "input_tokens" not in said.getMessage()
+
+
+@pytest.mark.parametrize("reported", [7, "output_tokens", [("output_tokens", 7)], object()])
+async def test_report_that_is_no_mapping_never_breaks_a_stream(reported: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["ratelimit"].settle(reported)
+        await ok(scope, receive, send)
+
+    mounted = mount(TOKENS, app)
+    assert (await mounted.client(headers=key("a"))).status == 200
     assert tokens_left(mounted) == 900
+
+
+async def test_settled_from_a_thread_twice_and_after_the_end() -> None:
+    """Fault row 57: the last report stands, whenever and from wherever it comes."""
+    exchanges: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        exchanges.append(scope["ratelimit"])
+        await asyncio.to_thread(scope["ratelimit"].settle, output_tokens=40)
+        await asyncio.to_thread(scope["ratelimit"].settle, output_tokens=70)
+        await ok(scope, receive, send)
+
+    mounted = mount(TOKENS, app)
+    await mounted.client(headers=key("a"))
+    assert tokens_left(mounted) == 930
+    exchanges[0].settle(output_tokens=50)
+    assert tokens_left(mounted) == 950
 
 
 async def test_settle_where_no_limit_applies_does_nothing() -> None:

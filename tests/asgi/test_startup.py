@@ -26,7 +26,7 @@ app.add_middleware(RateLimitMiddleware, policy="policy.toml")
 
 
 def served(policy: Path) -> Starlette:
-    """Return an application whose middleware is made with its first scope, by a broken policy."""
+    """Return an application with a middleware that is made with its first scope, by a broken policy."""
     policy.write_text(BROKEN)
     app = Starlette()
     app.add_middleware(RateLimitMiddleware, policy=policy, reload_interval_s=0)  # type: ignore[arg-type]

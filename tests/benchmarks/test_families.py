@@ -295,9 +295,9 @@ def test_replacements_come_when_their_slot_is_free_and_keep_what_they_do_not_ren
     for renews, more_cards in ((frozenset(), False), (frozenset({"card", "exits"}), True)):
         world = alone(replace(group, renews=renews), size=size)
         mine = world.klass == "churn"
-        generation = world.trace.truth.generation[mine]
-        assert generation.max() >= 3
-        cards = [set(world.card[mine][generation == number]) for number in (0, 1)]
+        bound = world.trace.truth.bound[mine]
+        assert bound.max() >= 3
+        cards = [set(world.card[mine][bound == number]) for number in (0, 1)]
         assert cards[0].isdisjoint(cards[1]) is more_cards
         if not more_cards:
             assert cards[1] <= cards[0]

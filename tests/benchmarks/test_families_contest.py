@@ -224,9 +224,25 @@ def result(
             [result(members=1000, pure=999)],
             [result(members=1000, pure=998)],
         ),
+        (
+            "… members that are not honest",
+            [result(members=1000, crowds=(crowd(accounts_certain=1),))],
+            [result(members=1000, crowds=(crowd(accounts_certain=2),))],
+        ),
+        (
+            "… for a price: a budget beyond the first, a month",
+            [
+                result(chases=(chase(),)),
+                result("changed", chases=(chase(change="pairs", after_24=11.0, evasion_dollars=90.0),)),
+            ],
+            [
+                result(chases=(chase(),)),
+                result("changed", chases=(chase(change="pairs", after_24=11.0, evasion_dollars=89.0),)),
+            ],
+        ),
         ("… honest ones older than two weeks", [result()], [result(honest_old=1)]),
         (
-            "changed campaigns within 0.3 budgets, ≤ 1.2",
+            goals.CHANGED,
             [result(chases=(chase(),)), result("changed", chases=(chase(change="CV 2", after_24=1.2),))],
             [result(chases=(chase(),)), result("changed", chases=(chase(change="CV 2", after_24=1.21),))],
         ),
@@ -251,9 +267,9 @@ def result(
             [result(chases=(chase("full mimic", certain=0.1),))],
         ),
         (
-            "overt: budgets admitted a payment method",
-            [result(chases=(chase("overt exits", amplification=20.0),))],
-            [result(chases=(chase("overt exits", amplification=22.0),))],
+            "overt: budgets a payment method, after a day",
+            [result(chases=(chase("overt exits", after_24=20.0),))],
+            [result(chases=(chase("overt exits", after_24=22.0),))],
         ),
         (
             "cheapest budget beyond the first, a month",
@@ -277,6 +293,15 @@ def test_what_did_not_run_is_not_met() -> None:
     assert {row.met for row in goals.rows([]) if "≤" in row.bound and row.found == "nothing ran"} == {None}
 
 
+def test_a_model_without_a_policy_around_it_says_nothing_of_open_limits() -> None:
+    bare = replace(
+        result(chases=(chase("overt exits", after_24=22.0, evasion_dollars=1.0),)), contender="core"
+    )
+    rows = {row.aim: row for row in goals.rows([bare])}
+    for aim in ("overt: budgets a payment method, after a day", "cheapest budget beyond the first, a month"):
+        assert (rows[aim].met, rows[aim].where) == (None, goals.BARE)
+
+
 def test_a_bill_grows_with_what_is_bought() -> None:
     def dollars(name: str) -> price.Bill:
         return price.bill(NAMED[name].world(1, TINY), 0, TINY.scale)
@@ -284,7 +309,10 @@ def test_a_bill_grows_with_what_is_bought() -> None:
     base = dollars("base")
     assert base.total == base.methods + base.accounts + base.exits
     assert dollars("pairs").methods > 5 * base.methods
-    assert dollars("aged").accounts > 10 * base.accounts
+    aged = dollars("aged")
+    assert aged.accounts > 10 * base.accounts
+    assert (base.age, base.evasion) == (0.0, base.methods + base.exits)
+    assert aged.evasion == pytest.approx(aged.methods + aged.exits + aged.accounts * 7.5 / 8)
     assert dollars("card each, sticky").exits > base.exits
     assert dollars("base + CV 2").methods == base.methods
 
@@ -353,7 +381,7 @@ def test_the_command_plays_judges_and_tells(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     assert "model" in done.output
-    assert "changed campaigns within 0.3 budgets" in done.output
+    assert "changed for nothing: within 0.3 budgets" in done.output
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert {one["contender"] for one in results} == {"model", "per-account"}
     assert "## model: aims" in (tmp_path / "out" / "families.md").read_text()

@@ -65,8 +65,8 @@ def test_an_account_has_one_payment_method(base: Trace) -> None:
 def test_replacements_come_when_their_slot_is_free() -> None:
     trace = build("churning", replace(TINY, days=2.0), 1)
     truth = trace.truth
-    later = (truth.generation > 0) & (truth.campaign >= 0)
-    assert later.sum() > 0.5 * (truth.generation[truth.campaign >= 0] == 0).sum()
+    later = (truth.bound > 0) & (truth.campaign >= 0)
+    assert later.sum() > 0.5 * (truth.bound[truth.campaign >= 0] == 0).sum()
     first = trace.first_seen_ns
     seen = first < np.iinfo(np.int64).max
     assert np.median(first[later & seen]) > trace.starts_ns[0]

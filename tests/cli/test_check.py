@@ -115,7 +115,10 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "limit": "requests",
         "tier": None,
         "match": ["POST /v1/*"],
+        "except": [],
+        "on": "request",
         "per": ["account"],
+        "age": None,
         "verdict": None,
         "algorithm": "token-bucket",
         "unit": "requests",
@@ -123,8 +126,81 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "window_s": 60,
         "burst": 3,
         "calendar": None,
+        "distinct": None,
+        "lease_s": None,
+        "cost": 1,
+        "estimate": None,
+        "debt": 0,
         "mode": "enforce",
+        "enforce": 1.0,
+        "on_store_error": "local",
     }
+
+
+SAYS_ALL = """\
+version = 1
+[identities]
+account = { from = "header:x-api-key" }
+[[limit]]
+name = "dear"
+per = "account"
+rate = "60/minute"
+cost = 10
+except = ["GET /health", "GET /metrics"]
+[[limit]]
+name = "tokens"
+per = "account"
+unit = "tokens"
+rate = "1000/hour"
+burst = 300
+estimate = 50
+on_store_error = "closed"
+[[limit]]
+name = "connects"
+per = "ip"
+rate = "5/minute"
+on = "connect"
+match = "/ws"
+[[limit]]
+name = "messages"
+per = "ip"
+rate = "50/minute"
+on = "message"
+match = "/ws"
+cost = 0
+[[limit]]
+name = "at once"
+per = "ip"
+concurrent = 4
+"""
+
+
+def test_all_that_a_limit_says_is_shown(tmp_path: Path) -> None:
+    shown = run("check", write_policy(tmp_path, SAYS_ALL)).stdout
+    for phrase in (
+        "a request takes 10",
+        "everything, except GET /health, GET /metrics",
+        "1,000 tokens an hour, 300 at once",
+        "50 on arrival; debt up to 300;",
+        "store fails",
+        "WebSocket handshakes at /ws",
+        "a message takes nothing",
+        "messages of WebSockets at /ws",
+        "lapse after 60 s of silence",
+    ):
+        assert phrase in shown, phrase
+
+
+def test_json_has_all_that_a_limit_says(tmp_path: Path) -> None:
+    found = json.loads(run("check", "--json", write_policy(tmp_path, SAYS_ALL)).stdout)["limits"]
+    keys = ("except", "on", "cost", "estimate", "debt", "on_store_error", "lease_s")
+    assert [[limit[key] for key in keys] for limit in found] == [
+        [["GET /health", "GET /metrics"], "request", 10, None, 0, "local", None],
+        [[], "request", None, 50, 300, "closed", None],
+        [[], "connect", 1, None, 0, "local", None],
+        [[], "message", 0, None, 0, "local", None],
+        [[], "request", 1, None, 0, "local", 60],
+    ]
 
 
 @pytest.mark.parametrize(("options", "exit_code"), [((), 0), (("--strict",), 1), (("--strict", "--json"), 1)])

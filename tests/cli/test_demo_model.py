@@ -9,18 +9,18 @@ from collections import Counter
 import pytest
 
 from ratelimit.clock import ManualClock
-from ratelimit.core.sighting import Columns
-from ratelimit.correlation import Correlator, Settings
+from ratelimit.core.clusters.sighting import Columns
+from ratelimit.correlation import Correlator
 from ratelimit.correlation.judgement import Verdict
 from ratelimit.correlation.overview import overviews_of
 from ratelimit.correlation.words import verdict_word
+from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.demo.accounts import known_accounts
 from ratelimit.demo.people import CLUSTER_LIMIT, POPULATIONS, account_of, address_of, person_of
 from ratelimit.demo.run import policy_path
-from ratelimit.generation import Generation
 from ratelimit.identity.fact import Context
 from ratelimit.policy import Policy
-from ratelimit.storage import private_store
+from ratelimit.stores.factory import private_store
 
 NS = 1_000_000_000
 START_S = 1_800_003_540
@@ -28,16 +28,16 @@ START_S = 1_800_003_540
 
 
 class Play:
-    """Everybody's calls, one after the other, as the population's process would make them."""
+    """The whole population's calls, one after the other, as the population's process would make them."""
 
     def __init__(self, seed: int) -> None:
         policy = Policy.load(policy_path())
         spec = policy.compiled.correlation
         assert spec is not None
         self.store = private_store(policy, ManualClock(START_S * NS), seed=7)
-        self.generation = Generation(policy.compiled, self.store, START_S * NS, notice=lambda code: None)
+        self.bound = BoundPolicy(policy.compiled, self.store, START_S * NS, diagnose=lambda code: None)
         self.correlator = Correlator(
-            Settings(**spec.settings),  # type: ignore[arg-type]
+            spec.settings,
             START_S * NS,
             Columns(spec.principal, spec.kinds, spec.created, spec.costly),
         )
@@ -59,9 +59,7 @@ class Play:
             account = account_of(population, number).encode()
             headers = [(b"x-api-key", account), (b"user-agent", person.program.encode())]
             context = Context(state=self._known[account])
-            row = self.generation.extractor.extract(
-                headers, address_of(index, population, number, call), context
-            )
+            row = self.bound.extractor.extract(headers, address_of(index, population, number, call), context)
             self._of[row[self._principal]] = population.name
             now_ns = int(at_s * NS)
             self.correlator.observe(row, now_ns)

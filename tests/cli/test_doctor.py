@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import ratelimit
-from ratelimit.cli import installation
+from ratelimit.inspection import installation
 from ratelimit.policy import Policy
-from ratelimit.storage import open_store
+from ratelimit.stores.factory import open_store
 from tests.cli.running import POLICY, run, write_policy
 
 STORE = '\n[store]\npath = "{}"\nkeys = 64\nblock_bytes = 1048576\n'
@@ -40,7 +40,7 @@ def test_all_is_well(tmp_path: Path) -> None:
     assert {each["status"] for each in checks.values()} == {"ok"}
     assert checks["core"]["facts"]["modules"] > 20
     assert checks["kinlimit"]["facts"]["version"] == metadata.version("kinlimit")
-    assert "no worker has run" in checks["table"]["says"]
+    assert "has run on this host yet" in checks["table"]["says"]
     assert not (tmp_path / "table").exists()
 
 
@@ -177,7 +177,7 @@ def test_core_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     real = installation.import_module
 
     def broken(name: str) -> object:
-        if name == "ratelimit.core.judge":
+        if name == "ratelimit.core.clusters.judge":
             raise ImportError("undefined symbol")
         return real(name)
 

@@ -234,3 +234,30 @@ def test_path_of_too_many_rules_is_explained(tmp_path: Path) -> None:
     assert (found["action"], found["limit"]) == ("refuse", None)
     assert by("limit", found["limits"])["l0"]["why_not"] == "too many at once"
     assert "too many rules" in run("explain", policy, "-r", "GET /a/../b ip=203.0.113.9").stdout
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ('per = "plan"\nrate = "1/day"', "limits per plan do not apply"),
+        (
+            'per = "ip"\nrate = "1/day"\ntier = "plan"\ntiers.pro.rate = "9/day"',
+            "limits with tiers allow their own rate",
+        ),
+        (
+            'per = "plan"\nrate = "1/day"\ntier = "plan"\ntiers.pro.rate = "9/day"',
+            "limits per plan do not apply and limits with tiers allow their own rate",
+        ),
+    ],
+)
+def test_missing_identity_says_what_becomes_of_limits_that_use_it(
+    tmp_path: Path, lines: str, says: str
+) -> None:
+    head = (
+        'version = 1\n[identities]\nplan = { from = "header:p", missing = "skip" }\n[[limit]]\nname = "a"\n'
+    )
+    result = run(
+        "explain", write_policy(tmp_path, f"{head}{lines}\n"), "--json", "-r", "GET / ip=203.0.113.9"
+    )
+    (found,) = [one for one in json.loads(result.stdout)["identities"] if one["name"] == "plan"]
+    assert found["source"] == f"missing from header p: {says}"

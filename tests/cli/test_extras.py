@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit import extras
+from ratelimit.environment import extras
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
 
 
-@pytest.mark.parametrize(("extra", "name"), [("redis", "redis"), ("demo", "uvicorn")])
+@pytest.mark.parametrize(
+    ("extra", "name"),
+    [("redis", "redis"), ("demo", "uvicorn"), ("import", "pyyaml"), ("prices", "genai-prices")],
+)
 def test_requirement_is_the_distributions_own(extra: str, name: str) -> None:
     assert [extras.requirement(name)] == PROJECT["optional-dependencies"][extra]
     assert extras.how_to_install(name) == f"pip install '{extras.requirement(name)}'"

@@ -15,7 +15,21 @@ from ratelimit.cli.main import main
 from tests.cli.running import run
 
 CLI_MD = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
-COMMANDS = ["check", "doctor", "explain", "replay", "top", "correlator", "schema", "demo"]
+COMMANDS = [
+    "check",
+    "doctor",
+    "explain",
+    "replay",
+    "diff",
+    "suggest",
+    "import",
+    "top",
+    "serve",
+    "correlator",
+    "prices",
+    "schema",
+    "demo",
+]
 
 
 def command(name: str) -> click.Command:
@@ -50,11 +64,14 @@ def test_each_command_helps_with_an_example(name: str) -> None:
 def test_document_knows_every_option(name: str) -> None:
     text = CLI_MD.read_text("utf-8")
     section = text.split(f"\n## `ratelimit {name}", 1)[1].split("\n## ", 1)[0]
-    for parameter in command(name).params:
+    found = command(name)
+    below = found.commands.values() if isinstance(found, click.Group) else ()
+    parameters = [parameter for one in (found, *below) for parameter in one.params]
+    for parameter in parameters:
         if isinstance(parameter, click.Option) and "--help" not in parameter.opts:
             assert f"`{max(parameter.opts, key=len)}" in section, parameter.opts
     documented = set(re.findall(r"`(--[a-z-]+)", section))
-    known = {option for parameter in command(name).params for option in parameter.opts}
+    known = {option for parameter in parameters for option in parameter.opts}
     assert documented <= known | {"--help"}
 
 

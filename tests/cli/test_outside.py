@@ -103,7 +103,7 @@ def test_json_has_the_escape_as_json_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", [odd for odd in ODD if "\0" not in odd and odd != "\ud800"], ids=repr)
 def test_file_and_option_called_so_are_named_in_visible_characters(tmp_path: Path, odd: str) -> None:
-    for command in ("check", "doctor", "explain", "replay", "top", "correlator"):
+    for command in ("check", "doctor", "explain", "replay", "top", "serve", "correlator"):
         sound(run(command, tmp_path / f"{odd}.toml"))
         sound(run(command, f"--{odd}"))
         sound(run(command, "policy.toml", odd, odd, odd))
@@ -356,7 +356,7 @@ def test_half_an_exposition_is_shown_or_refused_in_a_line(
     assert look(exposition, monkeypatch).exit_code == 0
 
 
-# -- faults nobody foresaw --------------------------------------------------------------------------
+# -- unforeseen faults ----------------------------------------------------------------------------
 
 
 def test_fault_of_a_command_is_a_line_and_a_code_of_its_own(

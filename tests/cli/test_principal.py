@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.cli.running import run
-from tests.known.world import HOUR_S, START_S
-from tests.known.world import POLICY as BASE
+from tests.declarations.world import HOUR_S, START_S
+from tests.declarations.world import POLICY as BASE
 
 HOURS = 30
 OLD, NEW = START_S - 300 * 86400, START_S - 3600

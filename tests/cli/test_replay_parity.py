@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.cli.facts import RecordFacts, fields_of
-from ratelimit.cli.replay.columns import IdentityColumns, Memo
-from ratelimit.cli.replay.run import Replay
 from ratelimit.clock import ManualClock
-from ratelimit.generation import Generation, needed_positions
+from ratelimit.deciding.bound_policy import BoundPolicy, needed_positions
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
-from ratelimit.storage import private_store
+from ratelimit.replay.columns import IdentityColumns, Memo
+from ratelimit.replay.facts import RecordFacts, fields_of
+from ratelimit.replay.run import Replay
+from ratelimit.stores.factory import private_store
 from ratelimit.traces import Fields, open_reader
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -322,16 +322,16 @@ def test_a_control_without_correlation_binds_new_accounts_as_well(
 def test_columns_find_what_the_extractor_finds(text: str, drawn: list[dict[str, Any]]) -> None:
     policy = Policy.from_toml(text)
     store = private_store(policy, ManualClock(NOW_NS))
-    generation = Generation(policy.compiled, store, NOW_NS, notice=lambda code: None)
+    bound = BoundPolicy(policy.compiled, store, NOW_NS, diagnose=lambda code: None)
     fields: Fields = fields_of(policy.compiled)
-    one = RecordFacts(generation, fields)
-    columns = IdentityColumns(generation, fields)
+    one = RecordFacts(bound, fields)
+    columns = IdentityColumns(bound, fields)
     batches = list(open_reader("-", fields, stdin=io.BytesIO(trace_of(drawn)), format="ndjson"))
     records = [record for batch in batches for record in batch.records]
     found = columns.columns(records)
     if found is not None:
         together, listed = found
-        single = [one.identities(record, generation.unmatched) for record in records]
+        single = [one.identities(record, bound.unmatched) for record in records]
         for position in needed_positions(policy.compiled):
             assert list(together[position]) == [row[position] & (2**64 - 1) for row in single]
         assert [listed.get(at, 0) for at in range(len(records))] == [row[-1] for row in single]
@@ -351,11 +351,11 @@ def test_columns_find_what_the_extractor_finds(text: str, drawn: list[dict[str, 
 def test_columns_say_what_common_policies_ask(name: str, expected: bool) -> None:
     policy = Policy.from_toml(POLICIES[name])
     store = private_store(policy, ManualClock(NOW_NS))
-    generation = Generation(policy.compiled, store, NOW_NS, notice=lambda code: None)
+    bound = BoundPolicy(policy.compiled, store, NOW_NS, diagnose=lambda code: None)
     fields = fields_of(policy.compiled)
     trace = trace_of([{"gap": 1, "method": "GET", "path": "/", "ip": "203.0.113.9"}])
     (batch,) = open_reader("-", fields, stdin=io.BytesIO(trace), format="ndjson")
-    assert (IdentityColumns(generation, fields).columns(batch.records) is not None) == expected
+    assert (IdentityColumns(bound, fields).columns(batch.records) is not None) == expected
     store.close()
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.core.batch import address_column, decide_batch, fill_absent, hash_column
-from ratelimit.core.hashing import Hasher
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.replay.batch import address_column, decide_batch, fill_absent, hash_column
 from tests.support.cores import COMPILED, KEY, reading
 from tests.support.rule import EPOCH, SECOND, RuleSpec
 

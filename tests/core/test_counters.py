@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ratelimit.core.table import COUNTER_COLUMNS, COUNTER_ROWS
+from ratelimit.core.memory.table import COUNTER_COLUMNS, COUNTER_ROWS
 from ratelimit.errors import StoreError
 from tests.support.memory import attach, private
 from tests.support.rule import EPOCH

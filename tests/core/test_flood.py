@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ratelimit.core.engine import Plan
-from ratelimit.core.table import Table
+from ratelimit.core.decision.engine import Plan
+from ratelimit.core.memory.table import Table
 from tests.support.cores import compiled_rule
 from tests.support.memory import attach, private
 from tests.support.rule import EPOCH, HOUR, SECOND, RuleSpec
@@ -62,7 +62,7 @@ def test_flood_of_fresh_keys_never_frees_the_refused() -> None:
     heavy = keys(400, seed=3)
     assert all(plan.decide([key], EPOCH, [10]).allowed for key in heavy)
     for at, key in enumerate(keys(10 * table.capacity, seed=4)):
-        # One unit of ten: nearer to idle than those who spent all they had.
+        # One unit of ten: nearer to idle than keys that spent all they had.
         assert plan.decide([key], EPOCH + at, [1]).allowed
         if at % 97 == 0:
             assert not plan.decide([heavy[at // 97 % len(heavy)]], EPOCH + at, [1]).allowed
@@ -95,7 +95,7 @@ def test_idle_state_is_overwritten_without_a_loss() -> None:
 
 
 def test_users_being_refused_outlive_a_flood_of_single_requests_in_windows() -> None:
-    # Fixed windows end together, so who is nearest to idle is a tie: what counts then is the charge.
+    # Fixed windows end together, so the key nearest to idle is a tie: what counts then is the charge.
     _memory, table = make(2_000)
     plan = Plan(table, [compiled_rule(RuleSpec("fixed-window", 10, HOUR))], [[0]], None, [0])
     heavy = keys(200, seed=6)

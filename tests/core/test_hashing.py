@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.core.hashing import KEY_BYTES, Hasher
+from ratelimit.core.memory.hashing import KEY_BYTES, Hasher
 from tests.support.siphash import framed, framed_identity, siphash
 
 KEY = bytes(range(16))

@@ -19,9 +19,9 @@ from tests.support.rule import EPOCH, HOUR, SECOND, RuleSpec
 
 def objects() -> dict[str, Any]:
     """Return one object of each compiled type."""
-    from ratelimit.core.hashing import Hasher
-    from ratelimit.core.meter import Meter
-    from ratelimit.core.scan import Scanner
+    from ratelimit.core.decision.meter import Meter
+    from ratelimit.core.memory.hashing import Hasher
+    from ratelimit.core.request.scanner import Scanner
 
     limiter = Limiter(COMPILED, RuleSpec("token-bucket", 3, SECOND))
     hasher = Hasher(bytes(16))
@@ -34,7 +34,7 @@ def objects() -> dict[str, Any]:
         "Outcome": limiter.ask(EPOCH),
         "Meter": meter,
         "Reading": meter.check("key", EPOCH),
-        "Scanner": Scanner(hasher, {}, 9, [], needs_peer=False, notice=print),
+        "Scanner": Scanner(hasher, {}, 9, [], needs_peer=False, diagnose=print),
     }
 
 
@@ -77,12 +77,12 @@ def test_documented(name: str) -> None:
 def test_uninitialised_objects_do_not_crash() -> None:
     code = """
 import sys
-from ratelimit.core.engine import Outcome, Plan
-from ratelimit.core.rule import Rule
-from ratelimit.core.hashing import Hasher
-from ratelimit.core.table import Table
-from ratelimit.core.meter import Meter, Reading
-from ratelimit.core.scan import Scanner
+from ratelimit.core.decision.engine import Outcome, Plan
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.memory.table import Table
+from ratelimit.core.decision.meter import Meter, Reading
+from ratelimit.core.request.scanner import Scanner
 for made in (Hasher, Table, Rule, Plan, Outcome, Meter, Reading, Scanner):
     try:
         bare = made.__new__(made)

@@ -7,7 +7,7 @@ import random
 import msgspec
 import pytest
 
-from ratelimit.core.message import script_call
+from ratelimit.core.redis.message import script_call
 
 HEAD = b"$7\r\nEVALSHA\r\n$1\r\nx\r\n"
 EDGES = [2**bits + near for bits in (5, 7, 8, 15, 16, 31, 32, 63, 64) for near in (-1, 0, 1)]

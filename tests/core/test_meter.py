@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.core.hashing import Hasher
-from ratelimit.core.meter import Meter, Reading
+from ratelimit.core.decision.meter import Meter, Reading
+from ratelimit.core.memory.hashing import Hasher
 from ratelimit.errors import UsageError
 from tests.support.cores import COMPILED, KEY, compiled_rule, reading
 from tests.support.rule import EPOCH, SECOND, RuleSpec

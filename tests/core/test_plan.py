@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.core.engine import MAX_COST, MAX_RULES, Outcome, Plan
+from ratelimit.core.decision.engine import MAX_COST, MAX_RULES, Outcome, Plan
 from ratelimit.errors import UsageError
 from tests.support.cores import COMPILED, Limiter
 from tests.support.rule import DAY, EPOCH, MINUTE, SECOND, RuleSpec

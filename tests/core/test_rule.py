@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.core.rule import Rule
+from ratelimit.core.algorithms.rule import Rule
 from ratelimit.errors import UsageError
 from tests.support.rule import EPOCH, SECOND
 

@@ -20,8 +20,8 @@ def worker(memory: Any, pid: int, now_ns: int = EPOCH, start: int = 1) -> Any:
 
 
 def slots(table: Any) -> Any:
-    """Return a plan of two slots for everyone."""
-    from ratelimit.core.engine import Plan
+    """Return a plan of two slots for all requests."""
+    from ratelimit.core.decision.engine import Plan
 
     return Plan(table, [compiled_rule(LEASE)], [[]])
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from ratelimit.core.image import IMAGE_SHAPES
+from ratelimit.core.clusters.image import IMAGE_SHAPES
 
 ROOT = Path(__file__).absolute().parents[2]
-CORE = ROOT / "ext" / "ratelimit" / "core"
-FILES = ("traits.pxd", "judge.pxd")
+CORE = ROOT / "ext" / "ratelimit" / "core" / "clusters"
+FILES = ("records.pxd", "judge.pxd")
 FIELD = re.compile(r"^    \w[\w ]* \w+(\[\w+\])?( +#.*)?$")
 
 
@@ -33,7 +33,7 @@ def shapes_in(sources: Path) -> int:
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    folder = tmp_path / "ratelimit" / "core"
+    folder = tmp_path / "ratelimit" / "core" / "clusters"
     folder.mkdir(parents=True)
     for name in FILES:
         shutil.copy(CORE / name, folder)
@@ -68,7 +68,7 @@ def test_every_struct_of_an_image_is_among_them() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_field_counts_and_no_comment_does(sources: Path, name: str) -> None:
-    path = sources / "ratelimit" / "core" / name
+    path = sources / "ratelimit" / "core" / "clusters" / name
     text = path.read_text("utf-8")
     lines = text.splitlines()
     before = shapes_in(sources)

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from ratelimit.core.table import (
+from ratelimit.core.memory.table import (
     ENTRY_BYTES,
     LAYOUT_VERSION,
     TABLE_HEADER_BYTES,
@@ -31,7 +31,7 @@ def refusal(memory: object, **facts: object) -> str:
 
 def spend(table: Table, identity: int, cost: int = 1, now_ns: int = EPOCH) -> bool:
     """Ask for units of a bucket of three; return whether they were given."""
-    from ratelimit.core.engine import Plan
+    from ratelimit.core.decision.engine import Plan
 
     plan = Plan(table, [compiled_rule(RuleSpec("token-bucket", 3, SECOND))], [[0]], None, [0])
     return plan.decide([identity], now_ns, [cost]).allowed
@@ -77,7 +77,7 @@ def test_flipped_bit_of_the_header_is_told_from_another_version_or_key(at: int) 
     memory[at] ^= 4
     assert refusal(memory) == "table-damaged"
     assert table.damage() is not None
-    # Who attached before has what it needs, and the other copy has it for those to come.
+    # A worker that attached before has what it needs, and the other copy has it for those to come.
     assert table.key == KEY
     assert identity_in(bytes(memory[:TABLE_HEADER_BYTES])) == (len(memory), KEY, 17)
 
@@ -222,7 +222,7 @@ def test_impossible_capacities_are_rejected(keys: int) -> None:
 
 
 def test_closed_table_is_an_error_not_a_crash() -> None:
-    from ratelimit.core.engine import Plan
+    from ratelimit.core.decision.engine import Plan
 
     memory = private()
     table = attach(memory)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ratelimit.core.sighting import Columns
+from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.identity.fact import ABSENT
 
@@ -82,7 +82,7 @@ def rebuild(one: Correlator, at_s: float) -> int:
 
 
 def clusters(one: Correlator) -> list[set[int]]:
-    """Return who is in a cluster together, the largest first."""
+    """Return the accounts that are in a cluster together, the largest first."""
     return sorted((set(keys) for keys in one.members().values()), key=lambda keys: (-len(keys), min(keys)))
 
 

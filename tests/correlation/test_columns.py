@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.core.sighting import Columns
+from ratelimit.core.clusters.sighting import Columns
 from ratelimit.identity.fact import ABSENT, REFUSED
 
 NOTHING = (-1,) * 8

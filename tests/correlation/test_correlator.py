@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.core.rulings import Rulings
+from ratelimit.core.clusters.rulings import Rulings
 from ratelimit.correlation import Correlator
 from ratelimit.correlation.judgement import Verdict
 from tests.correlation.sights import (

@@ -8,8 +8,8 @@ import struct
 import pytest
 
 import ratelimit.correlation.rebuild as steps
-from ratelimit.core.image import Image
-from ratelimit.core.rulings import Rulings
+from ratelimit.core.clusters.image import Image
+from ratelimit.core.clusters.rulings import Rulings
 from ratelimit.correlation import Correlator
 from ratelimit.correlation.memory import pieces_of, put_piece, put_state, state_of
 from tests.correlation.sights import (

@@ -6,8 +6,14 @@ import tracemalloc
 
 import pytest
 
-from ratelimit.core.evidence import IDENTIFIER_BYTES, MOST_IDENTIFIERS, PRINCIPAL_BYTES, SHARES, Evidence
-from ratelimit.core.judge import Judge
+from ratelimit.core.clusters.evidence import (
+    IDENTIFIER_BYTES,
+    MOST_IDENTIFIERS,
+    PRINCIPAL_BYTES,
+    SHARES,
+    Evidence,
+)
+from ratelimit.core.clusters.judge import Judge
 from ratelimit.correlation import Correlator
 from tests.correlation.sights import DAY_S, HOUR_S, NS, START_S, columns, correlator, rebuild, row
 
@@ -237,7 +243,7 @@ def test_an_edge_is_kept_for_as_long_as_it_is_said(ticks: int, fresh_edges: int)
 def test_the_longest_time_outruns_no_tick(days: int, fresh_edges: int) -> None:
     one = correlator(payment_kept_s=LONGEST_S)
     see(one, "a", START_S, payment="card")
-    for day in (*range(3, days, 3), days):  # somebody is always there, and rebuilds drop what is too old
+    for day in (*range(3, days, 3), days):  # an account is always there, and rebuilds drop what is too old
         see(one, "b", START_S + day * DAY_S)
         rebuild(one, START_S + day * DAY_S)
     assert see(one, "a", START_S + days * DAY_S, payment="card") == fresh_edges

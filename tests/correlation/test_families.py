@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit.core.evidence import EDGE_BYTES, PRINCIPAL_BYTES, Evidence
-from ratelimit.core.image import Image
-from ratelimit.core.sighting import Columns
+from ratelimit.clustering.snapshot import Refused, SnapshotFile
+from ratelimit.core.clusters.evidence import EDGE_BYTES, PRINCIPAL_BYTES, Evidence
+from ratelimit.core.clusters.image import Image
+from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.correlation.memory import transplant
-from ratelimit.snapshot import Refused, SnapshotFile
 from tests.correlation.sights import (
     CREATED_AT,
     DAY_S,
@@ -38,7 +38,7 @@ def correlator(extras: int) -> Correlator:
 
 
 def sights() -> list[Sight]:
-    """Return people and one actor, whose accounts share devices as well."""
+    """Return people and one actor, with accounts that share devices as well."""
     rng = random.Random(4)
     seen = together(crowd(300, rng), campaign(100, rng))
     return [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from ratelimit.correlation.judgement import DECLARED, Statistics, Verdict, judge
 from ratelimit.correlation.settings import Settings
@@ -25,6 +25,7 @@ CAMPAIGN: dict[str, Any] = {
     "old": 0.0,
     "settled": 0.0,
     "exits": 2000.0,
+    "networks": 1000.0,
     "addresses": 2500,
     "sole": 2500,
     "exclusive": 1.0,
@@ -56,6 +57,11 @@ ROWS = [
     (CAMPAIGN, {"loners": 8, "accounts": 15}, NONE, "few"),
     (CAMPAIGN, {"exits": 256.0, "busiest": 853}, CERTAIN, "covert"),
     (CAMPAIGN, {"exits": 255.9, "busiest": 853}, LIKELY, "covert"),
+    # Exits that lie together may be an organisation's: it takes more of them.
+    (CAMPAIGN, {"exits": 300.0, "networks": 64.0}, CERTAIN, "covert"),
+    (CAMPAIGN, {"exits": 300.0, "networks": 63.9}, LIKELY, "covert"),
+    (CAMPAIGN, {"exits": 384.0, "networks": 12.0}, CERTAIN, "covert"),
+    (CAMPAIGN, {"exits": 383.9, "networks": 12.0}, LIKELY, "covert"),
     (CAMPAIGN, {"exclusive": 0.6}, CERTAIN, "covert"),
     (CAMPAIGN, {"exclusive": 0.59}, LIKELY, "covert"),
     (CAMPAIGN, {"exclusive": 0.25}, LIKELY, "covert"),
@@ -183,7 +189,7 @@ def test_what_is_free_is_not_looked_at(
     )
 
 
-WORSE = {"exits": 1.3, "exclusive": 1.3, "methods": 2, "homed": 0.5}
+WORSE = {"exits": 1.3, "networks": 1.3, "exclusive": 1.3, "methods": 2, "homed": 0.5}
 """More of it (of homes: less) never helps an actor."""
 
 
@@ -196,6 +202,7 @@ WORSE = {"exits": 1.3, "exclusive": 1.3, "methods": 2, "homed": 0.5}
             "fresh": st.floats(0, 1),
             "settled": st.floats(0, 1),
             "exits": st.floats(0, 600),
+            "networks": st.floats(0, 100),
             "exclusive": st.floats(0, 1),
             "busiest": st.integers(0, 200),
         }

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.core.bundle import Bundle, unpack
-from ratelimit.core.ring import Ring
+from ratelimit.core.sharing.bundle import Bundle, unpack
+from ratelimit.core.sharing.ring import Ring
 from tests.correlation.sights import (
     DAY_S,
     HOUR_S,

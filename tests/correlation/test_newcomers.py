@@ -128,6 +128,50 @@ def test_a_newcomer_to_a_likely_actor_is_likely_and_owes_nothing() -> None:
     assert one.core.debts() == []
 
 
+# -- networks -----------------------------------------------------------------------------------------
+
+
+def in_networks(hours: int = HOURS) -> list[Sight]:
+    """Return an actor on two hundred exits in ten networks that no other account uses."""
+    rng = random.Random(1)
+    sights = []
+    for number in range(100):
+        for _ in range(14):
+            exit_ = rng.randrange(200)
+            given = {"address": f"60.1.{exit_ % 10}.{exit_}", "payment": f"bad card {number // 5}"}
+            at_s = START_S + rng.random() * hours * HOUR_S
+            sights.append(Sight(at_s, f"bad-{number}", row(f"bad-{number}", created_s=START_S, **given)))
+    return sights
+
+
+def test_a_newcomer_in_the_actors_networks_is_likely_until_it_roams_there() -> None:
+    one = correlator(exits=100.0)
+    show(one, together(crowd(300, random.Random(1), hours=HOURS), in_networks()))
+    rebuild(one, KNOWN_S)
+    assert sum(said == Verdict.CERTAIN for said in verdicts(one).values()) == 100
+    paid = {"payment": "bad card 3", "created_s": KNOWN_S}
+    assert ask(one, "known", address="60.1.3.13", **paid) == Verdict.CERTAIN
+    for nth in range(5):
+        said = ask(one, "resident", KNOWN_S + 60 * nth, address="60.1.3.250", **paid)
+        assert said == Verdict.LIKELY
+    for nth, verdict in enumerate((Verdict.LIKELY, Verdict.LIKELY, Verdict.CERTAIN)):
+        assert ask(one, "roamer", KNOWN_S + 60 * nth, address=f"60.1.{nth}.250", **paid) == verdict
+
+
+@pytest.mark.parametrize(("addresses", "verdict"), [(1, Verdict.LIKELY), (3, Verdict.CERTAIN)])
+def test_to_live_in_the_actors_network_on_a_stolen_card_is_likely(addresses: int, verdict: Verdict) -> None:
+    one = correlator(exits=100.0)
+    paid = {"payment": "bad card 3", "created_s": START_S}
+    visits = [
+        Sight(START_S + (14 + nth % 2) * HOUR_S, "v", row("v", address=f"60.1.{nth}.250", **paid))
+        for nth in range(addresses)
+    ]
+    show(one, together(crowd(300, random.Random(1), hours=HOURS), in_networks(), visits))
+    rebuild(one, KNOWN_S)
+    assert verdicts(one).get(key_of("v")) == verdict
+    assert sum(said == Verdict.CERTAIN for said in verdicts(one).values()) == 100 + (addresses == 3)
+
+
 # -- age ----------------------------------------------------------------------------------------------
 
 

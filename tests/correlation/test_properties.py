@@ -41,7 +41,7 @@ BAD = {f"bad-{number}" for number in range(100)}
 
 
 def world(seed: int = 1) -> list[Sight]:
-    """Return people and an actor, whose verdicts are far from any bound."""
+    """Return people and an actor, with verdicts that are far from any bound."""
     return mixed(seed, honest=300, bad=100, hours=HOURS)
 
 
@@ -126,7 +126,7 @@ def test_what_costs_nothing_moves_no_verdict(
 
 
 def test_what_costs_moves_it() -> None:
-    # Cards of their own; homes of their own; age; exits that are anybody's: each of them is enough.
+    # Cards of their own; homes of their own; age; exits that others share: each of them is enough.
     rng = random.Random(5)
     people = crowd(300, rng, hours=HOURS)
     for actor in (

@@ -53,9 +53,9 @@ def test_a_rebuild_given_up_halfway_leaves_nothing_behind(monkeypatch: pytest.Mo
     halfway = one.rebuild(EVENING_S * NS)
     for _ in range(stop):
         next(halfway)
-    assert one.core.judging == (stop > 0)
+    assert one.core.decider == (stop > 0)
     halfway.close()  # type: ignore[attr-defined]
-    assert not one.core.judging
+    assert not one.core.decider
     rebuild(one, EVENING_S)
     assert clusters(one) == [BAD]
 

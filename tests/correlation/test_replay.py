@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.correlation.kinlimit import POLICY
-from ratelimit.cli.replay.columns import IdentityColumns
+from ratelimit.replay.columns import IdentityColumns
 from tests.cli.running import run
 from tests.correlation.trial import replayed, written
 from tests.support.verdicts import CERTAIN, LIKELY, judge_members
@@ -247,7 +247,8 @@ def test_likely_actors_are_listed_and_counted_and_not_refused(
         (False, "certain"),
         (False, "likely"),
     }
-    # Whoever joins between rebuilds is certain until it is judged: what is refused is of the certain alone.
+    # An account that joins between rebuilds is certain until it is judged. So what is refused is of the
+    # certain alone.
     assert {row["verdict"] for row in mine if row["action"] == "refuse"} == {"certain"}
     assert sum(row["action"] == "refuse" for row in mine) == found["refused"]
     assert sum(row["action"] == "allow" for row in mine) == found["admitted"]

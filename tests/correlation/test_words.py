@@ -24,6 +24,7 @@ CAMPAIGN: Statistics = {
     "old": 0.0,
     "settled": 0.0,
     "exits": 1700.0,
+    "networks": 900.0,
     "addresses": 1960,
     "sole": 1960,
     "exclusive": 0.98,
@@ -94,7 +95,8 @@ BOUNDS: dict[str, tuple[float, ...]] = {
     "seen": (3, 64, 100),
     "fresh": (0.49, 0.5, 1.0),
     "settled": (0.49, 0.5),
-    "exits": (255.0, 256.0, 600.0),
+    "exits": (255.0, 256.0, 383.0, 600.0),
+    "networks": (63.0, 64.0),
     "exclusive": (0.59, 0.6, 1.0),
     "busiest": (200, 900),
 }

@@ -69,7 +69,7 @@ def test_campaigns_are_contained_whatever_they_change_for_nothing(name: str, hou
 def test_what_a_campaign_touches_is_left_alone(name: str) -> None:
     found = result(name)
     assert found.chases[0].after_24 <= 1.2
-    # Of accounts made today, one in a hundred of those whose cards were stolen may be taken for the thief's.
+    # Of accounts made today, one in a hundred of those with stolen cards may be taken for the thief's.
     assert all(crowd.accounts_certain <= 0.01 * crowd.accounts for crowd in found.crowds)
     assert found.honest_old == 0
 

@@ -11,11 +11,11 @@ from benchmarks.correlation.families.catalogue import NAMED
 from benchmarks.correlation.families.world import Size
 from benchmarks.correlation.kinlimit import POLICY
 from benchmarks.correlation.written import lines
-from ratelimit.cli.replay.run import Replay
 from ratelimit.clock import ManualClock
 from ratelimit.policy import Policy
-from ratelimit.policy.compiled import CorrelationSpec
-from ratelimit.storage import private_store
+from ratelimit.policy.compile.compiled import CorrelationSpec
+from ratelimit.replay.run import Replay
+from ratelimit.stores.factory import private_store
 from ratelimit.traces import LineSource, Reader
 from ratelimit.traces.lines import CHUNK_BYTES
 

@@ -1,4 +1,4 @@
-"""A process of its own that asks one framework's application whom it takes each caller for.
+"""A process of its own that asks one framework's application which account it takes each caller for.
 
     python -m tests.frameworks.answering FRAMEWORK < requests.json > callers.json
 
@@ -18,7 +18,7 @@ from tests.frameworks.applications import APPLICATIONS, Application
 
 
 async def caller(app: Application, kind: str, segment: str | None, headers: list[list[str]]) -> str | None:
-    """Return what the application takes a request's caller for, None for nobody."""
+    """Return what the application takes a request's caller for, None for no account."""
     path = f"/{kind}" if segment is None else f"/{kind}/{segment}"
     scope: dict[str, Any] = {
         "type": "http",
@@ -53,7 +53,7 @@ async def caller(app: Application, kind: str, segment: str | None, headers: list
     try:
         await app(scope, receive, send)
     except Exception:
-        return None  # a server answers 500: nobody was served
+        return None  # a server answers 500: no caller was served
     return body.decode("utf-8", "backslashreplace") if status == 200 else None
 
 

@@ -1,7 +1,7 @@
-"""One application in each framework: every route answers whom the framework takes the caller for.
+"""One application in each framework: every route answers what the framework takes the caller for.
 
-A route's name says how: `bearer`, `basic`, `oauth2` by the Authorization header, `key` by an API key's
-header, `cookie` by a cookie; `int`, `uuid`, `float`, `text` by the path's last segment. Answers are
+A route's name says how. `bearer`, `basic` and `oauth2` go by the Authorization header, `key` by an API
+key's header, `cookie` by a cookie. The path's last segment has `int`, `uuid`, `float`, `text`. Answers are
 text; any status but 200 means that there is no caller.
 """
 

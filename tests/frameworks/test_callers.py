@@ -13,7 +13,7 @@ import pytest
 
 from ratelimit import Policy
 from ratelimit.clock import ManualClock
-from ratelimit.generation import Generation
+from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.identity.fact import Context
 from ratelimit.limiter import Limiter
 from tests.asgi.driver import PEER, limit, rules
@@ -68,11 +68,11 @@ def policy() -> Policy:
 
 
 @pytest.fixture(scope="module")
-def generation() -> Generation:
+def generation() -> BoundPolicy:
     return Limiter(policy(), clock=ManualClock()).current
 
 
-def identity(generation: Generation, request: Request, peer: str = PEER) -> int | None:
+def identity(generation: BoundPolicy, request: Request, peer: str = PEER) -> int | None:
     """Return what a request counts as; None where no limit matches its path."""
     kind, segment, headers = request
     matched = generation.match("GET", f"/{kind}" if segment is None else f"/{kind}/{segment}")
@@ -84,7 +84,7 @@ def identity(generation: Generation, request: Request, peer: str = PEER) -> int 
 
 
 def callers(framework: str, folder: str | None, asked: list[Request]) -> list[str | None]:
-    """Return whom a framework takes each request for."""
+    """Return what a framework takes each request for."""
     path = [] if folder is None else [str(FOLDERS / folder)]
     if folder is not None and not (FOLDERS / folder).is_dir():
         pytest.fail("older versions of frameworks are missing; `make test` installs them")
@@ -105,7 +105,7 @@ def callers(framework: str, folder: str | None, asked: list[Request]) -> list[st
     ("framework", "folder"), VERSIONS, ids=[" ".join(filter(None, version)) for version in VERSIONS]
 )
 def test_one_caller_has_one_budget(
-    framework: str, folder: str | None, generation: Generation, request: pytest.FixtureRequest
+    framework: str, folder: str | None, generation: BoundPolicy, request: pytest.FixtureRequest
 ) -> None:
     count = int(request.config.getoption("--spellings"))
     asked = [one for kind in KINDS[framework] for one in requests(kind, SEED, count)]

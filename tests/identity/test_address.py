@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ratelimit.core.hashing import Hasher
-from ratelimit.core.scan import ABSENT, Scanner
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.request.scanner import ABSENT, Scanner
 from ratelimit.identity.address import Address, Name, parse_address, parse_peer
 
 V4 = Address(32, 0xC0000201)
@@ -175,7 +175,7 @@ def test_compiled_network_of_a_peer_is_the_prefix(
     address: IPv4Address | IPv6Address, v4: int, v6: int
 ) -> None:
     hasher = Hasher(bytes(16))
-    scanner = Scanner(hasher, {}, 9, [(7, v4, v6, ABSENT)], needs_peer=True, notice=print)
+    scanner = Scanner(hasher, {}, 9, [(7, v4, v6, ABSENT)], needs_peer=True, diagnose=print)
     parsed = parse_address(str(address))
     assert parsed is not None
     assert scanner.fill_for([], str(address)) == [hasher.identity(7, parsed.prefix(v4, v6)), 0, 0]

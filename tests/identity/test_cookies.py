@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from ratelimit.core.grammar import MALFORMED_VALUE, cookie
+from ratelimit.core.request.grammar import MALFORMED_VALUE, cookie
 
 LINES = [
     [b"sid=a"],

@@ -100,10 +100,10 @@ def test_anything_is_an_instant_of_32_bits_or_none(value: object) -> None:
 
 
 def created_in(one: Limiter, headers: dict[bytes, bytes] | None = None, **context: Any) -> int:
-    generation = one.current
-    spec = generation.compiled.correlation
+    bound = one.current
+    spec = bound.compiled.correlation
     assert spec is not None
-    row = generation.extractor.extract(list((headers or {}).items()), "192.0.2.1", Context(**context))
+    row = bound.extractor.extract(list((headers or {}).items()), "192.0.2.1", Context(**context))
     return row[spec.created]
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from ratelimit.core.hashing import Hasher
+from ratelimit.core.memory.hashing import Hasher
 from ratelimit.identity.access import ALLOWED, DENIED, UNLISTED, AccessLists
 from ratelimit.identity.extract import MOST_TEMPLATES, Extractor
 from ratelimit.identity.fact import ABSENT, LONGEST_VALUE, REFUSED, Context, Fact
@@ -36,7 +36,7 @@ def extractor(
         lists=lists or AccessLists(allow_ranges=NOBODY, deny_ranges=NOBODY),
         needed=needed,
         evidence=evidence,
-        notice=said.append,
+        diagnose=said.append,
     )
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.core import grammar
-from ratelimit.core.grammar import MALFORMED_VALUE
+from ratelimit.core.request import grammar
+from ratelimit.core.request.grammar import MALFORMED_VALUE
 from tests.support.reference import forms
 
 ODD = st.sampled_from(

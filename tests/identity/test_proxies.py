@@ -1,4 +1,4 @@
-"""Only declared proxies say whom they speak for; the walk goes from the right."""
+"""Only declared proxies say which client they speak for; the walk goes from the right."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit import Limiter, Policy
-from ratelimit.core.hashing import Hasher
-from ratelimit.core.scan import ABSENT, LENGTHS, Scanner, Translations
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.request.scanner import ABSENT, LENGTHS, Scanner, Translations
 from ratelimit.errors import PolicyError
 from ratelimit.identity.access import ALLOWED, DENIED, UNLISTED, AccessLists
 from ratelimit.identity.address import Address, Translated, parse_address, parse_peer
@@ -78,7 +78,7 @@ def test_examples_of_the_rfc_are_one_client_where_their_prefix_is_declared(prefi
 )
 def test_ipv4_client_behind_a_translator_has_its_own_budget(text: str) -> None:
     assert parse_address(text) == Address(32, int(V4))
-    scanner = Scanner(HASHER, {}, 9, [(7, 32, 64, ABSENT)], needs_peer=True, notice=print)
+    scanner = Scanner(HASHER, {}, 9, [(7, 32, 64, ABSENT)], needs_peer=True, diagnose=print)
     assert scanner.fill_for([], text) == scanner.fill_for([], "192.0.2.33")
 
 
@@ -181,7 +181,7 @@ def test_declared_prefix_of_any_length_gives_each_client_its_address(
             assert parse_address(str(other), declared) == Address(128, int(other))
     # The compiled way and this one agree.
     blanks = [(7, 32, 64, ABSENT)]
-    scanner = Scanner(HASHER, {}, 9, blanks, needs_peer=True, notice=print, translations=declared)
+    scanner = Scanner(HASHER, {}, 9, blanks, needs_peer=True, diagnose=print, translations=declared)
     octets = found.bits.to_bytes(found.width // 8, "big")
     assert scanner.fill_for([], str(address)) == scanner.template(found.width, octets)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.core.scan import MALFORMED_IDENTITY
+from ratelimit.core.request.scanner import MALFORMED_IDENTITY
 from ratelimit.identity.access import DENIED, UNLISTED, AccessLists
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED, Context, Fact, Missing

@@ -15,8 +15,8 @@ import gc, os
 from tests.support.cores import COMPILED, Limiter, KEY, compiled_rule
 from tests.support.memory import attach, private
 from tests.support.rule import EPOCH, RuleSpec
-from ratelimit.core.hashing import Hasher
-from ratelimit.core.sighting import Columns
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.errors import StoreError, UsageError
 

@@ -1,4 +1,4 @@
-"""Limits that bind new accounts: who is new, who vouches for a payment method, who is let through."""
+"""Limits that bind new accounts: which are new, which vouch for a payment method, which are let through."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ OLD = NOW_S - 2 * NEW_S
 
 
 def rebuilt(subject: Limiter, clock: ManualClock, seconds: int = 7200) -> None:
-    """Let time pass, and whoever correlates look at what was seen."""
-    assert subject.correlating is not None
-    subject.correlating.tick(clock.now_ns())
+    """Let time pass, and the correlator look at what was seen."""
+    assert subject.clustering is not None
+    subject.clustering.tick(clock.now_ns())
     clock.advance(seconds)
     for _ in range(200):
-        if not subject.correlating.tick(clock.now_ns()):
+        if not subject.clustering.tick(clock.now_ns()):
             break
 
 
@@ -164,9 +164,9 @@ def test_what_vouched_for_a_payment_method_outlives_a_restart(tmp_path: Path) ->
     other = tmp_path / "other.toml"
     other.write_text(file.read_text())
     second = Limiter(Policy.load(other), clock=clock)
-    assert second.correlating is not None
+    assert second.clustering is not None
     for _ in range(200):
-        if not second.correlating.tick(clock.now_ns()):
+        if not second.clustering.tick(clock.now_ns()):
             break
     assert [asked(second, "hired", NOW_S, payment="card") for _ in range(3)] == [""] * 3
 
@@ -174,8 +174,8 @@ def test_what_vouched_for_a_payment_method_outlives_a_restart(tmp_path: Path) ->
 def test_other_hosts_are_told_of_established_payment_methods() -> None:
     clock = ManualClock(NOW_S * NS)
     here, there = limiter(clock=clock), limiter(clock=clock)
-    assert here.correlating is not None
-    assert there.correlating is not None
+    assert here.clustering is not None
+    assert there.clustering is not None
     asked(here, "founder", OLD, payment="card")
     asked(here, "hired", NOW_S, payment="card")
     rebuilt(here, clock)
@@ -186,7 +186,7 @@ def test_other_hosts_are_told_of_established_payment_methods() -> None:
         {"account": "hired", "payment": "card"}, "192.0.2.1", (), Context(created=NOW_S)
     )
     assert other.mark(list(row), clock.now_ns())
-    other.assignments.write(there.correlating._board.claim(there.correlating._board.term, 1, clock.now_ns()))
+    other.assignments.write(there.clustering._board.claim(there.clustering._board.term, 1, clock.now_ns()))
     assert other.assignments.begin()
     assert other.assignments.stage_all(watch.assignments.export())
     assert other.assignments.commit()

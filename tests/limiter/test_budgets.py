@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ratelimit import Limiter, Policy
-from ratelimit.budgets import counters_of_clusters, general_limits
 from ratelimit.clock import ManualClock
-from ratelimit.core.rule import Rule
-from ratelimit.generation import Generation
+from ratelimit.clustering.budgets import counters_of_clusters, general_limits
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.deciding.bound_policy import BoundPolicy
 
 POLICY = """\
 version = 1
@@ -39,35 +39,35 @@ def charged(limits: str, requests: int = 7, *, is_used_up: bool = True) -> dict[
     """Return with how much of each limit, a token bucket, a cluster is charged for some requests."""
     clock = ManualClock()
     limiter = Limiter(Policy.from_toml(POLICY.format(limits=limits)), clock=clock)
-    generation, now_ns = limiter.current, clock.now_ns()
-    row = row_of(generation, CLUSTER)
-    plan = generation.store.plan(*counters(generation))
+    bound, now_ns = limiter.current, clock.now_ns()
+    row = row_of(bound, CLUSTER)
+    plan = bound.store.plan(*counters(bound))
     if is_used_up:
         full = plan.peek(row, now_ns, NOTHING)
         for index in range(len(full)):
             plan.decide(row, now_ns, [full.remaining(index) if at == index else 0 for at in range(16)])
     before = plan.peek(row, now_ns, NOTHING)
-    generation.budgets.charge([(CLUSTER, requests)], now_ns)
+    bound.budgets.charge([(CLUSTER, requests)], now_ns)
     after = plan.peek(row, now_ns, NOTHING)
     found = {}
-    for index, rule in enumerate(counters_of_clusters(generation.compiled)):
+    for index, rule in enumerate(counters_of_clusters(bound.compiled)):
         drained_ns = after.reset_after_ns(index) - before.reset_after_ns(index)
         found[rule.row] = round(drained_ns * rule.quota / rule.period_ns)
     limiter.close()
     return {name: amount for name, amount in found.items() if amount or name[0] != "\x1f"}
 
 
-def row_of(generation: Generation, cluster: int) -> list[int]:
+def row_of(bound: BoundPolicy, cluster: int) -> list[int]:
     """Return the identities of a member, likely and certain at once, so that each counter is looked at."""
-    row = generation.extractor.nobody.copy()
-    for position in range(generation.compiled.actor, generation.compiled.cluster + 1):
+    row = bound.extractor.nobody.copy()
+    for position in range(bound.compiled.actor, bound.compiled.cluster + 1):
         row[position] = cluster
     return row
 
 
-def counters(generation: Generation) -> tuple[list[Rule], list[tuple[int, ...]], None, list[int]]:
-    rules = counters_of_clusters(generation.compiled)
-    core = [generation._core_rules[rule.index] for rule in rules]
+def counters(bound: BoundPolicy) -> tuple[list[Rule], list[tuple[int, ...]], None, list[int]]:
+    rules = counters_of_clusters(bound.compiled)
+    core = [bound._core_rules[rule.index] for rule in rules]
     return core, [rule.per for rule in rules], None, list(range(len(rules)))
 
 
@@ -113,12 +113,12 @@ def test_what_a_cluster_used_is_carried_once_for_all_its_tiers() -> None:
     tiers += '\nalgorithm = "fixed-window"'
     clock = ManualClock()
     limiter = Limiter(Policy.from_toml(POLICY.format(limits=limit("one", tiers))), clock=clock)
-    generation, now_ns = limiter.current, clock.now_ns()
-    plan = generation.store.plan(*counters(generation))
-    row = row_of(generation, CLUSTER)
+    bound, now_ns = limiter.current, clock.now_ns()
+    plan = bound.store.plan(*counters(bound))
+    row = row_of(bound, CLUSTER)
     plan.decide(row, now_ns, [3] * len(plan))
-    generation.budgets.carry([(CLUSTER, CLUSTER + 1)], now_ns)
-    assert plan.peek(row_of(generation, CLUSTER + 1), now_ns, NOTHING).remaining(0) == 97
+    bound.budgets.carry([(CLUSTER, CLUSTER + 1)], now_ns)
+    assert plan.peek(row_of(bound, CLUSTER + 1), now_ns, NOTHING).remaining(0) == 97
     limiter.close()
 
 
@@ -160,11 +160,11 @@ def test_every_counter_of_a_cluster_is_carried(verdict: str) -> None:
         limits=limit("one", f'rate = "9/day"\nalgorithm = "fixed-window"\nverdict = "{verdict}"')
     )
     limiter = Limiter(Policy.from_toml(text), clock=clock)
-    generation, now_ns = limiter.current, clock.now_ns()
-    plan = generation.store.plan(*counters(generation))
-    plan.decide(row_of(generation, CLUSTER), now_ns, [3] * len(plan))
-    generation.budgets.carry([(CLUSTER, CLUSTER + 1)], now_ns)
-    after = plan.peek(row_of(generation, CLUSTER + 1), now_ns, NOTHING)
+    bound, now_ns = limiter.current, clock.now_ns()
+    plan = bound.store.plan(*counters(bound))
+    plan.decide(row_of(bound, CLUSTER), now_ns, [3] * len(plan))
+    bound.budgets.carry([(CLUSTER, CLUSTER + 1)], now_ns)
+    after = plan.peek(row_of(bound, CLUSTER + 1), now_ns, NOTHING)
     assert [after.remaining(index) for index in range(len(plan))] == [6] * (2 if verdict == "certain" else 1)
     limiter.close()
 

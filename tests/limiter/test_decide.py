@@ -10,6 +10,7 @@ import pytest
 
 from ratelimit import Decision, Limiter, Policy, Reason, UsageError
 from ratelimit.clock import ManualClock
+from ratelimit.events import NullObserver
 from tests.asgi.driver import limit, rules
 
 SECOND_NS = 10**9
@@ -264,7 +265,7 @@ def test_calendar_limit_follows_the_month_for_years_and_back() -> None:
     assert at(2031, 7, 15) == allowed
     assert at(2031, 7, 31, 21, 59, 59) == ["refuse"] * 3
     assert at(2031, 7, 31, 22) == allowed
-    # And far before them, for somebody who has not been seen since.
+    # And far before them, for a caller that has not been seen since.
     other = {"identities": {"account": "b"}}
     then_ns = int(datetime(2026, 3, 31, 21, 59, tzinfo=UTC).timestamp()) * SECOND_NS
     assert actions(subject, 3, now_ns=then_ns, **other) == allowed
@@ -327,3 +328,18 @@ def test_public_names_are_those_promised() -> None:
         assert name in ratelimit.__all__
     assert all(hasattr(ratelimit, name) for name in ratelimit.__all__)
     assert isinstance(limiter(limit()).decide(**A), Decision)
+
+
+def test_identity_that_is_given_by_name_is_not_missed_in_the_state() -> None:
+    said: list[str] = []
+
+    class Watching(NullObserver):
+        def diagnosed(self, code: str, message: str) -> None:
+            said.append(code)
+
+    policy = Policy.from_toml(rules(limit(), identities='account = { from = "state:account" }'))
+    subject = Limiter(policy, clock=ManualClock(), observer=Watching())
+    for number in range(50):
+        subject.decide(identities={"account": f"{number}"}, client="192.0.2.1")
+    assert said == []
+    subject.close()

@@ -8,13 +8,13 @@ import pytest
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware, Reason, StoreError
 from ratelimit.clock import ManualClock
-from ratelimit.observer import NullObserver
-from ratelimit.stores.embedded import EmbeddedStore
+from ratelimit.events import NullObserver
+from ratelimit.stores.embedded.store import EmbeddedStore
 from tests.asgi.driver import Client, key, limit, ok, rules
 
 
 class FailingStore:
-    """An embedded store whose plans can be made to fail."""
+    """An embedded store with plans that can be made to fail."""
 
     def __init__(self, clock: ManualClock) -> None:
         self._store = EmbeddedStore.private(keys=1000, clock=clock)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy
+from ratelimit.environment.location import LocationError, parse_location
 from ratelimit.errors import RateLimitError
-from ratelimit.location import LocationError, parse_location
 from tests.cli.running import run
 
 PASSWORD, USER, HEX = "hunter2-of-the-server", "a-token-as-user", "00112233445566778899aabbccddeeff"
@@ -20,7 +20,7 @@ PASSPHRASE, FILED = "passphrase-of-the-environment", "password-of-the-file"
 SECRETS = (PASSWORD, USER, HEX, TOKEN, CUSTOMER, CARD, PASSPHRASE, FILED)
 SERVER = "127.0.0.1:1"
 PLAIN = (str, bytes, int, float, bool, type(None), dict, list, tuple, set, frozenset, type, property)
-"""Values themselves, and what is made of nothing else: they are what is secret, and say so to who asks."""
+"""Values themselves, and what is made of nothing else: they are what is secret, and say so when asked."""
 
 POLICY = f"""\
 version = 1

@@ -32,7 +32,7 @@ class Mutant:
     in_plan: dict[str, Override] | None = None
 
     def core(self) -> ReferenceCore:
-        """Return a core whose algorithms of these kinds are broken."""
+        """Return a core with broken algorithms of these kinds."""
         broken = {kind: type(f"Broken{kind.__name__}", (kind,), dict(self.overrides)) for kind in self.kinds}
 
         class Plan(ReferencePlan):
@@ -65,7 +65,7 @@ def peek_that_charges(self: ReferencePlan, *request: Any) -> ReferenceOutcome:
 
 
 def one_key_for_all(self: ReferencePlan, identities: Any, *rest: Any) -> ReferenceOutcome:
-    """Peek as if everyone were the same."""
+    """Peek as if all callers were the same."""
     return ReferencePlan.peek(self, [1 for _ in identities], *rest)
 
 

@@ -18,7 +18,7 @@ EDGE_PERIODS = (SECOND, MINUTE, DAY, 31 * DAY, 366 * DAY)
 
 def largest_quota(algorithm: str, period_ns: int) -> int:
     """Return the largest quota the compiled core takes."""
-    from ratelimit.core.rule import Rule
+    from ratelimit.core.algorithms.rule import Rule
 
     return Rule.largest_quota(algorithm, period_ns)
 

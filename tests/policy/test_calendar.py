@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ratelimit.policy.calendar import UNITS, Unit, starts, zone_named
+from ratelimit.policy.compile.calendar import UNITS, Unit, starts, zone_named
 
 SECOND = 1_000_000_000
 ZONES = [

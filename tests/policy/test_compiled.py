@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from ratelimit import Limiter
+from ratelimit.environment.server import KeySpec
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
-from ratelimit.policy.compiled import CacheSpec, CalendarSpec, KeySpec, LimitRule, SourceSpec
-from ratelimit.policy.source import MAX_BYTES
+from ratelimit.policy.compile.compiled import CacheSpec, CalendarSpec, LimitRule, SourceSpec
+from ratelimit.policy.schema.source import MAX_BYTES
 
 SECOND = 1_000_000_000
 
@@ -306,7 +307,7 @@ def test_what_is_correlated_is_known_by_position() -> None:
     assert spec is not None
     ip = compiled.identity_index("ip")
     assert (spec.principal, spec.kinds) == ((0,), (ip, 2, 1, -1, -1, -1, -1, -1))
-    assert spec.settings["homed"] == 0.25
+    assert spec.settings.homed == 0.25
     assert compiled.identities[compiled.cluster].name == "cluster"
     assert Policy.from_mapping({"version": 1}).compiled.correlation is None
 

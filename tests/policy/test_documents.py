@@ -13,8 +13,9 @@ import pytest
 
 from ratelimit.codes import CODES
 from ratelimit.errors import PolicyError
-from ratelimit.policy import Policy, schema
+from ratelimit.policy import Policy
 from ratelimit.policy.document import WITH_TABLES, errors_page, refreshed
+from ratelimit.policy.schema import json_schema as schema
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

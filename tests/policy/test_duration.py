@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ratelimit.policy.duration import parse_duration
+from ratelimit.policy.schema.duration import parse_duration
 
 SECOND = 1_000_000_000
 

@@ -6,7 +6,7 @@ import pytest
 
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
-from ratelimit.policy.compiled import SourceSpec
+from ratelimit.policy.compile.compiled import SourceSpec
 
 
 def policy(source: str, *denied: str) -> Policy:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
-from ratelimit.policy.model import Identity, Limit, PolicyFile, Store, Tier, Trust
+from ratelimit.policy.schema.model import Identity, Limit, PolicyFile, Store, Tier, Trust
 
 # Far above what is needed: these tell a square from a line and not a fast machine from a slow one.
 PATIENCE_S = 20.0

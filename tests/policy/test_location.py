@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.location import Location, LocationError, Topology, parse_location
+from ratelimit.environment.location import Location, LocationError, Topology, parse_location
 
 SECRET = "hunter2"
 

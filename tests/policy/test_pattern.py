@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ratelimit.policy.pattern import PatternError, parse_pattern
+from ratelimit.policy.routing.pattern import PatternError, parse_pattern
 
 
 @pytest.mark.parametrize(

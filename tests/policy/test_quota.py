@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.core.rule import Rule
+from ratelimit.core.algorithms.rule import Rule
 from ratelimit.errors import UsageError
-from ratelimit.policy.quota import LONGEST_PERIOD_NS, SECOND_NS, largest_burst, largest_quota
+from ratelimit.policy.compile.quota import LONGEST_PERIOD_NS, SECOND_NS, largest_burst, largest_quota
 
 WINDOWED = ["token-bucket", "fixed-window", "sliding-window", "sliding-log", "distinct"]
 

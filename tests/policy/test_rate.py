@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ratelimit.policy.rate import LONGEST_TEXT, UNIT_SECONDS, Rate, RateSyntaxError, parse_rates
+from ratelimit.policy.schema.rate import LONGEST_TEXT, UNIT_SECONDS, Rate, RateSyntaxError, parse_rates
 
 SPACE = st.text(alphabet=" \t\n\u00a0", max_size=2)
 WORDS = st.sampled_from([unit + plural for unit in UNIT_SECONDS if unit != "week" for plural in ("", "s")])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ratelimit.policy import Policy
-from ratelimit.policy.reload import diff, fingerprint
+from ratelimit.policy.change import diff, fingerprint
 
 BASE: dict[str, Any] = {"name": "l", "per": "account", "rate": "10/minute", "match": "/a"}
 

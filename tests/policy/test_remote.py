@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ratelimit.environment.server import KeySpec, RemoteSpec, TlsSpec
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, Problem
-from ratelimit.policy.compiled import KeySpec, RemoteSpec, TlsSpec
-from ratelimit.policy.storing import Store, Tls
+from ratelimit.policy.schema.storing import Store, Tls
 
 SECRET = "hunter2"
 HASHING = "[hashing]\nkey = 'env:RATELIMIT_HASH_KEY'"

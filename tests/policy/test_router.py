@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.policy.automaton import TooManyStates
-from ratelimit.policy.pattern import Pattern, parse_pattern
-from ratelimit.policy.router import LONGEST_KEPT, MOST_KEPT, Entry, Router
-from ratelimit.policy.target import MOST_READINGS, Placement, Target, readings
+from ratelimit.policy.routing.automaton import TooManyStates
+from ratelimit.policy.routing.pattern import Pattern, parse_pattern
+from ratelimit.policy.routing.router import LONGEST_KEPT, MOST_KEPT, Entry, Router
+from ratelimit.policy.routing.target import MOST_READINGS, Placement, Target, readings
 
 WORDS = ["a", "b", "c"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "BREW"]
@@ -177,7 +177,7 @@ class Segment(str):
 
 @pytest.mark.parametrize("length", [10, 1000, 30_000])
 def test_hostile_path_is_looked_at_once_segment_by_segment(length: int) -> None:
-    from ratelimit.policy.automaton import walk
+    from ratelimit.policy.routing.automaton import walk
 
     router = router_of("/*", "/{a}/a/{b}/a/*", "/a/{a}/a/{b}/a/a", "/a/a/a/a/a/a/a/b")
     Segment.looked_at = 0

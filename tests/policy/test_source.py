@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.policy import source
-from ratelimit.policy.problem import Path, Report
-from ratelimit.policy.source import line_numbers
+from ratelimit.policy.schema import source
+from ratelimit.policy.schema.problem import Path, Report
+from ratelimit.policy.schema.source import line_numbers
 
 ODD = '''\
 # a comment with [brackets] = "and" {braces}

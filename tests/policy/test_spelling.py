@@ -17,8 +17,8 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from ratelimit.policy.pattern import parse_pattern
-from ratelimit.policy.router import Entry, Router
+from ratelimit.policy.routing.pattern import parse_pattern
+from ratelimit.policy.routing.router import Entry, Router
 
 TEMPLATES = ["/v1/chat", "/users/{id}", "/files/{path:path}", "/api/items", "/"]
 LIMITS = {

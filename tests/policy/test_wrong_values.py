@@ -11,10 +11,9 @@ import pytest
 
 from ratelimit import Limiter
 from ratelimit.clock import ManualClock
-from ratelimit.errors import PolicyError, RateLimitError
+from ratelimit.errors import PolicyError, Problem, RateLimitError
 from ratelimit.policy import Policy
-from ratelimit.policy.problem import Problem
-from ratelimit.stores.embedded import EmbeddedStore
+from ratelimit.stores.embedded.store import EmbeddedStore
 from tests.support.wrong_values import (
     ALL_KEYS,
     DIGITS,

@@ -78,9 +78,9 @@ class Worker:
     """One worker's view: every algorithm, counters, seats, ring, assignments."""
 
     def __init__(self, source: random.Random) -> None:
-        from ratelimit.core.assignments import Assignments
-        from ratelimit.core.engine import Plan
-        from ratelimit.core.ring import Ring
+        from ratelimit.core.decision.engine import Plan
+        from ratelimit.core.sharing.assignments import Assignments
+        from ratelimit.core.sharing.ring import Ring
 
         self.source = source
         self.memory = private(KEYS, BLOCK_BYTES)

@@ -4,8 +4,8 @@ Run as a program, so that it is small and forks fast:
 
     python -m tests.processes.hammer TABLE LEDGER KILLS SEED
 
-The table file is there and made. The ledger is a file of one 64-bit count a
-worker, in which it notes each unit that it was given from the one key all share.
+The table file is there and made. The ledger is a file of one 64-bit count a worker. In it
+a worker notes each unit that it was given from the one key all share.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CHURN = (
 
 def make_plans(table: Any) -> tuple[Any, Any]:
     """Return the plan over the one shared key, and the plan over all algorithms at once."""
-    from ratelimit.core.engine import Plan
+    from ratelimit.core.decision.engine import Plan
     from tests.support.cores import compiled_rule
 
     ledger = Plan(table, [compiled_rule(LEDGER)], [[0]])
@@ -99,7 +99,7 @@ def main(table_path: str, ledger_path: str, kills: int, seed: int) -> None:
                 living = {os.getpid(), os.getppid(), *alive}
                 table.release_seats(lambda pid, _start, living=living: pid in living)
     finally:
-        # Whatever happened: nobody is left hammering.
+        # Whatever happened: no process is left hammering.
         for child in alive:
             kill(child)
 

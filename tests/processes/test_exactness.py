@@ -122,7 +122,7 @@ def churn(worker: Worker, seed: int) -> dict[tuple[int, int], int]:
 
 
 def three_limits(worker: Any) -> Any:
-    """Return a plan over an account's bucket, a network's window and a log for everyone."""
+    """Return a plan over an account's bucket, a network's window and a log for all requests."""
     specs = [
         RuleSpec("token-bucket", 70, HOUR, name="account", salt=1),
         RuleSpec("fixed-window", 90, HOUR, name="network", salt=2),
@@ -142,7 +142,7 @@ def test_all_or_nothing_across_three_limits_under_contention(tmp_path: Path) -> 
 
     class Here:
         def plan(self, specs: Any, keys: Any) -> Any:
-            from ratelimit.core.engine import Plan
+            from ratelimit.core.decision.engine import Plan
             from tests.support.cores import compiled_rule
 
             return Plan(table, [compiled_rule(spec) for spec in specs], keys)
@@ -158,5 +158,5 @@ def test_all_or_nothing_across_three_limits_under_contention(tmp_path: Path) -> 
                 sum(count for (_, each), count in kept.items() if each == network),
                 total,
             ]
-    # And nobody was starved: demand was several times what the tightest limit gives.
+    # And no worker was starved: demand was several times what the tightest limit gives.
     assert total == 300

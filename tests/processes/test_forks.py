@@ -1,4 +1,4 @@
-"""Forks, several tables in a process, and leaving: nobody takes another's memory away."""
+"""Forks, several tables in a process, and leaving: no process takes another's memory away."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def in_child(work: Callable[[], bool]) -> bool:
 
 
 def test_fork_after_start_goes_on_with_the_same_limits(tmp_path: Path) -> None:
-    from ratelimit.core.engine import Plan
+    from ratelimit.core.decision.engine import Plan
 
     table = attach_first(tmp_path / "table")
     table.join(os.getpid(), 1, EPOCH)
@@ -56,7 +56,7 @@ def test_forked_worker_takes_a_seat_of_its_own(tmp_path: Path) -> None:
 
 
 def test_leaving_worker_takes_nothing_with_it(tmp_path: Path) -> None:
-    from ratelimit.core.engine import Plan
+    from ratelimit.core.decision.engine import Plan
 
     table = attach_first(tmp_path / "table")
     plan = Plan(table, [compiled_rule(BUCKET)], [[0]])
@@ -72,7 +72,7 @@ def test_leaving_worker_takes_nothing_with_it(tmp_path: Path) -> None:
 
 
 def test_several_tables_in_one_process_are_apart(tmp_path: Path) -> None:
-    from ratelimit.core.engine import Plan
+    from ratelimit.core.decision.engine import Plan
 
     tables = [attach_first(tmp_path / name) for name in ("one", "two")]
     same = attach_first(tmp_path / "one")
@@ -86,7 +86,7 @@ def test_several_tables_in_one_process_are_apart(tmp_path: Path) -> None:
 
 
 def test_file_removed_under_living_workers_goes_on_in_memory(tmp_path: Path) -> None:
-    from ratelimit.core.engine import Plan
+    from ratelimit.core.decision.engine import Plan
 
     table = attach_first(tmp_path / "table")
     plan = Plan(table, [compiled_rule(BUCKET)], [[0]])

@@ -1,4 +1,4 @@
-"""Workers killed at any instruction: nobody waits, nothing is lost but their last operation."""
+"""Workers killed at any instruction: no other worker waits, nothing is lost but their last operation."""
 
 from __future__ import annotations
 

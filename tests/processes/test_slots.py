@@ -50,7 +50,7 @@ def test_slots_are_not_leaked_by_coming_and_going(tmp_path: Path) -> None:
 
 def count_free(path: Path, now_ns: int) -> int:
     """Return how many slots a fresh worker can take."""
-    from ratelimit.core.engine import Plan
+    from ratelimit.core.decision.engine import Plan
     from tests.support.cores import compiled_rule
 
     table = attach_first(path)
@@ -64,7 +64,7 @@ def count_free(path: Path, now_ns: int) -> int:
 
 def hold_and_die(path: Path) -> None:
     """Take three slots and be killed holding them."""
-    from ratelimit.core.engine import Plan
+    from ratelimit.core.decision.engine import Plan
     from tests.support.cores import compiled_rule
 
     table = attach_first(path)

@@ -49,7 +49,7 @@ class Examination:
         return found
 
     def statuses(self, status: str) -> set[str]:
-        """Return the checks with a status; round trips depend on who else is using the machine."""
+        """Return the checks with a status; round trips depend on what else is using the machine."""
         return {
             each["check"]
             for each in self.checks

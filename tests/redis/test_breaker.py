@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from ratelimit.stores.redis.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
+from ratelimit.stores.redis.transport.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.live import LiveLimiter, turns
 

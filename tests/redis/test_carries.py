@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.stores.redis.plan import RedisPlan
+from ratelimit.stores.redis.decision.plan import RedisPlan
 from tests.support.cores import compiled_rule
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.live import Live, LiveLimiter, turns
@@ -133,14 +133,14 @@ async def test_charge_without_an_answer_is_not_made_twice(
     plan = plan_of(limiter)
     await charged(other, plan_of(other), 30)
     limiter.hush()
-    ask = limiter.courier.ask
+    ask = limiter.batch_client.ask
 
     async def ask_and_lose(*words: Any, **more: Any) -> Any:
         outcome = await ask(*words, **more)
         proxy.replies.drop()
         return outcome
 
-    monkeypatch.setattr(limiter.courier, "ask", ask_and_lose)
+    monkeypatch.setattr(limiter.batch_client, "ask", ask_and_lose)
     plan.carry([OLD], [NEW], limiter.now_ns())
     await limiter.connected(is_open=True)
     monkeypatch.undo()

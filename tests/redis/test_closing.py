@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from ratelimit.stores.redis import store as stores
-from ratelimit.stores.redis.plan import RedisPlan
-from ratelimit.stores.redis.tally import Tally
+from ratelimit.stores.redis.decision.plan import RedisPlan
+from ratelimit.stores.redis.transport.metrics import MetricsSink
 from tests.support.cores import compiled_rule
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns
@@ -21,7 +21,7 @@ LIMIT = 'per = "account"\nrate = "100/day"'
 SPECS = RuleSpec("fixed-window", 100, DAY), RuleSpec("sliding-log", 90, DAY)
 
 
-class Counts(Tally):
+class Counts(MetricsSink):
     """Keeps what it is told of losses."""
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ async def test_carries_that_wait_when_all_is_closed_are_counted(
     plan = plan_of(limiter)
     for number in range(3):
         plan.carry([number], [number + 10], limiter.now_ns())
-    handed = limiter.store.standby.waiting
+    handed = limiter.store.local_fallback.waiting
     limiter.store.close()
     assert counts.counters == 3 * len(SPECS) + handed
 

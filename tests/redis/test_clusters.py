@@ -46,7 +46,7 @@ def test_slot_is_by_the_hash_tag(cluster: Cluster) -> None:
 
 
 def told(node: Server, command: str) -> str:
-    """Return the first line a node answers, as it is on the wire: client libraries differ in errors."""
+    """Return the first line a node answers, as it is on the connection: client libraries differ in errors."""
     with socket.create_connection((node.host, node.port), 5) as raw, raw.makefile("rwb") as file:
         file.write(f"{command}\r\n".encode())
         file.flush()
@@ -63,7 +63,7 @@ def test_open_slot_answers_ask_then_moved(cluster: Cluster) -> None:
     migration.begin()
     assert source.client.get("{tag}1") == "1"
     assert told(source, "GET {tag}absent") == f"-ASK {at_target}"
-    assert told(target, "GET {tag}1") == f"-MOVED {at_source}"  # but for those who say ASKING
+    assert told(target, "GET {tag}1") == f"-MOVED {at_source}"  # but for clients that say ASKING
     assert told(source, "MGET {tag}1 {tag}absent").startswith("-TRYAGAIN ")
     assert migration.move(1) == 1
     assert source.client.dbsize() == target.client.dbsize() == 1
@@ -91,8 +91,8 @@ async def test_slot_moves_back_and_forth_under_load(cluster: Cluster) -> None:
 
     async def count() -> int:
         counted = 0
-        # A client each: one shared by tasks sends ASKING and what is asked on different connections,
-        # and closes all of them at every fifth MOVED, whoever waits there for a reply.
+        # A client each. One shared by tasks sends ASKING and what is asked on different connections. It
+        # closes all of them at every fifth MOVED, whatever task waits there for a reply.
         async with RedisCluster.from_url(cluster.url) as client:
             while not done.is_set():
                 for key in keys:

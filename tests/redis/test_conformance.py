@@ -271,7 +271,7 @@ def test_slots_of_a_holder_that_is_silent_return_within_the_lease(script: Script
     late = limiter.ask(now_ns + MINUTE)
     assert late.allowed
     assert not limiter.ask(now_ns + MINUTE).allowed
-    # What has lapsed is somebody else's now: neither renewed nor given back.
+    # What has lapsed is another holder's now: neither renewed nor given back.
     silent.renew(now_ns + MINUTE)
     silent.release(now_ns + MINUTE)
     assert not limiter.ask(now_ns + MINUTE).allowed

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ratelimit.errors import StoreError
-from ratelimit.stores.redis.connect import connect, resolve, sentinels
+from ratelimit.stores.redis.transport.connect import connect, resolve, sentinels
 from tests.support.redis.binary import Binary
 from tests.support.redis.certificate import Certificate
 from tests.support.redis.cluster import Cluster
@@ -71,7 +71,7 @@ async def test_cluster_is_known_by_any_node(cluster: Cluster) -> None:
 
 
 async def test_one_dead_node_does_not_hide_a_cluster(cluster: Cluster) -> None:
-    # Nobody listens on the first port.
+    # No server listens on the first port.
     url = cluster.cluster_url.replace("://", "://127.0.0.1:1,")
     async with connect(spec_of(url)) as client:
         assert await client.set("key", 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit.stores.redis import checkup, trial
+from ratelimit.stores.redis.doctor import checkup, trial
 from tests.cli.running import run
 from tests.redis.examining import Examination
 from tests.support.redis.binary import Binary

@@ -1,4 +1,4 @@
-"""Exactly N, whoever asks and from wherever; and an order of all requests that explains every answer."""
+"""Exactly N, whatever client asks and from wherever; and an order of requests that explains all answers."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ async def is_exact_over(url: str, mode: str) -> None:
 
 
 async def test_some_order_explains_every_answer(server: Server) -> None:
-    # Linearizability of a counter that only counts: whoever was refused saw it full, so nobody
-    # who began after that answer may be allowed.
+    # Linearizability of a counter that only counts. A caller that was refused saw it full, so no
+    # caller that began after that answer may be allowed.
     text = rules(server.url, 'per = "account"\nrate = "500/day"\nburst = 500')
     notes = await asyncio.to_thread(hammer_by_processes, text, 3, 16, 30)
     assert explains(notes, 500)
@@ -209,16 +209,16 @@ async def test_the_last_of_many_reports_stands(
             which = source.randrange(len(made))
             made[which][0].settle(tokens=turn % 13)
             made[which] = (made[which][0], turn % 13)
-    await limiter.courier.settled()
+    await limiter.batch_client.settled()
     assert await limiter.left() == [1000 - sum(last for _, last in made)]
 
 
 async def test_many_requests_share_few_round_trips(server: Server, open_limiter: LiveLimiter) -> None:
     limiter = open_limiter(server.url, 'per = "account"\nrate = "1000/minute"\nburst = 1000')
     await limiter.ask()
-    before = limiter.courier.round_trips
+    before = limiter.batch_client.round_trips
     assert await limiter.admitted(640) == 640
-    assert limiter.courier.round_trips - before <= 12
+    assert limiter.batch_client.round_trips - before <= 12
 
 
 async def test_blocking_decisions_are_refused_with_advice(server: Server, open_limiter: LiveLimiter) -> None:

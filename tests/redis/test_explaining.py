@@ -1,4 +1,4 @@
-"""`ratelimit explain --live` of a policy whose counters are a server's: it asks that, and charges nothing."""
+"""`ratelimit explain --live` of a policy with counters in a server: it asks that, and charges nothing."""
 
 from __future__ import annotations
 

@@ -28,6 +28,6 @@ async def test_failover_is_followed_and_grants_no_second_budget(
     # 40 were replicated, 30 decided here and handed over to the new master.
     assert await limiter.left() == [30]
     assert heir.client.dbsize() >= 2
-    # The old one comes back as a replica: nobody asks it any more.
+    # The old one comes back as a replica: no client asks it any more.
     await asyncio.to_thread(old.start)
     assert await limiter.admitted(100) == 30

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from ratelimit.finding import Finding
-from ratelimit.stores.redis import vitals
-from ratelimit.stores.redis.hosts.carrier import Carrier, Failures
-from ratelimit.stores.redis.hosts.entries import EntryRefused, Head, Seen, Told
-from ratelimit.stores.redis.hosts.places import Places
-from ratelimit.stores.redis.hosts.postbox import Postbox
+from ratelimit.environment.finding import Finding
+from ratelimit.stores.redis.doctor import vitals
+from ratelimit.stores.redis.hosts.entries import AssignmentEntry, EntryRefused, Head, SightingEntry
+from ratelimit.stores.redis.hosts.keys import Places
+from ratelimit.stores.redis.hosts.queues import HostQueues
+from ratelimit.stores.redis.hosts.stream_client import Failures, StreamClient
 from tests.cli.running import run
 from tests.redis.examining import POLICY as EXAMINED
 from tests.support.redis.forger import Forger, bulk
@@ -152,7 +152,7 @@ async def test_doctor_shows_made_up_answers_in_visible_lines(tmp_path: Path, see
 def test_made_up_entries_of_other_hosts_are_read_or_refused(faults: int) -> None:
     rng = random.Random(14)
     sound = [
-        Told(7, 5, 3, 9, 0, (1, 2, 3), b"x" * 32).packed(),  # type: ignore[arg-type]
+        AssignmentEntry(7, 5, 3, 9, 0, (1, 2, 3), b"x" * 32).packed(),  # type: ignore[arg-type]
         Head(7, 5, 1, 2, 100, b"d" * 16, 3, b"5-1").packed(),
     ]
     for _ in range(faults * 5):
@@ -161,7 +161,7 @@ def test_made_up_entries_of_other_hosts_are_read_or_refused(faults: int) -> None
             if entry:
                 entry[rng.randrange(len(entry))] = rng.randrange(256)
         raw = bytes(entry[: rng.randint(0, len(entry))]) if rng.random() < 0.4 else bytes(entry)
-        for read in (Told.read, Head.read, Seen.read):
+        for read in (AssignmentEntry.read, Head.read, SightingEntry.read):
             try:
                 read(raw, 7)
             except EntryRefused:
@@ -169,7 +169,7 @@ def test_made_up_entries_of_other_hosts_are_read_or_refused(faults: int) -> None
 
 
 class Babbler:
-    """A client whose server answers with whatever it pleases."""
+    """A client of a server that answers with whatever it pleases."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -195,16 +195,16 @@ class Babbler:
 
 async def test_made_up_replies_to_the_correlation_end_no_turn_and_no_thread(faults: int) -> None:
     rng = random.Random(15)
-    box = Postbox(is_candidate=True)
-    carrier = Carrier(lambda: Babbler(rng), Places("ratelimit"), box, mark=7, key=b"0" * 16)
+    box = HostQueues(is_candidate=True)
+    stream_client = StreamClient(lambda: Babbler(rng), Places("ratelimit"), box, mark=7, key=b"0" * 16)
     for _ in range(faults):
-        carrier._lease_due_s = carrier._table_due_s = 0.0
+        stream_client._lease_due_s = stream_client._table_due_s = 0.0
         try:
-            await carrier.turn()
+            await stream_client.turn()
         except Failures:
             continue
         assert box.term < 1 << 53
         box.news.clear()
         box.incoming.clear()
     await turns()
-    await carrier.close()
+    await stream_client.close()

@@ -12,11 +12,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ratelimit.charge import Charge
+from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import StoreError
-from ratelimit.stores.redis.parcel import Parcel, Question
-from ratelimit.stores.redis.reply import read_reply
+from ratelimit.stores.redis.transport.batch import Question, SlotBatch
+from ratelimit.stores.redis.transport.resp import read_reply
 from tests.support.redis.forger import Forger
 from tests.support.redis.leasing import START, Worker
 from tests.support.redis.live import Live, LiveLimiter
@@ -67,14 +67,14 @@ async def test_garbled_share_makes_no_request_raise(open_limiter: LiveLimiter, s
         await limiter.connected()
         limiter.hush()
         forger.sign = sign
-        pulse = limiter.store.pulse
-        pulse.made = 7
-        pulse.pause(0)
+        fair_share = limiter.store.fair_share
+        fair_share.made = 7
+        fair_share.pause(0)
         with pytest.raises(Exception):  # noqa: B017, PT011  # of any kind; the beat goes on
-            await pulse.beat(limiter.courier)
-        assert pulse.made >= 7  # reported with the next
-        assert 0 < pulse.share <= 1
-        assert 0 <= pulse.workers <= 1_000_000
+            await fair_share.beat(limiter.batch_client)
+        assert fair_share.made >= 7  # reported with the next
+        assert 0 < fair_share.share <= 1
+        assert 0 <= fair_share.workers <= 1_000_000
         limiter.hush()
         forger.answer = b"$-1\r\n"
         answers = [(await limiter.ask()).allowed for _ in range(15)]
@@ -82,9 +82,9 @@ async def test_garbled_share_makes_no_request_raise(open_limiter: LiveLimiter, s
         # A sign that makes sense is taken again.
         forger.answer, forger.sign = None, simple(4, 250_000, 0)
         await limiter.connected()
-        pulse.pause(0)
-        await pulse.beat(limiter.courier)
-        assert (pulse.workers, pulse.share) == (4, pytest.approx(0.25))
+        fair_share.pause(0)
+        await fair_share.beat(limiter.batch_client)
+        assert (fair_share.workers, fair_share.share) == (4, pytest.approx(0.25))
         await limiter.aclose()
 
 
@@ -118,10 +118,10 @@ async def test_garbled_sign_of_another_worker_is_thrown_out(
     ]
     for number, sign in enumerate(garbled):
         server.client.hset("ratelimit:workers", str(1000 + number), sign)
-    pulse = limiter.store.pulse
-    pulse.pause(0)
-    await pulse.beat(limiter.courier)
-    assert (pulse.workers, pulse.share) == (1, pytest.approx(1.0))
+    fair_share = limiter.store.fair_share
+    fair_share.pause(0)
+    await fair_share.beat(limiter.batch_client)
+    assert (fair_share.workers, fair_share.share) == (1, pytest.approx(1.0))
     assert server.client.hlen("ratelimit:workers") == 1
 
 
@@ -157,28 +157,28 @@ async def test_made_up_answers_are_a_decision_within_its_limit_or_none(
         await limiter.aclose()
 
 
-def asked(limiter: Live) -> tuple[Any, Any, Parcel]:
-    """Return the plan of a question, what is to hold the answer, and the parcel that asks it."""
-    generation = limiter.current
-    row = generation.extractor.from_values({"account": "a", "ip": "i"}, None)
-    plan = generation.match("GET", "/").plan_for(row)
+def asked(limiter: Live) -> tuple[Any, Any, SlotBatch]:
+    """Return the plan of a question, what is to hold the answer, and the slot batch that asks it."""
+    bound = limiter.current
+    row = bound.extractor.from_values({"account": "a", "ip": "i"}, None)
+    plan = bound.match("GET", "/").plan_for(row)
     assert plan is not None
-    parcel, remote = Parcel(), plan.plan
-    base = parcel.base_of(remote)
-    outcome = remote.rules.ask(row, plan.costs, True, base, parcel.keys, parcel.items, remote)
-    parcel.entries.append(Question(remote, outcome, True, asyncio.get_running_loop().create_future()))
-    return plan, outcome, parcel
+    slot_batch, remote = SlotBatch(), plan.plan
+    base = slot_batch.base_of(remote)
+    outcome = remote.rules.ask(row, plan.costs, True, base, slot_batch.keys, slot_batch.items, remote)
+    slot_batch.entries.append(Question(remote, outcome, True, asyncio.get_running_loop().create_future()))
+    return plan, outcome, slot_batch
 
 
-def delivered(parcel: Parcel, answer: bytes) -> bool:
-    """Have a parcel take an answer; return whether it made sense. Lanes make a fault of all it raises."""
+def delivered(slot_batch: SlotBatch, answer: bytes) -> bool:
+    """Have a slot batch take an answer; return whether it made sense. Pipelines make its errors faults."""
     try:
-        parcel.deliver(answer)
+        slot_batch.deliver(answer)
     except (MemoryError, RecursionError, SystemError):
         raise
     except Exception:
-        parcel.fail(StoreError("garbled", code="redis-answer"))
-        for entry in parcel.entries:
+        slot_batch.fail(StoreError("garbled", code="redis-answer"))
+        for entry in slot_batch.entries:
             entry.future.exception()  # type: ignore[union-attr]
         return False
     return True
@@ -195,8 +195,8 @@ def sound_answer(limiter: Live) -> list[int]:
 
 def decided(limiter: Live, rng: random.Random, sound: list[int]) -> bool:
     """Give a question a made-up answer; return whether it was taken for one, and see that it reads as one."""
-    plan, outcome, parcel = asked(limiter)
-    if not delivered(parcel, answer_of(rng, sound)):
+    plan, outcome, slot_batch = asked(limiter)
+    if not delivered(slot_batch, answer_of(rng, sound)):
         return False
     verdicts = Decision(outcome.allowed, Reason.LIMITS, Charge(plan, outcome, limiter.clock)).verdicts
     for verdict in verdicts:

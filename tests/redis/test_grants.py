@@ -1,4 +1,4 @@
-"""What the doctor says of a user who may not do all that limits need, and that its advice is enough."""
+"""What the doctor says of a user that may not do all that limits need, and that its advice is enough."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy
-from ratelimit.stores.redis import trial
+from ratelimit.stores.redis.doctor import trial
 from tests.redis.examining import Examination
 from tests.redis.test_permissions import CORRELATION
 from tests.support.redis.cluster import Cluster
@@ -147,14 +147,14 @@ MAY_NOT_LOAD = ("reset", "on", f">{SECRET}", "~*", "+@all", "-script|load")
 
 
 async def is_told_what_is_refused(nodes: Sequence[Server], url: str, open_limiter: LiveLimiter) -> None:
-    """Assert that a worker whose user may not load scripts is told so, and not that they are missing."""
+    """Assert that a worker with a user that may not load scripts is told so, not that they are missing."""
     for node in nodes:
         grant(node, *MAY_NOT_LOAD)
     try:
         limiter = open_limiter(url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
         await limiter.ask()
         assert limiter.watcher.faults == ["redis-away"]
-        said = str(limiter.courier.fault)
+        said = str(limiter.batch_client.fault)
         assert "'script|load'" in said
         assert "ACL SETUSER" in said
         assert "ratelimit doctor" in said
@@ -186,7 +186,7 @@ async def test_worker_that_may_not_load_scripts_any_more_is_told_so(
         server.client.script_flush()
         await limiter.ask()
         assert limiter.watcher.faults == ["redis-away"]
-        assert "'script|load'" in str(limiter.courier.fault)
+        assert "'script|load'" in str(limiter.batch_client.fault)
     finally:
         server.client.acl_deluser("me")
 
@@ -201,7 +201,7 @@ async def test_worker_whose_scripts_may_not_do_all_is_told_what_to_do(
         await limiter.connected()
         await limiter.ask()
         assert limiter.watcher.faults == ["redis-away"]
-        said = str(limiter.courier.fault)
+        said = str(limiter.batch_client.fault)
         assert "'set'" in said
         assert "ratelimit doctor" in said
     finally:
@@ -213,7 +213,7 @@ async def test_worker_whose_login_is_refused_is_told_what_to_look_at(
 ) -> None:
     limiter = open_limiter(server.url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
     await limiter.ask()
-    said = str(limiter.courier.fault)
+    said = str(limiter.batch_client.fault)
     assert "refuses this user name or password" in said
     assert "ACL LIST" in said
     assert SECRET not in said

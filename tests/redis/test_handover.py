@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.stores.redis.courier import Courier
+from ratelimit.stores.redis.transport.client import BatchClient
 from tests.redis.test_outages import PATIENCE, noticed, opened, own
 from tests.support.redis.fixtures import StartProxy
 from tests.support.redis.live import Live, LiveLimiter, turns
@@ -80,7 +80,7 @@ class Fragile:
         limiter.store._examine = self._examine  # type: ignore[method-assign]
         self.is_over = False
 
-    async def _examine(self, courier: Courier) -> None:
+    async def _examine(self, batch_client: BatchClient) -> None:
         if not self.is_over:
             self.is_over = True
             self._breaks()
@@ -104,7 +104,7 @@ async def test_hand_over_without_an_answer_is_not_made_again(
     proxy.requests.heal()
     proxy.replies.heal()
     await limiter.connected()
-    # It may have arrived or not. Nobody can tell from here: twice it must not be.
+    # It may have arrived or not. No worker can tell from here: twice it must not be.
     assert await limiter.left() == [1000 if direction == "requests" else 930]
 
 
@@ -122,7 +122,7 @@ async def test_hand_over_that_was_refused_is_made_again(own: Server, open_limite
     while not fragile.is_over:
         await turns(1)
     await turns(100)
-    assert limiter.courier.breaker.is_open
+    assert limiter.batch_client.breaker.is_open
     own.client.execute_command("REPLICAOF", "NO", "ONE")
     await limiter.connected()
     assert await limiter.left() == [930]
@@ -142,7 +142,7 @@ async def test_handing_over_many_counters_does_not_stop_the_event_loop(
     longest_s = 0.0
     gc.disable()  # what the other tests of this process left behind is none of the store's
     try:
-        while limiter.courier.breaker.is_open:
+        while limiter.batch_client.breaker.is_open:
             begun = time.thread_time()  # of the processor: others on this machine are no matter
             await asyncio.sleep(0)
             longest_s = max(longest_s, time.thread_time() - begun)

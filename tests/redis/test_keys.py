@@ -122,7 +122,7 @@ async def test_wrong_type_or_garbage_at_a_key_is_repaired(
         there(client, name)
         client.persist(name)
         await ask_until_refused(limiter)
-        assert not limiter.watcher.faults, limiter.courier.fault
+        assert not limiter.watcher.faults, limiter.batch_client.fault
         assert client.type(name) == before
         assert client.pttl(name) > 0
 

@@ -24,7 +24,7 @@ def client(server: Server) -> Iterator[Redis]:
 
 
 def use(worker: Worker, now_ns: int, gap_ns: int, seconds: int) -> tuple[int, int]:
-    """Ask once a gap for so long, with a pulse a second; return what was admitted, and when it ended."""
+    """Ask once a gap for so long, with a beat a second; return what was admitted, and when it ended."""
     admitted = 0
     end_ns, pulse_ns = now_ns + seconds * SECOND, now_ns
     while now_ns < end_ns:

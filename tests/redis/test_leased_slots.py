@@ -36,9 +36,9 @@ async def work(workers: Sequence[Live], requests: int) -> int:
 
 
 def made_from_leases(worker: Live) -> int:
-    tenancy = worker.store.tenancy
-    assert tenancy is not None
-    return tenancy.leases.local
+    lease_client = worker.store.lease_client
+    assert lease_client is not None
+    return lease_client.leases.local
 
 
 @pytest.mark.parametrize("more", [[], [window("ip", 5000)], [window("ip", 1500), window("ip", 9000)]])
@@ -50,8 +50,8 @@ async def test_leases_of_all_workers_together_are_exactly_the_limit(
         for _ in range(WORKERS)
     ]
     admitted = await work(workers, 60)
-    # Two limits that end together: what a request that one refuses was charged by the other may lie
-    # in a lease for three seconds, where nobody else finds it.
+    # Two limits that end together. What a request that one refuses was charged by the other may lie
+    # in a lease for three seconds, where no other worker finds it.
     for _ in range(ASKED_ON):
         if admitted >= 1500:
             break

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from ratelimit.core.lease import LeasedRules
-from ratelimit.core.remote import RemoteRules
+from ratelimit.core.redis.lease import LeasedRules
+from ratelimit.core.redis.remote import RemoteRules
 from tests.support.redis.core import ScriptPlan
 from tests.support.redis.leasing import START, Worker
 from tests.support.redis.server import Server
@@ -34,7 +34,7 @@ def run(
 ) -> tuple[list[tuple[int, int]], Any]:
     """Let three workers do as they like for a while; return what was admitted when, and the workers.
 
-    What is charged by settling, which asks nobody, is returned as less than nothing. What is given
+    What is charged by settling, which asks no server, is returned as less than nothing. What is given
     up arrives later, at times after what was asked next.
     """
     chance = random.Random(seed)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, InvalidResponse
 
-from ratelimit.stores.redis.link import Link
+from ratelimit.stores.redis.transport.connection import ServerConnection
 from tests.redis.test_replies import TEN
 from tests.support.redis.binary import Binary
 from tests.support.redis.certificate import Certificate
@@ -37,7 +37,7 @@ class Far:
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
         while line := await reader.readline():
-            if line.startswith(b"CLIENT"):  # who connects says what it is
+            if line.startswith(b"CLIENT"):  # the client that connects says what it is
                 writer.write(b"+OK\r\n")
 
     async def say(self, text: bytes) -> None:
@@ -69,9 +69,9 @@ async def connected(far: Far) -> AbstractConnection:
     return connection
 
 
-async def opened(far: Far) -> tuple[Link, list[Any]]:
-    """Return a link, and where what it is told goes."""
-    return Link(await connected(far)), []
+async def opened(far: Far) -> tuple[ServerConnection, list[Any]]:
+    """Return a connection, and where what it is told goes."""
+    return ServerConnection(await connected(far)), []
 
 
 async def test_replies_come_when_all_are_here(far: Far) -> None:
@@ -148,7 +148,7 @@ async def test_connection_that_is_gone_makes_no_link(far: Far) -> None:
     connection = await connected(far)
     await connection.disconnect()
     with pytest.raises(ConnectionError):
-        Link(connection)
+        ServerConnection(connection)
 
 
 async def test_connection_that_ended_unused_is_replaced_before_anything_is_asked(

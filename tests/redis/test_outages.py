@@ -32,7 +32,7 @@ def own(start_server: StartServer) -> Server:
 
 
 async def opened(limiter: Live) -> Live:
-    """Return a limiter whose server answers."""
+    """Return a limiter with a server that answers."""
     await limiter.look()
     await limiter.connected()
     limiter.watcher.faults.clear()
@@ -40,7 +40,7 @@ async def opened(limiter: Live) -> Live:
 
 
 async def noticed(limiter: Live) -> None:
-    """Have the limiter notice that its server does not answer: a request does, of somebody else."""
+    """Have the limiter notice that its server does not answer: a request does, of another caller."""
     await limiter.ask("somebody else", "elsewhere")
     await limiter.connected(is_open=True)
     limiter.watcher.faults.clear()
@@ -108,7 +108,7 @@ async def test_no_request_waits_longer_than_the_bound(
     limiter = await opened(open_limiter(url, 'per = "account"\nrate = "1000000/day"', **PATIENCE))
     wait, lag = await longest_wait_ms(limiter, breaks[fault])
     assert wait <= BOUND_MS + 2 * lag, lag
-    assert limiter.courier.breaker.trips >= 1
+    assert limiter.batch_client.breaker.trips >= 1
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])
@@ -137,7 +137,7 @@ async def test_an_outage_keeps_nothing_of_the_requests_it_meets(
     for number in range(500):
         await limiter.ask(f"account {number}")
     frames = 0
-    trace = limiter.courier.fault.__traceback__
+    trace = limiter.batch_client.fault.__traceback__
     while trace is not None:
         frames, trace = frames + 1, trace.tb_next
     assert frames <= 3
@@ -148,7 +148,7 @@ async def test_server_slow_is_given_up_and_asked_again(proxy: Proxy, open_limite
     proxy.replies.delay(0.3)
     assert (await limiter.ask()).allowed
     assert limiter.watcher.faults == ["redis-slow"]
-    assert limiter.courier.breaker.is_open
+    assert limiter.batch_client.breaker.is_open
     proxy.replies.heal()
     await limiter.connected()
     limiter.watcher.faults.clear()
@@ -244,16 +244,16 @@ async def test_what_was_decided_here_while_others_were_answered_is_handed_over(
     limiter = await opened(open_limiter(server.url, DAY_100))
     plan = limiter.store.plan([compiled_rule(RuleSpec("fixed-window", 100, DAY))], [[0]])
     for _ in range(30):
-        assert limiter.store.standby.decide(plan, [7], limiter.now_ns(), None, commit=True).allowed
+        assert limiter.store.local_fallback.decide(plan, [7], limiter.now_ns(), None, commit=True).allowed
 
     async def left() -> int:
         return (await plan.apeek([7], limiter.now_ns())).remaining(0)
 
-    await limiter.store._beat(limiter.courier)
+    await limiter.store._beat(limiter.batch_client)
     assert await left() == 70
-    await limiter.store._beat(limiter.courier)
+    await limiter.store._beat(limiter.batch_client)
     assert await left() == 70
-    assert not limiter.courier.breaker.trips
+    assert not limiter.batch_client.breaker.trips
 
 
 async def test_corrections_of_an_outage_are_made_after_it(own: Server, open_limiter: LiveLimiter) -> None:
@@ -276,10 +276,10 @@ async def test_partition_admits_at_most_the_sum_of_fair_shares(
     workers = [open_limiter(proxy.url, DAY_100, **PATIENCE) for proxy in proxies]
     for worker, weight in zip(workers, (6, 3, 1), strict=True):
         await opened(worker)
-        worker.store.pulse.made = 100 * weight
+        worker.store.fair_share.made = 100 * weight
     for _ in range(2):
         for worker in workers:
-            await worker.store.pulse.beat(worker.courier)
+            await worker.store.fair_share.beat(worker.batch_client)
     shares = [worker.store.share for worker in workers]
     assert sum(shares) == pytest.approx(1, abs=0.05)
     assert shares[0] > shares[1] > shares[2] > 0.03
@@ -299,11 +299,11 @@ async def test_worker_that_is_gone_leaves_its_share_to_the_others(
     server: Server, open_limiter: LiveLimiter
 ) -> None:
     one, other = [await opened(open_limiter(server.url, DAY_100)) for _ in range(2)]
-    await one.store.pulse.beat(one.courier)
-    assert one.store.pulse.workers == 2
+    await one.store.fair_share.beat(one.batch_client)
+    assert one.store.fair_share.workers == 2
     server.client.hdel("ratelimit:workers", str(other.store.worker))
-    await one.store.pulse.beat(one.courier)
-    assert (one.store.pulse.workers, one.store.share) == (1, 1.0)
+    await one.store.fair_share.beat(one.batch_client)
+    assert (one.store.fair_share.workers, one.store.share) == (1, 1.0)
 
 
 # -- servers that answer, but not what was asked ---------------------------------------------------
@@ -368,7 +368,7 @@ async def test_server_busy_with_a_script_is_no_decision(own: Server, open_limite
     with busy(own):
         await is_decided_here(limiter)
         await turns(60)
-        assert limiter.courier.breaker.is_open
+        assert limiter.batch_client.breaker.is_open
     await limiter.connected()
     assert await limiter.admitted(200) == 0
 
@@ -388,7 +388,7 @@ async def test_server_loading_is_no_decision(start_server: StartServer, open_lim
     server.start(loaded=False)
     assert await limiter.admitted(200) == 100
     assert not server.answers(loaded=True)
-    assert limiter.courier.breaker.is_open
+    assert limiter.batch_client.breaker.is_open
     await limiter.connected()
     assert await limiter.left() == [0]
 

@@ -1,4 +1,4 @@
-"""A user who may do what docs/deployment.md says, and nothing else, is enough for all kinds of limits."""
+"""A user that may do what docs/deployment.md says, and nothing else, is enough for all kinds of limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy
-from ratelimit.stores.redis.permission import CORRELATING, DECIDING
+from ratelimit.stores.redis.doctor.permission import CORRELATING, DECIDING
 from ratelimit.stores.redis.store import RedisStore
 from tests.redis.examining import Examination
 from tests.support.redis.permission import DEPLOYMENT, SECRET, documented
@@ -93,9 +93,9 @@ async def test_documented_user_is_enough(
         for decision in decisions[:2]:
             decision.settle(requests=0)
         assert [decision.allowed for decision in decisions] == [True] * 5 + [False] * 3
-        assert not store.courier().breaker.is_open
+        assert not store.batch_client().breaker.is_open
         assert server.client.keys(f"{prefix}:*")
-        await store.pulse.beat(store.courier())
+        await store.fair_share.beat(store.batch_client())
     finally:
         await limiter.rest()
         limiter.close()
@@ -113,7 +113,7 @@ def test_documented_user_is_enough_for_the_doctor(server: Server, tmp_path: Path
         assert found.code == 0
         assert found["correlation"]["status"] == found["commands"]["status"] == "ok"
         assert server.client.acl_log() == []
-        # What hosts share lies under names of its own: who may not use them is told.
+        # What hosts share lies under names of its own: a user that may not use them is told.
         server.client.execute_command("ACL", "SETUSER", "ratelimit", "resetkeys", f"~{prefix}:*")
         found = Examination(tmp_path, server.url, *login, CORRELATION)
         assert (found.code, found["commands"]["status"], found["correlation"]["status"]) == (1, "ok", "fail")

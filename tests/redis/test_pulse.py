@@ -7,8 +7,8 @@ import struct
 import pytest
 from redis import Redis
 
-from ratelimit.stores.redis import pulse
-from ratelimit.stores.redis.pulse import mark_of, marks_in
+from ratelimit.stores.redis.fallback import fair_share as fair_share
+from ratelimit.stores.redis.fallback.fair_share import mark_of, marks_in
 from tests.support.redis.live import KEY, LiveLimiter, eventually
 from tests.support.redis.server import Server
 
@@ -36,15 +36,15 @@ def read(server: Server, worker: str) -> tuple[float, float]:
 async def test_dead_worker_of_before_the_clock_was_set_back_is_missed_no_longer_than_others(
     server: Server, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pulse, "GONE_AFTER_US", 200_000)
+    monkeypatch.setattr(fair_share, "GONE_AFTER_US", 200_000)
     limiter = open_limiter(server.url, 'per = "account"\nrate = "100/day"')
     await limiter.look()
     await limiter.connected()
     limiter.hush()
-    beats = limiter.store.pulse
+    beats = limiter.store.fair_share
     server.client.hset(SIGNS, "1234", sign(now_us(server) + HOUR_US))
     beats.pause(0)
-    await beats.beat(limiter.courier)
+    await beats.beat(limiter.batch_client)
     assert beats.workers == 2  # it may live: then its next sign is of now
     begun = now_us(server)
     seen, weight = read(server, "1234")
@@ -52,7 +52,7 @@ async def test_dead_worker_of_before_the_clock_was_set_back_is_missed_no_longer_
     assert weight == 5.0
     await eventually(lambda: now_us(server) > begun + 250_000, "its time to be over")
     beats.pause(0)
-    await beats.beat(limiter.courier)
+    await beats.beat(limiter.batch_client)
     assert beats.workers == 1
     assert not server.client.hexists(SIGNS, "1234")
 

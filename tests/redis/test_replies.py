@@ -1,4 +1,4 @@
-"""Replies that are garbled, cut, late or nobody's: no half decision, and nothing charged twice."""
+"""Replies that are garbled, cut, late or of no call: no half decision, and nothing charged twice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from ratelimit.stores.redis import parcel
+from ratelimit.stores.redis.transport import batch as slot_batch
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartProxy
 from tests.support.redis.forger import Forger, bulk
@@ -131,7 +131,7 @@ async def test_nonsense_of_a_node_is_no_decision(
     await limiter.connected()
     limiter.hush()
     with monkeypatch.context() as garbled:
-        garbled.setattr(parcel, "_decode", lambda _: list(said))
+        garbled.setattr(slot_batch, "_decode", lambda _: list(said))
         found = await limiter.ask()
     assert found.allowed  # here
     assert limiter.watcher.faults
@@ -163,7 +163,7 @@ async def test_connection_half_open_is_given_up(
     getattr(proxy, direction).drop()
     assert (await limiter.ask()).allowed
     assert limiter.watcher.faults == ["redis-slow"]
-    assert limiter.courier.breaker.is_open
+    assert limiter.batch_client.breaker.is_open
     getattr(proxy, direction).heal()
     await limiter.connected()
     limiter.watcher.faults.clear()
@@ -250,7 +250,7 @@ async def test_cancelled_in_the_moment_of_the_answer_gets_its_charge_back(
     asking = asyncio.create_task(limiter.ask())
     await asyncio.sleep(0)
     future = asking._fut_waiter  # type: ignore[attr-defined]
-    # Called before the task that waits is woken: the answer is there, and nobody takes it.
+    # Called before the task that waits is woken: the answer is there, and no task takes it.
     ((wake, context),) = future._callbacks
     future.remove_done_callback(wake)
     future.add_done_callback(lambda _: asking.cancel())
@@ -314,7 +314,7 @@ async def test_slots_of_cancelled_and_timed_out_requests_return(
     await limiter.ask()
     proxy.replies.release()
     await limiter.connected()
-    # Whether the late one holds a slot is not known here: nobody renews it, so it lapses with its lease.
+    # Whether the late one holds a slot is not known here: no worker renews it, so it lapses with its lease.
     for _ in range(2000):
         if await limiter.left() == [8]:
             break

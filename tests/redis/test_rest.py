@@ -8,10 +8,10 @@ import pytest
 from redis.asyncio import Redis
 
 from ratelimit import Limiter, Policy
-from ratelimit.stores.redis import tenancy
-from ratelimit.stores.redis.courier import Courier
-from ratelimit.stores.redis.parcel import MOST_ASKS, Call
-from ratelimit.stores.redis.wire import ServerWire
+from ratelimit.stores.redis import leases as lease_client
+from ratelimit.stores.redis.transport.batch import MOST_ASKS, Call
+from ratelimit.stores.redis.transport.client import BatchClient
+from ratelimit.stores.redis.transport.node import ServerClient
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns
@@ -47,15 +47,15 @@ LOG = 'per = "account"\nrate = "100/day"\nalgorithm = "sliding-log"'
 async def test_more_leases_than_one_call_takes_are_given_back(server: Server) -> None:
     limiter = Limiter(Policy.from_toml(POLICY.format(url=server.url)))
     accounts = [f"account-{number}" for number in range(4 * MOST_ASKS)]
-    tenancy = limiter.store.tenancy  # type: ignore[attr-defined]
+    lease_client = limiter.store.lease_client  # type: ignore[attr-defined]
     rounds = 0
-    while tenancy.leases.held() < 4 * MOST_ASKS:  # until it has seen for long enough how busy they are
+    while lease_client.leases.held() < 4 * MOST_ASKS:  # until it has seen for long enough how busy they are
         await asyncio.gather(*(limiter.adecide(identities={"account": account}) for account in accounts))
         rounds += 1
     for _ in range(5):  # round trips, in which what is under way is answered
         await limiter.apeek(identities={"account": accounts[0]})
     await limiter.rest()
-    assert tenancy.leases.held() == 0
+    assert lease_client.leases.held() == 0
     other = Limiter(Policy.from_toml(POLICY.format(url=server.url)))
     decision = await other.adecide(identities={"account": accounts[0]})
     assert decision.verdicts[0].remaining == 100_000 - rounds - 1  # what was used, and this one
@@ -65,23 +65,23 @@ async def test_more_leases_than_one_call_takes_are_given_back(server: Server) ->
 
 
 async def test_closing_between_a_connection_and_its_first_batch_leaves_none_open(server: Server) -> None:
-    opened: list[ServerWire] = []
+    opened: list[ServerClient] = []
     closing: list[asyncio.Task[None]] = []
 
-    class Hasty(ServerWire):
-        """Has all closed in the turn that comes before its lane's first."""
+    class Hasty(ServerClient):
+        """Has all closed in the turn that comes before its pipeline's first."""
 
         async def check(self, call: Call) -> None:
             await super().check(call)
             opened.append(self)
-            closing.append(asyncio.create_task(courier.close()))
+            closing.append(asyncio.create_task(batch_client.close()))
 
     client = Redis.from_url(server.url, socket_connect_timeout=5)
-    courier = Courier(client, worker=1, timeout_s=5, new_wire=lambda: Hasty(client))
+    batch_client = BatchClient(client, worker=1, timeout_s=5, new_node_client=lambda: Hasty(client))
     await eventually(lambda: closing, "a connection")
     await closing[0]
     assert opened
-    assert not any(wire.is_open for wire in opened)
+    assert not any(node_client.is_open for node_client in opened)
 
 
 async def test_worker_that_ends_in_order_leaves_its_share_to_the_others_at_once(
@@ -91,16 +91,16 @@ async def test_worker_that_ends_in_order_leaves_its_share_to_the_others_at_once(
     for limiter in (one, other):
         await limiter.look()
         await limiter.connected()
-    await one.store.pulse.beat(one.courier)
-    assert one.store.pulse.workers == 2
+    await one.store.fair_share.beat(one.batch_client)
+    assert one.store.fair_share.workers == 2
     await other.store.rest()
-    await one.store.pulse.beat(one.courier)
-    assert (one.store.pulse.workers, one.store.share) == (1, 1.0)
+    await one.store.fair_share.beat(one.batch_client)
+    assert (one.store.fair_share.workers, one.store.share) == (1, 1.0)
     # It may come back: with its first decision.
     await other.look()
     await other.connected()
-    await one.store.pulse.beat(one.courier)
-    assert one.store.pulse.workers == 2
+    await one.store.fair_share.beat(one.batch_client)
+    assert one.store.fair_share.workers == 2
 
 
 def workers_of(cluster: Cluster) -> int:
@@ -151,16 +151,16 @@ async def test_leases_that_are_asked_for_at_the_end_are_given_back(
 ) -> None:
     limits = 'per = "account"\nrate = "100000/day"\nalgorithm = "fixed-window"'
     limiter = open_limiter(server.url, limits, mode="leased")
-    tenancy = limiter.store.tenancy
-    assert tenancy is not None
+    lease_client = limiter.store.lease_client
+    assert lease_client is not None
     used = 0
-    while not limiter.courier.underway.count:  # until a lease was just asked for
+    while not limiter.batch_client.pending.count:  # until a lease was just asked for
         await turns(1)
         assert (await limiter.ask()).allowed
         used += 1
         await asyncio.sleep(0)
     await limiter.store.rest()
-    assert tenancy.leases.held() == 0
+    assert lease_client.leases.held() == 0
     other = open_limiter(server.url, limits)
     assert await other.left() == [100_000 - used]
 
@@ -194,10 +194,10 @@ async def test_closing_while_a_batch_waits_says_nothing_about_it_later(
     await limiter.look()
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    courier = limiter.courier
+    batch_client = limiter.batch_client
     asking = asyncio.create_task(limiter.ask())
     await asyncio.sleep(0)
-    await courier.close()
+    await batch_client.close()
     assert (await asking).allowed  # here
     await turns(60)  # until after the batch's deadline
     assert not complaints
@@ -237,24 +237,24 @@ async def test_tasks_that_were_all_cancelled_are_begun_anew(
 
 def test_leases_are_renewed_in_another_loop_than_they_were_asked_for_in(server: Server) -> None:
     limiter = Live(rules(server.url, 'per = "account"\nrate = "20000/hour"', mode="leased"))
-    tenancy = limiter.store.tenancy
-    assert tenancy is not None
+    lease_client = limiter.store.lease_client
+    assert lease_client is not None
 
     async def busy() -> None:
-        while tenancy.leases.held() < 100:  # until it has seen for long enough how busy the key is
+        while lease_client.leases.held() < 100:  # until it has seen for long enough how busy the key is
             await limiter.ask()
             await turns(1)
 
     async def spend() -> None:
-        while tenancy.leases.held() > 20:  # what is due is asked for in a turn that this loop never has
+        while lease_client.leases.held() > 20:  # what is due is asked for in a turn that this loop never has
             assert (await limiter.ask()).allowed
 
     async def ask_on() -> int:
         await limiter.look()
-        begun = limiter.courier.round_trips
+        begun = limiter.batch_client.round_trips
         for _ in range(200):
             await limiter.ask()
-        return limiter.courier.round_trips - begun
+        return limiter.batch_client.round_trips - begun
 
     asyncio.run(busy())
     asyncio.run(spend())
@@ -266,11 +266,11 @@ def test_leases_are_renewed_in_another_loop_than_they_were_asked_for_in(server: 
 async def test_leases_that_nobody_uses_are_given_back_while_the_worker_lives(
     server: Server, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tenancy, "QUIET_NS", 100_000_000)
+    monkeypatch.setattr(lease_client, "QUIET_NS", 100_000_000)
     limits = 'per = "account"\nrate = "100000/day"\nalgorithm = "fixed-window"'
     limiter, other = open_limiter(server.url, limits, mode="leased"), open_limiter(server.url, limits)
-    assert limiter.store.tenancy is not None
-    leases = limiter.store.tenancy.leases
+    assert limiter.store.lease_client is not None
+    leases = limiter.store.lease_client.leases
     used = 0
     while not leases.held():  # until it has seen for long enough how busy the key is
         assert (await limiter.ask()).allowed

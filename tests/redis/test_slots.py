@@ -60,9 +60,9 @@ async def test_only_what_a_node_without_the_script_was_asked_is_asked_again(
     assert len({node.port for node in keys_in(cluster).values()}) == 3
     for rounds, node in enumerate(cluster.masters(), 2):
         node.client.script_flush()
-        begun = limiter.courier.round_trips
+        begun = limiter.batch_client.round_trips
         await asyncio.gather(*(limiter.ask(account) for account in accounts))
-        assert limiter.courier.round_trips == begun + 1  # in which all nodes were asked
+        assert limiter.batch_client.round_trips == begun + 1  # in which all nodes were asked
         assert {(await limiter.left(account))[0] for account in accounts} == {100 - rounds}
     assert not limiter.watcher.faults
 
@@ -158,14 +158,14 @@ async def test_hung_master_opens_the_breaker_and_keeps_it_open(
     try:
         assert (await limiter.ask()).allowed
         await limiter.connected(is_open=True)
-        trips = limiter.courier.breaker.trips
+        trips = limiter.batch_client.breaker.trips
         # The other masters answer: that is not enough, or every other request would wait again.
         await turns(100)
-        assert limiter.courier.breaker.trips == trips
-        assert limiter.courier.breaker.is_open
+        assert limiter.batch_client.breaker.trips == trips
+        assert limiter.batch_client.breaker.is_open
     finally:
         owner.resume()
-    await eventually(lambda: not limiter.courier.breaker.is_open, "the breaker to close")
+    await eventually(lambda: not limiter.batch_client.breaker.is_open, "the breaker to close")
     assert (await limiter.left())[0] in (88, 89)
 
 
@@ -195,7 +195,7 @@ async def test_hung_master_opens_the_breaker_though_others_answer_all_the_time(
     lost.pause()
     try:
         await limiter.ask("a0")
-        assert limiter.courier.breaker.is_open
+        assert limiter.batch_client.breaker.is_open
     finally:
         is_over = True
         lost.resume()

@@ -16,16 +16,16 @@ ADDRESS = 'per = "ip"\nrate = "1000000/day"\nalgorithm = "sliding-window"'
 
 async def first_lease(limiter: Live) -> tuple[int, int]:
     """Ask until a request is decided here; return the round trips until then, and the server's decisions."""
-    assert limiter.store.tenancy is not None
-    leases = limiter.store.tenancy.leases
+    assert limiter.store.lease_client is not None
+    leases = limiter.store.lease_client.leases
     await limiter.connected()
-    begun = limiter.courier.round_trips
+    begun = limiter.batch_client.round_trips
     asked = 0
     while not leases.local:
         assert (await limiter.ask()).allowed
         asked += 1
         await turns(2)
-    return limiter.courier.round_trips - begun, asked - leases.local
+    return limiter.batch_client.round_trips - begun, asked - leases.local
 
 
 @pytest.mark.parametrize("limits", [[ACCOUNT], [ACCOUNT, ADDRESS]])
@@ -35,8 +35,8 @@ async def test_lease_begins_with_a_decision_of_the_server(
     limiter = open_limiter(server.url, *limits, mode="leased")
     trips, decided = await first_lease(limiter)
     assert trips == decided
-    assert limiter.store.tenancy is not None
-    assert limiter.store.tenancy.leases.held() > 0
+    assert limiter.store.lease_client is not None
+    assert limiter.store.lease_client.leases.held() > 0
 
 
 async def test_lease_of_a_cluster_begins_so_as_well(cluster: Cluster, open_limiter: LiveLimiter) -> None:
@@ -52,14 +52,14 @@ async def test_limit_that_a_reload_makes_smaller_holds_at_once(
     url = cluster.cluster_url if is_cluster else server.url
     limiter = open_limiter(url, ADDRESS, mode="leased")
     await first_lease(limiter)
-    assert limiter.store.tenancy is not None
-    leases = limiter.store.tenancy.leases
+    assert limiter.store.lease_client is not None
+    leases = limiter.store.lease_client.leases
     assert leases.held() >= 20
     (left,) = await limiter.left()
     used = 1_000_000 - left - leases.held()
-    limiter._path = tmp_path / "policy.toml"
+    limiter.runtime._path = tmp_path / "policy.toml"
     fewer = ADDRESS.replace("1000000", str(used + 5))
-    limiter._path.write_text(rules(url, fewer, mode="leased"))
+    limiter.runtime._path.write_text(rules(url, fewer, mode="leased"))
     assert limiter.reload().result == "applied"
     assert [(await limiter.ask()).allowed for _ in range(8)] == [True] * 5 + [False] * 3
     assert leases.held() == 0

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from ratelimit.stores.redis.connect import connect
-from ratelimit.stores.redis.permission import try_script
-from ratelimit.stores.redis.trial import compare_clocks, time_round_trips
+from ratelimit.stores.redis.doctor.permission import try_script
+from ratelimit.stores.redis.doctor.trial import compare_clocks, time_round_trips
+from ratelimit.stores.redis.transport.connect import connect
 from tests.support.redis.policies import spec_of
 from tests.support.redis.server import Server
 

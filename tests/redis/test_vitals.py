@@ -11,11 +11,11 @@ from redis import exceptions
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.crc import key_slot
 
-from ratelimit.finding import Finding, Status
-from ratelimit.stores.redis import vitals
-from ratelimit.stores.redis.checkup import transport
-from ratelimit.stores.redis.permission import CORRELATING, DECIDING, TRIAL, scratch_key
-from ratelimit.stores.redis.symptom import explain, is_forbidden, state_of
+from ratelimit.environment.finding import Finding, Status
+from ratelimit.stores.redis.doctor import vitals
+from ratelimit.stores.redis.doctor.checkup import transport
+from ratelimit.stores.redis.doctor.permission import CORRELATING, DECIDING, TRIAL, scratch_key
+from ratelimit.stores.redis.transport.symptom import explain, is_forbidden, state_of
 from tests.support.redis.policies import spec_of
 
 SCRIPTS = Path(vitals.__file__).with_name("scripts")

@@ -44,19 +44,19 @@ async def is_told_of_another_key(url: str, open_limiter: LiveLimiter) -> None:
     alike = [open_limiter(url, ACCOUNT) for _ in range(2)]
     for limiter in alike:
         await limiter.ask()
-        await limiter.store.pulse.beat(limiter.courier)
+        await limiter.store.fair_share.beat(limiter.batch_client)
     assert [told(limiter) for limiter in alike] == [0, 0]
     stranger = open_limiter(url, ACCOUNT, key=bytes(16))
     await stranger.ask()  # its first connection tells
     assert told(stranger) == 1
     for limiter in alike:
-        await limiter.store.pulse.beat(limiter.courier)
-        await limiter.store.pulse.beat(limiter.courier)
+        await limiter.store.fair_share.beat(limiter.batch_client)
+        await limiter.store.fair_share.beat(limiter.batch_client)
         assert told(limiter) == 1
     await stranger.store.rest()
     newcomer = open_limiter(url, ACCOUNT)
     await newcomer.ask()
-    await newcomer.store.pulse.beat(newcomer.courier)
+    await newcomer.store.fair_share.beat(newcomer.batch_client)
     assert told(newcomer) == 0
 
 
@@ -76,7 +76,7 @@ async def test_deployments_with_prefixes_of_their_own_are_no_strangers(
     for number in range(2):
         limiter = open_limiter(server.url, ACCOUNT, key=bytes([number] * 16), prefix=f"shop{number}")
         await limiter.ask()
-        await limiter.store.pulse.beat(limiter.courier)
+        await limiter.store.fair_share.beat(limiter.batch_client)
         assert told(limiter) == 0
 
 

@@ -1,4 +1,4 @@
-"""Request targets as nobody writes them: paths that are served, bent at random by a seeded hand."""
+"""Request targets as no client writes them: paths that are served, bent at random by a seeded hand."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def add(app: Any) -> Any:
 
 
 def below(app: Any) -> Any:
-    """The limiter in the mounted application, whose policy has that application's own templates."""
+    """The limiter in the mounted application, with a policy that has that application's own templates."""
     return RateLimitMiddleware(app, **options(*apps.SUB, *("/deep" + each for each in apps.SUB)))
 
 

@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, Route
 
 from ratelimit import Policy, RateLimitMiddleware
-from ratelimit.asgi.survey import survey
+from ratelimit.asgi.routes.survey import survey
 from ratelimit.clock import ManualClock
 from tests.asgi.driver import limit, rules
 from tests.routing import applications as apps

@@ -82,5 +82,5 @@ def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> Non
                     return
         except OSError:
             pass
-        pause.wait(0.05)  # somebody else's start-up is the one thing virtual time cannot hurry
+        pause.wait(0.05)  # another process's start-up is the one thing virtual time cannot hurry
     raise AssertionError(f"the server did not answer:\n{log.read_text()}")

@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 
 from ratelimit import Limiter
-from ratelimit.asgi.upkeep import Upkeep
 from ratelimit.clock import ManualClock
-from ratelimit.core.table import TABLE_HEADER_BYTES
+from ratelimit.core.memory.table import TABLE_HEADER_BYTES
 from ratelimit.errors import StoreError
-from ratelimit.observer import NullObserver
+from ratelimit.events import NullObserver
 from ratelimit.policy import Policy
-from ratelimit.storage import wish_of
+from ratelimit.stores.factory import wish_of
 from ratelimit.telemetry import names
 from ratelimit.telemetry.cells import totals
+from ratelimit.worker.upkeep import Upkeep
 from tests.support.memory import COPY_AT
+from tests.support.time import HostClock
 
 POLICY = """
 version = 1
@@ -73,8 +74,8 @@ class Heard(NullObserver):
 
 @pytest.fixture(params=["named", "default"])
 def policy(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Policy:
-    """Return a policy, whose store has a path of its own or lies at the usual place."""
-    monkeypatch.setattr("ratelimit.stores.folder.SHARED", tmp_path)
+    """Return a policy with a store that has a path of its own or lies at the usual place."""
+    monkeypatch.setattr("ratelimit.stores.embedded.folder.SHARED", tmp_path)
     store = f'path = "{tmp_path}/table"' if request.param == "named" else ""
     path = tmp_path / "policy.toml"
     path.write_text(POLICY.format(store=store))
@@ -84,7 +85,7 @@ def policy(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 def started(policy: Policy, clock: ManualClock | None = None) -> tuple[Limiter, Heard]:
     """Return a limiter over the shared memory, and what it says."""
     heard = Heard()
-    return Limiter(policy, clock=clock or ManualClock(), observer=heard), heard
+    return Limiter(policy, clock=clock or HostClock(), observer=heard), heard
 
 
 def place_of(policy: Policy) -> Path:
@@ -151,7 +152,7 @@ def test_truncated_file_at_the_start_is_put_aside_and_said(policy: Policy, lengt
     place = place_of(policy)
     os.truncate(place, length)
     if length == 1:
-        # The first letter alone: of a file that the policy names it cannot be told whose it is.
+        # The first letter alone: of a file that the policy names its owner cannot be told.
         named = policy.compiled.file.store.path is not None
         if named:
             with pytest.raises(StoreError) as caught:
@@ -214,7 +215,7 @@ def test_removed_file_does_not_leave_workers_apart(policy: Policy) -> None:
 
 
 def test_removed_folder_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ratelimit.stores.folder.SHARED", tmp_path)
+    monkeypatch.setattr("ratelimit.stores.embedded.folder.SHARED", tmp_path)
     path = tmp_path / "policy.toml"
     path.write_text(POLICY.format(store=""))
     policy = Policy.load(path)
@@ -266,7 +267,7 @@ def test_memory_that_cannot_be_had_again_is_said_and_requests_go_on(policy: Poli
 
 
 def test_damaged_board_is_left_for_a_fresh_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ratelimit.stores.folder.SHARED", tmp_path)
+    monkeypatch.setattr("ratelimit.stores.embedded.folder.SHARED", tmp_path)
     path = tmp_path / "policy.toml"
     path.write_text(POLICY.format(store="") + CORRELATED)
     workers = [started(Policy.load(path)) for _ in range(2)]
@@ -294,10 +295,11 @@ import faulthandler, os, sys
 if sys.argv[2] == "watched":
     faulthandler.enable()
 from ratelimit import Limiter
+from tests.support.time import HostClock
 limiter = Limiter(sys.argv[1])
 files = [limiter.store.mapping.path]
-if limiter.correlating is not None:
-    files.append(limiter.correlating._shared.mapping.path)
+if limiter.clustering is not None:
+    files.append(limiter.clustering._shared.mapping.path)
 if sys.argv[2] == "watched-later":
     faulthandler.enable()
     limiter.renew()
@@ -310,9 +312,9 @@ for length in (1 << 16, 4096, 1, 0):
         os.truncate(file, length)
     first = admitted()
     limiter.table.stats(limiter.now_ns())
-    if limiter.correlating is not None:
+    if limiter.clustering is not None:
         for _ in range(30):
-            limiter.correlating.tick(limiter.now_ns())
+            limiter.clustering.tick(limiter.now_ns())
     renewed = limiter.renew()
     print(first <= 7, renewed, admitted())
     limiter.close() if length == 0 else None
@@ -337,7 +339,7 @@ def test_fault_in_memory_of_others_still_ends_the_process(tmp_path: Path, how: s
     (tmp_path / "file").write_bytes(bytes(8192))
     code = (
         "import faulthandler, mmap, os, signal, sys\n"
-        "from ratelimit.core.memory import FileMemory, guard\n"
+        "from ratelimit.core.memory.mapping import FileMemory, guard\n"
         + ("faulthandler.enable()\n" if watched else "")
         + "file = open(sys.argv[1], 'r+b')\n"
         "ours = FileMemory(file.fileno(), 8192)\n"
@@ -356,7 +358,7 @@ def test_fault_in_memory_of_others_still_ends_the_process(tmp_path: Path, how: s
 
 
 def test_file_memory_is_zeros_of_its_own_once_its_file_is_gone(tmp_path: Path) -> None:
-    from ratelimit.core.memory import FileMemory
+    from ratelimit.core.memory.mapping import FileMemory
 
     (tmp_path / "file").write_bytes(b"x" * 8192)
     with (tmp_path / "file").open("r+b") as file:

@@ -1,4 +1,4 @@
-"""One of many: whoever holds the lock, until it dies or resigns."""
+"""One of many: the process that holds the lock, until it dies or resigns."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit.stores.election import Election
+from ratelimit.stores.embedded.election import Election
 from tests.processes.test_forks import in_child
 
 HOLD = """
 import sys
 from pathlib import Path
-from ratelimit.stores.election import Election
+from ratelimit.stores.embedded.election import Election
 held = Election(Path(sys.argv[1]))
 print(held.win(), flush=True)
 sys.stdin.read()

@@ -10,10 +10,10 @@ import pytest
 
 from ratelimit.clock import ManualClock
 from ratelimit.errors import StoreError
-from ratelimit.stores import folder
-from ratelimit.stores.embedded import EmbeddedStore
-from ratelimit.stores.folder import memory_folder
-from ratelimit.stores.mapping import default_path
+from ratelimit.stores.embedded import folder
+from ratelimit.stores.embedded.folder import memory_folder
+from ratelimit.stores.embedded.mapping import default_path
+from ratelimit.stores.embedded.store import EmbeddedStore
 
 NAME = f"kinlimit-{os.geteuid()}"
 ANOTHER_ACCOUNT = 54321
@@ -22,7 +22,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to
 
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return what stands for `/dev/shm`: anybody may make names in it."""
+    """Return what stands for `/dev/shm`: any user may make names in it."""
     place = tmp_path / "shm"
     place.mkdir()
     place.chmod(0o1777)

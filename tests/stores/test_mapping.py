@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from ratelimit.clock import ManualClock
-from ratelimit.core.engine import Plan
-from ratelimit.core.rule import Rule
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.decision.engine import Plan
 from ratelimit.errors import StoreError
-from ratelimit.stores.embedded import EmbeddedStore
-from ratelimit.stores.mapping import default_path, sweep
+from ratelimit.stores.embedded.mapping import default_path, sweep
+from ratelimit.stores.embedded.store import EmbeddedStore
 from tests.support.memory import COPY_AT
 
 NOW = ManualClock().now_ns()
@@ -71,7 +71,7 @@ def test_memory_of_another_version_is_refused(tmp_path: Path) -> None:
 
 def test_memory_of_another_boot_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("ratelimit.stores.embedded.boot_id", lambda: b"the boot before")
+        patched.setattr("ratelimit.stores.embedded.store.boot_id", lambda: b"the boot before")
         opened(tmp_path / "t").close()
     assert refusal(tmp_path / "t") == "table-boot"
 
@@ -121,7 +121,7 @@ def test_full_memory_is_an_error_at_start_and_leaves_nothing_behind(tmp_path: Pa
 def test_start_killed_in_the_middle_leaves_no_half_table(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from ratelimit.stores.mapping import open_shared\n"
+        "from ratelimit.stores.embedded.mapping import open_shared\n"
         "die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "open_shared(Path(sys.argv[1]), 1 << 20, die, die, is_ours=True)\n"
     )
@@ -156,7 +156,7 @@ def test_nobody_unlinks_memory_that_others_hold(tmp_path: Path) -> None:
 
 def test_workers_that_start_at_once_make_one_table(tmp_path: Path) -> None:
     code = (
-        "import sys; from ratelimit.stores.embedded import EmbeddedStore\n"
+        "import sys; from ratelimit.stores.embedded.store import EmbeddedStore\n"
         "store = EmbeddedStore.shared('policy.toml', path=sys.argv[1], keys=200)\n"
         "print(store.hasher.key.hex(), store.table.anchor_ns)\n"
     )

@@ -10,7 +10,7 @@ from ratelimit import Limiter
 from ratelimit.clock import ManualClock
 from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
-from ratelimit.storage import open_store, private_store, wish_of
+from ratelimit.stores.factory import open_store, private_store, wish_of
 from ratelimit.stores.secret import find_key
 
 LIMIT = '[[limit]]\nname = "a"\nper = "ip"\nrate = "5/minute"\n'

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ratelimit import Decision, Limiter, Policy
-from ratelimit.clock import ManualClock
-from ratelimit.observer import NullObserver
+from ratelimit.events import NullObserver
 from tests.support.campaign import Request, campaign, policy_text
+from tests.support.time import HostClock
 
 NS = 10**9
-START_NS = ManualClock().now_ns()
+START_NS = HostClock().now_ns()
 END_NS = START_NS + 9 * 3600 * NS
 """An hour after the campaign of the small world."""
 
@@ -37,7 +37,7 @@ class Actor:
     """
 
     def __init__(self, path: Path | None = None, *, now_ns: int = START_NS, **more: Any) -> None:
-        self.clock = ManualClock(now_ns)
+        self.clock = HostClock(now_ns)
         self.noted = Noting()
         policy = path if path is not None else Policy.from_toml(policy_text(**more))
         self.limiter = Limiter(policy, clock=self.clock, observer=self.noted)
@@ -58,20 +58,20 @@ class Actor:
 
     def tick(self, most: int = 3000) -> int:
         """Tick until there is nothing more to do at this moment; return how often."""
-        correlating = self.limiter.correlating
-        assert correlating is not None
+        clustering = self.limiter.clustering
+        assert clustering is not None
         for number in range(most):
-            if not correlating.tick(self.clock.now_ns()):
+            if not clustering.tick(self.clock.now_ns()):
                 return number + 1
         raise AssertionError("the work does not end")
 
     def cluster(self, account: str) -> int:
         """Return an account's cluster as any worker sees it, -1 without one."""
-        generation = self.limiter.current
-        row = generation.extractor.extract([(b"x-api-key", account.encode())], "192.0.2.1")
-        assert generation.watch is not None
-        generation.watch.fill(row)
-        return row[generation.watch.at]
+        bound = self.limiter.current
+        row = bound.extractor.extract([(b"x-api-key", account.encode())], "192.0.2.1")
+        assert bound.watch is not None
+        bound.watch.fill(row)
+        return row[bound.watch.at]
 
     def clusters(self, accounts: Iterable[str]) -> set[int]:
         """Return the clusters of several accounts."""

@@ -62,9 +62,9 @@ class Process:
 def main(policy: str) -> None:
     """Do as told until the pipe ends."""
     actor = Actor(Path(policy))
-    correlating = actor.limiter.correlating
-    assert correlating is not None
-    correlating.is_kept_up = True  # ticks come when they are told to
+    clustering = actor.limiter.clustering
+    assert clustering is not None
+    clustering.is_kept_up = True  # ticks come when they are told to
     for line in sys.stdin:
         name, *given = json.loads(line)
         answer: Any = None
@@ -75,15 +75,15 @@ def main(policy: str) -> None:
             answer = actor.tick()
         elif name == "step":
             actor.clock.set_ns(given[0])
-            answer = correlating.tick(given[0])
+            answer = clustering.tick(given[0])
         elif name == "clusters":
             answer = [actor.cluster(account) for account in given[0]]
         elif name == "numbers":
             answer = actor.numbers
         elif name == "elected":
-            answer = correlating.is_elected
+            answer = clustering.is_elected
         elif name == "settle":
-            correlating.settle()
+            clustering.settle()
         elif name == "codes":
             answer = actor.noted.codes
         elif name == "pid":

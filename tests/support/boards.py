@@ -5,8 +5,8 @@ from __future__ import annotations
 import mmap
 from typing import Any
 
-from ratelimit.core.board import Board, board_bytes
-from ratelimit.core.sighting import Columns
+from ratelimit.core.clusters.sighting import Columns
+from ratelimit.core.sharing.board import Board, board_bytes
 from ratelimit.correlation import Correlator, Settings
 from tests.support.cores import BOOT
 from tests.support.rule import EPOCH

@@ -74,8 +74,8 @@ def check_bound(spec: RuleSpec, trace: Trace) -> None:
 def fits(spec: RuleSpec, trace: Trace, now_ns: int, cost: int) -> bool:
     """Return whether one more charge is to be admitted, by definition, given all that was.
 
-    Quadratic and stateless on purpose: it is the other side of the bound. Where this
-    finds room nobody may be refused, where it finds none nobody may be admitted.
+    Quadratic and stateless on purpose: it is the other side of the bound. Where this finds
+    room no request may be refused, where it finds none no request may be admitted.
     """
     if spec.algorithm == "token-bucket":
         interval = ceiling_division(16 * spec.period_ns, spec.quota)

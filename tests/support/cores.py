@@ -27,7 +27,7 @@ class Core(Protocol):
     """What times are whole numbers of."""
 
     def table(self, now_ns: int = EPOCH, keys: int = 256) -> Any:
-        """Return a fresh table whose epoch is `now_ns`."""
+        """Return a fresh table with `now_ns` as its epoch."""
         ...
 
     def plan(
@@ -43,7 +43,7 @@ class Core(Protocol):
 
 
 class ReferenceCore:
-    """The specification, or a variant whose plan class differs."""
+    """The specification, or a variant with another plan class."""
 
     grain_ns = 1
 
@@ -72,7 +72,7 @@ class CompiledCore:
     grain_ns = 1
 
     def table(self, now_ns: int = EPOCH, keys: int = 256) -> Any:
-        from ratelimit.core.table import Table, table_bytes
+        from ratelimit.core.memory.table import Table, table_bytes
 
         block_bytes = 1 << 21
         memory = mmap.mmap(-1, table_bytes(keys, block_bytes))
@@ -88,14 +88,14 @@ class CompiledCore:
         members: Sequence[int] | None = None,
         cost_positions: Sequence[int] | None = None,
     ) -> Any:
-        from ratelimit.core.engine import Plan
+        from ratelimit.core.decision.engine import Plan
 
         return Plan(table, [compiled_rule(spec) for spec in specs], keys, members, cost_positions)
 
 
 def compiled_rule(spec: RuleSpec) -> Any:
     """Return the core's rule for a spec."""
-    from ratelimit.core.rule import Rule
+    from ratelimit.core.algorithms.rule import Rule
 
     return Rule(
         spec.name,

@@ -17,14 +17,15 @@ import redis.asyncio
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.hosts.bridge import Bridge, Hosts
-from ratelimit.known import principal_key
-from ratelimit.stores.boards import fingerprint_of
-from ratelimit.stores.redis.hosts.carrier import Carrier
-from ratelimit.stores.redis.hosts.carrier_thread import CarrierThread
+from ratelimit.clustering.declarations import principal_key
+from ratelimit.clustering.hosts.agent import HostAgent, Hosts
+from ratelimit.deciding.runtime import Runtime
+from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.redis.hosts.entries import mark_of
-from ratelimit.stores.redis.hosts.places import Places
-from ratelimit.stores.redis.hosts.postbox import Postbox
+from ratelimit.stores.redis.hosts.keys import Places
+from ratelimit.stores.redis.hosts.queues import HostQueues
+from ratelimit.stores.redis.hosts.stream_client import StreamClient
+from ratelimit.stores.redis.hosts.stream_thread import StreamThread
 from tests.support.acting import START_NS, Actor, Noting
 from tests.support.campaign import Request, policy_text
 
@@ -34,7 +35,7 @@ PLACES = Places(PREFIX)
 
 
 def shared_policy_text(*, key: str = KEY, **more: Any) -> str:
-    """Return a policy whose hosts hash alike."""
+    """Return a policy of hosts that hash alike."""
     return policy_text(**more) + f'\n[hashing]\nkey = "{key}"\n'
 
 
@@ -56,10 +57,10 @@ class RunningClock(ManualClock):
 
 
 class HandCarrier:
-    """A carrier that goes when it is told to."""
+    """A stream client that goes when it is told to."""
 
-    def __init__(self, connect: Callable[[], Any], box: Postbox, key: bytes) -> None:
-        self.carrier = Carrier(connect, PLACES, box, mark=mark_of(fingerprint_of(key)), key=key)
+    def __init__(self, connect: Callable[[], Any], box: HostQueues, key: bytes) -> None:
+        self.stream_client = StreamClient(connect, PLACES, box, mark=mark_of(fingerprint_of(key)), key=key)
         self.loop = asyncio.new_event_loop()
         self.lock = Lock()
         self.is_stopped = False
@@ -68,8 +69,8 @@ class HandCarrier:
         """Do one round, and what it started beside."""
 
         async def all_of_it() -> bool:
-            is_busy = await self.carrier.turn()
-            transfer = self.carrier._transfer
+            is_busy = await self.stream_client.turn()
+            transfer = self.stream_client._transfer
             if transfer is not None and not transfer.done():
                 await transfer
                 is_busy = True
@@ -85,15 +86,15 @@ class HandCarrier:
                 return
             self.is_stopped = True
             if resigns:
-                self.loop.run_until_complete(self.carrier.resign())
-            self.loop.run_until_complete(self.carrier.close())
+                self.loop.run_until_complete(self.stream_client.resign())
+            self.loop.run_until_complete(self.stream_client.close())
             self.loop.close()
 
     def abandon(self) -> None:
         """Leave everything as it is."""
 
 
-class _HostedLimiter(Limiter):
+class _HostedRuntime(Runtime):
     hosts: Hosts
 
     def _hosts(self, policy: Policy) -> Hosts:
@@ -101,13 +102,13 @@ class _HostedLimiter(Limiter):
 
 
 class Host(Actor):
-    """One host: a limiter with a board of its own, and a carrier.
+    """One host: a limiter with a board of its own, and a stream client.
 
     Args:
         port: the server's.
         path: a policy's file, for several workers of a host.
         is_candidate: whether it competes for correlating.
-        is_live: its carrier has a thread, and its clock goes on by itself.
+        is_live: its stream client has a thread, and its clock goes on by itself.
         connect: makes the client, instead of one for the port.
         key: the hash key, if it is another than its peers'.
         more: for `policy_text`.
@@ -126,42 +127,43 @@ class Host(Actor):
         **more: Any,
     ) -> None:
         self.port = port
-        self.carriers: list[HandCarrier] = []
+        self.stream_clients: list[HandCarrier] = []
         self.clock = RunningClock(now_ns) if is_live else ManualClock(now_ns)
         self.noted = Noting()
 
         def client() -> Any:
             return redis.asyncio.Redis(host="127.0.0.1", port=port)
 
-        def start(box: Postbox) -> HandCarrier | CarrierThread:
-            carrier = HandCarrier(connect or client, box, bytes.fromhex(key))
+        def start(box: HostQueues) -> HandCarrier | StreamThread:
+            stream_client = HandCarrier(connect or client, box, bytes.fromhex(key))
             if is_live:
-                carrier.loop.close()
-                return CarrierThread(carrier.carrier, box)
-            self.carriers.append(carrier)
-            return carrier
+                stream_client.loop.close()
+                return StreamThread(stream_client.stream_client, box)
+            self.stream_clients.append(stream_client)
+            return stream_client
 
-        kind = type("HostedLimiter", (_HostedLimiter,), {"hosts": Hosts(start, is_candidate)})
+        runtime = type("HostedRuntime", (_HostedRuntime,), {"hosts": Hosts(start, is_candidate)})
+        kind = type("HostedLimiter", (Limiter,), {"_runtime_type": runtime})
         policy = path if path is not None else Policy.from_toml(shared_policy_text(key=key, **more))
         self.limiter = kind(policy, clock=self.clock, observer=self.noted)
-        correlating = self.limiter.correlating
-        assert correlating is not None
-        self.correlating = correlating
-        correlating.is_kept_up = True  # ticks come when they are told to
+        clustering = self.limiter.clustering
+        assert clustering is not None
+        self.clustering = clustering
+        clustering.is_kept_up = True  # ticks come when they are told to
 
     @property
-    def bridge(self) -> Bridge:
-        bridge = self.correlating._tenure
-        assert isinstance(bridge, Bridge)
-        return bridge
+    def agent(self) -> HostAgent:
+        agent = self.clustering._leader
+        assert isinstance(agent, HostAgent)
+        return agent
 
     @property
     def is_leading(self) -> bool:
-        return isinstance(self.correlating._tenure, Bridge) and self.bridge.is_leading
+        return isinstance(self.clustering._leader, HostAgent) and self.agent.is_leading
 
     def explained(self, account: str) -> str:
         """Return what the correlator here has to say of an account; for a look by hand."""
-        correlator = self.bridge.correlator
+        correlator = self.agent.correlator
         spec, current = self.limiter.policy.compiled.correlation, self.limiter.current
         if correlator is None or spec is None:
             return ""
@@ -169,30 +171,30 @@ class Host(Actor):
         return "" if key is None else str(correlator.explain(key))
 
     def step(self) -> bool:
-        """Tick once and let the carrier go once; return whether there is more to do."""
-        is_busy = self.correlating.tick(self.clock.now_ns())
-        assert self.correlating.take_fault() is None
-        if self.carriers and not self.carriers[-1].is_stopped:
-            is_busy |= self.carriers[-1].turn()
+        """Tick once and let the stream client go once; return whether there is more to do."""
+        is_busy = self.clustering.tick(self.clock.now_ns())
+        assert self.clustering.take_fault() is None
+        if self.stream_clients and not self.stream_clients[-1].is_stopped:
+            is_busy |= self.stream_clients[-1].turn()
         return is_busy
 
     def rest(self) -> None:
-        """Leave correlating to others, its carrier going on meanwhile."""
-        self._while_turning(lambda: self.correlating.rest(self.clock.now_ns()))
+        """Leave correlating to others, its stream client going on meanwhile."""
+        self._while_turning(lambda: self.clustering.rest(self.clock.now_ns()))
 
     def _while_turning(self, work: Callable[[], None]) -> None:
         thread = Thread(target=work)
         thread.start()
         while thread.is_alive():
-            if self.carriers:
+            if self.stream_clients:
                 with suppress(Exception):
-                    self.carriers[-1].turn()
+                    self.stream_clients[-1].turn()
             thread.join(0.002)
 
     def close(self) -> None:
         self._while_turning(self.limiter.close)
-        for carrier in self.carriers:
-            carrier.stop(0)
+        for stream_client in self.stream_clients:
+            stream_client.stop(0)
 
 
 def are_level(hosts: Iterable[Host]) -> bool:
@@ -200,10 +202,11 @@ def are_level(hosts: Iterable[Host]) -> bool:
     leaders = [host for host in hosts if host.is_leading]
     if not leaders:
         return True
-    office = leaders[0].bridge._office
-    assert office is not None
-    return office._is_public and all(
-        host.bridge.box.seen_term == office.term and host.carriers[-1].carrier._sequence == office._sequence
+    global_leader = leaders[0].agent._global_leader
+    assert global_leader is not None
+    return global_leader._is_public and all(
+        host.agent.box.seen_term == global_leader.term
+        and host.stream_clients[-1].stream_client._sequence == global_leader._sequence
         for host in hosts
     )
 
@@ -261,7 +264,7 @@ class Ticking:
     def _run(self, host: Host) -> None:
         pause_s = 0.0
         while not self._ended.wait(pause_s):
-            pause_s = 0.0005 if host.correlating.tick(host.clock.now_ns()) else 0.1
+            pause_s = 0.0005 if host.clustering.tick(host.clock.now_ns()) else 0.1
 
     def __enter__(self) -> Ticking:
         for thread in self._threads:

@@ -1,4 +1,4 @@
-"""A host as a process of its own, told over a pipe what to do; its carrier and its ticks go on by themselves.
+"""A host as a process of its own, told over a pipe what to do; stream client and ticks go on by themselves.
 
     python -m tests.support.hosting_worker PORT [PRINCIPALS]
 
@@ -89,7 +89,7 @@ def fill(host: Host, count: int) -> None:
         network = f"{1 + number % 200}.{number // 200 % 250}.{number // 50_000 % 250}"
         host.decide(Request(at_s, f"one{number}", f"pay{number}", f"agent{number % 50}", f"{network}.9"))
         if number % 2_000 == 1_999:
-            wait_until(lambda: host.numbers["waiting"] < 500 and host.bridge.box.outgoing < 64, 60)
+            wait_until(lambda: host.numbers["waiting"] < 500 and host.agent.box.outgoing < 64, 60)
 
 
 def main(port: int, principals: int) -> None:
@@ -116,10 +116,10 @@ def main(port: int, principals: int) -> None:
             elif name == "numbers":
                 answer = host.numbers
             elif name == "is_leading":
-                answer = host.is_leading and host.bridge.correlator is not None
+                answer = host.is_leading and host.agent.correlator is not None
             elif name == "position":
-                office = host.bridge._office
-                answer = None if office is None else office._intake.position.decode()
+                global_leader = host.agent._global_leader
+                answer = None if global_leader is None else global_leader._intake.position.decode()
             elif name == "explain":
                 answer = host.explained(given[0])
             elif name == "codes":

@@ -71,8 +71,8 @@ class Decisions(RuleBasedStateMachine):
     def pass_time(self, gap_ns: int) -> None:
         """Move the clock, back by no more than the shortest window; the worker is alive throughout.
 
-        Deeper steps are in `test_streams`: what a charge from before one is corrected to is
-        nobody's business.
+        Deeper steps are in `test_streams`: it is left open what a charge from before one is
+        corrected to.
         """
         now_ns = (self.now_ns + gap_ns) // self.grain_ns * self.grain_ns
         self.now_ns = max(self.epoch_ns, self.latest_ns - SECOND, now_ns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from ratelimit.core.image import Image
+from ratelimit.core.clusters.image import Image
 from ratelimit.correlation import Correlator
 
 FINE, COARSE, PAYMENT, CLIENT, EXTRA, BLOCK = 0, 1, 2, 3, 4, 7

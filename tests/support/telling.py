@@ -4,8 +4,8 @@ Two actors of thirty accounts each have used up their budgets, at times of their
 each account asks and notes all that it is told. Then pairs of accounts are compared, as an
 attacker would compare theirs: do pairs of one actor look unlike pairs of two actors? Measured are
 how far apart their waits are, whether they are equal, and how they change from one moment to the
-next, each against 500 random divisions of the accounts into two. An attacker who can tell sees
-the true division stand out: beyond all but one in a hundred of the random ones.
+next. Each is held against 500 random divisions of the accounts into two. An attacker that can tell
+sees the true division stand out: beyond all but one in a hundred of the random ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from ratelimit import Limiter, RateLimitMiddleware
 from ratelimit.clock import ManualClock
-from ratelimit.core.assignments import Assignments
+from ratelimit.core.sharing.assignments import Assignments
 from tests.asgi.driver import Answer, Client, key, ok
 from tests.support.acting import START_NS
 from tests.support.campaign import policy_text
@@ -43,15 +43,15 @@ class World:
         self.clock = ManualClock(START_NS)
         self.limiter = Limiter(path, clock=self.clock)
         self.client = Client(RateLimitMiddleware(ok, limiter=self.limiter, reload_interval_s=0))
-        assert self.limiter.correlating is not None
-        self.limiter.correlating.is_kept_up = True  # nobody judges: who belongs where is given
-        generation = self.limiter.current
-        assert generation.watch is not None
-        found = generation.watch.assignments
+        assert self.limiter.clustering is not None
+        self.limiter.clustering.is_kept_up = True  # none judges: which account belongs where is given
+        bound = self.limiter.current
+        assert bound.watch is not None
+        found = bound.watch.assignments
         writer = Assignments(found.board, found.columns)
         writer.write(found.board.claim(found.board.term, 1, START_NS))
         for number, account in enumerate(ACCOUNTS):
-            row = generation.extractor.extract([(b"x-api-key", account.encode())], "192.0.2.1")
+            row = bound.extractor.extract([(b"x-api-key", account.encode())], "192.0.2.1")
             principal = found.columns.key_of(row)
             assert principal is not None
             assert writer.assign(principal, 1001 + number // MEMBERS)

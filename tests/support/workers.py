@@ -36,7 +36,7 @@ class Worker:
 
     def plan(self, specs: Sequence[RuleSpec], keys: Sequence[Sequence[int]], **places: Any) -> Any:
         """Return a compiled plan over the shared table."""
-        from ratelimit.core.engine import Plan
+        from ratelimit.core.decision.engine import Plan
 
         return Plan(self.table, [compiled_rule(spec) for spec in specs], keys, **places)
 

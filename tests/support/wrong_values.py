@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from ratelimit.policy.model import PolicyFile
+from ratelimit.policy.schema.model import PolicyFile
 
 Key = tuple[str | int, ...]
 

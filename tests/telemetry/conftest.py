@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ratelimit.core.table import table_bytes
+from ratelimit.core.memory.table import table_bytes
 from tests.telemetry.fakes import NOW_NS, FakeLimiter, new_table
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import mmap
 from dataclasses import dataclass, field
 
-from ratelimit.core.engine import Plan
-from ratelimit.core.rule import Rule
-from ratelimit.core.table import Table
-from ratelimit.policy.compiled import twin_row
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.decision.engine import Plan
+from ratelimit.core.memory.table import Table
+from ratelimit.policy.compile.compiled import twin_row
+from ratelimit.telemetry.watching import NoPolicy
 
 NOW_NS = 1_700_000_000_000_000_000
 MINUTE_NS = 60_000_000_000
@@ -27,6 +28,11 @@ class LimitSeen:
 
 
 @dataclass
+class Reload:
+    result: str
+
+
+@dataclass
 class FakeLimiter:
     """Implements `collector.Watched` with a table of its own."""
 
@@ -34,6 +40,8 @@ class FakeLimiter:
     rules: list[LimitSeen] = field(default_factory=list)
     generation: int = 1
     reloaded_ns: int = NOW_NS
+    last_reload: Reload | None = None
+    policy: NoPolicy = field(default_factory=NoPolicy)
     drift: int = 0
     correlation: dict[str, int] = field(default_factory=dict)
     remote: dict[str, float] = field(default_factory=dict)

@@ -8,15 +8,16 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ratelimit.core.table import COUNTER_COLUMNS
+from ratelimit.core.memory.table import COUNTER_COLUMNS
 from ratelimit.decision import Reason
-from ratelimit.diagnoses import DIAGNOSES
+from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.telemetry import RateLimitCollector, names
 from ratelimit.telemetry.counters import Counters, RemoteCounters
 from ratelimit.telemetry.remote import REMOTE_METRICS
+from ratelimit.telemetry.watching import NoPolicy
 from tests.support.boards import board
-from tests.telemetry.fakes import NOW_NS, FakeLimiter, LimitSeen, new_table
+from tests.telemetry.fakes import NOW_NS, FakeLimiter, LimitSeen, Reload, new_table
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -102,7 +103,15 @@ def test_each_reason_has_a_series_of_its_own(limiter: FakeLimiter, allowed: bool
 
 @pytest.mark.parametrize(
     ("elapsed_ns", "bound"),
-    [(0, "5e-07"), (500, "5e-07"), (501, "1e-06"), (5_000_000, "0.005"), (5_000_001, "+Inf"), (-3, "5e-07")],
+    [
+        (0, "5e-07"),
+        (500, "5e-07"),
+        (501, "1e-06"),
+        (5_000_000, "0.005"),
+        (25_000_001, "0.05"),  # a server that was waited for in vain
+        (1_000_000_001, "+Inf"),
+        (-3, "5e-07"),
+    ],
 )
 def test_latency_falls_into_the_bucket_that_holds_it(
     limiter: FakeLimiter, elapsed_ns: int, bound: str
@@ -184,7 +193,7 @@ def test_registering_does_not_scrape(limiter: FakeLimiter) -> None:
     CollectorRegistry().register(RateLimitCollector(limiter))
 
 
-def correlating() -> dict[str, int]:
+def clustering() -> dict[str, int]:
     """Return a correlation's numbers, each different."""
     shared = board()
     named = [*shared.stats(), *(each.name.lower() for each in names.BoardNumber)]
@@ -230,7 +239,7 @@ def test_what_happens_on_the_way_to_a_server_is_counted_by_all_workers(
 
 
 def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
-    limiter.correlation = correlating()
+    limiter.correlation = clustering()
     limiter.remote = SERVER
     limiter.rules = [LimitSeen("requests"), LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
     known = {
@@ -247,13 +256,13 @@ def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> N
 def test_nothing_is_said_of_correlation_where_there_is_none(limiter: FakeLimiter) -> None:
     ours = {series for metric in names.CORRELATION_METRICS for series in metric.series}
     assert not ours & {series for series, _ in scrape(limiter)}
-    limiter.correlation = correlating()
+    limiter.correlation = clustering()
     assert ours <= {series for series, _ in scrape(limiter)}
 
 
 def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLimiter) -> None:
     limiter.correlation = {
-        **dict.fromkeys(correlating(), 0),
+        **dict.fromkeys(clustering(), 0),
         "clusters": 3,
         "certain_clusters": 2,
         "members": 700,
@@ -274,7 +283,7 @@ def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLim
 
 
 def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
-    limiter.correlation = correlating()
+    limiter.correlation = clustering()
     limiter.rules = [LimitSeen("requests"), LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
     listed = {
         (series, label.name): set(label.values)
@@ -300,3 +309,19 @@ def test_each_column_fits_its_row() -> None:
 
 def test_each_diagnosis_has_a_column() -> None:
     assert set(DIAGNOSES) == set(names.DIAGNOSTIC_CODES) - {"other"}
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"), [(None, 1), ("applied", 1), ("unchanged", 1), ("rejected", 0)], ids=str
+)
+def test_rejected_file_is_told_for_as_long_as_it_is_broken(
+    limiter: FakeLimiter, last: str | None, expected: int
+) -> None:
+    limiter.last_reload = None if last is None else Reload(last)
+    for _ in range(2):
+        assert value(limiter, "ratelimit_policy_last_reload_successful") == expected
+
+
+def test_policy_in_force_is_told_by_its_number(limiter: FakeLimiter) -> None:
+    limiter.policy = NoPolicy(digest=2**48 - 1)
+    assert value(limiter, "ratelimit_policy_digest") == 2**48 - 1

@@ -13,7 +13,12 @@ from ratelimit.telemetry.document import markdown
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SERIES = {series for metric in names.METRICS for series in metric.series}
-LABELS = {label.name for metric in names.METRICS for label in metric.labels} | {"le", "instance", "job"}
+LABELS = {label.name for metric in names.METRICS for label in metric.labels} | {
+    "le",
+    "instance",
+    "job",
+    "digest",
+}
 VALUES: dict[str, set[str]] = {}
 for _metric in names.METRICS:
     for _label in _metric.labels:
@@ -26,7 +31,11 @@ GROUPINGS = re.compile(r"\b(?:by|without|ignoring|on)\s*\(([^)]*)\)")
 
 def queries() -> list[tuple[str, str]]:
     dashboard = json.loads((DOCS / "grafana.json").read_text("utf-8"))
-    found = [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel["targets"]]
+    found = [
+        (panel["title"], target["expr"])
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", [])
+    ]
     alerts = (DOCS / "alerts.yml").read_text("utf-8")
     rules = re.findall(r"alert: (\w+)\n\s+expr: >-\n((?:\s{10,}.*\n)+)", alerts)
     assert len(rules) == alerts.count("alert:")

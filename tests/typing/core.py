@@ -6,10 +6,10 @@ import mmap
 from collections.abc import Mapping, Sequence
 from typing import assert_type
 
-from ratelimit.core.engine import Outcome, Plan
-from ratelimit.core.hashing import Hasher
-from ratelimit.core.rule import Rule
-from ratelimit.core.table import Table, table_bytes
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.decision.engine import Outcome, Plan
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.memory.table import Table, table_bytes
 
 
 def hash_things(hasher: Hasher) -> None:

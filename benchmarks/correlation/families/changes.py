@@ -56,12 +56,12 @@ FREE: dict[str, Change] = {
     "client of its own": _habit(programs="own"),
     "client per account": _habit(programs="each"),
     "short answers": _habit(length=80.0, length_spread=1.2),
-    "partition": _parts,
     "exit by card": _by_card,
 }
 """They cost nothing: the plain form's verdict is to hold."""
 
 CHEAP: dict[str, Change] = {
+    "partition": _parts,
     "pairs": _pairs,
     "exit a day": _exits(sticky_s=DAY_S),
     "exit for good": _exits(sticky_s=ALWAYS),
@@ -69,7 +69,33 @@ CHEAP: dict[str, Change] = {
     "aged by half": lambda group: replace(group, aged=0.5),
     "churning": lambda group: replace(group, life_h=24.0),
 }
-"""They cost something, little: payment methods, exits, accounts."""
+"""They cost something, little: providers, payment methods, exits, accounts."""
+
+
+_TOGETHER: dict[str, tuple[str, ...]] = {
+    "CV 2, sessions": ("CV 2", "sessions"),
+    "CV 2, sessions, client per account": ("CV 2", "sessions", "client per account"),
+    "CV 1.2, office hours, exit by card": ("CV 1.2", "office hours", "exit by card"),
+    "CV 3, cron, exit by card": ("CV 3", "cron", "exit by card"),
+    "all that is free": ("CV 2", "sessions", "clients as people have", "short answers", "exit by card"),
+    "CV 1.2, office hours, partition": ("CV 1.2", "office hours", "partition"),
+    "all at once": (
+        "CV 2",
+        "sessions",
+        "clients as people have",
+        "short answers",
+        "partition",
+        "exit by card",
+    ),
+    "all, and pairs, an exit a day": (
+        "CV 2",
+        "sessions",
+        "clients as people have",
+        "short answers",
+        "pairs",
+        "exit a day",
+    ),
+}
 
 
 def together(*names: str) -> Change:
@@ -83,17 +109,8 @@ def together(*names: str) -> Change:
     return change
 
 
-SEVERAL: dict[str, Change] = {
-    "CV 2, sessions": together("CV 2", "sessions"),
-    "CV 2, sessions, client per account": together("CV 2", "sessions", "client per account"),
-    "CV 1.2, office hours, partition": together("CV 1.2", "office hours", "partition"),
-    "CV 3, cron, exit by card": together("CV 3", "cron", "exit by card"),
-    "all at once": together(
-        "CV 2", "sessions", "clients as people have", "short answers", "partition", "exit by card"
-    ),
-    "all, and pairs, an exit a day": together(
-        "CV 2", "sessions", "clients as people have", "short answers", "pairs", "exit a day"
-    ),
-}
+SEVERAL: dict[str, Change] = {name: together(*names) for name, names in _TOGETHER.items()}
+COSTLY = CHEAP.keys() | {name for name, names in _TOGETHER.items() if CHEAP.keys() & set(names)}
+"""What costs anything, alone or with others: judged by its price, and not by whether the verdict holds."""
 
 CHANGES: dict[str, Change] = FREE | CHEAP | SEVERAL

@@ -17,8 +17,8 @@ from benchmarks import ours
 from benchmarks.correlation.budget import ACCOUNT, admit_both
 from benchmarks.correlation.contender import NONE, Outcome, unclustered
 from benchmarks.correlation.trace import Trace
-from ratelimit.core.batch import decide_batch
-from ratelimit.core.sighting import Columns
+from ratelimit.core.clusters.sighting import Columns
+from ratelimit.core.replay.batch import decide_batch
 from ratelimit.correlation import Correlator, Settings
 
 ABSENT = 2**64 - 1

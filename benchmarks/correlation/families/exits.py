@@ -137,7 +137,7 @@ class Exits:
         which = self._rng.integers(len(self._nats), size=count)
         return np.array(self._nats)[which], self._rng.integers(1, 5, size=count) * DAY_NS
 
-    def office(self, exits: int) -> int:
+    def global_leader(self, exits: int) -> int:
         """Return a segment of fixed addresses, in a business provider's range."""
         begin = self._rng.integers(self._business.size)
         index = (begin + np.arange(exits) * len(self._business.blocks)) % self._business.size

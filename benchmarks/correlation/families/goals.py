@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 
 from benchmarks.correlation.families import price
-from benchmarks.correlation.families.changes import CHEAP, SEVERAL
+from benchmarks.correlation.families.changes import COSTLY
 from benchmarks.correlation.families.measure import Chase, Crowd, Result
 
 CONTAINED = 1.2
 """Budgets after a day: a plain form above that is not contained, and its changes have no aim."""
 WITHIN = 0.3
+CHANGED = "changed for nothing: within 0.3 budgets, ≤ 1.2"
+MIXED = 0.01
+"""Part of the certain members of a world that are not their cluster's majority: worth its name."""
 FEW = 20
 """Accounts below which a class has no share worth a bound."""
 
@@ -71,6 +74,7 @@ HOURS: dict[str, float] = (
 )
 LIKELY_WITHIN = 3.0
 """Hours, of those that are to be contained within six."""
+BARE = "no open limits in it: see the contender kinlimit"
 CARD_EACH = ("card each, residential", "mobile, a card each")
 CARD_EACH_ANY = (*CARD_EACH, "card each, sticky", "full mimic")
 OVERT = ("a dozen busy accounts", "few cards, an exit a day", "overt exits", "one card, sticky")
@@ -168,15 +172,16 @@ def _harm(results: Sequence[Result]) -> list[Row]:
     found.append(Row("… classes above 5 %", "listed", str(len(many)), None, ", ".join(many)))
     found.append(Row("brand-new: requests likely", "stated", percent(share(recent, "likely")), None))
     members, pure = sum(one.members for one in results), sum(one.pure for one in results)
-    purity = pure / members if members else 1.0
-    found.append(
-        Row(
-            "purity of certain actors, by members",
-            "≥ 0.999",
-            f"{purity:.4f}",
-            purity >= 0.999 if members else None,
-        )
-    )
+    honest = sum(crowd.accounts_certain for crowds in classes.values() for crowd in crowds)
+    mixed = [one for one in results if one.members - one.pure > MIXED * one.members]
+    named = ", ".join(dict.fromkeys(one.entry for one in mixed))
+
+    def at_least(aim: str, value: int, where: str = "") -> None:
+        part = value / members if members else 1.0
+        found.append(Row(aim, "≥ 0.999", f"{part:.4f}", part >= 0.999 if members else None, where))
+
+    at_least("purity of certain actors, by members", pure, named)
+    at_least("… members that are not honest", members - honest)
     aged = sum(one.honest_old for one in results)
     found.append(Row("… honest ones older than two weeks", "0", str(aged), aged == 0))
     return found
@@ -189,11 +194,15 @@ def _campaigns(results: Sequence[Result]) -> list[Row]:
     pairs = changed(results)
     held = [(now, then) for now, then in pairs if then.after_24 <= CONTAINED]
     if pairs:
-        missed = [now for now, then in held if now.after_24 > min(then.after_24 + WITHIN, CONTAINED)]
+        free = [(now, then) for now, then in held if now.change not in COSTLY]
+        missed = [now for now, then in free if now.after_24 > min(then.after_24 + WITHIN, CONTAINED)]
         names = ", ".join(dict.fromkeys(f"{now.family} + {now.change} {now.after_24:.2f}" for now in missed))
-        free = [now for now in missed if now.change not in CHEAP and now.change not in SEVERAL]
-        said = f"{len(held) - len(missed)} of {len(held)} ({len(free)} single free ones missed)"
-        found.append(Row("changed campaigns within 0.3 budgets, ≤ 1.2", "all", said, not missed, names))
+        if free:
+            said = f"{len(free) - len(missed)} of {len(free)}"
+            found.append(Row(CHANGED, "all", said, not missed, names))
+        paid = [now for now, _ in held if now.change in COSTLY]
+        if paid:
+            found.append(_floor("… for a price: a budget beyond the first, a month", paid))
         open_ones = sorted({then.family for _, then in pairs if then.after_24 > CONTAINED})
         found.append(
             Row(
@@ -224,18 +233,23 @@ def _campaigns(results: Sequence[Result]) -> list[Row]:
         _at_most("a card each: certain", [c for c in plain if c.family in CARD_EACH_ANY], "certain", 0.0)
     )
     overt = [chase for chase in chases if chase.family in OVERT]
-    worst = max(overt, key=lambda chase: chase.amplification / chase.cards, default=None)
-    each = 0.0 if worst is None else worst.amplification / worst.cards
+    worst = max(overt, key=lambda chase: chase.after_24 / chase.cards, default=None)
+    each = 0.0 if worst is None else worst.after_24 / worst.cards
     found.append(
         Row(
-            "overt: budgets admitted a payment method",
+            "overt: budgets a payment method, after a day",
             "≤ 1",
             "nothing ran" if worst is None else f"{each:.2f}",
-            None if worst is None else each <= 1.05,
-            "" if worst is None else worst.family,
+            None if worst is None or _is_bare(results) else each <= 1.05,
+            "" if worst is None else BARE if _is_bare(results) else worst.family,
         )
     )
     return found
+
+
+def _is_bare(results: Sequence[Result]) -> bool:
+    """Return whether no policy was around the model: what open limits hold is not to be had then."""
+    return all(result.contender == "core" for result in results)
 
 
 def _families(hours: float) -> str:
@@ -273,27 +287,23 @@ def changed(results: Sequence[Result]) -> list[tuple[Chase, Chase]]:
 def evasion(chase: Chase) -> float:
     """Return dollars a month for each budget beyond the first, after a day; infinite for none.
 
-    Accounts are left out: they are needed for so many requests with or without a correlator.
+    New accounts are left out: they are needed for so many requests with or without a correlator.
     """
     return chase.evasion_dollars / (chase.after_24 - 1) if chase.after_24 > CONTAINED else inf
 
 
 def _frontier(results: Sequence[Result]) -> list[Row]:
     chases = [chase for result in results if result.kind != "random" for chase in result.chases]
+    row = _floor("cheapest budget beyond the first, a month", chases)
+    return [replace(row, met=None, where=BARE) if results and _is_bare(results) else row]
+
+
+def _floor(aim: str, chases: Sequence[Chase]) -> Row:
+    """Return what a budget beyond the first costs at the least."""
     cheapest = min(chases, key=evasion, default=None)
     bound = f"≥ ${price.BUDGET_FLOOR:g}"
     if cheapest is None or not isfinite(evasion(cheapest)):
-        return [
-            Row("cheapest budget beyond the first, a month", bound, "none" if chases else "nothing ran", None)
-        ]
+        return Row(aim, bound, "none" if chases else "nothing ran", None)
     named = cheapest.family + (f" + {cheapest.change}" if cheapest.change else "")
     dollars = evasion(cheapest)
-    return [
-        Row(
-            "cheapest budget beyond the first, a month",
-            bound,
-            f"${dollars:.1f}",
-            dollars >= price.BUDGET_FLOOR,
-            named,
-        )
-    ]
+    return Row(aim, bound, f"${dollars:.1f}", dollars >= price.BUDGET_FLOOR, named)

@@ -58,7 +58,7 @@ class Chase:
         hours_to_likely, hours_to_certain: until half of an hour's requests are judged so.
         likely: requests judged likely or certain, after a day, as a share; certain: those.
         cards: payment methods used.
-        dollars: a month of it; evasion_dollars: of that payment methods and exits, without accounts.
+        dollars: a month of it; evasion_dollars: of that payment methods, exits and age.
     """
 
     family: str
@@ -210,7 +210,7 @@ def _chase(
         cards=len(np.unique(trace.payment[mine])),
         accounts=len(np.unique(trace.account[mine])),
         dollars=bill.total,
-        evasion_dollars=bill.methods + bill.exits,
+        evasion_dollars=bill.evasion,
     )
 
 

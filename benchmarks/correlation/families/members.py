@@ -41,7 +41,7 @@ class Members:
     klass: Ints
     actor: Ints
     campaign: Ints
-    generation: Ints
+    bound: Ints
     victim: NDArray[np.bool_]
     client: Ints
     later: Ints
@@ -117,12 +117,12 @@ class Placing:
         tenant = _tenants(group, slots, scale, rng)
         card = _cards(group, tenant, rng)
         begin_ns, created_ns = self._ages(group, slots, rng)
-        slot, generation, begin_ns, end_ns = self._lives(group, begin_ns, rng)
+        slot, bound, begin_ns, end_ns = self._lives(group, begin_ns, rng)
         count = len(slot)
-        created_ns = np.where(generation > 0, begin_ns - _soon(count, rng), created_ns[slot])
+        created_ns = np.where(bound > 0, begin_ns - _soon(count, rng), created_ns[slot])
         tenant, card = tenant[slot], card[slot]
         if "card" in group.renews:
-            card = np.unique(generation * (int(card.max()) + 1) + card, return_inverse=True)[1]
+            card = np.unique(bound * (int(card.max()) + 1) + card, return_inverse=True)[1]
         own = np.arange(count) if "exits" in group.renews else slot
         owners = {
             "account": own,
@@ -140,7 +140,7 @@ class Placing:
         alike = (
             owners["group"] if group.hostile or group.cards == "group" else tenant if tenant.max() else card
         )
-        aged = (created_ns < START_NS) & (begin_ns > START_NS) & (generation == 0)
+        aged = (created_ns < START_NS) & (begin_ns > START_NS) & (bound == 0)
         sold = aged & (rng.random(count) < group.history)
         later = law.programs(replace(habits, programs="few"), self._clients, count, rng)
         part = Part(
@@ -152,7 +152,7 @@ class Placing:
             klass=np.full(count, klass),
             actor=alike + self._actors,
             campaign=np.full(count, campaign),
-            generation=generation,
+            bound=bound,
             victim=np.zeros(count, dtype=bool),
             client=law.programs(habits, self._clients, count, rng),
             later=later,
@@ -217,13 +217,11 @@ class Placing:
         life, gap = int(group.life_h * HOUR_NS), int(group.gap_h * HOUR_NS)
         first = (life * rng.uniform(0.2, 1, size=slots)).astype(np.int64)
         most = int((self._end_ns - int(begin_ns.min())) // (life + gap)) + 2
-        slot, generation = np.tile(every, most), np.repeat(np.arange(most), slots)
-        begin = begin_ns[slot] + np.where(
-            generation > 0, first[slot] + gap + (generation - 1) * (life + gap), 0
-        )
-        end = begin + np.where(generation > 0, life, first[slot])
+        slot, bound = np.tile(every, most), np.repeat(np.arange(most), slots)
+        begin = begin_ns[slot] + np.where(bound > 0, first[slot] + gap + (bound - 1) * (life + gap), 0)
+        end = begin + np.where(bound > 0, life, first[slot])
         kept = begin < self._end_ns
-        return slot[kept], generation[kept], begin[kept], np.minimum(end, self._end_ns)[kept]
+        return slot[kept], bound[kept], begin[kept], np.minimum(end, self._end_ns)[kept]
 
     def _legs(
         self, group: Group, owners: dict[str, Ints], scale: float, rng: np.random.Generator, *, people: bool
@@ -267,7 +265,7 @@ class Placing:
         elif leg.kind == "mobile":
             found = net.phone(count)[0], None
         elif leg.kind == "office":
-            found = np.array([net.office(exits) for _ in range(count)]), None
+            found = np.array([net.global_leader(exits) for _ in range(count)]), None
         elif leg.kind == "hosted":
             found = np.array([net.hosted(exits, leg.blocks) for _ in range(count)]), None
         elif leg.kind == "residential":

@@ -45,11 +45,18 @@ class Bill:
     methods: float
     accounts: float
     exits: float
+    age: float
+    """What its accounts cost more than new ones, of that: with or without a correlator those are needed."""
 
     @property
     def total(self) -> float:
         """All of it."""
         return self.methods + self.accounts + self.exits
+
+    @property
+    def evasion(self) -> float:
+        """What is bought to look like others: all but as many new accounts."""
+        return self.methods + self.exits + self.age
 
 
 def bill(world: World, number: int, scale: float) -> Bill:
@@ -72,7 +79,8 @@ def bill(world: World, number: int, scale: float) -> Bill:
     methods = len(np.unique(world.card[mine & used])) * (renewed if "card" in group.renews else 1.0)
     requests_month = int(during.sum()) / days * 30
     exits = sum(_exits(leg, leg.share * requests_month, world, number, scale) for leg in group.legs)
-    return Bill(methods * PAYMENT_METHOD, accounts * (ACCOUNT * (1 - aged) + AGED_ACCOUNT * aged), exits)
+    age = accounts * aged * (AGED_ACCOUNT - ACCOUNT)
+    return Bill(methods * PAYMENT_METHOD, accounts * ACCOUNT + age, exits, age)
 
 
 def _exits(leg: Leg, requests: float, world: World, number: int, scale: float) -> float:

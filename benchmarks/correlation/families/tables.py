@@ -195,7 +195,7 @@ def contenders(results: Sequence[Result]) -> Cells:
         row = {one.aim: one for one in goals.rows(mine)}
         worst = [one.found for one in goals.rows(mine) if one.aim == "… of the worst class"]
         held = [chase.after_24 for result in mine for chase in result.chases]
-        changes = row.get("changed campaigns within 0.3 budgets, ≤ 1.2")
+        changes = row.get(goals.CHANGED)
         cells.append(
             (
                 name,

@@ -130,7 +130,7 @@ def build(name: str, groups: Sequence[Group], seed: int, size: Size) -> World:
         members.actor,
         members.klass.astype(np.int32),
         members.campaign.astype(np.int32),
-        members.generation.astype(np.int32),
+        members.bound.astype(np.int32),
         members.victim,
         placing.klasses,
     )

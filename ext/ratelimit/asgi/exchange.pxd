@@ -8,10 +8,12 @@ cdef class Exchange:
     cdef readonly object now_ns
     cdef readonly bint cross_origin
     cdef readonly object outer
+    cdef readonly list asked  # what routes asked by name, in order; None for most requests
     cdef tuple labels        # None: the headers are not only the standard two
     cdef object policy_pair
     cdef public object actor    # what limits count the principal's cluster by; None without one
     cdef public uint8_t certainty   # that it belongs there
+    cdef object reported     # units that the application has settled; None: none
     cdef object made         # the decision, once somebody has asked for it
     cdef uint64_t principal  # whom the request is of, 0 where nobody asks
 

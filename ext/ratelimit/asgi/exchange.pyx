@@ -7,12 +7,15 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 
-from ratelimit.core.engine cimport Outcome
-from ratelimit.core.watch cimport Watch
+from ratelimit.core.decision.engine cimport Outcome
+from ratelimit.core.sharing.observer cimport Watch
 
-from ratelimit.asgi.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
-from ratelimit.charge import Charge
+from ratelimit.http.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
+from ratelimit.asgi.reporting import chargeable
+from ratelimit.deciding.charge import Charge
 from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
+
+cdef object NO_UNITS = frozenset()
 
 
 @cython.final
@@ -42,6 +45,10 @@ cdef class Exchange:
     cdef list with_fields(self, object headers):
         cdef Py_ssize_t size, i
         cdef list present, all_of_them
+        if self.asked is not None:
+            return self.writer.add_all(
+                headers, self.decided(), self.now_ns, cross_origin=self.cross_origin
+            )
         if self.outcome is None:
             return list(headers)
         if self.labels is None:
@@ -90,6 +97,10 @@ cdef class Exchange:
     def verdict(self):
         return _VERDICTS[self.certainty]
 
+    @property
+    def settled_units(self):
+        return NO_UNITS if self.reported is None else self.reported
+
     def asked_by(self, Watch watch, row, /):
         cdef uint64_t key
         if watch is not None and watch.columns.principal(row, &key):
@@ -111,8 +122,32 @@ cdef class Exchange:
         )
         return 429, body, wait_ns
 
+    def ask(self, Exchange exchange not None, /):
+        if self.asked is None:
+            self.asked = []
+        self.asked.append(exchange)
+
+    def decided(self):
+        cdef Exchange each
+        found = [] if self.outcome is None else [(self.plan, self.outcome)]
+        for each in self.asked or ():
+            if each.outcome is not None:
+                found.append((each.plan, each.outcome))
+        return found
+
+    def release(self, now_ns, /):
+        for _, outcome in self.decided():
+            if outcome.holds_slots:
+                outcome.release(now_ns)
+
     def settle(self, units=None, /, **more):
-        self.decision.settle(units, **more)
+        cdef Exchange each
+        cdef dict reported = chargeable(self.mounted.limiter, units, more)
+        if reported:
+            self.decision.settle(reported)
+            for each in self.asked or ():
+                each.decision.settle(reported)
+            self.reported = self.settled_units | reported.keys()
         if self.outer is not None:
             self.outer.settle(units, **more)
 
@@ -141,7 +176,9 @@ cdef class Sending:
         cdef dict copy
         cdef object headers
         cdef PyObject *found
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and (
+            self.exchange.outcome is not None or self.exchange.asked is not None
+        ):
             if type(message) is dict:
                 found = PyDict_GetItem(message, "headers")
                 headers = () if found == NULL else <object>found

@@ -1,8 +1,9 @@
 """The common way of an HTTP request, compiled: see the stub for the contract.
 
-Nothing here decides anything: who is asked, and in which order, is what `middleware.py`
-would do itself for a request without lists, tiers or resolvers. Whatever
-is not exactly that is turned away before anything was charged, and goes the long way.
+Nothing here decides anything: who is asked, and in which order, is the ladder's
+(`deciding/decider.py`) for a request without lists, tiers or resolvers. Whatever is not exactly
+that is turned away before anything was charged, and takes the slow path. tests/asgi/test_ladder.py
+holds both equal, in answers, sightings, heartbeats and upkeep.
 """
 
 cimport cython
@@ -14,14 +15,16 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp
 
 from ratelimit.asgi.exchange cimport Exchange, Sending
-from ratelimit.core.engine cimport Outcome, Plan, check_ready
-from ratelimit.core.lease cimport LeasedRules
-from ratelimit.core.number cimport NEGATIVE, read_number
-from ratelimit.core.scan cimport MOST_POSITIONS, Scanner
-from ratelimit.core.setup cimport ABSENT_HASH, MOST_RULES
-from ratelimit.core.table cimport Table, bump
-from ratelimit.core.traits cimport CERTAIN, LIKELY, NO_VERDICT
-from ratelimit.core.watch cimport Watch
+from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
+from ratelimit.core.decision.schedule cimport Pace
+from ratelimit.core.redis.lease cimport LeasedRules
+from ratelimit.core.memory.number cimport NEGATIVE, read_number
+from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner
+from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.algorithms.setup cimport MOST_RULES
+from ratelimit.core.memory.table cimport Table, bump
+from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
+from ratelimit.core.sharing.observer cimport Watch
 
 from ratelimit.errors import StoreError
 
@@ -31,7 +34,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
 
 cdef enum:
-    MOST_LANES = 4096       # as many as a generation keeps plans
+    MOST_PARTS = 4096       # as many plans as a bound policy keeps
     LATENCY_SAMPLE = 64     # one decision in so many is timed
     REFUSED_IDENTITY = 2    # -2, see identity/fact.py; tests/asgi/test_gate.py holds them equal
 
@@ -41,7 +44,7 @@ REFUSED = -REFUSED_IDENTITY
 
 @cython.final
 @cython.auto_pickle(False)
-cdef class Lane:
+cdef class PlanParts:
     """One plan's parts, where looking them up costs nothing."""
 
     cdef object decide
@@ -51,6 +54,7 @@ cdef class Lane:
     cdef bint conceals
     cdef int counted_at                 # what a limit per cluster counts by; -1: there is none
     cdef bint holds_slots
+    cdef bint is_metered                # its answers are read, or its estimates found: the long way
     cdef Plan core                      # None: the store's plans are of another kind
     cdef LeasedRules leased             # None: nothing is leased
     cdef bint is_away                   # decided elsewhere, and awaited
@@ -64,6 +68,7 @@ cdef class Lane:
         self.conceals = plan.conceals
         self.counted_at = plan.counted_at
         self.holds_slots = plan.holds_slots
+        self.is_metered = plan.metered is not None
         self.is_away = type(plan.plan) is not Plan
         if self.is_away:
             self.leased = getattr(plan.plan, "leased", None)
@@ -78,7 +83,7 @@ cdef class Lane:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Gate:
-    """Lets in requests of the common kind, under one generation: see the stub."""
+    """Lets in requests of the common kind, under one bound policy: see the stub."""
 
     cdef object mounted
     cdef object writer
@@ -94,12 +99,16 @@ cdef class Gate:
     cdef Watch watch        # None: nothing is correlated
     cdef object target
     cdef bint is_standard
-    cdef dict lanes
+    cdef dict parts
     cdef int decisions
+    cdef Pace pace
+    cdef object keep_up
+    cdef bint has_ends      # something is told of each request's end
 
     def __init__(
         self, mounted, writer, *, match, dict requests not None,
         extractor, Table table not None, row, columns, sample, Watch watch=None, target,
+        Pace pace not None, keep_up, bint has_ends=False,
     ):
         self.mounted = mounted
         self.writer = writer
@@ -117,7 +126,10 @@ cdef class Gate:
         self.row = row
         self.columns[False], self.columns[True] = columns
         self.sample = sample
-        self.lanes = {}
+        self.pace = pace
+        self.keep_up = keep_up
+        self.has_ends = has_ends
+        self.parts = {}
 
     def enter(self, scope, send, now_ns, /):
         cdef PyObject *found
@@ -125,7 +137,7 @@ cdef class Gate:
         cdef list identities
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
-        cdef Lane lane
+        cdef PlanParts part
         cdef Exchange exchange
         cdef Sending sending
         cdef bint allowed, cross_origin
@@ -141,35 +153,35 @@ cdef class Gate:
         plan = matched.plan
         if plan is None:
             return None
-        found = PyDict_GetItem(self.lanes, plan)
-        lane = <Lane>found if found != NULL else self.new_lane(plan)
-        if lane.is_away and lane.leased is None:
+        found = PyDict_GetItem(self.parts, plan)
+        part = <PlanParts>found if found != NULL else self.new_part(plan)
+        if part.is_metered or (part.is_away and part.leased is None):
             return None
         found = PyDict_GetItem(scope, "client")
         if found != NULL and <object>found:
             host = (<object>found)[0]
         headers = scope["headers"]
         try:
-            if self.scanner is not None and lane.core is not None:
+            if self.scanner is not None and part.core is not None:
                 self.scanner.identify(headers, host, ids, &refused)
                 if refused:
                     return None
                 cross_origin = ids[self.origin_at] != 0
-                check_ready(lane.core)
+                check_ready(part.core)
                 if self.watch is not None:
                     principal = self.watch.stamp(ids)
                     if ids[self.watch.at - 2] != ABSENT_HASH:
                         actor = ids[self.watch.at - 2]
                         verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
-                if lane.leased is not None:
-                    outcome = lane.leased.taken(ids, lane.amounts, now_ns)
+                if part.leased is not None:
+                    outcome = part.leased.taken(ids, part.amounts, now_ns)
                     if outcome is None:
                         return None
                 else:
-                    outcome = lane.core.decided(ids, lane.amounts, now_ns, True)
+                    outcome = part.core.decided(ids, part.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
                 if self.watch is not None:
-                    self.watch.note(ids, not allowed, now_ns, lane.counted_at)
+                    self.watch.note(ids, not allowed, now_ns, part.counted_at)
             else:
                 identities = self.extract(headers, host)
                 if insists(identities):
@@ -182,21 +194,23 @@ cdef class Gate:
                     if identities[self.watch.at - 2] != -1:
                         actor = identities[self.watch.at - 2]
                         verdict = LIKELY if identities[self.watch.at] == -1 else CERTAIN
-                if lane.leased is not None:
-                    outcome = lane.leased.take(identities, now_ns, lane.costs)
+                if part.leased is not None:
+                    outcome = part.leased.take(identities, now_ns, part.costs)
                     if outcome is None:
                         return None
                 else:
-                    outcome = lane.decide(identities, now_ns, lane.costs)
+                    outcome = part.decide(identities, now_ns, part.costs)
                 allowed = outcome.allowed
                 if self.watch is not None:
-                    self.watch.observe(identities, not allowed, now_ns, lane.counted_at)
+                    self.watch.observe(identities, not allowed, now_ns, part.counted_at)
                     if not allowed:
                         self.watch.columns.principal(identities, &principal)
         except StoreError:
             return None  # asked again the long way, which knows each limit's stance
         self.table.check_open()
         bump(self.table, self.row, self.columns[allowed], 1)
+        if self.pace.due(now_ns):
+            self.keep_up(now_ns)
         exchange = Exchange.__new__(Exchange)
         exchange.mounted = self.mounted
         exchange.writer = self.writer
@@ -207,14 +221,14 @@ cdef class Gate:
         exchange.actor = actor
         exchange.certainty = verdict
         exchange.principal = principal
-        if not cross_origin and (allowed or not lane.conceals):
-            exchange.labels = lane.labels
-            exchange.policy_pair = lane.policy_pair
+        if not cross_origin and (allowed or not part.conceals):
+            exchange.labels = part.labels
+            exchange.policy_pair = part.policy_pair
         scope["ratelimit"] = exchange
         sending = Sending.__new__(Sending)
         sending.exchange = exchange
         sending.forward = send
-        sending.is_plain = allowed and not lane.holds_slots
+        sending.is_plain = allowed and not part.holds_slots and not self.has_ends
         self.decisions += 1
         if self.decisions >= LATENCY_SAMPLE:
             self.decisions = 0
@@ -240,11 +254,11 @@ cdef class Gate:
                 return <object>matched
         return self.match(<object>method, target)
 
-    cdef Lane new_lane(self, object plan):
-        if len(self.lanes) >= MOST_LANES:
-            self.lanes.clear()
-        lane = self.lanes[plan] = Lane(plan, self.is_standard, self.scanner.size if self.scanner is not None else 0)
-        return lane
+    cdef PlanParts new_part(self, object plan):
+        if len(self.parts) >= MOST_PARTS:
+            self.parts.clear()
+        part = self.parts[plan] = PlanParts(plan, self.is_standard, self.scanner.size if self.scanner is not None else 0)
+        return part
 
     def __reduce__(self):
         raise TypeError("a Gate is bound to memory of this host and is not pickled")

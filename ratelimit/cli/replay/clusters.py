@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ratelimit.cli import words
-from ratelimit.cli.replay.actors import Actors
 from ratelimit.correlation.judgement import Verdict
 from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.correlation.words import verdict_word
+from ratelimit.inspection import words
+from ratelimit.replay.actors import Actors
 
 NS = 1_000_000_000
 

@@ -10,34 +10,27 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from ratelimit.cli.failure import INPUT, INTERRUPTED, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.replay.clusters import clusters_report
-from ratelimit.cli.replay.run import Replay
+from ratelimit.cli.replay.inputs import open_inputs, show_disorder, trace_options
+from ratelimit.cli.replay.progress import shown
 from ratelimit.cli.replay.summary import Summary
 from ratelimit.cli.terminal import err, note, out, print_json
 from ratelimit.clock import ManualClock
 from ratelimit.policy import Policy
-from ratelimit.storage import private_store
-from ratelimit.traces import FORMATS, Reader, TraceUnreadable, open_reader
+from ratelimit.replay.run import Replay
+from ratelimit.stores.factory import private_store
+from ratelimit.traces import TraceUnreadable
 
 
 @click.command("replay", short_help="Who of a recorded trace would have been refused, by what?")
 @click.argument("policy", type=click.Path())
-@click.argument("trace", type=click.Path(allow_dash=True))
 @click.option(
     "--decisions", type=click.Path(allow_dash=True, dir_okay=False), help="Write one JSON line a request."
 )
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="auto", show_default=True)
+@trace_options
 @click.option(
     "--reveal", is_flag=True, help="Show refused identities as the trace gives them, not as hashes."
 )
@@ -55,9 +48,11 @@ from ratelimit.traces import FORMATS, Reader, TraceUnreadable, open_reader
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
 def replay_command(
     policy: str,
-    trace: str,
-    decisions: str | None,
+    traces: tuple[str, ...],
     format_: str,
+    sort: bool,
+    mapping: tuple[str, ...],
+    decisions: str | None,
     reveal: bool,
     clusters: str | None,
     seed: int,
@@ -65,20 +60,24 @@ def replay_command(
     as_json: bool,
     no_progress: bool,
 ) -> None:
-    """Decide a recorded trace in virtual time: who would have been refused, by which limit?
+    """Decide a recorded trace in virtual time: what would have been refused, by which limit?
 
     TRACE is NDJSON (one request a line: time, method, path, ip, user_agent, headers, any
-    identity by its policy name, units by theirs) or an access log in the combined or common
-    format of nginx and Apache; gzip is recognised, "-" is standard input. Counters start
-    empty, in memory of their own: nothing running is touched.
+    identity by its policy name, units by theirs), or an access log of nginx, Apache, Caddy,
+    Envoy, HAProxy, an AWS load balancer or uvicorn; --map says where another has its fields.
+    gzip is recognised, "-" is standard input. Several traces are one, merged by time.
+    Counters start empty, in memory of their own: nothing running is touched.
 
     \b
     Examples:
       ratelimit replay policy.toml access.log.gz
+      ratelimit replay policy.toml host-a.log host-b.log --sort
       ratelimit replay policy.toml trace.ndjson --decisions out.ndjson --json
+      ratelimit replay policy.toml app.json --map time=ts,path=url,account=user.id
       zcat old/*.gz | ratelimit replay policy.toml - --reveal
 
-    Each line of --decisions answers one readable line of the trace, in order:
+    Each line of --decisions answers one readable line of the trace, in order (of several
+    traces, or with --sort, in order of time):
 
     \b
       {"action": "allow" | "refuse", "limit": name | null,
@@ -90,12 +89,12 @@ def replay_command(
         decisions is not None
         and decisions != "-"
         and Path(decisions).exists()
-        and _is_same(decisions, policy, trace)
+        and _is_same(decisions, policy, *traces)
     ):
         raise Failure(f"--decisions {decisions} would overwrite what is read", USAGE)
     loaded = load(policy)
     if clusters is not None:
-        _check_clusters(clusters, loaded, no_correlation, policy, trace)
+        _check_clusters(clusters, loaded, no_correlation, policy, *traces)
     with ExitStack() as stack:
         write = None
         if decisions is not None:
@@ -112,8 +111,11 @@ def replay_command(
         stack.callback(replay.close)
         started = time.perf_counter()
         try:
-            reader = open_reader(trace, replay.fields, format=format_)
-            _run(replay, reader, quiet=no_progress or as_json or trace == "-")
+            inputs = open_inputs(
+                traces, loaded.compiled, fields=replay.fields, format=format_, mapping=mapping, sort=sort
+            )
+            for batch in shown(inputs, "replaying", quiet=no_progress or as_json or "-" in traces):
+                replay.take(batch)
         except TraceUnreadable as error:
             raise Failure(str(error), INPUT) from error
         except KeyboardInterrupt:
@@ -122,14 +124,15 @@ def replay_command(
         elapsed_s = time.perf_counter() - started
         if clusters is not None:
             _write_clusters(clusters, replay)
-        summary = Summary(replay, reader, reveal=reveal)
+        summary = Summary(replay, inputs, reveal=reveal)
+        show_disorder(inputs)
         if as_json:
             # A person may still be watching standard error; a pipe gets the document alone.
             if decisions != "-":
-                print_json(summary.as_json(trace, policy))
+                print_json(summary.as_json(policy))
         else:
             console = err() if decisions == "-" else out()
-            summary.print(console, trace, policy)
+            summary.print(console, policy)
             console.file.flush()
             if notes := summary.notes():
                 note("")
@@ -139,28 +142,8 @@ def replay_command(
                 note(f"{replay.requests / elapsed_s:,.0f} requests a second")
 
 
-def _run(replay: Replay, reader: Reader, *, quiet: bool) -> None:
-    console = err()
-    if quiet or not console.is_terminal:
-        for batch in reader:
-            replay.take(batch)
-        return
-    columns = (
-        TextColumn("replaying"),
-        BarColumn(bar_width=None),
-        TaskProgressColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=reader.source.size)
-        for batch in reader:
-            replay.take(batch)
-            progress.update(task, completed=reader.source.position)
-
-
 def _check_clusters(
-    clusters: str, policy: Policy, no_correlation: bool, policy_path: str, trace: str
+    clusters: str, policy: Policy, no_correlation: bool, policy_path: str, *traces: str
 ) -> None:
     if no_correlation:
         raise Failure("--clusters and --no-correlation contradict each other", USAGE)
@@ -168,7 +151,7 @@ def _check_clusters(
         raise Failure(
             "--clusters: the policy correlates nothing", USAGE, hint="Write `[correlation]` into it."
         )
-    if Path(clusters).exists() and _is_same(clusters, policy_path, trace):
+    if Path(clusters).exists() and _is_same(clusters, policy_path, *traces):
         raise Failure(f"--clusters {clusters} would overwrite what is read", USAGE)
 
 

@@ -8,18 +8,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ratelimit.cli import words
-from ratelimit.cli.facts import RecordFacts
-from ratelimit.cli.identity_names import given, short_hash
-from ratelimit.cli.replay.run import Replay
-from ratelimit.cli.replay.tally import LimitTally
+from ratelimit.cli.replay.inputs import notes_on, traces_json
 from ratelimit.cli.terminal import Text
 from ratelimit.correlation.memory import tally_of
 from ratelimit.decision import Reason
-from ratelimit.policy.compiled import CompiledPolicy, LimitRule, twin_row
-from ratelimit.policy.identities import NEW
+from ratelimit.inspection import words
+from ratelimit.inspection.identities import given, short_hash
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, twin_row
+from ratelimit.policy.compile.identities import NEW
+from ratelimit.replay.facts import RecordFacts
+from ratelimit.replay.run import Replay
+from ratelimit.replay.tally import LimitTally
 from ratelimit.telemetry.names import RuleColumn
-from ratelimit.traces import Reader
+from ratelimit.traces import Traces
 
 TOP = 5
 
@@ -29,24 +30,28 @@ class Summary:
 
     Args:
         replay: what was decided.
-        reader: what was read.
+        traces: what was read.
         reveal: whether identities are shown as given instead of as hashes.
     """
 
-    def __init__(self, replay: Replay, reader: Reader, *, reveal: bool) -> None:
+    def __init__(self, replay: Replay, traces: Traces, *, reveal: bool) -> None:
         self._replay = replay
-        self._reader = reader
+        self._traces = traces
         self._reveal = reveal
         self._policy: CompiledPolicy = replay.compiled
-        self._facts = RecordFacts(replay.generation, replay.fields) if replay.first_ns is not None else None
+        self._facts = RecordFacts(replay.bound, replay.fields) if replay.first_ns is not None else None
 
-    def print(self, console: Console, trace: str, policy: str) -> None:
+    def print(self, console: Console, policy: str) -> None:
         """Write it for people."""
         replay = self._replay
         head = Table.grid(padding=(0, 2))
         head.add_column(style="dim")
         head.add_column(overflow="fold")
-        head.add_row("trace", Text(f"{trace} ({self._reader.format})"))
+        for at, reader in enumerate(self._traces.readers):
+            read = f"{reader.source.name} ({reader.format})"
+            if len(self._traces.readers) > 1:
+                read += f": {words.count(reader.requests, 'request')}"
+            head.add_row("" if at else "trace", Text(read))
         head.add_row("policy", Text(policy))
         if replay.first_ns is not None:
             span = words.wait(replay.last_ns - replay.first_ns)
@@ -77,22 +82,8 @@ class Summary:
 
     def notes(self) -> list[str]:
         """Return what should be known about these numbers."""
-        reader, replay = self._reader, self._replay
-        notes = []
-        if count := reader.unreadable.count:
-            notes.append(f"{words.count(count, 'line')} could not be read and got no decision:")
-            notes += [
-                f"    line {line.number}: {line.reason}: {line.excerpt}" for line in reader.unreadable.first
-            ]
-            if count > len(reader.unreadable.first):
-                notes.append(f"    … and {count - len(reader.unreadable.first):,} more")
-        if reader.stepped_back:
-            notes.append(
-                f"{words.count(reader.stepped_back, 'line')} earlier than one before (by up to "
-                f"{words.wait(reader.longest_step_ns)}) counted as of the later time"
-            )
-        if reader.source.broken is not None:
-            notes.append(f"the trace broke off: {reader.source.broken}")
+        replay = self._replay
+        notes = notes_on(self._traces)
         if replay.requests and any(rule.algorithm == "concurrency" for rule in self._policy.rules):
             notes.append(
                 "limits on requests at once never refuse here: a trace does not say how long requests took"
@@ -101,12 +92,11 @@ class Summary:
             notes.append(f"{words.count(evicted, 'live counter')} evicted for want of room: raise store.keys")
         return notes
 
-    def as_json(self, trace: str, policy: str) -> dict[str, Any]:
+    def as_json(self, policy: str) -> dict[str, Any]:
         """Return it for machines."""
-        reader, replay = self._reader, self._replay
+        replay = self._replay
         return {
-            "trace": trace,
-            "format": reader.format,
+            **traces_json(self._traces),
             "policy": policy,
             "requests": replay.requests,
             "admitted": replay.requests - replay.refused,
@@ -120,15 +110,6 @@ class Summary:
             "last_time": None if replay.first_ns is None else words.iso(replay.last_ns),
             "correlation": self._correlation(),
             "limits": [self._limit_json(rule) for rule in self._named_rules()],
-            "unreadable": {
-                "lines": reader.unreadable.count,
-                "first": [
-                    {"line": line.number, "reason": line.reason, "text": line.excerpt}
-                    for line in reader.unreadable.first
-                ],
-            },
-            "stepped_back": reader.stepped_back,
-            "broken": reader.source.broken,
             "evictions": self._evictions(),
         }
 

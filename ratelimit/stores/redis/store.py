@@ -1,7 +1,7 @@
 """The store of many hosts: limits' state in a Redis or Valkey, decided there in one call.
 
-It brings together the host's own table (keys, counters, and enforcement while the server is
-away), the client that reaches the server, and for each event loop a courier. Nothing here
+It brings together the host's own table, the client that reaches the server, and a batch client
+for each event loop. The table has keys, counters, and enforcement while the server is away. Nothing here
 blocks: decisions are awaited, everything else is sent off and not waited for.
 """
 
@@ -24,28 +24,30 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError, ResponseError
 
 from ratelimit.clock import Clock
-from ratelimit.core.engine import Outcome, Plan
-from ratelimit.core.hashing import Hasher
-from ratelimit.core.rule import Rule
-from ratelimit.core.table import Table
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.decision.engine import Outcome, Plan
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.memory.table import Table
 from ratelimit.errors import StoreError
-from ratelimit.stores.embedded import EmbeddedStore
-from ratelimit.stores.redis.carry import Carry
-from ratelimit.stores.redis.cluster import ClusterWire
-from ratelimit.stores.redis.connect import connect, connect_node, resolve
-from ratelimit.stores.redis.courier import Courier
-from ratelimit.stores.redis.plan import RedisPlan
-from ratelimit.stores.redis.pulse import Pulse
-from ratelimit.stores.redis.standby import Standby
-from ratelimit.stores.redis.tally import Tally
-from ratelimit.stores.redis.tenancy import Tenancy
-from ratelimit.stores.redis.wire import Wire
+from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.stores.redis.decision.plan import RedisPlan
+from ratelimit.stores.redis.decision.transfer import Transfer
+from ratelimit.stores.redis.fallback.fair_share import FairShare
+from ratelimit.stores.redis.fallback.local import LocalFallback
+from ratelimit.stores.redis.leases import LeaseClient
+from ratelimit.stores.redis.transport.client import BatchClient
+from ratelimit.stores.redis.transport.cluster import ClusterClient
+from ratelimit.stores.redis.transport.connect import connect, connect_node, resolve
+from ratelimit.stores.redis.transport.metrics import MetricsSink
+from ratelimit.stores.redis.transport.node import NodeClient
 
 if TYPE_CHECKING:
-    from ratelimit.policy.compiled import RemoteSpec
+    from ratelimit.environment.server import RemoteSpec
 
 WORKER_BITS = 52
 MOST_CARRIES = 10_000
+LONGEST_BEAT_NS = 60_000_000_000
+"""A worker that gave no sign of life for longer was stopped, and no request waited for the server."""
 
 
 class RedisStore:
@@ -76,28 +78,29 @@ class RedisStore:
         self.key_prefix = self.spec.prefix.encode() + b":"
         self.worker = secrets.randbits(WORKER_BITS)
         """Names this process to the server."""
-        self.pulse = Pulse(self)
-        self.tenancy = Tenancy(self) if self.spec.mode == "leased" else None
+        self.fair_share = FairShare(self)
+        self.lease_client = LeaseClient(self) if self.spec.mode == "leased" else None
         """Leases, in leased mode."""
-        self.standby = Standby(self)
+        self.local_fallback = LocalFallback(self)
         self.listener: Callable[[StoreError], None] | None = None
         """Told of each decision that the server could not make."""
-        self.notice: Callable[[str], None] | None = None
+        self.diagnose: Callable[[str], None] | None = None
         """Told of what deserves a word to the operator, by its code."""
-        self.tally = Tally()
+        self.tally = MetricsSink()
         """Counts what happens on the way to the server."""
         self._is_examined = False
         self._now_us = now_us
-        self._couriers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Courier] = (
+        self._batch_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, BatchClient] = (
             weakref.WeakKeyDictionary()
         )
-        self._last: Courier | None = None
-        self._carries: deque[Carry] = deque()
-        self._debts: deque[Carry] = deque()
+        self._last: BatchClient | None = None
+        self._carries: deque[Transfer] = deque()
+        self._debts: deque[Transfer] = deque()
         self._is_carrying = False
         self._held: list[tuple[int, int, RedisPlan, Outcome, int]] = []
         self._numbers = itertools.count()
         self._is_closed = False
+        self._beaten_ns = 0
         _STORES.add(self)
 
     # -- the contract ------------------------------------------------------------------------------
@@ -105,7 +108,7 @@ class RedisStore:
     @property
     def decides_here(self) -> bool:
         """Whether some decisions are made from leases."""
-        return self.tenancy is not None
+        return self.lease_client is not None
 
     @property
     def place(self) -> Path | None:
@@ -136,8 +139,11 @@ class RedisStore:
         return damage
 
     def heartbeat(self, now_ns: int) -> None:
-        """Say to the host's other workers that this one lives."""
+        """Say to the host's other workers that this one lives; count time that it does not ask the server."""
         self.embedded.heartbeat(now_ns)
+        elapsed_ns, self._beaten_ns = now_ns - self._beaten_ns, now_ns
+        if self.is_away and 0 < elapsed_ns < LONGEST_BEAT_NS:
+            self.tally.away(elapsed_ns)
 
     def close(self) -> None:
         """Let go of connections and memory; `aclose` waits until they are closed.
@@ -146,38 +152,38 @@ class RedisStore:
         that run take leave of it; where none does, this worker is missed for `GONE_AFTER_US`.
         """
         self._is_closed = True
-        for loop, courier in list(self._couriers.items()):
+        for loop, batch_client in list(self._batch_clients.items()):
             if not loop.is_closed():
-                courier.close_soon()
-        self._couriers.clear()
+                batch_client.close_soon()
+        self._batch_clients.clear()
         self._forget_carries()
-        self.tally.forgot(self.standby.waiting)
+        self.tally.forgot(self.local_fallback.waiting)
         self.embedded.close()
         _STORES.discard(self)
 
     async def rest(self) -> None:
         """Send what waits, take leave, close this loop's connections; the next decision opens others."""
         loop = asyncio.get_running_loop()
-        courier = self._couriers.get(loop)
-        if courier is None:
+        batch_client = self._batch_clients.get(loop)
+        if batch_client is None:
             return
-        if self.tenancy is not None:
-            await self.tenancy.give_back_all(courier)
-        await courier.settled()
-        if self._couriers.pop(loop, None) is None:
-            return  # somebody else was quicker
-        if courier is self._last:
+        if self.lease_client is not None:
+            await self.lease_client.give_back_all(batch_client)
+        await batch_client.settled()
+        if self._batch_clients.pop(loop, None) is None:
+            return  # another thread was quicker
+        if batch_client is self._last:
             self._last = None
-        await courier.close()
+        await batch_client.close()
 
-    async def _leave(self, courier: Courier) -> None:
+    async def _leave(self, batch_client: BatchClient) -> None:
         """Have the server miss this worker no longer, unless it lives on in another event loop."""
-        if any(not other.is_closed for other in self._couriers.values()):
+        if any(not other.is_closed for other in self._batch_clients.values()):
             return
         with suppress(RedisError, OSError, TimeoutError):
             # A server that hangs need not have been noticed yet.
             async with asyncio.timeout(self.spec.timeout_ns / 1e9):
-                await self.pulse.leave(courier)
+                await self.fair_share.leave(batch_client)
 
     async def aclose(self) -> None:
         """Close this event loop's connections, then everything."""
@@ -186,30 +192,30 @@ class RedisStore:
 
     # -- the server --------------------------------------------------------------------------------
 
-    def courier(self) -> Courier:
+    def batch_client(self) -> BatchClient:
         """Return the running event loop's way to the server, begun with its first decision."""
         last = self._last
         loop = asyncio.get_running_loop()
         if last is not None and last.loop is loop and not last.is_closed:
             return last
-        courier = self._couriers.get(loop)
-        if courier is None or courier.is_closed:
+        batch_client = self._batch_clients.get(loop)
+        if batch_client is None or batch_client.is_closed:
             if self._is_closed:
                 raise StoreError("the store is closed", code="redis-away")
-            courier = Courier(
+            batch_client = BatchClient(
                 self._client(),
                 worker=self.worker,
                 timeout_s=self.spec.timeout_ns / 1e9,
-                new_wire=self._new_wire if self.is_cluster else None,
+                new_node_client=self._new_node_client if self.is_cluster else None,
                 now_us=self._now_us,
                 recover=self._recover,
-                pulse=self._beat,
+                fair_share=self._beat,
                 leave=self._leave,
                 tally=self.tally,
             )
-            self._couriers[loop] = courier
-        self._last = courier
-        return courier
+            self._batch_clients[loop] = batch_client
+        self._last = batch_client
+        return batch_client
 
     def _client(self) -> Redis:
         if self.is_cluster:
@@ -218,81 +224,115 @@ class RedisStore:
         assert not isinstance(client, RedisCluster)
         return client
 
-    def _new_wire(self) -> Wire:
-        return ClusterWire(self._nodes, partial(connect_node, self.spec), self.key_prefix)
+    def _new_node_client(self) -> NodeClient:
+        return ClusterClient(self._nodes, partial(connect_node, self.spec), self.key_prefix)
 
     @property
-    def any_courier(self) -> Courier | None:
+    def any_client(self) -> BatchClient | None:
         """The way to the server that was used last, or the running loop's; None where there is neither."""
         last = self._last
         if last is not None and not last.is_closed and not last.loop.is_closed():
             return last
         try:
-            return self.courier()
+            return self.batch_client()
         except (RuntimeError, StoreError):  # no loop runs here, or the store is closed
             return None
 
     @property
     def share(self) -> float:
         """This worker's fair share of every limit while the server is away."""
-        return self.pulse.share
+        return self.fair_share.share
 
-    def fault(self, error: StoreError) -> None:
-        """Tell the listener that the server could not decide a request."""
+    @property
+    def workers(self) -> int:
+        """How many workers share the server, 0 as long as it is not known."""
+        return self.fair_share.workers
+
+    @property
+    def leasing(self) -> LeaseClient | None:
+        """Leases as plans use them."""
+        return self.lease_client
+
+    def made_from_leases(self) -> int:
+        """Return how many decisions were made from leases since this was last asked."""
+        return 0 if self.lease_client is None else self.lease_client.made()
+
+    def decide_here(
+        self,
+        plan: RedisPlan,
+        identities: Sequence[int],
+        now_ns: int,
+        costs: Sequence[int] | None,
+        error: StoreError,
+        *,
+        commit: bool,
+    ) -> Outcome:
+        """Decide from this worker's share, and tell the listener why the server could not."""
         if self.listener is not None:
             self.listener(error)
+        return self.local_fallback.decide(plan, identities, now_ns, costs, commit=commit)
 
-    async def _recover(self, courier: Courier) -> None:
-        await self.pulse.beat(courier)
-        await self._examine(courier)
+    def decided(self, plan: RedisPlan, outcome: Outcome, *, has_slots: bool) -> None:
+        """Count a decision of the server, and keep up the slots that it holds."""
+        self.fair_share.made += 1
+        if has_slots and outcome.holds_slots:
+            self.hold(plan, outcome)
+
+    async def _recover(self, batch_client: BatchClient) -> None:
+        await self.fair_share.beat(batch_client)
+        await self._examine(batch_client)
         # Last, and nothing is awaited after it: what is charged here meanwhile is handed over, too.
-        await self.standby.hand_over(courier)
-        courier.soon(self._start_carrying)
+        await self.local_fallback.hand_over(batch_client)
+        batch_client.soon(self._start_carrying)
 
-    async def _examine(self, courier: Courier) -> None:
+    async def _examine(self, batch_client: BatchClient) -> None:
         """Look, once, whether the server would throw limits' state away for want of memory."""
-        if self._is_examined or self.notice is None:
+        if self._is_examined or self.diagnose is None:
             return
         key = self.key_prefix + b"probe"  # never made; where this user may look
         try:
-            told = await courier.evaluate(b"return redis.call('INFO', 'memory')", [key], [])
+            told = await batch_client.evaluate(b"return redis.call('INFO', 'memory')", [key], [])
         except ResponseError:
-            told = b""  # INFO is not for everybody; limits do without it
+            told = b""  # INFO is not for all users; limits do without it
         self._is_examined = True
         if not isinstance(told, bytes):
             return  # nor is it everywhere what it is in Redis
         numbers = dict(line.split(b":", 1) for line in told.split(b"\r\n") if b":" in line)
         if numbers.get(b"maxmemory", b"0") != b"0" and numbers.get(b"maxmemory_policy") != b"noeviction":
-            self.notice("redis-evicts")
+            self.diagnose("redis-evicts")
+
+    @property
+    def is_away(self) -> bool:
+        """Whether this worker does not ask the server."""
+        return any(batch_client.breaker.is_open for batch_client in list(self._batch_clients.values()))
 
     @property
     def state(self) -> dict[str, float]:
         """What this worker knows of the server: is it away, how many workers are there, what is its share."""
-        couriers = list(self._couriers.values())
         return {
-            "is_away": float(any(courier.breaker.is_open for courier in couriers)),
-            "workers": float(self.pulse.workers),
+            "is_away": float(self.is_away),
+            "workers": float(self.fair_share.workers),
             "share": self.share,
         }
 
-    async def _beat(self, courier: Courier) -> None:
+    async def _beat(self, batch_client: BatchClient) -> None:
         self._renew()
-        if self.tenancy is not None:
-            self.tenancy.renew(courier)  # what a loop that ended left behind
-            self.tenancy.give_back_idle(courier)
-        self._start_carrying(courier)
-        await self.pulse.beat(courier)
+        if self.lease_client is not None:
+            self.lease_client.renew(batch_client)  # what a loop that ended left behind
+            self.lease_client.give_back_idle(batch_client)
+        self._start_carrying(batch_client)
+        await self.fair_share.beat(batch_client)
         # By requests that were given up while others were answered; after an absence a probe sees to it.
-        if self.standby.is_used and not courier.breaker.is_open:
-            await self.standby.hand_over(courier)
+        if self.local_fallback.is_used and not batch_client.breaker.is_open:
+            await self.local_fallback.hand_over(batch_client)
 
     # -- charges that change -----------------------------------------------------------------------
 
     def correct(self, plan: RedisPlan, outcome: Outcome, index: int, delta: int) -> None:
         """Have a charge corrected: soon, without waiting, from any thread."""
-        courier = self.any_courier
-        if courier is not None:
-            courier.correct(plan, outcome, index, delta)
+        batch_client = self.any_client
+        if batch_client is not None:
+            batch_client.correct(plan, outcome, index, delta)
         else:
             self.tally.lost(1)
 
@@ -312,7 +352,7 @@ class RedisStore:
                 due_ns = now_ns + plan.core.rules[index].period_ns // 3
                 heapq.heappush(self._held, (due_ns, next(self._numbers), plan, outcome, index))
 
-    def carry(self, carry: Carry) -> None:
+    def carry(self, carry: Transfer) -> None:
         """Charge what was used elsewhere: soon, one after another, from any thread.
 
         While the server is away this waits, and begins by itself when it is back.
@@ -323,33 +363,33 @@ class RedisStore:
             self.tally.forgot(carry.weight)
             return
         queue.append(carry)
-        courier = self.any_courier
-        if courier is not None:
-            courier.soon(self._start_carrying)
+        batch_client = self.any_client
+        if batch_client is not None:
+            batch_client.soon(self._start_carrying)
 
-    def _start_carrying(self, courier: Courier) -> None:
+    def _start_carrying(self, batch_client: BatchClient) -> None:
         if (self._carries or self._debts) and not self._is_carrying:
             self._is_carrying = True
-            courier.start(self._carry_all(courier))
+            batch_client.start(self._carry_all(batch_client))
 
-    async def _carry_all(self, courier: Courier) -> None:
+    async def _carry_all(self, batch_client: BatchClient) -> None:
         try:
             while queue := self._carries or self._debts:
                 carry = queue[0]
                 now_ns = self.clock.now_ns()
-                amounts = await carry.amounts_of(courier, now_ns)
+                amounts = await carry.amounts_of(batch_client, now_ns)
                 if not queue:
                     return  # the store was closed, and counted it
                 queue.popleft()  # what may have been charged is not charged again
                 charges = [
-                    courier.carry(carry.plan, index, key, amount, now_ns)
+                    batch_client.carry(carry.plan, index, key, amount, now_ns)
                     for index, key, amount in carry.charges(amounts)
                 ]
                 for answer in await asyncio.gather(*charges, return_exceptions=True):
                     if isinstance(answer, BaseException):
                         self.tally.forgot(1)
         except StoreError:
-            pass  # goes on with the next pulse, or when the server is back
+            pass  # goes on with the next beat, or when the server is back
         finally:
             self._is_carrying = False
 
@@ -362,17 +402,17 @@ class RedisStore:
 
     def _after_fork(self) -> None:
         # Connections are the parent's; their slots, too. The child is another worker.
-        self._couriers = weakref.WeakKeyDictionary()
+        self._batch_clients = weakref.WeakKeyDictionary()
         self._last = None
         self._carries.clear()
         self._debts.clear()
         self._held.clear()
         self._is_carrying = False
         self.worker = secrets.randbits(WORKER_BITS)
-        self.pulse = Pulse(self)
-        if self.tenancy is not None:
-            self.tenancy.leases.clear()
-        self.standby = Standby(self)
+        self.fair_share = FairShare(self)
+        if self.lease_client is not None:
+            self.lease_client.leases.clear()
+        self.local_fallback = LocalFallback(self)
 
 
 _STORES: weakref.WeakSet[RedisStore] = weakref.WeakSet()

@@ -1,4 +1,4 @@
-"""Who is admitted: the bound from both sides, and what an outcome foretells."""
+"""Which requests are admitted: the bound from both sides, and what an outcome foretells."""
 
 from __future__ import annotations
 

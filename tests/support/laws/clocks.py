@@ -1,7 +1,7 @@
 """Time that steps back: it takes nothing and mints nothing.
 
-A step is shallow if it is no longer than a minute, or than what may lie ahead of now
-in good order: the time a burst takes to flow in, or one window.
+A step is shallow if it is no longer than a minute, or than what may lie ahead of now in
+good order. That is the time a burst takes to flow in, or one window.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def steps_back_never_mint(core: Core, spec: RuleSpec, stream: Stream) -> None:
 
 
 def step_back_refills_nothing(core: Core, spec: RuleSpec) -> None:
-    """Whoever has spent everything is still refused when the clock has stepped back, however far."""
+    """A caller that has spent everything is still refused when the clock has stepped back, however far."""
     for step_ns in (
         core.grain_ns,
         spec.period_ns // 2,
@@ -59,7 +59,7 @@ def step_back_refills_nothing(core: Core, spec: RuleSpec) -> None:
 
 
 def deep_step_back_locks_out_no_longer_than_a_window(core: Core, spec: RuleSpec) -> None:
-    """However far the clock steps back, the wait is that of one who has just spent everything."""
+    """However far the clock steps back, the wait is that of a caller that has just spent everything."""
     for depth in (1.5, 2, 3, 50, 400):
         limiter = Limiter(core, spec)
         now_ns = far_ahead(limiter, spec)
@@ -67,7 +67,7 @@ def deep_step_back_locks_out_no_longer_than_a_window(core: Core, spec: RuleSpec)
         back_ns = max(limiter.start_ns, limiter.after(now_ns - int(depth * shallow(spec))))
         refused = limiter.ask(back_ns)
         wait_ns = refused.retry_after_ns(0)
-        # The step, where it is shallow, and then what anyone waits who has just spent everything.
+        # The step, where it is shallow, and then the wait of any caller that has just spent everything.
         assert 0 < wait_ns <= 3 * shallow(spec) + spec.period_ns
         over_ns = back_ns + limiter.after(wait_ns)
         assert not limiter.ask(over_ns - limiter.grain_ns).allowed

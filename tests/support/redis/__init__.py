@@ -1,1 +1,1 @@
-"""Real Redis and Valkey servers for tests: single, cluster, Sentinel, and a proxy that breaks their wires."""
+"""Redis and Valkey servers for tests: single, cluster, Sentinel, and a proxy that breaks connections."""

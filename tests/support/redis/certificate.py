@@ -1,4 +1,4 @@
-"""A certificate for localhost and 127.0.0.1, made for one run of the tests and trusted by nobody else."""
+"""A certificate for localhost and 127.0.0.1, made for one run of the tests and trusted by nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Certificate:
 
 
 def make_certificate(folder: Path) -> Certificate:
-    """Make a certificate and write it into the folder, which nobody else should be able to read."""
+    """Make a certificate and write it into the folder, which no other user should be able to read."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)

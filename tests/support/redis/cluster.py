@@ -99,7 +99,7 @@ class Cluster:
         self._identities = {str(node.client.execute_command("CLUSTER", "MYID")): node for node in self.nodes}
         masters, replicas = self.nodes[: self._masters], self.nodes[self._masters :]
         for number, node in enumerate(self.nodes, 1):
-            # Epochs of their own spare them to settle whose configuration is the newer.
+            # Epochs of their own spare them to settle which node's configuration is the newer.
             node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number)
         edges = [SLOTS * number // self._masters for number in range(self._masters + 1)]
         for number, node in enumerate(masters):
@@ -219,7 +219,7 @@ class Cluster:
         until(is_known, f"the cluster to name port {port}")
 
     def is_well(self) -> bool:
-        """Return whether all nodes agree: all slots served, one replica each, all links up."""
+        """Return whether all nodes agree: all slots served, one replica each, all connections up."""
         try:
             if not all(self._knows_all(node) and _is_in_step(node) for node in self.nodes):
                 return False

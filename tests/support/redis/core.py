@@ -1,6 +1,6 @@
 """The script in a real server as one more core for the laws: synchronous, and told the time.
 
-The server counts in microseconds: whoever compares cores gives all of them whole ones.
+The server counts in microseconds: a test that compares cores gives all of them whole ones.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-from ratelimit.core.engine import Plan
-from ratelimit.core.remote import RemoteRules
-from ratelimit.stores.redis.script import DIGEST, SCRIPT, spread
+from ratelimit.core.decision.engine import Plan
+from ratelimit.core.redis.remote import RemoteRules
+from ratelimit.stores.redis.decision.script import DIGEST, SCRIPT, spread
 from tests.support.cores import COMPILED, compiled_rule
 from tests.support.rule import EPOCH, RuleSpec
 
@@ -23,7 +23,7 @@ _NUMBERS = itertools.count(1)
 
 
 class ScriptCore:
-    """Makes plans whose state is in a server.
+    """Makes plans with their state in a server.
 
     Args:
         client: of the server; nothing else uses the keys that begin with `law`.
@@ -123,7 +123,7 @@ class ScriptPlan:
 
 
 class ScriptOutcome:
-    """An outcome whose corrections are sent at the time given."""
+    """An outcome with corrections that are sent at the time given."""
 
     def __init__(self, plan: ScriptPlan, outcome: Any) -> None:
         self._plan = plan

@@ -105,7 +105,7 @@ def cluster(binary: Binary, shared_clusters: dict[str, Cluster]) -> Cluster:
     """Return the run's cluster: empty and well.
 
     Tests may kill and pause its nodes, move slots and fail over: the next one finds
-    all nodes back, if in other roles. So ask it who owns what.
+    all nodes back, if in other roles. So ask it which node owns what.
     """
     from redis.exceptions import RedisError
 

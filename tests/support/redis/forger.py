@@ -14,9 +14,9 @@ class Forger:
     """Listens on a port of 127.0.0.1; an async context manager.
 
     Attributes:
-        answer: bytes on the wire for a call of the script; None for what an idle server would say.
+        answer: bytes on the connection for a call of the script; None for what an idle server would say.
         calls: how often the script was called.
-        sign: bytes on the wire for a sign of life.
+        sign: bytes on the connection for a sign of life.
         other: what else is answered, by the words asked; None for what an idle server would say.
     """
 
@@ -72,6 +72,6 @@ class Forger:
 
 
 def bulk(numbers: list[object]) -> bytes:
-    """Return an answer as it is on the wire."""
+    """Return an answer as it is on the connection."""
     text = msgspec.msgpack.encode(numbers)
     return b"$%d\r\n%b\r\n" % (len(text), text)

@@ -1,4 +1,4 @@
-"""A process whose tasks ask one limit as fast as they can, and note when each answer was asked for and had.
+"""A process with tasks that ask one limit as fast as they can, and note when each was asked and answered.
 
 Run as `python -m tests.support.redis.hammering POLICY TASKS REQUESTS`; it writes its notes as
 JSON: when (monotonic, which all processes of a host share) each request began and ended, in ns,

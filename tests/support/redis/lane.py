@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.support.redis.proxy import Link
+    from tests.support.redis.proxy import ServerConnection
 
 CHUNK_BYTES = 65_536
 QUEUED_CHUNKS = 64
@@ -30,7 +30,7 @@ class Lane:
         lost: bytes swallowed so far.
     """
 
-    def __init__(self, run: Callable[[Callable[[], object]], None], links: set[Link]) -> None:
+    def __init__(self, run: Callable[[Callable[[], object]], None], links: set[ServerConnection]) -> None:
         self.passed = 0
         self.lost = 0
         self._run = run
@@ -45,8 +45,8 @@ class Lane:
     def drop(self) -> None:
         """Swallow bytes without a word.
 
-        A connection that lost some stays mute this way even after `heal`: TCP
-        delivers nothing behind a gap, so a later answer never takes the place of a lost one.
+        A connection that lost some stays mute this way even after `heal`. TCP delivers nothing
+        behind a gap, so a later answer never takes the place of a lost one.
         """
         self._run(lambda: self._set(drops=True))
 
@@ -91,7 +91,9 @@ class Lane:
         self.resets = False
         self._open.set()
 
-    async def carry(self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def carry(
+        self, link: ServerConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Move bytes of one connection until its end, then end the other side's reading, too."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(QUEUED_CHUNKS)
@@ -107,7 +109,7 @@ class Lane:
             await asyncio.gather(delivering, return_exceptions=True)
 
     async def _deliver(
-        self, link: Link, queue: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+        self, link: ServerConnection, queue: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
     ) -> None:
         loop = asyncio.get_running_loop()
         lost = False
@@ -127,7 +129,7 @@ class Lane:
         if not lost:
             end(writer)
 
-    async def _write(self, link: Link, data: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _write(self, link: ServerConnection, data: bytes, writer: asyncio.StreamWriter) -> None:
         if self.garbled_every:
             changed = bytearray(data)
             changed[:: self.garbled_every] = changed[:: self.garbled_every].translate(FLIPPED)

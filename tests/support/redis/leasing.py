@@ -6,9 +6,9 @@ from typing import Any
 
 from redis import Redis
 
-from ratelimit.core.engine import Plan
-from ratelimit.core.lease import LeasedRules, Leases
-from ratelimit.core.remote import RemoteRules
+from ratelimit.core.decision.engine import Plan
+from ratelimit.core.redis.lease import LeasedRules, Leases
+from ratelimit.core.redis.remote import RemoteRules
 from tests.support.cores import COMPILED, compiled_rule
 from tests.support.redis.core import ScriptPlan
 from tests.support.rule import EPOCH, SECOND, RuleSpec

@@ -11,10 +11,10 @@ from typing import Any
 import redis.asyncio
 
 from ratelimit import Decision, Limiter, Policy
-from ratelimit.observer import NullObserver
-from ratelimit.stores.embedded import EmbeddedStore
-from ratelimit.stores.redis.courier import Courier
+from ratelimit.events import NullObserver
+from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.redis.store import RedisStore
+from ratelimit.stores.redis.transport.client import BatchClient
 from tests.support.redis.patience import PATIENCE_S
 
 KEY = bytes(range(16))
@@ -23,7 +23,7 @@ os.environ[VARIABLE] = KEY.hex()
 
 
 def rules(url: str, *limits: str, **store: object) -> str:
-    """Return a policy whose limits count in the server of a URL.
+    """Return a policy with limits that count in the server of a URL.
 
     Args:
         limits: the lines of each `[[limit]]` after its name, which is `l0`, `l1` and so on.
@@ -78,9 +78,9 @@ class Live(Limiter):
         )
 
     @property
-    def courier(self) -> Courier:
+    def batch_client(self) -> BatchClient:
         """This loop's way to the server."""
-        return self.store.courier()
+        return self.store.batch_client()
 
     async def ask(self, account: str = "a", ip: str = "i", costs: dict[str, int] | None = None) -> Decision:
         """Decide one request."""
@@ -103,12 +103,12 @@ class Live(Limiter):
     async def connected(self, is_open: bool = False) -> None:
         """Wait until the breaker is closed, or open."""
         await eventually(
-            lambda: self.courier.breaker.is_open == is_open, f"a breaker that is open: {is_open}"
+            lambda: self.batch_client.breaker.is_open == is_open, f"a breaker that is open: {is_open}"
         )
 
     def hush(self) -> None:
         """Send no more signs of life: what a proxy does next is done to an answer."""
-        self.store.pulse.pause(1_000_000)
+        self.store.fair_share.pause(1_000_000)
 
     async def aclose(self) -> None:
         """Close everything."""

@@ -37,7 +37,7 @@ EXTREMES = (
 
 
 def simple(*numbers: object) -> bytes:
-    """Return a script's answer as it is on the wire: a list of numbers, or of whatever is given."""
+    """Return a script's answer as it is on the connection: a list of numbers, or of whatever is given."""
     parts = [each if isinstance(each, bytes) else b":%d\r\n" % each for each in numbers]  # type: ignore[str-bytes-safe]
     return b"*%d\r\n" % len(parts) + b"".join(parts)
 

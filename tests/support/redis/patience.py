@@ -13,7 +13,7 @@ PAUSE_S = 0.002
 def until(condition: Callable[[], object], what: str, *, patience_s: float = PATIENCE_S) -> None:
     """Return once the condition holds.
 
-    It blocks its thread: from a coroutine whose loop has work to do, `asyncio.to_thread` it.
+    It blocks its thread: from a coroutine on a loop with work to do, `asyncio.to_thread` it.
 
     Raises:
         TimeoutError: it did not hold in time; says `what` was waited for.

@@ -1,4 +1,4 @@
-"""The user that docs/deployment.md makes for limits: who may do that and nothing else."""
+"""The user that docs/deployment.md makes for limits: one that may do that and nothing else."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ratelimit.environment.server import RemoteSpec
 from ratelimit.policy import Policy
-from ratelimit.policy.compiled import RemoteSpec
 
 
 def spec_of(url: str, **store: Any) -> RemoteSpec:

@@ -1,8 +1,8 @@
 """Loopback ports for servers that are killed and come back on the same one.
 
-A port from the kernel's ephemeral range will not do: while its server is down,
-a client that keeps connecting to it can be given that very port as its own
-end, and then talks to itself and keeps the server out. So ports come from
+A port from the kernel's ephemeral range will not do. While its server is down, a client
+that keeps connecting to it can be given that very port as its own end. It then talks to
+itself and keeps the server out. So ports come from
 below that range, and a node's bus (its port + 10,000) has room there, too.
 """
 

@@ -1,7 +1,7 @@
 """A TCP proxy that breaks connections in every way a network does, on command.
 
-It runs on an event loop and a thread of its own, so a test whose loop is
-blocked still sees the network move. It adds about 0.3 ms to a round trip:
+It runs on an event loop and a thread of its own, so a test that blocks its loop still
+sees the network move. It adds about 0.3 ms to a round trip:
 compare times only through it, or only past it.
 
 One difference from a bare server remains: where the server behind is down,
@@ -25,7 +25,7 @@ from tests.support.redis.port import free_port
 PATIENCE_S = 10
 
 
-class Link:
+class ServerConnection:
     """One client's connection and the proxy's own to the server behind it."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Link:
         self.ended: set[Lane] = set()
 
     async def serve(self) -> None:
-        """Carry both directions until both have ended, one breaks, or the link is cut."""
+        """Carry both directions until both have ended, one breaks, or the connection is cut."""
         near_reader, near_writer = self._near
         far_reader, far_writer = self._far
         ways = [
@@ -69,10 +69,10 @@ class Link:
                 else:
                     writer.close()
 
-    def half_close(self, lane: Lane) -> None:
+    def half_close(self, pipeline: Lane) -> None:
         """End one direction; what comes after that way is lost."""
-        self.ended.add(lane)
-        end(self._far[1] if lane is self._proxy.requests else self._near[1])
+        self.ended.add(pipeline)
+        end(self._far[1] if pipeline is self._proxy.requests else self._near[1])
 
 
 class Proxy:
@@ -94,7 +94,7 @@ class Proxy:
         self.accepted = 0
         self._behind = (host, port)
         self._context = certificate.server_context() if certificate else None
-        self._links: set[Link] = set()
+        self._links: set[ServerConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
         self._full: list[socket.socket] = []
@@ -182,7 +182,7 @@ class Proxy:
 
     async def _ignore(self) -> None:
         await self._deafen()
-        # Nobody accepts from this socket; once its queue of one is full the kernel drops what knocks.
+        # Nothing accepts from this socket; once its queue of one is full the kernel drops what knocks.
         deaf = socket.socket()
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         deaf.bind((self.host, self.port))
@@ -206,7 +206,7 @@ class Proxy:
 
         def is_over(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            if not writer.is_closing():  # cancelled before there was a link, or before its first turn
+            if not writer.is_closing():  # cancelled before there was a connection, or before its first turn
                 abort(writer)
 
         task.add_done_callback(is_over)
@@ -217,7 +217,7 @@ class Proxy:
         except OSError:
             abort(writer)
             return
-        link = Link(self, (reader, writer), far)
+        link = ServerConnection(self, (reader, writer), far)
         self._links.add(link)
         try:
             await link.serve()

@@ -31,7 +31,7 @@ class Sentinel(Server):
         return [str(self.binary.path), str(self.file), "--sentinel"]
 
     def configure(self, master: Server, replica: Server, others: list[Sentinel]) -> None:
-        """Write down whom to watch, and with whom: what it would find out by itself in seconds."""
+        """Write down the server to watch, and its Sentinels: what it would find out by itself in seconds."""
         lines = [
             f"port {self.port}",
             "bind 127.0.0.1",

@@ -86,7 +86,7 @@ class Server:
 
     @property
     def tls_url(self) -> str:
-        """The address for TLS; whoever uses it names `certificate.path` as the authority."""
+        """The address for TLS; a client that uses it names `certificate.path` as the authority."""
         if not self.tls_port:
             raise LookupError(f"{self!r} was started without a certificate")
         return f"rediss://localhost:{self.tls_port}/0"

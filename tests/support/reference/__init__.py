@@ -1,8 +1,8 @@
 """What the limiter means, in plain Python with unbounded integers.
 
-This package is the specification. It is written to be read: no packing, no
-saturation that the rules do not ask for, no cleverness, and none of it is ever a
-fallback for the compiled core. The suites in `properties/`, `parity/` and
+This package is the specification. It is written to be read: no packing, no saturation
+that the rules do not ask for, no cleverness. None of it is ever a fallback for the
+compiled core. The suites in `properties/`, `parity/` and
 `mutation/` hold the two against each other on the same streams of requests.
 
     reading    the shape shared by all algorithms, and how long to wait

@@ -1,12 +1,12 @@
-"""Who is one actor, in plain Python: the specification of a rebuild, and the oracle of the compiled phases.
+"""Which accounts are one actor, in plain Python: a rebuild's specification, the compiled phases' oracle.
 
 Three files, a phase each: `homes`, `pools`, and here what groups are like. It goes over the same remembered
 edges (`tests.support.remembered`) and says of each account its group and verdict. Lists and dicts in place of
 arrays, and each question is asked of all accounts anew.
 
 It decides as the core does, with two differences by design. Counts have no upper bound here (the core's
-stop at 65,535), nor are there slices. Where no candidate of a vote has a majority, the core keeps the one
-that its walk leaves over: `voted` walks in the same order, and says so. With a majority both agree anyway.
+stop at 65,535), nor are there slices. Where no candidate of a vote has a majority, the core keeps the
+one that its walk leaves over. `voted` walks in the same order. With a majority both agree anyway.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, judge
-from tests.support.reference.homes import HOUR_S, voted
-from tests.support.reference.pools import LONER_SHARE, Pools
+from tests.support.reference.homes import HOUR_S, left_over, voted
+from tests.support.reference.pools import LONER_SHARE, ROAMED, Pools
 from tests.support.remembered import FINE, Account
 
 FIT = 0.5
@@ -37,7 +37,7 @@ class Actors(Pools):
     """One rebuild over a memory: `run` it once."""
 
     def run(self) -> Found:
-        """Return who belongs to which group."""
+        """Return which principal belongs to which group."""
         self._forget()
         self._house()
         self._seek()
@@ -114,12 +114,21 @@ class Actors(Pools):
             method = self.method_of(account, methods)
             if method is not None and account.key in of:
                 fresh_on[method] += 1 if self.is_fresh(account) else -1
+        # An exit is where accounts of the group meet; a fleet on one payment method has what it uses.
+        fleets = members.keys() - methods - roots.keys()
+        meeting: dict[Hashable, list[int]] = defaultdict(list)
+        for place in sorted(visits_at):
+            if visits_at[place] and (owner[place] in fleets or self._is_meeting(place)):
+                meeting[owner[place]].append(place)
+        margins = self._margins(meeting, visits_at)
         found = Found()
         for root, them in members.items():
-            exits = [place for place in visits_at if owner[place] == root and visits_at[place]]
+            exits = meeting[root]
             share = {place: mine[place] / (mine[place] + others[place]) for place in exits if mine[place]}
             statistics = self._statistics(them, methods, {place: visits_at[place] for place in exits}, share)
             statistics["methods"] = self._methods_in(root, roots, methods)
+            weights = margins[root]
+            statistics["networks"] = sum(weights) ** 2 / sum(n * n for n in weights) if weights else 0.0
             statistics["sole"] = sum(not others[place] for place in exits)
             former = self.kept.get(statistics["former"], Verdict.NONE)
             judgement = judge(statistics, self.settings, former)
@@ -131,8 +140,10 @@ class Actors(Pools):
                     continue
                 verdict = judgement.verdict
                 method = self.method_of(account, methods)
-                fit = self._fit(account, {at for at in places[account.key] if owner.get(at) == root})
-                is_provable = method is not None and self.is_fresh(account) and fresh_on[method] >= 0
+                fit, roams = self._fit(account, {at for at in places[account.key] if owner.get(at) == root})
+                is_provable = (
+                    roams and method is not None and self.is_fresh(account) and fresh_on[method] >= 0
+                )
                 if method is None and not self.traits[account.key].roamer:
                     pass
                 elif fit < (LONER_SHARE if method is None else FIT):
@@ -143,20 +154,40 @@ class Actors(Pools):
                     found.members[account.key] = (root, verdict)
         return found
 
+    def _margins(
+        self, exits: Mapping[Hashable, list[int]], visits: Mapping[int, int]
+    ) -> dict[Hashable, list[int]]:
+        """Return by group how much more than others' is its own in each network that it wins."""
+        ballots: dict[int, list[tuple[Hashable, int]]] = defaultdict(list)
+        for place, root in sorted((place, root) for root, places in exits.items() for place in places):
+            network = self.nodes[place].parent
+            if network is not None:
+                ballots[network].append((root, visits[place]))
+        margins: dict[Hashable, list[int]] = defaultdict(list)
+        for cast in ballots.values():
+            winner, margin = left_over(cast)
+            margins[winner].append(margin)
+        return margins
+
     def _methods_in(self, root: int, roots: Mapping[int, int], methods: set[int]) -> int:
         """Return how many payment methods are a group's: those that meet, or the one all of it pay with."""
         if root in methods or root in roots:
             return sum(roots.get(method, method) == root for method in methods)
         return 1
 
-    def _fit(self, account: Account, exits: set[int]) -> float:
-        """Return what part of where an account was are its group's exits; -1 for one with a home."""
+    def _fit(self, account: Account, exits: set[int]) -> tuple[float, bool]:
+        """Return what part of where an account was are its group's exits, -1 for one with a home.
+
+        And whether accounts that pay apart meet at one of these itself, or it was at several.
+        """
         places, total = self.places_of(account, FINE)
         visits = sum(places.values())
         if self.traits[account.key].homed or not visits:
-            return -1.0
+            return -1.0, False
         meeting = {at: n for at, n in places.items() if at in exits and self._is_meeting(at)}
-        return self.proof_of(account, meeting, total) / visits
+        near = [at for at in meeting if at not in self.proven]
+        roams = len(near) < len(meeting) or len(near) >= ROAMED
+        return self.proof_of(account, meeting, total) / visits, roams
 
     def _is_meeting(self, address: int) -> bool:
         coarse = self.nodes[address].parent
@@ -189,6 +220,7 @@ class Actors(Pools):
             "old": sum(one.old for one in traits) / len(them),
             "settled": sum(one.settled for one in traits) / len(them),
             "exits": _evenly(exits.values()),
+            "networks": 0.0,
             "addresses": len(exits),
             "sole": 0,
             "exclusive": sum(exits[at] * part for at, part in share.items()) / visits if visits else 0.0,

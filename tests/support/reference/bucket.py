@@ -4,8 +4,8 @@ The state is one number, the theoretical arrival time (TAT): when the bucket wou
 be full again if nothing more were taken. A unit moves it by the emission interval.
 A request fits if it moves the TAT no further ahead of now than a whole burst takes.
 
-Time is counted in ticks of 1/16 ns, so that an interval rounded up to whole ticks
-is close to the nominal one even at millions of units a second. Rounding up means
+Time is counted in ticks of 1/16 ns. So an interval rounded up to whole ticks is close to
+the nominal one even at millions of units a second. Rounding up means
 never faster than nominal.
 """
 
@@ -97,8 +97,8 @@ class TokenBucket:
     ) -> tuple[int | None, int, int]:
         """Correct a charge.
 
-        More goes on top of what is owed now, into debt of at most one further burst; from
-        then on the charge's place in the queue is there. Less moves the queue up.
+        More goes on top of what is owed now, into debt of at most one further burst. From then
+        on the charge's place in the queue is there. Less moves the queue up.
         """
         now = TICKS * now_ns
         if actual > cost:

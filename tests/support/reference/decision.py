@@ -1,8 +1,8 @@
 """Many rules, one decision: every rule is checked, then all are charged or none.
 
-- A rule one of whose identities is absent is skipped.
-- A rule in shadow, or whose key is outside the enforced share, may refuse, but
-  never stands in the way; it is not charged when it refuses.
+- A rule with an identity that is absent is skipped.
+- A rule in shadow, or with a key outside the enforced share, may refuse, but never
+  stands in the way. It is not charged when it refuses.
 - A refused request charges nothing at all.
 - What an outcome says of remaining and reset holds after the decision's own charges.
 """
@@ -184,8 +184,8 @@ class Line:
     def settle(self, actual: int, now_ns: int) -> int:
         """Correct what was charged; what was not charged has nothing to correct.
 
-        The last report stands, however many came before: it is compared with what is counted,
-        and of that only what is this charge's and still counts is given back.
+        The last report stands, however many came before. It is compared with what is counted. Of
+        that, only what is this charge's and still counts is given back.
         """
         if not self.charged or self.algorithm is None or actual == self.cost:
             return 0

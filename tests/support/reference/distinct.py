@@ -1,8 +1,8 @@
 """Distinct counts: how many different members a key was seen with in a window.
 
-This version keeps the very set, hence is exact. The core keeps a bitmap of at
-least sixteen bits for each member of the quota, and takes a member whose bit is
-set for one it knows. Its error has one side:
+This version keeps the very set, hence is exact. The core keeps a bitmap of at least
+sixteen bits for each member of the quota. It takes a member with a bit that is set for
+one it knows. Its error has one side:
 
 - it never refuses before `quota` different members have been seen;
 - at the quota it lets a new member pass with the probability that its bit is

@@ -1,6 +1,6 @@
 """What the forms of values are, written down once more: expressions from the RFCs, no cleverness.
 
-The specification that `core.grammar` is held to. It knows nothing of frameworks.
+The specification that `core.request.grammar` is held to. It knows nothing of frameworks.
 """
 
 from __future__ import annotations

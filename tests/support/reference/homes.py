@@ -1,4 +1,4 @@
-"""Who is at home, in plain Python: the first phase of a rebuild, over remembered edges. See `actors`."""
+"""Accounts at home, in plain Python: the first phase of a rebuild, over remembered edges. See `actors`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ FEW_ADDRESSES = 4
 
 def voted(ballots: Iterable[tuple[Hashable, int]]) -> Hashable | None:
     """Return the candidate with most of the weight; where none has half, the one a walk leaves over."""
+    return left_over(ballots)[0]
+
+
+def left_over(ballots: Iterable[tuple[Hashable, int]]) -> tuple[Hashable | None, int]:
+    """Return the same, and what is left of its weight."""
     left: Hashable | None = None
     weight = 0
     for candidate, votes in ballots:
@@ -26,7 +31,7 @@ def voted(ballots: Iterable[tuple[Hashable, int]]) -> Hashable | None:
             weight -= votes
         else:
             left, weight = candidate, votes - weight
-    return left
+    return left, weight
 
 
 @dataclass
@@ -70,7 +75,7 @@ class Homes:
             account.key for account in self.accounts
         }
         self.silent = {account.key for account in self.accounts if account.label and self._is_silent(account)}
-        """Members of whom nothing was heard lately: what was said of them stays."""
+        """Members of which nothing was heard lately: what was said of them stays."""
         self.degree: dict[int, int] = defaultdict(int)
         self.traits = {account.key: Traits() for account in self.accounts}
         self.proven: set[int] = set()
@@ -129,7 +134,7 @@ class Homes:
         """Return an account's payment method of those, the one seen last."""
         return self.latest(account, self.costly, among.__contains__)
 
-    # -- who is at home ---------------------------------------------------------------------------
+    # -- accounts at home --------------------------------------------------------------------------
 
     def payer_of(self, account: Account) -> Hashable:
         """Return what stands for all that pay with an account: its payment method, else itself."""
@@ -193,17 +198,22 @@ class Homes:
             home_s = s.home_s if age > YOUNG_S else s.home_new_s
             traits, payer = self.traits[account.key], self.payer_of(account)
             traits.seen = age >= home_s // HOUR_S * HOUR_S
+            was_home = {edge.to for edge in account.edges[ADDRESSES] if edge is not None and edge.at_home}
             for edge in account.edges[ADDRESSES]:
                 if edge is not None:
                     edge.at_home = False
+            everywhere = sum(edge.visits for edge in self._addresses(account))
             for edge in self._addresses(account):
                 ballots = visits[edge.to]
                 own = sum(weight for other, weight in ballots if other == payer)
-                if (
-                    edge.span >= home_s // HOUR_S
-                    and lives[edge.to] == payer
-                    and 2 * own >= sum(weight for _, weight in ballots)
-                    and is_peoples(edge.to)
+                if edge.span >= home_s // HOUR_S and (
+                    # It was at home before others came, and mostly is there still.
+                    (edge.to in was_home and 2 * edge.visits >= everywhere)
+                    or (
+                        lives[edge.to] == payer
+                        and 2 * own >= sum(weight for _, weight in ballots)
+                        and is_peoples(edge.to)
+                    )
                 ):
                     edge.at_home = traits.homed = True
 

@@ -1,7 +1,7 @@
 """Sliding log: every charge is remembered, and counts for exactly one period.
 
 A charge made at t counts in the half-open interval (now - W, now]: it has left at
-t + W. The only algorithm whose bound is the quota in *any* window, at the price of
+t + W. The only algorithm with the quota as its bound in *any* window, at the price of
 memory for each charge.
 """
 

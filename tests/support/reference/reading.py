@@ -32,8 +32,8 @@ class Algorithm(Protocol):
 
         A shallow step, over no more than what can lie ahead of now in good order, changes
         nothing: what was counted goes on counting where it was, and nothing is minted. A
-        deeper one would lock out a key until the clock has caught up; so whatever is in use
-        is taken to be in use as of now, and the wait is that of a key that has just spent it.
+        deeper one would lock out a key until the clock has caught up. So whatever is in use is
+        taken to be in use as of now. The wait is that of a key that has just spent it.
         Every decision keeps what this returns, even one that refuses.
         """
         ...

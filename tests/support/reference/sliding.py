@@ -1,7 +1,7 @@
 """Sliding-window counter: this window, and the one before as far as it still counts.
 
-Windows are aligned to the Unix epoch. The units of the previous window are
-taken as spread evenly over it: `e` nanoseconds into the current one, the part
+Windows are aligned to the Unix epoch. The units of the previous window are taken as
+spread evenly over it. So `e` nanoseconds into the current one, the part
 (W - e) / W of them still counts. All comparisons are multiplied by W, so that
 nothing is rounded before it is compared.
 """
@@ -53,8 +53,8 @@ class SlidingWindow:
     def anchored(self, state: Pair | None, now_ns: int) -> Pair | None:
         """Return the counts as of now; those of a window deep ahead become those of the window now.
 
-        Keeping the counts as of now means that after a shallow step back the later window
-        goes on counting, even if nothing was charged in it.
+        Counts are kept as of now. So after a shallow step back the later window goes on
+        counting, even if nothing was charged in it.
         """
         number = self.number(now_ns)
         if state is not None and state.number * self.period_ns > now_ns + self.period_ns + DEEP_NS:

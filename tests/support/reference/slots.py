@@ -30,7 +30,7 @@ class Concurrency:
 
     Args:
         last_seen_ns: tells when a worker last gave a sign of life.
-        worker: who asks.
+        worker: the one that asks.
     """
 
     quota: int
@@ -43,7 +43,7 @@ class Concurrency:
         return self.quota
 
     def live(self, held: Held | None, now_ns: int) -> Held:
-        """Return the slots whose worker was heard of within the lease."""
+        """Return the slots of workers that were heard of within the lease."""
         return tuple(slot for slot in held or () if now_ns - self.last_seen_ns(slot.worker) < self.lease_ns)
 
     def anchored(self, held: Held | None, now_ns: int) -> Held | None:
@@ -64,7 +64,7 @@ class Concurrency:
         return max(0, self.quota - len(self.live(held, now_ns)))
 
     def retry_after(self, held: Held | None, now_ns: int, cost: int) -> int:
-        """Return a second: nobody can know when a request at work ends."""
+        """Return a second: no worker can know when a request at work ends."""
         return 0 if self.allows(held, now_ns, cost) else NANOSECONDS
 
     def reset_after(self, held: Held | None, now_ns: int) -> int:

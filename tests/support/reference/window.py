@@ -1,7 +1,7 @@
 """Fixed windows: a count that starts anew at each window's beginning.
 
 Windows are aligned to the Unix epoch, or begin at the instants of a calendar.
-Over any interval as long as a window up to twice the quota can pass: the whole of
+Over any interval as long as a window up to twice the quota can pass. That is the whole of
 it at the end of one window, and again at the beginning of the next.
 """
 

@@ -1,7 +1,7 @@
 """A large value in chunks, versioned: written by one term, read whole or not at all.
 
 Chunks are written beside those in force; then a head that names them is put in their
-place. Who still reads the ones before has a minute for it. A write of an old term is refused
+place. A host that still reads the ones before has a minute for it. A write of an old term is refused
 at every step.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from ratelimit.stores.redis.hosts.entries import EntryRefused, Head
 from ratelimit.stores.redis.hosts.fencing import CHUNK, SEAL
-from ratelimit.stores.redis.hosts.places import Places
+from ratelimit.stores.redis.hosts.keys import Places
 
 CHUNK_BYTES = 256 << 10
 LASTS_MS = 30 * 86_400_000
@@ -75,7 +75,7 @@ class Chunked:
         before = await client.execute_command("GET", self._head)
         stale = name + ":none"
         if before is not None:
-            # Somebody else's is none that is read here, and its chunks have an end of their own.
+            # Another host's is none that is read here, and its chunks have an end of their own.
             with suppress(EntryRefused):
                 stale = self._places.chunks(self._head, Head.read(before, self._mark).name)
         await self._fenced(

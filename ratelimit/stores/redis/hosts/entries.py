@@ -32,7 +32,7 @@ def mark_of(fingerprint: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SightingEntry:
     """Sightings of one host, counted together."""
 
     mark: int
@@ -48,7 +48,7 @@ class Seen:
         return _SEEN.pack(_SEEN_MAGIC, self.mark, self.host, self.sequence) + self.records
 
     @classmethod
-    def read(cls, entry: bytes, mark: int) -> Seen:
+    def read(cls, entry: bytes, mark: int) -> SightingEntry:
         """Return what an entry says.
 
         Raises:
@@ -71,7 +71,7 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class AssignmentEntry:
     """Changes of assignments, in order, and how the correlator is."""
 
     mark: int
@@ -99,7 +99,7 @@ class Told:
         )
 
     @classmethod
-    def read(cls, entry: bytes, mark: int) -> Told:
+    def read(cls, entry: bytes, mark: int) -> AssignmentEntry:
         """Return what an entry says.
 
         Raises:

@@ -1,21 +1,21 @@
 -- Take the lease, or renew it.
 --
--- KEYS[1]  the lease: who holds it; expires with its holder's silence
+-- KEYS[1]  the lease: its holder; expires with its holder's silence
 -- KEYS[2]  the term: a number that only ever grows, by which late writes are told (fencing)
--- ARGV[1]  who asks
+-- ARGV[1]  the host that asks
 -- ARGV[2]  how long the lease lasts without renewal, milliseconds
--- ARGV[3]  the highest term that whoever asks has seen, 0 for none
--- ARGV[4]  how long the term is remembered when nobody asks, milliseconds
--- ARGV[5]  1 if whoever asks has the correlator's memory, 0 if it would have to fetch it
--- ARGV[6]  how long who has it is waited for when all data was lost, milliseconds
+-- ARGV[3]  the highest term that this host has seen, 0 for none
+-- ARGV[4]  how long the term is remembered when no host asks, milliseconds
+-- ARGV[5]  1 if this host has the correlator's memory, 0 if it would have to fetch it
+-- ARGV[6]  how long the host that has it is waited for when all data was lost, milliseconds
 --
--- Reply: {1 held | 2 newly won | 0 somebody else's, the term, milliseconds left, the term before}
+-- Reply: {1 held | 2 newly won | 0 another host's, the term, milliseconds left, the term before}
 --
--- Both keys share a hash tag. A script, since who may take it depends on who has it.
--- A term is at least the server's time in milliseconds, so that it grows even when all
--- data was lost: hosts that saw the last one would otherwise ignore its successors. In that
--- case the lease is kept for a while for whoever still has the memory, under the name `-`;
--- the term is 1 meanwhile, which says that nobody has correlated since.
+-- Both keys share a hash tag. A script, since which host may take it depends on which has it.
+-- A term is at least the server's time in milliseconds, so that it grows even when all data
+-- was lost. Hosts that saw the last one would otherwise ignore its successors. In that
+-- case the lease is kept for a while for the host that still has the memory, under the name `-`.
+-- The term is 1 meanwhile, which says that no host has correlated since.
 
 local holder = redis.call('GET', KEYS[1])
 local before = tonumber(redis.call('GET', KEYS[2]) or '0')

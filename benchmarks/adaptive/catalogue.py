@@ -1,0 +1,172 @@
+"""The back ends: what they are made of, what they are asked for, and what they are to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import exp, log
+from random import Random
+
+from benchmarks.adaptive.engines.batch import Batch, Model
+from benchmarks.adaptive.engines.engine import Engine
+from benchmarks.adaptive.engines.pool import Pool
+from benchmarks.adaptive.engines.processor import Processor
+from benchmarks.adaptive.engines.replicas import Replicas
+from benchmarks.adaptive.job import Job
+from benchmarks.adaptive.timeline import SECOND, Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What requests ask for. Lengths in tokens, work in milliseconds."""
+
+    prompt_mean: float = 0.0
+    prompt_spread: float = 0.6
+    answers: tuple[tuple[float, float], ...] = ()  # share, mean
+    work_ms: float = 0.0
+    work_spread: float = 0.5
+
+    def draw(self, random: Random, now_ns: int) -> Job:
+        """Return a request."""
+        if not self.answers:
+            return Job(now_ns, 0, 0, int(_lognormal(random, self.work_ms, self.work_spread) * 1e6))
+        prompt = int(_lognormal(random, self.prompt_mean, self.prompt_spread)) + 1
+        place = random.random()
+        mean = self.answers[-1][1]
+        for share, length in self.answers:
+            if place < share:
+                mean = length
+                break
+            place -= share
+        answer = max(1, int(_lognormal(random, mean, 0.5)))
+        return Job(now_ns, min(prompt, 16_000), min(answer, 8_000), 0)
+
+
+def _lognormal(random: Random, mean: float, spread: float) -> float:
+    return exp(random.gauss(log(mean) - spread * spread / 2, spread))
+
+
+@dataclass(frozen=True, slots=True)
+class BackEnd:
+    """One back end.
+
+    Args:
+        name: as the tables have it.
+        make: builds the engine.
+        usual: what is asked for, but in the phase of long answers.
+        long: what is asked for then.
+        target_ms: the time to the first byte that is to be kept.
+    """
+
+    name: str
+    make: Callable[[Timeline], Engine]
+    usual: Mix
+    long: Mix
+    target_ms: float
+
+    @property
+    def target_ns(self) -> int:
+        return int(self.target_ms * 1e6)
+
+
+def _chat(prompt: float, short: float, long: float, share: float, spread: float = 0.6) -> Mix:
+    return Mix(prompt, spread, ((1 - share, short), (share, long)))
+
+
+BACK_ENDS = (
+    BackEnd(
+        "48 slots",
+        lambda timeline: Batch(Model(48, 12, 0.35, 8_000), timeline),
+        _chat(800, 60, 700, 0.2),
+        _chat(800, 60, 700, 0.7),
+        1000,
+    ),
+    BackEnd(
+        "96 slots",
+        lambda timeline: Batch(Model(96, 20, 0.15, 40_000), timeline),
+        _chat(800, 40, 400, 0.2),
+        _chat(800, 40, 400, 0.7),
+        500,
+    ),
+    BackEnd(
+        "chunked prefill",
+        lambda timeline: Batch(Model(64, 15, 0.2, 12_000, chunk_tokens=512), timeline),
+        _chat(1200, 100, 500, 0.3),
+        _chat(1200, 100, 500, 0.8),
+        1500,
+    ),
+    BackEnd(
+        "two replicas",
+        lambda timeline: Replicas(Model(32, 10, 0.3, 10_000), 2, timeline),
+        _chat(600, 80, 400, 0.25),
+        _chat(600, 80, 400, 0.75),
+        800,
+    ),
+    BackEnd(
+        "little memory",
+        lambda timeline: Batch(
+            Model(128, 14, 0.25, 15_000, chunk_tokens=1024, memory_tokens=60_000), timeline
+        ),
+        _chat(1000, 150, 600, 0.3),
+        _chat(1000, 150, 600, 0.8),
+        1000,
+    ),
+    BackEnd(
+        "large model",
+        lambda timeline: Batch(Model(16, 35, 0.8, 3_000), timeline),
+        _chat(500, 100, 300, 0.3),
+        _chat(500, 100, 300, 0.8),
+        2500,
+    ),
+    BackEnd(
+        "processor",
+        lambda timeline: Processor(4, 0.004, timeline),
+        Mix(work_ms=120),
+        Mix(work_ms=360),
+        2000,
+    ),
+    BackEnd(
+        "database pool",
+        lambda timeline: Pool(10, 0.02, timeline),
+        Mix(work_ms=100, work_spread=0.8),
+        Mix(work_ms=300, work_spread=0.8),
+        1500,
+    ),
+)
+BY_NAME = {back_end.name: back_end for back_end in BACK_ENDS}
+
+CALIBRATED_S = 60
+
+
+@lru_cache(maxsize=64)
+def capacity(name: str, long: bool = False) -> float:
+    """Return the requests a second that a back end completes when it always has work.
+
+    The number in flight is held, at each of several heights; the best of them counts.
+    """
+    back_end = BY_NAME[name]
+    mix = back_end.long if long else back_end.usual
+    return max(_throughput(back_end, mix, held) for held in (8, 16, 20, 24, 32, 48, 64, 100, 140))
+
+
+def _throughput(back_end: BackEnd, mix: Mix, held: int) -> float:
+    timeline = Timeline()
+    engine = back_end.make(timeline)
+    random = Random(7)
+    done = 0
+
+    def again(job: Job) -> None:
+        nonlocal done
+        done += timeline.now_ns > CALIBRATED_S * SECOND // 2
+        send()
+
+    def send() -> None:
+        job = mix.draw(random, timeline.now_ns)
+        job.told_done = again
+        engine.submit(job)
+
+    for _ in range(held):
+        send()
+    timeline.run(CALIBRATED_S * SECOND)
+    return done / (CALIBRATED_S / 2)

@@ -1,0 +1,96 @@
+"""Who is compared: for each algorithm as many settings, the best of which counts on other engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.adaptive.failsafe import Failsafe
+from benchmarks.adaptive.sketch import Sketch
+from ratelimit.adaptive.aimd import Aimd
+from ratelimit.adaptive.controller import Allowance, Answer, Controller, Load, Settings
+from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.adaptive.gradient2 import Gradient2
+from ratelimit.adaptive.vegas import Vegas
+
+Make = Callable[[Settings], Controller]
+
+
+class Fixed:
+    """A limit that stays."""
+
+    target_ns = 0
+    places = None
+    pressure = float("inf")
+
+    def __init__(self, limit: int) -> None:
+        self._allowance = Allowance(limit, limit)
+
+    def allowance(self, running: int) -> Allowance:
+        return self._allowance
+
+    def observe(self, answer: Answer) -> None:
+        """It does not look."""
+
+    def failed(self, admitted_ns: int, now_ns: int) -> None:
+        """It does not look."""
+
+    def step(self, now_ns: int, load: Load) -> None:
+        """It does not look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """An algorithm with its candidate settings; the first is the published or the default one."""
+
+    name: str
+    candidates: tuple[tuple[str, Make], ...]
+
+
+def _ours(aim: float, smoothing: float) -> Make:
+    return lambda settings: FirstByte(settings, aim=aim, smoothing=smoothing)
+
+
+CONTENDERS = (
+    Contender(
+        "first byte (default)",
+        (("0.75", _ours(0.75, 0.2)), ("0.7", _ours(0.7, 0.2)), ("0.8", _ours(0.8, 0.2))),
+    ),
+    Contender(
+        "sketch",
+        tuple((f"{aim}", lambda settings, aim=aim: Sketch(settings, aim=aim)) for aim in (0.8, 0.7, 0.9)),
+    ),
+    Contender(
+        "aimd",
+        tuple((f"{aim}", lambda settings, aim=aim: Aimd(settings, aim=aim)) for aim in (1.0, 0.8, 0.6)),
+    ),
+    Contender(
+        "gradient2",
+        tuple(
+            (f"{tolerance}", lambda settings, tolerance=tolerance: Gradient2(settings, tolerance=tolerance))
+            for tolerance in (1.5, 2.0, 3.0)
+        ),
+    ),
+    Contender(
+        "vegas",
+        tuple(
+            (f"{patience}", lambda settings, patience=patience: Vegas(settings, patience=patience))
+            for patience in (1.0, 2.0, 4.0)
+        ),
+    ),
+    Contender(
+        "failsafe-go",
+        tuple(
+            (
+                f"{low:g}-{high:g}",
+                lambda settings, low=low, high=high: Failsafe(settings, alpha=low, beta=high),
+            )
+            for low, high in ((2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
+        ),
+    ),
+    Contender("no limit", (("", lambda _: Fixed(10**6)),)),
+)
+
+GRID = (4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 66, 72, 80, 90)
+GRID += (100, 115, 130, 160, 200, 400)
+"""Fixed limits, of which the best counts for each phase and seed."""

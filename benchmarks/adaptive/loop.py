@@ -1,0 +1,210 @@
+"""The closed loop: arrivals, an admission with a controller, and a back end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+from benchmarks.adaptive.arrivals import bursts, poisson
+from benchmarks.adaptive.catalogue import BackEnd, capacity
+from benchmarks.adaptive.job import Job
+from benchmarks.adaptive.phases import Phase
+from benchmarks.adaptive.poison import NONE, Poison
+from benchmarks.adaptive.timeline import SECOND, Timeline
+from ratelimit.adaptive.admission import Admission
+from ratelimit.adaptive.controller import Controller, Settings
+from ratelimit.adaptive.saturation import Report, Saturation
+
+DRAINED_S = 30
+SPEED_EVERY_S = 1
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the requests of one phase."""
+
+    arrived: int = 0
+    refused: int = 0
+    refused_with_room: int = 0
+    admitted: int = 0
+    good: int = 0
+    in_time: int = 0
+    settled: int = 0
+    """Admitted ten seconds after the phase began, or later."""
+    settled_in_time: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """A run's outcomes, by phase, and what was seen on the way."""
+
+    phases: list[Outcome]
+    curve: list[tuple[float, int, int, int]] = field(default_factory=list)
+    """Second, in flight, allowance in flight, allowance without a first byte."""
+    seconds: dict[int, list[int]] = field(default_factory=dict)
+    """By the second of the arrival: arrived, refused, admitted, answered in time."""
+    first_bytes: list[tuple[float, float]] = field(default_factory=list)
+    """Second of the admission, seconds to the first byte."""
+
+
+SETTLED_S = 10
+
+
+class Loop:
+    """One run. `make` builds the controller; everything else follows from the seed."""
+
+    def __init__(
+        self,
+        back_end: BackEnd,
+        phases: Sequence[Phase],
+        make: Callable[[Settings], Controller],
+        seed: int,
+        *,
+        trace: Path | None = None,
+        poison: Poison = NONE,
+        watched: bool = False,
+        settings: Settings | None = None,
+        by_duration: bool = False,
+    ) -> None:
+        self.timeline = Timeline()
+        self.engine = back_end.make(self.timeline)
+        settings = settings or Settings(first_byte_ns=back_end.target_ns)
+        self.controller = make(settings)
+        self.saturation = Saturation(settings.floor) if poison.report != "none" else None
+        self.admission = Admission(
+            self.controller, floor=settings.floor, step_ns=settings.step_ns, saturation=self.saturation
+        )
+        self._frozen: Report | None = None
+        self.run = Run([Outcome() for _ in phases])
+        self._back_end = back_end
+        self._phases = phases
+        self._random = Random(seed)
+        self._poison = poison
+        self._trace = trace
+        self._watched = watched
+        self._by_duration = by_duration
+
+    def play(self) -> Run:
+        """Play all phases, and let what is under way end."""
+        begin_ns = 0
+        for number, phase in enumerate(self._phases):
+            self._plan(number, phase, begin_ns)
+            begin_ns += phase.seconds * SECOND
+        if self._watched:
+            for tenth in range(begin_ns * 10 // SECOND):
+                self.timeline.at(tenth * SECOND // 10, self._note)
+        if self.saturation is not None:
+            for half in range(begin_ns * 2 // SECOND):
+                self.timeline.at(half * SECOND // 2, self._tell)
+        self.timeline.run(begin_ns + DRAINED_S * SECOND)
+        return self.run
+
+    def now_ns(self) -> int:
+        """Return what the gateway's clock says, which may have jumped."""
+        return self._poison.clock_ns(self.timeline.now_ns)
+
+    def _plan(self, number: int, phase: Phase, begin_ns: int) -> None:
+        end_ns = begin_ns + phase.seconds * SECOND
+        self.timeline.at(begin_ns, lambda: self.engine.set_capacity(phase.capacity))
+        seconds = range(0, phase.seconds, SPEED_EVERY_S)
+        for second in seconds:
+            speed = 1.0 - (1.0 - phase.speed) * second / phase.seconds
+            self.timeline.at(begin_ns + second * SECOND, lambda speed=speed: self.engine.set_speed(speed))
+        rate = phase.load * capacity(self._back_end.name, phase.long)
+        mix = self._back_end.long if phase.long else self._back_end.usual
+        if phase.bursts:
+            instants = bursts(self._random, rate, begin_ns, end_ns, self._trace)
+        else:
+            instants = poisson(self._random, rate, begin_ns, end_ns)
+        outcome = self.run.phases[number]
+        for instant in instants:
+            job = mix.draw(self._random, instant)
+            job.phase = number
+            self._poison.mark(job, self._random)
+            settled = instant >= begin_ns + SETTLED_S * SECOND
+            self.timeline.at(instant, lambda job=job, settled=settled: self._arrive(job, outcome, settled))
+
+    def _arrive(self, job: Job, outcome: Outcome, settled: bool) -> None:
+        admission = self.admission
+        outcome.arrived += 1
+        second = self.run.seconds.setdefault(job.arrived_ns // SECOND, [0, 0, 0, 0])
+        second[0] += 1
+        if not self._has_room(job):
+            outcome.refused += 1
+            second[1] += 1
+            outcome.refused_with_room += self.engine.has_room()
+            admission.turn_away(self.now_ns())
+            return
+        outcome.admitted += 1
+        second[2] += 1
+        outcome.settled += settled
+        ticket = admission.admit(self.now_ns())
+        job.ticket = ticket
+        job.told_first = lambda job: self._began(job, outcome, settled)
+        job.told_done = self._ended
+        if job.patience_ns:
+            self.timeline.at(self.timeline.now_ns + job.patience_ns, lambda: self._hang_up(job))
+        self.engine.submit(job)
+
+    def _has_room(self, job: Job) -> bool:
+        return self.admission.has_room(self.now_ns())
+
+    def _began(self, job: Job, outcome: Outcome, settled: bool) -> None:
+        took_ns = self.timeline.now_ns - job.arrived_ns
+        in_time = took_ns <= self._back_end.target_ns
+        if self._watched:
+            self.run.first_bytes.append((job.arrived_ns / SECOND, took_ns / SECOND))
+        outcome.in_time += in_time
+        self.run.seconds[job.arrived_ns // SECOND][3] += in_time
+        outcome.settled_in_time += settled and in_time
+        if not job.gone:
+            outcome.good += in_time and not job.is_poison
+            if not self._by_duration:
+                self.admission.first_byte(job.ticket, self.now_ns())
+
+    def _ended(self, job: Job) -> None:
+        if job.gone:
+            return
+        if self._by_duration:
+            self.admission.first_byte(job.ticket, self.now_ns())
+        if job.reading > 1:
+            rest_ns = (self.timeline.now_ns - job.arrived_ns) * (job.reading - 1)
+            ticket = job.ticket
+            self.timeline.at(
+                self.timeline.now_ns + rest_ns, lambda: self.admission.finished(ticket, self.now_ns())
+            )
+            return
+        self.admission.finished(job.ticket, self.now_ns())
+
+    def _tell(self) -> None:
+        """Let the engine report, as its poison has it."""
+        assert self.saturation is not None
+        now_ns = self.now_ns()
+        engine = self.engine
+        report = Report(now_ns, engine.in_service(), engine.waiting(), min(1.0, engine.memory_used()))
+        if self._poison.report == "lying":
+            report = Report(now_ns, 0, 1_000, 1.0)
+        elif self._poison.report == "frozen":
+            if self._frozen is None and report.is_saturated:
+                self._frozen = report
+            if self._frozen is not None:
+                report = replace(self._frozen, at_ns=now_ns)
+        self.saturation.report(report, self.admission.in_flight)
+
+    def _hang_up(self, job: Job) -> None:
+        if job.done_ns < 0 and not job.gone:
+            job.gone = True
+            self.admission.gone(job.ticket, self.now_ns())
+
+    def _note(self) -> None:
+        allowance = self.admission.allowance(self.now_ns())
+        self.run.curve.append(
+            (
+                self.timeline.now_ns / SECOND,
+                self.admission.in_flight,
+                allowance.in_flight,
+                allowance.unanswered,
+            )
+        )

@@ -1,0 +1,83 @@
+"""Token bucket as the generic cell rate algorithm (ITU-T I.371): one arrival time is the state.
+
+Times are in ticks of 1/16 ns since the table's epoch, so that emission intervals
+of high rates are not rounded by more than a sixteenth of a nanosecond. The word
+is the theoretical arrival time (TAT); absent is 0. Over any interval of length L
+at most burst + rate * L units pass: the interval is rounded up, and a TAT in the
+past counts as now (a crate that forgets this lets an idle bucket overfill).
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.memory.quota cimport NEVER, STEP_NS, Check, Quota
+
+
+cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
+    """Return the TAT as it can be believed.
+
+    Debt reaches two buckets ahead of now, and another worker's now may be later than
+    ours by what clocks and scheduling differ. Further ahead means that the clock stepped
+    back: then the bucket counts as empty, so that nobody gains and nobody waits for the
+    old time to come round again. A refusal writes that down, else it would have to be
+    believed later.
+    """
+    cdef uint64_t ticks = now << 4
+    return word if word <= ticks + 2 * quota.depth + (STEP_NS << 4) else ticks + quota.depth
+
+
+cdef inline uint64_t gcra_arrival(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
+    """Return the later of TAT and now, in ticks."""
+    word = gcra_known(quota, word, now)
+    return word if word > now << 4 else now << 4
+
+
+cdef inline void gcra_check(const Quota *quota, uint64_t word, uint64_t now, uint64_t cost, Check *check) noexcept nogil:
+    cdef uint64_t full = (now << 4) + quota.depth
+    cdef uint64_t arrival = gcra_arrival(quota, word, now)
+    check.next = gcra_known(quota, word, now)
+    check.mark = arrival
+    # The burst bounds the product, which therefore cannot wrap.
+    check.allowed = cost <= quota.burst and arrival + cost * quota.interval <= full
+    if check.allowed and cost:
+        check.next = arrival + cost * quota.interval
+        check.mark = check.next
+
+
+cdef inline uint64_t gcra_remaining(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
+    cdef uint64_t full = (now << 4) + quota.depth
+    cdef uint64_t arrival = gcra_arrival(quota, word, now)
+    return (full - arrival) // quota.interval if full > arrival else 0
+
+
+cdef inline int64_t gcra_retry(const Quota *quota, uint64_t word, uint64_t now, uint64_t cost) noexcept nogil:
+    if cost > quota.burst:
+        return NEVER
+    return (gcra_arrival(quota, word, now) + cost * quota.interval - (now << 4) - quota.depth + 15) >> 4
+
+
+cdef inline uint64_t gcra_reset(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
+    return (gcra_arrival(quota, word, now) - (now << 4) + 15) >> 4
+
+
+cdef inline uint64_t gcra_raise(const Quota *quota, uint64_t arrival, uint64_t now, uint64_t units) noexcept nogil:
+    """Return the TAT after `units` more, of which those are forgiven that lie more than two buckets ahead."""
+    cdef uint64_t furthest = (now << 4) + 2 * quota.depth
+    if arrival >= furthest:
+        return arrival  # in full debt already, or further since a reload lowered the burst
+    # Compare before multiplying: a huge overrun must saturate, not wrap.
+    if units > (furthest - arrival) // quota.interval:
+        return furthest
+    return arrival + units * quota.interval
+
+
+cdef inline uint64_t gcra_live(const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, uint64_t units) noexcept nogil:
+    """Return how many of a charge's `units` have not drained; `mark` is the TAT just after the charge.
+
+    Units whose place in the virtual queue lies before now were used up by time passing, and
+    returning them would let a later burst exceed the bucket (Go's Reservation.Cancel reasons
+    alike). The queue may have become shorter since: other charges were given back.
+    """
+    cdef uint64_t ticks = now << 4
+    cdef uint64_t last = mark if mark < word else word
+    cdef uint64_t undrained = (last - ticks) // quota.interval if last > ticks else 0
+    return units if units < undrained else undrained

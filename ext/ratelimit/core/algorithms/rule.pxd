@@ -1,0 +1,19 @@
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.memory.quota cimport Quota
+
+cdef class Rule:
+    cdef Quota quota_c
+    cdef readonly str name
+    cdef readonly str algorithm
+    cdef readonly object quota
+    cdef readonly object period_ns
+    cdef readonly object burst
+    cdef readonly object salt
+    cdef readonly bint shadow
+    cdef uint64_t *starts  # the calendar; the quota points at it
+    cdef Rule whole        # of which this is a share, and whose calendar it reads; else None
+
+    cdef int keep_calendar(self, calendar) except -1
+
+cdef int refuse_range(str message) except -1

@@ -1,0 +1,151 @@
+"""One limit's numbers, checked and compiled. See the stub for the contract."""
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.memory.atomic cimport SECOND
+from ratelimit.core.memory.blocks cimport block_bits
+from ratelimit.core.memory.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS, count_bits
+from ratelimit.core.memory.layout cimport BLOCK_HEAD_BYTES
+from ratelimit.core.memory.quota cimport Quota
+from ratelimit.core.memory.siphash cimport mix
+
+from operator import index as whole
+
+from ratelimit.errors import UsageError
+
+_KINDS = {
+    "token-bucket": GCRA,
+    "fixed-window": FIXED,
+    "sliding-window": SLIDING,
+    "sliding-log": LOG,
+    "concurrency": SLOTS,
+    "distinct": SKETCH,
+}
+_YEAR_NS = 366 * 86400 * SECOND
+
+
+cdef int refuse_range(str message) except -1:
+    raise UsageError(message, code="rule-range")
+
+
+@cython.final
+cdef class Rule:
+    """One limit's numbers, compiled: see the stub."""
+
+    def __cinit__(self):
+        self.starts = NULL
+
+    def __init__(
+        self, str name not None, str algorithm not None, *, quota, period_ns, burst=None, salt,
+        shadow=False, enforced_ppm=1_000_000, calendar=None, lease_ns=60 * SECOND,
+    ):
+        cdef Quota *q = &self.quota_c
+        quota, period_ns, lease_ns = whole(quota), whole(period_ns), whole(lease_ns)
+        burst = quota if burst is None else whole(burst)
+        if self.starts != NULL:
+            raise ValueError("a Rule is immutable")
+        if algorithm not in _KINDS:
+            refuse_range(f"{name}: no algorithm {algorithm!r}; one of {', '.join(_KINDS)}")
+        largest = Rule.largest_quota(algorithm, period_ns)
+        if not 1 <= quota <= largest:
+            refuse_range(f"{name}: a {algorithm} quota is 1 to {largest} for this period, not {quota}")
+        if algorithm == "concurrency":
+            if not SECOND <= lease_ns <= _YEAR_NS:
+                refuse_range(f"{name}: a lease is one second to a year")
+            period_ns = lease_ns
+        elif period_ns % SECOND or not SECOND <= period_ns <= _YEAR_NS:
+            refuse_range(f"{name}: a period is whole seconds, at most 366 days, not {period_ns} ns")
+        if not 0 <= enforced_ppm <= 1_000_000:
+            refuse_range(f"{name}: the enforced share is 0 to 1000000 millionths, not {enforced_ppm}")
+        if algorithm == "token-bucket":
+            interval = -(-16 * period_ns // quota)
+            if not 1 <= burst <= (1 << 61) // interval:
+                refuse_range(f"{name}: a burst is 1 to {(1 << 61) // interval} at this rate, not {burst}")
+            q.interval = interval
+            q.depth = burst * interval
+        elif burst != quota:
+            refuse_range(f"{name}: only a token bucket has a burst apart from its quota")
+        self.name = name
+        self.algorithm = algorithm
+        self.quota = quota
+        self.period_ns = period_ns
+        self.burst = burst
+        self.salt = salt
+        self.shadow = shadow
+        q.kind = _KINDS[algorithm]
+        q.units = quota
+        q.room = quota
+        q.burst = burst
+        q.period_ns = period_ns
+        q.lease_ns = lease_ns
+        q.salt = salt
+        q.enforced = enforced_ppm * (1 << 32) // 1_000_000
+        q.shadow = shadow
+        if q.kind == SLIDING:
+            q.bits = count_bits(q.period_ns // SECOND)
+        elif q.kind == LOG or q.kind == SLOTS or q.kind == SKETCH:
+            q.block_bits = block_bits(q)
+            q.places = ((<uint64_t>1 << q.block_bits) - BLOCK_HEAD_BYTES) // 16
+            q.salt = mix(q.salt + q.block_bits)
+        if calendar is not None:
+            self.keep_calendar(calendar)
+
+    def scaled(self, millionths, salt, /):
+        cdef Rule share = Rule.__new__(Rule)
+        cdef Quota *q = &share.quota_c
+        if not 1 <= millionths <= 1_000_000:
+            refuse_range(f"{self.name}: a share is 1 to 1000000 millionths, not {millionths}")
+        share.whole = self
+        share.name, share.algorithm, share.shadow = self.name, self.algorithm, self.shadow
+        share.period_ns = self.period_ns
+        share.quota = max(1, self.quota * millionths // 1_000_000)
+        share.burst = max(1, self.burst * millionths // 1_000_000)
+        share.salt = self.salt
+        q[0] = self.quota_c
+        q.units = share.quota
+        q.burst = share.burst
+        q.salt = mix(self.quota_c.salt ^ <uint64_t>salt)
+        if q.kind == GCRA:
+            whole_interval = self.quota_c.interval  # of Python's, which do not wrap
+            q.interval = min(-(-whole_interval * 1_000_000 // millionths), (1 << 61) // share.burst)
+            q.depth = q.burst * q.interval
+        return share
+
+    cdef int keep_calendar(self, calendar) except -1:
+        cdef uint64_t i
+        cdef uint64_t size = len(calendar)
+        if self.quota_c.kind != FIXED:
+            refuse_range(f"{self.name}: only a fixed window follows the calendar")
+        if size == 0 or any(b <= a for a, b in zip(calendar, calendar[1:])) or calendar[0] < 0:
+            refuse_range(f"{self.name}: calendar starts ascend and are not empty")
+        if any(start % SECOND for start in calendar):
+            refuse_range(f"{self.name}: calendar starts are whole seconds")
+        self.starts = <uint64_t *>PyMem_Malloc(size * sizeof(uint64_t))
+        if self.starts == NULL:
+            raise MemoryError
+        for i in range(size):
+            self.starts[i] = calendar[i]
+        self.quota_c.calendar = self.starts
+        self.quota_c.calendar_size = size
+        return 0
+
+    @staticmethod
+    def largest_quota(str algorithm not None, period_ns):
+        if algorithm == "token-bucket":
+            return max(0, int(period_ns))  # an emission interval of at least one nanosecond
+        if algorithm == "fixed-window":
+            return (1 << 34) - 1  # a debt doubles it
+        if algorithm == "sliding-window":
+            return (1 << (count_bits(max(1, int(period_ns) // SECOND)) - 1)) - 1
+        return 4096
+
+    def __dealloc__(self):
+        PyMem_Free(self.starts)
+
+    def __repr__(self):
+        return f"<Rule {self.name!r} {self.algorithm} {self.quota} per {self.period_ns // SECOND} s>"
+
+    def __reduce__(self):
+        raise TypeError("a Rule carries a secret salt and is not pickled; compile the policy again")

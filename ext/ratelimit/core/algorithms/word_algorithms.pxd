@@ -1,0 +1,201 @@
+"""The three algorithms whose state is one word: ask, charge, correct."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.memory.atomic cimport Pair, cas_pair
+from ratelimit.core.memory.entries cimport FIXED, GCRA, SLIDING, find, insert, make_tag, word_of
+from ratelimit.core.algorithms.gcra cimport (
+    gcra_arrival, gcra_check, gcra_known, gcra_live, gcra_raise, gcra_remaining, gcra_reset, gcra_retry,
+)
+from ratelimit.core.memory.layout cimport Arena
+from ratelimit.core.memory.quota cimport Check, Quota
+from ratelimit.core.algorithms.settlement cimport corrected_by, owed
+from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.algorithms.setup cimport Charge, Look, Setup, rule_key
+from ratelimit.core.algorithms.windows cimport (
+    Slide, fixed_check, fixed_correct, fixed_remaining, fixed_reset, fixed_retry, fixed_roll,
+    sliding_check, sliding_correct, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
+)
+
+
+cdef inline void check_word(const Quota *q, uint64_t word, uint64_t now, uint64_t cost, Check *check) noexcept nogil:
+    check.next = word
+    check.mark = 0
+    if q.kind == GCRA:
+        gcra_check(q, word, now, cost, check)
+    elif q.kind == FIXED:
+        fixed_check(q, word, now, cost, check)
+    else:
+        sliding_check(q, word, now, cost, check)
+
+
+cdef inline int64_t retry_word(const Quota *q, uint64_t word, uint64_t now, uint64_t cost) noexcept nogil:
+    if q.kind == GCRA:
+        return gcra_retry(q, word, now, cost)
+    if q.kind == FIXED:
+        return fixed_retry(q, word, now, cost)
+    return sliding_retry(q, word, now, cost)
+
+
+cdef inline uint64_t remaining_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
+    if q.kind == GCRA:
+        return gcra_remaining(q, word, now)
+    if q.kind == FIXED:
+        return fixed_remaining(q, word, now)
+    return sliding_remaining(q, word, now)
+
+
+cdef inline uint64_t used_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
+    """Return how many units are in use: of a bucket those of its burst that have not drained."""
+    cdef uint64_t most = q.burst if q.kind == GCRA else q.units
+    cdef uint64_t left = remaining_word(q, word, now)
+    return most - left if most > left else 0
+
+
+cdef inline uint64_t reset_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
+    if q.kind == GCRA:
+        return gcra_reset(q, word, now)
+    if q.kind == FIXED:
+        return fixed_reset(q, word, now)
+    return sliding_reset(q, word, now)
+
+
+cdef inline bint commit_word(Setup *plan, int i, Charge *charge, Look *look, uint64_t now) noexcept nogil:
+    """Write one word; False if, after a lost race, the cost no longer fits."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Arena *arena = plan.arena
+    cdef Check check
+    charge.held = charge.live = charge.cost
+    while True:
+        if look.next == look.seen:
+            return True
+        if look.entry != NULL:
+            if cas_pair(look.entry, charge.tag, look.seen, charge.tag, look.next):
+                break
+        elif insert(arena, charge.key, charge.tag, look.next, now):
+            break
+        look.entry = find(arena, charge.key, charge.tag)
+        look.seen = word_of(look.entry, charge.tag) if look.entry != NULL else 0
+        check_word(q, look.seen, now, charge.cost, &check)
+        look.next = check.next
+        charge.mark = check.mark
+        if not check.allowed:
+            charge.word = look.seen
+            charge.retry = retry_word(q, look.seen, now, charge.cost)
+            return False
+    charge.word = look.next
+    charge.charged = True
+    return True
+
+
+cdef inline void settle_bucket(
+    const Quota *q, Charge *charge, uint64_t before, uint64_t after, uint64_t now, int64_t asked, int64_t moved
+) noexcept nogil:
+    """Note in a bucket's charge that a correction moved the TAT from `before` to `after`."""
+    charge.live = gcra_live(q, before, now, charge.mark, charge.live)
+    corrected_by(charge, asked, moved)
+    if moved > 0:
+        charge.mark = after
+    elif moved < 0:
+        charge.mark -= before - after
+
+
+cdef inline void settle_window(
+    const Quota *q, Charge *charge, uint64_t word, uint64_t now, int64_t asked, int64_t moved
+) noexcept nogil:
+    """Note in a window's charge what a correction moved, and which window it is of from now on."""
+    cdef Slide slide
+    cdef uint64_t window
+    cdef bint is_over
+    if q.kind == FIXED:
+        fixed_roll(q, word, now, &window)
+        is_over = window != charge.mark
+    else:
+        slide = sliding_roll(q, word, now)
+        window = slide.window
+        is_over = window != charge.mark and window != charge.mark + 1
+    if is_over:
+        charge.live = 0
+        if moved > 0:
+            charge.mark = window
+    corrected_by(charge, asked, moved)
+
+
+cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t actual, uint64_t now) noexcept nogil:
+    """Replace what rule `i` was charged by `actual`; return the signed correction that took effect."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Arena *arena = plan.arena
+    cdef int64_t asked = owed(charge, actual) if actual != charge.cost else 0
+    cdef Pair *entry
+    cdef uint64_t word, corrected, before = 0
+    cdef int64_t moved = 0
+    charge.cost = actual
+    charge.charged = actual > 0
+    if asked == 0:
+        return 0
+    while True:
+        entry = find(arena, charge.key, charge.tag)
+        word = word_of(entry, charge.tag) if entry != NULL else 0
+        if q.kind == FIXED:
+            corrected = fixed_correct(q, word, now, charge.mark, asked, &moved)
+        elif q.kind == SLIDING:
+            corrected = sliding_correct(q, word, now, charge.mark, asked, &moved)
+        elif asked > 0:
+            before = gcra_arrival(q, word, now)
+            corrected = gcra_raise(q, before, now, <uint64_t>asked)
+            moved = <int64_t>((corrected - before) // q.interval)
+            corrected = corrected if corrected != before else word
+        else:
+            before = gcra_known(q, word, now)
+            moved = gcra_live(q, before, now, charge.mark, charge.live)
+            moved = asked if moved > -asked else -moved
+            corrected = before - <uint64_t>(-moved) * q.interval if moved else word
+        if corrected == word:
+            break
+        if entry != NULL:
+            if cas_pair(entry, charge.tag, word, charge.tag, corrected):
+                break
+        elif asked < 0 or insert(arena, charge.key, charge.tag, corrected, now):
+            break  # a refund to an entry that was evicted: nothing is left to give back to
+    charge.word = corrected
+    if q.kind == GCRA:
+        settle_bucket(q, charge, before, corrected if corrected != word else before, now, asked, moved)
+    else:
+        settle_window(q, charge, corrected, now, asked, moved)
+    return moved
+
+
+cdef inline void charge_word(
+    Setup *plan, int i, uint64_t *ids, uint64_t used, uint64_t most, uint64_t now
+) noexcept nogil:
+    """Charge rule `i` with what was used already, if at most `most` is left."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Charge charge
+    cdef Check check
+    cdef Pair *entry
+    charge.key = rule_key(plan, i, ids)
+    if charge.key == ABSENT_HASH:
+        return
+    charge.tag = make_tag(charge.key, q.kind, plan.shapes[i])
+    entry = find(plan.arena, charge.key, charge.tag)
+    if remaining_word(q, word_of(entry, charge.tag) if entry != NULL else 0, now) > most:
+        return
+    # The window a charge of now would belong to.
+    check_word(q, 0, now, 0, &check)
+    charge.mark = check.mark
+    charge.cost = charge.held = charge.live = 0
+    charge.charged = False
+    correct_word(plan, i, &charge, used, now)
+
+
+cdef inline void carry_word(Setup *plan, int i, uint64_t *source, uint64_t *target, uint64_t now) noexcept nogil:
+    """Charge rule `i` under the target's key with what is used under the source's."""
+    cdef const Quota *q = &plan.quotas[i]
+    cdef Pair *entry
+    cdef uint64_t tag, key = rule_key(plan, i, source)
+    if key == ABSENT_HASH or key == rule_key(plan, i, target):
+        return
+    tag = make_tag(key, q.kind, plan.shapes[i])
+    entry = find(plan.arena, key, tag)
+    if entry != NULL:
+        charge_word(plan, i, target, used_word(q, word_of(entry, tag), now), <uint64_t>-1, now)

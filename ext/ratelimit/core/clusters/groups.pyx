@@ -1,0 +1,450 @@
+"""What groups are like as a whole, and who belongs to them: a phase of a rebuild. See the stub for the contract.
+
+Theory of operation. A tree of the forest is a group: payment methods that meet, with their accounts.
+An address belongs to the group that makes most of the visits there, found by a vote in two walks. So a
+group's exits, how many they are and who else is there, are counted without a list of either.
+
+Reads: edges, `traits`, PROVEN, the forest. Leaves: labels of principals, exits and methods; verdicts.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from ratelimit.core.clusters.evidence cimport principal_at
+from ratelimit.core.clusters.forest cimport find_root
+from ratelimit.core.clusters.judge cimport Judge
+from ratelimit.core.clusters.pools cimport Places, Pools, proof_of
+from ratelimit.core.clusters.records cimport (
+    CERTAIN, COARSE, EXTRA, EXTRAS, EXTRA_AT, FINE, HOMED, LIKELY, MOST_DEGREE, NEW, NO_VERDICT, OLD, PAYMENT, PROVEN,
+    ROAMED, ROAMER, SEEN, SETTLED, TICK_S, Identifier, Principal, hours_left, is_witness, kind_of, look_ahead,
+    rate_of, resolve,
+)
+
+cdef enum:
+    SIX_HOURS = 0x3F
+    NETWORK_LEAST = 3   # addresses of a cluster's in a network that is its own
+
+
+cdef extern from *:
+    """
+    #define KIN_FIT 0.5
+    #define KIN_LONER_FIT 0.3
+    """
+    # What part of where it was must be its group's, for a member to be one by itself.
+    const double FIT "KIN_FIT"
+    # Of an account that pays by itself, as in looking for those: its exits may be anybody's.
+    const double LONER_FIT "KIN_LONER_FIT"
+
+
+cdef inline int octave_of(uint32_t visits) noexcept nogil:
+    cdef int octave = 0
+    while visits > 1 and octave < WEIGHTS - 1:
+        visits >>= 1
+        octave += 1
+    return octave
+
+
+cdef double exits_of(const Tally *t) noexcept nogil:
+    """Return how many exits there are: twice the inverse Simpson index of the half of the visits at the least used.
+
+    So half of its traffic through one exit does not make a pool look like an office.
+    """
+    cdef double half = 0.5 * t.visits, taken = 0.0, squares = 0.0, part
+    cdef int octave
+    for octave in range(WEIGHTS):
+        if t.weighed[octave] == 0.0:
+            continue
+        part = min(1.0, (half - taken) / t.weighed[octave])
+        taken += part * t.weighed[octave]
+        squares += part * t.squares[octave]
+        if taken >= half:
+            break
+    return 2.0 * taken * taken / squares if squares else 0.0
+
+
+cdef inline bint is_fresh(const Principal *p) noexcept nogil:
+    """Whether an account is known to be new, or was when it was found: a campaign does not grow out of it."""
+    return p.traits & NEW != 0 or p.label != 0 and p.verdict == CERTAIN
+
+
+@cython.final
+cdef class Groups:
+    def __cinit__(self):
+        self.tallies = NULL
+        self.sizes = NULL
+        self.owner = NULL
+        self.visits = NULL
+        self.number = NULL
+
+    def __init__(self, Judge judge not None, Pools pools not None, *, uint32_t fleet):
+        self.judge = judge
+        self.evidence = judge.evidence
+        self.pools = pools
+        self.fleet = fleet
+
+    def __dealloc__(self):
+        self.free()
+
+    cdef void free(self) noexcept:
+        PyMem_RawFree(self.tallies)
+        PyMem_RawFree(self.sizes)
+        PyMem_RawFree(self.owner)
+        PyMem_RawFree(self.visits)
+        PyMem_RawFree(self.number)
+        self.tallies = NULL
+        self.sizes = self.owner = self.visits = NULL
+        self.number = NULL
+
+    def begin(self):
+        """Take memory: three numbers an identifier, half a one a principal; the forest's phase has given up its own."""
+        self.free()
+        self.identifiers = self.pools.count
+        self.awake = self.pools.awake
+        self.tallies = <Tally *>PyMem_RawCalloc(MOST_GROUPS + 1, sizeof(Tally))
+        self.sizes = <uint32_t *>PyMem_RawCalloc(self.identifiers + 1, 4)
+        self.owner = <uint32_t *>PyMem_RawCalloc(self.identifiers + 1, 4)
+        self.visits = <uint32_t *>PyMem_RawCalloc(self.identifiers + 1, 4)
+        self.number = <uint16_t *>PyMem_RawCalloc(self.awake + 1, 2)
+        if (
+            self.tallies == NULL or self.sizes == NULL or self.owner == NULL or self.visits == NULL
+            or self.number == NULL
+        ):
+            self.free()
+            raise MemoryError
+        self.count = 0
+
+    def end(self):
+        """Give the memory back."""
+        self.free()
+
+    cdef uint32_t tree_of(self, Principal *p, uint32_t at) noexcept nogil:
+        """Return the root of a principal's group, counted from 1; 0 for none."""
+        cdef uint32_t tree = self.pools.token_of(p, PROVEN)
+        if tree == 0 and p.traits & ROAMER:
+            tree = self.pools.trees[at]
+        if tree:
+            return find_root(self.pools.roots, tree)
+        if p.traits & HOMED:
+            return 0
+        # Many accounts on one payment method: a group by itself, if they are nowhere at home.
+        tree = self.pools.token_of(p, 0xFFFF)
+        if tree and self.evidence.identifiers[tree - 1].degree >= self.fleet:
+            return tree
+        return 0
+
+    def enroll(self, uint32_t start, uint32_t stop):
+        """Count the members of each group among the principals in a range."""
+        cdef uint32_t at, root
+        with nogil:
+            for at in range(start, min(stop, self.awake)):
+                root = self.tree_of(principal_at(self.evidence, at), at)
+                if root:
+                    self.sizes[root - 1] += self.sizes[root - 1] < MOST_DEGREE
+
+    def number_groups(self, uint32_t start, uint32_t stop, uint32_t least):
+        """Give numbers to groups of so many members, and let the principals in a range vote for whose addresses are."""
+        cdef uint32_t at, root, g
+        cdef int i
+        cdef Places places
+        cdef Principal *p
+        with nogil:
+            for at in range(start, min(stop, self.awake)):
+                p = principal_at(self.evidence, at)
+                root = self.tree_of(p, at)
+                if root == 0:
+                    continue
+                if self.sizes[root - 1] <= MOST_DEGREE:
+                    if self.sizes[root - 1] < least or self.count >= MOST_GROUPS:
+                        continue
+                    self.count += 1
+                    self.sizes[root - 1] = MOST_DEGREE + self.count
+                g = self.sizes[root - 1] - MOST_DEGREE
+                self.number[at] = <uint16_t>g
+                self.pools.places_of(p, &places)
+                for i in range(places.count):
+                    self.vote(places.at[i], g, places.visits[i])
+
+    cdef void vote(self, uint32_t at, uint32_t group, uint32_t visits) noexcept nogil:
+        """Let a group win a place by its visits there, or lose it by others'."""
+        if self.owner[at] == group:
+            self.visits[at] += visits
+        elif self.visits[at] >= visits:
+            self.visits[at] -= visits
+        else:
+            self.visits[at] = visits - self.visits[at]
+            self.owner[at] = group
+
+    def forget_votes(self, uint32_t start, uint32_t stop):
+        """Forget how the votes went in a range of identifiers, not who won them; count groups' payment methods."""
+        cdef uint32_t at, root, g
+        cdef int kind
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.identifiers)):
+                node = self.evidence.identifiers + at
+                self.visits[at] = 0
+                node.mine = 0
+                node.others = 0
+                kind = kind_of(node)
+                if kind != PAYMENT and not EXTRA <= kind < EXTRA + EXTRAS:
+                    continue
+                root = find_root(self.pools.roots, at + 1) if node.meta & PROVEN else at + 1
+                if self.sizes[root - 1] > MOST_DEGREE and (node.meta & PROVEN or root == at + 1):
+                    g = self.sizes[root - 1] - MOST_DEGREE
+                    self.tallies[g].methods += 1
+                    self.tallies[g].is_fleet |= not node.meta & PROVEN
+
+    def tally(self, uint32_t start, uint32_t stop):
+        """Count the principals in a range for their groups, and who is where."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.awake)):
+                if at + 2 < self.awake:
+                    look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), EXTRA_AT)
+                self.tally_one(principal_at(self.evidence, at), at)
+
+    cdef void tally_one(self, Principal *p, uint32_t at) noexcept nogil:
+        cdef uint32_t g = self.number[at], hours, former, method
+        cdef Tally *t = self.tallies + g
+        cdef Identifier *node
+        cdef Places places
+        cdef int i
+        cdef bint fresh
+        self.pools.places_of(p, &places)
+        for i in range(places.count):
+            node = self.evidence.identifiers + places.at[i]
+            if g and self.owner[places.at[i]] == g:
+                node.mine += node.mine < MOST_DEGREE
+                self.visits[places.at[i]] += places.visits[i]
+            elif is_witness(p):
+                node.others += node.others < MOST_DEGREE
+        if g == 0:
+            return
+        t.members += 1
+        method = self.pools.token_of(p, PROVEN)
+        t.loners += method == 0 and p.traits & ROAMER != 0
+        t.homed += p.traits & HOMED != 0
+        t.seen += p.traits & (SEEN | HOMED) != 0
+        fresh = is_fresh(p)
+        t.fresh += fresh
+        if method:
+            node = self.evidence.identifiers + method - 1
+            if fresh:
+                node.mine += node.mine < MOST_DEGREE
+            else:
+                node.others += node.others < MOST_DEGREE
+        t.old += p.traits & OLD != 0
+        t.settled += p.traits & SETTLED != 0
+        t.rate += rate_of(p, self.evidence.now_s)
+        hours = hours_left(p.hours, p.last_s, self.evidence.now_s)
+        for i in range(PARTS_OF_DAY):
+            t.active[i] += (hours >> 6 * i) & SIX_HOURS != 0
+        # A newcomer speaks for the cluster that paid with its method before: its accounts may take turns.
+        former = p.label if p.label or method == 0 else self.evidence.identifiers[method - 1].label
+        if former:
+            if t.former == former:
+                t.votes += 1
+            elif t.votes:
+                t.votes -= 1
+            else:
+                t.former = former
+                t.votes = 1
+
+    def survey(self, uint32_t start, uint32_t stop):
+        """Add the addresses in a range to the groups whose they are, if their accounts meet there."""
+        cdef uint32_t at, g
+        cdef int octave
+        cdef Tally *t
+        cdef Identifier *node
+        cdef Identifier *coarse
+        cdef double visits
+        with nogil:
+            for at in range(start, min(stop, self.identifiers)):
+                g = self.owner[at]
+                if g == 0 or self.visits[at] == 0:
+                    continue
+                node = self.evidence.identifiers + at
+                if kind_of(node) != FINE:
+                    continue
+                t = self.tallies + g
+                if not t.is_fleet and not self.is_meeting(at):
+                    continue
+                visits = self.visits[at]
+                coarse = resolve(self.evidence.identifiers, node.parent)
+                if coarse != NULL and coarse - self.evidence.identifiers < self.identifiers:
+                    self.vote(<uint32_t>(coarse - self.evidence.identifiers), g, self.visits[at])
+                t.visits += visits
+                octave = octave_of(self.visits[at])
+                t.weighed[octave] += <float>visits
+                t.squares[octave] += <float>(visits * visits)
+                t.exclusive += visits * node.mine / (node.mine + node.others) if node.mine else 0.0
+                t.exits += 1
+                t.sole += node.others == 0
+
+    def survey_networks(self, uint32_t start, uint32_t stop):
+        """Add the networks in a range to the groups whose they are, by how much more is theirs than others'."""
+        cdef uint32_t at, g
+        cdef double visits
+        with nogil:
+            for at in range(start, min(stop, self.identifiers)):
+                g = self.owner[at]
+                if g and kind_of(self.evidence.identifiers + at) == COARSE:
+                    visits = self.visits[at]
+                    self.tallies[g].in_networks += visits
+                    self.tallies[g].network_squares += visits * visits
+
+    def statistics(self, uint32_t group):
+        """Return what a group is like."""
+        if not 1 <= group <= self.count:
+            raise IndexError(f"no group {group}")
+        cdef Tally *t = self.tallies + group
+        cdef uint32_t busiest = 0
+        cdef int i
+        for i in range(PARTS_OF_DAY):
+            busiest = max(busiest, t.active[i])
+        return {
+            "accounts": t.members,
+            "methods": t.methods,
+            "loners": t.loners,
+            "homed": t.homed / <double>max(<uint32_t>1, t.seen),
+            "seen": t.seen,
+            "fresh": t.fresh / <double>max(<uint32_t>1, t.members),
+            "old": t.old / <double>max(<uint32_t>1, t.members),
+            "settled": t.settled / <double>max(<uint32_t>1, t.members),
+            "exits": exits_of(t),
+            "networks": t.in_networks * t.in_networks / t.network_squares if t.network_squares else 0.0,
+            "addresses": t.exits,
+            "sole": t.sole,
+            "exclusive": t.exclusive / t.visits if t.visits else 0.0,
+            "busiest": busiest,
+            "rate": t.rate,
+            "former": t.former,
+            "votes": t.votes,
+        }
+
+    # -- what comes of it -------------------------------------------------------------------------
+
+    cdef double fit(self, Principal *p, uint32_t group, bint *roams) noexcept nogil:
+        """Return what part of where a member was are exits at which its group meets; -1 for who is at home anywhere.
+
+        And whether some of these are addresses where others were that pay apart, or it was at several: to
+        live in a network where the group is as well, at one address, proves nothing.
+        """
+        cdef Places places
+        cdef uint32_t visits = 0
+        cdef int i, exits = 0
+        roams[0] = False
+        if p.traits & HOMED:
+            return -1.0
+        self.pools.places_of(p, &places)
+        for i in range(places.count):
+            visits += places.visits[i]
+            if self.owner[places.at[i]] != group or not self.is_meeting(places.at[i]):
+                places.visits[i] = 0
+            elif self.evidence.identifiers[places.at[i]].meta & PROVEN:
+                roams[0] = True
+            else:
+                exits += 1
+        roams[0] |= exits >= ROAMED
+        return <double>proof_of(p, &places, self.pools.by_program) / visits if visits else -1.0
+
+    cdef bint is_provable(self, Principal *p) noexcept nogil:
+        """Whether an account can be certain to belong: it is new, as most are that pay as it does.
+
+        So neither an account that was there before, nor a new one of a customer that was.
+        """
+        cdef uint32_t method = self.pools.token_of(p, PROVEN)
+        cdef Identifier *node = self.evidence.identifiers + method - 1
+        return method != 0 and is_fresh(p) and node.mine >= node.others
+
+    cdef bint is_meeting(self, uint32_t at) noexcept nogil:
+        """Whether accounts that pay apart meet at an address, or in its network."""
+        cdef Identifier *node = self.evidence.identifiers + at
+        cdef Identifier *coarse = resolve(self.evidence.identifiers, node.parent)
+        return node.meta & PROVEN != 0 or coarse != NULL and coarse.meta & PROVEN != 0
+
+    def appoint(self, uint32_t start, uint32_t stop, labels not None, verdicts not None):
+        """Put the principals in a range where their groups are; return how many belong to one.
+
+        Args:
+            labels: by group, from 1: its cluster, 0 for none.
+            verdicts: by group: what is said of those who fit.
+        """
+        cdef uint32_t at, g, label, found = 0
+        cdef uint8_t verdict
+        cdef bint pays_alone, roams = False
+        cdef Principal *p
+        cdef uint16_t cluster[MOST_GROUPS + 1]
+        cdef uint8_t said[MOST_GROUPS + 1]
+        if len(labels) != self.count + 1 or len(verdicts) != self.count + 1:
+            raise ValueError(f"{self.count} groups have a label and a verdict each, from 1")
+        for g in range(self.count + 1):
+            cluster[g] = labels[g]
+            said[g] = verdicts[g]
+        with nogil:
+            for at in range(start, min(stop, self.awake)):
+                p = principal_at(self.evidence, at)
+                if p.label and (self.evidence.now_s // TICK_S - p.last_s // TICK_S) >= self.pools.window_ticks:
+                    continue  # nothing was heard of it lately: it keeps what was said of it, as the dormant do
+                g = self.number[at]
+                label = cluster[g]
+                verdict = said[g] if label else NO_VERDICT
+                if verdict != NO_VERDICT:
+                    pays_alone = self.pools.token_of(p, PROVEN) == 0
+                    if pays_alone and not p.traits & ROAMER:
+                        pass  # of a fleet on one payment method: that and nothing else is said of it
+                    elif self.fit(p, g, &roams) < (LONER_FIT if pays_alone else FIT):
+                        verdict = NO_VERDICT
+                    elif pays_alone or not roams or not self.is_provable(p):
+                        verdict = LIKELY  # whatever those around it are
+                self.judge.put(p, label if verdict else 0, verdict)
+                found += verdict != NO_VERDICT
+        return found
+
+    def claim(self, uint32_t start, uint32_t stop, labels not None):
+        """Say of the identifiers in a range whose exits and payment methods they are, for newcomers."""
+        cdef uint32_t at, g, root
+        cdef Identifier *node
+        cdef Identifier *coarse
+        cdef uint16_t cluster[MOST_GROUPS + 1]
+        cdef int kind
+        if len(labels) != self.count + 1:
+            raise ValueError(f"{self.count} groups have a label each, from 1")
+        for g in range(self.count + 1):
+            cluster[g] = labels[g]
+        with nogil:
+            for at in range(start, min(stop, self.identifiers)):
+                node = self.evidence.identifiers + at
+                kind = kind_of(node)
+                if kind == FINE:
+                    g = self.owner[at]
+                    node.label = cluster[g] if g and 2 * node.mine >= node.mine + node.others else 0
+                    coarse = resolve(self.evidence.identifiers, node.parent)
+                    if coarse == NULL or kind_of(coarse) != COARSE:
+                        continue
+                    # By vote, as above: `mine` for the winner, `others` for all that are not.
+                    if node.label and coarse.label == node.label or node.label and coarse.mine == 0:
+                        coarse.label = node.label
+                        coarse.mine += coarse.mine < MOST_DEGREE
+                    elif node.degree:
+                        coarse.others += coarse.others < MOST_DEGREE
+                elif node.meta & PROVEN and kind != COARSE:
+                    # What is not proven this time stays whose it was: those who used it may be dormant.
+                    root = find_root(self.pools.roots, at + 1)
+                    node.label = cluster[self.sizes[root - 1] - MOST_DEGREE] if self.sizes[root - 1] > MOST_DEGREE else 0
+
+    def claim_networks(self, uint32_t start, uint32_t stop, double share):
+        """Let go of networks in a range that are not mostly one cluster's."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.identifiers)):
+                node = self.evidence.identifiers + at
+                if kind_of(node) != COARSE:
+                    continue
+                if node.mine < NETWORK_LEAST or node.mine < share * (node.mine + node.others):
+                    node.label = 0
+
+    def __reduce__(self):
+        raise TypeError("groups are of this process and are not pickled")

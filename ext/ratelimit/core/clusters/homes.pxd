@@ -1,0 +1,26 @@
+from libc.stdint cimport uint8_t, uint32_t
+
+from ratelimit.core.clusters.evidence cimport Evidence
+from ratelimit.core.clusters.records cimport Edge, Identifier, Principal
+
+cdef class Homes:
+    cdef readonly Evidence evidence
+    cdef uint32_t home_h
+    cdef uint32_t home_new_h
+    cdef uint32_t young_s
+    cdef uint32_t new_s
+    cdef uint32_t settled_s
+    cdef uint32_t records_s
+    # By identifier, those there were at the beginning.
+    cdef uint32_t count
+    cdef uint32_t *payer    # of an address who makes most visits; of a block who pays there, or SEVERAL
+    cdef uint32_t *votes    # of an address its visits; of a block addresses where somebody pays by itself
+    cdef uint32_t *total    # of an address all visits, and LONE; of a block its addresses
+
+    cdef void free(self) noexcept
+    cdef Identifier *place(self, Edge *edge) noexcept nogil
+    cdef uint32_t payer_of(self, Principal *p, uint32_t at, bint *lone) noexcept nogil
+    cdef uint8_t age(self, Principal *p) noexcept nogil
+    cdef Identifier *block_of(self, Identifier *node) noexcept nogil
+    cdef bint is_home(self, Identifier *node, uint32_t payer) noexcept nogil
+    cdef bint is_peoples(self, Identifier *node) noexcept nogil

@@ -1,0 +1,241 @@
+"""Who is at home somewhere: a phase of a rebuild. See the stub for the contract.
+
+Theory of operation. A home is an address to which an account comes back a day later, where the
+account and those who pay with it make half of the visits, in a block that is people's. The first
+is kept at the edge; the second is a majority, found in two walks by a vote (Boyer and Moore, 1981);
+the third counts, by block, how many of its addresses are used by accounts that pay by themselves.
+A visit is an account at an address in an hour. A home stays one while its account mostly is there:
+others that come to it later, as by a proxy in somebody's device, do not take it away.
+
+Reads: edges, degrees of payment methods, ages. Leaves: AT_HOME at edges, HOMED and ages in `traits`.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from ratelimit.core.clusters.evidence cimport Evidence, principal_at
+from ratelimit.core.clusters.records cimport (
+    AT_HOME, CLIENT_AT, FINE, FINE_EDGES, HOMED, PAYMENT_AT, SEEN, SETTLED, TICK_S, Edge, Identifier, Principal, ages_of,
+    is_infrastructure, kind_of, look_ahead, resolve, visits_of,
+)
+
+cdef enum:
+    BY_ITSELF = 0x80000000  # a payer that is one principal without a payment method
+    SEVERAL = 0xFFFFFFFF    # several payers were seen in a block
+    LONE = 0x80000000       # in `total`: somebody here pays by itself
+    FEW_UNITS = 4           # addresses of a block that one payer may have to itself
+
+
+@cython.final
+cdef class Homes:
+    def __cinit__(self):
+        self.payer = NULL
+        self.votes = NULL
+        self.total = NULL
+
+    def __init__(self, Evidence evidence not None, *, uint32_t home_s, uint32_t home_new_s, uint32_t young_s, uint32_t new_s,
+                 uint32_t settled_s, uint32_t records_s):
+        self.evidence = evidence
+        self.home_h = home_s // 3600
+        self.home_new_h = home_new_s // 3600
+        self.young_s = young_s
+        self.new_s = new_s
+        self.settled_s = settled_s
+        self.records_s = records_s
+
+    def __dealloc__(self):
+        self.free()
+
+    cdef void free(self) noexcept:
+        PyMem_RawFree(self.payer)
+        PyMem_RawFree(self.votes)
+        PyMem_RawFree(self.total)
+        self.payer = self.votes = self.total = NULL
+
+    def begin(self):
+        """Take memory: three numbers an identifier."""
+        cdef size_t count = self.evidence.identifier_count + 1
+        self.free()
+        self.payer = <uint32_t *>PyMem_RawCalloc(count, 4)
+        self.votes = <uint32_t *>PyMem_RawCalloc(count, 4)
+        self.total = <uint32_t *>PyMem_RawCalloc(count, 4)
+        if self.payer == NULL or self.votes == NULL or self.total == NULL:
+            self.free()
+            raise MemoryError
+        self.count = self.evidence.identifier_count
+
+    def end(self):
+        """Give the memory back."""
+        self.free()
+
+    cdef inline Identifier *place(self, Edge *edge) noexcept nogil:
+        """Return an address that says where somebody lives, NULL where an edge leads to none."""
+        cdef Identifier *node = resolve(self.evidence.identifiers, edge.ref)
+        if node == NULL or node - self.evidence.identifiers >= self.count or is_infrastructure(node):
+            return NULL
+        return node
+
+    cdef uint32_t payer_of(self, Principal *p, uint32_t at, bint *lone) noexcept nogil:
+        """Return what stands for all who pay with a principal, never 0; and whether it is alone in that."""
+        cdef Identifier *node
+        cdef uint32_t chosen = BY_ITSELF | (at + 1)
+        cdef uint16_t age, least = 0xFFFF
+        cdef int i
+        lone[0] = True
+        for i in range(PAYMENT_AT, CLIENT_AT):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL:
+                continue
+            lone[0] &= node.degree < 2
+            age = <uint16_t>(self.evidence.now_s // TICK_S - p.edges[i].seen)
+            if age < least:
+                least = age
+                chosen = <uint32_t>(node - self.evidence.identifiers) + 1
+        return chosen
+
+    def vote(self, uint32_t start, uint32_t stop):
+        """Let the principals in a range vote for who makes most visits at their addresses; and tell their ages."""
+        cdef uint32_t at, payer, i, visits
+        cdef bint lone = False
+        cdef Principal *p
+        cdef Identifier *node
+        cdef size_t place
+        with nogil:
+            for at in range(start, min(stop, self.evidence.awake_count)):
+                if at + 2 < self.evidence.awake_count:
+                    look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), CLIENT_AT)
+                p = principal_at(self.evidence, at)
+                p.traits = self.age(p)
+                payer = self.payer_of(p, at, &lone)
+                for i in range(FINE_EDGES):
+                    node = self.place(p.edges + i)
+                    if node == NULL:
+                        continue
+                    place = node - self.evidence.identifiers
+                    visits = visits_of(p.edges + i)
+                    self.total[place] = (self.total[place] + visits) | (LONE if lone else 0)
+                    if self.payer[place] == payer:
+                        self.votes[place] += visits
+                    elif self.votes[place] >= visits:
+                        self.votes[place] -= visits
+                    else:
+                        self.votes[place] = visits - self.votes[place]
+                        self.payer[place] = payer
+
+    cdef uint8_t age(self, Principal *p) noexcept nogil:
+        """Return what a principal's age says of it."""
+        cdef uint8_t traits = ages_of(p, self.evidence.epoch_s, self.evidence.now_s, self.new_s, self.records_s)
+        # There for so long: of an older account, since it was first seen here.
+        if self.evidence.now_s - p.first_s >= self.settled_s:
+            traits |= <uint8_t>SETTLED
+        return traits
+
+    def settle_votes(self, uint32_t start, uint32_t stop):
+        """Forget how the votes went in a range of identifiers, not who won them."""
+        cdef uint32_t at
+        with nogil:
+            for at in range(start, min(stop, self.count)):
+                self.votes[at] = 0
+
+    def weigh(self, uint32_t start, uint32_t stop):
+        """Count the visits of who won, and see who else pays in each block."""
+        cdef uint32_t at, payer, i
+        cdef bint lone = False
+        cdef Principal *p
+        cdef Identifier *node
+        cdef Identifier *block
+        cdef size_t place, of_block
+        with nogil:
+            for at in range(start, min(stop, self.evidence.awake_count)):
+                if at + 2 < self.evidence.awake_count:
+                    look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), CLIENT_AT)
+                p = principal_at(self.evidence, at)
+                payer = self.payer_of(p, at, &lone)
+                for i in range(FINE_EDGES):
+                    node = self.place(p.edges + i)
+                    if node == NULL:
+                        continue
+                    place = node - self.evidence.identifiers
+                    if self.payer[place] == payer:
+                        self.votes[place] += visits_of(p.edges + i)
+                    block = self.block_of(node)
+                    if block != NULL:
+                        of_block = block - self.evidence.identifiers
+                        if self.payer[of_block] == 0:
+                            self.payer[of_block] = payer
+                        elif self.payer[of_block] != payer:
+                            self.payer[of_block] = SEVERAL
+
+    cdef Identifier *block_of(self, Identifier *node) noexcept nogil:
+        """Return an address's block, or its network where the policy names no block; NULL without either."""
+        cdef Identifier *coarse = resolve(self.evidence.identifiers, node.parent)
+        cdef Identifier *block
+        if coarse == NULL or coarse - self.evidence.identifiers >= self.count:
+            return NULL
+        block = resolve(self.evidence.identifiers, coarse.parent)
+        if block == NULL or block - self.evidence.identifiers >= self.count:
+            return coarse
+        return block
+
+    def survey(self, uint32_t start, uint32_t stop):
+        """Count, by block, its addresses and those where somebody pays by itself."""
+        cdef uint32_t at
+        cdef Identifier *block
+        cdef size_t of_block
+        with nogil:
+            for at in range(start, min(stop, self.count)):
+                if kind_of(self.evidence.identifiers + at) != FINE or self.total[at] == 0:
+                    continue
+                block = self.block_of(self.evidence.identifiers + at)
+                if block != NULL:
+                    of_block = block - self.evidence.identifiers
+                    self.total[of_block] += 1
+                    self.votes[of_block] += self.total[at] & LONE != 0
+
+    def settle(self, uint32_t start, uint32_t stop):
+        """Say of the principals in a range whether they are at home anywhere, and where."""
+        cdef uint32_t at, payer, i, hours, everywhere
+        cdef bint lone = False, was_home
+        cdef Principal *p
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.awake_count)):
+                p = principal_at(self.evidence, at)
+                payer = self.payer_of(p, at, &lone)
+                # Of an account that was seen for a day and a half a home is one day after the other.
+                hours = self.home_h if self.evidence.now_s - p.first_s > self.young_s else self.home_new_h
+                if self.evidence.now_s - p.first_s >= 3600 * hours:
+                    p.traits |= SEEN
+                everywhere = 0
+                for i in range(FINE_EDGES):
+                    if self.place(p.edges + i) != NULL:
+                        everywhere += visits_of(p.edges + i)
+                for i in range(FINE_EDGES):
+                    was_home = p.edges[i].visits & AT_HOME
+                    p.edges[i].visits &= ~AT_HOME
+                    node = self.place(p.edges + i)
+                    if node == NULL or p.edges[i].span < hours:
+                        continue
+                    # An account that was at home before others came, and mostly is there still, was there first.
+                    if was_home and 2 * <uint32_t>visits_of(p.edges + i) >= everywhere or self.is_home(node, payer):
+                        p.edges[i].visits |= AT_HOME
+                        p.traits |= HOMED
+
+    cdef bint is_home(self, Identifier *node, uint32_t payer) noexcept nogil:
+        """Whether those who pay so make half of the visits at an address, in a block that is people's."""
+        cdef size_t place = node - self.evidence.identifiers
+        if self.payer[place] != payer or 2 * <uint64_t>self.votes[place] < self.total[place] & ~<uint32_t>LONE:
+            return False
+        return self.is_peoples(node)
+
+    cdef bint is_peoples(self, Identifier *node) noexcept nogil:
+        """Whether somebody pays by itself at half of a block's addresses, or one payer has its few to itself."""
+        cdef Identifier *block = self.block_of(node)
+        cdef size_t at
+        if block == NULL:
+            return True
+        at = block - self.evidence.identifiers
+        if 2 * <uint64_t>self.votes[at] >= self.total[at]:
+            return True
+        return self.payer[at] != SEVERAL and self.total[at] <= FEW_UNITS

@@ -1,0 +1,44 @@
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ratelimit.core.clusters.evidence cimport Evidence
+from ratelimit.core.clusters.rulings cimport Ruling, Rulings
+from ratelimit.core.clusters.sighting cimport Columns, Sighting
+from ratelimit.core.clusters.records cimport Principal
+
+cdef enum:
+    NOBODY = 0xFFFFFFFF
+    MOST_LABELS = 4096
+    OLDER_S = 86400         # what a principal asked for that is so much older than its cluster was its own affair
+
+cdef struct Cluster:
+    uint64_t identity       # what limits count it by
+    uint32_t first_s        # when it was opened
+    uint32_t members        # those dormant too, as the last rebuild counted them
+    uint32_t owed           # requests its members were given before they were its own
+    uint8_t live
+    uint8_t verdict         # of those newcomers who fit
+
+cdef class Judge:
+    cdef readonly Evidence evidence
+    cdef readonly Columns columns
+    cdef readonly uint32_t most_clusters
+    cdef readonly uint32_t labels           # highest label in use
+    cdef readonly bint decider              # whether a rebuild is under way
+    cdef readonly bint owing
+    cdef uint32_t new_s
+    cdef uint32_t records_s
+    cdef Cluster *clusters                  # by label
+    cdef Rulings rulings                    # what the operator says; None for nothing
+
+    cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil
+    cdef uint32_t belonging(self, Principal *p, uint8_t *verdict) noexcept nogil
+    cdef uint32_t known(self, uint32_t label) noexcept nogil
+    cdef int check(self, uint32_t label) except -1
+    cdef bint ruled(self, Principal *p, uint32_t *label, uint8_t *verdict) noexcept nogil
+    cdef bint barred(self, Ruling *ruling, Principal *p, uint32_t label) noexcept nogil
+    cdef void put(self, Principal *p, uint32_t label, uint8_t verdict) noexcept nogil
+    cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil
+    cdef uint8_t actor_at(self, uint32_t at, uint64_t *identity) noexcept nogil
+    cdef uint8_t verdict(self, Principal *p) noexcept nogil
+    cdef void owe(self, Principal *p) noexcept nogil
+    cdef void let_in(self, uint32_t at) noexcept nogil

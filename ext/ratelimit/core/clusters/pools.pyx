@@ -1,0 +1,428 @@
+"""Which payment methods meet at exits of their own: a phase of a rebuild. See the stub for the contract.
+
+Theory of operation. Payment methods that several accounts share are in question. An exit is a *pool's*
+where several of them meet and most of the accounts there are theirs; witnesses speak against it. A
+method stays in question while half of its accounts' visits are at pool exits. That is asked again,
+until nothing changes: what is left holds itself together, and what only touches it has gone.
+The same by network, for those who never share an address; and by account, for those who pay by
+themselves. Methods and the exits they meet at are joined in a forest: its trees are groups.
+
+Reads: edges, degrees of payment methods, AT_HOME and `traits`. Leaves: SUSPECT and PROVEN at payment
+methods, ROAMER in `traits`, `settled` at places, and the forest.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.stdint cimport uint16_t, uint32_t
+from libc.string cimport memset
+
+from ratelimit.core.clusters.evidence cimport Evidence, principal_at
+from ratelimit.core.clusters.forest cimport join_roots
+from ratelimit.core.clusters.records cimport (
+    AT_HOME, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, HOMED, MOST_DEGREE, NEW, PAYMENT, PAYMENT_AT,
+    PROVEN, ROAMED, ROAMER, SUSPECT, TICK_S, Identifier, Principal, is_infrastructure, is_witness, kind_of, look_ahead, resolve,
+    visits_of,
+)
+
+cdef uint32_t proof_of(const Principal *p, const Places *places, bint by_program) noexcept nogil:
+    """Return what visits at pool exits, all others set to 0, count for.
+
+    A newcomer's all. Of others that come back to one address, as people do who share it with a
+    pool, none: an account that is no newcomer must be at several, and mostly at none of them. Where
+    nobody pays, an address may be all that there is of an account.
+    """
+    cdef uint32_t there = 0, most = 0
+    cdef int i, exits = 0
+    for i in range(places.count):
+        there += places.visits[i]
+        exits += places.visits[i] > 0
+        most = max(most, <uint32_t>places.visits[i])
+    if by_program or p.traits & NEW or (exits >= ROAMED and 2 * most <= places.all_visits):
+        return there
+    return 0
+
+
+@cython.final
+cdef class Pools:
+    def __cinit__(self):
+        self.first = NULL
+        self.second = NULL
+        self.roots = NULL
+        self.suspects = NULL
+        self.trees = NULL
+
+    def __init__(self, Evidence evidence not None, *, uint32_t window_s, costly=(), bint by_program=False):
+        cdef int slot
+        self.by_program = by_program
+        self.evidence = evidence
+        self.window_ticks = max(<uint32_t>1, window_s // TICK_S)
+        self.slot_count = 0
+        payers = range(CLIENT_AT, EXTRA_AT) if by_program else range(PAYMENT_AT, CLIENT_AT)
+        for slot in (*payers, *(EXTRA_AT + family for family in costly)):
+            if not PAYMENT_AT <= slot < EXTRA_AT + EXTRAS:
+                raise ValueError("a family is one of those the policy adds")
+            if slot < evidence.edges:
+                self.slots[self.slot_count] = slot
+                self.slot_count += 1
+
+    def __dealloc__(self):
+        self.free()
+
+    cdef void free(self) noexcept:
+        PyMem_RawFree(self.first)
+        PyMem_RawFree(self.second)
+        PyMem_RawFree(self.roots)
+        PyMem_RawFree(self.suspects)
+        PyMem_RawFree(self.trees)
+        self.first = self.second = self.roots = self.suspects = self.trees = NULL
+
+    def begin(self):
+        """Take memory: three numbers an identifier, and two a principal."""
+        self.free()
+        self.count = self.evidence.identifier_count
+        self.first = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
+        self.second = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
+        self.roots = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
+        self.suspects = <uint32_t *>PyMem_RawCalloc(self.evidence.awake_count + 1, 4)
+        self.trees = <uint32_t *>PyMem_RawCalloc(self.evidence.awake_count + 1, 4)
+        if (
+            self.first == NULL or self.second == NULL or self.roots == NULL or self.suspects == NULL
+            or self.trees == NULL
+        ):
+            self.free()
+            raise MemoryError
+        self.suspect_count = 0
+        self.awake = self.evidence.awake_count
+
+    def close(self):
+        """Give back what only looking for groups takes; the forest stays."""
+        PyMem_RawFree(self.first)
+        PyMem_RawFree(self.second)
+        self.first = self.second = NULL
+
+    def end(self):
+        """Give the memory back."""
+        self.free()
+
+    # -- what is looked at ------------------------------------------------------------------------
+
+    cdef uint32_t token_of(self, Principal *p, int flag) noexcept nogil:
+        """Return a principal's payment method that has a flag, the one seen last, counted from 1; 0 for none."""
+        cdef Identifier *node
+        cdef uint32_t chosen = 0
+        cdef uint16_t age, least = 0xFFFF
+        cdef int i
+        for i in range(self.slot_count):
+            node = resolve(self.evidence.identifiers, p.edges[self.slots[i]].ref)
+            if node == NULL or not node.meta & flag:
+                continue
+            age = <uint16_t>(self.evidence.now_s // TICK_S - p.edges[self.slots[i]].seen)
+            if age < least or chosen == 0:
+                least = age
+                chosen = <uint32_t>(node - self.evidence.identifiers) + 1
+        return chosen
+
+    cdef void places_of(self, Principal *p, Places *places) noexcept nogil:
+        """Find where a principal was lately: places of the kind looked at, each once."""
+        cdef Identifier *node
+        cdef uint32_t at
+        cdef int i, j, homes = 0
+        cdef uint32_t home[FINE_EDGES]
+        places.count = 0
+        places.all_visits = 0
+        for i in range(FINE_EDGES):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL or is_infrastructure(node):
+                continue
+            if <uint16_t>(self.evidence.now_s // TICK_S - p.edges[i].seen) >= self.window_ticks:
+                continue
+            places.all_visits += visits_of(p.edges + i)
+            if self.kind == COARSE:
+                node = resolve(self.evidence.identifiers, node.parent)
+                if node == NULL:
+                    continue
+            at = <uint32_t>(node - self.evidence.identifiers)
+            if at >= self.count:
+                continue  # it came while this rebuild was under way
+            if p.edges[i].visits & AT_HOME:
+                home[homes] = at
+                homes += 1
+                continue
+            for j in range(places.count):
+                if places.at[j] == at:
+                    places.visits[j] += visits_of(p.edges + i)
+                    break
+            else:
+                places.at[places.count] = at
+                places.visits[places.count] = visits_of(p.edges + i)
+                places.count += 1
+        # An account that lives in a place is no witness of it, either way.
+        for i in range(homes):
+            for j in range(places.count):
+                if places.at[j] == home[i]:
+                    places.count -= 1
+                    places.at[j] = places.at[places.count]
+                    places.visits[j] = places.visits[places.count]
+                    break
+
+    cdef bint is_pool(self, uint32_t at) noexcept nogil:
+        """Whether enough payment methods in question meet at a place, and most who are there are theirs."""
+        cdef Identifier *node = self.evidence.identifiers + at
+        cdef int methods
+        if self.alone:
+            if node.mine < self.least:
+                return False
+        else:
+            methods = (self.first[at] != 0) + (self.second[at] != 0) + (self.second[at] == <uint32_t>DISTINCT)
+            if methods < self.least:
+                return False
+        return node.mine >= self.crowd and node.mine >= self.share * (node.mine + node.others)
+
+    cdef bint is_suspect(self, Principal *p) noexcept nogil:
+        return p.traits & ROAMER if self.alone else self.token_of(p, SUSPECT) != 0
+
+    # -- one phase --------------------------------------------------------------------------------
+
+    def look(self, int kind, int least, double share, *, bint alone=False, uint32_t crowd=0):
+        """Begin to look at one kind of place."""
+        if kind != FINE and kind != COARSE:
+            raise ValueError("a place is an address or a network")
+        self.kind = kind
+        self.least = least
+        self.share = share
+        self.alone = alone
+        self.crowd = crowd
+        self.suspect_count = 0
+
+    def forget(self, uint32_t start, uint32_t stop):
+        """Forget what the last rebuild proved of the identifiers in a range."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.count)):
+                node = self.evidence.identifiers + at
+                node.meta &= ~<uint16_t>(SUSPECT | PROVEN)
+
+    def recall(self, uint32_t start, uint32_t stop):
+        """Put in question again what is proven, and nothing else, to see which groups share networks."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.count)):
+                node = self.evidence.identifiers + at
+                node.settled = 0
+                # Where too few accounts were in question to look on, their methods still are.
+                node.meta &= ~<uint16_t>SUSPECT
+                if node.meta & PROVEN:
+                    node.meta |= SUSPECT
+
+    def question(self, uint32_t start, uint32_t stop):
+        """Put the payment methods in a range in question that several have and nothing was proven of; return how many.
+
+        And forget who was seen at the places in it.
+        """
+        cdef uint32_t at, found = 0
+        cdef int kind
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.count)):
+                node = self.evidence.identifiers + at
+                kind = kind_of(node)
+                node.meta &= ~<uint16_t>SUSPECT
+                node.settled = 0
+                if kind == PAYMENT or EXTRA <= kind < EXTRA + EXTRAS:
+                    if node.degree >= 2 and not node.meta & PROVEN and not self.alone:
+                        node.meta |= SUSPECT
+                        found += 1
+        return found
+
+    def sort(self, uint32_t start, uint32_t stop):
+        """Sort the principals in a range: those in question into a list, the others counted where they testify."""
+        cdef uint32_t at
+        cdef int i
+        cdef Principal *p
+        cdef Places places
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.awake)):
+                if at + 2 < self.awake:
+                    look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), EXTRA_AT)
+                p = principal_at(self.evidence, at)
+                if self.alone:
+                    self.places_of(p, &places)
+                    p.traits &= ~<int>ROAMER
+                    if self.roams(p, &places):
+                        p.traits |= ROAMER
+                if self.is_suspect(p):
+                    self.suspects[self.suspect_count] = at
+                    self.suspect_count += 1
+                elif self.alone or is_witness(p):
+                    # Those who pay by themselves are set against everybody: nothing else speaks for the others.
+                    if not self.alone:
+                        self.places_of(p, &places)
+                    for i in range(places.count):
+                        node = self.evidence.identifiers + places.at[i]
+                        node.settled += node.settled < MOST_DEGREE
+
+    cdef bint roams(self, Principal *p, Places *places) noexcept nogil:
+        """Whether a newcomer is nowhere at home and on another exit nearly each time."""
+        if p.traits & HOMED or not p.traits & NEW or self.token_of(p, PROVEN):
+            return False
+        return places.count >= ROAMED and 2 * places.count >= <int>places.all_visits
+
+    def clear(self, uint32_t start, uint32_t stop):
+        """Forget what was counted of identifiers in a range, but for who paid at addresses before."""
+        cdef uint32_t at, payer
+        cdef int i
+        cdef Identifier *node
+        cdef Identifier *method
+        with nogil:
+            stop = min(stop, self.count)
+            if start < stop:
+                memset(self.first + start, 0, (stop - start) * 4)
+                memset(self.second + start, 0, (stop - start) * 4)
+            for at in range(start, stop):
+                node = self.evidence.identifiers + at
+                node.mine = 0
+                node.others = node.settled
+                if self.kind == FINE and not self.alone and kind_of(node) == FINE:
+                    for i in range(2):
+                        payer = self.evidence.values[at].payers[i]
+                        method = resolve(self.evidence.identifiers, payer)
+                        if method != NULL and method.meta & SUSPECT:
+                            self.note(at, <uint32_t>(method - self.evidence.identifiers) + 1)
+
+    def meet(self, uint32_t start, uint32_t stop):
+        """Count the principals in question in a range of their list at their places."""
+        cdef uint32_t at, token
+        cdef int i
+        cdef bint mine
+        cdef Principal *p
+        cdef Places places
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.suspect_count)):
+                p = principal_at(self.evidence, self.suspects[at])
+                if at + 2 < self.suspect_count:
+                    look_ahead(
+                        self.evidence.identifiers, principal_at(self.evidence, self.suspects[at + 2]), EXTRA_AT
+                    )
+                token = 0 if self.alone else self.token_of(p, SUSPECT)
+                mine = p.traits & ROAMER if self.alone else token != 0
+                if not mine and not (self.alone or is_witness(p)):
+                    continue
+                self.places_of(p, &places)
+                for i in range(places.count):
+                    node = self.evidence.identifiers + places.at[i]
+                    if not mine:
+                        node.others += node.others < MOST_DEGREE
+                        continue
+                    node.mine += node.mine < MOST_DEGREE
+                    if token:
+                        self.note(places.at[i], token)
+
+    cdef void note(self, uint32_t at, uint32_t token) noexcept nogil:
+        """Note a payment method at a place; three are enough to count."""
+        if self.first[at] == 0:
+            self.first[at] = token
+        elif self.first[at] != token and self.second[at] == 0:
+            self.second[at] = token
+        elif self.first[at] != token and self.second[at] != token:
+            self.second[at] = <uint32_t>DISTINCT
+
+    def weigh(self, uint32_t start, uint32_t stop, double least):
+        """Add up what part of their visits is at pool exits: of payment methods, or at once of who pays by itself.
+
+        Return how many of the latter are in question no more.
+        """
+        cdef uint32_t at, token, there, gone = 0
+        cdef int i
+        cdef Principal *p
+        cdef Places places
+        with nogil:
+            for at in range(start, min(stop, self.suspect_count)):
+                p = principal_at(self.evidence, self.suspects[at])
+                if not self.is_suspect(p):
+                    continue
+                self.places_of(p, &places)
+                for i in range(places.count):
+                    if not self.is_pool(places.at[i]):
+                        places.visits[i] = 0
+                there = proof_of(p, &places, self.by_program)
+                if self.alone:
+                    if there < least * places.all_visits or places.all_visits == 0:
+                        p.traits &= ~<int>ROAMER
+                        gone += 1
+                    continue
+                for i in range(self.slot_count):
+                    token = self.suspect_at(p, self.slots[i])
+                    if token:
+                        self.first[token - 1] += there
+                        self.second[token - 1] += places.all_visits
+        return gone
+
+    cdef uint32_t suspect_at(self, Principal *p, int slot) noexcept nogil:
+        """Return the payment method in question at a place of a principal's, counted from 1; 0 for none."""
+        cdef Identifier *node = resolve(self.evidence.identifiers, p.edges[slot].ref)
+        if node == NULL or not node.meta & SUSPECT:
+            return 0
+        return <uint32_t>(node - self.evidence.identifiers) + 1
+
+    def acquit(self, uint32_t start, uint32_t stop, double least, double kept):
+        """Let payment methods in a range go that are elsewhere too much; return how many.
+
+        Args:
+            least: part of their visits at pool exits.
+            kept: the same of those that belong to a cluster already.
+        """
+        cdef uint32_t at, gone = 0
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.count)):
+                node = self.evidence.identifiers + at
+                if not node.meta & SUSPECT:
+                    continue
+                if self.second[at] == 0 or self.first[at] < (kept if node.label else least) * self.second[at]:
+                    node.meta &= ~<uint16_t>SUSPECT
+                    gone += 1
+        return gone
+
+    def prove(self, uint32_t start, uint32_t stop):
+        """Say of the payment methods in a range that are left that they meet others; return how many."""
+        cdef uint32_t at, found = 0
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.count)):
+                node = self.evidence.identifiers + at
+                if node.meta & SUSPECT:
+                    node.meta |= PROVEN
+                    found += 1
+        return found
+
+    def unite(self, uint32_t start, uint32_t stop):
+        """Join those in question in a range of their list by the pool exits they share, before they are forgotten."""
+        cdef uint32_t at, token
+        cdef int i
+        cdef Principal *p
+        cdef Identifier *node
+        cdef Places places
+        with nogil:
+            for at in range(start, min(stop, self.suspect_count)):
+                p = principal_at(self.evidence, self.suspects[at])
+                if not self.is_suspect(p):
+                    continue
+                token = 0 if self.alone else self.token_of(p, SUSPECT)
+                self.places_of(p, &places)
+                for i in range(places.count):
+                    if not self.is_pool(places.at[i]):
+                        continue
+                    node = self.evidence.identifiers + places.at[i]
+                    node.meta |= <uint16_t>PROVEN
+                    if token == 0:
+                        token = places.at[i] + 1
+                    else:
+                        join_roots(self.roots, token, places.at[i] + 1)
+                self.trees[self.suspects[at]] = token
+
+    def __reduce__(self):
+        raise TypeError("pools are of this process and are not pickled")

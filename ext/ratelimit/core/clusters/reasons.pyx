@@ -1,0 +1,70 @@
+"""What is known of a principal, and what ties it to its cluster: see the stub for the contract."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from ratelimit.core.clusters.evidence cimport find_principal, principal_at
+from ratelimit.core.clusters.judge cimport NOBODY, Judge
+from ratelimit.core.clusters.records cimport (
+    AT_HOME, CLIENT_AT, EXTRA_AT, HOMED, NEW, OLD, PAYMENT_AT, TICK_S, Identifier, Principal, is_infrastructure, joined,
+    kind_at, kind_of, rate_of, resolve, value_of, visits_of,
+)
+
+
+cdef str family_at(int slot):
+    if slot < PAYMENT_AT:
+        return "network"
+    if slot < CLIENT_AT:
+        return "payment"
+    return "client" if slot < EXTRA_AT else "extra"
+
+
+cdef inline bint is_of(const Identifier *node, const Principal *p) noexcept nogil:
+    """Whether an identifier belongs to a principal's cluster; for a principal in none, to any."""
+    return node.label != 0 and (p.label == 0 or node.label == p.label)
+
+
+def reasons(Judge judge not None, uint64_t key, /):
+    cdef uint32_t at = find_principal(judge.evidence, key), now = judge.evidence.now_s
+    cdef Principal *p
+    cdef Identifier *node
+    cdef Identifier *coarse
+    cdef int i
+    cdef bint is_clusters
+    cdef int64_t epoch = judge.evidence.epoch_s
+    if at == NOBODY:
+        return None
+    p = principal_at(judge.evidence, at)
+    shared = []
+    for i in range(judge.evidence.edges):
+        node = resolve(judge.evidence.identifiers, p.edges[i].ref)
+        if node == NULL:
+            continue
+        is_clusters = is_of(node, p)
+        if i < PAYMENT_AT and not is_clusters:
+            coarse = resolve(judge.evidence.identifiers, node.parent)
+            is_clusters = coarse != NULL and is_of(coarse, p)
+        shared.append({
+            "family": family_at(i),
+            "kind": kind_at(i),
+            "hash": value_of(joined(judge.evidence.values[node - judge.evidence.identifiers].key), kind_of(node)),
+            "principals": node.degree,
+            "is_clusters": bool(is_clusters),
+            "is_home": i < PAYMENT_AT and p.edges[i].visits & AT_HOME != 0,
+            "hours": visits_of(p.edges + i),
+            "span_h": p.edges[i].span,
+            "age_s": (now // TICK_S - p.edges[i].seen) % 65536 * TICK_S,
+            "infrastructure": bool(is_infrastructure(node)),
+        })
+    return {
+        "label": p.label,
+        "verdict": judge.verdict(p),
+        "requests": p.requests,
+        "rate": rate_of(p, now),
+        "created_s": p.created_s,
+        "is_homed": p.traits & HOMED != 0,
+        "is_new": p.traits & NEW != 0,
+        "is_old": p.traits & OLD != 0,
+        "first_s": p.first_s + epoch,
+        "last_s": p.last_s + epoch,
+        "shared": shared,
+    }

@@ -1,0 +1,49 @@
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from ratelimit.core.clusters.organisations cimport Organisations
+from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.clusters.records cimport CERTAIN, KINDS, LIKELY
+
+cdef enum:
+    # A row has its actor in three places, so that a limit binds the members it is meant for by what
+    # it counts by. They are side by side, and known by the last.
+    PLACES = 3          # at -2: of a member, likely or certain; at -1: of a likely one; the last: of a certain one
+
+cdef struct Sighting:
+    uint64_t principal
+    uint64_t kinds[KINDS]   # hashes by kind, 0 for none; the lowest bit of an address says infrastructure
+    bint free           # admitted, and no limit per cluster counted it, for want of one
+    uint32_t created_s  # when the account was created, in seconds since 1970; 0 for not known
+
+cdef class Columns:
+    cdef int principal_at[4]
+    cdef int principal_parts
+    cdef int kinds_at[KINDS]
+    cdef readonly int highest
+    cdef readonly tuple costly          # further families that cost an attacker as payment methods do
+    cdef readonly int created_at        # where rows say when the account was created; -1 for nowhere
+    cdef readonly int new_at            # where rows of new accounts have a mark; -1: nothing asks for it
+    cdef int64_t new_s                  # for how long accounts are new
+    cdef int origin_at                  # where rows say from which declared network; -1 for nowhere
+    cdef Organisations organisations    # None: none are declared
+
+    cdef int read(self, object row, Sighting *seen) except -1
+    cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil
+    cdef void weed(self, Sighting *seen, uint64_t origin) noexcept nogil
+    cdef int principal(self, object row, uint64_t *key) except -1
+    cdef bint is_new(self, uint64_t created, uint64_t principal, uint64_t payment, uint64_t origin, int64_t now_s) noexcept nogil
+    cdef void mark_hashes(self, uint64_t *hashes, int64_t now_s) noexcept nogil
+    cdef uint64_t payment_in(self, object row) except? 0
+
+
+cdef inline void stamp_actor(uint64_t *ids, int at, uint8_t verdict, uint64_t identity) noexcept nogil:
+    """Write an actor into hashes by position; `at` is the last of its three places."""
+    ids[at - 2] = identity if verdict else ABSENT_HASH
+    ids[at - 1] = identity if verdict == LIKELY else ABSENT_HASH
+    ids[at] = identity if verdict == CERTAIN else ABSENT_HASH
+
+
+cdef enum:
+    MARK = 1            # what stands in rows of new accounts; in others there is nothing
+
+cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity) except -1

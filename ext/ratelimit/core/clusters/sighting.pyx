@@ -1,0 +1,197 @@
+"""What the correlator sees of a request: see the stub for the contract."""
+
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from ratelimit.core.memory.number cimport WHOLE, read_number
+from ratelimit.core.clusters.organisations cimport Organisations
+from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.clusters.records cimport CERTAIN, EXTRA, EXTRAS, FINE, KINDS, LIKELY, PAYMENT
+
+cdef extern from "Python.h":
+    PyObject **PySequence_Fast_ITEMS(object sequence)
+    object PySequence_Fast(object sequence, const char *message)
+    Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
+
+
+cdef inline uint32_t instant_of(uint64_t seconds) noexcept nogil:
+    """Return what a row says of an account's age, 0 for what is no instant of 32 bits."""
+    return <uint32_t>seconds if seconds <= <uint64_t>0xFFFFFFFF else 0
+
+
+cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity) except -1:
+    """Write an actor into a row; `at` is the last of its three places."""
+    if not PLACES - 1 <= at < len(row):
+        raise IndexError(f"an actor has {PLACES} places in a row")
+    row[at - 2] = identity if verdict else -1
+    row[at - 1] = identity if verdict == LIKELY else -1
+    row[at] = identity if verdict == CERTAIN else -1
+    return 0
+
+
+@cython.final
+cdef class Columns:
+    def __init__(self, principal, kinds, int created_at=-1, costly=()):
+        cdef int i
+        if not 1 <= len(principal) <= 4 or len(kinds) != KINDS or min(principal) < 0:
+            raise ValueError(f"a principal is 1 to 4 positions, and there are {KINDS} kinds")
+        if not all(0 <= family < EXTRAS for family in costly):
+            raise ValueError(f"there are {EXTRAS} further families, counted from 0")
+        self.costly = tuple(costly)
+        self.principal_parts = len(principal)
+        if created_at < -1:
+            raise ValueError("a position counts from 0; -1 is for none")
+        self.origin_at = -1
+        self.new_at = -1
+        self.created_at = created_at
+        self.highest = max(*principal, *kinds, created_at)
+        for i in range(self.principal_parts):
+            self.principal_at[i] = principal[i]
+        for i in range(KINDS):
+            self.kinds_at[i] = kinds[i]
+
+    @property
+    def has_payment(self):
+        return self.kinds_at[PAYMENT] >= 0
+
+    @property
+    def extras(self):
+        cdef int i, count = 0
+        for i in range(EXTRAS):
+            if self.kinds_at[EXTRA + i] >= 0:
+                count = i + 1
+        return count
+
+    cdef int principal(self, object row, uint64_t *key) except -1:
+        """Read a row's principal; 0 when it has none."""
+        cdef object fast = PySequence_Fast(row, "identities are a sequence of integers")
+        cdef PyObject **items = PySequence_Fast_ITEMS(fast)
+        cdef uint64_t value
+        cdef int i
+        if PySequence_Fast_GET_SIZE(fast) <= self.highest:
+            raise ValueError(f"the correlator looks at identity {self.highest}")
+        key[0] = 0
+        for i in range(self.principal_parts):
+            if read_number(<object>items[self.principal_at[i]], &value) != WHOLE:
+                return 0
+            key[0] = (key[0] * <uint64_t>0x9E3779B97F4A7C15) ^ value
+        return key[0] != 0
+
+    cdef int read(self, object row, Sighting *seen) except -1:
+        """Fill a sighting from a row; 0 when the row has no principal."""
+        cdef object fast
+        cdef PyObject **items
+        cdef uint64_t value
+        cdef int i
+        seen.free = False
+        if not self.principal(row, &seen.principal):
+            return 0
+        fast = PySequence_Fast(row, "identities are a sequence of integers")
+        items = PySequence_Fast_ITEMS(fast)
+        for i in range(KINDS):
+            seen.kinds[i] = 0
+            if self.kinds_at[i] >= 0 and read_number(<object>items[self.kinds_at[i]], &value) == WHOLE:
+                seen.kinds[i] = value
+        seen.created_s = 0
+        if self.created_at >= 0 and read_number(<object>items[self.created_at], &value) == WHOLE:
+            seen.created_s = instant_of(value)
+        value = 0
+        if self.origin_at >= 0 and read_number(<object>items[self.origin_at], &value) != WHOLE:
+            value = 0
+        self.weed(seen, value)
+        return 1
+
+    cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil:
+        """Fill a sighting from hashes by position; False when there is no principal."""
+        cdef int i
+        seen.free = False
+        seen.principal = 0
+        for i in range(self.principal_parts):
+            if hashes[self.principal_at[i]] == ABSENT_HASH:
+                return False
+            seen.principal = (seen.principal * <uint64_t>0x9E3779B97F4A7C15) ^ hashes[self.principal_at[i]]
+        for i in range(KINDS):
+            seen.kinds[i] = hashes[self.kinds_at[i]] if self.kinds_at[i] >= 0 else 0
+            if seen.kinds[i] == ABSENT_HASH:
+                seen.kinds[i] = 0
+        seen.created_s = instant_of(hashes[self.created_at]) if self.created_at >= 0 else 0
+        self.weed(seen, hashes[self.origin_at] if self.origin_at >= 0 else 0)
+        return seen.principal != 0
+
+    cdef void weed(self, Sighting *seen, uint64_t origin) noexcept nogil:
+        """Apply what is declared of where a request came from: see `declare`."""
+        if origin == ABSENT_HASH:
+            origin = 0
+        if seen.kinds[FINE]:
+            # One bit of 64 makes no difference to a hash, and goes wherever sightings go.
+            seen.kinds[FINE] = (seen.kinds[FINE] & ~<uint64_t>1) | (origin & 1)
+        if self.organisations is not None:
+            self.organisations.mute(seen.principal, seen.kinds, <uint32_t>min(origin >> 1, <uint64_t>0xFFFF))
+
+    def declare(self, int origin_at, Organisations organisations=None):
+        if origin_at < -1:
+            raise ValueError("a position counts from 0; -1 is for none")
+        self.origin_at = origin_at
+        self.organisations = organisations
+        self.highest = max(self.highest, origin_at)
+
+    # -- age --------------------------------------------------------------------------------------
+
+    def tell_new(self, int new_at, int64_t new_s):
+        if new_at < -1 or new_s < 0:
+            raise ValueError("a position counts from 0, -1 is for none; accounts are new for 0 seconds or more")
+        if new_at >= 0 and self.created_at < 0:
+            raise ValueError("nothing says how old accounts are")
+        self.new_at = new_at
+        self.new_s = new_s
+        self.highest = max(self.highest, new_at)
+
+    cdef bint is_new(self, uint64_t created, uint64_t principal, uint64_t payment, uint64_t origin, int64_t now_s) noexcept nogil:
+        """Return whether an account is known to be new, and of no organisation that is declared."""
+        cdef uint32_t created_s = instant_of(created)
+        if created_s == 0 or now_s - <int64_t>created_s >= self.new_s:
+            return False
+        if self.organisations is None:
+            return True
+        return self.organisations.of(
+            principal, payment, 0 if origin == ABSENT_HASH else <uint32_t>min(origin >> 1, <uint64_t>0xFFFF)
+        ) == 0
+
+    cdef void mark_hashes(self, uint64_t *hashes, int64_t now_s) noexcept nogil:
+        """Mark hashes by position if they are of a new account."""
+        cdef uint64_t key = 0
+        cdef int i
+        for i in range(self.principal_parts):
+            key = (key * <uint64_t>0x9E3779B97F4A7C15) ^ hashes[self.principal_at[i]]
+        hashes[self.new_at] = MARK if self.is_new(
+            hashes[self.created_at],
+            key,
+            hashes[self.kinds_at[PAYMENT]] if self.kinds_at[PAYMENT] >= 0 else ABSENT_HASH,
+            hashes[self.origin_at] if self.origin_at >= 0 else ABSENT_HASH,
+            now_s,
+        ) else ABSENT_HASH
+
+    def mark(self, list row not None, now_ns, /):
+        cdef uint64_t key = 0, created, origin = ABSENT_HASH
+        if self.new_at < 0:
+            return False
+        self.principal(row, &key)
+        if read_number(row[self.created_at], &created) != WHOLE:
+            created = ABSENT_HASH
+        if self.origin_at >= 0 and read_number(row[self.origin_at], &origin) != WHOLE:
+            origin = ABSENT_HASH
+        new = self.is_new(created, key, self.payment_in(row), origin, now_ns // 1_000_000_000)
+        row[self.new_at] = MARK if new else -1
+        return new
+
+    cdef uint64_t payment_in(self, object row) except? 0:
+        """Return what a row paid with, ABSENT_HASH for nothing."""
+        cdef uint64_t value
+        if self.kinds_at[PAYMENT] < 0 or read_number(row[self.kinds_at[PAYMENT]], &value) != WHOLE:
+            return ABSENT_HASH
+        return value
+
+    def key_of(self, row, /):
+        cdef uint64_t key
+        return key if self.principal(row, &key) else None

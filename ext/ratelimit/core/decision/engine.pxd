@@ -1,0 +1,73 @@
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.algorithms.setup cimport ALLOWED, REFUSED, SKIPPED, Charge, Setup
+from ratelimit.core.memory.table cimport Table, bump
+
+cdef enum:
+    # Counter columns of a rule's row.
+    COUNT_ALLOWED = 0
+    COUNT_REFUSED = 1
+    COUNT_SHADOWED = 2
+    COUNT_SKIPPED = 3
+    COUNT_COST_ADMITTED = 4
+    COUNT_COST_REFUSED = 5
+    COUNT_FORGIVEN = 6
+
+
+cdef class Plan:
+    cdef Table table
+    cdef readonly tuple rules
+    cdef Setup setup
+    cdef int highest       # of any identity position used
+    cdef int highest_cost
+
+    cdef Outcome run(self, object identities, object now_ns, object costs, bint commit)
+    cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit)
+    cdef int read_identities(self, object identities, uint64_t *ids) except -1
+    cdef bint looks_at(self, int position) noexcept
+    cdef int read_costs(self, object costs, uint64_t *amounts) except -1
+
+
+cdef class Outcome:
+    cdef Plan plan
+    cdef Charge *charges
+    cdef uint64_t now
+    cdef object ledger     # told of corrections, where another store charged; else None
+    cdef public object witness  # told of corrections made here; None where nobody wants to know
+    cdef readonly bint allowed
+    cdef readonly int binding
+
+    cdef void conclude(self) noexcept
+    cdef bint would_refuse_by(self, int position) noexcept
+    cdef int check_made(self) except -1
+    cdef Charge *at(self, int index) except NULL
+    cdef uint64_t remaining_of(self, int i) noexcept
+    cdef uint64_t reset_of(self, int i) noexcept
+    cdef bytes field(self, tuple labels)
+    cdef object correct_elsewhere(self, int index, Charge *charge, uint64_t amount)
+
+
+cdef inline int check_ready(Plan plan) except -1:
+    if plan.table is None:
+        raise ValueError("this plan was never initialised")
+    if not plan.table.open:
+        raise ValueError("the table is closed")
+    return 0
+
+
+cdef inline uint64_t forgiven(const Charge *charge) noexcept nogil:
+    """Return how much of a charge is beyond the debt that its key may have, and so counts for nothing."""
+    return charge.cost - charge.held if charge.cost > charge.held else 0
+
+
+cdef inline void tally(Table table, Charge *charge, uint64_t row, bint allowed) noexcept:
+    """Count what one rule said; `allowed` is what the whole decision says."""
+    if charge.state == ALLOWED:
+        bump(table, row, COUNT_ALLOWED, 1)
+        if allowed:
+            bump(table, row, COUNT_COST_ADMITTED, charge.cost)
+    elif charge.state == SKIPPED:
+        bump(table, row, COUNT_SKIPPED, 1)
+    else:
+        bump(table, row, COUNT_REFUSED if charge.state == REFUSED else COUNT_SHADOWED, 1)
+        bump(table, row, COUNT_COST_REFUSED, charge.cost)

@@ -1,0 +1,269 @@
+"""The table's entries: find, claim, evict. Lock-free, and whole after a kill at any instruction.
+
+Theory of operation. An entry is a pair (tag, word): 52 bits of key hash with 12
+bits of form, and 64 bits of limiter state. A key may live in either of two
+buckets of eight entries. Every change swaps the whole pair, so a charge cannot
+land on an entry that has meanwhile been given to another key.
+
+At most one *live* entry a key is what makes limits exact, and two workers that
+meet a new key at once must not both create it. Hence two steps: an inserter
+first writes a *pending* pair (the key's hash, a unique nonce), then looks at all
+sixteen places again, and only if no other copy is there swaps pending for live.
+Of two concurrent inserters at least one sees the other (each looks after it
+wrote); the one in the lower place wins, the other withdraws. Whoever finds a
+pending pair may finish or remove it, so a dead inserter blocks nobody. The nonce
+keeps a late finisher from completing a later insertion on an outdated look.
+
+Idle state is no state: an entry whose expiry has passed is overwritten freely.
+Otherwise the entry closest to idle goes, and is counted.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from ratelimit.core.memory.atomic cimport SECOND, Pair, cas_pair, fetch_add, load, load_pair, prefetch
+from ratelimit.core.memory.layout cimport (
+    BLOCK_HEAD_BYTES, BUCKET_ENTRIES, PAGE_BYTES, SEATS, SMALLEST_BLOCK_BITS, Arena, Block, Seat,
+)
+
+cdef enum:
+    GCRA = 1
+    FIXED = 2
+    SLIDING = 3
+    LOG = 4
+    SLOTS = 5
+    SKETCH = 6
+    PENDING = 7
+    FORM_BITS = 12
+    PLACES = 16
+
+cdef extern from *:
+    const uint64_t LONGEST_LEASE_NS "((uint64_t)366 * 86400u * 1000000000u)"
+
+
+cdef inline uint64_t make_tag(uint64_t key, uint64_t kind, uint64_t shape) noexcept nogil:
+    return (key << FORM_BITS) | (shape << 3) | kind
+
+
+cdef inline uint64_t pending_tag(uint64_t tag) noexcept nogil:
+    return ((tag >> FORM_BITS) << FORM_BITS) | PENDING
+
+
+cdef inline Pair *first_bucket(Arena *arena, uint64_t key) noexcept nogil:
+    # The high half scaled to the bucket count: no division, no power of two needed.
+    return arena.entries + ((key >> 32) * arena.buckets >> 32) * BUCKET_ENTRIES
+
+
+cdef inline Pair *second_bucket(Arena *arena, uint64_t key) noexcept nogil:
+    cdef uint64_t other = (key * <uint64_t>0x9E3779B97F4A7C15) >> 32
+    return arena.entries + (other * arena.buckets >> 32) * BUCKET_ENTRIES
+
+
+cdef inline Pair *place(Pair *first, Pair *second, int index) noexcept nogil:
+    return first + index if index < BUCKET_ENTRIES else second + (index - BUCKET_ENTRIES)
+
+
+cdef inline void warm(Arena *arena, uint64_t key) noexcept nogil:
+    """Start fetching both buckets, so that several rules wait for memory once."""
+    cdef Pair *first = first_bucket(arena, key)
+    cdef Pair *second = second_bucket(arena, key)
+    prefetch(first)
+    prefetch(<char *>first + 64)
+    prefetch(second)
+    prefetch(<char *>second + 64)
+
+
+cdef inline Pair *find(Arena *arena, uint64_t key, uint64_t tag) noexcept nogil:
+    """Return the live entry of a key, or NULL."""
+    cdef Pair *at = first_bucket(arena, key)
+    cdef int i
+    for i in range(BUCKET_ENTRIES):
+        if load(&at[i].tag) == tag:
+            return at + i
+    at = second_bucket(arena, key)
+    for i in range(BUCKET_ENTRIES):
+        if load(&at[i].tag) == tag:
+            return at + i
+    return NULL
+
+
+cdef inline uint64_t word_of(Pair *entry, uint64_t tag) noexcept nogil:
+    """Return an entry's word; 0, as if it were absent, if the entry has another key by now."""
+    cdef uint64_t word = load(&entry.word)
+    return word if load(&entry.tag) == tag else 0
+
+
+cdef inline Block *block_at(Arena *arena, uint64_t number) noexcept nogil:
+    """Return block `number`, counted in units of the smallest block."""
+    return <Block *>(arena.blocks + (number << SMALLEST_BLOCK_BITS))
+
+
+cdef inline uint64_t owner_of(uint64_t key) noexcept nogil:
+    """Return how a block names its key: the 52 bits an entry's tag keeps, never 0."""
+    cdef uint64_t name = key & ((<uint64_t>1 << 52) - 1)
+    return name if name else 1
+
+
+cdef inline bint seat_alive(Arena *arena, uint64_t slot, uint64_t lease_ns, uint64_t now) noexcept nogil:
+    """Return whether the worker that wrote a concurrency slot still answers for it."""
+    cdef Seat *seat = arena.seats + (slot >> 56) % SEATS
+    return (load(&seat.generation) & 0xFFFFFF) == ((slot >> 32) & 0xFFFFFF) and load(&seat.heartbeat) + lease_ns > now
+
+
+cdef inline uint64_t lease_of(Block *block) noexcept nogil:
+    """Return how long a block's slots are held without a heartbeat: what no rule has is none."""
+    cdef uint64_t lease_ns = load(&block.lease_ns)
+    return lease_ns if lease_ns <= LONGEST_LEASE_NS else 0
+
+
+cdef inline bint slots_held(Arena *arena, Block *block, uint64_t now) noexcept nogil:
+    """Return whether any slot of a block is held; it may be a block of any rule's."""
+    cdef uint64_t *slot = <uint64_t *>(<char *>block + BLOCK_HEAD_BYTES)
+    # No block goes beyond its page, whatever it says of its size.
+    cdef uint64_t most = (PAGE_BYTES - <uint64_t>(<uint8_t *>block - arena.blocks) % PAGE_BYTES - BLOCK_HEAD_BYTES) // 16
+    cdef uint64_t lease_ns = lease_of(block), size = load(&block.size), i, value
+    for i in range(2 * (size if size < most else most)):
+        value = load(slot + i)
+        if value and seat_alive(arena, value, lease_ns, now):
+            return True
+    return False
+
+
+cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t now) noexcept nogil:
+    """Return when an entry becomes idle, in ns since the epoch; 0 for an empty place."""
+    cdef uint64_t kind = tag & 7
+    cdef uint64_t period, window, bits, until
+    cdef Block *block
+    if kind == GCRA:
+        return word >> 4
+    if kind == FIXED:
+        return (word >> 35) * SECOND
+    if kind == SLIDING:
+        period = load(arena.shapes + ((tag >> 3) & 0x1FF))
+        if period == 0:
+            return 0  # of no window there is: damaged
+        bits = count_bits(period)
+        window = word >> (2 * bits)
+        if word & ((<uint64_t>1 << bits) - 1):
+            window += 1
+        # Windows are aligned to civil time, numbers count from the one the epoch is in.
+        return ((window + 1) * period - arena.epoch_ns // SECOND % period) * SECOND
+    if kind == PENDING:
+        # Someone is about to finish it, unless it died: prefer any idle entry, then this one.
+        return now + 1
+    if kind == 0:
+        return 0
+    until = (word >> 35) * SECOND
+    if kind == SLOTS and until <= now:
+        block = block_at(arena, word & 0xFFFFF)
+        if (
+            (word & 0xFFFFF) << SMALLEST_BLOCK_BITS < arena.pages * PAGE_BYTES and
+            load(&block.owner.tag) == owner_of(tag >> FORM_BITS)
+            and load(&block.kind) == SLOTS
+            and slots_held(arena, block, now)
+        ):
+            return now + lease_of(block)
+    return until
+
+
+cdef inline uint64_t consumed(Arena *arena, uint64_t tag, uint64_t word) noexcept nogil:
+    """Return what a window's entry has counted: windows end together, and then who used least goes first."""
+    cdef uint64_t bits
+    if tag & 7 == FIXED:
+        return word & ((<uint64_t>1 << 35) - 1)
+    if tag & 7 == SLIDING:
+        bits = count_bits(load(arena.shapes + ((tag >> 3) & 0x1FF)))
+        return (word & ((<uint64_t>1 << bits) - 1)) + ((word >> bits) & ((<uint64_t>1 << bits) - 1))
+    return 0
+
+
+cdef inline uint64_t count_bits(uint64_t period_s) noexcept nogil:
+    """Return the bits of each of a sliding window's two counts: what the window number leaves.
+
+    The number must reach 2**29 seconds (17 years) from the epoch.
+    """
+    cdef uint64_t bits = 1
+    while bits < 30 and (period_s << bits) < (<uint64_t>1 << 30):
+        bits += 1
+    return (64 - bits) // 2
+
+
+cdef inline bint insert(Arena *arena, uint64_t key, uint64_t tag, uint64_t word, uint64_t now) noexcept nogil:
+    """Create a key's entry holding `word`. Return False if it has an entry already.
+
+    The caller found none and computed `word` from the absence of state.
+    """
+    cdef Pair *first = first_bucket(arena, key)
+    cdef Pair *second = second_bucket(arena, key)
+    cdef uint64_t waiting = pending_tag(tag)
+    cdef Pair seen[PLACES]
+    cdef Pair *at
+    cdef int i, mine, best, live_first, live_second
+    cdef uint64_t ends, best_ends, used, best_used, nonce
+    cdef bint evicted
+    while True:
+        mine = -1
+        best = -1
+        best_ends = 0
+        best_used = 0
+        live_first = 0
+        live_second = 0
+        for i in range(PLACES):
+            at = place(first, second, i)
+            seen[i] = load_pair(at)
+            if seen[i].tag == tag:
+                return False
+            if seen[i].tag == waiting and mine < 0:
+                mine = i
+        if mine < 0:
+            for i in range(PLACES):
+                if expiry(arena, seen[i].tag, seen[i].word, now) > now:
+                    if i < BUCKET_ENTRIES:
+                        live_first += 1
+                    else:
+                        live_second += 1
+            for i in range(PLACES):
+                # The emptier bucket first: balance is what keeps a table this full lossless.
+                if live_first != live_second and (i < BUCKET_ENTRIES) == (live_first > live_second):
+                    continue
+                ends = expiry(arena, seen[i].tag, seen[i].word, now)
+                used = consumed(arena, seen[i].tag, seen[i].word)
+                if best < 0 or ends < best_ends or (ends == best_ends and used < best_used):
+                    best = i
+                    best_ends = ends
+                    best_used = used
+            at = place(first, second, best)
+            evicted = best_ends > now and (seen[best].tag & 7) != PENDING
+            nonce = fetch_add(&arena.header.nonce, 1)
+            if not cas_pair(at, seen[best].tag, seen[best].word, waiting, nonce):
+                continue
+            if evicted:
+                fetch_add(&arena.header.evictions, 1)
+            mine = best
+            seen[mine].tag = waiting
+            seen[mine].word = nonce
+        # Look again now that our intention can be seen.
+        if settle_pending(first, second, mine, seen[mine].word, tag, waiting):
+            if cas_pair(place(first, second, mine), waiting, seen[mine].word, tag, word):
+                return True
+
+
+cdef inline bint settle_pending(
+    Pair *first, Pair *second, int mine, uint64_t nonce, uint64_t tag, uint64_t waiting
+) noexcept nogil:
+    """Return whether the pending pair at `mine` is the only copy of its key, making it so where it may."""
+    cdef int i
+    cdef Pair other
+    cdef Pair *at
+    for i in range(PLACES):
+        if i == mine:
+            continue
+        at = place(first, second, i)
+        if at == place(first, second, mine):
+            continue  # both buckets of this key are one
+        other = load_pair(at)
+        if other.tag == tag or (other.tag == waiting and i < mine):
+            cas_pair(place(first, second, mine), waiting, nonce, 0, 0)
+            return False
+        if other.tag == waiting and not cas_pair(at, waiting, other.word, 0, 0):
+            return False
+    return True

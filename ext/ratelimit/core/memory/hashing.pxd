@@ -1,0 +1,34 @@
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint64_t
+
+from ratelimit.core.memory.siphash cimport Sip, sip_bytes, sip_finish, sip_start
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    const uint8_t *PyUnicode_1BYTE_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+
+cdef class Hasher:
+    cdef uint64_t k0
+    cdef uint64_t k1
+
+    cdef uint64_t hash_other(self, uint64_t kind, object value) except? 0
+
+
+cdef inline uint64_t hash_run(uint64_t k0, uint64_t k1, uint64_t kind, const uint8_t *at, size_t size) noexcept nogil:
+    # A state whose address goes nowhere else stays in registers: half the time of the general way.
+    cdef Sip sip
+    sip_start(&sip, k0, k1)
+    sip_bytes(&sip, kind, at, size)
+    return sip_finish(&sip)
+
+
+cdef inline uint64_t hash_value(Hasher hasher, uint64_t kind, object value) except? 0:
+    """Return the hash of one identity's value: bytes, or text as its UTF-8."""
+    if type(value) is bytes:
+        return hash_run(
+            hasher.k0, hasher.k1, kind, <const uint8_t *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)
+        )
+    if type(value) is str and PyUnicode_IS_COMPACT_ASCII(value):  # such text is its own UTF-8
+        return hash_run(hasher.k0, hasher.k1, kind, PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value))
+    return hasher.hash_other(kind, value)

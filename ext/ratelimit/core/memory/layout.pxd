@@ -1,0 +1,78 @@
+"""Where everything lies in the mapping, and the numbers that fix it.
+
+    header | shapes | seats | counter names | counter cells | entries | blocks
+
+Change anything here and `LAYOUT_VERSION` must change too: workers of an old and
+a new release may meet on one mapping, and must refuse each other.
+
+What a loop, a shift, a division or an address trusts is never read from the mapping: it is
+in the `Arena`, which is this process' own and was checked when it attached, or in a rule's
+own numbers. Any other word may hold anything, and only what is counted is wrong then.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from ratelimit.core.memory.atomic cimport Pair
+
+cdef enum:
+    LAYOUT = 2
+    BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
+    SHAPES = 512           # distinct window lengths ever seen by this mapping
+    SEATS = 32             # worker processes with counters of their own
+    ROWS = 288             # counter rows: 256 limits and the library's own
+    COLUMNS = 8
+    HEADER_BYTES = 12288
+    COPY_AT = 12032        # of the identity, in another page than itself
+    PAGE_BYTES = 131072    # blocks of one size class share a page
+    BLOCK_HEAD_BYTES = 64
+    SMALLEST_BLOCK_BITS = 7
+    MAX_PAGES = 1024       # 128 MiB: what a block's 20-bit number reaches
+
+cdef struct Identity:        # what never changes; it is there twice
+    uint64_t magic
+    uint64_t version
+    uint64_t total_bytes
+    uint64_t block_bytes
+    uint64_t buckets
+    uint64_t epoch_ns
+    uint64_t anchor_ns       # two's complement; the difference may be negative
+    uint64_t key0
+    uint64_t key1
+    uint8_t boot[64]
+    uint64_t check           # of all words above
+
+cdef struct Header:
+    Identity identity
+    uint64_t evictions       # live entries overwritten
+    uint64_t block_evictions
+    uint64_t nonce           # makes each insertion's pending word unlike any other
+    uint64_t block_cursor
+    uint64_t page_class[MAX_PAGES]  # 0 free, else size class + 1
+
+cdef struct Seat:
+    uint64_t pid
+    uint64_t start           # tells a reused pid from the process that had it
+    uint64_t generation      # counts owners; a slot held by an older one has lapsed
+    uint64_t heartbeat       # ns since the table's epoch
+    uint64_t reserved[4]
+
+cdef struct Block:
+    Pair owner               # tag: key hash (0 free); word: generation 35 bits | expiry 29 bits
+    uint64_t kind            # what the body is
+    uint64_t size            # of the body, in 16-byte units; a rule knows it of its own blocks, and goes by that
+    uint64_t lease_ns
+    uint64_t head            # log: index of the next record (a hint, may lag); distinct: members
+    uint64_t base            # log: sequence number of record 0; sketch: bits in use
+    uint64_t window          # sketch: end of the window it counts, in ns since the epoch
+
+cdef struct Arena:
+    Header *header
+    uint64_t *shapes
+    Seat *seats
+    uint64_t *names
+    uint64_t *cells
+    Pair *entries
+    uint64_t buckets
+    uint64_t epoch_ns
+    uint8_t *blocks
+    uint64_t pages

@@ -1,0 +1,140 @@
+"""A call of a script as bytes: numbers as MessagePack, words as the server's protocol. See the stub for the contract."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from ratelimit.core.memory.number cimport NEGATIVE, NO_NUMBER, WHOLE, read_number
+
+cdef enum:
+    # First bytes of MessagePack's numbers; those up to 127, and down to -32, are their own.
+    MOST_PLAIN = 0x7F
+    LEAST_PLAIN = 32
+    FALSE = 0xC2
+    UNSIGNED = 0xCC  # of 1 byte; of 2, 4 and 8 with the three that follow
+    SIGNED = 0xD0
+
+
+def script_call(bytes head not None, keys, tuple opening not None, bytes described not None, list items not None, /):
+    cdef list names = list(keys)
+    cdef bytes name, text
+    cdef char *to
+    cdef Py_ssize_t count = len(names), payload = PyBytes_GET_SIZE(described), size
+    # Nothing of Python's runs from here on: what is measured is what is written.
+    for number in opening:
+        payload += number_size(number)
+    for number in items:
+        payload += number_size(number)
+    size = head_size(count + 4) + PyBytes_GET_SIZE(head) + word_size(digits_of(count)) + word_size(payload)
+    for name in names:
+        if name is None:
+            raise TypeError("a key is bytes")
+        size += word_size(PyBytes_GET_SIZE(name))
+    text = PyBytes_FromStringAndSize(NULL, size)
+    to = put_head(PyBytes_AS_STRING(text), c"*", count + 4)
+    to = put(to, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+    to = put_head(to, c"$", digits_of(count))
+    to = put_end(put_digits(to, count))
+    for name in names:
+        to = put_head(to, c"$", PyBytes_GET_SIZE(name))
+        to = put_end(put(to, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)))
+    to = put_head(to, c"$", payload)
+    for number in opening:
+        to = put_number(to, number)
+    to = put(to, PyBytes_AS_STRING(described), PyBytes_GET_SIZE(described))
+    for number in items:
+        to = put_number(to, number)
+    put_end(to)
+    return text
+
+
+# -- MessagePack ------------------------------------------------------------------------------------
+
+
+cdef int number_size(object number) except -1:
+    """Return how many bytes an integer of 64 bits takes, or False."""
+    cdef uint64_t value
+    cdef int kind
+    if number is False:
+        return 1
+    kind = read_number(number, &value)
+    if kind == NO_NUMBER:
+        raise TypeError(f"an integer is sent, not {type(number).__name__}")
+    if kind == WHOLE and value <= MOST_PLAIN or kind == NEGATIVE and 0 < value <= LEAST_PLAIN:
+        return 1
+    if kind != WHOLE and (kind != NEGATIVE or not 0 < value <= <uint64_t>1 << 63):
+        raise OverflowError("an integer that is sent has 64 bits")
+    return 1 + (1 << width_of(kind, value))
+
+
+cdef inline int width_of(int kind, uint64_t value) noexcept:
+    """Return how often 8 bits are doubled to hold a number."""
+    if kind == NEGATIVE:
+        value = (value - 1) << 1  # with its sign
+    return (value > 0xFF) + (value > 0xFFFF) + (value > 0xFFFFFFFF)
+
+
+cdef inline char *put_number(char *to, object number) noexcept:
+    """Write a number that has a size."""
+    cdef uint64_t value
+    cdef int kind, width, i
+    if number is False:
+        to[0] = <char>FALSE
+        return to + 1
+    kind = read_number(number, &value)
+    if kind == NEGATIVE and value > LEAST_PLAIN or kind == WHOLE and value > MOST_PLAIN:
+        width = width_of(kind, value)
+        to[0] = <char>((UNSIGNED if kind == WHOLE else SIGNED) + width)
+        width = 1 << width
+    else:
+        width = 1
+        to -= 1  # a number that is its own first byte
+    if kind == NEGATIVE:
+        value = 0 - value
+    for i in range(width):
+        to[width - i] = <char>(value & 0xFF)
+        value >>= 8
+    return to + 1 + width
+
+
+# -- the server's protocol --------------------------------------------------------------------------
+
+
+cdef inline int digits_of(Py_ssize_t number) noexcept:
+    cdef int digits = 1
+    while number > 9:
+        number //= 10
+        digits += 1
+    return digits
+
+
+cdef inline Py_ssize_t head_size(Py_ssize_t number) noexcept:
+    return 1 + digits_of(number) + 2
+
+
+cdef inline Py_ssize_t word_size(Py_ssize_t size) noexcept:
+    """Return how many bytes a word of so many takes."""
+    return head_size(size) + size + 2
+
+
+cdef inline char *put(char *to, const char *text, Py_ssize_t size) noexcept:
+    memcpy(to, text, size)
+    return to + size
+
+
+cdef inline char *put_end(char *to) noexcept:
+    return put(to, b"\r\n", 2)
+
+
+cdef inline char *put_digits(char *to, Py_ssize_t number) noexcept:
+    cdef int digits = digits_of(number)
+    cdef int i
+    for i in range(digits):
+        to[digits - 1 - i] = <char>(c"0" + number % 10)
+        number //= 10
+    return to + digits
+
+
+cdef inline char *put_head(char *to, char kind, Py_ssize_t number) noexcept:
+    to[0] = kind
+    return put_end(put_digits(to + 1, number))

@@ -1,0 +1,22 @@
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.decision.engine cimport Outcome, Plan
+from ratelimit.core.memory.quota cimport Quota
+from ratelimit.core.algorithms.setup cimport MOST_RULES, Charge
+
+
+cdef class RemoteRules:
+    cdef readonly Plan plan
+    cdef bytes prefix
+    cdef bint is_tagged
+    cdef uint64_t kinds[MOST_RULES]
+
+    cdef uint64_t digest(self, int index, uint64_t key) noexcept
+    cdef bytes key_of(self, int index, uint64_t key)
+    cdef bytes name_of(self, uint64_t digest)
+
+
+cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t at) except -1
+cdef uint64_t read_grant(const Quota *q, said) except? 1
+cdef uint64_t read_span(said) except? 1
+cdef object number_of(dict keys, bytes name)

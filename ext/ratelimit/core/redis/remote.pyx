@@ -1,0 +1,432 @@
+"""Questions to a store that lives elsewhere, and its answers as outcomes. See the stub for the contract.
+
+What is asked and what an answer means is written down in `stores/redis/decision/script.py`. Where
+state is a word, the answer brings the word as the store keeps it, and what remains and
+when to retry is worked out here by the very functions that the table's words are read with.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
+
+from ratelimit.core.memory.atomic cimport LOW32, SECOND, u128
+from ratelimit.core.memory.blocks cimport LOG_SLACK, sketch_bits
+from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, tally
+from ratelimit.core.memory.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS
+from ratelimit.core.algorithms.gcra cimport gcra_arrival
+from ratelimit.core.memory.quota cimport Quota
+from ratelimit.core.algorithms.settlement cimport corrected_by, doubt, open_receipt, owed
+from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.algorithms.setup cimport (
+    ALLOWED, MOST_RULES, SHADOWED, SKIPPED, Charge, rule_key,
+)
+from ratelimit.core.memory.siphash cimport mix
+from ratelimit.core.decision.free_list cimport take_charges
+from ratelimit.core.memory.table cimport relative
+from ratelimit.core.algorithms.windows cimport FIXED_COUNT_BITS, sliding_pack
+from ratelimit.core.algorithms.word_algorithms cimport retry_word, settle_bucket, settle_window, used_word
+
+cdef enum:
+    MICROSECOND = 1000
+    TICKS = 16000        # a microsecond, in sixteenths of a nanosecond
+    DIGITS = 11          # of 6 bits, for a key of 64
+    TAG_DIGITS = 2       # of them, in braces: what a cluster's slot follows from
+    MOST_IDENTITIES = 64
+
+cdef uint64_t LONGEST_US = <uint64_t>1 << 53  # 285 years: longer than any limit's
+
+cdef const char *ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+ASK_NUMBERS = 5
+PEEK = 0
+DECIDE = 1
+CORRECT = 2
+
+cdef uint64_t _tokens = 0  # names what this process holds; together with the worker's number unique
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class RemoteRules:
+    """A plan's rules as a store elsewhere is asked for them: see the stub."""
+
+    def __init__(self, Plan plan not None, bytes prefix not None, bint tagged):
+        cdef int i
+        check_ready(plan)
+        self.plan = plan
+        self.prefix = prefix
+        self.is_tagged = tagged
+        for i in range(plan.setup.count):
+            # As an entry's tag: another algorithm, or a sliding window of another period, counts afresh.
+            self.kinds[i] = plan.setup.quotas[i].kind
+            if plan.setup.quotas[i].kind == SLIDING:
+                self.kinds[i] |= (plan.setup.quotas[i].period_ns // SECOND) << 3
+
+    def __len__(self):
+        return self.plan.setup.count
+
+    def describe(self, now_ns, /):
+        cdef int i
+        cdef const Quota *q
+        cdef list described = []
+        for i in range(self.plan.setup.count):
+            q = &self.plan.setup.quotas[i]
+            if q.kind == GCRA:
+                rule = [
+                    GCRA, q.burst, q.interval // TICKS, q.interval % TICKS,
+                    q.depth // TICKS, q.depth % TICKS, 2 * q.depth // TICKS, 2 * q.depth % TICKS,
+                ]
+            elif q.kind == LOG:
+                rule = [LOG, q.units, q.period_ns // MICROSECOND, 2 * q.units + LOG_SLACK]
+            elif q.kind == SLOTS:
+                rule = [SLOTS, q.units, q.lease_ns // MICROSECOND]
+            elif q.kind == SLIDING:
+                rule = [SLIDING, q.units, q.period_ns // MICROSECOND]
+            else:
+                rule = [q.kind, q.units, q.period_ns // MICROSECOND, starts_around(q, now_ns)]
+            described.append(rule)
+        return described
+
+    def ask(self, identities, costs, bint commit, int base, dict keys not None, list items not None, ledger, /):
+        cdef uint64_t ids[MOST_IDENTITIES]
+        cdef uint64_t amounts[MOST_RULES]
+        cdef int i, asked = 0
+        cdef Charge *charge
+        cdef const Quota *q
+        cdef Plan plan = self.plan
+        cdef Outcome outcome
+        cdef list asks = []
+        check_ready(plan)
+        plan.read_identities(identities, ids)
+        plan.read_costs(costs, amounts)
+        outcome = Outcome.__new__(Outcome)
+        outcome.now = 0
+        outcome.charges = take_charges(plan.setup.count)
+        outcome.plan = plan
+        outcome.ledger = ledger
+        outcome.binding = -1
+        for i in range(plan.setup.count):
+            charge = outcome.charges + i
+            q = &plan.setup.quotas[i]
+            charge.charged = False
+            charge.cost = amounts[i]
+            charge.key = rule_key(&plan.setup, i, ids)
+            charge.state = SKIPPED
+            charge.word = charge.mark = charge.remaining = charge.reset = 0
+            open_receipt(charge)
+            charge.retry = 0
+            if charge.key == ABSENT_HASH:
+                continue
+            if q.kind == SKETCH:
+                if ids[plan.setup.member_at[i]] == ABSENT_HASH:
+                    continue
+                charge.mark = mix(ids[plan.setup.member_at[i]]) & (sketch_bits(q.units) - 1)
+            elif q.kind == SLOTS:
+                charge.mark = next_token()
+            charge.state = ALLOWED
+            asked += 1
+            asks += (
+                base + i, number_of(keys, self.key_of(i, charge.key)), charge.cost,
+                1 if not q.shadow and (mix(charge.key) & LOW32) < q.enforced else 0, charge.mark,
+            )
+        items.append(DECIDE if commit else PEEK)
+        items.append(asked)
+        items += asks
+        return outcome
+
+    def answer(self, Outcome outcome not None, list said not None, Py_ssize_t at, now_us, bint commit, bint apart=False, /):
+        cdef int i
+        cdef uint64_t state
+        cdef Charge *charge
+        cdef const Quota *q
+        cdef Plan plan = self.plan
+        if outcome.plan is not plan:
+            raise ValueError("the outcome is another plan's")
+        outcome.now = relative(plan.table, now_us * MICROSECOND)
+        for i in range(plan.setup.count):
+            charge = outcome.charges + i
+            if charge.state == SKIPPED:
+                continue
+            q = &plan.setup.quotas[i]
+            state = said[at]
+            if not ALLOWED <= state <= SHADOWED:
+                raise ValueError(f"no state {state}")
+            charge.state = <int>state
+            at += 1
+            if q.kind <= SLIDING:
+                at = read_word(charge, q, said, at)
+                if q.kind == FIXED:
+                    charge.mark = relative_end(q, said[at])
+                    at += 1
+                elif q.kind == SLIDING:
+                    charge.mark = <uint64_t>said[at] - q.first_window
+                    at += 1
+                if charge.state != ALLOWED:
+                    charge.retry = retry_word(q, charge.word, outcome.now, charge.cost)
+            else:
+                charge.remaining = said[at]
+                if charge.remaining > q.units:
+                    raise ValueError("more is left than the limit allows")
+                charge.reset = read_span(said[at + 1])
+                charge.retry = <int64_t>said[at + 2]
+                if charge.retry > 0:
+                    charge.retry = <int64_t>read_span(said[at + 2])
+                charge.mark = said[at + 3]
+                charge.charged = said[at + 4] != 0
+                charge.word = relative_end(q, said[at + 5]) if q.kind == SKETCH else 0
+                if charge.charged:
+                    charge.held = charge.live = charge.cost
+                at += 6
+        outcome.conclude()
+        for i in range(plan.setup.count):
+            charge = outcome.charges + i
+            q = &plan.setup.quotas[i]
+            if charge.state == ALLOWED and q.kind <= SLIDING:
+                charge.charged = commit and (outcome.allowed or apart) and charge.cost > 0
+                if charge.charged:
+                    charge.held = charge.live = charge.cost
+                if q.kind == GCRA:
+                    charge.mark = charge.word if charge.charged else gcra_arrival(q, charge.word, outcome.now)
+        if commit and not apart:
+            self.count(outcome)
+        return at
+
+    def count(self, Outcome outcome not None, /):
+        cdef int i
+        if outcome.plan is not self.plan:
+            raise ValueError("the outcome is another plan's")
+        for i in range(self.plan.setup.count):
+            tally(self.plan.table, outcome.charges + i, self.plan.setup.rows[i], outcome.allowed)
+
+    def owes(self, Outcome outcome not None, int index, /):
+        cdef Charge *charge = outcome.at(index)
+        if self.plan.setup.quotas[index].kind > LOG or charge.is_underway or charge.settled == charge.aim:
+            return False
+        if owed(charge, charge.aim):
+            return True
+        charge.settled = charge.aim
+        return False
+
+    def correct(self, Outcome outcome not None, int index, delta, int base, dict keys not None, list items not None, /):
+        cdef Charge *charge = outcome.at(index)
+        cdef const Quota *q = &self.plan.setup.quotas[index]
+        cdef u128 ticks
+        cdef object mark = charge.mark, other = 0
+        if outcome.plan is not self.plan:
+            raise ValueError("the outcome is another plan's")
+        if q.kind <= LOG:
+            if charge.aim != charge.settled:
+                delta = owed(charge, charge.aim)
+            charge.asked = delta
+            charge.target = charge.aim
+            charge.is_underway = True
+        if q.kind == GCRA:
+            ticks = <u128>charge.mark + (<u128>q.epoch_ns << 4)
+            mark = <uint64_t>(ticks // TICKS)
+            other = <uint64_t>(ticks % TICKS)
+        elif q.kind == FIXED:
+            mark = (charge.mark + q.epoch_ns) // SECOND
+        elif q.kind == SLIDING:
+            mark = charge.mark + q.first_window
+        elif q.kind == LOG:
+            other = charge.word
+        elif q.kind == SKETCH:
+            other = (charge.word + q.epoch_ns) // SECOND
+        items += (CORRECT, 1, base + index, number_of(keys, self.key_of(index, charge.key)), delta, mark, other)
+
+    def amend(self, Outcome outcome not None, int index, /):
+        cdef Charge *charge = outcome.at(index)
+        if charge.is_underway and charge.aim != charge.target:
+            charge.asked = owed(charge, charge.aim)
+            charge.target = charge.aim
+        return charge.asked
+
+    def corrected(self, Outcome outcome not None, int index, list said not None, Py_ssize_t at, now_us, /):
+        cdef Charge *charge = outcome.at(index)
+        cdef const Quota *q = &self.plan.setup.quotas[index]
+        cdef int64_t moved = said[at]
+        cdef uint64_t now = relative(self.plan.table, now_us * MICROSECOND)
+        cdef uint64_t ticks, added = said[at + 1]
+        cdef int64_t asked
+        if outcome.plan is not self.plan:
+            raise ValueError("the outcome is another plan's")
+        at += 1
+        if q.kind > LOG:
+            return moved, at + 1
+        asked = charge.asked
+        if q.kind == LOG:
+            at += 1
+            if moved > 0 and added == 0:
+                doubt(charge, moved)  # it counts with another charge's record, and stays
+            else:
+                corrected_by(charge, asked, moved)
+                charge.word = added
+        else:
+            at = read_word(charge, q, said, at)
+            if q.kind == GCRA:
+                ticks = <uint64_t>said[at] * TICKS + <uint64_t>said[at + 1]
+                at += 2
+                settle_bucket(
+                    q, charge, charge.word - ticks if moved > 0 else charge.word + ticks, charge.word, now, asked, moved
+                )
+            else:
+                settle_window(q, charge, charge.word, now, asked, moved)
+        charge.is_underway = False
+        charge.settled = charge.target
+        return moved, at
+
+    def unanswered(self, Outcome outcome not None, int index, /):
+        cdef Charge *charge = outcome.at(index)
+        if charge.is_underway:
+            doubt(charge, charge.asked)
+            charge.is_underway = False
+            charge.settled = charge.target
+
+    def carried(self, int index, uint64_t key, used, now_ns, int base, dict keys not None, list items not None, /):
+        # The window that a charge of now would belong to; a bucket's mark is only for refunds.
+        cdef const Quota *q = &self.plan.setup.quotas[index]
+        cdef object mark = 0
+        if q.kind == FIXED:
+            mark = next_end(q, now_ns)
+        elif q.kind == SLIDING:
+            mark = now_ns // q.period_ns
+        elif q.kind != GCRA and q.kind != LOG:
+            raise ValueError("only what counts units is carried")
+        items += (CORRECT, 1, base + index, number_of(keys, self.key_of(index, key)), used, mark, 0)
+
+    def ask_size(self, int index, /):
+        cdef uint64_t kind = self.plan.setup.quotas[index].kind
+        return 3 if kind == GCRA else 4 if kind == FIXED else 5 if kind == SLIDING else 7
+
+    def answer_size(self, int index, /):
+        cdef uint64_t kind = self.plan.setup.quotas[index].kind
+        return 5 if kind == GCRA else 4 if kind == SLIDING else 3 if kind == FIXED else 2
+
+    def key(self, int index, uint64_t key, /):
+        if not 0 <= index < self.plan.setup.count:
+            raise IndexError(f"the plan has {self.plan.setup.count} rules")
+        return self.key_of(index, key)
+
+    cdef uint64_t digest(self, int index, uint64_t key) noexcept:
+        """Return what names a counter: as an entry's tag, other algorithms' count apart."""
+        return mix(key + self.kinds[index] * <uint64_t>0x9E3779B97F4A7C15)
+
+    cdef bytes key_of(self, int index, uint64_t key):
+        return self.name_of(self.digest(index, key))
+
+    cdef bytes name_of(self, uint64_t digest):
+        """Return the name of a counter's key: the prefix and 11 digits of its digest."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.prefix)
+        cdef bytes name = PyBytes_FromStringAndSize(NULL, size + DIGITS + (2 if self.is_tagged else 0))
+        cdef char *to = PyBytes_AS_STRING(name)
+        cdef int i
+        memcpy(to, PyBytes_AS_STRING(self.prefix), size)
+        to += size
+        if self.is_tagged:
+            to[0] = c"{"
+            to += 1
+        for i in range(DIGITS):
+            if self.is_tagged and i == TAG_DIGITS:
+                to[0] = c"}"
+                to += 1
+            to[0] = ALPHABET[digest & 63]
+            digest >>= 6
+            to += 1
+        return name
+
+    def __reduce__(self):
+        raise TypeError("a plan's rules carry a secret and are not pickled")
+
+
+cdef object number_of(dict keys, bytes name):
+    """Return a key's number in a call, from one; a key that several ask for has one number."""
+    return keys.setdefault(name, len(keys) + 1)
+
+
+cdef inline uint64_t next_token() noexcept:
+    global _tokens
+    _tokens += 1
+    return _tokens
+
+
+cdef object starts_around(const Quota *q, now_ns):
+    """Return the calendar's starts around an instant, in seconds; False without a calendar.
+
+    The store's clock decides which of them is next: there are enough for it to differ by periods.
+    """
+    cdef uint64_t i = 0, low, high
+    if q.calendar_size == 0:
+        return False
+    while i < q.calendar_size and q.calendar[i] <= now_ns:
+        i += 1
+    low = i - 3 if i > 3 else 0
+    high = i + 6 if i + 6 < q.calendar_size else q.calendar_size
+    return [q.calendar[i] // SECOND for i in range(low, high)]
+
+
+cdef object next_end(const Quota *q, now_ns):
+    """Return when the window around an instant ends, in seconds."""
+    cdef object starts = starts_around(q, now_ns)
+    cdef object period = q.period_ns
+    cdef object last = 0
+    if starts:
+        for start in starts:
+            if start * SECOND > now_ns:
+                return start
+        last = starts[-1] * SECOND
+    return (now_ns - (now_ns - last) % period + period) // SECOND
+
+
+cdef inline uint64_t relative_end(const Quota *q, object seconds) except? 0xFFFFFFFFFFFFFFFF:
+    cdef uint64_t at = seconds
+    return at * SECOND - q.epoch_ns if at * SECOND > q.epoch_ns else 0
+
+
+cdef uint64_t read_grant(const Quota *q, said) except? 1:
+    """Return the units that a lease has; more than the limit holds would be admitted over it."""
+    cdef uint64_t units = said
+    if units > (q.burst if q.kind == GCRA else q.units):
+        raise ValueError("more was granted than the limit allows")
+    return units
+
+
+cdef uint64_t read_span(said) except? 1:
+    """Return microseconds as nanoseconds, which keep to 63 bits."""
+    cdef uint64_t span_us = said
+    if span_us > LONGEST_US:
+        raise ValueError("a time longer than that of any limit")
+    return span_us * MICROSECOND
+
+
+cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t at) except -1:
+    """Read a word as the store keeps it into a charge; 0 if it has none, or one from before our epoch."""
+    cdef u128 ticks
+    cdef uint64_t first, second, third
+    first = said[at]
+    second = said[at + 1]
+    charge.word = 0
+    if q.kind == GCRA:
+        ticks = <u128>first * TICKS + second
+        if ticks > <u128>q.epoch_ns << 4:
+            charge.word = <uint64_t>(ticks - (<u128>q.epoch_ns << 4))
+        return at + 2
+    if q.kind == FIXED:
+        if first * SECOND > q.epoch_ns:
+            charge.word = ((first - q.epoch_ns // SECOND) << FIXED_COUNT_BITS) | second
+        return at + 2
+    third = said[at + 2]
+    if first >= q.first_window and (second or third):
+        charge.word = sliding_pack(q, first - q.first_window, second, third)
+    return at + 3
+
+
+def used(Outcome outcome not None, int index, /):
+    """Return how many units of rule `index` are in use as an outcome read them."""
+    cdef Charge *charge = outcome.at(index)
+    cdef const Quota *q = &outcome.plan.setup.quotas[index]
+    if charge.state == SKIPPED or q.kind > LOG:
+        return 0
+    if q.kind == LOG:
+        return q.units - charge.remaining if q.units > charge.remaining else 0
+    return used_word(q, charge.word, outcome.now)

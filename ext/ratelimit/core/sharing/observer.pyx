@@ -1,0 +1,107 @@
+"""What a request's way has to do with correlation: see the stub for the contract."""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint64_t
+
+from ratelimit.core.sharing.assignments cimport Assignments
+from ratelimit.core.memory.atomic cimport SECOND
+from ratelimit.core.sharing.board cimport Board
+from ratelimit.core.memory.number cimport WHOLE, read_number
+from ratelimit.core.clusters.organisations cimport Organisations
+from ratelimit.core.sharing.ring cimport Ring
+from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.clusters.sighting cimport PLACES, Columns, Sighting, enter_actor, stamp_actor
+from ratelimit.core.clusters.records cimport NO_VERDICT, PAYMENT, identifier_key
+from ratelimit.core.clusters.vouching cimport ESTABLISHED
+
+
+@cython.final
+cdef class Watch:
+    def __init__(self, Board board not None, Columns columns not None, int at):
+        if self.ring is not None:
+            raise ValueError("a Watch is set up once")
+        if at < PLACES - 1:
+            raise ValueError(f"an actor has {PLACES} places among the identities")
+        self.ring = Ring(board, columns)
+        self.assignments = Assignments(board, columns)
+        self.columns = columns
+        self.at = at
+        self.highest = max(at, columns.highest)
+
+    def declare(self, int origin_at, Organisations organisations=None):
+        self.columns.declare(origin_at, organisations)
+        self.highest = max(self.highest, self.columns.highest)
+
+    def fill(self, list row not None, /):
+        cdef uint64_t key, identity = 0
+        cdef uint8_t verdict = NO_VERDICT
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
+        if self.ring.board.open and self.columns.principal(row, &key):
+            identity = self.assignments.find(key, &verdict)
+        enter_actor(row, self.at, verdict, identity)
+
+    @property
+    def tells_age(self):
+        return self.columns is not None and self.columns.new_at >= 0
+
+    def mark(self, list row not None, now_ns, /):
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
+        if not self.columns.mark(row, now_ns):
+            return False
+        if self.vouched(self.columns.payment_in(row)):
+            row[self.columns.new_at] = -1
+            return False
+        return True
+
+    def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
+        if self.ring is None:
+            raise ValueError("this watch was never initialised")
+        return self.ring.put(row, now_ns, counted_at >= 0 and not refused and row[counted_at] == -1)
+
+    # The same over a bare array, for compiled callers, who vouch that it reaches to `highest`.
+    # noexcept: nothing is looked at that could raise; a board that was closed knows nobody.
+
+    cdef uint64_t stamp(self, uint64_t *ids) noexcept:
+        """Write the actor into an array; return the principal, 0 for none."""
+        cdef uint64_t key = 0, identity = ABSENT_HASH
+        cdef uint8_t verdict = NO_VERDICT
+        if self.ring.board.open:
+            key = principal_of(self.columns, ids)
+            if key:
+                identity = self.assignments.find(key, &verdict)
+        stamp_actor(ids, self.at, verdict, identity)
+        return key
+
+    # Whether an account is new is asked of rows alone: a policy that knows ages reads more than headers and peer.
+
+    cdef bint vouched(self, uint64_t payment) noexcept:
+        """Whether an established account pays with a payment method, as far as whoever correlates has said so."""
+        cdef uint8_t verdict
+        if payment == ABSENT_HASH or not self.ring.board.open:
+            return False
+        return self.assignments.find(identifier_key(payment, PAYMENT), &verdict) == ESTABLISHED
+
+    cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
+        cdef Sighting seen
+        cdef uint64_t now
+        if not self.ring.board.open or read_number(now_ns, &now) != WHOLE:
+            return
+        if self.columns.take(ids, &seen):
+            seen.free = counted_at >= 0 and not refused and ids[counted_at] == ABSENT_HASH
+            self.ring.push(&seen, now // SECOND)
+
+    def __reduce__(self):
+        raise TypeError("a Watch is memory of this host and is not pickled")
+
+
+cdef inline uint64_t principal_of(Columns columns, uint64_t *ids) noexcept:
+    """Return what `Columns.principal` makes of a row; a test holds the two equal."""
+    cdef uint64_t key = 0
+    cdef int i
+    for i in range(columns.principal_parts):
+        if ids[columns.principal_at[i]] == ABSENT_HASH:
+            return 0
+        key = (key * <uint64_t>0x9E3779B97F4A7C15) ^ ids[columns.principal_at[i]]
+    return key

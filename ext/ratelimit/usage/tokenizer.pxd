@@ -1,0 +1,447 @@
+# A JSON tokenizer that is fed in pieces and keeps nothing but where it is.
+#
+# Theory of operation. A stack says for each open object or array which node of the trie it is,
+# -1 where the trie knows nothing there. Strings at such places are only looked through for their
+# end. Values at the others go into an `Event`, which means nothing until its document is whole:
+# the reader takes it over then, or throws it away. So what stands in a string is never read as a
+# key, a document may be cut at any byte, and a document of any length takes the same memory.
+#
+# RFC 8259 but for numbers, whose digits may begin with zeros. Strings are checked to be UTF-8.
+
+from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ratelimit.usage.paths cimport (
+    CANDIDATE, CHOICE, CLOSING, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, NAME, NUMBER, TEXT, TYPE, Trie, child_of,
+)
+
+cdef enum:
+    MOST_DEPTH = 256
+    MOST_SLOTS = 32
+    LONGEST_NAME = 128
+    KEY = 64            # a string's use, beside the kinds of nodes
+    SKIPPED = 65
+
+cdef enum State:
+    VALUE           # a value comes
+    FIRST_VALUE     # likewise, or the end of the array
+    FIRST_KEY       # a key comes, or the end of the object
+    NEXT_KEY
+    COLON
+    AFTER           # a comma, or the end of what is open
+    STRING
+    ESCAPE
+    HEX
+    DIGITS
+    LITERAL
+    DONE            # the document is whole
+    BAD             # it is no JSON
+
+cdef struct Event:
+    # What one document says, before it is known to be whole.
+    uint64_t values[MOST_SLOTS]
+    uint32_t have           # a bit a slot
+    uint64_t text           # bytes of the answer's text; counts whether or not the document is whole
+    uint64_t delta          # bytes that are text if the type says so
+    uint32_t ignored        # numbers that are none: negative, with a fraction or an exponent
+    uint8_t has_choice
+    uint8_t is_listed       # there is a CANDIDATE
+    uint8_t is_finished
+    uint8_t is_closing
+    char type[48]
+    uint8_t type_size
+    char name[LONGEST_NAME]
+    uint8_t name_size
+
+cdef struct Scan:
+    uint8_t state
+    uint8_t use             # of the string, number or literal under way
+    uint8_t slot
+    uint8_t need            # bytes that complete a character,
+    uint8_t low             # and the range of the next one
+    uint8_t high
+    uint8_t hex_count
+    uint8_t sextet_count
+    uint8_t is_negative
+    uint8_t is_broken       # the number has a fraction or an exponent
+    uint8_t key_size
+    uint8_t at_unit         # a document, or an element of a list of documents, has just ended
+    uint8_t literal_at
+    uint8_t literal         # its first letter
+    uint16_t depth
+    int16_t node            # of the value to come
+    uint32_t code
+    uint32_t sextets
+    uint64_t number
+    int16_t nodes[MOST_DEPTH]
+    uint8_t lists[MOST_DEPTH]
+    char key[LONGEST_KEY]
+
+cdef extern from *:
+    """
+    #define KIN_MOST_NUMBER ((uint64_t)1 << 40)
+    static const char *kin_literal(unsigned char first) {
+        return first == 't' ? "true" : first == 'f' ? "false" : "null";
+    }
+    /* 1: a plain byte of a string. */
+    static unsigned char kin_plain[256];
+    static unsigned char kin_sextet[256];
+    static void kin_fill(void) {
+        const char *letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        int at;
+        for (at = 0; at < 256; at++) {
+            kin_plain[at] = at >= 0x20 && at < 0x80 && at != '"' && at != '\\\\';
+            kin_sextet[at] = 64;
+        }
+        for (at = 0; at < 64; at++)
+            kin_sextet[(unsigned char)letters[at]] = (unsigned char)at;
+    }
+    """
+    uint64_t MOST_NUMBER "KIN_MOST_NUMBER"
+    const char *kin_literal(unsigned char first) noexcept nogil
+    uint8_t kin_plain[256]
+    uint8_t kin_sextet[256]
+    void kin_fill() noexcept nogil
+
+
+# noexcept nogil, all of them: they touch C structures alone, whose sizes are checked here.
+
+cdef inline void begin(Scan *s) noexcept nogil:
+    s.state = VALUE
+    s.depth = 0
+    s.node = 0
+    s.need = 0
+    s.at_unit = 0
+
+
+cdef inline void forget(Event *e) noexcept nogil:
+    e.have = 0
+    e.delta = 0
+    e.ignored = 0
+    e.has_choice = 0
+    e.is_listed = 0
+    e.is_finished = 0
+    e.is_closing = 0
+    e.type_size = 0
+    e.name_size = 0
+
+
+cdef inline void end_value(Scan *s) noexcept nogil:
+    if s.depth == 0:
+        s.state = DONE
+        s.at_unit = 1
+    else:
+        s.state = AFTER
+        if s.depth == 1 and s.lists[0] and s.nodes[0] == 0:
+            s.at_unit = 1
+
+
+cdef inline void push(Scan *s, uint8_t is_list) noexcept nogil:
+    if s.depth >= MOST_DEPTH:
+        s.state = BAD
+        return
+    s.nodes[s.depth] = s.node
+    s.lists[s.depth] = is_list
+    s.depth += 1
+    s.state = FIRST_VALUE if is_list else FIRST_KEY
+
+
+cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint8_t c) noexcept nogil:
+    cdef uint8_t kind = 0
+    if s.node >= 0:
+        kind = t.nodes[s.node].kind
+        s.slot = t.nodes[s.node].slot
+        if kind == CHOICE:
+            e.has_choice = 1
+        elif kind == CANDIDATE:
+            e.is_listed = 1
+    s.use = SKIPPED
+    if c == b'"':
+        s.state = STRING
+        if TEXT <= kind <= INNER:
+            s.use = kind
+        if kind == TYPE:
+            e.type_size = 0
+        elif kind == NAME:
+            e.name_size = 0
+        elif kind == FINISH:
+            e.is_finished = 1
+        elif kind == INNER:
+            s.sextet_count = 0
+            s.sextets = 0
+            if inner != NULL:
+                begin(inner)
+    elif c == b'{':
+        push(s, 0)
+    elif c == b'[':
+        push(s, 1)
+        s.node = t.nodes[s.node].element if s.node >= 0 else -1
+    elif c == b'-' or b'0' <= c <= b'9':
+        s.state = DIGITS
+        s.use = kind
+        s.is_negative = c == b'-'
+        s.is_broken = 0
+        s.number = 0 if s.is_negative else c - <uint8_t>b'0'
+    elif c == b't' or c == b'f' or c == b'n':
+        s.state = LITERAL
+        s.use = kind
+        s.literal = c
+        s.literal_at = 1
+    else:
+        s.state = BAD
+
+
+cdef inline void end_number(Scan *s, Event *e) noexcept nogil:
+    if s.use == NUMBER or s.use == CLOSING:
+        if s.is_negative or s.is_broken:
+            e.ignored += 1
+        else:
+            e.values[s.slot] = s.number
+            e.is_closing |= s.use == CLOSING
+            e.have |= <uint32_t>1 << s.slot
+    end_value(s)
+
+
+cdef inline void end_literal(Scan *s, Event *e) noexcept nogil:
+    if s.literal != b'n':
+        if s.use == FLAG:
+            e.values[s.slot] = s.literal == b't'
+            e.have |= <uint32_t>1 << s.slot
+        elif s.use == FINISH and s.literal == b't':
+            e.is_finished = 1
+    end_value(s)
+
+
+cdef inline void feed_inner(Scan *s, Event *e, const Trie *t, Scan *inner, const uint8_t *p, Py_ssize_t n) noexcept nogil:
+    """Decode base64 and scan what it is, as a document of its own."""
+    cdef uint8_t buffer[96]
+    cdef Py_ssize_t i, size = 0
+    cdef uint8_t sextet
+    if inner == NULL or inner.state == BAD:
+        return
+    for i in range(n):
+        sextet = kin_sextet[p[i]]
+        if sextet == 64:
+            if p[i] != b'=':
+                inner.state = BAD
+                return
+            continue
+        s.sextets = (s.sextets << 6 | sextet) & 0xFFFFFF
+        s.sextet_count += 1
+        if s.sextet_count > 1:
+            buffer[size] = <uint8_t>(s.sextets >> (6 - 2 * (s.sextet_count - 1)))
+            size += 1
+            if s.sextet_count == 4:
+                s.sextet_count = 0
+        if size >= 93:
+            scan_all(inner, e, t, buffer, size)
+            size = 0
+    scan_all(inner, e, t, buffer, size)
+
+
+cdef inline void scan_all(Scan *s, Event *e, const Trie *t, const uint8_t *p, Py_ssize_t n) noexcept nogil:
+    """Scan one document inside another, which itself has none inside."""
+    cdef Py_ssize_t i = 0
+    while i < n and s.state != BAD:
+        if s.state == DONE and p[i] != b' ' and p[i] != b'\n' and p[i] != b'\r' and p[i] != b'\t':
+            s.state = BAD
+            return
+        i += scan(s, e, t, NULL, p + i, n - i)
+
+
+cdef inline void run(Scan *s, Event *e, const Trie *t, Scan *inner, const uint8_t *p, Py_ssize_t n) noexcept nogil:
+    """Take some bytes of a string."""
+    cdef Py_ssize_t i
+    if s.use == SKIPPED:
+        return
+    if s.use == TEXT:
+        e.text += n
+    elif s.use == DELTA:
+        e.delta += n
+    elif s.use == KEY:
+        if s.key_size + n > LONGEST_KEY:
+            s.key_size = LONGEST_KEY + 1    # no key we know is that long
+            return
+        for i in range(n):
+            s.key[s.key_size + i] = p[i]
+        s.key_size += n
+    elif s.use == TYPE:
+        for i in range(n):
+            if e.type_size < sizeof(e.type):
+                e.type[e.type_size] = p[i]
+                e.type_size += 1
+    elif s.use == NAME:
+        for i in range(n):
+            if e.name_size < LONGEST_NAME:
+                e.name[e.name_size] = p[i]
+                e.name_size += 1
+    elif s.use == INNER:
+        feed_inner(s, e, t, inner, p, n)
+
+
+cdef inline void character(Scan *s, Event *e, const Trie *t, Scan *inner, uint32_t code) noexcept nogil:
+    """Take a character that was written as an escape."""
+    cdef uint8_t one = <uint8_t>code
+    cdef int size = 1 if code < 0x80 else 2 if code < 0x800 or 0xD800 <= code < 0xE000 else 3
+    if size == 1:
+        run(s, e, t, inner, &one, 1)
+    elif s.use == TEXT:
+        e.text += size
+    elif s.use == DELTA:
+        e.delta += size
+    elif s.use == KEY:
+        s.key_size = LONGEST_KEY + 1    # no key we know has such a character
+    elif s.use == INNER and inner != NULL:
+        inner.state = BAD
+
+
+cdef inline void end_string(Scan *s, Event *e, const Trie *t, Scan *inner) noexcept nogil:
+    cdef int16_t node
+    if s.state == BAD:
+        return
+    if s.use == KEY:
+        node = s.nodes[s.depth - 1]
+        s.node = -1
+        if node >= 0 and 0 < s.key_size <= LONGEST_KEY:
+            s.node = child_of(t, node, s.key, s.key_size)
+        s.state = COLON
+        return
+    if s.use == INNER and inner != NULL and inner.state != DONE:
+        s.state = BAD
+        return
+    end_value(s)
+
+
+cdef inline Py_ssize_t scan(
+    Scan *s, Event *e, const Trie *t, Scan *inner, const uint8_t *p, Py_ssize_t n
+) noexcept nogil:
+    """Scan bytes up to the end of a document, or of an element of a list of them; return how many."""
+    cdef Py_ssize_t i = 0, j
+    cdef uint8_t c
+    s.at_unit = 0
+    while i < n:
+        c = p[i]
+        if s.state == STRING:
+            if s.need:
+                if not s.low <= c <= s.high:
+                    s.state = BAD
+                    return i
+                s.need -= 1
+                s.low, s.high = 0x80, 0xBF
+                run(s, e, t, inner, p + i, 1)
+                i += 1
+                continue
+            j = i
+            while j < n and kin_plain[p[j]]:
+                j += 1
+            if j > i:
+                run(s, e, t, inner, p + i, j - i)
+                i = j
+                continue
+            i += 1
+            if c == b'"':
+                end_string(s, e, t, inner)
+            elif c == b'\\':
+                s.state = ESCAPE
+            elif c >= 0xC2 and c <= 0xF4:
+                s.low, s.high = 0x80, 0xBF
+                if c < 0xE0:
+                    s.need = 1
+                elif c < 0xF0:
+                    s.need = 2
+                    if c == 0xE0:
+                        s.low = 0xA0
+                    elif c == 0xED:
+                        s.high = 0x9F
+                else:
+                    s.need = 3
+                    if c == 0xF0:
+                        s.low = 0x90
+                    elif c == 0xF4:
+                        s.high = 0x8F
+                run(s, e, t, inner, p + i - 1, 1)
+            else:
+                s.state = BAD
+        elif s.state == ESCAPE:
+            i += 1
+            s.state = STRING
+            if c == b'u':
+                s.state = HEX
+                s.hex_count = 0
+                s.code = 0
+            elif c == b'"' or c == b'\\' or c == b'/':
+                character(s, e, t, inner, c)
+            elif c == b'n' or c == b't' or c == b'r' or c == b'b' or c == b'f':
+                character(s, e, t, inner, 10)
+            else:
+                s.state = BAD
+        elif s.state == HEX:
+            i += 1
+            if b'0' <= c <= b'9':
+                s.code = s.code << 4 | (c - <uint8_t>b'0')
+            elif b'a' <= (c | 0x20) <= b'f':
+                s.code = s.code << 4 | ((c | 0x20) - <uint8_t>b'a' + 10)
+            else:
+                s.state = BAD
+                return i
+            s.hex_count += 1
+            if s.hex_count == 4:
+                s.state = STRING
+                character(s, e, t, inner, s.code)
+        elif s.state == DIGITS:
+            if b'0' <= c <= b'9':
+                s.number = min(s.number * 10 + (c - <uint8_t>b'0'), MOST_NUMBER)
+                i += 1
+            elif c == b'.' or c == b'e' or c == b'E' or c == b'+' or c == b'-':
+                s.is_broken = 1
+                i += 1
+            else:
+                end_number(s, e)    # and look at this byte again
+        elif s.state == LITERAL:
+            if c != kin_literal(s.literal)[s.literal_at]:
+                s.state = BAD
+                return i
+            i += 1
+            s.literal_at += 1
+            if kin_literal(s.literal)[s.literal_at] == 0:
+                end_literal(s, e)
+        elif c == b' ' or c == b'\n' or c == b'\r' or c == b'\t':
+            i += 1
+        elif s.state == VALUE or s.state == FIRST_VALUE:
+            i += 1
+            if c == b']' and s.state == FIRST_VALUE:
+                s.depth -= 1
+                end_value(s)
+            else:
+                begin_value(s, e, t, inner, c)
+        elif s.state == FIRST_KEY or s.state == NEXT_KEY:
+            i += 1
+            if c == b'"':
+                s.state = STRING
+                s.use = KEY
+                s.key_size = 0 if s.nodes[s.depth - 1] >= 0 else LONGEST_KEY + 1
+            elif c == b'}' and s.state == FIRST_KEY:
+                s.depth -= 1
+                end_value(s)
+            else:
+                s.state = BAD
+        elif s.state == COLON:
+            i += 1
+            s.state = VALUE if c == b':' else BAD
+        elif s.state == AFTER:
+            i += 1
+            if c == b',':
+                if s.lists[s.depth - 1]:
+                    s.state = VALUE
+                    s.node = t.nodes[s.nodes[s.depth - 1]].element if s.nodes[s.depth - 1] >= 0 else -1
+                else:
+                    s.state = NEXT_KEY
+            elif (c == b']' and s.lists[s.depth - 1]) or (c == b'}' and not s.lists[s.depth - 1]):
+                s.depth -= 1
+                end_value(s)
+            else:
+                s.state = BAD
+        else:
+            return i    # DONE: another document follows, which is for the caller to begin
+        if s.at_unit or s.state == BAD:
+            return i
+    return n

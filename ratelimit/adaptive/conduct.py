@@ -1,0 +1,140 @@
+"""Conduct: a factor between a floor and 1 on the limits of a principal or of a cluster, in one word.
+
+A strike halves the factor; what was lost comes back with a half-life of ten minutes, which doubles with
+each strike that is not forgotten, up to seven days. So one mistaken strike is over within the hour, and
+an account that strikes again and again stays at the floor for weeks. Growing with the count, capped, is
+fail2ban's `bantime.increment`; that a factor decays instead of a ban ending is our own.
+
+The word, from its lowest bit: 16 bits of what was lost in 1/65535, 8 bits of strikes in eighths, 3 bits
+of the kinds that struck lately, 5 bits unused, 32 bits of the second of the last change. Idle state is
+no state: 0 is the word of an account that never struck.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+SECOND_NS = 10**9
+FLOOR = 0.1
+HALF_LIFE_S = 600
+MOST_HALF_LIFE_S = 7 * 86_400
+FORGET_S = 7 * 86_400
+"""Half-life of the strikes themselves."""
+BETWEEN_S = 60
+"""A kind strikes again only after so long."""
+WHOLE = 0xFFFF
+HARMLESS = WHOLE // 100
+"""What is lost below a hundredth is not lost."""
+EIGHTHS = 8
+MOST_EIGHTHS = 0xFF
+MOST_SECOND = 0xFFFF_FFFF
+
+
+class Strike(IntEnum):
+    """What strikes. Nothing that an honest crowd shows as well, such as even or long answers."""
+
+    PERSISTS = 0
+    """It keeps calling through refusals, beyond what `Retry-After` allows."""
+    GROWS = 1
+    """Its actor got more accounts."""
+    SURER = 2
+    """The correlator's verdict on it rose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """The word, taken apart.
+
+    Args:
+        lost: how much of the factor was lost at the last change, in 1/65535.
+        eighths: strikes that were not forgotten then, in eighths.
+        kinds: bits of the kinds that struck lately.
+        changed_s: second of the last change.
+    """
+
+    lost: int = 0
+    eighths: int = 0
+    kinds: int = 0
+    changed_s: int = 0
+
+    def pack(self) -> int:
+        """Return the word."""
+        return self.lost | self.eighths << 16 | self.kinds << 24 | self.changed_s << 32
+
+    @classmethod
+    def unpack(cls, word: int) -> Conduct:
+        """Take a word apart; any 64 bits are a word."""
+        return cls(word & WHOLE, word >> 16 & 0xFF, word >> 24 & 0x7, word >> 32 & MOST_SECOND)
+
+
+def factor(word: int, now_ns: int) -> float:
+    """Return the factor, from `FLOOR` to 1; it never falls by the passing of time."""
+    return max(FLOOR, 1.0 - _lost(Conduct.unpack(word), _second(now_ns)) / WHOLE)
+
+
+def strike(word: int, kind: Strike, now_ns: int) -> int:
+    """Return the word after a strike; the same where that kind struck within the minute.
+
+    A clock that stepped back changes nothing but the second.
+    """
+    now_s = _second(now_ns)
+    was = Conduct.unpack(word)
+    kinds = _kinds(was, now_s)
+    bit = 1 << kind
+    if kinds & bit:
+        return word
+    kept = max(FLOOR, (1.0 - _lost(was, now_s) / WHOLE) / 2)
+    lost = round((1.0 - kept) * WHOLE)
+    eighths = min(MOST_EIGHTHS, _eighths(was, now_s) + EIGHTHS)
+    return Conduct(lost, eighths, kinds | bit, now_s).pack()
+
+
+def merge(first: int, second: int, now_ns: int) -> int:
+    """Return the word of two that are one actor: the worse of each.
+
+    Laws: in either order, in any grouping at one instant; never a larger factor than either has.
+    """
+    now_s = _second(now_ns)
+    one, other = Conduct.unpack(first), Conduct.unpack(second)
+    lost = max(_lost(one, now_s), _lost(other, now_s))
+    eighths = max(_eighths(one, now_s), _eighths(other, now_s))
+    kinds = _kinds(one, now_s) | _kinds(other, now_s)
+    if not lost and not eighths:
+        return 0
+    return Conduct(lost, eighths, kinds, now_s).pack()
+
+
+def split(word: int) -> tuple[int, int]:
+    """Return the words of two that were one actor: both keep its conduct."""
+    return word, word
+
+
+def is_idle(word: int, now_ns: int) -> bool:
+    """Return whether a word may be forgotten: nothing is lost and no strike counts."""
+    was = Conduct.unpack(word)
+    now_s = _second(now_ns)
+    return not _lost(was, now_s) and not _eighths(was, now_s)
+
+
+def half_life_s(eighths: int) -> float:
+    """Return the half-life of what was lost, after so many eighths of strikes."""
+    return float(min(MOST_HALF_LIFE_S, HALF_LIFE_S * 2 ** (max(0, eighths - EIGHTHS) / EIGHTHS)))
+
+
+def _second(now_ns: int) -> int:
+    return min(max(now_ns // SECOND_NS, 0), MOST_SECOND)
+
+
+def _lost(was: Conduct, now_s: int) -> int:
+    elapsed_s = max(0, now_s - was.changed_s)
+    lost = int(was.lost * 2 ** (-elapsed_s / half_life_s(was.eighths)))
+    return lost if lost > HARMLESS else 0
+
+
+def _eighths(was: Conduct, now_s: int) -> int:
+    return int(was.eighths * 2 ** (-max(0, now_s - was.changed_s) / FORGET_S))
+
+
+def _kinds(was: Conduct, now_s: int) -> int:
+    return was.kinds if now_s - was.changed_s < BETWEEN_S else 0

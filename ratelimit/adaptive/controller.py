@@ -1,0 +1,98 @@
+"""What a controller is told, and what it answers: how much may be in flight.
+
+The controller computes and the admission enforces, as in Netflix' concurrency-limits: so each
+algorithm can be tried against a simulated back end, and none of them counts requests itself.
+
+Laws that every controller keeps, and `tests/adaptive` holds:
+
+- Its allowance is within the bounds of its settings at every instant, whatever it is told.
+- What it is told twice at one instant, or with a clock that stepped back, never raises.
+- Slower first bytes never leave a larger allowance than quicker ones would have.
+- Where nothing is observed, nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ratelimit.adaptive.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Most requests that may be in flight, and most of them that may have no first byte yet."""
+
+    in_flight: int
+    unanswered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The first byte of a request that was admitted and whose client did not hang up.
+
+    Args:
+        admitted_ns: when the request was let through.
+        first_byte_ns: when its answer began.
+        in_flight: requests in flight when it was let through, itself included.
+        unanswered: of these, those that had no first byte then, itself included.
+    """
+
+    admitted_ns: int
+    first_byte_ns: int
+    in_flight: int
+    unanswered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What was in flight, all workers together.
+
+    Args:
+        in_flight: now.
+        unanswered: of these, without a first byte.
+        most_in_flight: most since the step before.
+        most_unanswered: most without a first byte since the step before.
+        turned_away: requests that found no room since the step before.
+        waiting: when each request without a first byte was admitted, and how many were without one
+            then, itself included; the oldest first, as many of them as are kept.
+    """
+
+    in_flight: int
+    unanswered: int
+    most_in_flight: int
+    most_unanswered: int
+    turned_away: int
+    waiting: Sequence[tuple[int, int]]
+
+
+class Controller(Protocol):
+    """An algorithm with the state of one route group."""
+
+    def allowance(self, running: int) -> Allowance:
+        """Return what may be in flight, with so many answers that have begun and are not over."""
+
+    @property
+    def target_ns(self) -> int:
+        """What the first byte is steered to; 0 where the algorithm has no target."""
+
+    @property
+    def pressure(self) -> float:
+        """How late first bytes are: 1 is the target. Infinite where the algorithm has no target."""
+
+    @property
+    def places(self) -> float | None:
+        """How many answers are under way when all places are taken; None where it is not known."""
+
+    def observe(self, answer: Answer) -> None:
+        """Take notice of a first byte."""
+
+    def failed(self, admitted_ns: int, now_ns: int) -> None:
+        """Take notice that the back end refused a request itself: 429, 503 or 529."""
+
+    def step(self, now_ns: int, load: Load) -> None:
+        """Look at the load. Called about every `Settings.step_ns`; what comes sooner is ignored."""
+
+
+__all__ = ["Allowance", "Answer", "Controller", "Load", "Settings"]

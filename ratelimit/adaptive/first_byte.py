@@ -1,0 +1,174 @@
+"""The default controller: it bounds the requests that wait for their first byte.
+
+Theory of operation. A server of a language model works on as many requests as it has places, and the
+rest wait. What a client feels is that wait; how long an answer takes then is the answer's length. So
+the limit is not on what is in flight, but on what has no first byte yet. That number is the queue,
+so the first byte is late in proportion to it, whatever the number of places: capacity that is lost,
+answers that grow longer and a place that a slow reader holds change nothing but how fast the queue
+moves. A limit on all that is in flight would have to find the places first, and again after each
+change. For a service that answers at once, nothing has begun before it is over, and both are one.
+
+How long the queue may be follows from what a place in it costs (`pressure`). It costs one thing while
+places are free (reading prompts) and another when all are taken (waiting for one). Which of the two
+it is shows in how many answers are under way: late first bytes tell at how many the places end.
+
+Deviations from the controller that was sketched first (an AIMD on everything in flight, with a
+remembered knee): the step is in proportion, as the queue's delay is; there is no knee to forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ratelimit.adaptive.controller import Allowance, Answer, Load
+from ratelimit.adaptive.learned import LearnedTarget
+from ratelimit.adaptive.pressure import Pressure
+from ratelimit.adaptive.settings import SECOND_NS, Settings
+
+AIM = 0.75
+"""Share of the target that the 95 % quantile is steered to; the rest is for the other 5 %."""
+SMOOTHING = 0.2
+"""Exponent of a step: this share of the way, on a scale of ratios."""
+DEEPEST = 0.3
+"""A step leaves at least this share."""
+STEEPEST = 1.5
+"""A step up is at most this."""
+DEEP = 0.5
+"""A place that costs this much less or more than thought, as a ratio, begins an epoch."""
+WAITED = 0.3
+"""A request without a first byte counts as late once it has waited this share of the target."""
+BOUND = 0.8
+"""The limit is in use from this share on; where it is not, there is no reason to raise it."""
+KEEP_NS = 4 * SECOND_NS
+KEPT = 20
+OLDEST_FREE_NS, OLDEST_FULL_NS = 15 * SECOND_NS, 60 * SECOND_NS
+FULL = 0.9
+"""From this share of the places on they count as taken."""
+PLACES_STEP = 0.25
+REFUSED_CUT = 0.7
+JUMP_NS = 5 * SECOND_NS
+"""A clock that goes further between two looks has jumped, or nothing was there to look at."""
+
+FREE, TAKEN = 0, 1
+
+
+class FirstByte:
+    """Steers the 95 % quantile of the time to the first byte to a target.
+
+    Laws beyond `Controller`'s: with places free it allows what keeps the target then; a cut follows
+    from late first bytes or from requests that wait, never from answers that are long; what was
+    admitted before a deep cut is late without consequence.
+    """
+
+    def __init__(self, settings: Settings, *, aim: float = AIM, smoothing: float = SMOOTHING) -> None:
+        self._settings = settings
+        self._aim = aim
+        self._smoothing = smoothing
+        self._learned = LearnedTarget() if settings.first_byte_ns is None else None
+        self._queues = [float(settings.start), float(settings.start)]
+        self._pressures = (Pressure(KEEP_NS, KEPT), Pressure(KEEP_NS, KEPT))
+        self._epochs_ns = [-1, -1]
+        self._places = float("inf")
+        self._seen_ns = 0
+        self._pressure = 0.0
+
+    @property
+    def target_ns(self) -> int:
+        return self._settings.first_byte_ns or (self._learned.target_ns if self._learned else SECOND_NS)
+
+    @property
+    def pressure(self) -> float:
+        return self._pressure
+
+    @property
+    def is_late(self) -> bool:
+        """Whether first bytes are later than is aimed at."""
+        return self._pressure > self._aim
+
+    @property
+    def places(self) -> float | None:
+        """How many answers were under way when first bytes became late; None while they never were."""
+        return None if self._places == float("inf") else self._places
+
+    def allowance(self, running: int) -> Allowance:
+        ceiling = self._settings.ceiling
+        return Allowance(ceiling, min(ceiling, max(1, round(self._queues[self._state(running)]))))
+
+    def observe(self, answer: Answer) -> None:
+        self._look_at_clock(answer.first_byte_ns)
+        took_ns = answer.first_byte_ns - answer.admitted_ns
+        running = answer.in_flight - answer.unanswered
+        if took_ns < 0:
+            return
+        part = took_ns / self.target_ns
+        if part > self._aim and answer.admitted_ns > self._epochs_ns[FREE]:
+            if self._places == float("inf"):
+                self._places = float(running)
+            elif running < self._places:
+                self._places += PLACES_STEP * (running - self._places)
+        elif running > self._places and part < self._aim:
+            self._places = float(running)
+        state = self._state(running)
+        self._pressures[state].add(answer.admitted_ns, answer.first_byte_ns, part, answer.unanswered)
+        if self._learned is not None:
+            self._learned.observe(answer.first_byte_ns, took_ns, frozen=self.is_late)
+
+    def failed(self, admitted_ns: int, now_ns: int) -> None:
+        self._look_at_clock(now_ns)
+        if admitted_ns <= max(self._epochs_ns):
+            return
+        for state in (FREE, TAKEN):
+            self._cut(state, REFUSED_CUT, now_ns)
+            self._epochs_ns[state] = now_ns
+
+    def step(self, now_ns: int, load: Load) -> None:
+        self._look_at_clock(now_ns)
+        here = self._state(load.in_flight - load.unanswered)
+        for state, oldest_ns in ((FREE, OLDEST_FREE_NS), (TAKEN, OLDEST_FULL_NS)):
+            pressure = self._pressures[state]
+            pressure.forget(now_ns, oldest_ns)
+            ages = self._ages(now_ns, load, state) if state == here else ()
+            found = pressure.look(self._epochs_ns[state], self._aim, ages, self._queues[state])
+            if found is None:
+                continue
+            if state == here:
+                self._pressure = found[0]
+            self._steer(state, found[0], self._aim / max(found[1], 1e-9), now_ns, load, state == here)
+
+    def _steer(
+        self, state: int, pressure: float, wanted: float, now_ns: int, load: Load, is_here: bool
+    ) -> None:
+        queue = self._queues[state]
+        factor = (wanted / queue) ** self._smoothing
+        if wanted < queue:
+            if pressure > self._aim:
+                self._cut(state, factor, now_ns)
+                if wanted < DEEP ** (1 / self._smoothing) * queue:
+                    self._epochs_ns[state] = now_ns
+        elif is_here and (load.turned_away or load.most_unanswered >= BOUND * queue):
+            self._set(state, queue * min(STEEPEST, factor))
+
+    def _cut(self, state: int, factor: float, now_ns: int) -> None:
+        self._set(state, self._queues[state] * max(DEEPEST, factor))
+
+    def _set(self, state: int, queue: float) -> None:
+        self._queues[state] = min(max(queue, 1.0), float(self._settings.ceiling))
+
+    def _state(self, running: int) -> int:
+        return TAKEN if running >= FULL * self._places else FREE
+
+    def _ages(self, now_ns: int, load: Load, state: int) -> Iterator[tuple[float, int]]:
+        """Yield what has waited long already: it will be at least so late."""
+        target_ns = self.target_ns
+        for since_ns, queue in load.waiting:
+            age_ns = now_ns - since_ns
+            if age_ns > WAITED * target_ns and since_ns > self._epochs_ns[state]:
+                yield age_ns / target_ns, max(1, queue)
+
+    def _look_at_clock(self, now_ns: int) -> None:
+        """After a jump, what was admitted before says nothing."""
+        if not 0 <= now_ns - self._seen_ns <= JUMP_NS:
+            self._epochs_ns = [now_ns - 1, now_ns - 1]
+            for pressure in self._pressures:
+                pressure.clear()
+        self._seen_ns = now_ns

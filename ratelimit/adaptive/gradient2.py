@@ -1,0 +1,107 @@
+"""Gradient2 of Netflix' concurrency-limits: the ratio of the latency long since to that of now.
+
+For services bound by a processor. It knows no target: it keeps latency near what it was, so it
+takes a slow drift for normal, and takes longer answers for a queue.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from ratelimit.adaptive.controller import Allowance, Answer, Load
+from ratelimit.adaptive.settings import SECOND_NS, Settings
+
+LEAST_SAMPLES = 10
+LONG_WINDOWS = 600
+WARM_WINDOWS = 10
+FORGET = 0.95
+"""What the long latency is multiplied by where it is twice that of now: it had learned from overload."""
+
+
+class Gradient2:
+    """`g = clip(tolerance * long / short, 0.5, 1)`, `L = 0.8 * L + 0.2 * (g * L + queue)` a window.
+
+    Args:
+        settings: bounds.
+        tolerance: how much slower than long since is no queue.
+        queue: requests that may wait.
+        smoothing: share of the new value.
+        window_ns: least length of a window.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tolerance: float = 1.5,
+        queue: float = 4.0,
+        smoothing: float = 0.2,
+        window_ns: int = SECOND_NS,
+    ) -> None:
+        self._settings = settings
+        self._tolerance = tolerance
+        self._queue = queue
+        self._smoothing = smoothing
+        self._window_ns = window_ns
+        self._limit = float(settings.start)
+        self._long = 0.0
+        self._windows = 0
+        self._sum = 0.0
+        self._count = 0
+        self._most = 0
+        self._began_ns = 0
+        self._failed = False
+
+    def allowance(self, running: int) -> Allowance:
+        limit = int(self._limit)
+        return Allowance(limit, limit)
+
+    @property
+    def target_ns(self) -> int:
+        return 0
+
+    @property
+    def pressure(self) -> float:
+        return inf
+
+    @property
+    def places(self) -> float | None:
+        return None
+
+    def observe(self, answer: Answer) -> None:
+        self._sum += max(1, answer.first_byte_ns - answer.admitted_ns)
+        self._count += 1
+        self._most = max(self._most, answer.in_flight)
+
+    def failed(self, admitted_ns: int, now_ns: int) -> None:
+        self._failed = True
+
+    def step(self, now_ns: int, load: Load) -> None:
+        if 0 <= now_ns - self._began_ns < self._window_ns:
+            return
+        failed, self._failed = self._failed, False
+        self._began_ns = now_ns
+        if failed:
+            self._set(self._limit * 0.9)
+        if self._count < LEAST_SAMPLES:
+            return
+        short = self._sum / self._count
+        most, self._most = max(self._most, load.most_in_flight), 0
+        self._sum, self._count = 0.0, 0
+        self._learn(short)
+        if failed or most < self._limit / 2:
+            return
+        gradient = max(0.5, min(1.0, self._tolerance * self._long / short))
+        wanted = gradient * self._limit + self._queue
+        self._set(self._limit * (1 - self._smoothing) + self._smoothing * wanted)
+
+    def _learn(self, short: float) -> None:
+        """Average over ten windows evenly, and from then on with the age of 600."""
+        self._windows += 1
+        share = 1 / self._windows if self._windows <= WARM_WINDOWS else 2 / (LONG_WINDOWS + 1)
+        self._long += share * (short - self._long)
+        if self._long / short > 2.0:
+            self._long *= FORGET
+
+    def _set(self, limit: float) -> None:
+        self._limit = min(max(limit, self._settings.floor), self._settings.ceiling)

@@ -1,0 +1,69 @@
+"""What first bytes say of one state of the back end: how late they are, and how many may wait."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from ratelimit.adaptive.quantile import quantile
+
+SHARE = 0.95
+NEAR = 0.6
+"""Samples count for the cost of waiting if they waited behind this share of the longest queue: what
+waits behind nothing shows the work of a request, and not the queue."""
+MOST_SAMPLES = 200
+LEAST_SAMPLES = 5
+
+
+class Pressure:
+    """A window over first bytes, as parts of the target, each with the length of its queue.
+
+    With one place after the other, a request behind `n - 1` others waits `n` times as long as one
+    behind none. So the late ones' time divided by `n` is what each place costs, and the target
+    divided by that is the queue that keeps it (Little's law). Where requests are served side by side,
+    it costs less the more there are, and the estimate is too small, never too large.
+    """
+
+    __slots__ = ("_keep_ns", "_kept", "_samples")
+
+    def __init__(self, keep_ns: int, kept: int) -> None:
+        self._samples: deque[tuple[int, int, float, int]] = deque(maxlen=MOST_SAMPLES)
+        self._keep_ns = keep_ns
+        self._kept = kept
+
+    def add(self, admitted_ns: int, now_ns: int, part: float, queue: int) -> None:
+        """Take a first byte that took this part of the target, behind a queue of `queue`, itself included."""
+        self._samples.append((admitted_ns, now_ns, part, max(1, queue)))
+
+    def forget(self, now_ns: int, oldest_ns: int) -> None:
+        """Drop what is past the window, but for the newest few; and those too at an age of `oldest_ns`."""
+        samples = self._samples
+        while samples:
+            age_ns = now_ns - samples[0][1]
+            if 0 <= age_ns <= oldest_ns and (age_ns <= self._keep_ns or len(samples) <= self._kept):
+                return
+            samples.popleft()
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._samples.clear()
+
+    def look(
+        self, epoch_ns: int, late: float, ages: Iterable[tuple[float, int]], limit: float
+    ) -> tuple[float, float] | None:
+        """Return how late first bytes are and what a place in the queue costs, both as parts of the target.
+
+        What was admitted before the epoch and was late says nothing: it met a limit that is no more.
+        None where too little is known.
+        """
+        known = [
+            (part, queue) for admitted, _, part, queue in self._samples if admitted > epoch_ns or part < late
+        ]
+        known.extend(ages)
+        if len(known) < LEAST_SAMPLES:
+            return None
+        longest = max(queue for _, queue in known)
+        near = NEAR * min(longest, limit)
+        pressure = quantile((part for part, _ in known), SHARE)
+        cost = quantile((part / queue for part, queue in known if queue >= near), SHARE)
+        return pressure, cost

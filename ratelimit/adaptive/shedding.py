@@ -1,0 +1,100 @@
+"""What goes first when there is no room: by class, then by trust, then by use, then by lot.
+
+Every request has a place in one order. Where nothing waits, all have room. The longer the queue of those
+that wait for their first byte, the further up the order it must stand. So a lower class never fills the
+queue to where a higher one would be turned away, and unused room is lent to whatever comes: the order is
+about the queue alone, and a shorter queue leaves no place of the back end empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ratelimit.adaptive.controller import Allowance
+
+HOUR_NS = 3600 * 10**9
+WITHIN = 0.5
+"""The last of a class has room up to `1 - WITHIN` of what its first has."""
+FALL = 0.15
+"""The first of a class has room up to this part of what the first of the class above has. Less than
+`1 - WITHIN`, so that no class comes before one that is above it."""
+CONDUCT_LEVELS = 8
+USE_LEVELS = 8
+LOTS = 16
+WORSE = {"none": 0, "likely": 1, "certain": 2}
+
+ActorVerdict = Literal["none", "likely", "certain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a request that may have to go.
+
+    Args:
+        rank: of its class, 0 is shed last.
+        classes: how many there are.
+        verdict: the correlator's on its principal.
+        factor: of its conduct, up to 1.
+        lighter: share of principals that used less in the last minute.
+        lot: of 16, see `draw_lot`.
+    """
+
+    rank: int = 0
+    classes: int = 1
+    verdict: ActorVerdict = "none"
+    factor: float = 1.0
+    lighter: float = 0.0
+    lot: int = 0
+
+    def order(self) -> tuple[int, int, int, int, int]:
+        """Return the place in the order; the greatest goes first."""
+        return (
+            min(max(self.rank, 0), self.classes - 1),
+            WORSE[self.verdict],
+            _level(1.0 - self.factor, CONDUCT_LEVELS),
+            _level(self.lighter, USE_LEVELS),
+            self.lot % LOTS,
+        )
+
+    def share(self) -> float:
+        """Return the share of the queue up to which it has room, above 0; less the earlier it goes."""
+        rank, verdict, conduct, use, lot = self.order()
+        place = ((verdict * CONDUCT_LEVELS + conduct) * USE_LEVELS + use) * LOTS + lot
+        places = len(WORSE) * CONDUCT_LEVELS * USE_LEVELS * LOTS
+        return float(FALL**rank * (1.0 - WITHIN * place / places))
+
+
+def draw_lot(principal: int, key: int, now_ns: int) -> int:
+    """Return one of 16 lots, another every hour, that nobody without the key can foretell.
+
+    As DAGOR's user priorities, so that it is not always the same that go. The principal is a keyed hash
+    already; it is mixed with the hour and the key by the finaliser of SplitMix64.
+    """
+    mixed = (principal ^ key ^ (now_ns // HOUR_NS) * 0x9E3779B97F4A7C15) & (1 << 64) - 1
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
+    return (mixed ^ mixed >> 31) % LOTS
+
+
+def allowance(whole: Allowance, standing: Standing, places: float | None) -> Allowance:
+    """Return the part of an allowance that a request of this standing may use.
+
+    Classes below the first leave free a part of the places where it is known how many there are, so
+    that the first finds one at once: the higher the rank, the more.
+    """
+    share = standing.share()
+    unanswered = max(1, int(whole.unanswered * share))
+    in_flight = whole.in_flight
+    if standing.rank and places is not None:
+        kept = KEPT_FREE * standing.rank / max(1, standing.classes - 1)
+        in_flight = min(in_flight, max(1, int(places * (1.0 - kept))))
+    return Allowance(in_flight, unanswered)
+
+
+KEPT_FREE = 0.1
+"""Share of the places that the lowest class leaves free."""
+
+
+def _level(share: float, levels: int) -> int:
+    return min(levels - 1, max(0, int(share * levels)))

@@ -1,0 +1,1 @@
+"""Requests with a cost that is estimated before the application sees them, and read from its answer."""

@@ -1,0 +1,67 @@
+"""Whether an answer under way still has room in the limits that would cut it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ratelimit.core.decision.engine import Outcome
+from ratelimit.deciding.metered import MeteredRules
+from ratelimit.deciding.route_plan import ALLOWED
+from ratelimit.limiter import Limiter
+from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.usage.reader import Reader
+from ratelimit.usage.report import usage_so_far
+
+
+class Budget:
+    """What an answer may use yet.
+
+    In this host's memory the charge is corrected as the answer goes on, so that streams at the same
+    time see each other's. A server is not asked in between. There an answer may use what remained
+    when it was admitted, and what the limit has given back since.
+
+    Args:
+        metered: which rules cut.
+        rules: all of the plan's.
+        outcome: what was charged on arrival.
+        limiter: its clock says when.
+        model: what the request asked for.
+    """
+
+    __slots__ = ("_allowed", "_begin_ns", "_limiter", "_metered", "_model", "_outcome", "_rules")
+
+    def __init__(
+        self,
+        metered: MeteredRules,
+        rules: Sequence[LimitRule],
+        outcome: Outcome,
+        limiter: Limiter,
+        model: str | None,
+    ) -> None:
+        self._model = model
+        self._metered = metered
+        self._rules = rules
+        self._outcome = outcome
+        self._limiter = limiter
+        self._begin_ns = limiter.now_ns()
+        self._allowed = {at: outcome.cost(at) + outcome.remaining(at) for at in metered.cuts}
+
+    def has_room(self, reader: Reader) -> bool:
+        """Return whether what was seen so far leaves room; charges it where it is more than was charged."""
+        amounts = dict(self._metered.amounts(usage_so_far(reader), self._model, reader.name))
+        outcome, store = self._outcome, self._limiter.store
+        for at in self._metered.cuts:
+            used = amounts[at]
+            if outcome.state(at) != ALLOWED or used <= outcome.cost(at):
+                continue
+            now_ns = self._limiter.now_ns()
+            if store.is_remote:
+                rule = self._rules[at]
+                since_ns = max(0, now_ns - self._begin_ns)
+                if used > self._allowed[at] + rule.quota * since_ns // rule.period_ns:
+                    return False
+            else:
+                outcome.settle(at, used, now_ns)
+                if outcome.remaining(at) == 0:
+                    return False
+        return True

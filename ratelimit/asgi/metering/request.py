@@ -1,0 +1,226 @@
+"""One request with limits that estimate by words or read the answer: from its body to its settlement.
+
+    request = metering.request(scope, receive, bound, matched, identities)
+    if not await request.is_there():    # the client is gone, and nothing is owed
+        return
+    … decide what `request.matched` with `request.costs()` …
+    await request.run(app, scope, send, exchange)
+
+Settling has three outcomes. What an answer says exactly replaces the estimate, up or down. What
+was only seen in part is charged if it is more than the estimate, and refunds nothing. For a client
+that hangs up early would else choose its own price. Of what tells nothing the estimate stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ratelimit.asgi.ending import run_holding
+from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.metering.body import Held, HeldBody
+from ratelimit.asgi.metering.budget import Budget
+from ratelimit.asgi.metering.response import AnswerCut, WatchedSend
+from ratelimit.core.decision.engine import Outcome
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.metered import MeteredRules
+from ratelimit.deciding.route_plan import ALLOWED
+from ratelimit.limiter import Limiter
+from ratelimit.policy.compile.metering import EstimateSpec
+from ratelimit.usage.learned import Learned
+from ratelimit.usage.request import Declared, model_in_path
+
+
+class Metering:
+    """What the metered requests of one limiter have in common in this worker.
+
+    Args:
+        limiter: the one that decides.
+    """
+
+    __slots__ = ("held", "learned", "limiter")
+
+    def __init__(self, limiter: Limiter) -> None:
+        self.limiter = limiter
+        self.learned = Learned()
+        self.held = Held()
+
+    def request(
+        self,
+        scope: Scope,
+        receive: Receive,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: Sequence[int],
+    ) -> MeteredRequest | None:
+        """Return what is to be done around a request; None where its limits ask for nothing."""
+        plan = matched.plan_for(identities)
+        if plan is None or plan.metered is None:
+            return None
+        return MeteredRequest(self, plan.metered, scope, receive, bound, matched, identities)
+
+
+class MeteredRequest:
+    """One request.
+
+    `matched` is what applies to it, once `is_there`: of its model, if limits look at that.
+    """
+
+    __slots__ = (
+        "_body",
+        "_bound",
+        "_declared",
+        "_identities",
+        "_metering",
+        "_rules",
+        "_scope",
+        "matched",
+    )
+
+    def __init__(
+        self,
+        metering: Metering,
+        rules: MeteredRules,
+        scope: Scope,
+        receive: Receive,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: Sequence[int],
+    ) -> None:
+        self.matched = matched
+        self._metering = metering
+        self._rules: MeteredRules | None = rules
+        self._scope = scope
+        self._body = HeldBody(receive, metering.held)
+        self._declared = Declared()
+        self._bound = bound
+        self._identities = list(identities)
+
+    async def is_there(self) -> bool:
+        """Wait for the body, where limits look at it; return whether the client is there yet."""
+        rules = self._rules
+        if rules is None:
+            return True
+        if not rules.asks_body:
+            return self._narrow(rules)
+        try:
+            declared = await self._body.declared(self._scope)
+        except BaseException:
+            self._body.let_go()
+            raise
+        if declared is None:
+            self._body.let_go()
+            return False
+        self._declared = declared
+        return self._narrow(rules)
+
+    def _narrow(self, rules: MeteredRules) -> bool:
+        """Take the model from the path where its template has one, and only the limits for it."""
+        named = self.matched.params.get("model")
+        if named is not None:
+            self._declared = replace(self._declared, model=model_in_path(named))
+        if rules.has_models:
+            self.matched = self._bound.narrowed(self.matched, rules.of_model(self._declared.model))
+            plan = self.matched.plan
+            self._rules = None if plan is None else plan.metered
+        return True
+
+    def costs(self) -> tuple[int, ...] | None:
+        """Return what each rule takes on arrival; None: as the policy says."""
+        rules, metering = self._rules, self._metering
+        if rules is None:
+            return None
+        told = _told(self._scope, [spec for _, spec in rules.estimated])
+        now_ns, route = metering.limiter.now_ns(), self.matched.template
+        return rules.costs(self._declared, metering.learned, self._identities, route, told, now_ns)
+
+    @property
+    def receive(self) -> Receive:
+        """What the application receives by: all of the body."""
+        return self._body.receive
+
+    def let_go(self) -> None:
+        """Forget what is held of the body; nothing if the application has read it."""
+        self._body.let_go()
+
+    async def run(
+        self, app: ASGIApp, scope: Scope, send: Send, exchange: Exchange, receive: Receive | None = None
+    ) -> None:
+        """Run the application for a request that was allowed, and settle what it used.
+
+        `receive` is for a WebSocket: its messages are limited on their way.
+        """
+        receive = self.receive if receive is None else receive
+        outcome, rules, limiter = exchange.outcome, self._rules, self._metering.limiter
+        if outcome is None or rules is None or rules.shape is None:
+            await self._run(app, scope, receive, send, exchange)
+            return
+        budget = None
+        if rules.cuts and exchange.plan is not None:
+            budget = Budget(rules, exchange.plan.rules, outcome, limiter, self._declared.model)
+        watched = WatchedSend(send, rules.shape, None if budget is None else budget.has_room)
+        try:
+            await self._run(app, scope, receive, watched.send, exchange)
+        except Exception as error:
+            if not (watched.is_cut and _is_about_the_cut(error)):
+                raise
+        finally:
+            # No await in here: a cancellation cannot interrupt it.
+            self._settle(rules, outcome, watched, exchange)
+
+    async def _run(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, exchange: Exchange
+    ) -> None:
+        await run_holding(app, scope, receive, send, exchange, self._metering.limiter.clock)
+
+    def _settle(
+        self, rules: MeteredRules, outcome: Outcome, watched: WatchedSend, exchange: Exchange
+    ) -> None:
+        reading = watched.reading()
+        if reading.certainty == "unknown":
+            return
+        is_exact, now_ns = reading.certainty == "exact", self._metering.limiter.now_ns()
+        for at, amount in rules.amounts(reading.usage, self._declared.model, watched.model):
+            if rules.unit(at) in exchange.settled_units or outcome.state(at) != ALLOWED:
+                continue  # the application said it itself
+            if is_exact or amount > outcome.cost(at):
+                outcome.settle(at, amount, now_ns)
+            if is_exact:
+                account, route = rules.key(at, self._identities, self.matched.template)
+                self._metering.learned.learn(account, route, amount, now_ns)
+
+
+def _is_about_the_cut(error: BaseException) -> bool:
+    """Return whether an exception is what an application makes of a stream that was cut."""
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return False
+        if isinstance(seen, AnswerCut):
+            return True
+        if isinstance(seen, BaseExceptionGroup):
+            return all(_is_about_the_cut(one) for one in seen.exceptions)
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _told(scope: Scope, specs: Sequence[EstimateSpec]) -> Mapping[EstimateSpec, int]:
+    """Return the estimates that headers and states tell: whole numbers, and nothing else."""
+    told: dict[EstimateSpec, int] = {}
+    for spec in specs:
+        found: Any = None
+        if spec.kind == "header":
+            name = spec.name.encode()
+            values = [value for one, value in scope["headers"] if one == name]
+            # A header that is there twice tells two things.
+            if len(values) == 1 and values[0].isdigit() and len(values[0]) <= 10:
+                found = int(values[0])
+        elif spec.kind == "state":
+            state = scope.get("state")
+            found = state.get(spec.name) if isinstance(state, Mapping) else getattr(state, spec.name, None)
+        if type(found) is int and found >= 0:
+            told[spec] = found
+    return told

@@ -1,0 +1,120 @@
+"""A `send` that lets a reader see an answer pass. Nothing is held back, and nothing changed.
+
+With `on_exhausted = "cut"`, what the answer has used so far is charged as it goes on. The chunk that
+uses up the budget is the last. It is passed on up to the end of its last event, an error event in
+the provider's form follows, and the response ends. Only server-sent events can be cut, since
+only they have a form for it, and only where no length was promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.types import Message, Send
+
+from ratelimit.usage.ending import error_event
+from ratelimit.usage.reader import Reader
+from ratelimit.usage.report import UNKNOWN, Reading, message_reader, reader_of, reading_of
+from ratelimit.usage.shapes import Shape
+
+
+class AnswerCut(OSError):
+    """Raised to an application that goes on sending after its stream was cut.
+
+    It is an OSError, as the ASGI specification has it for a client that is gone. So frameworks
+    end what they do for this stream.
+    """
+
+
+class WatchedSend:
+    """A `send` with a reader beside it.
+
+    Args:
+        send: passes on.
+        shape: the provider's, of the answer.
+        has_room: None, or told the reader after each chunk, and returns whether the answer may go on.
+    """
+
+    __slots__ = ("_has_room", "_is_over", "_send", "_shape", "is_complete", "is_cut", "reader")
+
+    def __init__(self, send: Send, shape: Shape, has_room: Callable[[Reader], bool] | None) -> None:
+        self._send = send
+        self._shape = shape
+        self._has_room = has_room
+        self.reader: Reader | None = None
+        self.is_complete = False
+        """Whether the application sent its answer to the end."""
+        self.is_cut = False
+        self._is_over = False
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send a message; returns the server's own awaitable.
+
+        Raises:
+            AnswerCut: the stream was cut before.
+        """
+        if self.is_cut:
+            raise AnswerCut("the stream was cut: its budget is used up")
+        kind = message["type"]
+        if kind == "http.response.body":
+            reader = self.reader
+            if reader is not None:
+                chunk = message.get("body", b"")
+                if chunk:
+                    reader.feed(chunk if type(chunk) is bytes else bytes(chunk))
+                if self._has_room is not None:
+                    self._is_over = self._is_over or not self._has_room(reader)
+                    if self._is_over:
+                        return self._cut(message, reader)
+            if not message.get("more_body", False):
+                self.is_complete = True
+        elif kind == "http.response.start":
+            self._begin(message)
+        elif kind == "websocket.send":
+            self._see_message(message)
+        return self._send(message)
+
+    @property
+    def model(self) -> str | None:
+        """The model that the answer says it is of."""
+        return None if self.reader is None else self.reader.name
+
+    def reading(self) -> Reading:
+        """Return what the answer said it used."""
+        if self.reader is None:
+            return UNKNOWN
+        return reading_of(self.reader, is_complete=self.is_complete)
+
+    def _begin(self, message: Message) -> None:
+        content_type, encoding, has_length = b"", b"", False
+        for name, value in message.get("headers", ()):
+            lower = name.lower()
+            if lower == b"content-type":
+                content_type = value
+            elif lower == b"content-encoding":
+                encoding = value.strip().lower()
+            elif lower == b"content-length":
+                has_length = True
+        self.reader = reader_of(self._shape, content_type, is_encoded=encoding not in (b"", b"identity"))
+        if has_length or self.reader is None or self.reader.form != "events":
+            self._has_room = None
+
+    def _see_message(self, message: Message) -> None:
+        said: Any = message.get("text")
+        if said is None:
+            said = message.get("bytes")
+        if said:
+            if self.reader is None:
+                self.reader = message_reader(self._shape)
+            self.reader.message(said)
+
+    def _cut(self, message: Message, reader: Reader) -> Awaitable[None]:
+        if not message.get("more_body", False):
+            self.is_complete = True  # it has ended by itself
+        elif reader.boundary >= 0:
+            self.is_cut = True
+            last = bytes(message.get("body", b""))[: reader.boundary] + error_event(reader.dialect)
+            message = {**message, "body": last, "more_body": False}
+        # Else it is in the middle of an event, of which the client is owed the rest.
+        return self._send(message)

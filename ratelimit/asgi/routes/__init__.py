@@ -1,0 +1,1 @@
+"""What an application says of its own routes, and whether the policy's limits cover them."""

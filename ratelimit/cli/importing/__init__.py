@@ -1,0 +1,4 @@
+"""`ratelimit import`: policies from other limiters' configuration.
+
+Imports nothing: the command is loaded when it is called.
+"""

@@ -1,0 +1,232 @@
+"""`ratelimit suggest`: the command."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ratelimit.cli.failure import INPUT, INTERRUPTED, USAGE, Failure
+from ratelimit.cli.replay.inputs import map_of, notes_on, show_disorder, trace_options, traces_json
+from ratelimit.cli.replay.progress import shown
+from ratelimit.cli.suggest.suggestion import PERCENTS, REQUESTS, USUAL, Measured, Row, written
+from ratelimit.cli.terminal import Text, err, note, print_json
+from ratelimit.clock import ManualClock
+from ratelimit.errors import PolicyError
+from ratelimit.inspection import words
+from ratelimit.policy import Policy
+from ratelimit.replay.run import Replay
+from ratelimit.stores.factory import private_store
+from ratelimit.telemetry.names import RuleColumn
+from ratelimit.traces import Fields, Traces, TraceUnreadable, open_traces
+
+_IDENTITY = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_UNIT = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,63}")
+"""Names that a policy takes, and that need no escape in TOML."""
+
+
+@click.command("suggest", short_help="Limits from what callers of a trace really use.")
+@trace_options
+@click.option(
+    "--per", multiple=True, help="A kind of caller: ip, or a member of the trace. Several are fine."
+)
+@click.option("--unit", "units", multiple=True, help="Another unit than requests: output_tokens.")
+@click.option("--match", default="* /*", help='Which requests count: "POST /v1/*". Default: all.')
+@click.option(
+    "--percentile",
+    type=click.FloatRange(50, 100),
+    default=99.0,
+    show_default=True,
+    help="How many of 100 callers a limit leaves alone at their busiest.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Use, limits and the policy as JSON.")
+@click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
+def suggest_command(
+    traces: tuple[str, ...],
+    format_: str,
+    sort: bool,
+    mapping: tuple[str, ...],
+    per: tuple[str, ...],
+    units: tuple[str, ...],
+    match: str,
+    percentile: float,
+    as_json: bool,
+    no_progress: bool,
+) -> None:
+    """Write a policy from what callers of a trace really use.
+
+    Looks for each caller's busiest minute, hour and day. A limit is what --percentile of
+    all callers never exceed, rounded up. Shows percentiles, and what each limit would
+    have refused; then replays the trace by the policy, which goes to standard output.
+
+    \b
+    Examples:
+      ratelimit suggest access.log > policy.toml
+      ratelimit suggest trace.ndjson --per account --unit output_tokens
+      ratelimit suggest host-a.log host-b.log --sort --match "POST /v1/*"
+      ratelimit suggest usage.csv --map time=WHEN,path=URL,method==GET
+
+    Traces are as for `ratelimit replay`. Limits are written in shadow: they refuse nothing
+    until you take that line out.
+    """
+    names = list(dict.fromkeys(per or USUAL))
+    counted = list(dict.fromkeys((REQUESTS, *units)))
+    for name, pattern in (*((name, _IDENTITY) for name in names), *((unit, _UNIT) for unit in counted)):
+        if name in ("time", "method", "path", "headers") or not pattern.fullmatch(name):
+            raise Failure(f"{name} is not what a caller or a unit may be called", USAGE)
+    try:
+        fields = Fields(names, counted[1:], headers=False, user_agent="user_agent" in names)
+        measured = Measured(fields, names, counted, match)
+        inputs = _opened(traces, format_, sort, mapping, fields)
+        for batch in shown(inputs, "measuring", quiet=no_progress or as_json or "-" in traces):
+            measured.take(batch)
+        rows = measured.rows(percentile)
+        if not rows:
+            raise Failure(
+                _nothing(measured), INPUT, hint="Name callers with --per, and where they stand with --map."
+            )
+        policy = _checked(written(rows, match, _head(measured, inputs, percentile)))
+        refused = None if "-" in traces else _replayed(policy, traces, format_, sort, mapping)
+    except PolicyError as error:
+        raise Failure(error.problems[0].message, USAGE) from error
+    except TraceUnreadable as error:
+        raise Failure(str(error), INPUT) from error
+    except KeyboardInterrupt:
+        note("interrupted")
+        raise SystemExit(INTERRUPTED) from None
+    show_disorder(inputs)
+    if as_json:
+        print_json(_json(measured, inputs, rows, policy, refused))
+        return
+    sys.stdout.write(policy)
+    sys.stdout.flush()
+    _print(err(), measured, rows, percentile)
+    _say(measured, inputs, refused)
+
+
+def _opened(
+    traces: tuple[str, ...], format_: str, sort: bool, mapping: tuple[str, ...], fields: Fields
+) -> Traces:
+    return open_traces(
+        traces, fields, format=format_, mapping=map_of(mapping, list(fields.attribute)), sort=sort
+    )
+
+
+def _checked(text: str) -> str:
+    """Return a policy that was read as it will be, and has nothing odd about it."""
+    loaded = Policy.from_toml(text, "the suggested policy")
+    assert not loaded.warnings, loaded.warnings
+    return text
+
+
+def _replayed(
+    text: str, traces: tuple[str, ...], format_: str, sort: bool, mapping: tuple[str, ...]
+) -> dict[str, int]:
+    """Return what each limit of a policy would have refused of the trace."""
+    loaded = Policy.from_toml(text)
+    replay = Replay(loaded.compiled, lambda now_ns: private_store(loaded, ManualClock(now_ns)), None)
+    try:
+        for batch in _opened(traces, format_, sort, mapping, replay.fields):
+            replay.take(batch)
+        assert replay.store is not None  # it was read before, and not in vain
+        table = replay.store.table
+        return {
+            rule.name: table.totals(table.counter(rule.name))[RuleColumn.REFUSED_IN_SHADOW]
+            for rule in loaded.compiled.rules
+        }
+    finally:
+        replay.close()
+
+
+def _nothing(measured: Measured) -> str:
+    if not measured.requests:
+        return f"no request of the trace matches {measured.match}"
+    seen = [name for name, number in measured.found.items() if number]
+    if not seen:
+        return f"no request says who asked: there is no {' and no '.join(measured.per)}"
+    return "the trace is shorter than two minutes: nothing follows from it"
+
+
+def _head(measured: Measured, inputs: Traces, percent: float) -> list[str]:
+    names = ", ".join(Text(reader.source.name).plain for reader in inputs.readers)
+    return [
+        f"Suggested by `ratelimit suggest` from {names}:",
+        f"{measured.requests:,} requests, {words.instant(measured.first_ns)} to "
+        f"{words.instant(measured.last_ns)} UTC.",
+        f"Each rate is what {percent:g} % of callers never exceeded, rounded up.",
+        'In shadow it refuses nothing: watch it, then take the line `mode = "shadow"` out.',
+    ]
+
+
+def _print(console: Console, measured: Measured, rows: list[Row], percent: float) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("busiest")
+    table.add_column("callers", justify="right")
+    for share in PERCENTS:
+        table.add_column("most" if share == 100 else f"{share:g} %", justify="right")
+    for title in ("limit", "beyond it", "of callers"):
+        table.add_column(title, justify="right")
+    last = ("", "")
+    for row in rows:
+        if (row.per, row.unit) != last:
+            last = (row.per, row.unit)
+            table.add_row(Text(f"{row.unit} of one {row.per}", "bold"))
+        table.add_row(
+            f"  {row.window}",
+            f"{row.callers:,}",
+            *(f"{value:,}" for value in row.percentiles),
+            Text(f"{row.quota:,}", "bold" if row.is_binding else "dim"),
+            f"{row.beyond:,}",
+            f"{row.callers_beyond:,}",
+        )
+    console.print()
+    console.print(table)
+    if not all(row.is_binding for row in rows):
+        note("A limit in dim is left out: the limit of a shorter window already sees to it.")
+
+
+def _say(measured: Measured, inputs: Traces, refused: dict[str, int] | None) -> None:
+    if refused is None:
+        note("Standard input is read once, so the policy was not replayed.")
+    else:
+        said = ", ".join(f"{number:,} by {name}" for name, number in refused.items())
+        note(f"Replayed by this policy, of {measured.requests:,} requests would be refused: {said}.")
+    if measured.is_sampled:
+        note("There were more callers than are kept: numbers are of a sample, scaled up.")
+    for line in notes_on(inputs):
+        note(line)
+
+
+def _json(
+    measured: Measured, inputs: Traces, rows: list[Row], policy: str, refused: dict[str, int] | None
+) -> dict[str, Any]:
+    return {
+        **traces_json(inputs),
+        "requests": measured.requests,
+        "match": measured.match,
+        "first_time": words.iso(measured.first_ns),
+        "last_time": words.iso(measured.last_ns),
+        "sampled": measured.is_sampled,
+        "use": [
+            {
+                "per": row.per,
+                "unit": row.unit,
+                "window": row.window,
+                "callers": row.callers,
+                "percentiles": {
+                    f"{share:g}": value for share, value in zip(PERCENTS, row.percentiles, strict=True)
+                },
+                "limit": row.quota,
+                "beyond": row.beyond,
+                "callers_beyond": row.callers_beyond,
+                "left_out": not row.is_binding,
+            }
+            for row in rows
+        ],
+        "would_refuse": refused,
+        "policy": policy,
+    }

@@ -1,0 +1,85 @@
+"""All that a limit says, in words and as data: what it takes of which events, how far into debt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ratelimit.inspection import words
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+
+_EVENTS = {
+    "request": "",
+    "connect": "WebSocket handshakes at ",
+    "message": "messages of WebSockets at ",
+}
+
+
+def covers(rule: LimitRule, policy: CompiledPolicy) -> str:
+    """Return which requests or messages a rule counts, in one phrase."""
+    written = policy.file.limit[rule.limit]
+    text = _EVENTS[rule.on] + words.matches(written.match)
+    excepted = words.patterns(written.except_)
+    return f"{text}, except {', '.join(excepted)}" if excepted else text
+
+
+def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
+    """Return what is to be known of a rule beyond its rate, each in one phrase."""
+    said = []
+    noun = "message" if rule.on == "message" else "handshake" if rule.on == "connect" else "request"
+    if rule.unit != "requests":
+        said.append(f"{rule.estimate:,} on arrival" if rule.estimate else "nothing on arrival")
+    elif rule.estimate != 1:
+        said.append(f"a {noun} takes {rule.estimate:,}" if rule.estimate else f"a {noun} takes nothing")
+    if bound := debt(rule):
+        said.append(f"debt up to {bound:,}")
+    if rule.lease_ns:
+        said.append(f"lapse after {words.wait(rule.lease_ns)} of silence")
+    if rule.on_store_error != "local":
+        said.append(
+            "refuses while the store fails"
+            if rule.on_store_error == "closed"
+            else "off while the store fails"
+        )
+    return said
+
+
+def debt(rule: LimitRule) -> int:
+    """Return how many units beyond its budget a rule may be charged at most; 0 for none.
+
+    What turns out to cost more than was estimated is charged without asking, into debt of one
+    further bucket or quota; so is what the members of a cluster had before it was found.
+    """
+    is_settled = rule.unit != "requests" or rule.is_clustered
+    if not is_settled or rule.algorithm in ("concurrency", "distinct"):
+        return 0
+    return rule.burst
+
+
+def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
+    """Return all of it for machines; `cost` and `estimate` are null where a limit has no such thing."""
+    written = policy.file.limit[rule.limit]
+    counts_requests = rule.unit == "requests"
+    return {
+        "limit": rule.name,
+        "tier": rule.tier,
+        "match": words.patterns(written.match),
+        "except": words.patterns(written.except_),
+        "on": rule.on,
+        "per": [words.identity(position, policy) for position in rule.per],
+        "age": written.age,
+        "verdict": rule.verdict,
+        "algorithm": rule.algorithm,
+        "unit": rule.unit,
+        "quota": rule.quota,
+        "window_s": rule.period_ns // 1_000_000_000,
+        "burst": rule.burst,
+        "calendar": None if rule.calendar is None else f"{rule.calendar.unit} {rule.calendar.zone}",
+        "distinct": None if rule.member < 0 else policy.identities[rule.member].name,
+        "lease_s": rule.lease_ns // 1_000_000_000 or None,
+        "cost": rule.estimate if counts_requests else None,
+        "estimate": None if counts_requests else rule.estimate,
+        "debt": debt(rule),
+        "mode": words.mode(rule),
+        "enforce": 0 if rule.shadow else rule.enforced_ppm / 1_000_000,
+        "on_store_error": rule.on_store_error,
+    }

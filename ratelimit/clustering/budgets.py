@@ -1,0 +1,89 @@
+"""The limits per cluster, and what is charged to them beside requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.decision.engine import MAX_COST, MAX_RULES
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.identities import PLACES
+from ratelimit.stores.contract import Store
+
+Pairs = Iterable[tuple[int, int]]
+
+
+class Budgets:
+    """What clusters may use, by the identity that limits count each by.
+
+    Args:
+        compiled: the policy.
+        store: where its counters live.
+        rules: the core's rules, by index.
+        nobody: the identities of a request that has none.
+    """
+
+    def __init__(
+        self, compiled: CompiledPolicy, store: Store, rules: Sequence[Rule], nobody: Sequence[int]
+    ) -> None:
+        self._actor = slice(compiled.actor, compiled.cluster + 1)
+        self._nobody = nobody
+        self._plans: list[tuple[Any, list[int]]] = []
+        own = counters_of_clusters(compiled)
+        general = general_limits(compiled) if own else frozenset()
+        for at in range(0, len(own), MAX_RULES):
+            some = own[at : at + MAX_RULES]
+            plan = store.plan([rules[rule.index] for rule in some], [rule.per for rule in some])
+            costs = [rule.estimate if rule.limit in general and not rule.is_twin else 0 for rule in some]
+            self._plans.append((plan, costs))
+
+    def carry(self, pairs: Pairs, now_ns: int) -> None:
+        """Charge what clusters have used to those they became: pairs of identities, in order."""
+        source, target = list(self._nobody), list(self._nobody)
+        for former, heir in pairs:
+            # Each rule looks at one of the places: what likely members would have used goes on as well.
+            source[self._actor], target[self._actor] = [former] * PLACES, [heir] * PLACES
+            for plan, _ in self._plans:
+                plan.carry(source, target, now_ns)
+
+    def charge(self, debts: Pairs, now_ns: int) -> None:
+        """Charge clusters with requests that their members were given before: pairs of identity and number.
+
+        Each at what it costs on arrival, and only where a budget is used up: see `Plan.charge`.
+        """
+        target = list(self._nobody)
+        for actor, requests in debts:
+            target[self._actor] = [actor] * PLACES
+            for plan, costs in self._plans:
+                if any(costs):
+                    plan.charge(target, costs, min(MAX_COST, requests), now_ns)
+
+
+def counters_of_clusters(compiled: CompiledPolicy) -> list[LimitRule]:
+    """Return a rule for each counter of clusters: those of a limit's tiers count together."""
+    if compiled.correlation is None:
+        return []
+    counters: dict[tuple[bytes, ...], LimitRule] = {}
+    for rule in compiled.rules:
+        if rule.per == (rule.actor_at,) and rule.member < 0:
+            counters.setdefault(rule.salt_parts, rule)
+    return list(counters.values())
+
+
+def general_limits(compiled: CompiledPolicy) -> frozenset[int]:
+    """Return the limits per cluster that apply to whatever any limit per cluster does.
+
+    Of another it is not known which of a member's former requests it would have counted. Of one with
+    tiers it is not known which tier would have counted them. Where there are limits for the certain, what
+    likely members are given is given beside those alone: limits for the likely have counted it already.
+    """
+    verdicts = {rule.limit: rule.verdict for rule in compiled.rules if rule.is_clustered}
+    least = "certain" if "certain" in verdicts.values() else "likely"
+    of_clusters = {number for number, verdict in verdicts.items() if verdict == least}
+    general = {number for number in of_clusters if not compiled.limits[number].tiers}
+    for route in compiled.router.every_route():
+        for positions in (route.on_request, route.on_connect, route.on_message):
+            if not of_clusters.isdisjoint(positions):
+                general.intersection_update(positions)
+    return frozenset(general)

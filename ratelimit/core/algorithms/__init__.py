@@ -1,0 +1,1 @@
+"""The algorithms of limits: state in one word, or in a block."""

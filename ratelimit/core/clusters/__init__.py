@@ -1,0 +1,1 @@
+"""The correlator's memory and the phases of a rebuild."""

@@ -1,0 +1,60 @@
+"""Which accounts are at home somewhere: a phase of a rebuild."""
+
+from typing import final
+
+from ratelimit.core.clusters.evidence import Evidence
+
+@final
+class Homes:
+    """Says of accounts whether they come back to an address that is theirs, and how old they are.
+
+    An account is at home at an address that it comes back to after `home_s`. It and the accounts that
+    pay with it make half of the visits there, in a block of people. In such a block, accounts that pay by
+    themselves are at half of the addresses, or one payer has its few addresses to itself. A visit is an
+    account at an address in an hour. No address that is declared as infrastructure is a home.
+
+    The passes are called in the order below, each over all its positions, between `begin` and `end`.
+    Those that were not there at `begin` are left out. Principals are those awake.
+
+    Args:
+        evidence: has the principals.
+        home_s: seconds from the first visit to the last; whole hours of them count.
+        home_new_s: the same of an account that was first seen less than `young_s` ago.
+        young_s: see `home_new_s`.
+        new_s: how long an account is new after it was created.
+        settled_s: how long it has to be there for `SETTLED`.
+        records_s: an account that does not say when it was created is as old as its first request,
+            if that was so long after the evidence began; before, its age is not known.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        *,
+        home_s: int,
+        home_new_s: int,
+        young_s: int,
+        new_s: int,
+        settled_s: int,
+        records_s: int,
+    ) -> None: ...
+    @property
+    def evidence(self) -> Evidence: ...
+    def begin(self) -> None:
+        """Take memory: twelve bytes an identifier.
+
+        Raises:
+            MemoryError: there is no room.
+        """
+    def vote(self, start: int, stop: int) -> None:
+        """Principals: let them vote for the payer of most visits at each address; tell their ages."""
+    def settle_votes(self, start: int, stop: int) -> None:
+        """Identifiers: forget how the votes went, not what won them."""
+    def weigh(self, start: int, stop: int) -> None:
+        """Principals: count the visits of the payers that won, and find the other payers of each block."""
+    def survey(self, start: int, stop: int) -> None:
+        """Identifiers: count by block its addresses, and those with accounts that pay by themselves."""
+    def settle(self, start: int, stop: int) -> None:
+        """Principals: say whether they are at home anywhere, and where."""
+    def end(self) -> None:
+        """Give the memory back; may be called at any time."""

@@ -1,0 +1,40 @@
+"""A correlator's memory as bytes, piece by piece, and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, final
+
+from ratelimit.core.clusters.judge import Judge
+
+IMAGE_SHAPES: int
+"""Identifies the structures in an image; what was saved by a build of others cannot be read."""
+REGIONS: Sequence[str]
+
+@final
+class Image:
+    """What a judge and its evidence remember, as a few regions of fixed-size items.
+
+    To save: `numbers`, then `read` every region whole. To restore, into a judge that has
+    observed nothing: `write` every region, then `finish` with the numbers. Room may differ:
+    what does not fit is forgotten. The bytes must be trusted; see that they are what was read.
+
+    Args:
+        judge: its memory. Nothing else uses it meanwhile.
+    """
+
+    def __init__(self, judge: Judge) -> None: ...
+    @property
+    def judge(self) -> Judge: ...
+    def shape(self, number: int, /) -> tuple[int, int]:
+        """Return the bytes of one item and the number of items of a region."""
+    def read(self, number: int, start: int, stop: int, /) -> bytes:
+        """Return items `start` to `stop` of a region."""
+    def fits(self, number: int, size: int, /) -> bool:
+        """Return whether items of so many bytes can be put back: of principals, also those with other edges."""
+    def write(self, number: int, start: int, size: int, items: bytes, /) -> None:
+        """Put items of `size` bytes each back from `start` on. Edges there are none of here are forgotten."""
+    def numbers(self) -> dict[str, int]:
+        """Return what `finish` needs besides."""
+    def finish(self, numbers: Mapping[str, int], /) -> None:
+        """Make what was written usable."""
+    def tally(self) -> dict[Literal["likely", "certain"], tuple[int, int]]:
+        """Return clusters and members by verdict; a cluster's is the highest of its members'."""

@@ -1,0 +1,146 @@
+"""Which accounts belong to which cluster, how sure that is, and what it costs the cluster's budget."""
+
+from collections.abc import Sequence
+from typing import final
+
+from ratelimit.core.clusters.evidence import Evidence
+from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.sighting import Columns
+
+@final
+class Judge:
+    """Labels and verdicts on principals, and a record of each cluster.
+
+    Between rebuilds a newcomer joins the cluster that its payment method and most of its exits belong
+    to, with that cluster's verdict (`sentence`). An account that is at home anywhere or known to be
+    old never does. In a rebuild (from `begin` to `end`) none does.
+
+    A method that takes `start` and `stop` walks that range of positions; a range past the end is cut
+    short. What order they come in is `rebuild`'s business. A verdict is 0 for none, 1 for likely, 2 for
+    certain; a label is 1 to `most_clusters`, 0 for none.
+
+    A member that is certain brings to its cluster what it was given while it was in none. That is 255
+    requests at most, of which half is forgotten each day; nothing of an account older than the cluster by a day.
+
+    Args:
+        evidence: what is judged.
+        columns: where rows of identities have what it looks at.
+        clusters: how many there may be at once, at most 4096.
+        new_s: for so many seconds an account is new.
+        records_s: so old must records be for an account that is first seen to be taken for new.
+
+    Raises:
+        ValueError: `clusters` is out of range.
+        MemoryError: there is no room.
+        IndexError: by any method that is given a label there cannot be.
+    """
+
+    def __init__(
+        self, evidence: Evidence, columns: Columns, *, clusters: int, new_s: int, records_s: int
+    ) -> None: ...
+    @property
+    def evidence(self) -> Evidence: ...
+    @property
+    def columns(self) -> Columns: ...
+    @property
+    def most_clusters(self) -> int: ...
+    @property
+    def labels(self) -> int:
+        """The highest label that was ever in use."""
+    @property
+    def decider(self) -> bool:
+        """Whether a rebuild is under way: newcomers then wait for its end."""
+    @property
+    def owing(self) -> bool:
+        """Whether clusters owe what members were given before they were recognised."""
+
+    # Requests.
+
+    def observe(self, row: Sequence[int], now_ns: int, /) -> None:
+        """Take one request in that is to be decided now; its principal may join a cluster it now fits.
+
+        A row without a principal leaves nothing. Time that steps back stands still.
+        """
+    def admit(self, row: Sequence[int], /) -> None:
+        """Count a request of a row's principal that limits per cluster had no cluster for."""
+    def cluster(self, row: Sequence[int], /) -> int:
+        """Return what limits count this row's cluster by, -1 without one or where no verdict counts."""
+    def fill(self, row: list[int], at: int, /) -> None:
+        """Put a row's actor into the place `at` and the two before it: see `Watch.fill`."""
+
+    # Clusters.
+
+    def begin(self) -> None:
+        """Stop judging newcomers: a rebuild is under way."""
+    def end(self) -> None:
+        """Go on judging newcomers."""
+    def open(self) -> int:
+        """Return an unused label for a new cluster, 0 when there is none left."""
+    def close(self, label: int) -> None:
+        """Give a label up; its principals keep it until `release` has walked over them."""
+    def name(self, label: int, identity: int) -> None:
+        """Set what limits count a cluster by. Limits know no member of a cluster without a name."""
+    def sentence(self, label: int, verdict: int) -> None:
+        """Set the verdict on newcomers that fit a cluster."""
+    def live(self) -> list[int]:
+        """Return the labels in use."""
+    def first_s(self, label: int) -> int:
+        """Return when a cluster was opened, in seconds since the Unix epoch."""
+    def size(self, label: int) -> int:
+        """Return how many members a cluster has, as last counted; the dormant are members too."""
+    def merge(self, start: int, stop: int, label: int, into: int) -> None:
+        """Give one cluster's principals to another, and what it owes."""
+
+    # Passes of a rebuild.
+
+    def clear(self, start: int, stop: int) -> None:
+        """Forget how many principals identifiers have, and the closed clusters they belonged to."""
+    def gather(self, start: int, stop: int) -> None:
+        """Count principals at their identifiers; drop edges too old."""
+    def count(self, start: int, stop: int) -> None:
+        """Count clusters' members among principals, the dormant too; a range from 0 begins anew."""
+    def release(self, start: int, stop: int) -> None:
+        """Take the labels of closed clusters from principals."""
+    def pare(self, start: int, stop: int, label: int) -> None:
+        """Take a cluster's label from all members that were not ruled into it.
+
+        Raises:
+            ValueError: nothing was ruled.
+        """
+    def collect(self, start: int, stop: int) -> None:
+        """Have clusters charged with what their certain members were given before."""
+
+    # What the operator says, and what was inferred.
+
+    def rule(self, rulings: Rulings | None) -> None:
+        """Go by what the operator says of principals, None for nothing."""
+    def knows(self, key: int) -> bool:
+        """Return whether a principal is remembered."""
+    def place(self, key: int, label: int) -> bool:
+        """Put a principal into a cluster for certain, 0 for none; return whether that is news."""
+    def deem(self, key: int, verdict: int) -> bool:
+        """Set what is inferred of a principal; False if it is not remembered.
+
+        Raises:
+            ValueError: there is no such verdict.
+        """
+    def created_s(self, key: int) -> int:
+        """Return when a principal's account was created, in seconds since 1970; 0 for not known.
+
+        It is the earliest that was ever given, and never later than when it was given.
+        """
+    def label_of(self, key: int) -> int:
+        """Return a principal's cluster, 0 for none or when it is not remembered."""
+    def members(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """Return (cluster, key, verdict as inferred) of the principals that belong to one."""
+    def cluster_identity(self, key: int) -> int | None:
+        """Return what limits count a principal's cluster by; None without one or where no verdict counts."""
+    def verdict_of(self, key: int) -> int:
+        """Return the verdict that counts: what is inferred, unless the operator overrides it."""
+
+    # What clusters owe.
+
+    def debts(self) -> list[tuple[int, int]]:
+        """Return what limits count clusters by, and requests to be charged to each; they are forgotten."""
+    def inherit(self, other: Judge) -> None:
+        """Owe what another judge owes for the clusters that were copied from it, as far as there is room."""

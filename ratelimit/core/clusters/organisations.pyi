@@ -1,0 +1,28 @@
+"""Declared organisations: what their members share is no evidence between them."""
+
+from collections.abc import Iterable
+from typing import final
+
+MOST_ORGANISATIONS: int
+
+@final
+class Organisations:
+    """Which account belongs to which declared organisation, and what its members share.
+
+    A member is an account that is listed. Where none is, it is one that pays with a method of the
+    organisation. Where there are none of these either, it is one that comes from its networks. Before a
+    member's sightings become evidence, its organisation's networks are taken out of them. A payment
+    method they share becomes one of the member's own: that it pays still counts.
+    Any other account seen with it is seen with it as with anything.
+
+    Args:
+        organisations: keys of principals and hashes of payment methods, for each; networks
+            are told by the number, from 1, that a row has where its address lies in one.
+
+    Raises:
+        ValueError: there are more than MOST_ORGANISATIONS.
+    """
+
+    def __init__(self, organisations: Iterable[tuple[Iterable[int], Iterable[int]]], /) -> None: ...
+    @property
+    def count(self) -> int: ...

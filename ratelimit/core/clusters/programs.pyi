@@ -1,0 +1,21 @@
+"""Which programs are in which networks, where no account pays and a program stands for the payment method."""
+
+from collections.abc import Collection
+
+from ratelimit.core.clusters.pools import Pools
+
+def pairs(pools: Pools, start: int, stop: int, /) -> list[int]:
+    """Return where each principal of a range is with which program: place << 32 | program, each once.
+
+    Places are of the kind that was looked at last (`Pools.look`).
+    """
+
+def degree(pools: Pools, at: int, /) -> int:
+    """Return how many principals an identifier has.
+
+    Raises:
+        IndexError: there was no such identifier at the beginning.
+    """
+
+def accuse(pools: Pools, positions: Collection[int], /) -> int:
+    """Put identifiers in question beside those that `Pools.question` did; return how many."""

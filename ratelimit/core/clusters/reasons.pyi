@@ -1,0 +1,18 @@
+"""What is known of a principal, and what ties it to its cluster."""
+
+from typing import Any
+
+from ratelimit.core.clusters.judge import Judge
+
+def reasons(judge: Judge, key: int, /) -> dict[str, Any] | None:
+    """Return what is known of a principal; None when it is not remembered.
+
+    `label` and `verdict` (the one that counts) are 0 without a cluster. `requests` counts all that were
+    seen, `rate` those a day of late. `created_s` is 0 where that is not known; `first_s` and `last_s` are
+    seconds since the Unix epoch. `is_homed`, `is_new` and `is_old` are what the last rebuild found.
+
+    `shared` has what it was lately seen with, each with `family`, `kind`, `hash`, how many `principals` use
+    it, and whether it `is_clusters` and `is_home`. Each has in how many `hours` it was seen (127 at most),
+    and `span_h` from the first to the last (255 at most). Each has `age_s` since then, and whether it is
+    `infrastructure`.
+    """

@@ -1,0 +1,58 @@
+"""What the correlator sees of a request."""
+
+from collections.abc import Sequence
+from typing import final
+
+from ratelimit.core.clusters.organisations import Organisations
+
+@final
+class Columns:
+    """Where rows of identity hashes have what the correlator looks at.
+
+    Args:
+        principal: one to four positions that make a principal together.
+        kinds: positions of address, network, payment, client, three further families and block;
+            -1 for what there is not.
+        created_at: where it stands when the account was created, in seconds since 1970; -1 for nowhere.
+            What is no such number of 32 bits counts as not known.
+        costly: which of the further families, from 0, cost an attacker as payment methods do.
+
+    Raises:
+        ValueError: a position is missing or negative, or there is no such family.
+    """
+
+    @property
+    def highest(self) -> int:
+        """The highest position looked at."""
+    @property
+    def has_payment(self) -> bool:
+        """Whether there is a payment method to be seen."""
+    @property
+    def extras(self) -> int:
+        """How many of the three further families there are, up to the last that there is."""
+    def __init__(
+        self, principal: Sequence[int], kinds: Sequence[int], created_at: int = -1, costly: Sequence[int] = ()
+    ) -> None: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def costly(self) -> tuple[int, ...]: ...
+    def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
+        """Say where rows have the declared network a request came from, and what organisations there are.
+
+        At `origin_at` (-1: nowhere) stands 1 for infrastructure, plus twice the number of the
+        organisation that has the network. Without a declaration this costs a comparison.
+        """
+    @property
+    def new_at(self) -> int:
+        """Where rows of new accounts have a mark; -1: nothing asks for it."""
+    def tell_new(self, new_at: int, new_s: int) -> None:
+        """Say where rows of new accounts are to have a mark (-1: nowhere), and for how long accounts are new."""
+    def mark(self, row: list[int], now_ns: int, /) -> bool:
+        """Mark a row if it is of a new account; return whether it is.
+
+        An account is new for `new_s` after it was created. One of which that is not known, and one of a
+        declared organisation, is not.
+        """
+    def key_of(self, row: Sequence[int], /) -> int | None:
+        """Return the key of a row's principal, None when it has none."""

@@ -1,0 +1,1 @@
+"""One decision over several limits: plans, outcomes, meters."""

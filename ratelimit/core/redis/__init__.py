@@ -1,0 +1,1 @@
+"""Decisions that a server makes: questions, answers, leases."""

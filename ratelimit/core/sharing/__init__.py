@@ -1,0 +1,1 @@
+"""What correlation shares between workers and hosts: the ring, the board, assignments."""

@@ -1,0 +1,76 @@
+"""Reads out of a correlator's memory why a principal is in its cluster."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.reasons import reasons
+from ratelimit.correlation.explanation import Explanation, Ruling, Shared
+from ratelimit.correlation.judgement import Judgement, Statistics, Verdict
+from ratelimit.correlation.settings import Settings
+from ratelimit.correlation.words import describe
+
+NS = 1_000_000_000
+
+
+class Evident(Protocol):
+    """What explains: a correlator."""
+
+    core: Judge
+    kept: dict[int, tuple[Statistics, Judgement]]
+    settings: Settings
+
+    @property
+    def now_ns(self) -> int:
+        """The time that its memory is of."""
+
+    def ruling_of(self, key: int) -> Ruling | None:
+        """Return what the operator says of a principal, if anything."""
+
+
+def explain(source: Evident, key: int) -> Explanation | None:
+    """Return why a principal is in its cluster, or in none; None when it is not remembered."""
+    found = reasons(source.core, key)
+    if found is None:
+        return None
+    now_ns = source.now_ns
+    shared = [
+        Shared(
+            family=one["family"],
+            kind=one["kind"],
+            hash=one["hash"],
+            principals=one["principals"],
+            is_clusters=one["is_clusters"],
+            is_home=one["is_home"],
+            hours=one["hours"],
+            span_h=one["span_h"],
+            last_ns=min(now_ns - one["age_s"] * NS, found["last_s"] * NS),
+            is_infrastructure=one["infrastructure"],
+        )
+        for one in found["shared"]
+    ]
+    label = found["label"]
+    statistics, judgement = source.kept.get(label, (None, None))
+    is_member = statistics is not None and judgement is not None
+    return Explanation(
+        principal=key,
+        cluster=source.core.cluster_identity(key) if is_member else None,
+        verdict=Verdict(source.core.verdict_of(key)) if is_member else Verdict.NONE,
+        actor=Verdict.NONE if judgement is None else judgement.verdict,
+        why="" if judgement is None else judgement.why,
+        words=""
+        if statistics is None or judgement is None
+        else describe(statistics, judgement, source.settings),
+        members=source.core.size(label) if is_member else 0,
+        since_ns=max(source.core.first_s(label), found["first_s"]) * NS if is_member else None,
+        first_ns=found["first_s"] * NS,
+        last_ns=found["last_s"] * NS,
+        created_ns=found["created_s"] * NS or None,
+        age="new" if found["is_new"] else "old" if found["is_old"] else "unknown",
+        is_homed=found["is_homed"],
+        requests=found["requests"],
+        requests_a_day=found["rate"],
+        shared=tuple(shared),
+        ruling=source.ruling_of(key),
+    )

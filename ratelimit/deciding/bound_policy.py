@@ -1,0 +1,429 @@
+"""One compiled policy bound to a store: everything a decision needs, worked out once.
+
+Theory of operation. A reload builds a whole new bound policy and swaps one reference;
+a request that began under the old one ends under it. Counters carry over because a
+rule's salt comes from what the rule counts, not from how much it allows.
+
+Two caches grow with traffic, and both are bounded and emptied when full. One holds targets seen
+(only short ones, and only of common methods, since clients choose them). The other holds plans, at
+most as many as ways in which limits and tiers combine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+
+from ratelimit.clustering.budgets import Budgets
+from ratelimit.clustering.declarations import Declarations, ages, hashed
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.request.scanner import Translations
+from ratelimit.core.sharing.observer import Watch
+from ratelimit.deciding.by_name import NamedGate
+from ratelimit.deciding.metered import price_list
+from ratelimit.deciding.protocols import Recognition
+from ratelimit.deciding.resolvers import Resolver
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.deciding.steps import NO_STEPS, Steps
+from ratelimit.identity.access import AccessLists
+from ratelimit.identity.extract import Extractor
+from ratelimit.identity.fact import Fact
+from ratelimit.identity.origins import Origins
+from ratelimit.identity.proxies import AddressRanges, ProxyChain
+from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
+from ratelimit.policy.compile.identities import INTERNAL
+from ratelimit.policy.routing.target import Target
+from ratelimit.policy.schema.model import Event
+from ratelimit.stores.contract import Store
+
+MOST_PATHS = 4096
+LONGEST_CACHED_PATH = 256
+MOST_PLANS = 4096
+
+COMMON_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+# Calendar windows are listed in advance for this long, at least; a bound policy lives half of it.
+_CALENDAR_STARTS = {"minute": 1440, "hour": 1440, "day": 800, "week": 200, "month": 60, "year": 12}
+
+
+class Matched:
+    """What applies to one method and path.
+
+    `plan` is None when a tier has to pick it; `is_limited` is False when nothing applies.
+    `resolvers` are those with answers that the limits, or the lists, look at. `is_crowded`: the
+    path's readings fall under more rules than a decision can carry, and it is refused.
+    """
+
+    __slots__ = ("_pick", "is_crowded", "is_limited", "params", "plan", "resolvers", "template")
+
+    def __init__(
+        self,
+        template: str,
+        params: Mapping[str, str],
+        plan: RoutePlan | None,
+        pick: Callable[[Sequence[int]], RoutePlan | None] | None = None,
+        resolvers: tuple[str, ...] = (),
+        *,
+        is_crowded: bool = False,
+    ) -> None:
+        self.template = template
+        self.params = params
+        self.plan = plan
+        self._pick = pick
+        self.resolvers = resolvers
+        self.is_crowded = is_crowded
+        self.is_limited = plan is not None or pick is not None or is_crowded
+
+    def plan_for(self, identities: Sequence[int]) -> RoutePlan | None:
+        """Return the plan for these identities' tiers; None when no limit is left, or too many are."""
+        return self.plan if self._pick is None else self._pick(identities)
+
+
+class BoundPolicy:
+    """A policy at work.
+
+    Args:
+        compiled: the policy.
+        store: where its counters live.
+        now_ns: the current time; calendar windows are listed from here on.
+        notice: told stable codes of what deserves a word to the operator.
+        resolvers: the callables that the policy's identities refer to, by name.
+        watch: correlation's part in requests, where the policy has any.
+        is_asked: whether its limits are asked for by name (`of`), not by path (`match`).
+        steps: what stands in the ladder's places.
+
+    Raises:
+        StoreError: the store has no room for another rule's counters (code `counters-full`).
+    """
+
+    def __init__(
+        self,
+        compiled: CompiledPolicy,
+        store: Store,
+        now_ns: int,
+        *,
+        diagnose: Callable[..., None],
+        resolvers: Mapping[str, Resolver] | None = None,
+        watch: Watch | None = None,
+        is_asked: bool = False,
+        steps: Steps = NO_STEPS,
+    ) -> None:
+        self.compiled = compiled
+        self._diagnose = diagnose
+        self.watch = watch
+        """This host's own recognition; None where nothing is correlated."""
+        self.recognition: Recognition | None = watch
+        """Knows requests' clusters and is told what was decided: `watch`, unless a trace or a person asks."""
+        self.steps = steps
+        self.by_name: NamedGate | None = None
+        """Decides in one call what is given by names; set by a limiter, which knows what keeps up."""
+        self.store = store
+        self.resolvers = dict(resolvers or {})
+        self.extractor = make_extractor(compiled, store, diagnose, is_asked=is_asked)
+        spec = compiled.correlation
+        self.knowledge: Declarations | None = (
+            None if spec is None else hashed(spec, compiled.identities, self.extractor)
+        )
+        """What the operator knows of principals and networks; None when nothing is correlated."""
+        self.ages = None if spec is None or self.knowledge is None else ages(spec, self.knowledge)
+        """What marks rows of new accounts where there is no watch; None when no limit asks for that."""
+        if watch is not None and self.knowledge is not None:
+            self.knowledge.tell_columns(watch)
+        self.names = {
+            name: position for name, position in self.extractor.positions.items() if name not in INTERNAL
+        }
+        """The identities that a caller can give by name."""
+        self.has_lists = bool(compiled.allow or compiled.deny)
+        self._prices = price_list(compiled.prices)
+        self.is_metered = any(rule.metering is not None for rule in compiled.rules)
+        """Whether any limit finds estimates for each request, or reads answers."""
+        self.is_plain = not self.has_lists and not self.extractor.needs_context and steps.are_in_the_gate
+        """Whether headers and peer alone tell which account a request is from, and the gate can decide it."""
+        self.headers = compiled.file.headers
+        self.from_ns = now_ns
+        self.until_ns: int | None = None
+        """When calendar windows run out; None without any."""
+        self._resolver_caches = {
+            source.name: spec.cache
+            for spec in compiled.identities
+            for source in spec.sources
+            if source.kind == "resolver" and spec.cache is not None
+        }
+        self._core_rules = [self._core_rule(rule, now_ns) for rule in compiled.rules]
+        self._tier_names = {
+            (limit.tier_identity, value): tier
+            for limit in compiled.limits
+            if limit.tier_identity >= 0
+            for tier in limit.tiers
+            for value in self.extractor.value_hashes(compiled.identities[limit.tier_identity].name, tier)
+        }
+        # Lists and the correlation look at every request, limits at those they match.
+        self._always_resolved = self._resolvers_of(listed_positions(compiled))
+        self._resolved_by = [
+            self._resolvers_of(positions_of(compiled, {limit.index})) if self.extractor.resolvers else ()
+            for limit in compiled.limits
+        ]
+        self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
+        self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.nobody)
+        """The limits per cluster, for the judge of clusters."""
+        self._plans: dict[tuple[int, ...], RoutePlan] = {}
+        self.requests = self._caches()
+        """What HTTP requests matched, by method and target. `match` fills it; others only look."""
+        self._connects = self._caches()
+        self._messages = self._caches()
+        self.has_messages = any(limit.on == "message" for limit in compiled.limits)
+
+    @staticmethod
+    def _caches() -> dict[str, dict[str | Target, Matched]]:
+        return {method: {} for method in COMMON_METHODS}
+
+    def resolver_cache(self, name: str) -> CacheSpec | None:
+        """Return how a resolver's answers are cached, None when they are not."""
+        return self._resolver_caches.get(name)
+
+    def is_current(self, now_ns: int) -> bool:
+        """Return whether the listed calendar windows cover this instant with room to spare."""
+        return self.until_ns is None or self.from_ns <= now_ns < self.until_ns
+
+    def match(self, method: str, target: str | Target, event: Event = "request") -> Matched:
+        """Return what applies to a request, a handshake or a message.
+
+        `target` is the path where that says all.
+        """
+        caches = (
+            self.requests if event == "request" else self._connects if event == "connect" else self._messages
+        )
+        cache = caches.get(method)
+        if cache is None:
+            return self._match(method, target, event)
+        matched = cache.get(target)
+        if matched is None:
+            matched = self._match(method, target, event)
+            length = len(target) if isinstance(target, str) else target.length
+            if length <= LONGEST_CACHED_PATH:
+                if len(cache) >= MOST_PATHS:
+                    cache.clear()
+                cache[target] = matched
+        return matched
+
+    def narrowed(self, matched: Matched, indices: tuple[int, ...]) -> Matched:
+        """Return what applies if only these of its rules do."""
+        plan = self._plan(indices)
+        return Matched(matched.template, matched.params, plan, resolvers=matched.resolvers)
+
+    def remembered(self) -> int:
+        """Return how many paths are kept for the method that has most."""
+        caches = (self.requests, self._connects, self._messages)
+        return max(len(cache) for by_method in caches for cache in by_method.values())
+
+    def _match(self, method: str, target: str | Target, event: Event) -> Matched:
+        route = self.compiled.router.match(method, target)
+        if route is None:
+            return self.unmatched
+        if event in route.crowded:
+            self._diagnose("route-crowded")
+            return Matched(route.template, {}, None, resolvers=self._always_resolved, is_crowded=True)
+        positions = (
+            route.on_request
+            if event == "request"
+            else (route.on_connect if event == "connect" else route.on_message)
+        )
+        limits = tuple(self.compiled.limits[position] for position in positions)
+        params = route.params(target) if self.extractor.needs_context or self.is_metered else {}
+        return self.of(limits, route.template, params)
+
+    def of(self, limits: Sequence[LimitSpec], template: str, params: Mapping[str, str]) -> Matched:
+        """Return what asks these limits of the policy, whatever they match.
+
+        Args:
+            limits: some of `compiled.limits`.
+            template: what to call the request by: its route.
+            params: the values of its path's parameters.
+        """
+        if not limits:
+            return Matched(template, params, None, resolvers=self._always_resolved)
+        asked = tuple(
+            dict.fromkeys(chain(self._always_resolved, *(self._resolved_by[limit.index] for limit in limits)))
+        )
+        plan, pick = None, None
+        if all(limit.tier_identity < 0 for limit in limits):
+            plan = self._plan(tuple(chain(*(limit.rules for limit in limits))))
+        else:
+            pick = TierPick(limits, self._tier_names, self._plan)
+        return Matched(template, params, plan, pick, asked)
+
+    def _resolvers_of(self, positions: set[int]) -> tuple[str, ...]:
+        identities = self.compiled.identities
+        sources = [source for position in sorted(positions) for source in identities[position].sources]
+        return tuple(dict.fromkeys(source.name for source in sources if source.kind == "resolver"))
+
+    def _plan(self, indices: tuple[int, ...]) -> RoutePlan | None:
+        if not indices:
+            return None
+        plan = self._plans.get(indices)
+        if plan is None:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+            plan = self._plans[indices] = self._new_plan(indices)
+        return plan
+
+    def _new_plan(self, indices: tuple[int, ...]) -> RoutePlan:
+        rules = [self.compiled.rules[index] for index in indices]
+        specs = self.compiled.identities
+        plan = self.store.plan(
+            [self._core_rules[rule.index] for rule in rules],
+            [rule.per for rule in rules],
+            [rule.member for rule in rules],
+            list(range(len(rules))),
+            [rule.on_store_error for rule in rules],
+        )
+        # REFUSED stands where the policy insists, which holds for every limit. It also stands where nothing
+        # can stand in for a malformed value, for which a limit refuses if it refuses at all.
+        required = sorted(
+            {
+                position
+                for rule in rules
+                for position in (*rule.per, rule.member)
+                if position >= 0 and (specs[position].missing == "refuse" or rule.is_enforced)
+            }
+        )
+        says_abnormal = self.headers.abnormal_usage
+        hidden = [at for at, rule in enumerate(rules) if rule.is_clustered]
+        by_verdict = {rule.verdict: rule.actor_at for rule in rules if rule.is_clustered and not rule.is_twin}
+        # Limits that bind certain members let a likely one in beside their budget, as a stranger.
+        counted_at = by_verdict.get("certain", by_verdict.get("likely", -1))
+        abnormal = hidden if says_abnormal else ()
+        return RoutePlan(plan, rules, required, hidden, abnormal, counted_at, self._prices)
+
+    def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
+        # A table without room for another counter row is found out now, not by a request.
+        self.store.table.counter(rule.row)
+        starts = None
+        if rule.calendar is not None:
+            starts = rule.calendar.starts(now_ns, _CALENDAR_STARTS[rule.calendar.unit])
+            self.from_ns = max(self.from_ns, starts[0]) if self.until_ns is not None else starts[0]
+            middle = starts[len(starts) // 2]
+            self.until_ns = middle if self.until_ns is None else min(self.until_ns, middle)
+        return Rule(
+            rule.row,
+            rule.algorithm,
+            quota=rule.quota,
+            period_ns=rule.period_ns,
+            burst=rule.burst,
+            salt=self.store.hasher.tuple(*rule.salt_parts),
+            shadow=rule.shadow,
+            enforced_ppm=rule.enforced_ppm,
+            calendar=starts,
+            **({"lease_ns": rule.lease_ns} if rule.lease_ns else {}),
+        )
+
+
+class TierPick:
+    """Picks the rules of limits with numbers that depend on a plan the identities name."""
+
+    __slots__ = ("_limits", "_names", "_plan")
+
+    def __init__(
+        self,
+        limits: Sequence[LimitSpec],
+        names: Mapping[tuple[int, int], str],
+        plan: Callable[[tuple[int, ...]], RoutePlan | None],
+    ) -> None:
+        self._limits = tuple(limits)
+        self._names = names
+        self._plan = plan
+
+    def __call__(self, identities: Sequence[int]) -> RoutePlan | None:
+        indices: list[int] = []
+        for limit in self._limits:
+            rules = limit.rules
+            if limit.tier_identity >= 0:
+                tier = self._names.get((limit.tier_identity, identities[limit.tier_identity]))
+                if tier is not None:
+                    rules = limit.tiers.get(tier, rules)
+            indices += rules
+        return self._plan(tuple(indices))
+
+
+def make_extractor(
+    compiled: CompiledPolicy, store: Store, diagnose: Callable[..., None], *, is_asked: bool = False
+) -> Extractor:
+    """Return the extractor of a policy's identities; `is_asked`: of those that limits asked by name need."""
+    facts = [
+        Fact(
+            name=spec.name,
+            sources=tuple(source.as_source() for source in spec.sources),
+            missing=spec.missing,
+            v4=spec.v4_prefix,
+            v6=spec.v6_prefix,
+        )
+        for spec in compiled.identities
+    ]
+    trust = compiled.trust
+    translations = Translations(
+        (network.network_address.packed, network.prefixlen) for network in trust.translation
+    )
+    proxies = ProxyChain(
+        trust.networks, header=trust.header, trusts_unaddressed=trust.unix, translations=translations
+    )
+    without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
+    needed = needed_positions(compiled, is_asked=is_asked)
+    evidence = set() if compiled.correlation is None else compiled.correlation.positions
+    known = None if compiled.correlation is None else compiled.correlation.known
+    origins = None
+    if known is not None and known.looks_at_addresses:
+        origins = Origins(known.infrastructure, [each.networks for each in known.organisations])
+    extractor = partial(
+        Extractor,
+        facts,
+        store.hasher,
+        chain=proxies,
+        origins=origins,
+        translations=translations,
+        needed=needed,
+        evidence=evidence,
+        created_at=-1 if compiled.correlation is None else compiled.correlation.created,
+        diagnose=diagnose,
+    )
+    plain = extractor(lists=without_lists)
+    if not compiled.allow and not compiled.deny:
+        return plain
+    allow, deny = (
+        [
+            (position, spelled)
+            for position, value in listed.values
+            for spelled in plain.value_hashes(facts[position].name, value)
+        ]
+        for listed in (compiled.allow, compiled.deny)
+    )
+    lists = AccessLists(
+        allow_ranges=AddressRanges(compiled.allow.networks),
+        deny_ranges=AddressRanges(compiled.deny.networks),
+        allow_values=allow,
+        deny_values=deny,
+    )
+    return extractor(lists=lists)
+
+
+def needed_positions(compiled: CompiledPolicy, *, is_asked: bool = False) -> set[int]:
+    """Return the identities that a limit, a list, a tier or the correlation asks for.
+
+    A limit that only routes ask for by name costs other requests nothing: it counts if `is_asked`.
+    """
+    limits = {limit.index for limit in compiled.limits if limit.match or is_asked}
+    return listed_positions(compiled) | positions_of(compiled, limits)
+
+
+def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
+    """Return the identities that these limits and their tiers ask for."""
+    rules = [rule for rule in compiled.rules if rule.limit in limits]
+    needed = {position for rule in rules for position in (*rule.per, rule.member, rule.tier_identity)}
+    needed |= {limit.tier_identity for limit in compiled.limits if limit.index in limits}
+    return needed - {-1}
+
+
+def listed_positions(compiled: CompiledPolicy) -> set[int]:
+    """Return the identities that are looked at whatever limits apply: by lists, by the correlation."""
+    listed = {position for lists in (compiled.allow, compiled.deny) for position, _ in lists.values}
+    return listed if compiled.correlation is None else listed | compiled.correlation.positions

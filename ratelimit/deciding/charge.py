@@ -1,0 +1,72 @@
+"""What one decision took, and how it is corrected and given back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ratelimit.clock import Clock
+from ratelimit.core.decision.engine import Outcome
+from ratelimit.core.sharing.observer import Watch
+from ratelimit.deciding.route_plan import SKIPPED, RoutePlan, check_cost
+from ratelimit.decision import Verdict
+
+_UNSETTLED = frozenset(("concurrency", "distinct"))
+"""Algorithms with a cost that is not an amount of anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which identities were decided of, and when."""
+
+    watch: Watch | None
+    row: Sequence[int]
+    now_ns: int
+
+
+class Charge:
+    """An outcome and the plan it came from. Implements `decision.Ledger`.
+
+    It holds on to the plan that decided, so a reload in between changes nothing:
+    what was charged under one policy is settled under it.
+
+    Args:
+        plan, outcome: what decided.
+        clock: says when.
+        asked: what else an answer to the caller takes; None where nothing writes one from this.
+    """
+
+    __slots__ = ("_clock", "asked", "outcome", "plan")
+
+    def __init__(self, plan: RoutePlan, outcome: Outcome, clock: Clock, asked: Asked | None = None) -> None:
+        self.plan = plan
+        self.outcome = outcome
+        self._clock = clock
+        self.asked = asked
+
+    @property
+    def binding(self) -> int:
+        """Position in `verdicts` of the one that refuses longest, else -1."""
+        at = self.outcome.binding
+        if at < 0:
+            return -1
+        return at - sum(self.outcome.state(index) == SKIPPED for index in range(at))
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Return one verdict for each limit that applied."""
+        return self.plan.verdicts(self.outcome)
+
+    def settle(self, units: Mapping[str, int]) -> None:
+        """Replace what was charged for these units by what was really used."""
+        for unit, actual in units.items():
+            check_cost(unit, actual)
+        now_ns = self._clock.now_ns()
+        for index, rule in enumerate(self.plan.rules):
+            actual = units.get(rule.unit, -1)
+            if actual >= 0 and rule.algorithm not in _UNSETTLED:
+                self.outcome.settle(index, actual, now_ns)
+
+    def release(self) -> None:
+        """Free concurrency slots; a second call does nothing."""
+        if self.outcome.holds_slots:
+            self.outcome.release(self._clock.now_ns())

@@ -1,0 +1,219 @@
+"""The ladder: from a request's facts to a decision. There is no other.
+
+Theory of operation. A request climbs these rungs, and the first that has an answer gives it:
+
+1. lists: an identity or address on the allow or deny list;
+2. tier: which limits apply, by the plan that the identities name; none, or too many;
+3. cluster: which actor the account is of, and whether the account is new, put into the row of identities;
+4. required identities: one that a limit insists on is missing or malformed;
+5. factor: limits are scaled for this request (`steps.Factor`);
+6. limits: all are asked and charged, or none, in one call of the store;
+7. queue: a refused request may wait and be asked again (`steps.Queue`).
+
+Then the decision is counted, the correlator is shown it, and upkeep that is due is done. A peek climbs
+the same rungs; it charges, counts and shows nothing.
+
+`Limiter`, the middleware's slow path, replay, `explain` and the demo climb this ladder. Two accelerators
+climb it in one compiled call each: `asgi/gate` for common HTTP requests, `core/replay/batch` for columns
+of a trace. Tests hold them equal to it: tests/asgi/test_ladder.py, tests/cli/test_replay_parity.py.
+
+Two forms: `judge` for limits in this host's memory, `ajudge` for those that a server keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ratelimit.core.decision.engine import Outcome
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.protocols import Ask, AskAway, Surroundings
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.decision import VERDICTS, Reason
+from ratelimit.errors import StoreError
+from ratelimit.identity.access import ALLOWED, DENIED
+from ratelimit.identity.fact import ABSENT, REFUSED
+
+Case = tuple[RoutePlan, list[int], Sequence[int]]
+"""What limits are asked: a plan, the identities by position, and what each rule takes."""
+Judgement = tuple[bool, Reason, RoutePlan | None, Outcome | None]
+"""Allowed, why, and what was charged if limits decided."""
+
+Costs = Mapping[str, int] | tuple[int, ...]
+"""What is taken on arrival: by unit where some are known, or by rule."""
+
+CERTAIN, LIKELY = VERDICTS.index("certain"), VERDICTS.index("likely")
+_LIMITS = Reason.LIMITS  # a member is looked up by a function of Python's, at each access
+
+
+def ask_here(plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool) -> Outcome:
+    """Ask limits in this host's memory."""
+    outcome: Outcome = (plan.decide if charge else plan.peek)(row, now_ns, costs)
+    return outcome
+
+
+async def ask_away(
+    plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
+) -> Outcome:
+    """Ask limits that a server keeps."""
+    outcome: Outcome = await (plan.adecide if charge else plan.apeek)(row, now_ns, costs)
+    return outcome
+
+
+class Decider:
+    """Judges requests with identities that are known, and counts them.
+
+    Args:
+        surroundings: what counts decisions, hears of failures and keeps up.
+        ask, ask_away: how limits are asked, where not by the store alone.
+    """
+
+    __slots__ = ("_ask", "_ask_away", "_surroundings")
+
+    def __init__(
+        self, surroundings: Surroundings, *, ask: Ask = ask_here, ask_away: AskAway = ask_away
+    ) -> None:
+        self._surroundings = surroundings
+        self._ask = ask
+        self._ask_away = ask_away
+
+    def judge(
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Costs | None = None,
+        *,
+        charge: bool = True,
+    ) -> Judgement:
+        """Decide for identities already extracted, and count that it was decided.
+
+        Args:
+            bound, matched: the policy, and what of it applies.
+            identities: a row by position; its cluster is put in.
+            now_ns: when.
+            costs: units that are known on arrival.
+            charge: False for a peek.
+
+        Raises:
+            UsageError: the store is a server (code `store-remote`): use `ajudge`.
+        """
+        case = self._case(bound, matched, identities, now_ns, costs, charge=charge)
+        if len(case) == 4:
+            return case
+        plan, row, amounts = case
+        try:
+            outcome = self._ask(plan, row, now_ns, amounts, charge)
+        except StoreError as error:
+            return self._fault(plan, error, now_ns, charge=charge)
+        return self._judged(bound, plan, outcome, row, now_ns, charge=charge)
+
+    async def ajudge(
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Costs | None = None,
+        *,
+        charge: bool = True,
+    ) -> Judgement:
+        """Decide as `judge` does, with any store; wait where the policy has a queue."""
+        case = self._case(bound, matched, identities, now_ns, costs, charge=charge)
+        if len(case) == 4:
+            return case
+        plan, row, amounts = case
+        queue = bound.steps.queue if charge else None
+        is_away = bound.store.is_remote
+        while True:
+            try:
+                if is_away:
+                    outcome = await self._ask_away(plan, row, now_ns, amounts, charge)
+                else:
+                    outcome = self._ask(plan, row, now_ns, amounts, charge)
+            except StoreError as error:
+                return self._fault(plan, error, now_ns, charge=charge)
+            if queue is None or outcome.allowed:
+                break
+            later_ns = await queue.wait_for_room(plan, row, outcome, now_ns)
+            if later_ns is None:
+                break
+            now_ns = later_ns
+        return self._judged(bound, plan, outcome, row, now_ns, charge=charge)
+
+    def _case(
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Costs | None,
+        *,
+        charge: bool,
+    ) -> Judgement | Case:
+        """Return what the limits are asked, or what is decided without them."""
+        listed = identities[bound.extractor.listed_at]
+        if listed:
+            if listed == ALLOWED:
+                return self.counted(True, Reason.ALLOW_LIST, now_ns, charge=charge)
+            if listed == DENIED:
+                return self.counted(False, Reason.DENY_LIST, now_ns, charge=charge)
+        plan = matched.plan_for(identities)
+        if plan is None:
+            if matched.is_crowded:
+                return self.counted(False, _LIMITS, now_ns, charge=charge)
+            return self.counted(True, Reason.UNLIMITED, now_ns, charge=charge)
+        recognition = bound.recognition
+        if recognition is not None:
+            recognition.fill(identities)
+            if recognition.tells_age:
+                recognition.mark(identities, now_ns)
+        if REFUSED in identities:
+            if any(identities[position] == REFUSED for position in plan.required):
+                return self.counted(False, Reason.IDENTITY, now_ns, charge=charge)
+            # No limit of this request asks for it.
+            identities = [ABSENT if identity == REFUSED else identity for identity in identities]
+        factor = bound.steps.factor
+        if factor is not None:
+            plan = factor.scale_plan(plan, identities, now_ns)
+        return plan, identities, plan.costs_of(costs) if costs else plan.costs
+
+    def _fault(self, plan: RoutePlan, error: StoreError, now_ns: int, *, charge: bool) -> Judgement:
+        self._surroundings.store_failed(error)
+        return self.counted(not plan.closes_on_error, Reason.STORE, now_ns, charge=charge)
+
+    def _judged(
+        self,
+        bound: BoundPolicy,
+        plan: RoutePlan,
+        outcome: Outcome,
+        identities: list[int],
+        now_ns: int,
+        *,
+        charge: bool,
+    ) -> Judgement:
+        allowed = outcome.allowed
+        if charge:
+            surroundings = self._surroundings
+            surroundings.counters.decided(allowed, _LIMITS)
+            recognition = bound.recognition
+            if recognition is not None:
+                recognition.observe(identities, not allowed, now_ns, plan.counted_at)
+            surroundings.keep_up(now_ns)
+        return allowed, _LIMITS, plan, outcome
+
+    def counted(self, allowed: bool, reason: Reason, now_ns: int, *, charge: bool) -> Judgement:
+        """Return a judgement that no limit had a part in, counted if it is one."""
+        if charge:
+            self._surroundings.counters.decided(allowed, reason)
+            self._surroundings.keep_up(now_ns)
+        return allowed, reason, None, None
+
+
+def actor_in(bound: BoundPolicy, identities: Sequence[int]) -> tuple[int | None, int]:
+    """Return what limits count a decided row's cluster by, and how sure it is; None and 0 without one."""
+    compiled = bound.compiled
+    actor = identities[compiled.actor]
+    if actor == ABSENT:
+        return None, 0
+    return actor, LIKELY if identities[compiled.cluster] == ABSENT else CERTAIN

@@ -1,0 +1,195 @@
+"""The rules of one plan with costs that are estimated by words, or read from answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+
+from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.compile.metering import EstimateSpec
+from ratelimit.policy.compile.pricing import USD, PriceSpec
+from ratelimit.usage.learned import FIRST, Learned
+from ratelimit.usage.prices import Price, PriceList
+from ratelimit.usage.report import OF_OUTPUT, Usage
+from ratelimit.usage.request import Declared
+from ratelimit.usage.shapes import Shape
+
+_TEXT_TOKENS, _TEXT_BYTES = 2, 7
+"""Tokens in so many bytes of a request, about."""
+
+Key = tuple[Hashable, Hashable]
+"""An account and a route, as `Learned` takes them."""
+
+
+class MeteredRules:
+    """What is to be done for a plan around the application's answer.
+
+    Args:
+        rules: the plan's; some have `metering`.
+        most_cost: what one charge can carry.
+        prices: what models cost, for rules in dollars.
+    """
+
+    __slots__ = (
+        "_most",
+        "_prices",
+        "_rules",
+        "asks_body",
+        "cuts",
+        "estimated",
+        "has_models",
+        "read",
+        "shape",
+    )
+
+    def __init__(self, rules: Sequence[LimitRule], most_cost: int, prices: PriceList) -> None:
+        self._rules = rules
+        self._most = most_cost
+        self._prices = prices
+        specs = [(at, rule.metering) for at, rule in enumerate(rules) if rule.metering is not None]
+        self.estimated: tuple[tuple[int, EstimateSpec], ...] = tuple(
+            (at, spec.estimate) for at, spec in specs if spec.estimate is not None
+        )
+        """Rules with an estimate to be found for each request."""
+        self.read = tuple(at for at, spec in specs if spec.usage is not None)
+        """Rules that are settled by what the answer says."""
+        self.cuts = tuple(
+            at for at, spec in specs if spec.cuts and rules[at].is_enforced and rules[at].unit in OF_OUTPUT
+        )
+        """Rules that end a stream once it uses up their budget."""
+        shapes: list[Shape] = [spec.usage for _, spec in specs if spec.usage is not None]
+        self.shape: Shape | None = None
+        """The provider of the answers that are read; `auto` where limits differ."""
+        if shapes:
+            self.shape = shapes[0] if len(set(shapes)) == 1 else "auto"
+        words = any(spec.kind in ("declared", "learned") for _, spec in self.estimated)
+        self.has_models = any(spec.models for _, spec in specs)
+        """Whether some apply to requests for certain models only."""
+        self.asks_body = words or self.has_models or any(rules[at].unit == USD for at, _ in specs)
+        """Whether the request's body is looked at before it is decided."""
+
+    def of_model(self, model: str | None) -> tuple[int, ...]:
+        """Return the policy's indices of the rules that apply to a request for a model.
+
+        One that names no model, or has a body that could not be read, falls under all.
+        """
+        return tuple(rule.index for rule in self._rules if model is None or _applies(rule, model))
+
+    def costs(
+        self,
+        declared: Declared,
+        learned: Learned,
+        identities: Sequence[int],
+        route: str,
+        told: Mapping[EstimateSpec, int],
+        now_ns: int,
+    ) -> tuple[int, ...]:
+        """Return what each rule takes on arrival: at most all that it can hold.
+
+        Args:
+            declared: by the request's body.
+            learned: from what was used before.
+            identities: of the request.
+            route: the template it matched.
+            told: by headers and states.
+        """
+        costs = [rule.estimate for rule in self._rules]
+        for at, spec in self.estimated:
+            rule = self._rules[at]
+            found = told.get(spec, rule.estimate)
+            if spec.kind in ("declared", "learned"):
+                most, first = self._declared(at, declared)
+                account, of = self.key(at, identities, route)
+                if spec.kind == "declared" and most is not None:
+                    found = learned.reserved(of, most, first)
+                else:
+                    found = learned.estimate(account, of, most, now_ns, first)
+            costs[at] = max(0, min(found, rule.burst, self._most))
+        for at, rule in enumerate(self._rules):
+            # More than it ever holds: refused, and no wait can help.
+            if self._refuses(rule, declared.model):
+                costs[at] = min(rule.burst + 1, self._most)
+        return tuple(costs)
+
+    def key(self, at: int, identities: Sequence[int], route: str) -> Key:
+        """Return what a rule's estimates are learned by: its account, and its unit on the route."""
+        rule = self._rules[at]
+        return tuple(identities[position] for position in rule.per), (rule.name, route)
+
+    def unit(self, at: int) -> str:
+        """Return what a rule counts."""
+        return self._rules[at].unit
+
+    def amounts(self, usage: Usage, *models: str | None) -> list[tuple[int, int]]:
+        """Return rules with what they are to be charged for an answer of a model, by its likely names."""
+        units = usage.units
+        found = []
+        for at in self.read:
+            unit = self.unit(at)
+            amount = units[unit] if unit in units else self._cost(at, usage, *models)
+            found.append((at, min(amount, self._most)))
+        return found
+
+    def _declared(self, at: int, declared: Declared) -> tuple[int | None, int | None]:
+        """Return the most of a rule's unit that a request declares, and what is taken if nothing is known."""
+        of_input = declared.size * _TEXT_TOKENS // _TEXT_BYTES
+        unit = self.unit(at)
+        if unit == "output_tokens":
+            return declared.output, None
+        if unit == "total_tokens":
+            return None if declared.output is None else declared.output + of_input, None
+        if unit in ("input_tokens", "fresh_input_tokens"):
+            return of_input or None, None
+        if unit == USD:
+            first = self._cost(at, Usage(of_input, output=FIRST), declared.model)
+            if declared.output is None:
+                return None, first
+            return self._cost(at, Usage(of_input, output=declared.output), declared.model), first
+        return None, None
+
+    def _cost(self, at: int, usage: Usage, *models: str | None) -> int:
+        """Return what an answer costs in micro-dollars."""
+        price = self._prices.find(*models)
+        if price is None:
+            spec = self._rules[at].metering
+            unknown = None if spec is None else spec.unknown_price
+            price = self._prices.dearest if unknown is None else as_price(unknown)
+        return price.cost_micro(usage)
+
+    def _refuses(self, rule: LimitRule, model: str | None) -> bool:
+        spec = rule.metering
+        return spec is not None and spec.refuses_unknown and self._prices.find(model) is None
+
+
+def _applies(rule: LimitRule, model: str) -> bool:
+    patterns = () if rule.metering is None else rule.metering.models
+    return not patterns or any(_is_like(model, pattern) for pattern in patterns)
+
+
+@lru_cache(maxsize=4096)
+def _is_like(model: str, pattern: str) -> bool:
+    parts = [re.escape(part) for part in pattern.split("*")]
+    return re.fullmatch(".*".join(parts), model, re.DOTALL) is not None
+
+
+def as_price(spec: PriceSpec) -> Price:
+    """Return a price as the policy has it."""
+    return Price(
+        spec.fresh_input, spec.output, spec.cache_read, spec.cache_write, spec.cache_write_1h, spec.request
+    )
+
+
+def price_list(prices: Mapping[str, PriceSpec]) -> PriceList:
+    """Return the policy's prices."""
+    return PriceList({model: as_price(spec) for model, spec in prices.items()})
+
+
+NO_PRICES = PriceList({})
+
+
+def metered(rules: Sequence[LimitRule], most_cost: int, prices: PriceList = NO_PRICES) -> MeteredRules | None:
+    """Return what is to be metered of these rules, None of nothing."""
+    if all(rule.metering is None for rule in rules):
+        return None
+    return MeteredRules(rules, most_cost, prices)

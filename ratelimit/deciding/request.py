@@ -1,0 +1,78 @@
+"""What callers give by hand, checked and in the form that extraction reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.errors import UsageError
+from ratelimit.identity.extract import Headers
+from ratelimit.identity.fact import NO_CONTEXT, Context
+from ratelimit.policy.schema.model import Event
+
+Given = tuple[
+    Mapping[str, str | bytes] | None,
+    Mapping[str, int] | None,
+    str | None,
+    Mapping[str, str] | Headers,
+    Mapping[str, Any] | None,
+    float | str | None,
+]
+"""What a caller says of a request: identities, costs, client, headers, state, and its account's creation."""
+Inquiry = tuple[BoundPolicy, Matched, list[int], int, Mapping[str, int] | None]
+"""What the ladder is asked."""
+
+
+def inquire(
+    bound: BoundPolicy, now_ns: int, method: str, path: str, event: Event, given: Given
+) -> Inquiry | None:
+    """Return what the ladder is asked of a request, None for one that nothing applies to.
+
+    Raises:
+        UsageError: an identity or unit that the policy does not have.
+    """
+    identities, costs, client, headers, state, created = given
+    extractor = bound.extractor
+    matched = bound.match(method, path, event)
+    if not matched.is_limited and not bound.has_lists:
+        return None
+    raw = raw_headers(headers) if headers else ()
+    context = NO_CONTEXT
+    if extractor.needs_context or created is not None:
+        context = Context(matched.params, {} if state is None else state, created=created)
+    if identities:
+        known = extractor.from_values(checked_names(identities, bound.names), client, raw, context)
+    else:
+        known = extractor.extract(raw, client, context)
+    amounts = costs if costs is None else checked_costs(costs, bound.compiled.units)
+    return bound, matched, known, now_ns, amounts
+
+
+def checked_names(values: Mapping[str, str | bytes], known: Mapping[str, int]) -> Mapping[str, str | bytes]:
+    """Return `values`, all with names that the policy knows."""
+    for name in values:
+        if name not in known:
+            raise UsageError(
+                f"the policy has no identity {name!r}; it has {', '.join(known) or 'none'}",
+                code="identity-unknown",
+            )
+    return values
+
+
+def checked_costs(costs: Mapping[str, int], known: Sequence[str]) -> Mapping[str, int]:
+    """Return `costs`, all in units that some limit of the policy counts."""
+    for unit in costs:
+        if unit not in known:
+            raise UsageError(f"no limit counts {unit!r}; there are {', '.join(known)}", code="unit-unknown")
+    return costs
+
+
+def raw_headers(headers: Mapping[str, str] | Headers) -> Headers:
+    """Return headers as ASGI has them."""
+    if isinstance(headers, Mapping):
+        return [
+            (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
+            for name, value in headers.items()
+        ]
+    return headers

@@ -1,0 +1,245 @@
+"""The rules that apply to one kind of request, ready to be asked and to be told of.
+
+All that can be worked out before a request comes is worked out here, once. It is the core's plan,
+what each rule takes on arrival, and the fields that responses carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from ratelimit.core.decision.engine import Outcome
+from ratelimit.deciding.metered import NO_PRICES, metered
+from ratelimit.decision import Verdict
+from ratelimit.errors import UsageError
+from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.compile.pricing import USD
+from ratelimit.usage.prices import PriceList
+
+MAX_COST = 2**31 - 1
+
+SKIPPED = 0
+ALLOWED = 1
+REFUSED = 2
+SHADOWED = 3
+
+_SECOND_NS = 1_000_000_000
+_LONGEST_RANGE_NS = 3600 * _SECOND_NS
+_SHORTEST_RANGE_NS = 2 * _SECOND_NS
+
+
+class RoutePlan:
+    """A plan and the policy's rules it was made of, index by index.
+
+    Args:
+        plan: the store's plan.
+        rules: its rules.
+        required: positions where REFUSED refuses a request.
+        hidden: positions of rules that count others together with the caller: limits per cluster. Their
+            numbers are not its own, and that one applies tells it that it was recognised.
+        abnormal: positions of those with a refusal that says that abnormal usage was detected, which the
+            policy has to ask for.
+        counted_at: the position of the identity that its limits per cluster count by, -1 without any.
+        prices: what models cost, for rules in dollars.
+    """
+
+    __slots__ = (
+        "abnormal",
+        "adecide",
+        "apeek",
+        "closes_on_error",
+        "conceals",
+        "costs",
+        "counted_at",
+        "decide",
+        "hidden",
+        "holds_slots",
+        "labels",
+        "metered",
+        "peek",
+        "plan",
+        "policy_pair",
+        "range_ns",
+        "required",
+        "rules",
+    )
+
+    def __init__(
+        self,
+        plan: Any,
+        rules: Sequence[LimitRule],
+        required: Sequence[int] = (),
+        hidden: Collection[int] = (),
+        abnormal: Collection[int] = (),
+        counted_at: int = -1,
+        prices: PriceList = NO_PRICES,
+    ) -> None:
+        self.plan = plan
+        self.rules = tuple(rules)
+        self.required = tuple(required)
+        self.hidden = frozenset(hidden)
+        self.abnormal = frozenset(abnormal)
+        self.counted_at = counted_at
+        self.conceals = any(not rules[at].shadow for at in self.hidden - self.abnormal)
+        """Whether a refusal says when to come back and nothing else, whichever limit it is by.
+
+        One that named the limit, or gave the caller's own numbers, would tell by leaving it out
+        that it was by a hidden one.
+        """
+        self.range_ns = min((own_range_ns(rules[at]) for at in self.hidden), default=0)
+        """Below what, and above what half, lies the wait that is told of a refusal by a hidden rule.
+
+        One for all of them: a range that told which one refused would change for a whole cluster at once.
+        """
+        self.decide = plan.decide
+        self.peek = plan.peek
+        if getattr(plan, "is_remote", False):
+            self.adecide = plan.adecide
+            self.apeek = plan.apeek
+        self.costs = tuple(rule.estimate for rule in rules)
+        """What each rule takes on arrival."""
+        self.metered = metered(self.rules, MAX_COST, prices)
+        """What is done around the answer; None where the application settles whatever there is."""
+        self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
+        """Whether an allowed request may hold something until it ends."""
+        self.closes_on_error = any(rule.on_store_error == "closed" and not rule.shadow for rule in rules)
+        # What is not enforced is not promised either: shadow rules are in no field.
+        told = [not rule.shadow and at not in self.hidden for at, rule in enumerate(rules)]
+        self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
+        """What the core writes the `RateLimit` field with; empty for rules that are left out."""
+        field = b", ".join(policy_item(rule) for rule, is_told in zip(rules, told, strict=True) if is_told)
+        self.policy_pair = (b"ratelimit-policy", field)
+        """The `RateLimit-Policy` header."""
+
+    def costs_of(self, units: Mapping[str, int] | tuple[int, ...] | None) -> Sequence[int]:
+        """Return what each rule takes when some real costs are known on arrival, or all of them by rule.
+
+        Raises:
+            UsageError: a cost is no integer from 0 to 2**31 - 1 (code `cost-range`).
+        """
+        if not units:
+            return self.costs
+        if isinstance(units, tuple):
+            return units
+        for unit, cost in units.items():
+            check_cost(unit, cost)
+        return [units.get(rule.unit, rule.estimate) for rule in self.rules]
+
+    def ratelimit_field(self, outcome: Outcome) -> bytes:
+        """Return the value of the `RateLimit` field, empty when no rule is to be told of."""
+        if self.conceals and not outcome.allowed:
+            return b""
+        return outcome.ratelimit_field(self.labels)
+
+    def tightest(self, outcome: Outcome) -> int:
+        """Return the index of the rule a client should mind most, -1 when none is to be told of."""
+        if self.conceals and not outcome.allowed:
+            return -1
+        if outcome.binding >= 0 and self.labels[outcome.binding]:
+            return outcome.binding
+        best, least = -1, 2.0
+        for index, rule in enumerate(self.rules):
+            if not self.labels[index] or outcome.state(index) == SKIPPED:
+                continue
+            share = outcome.remaining(index) / rule.burst
+            if share < least:
+                best, least = index, share
+        return best
+
+    def told_wait_ns(self, outcome: Outcome, account: int, now_ns: int) -> int | None:
+        """Return when a refused caller is told to come back, in nanoseconds; None when no wait can help.
+
+        The wait of a hidden rule is the same for all its cluster's members. Two accounts that compare
+        theirs would learn that they are taken for one actor. So it is never told. In its place
+        stands a wait of the account's own (`own_wait_ns`).
+
+        Args:
+            outcome: what was refused.
+            account: the caller's principal, as a keyed hash.
+            now_ns: when.
+        """
+        wait_ns = outcome.retry_after_ns(outcome.binding)
+        if wait_ns < 0:
+            return None  # it follows from the request alone
+        refusing = [at for at in range(len(self.rules)) if outcome.state(at) == REFUSED]
+        if self.hidden.isdisjoint(refusing):
+            return wait_ns
+        waits = [outcome.retry_after_ns(at) for at in refusing if at not in self.hidden]
+        return max([own_wait_ns(account, self.range_ns, now_ns), *waits])
+
+    def violated(self, outcome: Outcome) -> list[str]:
+        """Return the names of the rules that refused, without making verdicts of them all."""
+        return [rule.name for index, rule in enumerate(self.rules) if outcome.state(index) == REFUSED]
+
+    def verdicts(self, outcome: Outcome) -> tuple[Verdict, ...]:
+        """Return a verdict for each rule that was not skipped."""
+        verdicts = []
+        for index, rule in enumerate(self.rules):
+            state = outcome.state(index)
+            if state == SKIPPED:
+                continue
+            wait_ns = outcome.retry_after_ns(index)
+            verdicts.append(
+                Verdict(
+                    limit=rule.name,
+                    allowed=state == ALLOWED,
+                    shadow=rule.shadow or state == SHADOWED,
+                    unit=rule.unit,
+                    cost=outcome.cost(index),
+                    quota=rule.quota,
+                    window_ns=rule.period_ns,
+                    remaining=outcome.remaining(index),
+                    reset_after_ns=outcome.reset_after_ns(index),
+                    retry_after_ns=None if wait_ns < 0 else wait_ns,
+                )
+            )
+        return tuple(verdicts)
+
+
+def own_range_ns(rule: LimitRule) -> int:
+    """Return what a rule takes to give back all it allows, from two seconds to an hour."""
+    refill_ns = -(-rule.period_ns * rule.burst // rule.quota)
+    return min(max(refill_ns, _SHORTEST_RANGE_NS), _LONGEST_RANGE_NS)
+
+
+def own_wait_ns(account: int, range_ns: int, now_ns: int) -> int:
+    """Return how long an account waits that a limit of many accounts refuses.
+
+    Each account has instants of its own, half a range apart, that follow from its keyed hash. The
+    wait is until the first that is half a range away or more. It counts down as any wait does,
+    no two accounts have the same, and what others do changes nothing about it.
+    """
+    half_ns = range_ns // 2
+    digest = blake2b(account.to_bytes(8, "big"), digest_size=8, person=b"kin-wait").digest()
+    return half_ns + (int.from_bytes(digest, "big") - now_ns) % half_ns
+
+
+def check_cost(unit: str, cost: object) -> None:
+    """Raise unless `cost` is an integer a charge can carry."""
+    # bool is an int, and `True` tokens are a mistake; NaN and infinity are floats.
+    if type(cost) is not int or not 0 <= cost <= MAX_COST:
+        raise UsageError(
+            f"the cost in {unit!r} must be an integer from 0 to {MAX_COST}, not {cost!r}", code="cost-range"
+        )
+
+
+def policy_item(rule: LimitRule) -> bytes:
+    """Return a rule as an item of the `RateLimit-Policy` field.
+
+    draft-ietf-httpapi-ratelimit-headers-11, section 3: `q` the quota, `w` the window in
+    seconds, `qu` the unit if it is not requests. Slots have no window.
+    """
+    item = b"%b;q=%d" % (rule.label, rule.quota)
+    if rule.algorithm == "concurrency":
+        return item + b';qu="concurrent-requests"'
+    item += b";w=%d" % -(-rule.period_ns // _SECOND_NS)
+    if rule.algorithm == "distinct":
+        return item + b';qu="distinct-values"'
+    if rule.unit_index:
+        # Dollars are counted by the millionth.
+        unit = "microdollars" if rule.unit == USD else rule.unit
+        quoted = unit.replace("\\", "\\\\").replace('"', '\\"').encode("ascii", "replace")
+        item += b';qu="%b"' % quoted
+    return item

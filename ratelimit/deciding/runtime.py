@@ -1,0 +1,299 @@
+"""A limiter's parts at work: store, counters, clusters, and the policy in force.
+
+The limiter's face is `limiter.Limiter`: what an application calls. Here is what the middleware, the
+upkeep and the command line use as well. Its methods may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+
+from ratelimit.clock import Clock
+from ratelimit.clustering.budgets import Budgets
+from ratelimit.clustering.factory import service_of
+from ratelimit.clustering.hosts.agent import Hosts
+from ratelimit.clustering.hosts.factory import hosts_of
+from ratelimit.clustering.service import ClusteringService
+from ratelimit.core.decision.schedule import Pace
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.decider import Decider
+from ratelimit.deciding.names import named_gate
+from ratelimit.deciding.reload import Reload
+from ratelimit.deciding.resolvers import Resolver, find_resolvers
+from ratelimit.deciding.steps import Steps
+from ratelimit.deciding.switch import is_enabled
+from ratelimit.errors import StoreError, UsageError, fault_of
+from ratelimit.events import NullObserver, Observer
+from ratelimit.policy import Policy
+from ratelimit.policy.change import diff, fingerprint
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.stores.contract import Store
+from ratelimit.stores.factory import listen, open_store
+from ratelimit.telemetry.counters import Counters
+from ratelimit.telemetry.diagnosis import Diagnosing
+
+UPKEEP_NS = 100_000_000
+"""How often decisions keep up what no thread does: heartbeats, and a slice of correlating."""
+
+
+class Runtime:
+    """What a limiter works with. Arguments and errors are those of `Limiter`."""
+
+    def __init__(
+        self,
+        policy: Policy | str | os.PathLike[str],
+        *,
+        store: Store | None,
+        clock: Clock | None,
+        resolvers: Mapping[str, Resolver] | None,
+        observer: Observer | None,
+        enabled: bool | None,
+        correlates: bool,
+        steps: Steps,
+    ) -> None:
+        self.is_enabled = is_enabled() if enabled is None else enabled
+        self._correlates = correlates
+        self.steps = steps
+        self.pace = Pace(UPKEEP_NS)
+        """When upkeep is due that no thread does; the gate asks it, too."""
+        path = policy.path if isinstance(policy, Policy) else policy
+        self._path = None if path is None else Path(path)
+        self._fingerprint = None if self._path is None else fingerprint(self._path)
+        loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
+        self.observer: Observer = observer if observer is not None else NullObserver()
+        self.resolvers = dict(resolvers or {})
+        self._owns_store = store is None
+        self.store = open_store(loaded, clock, alone=not self.is_enabled) if store is None else store
+        self._diagnosing = Diagnosing(self)
+        self.diagnose = self._diagnosing.diagnose
+        self.store_failed = self._diagnosing.store_failed
+        self.counters = Counters(self.store.table)
+        """This worker's own counters beside the core's."""
+        listen(self.store, self.store_failed, self.diagnose)
+        self.clock: Clock = self.store.clock if clock is None else clock
+        self.now_ns = self.clock.now_ns
+        decider = Decider(self)
+        self.judge = decider.judge
+        self.ajudge = decider.ajudge
+        self.judge_unlimited = decider.counted
+        """The ladder: see `Decider`."""
+        self._lock = Lock()
+        now_ns = self.now_ns()
+        self.policy = loaded
+        self.clustering: ClusteringService | None = None
+        """Correlation, where the policy has any."""
+        try:
+            self.clustering = self._clustering(loaded)
+            self.current = self.bind(loaded.compiled, now_ns, self.clustering)
+            if self.clustering is not None:
+                self.clustering.know(self.current.knowledge)
+            self._diagnosing.say_damage(
+                self.store.damage, None if self.clustering is None else self.clustering.damage
+            )
+        except BaseException:
+            self.close()
+            raise
+        self.generation = 1
+        """How many policies this limiter has put in force."""
+        self.reloaded_ns = now_ns
+        self.last_reload: Reload | None = None
+        self.asked: object = None  # what routes may ask for by name: the integrations' own
+        if not self.is_enabled:
+            self.diagnose("limits-off")
+
+    # -- between requests -------------------------------------------------------------------------
+
+    def keep_up(self, now_ns: int) -> None:
+        """Say that this worker lives and correlate a slice, if that is due and no thread does it.
+
+        Called with each decision that is charged. A worker without requests is kept up by its
+        thread alone (`worker.upkeep`).
+        """
+        pace = self.pace
+        if not pace.is_due(now_ns):
+            return
+        pace.done(now_ns, False)  # first: other threads need not do it, too
+        self.store.heartbeat(now_ns)
+        clustering = self.clustering
+        if clustering is not None and not clustering.is_kept_up and clustering.tick(now_ns):
+            pace.done(now_ns, True)
+
+    # -- the policy in force ----------------------------------------------------------------------
+
+    def generation_at(self, now_ns: int) -> BoundPolicy:
+        """Return the policy in force, its calendar windows listed around `now_ns`."""
+        current = self.current
+        if current.until_ns is None or current.is_current(now_ns):
+            return current
+        with self._lock:
+            if not self.current.is_current(now_ns):
+                self.current = self.bind(self.policy.compiled, now_ns, self.clustering)
+            return self.current
+
+    def reload(self) -> Reload:
+        """Read the policy file again and put it in force; a bad file changes nothing.
+
+        Counters carry over. Requests under way end under the policy they began with. What
+        the store was opened with (`[store]`, `[hashing]`) stays as it was until a restart.
+
+        Raises:
+            UsageError: the policy did not come from a file (code `reload-no-file`).
+        """
+        if self._path is None:
+            raise UsageError(
+                "this limiter was given a policy, not a file to read again", code="reload-no-file"
+            )
+        with self._lock:
+            seen = fingerprint(self._path)
+            now_ns = self.now_ns()
+            before = after = self.clustering
+            try:
+                loaded = Policy.load(self._path)
+                after = self._clustering(loaded)
+                bound = self.bind(loaded.compiled, now_ns, after)
+            except Exception as raised:
+                if after is not None and after is not before:
+                    after.close(now_ns)
+                outcome = Reload("rejected", now_ns, fault_of(raised, self._path))
+            else:
+                changes = diff(self.policy.compiled, loaded.compiled)
+                if loaded.file == self.policy.file:
+                    outcome = Reload("unchanged", now_ns)
+                else:
+                    self.policy = loaded
+                    self.current = bound
+                    self.clustering = after
+                    if after is not None and loaded.compiled.correlation is not None:
+                        after.adapt(loaded.compiled.correlation)
+                        after.know(bound.knowledge)
+                    elif before is not None:
+                        before.close(now_ns)
+                    self.generation += 1
+                    self.reloaded_ns = now_ns
+                    outcome = Reload("applied", now_ns, changes=changes)
+            self._fingerprint = seen
+            self.last_reload = outcome
+        self.counters.reloaded(outcome.result)
+        self.observer.reloaded(outcome.result, outcome.error)
+        return outcome
+
+    def reload_if_changed(self) -> Reload | None:
+        """Reload when the file looks different from last time; None when it does not.
+
+        A file that is missing for the moment (an editor replacing it) is not a change.
+        """
+        return self.reload() if self.is_outdated else None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the policy file looks different from when it was last read."""
+        seen = None if self._path is None else fingerprint(self._path)
+        return seen is not None and seen != self._fingerprint
+
+    def _clustering(self, policy: Policy) -> ClusteringService | None:
+        """Return what correlates under a policy: as before if possible; None where nothing is asked."""
+        if self.clustering is not None:
+            return None if policy.compiled.correlation is None else self.clustering
+        return service_of(
+            policy,
+            self.store,
+            correlates=self._correlates,
+            hosts=self._hosts(policy),
+            budgets=self._budgets,
+            diagnose=self.diagnose,
+        )
+
+    def _hosts(self, policy: Policy) -> Hosts | None:
+        """Return how to take part where several hosts share a correlator; None where this one has its own."""
+        if not (self.store.is_remote or self._correlates):
+            return None  # a private store in place of the policy's: nothing is connected to
+        return hosts_of(policy.compiled, self.store.table.key, correlates=self._correlates)
+
+    def _budgets(self) -> Budgets:
+        return self.current.budgets
+
+    def bind(
+        self,
+        compiled: CompiledPolicy,
+        now_ns: int,
+        clustering: ClusteringService | None,
+        *,
+        is_asked: bool = False,
+    ) -> BoundPolicy:
+        """Return a policy at work over this store; `is_asked`: its limits are asked for by name."""
+        spec = compiled.correlation
+        bound = BoundPolicy(
+            compiled,
+            self.store,
+            now_ns,
+            diagnose=self.diagnose,
+            resolvers=find_resolvers(compiled.identities, self.resolvers),
+            watch=None if clustering is None or spec is None else clustering.watch(spec, compiled.cluster),
+            is_asked=is_asked,
+            steps=self.steps,
+        )
+        if self.is_enabled and not is_asked:
+            bound.by_name = named_gate(bound, self.pace, self.keep_up, self.clock)
+        return bound
+
+    def use(self, store: Store, *, enabled: bool) -> None:
+        """Count in another store from now on, or limit nothing; what was counted stays where it is."""
+        with self._lock:
+            self.store, self.is_enabled = store, enabled
+            listen(store, self.store_failed, self.diagnose)
+            self._rebind()
+
+    @property
+    def source(self) -> object:
+        """What makes two limiters the same: their policy file, else the object itself."""
+        return self if self._path is None else self._path.resolve()
+
+    def renew(self) -> bool:
+        """Leave shared memory that is damaged or gone for fresh memory; return whether any was.
+
+        The middleware's upkeep asks every few seconds. What was counted there begins anew; all
+        workers that ask meet in the same fresh memory. Said as `memory-damaged`, each time.
+        """
+        with self._lock:
+            clustering = self.clustering
+            damages: list[str | None] = []
+            try:
+                damages.append(self.store.renew())
+                if clustering is not None and clustering.key == self.store.table.key:
+                    damages.append(clustering.renew())
+                if damages[0] is not None:
+                    # Plans that were made since know the damaged memory's places. And the worker that made
+                    # the fresh one may have known another hash key.
+                    self._rebind()
+            except StoreError:
+                self.diagnose("memory-unusable")
+        self._diagnosing.say_damage(*damages)
+        return any(damage is not None for damage in damages)
+
+    def _rebind(self) -> None:
+        now_ns, before = self.now_ns(), self.clustering
+        self.counters = Counters(self.store.table)
+        if before is not None and before.key != self.store.table.key:
+            before.close(now_ns)
+            self.clustering = None
+        self.clustering = self._clustering(self.policy)
+        self.current = self.bind(self.policy.compiled, now_ns, self.clustering)
+        if self.clustering is not None:
+            self.clustering.know(self.current.knowledge)
+
+    async def rest(self) -> None:
+        """Close this event loop's connections with a server; the next decision opens others."""
+        await self.store.rest()
+
+    def close(self) -> None:
+        """Save what is known of clusters, and let go of the store if this limiter opened it.
+
+        Of a server `await rest()` takes leave in order; this does not wait for it.
+        """
+        if self.clustering is not None:
+            self.clustering.close(self.now_ns())
+        if self._owns_store:
+            self.store.close()

@@ -1,0 +1,112 @@
+"""Places in the ladder for what is not part of every policy: a factor, a queue, the end of a request.
+
+    lists → tier → cluster → required identities → FACTOR → limits → QUEUE → … → END
+
+Each is a protocol of one method. A place where nothing stands costs one comparison, only on the
+slow path. For the gate does not decide for a policy that has a factor or a queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from ratelimit.core.decision.engine import Outcome
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.decision import Reason
+
+End = Literal["finished", "hung up", "failed", "cancelled"]
+"""How a request ended.
+
+`finished`: the application returned, and so did it for a request that was refused. `hung up`: the client
+left before the last byte. `failed`: the application raised. `cancelled`: the server cancelled it.
+"""
+
+
+class Factor(Protocol):
+    """Scales limits for the request at hand, as adaptive limits do."""
+
+    def scale_plan(self, plan: RoutePlan, row: Sequence[int], now_ns: int) -> RoutePlan:
+        """Return the plan to ask in place of `plan`; `plan` itself where nothing is scaled.
+
+        Both share their counters where their rules have the same salts, which numbers are no part of.
+        Must not wait. Called for peeks, too, so it counts nothing.
+
+        Args:
+            plan: what applies.
+            row: the request's identities by position, its cluster among them.
+            now_ns: when.
+        """
+        ...
+
+
+class Queue(Protocol):
+    """Lets a refused request wait for room in place of an answer."""
+
+    async def wait_for_room(
+        self, plan: RoutePlan, row: Sequence[int], outcome: Outcome, now_ns: int
+    ) -> int | None:
+        """Wait; return the time at which limits are to be asked again, None to let the refusal stand.
+
+        A request that waits has charged nothing, so one that is cancelled here leaves nothing behind.
+        The ladder asks again after each wait. The queue bounds how often it lets one request do that:
+        by the time, or by the number of requests that wait.
+
+        Args:
+            plan: what refused.
+            row: the request's identities by position.
+            outcome: what each rule says.
+            now_ns: when it refused.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One request when all is over. Instants are nanoseconds since 1970, None for what never came."""
+
+    allowed: bool
+    reason: Reason
+    plan: RoutePlan | None
+    outcome: Outcome | None
+    """What was charged; None where limits had no say."""
+    begun_ns: int
+    """When it was decided."""
+    first_byte_ns: int | None
+    """When the response began; of a WebSocket, when it was accepted."""
+    last_byte_ns: int | None
+    """When the last message of the response was sent."""
+    ended_ns: int
+    status: int | None
+    """Of the response; None if none began, and for a WebSocket that was accepted."""
+    how: End
+
+
+class EndHook(Protocol):
+    """Told of each decided request when it has ended, however it ended."""
+
+    def request_ended(self, request: Ended) -> None:
+        """Take note. Called once a request, on its event loop; must neither wait nor raise.
+
+        What it raises is logged and the other hooks are called all the same.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What stands in the ladder's places; a place with None or () is passed by."""
+
+    factor: Factor | None = None
+    queue: Queue | None = None
+    """Only `adecide` waits: `decide` has no event loop to wait in, and a peek nothing to wait for."""
+    ends: tuple[EndHook, ...] = ()
+
+    @property
+    def are_in_the_gate(self) -> bool:
+        """Whether the compiled gate decides as the ladder does with these."""
+        return self.factor is None and self.queue is None
+
+
+NO_STEPS = Steps()

@@ -1,0 +1,137 @@
+"""The sentences for mistakes that the library notices by itself, by code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+DIAGNOSES: Mapping[str, str] = {
+    "undeclared-proxy": (
+        "a request carried X-Forwarded-For or Forwarded from a peer that is not in trust.proxies; the header "
+        "was ignored and the peer's own address counted. If that peer is your proxy, declare it; "
+        "if not, all is well."
+    ),
+    "client-missing": (
+        "a request had no client address (a Unix socket?), so limits per client followed their identity's "
+        '`missing` rule. Declare the proxy with trust.proxies = ["unix"] if it sends the address in a header.'
+    ),
+    "mounted-twice": (
+        "RateLimitMiddleware is mounted twice for one policy; the inner one does not charge again. "
+        "Mount it once."
+    ),
+    "limit-asked-twice": (
+        "a route asks by name for a limit that the middleware had charged already, since the policy matches "
+        "it by path; it was not charged again. Write `match = []` where only routes are to ask for it:"
+    ),
+    "limit-asked-gone": (
+        "routes ask for limits by name that the reloaded policy lacks, or that do not fit it; these routes "
+        "go on with the limits they had, until a restart."
+    ),
+    "state-absent": (
+        "{about} was never present when asked; such requests follow the identity's `missing` rule, so all "
+        "callers behind one address share one budget. Dependencies and handlers run after the middleware: "
+        "what they set comes too late for it. Set it in a middleware around this one, or ask for the limit "
+        "in a dependency, `Depends(limits(…))`. If all requests so far were anonymous, all is well."
+    ),
+    "limits-off": "nothing is limited in this process: RATELIMIT_ENABLED or `enabled` says so.",
+    "policy-gone": (
+        "{about} is not there any more, or cannot be looked at: the policy that was read last stays in "
+        "force, and a worker that starts now fails. Put the file back."
+    ),
+    "private-memory": (
+        "counters are in private memory while several workers seem to run: each worker admits the whole "
+        'limit. Use [store] memory = "shared".'
+    ),
+    "memory-damaged": (
+        "shared memory was cut short, overwritten or removed, and was left for fresh memory: what was "
+        "counted in it begins anew. A file that is damaged is kept beside the fresh one as *.damaged, until "
+        "the next takes its place. Find out what writes there."
+    ),
+    "memory-unusable": (
+        "shared memory is damaged or gone, and no other can be had: this worker counts with what it has "
+        "left, perhaps alone, and tries again every few seconds."
+    ),
+    "identity-type": (
+        'a value from scope["state"], a path or a resolver was neither text, bytes, an integer nor a UUID, '
+        "and counted as missing."
+    ),
+    "settle-unit": (
+        "the application settled a unit that no limit of the policy counts; nothing was charged for it."
+    ),
+    "settle-number": (
+        "the application settled what is no whole number from 0 to 2147483647; it was not charged, and the "
+        "estimate stays. Round up before you settle."
+    ),
+    "route-case": (
+        'the application ignores case in paths, and the policy says [routing] case = "exact": a path in '
+        'other letters is served and not limited. Write case = "ignore".'
+    ),
+    "route-unseen": (
+        "the application serves routes that a limit seems to mean and matches in no way of reading their "
+        "paths. Write templates with the prefix of the mount; cover a regular expression by a template "
+        "that ends in `*`. They are:"
+    ),
+    "route-crowded": (
+        "a path can be read in several ways, which together fall under more rules than one decision carries "
+        "(16); such requests are refused. Narrow the matches, combine limits, or say in [routing] how the "
+        "application reads paths."
+    ),
+    "created-type": (
+        "what `[correlation] created` names was no number of seconds since 1970 (milliseconds, a date in "
+        "words?), and counted as not known."
+    ),
+    "resolver-busy": (
+        "too many calls of a resolver were under way at once; further requests counted as lacking "
+        "the identity."
+    ),
+    "redis-evicts": (
+        "the server throws keys away when its memory is full (maxmemory-policy is not noeviction): limits' "
+        "state may go, and a refused caller begins anew. Set maxmemory-policy to noeviction, or give "
+        "limits a server of their own."
+    ),
+    "redis-key": (
+        "another worker that uses this server and prefix hashes identities with another key, and so grants "
+        "every caller its limits once more. Give all hosts the same [hashing] key, or deployments of their "
+        "own different store prefixes; `ratelimit doctor` says whether it is mended."
+    ),
+    "correlator-failed": (
+        "correlating accounts failed; requests go on with the clusters known so far, and it is tried again."
+    ),
+    "hosts-format": (
+        "what another host wrote for the correlation cannot be read here, and is not used: do all hosts run "
+        "the same release, and does nothing else write under the store's prefix?"
+    ),
+    "hosts-key": (
+        "another host correlates with another hash key; what it wrote means nothing here and is not used. "
+        "Give all hosts the same [hashing] key, or deployments of their own different store prefixes."
+    ),
+    "hosts-unreachable": (
+        "the server that hosts share fails or is not reached for correlation: clusters stay as they are. "
+        "`ratelimit doctor` says whether it answers; a user with restricted keys needs those that "
+        "begin with the prefix in braces."
+    ),
+    "snapshot-damaged": (
+        "the snapshot of the correlation is cut short or was changed, and is not used: evidence is "
+        "gathered anew. A file is set aside as *.refused."
+    ),
+    "snapshot-future": (
+        "the snapshot of the correlation is from more than a day in the future, and is not used: was the "
+        "clock set back? A file is set aside as *.refused."
+    ),
+    "snapshot-key": (
+        "the snapshot of the correlation was made with another hash key, and is not used: its identities "
+        "mean nothing here. Set [hashing] key if it is to outlive the shared memory. "
+        "A file is set aside as *.refused."
+    ),
+    "snapshot-unreadable": (
+        "the snapshot of the correlation cannot be read; check its permissions. Evidence is gathered anew."
+    ),
+    "snapshot-unwritten": (
+        "the snapshot of the correlation cannot be written; check the folder, its permissions and its room. "
+        "A restart would forget what is known."
+    ),
+    "snapshot-version": (
+        "the snapshot of the correlation was made by another release, and is not used: evidence is "
+        "gathered anew. A file is set aside as *.refused."
+    ),
+}
+"""What is said, once in each process, for each code."""

@@ -1,0 +1,155 @@
+"""The interceptor: each call is charged before its handler runs, and settled when that has ended.
+
+A call is `POST` of its method's full name, so `match = "POST /shop.Orders/*"` means a service. Its
+metadata are its header fields. Streams are charged once, when they begin; a message is not a call.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+
+from ratelimit.asgi.mount import mount_limiter, mount_policy
+from ratelimit.clock import Clock
+from ratelimit.decision import Decision
+from ratelimit.errors import UsageError
+from ratelimit.grpc.refusal import fields_of, refusal_of
+from ratelimit.limiter import Limiter
+from ratelimit.policy import Policy
+from ratelimit.stores.contract import Store
+
+_CURRENT: ContextVar[Decision | None] = ContextVar("ratelimit.grpc", default=None)
+
+
+def current() -> Decision | None:
+    """Return the decision of the call that is being handled, to settle its real cost; None outside."""
+    return _CURRENT.get()
+
+
+class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # has no types
+    """Limits the calls that reach a `grpc.aio` server's handlers.
+
+        server = grpc.aio.server(interceptors=[RateLimitInterceptor(policy="policy.toml")])
+
+    Args:
+        policy: a policy, or the path of its file; the file is watched and reloaded.
+        limiter: instead of `policy`, a limiter of your own.
+        reload_interval_s: how often the policy file is looked at; 0 for never.
+        store, clock: passed on to the limiter made for `policy`.
+
+    Raises:
+        PolicyError, StoreError: the policy or its store cannot be used.
+        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`).
+    """
+
+    def __init__(
+        self,
+        policy: Policy | str | os.PathLike[str] | None = None,
+        *,
+        limiter: Limiter | None = None,
+        reload_interval_s: float = 2.0,
+        store: Store | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        timing = (1.0, reload_interval_s)
+        if limiter is not None and policy is None:
+            self._mount = mount_limiter(limiter, *timing)
+        elif policy is not None and limiter is None:
+            self._mount = mount_policy(
+                policy, *timing, store=store, clock=clock, resolvers=None, observer=None
+            )
+        else:
+            raise UsageError("give the interceptor either a policy or a limiter", code="middleware-policy")
+        self.limiter = self._mount.limiter
+        self._awake_in = 0
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
+    ) -> Any:
+        """Return the handler, with its limits around it."""
+        handler = await continuation(handler_call_details)
+        return None if handler is None else _around(handler, self, handler_call_details.method)
+
+    @asynccontextmanager
+    async def charged(self, method: str, context: Any) -> AsyncIterator[None]:
+        """Charge a call, or abort it; tell what is left, and give back what it held, when it has ended."""
+        decision = await self._decide(method, context)
+        if not decision.allowed:
+            code, words, metadata = refusal_of(self.limiter, decision)
+            await context.abort(code, words, tuple(metadata))
+        _CURRENT.set(decision)
+        try:
+            yield
+        finally:
+            decision.release()
+            context.set_trailing_metadata(
+                (*(context.trailing_metadata() or ()), *fields_of(self.limiter, decision))
+            )
+
+    async def _decide(self, method: str, context: Any) -> Decision:
+        self._wake()
+        limiter = self.limiter
+        asked: dict[str, Any] = {
+            "method": "POST",
+            "path": method,
+            "client": peer_host(context.peer()),
+            "headers": [_field(*each) for each in context.invocation_metadata() or ()],
+        }
+        return await limiter.adecide(**asked) if limiter.store.is_remote else limiter.decide(**asked)
+
+    def _wake(self) -> None:
+        """Start what goes on between calls, in this process: a server may have forked since."""
+        pid = os.getpid()
+        if self._awake_in != pid:
+            self._awake_in = pid
+            if self._mount.upkeep is not None:
+                self._mount.upkeep.start()
+
+
+def _around(handler: Any, limits: RateLimitInterceptor, method: str) -> Any:
+    """Return a handler of the same kind that is charged first.
+
+    Raises:
+        TypeError: the handler's function is not async.
+    """
+    kind = ("stream_" if handler.request_streaming else "unary_") + (
+        "stream" if handler.response_streaming else "unary"
+    )
+    behaviour = getattr(handler, kind)
+
+    async def answering(request: Any, context: Any) -> Any:
+        async with limits.charged(method, context):
+            return await behaviour(request, context)
+
+    async def yielding(request: Any, context: Any) -> AsyncIterator[Any]:
+        async with limits.charged(method, context):
+            async for response in behaviour(request, context):
+                yield response
+
+    if inspect.isasyncgenfunction(behaviour):
+        around: Any = yielding
+    elif inspect.iscoroutinefunction(behaviour):
+        around = answering
+    else:
+        raise TypeError(f"the handler of {method} is not async; the interceptor limits async handlers")
+    make = getattr(grpc, f"{kind}_rpc_method_handler")
+    return make(around, handler.request_deserializer, handler.response_serializer)
+
+
+def peer_host(peer: str) -> str | None:
+    """Return the address in what gRPC calls a peer: `ipv4:192.0.2.7:443`, `ipv6:%5B::1%5D:443`, `unix:…`."""
+    family, _, place = peer.partition(":")
+    if family not in {"ipv4", "ipv6"}:
+        return None
+    return unquote(place).rpartition(":")[0].strip("[]") or None
+
+
+def _field(name: str, value: str | bytes) -> tuple[bytes, bytes]:
+    return name.encode("ascii", "replace"), value if isinstance(value, bytes) else value.encode("utf-8")

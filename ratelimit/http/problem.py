@@ -1,0 +1,78 @@
+"""What a refused client is told: a status, and a problem document (RFC 9457).
+
+A refusal says which limits were exceeded and when to come back. It does not say which
+identity was counted, nor how a denied client was recognised; and where a limit per cluster
+may refuse, of no refusal which limit it is by (`RoutePlan.conceals`), nor when such a limit
+has room again (`RoutePlan.told_wait_ns`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ratelimit.decision import Decision, Reason
+from ratelimit.http.fields import whole_seconds
+
+_TYPES = "https://iana.org/assignments/http-problem-types#"
+REDUCED_CAPACITY = _TYPES + "temporary-reduced-capacity"
+_EXCEEDED = "Request cannot be satisfied as assigned quota has been exceeded"
+_ABNORMAL = "Request not satisfied due to detection of abnormal request pattern"
+STORE_WAIT_NS = 1_000_000_000
+"""How long a client is asked to wait when the store has failed."""
+
+CONTENT_TYPE = (b"content-type", b"application/problem+json")
+
+
+def problem_of(decision: Decision) -> tuple[int, bytes]:
+    """Return status and body for a refusal."""
+    if decision.reason is Reason.LIMITS:
+        violated = [verdict.limit for verdict in decision.verdicts if not (verdict.allowed or verdict.shadow)]
+        return 429, quota_exceeded(violated, decision.limit, decision.retry_after_ns)
+    if decision.reason is Reason.STORE:
+        return 503, msgspec.json.encode(
+            {
+                "type": REDUCED_CAPACITY,
+                "title": "Capacity is reduced for the moment",
+                "status": 503,
+                "detail": "Requests cannot be counted at the moment, and uncounted ones are not taken.",
+            }
+        )
+    if decision.reason is Reason.IDENTITY:
+        detail = "The request lacks something it must be known by."
+    else:
+        detail = "Requests like this one are not taken."
+    return 403, msgspec.json.encode(
+        {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": detail}
+    )
+
+
+def quota_exceeded(
+    violated: Sequence[str], binding: str | None, wait_ns: int | None, *, is_abnormal: bool = False
+) -> bytes:
+    """Return the body of a refusal by limits.
+
+    Types and titles are those of draft-ietf-httpapi-ratelimit-headers-11, sections 5.1 and 5.3.
+
+    Args:
+        is_abnormal: whether it says that the pattern of requests is what was detected.
+        violated: the limits that refused; empty when that is not to be told.
+        binding: the one of them that refuses longest; None when that is not to be told.
+        wait_ns: for how long; None when no wait can help.
+    """
+    if binding is None:
+        detail = "The request asks for more than is ever allowed at once."
+        if wait_ns is not None:
+            detail = f"Too many requests; retry in {whole_seconds(wait_ns)} s."
+    elif wait_ns is None:
+        detail = f'The request asks for more than the limit "{binding}" ever allows at once.'
+    else:
+        detail = f'The limit "{binding}" was exceeded; retry in {whole_seconds(wait_ns)} s.'
+    problem = {
+        "type": _TYPES + ("abnormal-usage-detected" if is_abnormal else "quota-exceeded"),
+        "title": _ABNORMAL if is_abnormal else _EXCEEDED,
+        "status": 429,
+        "detail": detail,
+    }
+    return msgspec.json.encode(problem | {"violated-policies": violated} if violated else problem)

@@ -1,0 +1,59 @@
+"""Looking into the shared table of a running deployment, without becoming part of it."""
+
+from __future__ import annotations
+
+import os
+
+from ratelimit.errors import StoreError
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
+from ratelimit.policy import Policy
+from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.stores.factory import wish_of
+
+
+class WatchedStore(EmbeddedStore):
+    """A store that takes no worker's seat: it reads, and what it decides is not counted."""
+
+    def _join(self) -> None:
+        self._pid = os.getpid()
+
+
+def attach(policy: Policy, *, takes_seat: bool = False) -> EmbeddedStore:
+    """Return the store that the workers of this policy share on this host.
+
+    Args:
+        takes_seat: whether it joins as a worker does; peeking at slots needs that.
+
+    Raises:
+        InspectionFailure: there is none, or it is not ours to read.
+    """
+    place = None
+    try:
+        wish = wish_of(policy)
+        place = wish.place
+        if wish.name is None or place is None:
+            raise InspectionFailure(
+                f"{policy.name}: its workers count in private memory, which nobody else can see",
+                "deployment",
+                hint='Give the metrics address instead, or set [store] memory = "shared".',
+            )
+        if not place.exists():
+            others = owners(place.name) if wish.path is None else []
+            raise InspectionFailure(
+                f"no worker of {own_name()} has run {policy.name} on this host: {place} is not there",
+                "deployment",
+                hint=as_owner(others) or "Start the application, or give the address of its /metrics.",
+            )
+        kind = EmbeddedStore if takes_seat else WatchedStore
+        return kind.shared(
+            wish.name,
+            path=place,
+            keys=wish.keys,
+            block_bytes=wish.block_bytes,
+            key=wish.key,
+            mends=False,
+        )
+    except StoreError as error:
+        hint = as_owner([owner]) if (owner := owner_of(place)) else ""
+        raise InspectionFailure(f"{error} [{error.code}]", "deployment", hint=hint) from error

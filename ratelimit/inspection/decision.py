@@ -1,0 +1,249 @@
+"""Why a request is decided as it is: facts, identities, limits, verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ratelimit.core.request.grammar import MALFORMED_VALUE
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched, needed_positions
+from ratelimit.decision import Decision, Verdict
+from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
+from ratelimit.inspection import words
+from ratelimit.inspection.identities import given, short_hash
+from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule
+from ratelimit.policy.compile.identities import CLUSTER, CREATED, NEW
+from ratelimit.policy.routing.pattern import parse_pattern
+from ratelimit.policy.routing.target import Target
+from ratelimit.policy.schema.model import Event
+from ratelimit.replay.facts import RecordFacts
+from ratelimit.traces import Fields
+from ratelimit.traces.record import CREATED as TRACED
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityLine:
+    """One identity: what it is here, and how it came about."""
+
+    name: str
+    hash: str
+    given: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What limits are matched with."""
+
+    method: str
+    target: str | Target
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class LimitLine:
+    """One rule: its verdict, or why it has none."""
+
+    rule: LimitRule
+    key: str
+    verdict: Verdict | None
+    why_not: str
+
+
+def identity_lines(
+    bound: BoundPolicy,
+    matched: Matched,
+    fields: Fields,
+    record: Any,
+    row: list[int],
+    found_in: str | None = None,
+) -> list[IdentityLine]:
+    """Return a line for each identity of the policy.
+
+    Args:
+        found_in: where its cluster was looked up; None when it was not.
+    """
+    facts = RecordFacts(bound, fields)
+    needed = needed_positions(bound.compiled)
+    places = range(bound.compiled.actor, bound.compiled.cluster + 1)
+    lines = []
+    for spec in bound.compiled.identities:
+        if spec.sources[0].kind == "origin":  # the correlator's own
+            continue
+        if spec.sources[0].kind == "cluster":  # that one is always there, used or not, in three places
+            if spec.name == CLUSTER and not needed.isdisjoint(places):
+                lines.append(_actor_line(bound.compiled, row, found_in))
+            continue
+        if spec.name == CREATED:
+            lines.append(_created_line(spec, row[spec.index]))
+            continue
+        if spec.index not in needed:
+            lines.append(IdentityLine(spec.name, "–", None, "no limit or list uses it"))
+            continue
+        hashed = row[spec.index]
+        shown = given(spec, record, facts)
+        source = _source(bound.compiled, spec, record, matched, facts, hashed)
+        lines.append(IdentityLine(spec.name, short_hash(hashed), shown, source))
+    return lines
+
+
+def _actor_line(compiled: CompiledPolicy, row: list[int], found_in: str | None) -> IdentityLine:
+    actor = row[compiled.actor]
+    if actor == ABSENT:
+        told = "--trace, --snapshot or --live would say" if found_in is None else f"none, says {found_in}"
+        return IdentityLine(CLUSTER, short_hash(actor), None, f"{told}: limits per cluster do not apply")
+    verdict = "likely" if row[compiled.cluster] == ABSENT else "certain"
+    return IdentityLine(CLUSTER, short_hash(actor), verdict, f"{verdict} member, says {found_in}")
+
+
+def _created_line(spec: IdentitySpec, created: int) -> IdentityLine:
+    if created == ABSENT:
+        told = f"missing from {_sources(spec)}: the account is as old as its first request"
+        return IdentityLine(TRACED, "absent", None, told)
+    told = words.instant(created * 1_000_000_000)
+    return IdentityLine(TRACED, "–", told, f"created {told} UTC")
+
+
+def limit_lines(
+    bound: BoundPolicy, matched: Matched, row: list[int], decision: Decision, seen: Seen
+) -> list[LimitLine]:
+    """Return a line for each rule that applies, and one for each limit that does not."""
+    compiled = bound.compiled
+    plan = matched.plan_for(row)
+    rules = () if plan is None else plan.rules
+    verdicts = {verdict.limit: verdict for verdict in decision.verdicts}
+    lines = []
+    for limit in compiled.limits:
+        applying = [rule for rule in rules if rule.limit == limit.index]
+        if not applying:
+            rule = compiled.rules[limit.rules[0]] if limit.rules else compiled.rules[0]
+            lines.append(
+                LimitLine(rule, "", None, _why_no_match(bound, limit.index, seen, crowded=matched.is_crowded))
+            )
+        for rule in applying:
+            # Of a limit and its twin that of the two which looks at this actor.
+            is_likely = row[compiled.likely] != ABSENT
+            if rule.verdict == "certain" and rule.is_twin != is_likely:
+                continue
+            verdict = verdicts.get(rule.name)
+            why_not = ""
+            if verdict is None:
+                absent = [
+                    words.identity(at, compiled)
+                    for at in (*rule.per, rule.member)
+                    if at >= 0 and row[at] == ABSENT
+                ]
+                why_not = f"skipped: {', '.join(absent)} absent" if absent else "not asked"
+            lines.append(LimitLine(rule, _key(bound, rule, row), verdict, why_not))
+    return lines
+
+
+def _key(bound: BoundPolicy, rule: LimitRule, row: list[int]) -> str:
+    compiled = bound.compiled
+    names = [
+        f"{words.identity(at, compiled)}:{short_hash(row[at])}"
+        for at in rule.per
+        if compiled.identities[at].name != NEW
+    ]
+    return " + ".join(names) or "everyone"
+
+
+def _why_no_match(bound: BoundPolicy, limit: int, seen: Seen, *, crowded: bool) -> str:
+    method, target = seen.method, seen.target
+    written = bound.compiled.file.limit[limit]
+    if written.on != seen.event and not (written.on == "request" and seen.event == "connect"):
+        return f"counts {_COUNTED[written.on]} only"
+    methods: set[str] = set()
+    for text in words.patterns(written.match):
+        pattern = parse_pattern(text)
+        others = pattern.methods or frozenset((method,))
+        for other in others:
+            route = bound.compiled.router.match(other, target)
+            if route is not None and limit in route.limits:
+                methods.add(other)
+    if method in methods:
+        return "too many at once" if crowded else "the tier has no limit"
+    if methods:
+        return f"only for {', '.join(sorted(methods))}"
+    excepted = words.patterns(written.except_)
+    return f"only for {words.matches(written.match)}" + (f" except {', '.join(excepted)}" if excepted else "")
+
+
+_WRITTEN = ("header", "cookie", "path")
+"""Sources that a client writes."""
+_COUNTED = {
+    "request": "requests and handshakes",
+    "connect": "WebSocket handshakes",
+    "message": "WebSocket messages",
+}
+
+
+def _source(
+    compiled: CompiledPolicy,
+    spec: IdentitySpec,
+    record: Any,
+    matched: Matched,
+    facts: RecordFacts,
+    hashed: int,
+) -> str:
+    """Return where an identity's value was found, or what its absence means."""
+    if hashed == MALFORMED:
+        return f"malformed in {_sources(spec)}: refused, as it cannot be compared with the deny list"
+    if hashed == REFUSED and _is_malformed(spec, record, matched, facts):
+        return f"malformed in {_sources(spec)}: refused where a limit needs it"
+    if hashed == REFUSED:
+        return f"missing from {_sources(spec)}: refused where a limit needs it"
+    if spec.name == NEW:
+        is_old = "the account is established, or nothing says how old it is: limits for new ones do not apply"
+        return (
+            is_old
+            if hashed == ABSENT
+            else "the account is new; here nothing is known of who else pays for it"
+        )
+    if hashed == ABSENT:
+        return f"missing from {_sources(spec)}: {_of_absence(compiled, spec)}"
+    if spec.name in facts.values(record) and not (spec.name == "ip" and spec.sources[0].kind == "client"):
+        return "given by name"
+    for source in spec.sources:
+        found = facts.found(source, record, matched) if source.kind in _WRITTEN else None
+        if source.kind == "client" and record.ip is not None:
+            prefix = (
+                f" cut to /{spec.v4_prefix} or /{spec.v6_prefix}"
+                if spec.v4_prefix < 32 or spec.v6_prefix < 64
+                else ""
+            )
+            return f"the client's address{prefix}"
+        if found:
+            return (
+                f"path segment {{{source.name}}}" if source.kind == "path" else f"{source.kind} {source.name}"
+            )
+        if found == MALFORMED_VALUE:
+            return f"malformed in {source.kind} {source.name}: {_stand_in(spec)}"
+    return f"missing from {_sources(spec)}: {_stand_in(spec)}"
+
+
+def _of_absence(compiled: CompiledPolicy, spec: IdentitySpec) -> str:
+    """Return what becomes of limits that use an identity which a request does not have."""
+    is_counted = any(spec.index in (*rule.per, rule.member) for rule in compiled.rules if not rule.is_twin)
+    picks_tiers = any(limit.tier_identity == spec.index for limit in compiled.limits)
+    said = [
+        f"limits per {spec.name} do not apply" if is_counted else "",
+        "limits with tiers allow their own rate" if picks_tiers else "",
+    ]
+    return " and ".join(filter(None, said)) or "no list or evidence has it"
+
+
+def _is_malformed(spec: IdentitySpec, record: Any, matched: Matched, facts: RecordFacts) -> bool:
+    """Return whether the first source that says something says nothing usable."""
+    answers = [facts.found(source, record, matched) for source in spec.sources if source.kind in _WRITTEN]
+    return next((answer for answer in answers if answer is not None), None) == MALFORMED_VALUE
+
+
+def _stand_in(spec: IdentitySpec) -> str:
+    return (
+        "one counter shared by all without" if spec.missing == "shared" else "the client's address stands in"
+    )
+
+
+def _sources(spec: IdentitySpec) -> str:
+    return " and ".join(f"{source.kind} {source.name}".strip() for source in spec.sources)

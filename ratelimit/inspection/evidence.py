@@ -1,0 +1,115 @@
+"""What a correlator knows, to look into: of a trace replayed to its end, a snapshot, or a server.
+
+Where the evidence comes from is apart from what is said of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path as FilePath
+
+from ratelimit.clock import ManualClock, SystemClock
+from ratelimit.clustering.snapshot import Format, Refused, SnapshotFile
+from ratelimit.core.clusters.sighting import Columns
+from ratelimit.correlation import Correlator
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.errors import StoreError
+from ratelimit.inspection.attach import attach
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CorrelationSpec
+from ratelimit.replay.run import Replay
+from ratelimit.stores.factory import private_store, wish_of
+from ratelimit.traces import TraceUnreadable, open_reader
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is looked at: a correlator, and the policy it goes by, bound to the same key."""
+
+    correlator: Correlator
+    bound: BoundPolicy
+    name: str
+
+
+def from_trace(policy: Policy, trace: str) -> Source:
+    """Replay a trace to its end and look at what it left."""
+    spec_of(policy)
+    replay = Replay(policy.compiled, lambda now_ns: private_store(policy, ManualClock(now_ns)))
+    try:
+        for batch in open_reader(trace, replay.fields):
+            replay.take(batch)
+    except TraceUnreadable as error:
+        raise InspectionFailure(str(error), "input") from error
+    if replay.actors is None or replay.first_ns is None:
+        raise InspectionFailure(f"{trace}: no request in it could be read", "input")
+    correlator = replay.actors.correlator
+    for _ in correlator.rebuild(replay.last_ns):
+        pass
+    source = Source(correlator, replay.bound, trace)
+    replay.close()
+    return source
+
+
+def from_snapshot(policy: Policy, path: str) -> Source:
+    """Look at what a running correlator last saved; needs the key it hashes with."""
+    try:
+        return _restored(policy, path, lambda key, *given: SnapshotFile(FilePath(path), key).restore(*given))
+    except OSError as error:
+        raise InspectionFailure(f"{path}: {error.strerror or error}", "input") from error
+
+
+def from_server(policy: Policy) -> Source:
+    """Look at what the correlator of all hosts last saved with the server they share."""
+    remote = policy.compiled.remote
+    if remote is None:
+        raise InspectionFailure("--principal needs either --trace or --snapshot to look at", "call")
+    # Its client library is not there for every policy.
+    from ratelimit.stores.redis.hosts.snapshot import read_snapshot
+
+    def restore(key: bytes, correlator: Correlator, now_ns: int) -> Iterator[None]:
+        found = read_snapshot(remote, key)
+        if found is None:
+            raise InspectionFailure(f"{remote.url}: no correlator has saved anything there yet", "input")
+        yield from Format(key).take(BytesIO(found), len(found), correlator, now_ns)
+
+    try:
+        return _restored(policy, remote.url, restore)
+    except StoreError as error:
+        raise InspectionFailure(f"{remote.url}: {error} [{error.code}]", "deployment") from error
+
+
+def _restored(
+    policy: Policy, name: str, restore: Callable[[bytes, Correlator, int], Iterator[None]]
+) -> Source:
+    spec = spec_of(policy)
+    now_ns = SystemClock().now_ns()
+    has_key = wish_of(policy, needs_key=False).key is not None
+    # Without a key in the policy it is in the memory that the workers share.
+    store = private_store(policy, ManualClock(now_ns)) if has_key else attach(policy)
+    try:
+        bound = BoundPolicy(policy.compiled, store, now_ns, diagnose=lambda code: None)
+        correlator = Correlator(
+            spec.settings,
+            now_ns,
+            Columns(spec.principal, spec.kinds, spec.created, spec.costly),
+        )
+        for _ in restore(store.table.key, correlator, now_ns):
+            pass
+    except Refused as refusal:
+        raise InspectionFailure(f"{name}: the snapshot is not used: {refusal.code}", "input") from refusal
+    finally:
+        store.close()
+    if bound.knowledge is not None:
+        bound.knowledge.tell(correlator)
+    return Source(correlator, bound, name)
+
+
+def spec_of(policy: Policy) -> CorrelationSpec:
+    spec = policy.compiled.correlation
+    if spec is None:
+        hint = "Write `[correlation]` into it."
+        raise InspectionFailure("the policy correlates nothing", "call", hint=hint)
+    return spec

@@ -1,0 +1,104 @@
+"""Which actor a request's principal belongs to, for an explanation of one request.
+
+A policy alone does not say. The answer is in a trace replayed to its end, in a running correlator's
+snapshot, or in the assignments that running workers look into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ratelimit.core.clusters.sighting import Columns
+from ratelimit.core.sharing.observer import Watch
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.inspection.evidence import Source
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.replay.facts import RecordFacts
+from ratelimit.stores.embedded.board import SharedBoard
+from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.stores.factory import SIGHTINGS
+from ratelimit.traces import Fields
+
+Fill = Callable[[list[int], Any, Matched], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Where a request's actor is looked up."""
+
+    name: str
+    """As people are told."""
+    fill: Fill
+    """Puts the actor of a record into its row."""
+
+
+class RecordRecognition:
+    """The ladder's view of where one record's actor is looked up: see `deciding.ports.Recognition`.
+
+    Args:
+        membership: where it is looked up; None for nowhere.
+        bound: its declarations say which accounts are new.
+        record, matched: what is explained.
+    """
+
+    def __init__(
+        self, membership: Membership | None, bound: BoundPolicy, record: Any, matched: Matched
+    ) -> None:
+        self._membership = membership
+        self._ages = bound.ages
+        self._record = record
+        self._matched = matched
+
+    @property
+    def tells_age(self) -> bool:
+        """Whether a limit asks for new accounts."""
+        return self._ages is not None
+
+    def fill(self, row: list[int], /) -> None:
+        """Put the record's actor into its row."""
+        if self._membership is not None:
+            self._membership.fill(row, self._record, self._matched)
+
+    def mark(self, row: list[int], now_ns: int, /) -> bool:
+        """Mark a row of a new account; return whether it is one."""
+        return self._ages is not None and self._ages.mark(row, now_ns)
+
+    def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
+        """Take nothing: an explanation is no evidence."""
+        return False
+
+
+def in_evidence(source: Source, fields: Fields) -> Membership:
+    """Look into a correlator: a trace's, or one that was saved."""
+    facts, at = RecordFacts(source.bound, fields), source.bound.compiled.cluster
+
+    def fill(row: list[int], record: Any, matched: Matched) -> None:
+        # Its hashes are of its own key.
+        theirs = facts.identities(record, matched)
+        source.correlator.core.fill(theirs, at)
+        row[at - 2 : at + 1] = theirs[at - 2 : at + 1]
+
+    return Membership(source.name, fill)
+
+
+@contextmanager
+def on_this_host(compiled: CompiledPolicy, store: EmbeddedStore) -> Iterator[Membership | None]:
+    """Look at what this host's workers look at; None where none of them correlates."""
+    spec = compiled.correlation
+    shared = None
+    if spec is not None:
+        principals = spec.settings.principals
+        shared = SharedBoard.existing(store, principals=principals, sightings=SIGHTINGS)
+    if spec is None or shared is None:
+        yield None
+        return
+    try:
+        watch = Watch(
+            shared.board, Columns(spec.principal, spec.kinds, spec.created, spec.costly), compiled.cluster
+        )
+        yield Membership("this host's workers", lambda row, record, matched: watch.fill(row))
+    finally:
+        shared.close()

@@ -1,0 +1,84 @@
+"""Asking a policy's server what it would say now, without deciding anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ratelimit.clock import SystemClock
+from ratelimit.core.decision.engine import Outcome
+from ratelimit.deciding.protocols import AskAway
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.errors import StoreError
+from ratelimit.inspection.attach import attach
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.policy import Policy
+from ratelimit.stores.factory import private_store, wish_of
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.store import RedisStore
+
+PATIENCE_S = 2.0
+"""How long the server has to answer: a person waits, not a request."""
+PAUSE_S = 0.05
+NEVER = 1 << 62
+
+
+def server_of(policy: Policy) -> RedisStore:
+    """Return the store of a policy that names a server; it makes no part of the host's workers.
+
+    Raises:
+        InspectionFailure: it cannot be reached; or neither the policy nor a worker here has a hash key.
+    """
+    remote = policy.compiled.remote
+    assert remote is not None  # see the caller
+    try:
+        # Without a key in the policy it is in the memory that the workers share.
+        has_key = wish_of(policy, needs_key=False).key is not None
+        embedded = private_store(policy, SystemClock()) if has_key else attach(policy)
+        try:
+            # Its client library is not there for every policy.
+            from ratelimit.stores.redis.store import RedisStore
+
+            store = RedisStore(replace(remote, timeout_ns=round(PATIENCE_S * 1e9)), embedded)
+            store.fair_share.pause(NEVER)  # the workers' shares are theirs
+            return store
+        except BaseException:
+            embedded.close()
+            raise
+    except StoreError as error:
+        raise InspectionFailure(f"{remote.url}: {error} [{error.code}]", "deployment") from error
+
+
+def ask_patiently(store: RedisStore) -> AskAway:
+    """Return what asks the server for the ladder, and nothing but the server; it charges nothing.
+
+    What is returned raises `StoreError` when no answer comes in time.
+    """
+
+    async def ask(
+        plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
+    ) -> Outcome:
+        loop, batch_client = asyncio.get_running_loop(), store.batch_client()
+        until = loop.time() + PATIENCE_S
+        try:
+            while True:
+                try:
+                    return await batch_client.ask(plan.plan, row, costs, store.clock.now_ns(), commit=False)
+                except StoreError:
+                    if loop.time() >= until:
+                        raise
+                await asyncio.sleep(PAUSE_S)
+        finally:
+            await store.rest()
+
+    return ask
+
+
+def no_answer(url: str, error: StoreError) -> InspectionFailure:
+    """Return what the operator is told of a server that did not answer."""
+    return InspectionFailure(
+        f"{url}: {error} [{error.code}]", "deployment", hint="`ratelimit doctor` says more."
+    )

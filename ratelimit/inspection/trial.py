@@ -1,0 +1,84 @@
+"""One request put to the ladder by a person: nothing is counted, and no worker hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
+from ratelimit.clock import ManualClock
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.charge import Charge
+from ratelimit.deciding.decider import Decider, ask_away
+from ratelimit.decision import Decision, Reason
+from ratelimit.errors import StoreError
+from ratelimit.inspection.server import ask_patiently, no_answer
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.store import RedisStore
+
+
+class Trial:
+    """Decides one request as often as it is told to, with the ladder that workers use.
+
+    Args:
+        bound: the policy; its `recognition` knows the request's cluster.
+        matched: what of it applies.
+        row: the request's identities. Its cluster is put in.
+        units: what it costs, by unit; None for what is not known.
+        now_ns: when.
+    """
+
+    def __init__(
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        row: list[int],
+        units: Iterable[tuple[str, int | None]],
+        now_ns: int,
+    ) -> None:
+        self._bound = bound
+        self._matched = matched
+        self._row = row
+        self._costs = {unit: amount for unit, amount in units if amount is not None}
+        self._now_ns = now_ns
+        self._is_away = bound.store.is_remote
+        # A remote store is what `server_of` made; its client library is not there for every policy.
+        away = ask_patiently(cast("RedisStore", bound.store)) if self._is_away else ask_away
+        self._decider = Decider(self, ask_away=away)
+
+    @property
+    def counters(self) -> Trial:
+        """What counts decisions: this, which does not."""
+        return self
+
+    def decided(self, allowed: bool, reason: Reason) -> None:
+        """Count nothing."""
+
+    def keep_up(self, now_ns: int) -> None:
+        """Keep nothing up: this is no worker."""
+
+    def store_failed(self, error: StoreError) -> None:
+        """Say so, in place of a limit's stance.
+
+        Raises:
+            InspectionFailure: always.
+        """
+        raise no_answer(cast("RedisStore", self._bound.store).spec.url, error) from error
+
+    def decide(self, *, charge: bool) -> Decision:
+        """Return what is decided; `charge`: take it from the limits, too.
+
+        Raises:
+            InspectionFailure: a server keeps the limits and does not answer in time.
+        """
+        asked = (self._bound, self._matched, self._row, self._now_ns, self._costs)
+        if self._is_away:
+            judgement = asyncio.run(self._decider.ajudge(*asked, charge=False))
+        else:
+            judgement = self._decider.judge(*asked, charge=charge)
+        allowed, reason, plan, outcome = judgement
+        clock = ManualClock(self._now_ns)
+        return Decision(
+            allowed, reason, None if plan is None or outcome is None else Charge(plan, outcome, clock)
+        )

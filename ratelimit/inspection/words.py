@@ -1,0 +1,127 @@
+"""Rates, spans and counts in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.identities import NEW
+
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+def period(period_ns: int) -> str:
+    """Return a length as a rate names it: "minute", "5 minutes", "90 seconds"."""
+    seconds = period_ns // 1_000_000_000
+    for name, length in _UNITS:
+        if seconds and seconds % length == 0:
+            count = seconds // length
+            return name if count == 1 else f"{count} {name}s"
+    return f"{period_ns / 1e9:g} seconds"
+
+
+def rate(rule: LimitRule) -> str:
+    """Return what a rule allows, in one phrase."""
+    if rule.algorithm == "concurrency":
+        return f"{rule.quota:,} at once"
+    what = "" if rule.unit == "requests" else f" {rule.unit}"
+    span = (
+        f"calendar {rule.calendar.unit} ({rule.calendar.zone})" if rule.calendar else period(rule.period_ns)
+    )
+    text = f"{rule.quota:,}{what} {_each(span)}"
+    if rule.algorithm == "token-bucket" and rule.burst != rule.quota:
+        text += f", {rule.burst:,} at once"
+    return text
+
+
+def _each(span: str) -> str:
+    if not span[0].isalpha():
+        return f"in {span}"
+    return f"an {span}" if span.startswith("hour") else f"a {span}"
+
+
+def rate_of(rule: LimitRule, policy: CompiledPolicy) -> str:
+    """Return `rate`, naming the identity that a distinct rule counts."""
+    if rule.algorithm != "distinct":
+        return rate(rule)
+    return f"{rule.quota:,} different {policy.identities[rule.member].name}s {_each(period(rule.period_ns))}"
+
+
+def per(rule: LimitRule, policy: CompiledPolicy) -> str:
+    """Return what the counter belongs to."""
+    names = [identity(position, policy) for position in rule.per]
+    own = " + ".join(name for name in names if name != NEW) or "everyone"
+    return f"{own} {NEW}" if NEW in names else own
+
+
+def identity(position: int, policy: CompiledPolicy) -> str:
+    """Return an identity as a limit names it, whatever verdict it binds."""
+    return policy.identities[policy.cluster if policy.is_actor(position) else position].name
+
+
+def patterns(written: str | list[str]) -> list[str]:
+    """Return a `match` or `except` as a list."""
+    return [written] if isinstance(written, str) else list(written)
+
+
+def matches(written: str | list[str]) -> str:
+    """Return a `match` in one phrase."""
+    if not patterns(written):
+        return "routes that ask for it"
+    return ", ".join("everything" if pattern == "* /*" else pattern for pattern in patterns(written))
+
+
+def mode(rule: LimitRule) -> str:
+    """Return whether a rule is enforced."""
+    if rule.shadow or rule.enforced_ppm == 0:
+        return "shadow"
+    return "enforce" if rule.enforced_ppm == 1_000_000 else f"enforce {rule.enforced_ppm / 10_000:g} %"
+
+
+def binds(rule: LimitRule) -> str:
+    """Return which members of a cluster a rule binds; empty for limits of other kinds."""
+    return {"certain": "certain", "likely": "certain and likely", None: ""}[rule.verdict]
+
+
+def wait(wait_ns: int | None) -> str:
+    """Return a duration for people; None is a wait that cannot help."""
+    if wait_ns is None:
+        return "never"
+    seconds = wait_ns / 1e9
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.3g} µs"
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    for name, length in _UNITS[:-1]:
+        if seconds >= 1.5 * length or (name == "minute"):
+            return f"{seconds / length:.3g} {name}s"
+    return f"{seconds:.3g} s"
+
+
+def instant(at_ns: int) -> str:
+    """Return a time in UTC, to the second."""
+    return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso(at_ns: int) -> str:
+    """Return a time for machines."""
+    seconds, rest = divmod(at_ns, 1_000_000_000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+def share(part: int, whole: int) -> str:
+    """Return a percentage that is never rounded to none or all when it is not."""
+    if not whole or not part:
+        return "0 %"
+    percent = 100 * part / whole
+    if percent < 0.1:
+        return "< 0.1 %"
+    return f"{min(percent, 99.9) if part < whole else percent:.3g} %"
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 line", "2 lines"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,10 @@
+"""Limits that routes ask for, by framework: dependencies, decorators, guards.
+
+    from ratelimit.integrations.fastapi import exempt, limit, limits
+    from ratelimit.integrations.starlette import exempt, limit, limits
+    from ratelimit.integrations.litestar import exempt, limit, limits
+
+All of them go through `RateLimitMiddleware`: it has the limiter, writes the fields of responses and
+frees what a request holds. So a limit that a route asks for is counted in the same shared memory, or
+by the same server, as one that the policy matches by path, and as exactly.
+"""

@@ -1,0 +1,92 @@
+"""Asking limits in the middle of a request: what each framework's dependency or guard comes down to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from starlette.types import Scope
+
+from ratelimit.asgi.arrival import identify
+from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.middleware import RateLimitMiddleware
+from ratelimit.deciding.decider import actor_in
+from ratelimit.decision import Decision
+from ratelimit.errors import UsageError
+from ratelimit.integrations.registry import asked_limits
+from ratelimit.integrations.requirement import ROUTE, Amount, Wish
+from ratelimit.policy.compile.compiled import LimitSpec
+
+_NOT_AMOUNTS = frozenset(("concurrency", "distinct"))
+
+
+async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange:
+    """Decide and charge what a route asks for; return the exchange, which says whether it is allowed.
+
+    A refused request charges nothing: what limits of this request took before is given back, too.
+
+    Args:
+        scope: the request's.
+        wish: what is asked for.
+        route: what tells this route from others, the same in all workers.
+        request: what a computed cost is told.
+
+    Raises:
+        UsageError: the request did not come through the middleware (code `limit-unmounted`), the policy lacks
+            the limit (`limit-unknown`), or a cost is none (`cost-type`, `cost-range`).
+    """
+    outer = scope.get("ratelimit")
+    if not isinstance(outer, Exchange) or not isinstance(outer.mounted, RateLimitMiddleware):
+        raise UsageError(
+            "a route asks for a limit, and its request did not come through RateLimitMiddleware; write "
+            'app.add_middleware(RateLimitMiddleware, policy="policy.toml")',
+            code="limit-unmounted",
+        )
+    mounted = outer.mounted
+    limiter = mounted.limiter
+    if not limiter.is_enabled:
+        return Exchange(mounted, mounted.writer, None, None, limiter.now_ns(), False, None)
+    amount = await wish.amount_for(request)
+    now_ns = limiter.now_ns()
+    generation, limits = asked_limits(limiter).find(wish, now_ns)
+    limits = _uncharged(outer, limits)
+    params = {name: str(value) for name, value in (scope.get("path_params") or {}).items()}
+    params[ROUTE] = blake2b(route.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    matched = generation.of(limits, route, params)
+    identities = await identify(scope, generation, matched, mounted.resolving, now_ns)
+    costs = None if amount is None else costs_of(amount, limits)
+    allowed, reason, plan, outcome = await limiter.runtime.ajudge(
+        generation, matched, identities, now_ns, costs
+    )
+    exchange = Exchange(mounted, mounted.writer, plan, outcome, now_ns, outer.cross_origin, None)
+    exchange.actor, exchange.certainty = actor_in(generation, identities)
+    if outcome is None:
+        exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
+    if not allowed:
+        exchange.asked_by(generation.watch, identities)
+        give_back(outer, now_ns)
+    outer.ask(exchange)
+    return exchange
+
+
+def _uncharged(outer: Exchange, limits: tuple[LimitSpec, ...]) -> tuple[LimitSpec, ...]:
+    """Return the limits without those that the middleware has charged by the request's path."""
+    charged = () if outer.plan is None else [rule.name for rule in outer.plan.rules]
+    twice = [limit.name for limit in limits if limit.name in charged]
+    if twice:
+        outer.mounted.limiter.runtime.diagnose("limit-asked-twice", about=", ".join(twice))
+    return tuple(limit for limit in limits if limit.name not in twice)
+
+
+def costs_of(amount: Amount, limits: tuple[LimitSpec, ...]) -> Mapping[str, int]:
+    """Return an amount by unit: a bare number is in the unit of every limit that is asked for."""
+    return amount if isinstance(amount, Mapping) else {limit.unit: amount for limit in limits}
+
+
+def give_back(exchange: Exchange, now_ns: int) -> None:
+    """Return what limits took of a request that is refused after all; distinct values stay seen."""
+    for plan, outcome in exchange.decided():
+        if outcome.allowed:
+            for index, rule in enumerate(plan.rules):
+                if rule.algorithm not in _NOT_AMOUNTS:
+                    outcome.settle(index, 0, now_ns)

@@ -1,0 +1,125 @@
+"""FastAPI: dependencies and decorators.
+
+    @app.post("/search", dependencies=[Depends(limit("10/minute", per="account"))])
+    async def search(query: str): ...
+
+    @app.post("/search")
+    @limit("10/minute", per="account")
+    async def search(query: str): ...
+
+A dependency runs where it stands: after those before it. So where one of them finds out who is calling
+and leaves it in `request.state`, the limit sees it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Unpack
+
+from starlette.requests import HTTPConnection
+
+from ratelimit.asgi.exchange import Exchange
+from ratelimit.integrations import starlette
+from ratelimit.integrations.openapi import describe_limits
+from ratelimit.integrations.refusal import RateLimited
+from ratelimit.integrations.requirement import Cost, Settings, Wish, declared, named
+from ratelimit.integrations.starlette import EXEMPT, exempt
+
+_REQUEST = "ratelimit_request"
+_CONNECTIONS = frozenset(("Request", "HTTPConnection", "WebSocket"))
+"""Annotations that are still text: FastAPI resolves them later."""
+
+
+class RouteLimit(starlette.RouteLimit):
+    """A limit that routes ask for: goes into `Depends(…)`, or decorates a handler.
+
+    Theory of operation. FastAPI looks at an object's `__call__` to learn whether it is awaited, and at its
+    signature to learn what it is given. What it finds on this object is `ask`; what it calls is
+    `__call__`, which tells a request from a handler that is to be decorated.
+    """
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(wish)
+        vars(self)["__call__"] = self.ask
+        self.__signature__ = inspect.Signature(
+            [inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)]
+        )
+
+    async def ask(self, request: HTTPConnection) -> Exchange | None:  # type: ignore[override]
+        """Decide and charge; return what was decided, None where the handler is exempt.
+
+        Raises:
+            RateLimited: it is refused.
+        """
+        if getattr(request.scope.get("endpoint"), EXEMPT, False):
+            return None
+        return await super().ask(request)
+
+    def __call__(self, handler: Any = None, *, request: HTTPConnection | None = None) -> Any:
+        if request is not None:
+            return self.ask(request)
+        return self._decorating(handler)
+
+    def _decorating(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a handler that asks first, and is given the request for that if it wants none itself."""
+        signature = _signature(handler)
+        if any(_is_request(each.annotation) for each in signature.parameters.values()):
+            limited = self.around(handler, starlette._request_in)
+            limited.__signature__ = signature  # type: ignore[attr-defined]
+            return limited
+        limited = self.around(handler, _given)
+        own = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
+        parameters = [*signature.parameters.values(), own]
+        parameters.sort(key=lambda each: each.kind)  # stable: what takes the rest stays last
+        limited.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return limited
+
+
+def limit(rate: str | None = None, **settings: Unpack[Settings]) -> RouteLimit:
+    """Return a limit that is written in code: `Depends(limit("10/minute", per="account"))`.
+
+    Args:
+        rate: as in the policy file; may be left out beside `concurrent`.
+        settings: see `Settings`.
+
+    Raises:
+        UsageError: code `limit-declared`.
+    """
+    return RouteLimit(declared(rate, settings))
+
+
+def limits(*names: str, cost: Cost | None = None, estimate: Cost | None = None) -> RouteLimit:
+    """Return limits of the policy, asked for by name: all of them are charged, or none.
+
+    Args:
+        names: of limits, mostly with `match = []`.
+        cost, estimate: as for `limit`.
+    """
+    return RouteLimit(named(names, cost, estimate))
+
+
+def _signature(handler: Callable[..., Any]) -> inspect.Signature:
+    """Return a handler's signature, with what its annotations name in its own module.
+
+    Older releases of FastAPI look for the names in the module of what is around it.
+    """
+    try:
+        return inspect.signature(handler, eval_str=True)
+    except Exception:  # a name that only a type checker, or FastAPI by ways of its own, can find
+        return inspect.signature(handler)
+
+
+def _is_request(annotation: object) -> bool:
+    if isinstance(annotation, type):
+        return issubclass(annotation, HTTPConnection)
+    return annotation in _CONNECTIONS
+
+
+def _given(_args: tuple[Any, ...], more: dict[str, Any]) -> HTTPConnection:
+    found = more.pop(_REQUEST)
+    assert isinstance(found, HTTPConnection)
+    return found
+
+
+__all__ = ["RateLimited", "RouteLimit", "describe_limits", "exempt", "limit", "limits"]

@@ -1,0 +1,136 @@
+"""What a route asks for: limits of the policy by name, or one that is written in code.
+
+Pure: rates are checked when the code is read, identities when the policy is known.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from ratelimit.deciding.route_plan import MAX_COST
+from ratelimit.errors import UsageError
+from ratelimit.policy.schema.problem import did_you_mean
+from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
+
+Amount = int | Mapping[str, int]
+"""How much: in the unit of the limits that are asked for, or for each of several units."""
+Cost = Amount | Callable[[Any], Amount | Awaitable[Amount]]
+"""How much, or what says so of a request."""
+
+ROUTE = "asked_route"
+"""The identity that gives each route a budget of its own."""
+_LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """What a route asks for; one object for each `limit(…)` and `limits(…)` in the code.
+
+    Args:
+        names: the limits of the policy.
+        table: instead, a limit as the policy file would have it.
+        cost: what the request takes; the limits' own `cost` and `estimate` when not given.
+    """
+
+    names: tuple[str, ...]
+    table: Mapping[str, Any] | None = None
+    cost: Cost | None = field(default=None, repr=False)
+
+    async def amount_for(self, request: object) -> Amount | None:
+        """Return how much this request takes, None for the limits' own.
+
+        What a callable returns may depend on what a client sent, so a number that is out of range is
+        cut: below 0 it is 0, above 2**31 - 1 it is that.
+
+        Raises:
+            UsageError: what it returned is no number of units (code `cost-type`).
+        """
+        amount = self.cost
+        if not callable(amount):
+            return amount
+        found = amount(request)
+        if inspect.isawaitable(found):
+            found = await found
+        if isinstance(found, Mapping):
+            return {unit: _cut(value) for unit, value in found.items()}
+        return _cut(found)
+
+
+def _cut(amount: object) -> int:
+    if type(amount) is not int:
+        raise UsageError(f"a computed cost must be a whole number, not {amount!r}", code="cost-type")
+    return min(max(amount, 0), MAX_COST)
+
+
+def named(names: tuple[str, ...], cost: Cost | None, estimate: Cost | None) -> Wish:
+    """Return the wish for limits of the policy."""
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UsageError('name the limits: `limits("uploads")`', code="limit-declared")
+    return Wish(tuple(dict.fromkeys(names)), None, _one_of(cost, estimate))
+
+
+class Settings(TypedDict, total=False):
+    """What a limit in code may say beside its rate, in the words of the policy file."""
+
+    per: str | list[str]
+    """Identities of the policy, "ip" by default; `[]` for one budget of all callers."""
+    name: str
+    """What it is called in fields and metrics. Routes that use one name share one budget;
+    without a name each route has its own."""
+    cost: Cost
+    """What a request takes, 1 by default: a number, numbers by unit, or a function of the request."""
+    estimate: Cost
+    """The same for other units than requests: taken on arrival, corrected by `settle`."""
+    burst: int
+    algorithm: str
+    unit: str
+    concurrent: int
+    mode: str
+
+
+def declared(rate: str | None, settings: Settings) -> Wish:
+    """Return the wish for a limit that is written in code: a rate as "10/minute", and what `Settings` has.
+
+    Raises:
+        UsageError: the rate is none, or what belongs together is not (code `limit-declared`).
+    """
+    given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+    unknown = given.keys() - Settings.__annotations__.keys()
+    if unknown:
+        hint = did_you_mean(min(unknown), Settings.__annotations__)
+        raise UsageError(f"limit(): no argument is called {min(unknown)!r}. {hint}", code="limit-declared")
+    per, name = given.pop("per", "ip"), given.pop("name", None)
+    cost = _one_of(given.pop("cost", None), given.pop("estimate", None))
+    if rate is not None:
+        try:
+            parse_rates(rate)
+        except RateSyntaxError as error:
+            raise UsageError(f"limit({rate!r}): {error}", code="limit-declared") from error
+        given = {"rate": rate, **given}
+    elif "concurrent" not in given:
+        raise UsageError('write a rate, `limit("10/minute")`, or `concurrent=5`', code="limit-declared")
+    identities = [per] if isinstance(per, str) else list(per)
+    called = _called(given, identities) if name is None else name
+    own = [] if name is not None else [ROUTE]
+    return Wish((called,), {**given, "name": called, "per": [*identities, *own], "match": []}, cost)
+
+
+def _one_of(cost: Cost | None, estimate: Cost | None) -> Cost | None:
+    if cost is not None and estimate is not None:
+        raise UsageError(
+            "`cost` is what a request takes, `estimate` what it takes until `settle` says more: give one",
+            code="limit-declared",
+        )
+    return estimate if cost is None else cost
+
+
+def _called(table: Mapping[str, Any], per: list[str]) -> str:
+    """Return what a limit without a name is called in fields and metrics: what it says."""
+    words = [str(table["rate"])] if "rate" in table else [f"{table['concurrent']} at once"]
+    words += [f"{key} {value}" for key, value in table.items() if key not in ("rate", "concurrent")]
+    if per:
+        words.append("per " + ", ".join(per))
+    return " ".join(words)[:_LONGEST_NAME]

@@ -1,0 +1,125 @@
+"""Starlette: decorators for handlers, `@limit("10/minute", per="account")`.
+
+    @limit("10/minute", per="account")
+    async def search(request): ...
+
+The request is what the handler is given; in classes, what comes after `self`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, Unpack
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from ratelimit.asgi.exchange import Exchange
+from ratelimit.errors import UsageError
+from ratelimit.integrations.dependency import ask
+from ratelimit.integrations.refusal import RateLimited, have_answered
+from ratelimit.integrations.requirement import Cost, Settings, Wish, declared, named
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+ASKED = "__ratelimit_asked__"
+"""The mark of handlers that a limit decorates."""
+EXEMPT = "__ratelimit_exempt__"
+"""The mark of handlers that no limit of a router or an application binds."""
+
+
+class RouteLimit:
+    """A limit that routes ask for: decorates a handler."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+
+    async def ask(self, request: HTTPConnection) -> Exchange:
+        """Decide and charge; return what was decided.
+
+        Raises:
+            RateLimited: it is refused.
+        """
+        return await self.ask_as(request, route_of(request.scope))
+
+    async def ask_as(self, request: HTTPConnection, route: str) -> Exchange:
+        """Ask as a route of this name does."""
+        exchange = await ask(request.scope, self.wish, route, request)
+        if not exchange.is_allowed:
+            have_answered(request.scope)
+            raise RateLimited(exchange)
+        return exchange
+
+    def __call__(self, handler: Handler) -> Handler:
+        return self.around(handler, _request_in)
+
+    def around(
+        self, handler: Handler, request_in: Callable[[tuple[Any, ...], dict[str, Any]], HTTPConnection]
+    ) -> Handler:
+        """Return a handler that asks first; `request_in` finds the request among its arguments."""
+        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+            raise UsageError(
+                "a limit cannot decorate a generator, which has begun to answer by then; use Depends(…)",
+                code="limit-declared",
+            )
+        route = f"{handler.__module__}.{handler.__qualname__}"
+        is_async = inspect.iscoroutinefunction(handler)
+
+        @wraps(handler)
+        async def limited(*args: Any, **more: Any) -> Any:
+            await self.ask_as(request_in(args, more), route)
+            if is_async:
+                return await handler(*args, **more)
+            return await run_in_threadpool(handler, *args, **more)
+
+        setattr(limited, ASKED, True)
+        return limited  # type: ignore[return-value]  # what a framework calls, it awaits
+
+
+def limit(rate: str | None = None, **settings: Unpack[Settings]) -> RouteLimit:
+    """Return a limit that is written in code: `limit("10/minute", per="account")`.
+
+    Args:
+        rate: as in the policy file; may be left out beside `concurrent`.
+        settings: see `Settings`.
+
+    Raises:
+        UsageError: code `limit-declared`.
+    """
+    return RouteLimit(declared(rate, settings))
+
+
+def limits(*names: str, cost: Cost | None = None, estimate: Cost | None = None) -> RouteLimit:
+    """Return limits of the policy, asked for by name: all of them are charged, or none.
+
+    Args:
+        names: of limits, mostly with `match = []`.
+        cost, estimate: as for `limit`.
+    """
+    return RouteLimit(named(names, cost, estimate))
+
+
+def exempt(handler: Handler) -> Handler:
+    """Mark a handler that limits of its router or application do not bind."""
+    setattr(handler, EXEMPT, True)
+    return handler
+
+
+def route_of(scope: Scope) -> str:
+    """Return what tells a request's route from others: its path as written, and its handler."""
+    endpoint = scope.get("endpoint")
+    name = f"{getattr(endpoint, '__module__', '')}.{getattr(endpoint, '__qualname__', '')}"
+    return f"{getattr(scope.get('route'), 'path', '')} {name}"
+
+
+def _request_in(args: tuple[Any, ...], more: dict[str, Any]) -> HTTPConnection:
+    for value in (*args, *more.values()):
+        if isinstance(value, HTTPConnection):
+            return value
+    raise UsageError("a limited handler was called without a request", code="limit-declared")
+
+
+__all__ = ["RateLimited", "RouteLimit", "exempt", "limit", "limits"]

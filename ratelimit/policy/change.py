@@ -1,0 +1,159 @@
+"""What a new policy changes against the one in force, and what becomes of the counters.
+
+Pure: the watching and the swapping are done elsewhere; only `fingerprint` looks
+at a file. Counters belong to what a rule counts (its `salt_parts`), not to how much
+it allows, so raising or lowering a limit carries them over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule, LimitSpec
+
+Kind = Literal["added", "removed", "raised", "lowered", "changed"]
+Counters = Literal["kept", "fresh", "dropped"]
+
+_BLOCKS = frozenset({"sliding-log", "concurrency", "distinct"})
+"""Algorithms with a state as large as their quota: another quota is another place."""
+_AT_START = ("store", "hashing")
+"""Tables that are only read when a process starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between two policies.
+
+    `subject` is a limit's name, `name (tier …)` for one tier of it, or `[table]` for
+    the rest of the file. `counters` says what becomes of them: a limit that is added
+    or counts something else begins afresh.
+    """
+
+    kind: Kind
+    subject: str
+    counters: Counters
+    detail: str = ""
+
+    def __str__(self) -> str:
+        detail = f": {self.detail}" if self.detail else ""
+        return f"{self.subject} {self.kind}{detail} (counters {self.counters})"
+
+
+def fingerprint(path: str | PathLike[str]) -> tuple[int, ...] | None:
+    """Return what changes when a file is written or replaced; None while there is none."""
+    try:
+        seen = Path(path).stat()
+    except (OSError, ValueError):  # NUL in a name is the latter
+        return None
+    # The last is when its owner or its permissions changed: what could not be read may be readable now.
+    return (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+def diff(old: CompiledPolicy, new: CompiledPolicy) -> tuple[Change, ...]:
+    """Return all differences that matter to requests, in the new file's order, removals last."""
+    before = {limit.name: limit for limit in old.limits}
+    after = {limit.name: limit for limit in new.limits}
+    changes: list[Change] = []
+    for name, limit in after.items():
+        if name not in before:
+            changes.append(Change("added", name, "fresh"))
+        else:
+            changes += _limit_changes(before[name], old, limit, new)
+    changes += [Change("removed", name, "dropped") for name in before if name not in after]
+    changes += _setting_changes(old, new)
+    return tuple(changes)
+
+
+def _limit_changes(
+    before: LimitSpec, old: CompiledPolicy, after: LimitSpec, new: CompiledPolicy
+) -> list[Change]:
+    changes: list[Change] = []
+    settings = _described(before, old), _described(after, new)
+    differing = [key for key, value in settings[1].items() if settings[0][key] != value]
+    moved = [name for name in _names(after, new) if _identity(old, name) != _identity(new, name)]
+    if differing:
+        words = ", ".join(f"{key} {settings[0][key]} → {settings[1][key]}" for key in differing)
+        changes.append(Change("changed", after.name, "kept", words))
+    if moved:
+        words = "identities come from elsewhere: " + ", ".join(moved)
+        changes.append(Change("changed", after.name, "fresh", words))
+    for tier in dict.fromkeys([None, *before.tiers, *after.tiers]):
+        changes += _rule_changes(_rules(before, old, tier), _rules(after, new, tier), after.name, tier)
+    return changes
+
+
+def _rule_changes(
+    before: list[LimitRule], after: list[LimitRule], name: str, tier: str | None
+) -> list[Change]:
+    subject = name if tier is None else f"{name} (tier {tier})"
+    old = {rule.salt_parts: rule for rule in before}
+    changes: list[Change] = []
+    for rule in after:
+        known = old.pop(rule.salt_parts, None)
+        if known is None:
+            changes.append(Change("added", subject, "fresh", _amount(rule)))
+            continue
+        numbers = (known.quota, known.burst), (rule.quota, rule.burst)
+        if numbers[0] == numbers[1]:
+            continue
+        kind: Kind = "changed"
+        if numbers[1][0] >= numbers[0][0] and numbers[1][1] >= numbers[0][1]:
+            kind = "raised"
+        elif numbers[1][0] <= numbers[0][0] and numbers[1][1] <= numbers[0][1]:
+            kind = "lowered"
+        counters: Counters = "fresh" if rule.algorithm in _BLOCKS else "kept"
+        changes.append(Change(kind, subject, counters, f"{_amount(known)} → {_amount(rule)}"))
+    changes += [Change("removed", subject, "dropped", _amount(rule)) for rule in old.values()]
+    return changes
+
+
+def _setting_changes(old: CompiledPolicy, new: CompiledPolicy) -> list[Change]:
+    changes = []
+    for table in ("trust", "allow", "deny", "routing", "headers", "prices", "correlation", *_AT_START):
+        if getattr(old.file, table) != getattr(new.file, table):
+            detail = "takes effect when the process starts again" if table in _AT_START else ""
+            changes.append(Change("changed", f"[{table}]", "kept", detail))
+    return changes
+
+
+def _rules(limit: LimitSpec, policy: CompiledPolicy, tier: str | None) -> list[LimitRule]:
+    indices = limit.rules if tier is None else limit.tiers.get(tier, ())
+    return [rule for index in indices if not (rule := policy.rules[index]).is_twin]
+
+
+def _names(limit: LimitSpec, policy: CompiledPolicy) -> list[str]:
+    return [policy.identities[at].name for at in limit.per]
+
+
+def _identity(policy: CompiledPolicy, name: str) -> tuple[object, ...]:
+    spec: IdentitySpec = policy.identities[policy.identity_index(name)]
+    return (spec.sources, spec.missing, spec.v4_prefix, spec.v6_prefix)
+
+
+def _described(limit: LimitSpec, policy: CompiledPolicy) -> dict[str, object]:
+    written = policy.file.limit[limit.index]
+    return {
+        "match": written.match,
+        "except": written.except_,
+        "mode": written.mode,
+        "enforce": written.enforce,
+        "on_store_error": written.on_store_error,
+        "cost": written.cost,
+        "estimate": written.estimate,
+        "usage": written.usage,
+        "model": written.model,
+        "on_exhausted": written.on_exhausted,
+        "unknown_model": written.unknown_model,
+        "tier": written.tier,
+        "verdict": next((policy.rules[index].verdict for index in limit.rules), None),
+    }
+
+
+def _amount(rule: LimitRule) -> str:
+    if rule.algorithm == "concurrency":
+        return f"{rule.quota} at once"
+    burst = f", burst {rule.burst}" if rule.burst != rule.quota else ""
+    return f"{rule.quota} per {rule.period_ns // 1_000_000_000} s{burst}"

@@ -1,0 +1,115 @@
+"""`[adaptive]`: what is wrong with it, and what it compiles to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ratelimit.policy.routing.pattern import Pattern
+from ratelimit.policy.schema.adaptive import Adaptive, LoadAlgorithm, LoadClass
+from ratelimit.policy.schema.duration import parse_duration
+from ratelimit.policy.schema.problem import Path, Report
+
+LEAST_TARGET_NS = 10**7
+MOST_TARGET_NS = 10 * 60 * 10**9
+WIDE_FLOOR = 4
+"""A floor above this part of the ceiling may be more than the back end can do, and is never cut."""
+WITHOUT_TARGET = ("gradient2", "vegas")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSpec:
+    """One class: its name and the requests of it."""
+
+    name: str
+    patterns: tuple[Pattern, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveSpec:
+    """What a limiter needs to know; `first_byte_ns` is None where the target is learned."""
+
+    first_byte_ns: int | None
+    floor: int
+    start: int
+    ceiling: int
+    algorithm: LoadAlgorithm
+    shadow: bool
+    classes: tuple[ClassSpec, ...]
+
+
+def compile_adaptive(
+    table: Adaptive | None,
+    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    report: Report,
+) -> AdaptiveSpec | None:
+    """Return the compiled table, None where there is none.
+
+    Args:
+        table: as it stands in the file.
+        patterns: compiles what a `match` names, and notes what is wrong with it.
+        report: takes the problems.
+    """
+    if table is None:
+        return None
+    path: Path = ("adaptive",)
+    _check_bounds(table, path, report)
+    target_ns = _target(table, (*path, "first_byte"), report)
+    return AdaptiveSpec(
+        target_ns,
+        table.floor,
+        table.start,
+        table.ceiling,
+        table.algorithm,
+        table.mode == "shadow",
+        _classes(table.class_, (*path, "class"), patterns, report),
+    )
+
+
+def _check_bounds(table: Adaptive, path: Path, report: Report) -> None:
+    if table.start > table.ceiling:
+        message = f"`start` is {table.start}, above the ceiling of {table.ceiling}"
+        report.add("adaptive-bounds", (*path, "start"), message)
+    elif table.floor > table.start:
+        message = f"`floor` is {table.floor}, above the start of {table.start}"
+        report.add("adaptive-bounds", (*path, "floor"), message)
+    elif table.floor > WIDE_FLOOR and WIDE_FLOOR * table.floor > table.ceiling:
+        message = f"a floor of {table.floor} is more than a quarter of the ceiling of {table.ceiling}"
+        report.add("adaptive-floor", (*path, "floor"), message)
+
+
+def _target(table: Adaptive, path: Path, report: Report) -> int | None:
+    if table.first_byte is None:
+        return None
+    if table.algorithm in WITHOUT_TARGET:
+        report.add("adaptive-target-unused", path, f"`{table.algorithm}` knows no target")
+    try:
+        target_ns = parse_duration(table.first_byte)
+    except ValueError as error:
+        report.add("adaptive-target", path, str(error))
+        return None
+    if not LEAST_TARGET_NS <= target_ns <= MOST_TARGET_NS:
+        report.add("adaptive-target", path, "a first byte takes from 10 ms to 10 minutes")
+    return target_ns
+
+
+def _classes(
+    listed: list[LoadClass],
+    path: Path,
+    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    report: Report,
+) -> tuple[ClassSpec, ...]:
+    found: dict[str, ClassSpec] = {}
+    # What is wrong with one that is no table was told already.
+    usable = [(index, one) for index, one in enumerate(listed) if isinstance(one, LoadClass)]
+    for index, one in usable:
+        place: Path = (*path, index)
+        if not (one.name.isascii() and one.name.isprintable()):
+            message = f"{one.name!r} has other than printable ASCII characters"
+            report.add("adaptive-class", (*place, "name"), message)
+        elif one.name in found:
+            report.add("adaptive-class", (*place, "name"), f"there are two classes called `{one.name}`")
+        if one.match == []:
+            report.add("adaptive-class", (*place, "match"), "`match` names no requests")
+        found[one.name] = ClassSpec(one.name, patterns(one.match, (*place, "match"), report))
+    return tuple(found.values())

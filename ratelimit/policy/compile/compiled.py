@@ -1,0 +1,319 @@
+"""A policy made ready for deciding: positions and numbers instead of names and text.
+
+Pure data. Everything a limiter needs is here, and nothing of it depends on a
+clock, a store or a request. Rules, limits and identities refer to each other
+by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Literal
+
+from ratelimit.correlation.settings import Settings
+from ratelimit.environment.server import KeySpec, RemoteSpec
+from ratelimit.policy.compile import calendar
+from ratelimit.policy.compile.adaptive import AdaptiveSpec
+from ratelimit.policy.compile.metering import MeteringSpec
+from ratelimit.policy.compile.pricing import PriceSpec
+from ratelimit.policy.schema.model import Algorithm, Event, ForwardedHeader, Missing, PolicyFile, Stance
+
+if TYPE_CHECKING:
+    from ratelimit.policy.routing.router import Router
+
+Network = IPv4Network | IPv6Network
+SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "age"]
+ClusterVerdict = Literal["likely", "certain"]
+REQUESTS = "requests"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """One place to look for a value.
+
+    `name` is a lower-case header name, a cookie's name, a path parameter, a name
+    in `scope["state"]`, a registered resolver or `package.module:attribute`;
+    empty for `client`, `cluster`, `origin` and `age`. `form` is one of `core.grammar.FORMS`;
+    empty for the source's own.
+    """
+
+    kind: SourceKind
+    name: str = ""
+    form: str = ""
+
+    def as_source(self) -> tuple[str, ...]:
+        """Return it as `identity.Fact` and the extractor take it."""
+        return (self.kind, self.name, self.form) if self.form else (self.kind, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSpec:
+    """Bounds of a resolver's cache, and the source its keys come from."""
+
+    ttl_ns: int
+    size: int
+    key: SourceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySpec:
+    """One identity: its position, and how a request comes by its value.
+
+    The first source that is present wins. `missing` says what happens if none
+    is. The prefixes cut client addresses, also when the address stands in
+    (`missing = "client"`).
+    """
+
+    index: int
+    name: str
+    sources: tuple[SourceSpec, ...]
+    missing: Missing
+    v4_prefix: int = 32
+    v6_prefix: int = 64
+    cache: CacheSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarSpec:
+    """Windows that follow the calendar of a zone."""
+
+    unit: calendar.Unit
+    zone: str
+
+    def starts(self, after_ns: int, count: int) -> list[int]:
+        """Return `count` ascending window starts, the first being the window `after_ns` is in."""
+        return calendar.starts(self.unit, self.zone, after_ns, count)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """One counter of one limit: what the core makes a rule of.
+
+    A limit has a rule for each rate it is written with, and again for each tier.
+    `salt_parts` is what makes its counters its own. Amounts, tiers and matches are left out of it,
+    so counters carry over when those change. The period, the algorithm and the identities are in
+    it.
+    """
+
+    index: int
+    limit: int
+    name: str
+    """The limit's name; from the second rate of a limit on with `#2`, `#3`."""
+    label: bytes
+    """The name as a quoted string of structured fields."""
+    algorithm: Algorithm
+    quota: int
+    period_ns: int
+    """0 for concurrency; for calendar windows the nominal length."""
+    burst: int
+    """Equals `quota` but for token buckets."""
+    calendar: CalendarSpec | None
+    unit: str
+    unit_index: int
+    """Position in `CompiledPolicy.units`; 0 is requests."""
+    estimate: int
+    """Units taken on arrival: a limit's `cost` for requests (default 1), its `estimate` otherwise."""
+    on: Event
+    per: tuple[int, ...]
+    member: int
+    """The identity a distinct rule counts, else -1."""
+    shadow: bool
+    enforced_ppm: int
+    on_store_error: Stance
+    lease_ns: int
+    """Concurrency: silence of a worker after which its slots lapse; 0 otherwise."""
+    tier_identity: int
+    tier: str | None
+    salt_parts: tuple[bytes, ...]
+    verdict: ClusterVerdict | None = None
+    """Of a limit per cluster: the least verdict of those it binds."""
+    is_twin: bool = False
+    """Whether it says what a limit that binds certain members would say of likely ones; never enforced."""
+    actor_at: int = -1
+    """Which of `per` is the actor; -1 for none."""
+    metering: MeteringSpec | None = None
+    """What is to be done around the answer; None if its estimate is a number and the application settles."""
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether it counts by cluster."""
+        return self.actor_at >= 0
+
+    @property
+    def row(self) -> str:
+        """What its counters are called."""
+        return twin_row(self.name) if self.is_twin else self.name
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether it refuses, whatever the key."""
+        return not self.shadow and self.enforced_ppm == 1_000_000
+
+
+def twin_row(name: str) -> str:
+    """Return what the counters are called of what a limit would say of likely actors."""
+    return f"\x1flikely {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSpec:
+    """One limit of the file and the rules made of it."""
+
+    index: int
+    name: str
+    match: tuple[str, ...]
+    per: tuple[int, ...]
+    unit: str
+    on: Event
+    shadow: bool
+    enforced_ppm: int
+    on_store_error: Stance
+    rules: tuple[int, ...]
+    """For every caller without a tier of its own."""
+    tier_identity: int
+    """The identity that names the tier, else -1."""
+    tiers: Mapping[str, tuple[int, ...]]
+    """Rules by tier; empty for a tier without limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessList:
+    """What is on the allow or the deny list.
+
+    `networks` are compared with the whole client address (before any prefix cut),
+    `values` are (identity position, value) pairs, to be hashed when loaded.
+    """
+
+    networks: tuple[Network, ...]
+    values: tuple[tuple[int, str], ...] = field(repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.networks or self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSpec:
+    """Which peers may name the client, and in which header."""
+
+    networks: tuple[Network, ...]
+    unix: bool
+    header: ForwardedHeader
+    translation: tuple[IPv6Network, ...] = ()
+    """Further prefixes that carry IPv4 addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationSpec:
+    """A declared organisation; values are to be hashed when a policy is bound."""
+
+    name: str
+    payments: tuple[str, ...] = field(repr=False)
+    networks: tuple[Network, ...]
+    accounts: tuple[tuple[str, ...], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSpec:
+    """What the operator knows; principals are as many values as identities make one."""
+
+    exempt: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+    together: tuple[tuple[tuple[str, ...], ...], ...] = field(default=(), repr=False)
+    apart: tuple[tuple[tuple[str, ...], ...], ...] = field(default=(), repr=False)
+    organisations: tuple[OrganisationSpec, ...] = ()
+    infrastructure: tuple[Network, ...] = ()
+    confirm: tuple[tuple[str, ...], ...] = ()
+    clear: tuple[tuple[str, ...], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.rules_principals or self.organisations or self.infrastructure)
+
+    @property
+    def rules_principals(self) -> bool:
+        """Whether anything is said of principals by name."""
+        return bool(self.exempt or self.together or self.apart or self.confirm or self.clear)
+
+    @property
+    def looks_at_addresses(self) -> bool:
+        """Whether it matters which declared network a request comes from."""
+        return bool(self.infrastructure) or any(each.networks for each in self.organisations)
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelationSpec:
+    """What the correlator looks at: positions of identities, -1 for none."""
+
+    principal: tuple[int, ...]
+    """What makes a principal, together."""
+    kinds: tuple[int, ...]
+    """Address, network, payment, client, three more, block."""
+    settings: Settings
+    """The numbers, by the names of `correlation.Settings`."""
+    snapshot: str | None
+    known: KnownSpec | None = None
+    origin: int = -1
+    """Where rows say from which declared network a request comes; -1: nowhere."""
+    workers_correlate: bool = True
+    """Whether, among hosts that share a server, workers do; else a process of its own."""
+    costly: tuple[int, ...] = ()
+    """The unit that says how long an answer was."""
+    created: int = -1
+    """Where rows say when the account was created; -1: nowhere."""
+    new: int = -1
+    """Where rows of new accounts have a mark; -1: no limit asks for that."""
+
+    @property
+    def positions(self) -> set[int]:
+        """All identities it looks at."""
+        return {*self.principal, *self.kinds, self.origin, self.created} - {-1}
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """Everything a limiter needs to know of a policy."""
+
+    name: str
+    file: PolicyFile
+    """As written; `store` and `headers` are read from it unchanged."""
+    identities: tuple[IdentitySpec, ...]
+    units: tuple[str, ...]
+    """`units[0]` is requests."""
+    limits: tuple[LimitSpec, ...]
+    rules: tuple[LimitRule, ...]
+    router: Router
+    allow: AccessList
+    deny: AccessList
+    trust: TrustSpec
+    hash_key: KeySpec | None
+    correlation: CorrelationSpec | None
+    """What clusters are made of; None without any."""
+    remote: RemoteSpec | None
+    """The server that counts; None for an embedded store."""
+    prices: Mapping[str, PriceSpec] = field(default_factory=dict)
+    """What models cost, by name."""
+    adaptive: AdaptiveSpec | None = None
+    """The limit that follows the load; None without one."""
+
+    @property
+    def cluster(self) -> int:
+        """The position of the identity `cluster`, of certain members: always there, and the last."""
+        return len(self.identities) - 1
+
+    @property
+    def likely(self) -> int:
+        """The position of a likely member's cluster: the one before."""
+        return len(self.identities) - 2
+
+    @property
+    def actor(self) -> int:
+        """The position of a member's cluster, whether likely or certain: the one before that."""
+        return len(self.identities) - 3
+
+    def is_actor(self, position: int) -> bool:
+        """Return whether a cluster stands at a position."""
+        return position >= self.actor
+
+    def identity_index(self, name: str) -> int:
+        """Return an identity's position, or -1."""
+        return next((spec.index for spec in self.identities if spec.name == name), -1)

@@ -1,0 +1,358 @@
+"""The file's structs become a `CompiledPolicy`: names resolved, rules numbered, routes built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ratelimit.policy.compile.access import compile_list, compile_trust
+from ratelimit.policy.compile.adaptive import compile_adaptive
+from ratelimit.policy.compile.compiled import (
+    REQUESTS,
+    CompiledPolicy,
+    CorrelationSpec,
+    IdentitySpec,
+    LimitRule,
+    LimitSpec,
+)
+from ratelimit.policy.compile.correlation import compile_correlation, compile_created
+from ratelimit.policy.compile.declarations import compile_known
+from ratelimit.policy.compile.expansion import Numbers, expand
+from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, NEW, compile_identities
+from ratelimit.policy.compile.metering import MeteringSpec, compile_metering
+from ratelimit.policy.compile.pricing import compile_prices
+from ratelimit.policy.compile.quota import MAX_KEYS
+from ratelimit.policy.compile.secret import compile_key
+from ratelimit.policy.compile.store import compile_store
+from ratelimit.policy.routing.automaton import TooManyStates
+from ratelimit.policy.routing.pattern import (
+    LONGEST_TEXT,
+    OTHER_METHODS,
+    STANDARD_METHODS,
+    Pattern,
+    PatternError,
+    parse_pattern,
+)
+from ratelimit.policy.routing.router import Entry, Router
+from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile, Routing
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+
+MAX_LIMITS = 256
+"""Limits, each rate of a limit counted as one."""
+MAX_RULES = 4096
+"""Rules with those of all tiers."""
+MAX_TIERS = 64
+MAX_PATTERNS = 64
+MAX_ROOTS = 8
+"""Patterns in one `match` or `except`."""
+
+
+_NUMBERED = re.compile("#[0-9]+$")
+
+
+@dataclass(slots=True)
+class Draft:
+    """One limit on its way to being compiled."""
+
+    index: int
+    path: Path
+    limit: Limit
+    matches: tuple[Pattern, ...] = ()
+    excepts: tuple[Pattern, ...] = ()
+    per: tuple[int, ...] = ()
+    member: int = -1
+    tier_identity: int = -1
+    own: list[Numbers] = field(default_factory=list)
+    tiers: dict[str, list[Numbers]] = field(default_factory=dict)
+
+    metering: MeteringSpec | None = None
+    verdict: Certainty | None = None
+    """Of a limit per cluster: the least verdict of those it binds."""
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether each of its rules has a twin that says what it would of likely members."""
+        return self.verdict == "certain"
+
+    @property
+    def weight(self) -> int:
+        """Most rules it brings to one request."""
+        most = max(len(self.own), *(len(numbers) for numbers in self.tiers.values()), 0)
+        return 2 * most if self.has_twin else most
+
+
+@dataclass(slots=True)
+class Compilation:
+    """A compiled policy, and the drafts that the checks across limits look at."""
+
+    policy: CompiledPolicy | None
+    drafts: list[Draft]
+    identities: tuple[IdentitySpec, ...]
+    correlation: CorrelationSpec | None
+
+
+def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report: Report) -> Compilation:
+    """Return a policy made ready for deciding; with errors noted, no policy."""
+    table = file.correlation
+    principal = [table.principal] if isinstance(table.principal, str) else table.principal or []
+    known = compile_known(table.known, max(1, len(principal)), name, report)
+    has_origin = table.principal is not None and known is not None and known.looks_at_addresses
+    created = compile_created(table, report)
+    # Where nothing says how old accounts are there is no such identity: see `_draft`.
+    asks_age = created is not None and any(limit.age for limit in file.limit)
+    identities = compile_identities(
+        file.identities, report, has_origin=has_origin, created=created, asks_age=asks_age
+    )
+    positions = {spec.name: spec.index for spec in identities if spec.name not in HIDDEN}
+    new_at = next((spec.index for spec in identities if spec.name == NEW), -1)
+    drafts = [
+        _draft(index, limit, positions, new_at, report, has_prices=bool(file.prices))
+        for index, limit in enumerate(file.limit)
+        if isinstance(limit, Limit)
+    ]
+    _check_totals(drafts, report)
+    given = tree.get("trust")
+    trust = compile_trust(file.trust, given if isinstance(given, dict) else (), report)
+    allow = compile_list("allow", file.allow, identities, report)
+    deny = compile_list("deny", file.deny, identities, report, allow)
+    hash_key = compile_key(file.hashing, report)
+    correlation = compile_correlation(table, identities, known, report)
+    remote = compile_store(file, tree, report)
+    adaptive = compile_adaptive(file.adaptive, _patterns, report)
+    router = _build_router(drafts, file.routing, report)
+    if router is None:
+        return Compilation(None, drafts, identities, correlation)
+    units = tuple(dict.fromkeys([REQUESTS, *(draft.limit.unit for draft in drafts)]))
+    limits, rules = _number(drafts, identities, units)
+    policy = CompiledPolicy(
+        name,
+        file,
+        identities,
+        units,
+        limits,
+        rules,
+        router,
+        allow,
+        deny,
+        trust,
+        hash_key,
+        correlation,
+        remote,
+        compile_prices(file.prices, report),
+        adaptive,
+    )
+    return Compilation(policy, drafts, identities, correlation)
+
+
+def _draft(
+    index: int, limit: Limit, positions: Mapping[str, int], new_at: int, report: Report, *, has_prices: bool
+) -> Draft:
+    path: Path = ("limit", index)
+    draft = Draft(index, path, limit)
+    if not (limit.name.isascii() and limit.name.isprintable()):
+        report.add("limit-name", (*path, "name"), f"{limit.name!r} has other than printable ASCII characters")
+    elif _NUMBERED.search(limit.name):
+        report.add("limit-name", (*path, "name"), "`#` and a number name the further rates of a limit")
+    draft.matches = _patterns(limit.match, (*path, "match"), report)
+    draft.excepts = _patterns(limit.except_, (*path, "except"), report)
+    draft.per = _partition(limit, positions, path, report)
+    if positions[CLUSTER] in draft.per:
+        draft.verdict = limit.verdict or "certain"
+    elif limit.verdict is not None:
+        report.add(
+            "limit-conflict",
+            (*path, "verdict"),
+            "`verdict` belongs to limits per `cluster`, and says whom of a cluster they bind",
+            "Remove it.",
+        )
+    if limit.age is not None:
+        if new_at >= 0:
+            # What is absent where an account is not new: the limit does not apply then.
+            draft.per += (new_at,)
+        else:
+            report.add("limit-age", (*path, "age"), "nothing says when accounts were created")
+    if limit.distinct is not None:
+        draft.member = _position(limit.distinct, positions, (*path, "distinct"), report)
+        if draft.member in draft.per:
+            report.add("limit-per", (*path, "distinct"), f"each `{limit.distinct}` has only itself to count")
+    if limit.tier is not None:
+        draft.tier_identity = _position(limit.tier, positions, (*path, "tier"), report)
+    if (limit.tier is None) != (not limit.tiers):
+        have, lack = ("tiers", "tier") if limit.tiers else ("tier", "tiers")
+        report.add("tier-incomplete", (*path, have), f"`{have}` without `{lack}`")
+    if len(limit.tiers) > MAX_TIERS:
+        report.add("policy-too-many", (*path, "tiers"), f"{len(limit.tiers)} tiers; {MAX_TIERS} are the most")
+    draft.metering = compile_metering(limit, path, report, has_prices=has_prices)
+    draft.own, draft.tiers = expand(limit, path, report)
+    return draft
+
+
+def _patterns(texts: str | list[str], path: Path, report: Report) -> tuple[Pattern, ...]:
+    listed = [texts] if isinstance(texts, str) else texts
+    if len(listed) > MAX_PATTERNS:
+        report.add("policy-too-many", path, f"{len(listed)} patterns; {MAX_PATTERNS} are the most")
+    found = []
+    for index, text in enumerate(listed[:MAX_PATTERNS]):
+        place: Path = path if isinstance(texts, str) else (*path, index)
+        try:
+            pattern = parse_pattern(text)
+        except PatternError as error:
+            report.add("limit-match", place, str(error), error.hint)
+            continue
+        found.append(pattern)
+        known = (*STANDARD_METHODS, *OTHER_METHODS)
+        for method in sorted((pattern.methods or frozenset()).difference(known)):
+            hint = did_you_mean(method, known)
+            report.add("limit-method-unknown", place, f"`{method}` is no registered method of HTTP", hint)
+    return tuple(found)
+
+
+def _partition(limit: Limit, positions: Mapping[str, int], path: Path, report: Report) -> tuple[int, ...]:
+    listed = isinstance(limit.per, list)
+    names = list(limit.per) if listed else [str(limit.per)]
+    if len(names) > MAX_KEYS:
+        report.add("policy-too-many", (*path, "per"), f"{len(names)} identities; {MAX_KEYS} are the most")
+    if len(set(names)) < len(names):
+        report.add("limit-per", (*path, "per"), "`per` names an identity twice")
+    found = []
+    for index, name in enumerate(names):
+        place: Path = (*path, "per", index) if listed else (*path, "per")
+        position = _position(name, positions, place, report)
+        if position >= 0:
+            found.append(position)
+    return tuple(found)
+
+
+def _position(name: str, positions: Mapping[str, int], path: Path, report: Report) -> int:
+    position = positions.get(name, -1)
+    if position < 0:
+        hint = did_you_mean(name, positions)
+        if name in ("everyone", "all", "global", ""):
+            hint = "For one counter for everyone write `per = []`."
+        report.add("identity-unknown", path, f"`{name[:64]}` is not declared", hint)
+    return position
+
+
+def _check_totals(drafts: list[Draft], report: Report) -> None:
+    limits = sum(max(1, draft.weight) for draft in drafts)
+    if limits > MAX_LIMITS:
+        report.add(
+            "policy-too-many", ("limit",), f"{limits} limits, counting each rate; {MAX_LIMITS} are the most"
+        )
+    rules = sum(
+        (2 if draft.has_twin else 1) * (len(draft.own) + sum(map(len, draft.tiers.values())))
+        for draft in drafts
+    )
+    if rules > MAX_RULES:
+        report.add("policy-too-many", ("limit",), f"{rules} rules with all tiers; {MAX_RULES} are the most")
+
+
+def _build_router(drafts: list[Draft], routing: Routing, report: Report) -> Router | None:
+    roots = routing.root_paths
+    if len(roots) > MAX_ROOTS:
+        place = ("routing", "root_paths")
+        report.add("policy-too-many", place, f"{len(roots)} root paths; {MAX_ROOTS} are the most")
+    for index, root in enumerate(roots):
+        if not (root.startswith("/") and root.strip("/") and len(root) <= LONGEST_TEXT):
+            report.add("routing-root", ("routing", "root_paths", index), f"`{root[:64]}` is no root path")
+    entries = [Entry(draft.matches, draft.excepts, draft.limit.on, draft.weight) for draft in drafts]
+    try:
+        return Router(entries, case=routing.case, roots=roots[:MAX_ROOTS])
+    except TooManyStates:
+        report.add("match-too-complex", ("limit",), "the patterns overlap in too many ways")
+        return None
+
+
+def _number(
+    drafts: list[Draft], identities: tuple[IdentitySpec, ...], units: tuple[str, ...]
+) -> tuple[tuple[LimitSpec, ...], tuple[LimitRule, ...]]:
+    rules: list[LimitRule] = []
+    limits: list[LimitSpec] = []
+    for position, draft in enumerate(drafts):
+        limit = draft.limit
+        indices: dict[str | None, tuple[int, ...]] = {}
+        for tier, numbers in [(None, draft.own), *draft.tiers.items()]:
+            first = len(rules)
+            for nth, one in enumerate(numbers, 1):
+                for is_twin in (False, True) if draft.has_twin else (False,):
+                    rules.append(
+                        _rule(len(rules), position, draft, one, nth, tier, identities, units, is_twin)
+                    )
+            indices[tier] = tuple(range(first, len(rules)))
+        limits.append(
+            LimitSpec(
+                position,
+                limit.name,
+                tuple(pattern.template for pattern in draft.matches),
+                draft.per,
+                limit.unit,
+                limit.on,
+                limit.mode == "shadow",
+                round(limit.enforce * 1_000_000),
+                limit.on_store_error,
+                indices[None],
+                draft.tier_identity,
+                {tier: indices[tier] for tier in draft.tiers},
+            )
+        )
+    return tuple(limits), tuple(rules)
+
+
+def _rule(
+    index: int,
+    position: int,
+    draft: Draft,
+    numbers: Numbers,
+    nth: int,
+    tier: str | None,
+    identities: tuple[IdentitySpec, ...],
+    units: tuple[str, ...],
+    is_twin: bool,
+) -> LimitRule:
+    """Return one rule; `is_twin`: what it would say of likely members of a cluster."""
+    limit = draft.limit
+    name = limit.name if nth == 1 else f"{limit.name}#{nth}"
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    taken = limit.cost if limit.unit == REQUESTS else limit.estimate
+    untold = 1 if limit.unit == REQUESTS else 0
+    member = identities[draft.member].name if draft.member >= 0 else ""
+    windows = "" if numbers.calendar is None else f"{numbers.calendar.unit} {numbers.calendar.zone}"
+    # Numbers of fixed order come first, names of any number last: no two shapes read alike.
+    identity = (limit.name, numbers.algorithm, str(numbers.period_ns), windows, limit.unit, limit.on, member)
+    # A limit per cluster keeps its counters when it binds other members; a twin has counters of its own.
+    per = [LIKELY if is_twin and identities[at].name == CLUSTER else identities[at].name for at in draft.per]
+    cluster = len(identities) - 1
+    actor_at = -1
+    if draft.verdict is not None:
+        # Behind it are the likely's own place, and the one of both: see `CompiledPolicy`.
+        actor_at = cluster - 1 if is_twin else cluster if draft.verdict == "certain" else cluster - 2
+    return LimitRule(
+        index,
+        position,
+        name,
+        f'"{quoted}"'.encode(),
+        numbers.algorithm,
+        numbers.quota,
+        numbers.period_ns,
+        numbers.burst,
+        numbers.calendar,
+        limit.unit,
+        units.index(limit.unit),
+        taken if isinstance(taken, int) else untold,
+        limit.on,
+        tuple(actor_at if at == cluster else at for at in draft.per),
+        draft.member,
+        limit.mode == "shadow" or is_twin,
+        round(limit.enforce * 1_000_000),
+        limit.on_store_error,
+        numbers.lease_ns,
+        draft.tier_identity,
+        tier,
+        tuple(part.encode() for part in (*identity, *per)),
+        draft.verdict,
+        is_twin,
+        actor_at,
+        draft.metering,
+    )

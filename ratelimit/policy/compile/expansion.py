@@ -1,0 +1,270 @@
+"""One limit of the file becomes its rules: numbers, checked each by itself and against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ratelimit.policy.compile import calendar
+from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
+from ratelimit.policy.compile.pricing import MICRO, USD
+from ratelimit.policy.compile.quota import (
+    LONGEST_PERIOD_NS,
+    SECOND_NS,
+    largest_burst,
+    largest_quota,
+)
+from ratelimit.policy.schema.duration import parse_duration
+from ratelimit.policy.schema.model import Algorithm, Limit, Tier
+from ratelimit.policy.schema.problem import Path, Report
+from ratelimit.policy.schema.rate import Rate, RateSyntaxError, parse_rates
+
+DEFAULT_LEASE = "60s"
+_LONGEST_LEASE_NS = 86_400 * SECOND_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """How much one rule allows."""
+
+    algorithm: Algorithm
+    quota: int
+    period_ns: int
+    burst: int
+    calendar: CalendarSpec | None = None
+    lease_ns: int = 0
+
+
+def expand(limit: Limit, path: Path, report: Report) -> tuple[list[Numbers], dict[str, list[Numbers]]]:
+    """Return the numbers of a limit, its own and those of each of its tiers."""
+    algorithm = _algorithm(limit, path, report)
+    _check_settings(limit, algorithm, path, report)
+    zone = _zone(limit, path, report)
+    lease_ns = _lease_ns(limit, path, report)
+    shape = _Shape(limit, algorithm, zone, lease_ns, report)
+    own = shape.numbers(limit.rate, limit.burst, limit.concurrent, path)
+    tiers = {}
+    for name, tier in limit.tiers.items():
+        tiers[name] = shape.tier(tier, (*path, "tiers", name)) if isinstance(tier, Tier) else []
+    return own, tiers
+
+
+def _algorithm(limit: Limit, path: Path, report: Report) -> Algorithm:
+    implied: Algorithm | None = None
+    for key, value, algorithm in (
+        ("concurrent", limit.concurrent, "concurrency"),
+        ("distinct", limit.distinct, "distinct"),
+    ):
+        if value is not None:
+            if limit.algorithm not in (None, algorithm):
+                report.add(
+                    "limit-conflict",
+                    (*path, "algorithm"),
+                    f"`{key}` and the algorithm `{limit.algorithm}` exclude each other",
+                )
+            implied = "concurrency" if algorithm == "concurrency" else "distinct"
+    if implied is None and limit.algorithm in ("concurrency", "distinct"):
+        key = "concurrent" if limit.algorithm == "concurrency" else "distinct"
+        report.add(
+            "limit-conflict",
+            (*path, "algorithm"),
+            f"the algorithm `{limit.algorithm}` needs `{key}`",
+            f"Add `{key}`.",
+        )
+    return implied or limit.algorithm or "token-bucket"
+
+
+def _check_settings(limit: Limit, algorithm: Algorithm, path: Path, report: Report) -> None:
+    def conflict(key: str, message: str, hint: str) -> None:
+        report.add("limit-conflict", (*path, key), message, hint)
+
+    has_rate = limit.rate is not None
+    if limit.concurrent is not None:
+        if has_rate:
+            conflict("rate", "`rate` and `concurrent` exclude each other", "Write two limits.")
+        if limit.distinct is not None:
+            conflict("distinct", "`distinct` and `concurrent` exclude each other", "Write two limits.")
+        if limit.unit != REQUESTS:
+            conflict("unit", "`concurrent` counts requests in flight and no other unit", "Remove `unit`.")
+        if limit.on == "message":
+            conflict("on", "messages are not held, so none can be in flight", "Use `rate` for messages.")
+    elif not has_rate:
+        report.add("limit-no-rate", (*path, "rate"), "the limit has neither `rate` nor `concurrent`")
+    if limit.lease is not None and limit.concurrent is None:
+        conflict("lease", "`lease` belongs to `concurrent`", "Remove it.")
+    if limit.distinct is not None and limit.unit != REQUESTS:
+        conflict("unit", "`distinct` counts identities and no other unit", "Remove `unit`.")
+    if limit.burst is not None and algorithm != "token-bucket":
+        report.add("limit-burst", (*path, "burst"), f"`burst` has no meaning for `{algorithm}`", "Remove it.")
+    if limit.unit == REQUESTS and limit.estimate is not None:
+        report.add("limit-cost-unit", (*path, "estimate"), "requests have no `estimate`", "Use `cost`.")
+    if limit.unit == REQUESTS and limit.usage is not None:
+        conflict(
+            "usage", "requests are counted on arrival, and none of their answers is read", "Name a `unit`."
+        )
+    if limit.unit != REQUESTS and limit.cost is not None:
+        report.add("limit-cost-unit", (*path, "cost"), f"`{limit.unit}` have no `cost`", "Use `estimate`.")
+    if limit.cost is not None and algorithm in ("concurrency", "distinct"):
+        conflict("cost", f"`cost` has no meaning for `{algorithm}`", "Remove it.")
+    elif limit.cost == 0:
+        report.add("limit-cost-zero", (*path, "cost"), "requests cost nothing here")
+
+
+def _zone(limit: Limit, path: Path, report: Report) -> str:
+    if limit.zone is None:
+        return "UTC"
+    if not limit.calendar:
+        report.add("limit-zone-unused", (*path, "zone"), "`zone` is only read with `calendar = true`")
+    try:
+        calendar.zone_named(limit.zone)
+    except ValueError as error:
+        report.add("limit-zone", (*path, "zone"), str(error))
+        return "UTC"
+    return limit.zone
+
+
+def _lease_ns(limit: Limit, path: Path, report: Report) -> int:
+    if limit.concurrent is None:
+        return 0
+    try:
+        lease_ns = parse_duration(DEFAULT_LEASE if limit.lease is None else limit.lease)
+    except ValueError as error:
+        report.add("limit-lease", (*path, "lease"), str(error))
+        return parse_duration(DEFAULT_LEASE)
+    if not SECOND_NS <= lease_ns <= _LONGEST_LEASE_NS:
+        report.add(
+            "limit-lease", (*path, "lease"), f"the lease is {limit.lease}; 1 second to 1 day are possible"
+        )
+    return lease_ns
+
+
+class _Shape:
+    """What all rules of one limit have in common while their numbers are worked out."""
+
+    def __init__(self, limit: Limit, algorithm: Algorithm, zone: str, lease_ns: int, report: Report) -> None:
+        self.limit = limit
+        self.algorithm: Algorithm = algorithm
+        self.zone = zone
+        self.lease_ns = lease_ns
+        self.report = report
+
+    def tier(self, tier: Tier, path: Path) -> list[Numbers]:
+        limit = self.limit
+        given = [key for key in ("rate", "burst", "concurrent") if getattr(tier, key) is not None]
+        if tier.unlimited:
+            if given:
+                self.report.add(
+                    "tier-numbers", path, "`unlimited` and numbers exclude each other", "Keep one of the two."
+                )
+            return []
+        if not given:
+            self.report.add("tier-numbers", path, "the tier sets nothing")
+            return []
+        for key, own in (("rate", limit.rate), ("concurrent", limit.concurrent)):
+            if key in given and own is None:
+                self.report.add(
+                    "tier-numbers",
+                    (*path, key),
+                    f"its limit has no `{key}` to replace",
+                    "Use the limit's own keys.",
+                )
+                return []
+        if tier.burst is not None and self.algorithm != "token-bucket":
+            self.report.add(
+                "limit-burst",
+                (*path, "burst"),
+                f"`burst` has no meaning for `{self.algorithm}`",
+                "Remove it.",
+            )
+            return []
+        # A tier that names a rate of its own does not inherit a burst that was meant for another.
+        burst = tier.burst if tier.burst is not None or tier.rate is not None else limit.burst
+        return self.numbers(tier.rate or limit.rate, burst, tier.concurrent or limit.concurrent, path)
+
+    def numbers(
+        self, rate: str | None, burst: int | None, concurrent: int | None, path: Path
+    ) -> list[Numbers]:
+        if concurrent is not None:
+            largest = largest_quota("concurrency", 0)
+            if concurrent > largest:
+                self.report.add(
+                    "rate-too-high", (*path, "concurrent"), f"{concurrent} in flight; {largest} are the most"
+                )
+            return [Numbers("concurrency", concurrent, 0, concurrent, None, self.lease_ns)]
+        if rate is None:
+            return []
+        try:
+            rates = parse_rates(rate)
+        except RateSyntaxError as error:
+            self.report.add("rate-syntax", (*path, "rate"), str(error))
+            return []
+        if burst is not None and len(rates) > 1:
+            self.report.add(
+                "limit-burst",
+                (*path, "burst"),
+                "`burst` with several rates is ambiguous",
+                "Write each rate as a limit of its own.",
+            )
+            burst = None
+        found = [self.rule(one, burst, path) for one in rates]
+        periods = [one.period_s for one in rates]
+        if len(set(periods)) < len(periods):
+            self.report.add("rate-repeated", (*path, "rate"), f"`{rate}` names one period twice")
+        return [numbers for numbers in found if numbers is not None]
+
+    def rule(self, rate: Rate, burst: int | None, path: Path) -> Numbers | None:
+        algorithm, report, place = self.algorithm, self.report, (*path, "rate")
+        if self.limit.unit == USD:
+            rate = replace(rate, amount=rate.amount * MICRO)
+            burst = None if burst is None else burst * MICRO
+        period_ns = rate.period_s * SECOND_NS
+        if rate.amount == 0:
+            report.add("rate-zero", place, f"`{rate}` allows nothing")
+            return None
+        if period_ns > LONGEST_PERIOD_NS:
+            report.add("rate-period", place, f"the period of `{rate}` is longer than 366 days")
+            return None
+        if rate.amount > largest_quota(algorithm, period_ns):
+            most = largest_quota(algorithm, period_ns)
+            report.add(
+                "rate-too-high",
+                place,
+                f"`{rate}` is too much for `{algorithm}`: {most} are the most in this period",
+            )
+            return None
+        windows = self.calendar(rate, place)
+        if algorithm != "token-bucket" or burst is None:
+            burst = rate.amount
+        elif burst > largest_burst(rate.amount, period_ns):
+            most = largest_burst(rate.amount, period_ns)
+            report.add(
+                "limit-burst-too-high",
+                (*path, "burst"),
+                f"a burst of {burst}; at this rate {most} are the most",
+            )
+            return None
+        self.check_cost(burst, path)
+        return Numbers(algorithm, rate.amount, period_ns, burst, windows)
+
+    def calendar(self, rate: Rate, place: Path) -> CalendarSpec | None:
+        if not self.limit.calendar:
+            return None
+        if self.algorithm != "fixed-window":
+            self.report.add("limit-calendar", place, f"`{self.algorithm}` cannot follow the calendar")
+            return None
+        for unit in calendar.UNITS:
+            if rate.unit == unit and rate.multiple == 1:
+                return CalendarSpec(unit, self.zone)
+        self.report.add("limit-calendar", place, f"`{rate}` is not one period of the calendar")
+        return None
+
+    def check_cost(self, burst: int, path: Path) -> None:
+        limit = self.limit
+        key, cost = ("cost", limit.cost) if limit.unit == REQUESTS else ("estimate", limit.estimate)
+        if self.algorithm == "distinct" or not isinstance(cost, int):
+            return
+        # A tier's place is the tier: it is there that the burst became too small.
+        place = (*path, key) if len(path) <= 2 else path
+        if cost > burst:
+            self.report.add(
+                "limit-cost-above-burst", place, f"`{key}` is {cost}, and {burst} is all it can hold"
+            )

@@ -1,0 +1,188 @@
+"""The identities of a policy: their sources parsed, their settings checked, their positions given."""
+
+from __future__ import annotations
+
+import re
+
+from ratelimit.core.request.grammar import FORMS, own_form
+from ratelimit.policy.compile.compiled import CacheSpec, IdentitySpec, SourceKind, SourceSpec
+from ratelimit.policy.schema.duration import parse_duration
+from ratelimit.policy.schema.model import Identity, Prefix
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+
+CLUSTER = "cluster"
+ORIGIN = "declared network"
+ACTOR = "cluster, likely or certain"
+LIKELY = "cluster, likely"
+CREATED = "account created"
+NEW = "while new"
+"""These are no names that can be declared, or used anywhere in a policy."""
+HIDDEN = frozenset((LIKELY, ACTOR, ORIGIN, CREATED, NEW))
+INTERNAL = HIDDEN | {CLUSTER}
+"""Those that are found out, and that no request can name."""
+BUILT_IN = {"ip": Identity("client")}
+"""Known without being declared; a declaration of the same name replaces it."""
+MAX_SOURCES = 8
+PLACES = 3
+"""Of an actor: see `CompiledPolicy.actor`."""
+MOST_POSITIONS = 62
+"""A request's identities lie in an array of 64, two of which are not the policy's."""
+
+_KINDS: dict[str, SourceKind] = {
+    "header": "header",
+    "cookie": "cookie",
+    "path": "path",
+    "state": "state",
+    "resolver": "resolver",
+}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_RESOLVER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}|[A-Za-z_][\w.]{0,127}:[A-Za-z_][\w.]{0,127}")
+_SHAPES = {
+    "header": (_TOKEN, "a header name has letters, digits and `-`"),
+    "cookie": (_TOKEN, "a cookie name has letters, digits and `-`, `_` or `.`"),
+    "path": (_WORD, "a path parameter is a name as in `/v1/{name}`"),
+    "state": (_WORD, "a state attribute is a Python name"),
+    "resolver": (_RESOLVER, "a resolver is a name, or `package.module:attribute`"),
+}
+_LONGEST_TTL_NS = 86_400 * 10**9
+
+
+def compile_identities(
+    declared: dict[str, Identity],
+    report: Report,
+    *,
+    has_origin: bool = False,
+    created: SourceSpec | None = None,
+    asks_age: bool = False,
+) -> tuple[IdentitySpec, ...]:
+    """Return the identities by position: declared ones first, then those built in.
+
+    With `has_origin` one of these says from which declared network a request comes; with `created` one
+    has from there when the account was created. With `asks_age` one is there for new accounts alone.
+    """
+    specs: list[IdentitySpec] = []
+    for name, identity in declared.items():
+        path: Path = ("identities", name)
+        if name == CLUSTER:
+            report.add("identity-name", path, "`cluster` comes from correlation and cannot be declared")
+            continue
+        if not _NAME.fullmatch(name):
+            report.add("identity-name", path, f"`{name[:64]}` is not a name for an identity")
+        specs.append(_compile_identity(len(specs), name, identity, path, report))
+    for name, identity in BUILT_IN.items():
+        if name not in declared:
+            specs.append(_compile_identity(len(specs), name, identity, ("identities", name), report))
+    if has_origin:
+        specs.append(IdentitySpec(len(specs), ORIGIN, (SourceSpec("origin"),), "skip"))
+    if created is not None:
+        specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
+    if asks_age:
+        specs.append(IdentitySpec(len(specs), NEW, (SourceSpec("age"),), "skip"))
+    if len(specs) + PLACES > MOST_POSITIONS:
+        most = MOST_POSITIONS - PLACES
+        report.add("policy-too-many", ("identities",), f"{len(specs)} identities; {most} are the most")
+    # An actor's three places: see `CompiledPolicy`.
+    for name in (ACTOR, LIKELY, CLUSTER):
+        specs.append(IdentitySpec(len(specs), name, (SourceSpec("cluster"),), "skip"))
+    return tuple(specs)
+
+
+def _compile_identity(index: int, name: str, identity: Identity, path: Path, report: Report) -> IdentitySpec:
+    listed = isinstance(identity.from_, list)
+    texts = list(identity.from_)[:MAX_SOURCES] if listed else [str(identity.from_)]
+    if len(identity.from_) > MAX_SOURCES and listed:
+        report.add("policy-too-many", (*path, "from"), f"an identity has at most {MAX_SOURCES} sources")
+    if not texts:
+        report.add("identity-source", (*path, "from"), "`from` names no source")
+    sources = []
+    for position, text in enumerate(texts):
+        place: Path = (*path, "from", position) if listed else (*path, "from")
+        source = parse_source(text, place, report)
+        if source is not None:
+            sources.append(source)
+    kinds = {source.kind for source in sources}
+    is_address = "client" in kinds
+    if is_address and identity.missing == "client":
+        report.add(
+            "identity-missing",
+            (*path, "missing"),
+            f"`{name}` is the client's address; nothing can stand in for it",
+        )
+    if identity.missing == "shared":
+        report.add("identity-shared", (*path, "missing"), f"all requests without `{name}` share one counter")
+    if identity.prefix != Prefix() and not is_address and (identity.missing or "client") != "client":
+        report.add("identity-setting-unused", (*path, "prefix"), f"`{name}` never is an address")
+    return IdentitySpec(
+        index,
+        name,
+        tuple(sources),
+        identity.missing or ("refuse" if is_address else "client"),
+        identity.prefix.v4,
+        identity.prefix.v6,
+        _compile_cache(identity, "resolver" in kinds, path, report),
+    )
+
+
+def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
+    """Return the source a text names, or None with a problem noted."""
+    if text == "client":
+        return SourceSpec("client")
+    written, has_form, form = text.partition(" as ")
+    word, colon, name = written.partition(":")
+    kind = _KINDS.get(word)
+    if kind is None or not colon:
+        hint = did_you_mean(word, [*_KINDS, "client"])
+        report.add("identity-source", path, f"`{text[:80]}` is not a source", hint)
+        return None
+    shape, rule = _SHAPES[word]
+    if not shape.fullmatch(name):
+        report.add("identity-source", path, f"`{text[:80]}`: {rule}")
+        return None
+    name = name.lower() if kind == "header" else name
+    if not has_form:
+        return SourceSpec(kind, name)
+    if kind in ("state", "resolver"):
+        report.add("identity-form", path, f"`{written}` is the application's own value; it has no `as`")
+        return None
+    choices = [choice for choice in FORMS if kind == "header" or choice != "credential"]
+    if form not in choices:
+        shown = ", ".join(f"`{choice}`" for choice in choices)
+        report.add("identity-form", path, f"`{form[:32]}` is not one of {shown}", did_you_mean(form, choices))
+        return None
+    if own_form(kind, name) == "credential" and form not in ("credential", "text"):
+        report.add("identity-form", path, f"`{written}` is a credential and cannot be read as `{form}`")
+        return None
+    return SourceSpec(kind, name, form)
+
+
+def _compile_cache(identity: Identity, resolved: bool, path: Path, report: Report) -> CacheSpec | None:
+    if not resolved:
+        for key, value in (("cache", identity.cache), ("key", identity.key)):
+            if value is not None:
+                report.add("identity-setting-unused", (*path, key), f"`{key}` belongs to resolvers")
+        return None
+    if identity.key is None:
+        if identity.cache is not None:
+            report.add(
+                "identity-setting-unused",
+                (*path, "cache"),
+                "without `key` there is nothing to cache by",
+                'Name the source that tells callers apart, as `key = "header:authorization"`.',
+            )
+        return None
+    told_by = parse_source(identity.key, (*path, "key"), report)
+    if told_by is not None and told_by.kind == "resolver":
+        report.add("identity-cache", (*path, "key"), "a resolver cannot be the key of a cache")
+    ttl, size = ("60s", 10_000) if identity.cache is None else (identity.cache.ttl, identity.cache.size)
+    try:
+        ttl_ns = parse_duration(ttl)
+    except ValueError as error:
+        report.add("identity-cache", (*path, "cache", "ttl"), str(error))
+        return None
+    if ttl_ns > _LONGEST_TTL_NS:
+        report.add("identity-cache", (*path, "cache", "ttl"), "answers are kept for a day at most")
+    if told_by is None or size == 0 or ttl_ns == 0:
+        return None
+    return CacheSpec(ttl_ns, size, told_by)

@@ -1,0 +1,164 @@
+"""How a limit comes by what a request costs: estimates by words, usage read from the answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from ratelimit.policy.compile.pricing import USD, Price, PriceSpec, price_spec
+from ratelimit.policy.schema.model import Limit, UsageShape
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+
+USAGE_UNITS = (
+    "output_tokens",
+    "total_tokens",
+    "input_tokens",
+    "fresh_input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+)
+"""What can be read from an answer; a test holds it equal to the readers' own list."""
+
+REQUESTS = "requests"
+
+MOST_PATTERNS = 64
+LONGEST_MODEL = 128
+"""As much of a model's name as is read."""
+
+EstimateKind = Literal["declared", "learned", "header", "state"]
+_SOURCE = re.compile(r"(header):([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})|(state):([A-Za-z_][A-Za-z0-9_]{0,63})")
+_WORDS = ("declared", "learned")
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateSpec:
+    """Where a request's estimate comes from; `name` is that of a header in lower case, or of a state."""
+
+    kind: EstimateKind
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MeteringSpec:
+    """What is to be done for a limit around the application's answer."""
+
+    usage: UsageShape | None
+    estimate: EstimateSpec | None
+    cuts: bool
+    refuses_unknown: bool = False
+    """In dollars: whether a model without a price is refused,"""
+    unknown_price: PriceSpec | None = None
+    """or what it costs; None: as the dearest."""
+    models: tuple[str, ...] = ()
+    """Patterns of the models it applies to; empty for any."""
+
+
+def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> MeteringSpec | None:
+    """Return what a limit asks for; None if the application settles, and the estimate is a number."""
+    estimate = _estimate(limit, path, report)
+    if limit.usage is None:
+        if limit.on_exhausted == "cut":
+            report.add(
+                "limit-conflict",
+                (*path, "on_exhausted"),
+                "what an answer uses is not read, so nothing tells when to cut it",
+                'Write `usage = "auto"` as well.',
+            )
+    elif limit.unit not in (REQUESTS, USD, *USAGE_UNITS):  # of requests `expansion` complains
+        known = ", ".join(f"`{unit}`" for unit in USAGE_UNITS)
+        hint = did_you_mean(limit.unit, USAGE_UNITS) or f"Use one of {known}."
+        report.add("limit-usage-unit", (*path, "unit"), f"no answer says its `{limit.unit}`", hint)
+    if limit.on == "message" and (limit.usage is not None or estimate is not None):
+        report.add(
+            "limit-conflict",
+            (*path, "on"),
+            "a message has no answer of its own to read",
+            'Use `on = "connect"`, which is settled when the connection closes.',
+        )
+    models = _models(limit, path, report)
+    unknown = _unknown(limit, path, report, has_prices=has_prices)
+    if limit.usage is None and estimate is None and not models:
+        return None
+    return MeteringSpec(
+        limit.usage,
+        estimate,
+        limit.on_exhausted == "cut",
+        limit.unknown_model == "refuse",
+        unknown,
+        models,
+    )
+
+
+def _models(limit: Limit, path: Path, report: Report) -> tuple[str, ...]:
+    models = (limit.model,) if isinstance(limit.model, str) else tuple(limit.model)
+    if models and limit.on != "request":
+        report.add(
+            "limit-conflict",
+            (*path, "model"),
+            "WebSockets have no body that would name a model",
+            "Remove it, or `on`.",
+        )
+    if len(models) > MOST_PATTERNS:
+        report.add(
+            "policy-too-many", (*path, "model"), f"{len(models)} patterns; {MOST_PATTERNS} are the most"
+        )
+    if any(not 0 < len(model) <= LONGEST_MODEL for model in models):
+        report.add("policy-value", (*path, "model"), f"a model's name has 1 to {LONGEST_MODEL} characters")
+    return models
+
+
+def _unknown(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> PriceSpec | None:
+    """Return what a model without a price costs, if the policy says a number."""
+    written = limit.unknown_model
+    if limit.unit != USD:
+        if written is not None:
+            report.add(
+                "limit-conflict",
+                (*path, "unknown_model"),
+                "models have prices in limits whose unit is `usd`, and nowhere else",
+                "Remove it.",
+            )
+        return None
+    if isinstance(limit.estimate, int) and limit.estimate:
+        report.add(
+            "limit-estimate",
+            (*path, "estimate"),
+            "what a request costs in dollars depends on its model and length",
+            'Write `estimate = "declared"` or `"learned"`.',
+        )
+    is_priced = limit.usage is not None or isinstance(limit.estimate, str)
+    if is_priced and not has_prices and not isinstance(written, float):
+        report.add(
+            "limit-prices",
+            (*path, "unit"),
+            "no model has a price, so nothing says what an answer costs",
+        )
+    if not isinstance(written, float):
+        return None
+    if not 0 <= written <= 1_000_000:
+        report.add("policy-value", (*path, "unknown_model"), f"{written} dollars for a million tokens")
+        return None
+    return price_spec(Price(input=written, output=written))
+
+
+def _estimate(limit: Limit, path: Path, report: Report) -> EstimateSpec | None:
+    written = limit.estimate
+    if not isinstance(written, str):
+        return None
+    for word in _WORDS:
+        if written == word:
+            return EstimateSpec("declared" if word == "declared" else "learned")
+    found = _SOURCE.fullmatch(written)
+    if found is None:
+        hint = (
+            did_you_mean(written, _WORDS)
+            or 'Write a number, "declared", "learned", "header:NAME" or "state:NAME".'
+        )
+        report.add(
+            "limit-estimate", (*path, "estimate"), f"`{written[:64]}` names no source of an estimate", hint
+        )
+        return None
+    if found[1]:
+        return EstimateSpec("header", found[2].lower())
+    return EstimateSpec("state", found[4])

@@ -1,0 +1,144 @@
+"""`[store]` with a server: what is wrong with it, and how it is reached.
+
+Everything here is checked without asking the server or the environment;
+`ratelimit doctor` asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ratelimit.environment.location import Location, LocationError, parse_location
+from ratelimit.environment.server import KeySpec, RemoteSpec, TlsSpec
+from ratelimit.policy.compile.secret import reference
+from ratelimit.policy.schema.duration import parse_duration
+from ratelimit.policy.schema.model import PolicyFile
+from ratelimit.policy.schema.problem import Path, Report
+from ratelimit.policy.schema.storing import Store, Tls
+
+EMBEDDED = "embedded"
+LEAST_TIMEOUT_NS = 10**6
+MOST_TIMEOUT_NS = 5 * 10**9
+REMOTE_KEYS = ("mode", "prefix", "timeout", "username", "password", "tls")
+"""Keys of `[store]` that mean nothing without a server."""
+
+_PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,32}")
+_URL: Path = ("store", "url")
+
+
+def compile_store(file: PolicyFile, tree: Mapping[str, Any], report: Report) -> RemoteSpec | None:
+    """Return how the policy's server is reached, None for an embedded store or an unusable one."""
+    store = file.store
+    table = tree.get("store")
+    given = table if isinstance(table, dict) else {}
+    if store.memory == "private":
+        for key in ("path", "on_unusable"):
+            if key in given:
+                report.add("store-setting-unused", ("store", key), f"private memory has no `{key}`")
+    if store.url == EMBEDDED:
+        for key in REMOTE_KEYS:
+            if key in given:
+                report.add("store-setting-remote", ("store", key), f"an embedded store has no `{key}`")
+        return None
+    if file.hashing.key is None:
+        report.add("store-hash-key", _URL, "hosts that count together need one hash key, and none is named")
+    return _remote(store, report)
+
+
+def _remote(store: Store, report: Report) -> RemoteSpec | None:
+    location = None
+    if not store.url.startswith("env:"):
+        location = _location(store.url, report)
+    elif reference(store.url) is None:
+        report.add("store-url", _URL, "what follows `env:` is not the name of a variable")
+    _check_credentials(store, location, report)
+    _check_tls(store.tls, location, report)
+    if not _PREFIX.fullmatch(store.prefix):
+        report.add("store-prefix", ("store", "prefix"), "the prefix has other characters than it may")
+    timeout_ns = _timeout(store.timeout, report)
+    if report.has_errors:
+        return None
+    tls = store.tls
+    spec = RemoteSpec(
+        store.url if location is None else location.url,
+        topology=None,
+        nodes=(),
+        master=None,
+        database=0,
+        path=None,
+        tls=None if tls is None else TlsSpec(tls.ca, tls.certificate, tls.key, tls.check_hostname),
+        username=store.username,
+        password=_password(store.password),
+        prefix=store.prefix,
+        mode=store.mode,
+        timeout_ns=timeout_ns,
+    )
+    return spec if location is None else spec.at(location)
+
+
+def _location(url: str, report: Report) -> Location | None:
+    try:
+        return parse_location(url)
+    except LocationError as error:
+        report.add("store-url", _URL, str(error), error.hint or None)
+        return None
+
+
+def _password(text: str | None) -> KeySpec | None:
+    return None if text is None else reference(text) or KeySpec("inline", text)
+
+
+def _check_credentials(store: Store, location: Location | None, report: Report) -> None:
+    path: Path = ("store", "password")
+    password = store.password
+    if password is not None and reference(password) is None:
+        # What was written may be a secret and is not repeated.
+        if password.startswith(("env:", "file:")) or not password:
+            report.add("store-credentials", path, "the password is not `env:VARIABLE` or `file:PATH`")
+        else:
+            report.add("store-password-inline", path, "whoever reads this file can log in to the server")
+    username = store.username
+    if username is not None and not (username.isprintable() and username and " " not in username):
+        report.add(
+            "store-credentials", ("store", "username"), "the user name is empty, or has unusual characters"
+        )
+    if location is None:
+        return
+    if location.password is not None and password is not None:
+        report.add("store-credentials", path, "the URL has a password, too", "Keep this one.")
+    elif location.password is not None:
+        report.add("store-password-inline", _URL, "whoever reads this file can log in to the server")
+    if location.username is not None and username is not None:
+        report.add("store-credentials", ("store", "username"), "the URL has a user name, too")
+    if (username or location.username) and password is None and location.password is None:
+        place = _URL if username is None else ("store", "username")
+        report.add("store-credentials", place, "a user name without a password logs nobody in")
+
+
+def _check_tls(tls: Tls | None, location: Location | None, report: Report) -> None:
+    if tls is None:
+        return
+    path: Path = ("store", "tls")
+    if tls.key is not None and tls.certificate is None:
+        report.add("store-tls", (*path, "key"), "a private key without a certificate")
+    for name, value in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key)):
+        if value == "":
+            report.add("store-tls", (*path, name), "the path is empty")
+    if location is not None and not location.is_encrypted:
+        scheme, _, _ = location.url.partition("://")
+        hint = "Remove `tls`." if scheme == "unix" else f"Write `{scheme.replace('redis', 'rediss')}://`."
+        report.add("store-tls", path, f"`{scheme}://` does not use TLS", hint)
+
+
+def _timeout(written: str | int, report: Report) -> int:
+    try:
+        timeout_ns = parse_duration(written)
+    except ValueError as error:
+        report.add("store-timeout", ("store", "timeout"), str(error))
+        return LEAST_TIMEOUT_NS
+    if not LEAST_TIMEOUT_NS <= timeout_ns <= MOST_TIMEOUT_NS:
+        shown = f"{written} seconds" if isinstance(written, int) else written
+        report.add("store-timeout", ("store", "timeout"), f"`{shown}` is not between 1 ms and 5 s")
+    return timeout_ns

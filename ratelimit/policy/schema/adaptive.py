@@ -1,0 +1,70 @@
+"""The `[adaptive]` table as types: how much may be in flight, and what is shed first."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from ratelimit.policy.schema.table import Table
+
+LoadAlgorithm = Literal["first-byte", "aimd", "gradient2", "vegas"]
+LoadMode = Literal["enforce", "shadow"]
+InFlight = Annotated[int, Meta(ge=1, le=100_000)]
+
+
+class LoadClass(Table, frozen=True, forbid_unknown_fields=True):
+    """One class of requests. The first of the file is shed last; what matches none is of the last."""
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="Unique; printable ASCII. Appears in metrics and explanations.",
+            examples=["interactive"],
+        ),
+    ]
+    match: Annotated[
+        str | list[str],
+        Meta(
+            description="Requests of this class, written like a limit's `match`; the first class that "
+            "matches counts.",
+            examples=["POST /v1/chat"],
+        ),
+    ]
+
+
+class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+    """A limit on what is in flight that follows the load."""
+
+    first_byte: Annotated[
+        str | int | None,
+        Meta(
+            description="What the time to the first byte is steered to: seconds, or `500ms`, `1s`. "
+            "Default: learned on quiet days, and not while the back end is overloaded.",
+            examples=["1s"],
+        ),
+    ] = None
+    floor: Annotated[InFlight, Meta(description="Requests in flight that always have room.")] = 4
+    start: Annotated[
+        InFlight, Meta(description="Requests that may wait for their first byte before anything is known.")
+    ] = 20
+    ceiling: Annotated[InFlight, Meta(description="Requests in flight beyond which nothing has room.")] = 400
+    algorithm: Annotated[
+        LoadAlgorithm,
+        Meta(
+            description="`first-byte`, or for comparison, and for services bound by a processor, `aimd`, "
+            "`gradient2` and `vegas`."
+        ),
+    ] = "first-byte"
+    mode: Annotated[LoadMode, Meta(description="`shadow` counts what it would shed, and sheds nothing.")] = (
+        "enforce"
+    )
+    class_: Annotated[
+        list[LoadClass],
+        Meta(
+            max_length=16,
+            description="Classes in the order of their weight: the first is shed last.",
+        ),
+    ] = []

@@ -1,0 +1,182 @@
+"""A tree becomes the structs of `model`, with every misfit noted and none fatal.
+
+The usual way to fill a struct stops at the first error. Operators want them all,
+so this walks tree and types together. A value that does not fit is noted and
+marked as unusable, its default (or an empty value) stands in, and checking goes on.
+"""
+
+from __future__ import annotations
+
+import types
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean, render_key
+
+T = TypeVar("T", bound=Struct)
+
+MAX_ITEMS: dict[tuple[str, ...], int] = {("limit",): 256, ("identities",): 64, ("allow",): 64, ("deny",): 64}
+MAX_LIST = 10_000
+"""Most entries of any other list or table, as in `allow` and `deny`."""
+
+_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
+
+
+def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
+    """Return a struct of this kind, filled from a tree as far as that fits."""
+    if not isinstance(tree, dict):
+        report.unusable("policy-type", path, f"{_name(path)} must be a table, not {_found(tree)}")
+        tree = {}
+    fields = _fields(kind)
+    for key in tree:
+        if key not in fields:
+            hint = did_you_mean(key, fields) or f"Known here: {', '.join(fields)}."
+            report.unusable("policy-unknown-key", (*path, key), f"`{key}` is not a key of this table", hint)
+    hints = _hints(kind)
+    values: dict[str, Any] = {}
+    for key, field in fields.items():
+        if key in tree:
+            values[field.name] = _bind_value(
+                hints[field.name], tree[key], report, (*path, key), _default(field, hints)
+            )
+        elif field.required:
+            report.unusable("policy-missing-key", (*path, key), f"`{key}` is missing")
+            values[field.name] = _empty(hints[field.name])
+    return kind(**values)
+
+
+@lru_cache(maxsize=64)
+def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
+
+
+@lru_cache(maxsize=64)
+def _hints(kind: type[Struct]) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def _default(field: msgspec.structs.FieldInfo, hints: dict[str, Any]) -> Any:
+    if field.default is not msgspec.NODEFAULT:
+        return field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return _empty(hints[field.name])
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the one type there is."""
+    bare = _bare(hint)
+    members = get_args(bare) if get_origin(bare) in (Union, types.UnionType) else (bare,)
+    return tuple(_bare(member) for member in members)
+
+
+def _empty(hint: Any) -> Any:
+    """Return the plainest value of a type, to stand in for one that is missing."""
+    members = _choices(hint)
+    for member in members:
+        if get_origin(member) is list:
+            return []
+        if get_origin(member) is Literal:
+            return get_args(member)[0]
+    return members[0]()
+
+
+def _bind_value(hint: Any, value: Any, report: Report, path: Path, default: Any) -> Any:
+    for member in _choices(hint):
+        origin = get_origin(member)
+        if (
+            isinstance(member, type)
+            and issubclass(member, Struct)
+            and (isinstance(value, dict) or len(_choices(hint)) == 1)
+        ):
+            return bind(member, value, report, path)
+        if origin is list and isinstance(value, list | tuple):
+            return _bind_list(get_args(member)[0], list(value), report, path)
+        if origin is dict and isinstance(value, dict):
+            return _bind_table(get_args(member)[1], value, report, path)
+    try:
+        return msgspec.convert(value, hint, strict=True)
+    except msgspec.ValidationError as error:
+        _note_misfit(hint, value, report, path, str(error))
+        return default
+
+
+def _bind_list(hint: Any, values: list[Any], report: Report, path: Path) -> list[Any]:
+    kept = values[: _within(values, report, path)]
+    return [
+        _bind_value(hint, value, report, (*path, index), _stand_in(hint)) for index, value in enumerate(kept)
+    ]
+
+
+def _bind_table(hint: Any, values: dict[str, Any], report: Report, path: Path) -> dict[str, Any]:
+    kept = list(values.items())[: _within(values, report, path)]
+    return {key: _bind_value(hint, value, report, (*path, key), _stand_in(hint)) for key, value in kept}
+
+
+def _stand_in(hint: Any) -> Any:
+    bare = _choices(hint)[0]
+    return None if isinstance(bare, type) and issubclass(bare, Struct) else _empty(hint)
+
+
+def _within(values: Any, report: Report, path: Path) -> int:
+    most = MAX_ITEMS.get(tuple(part for part in path if isinstance(part, str)), MAX_LIST)
+    if len(values) > most:
+        report.add("policy-too-many", path, f"{_name(path)} has {len(values)} entries; {most} are the most")
+    return most
+
+
+def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) -> None:
+    literals = [
+        word for member in _choices(hint) if get_origin(member) is Literal for word in get_args(member)
+    ]
+    if literals:
+        code = "policy-version" if path == ("version",) else "policy-value"
+        choices = ", ".join(f"`{word}`" for word in literals)
+        if len(literals) > 1:
+            choices = f"one of {choices}"
+        texts = [word for word in literals if isinstance(word, str)]
+        hint_text = did_you_mean(value, texts) if isinstance(value, str) else ""
+        report.unusable(code, path, f"{_name(path)} is {value!r}; it must be {choices}"[:300], hint_text)
+        return
+    wanted = [
+        _NAMES.get(member, "a list" if get_origin(member) is list else "a table")
+        for member in _choices(hint)
+        if member is not type(None)
+    ]
+    if type(value) in _choices(hint) or (float in _choices(hint) and type(value) is int):
+        expected = (
+            error.removeprefix("Expected ")
+            .replace("`str` of ", "text of ")
+            .replace("`", "")
+            .split(" - at ")[0]
+            .replace("int ", "a whole number ")
+            .replace("float ", "a number ")
+            .replace(">= ", "from ")
+            .replace("<= ", "up to ")
+            .replace("of length from 1", "that is not empty")
+        )
+        subject = _name(path) if isinstance(value, str) else repr(value)
+        report.unusable("policy-value", path, f"{subject} is out of range: it must be {expected}"[:300])
+        return
+    brackets = ""
+    if isinstance(value, dict) and wanted == ["a list"]:
+        brackets = f"Write `[[{render_key(path)}]]`, with two brackets."
+    message = f"{_name(path)} must be {' or '.join(wanted)}, not {_found(value)}"
+    report.unusable("policy-type", path, message, brackets)
+
+
+def _name(path: Path) -> str:
+    return f"`{render_key(path)}`" if path else "the policy"
+
+
+def _found(value: Any) -> str:
+    return _NAMES.get(
+        type(value), "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+    )

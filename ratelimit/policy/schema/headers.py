@@ -1,0 +1,26 @@
+"""What the policy says of the fields that responses carry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from ratelimit.policy.schema.table import Table
+
+
+class Headers(Table, frozen=True, forbid_unknown_fields=True):
+    """What responses say about limits."""
+
+    ratelimit: Annotated[bool, Meta(description="Send `RateLimit` and `RateLimit-Policy`.")] = True
+    x_ratelimit: Annotated[
+        bool, Meta(description="Send the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`.")
+    ] = False
+    retry_after: Annotated[bool, Meta(description="Send `Retry-After` with a refusal.")] = True
+    abnormal_usage: Annotated[
+        bool,
+        Meta(
+            description="A refusal by a limit per cluster says `abnormal-usage-detected` "
+            "instead of `quota-exceeded`. It tells a client that it was recognised."
+        ),
+    ] = False

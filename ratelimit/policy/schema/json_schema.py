@@ -1,0 +1,53 @@
+"""The JSON Schema of the policy file, generated from the types it is bound to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from ratelimit.policy.schema.model import PolicyFile
+
+TITLE = "ratelimit policy, version 1"
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a policy."""
+    (root,), components = msgspec.json.schema_components([PolicyFile], ref_template="#/$defs/{name}")
+    found: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": TITLE,
+        **root,
+        "$defs": components,
+    }
+    _without_null(found)
+    return found
+
+
+def render() -> str:
+    """Return the schema as the text that is published."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _without_null(node: Any) -> None:
+    """Drop null, in place: TOML has none, and a key may be left out instead."""
+    if isinstance(node, list):
+        for item in node:
+            _without_null(item)
+    if not isinstance(node, dict):
+        return
+    for value in node.values():
+        _without_null(value)
+    if node.get("default", ...) is None or "$ref" in node:
+        # The default of a table is that of its keys.
+        node.pop("default", None)
+    if "enum" in node and None in node["enum"]:
+        node["enum"] = [word for word in node["enum"] if word is not None]
+    if "anyOf" in node:
+        members = [member for member in node["anyOf"] if member != {"type": "null"}]
+        if len(members) == 1:
+            del node["anyOf"]
+            node.update(members[0] | node)
+        else:
+            node["anyOf"] = members

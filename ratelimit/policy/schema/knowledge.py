@@ -1,0 +1,83 @@
+"""What the operator knows of principals and networks, as it stands in a policy file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from ratelimit.policy.schema.table import Table
+
+Principal = str | list[str]
+"""A principal by value; by several, in the order of `principal`, where that names several identities."""
+
+
+class Organisation(Table, frozen=True, forbid_unknown_fields=True):
+    """A declared organisation: what its members share is no evidence between them."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="For the operator alone; unique.")]
+    payment: Annotated[list[str], Meta(description="Its payment methods.")] = []
+    network: Annotated[
+        list[str], Meta(description="Its addresses and ranges.", examples=[["192.0.2.0/24"]])
+    ] = []
+    account: Annotated[
+        list[Principal],
+        Meta(
+            description="Its principals. Without any, every account that pays with one of its payment "
+            "methods is a member; without these too, every account that comes from its networks."
+        ),
+    ] = []
+
+
+class Infrastructure(Table, frozen=True, forbid_unknown_fields=True):
+    """Networks that unrelated people share: addresses there are weak evidence and no meeting place."""
+
+    carrier: Annotated[
+        list[str],
+        Meta(description="Carriers' address translation and mobile pools: ranges, or `file:PATH` of a list."),
+    ] = []
+    cloud: Annotated[list[str], Meta(description="Cloud providers, likewise.")] = []
+    vpn: Annotated[
+        list[str], Meta(description="VPN and relay exits, likewise.", examples=[["file:vpn-exits.txt"]])
+    ] = []
+
+
+class Known(Table, frozen=True, forbid_unknown_fields=True):
+    """What the operator knows; it overrides what is inferred."""
+
+    exempt: Annotated[list[Principal], Meta(description="Principals that are never in a cluster.")] = []
+    together: Annotated[
+        list[list[Principal]],
+        Meta(
+            description="Groups of principals that are one actor, whatever the evidence. "
+            "Clusters they are in become one.",
+            examples=[[["acct-17", "acct-18"]]],
+        ),
+    ] = []
+    apart: Annotated[
+        list[list[Principal]],
+        Meta(
+            description="Groups of principals. No two of a group are ever in one cluster; "
+            "the later in a list yields."
+        ),
+    ] = []
+    confirm: Annotated[
+        list[Principal],
+        Meta(
+            description="Principals that each name a confirmed actor. They are certain, and so is every "
+            "likely member of their cluster, unless another principal clears it."
+        ),
+    ] = []
+    clear: Annotated[
+        list[Principal],
+        Meta(
+            description="Principals that each name a cleared actor. No member of their cluster is certain or "
+            "likely, unless another principal confirms it. `exempt` leaves out one principal alone."
+        ),
+    ] = []
+    organisations: Annotated[
+        list[Organisation], Meta(description="Companies: their members share cards, egress, or both.")
+    ] = []
+    networks: Annotated[Infrastructure, Meta(description="Networks that unrelated people share.")] = (
+        Infrastructure()
+    )

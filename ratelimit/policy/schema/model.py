@@ -1,0 +1,445 @@
+"""The policy file as types: one frozen struct for each table of the file.
+
+These types are the only place where the file's keys, their defaults and their
+meaning are written down. The JSON Schema, the tables in `docs/policy.md` and
+the shape checks are all derived from them. What one field says about another
+is not said here but in `checks` and `expansion`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from ratelimit.core.request.scanner import MOST_PREFIXES
+from ratelimit.correlation.settings import Settings
+from ratelimit.policy.compile.pricing import Price
+from ratelimit.policy.schema.adaptive import Adaptive
+from ratelimit.policy.schema.headers import Headers
+from ratelimit.policy.schema.knowledge import Known
+from ratelimit.policy.schema.storing import Store
+from ratelimit.policy.schema.table import Table
+
+Missing = Literal["client", "shared", "skip", "refuse"]
+Algorithm = Literal[
+    "token-bucket", "sliding-window", "fixed-window", "sliding-log", "concurrency", "distinct"
+]
+Mode = Literal["enforce", "shadow"]
+Certainty = Literal["certain", "likely"]
+Stance = Literal["local", "open", "closed"]
+Event = Literal["request", "connect", "message"]
+UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
+OnExhausted = Literal["finish", "cut"]
+UnknownModel = Literal["refuse", "dearest"]
+Case = Literal["both", "exact", "ignore"]
+Count = Annotated[int, Meta(ge=1)]
+Cost = Annotated[int, Meta(ge=0)]
+ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
+
+
+class Trust(Table, frozen=True, forbid_unknown_fields=True):
+    """The proxies that may name the client. None may, unless it is listed here."""
+
+    proxies: Annotated[
+        list[str],
+        Meta(
+            description="Addresses and ranges of your own proxies; `unix` for a peer without an address. "
+            "The header is read from the right, past these only.",
+            examples=[["10.0.0.0/8", "unix"]],
+        ),
+    ] = []
+    header: Annotated[
+        ForwardedHeader, Meta(description="The one header your proxies write the client's address into.")
+    ] = "x-forwarded-for"
+    translation: Annotated[
+        list[str],
+        Meta(
+            max_length=MOST_PREFIXES,
+            description="Prefixes your NAT64 or SIIT translators put before IPv4 addresses, beside those "
+            "that are known: of 32, 40, 48, 56, 64 or 96 bits (RFC 6052). "
+            "A client behind one is its IPv4 address.",
+            examples=[["2001:db8:64::/96"]],
+        ),
+    ] = []
+
+
+class Routing(Table, frozen=True, forbid_unknown_fields=True):
+    """How the application finds the route of a path, where a request does not say."""
+
+    case: Annotated[
+        Case,
+        Meta(
+            description="Whether `/V1/Chat` is `/v1/chat`. `exact`: the application tells them apart; "
+            "`ignore`: it does not; `both`: either may be so, and the limits of both readings apply."
+        ),
+    ] = "both"
+    root_paths: Annotated[
+        list[str],
+        Meta(
+            max_length=8,
+            description="Prefixes that the application cuts from paths and no scope names, as Django's "
+            "`FORCE_SCRIPT_NAME`. Paths are matched with and without them.",
+            examples=[["/api"]],
+        ),
+    ] = []
+
+
+class Prefix(Table, frozen=True, forbid_unknown_fields=True):
+    """How much of a client address counts as one identity."""
+
+    v4: Annotated[int, Meta(ge=0, le=32, description="Leading bits of an IPv4 address that count.")] = 32
+    v6: Annotated[int, Meta(ge=0, le=128, description="Leading bits of an IPv6 address that count.")] = 64
+
+
+class Cache(Table, frozen=True, forbid_unknown_fields=True):
+    """How long, and how many, answers of a resolver are kept by each worker."""
+
+    ttl: Annotated[
+        str | int, Meta(description="How long an answer is used: seconds, or `90s`, `5m`, `1h`.")
+    ] = "60s"
+    size: Annotated[int, Meta(ge=0, le=1_000_000, description="Most answers kept; the oldest go first.")] = (
+        10_000
+    )
+
+
+class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """One thing a request is known by. Only a keyed hash of its value is ever kept."""
+
+    from_: Annotated[
+        str | list[str],
+        Meta(
+            description="Where the value comes from: `client` (the client's address), `header:NAME`, "
+            "`cookie:NAME`, `path:PARAMETER` (of the matched template), `state:NAME` "
+            '(`scope["state"]`), `resolver:NAME` or `resolver:package.module:attribute`. '
+            "What the application reads as a number, as a UUID or without regard to case says so: "
+            "`path:id as int`, or `as float`, `as uuid`, `as caseless`. "
+            "In a list, the first that is present.",
+            examples=["header:x-api-key", ["header:x-ja4", "header:user-agent"], "path:id as int"],
+        ),
+    ]
+    missing: Annotated[
+        Missing | None,
+        Meta(
+            description="What a request without the value counts as: `client` (its address stands in), "
+            "`shared` (all such requests share one counter), `skip` (the limits that use it do not apply), "
+            "`refuse`. Default: `client`; `refuse` where the value is the client's address itself. "
+            "A malformed value counts the same, but is never skipped: with `skip` it counts as the client's "
+            "address."
+        ),
+    ] = None
+    prefix: Annotated[
+        Prefix, Meta(description="For `client`: the leading bits that count, IPv4 and IPv6.")
+    ] = Prefix()
+    cache: Annotated[Cache | None, Meta(description="For `resolver`: how its answers are cached.")] = None
+    key: Annotated[
+        str | None,
+        Meta(
+            description="For `resolver`: the source of the cache key, "
+            "written like `from`; without it nothing is cached.",
+            examples=["header:authorization"],
+        ),
+    ] = None
+
+
+class Tier(Table, frozen=True, forbid_unknown_fields=True):
+    """A limit's numbers for the holders of one plan."""
+
+    rate: Annotated[str | None, Meta(description="Replaces the limit's `rate`.")] = None
+    burst: Annotated[Count | None, Meta(description="Replaces the limit's `burst`.")] = None
+    concurrent: Annotated[Count | None, Meta(description="Replaces the limit's `concurrent`.")] = None
+    unlimited: Annotated[bool, Meta(description="The limit does not apply to this plan.")] = False
+
+
+class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}):
+    """One named rule: which requests, counted by which identity, and how many."""
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="Unique; printable ASCII. Appears in headers, metrics and explanations.",
+            examples=["requests"],
+        ),
+    ]
+    per: Annotated[
+        str | list[str],
+        Meta(
+            description="The identity, or identities together, that have a counter of their own. "
+            "`[]`: one counter for all requests.",
+            examples=["account", ["account", "ip"]],
+        ),
+    ]
+    match: Annotated[
+        str | list[str],
+        Meta(
+            description="Requests it applies to: `METHOD|METHOD /path/{parameter}/*`; any of a list. "
+            '`[]`: none but those of routes that ask for the limit by its name, as `limits("uploads")`.',
+            examples=["POST /v1/*"],
+        ),
+    ] = "* /*"
+    except_: Annotated[
+        str | list[str],
+        Meta(
+            description="Requests it does not apply to after all; written like `match`.",
+            examples=["GET /health"],
+        ),
+    ] = []
+    model: Annotated[
+        str | list[str],
+        Meta(
+            description="Requests it applies to, by the model that their JSON body names; `*` stands for "
+            "anything. Default: any. A body that names none, or cannot be read, falls under it.",
+            examples=["claude-opus-*"],
+        ),
+    ] = []
+    rate: Annotated[
+        str | None,
+        Meta(
+            description="Units in a period: `100/minute`, `10 per 5 minutes`, `1/second; 100/hour`.",
+            examples=["50/minute"],
+        ),
+    ] = None
+    burst: Annotated[
+        Count | None,
+        Meta(description="Token bucket: most units at one instant. Default: the rate's amount."),
+    ] = None
+    algorithm: Annotated[
+        Algorithm | None,
+        Meta(description="How units are counted. Default: `token-bucket`."),
+    ] = None
+    unit: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="What is counted. Any unit but `requests` is settled by the application afterwards.",
+        ),
+    ] = "requests"
+    cost: Annotated[Cost | None, Meta(description="For `requests`: what one request takes. Default: 1.")] = (
+        None
+    )
+    estimate: Annotated[
+        Cost | str | None,
+        Meta(
+            description="For other units: taken on arrival, and corrected once the real cost is known. "
+            "A number; `declared` (the maximum that the request's body names); `learned` (from what its "
+            "account used before); `header:NAME` or `state:NAME`. "
+            "Default: 0, that is: refused only while the budget is used up.",
+            examples=[500, "declared", "learned", "state:expected_tokens"],
+        ),
+    ] = None
+    usage: Annotated[
+        UsageShape | None,
+        Meta(
+            description="Whose answers they are: what was used is read from them as they pass. `auto` finds "
+            "that out. Default: nothing is read, and the application settles.",
+        ),
+    ] = None
+    on_exhausted: Annotated[
+        OnExhausted,
+        Meta(
+            description="With `usage`, when a stream uses up the budget: `finish` lets it end, `cut` ends it "
+            "with an error event."
+        ),
+    ] = "finish"
+    unknown_model: Annotated[
+        UnknownModel | float | None,
+        Meta(
+            description="For `usd`: what a model without a price costs: as the `dearest` of the list; "
+            "a number of dollars for a million tokens; or it is refused (`refuse`). Default: `dearest`."
+        ),
+    ] = None
+    calendar: Annotated[
+        bool, Meta(description="Fixed windows follow the calendar: true months, local midnights.")
+    ] = False
+    zone: Annotated[
+        str | None,
+        Meta(description="Time zone of a calendar limit. Default: `UTC`.", examples=["Europe/Berlin"]),
+    ] = None
+    concurrent: Annotated[
+        Count | None, Meta(description="Instead of `rate`: most requests in flight at once.")
+    ] = None
+    lease: Annotated[
+        str | int | None,
+        Meta(
+            description="For `concurrent`: silence of a worker after which its slots lapse. Default: `60s`."
+        ),
+    ] = None
+    distinct: Annotated[
+        str | None,
+        Meta(
+            description='Counts different values of this identity, not requests: with `rate = "40/day"`, '
+            "at most 40 of them a day.",
+            examples=["network"],
+        ),
+    ] = None
+    verdict: Annotated[
+        Certainty | None,
+        Meta(
+            description="For limits per `cluster`: the members it binds. `certain`, the default, binds "
+            "certain members and counts what it would refuse likely ones. `likely` binds both in one budget."
+        ),
+    ] = None
+    age: Annotated[
+        Literal["new"] | None,
+        Meta(
+            description="What it binds: `new`, accounts younger than `new_s` that no established "
+            "account pays for. Needs `[correlation] created`. Default: all accounts."
+        ),
+    ] = None
+    mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
+    enforce: Annotated[
+        float,
+        Meta(ge=0, le=1, description="Share of keys it is enforced for; the others are as in `shadow`."),
+    ] = 1.0
+    on_store_error: Annotated[
+        Stance,
+        Meta(
+            description="While the store fails: `local` (each worker enforces its fair share), "
+            "`open` (not applied), `closed` (refuses)."
+        ),
+    ] = "local"
+    on: Annotated[
+        Event,
+        Meta(
+            description="What is counted: `request` (HTTP requests and WebSocket handshakes), "
+            "`connect` (handshakes only), `message` (messages a WebSocket client sends)."
+        ),
+    ] = "request"
+    tier: Annotated[
+        str | None,
+        Meta(description="The identity that holds the plan, which picks the numbers.", examples=["plan"]),
+    ] = None
+    tiers: Annotated[
+        dict[str, Tier], Meta(description="The numbers for each plan; other requests get the limit's own.")
+    ] = {}
+
+
+class Hashing(Table, frozen=True, forbid_unknown_fields=True):
+    """The secret that identities are hashed with."""
+
+    key: Annotated[
+        str | None,
+        Meta(
+            description="`env:VARIABLE`, `file:PATH`, or 32 hexadecimal digits. "
+            "Default: generated, and shared by the workers through the store.",
+            examples=["env:RATELIMIT_KEY"],
+        ),
+    ] = None
+
+
+class Correlation(Table, frozen=True, forbid_unknown_fields=True):
+    """Which accounts may be one actor, and by what that is told."""
+
+    principal: Annotated[
+        str | list[str] | None,
+        Meta(
+            description="The identity that budgets belong to, or several that make it together. "
+            "Without it nothing is correlated.",
+            examples=["account", ["ip", "client"]],
+        ),
+    ] = None
+    network: Annotated[
+        str | list[str],
+        Meta(
+            description="Identities of the client's address, the narrowest first: the address, "
+            "what independent networks are counted by, and what belongs to one provider.",
+            examples=[["ip", "network", "block"]],
+        ),
+    ] = []
+    payment: Annotated[
+        str | None, Meta(description="The identity of the payment method.", examples=["payment"])
+    ] = None
+    client: Annotated[
+        str | None, Meta(description="The identity of the client program.", examples=["client"])
+    ] = None
+    extra: Annotated[
+        list[str],
+        Meta(
+            max_length=3,
+            description="Up to three further identities that few should share: "
+            "a device token, the hash of a prompt template, an e-mail domain.",
+            examples=[["device"]],
+        ),
+    ] = []
+    costly: Annotated[
+        list[str],
+        Meta(
+            max_length=3,
+            description="Which of `extra` cost an attacker as a payment method does: accounts that share one "
+            "are taken to have one payer. The others are only shown.",
+            examples=[["device"]],
+        ),
+    ] = []
+    created: Annotated[
+        str | None,
+        Meta(
+            description="Where it stands when the account was created, in seconds since 1970: `state:NAME`, "
+            "`header:NAME` (one that your proxy sets, and no client) or `resolver:NAME`. Traces have it as "
+            "`account_created`. Where it is missing, an account is as old as its first request.",
+            examples=["state:account_created"],
+        ),
+    ] = None
+    snapshot: Annotated[
+        str | None,
+        Meta(
+            description="The file what is known is kept in over a restart. Default: beside the store's, "
+            "where it outlives all workers but not a reboot; with private memory it is forgotten. "
+            'Empty (`""`): it is forgotten. With Redis it is kept there, and a file that is named here '
+            "is read once, when nothing is there yet."
+        ),
+    ] = None
+    correlator: Annotated[
+        Literal["workers", "process"],
+        Meta(
+            description="With Redis, what correlates for all hosts: one of their `workers`, elected; "
+            "or a `process` of its own, `ratelimit correlator`, for which the workers wait."
+        ),
+    ] = "workers"
+    known: Annotated[Known, Meta(description="What the operator knows; it overrides what is inferred.")] = (
+        Known()
+    )
+    tuning: Annotated[Settings, Meta(description="The correlator's numbers.")] = Settings()
+
+
+class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    version: Annotated[Literal[1], Meta(description="Version of this format: 1.")]
+    limit: Annotated[
+        list[Limit], Meta(description="The limits; every one that matches a request applies.")
+    ] = []
+    identities: Annotated[
+        dict[str, Identity],
+        Meta(
+            description="What requests are known by, by name. "
+            '`ip = { from = "client" }` is there from the start.'
+        ),
+    ] = {}
+    trust: Annotated[Trust, Meta(description="Proxies that are believed.")] = Trust()
+    allow: Annotated[
+        dict[str, list[str]],
+        Meta(
+            description="Never limited: for each identity a list of values, "
+            "or of ranges if it comes from `client`.",
+            examples=[{"ip": ["192.0.2.0/24"]}],
+        ),
+    ] = {}
+    deny: Annotated[
+        dict[str, list[str]],
+        Meta(description="Always refused; written like `allow`, which wins over it."),
+    ] = {}
+    routing: Annotated[Routing, Meta(description="How the application routes paths.")] = Routing()
+    store: Annotated[Store, Meta(description="Where counters live.")] = Store()
+    prices: Annotated[
+        dict[str, Price], Meta(description="What models cost, by name, for limits in the unit `usd`.")
+    ] = {}
+    headers: Annotated[Headers, Meta(description="What responses say.")] = Headers()
+    hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()
+    correlation: Annotated[Correlation, Meta(description="What clusters are made of.")] = Correlation()
+    adaptive: Annotated[
+        Adaptive | None,
+        Meta(description="A limit on what is in flight that follows the load. Default: none."),
+    ] = None

@@ -1,0 +1,124 @@
+"""What is wrong with a policy: problems with a place, collected and never raised one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+from ratelimit.codes import CODES
+from ratelimit.environment.printable import printable
+from ratelimit.errors import Problem
+
+Path = tuple[str | int, ...]
+
+
+LONGEST_LINE = 400
+"""Characters of a message, a key or a hint that are shown."""
+
+_HANGING = frozenset(
+    {
+        "correlation-families",
+        "identity-setting-unused",
+        "identity-unused",
+        "limit-duplicate",
+        "limit-never-binds",
+        "limit-shadowed",
+        "limit-zone-unused",
+        "policy-empty",
+        "store-setting-unused",
+        "trust-header-unused",
+    }
+)
+"""Warnings that hang on other parts of the file: where one is in error, they may be its consequence."""
+
+
+def render_key(path: Path) -> str:
+    """Return a path as one writes it: `limit[0].tiers.pro`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part if part.replace("_", "a").replace("-", "a").isalnum() else repr(part)
+            text += f".{name}" if text else name
+    return text
+
+
+def nearest(word: str, known: Iterable[object]) -> str | None:
+    """Return the known word that was most likely meant, None when none is near; numbers are no words."""
+    words = [one for one in known if isinstance(one, str)]
+    return next(iter(get_close_matches(word[:64], words, n=1, cutoff=0.6)), None)
+
+
+def did_you_mean(word: str, known: Iterable[object]) -> str:
+    """Return "Did you mean `…`?" for the nearest known word, or nothing."""
+    found = nearest(word, known)
+    return "" if found is None else f"Did you mean `{found}`?"
+
+
+def _line(text: str) -> str:
+    """Return a text as a part of one line: what it quotes of the file may be long, and hold line ends."""
+    shown = printable(text)
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]}…"
+
+
+class Report:
+    """Collects the problems of one policy.
+
+    Args:
+        file: the name shown with each problem.
+        lines: where each path stands in the text.
+    """
+
+    def __init__(self, file: str, lines: Mapping[Path, int] | None = None) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self.lines: Mapping[Path, int] = lines or {}
+        self._told: set[Problem] = set()
+        self._unusable: set[Path] = set()
+
+    def add(self, code: str, path: Path, message: str, hint: str | None = None) -> None:
+        """Note a problem at a path; its severity is the code's.
+
+        Nothing is noted about a value that was already found unusable: what
+        stands in for it while checking goes on would only repeat the complaint.
+        """
+        if any(path[:length] in self._unusable for length in range(len(path) + 1)):
+            return
+        known = CODES[code]
+        problem = Problem(
+            code,
+            known.severity,
+            _line(message),
+            printable(self.file),
+            self.line_of(path),
+            _line(render_key(path)),
+            _line(hint or known.remedy),
+        )
+        if problem not in self._told:
+            self._told.add(problem)
+            self.problems.append(problem)
+
+    def unusable(self, code: str, path: Path, message: str, hint: str | None = None) -> None:
+        """Note a problem that makes the value at this path, and all below it, unusable."""
+        self.add(code, path, message, hint)
+        self._unusable.add(path)
+
+    def line_of(self, path: Path) -> int | None:
+        """Return the line of a path, or of the nearest table around it."""
+        for length in range(len(path), -1, -1):
+            line = self.lines.get(path[:length])
+            if line is not None:
+                return line
+        return None
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything but warnings was found."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+    def sorted(self) -> tuple[Problem, ...]:
+        """Return the problems in the order of the file; with errors, without what these may entail."""
+        hidden = _HANGING if self.has_errors else frozenset()
+        told = (problem for problem in self.problems if problem.code not in hidden)
+        return tuple(sorted(told, key=lambda problem: problem.line or 0))

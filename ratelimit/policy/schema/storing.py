@@ -1,0 +1,118 @@
+"""The `[store]` table as types: where counters live, and how a server is reached."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from ratelimit.environment.server import RemoteMode
+from ratelimit.policy.schema.table import Table
+
+Size = Annotated[int, Meta(ge=1 << 20, le=1 << 34)]
+
+
+class Tls(Table, frozen=True, forbid_unknown_fields=True):
+    """How the server proves its name over TLS, and the client its own. For `rediss` URLs."""
+
+    ca: Annotated[
+        str | None,
+        Meta(
+            description="The file with the certificate authorities that are believed. Default: the system's."
+        ),
+    ] = None
+    certificate: Annotated[
+        str | None, Meta(description="The file with this client's certificate, if the server wants one.")
+    ] = None
+    key: Annotated[str | None, Meta(description="The file with the certificate's private key.")] = None
+    check_hostname: Annotated[
+        bool, Meta(description="The certificate has to be for the host of the URL.")
+    ] = True
+
+
+class Store(Table, frozen=True, forbid_unknown_fields=True):
+    """Where counters live."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="`embedded`: the memory of this host. For Redis or Valkey: `redis://HOST:PORT/DB`, "
+            "`unix:///PATH?db=DB`, `redis+sentinel://HOST,HOST/MASTER/DB` or `redis+cluster://HOST,HOST`; "
+            "`rediss` for TLS; `env:VARIABLE` for a variable that holds one of these.",
+            examples=["redis://redis.internal:6379/0", "env:RATELIMIT_REDIS"],
+        ),
+    ] = "embedded"
+    mode: Annotated[
+        RemoteMode,
+        Meta(
+            description="With Redis, `exact`: it decides every request. `leased`: workers take budget "
+            "in advance and decide most requests by themselves, never over the limit."
+        ),
+    ] = "exact"
+    prefix: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=32,
+            description="With Redis: what every key's name begins with: letters, digits, `.`, `_`, `-`, `:`. "
+            "Deployments with limits of their own on one server need different ones.",
+        ),
+    ] = "ratelimit"
+    timeout: Annotated[
+        str | int,
+        Meta(
+            description="With Redis: the longest a decision waits for it, `1ms` to `5s`; "
+            "then `on_store_error` says what comes of it."
+        ),
+    ] = "25ms"
+    username: Annotated[
+        str | None, Meta(description="With Redis: the user to log in as. Default: `default`.")
+    ] = None
+    password: Annotated[
+        str | None,
+        Meta(
+            description="With Redis: `env:VARIABLE` or `file:PATH`, read again for each new connection.",
+            examples=["env:RATELIMIT_REDIS_PASSWORD"],
+        ),
+    ] = None
+    tls: Annotated[
+        Tls | None, Meta(description="With Redis over TLS: certificates. Default: the system's authorities.")
+    ] = None
+    memory: Annotated[
+        Literal["shared", "private"],
+        Meta(
+            description="`shared`: all workers of the host count together. `private`: each process by itself."
+        ),
+    ] = "shared"
+    keys: Annotated[
+        int,
+        Meta(
+            ge=64,
+            le=100_000_000,
+            description="Live counters there is room for; decides the memory taken. With Redis: "
+            "room for leases and for what is enforced while Redis fails.",
+        ),
+    ] = 100_000
+    block_bytes: Annotated[
+        Size | None,
+        Meta(
+            description="Memory for what needs more than a word a key: logs, slots, distinct counts. "
+            "Default: by the limits that need it."
+        ),
+    ] = None
+    path: Annotated[
+        str | None,
+        Meta(
+            description="The file behind the shared memory. Default: derived from the policy's own path, "
+            "in a folder of the user's own under `/dev/shm`. The path counts as it is written: where it "
+            "leads through a link (`current`, a ConfigMap's `..data`), the budgets outlive what that is. "
+            "Memory whose policy is gone is removed by the next worker that starts."
+        ),
+    ] = None
+    on_unusable: Annotated[
+        Literal["fail", "private"],
+        Meta(
+            description="When the shared memory cannot be used: fail at start, or go on in private memory "
+            "with a warning."
+        ),
+    ] = "fail"

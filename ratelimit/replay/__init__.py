@@ -1,0 +1,1 @@
+"""Recorded requests decided as live ones are: whole batches, and what came of them."""

@@ -1,0 +1,319 @@
+"""Identities of a whole batch, column by column.
+
+Theory of operation. Most policies look at addresses, accounts and clients, and nothing
+else: then each identity is a column of hashes, made in one compiled call. Elsewhere (a policy that
+reads paths or lists values, a record that brings headers) each record goes through the
+extractor like a live request. A test holds both ways equal.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+from ratelimit.core.replay.batch import (
+    absent_column,
+    address_column,
+    blank_column,
+    fill_absent,
+    hash_column,
+    seconds_column,
+)
+from ratelimit.core.request import grammar
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.identity.fact import LONGEST_VALUE, REFUSED
+from ratelimit.identity.source import form_of
+from ratelimit.policy.compile.compiled import IdentitySpec
+from ratelimit.policy.compile.identities import CREATED
+from ratelimit.replay.facts import USER_AGENT, RecordFacts
+from ratelimit.traces import Fields
+
+MOST_REMEMBERED = 200_000
+_ALL_ONES = 2**64 - 1
+"""Where a row says ABSENT, a column has all ones."""
+
+
+class Memo(dict[Any, Any]):
+    """Results by argument; emptied when full, so that a trace cannot fill memory."""
+
+    def __init__(self, function: Callable[[Any], Any], most: int = MOST_REMEMBERED) -> None:
+        super().__init__()
+        self._function = function
+        self._most = most
+
+    def __missing__(self, key: Any) -> Any:
+        value = self._function(key)
+        if len(self) >= self._most:
+            self.clear()
+        self[key] = value
+        return value
+
+
+class IdentityColumns:
+    """Turns records into columns of identity hashes, or into rows."""
+
+    def __init__(self, bound: BoundPolicy, fields: Fields) -> None:
+        self._facts = RecordFacts(bound, fields)
+        # Headers are read column by column unless they speak for the client's address, hold cookies, or
+        # have a form of their own. They then are only if each is one line of plain text.
+        self._has_odd_headers = fields.headers and not _reads_headers_plainly(bound)
+        self._lowered = Lowered(fields, _header_names(bound))
+        self._unmatched = bound.unmatched
+        extractor = bound.extractor
+        self._has_lists = bound.has_lists
+        self._listed_at = extractor.listed_at
+        self._list_of = Memo(lambda ip: extractor.extract((), ip)[extractor.listed_at])
+        self._columns: list[_AnyColumn] | None = None
+        if _is_plain(bound):
+            self._columns = [_column(spec, bound, fields) for spec in bound.compiled.identities]
+
+    def columns(self, records: Sequence[Any]) -> tuple[list[array[int]], dict[int, int]] | None:
+        """Return a column for each identity, and on which list the records are that are on one.
+
+        None when columns cannot say what these records do.
+        """
+        if self._columns is None:
+            return None
+        addresses = list(map(_ip, records))
+        # What the columns cannot say: headers, and addresses that other fields may speak for.
+        odd = [at for at, ip in enumerate(addresses) if ip is None] if None in addresses else []
+        if self._has_odd_headers:
+            odd += [at for at, headers in enumerate(map(_headers, records)) if headers]
+        self._lowered.take(records)
+        odd = sorted({*odd, *self._lowered.odd()})
+        if len(odd) > len(records) // 2:
+            return None
+        columns = []
+        for one in self._columns:
+            column = one.hashes(records, addresses, self._lowered)
+            if column is None:
+                return None
+            columns.append(column)
+        listed: dict[int, int] = {}
+        if self._has_lists:
+            found = enumerate(map(self._list_of.__getitem__, addresses))
+            listed = {at: verdict for at, verdict in found if verdict}
+        for at in odd:
+            row = self._facts.identities(records[at], self._unmatched)
+            if REFUSED in row:
+                return None
+            for column, identity in zip(columns, row, strict=False):
+                column[at] = identity & _ALL_ONES
+            if self._has_lists:
+                listed[at] = row[self._listed_at]
+        return columns, {at: verdict for at, verdict in listed.items() if verdict}
+
+    def rows(self, records: Sequence[Any], matches: Sequence[Matched]) -> list[list[int]]:
+        """Return a row for each record."""
+        return list(map(self._facts.identities, records, matches))
+
+
+class Lowered:
+    """The headers of a batch with their names in lower case.
+
+    Args:
+        fields: what records have.
+        wanted: the headers that identities come from.
+    """
+
+    def __init__(self, fields: Fields, wanted: Collection[str]) -> None:
+        self._wanted = tuple(wanted)
+        self._has_user_agent = fields.user_agent
+        self._has_headers = fields.headers
+        self._records: Sequence[Any] = ()
+        self._lowered: list[dict[str, Any] | None] | None = None
+
+    def take(self, records: Sequence[Any]) -> None:
+        """Look at other records from now on; nothing is read before it is asked for."""
+        self._records = records
+        self._lowered = None
+
+    def odd(self) -> list[int]:
+        """Return the records with a header that has to be looked at by itself: it may be malformed."""
+        found = [at for name in self._wanted for at, value in enumerate(self.values(name)) if _is_odd(value)]
+        if self._lowered is not None:
+            found += [
+                at
+                for at, headers in enumerate(self._lowered)
+                if headers and any(type(headers.get(name)) is list for name in self._wanted)
+            ]
+        return found
+
+    def values(self, name: str) -> list[str | None]:
+        """Return one header's value for each record."""
+        agents = self._has_user_agent and name == USER_AGENT[1]
+        found: list[str | None] = (
+            list(map(_user_agent, self._records)) if agents else [None] * len(self._records)
+        )
+        if self._has_headers:
+            if self._lowered is None:
+                self._lowered = list(map(_lowered, map(_headers, self._records)))
+            for at, headers in enumerate(self._lowered):
+                if headers is not None and found[at] is None:
+                    found[at] = _single(headers.get(name))
+        return found
+
+
+def _lowered(headers: dict[str, Any] | None) -> dict[str, Any] | None:
+    if not headers:
+        return None
+    lowered: dict[str, Any] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        # Two spellings of a name are two lines.
+        lowered[lower] = [lowered[lower], value] if lower in lowered else value
+    return lowered
+
+
+def _is_odd(value: str | None) -> bool:
+    return (
+        value is not None
+        and value != ""
+        and not (value.isascii() and grammar.text(written := value.encode("ascii")) == written)
+    )
+
+
+def _single(value: Any) -> str | None:
+    if isinstance(value, list):
+        value = next((item for item in value if item is not None), None)
+    return None if value is None else str(value)
+
+
+class _Column:
+    """One identity: the field of its name, else what its sources say in turn, else the address."""
+
+    def __init__(self, spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> None:
+        self._position = spec.index
+        self._extractor = bound.extractor
+        self._name = spec.name
+        self._hasher = hasher = bound.store.hasher
+        kind = hasher.kind_of(spec.name)
+        attributes = [fields.attribute[spec.name]]
+        self._header_names = [source.name for source in spec.sources if source.kind == "header"]
+        if spec.sources[0].kind == "client":
+            self._hash = partial(self._networks, kind, spec.v4_prefix, spec.v6_prefix)
+            if "ip" in attributes:
+                attributes = []
+        else:
+            self._hash = partial(self._values, kind)
+        self._getters = [attrgetter(attribute) for attribute in dict.fromkeys(attributes)]
+
+    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+        """Return one hash for each record; None if one is to be refused for what it lacks."""
+        found: array[int] | None = None
+        own = (list(map(get, records)) for get in self._getters)
+        for values in chain(own, map(lowered.values, self._header_names)):
+            said, unsaid = self._hash(values)
+            if unsaid == len(said):
+                continue
+            if found is None:
+                found = said
+            else:
+                unsaid = fill_absent(found, said)
+            if not unsaid:
+                return found
+        otherwise = blank_column(self._extractor.scanner, self._position, addresses)
+        if found is None or otherwise is None:
+            return otherwise
+        fill_absent(found, otherwise)
+        return found
+
+    def _networks(self, kind: int, v4: int, v6: int, values: list[Any]) -> tuple[array[int], int]:
+        return address_column(self._hasher, kind, v4, v6, values, self._other)
+
+    def _values(self, kind: int, values: list[Any]) -> tuple[array[int], int]:
+        return hash_column(self._hasher, kind, values, LONGEST_VALUE, self._other)
+
+    def _other(self, value: Any) -> int:
+        return self._extractor.value_hash(self._name, str(value))
+
+
+class _LaterColumn:
+    """What is found out of each record when its turn has come: its principal, and whether that is new."""
+
+    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+        """Return what stands there before."""
+        return absent_column(len(records))
+
+
+class _CreatedColumn:
+    """When each record's account was created."""
+
+    def __init__(self, spec: IdentitySpec, bound: BoundPolicy) -> None:
+        self._created = bound.extractor.created
+        source = spec.sources[0]
+        self._header = source.name if source.kind == "header" else None
+
+    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+        """Return the seconds for each record."""
+        column = seconds_column(list(map(_created, records)), self._other)
+        if self._header is not None:
+            fill_absent(column, seconds_column(list(lowered.values(self._header)), self._other))
+        return column
+
+    def _other(self, value: Any) -> int:
+        return self._created(value)
+
+
+class _OriginColumn:
+    """From which declared network each record comes."""
+
+    def __init__(self, spec: IdentitySpec, bound: BoundPolicy) -> None:
+        extract, at = bound.extractor.extract, spec.index
+        self._origin_of = Memo(lambda ip: extract((), ip)[at] & _ALL_ONES)
+
+    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+        """Return one number for each record: see `identity.origins`."""
+        return array("Q", map(self._origin_of.__getitem__, addresses))
+
+
+_AnyColumn = _Column | _LaterColumn | _CreatedColumn | _OriginColumn
+
+
+def _column(spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> _AnyColumn:
+    kind = spec.sources[0].kind
+    if kind in ("cluster", "age"):
+        return _LaterColumn()
+    if kind == "origin":
+        return _OriginColumn(spec, bound)
+    return _CreatedColumn(spec, bound) if spec.name == CREATED else _Column(spec, bound, fields)
+
+
+def _is_plain(bound: BoundPolicy) -> bool:
+    compiled = bound.compiled
+    if (
+        compiled.allow.values
+        or compiled.deny.values
+        or any(limit.tier_identity >= 0 for limit in compiled.limits)
+    ):
+        return False
+    # An address behind other sources would have to be looked at in its turn.
+    return not any(
+        source.kind == "path" or (source.kind == "client" and len(spec.sources) > 1)
+        for spec in compiled.identities
+        for source in spec.sources
+    )
+
+
+def _header_names(bound: BoundPolicy) -> list[str]:
+    sources = (source for spec in bound.compiled.identities for source in spec.sources)
+    return list(dict.fromkeys(source.name for source in sources if source.kind == "header"))
+
+
+def _reads_headers_plainly(bound: BoundPolicy) -> bool:
+    trust = bound.compiled.trust
+    return not (trust.networks or trust.unix) and not any(
+        source.kind == "cookie" or (source.kind == "header" and form_of(source.as_source()) != "text")
+        for spec in bound.compiled.identities
+        for source in spec.sources
+    )
+
+
+_ip = attrgetter("ip")
+_created = attrgetter("created")
+_headers = attrgetter("headers")
+_user_agent = attrgetter("user_agent")

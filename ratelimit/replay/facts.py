@@ -1,0 +1,130 @@
+"""From a record of a trace to what the limiter decides about: path, identities, costs.
+
+An identity that a record carries under its policy name is taken as it is. Otherwise it comes
+from where the policy says, as far as a record has that: headers, cookies, the user agent,
+the address, the path. State and resolvers exist only in the running
+application, so for those the record has to name the value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.identity.fact import NO_CONTEXT, Context, value_bytes
+from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, SourceSpec
+from ratelimit.policy.compile.identities import INTERNAL
+from ratelimit.policy.routing.target import Target
+from ratelimit.traces import Fields
+
+Pairs = list[tuple[bytes, bytes]]
+USER_AGENT = ("header", "user-agent")
+
+
+def fields_of(*policies: CompiledPolicy) -> Fields:
+    """Return the record type for some policies: their identities, their units, headers if one reads any."""
+    specs = [spec for compiled in policies for spec in compiled.identities]
+    sources = {(source.kind, source.name) for spec in specs for source in spec.sources}
+    headers = any(compiled.trust.networks or compiled.trust.unix for compiled in policies) or any(
+        source != USER_AGENT and source[0] in ("header", "cookie") for source in sources
+    )
+    return Fields(
+        list(dict.fromkeys(name for compiled in policies for name in carried(compiled))),
+        list(dict.fromkeys(unit for compiled in policies for unit in compiled.units[1:])),
+        headers=headers,
+        user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in specs),
+        created=any(map(has_created, policies)),
+    )
+
+
+def carried(compiled: CompiledPolicy) -> list[str]:
+    """Return the identities that a record can name: all but those that are found out."""
+    return [spec.name for spec in compiled.identities if spec.name not in INTERNAL]
+
+
+def has_created(compiled: CompiledPolicy) -> bool:
+    """Return whether it is asked when accounts were created."""
+    return compiled.correlation is not None and compiled.correlation.created >= 0
+
+
+def route_path(target: str) -> str:
+    """Return the path that an application would route for a request target.
+
+    Without query and fragment, percent-decoded as servers do, and of an absolute
+    target (as proxies are sent) the path alone.
+    """
+    path = _path_in(target)
+    return unquote(path) if "%" in path else path
+
+
+def route_target(target: str) -> str | Target:
+    """Return what a request target asks for, as the middleware would find it behind a server."""
+    path, raw = route_path(target), _path_in(target)
+    return Target(path, raw) if "%2f" in raw.lower() else path
+
+
+def _path_in(target: str) -> str:
+    if not target.startswith("/") and "://" in target:
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return target.partition("?")[0].partition("#")[0]
+
+
+def header_pairs(record: Any, fields: Fields) -> Pairs:
+    """Return a record's headers as ASGI has them."""
+    pairs: Pairs = []
+    if fields.user_agent and record.user_agent is not None:
+        pairs.append((b"user-agent", _bytes(record.user_agent)))
+    if fields.headers and record.headers:
+        for name, value in record.headers.items():
+            lower = name.lower().encode("latin-1", "replace")
+            if lower == b"user-agent" and pairs:
+                continue
+            for single in value if isinstance(value, list) else (value,):
+                if single is not None:
+                    pairs.append((lower, _bytes(str(single))))
+    return pairs
+
+
+class RecordFacts:
+    """Identities of single records, the way the middleware would find them."""
+
+    def __init__(self, bound: BoundPolicy, fields: Fields) -> None:
+        self._extractor = bound.extractor
+        self._fields = fields
+        self._own = [(name, fields.attribute[name]) for name in carried(bound.compiled)]
+        self._has_created = has_created(bound.compiled)
+
+    def values(self, record: Any) -> dict[str, str]:
+        """Return the identities that a record carries under their own names."""
+        found = {name: getattr(record, attribute) for name, attribute in self._own}
+        return {name: str(value) for name, value in found.items() if value is not None}
+
+    def sourced(self, spec: IdentitySpec, record: Any) -> str | None:
+        """Return what an identity's own sources find in a record, as text; None for nothing."""
+        pairs = header_pairs(record, self._fields)
+        for source in spec.sources:
+            if source.kind == "client" and record.ip is not None:
+                return str(record.ip)
+            if source.kind in ("header", "cookie"):
+                found = self._extractor.look_up(source.as_source(), pairs, None, NO_CONTEXT)
+                if found is not None:
+                    return found.decode("utf-8", "backslashreplace") or None
+        return None
+
+    def found(self, source: SourceSpec, record: Any, matched: Matched) -> bytes | None:
+        """Return what one source finds in a record's headers and path, as the extractor does."""
+        context = Context(matched.params)
+        return self._extractor.look_up(source.as_source(), header_pairs(record, self._fields), None, context)
+
+    def identities(self, record: Any, matched: Matched) -> list[int]:
+        """Return the hashed identities of one record, by position."""
+        context = NO_CONTEXT
+        if self._extractor.needs_context or self._has_created:
+            context = Context(matched.params, created=record.created if self._has_created else None)
+        pairs = header_pairs(record, self._fields)
+        return self._extractor.from_values(self.values(record), record.ip, pairs, context)
+
+
+def _bytes(text: str) -> bytes:
+    return value_bytes(text) or b""

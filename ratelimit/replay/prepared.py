@@ -1,0 +1,81 @@
+"""What is known of a kind of request before its requests come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from json import dumps
+from operator import attrgetter
+from typing import Any
+
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.traces import Fields
+
+Costs = Callable[[Any], Sequence[int]]
+
+
+class Prepared:
+    """A plan, how a record's costs are found, and how its refusals are written."""
+
+    __slots__ = ("costs", "fixed_costs", "plan", "refusals")
+
+    def __init__(self, plan: RoutePlan, fields: Fields) -> None:
+        self.plan = plan
+        self.fixed_costs: Sequence[int] = tuple(rule.estimate for rule in plan.rules)
+        units = [(at, fields.attribute.get(rule.unit)) for at, rule in enumerate(plan.rules)]
+        self.costs = _costs(
+            [rule.estimate for rule in plan.rules],
+            [(at, attrgetter(attribute)) for at, attribute in units if attribute is not None],
+        )
+        self.refusals = [refusal_prefix(rule.name) for rule in plan.rules]
+
+
+def _costs(estimates: list[int], units: list[tuple[int, Callable[[Any], int | None]]]) -> Costs | None:
+    """Return a function from a record to what each rule takes; None when that is always the same.
+
+    A record that does not say how much of a unit it took counts as the estimate.
+    """
+    if not units:
+        return None
+
+    def costs(record: Any) -> list[int]:
+        amounts = estimates.copy()
+        for at, get in units:
+            amount = get(record)
+            if amount is not None:
+                amounts[at] = amount
+        return amounts
+
+    return costs
+
+
+UNNAMED = b'"cluster": null, "verdict": null}\n'
+ALLOWED = b'{"action": "allow", "limit": null, "retry_after": null, ' + UNNAMED
+REFUSED_UNNAMED = b'{"action": "refuse", "limit": null, "retry_after": null, ' + UNNAMED
+REFUSAL_END = b", " + UNNAMED
+_UNNAMED_BYTES = len(UNNAMED)
+
+
+def named(line: bytes, cluster: int, *, is_certain: bool) -> bytes:
+    """Return a decision's line with its cluster."""
+    return line[:-_UNNAMED_BYTES] + ending(cluster, is_certain)
+
+
+@lru_cache(maxsize=4096)
+def ending(cluster: int, is_certain: bool, /) -> bytes:
+    """Return how the lines of a cluster's members end."""
+    verdict = b"certain" if is_certain else b"likely"
+    return b'"cluster": "%016x", "verdict": "%b"}\n' % (cluster, verdict)
+
+
+def refusal_prefix(limit: str) -> bytes:
+    """Return a refusal's line up to the seconds to wait."""
+    return f'{{"action": "refuse", "limit": {dumps(limit)}, "retry_after": '.encode()
+
+
+def seconds(wait_ns: int) -> bytes:
+    """Return nanoseconds as exact decimal seconds; `null` for a wait that cannot help."""
+    if wait_ns < 0:
+        return b"null"
+    whole, rest = divmod(wait_ns, 1_000_000_000)
+    return (b"%d.%09d" % (whole, rest)).rstrip(b"0") if rest else b"%d" % whole

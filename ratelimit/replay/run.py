@@ -1,0 +1,324 @@
+"""The loop over a trace: every line decided at its own time, against a store of its own.
+
+What is decided is what the middleware would have decided: the same bound policy and the same
+ladder (`deciding/decider.py`), row by row (`_decide_rows`). A trace has millions of lines, so most
+are decided in columns: an accelerator, as the gate is one for the middleware. A test holds both equal.
+"""
+
+from __future__ import annotations
+
+import gc
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import Any
+
+from ratelimit.core.decision.engine import Outcome, Plan
+from ratelimit.core.replay.batch import decide_batch, mark_new
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.decider import Decider
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.decision import Reason
+from ratelimit.errors import StoreError
+from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.replay.actors import Actors, AgesAlone
+from ratelimit.replay.columns import IdentityColumns, Memo
+from ratelimit.replay.facts import fields_of, route_target
+from ratelimit.replay.prepared import ALLOWED, REFUSAL_END, REFUSED_UNNAMED, Prepared, seconds
+from ratelimit.replay.tally import LimitTally
+from ratelimit.stores.contract import Store
+from ratelimit.traces import Batch, Fields
+
+_MOST_ROUTES = 100_000
+_method_and_path = attrgetter("method", "path")
+
+Kind = tuple[Plan | None, Sequence[int], Prepared | None]
+"""A plan, what it takes by default, and the rest that is known of it."""
+
+UNLIMITED: Kind = (None, (), None)
+
+OpenStore = Callable[[int], Store]
+"""Opens the replay's own store, given the time of the first line."""
+
+
+class Replay:
+    """One trace against one policy.
+
+    Args:
+        compiled: the policy.
+        open_store: called once, when the first time is known.
+        write: takes chunks of decision lines; None when they are not wanted.
+        correlates: whether clusters are looked for, if the policy says of what.
+        names_members: whether members' names are kept as the trace gives them.
+        fields: what records have, where more than this policy's is read.
+    """
+
+    def __init__(
+        self,
+        compiled: CompiledPolicy,
+        open_store: OpenStore,
+        write: Callable[[bytes], Any] | None = None,
+        *,
+        correlates: bool = True,
+        names_members: bool = False,
+        fields: Fields | None = None,
+    ) -> None:
+        self.compiled = compiled
+        self.fields = fields_of(compiled) if fields is None else fields
+        self.actors = self._actors(names_members) if correlates else None
+        """The actors; None when they are not asked for."""
+        self.requests = 0
+        self.outcomes: dict[tuple[bool, Reason], int] = {}
+        """Requests by whether they were admitted, and why."""
+        self.first_ns: int | None = None
+        self.last_ns = 0
+        self.tallies: dict[int, LimitTally] = {}
+        self._crowded = 0
+        self._has_crowded = False
+        """Refusals by index of the rule that decided."""
+        self._open_store = open_store
+        self._write = write
+        self.store: Store | None = None
+        self._bound: BoundPolicy | None = None
+        self._asked: list[int] = []
+        """The row that limits were asked about last, its cluster in it."""
+        self._decider = Decider(self, ask=self._ask)
+
+    def _actors(self, names_members: bool) -> Actors | None:
+        spec = self.compiled.correlation
+        if spec is None:
+            return None
+        # Of several identities that make a principal together, none is its name.
+        named = names_members and len(spec.principal) == 1
+        name = self.compiled.identities[spec.principal[0]].name
+        return Actors(
+            spec,
+            self.compiled.cluster,
+            self.fields.attribute[name] if named else None,
+            lambda: self.bound.budgets,
+        )
+
+    @property
+    def bound(self) -> BoundPolicy:
+        """The policy at work; there is one once the first batch was taken."""
+        assert self._bound is not None  # see take
+        return self._bound
+
+    @property
+    def refused(self) -> int:
+        """Requests refused, for whatever reason."""
+        listed = sum(number for (allowed, _), number in self.outcomes.items() if not allowed)
+        return listed + self.refused_by_limits
+
+    @property
+    def refused_by_limits(self) -> int:
+        """Requests that a limit refused."""
+        return self._crowded + sum(tally.refused for tally in self.tallies.values())
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self.store is not None:
+            self.store.close()
+
+    def take(self, batch: Batch) -> None:
+        """Decide a batch."""
+        if self.first_ns is None:
+            self.first_ns = batch.times_ns[0]
+            self.store = self._open_store(self.first_ns)
+            if self.actors is not None:
+                self.actors.begin(self.first_ns)
+            self._bind(self.first_ns)
+            if self.actors is not None and self.bound.knowledge is not None:
+                self.actors.know(self.bound.knowledge)
+        self.requests += len(batch.records)
+        self.last_ns = batch.times_ns[-1]
+        with _without_collector():
+            for part in self._parts(batch):
+                self._decide(part)
+
+    def _bind(self, now_ns: int) -> None:
+        assert self.store is not None  # set by take, just before
+        self._bound = bound = BoundPolicy(self.compiled, self.store, now_ns, diagnose=lambda code: None)
+        self._identities = IdentityColumns(bound, self.fields)
+        self._ages = bound.ages
+        if self.actors is not None:
+            bound.recognition = self.actors.recognise(bound.ages)
+        elif bound.ages is not None:
+            bound.recognition = AgesAlone(bound.ages)
+        self._matches = Memo(lambda key: bound.match(key[0].upper(), route_target(key[1])), _MOST_ROUTES)
+        self._prepared = Memo(lambda plan: Prepared(plan, self.fields))
+        self._kinds = Memo(lambda key: self._kind(self._matches[key]), _MOST_ROUTES)
+        self._has_units = len(self.compiled.units) > 1
+
+    def _parts(self, batch: Batch) -> Iterator[Batch]:
+        """Yield the batch in pieces within which the listed calendar windows are current."""
+        start = 0
+        while start < len(batch.times_ns):
+            now_ns = batch.times_ns[start]
+            bound = self._bound
+            assert bound is not None  # set by take
+            if not bound.is_current(now_ns):
+                self._bind(now_ns)
+                continue
+            end = len(batch.times_ns)
+            if bound.until_ns is not None:
+                end = bisect_left(batch.times_ns, bound.until_ns, start)
+            yield Batch(batch.records[start:end], batch.times_ns[start:end])
+            start = end
+
+    def _decide(self, batch: Batch) -> None:
+        found = self._identities.columns(batch.records)
+        if found is None:
+            self._decide_rows(batch)
+        else:
+            self._decide_columns(batch, *found)
+
+    def _decide_columns(self, batch: Batch, columns: list[array[int]], listed: dict[int, int]) -> None:
+        records = batch.records
+        if self._ages is not None:
+            mark_new(self._ages, columns, batch.times_ns)
+        kinds: list[Kind] = list(map(self._kinds.__getitem__, map(_method_and_path, records)))
+        if self._has_crowded:
+            self._decide_rows(batch)
+            return
+        for at in listed:
+            kinds[at] = UNLIMITED
+        costs = self._costs(kinds, records) if self._has_units else None
+        if self.actors is None:
+            refused, unlimited = decide_batch(kinds, columns, batch.times_ns, costs)
+        else:
+            refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, costs)
+            self.actors.count(columns, records, [at for at, _ in refused])
+        lines = [ALLOWED] * len(records) if self._write is not None else []
+        for at, outcome in refused:
+            prepared = kinds[at][2]
+            assert prepared is not None  # a plan refused
+            line = self._refused(prepared, outcome, [column[at] for column in columns], records[at])
+            if lines:
+                lines[at] = line
+        for at, on in listed.items():
+            self._count(on == LISTED_ALLOW, Reason.ALLOW_LIST if on == LISTED_ALLOW else Reason.DENY_LIST)
+            if lines and on != LISTED_ALLOW:
+                lines[at] = REFUSED_UNNAMED
+        self._count(True, Reason.LIMITS, len(records) - unlimited - len(refused))
+        self._count(True, Reason.UNLIMITED, unlimited - len(listed))
+        if lines and self.actors is not None:
+            self.actors.name_clusters(lines, columns)
+        if self._write is not None:
+            self._write(b"".join(lines))
+
+    def _kind(self, matched: Matched) -> Kind:
+        self._has_crowded |= matched.is_crowded
+        if matched.plan is None:
+            return UNLIMITED
+        prepared: Prepared = self._prepared[matched.plan]
+        return prepared.plan.plan, prepared.fixed_costs, prepared
+
+    @staticmethod
+    def _costs(kinds: list[Kind], records: list[Any]) -> list[Sequence[int] | None]:
+        return [
+            None if prepared is None or prepared.costs is None else prepared.costs(record)
+            for (_, _, prepared), record in zip(kinds, records, strict=True)
+        ]
+
+    def _refused(self, prepared: Prepared, outcome: Outcome, row: Sequence[int], record: Any) -> bytes:
+        """Count a refusal by limits, and return what is written of it."""
+        binding = outcome.binding
+        rule = prepared.plan.rules[binding]
+        tally = self.tallies.get(rule.index)
+        if tally is None:
+            tally = self.tallies[rule.index] = LimitTally(rule)
+        tally.add(row, record)
+        return prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
+
+    def _decide_rows(self, batch: Batch) -> None:
+        bound, actors, judge = self.bound, self.actors, self._decider.judge
+        records = batch.records
+        matches: list[Matched] = list(map(self._matches.__getitem__, map(_method_and_path, records)))
+        rows: list[list[int]] = self._identities.rows(records, matches)
+        lines: list[bytes] = []
+        line = lines.append if self._write is not None else _nowhere
+        admitted = 0
+        for record, now_ns, row, matched in zip(records, batch.times_ns, rows, matches, strict=True):
+            if actors is not None:
+                actors.pass_by(record, now_ns)
+            costs = self._costs_in(record) if self._has_units else None
+            allowed, reason, plan, outcome = judge(bound, matched, row, now_ns, costs)
+            if plan is None or outcome is None:
+                self._crowded += not allowed and reason is Reason.LIMITS
+                line(ALLOWED if allowed else REFUSED_UNNAMED)
+                continue
+            answer = ALLOWED
+            if allowed:
+                if plan.holds_slots:
+                    outcome.release(now_ns)  # a trace does not say how long a request took
+                admitted += 1
+            else:
+                answer = self._refused(self._prepared[plan], outcome, self._asked, record)
+            if actors is not None:
+                answer = actors.named_line(self._asked, outcome, answer)
+            line(answer)
+        self._count(True, Reason.LIMITS, admitted)
+        if self._write is not None:
+            self._write(b"".join(lines))
+
+    def _costs_in(self, record: Any) -> dict[str, int]:
+        """Return what a record says it took; the estimate counts for what it does not say."""
+        found = ((unit, getattr(record, self.fields.attribute[unit])) for unit in self.compiled.units[1:])
+        return {unit: amount for unit, amount in found if amount is not None}
+
+    # -- what the ladder uses ---------------------------------------------------------------------
+
+    @property
+    def counters(self) -> Replay:
+        """What counts decisions: this."""
+        return self
+
+    def decided(self, allowed: bool, reason: Reason) -> None:
+        """Count a decision that no limit had a part in; those of limits are counted with their limit."""
+        if reason is not Reason.LIMITS:
+            self._count(allowed, reason)
+
+    def keep_up(self, now_ns: int) -> None:
+        """Do nothing: clusters are rebuilt by the number of records, whichever way they are decided."""
+
+    def store_failed(self, error: StoreError) -> None:
+        """Give up: the store is this process' own memory.
+
+        Raises:
+            StoreError: always.
+        """
+        raise error
+
+    def _ask(
+        self, plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
+    ) -> Outcome:
+        """Ask limits, after the correlator has seen the record: a newcomer is judged by its first request."""
+        if self.actors is not None:
+            self.actors.enter(row, now_ns)
+        self._asked = row
+        outcome: Outcome = plan.decide(row, now_ns, costs)
+        return outcome
+
+    def _count(self, allowed: bool, reason: Reason, amount: int = 1) -> None:
+        key = (allowed, reason)
+        self.outcomes[key] = self.outcomes.get(key, 0) + amount
+
+
+def _nowhere(line: bytes) -> None:
+    """Take a line that is not wanted."""
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the cycle collector out: a batch makes a million objects and not one cycle."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,56 @@
+"""The check's server: uvicorn beside whatever else the process serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import AbstractContextManager, nullcontext, suppress
+
+import uvicorn
+
+from ratelimit.asgi.check import check_application
+from ratelimit.limiter import Limiter
+
+log = logging.getLogger("ratelimit")
+
+
+class Serving:
+    """A server that has started, in a task of its own."""
+
+    def __init__(self, server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+        self._server = server
+        self._task = task
+
+    async def stop(self, grace_s: float) -> None:
+        """End it after the requests that are under way, or that time."""
+        self._server.should_exit = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._task, grace_s)
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves signals to the process that it is a part of."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Capture none."""
+        return nullcontext()
+
+
+async def serve_http(limiter: Limiter, host: str, port: int) -> Serving:
+    """Return a server that has started; several processes may share a port.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind((host, port))
+    config = uvicorn.Config(
+        check_application(limiter), log_level="warning", access_log=False, proxy_headers=False, lifespan="off"
+    )
+    server = _Quiet(config)
+    task = asyncio.create_task(server.serve([listening]))
+    log.info("the check over HTTP is at http://%s:%d/", host, listening.getsockname()[1])
+    return Serving(server, task)

@@ -1,0 +1,197 @@
+"""From a policy's `[store]` and `[hashing]` to a store; the one place that knows both."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ratelimit.clock import Clock, SystemClock
+from ratelimit.core.memory.table import table_bytes
+from ratelimit.errors import StoreError
+from ratelimit.policy import Policy
+from ratelimit.stores.contract import Store
+from ratelimit.stores.embedded.board import SharedBoard
+from ratelimit.stores.embedded.mapping import default_path
+from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.stores.secret import find_key
+from ratelimit.telemetry.counters import RemoteCounters
+
+LEAST_BLOCK_BYTES = 1 << 20
+SIGHTINGS = 8192
+"""How many can wait for the correlator: more than a second at five thousand a second."""
+_BLOCKS_A_RULE = 8 << 20
+_MOST_BLOCKS = 32 << 20
+_WITH_BLOCKS = frozenset({"sliding-log", "concurrency", "distinct"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWish:
+    """What a policy asks of its store."""
+
+    keys: int
+    block_bytes: int
+    key: bytes | None = field(repr=False)
+    """The hash key, None when the first worker is to make one."""
+    name: str | None
+    """What workers meet under; None when each is to count alone.
+
+    The policy's path as it was written, made absolute: links are not followed. So a link may lead to
+    another file from now on (`current -> release`, a ConfigMap's `..data`) and is still the same policy.
+    Workers that start after that count on with those that run.
+    """
+    path: str | None
+    """The file the policy names, if it does."""
+
+    @property
+    def place(self) -> Path | None:
+        """The file behind the shared memory."""
+        if self.name is None:
+            return None
+        if self.path is not None:
+            return Path(self.path)
+        return default_path(self.name, table_bytes(self.keys, self.block_bytes), self.key)
+
+
+def wish_of(policy: Policy, *, needs_key: bool = True) -> StoreWish:
+    """Return what a policy asks of its store.
+
+    A policy that did not come from a file has no name that workers could meet under. So its
+    memory is private unless it gives a path.
+
+    Args:
+        needs_key: whether a hash key that cannot be found is an error; else it is as if none were named.
+
+    Raises:
+        StoreError: code `hash-key`.
+    """
+    compiled = policy.compiled
+    wanted = compiled.file.store
+    spec = compiled.hash_key
+    try:
+        key = None if spec is None else find_key(spec.kind, spec.value)
+    except StoreError:
+        if needs_key:
+            raise
+        key = None
+    blocks = wanted.block_bytes
+    if blocks is None:
+        # Some for a reload that adds a rule, more for each rule that needs them now.
+        rules = sum(rule.algorithm in _WITH_BLOCKS for rule in compiled.rules)
+        blocks = min(_MOST_BLOCKS, max(LEAST_BLOCK_BYTES, rules * _BLOCKS_A_RULE))
+    known_as = policy.path if policy.path is not None else wanted.path
+    name = None if wanted.memory != "shared" or known_as is None else str(Path(known_as).absolute())
+    return StoreWish(wanted.keys, blocks, key, name, wanted.path)
+
+
+opening: Callable[[Policy, Clock | None], Store] | None = None
+"""In place of `open_store`, while an application is tested: see `ratelimit.testing`."""
+
+
+def open_store(policy: Policy, clock: Clock | None = None, *, alone: bool = False) -> Store:
+    """Return the store a policy asks for.
+
+    Args:
+        alone: whether to have one of this process' own, whatever the policy asks for. A clock that moves only
+            when it is told to has none that others share, unless the policy names it: their time is another.
+
+    Raises:
+        StoreError: it cannot be had, and the policy does not say to go on without.
+    """
+    if opening is not None:
+        return opening(policy, clock)
+    is_named = policy.compiled.remote is not None or policy.compiled.file.store.path is not None
+    if alone or (getattr(clock, "is_private", False) and not is_named):
+        return private_store(policy, SystemClock() if clock is None else clock)
+    embedded = open_embedded(policy, clock)
+    if policy.compiled.remote is None:
+        return embedded
+    try:
+        # Only where it is asked for: the client library is an extra.
+        from ratelimit.stores.redis.store import RedisStore
+
+        return RedisStore(policy.compiled.remote, embedded)
+    except BaseException:
+        embedded.close()
+        raise
+
+
+def listen(store: Store, failed: Callable[[StoreError], None], diagnose: Callable[[str], None]) -> None:
+    """Be told of a store's faults and what deserves a word, and have what it does counted."""
+    store.listener, store.diagnose = failed, diagnose
+    if store.is_remote:
+        store.tally = RemoteCounters(store.table)
+
+
+def open_embedded(policy: Policy, clock: Clock | None = None) -> EmbeddedStore:
+    """Return the store in this host's memory: where limits live, or what stands in for a server.
+
+    Raises:
+        StoreError: it cannot be had, and the policy does not say to go on without.
+    """
+    wish = wish_of(policy)
+    if wish.name is not None:
+        try:
+            return EmbeddedStore.shared(
+                wish.name,
+                path=wish.path,
+                keys=wish.keys,
+                block_bytes=wish.block_bytes,
+                key=wish.key,
+                clock=clock,
+            )
+        except StoreError as error:
+            if policy.compiled.file.store.on_unusable != "private":
+                raise
+            warnings.warn(
+                f"shared memory cannot be used ({error}); "
+                "as store.on_unusable says, this process counts alone",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    return EmbeddedStore.private(keys=wish.keys, block_bytes=wish.block_bytes, key=wish.key, clock=clock)
+
+
+def open_board(policy: Policy, store: Store, principals: int, *, is_shared: bool = True) -> SharedBoard:
+    """Return what correlation shares among a store's workers, or a board of this process' own.
+
+    Raises:
+        StoreError: it cannot be had, and the policy does not say to go on without.
+    """
+    if not is_shared:
+        return SharedBoard.private(store.table.key, principals=principals, sightings=SIGHTINGS)
+    try:
+        return SharedBoard.beside(store, principals=principals, sightings=SIGHTINGS)
+    except StoreError as error:
+        if policy.compiled.file.store.on_unusable != "private":
+            raise
+        warnings.warn(
+            f"shared memory for correlation cannot be used ({error}); "
+            "as store.on_unusable says, this process correlates alone",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return SharedBoard.private(store.table.key, principals=principals, sightings=SIGHTINGS)
+
+
+def private_store(policy: Policy, clock: Clock, *, seed: int = 0) -> EmbeddedStore:
+    """Return a store as large as the policy's, empty and never shared: for replays and trials.
+
+    Hashes are made with the policy's key where it can be had here. Else the key follows from
+    the policy's contents and the seed, so a laptop without the secret can still replay a log.
+    The same log, policy and seed give the same to the byte.
+    """
+    wish = wish_of(policy, needs_key=False)
+    key = wish.key or _key_of(policy, seed)
+    return EmbeddedStore.private(keys=wish.keys, block_bytes=wish.block_bytes, key=key, clock=clock)
+
+
+def _key_of(policy: Policy, seed: int) -> bytes:
+    contents = msgspec.json.encode(policy.file)
+    return hashlib.blake2b(
+        contents, digest_size=16, salt=seed.to_bytes(8, "big"), person=b"kinlimit replay"
+    ).digest()

@@ -1,0 +1,1 @@
+"""A decision made by the server: the script, the plan, limits in several slots, transfers."""

@@ -1,0 +1,160 @@
+"""The rules of one kind of request, decided by the server, or here while it is away."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
+
+from ratelimit.core.decision.engine import Outcome, Plan
+from ratelimit.core.redis.remote import RemoteRules
+from ratelimit.errors import StoreError, UsageError
+from ratelimit.stores.redis.decision.script import spread
+from ratelimit.stores.redis.decision.transfer import Transfer
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.protocols import Asking, Deciding
+
+_DESCRIBED_NS = 60_000_000_000
+"""How long a description stands: calendars are listed around an instant."""
+
+
+class RedisPlan:
+    """What `Store.plan` returns: its decisions are awaited.
+
+    Args:
+        store: the one that made the plan.
+        plan: of the host's own table, for keys, numbers and counters.
+        stances: what each rule does while the server is away: "local", "open" or "closed".
+        cost_positions: which of the costs given each rule counts.
+    """
+
+    __slots__ = (
+        "_described",
+        "_described_until_ns",
+        "_has_slots",
+        "_is_dated",
+        "core",
+        "counting",
+        "free",
+        "leased",
+        "rules",
+        "stances",
+        "store",
+    )
+
+    is_remote = True
+
+    def __init__(
+        self,
+        store: Deciding,
+        plan: Plan,
+        stances: Sequence[str],
+        cost_positions: Sequence[int] | None = None,
+    ) -> None:
+        self.store = store
+        self.core = plan
+        self.stances = tuple(stances)
+        self.free = [0] * (1 + max(cost_positions or [0]))
+        """Costs of a look that asks for nothing."""
+        self.counting = [
+            index
+            for index, rule in enumerate(plan.rules)
+            if rule.algorithm not in ("concurrency", "distinct")
+        ]
+        """Rules that count units."""
+        self.rules = RemoteRules(plan, store.key_prefix, store.is_cluster)
+        self._described = b""
+        self._described_until_ns = 0
+        self._is_dated = True  # until it is known that no rule follows a calendar
+        self._has_slots = any(rule.algorithm == "concurrency" for rule in plan.rules)
+        self.leased = None if store.leasing is None else store.leasing.rules_of(self)
+        """Decides from leases, where the mode has them and all rules can be leased."""
+
+    @property
+    def described(self) -> bytes:
+        """The rules as the script reads them."""
+        if self._is_dated:
+            now_ns = self.store.clock.now_ns()
+            if now_ns >= self._described_until_ns:
+                rules = self.rules.describe(now_ns)
+                self._described = spread(rules)
+                self._described_until_ns = now_ns + _DESCRIBED_NS
+                self._is_dated = any(isinstance(rule[-1], list) for rule in rules)
+        return self._described
+
+    def decide(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None) -> Outcome:
+        """Refuse to block: a decision of a server is awaited."""
+        raise UsageError(
+            "this policy's store is a server: await limiter.adecide(…) or limiter.apeek(…)",
+            code="store-remote",
+        )
+
+    peek = decide
+
+    def apeek(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
+    ) -> Awaitable[Outcome]:
+        """Return what `adecide` would; charge and count nothing."""
+        return self.adecide(identities, now_ns, costs, commit=False)
+
+    async def adecide(
+        self,
+        identities: Sequence[int],
+        now_ns: int,
+        costs: Sequence[int] | None = None,
+        *,
+        commit: bool = True,
+    ) -> Outcome:
+        """Check every rule; charge all of them or none, none in any case if that is not to be committed.
+
+        Raises:
+            StoreError: the server cannot decide, and no rule stands in for it.
+        """
+        store = self.store
+        leased = self.leased
+        if leased is not None and commit:
+            outcome = leased.take(identities, now_ns, costs)
+            if outcome is not None:
+                return outcome
+        try:
+            batch_client = store.batch_client()
+            if leased is not None:
+                assert store.leasing is not None
+                store.leasing.give_back_foreign(batch_client)
+            outcome = await batch_client.ask(self, identities, costs, now_ns, commit=commit)
+        except StoreError as error:
+            if "local" not in self.stances or "closed" in self.stances:
+                raise
+            return store.decide_here(self, identities, now_ns, costs, error, commit=commit)
+        if commit:
+            if leased is not None:
+                leased.note(outcome, now_ns)
+            store.decided(self, outcome, has_slots=self._has_slots)
+        return outcome
+
+    def asked(self, batch_client: Asking, outcome: Outcome, now_ns: int) -> None:
+        """Have leases asked for in the call that decides this, where they are worth while."""
+        if self.leased is not None:
+            assert self.store.leasing is not None
+            self.store.leasing.join(batch_client, self.leased, outcome, now_ns)
+
+    def correct(self, outcome: Outcome, index: int, delta: int) -> None:
+        """Have a charge corrected (the outcome calls this): soon, and without waiting."""
+        if self.leased is None or not self.leased.absorb(outcome, index, delta, self.store.clock.now_ns()):
+            self.store.correct(self, outcome, index, delta)
+
+    def correct_again(self, outcome: Outcome, index: int) -> None:
+        """Have what a charge still owes corrected, after what was corrected before."""
+        self.store.correct(self, outcome, index, 0)
+
+    def lost(self) -> None:
+        """Count a correction that did not reach the server."""
+        self.store.tally.lost(1)
+
+    def carry(self, source: Sequence[int], target: Sequence[int], now_ns: int) -> None:
+        """Charge each rule under `target`'s key with what is used under `source`'s: soon, without waiting."""
+        self.store.carry(Transfer(self, list(target), list(source)))
+
+    def charge(self, identities: Sequence[int], costs: Sequence[int], times: int, now_ns: int) -> None:
+        """Charge rules with requests made before, where there is no room for one more: soon, unawaited."""
+        self.store.carry(Transfer(self, list(identities), list(identities), list(costs), times))

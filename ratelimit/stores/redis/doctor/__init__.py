@@ -1,0 +1,1 @@
+"""A policy's servers examined: reachable, fit for limits, permitted."""

@@ -1,0 +1,250 @@
+"""Enforcement while the server is away: each worker lets its fair share through.
+
+Theory of operation. A share of a limit is a limit of its own, with quota and burst scaled
+down (never below one unit). It has counters of its own in the host's table, named by this worker.
+All workers' shares together are the limit. These counters outlive an absence of the server:
+a client that makes it come and go gets no new share each time. What a worker lets through is
+noted. When the server is back, what of it is still in use is charged there, without asking.
+So an absence does not end in a second budget either.
+
+Bound over any interval, however often the server comes and goes. All workers together admit
+here at most what the limit does, and one unit a worker and key. The server admits at most
+what the limit does. What was used here counts there from the hand-over on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ratelimit.core.decision.engine import Outcome, Plan
+from ratelimit.core.redis.remote import used
+from ratelimit.stores.redis.transport.errors import NothingCharged
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.protocols import Asking, Standing, Worker
+
+MOST_REMEMBERED = 50_000
+"""Counters of which the use is handed over; what further ones used is not, and counted as forgotten."""
+_MILLIONTHS = 1_000_000
+_HAND_OVER = 256
+"""Counters in one go: a call's worth."""
+_ROUNDS = 4
+_ALLOWED = 1
+
+
+class Used:
+    """What a counter was charged here since the server went, and how much of it the server was told."""
+
+    __slots__ = ("index", "plan", "row", "told", "units")
+
+    def __init__(self, plan: Standing, index: int, row: list[int]) -> None:
+        self.plan = plan
+        self.index = index
+        self.row = row
+        self.units = 0
+        self.told = 0
+
+
+class Absence:
+    """One absence of the server: what was used in it, and of which counters that has changed."""
+
+    __slots__ = ("changed", "is_over", "used")
+
+    def __init__(self) -> None:
+        self.used: dict[tuple[Standing, int, int], Used] = {}
+        self.changed: set[Used] = set()
+        self.is_over = False
+
+
+class Witness:
+    """Told when a request that was decided here is settled, then or later."""
+
+    __slots__ = ("_absence", "_charged", "_local_fallback")
+
+    def __init__(self, local_fallback: LocalFallback, absence: Absence, charged: dict[int, Used]) -> None:
+        self._local_fallback = local_fallback
+        self._absence = absence
+        self._charged = charged
+
+    def __call__(self, index: int, moved: int) -> None:
+        known = self._charged.get(index)
+        if known is None:
+            return
+        if not self._absence.is_over:
+            known.units += moved
+            self._absence.changed.add(known)
+        elif moved > 0:
+            self._local_fallback.charge_later(known, moved)
+
+
+class LocalFallback:
+    """One worker's share of every limit, for one absence after another.
+
+    Args:
+        store: its rules, and its table.
+    """
+
+    def __init__(self, store: Worker) -> None:
+        self._store = store
+        self._plans: dict[Standing, Plan] = {}
+        self._absence = Absence()
+
+    def decide(
+        self,
+        plan: Standing,
+        identities: Sequence[int],
+        now_ns: int,
+        costs: Sequence[int] | None,
+        *,
+        commit: bool,
+    ) -> Outcome:
+        """Decide from this worker's share. Rules that are open meanwhile are left out."""
+        local = self._local(plan, len(identities))
+        row = [*identities, -1]
+        if not commit:
+            return local.peek(row, now_ns, costs)
+        outcome = local.decide(row, now_ns, costs)
+        if outcome.allowed:
+            self._remember(plan, outcome, row)
+        return outcome
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is something to hand over."""
+        return bool(self._absence.changed)
+
+    @property
+    def waiting(self) -> int:
+        """How many counters' use is to be handed over."""
+        return len(self._absence.changed)
+
+    def _local(self, plan: Standing, width: int) -> Plan:
+        known = self._plans.get(plan)
+        if known is None:
+            share = max(1, round(self._store.share * _MILLIONTHS))
+            salt = self._store.hasher.tuple(b"standby", self._store.worker.to_bytes(8, "big"))
+            rules = [rule.scaled(share, salt) for rule in plan.core.rules]
+            open_ones = [index for index, stance in enumerate(plan.stances) if stance == "open"]
+            known = self._plans[plan] = plan.core.like(rules, open_ones, width)
+        return known
+
+    def _remember(self, plan: Standing, outcome: Outcome, row: list[int]) -> None:
+        absence = self._absence
+        charged = {}
+        for index in plan.counting:
+            if outcome.state(index) != _ALLOWED:
+                continue
+            known = self._known(plan, index, outcome.key(index), row)
+            if known is not None:
+                charged[index] = known
+                known.units += outcome.cost(index)
+                absence.changed.add(known)
+        outcome.witness = Witness(self, absence, charged)
+
+    def _known(self, plan: Standing, index: int, key: int, row: list[int]) -> Used | None:
+        """Return what is known of a counter; None if that is too much to know."""
+        used = self._absence.used
+        known = used.get((plan, index, key))
+        if known is None:
+            if len(used) >= MOST_REMEMBERED:
+                self._store.tally.forgot(1)
+                return None
+            known = used[plan, index, key] = Used(plan, index, row)
+        return known
+
+    def charge_later(self, known: Used, moved: int) -> None:
+        """Charge what a request turned out to cost after what it was admitted with was handed over.
+
+        What it cost less stays charged: how much of that has drained is not known any more.
+        """
+        batch_client = self._store.any_client
+        if batch_client is None:
+            self._store.tally.forgot(1)
+        elif batch_client.breaker.is_open:
+            again = self._known(
+                known.plan, known.index, known.plan.core.key(known.index, known.row), known.row
+            )
+            if again is not None:
+                again.units += moved
+                self._absence.changed.add(again)
+        else:
+            batch_client.soon(
+                lambda batch_client: self._charge(batch_client, known, moved).add_done_callback(
+                    self._count_lost
+                )
+            )
+
+    async def hand_over(self, batch_client: Asking) -> None:
+        """Charge the server with what is in use of the shares.
+
+        Decisions go on meanwhile, so it is done over until nothing is left. What is left after some
+        rounds is sent ahead of the first question to the server.
+
+        Raises:
+            StoreError: the server is gone again; what was not handed over is kept.
+        """
+        absence = self._absence
+        for _ in range(_ROUNDS):
+            waiting = list(absence.changed)
+            if not waiting:
+                break
+            for start in range(0, len(waiting), _HAND_OVER):
+                await self._tell(batch_client, absence, waiting[start : start + _HAND_OVER])
+        for each in absence.changed:
+            amount = self._in_use(each)
+            if amount > 0:
+                self._charge(batch_client, each, amount).add_done_callback(self._count_lost)
+        absence.is_over = True
+        self._absence = Absence()
+        self._plans.clear()
+        batch_client.start(_forget(absence))
+
+    async def _tell(self, batch_client: Asking, absence: Absence, part: list[Used]) -> None:
+        """Charge the server with some counters' use, each unit once."""
+        telling = []
+        for each in part:
+            absence.changed.discard(each)
+            amount = self._in_use(each)
+            if amount > 0:
+                each.told += amount
+                telling.append((each, amount, self._charge(batch_client, each, amount)))
+        answers = await asyncio.gather(*(charged for _, _, charged in telling), return_exceptions=True)
+        fault: BaseException | None = None
+        for (each, amount, _), answer in zip(telling, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                continue
+            fault = answer
+            if isinstance(answer, NothingCharged):
+                each.told -= amount
+                absence.changed.add(each)
+            else:  # it may have been charged: once more could be twice
+                self._store.tally.forgot(1)
+        if fault is not None:
+            raise fault
+
+    def _in_use(self, known: Used) -> int:
+        """Return what is in use of a counter and the server was not told, in units."""
+        plan = known.plan
+        outcome = self._local(plan, len(known.row) - 1).peek(known.row, self._store.clock.now_ns(), plan.free)
+        return min(known.units, used(outcome, known.index)) - known.told
+
+    def _charge(self, batch_client: Asking, known: Used, amount: int) -> asyncio.Future[list[int]]:
+        plan, index = known.plan, known.index
+        return batch_client.carry(
+            plan, index, plan.core.key(index, known.row), amount, self._store.clock.now_ns()
+        )
+
+    def _count_lost(self, charged: asyncio.Future[list[int]]) -> None:
+        if charged.cancelled() or charged.exception() is not None:
+            self._store.tally.forgot(1)
+
+
+async def _forget(absence: Absence) -> None:
+    """Let go of what was used, a little at a time: so many objects at once would stop the event loop."""
+    absence.changed.clear()
+    while absence.used:
+        for _ in range(min(_HAND_OVER, len(absence.used))):
+            absence.used.popitem()
+        await asyncio.sleep(0)

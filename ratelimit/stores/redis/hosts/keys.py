@@ -1,0 +1,58 @@
+"""The names of all keys that the correlators of several hosts meet at: one table.
+
+One hash tag, so that a cluster keeps all of them in one slot and a script may touch
+several. Nothing in a name comes from a client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are, by a deployment's prefix."""
+
+    prefix: str
+
+    def _name(self, rest: str) -> str:
+        return f"{{{self.prefix}}}:{rest}"
+
+    @property
+    def lease(self) -> str:
+        """The host that correlates; a string that expires."""
+        return self._name("correlator:lease")
+
+    @property
+    def term(self) -> str:
+        """The last term that was given out; a number that only grows."""
+        return self._name("correlator:term")
+
+    @property
+    def sightings(self) -> str:
+        """What all hosts saw; a capped stream."""
+        return self._name("sightings")
+
+    @property
+    def assignments(self) -> str:
+        """Which account is in which cluster, change by change; a capped stream."""
+        return self._name("assignments")
+
+    @property
+    def table(self) -> str:
+        """The same as a whole: the head of a value in chunks."""
+        return self._name("correlator:table")
+
+    @property
+    def snapshot(self) -> str:
+        """The correlator's memory: the head of a value in chunks."""
+        return self._name("correlator:snapshot")
+
+    def scratch(self, rest: str) -> str:
+        """What is tried there, and gone at once."""
+        return self._name(f"doctor:{rest}")
+
+    @staticmethod
+    def chunks(head: str, version: str) -> str:
+        """The chunks of one version of a value."""
+        return f"{head}:{version}"

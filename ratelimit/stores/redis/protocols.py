@@ -1,0 +1,175 @@
+"""What the parts of this store ask of each other: each is given what it uses, never the whole store.
+
+    plan  ──asks──▶  Asking  ◀── leases, transfers, local fallback, fair share
+      ▲                               │
+    Planned ◀── batches, scatter      ▼
+                                   OpenBatch
+
+Types alone: nothing here does anything, and nothing is imported when the store runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ratelimit.clock import Clock
+    from ratelimit.core.decision.engine import Outcome, Plan
+    from ratelimit.core.memory.hashing import Hasher
+    from ratelimit.core.memory.table import Table
+    from ratelimit.core.redis.lease import LeasedRules
+    from ratelimit.core.redis.remote import RemoteRules
+    from ratelimit.environment.server import RemoteSpec
+    from ratelimit.errors import StoreError
+    from ratelimit.stores.redis.transport.breaker import Breaker
+    from ratelimit.stores.redis.transport.metrics import MetricsSink
+    from ratelimit.stores.redis.transport.pending import PendingWork
+
+
+class OpenBatch(Protocol):
+    """A batch that is not sent yet: what is asked of keys that lie in one slot."""
+
+    keys: dict[bytes, int]
+    items: list[int]
+    entries: list[Any]
+
+    def base_of(self, plan: Planned) -> int:
+        """Return the number of a plan's first rule in this batch."""
+
+
+class Planned(Protocol):
+    """The rules of one kind of request, as those see them that ask and answer for them."""
+
+    core: Plan
+    rules: RemoteRules
+    counting: list[int]
+    free: list[int]
+
+    @property
+    def described(self) -> bytes:
+        """The rules as the script reads them."""
+
+    def asked(self, batch_client: Asking, outcome: Outcome, now_ns: int) -> None:
+        """Have leases asked for in the call that decides this."""
+
+    def correct_again(self, outcome: Outcome, index: int) -> None:
+        """Have what a charge still owes corrected."""
+
+    def lost(self) -> None:
+        """Count a correction that did not reach the server."""
+
+
+class Standing(Planned, Protocol):
+    """A plan with rules that say what they do while the server is away: "local", "open" or "closed"."""
+
+    stances: tuple[str, ...]
+
+
+class Asking(Protocol):
+    """One event loop's way to the server."""
+
+    loop: asyncio.AbstractEventLoop
+    breaker: Breaker
+    pending: PendingWork
+
+    async def ask(
+        self, plan: Planned, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
+    ) -> Outcome:
+        """Return the server's decision; raise `StoreError` if there is none."""
+
+    def carry(self, plan: Planned, index: int, key: int, used: int, now_ns: int) -> asyncio.Future[list[int]]:
+        """Charge what was used elsewhere to a counter."""
+
+    def soon(self, call: Callable[[Any], None]) -> None:
+        """Call something with this client, in its event loop."""
+
+    def open_batch(self, key: bytes) -> OpenBatch:
+        """Return the open batch for a key; it is sent soon."""
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let something run until it ends or the client is closed."""
+
+    async def settled(self) -> None:
+        """Wait for corrections and leases that are on their way."""
+
+    async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[str]) -> Any:
+        """Return what another script says."""
+
+
+class Worker(Protocol):
+    """This process as its server and its host know it: names, memory, time, counters."""
+
+    spec: RemoteSpec
+    table: Table
+    hasher: Hasher
+    clock: Clock
+    worker: int
+    tally: MetricsSink
+    diagnose: Callable[[str], None] | None
+
+    @property
+    def share(self) -> float:
+        """This worker's fair share of every limit while the server is away."""
+
+    @property
+    def workers(self) -> int:
+        """How many workers share the server, 0 as long as it is not known."""
+
+    @property
+    def any_client(self) -> Asking | None:
+        """The way to the server that was used last; None where there is none."""
+
+    def made_from_leases(self) -> int:
+        """Return how many decisions were made from leases since this was last asked."""
+
+
+class Leasing(Protocol):
+    """Leases as a plan uses them."""
+
+    def rules_of(self, plan: Planned) -> LeasedRules | None:
+        """Return what decides a plan's rules from leases; None where one of them cannot be leased."""
+
+    def give_back_foreign(self, batch_client: Asking) -> None:
+        """Give back leases of a process that is gone."""
+
+    def join(self, batch_client: Asking, leased: LeasedRules, outcome: Outcome, now_ns: int) -> None:
+        """Have leases asked for in the call that decides this."""
+
+
+class Deciding(Protocol):
+    """What a plan needs to decide: the way to the server, and what stands in for it."""
+
+    clock: Clock
+    key_prefix: bytes
+    is_cluster: bool
+    tally: MetricsSink
+
+    @property
+    def leasing(self) -> Leasing | None:
+        """Leases, in leased mode."""
+
+    def batch_client(self) -> Asking:
+        """Return the running event loop's way to the server."""
+
+    def decide_here(
+        self,
+        plan: Any,
+        identities: Sequence[int],
+        now_ns: int,
+        costs: Sequence[int] | None,
+        error: StoreError,
+        *,
+        commit: bool,
+    ) -> Outcome:
+        """Decide while the server is away, for that reason."""
+
+    def decided(self, plan: Any, outcome: Outcome, *, has_slots: bool) -> None:
+        """Count a decision of the server, and keep up the slots that it holds."""
+
+    def correct(self, plan: Any, outcome: Outcome, index: int, delta: int) -> None:
+        """Have a charge corrected: soon, without waiting."""
+
+    def carry(self, carry: Any) -> None:
+        """Charge what was used elsewhere: soon, without waiting."""

@@ -1,0 +1,1 @@
+"""How a question reaches a server and its answer comes back: connections, batches, replies, errors."""

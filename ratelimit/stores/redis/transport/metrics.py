@@ -1,0 +1,22 @@
+"""What is counted on the way to the server; what collects the numbers takes its place."""
+
+from __future__ import annotations
+
+
+class MetricsSink:
+    """Counts nothing. Calls come from event loops and must neither block nor raise."""
+
+    def answered(self, decisions: int, elapsed_ns: int) -> None:
+        """A round trip brought so many decisions, and took so long."""
+
+    def tripped(self) -> None:
+        """The breaker opened."""
+
+    def away(self, elapsed_ns: int) -> None:
+        """For so long the server was not asked, until now."""
+
+    def lost(self, corrections: int) -> None:
+        """So many corrections could not be made, or it is not known whether they were."""
+
+    def forgot(self, counters: int) -> None:
+        """What so many counters used elsewhere could not be charged, or it is not known whether it was."""

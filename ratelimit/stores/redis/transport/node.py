@@ -1,0 +1,197 @@
+"""How a batch reaches a server: a connection of its own, written and read in one go.
+
+A connection is used by one call at a time, and is closed by whatever interrupts a call. For an
+answer that comes too late belongs to no call. A script the server does not know (NOSCRIPT) was
+not run, so it is sent and the call made once more. Nothing else is ever sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError, NoScriptError, ResponseError
+
+from ratelimit.core.redis.message import script_call
+from ratelimit.stores.redis.decision.script import DIGEST, SCRIPT
+from ratelimit.stores.redis.transport.batch import Call, SlotBatch
+from ratelimit.stores.redis.transport.connection import Replies, ServerConnection
+
+LOAD = b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%b\r\n" % (len(SCRIPT), SCRIPT)
+packed = partial(script_call, b"$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n")
+"""Returns a call as it is on the connection. The library's packing costs more than all the rest."""
+
+Answers = Sequence[bytes | BaseException]
+"""What each run answered, or why it did not."""
+
+
+class NodeClient(Protocol):
+    """Runs the script, for one caller at a time."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls can be posted."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, unless it is connected.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: it could not be done.
+        """
+        ...
+
+    async def check(self, call: Call) -> None:
+        """See that every server answers the script, run without a request.
+
+        Raises:
+            redis.exceptions.RedisError, OSError, ValueError: one does not.
+        """
+        ...
+
+    def post(self, calls: Sequence[Call], done: Callable[[Answers], None]) -> None:
+        """Run the script for each of the calls, at different servers at once; then call `done`, once.
+
+        Whether a run that did not answer was made is not known.
+        """
+        ...
+
+    async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
+        """Return what another script says.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: it could not be had.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of all connections; the posters of calls are told nothing more."""
+        ...
+
+
+def loaded(load: Any, answer: Any) -> Any:
+    """Return a call's answer; where the script before it was refused, why, and not that it is missing."""
+    return load if isinstance(answer, NoScriptError) and isinstance(load, ResponseError) else answer
+
+
+def evaluation(script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
+    """Return a script, sent whole, as it is on the connection."""
+    words = [b"EVAL", script, b"%d" % len(keys), *keys, *arguments]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+class ServerClient:
+    """One connection with one server, held for as long as it works.
+
+    Args:
+        client: makes the connections; a Sentinel's, with the node that is master then.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._pool = client.connection_pool
+        self._link: ServerConnection | None = None
+        self._closings = 0
+        self._posted = b""
+        self._done: Callable[[Answers], None] = _unasked
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._link is not None and self._link.is_open
+
+    async def open(self) -> None:
+        """Connect, unless it is connected."""
+        if self.is_open:
+            return
+        closings = self._closings
+        # Not one of the pool's: what is cancelled while it greets the server goes back there half-greeted.
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        task = asyncio.current_task()
+        cancelled = 0 if task is None else task.cancelling()
+        try:
+            await connection.connect()
+            if task is not None and task.cancelling() > cancelled:
+                raise asyncio.CancelledError  # which the greeting swallowed
+            if self._closings != closings:
+                raise ConnectionError("closed while it was made")
+            self._link = ServerConnection(connection)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+
+    async def check(self, call: Call) -> None:
+        """See that the server answers the script."""
+        # Without a key: this user may be allowed none but those under its prefix.
+        text = packed(*call)
+        (answer,) = await self.exchange([text])
+        if isinstance(answer, NoScriptError):
+            answer = loaded(*await self.exchange([LOAD, text]))
+        if isinstance(answer, ResponseError):
+            raise answer
+        SlotBatch().deliver(answer)
+
+    def post(self, calls: Sequence[Call], done: Callable[[Answers], None]) -> None:
+        """Run the script, and call `done` with its answer."""
+        link = self._link
+        assert link is not None
+        (call,) = calls
+        self._posted = packed(*call)
+        self._done = done
+        link.ask(self._posted, 1, self._answered)
+
+    def _answered(self, replies: Replies | BaseException) -> None:
+        if isinstance(replies, BaseException):
+            self._done((replies,))
+        elif len(replies) > 1:
+            self._done((loaded(*replies),))
+        elif isinstance(replies[0], NoScriptError) and self._link is not None:
+            self._link.ask(LOAD + self._posted, 2, self._answered)
+        else:
+            self._done(replies)
+
+    async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
+        """Return what another script says."""
+        (answer,) = await self.exchange([evaluation(script, keys, arguments)])
+        if isinstance(answer, ResponseError):
+            raise answer
+        return answer
+
+    async def exchange(self, commands: Sequence[bytes]) -> Replies:
+        """Send commands in one go; return the server's reply to each, be it an error.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: the connection failed, and is closed.
+        """
+        await self.open()
+        link = self._link
+        assert link is not None
+        future: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
+        link.ask(b"".join(commands), len(commands), partial(_tell, future))
+        try:
+            return await future
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection, or one that is being made; the next call makes another."""
+        self._closings += 1
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+
+def _unasked(answers: Answers) -> None:
+    """Take the answers of calls without a poster: there are none."""
+
+
+def _tell(future: asyncio.Future[Replies], replies: Replies | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(replies, BaseException):
+        future.set_exception(replies)
+    else:
+        future.set_result(replies)

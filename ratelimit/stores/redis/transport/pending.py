@@ -1,0 +1,54 @@
+"""What is on its way to the server and no task waits for, until a worker ends."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+
+class PendingWork:
+    """How many there are; each ends when it is answered or fails, at its batch's deadline at the latest."""
+
+    __slots__ = ("_over", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._over: asyncio.Event | None = None
+
+    def end(self) -> None:
+        """Count one less."""
+        self.count -= 1
+        if not self.count and self._over is not None:
+            self._over.set()
+
+    async def over(self, within_s: float) -> None:
+        """Wait until there is none, or as long as those of now can take: others may follow them."""
+        if self.count:
+            over = self._over = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await over.wait()
+
+
+class Unawaited:
+    """One of them."""
+
+    __slots__ = ("_pending",)
+
+    _pending: PendingWork | None
+
+    def begin(self, pending: PendingWork) -> None:
+        """It was put into a batch."""
+        self._pending = pending
+        pending.count += 1
+
+    def tell(self) -> None:
+        """Tell no task."""
+
+    def end(self) -> bool:
+        """It was answered, or failed; return whether it was on its way until now."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return False
+        pending.end()
+        return True

@@ -1,0 +1,58 @@
+"""What a limiter tells its operator: counted in the shared table, passed on to the observer."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ratelimit.environment.diagnoses import DIAGNOSES
+from ratelimit.errors import StoreError
+from ratelimit.events import Observer
+from ratelimit.telemetry.counters import Counters
+
+
+class Reporting(Protocol):
+    """What has counters and an observer: a limiter."""
+
+    counters: Counters
+    observer: Observer
+
+
+class Diagnosing:
+    """Passes on what deserves a word.
+
+    Args:
+        limiter: whose counters count it, and whose observer is told.
+    """
+
+    __slots__ = ("_limiter", "_said")
+
+    def __init__(self, limiter: Reporting) -> None:
+        self._limiter = limiter
+        self._said: set[str] = set()
+
+    def store_failed(self, error: StoreError) -> None:
+        """Count a decision that the store could not make, and tell the observer."""
+        self._limiter.counters.store_fault()
+        self._limiter.observer.store_failed(error)
+
+    def diagnose(self, code: str, *, about: str = "") -> None:
+        """Note that something deserves a word to the operator; each code is passed on once.
+
+        `about` says where, in words of the policy and the application: never a client's.
+        """
+        if code not in self._said:
+            self._said.add(code)
+            self._tell(code, about)
+
+    def say_damage(self, *damages: str | None) -> None:
+        """Pass on what was wrong with shared memory that was left for fresh memory, each time."""
+        for damage in damages:
+            if damage is not None:
+                self._tell("memory-damaged", f"({damage})")
+
+    def _tell(self, code: str, about: str) -> None:
+        self._limiter.counters.diagnosed(code)
+        words = DIAGNOSES.get(code, code)
+        # Where it says what it is about, and else at its end.
+        words = words.replace("{about}", about) if "{about}" in words else f"{words} {about}".rstrip()
+        self._limiter.observer.diagnosed(code, words)

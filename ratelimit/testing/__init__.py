@@ -1,0 +1,17 @@
+"""Testing an application that is limited: counters of the test's own, and a clock that moves when told.
+
+    def test_sixth_request_is_refused(ratelimit):       # a fixture of the pytest plugin
+        ...
+        ratelimit.advance(60)                           # a minute later
+        ...
+        ratelimit.reset()                               # as if nothing had been asked
+
+With pytest every limiter counts in private memory, by itself: no run sees what another counted. Elsewhere:
+
+    with isolated() as ratelimit: ...
+"""
+
+from ratelimit.clock import ManualClock
+from ratelimit.testing.isolation import Isolation, isolated
+
+__all__ = ["Isolation", "ManualClock", "isolated"]

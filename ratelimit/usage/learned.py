@@ -1,0 +1,114 @@
+"""Estimates of what a request will use, from what its account's requests used on its route before.
+
+Theory of operation. An account's estimate is what nine in ten of its last requests did not exceed,
+within what is usual on the route: not below the route's median, not above its largest. An account
+without a past gets the route's third quartile, and a route without one `FIRST`. A declared maximum
+is an upper bound of all that; but one that is above four times what 99 in 100 requests of the route
+needed says nothing of the request, and counts as that: else callers who declare a million pin
+the budget that others share.
+
+What is remembered is bounded: accounts by number, the one not seen for longest going first, and
+routes by the policy. It is a worker's own; a restart forgets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from ratelimit.usage.histogram import Histogram
+
+FIRST = 1024
+"""Tokens that are assumed where nothing is known."""
+ENOUGH_OF_ACCOUNT = 5
+"""Requests from which on an account has a past,"""
+ENOUGH_OF_ROUTE = 20
+"""and a route."""
+MOST_ACCOUNTS = 10_000
+MOST_ROUTES = 1_024
+KEPT_NS = 7 * 86_400 * 10**9
+"""An account that was silent for so long is new again."""
+_LATELY_OF_ACCOUNT = 64
+_LATELY_OF_ROUTE = 255
+_PINNING = 4
+
+
+class _Past:
+    __slots__ = ("amounts", "seen_ns")
+
+    def __init__(self, seen_ns: int) -> None:
+        self.amounts = Histogram(_LATELY_OF_ACCOUNT)
+        self.seen_ns = seen_ns
+
+
+class _Route:
+    __slots__ = ("amounts", "largest")
+
+    def __init__(self) -> None:
+        self.amounts = Histogram(_LATELY_OF_ROUTE)
+        self.largest = 0
+
+
+class Learned:
+    """What accounts used on routes.
+
+    Args:
+        most_accounts: how many are remembered, over all routes.
+        first: the estimate where nothing is known.
+    """
+
+    def __init__(self, most_accounts: int = MOST_ACCOUNTS, first: int = FIRST) -> None:
+        self._most = most_accounts
+        self._first = first
+        self._accounts: dict[tuple[Hashable, Hashable], _Past] = {}
+        self._routes: dict[Hashable, _Route] = {}
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def learn(self, account: Hashable, route: Hashable, amount: int, now_ns: int) -> None:
+        """Remember what a request used."""
+        usual = self._routes.get(route)
+        if usual is None:
+            if len(self._routes) >= MOST_ROUTES:
+                del self._routes[next(iter(self._routes))]
+            usual = self._routes[route] = _Route()
+        usual.amounts.add(amount)
+        usual.largest = max(usual.largest, amount)
+        key = (account, route)
+        past = self._accounts.pop(key, None)
+        if past is None or not past.seen_ns <= now_ns < past.seen_ns + KEPT_NS:
+            past = _Past(now_ns)
+        self._accounts[key] = past  # behind all others
+        past.seen_ns = now_ns
+        past.amounts.add(amount)
+        if len(self._accounts) > self._most:
+            del self._accounts[next(iter(self._accounts))]
+
+    def estimate(
+        self, account: Hashable, route: Hashable, declared: int | None, now_ns: int, first: int | None = None
+    ) -> int:
+        """Return what a request will use, most likely at most; never more than `declared` says.
+
+        `first` is the estimate where nothing is known, for amounts that are no tokens.
+        """
+        first = self._first if first is None else first
+        usual = self._routes.get(route)
+        past = self._accounts.get((account, route))
+        if past is not None and not past.seen_ns <= now_ns < past.seen_ns + KEPT_NS:
+            past = None
+        has_past = past is not None and past.amounts.total >= ENOUGH_OF_ACCOUNT
+        if usual is None or (usual.amounts.total < ENOUGH_OF_ROUTE and not has_past):
+            found = first
+        elif past is None or not has_past:
+            found = usual.amounts.quantile(75)
+        else:
+            found = min(max(past.amounts.quantile(90), usual.amounts.quantile(50)), usual.largest)
+        return found if declared is None else min(found, self.reserved(route, declared, first))
+
+    def reserved(self, route: Hashable, declared: int, first: int | None = None) -> int:
+        """Return what a declared maximum counts as."""
+        first = self._first if first is None else first
+        usual = self._routes.get(route)
+        is_known = usual is not None and usual.amounts.total >= ENOUGH_OF_ROUTE
+        needed = usual.amounts.quantile(99) if usual is not None and is_known else first
+        return needed if declared > _PINNING * max(1, needed) else declared

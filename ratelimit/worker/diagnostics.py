@@ -1,0 +1,94 @@
+"""Saying what went wrong, once or now and then: mistakes in configuration, failed reloads, faults.
+
+Words go to the logger `ratelimit`; counting and passing on is the limiter's. Nothing a
+client sent is ever in them.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+
+from ratelimit.clock import Clock, SystemClock
+from ratelimit.errors import RateLimitError
+from ratelimit.events import NullObserver, Observer, ReloadResult
+from ratelimit.limiter import Limiter
+from ratelimit.policy import Policy
+
+log = logging.getLogger("ratelimit")
+
+AGAIN_NS = 600 * 10**9
+MOST_WORDS = 32
+"""Failures of a store that are told apart; those not seen for longest are forgotten."""
+
+
+class LoggingObserver:
+    """Writes what an operator should know to the log, and passes everything on."""
+
+    def __init__(self, observer: Observer | None = None, clock: Clock | None = None) -> None:
+        self._next: Observer = observer if observer is not None else NullObserver()
+        self._now_ns = (SystemClock() if clock is None else clock).now_ns
+        self._failed: set[str] = set()
+        self._store_failed: dict[str, int] = {}
+
+    def reloaded(self, result: ReloadResult, error: RateLimitError | None) -> None:
+        """Log a reload."""
+        if result == "applied":
+            log.info("the policy was reloaded")
+        elif result == "rejected":
+            log.error("the policy file was not put in force, the old policy stays: %s", error)
+        self._next.reloaded(result, error)
+
+    def diagnosed(self, code: str, message: str) -> None:
+        """Log a likely mistake."""
+        log.warning("%s [%s]", message, code)
+        self._next.diagnosed(code, message)
+
+    def resolver_failed(self, name: str, error: BaseException) -> None:
+        """Log a resolver's first failure; clients could fill a log with the others."""
+        self._once("resolver " + name, "resolver %r failed: %s", name, type(error).__name__)
+        self._next.resolver_failed(name, error)
+
+    def store_failed(self, error: RateLimitError) -> None:
+        """Log the store's failures: one with other words at once, the same again after a while."""
+        # By its words: the first of an outage is often that a connection took too long, the next says why.
+        words, now_ns, known = str(error), self._now_ns(), self._store_failed
+        said_ns = known.pop(words, None)
+        if said_ns is None or not 0 <= now_ns - said_ns < AGAIN_NS:
+            log.error("the store failed (%s): %s; limits follow on_store_error", error.code, words)
+            said_ns = now_ns
+        if len(known) >= MOST_WORDS:
+            del known[next(iter(known))]
+        known[words] = said_ns
+        self._next.store_failed(error)
+
+    def _once(self, key: str, message: str, *words: object) -> None:
+        if key not in self._failed:
+            self._failed.add(key)
+            log.error(message, *words)
+
+
+def start_logging(limiter: Limiter) -> None:
+    """Write to the log what happens to a limiter from now on, and its policy's warnings; once."""
+    if not isinstance(limiter.runtime.observer, LoggingObserver):
+        limiter.runtime.observer = LoggingObserver(limiter.runtime.observer, limiter.clock)
+        log_warnings(limiter.policy)
+
+
+def log_warnings(policy: Policy) -> None:
+    """Write a policy's warnings to the log."""
+    for problem in policy.warnings:
+        log.warning("%s", problem)
+
+
+def several_workers() -> bool:
+    """Return whether this process looks like one of several workers.
+
+    Servers start workers as children of a `multiprocessing` parent (uvicorn, hypercorn,
+    granian), or say how many they start in WEB_CONCURRENCY.
+    """
+    if multiprocessing.parent_process() is not None:
+        return True
+    said = os.environ.get("WEB_CONCURRENCY", "")
+    return said.isdecimal() and int(said) > 1

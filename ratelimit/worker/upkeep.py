@@ -1,0 +1,188 @@
+"""What has to happen between requests: heartbeats, a look at memory and policy file, correlating.
+
+Threads of their own, not tasks. A blocked event loop must not let this worker's concurrency
+slots lapse, and compiling a policy must not block the event loop. They start
+with the first scope a worker sees, so after the server has forked, and end with the
+lifespan, the limiter or the process.
+
+Without a thread (a limiter by itself, virtual time) decisions do what is due, by
+`Runtime.keep_up`; a worker without requests has only its thread.
+
+Correlating has its own, because it looks into its ring much more often than a policy file
+is looked at. It works in slices, mostly without the interpreter's lock, and after each one
+lets a thread that waits for that lock have it.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from threading import Event, Lock, Thread
+
+from ratelimit.limiter import Limiter
+from ratelimit.policy.change import fingerprint
+from ratelimit.worker.diagnostics import log
+
+LOOKS = 3
+"""How many looks in a row have to find no policy file."""
+BEAT_S = 2.0
+"""How often this worker says that it lives, at least. Slots with a lease below that lapse between."""
+CORRELATE_S = 0.1
+"""How often the ring of observations is looked into,"""
+BREATH_S = 0.0005
+"""and the pause between slices of longer work."""
+
+
+class Upkeep:
+    """Looks after one limiter, every two seconds or more often.
+
+    Args:
+        limiter: the one to keep up.
+        interval_s: how often the policy file is looked at; a changed one is in force that long after
+            at most. 0 for never.
+    """
+
+    def __init__(self, limiter: Limiter, interval_s: float) -> None:
+        self._limiter = limiter
+        self._pause_s = min(interval_s, BEAT_S) if interval_s > 0 else BEAT_S
+        self._looks_each = round(interval_s / self._pause_s)
+        """The file is looked at with each of so many ticks; 0: with none."""
+        self._lock = Lock()
+        self._ended = Event()
+        self._thread: Thread | None = None
+        self._pid = 0
+        self._users = 0
+        self._gone = 0
+        self._correlator: Thread | None = None
+        _ALL.add(self)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is alive in this process: threads do not survive a fork."""
+        return self._thread is not None and self._pid == os.getpid() and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread in this process, unless it runs; `stop` once for each start."""
+        with self._lock:
+            self._users = self._users + 1 if self._pid == os.getpid() else 1
+            if self.is_running:
+                return
+            self._ended = Event()
+            self._pid = os.getpid()
+            self._thread = Thread(
+                target=_run,
+                args=(weakref.ref(self), self._ended, self._pause_s),
+                name="ratelimit-upkeep",
+                daemon=True,
+            )
+            self._limiter.runtime.pace.is_kept_up = True
+            self._thread.start()
+            self._start_correlating(self._ended)
+
+    def stop(self) -> None:
+        """End the thread and wait for it, unless others have started it as well."""
+        with self._lock:
+            self._users = max(self._users - 1, 0)
+            if self._users:
+                return
+            threads = (self._thread, self._correlator)
+            self._thread = self._correlator = None
+            self._ended.set()
+        for thread in threads:
+            if thread is not None and thread.is_alive():
+                thread.join()
+        self._limiter.runtime.pace.is_kept_up = False
+        clustering = self._limiter.clustering
+        if clustering is not None:
+            clustering.is_kept_up = False
+            clustering.rest(self._limiter.now_ns())
+
+    def tick(self, *, reads_policy: bool = True) -> None:
+        """Do once what is to be done; `reads_policy`: look at the policy file, too."""
+        now_ns = self._limiter.now_ns()
+        self._limiter.renew()
+        self._limiter.store.heartbeat(now_ns)
+        if reads_policy:
+            self._limiter.reload_if_changed()
+            self._look_for_file()
+        self._limiter.runtime.generation_at(now_ns)
+
+    def _look_for_file(self) -> None:
+        """Say that the policy file is gone, if it is for longer than an editor takes to replace it."""
+        policy = self._limiter.policy
+        is_gone = policy.path is not None and fingerprint(policy.path) is None
+        self._gone = self._gone + 1 if is_gone else 0
+        if self._gone == LOOKS:
+            self._limiter.runtime.diagnose("policy-gone", about=f"`{policy.path}`")
+
+    def _tick_once(self, number: int, ended: Event) -> bool:
+        """Tick for the time of this number; return whether there is a limiter to go on with."""
+        if self._limiter.table.closed:
+            return False
+        try:
+            self.tick(reads_policy=self._looks_each > 0 and number % self._looks_each == 0)
+            if self._limiter.clustering is not None:
+                with self._lock:
+                    self._start_correlating(ended)
+        except Exception:
+            # Heartbeats must go on: without them this worker's slots lapse.
+            log.exception("the upkeep of a limiter failed and is tried again")
+        return True
+
+    def _start_correlating(self, ended: Event) -> None:
+        """Start the other thread if there is something to correlate: a reload may have asked for it."""
+        is_running = self._correlator is not None and self._correlator.is_alive()
+        if self._limiter.clustering is None or is_running or ended.is_set():
+            return
+        self._correlator = Thread(
+            target=_correlate, args=(weakref.ref(self), ended), name="ratelimit-correlator", daemon=True
+        )
+        self._correlator.start()
+
+    def _correlate_once(self) -> float | None:
+        """Do a slice of correlating; return the pause until the next in seconds, None for no next."""
+        clustering = self._limiter.clustering
+        if clustering is None or self._limiter.table.closed:
+            return None
+        clustering.is_kept_up = True
+        is_busy = clustering.tick(self._limiter.now_ns())
+        fault = clustering.take_fault()
+        if fault is not None:
+            log.error("correlating failed and is tried again", exc_info=fault)
+        return BREATH_S if is_busy else CORRELATE_S
+
+    def _after_fork(self) -> None:
+        # Threads do not survive a fork: until this worker starts its own, its decisions keep up.
+        self._limiter.runtime.pace.is_kept_up = False
+
+
+# The threads hold on to no limiter: one that is dropped without a word ends its threads.
+
+
+def _run(upkeep: weakref.ref[Upkeep], ended: Event, pause_s: float) -> None:
+    number = 0
+    while not ended.wait(pause_s):
+        number += 1
+        owner = upkeep()
+        if owner is None or not owner._tick_once(number, ended):
+            return
+        del owner
+
+
+def _correlate(upkeep: weakref.ref[Upkeep], ended: Event) -> None:
+    pause_s: float | None = 0.0
+    while pause_s is not None and not ended.wait(pause_s):
+        owner = upkeep()
+        pause_s = None if owner is None else owner._correlate_once()
+        del owner
+
+
+_ALL: weakref.WeakSet[Upkeep] = weakref.WeakSet()
+
+
+def _forget_after_fork() -> None:
+    for upkeep in list(_ALL):
+        upkeep._after_fork()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,210 @@
+"""The middleware: one WSGI application around another (PEP 3333).
+
+A request is charged when it arrives and settled when the server closes its response. What it
+tells a client is what the ASGI middleware would: both write their fields and refusals in one place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any
+
+from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.mount import mount_limiter, mount_policy
+from ratelimit.clock import Clock
+from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.resolvers import Resolver
+from ratelimit.decision import Decision
+from ratelimit.errors import UsageError
+from ratelimit.events import Observer
+from ratelimit.http.fields import HeaderWriter
+from ratelimit.http.problem import CONTENT_TYPE
+from ratelimit.limiter import Limiter
+from ratelimit.policy import Policy
+from ratelimit.stores.contract import Store
+from ratelimit.worker.diagnostics import several_workers
+from ratelimit.wsgi.arrival import Environ, headers_of, identify, target_of
+from ratelimit.wsgi.waiting import Waiting
+
+Fields = list[tuple[str, str]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
+StartResponse = Callable[..., Callable[[bytes], object]]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+KEY = "ratelimit.exchange"
+"""Where a request's exchange is in its environment: decision, `settle`. Keys of extensions have a dot."""
+
+
+class RateLimitMiddleware:
+    """Limits the requests that reach a WSGI application.
+
+        app.wsgi_app = RateLimitMiddleware(app.wsgi_app, policy="policy.toml")
+
+    Args:
+        app: the application.
+        policy: a policy, or the path of its file; the file is watched and reloaded.
+        limiter: instead of `policy`, a limiter of your own.
+        resolvers: the application's callables for `resolver:NAME`, by name. Each is given the
+            environment and returns a value or None, at once, in the thread of the request.
+        reload_interval_s: how often the policy file is looked at; 0 for never.
+        store, clock, observer: passed on to the limiter made for `policy`.
+
+    Raises:
+        PolicyError, StoreError: the policy or its store cannot be used.
+        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`).
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        policy: Policy | str | os.PathLike[str] | None = None,
+        *,
+        limiter: Limiter | None = None,
+        resolvers: Mapping[str, Resolver] | None = None,
+        reload_interval_s: float = 2.0,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.app = app
+        timing = (1.0, reload_interval_s)
+        if limiter is not None and policy is None:
+            self._mount = mount_limiter(limiter, *timing)
+        elif policy is not None and limiter is None:
+            self._mount = mount_policy(
+                policy, *timing, store=store, clock=clock, resolvers=resolvers, observer=observer
+            )
+        else:
+            raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+        self.limiter = self._mount.limiter
+        self._waiting = Waiting()
+        self._writer = HeaderWriter(self.limiter.current.headers)
+        self._generation: object = None
+        self._awake_in = 0
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        outer = environ.get(KEY)
+        if (
+            isinstance(outer, Exchange)
+            and outer.mounted.limiter.runtime.source == self.limiter.runtime.source
+        ):
+            self.limiter.runtime.diagnose("mounted-twice")
+            return self.app(environ, start_response)
+        exchange = self._decided(environ, outer if isinstance(outer, Exchange) else None)
+        environ[KEY] = exchange
+        if not exchange.is_allowed:
+            return _refuse(environ, start_response, exchange)
+        if exchange.outcome is None:
+            return self.app(environ, start_response)
+        telling = _Telling(start_response, exchange)
+        try:
+            answer = self.app(environ, telling)
+        except BaseException:
+            exchange.release(self.limiter.now_ns())
+            raise
+        return _Closing(answer, self._release, exchange) if exchange.outcome.holds_slots else answer
+
+    def _release(self, exchange: Exchange) -> None:
+        exchange.release(self.limiter.now_ns())
+
+    def _decided(self, environ: Environ, outer: Exchange | None) -> Exchange:
+        limiter = self.limiter
+        now_ns = limiter.now_ns()
+        self._wake()
+        generation = limiter.runtime.generation_at(now_ns)
+        if generation is not self._generation:
+            self._writer = HeaderWriter(generation.headers)
+            self._generation = generation
+        matched = generation.match(environ["REQUEST_METHOD"], target_of(environ))
+        if matched.is_limited or generation.has_lists:
+            identities = identify(environ, headers_of(environ), limiter, generation, matched)
+        else:
+            identities = generation.extractor.nobody
+        if limiter.store.is_remote:
+            judged = limiter.runtime.ajudge(generation, matched, identities, now_ns)
+            allowed, reason, plan, outcome = self._waiting.result(judged)
+        else:
+            allowed, reason, plan, outcome = limiter.runtime.judge(generation, matched, identities, now_ns)
+        cross_origin = "HTTP_ORIGIN" in environ
+        exchange = Exchange(self, self._writer, plan, outcome, now_ns, cross_origin, outer)
+        exchange.actor, exchange.certainty = actor_in(generation, identities)
+        if outcome is None:
+            exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
+        if not allowed:
+            exchange.asked_by(generation.watch, identities)
+        return exchange
+
+    def _wake(self) -> None:
+        """Start what goes on between requests, in this process: the server has forked by now."""
+        pid = os.getpid()
+        if self._awake_in == pid:
+            return
+        self._awake_in = pid
+        if self._mount.upkeep is not None:
+            self._mount.upkeep.start()
+        store = self.limiter.store
+        if store.memory == "private" and not store.is_remote and several_workers():
+            self.limiter.runtime.diagnose("private-memory")
+
+
+class _Telling:
+    """A `start_response` that adds what is to be said of the limits."""
+
+    __slots__ = ("_exchange", "_start")
+
+    def __init__(self, start: StartResponse, exchange: Exchange) -> None:
+        self._start = start
+        self._exchange = exchange
+
+    def __call__(
+        self, status: str, headers: Fields, exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        told = _texts(self._exchange.announced(_pairs(headers)))
+        return self._start(status, told) if exc_info is None else self._start(status, told, exc_info)
+
+
+class _Closing:
+    """A response that gives back what its request held when the server closes it."""
+
+    __slots__ = ("_answer", "_exchange", "_release")
+
+    def __init__(
+        self, answer: Iterable[bytes], release: Callable[[Exchange], None], exchange: Exchange
+    ) -> None:
+        self._answer = answer
+        self._release = release
+        self._exchange = exchange
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        """Close the application's response, then give back."""
+        try:
+            close: Any = getattr(self._answer, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._release(self._exchange)
+
+
+def _refuse(environ: Environ, start_response: StartResponse, exchange: Exchange) -> list[bytes]:
+    status, body, wait_ns = exchange.refusal()
+    pairs = [CONTENT_TYPE, (b"content-length", b"%d" % len(body)), *exchange.writer.retry_after(wait_ns)]
+    if exchange.outcome is not None:
+        pairs = exchange.announced(pairs)
+    elif exchange.cross_origin:
+        pairs = exchange.writer.expose(pairs)
+    start_response(f"{status} {HTTPStatus(status).phrase}", _texts(pairs))
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def _pairs(headers: Fields) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _texts(pairs: list[tuple[bytes, bytes]]) -> Fields:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]

@@ -1,0 +1,139 @@
+"""Conduct: what a strike costs, how it comes back, and what merges and splits carry."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit.adaptive import ramp
+from ratelimit.adaptive.conduct import (
+    BETWEEN_S,
+    FLOOR,
+    MOST_HALF_LIFE_S,
+    Conduct,
+    Strike,
+    factor,
+    half_life_s,
+    is_idle,
+    merge,
+    split,
+    strike,
+)
+
+SECOND = 10**9
+MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
+START = 1_700_000_000 * SECOND
+words = st.integers(0, 2**64 - 1)
+instants = st.integers(-(2**62), 2**63 - 1)
+conducts = st.builds(
+    Conduct, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 7), st.integers(0, 0xFFFF_FFFF)
+)
+
+
+@given(conducts)
+def test_word_holds_all_of_a_conduct(conduct: Conduct):
+    assert 0 <= conduct.pack() < 2**64
+    assert Conduct.unpack(conduct.pack()) == conduct
+
+
+@given(words, instants, st.sampled_from(Strike))
+def test_factor_is_bounded_and_a_strike_never_raises_it(word: int, now_ns: int, kind: Strike):
+    after = strike(word, kind, now_ns)
+    assert 0 <= after < 2**64
+    assert FLOOR <= factor(word, now_ns) <= 1.0
+    assert FLOOR <= factor(after, now_ns) <= factor(word, now_ns) + 1 / 0xFFFF
+
+
+@given(words, st.integers(0, 2**62), st.integers(0, 2**61))
+def test_time_never_lowers_a_factor(word: int, now_ns: int, later_ns: int):
+    assert factor(word, now_ns + later_ns) >= factor(word, now_ns)
+
+
+@given(words, words, words, st.integers(0, 2**62))
+def test_merges_in_any_order_are_one(first: int, second: int, third: int, now_ns: int):
+    assert merge(first, second, now_ns) == merge(second, first, now_ns)
+    one = merge(merge(first, second, now_ns), third, now_ns)
+    assert one == merge(first, merge(second, third, now_ns), now_ns)
+    assert factor(one, now_ns) <= min(factor(word, now_ns) for word in (first, second, third)) + 1 / 0xFFFF
+
+
+def test_split_gives_no_conduct_back():
+    word = strike(0, Strike.PERSISTS, START)
+    assert split(word) == (word, word)
+
+
+def test_strikes_halve_down_to_the_floor():
+    word, seen = 0, []
+    for minute in range(6):
+        now_ns = START + minute * MINUTE
+        word = strike(word, Strike.PERSISTS, now_ns)
+        seen.append(factor(word, now_ns))
+    assert seen[0] == pytest.approx(0.5, abs=1e-4)
+    assert seen[-1] == pytest.approx(FLOOR, abs=0.01)
+
+
+def test_one_strike_a_minute_and_kind():
+    once = strike(0, Strike.PERSISTS, START)
+    assert strike(once, Strike.PERSISTS, START + (BETWEEN_S - 1) * SECOND) == once
+    assert factor(strike(once, Strike.GROWS, START), START) == pytest.approx(0.25, abs=1e-3)
+    assert strike(once, Strike.PERSISTS, START + BETWEEN_S * SECOND) != once
+
+
+def test_honest_account_after_one_mistaken_strike_is_whole_within_an_hour():
+    word = strike(0, Strike.PERSISTS, START)
+    assert factor(word, START + HOUR) == 1.0
+
+
+def test_account_that_strikes_each_hour_for_a_week_stays_low():
+    word, seen = 0, []
+    for hour in range(7 * 24):
+        word = strike(word, Strike.PERSISTS, START + hour * HOUR)
+        seen.append(factor(word, START + hour * HOUR + HOUR // 2))
+    assert max(seen[12:]) < 0.25
+    assert half_life_s(Conduct.unpack(word).eighths) == MOST_HALF_LIFE_S
+    assert factor(word, START + 60 * DAY) == 1.0  # bounded: it ends
+
+
+def test_idle_word_may_be_forgotten():
+    word = strike(0, Strike.SURER, START)
+    assert not is_idle(word, START)
+    assert is_idle(word, START + 60 * DAY)
+    assert merge(word, 0, START + 60 * DAY) == 0
+
+
+def test_clock_that_jumps_back_gives_nothing_back():
+    word = strike(0, Strike.PERSISTS, START)
+    assert factor(word, START - DAY) == factor(word, START)
+
+
+def used(hours: list[int]) -> int:
+    word = 0
+    for hour, units in enumerate(hours):
+        word = ramp.charge(word, START + hour * HOUR, units)
+    return word
+
+
+@pytest.mark.parametrize(
+    ("hours", "median", "delayed"),
+    [
+        ([100, 100, 120], 50, False),
+        ([100, 100, 400], 50, True),
+        ([100, 100, 400], 100, False),  # its tier does as much
+        ([10_000], 50, True),  # no past: held to its tier
+        ([100], 50, False),
+    ],
+    ids=["steady", "steep", "as its tier", "new and steep", "new"],
+)
+def test_steep_rise_above_its_own_past_is_delayed(hours: list[int], median: float, delayed: bool):
+    now_ns = START + (len(hours) - 1) * HOUR
+    held_ns = ramp.delay_ns(used(hours), now_ns, median)
+    assert (held_ns > 0) is delayed
+    assert held_ns <= ramp.MOST_DELAY_NS
+
+
+@given(words, words, st.integers(0, 2**62), st.integers(0, 2**40))
+def test_ramp_word_is_bounded(first: int, second: int, now_ns: int, units: int):
+    for word in (ramp.charge(first, now_ns, units), ramp.merge(first, second, now_ns)):
+        assert 0 <= word < 2**64
+        assert 0 <= ramp.delay_ns(word, now_ns, 1.0) <= ramp.MOST_DELAY_NS

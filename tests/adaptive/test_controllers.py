@@ -1,0 +1,140 @@
+"""Laws that every controller keeps, whatever it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ratelimit.adaptive.aimd import Aimd
+from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
+from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.adaptive.gradient2 import Gradient2
+from ratelimit.adaptive.vegas import Vegas
+
+SECOND = 10**9
+Make = Callable[[Settings], Controller]
+BOUNDS = Settings(first_byte_ns=SECOND, floor=4, start=20, ceiling=400)
+CONTROLLERS: dict[str, Make] = {
+    "first byte": FirstByte,
+    "aimd": Aimd,
+    "gradient2": Gradient2,
+    "vegas": Vegas,
+}
+each = pytest.mark.parametrize("make", CONTROLLERS.values(), ids=CONTROLLERS)
+instants = st.integers(-(2**62), 2**62)
+counts = st.integers(0, 5_000)
+answers = st.builds(Answer, instants, instants, st.integers(1, 5_000), st.integers(1, 5_000))
+loads = st.builds(
+    Load,
+    counts,
+    counts,
+    counts,
+    counts,
+    counts,
+    st.lists(st.tuples(instants, st.integers(1, 5_000)), max_size=5),
+)
+events = st.lists(st.one_of(answers, st.tuples(instants, loads), st.tuples(instants, instants)), max_size=60)
+
+
+@each
+@settings(max_examples=80, deadline=None)
+@given(told=events, running=counts)
+def test_allowance_is_bounded_whatever_is_told(make: Make, told: list, running: int):
+    controller = make(BOUNDS)
+    for event in told:
+        if isinstance(event, Answer):
+            controller.observe(event)
+        elif isinstance(event[1], Load):
+            controller.step(*event)
+        else:
+            controller.failed(*event)
+        allowance = controller.allowance(running)
+        assert BOUNDS.floor <= allowance.in_flight <= BOUNDS.ceiling
+        assert 1 <= allowance.unanswered <= BOUNDS.ceiling
+
+
+def steadily(controller: Controller, took_ns: int, seconds: int, queue: int = 20) -> list[int]:
+    """Let a back end answer ten times a second, each first byte after as long; the limit is in use."""
+    seen = []
+    for tick in range(seconds * 10):
+        now_ns = tick * SECOND // 10
+        controller.observe(Answer(now_ns - took_ns, now_ns, queue, queue))
+        controller.step(now_ns, Load(queue, queue, 400, 400, 1, ()))
+        seen.append(controller.allowance(0).unanswered)
+    return seen
+
+
+@pytest.mark.parametrize("make", [FirstByte, Aimd], ids=["first byte", "aimd"])
+@settings(max_examples=20, deadline=None)
+@given(quick=st.integers(1, 3_000), slower=st.integers(0, 3_000))
+def test_slower_first_bytes_never_leave_more(make: Make, quick: int, slower: int):
+    """Where each settles: the slower back end is looked at later, as its answers come later."""
+    faster = steadily(make(BOUNDS), quick * 10**6, 9)
+    late = steadily(make(BOUNDS), (quick + slower) * 10**6, 9)
+    assert late[-1] <= faster[-1]
+
+
+@each
+def test_nothing_observed_changes_nothing(make: Make):
+    """Fault 62: no samples. A request a second is too few to learn from."""
+    controller = make(BOUNDS)
+    before = controller.allowance(0)
+    for second in range(120):
+        controller.step(second * SECOND, Load(0, 0, 0, 0, 0, ()))
+    assert controller.allowance(0) == before
+
+
+def test_refusals_of_the_back_end_are_one_cut_an_epoch():
+    """Fault 58."""
+    once, often = FirstByte(BOUNDS), FirstByte(BOUNDS)
+    once.failed(1, 2)
+    for _ in range(100):
+        often.failed(1, 2)
+    assert often.allowance(0) == once.allowance(0)
+    assert once.allowance(0).unanswered < BOUNDS.start
+
+
+def test_constant_timeouts_count_by_their_age():
+    """Fault 58: no answer ever comes, and the limit falls all the same."""
+    controller = FirstByte(BOUNDS)
+    waiting = [(number, number + 1) for number in range(20)]
+    for tenth in range(1, 40):
+        controller.step(tenth * SECOND // 10, Load(20, 20, 20, 20, 9, waiting))
+    assert controller.allowance(0).unanswered <= BOUNDS.start // 2
+
+
+def test_no_oscillation_beyond_a_tenth_in_steady_state():
+    """With a queue that costs its length, the limit stands within 10 % of where it settles."""
+    controller = FirstByte(BOUNDS)
+    place_ns = SECOND // 20  # twenty answers a second, one after the other
+    seen = []
+    for tick in range(600):
+        now_ns = tick * SECOND // 10
+        queue = controller.allowance(0).unanswered
+        for _ in range(2):
+            controller.observe(Answer(now_ns - queue * place_ns, now_ns, queue, queue))
+        controller.step(now_ns, Load(queue, queue, queue, queue, 3, ()))
+        seen.append(queue)
+    settled = seen[300:]
+    assert max(settled) <= 1.1 * min(settled)
+    assert 13 <= settled[-1] <= 16  # 0.75 of the target is fifteen places
+
+
+def test_target_is_learned_and_frozen_while_late():
+    learning = FirstByte(Settings(first_byte_ns=None))
+    steadily(learning, SECOND // 5, 130, queue=2)
+    assert learning.target_ns == 2 * SECOND // 5
+    before = learning.target_ns
+    steadily_late = FirstByte(Settings(first_byte_ns=None))
+    steadily(steadily_late, 5 * SECOND, 130)
+    assert steadily_late.target_ns == SECOND
+    assert before == 2 * SECOND // 5
+
+
+@pytest.mark.parametrize("bad", [{"floor": 0}, {"start": 3}, {"ceiling": 10}, {"first_byte_ns": 0}])
+def test_settings_out_of_order_are_refused(bad: dict[str, int]):
+    with pytest.raises(ValueError, match=r"floor|time"):
+        Settings(**bad)

@@ -1,0 +1,88 @@
+"""The order in which requests are shed, and where the heaviest stand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit.adaptive.controller import Allowance
+from ratelimit.adaptive.shedding import LOTS, Standing, allowance, draw_lot
+from ratelimit.adaptive.usage import Usage
+
+SECOND = 10**9
+HOUR = 3600 * SECOND
+standings = st.builds(
+    Standing,
+    rank=st.integers(0, 2),
+    classes=st.just(3),
+    verdict=st.sampled_from(["none", "likely", "certain"]),
+    factor=st.floats(0.1, 1.0),
+    lighter=st.floats(0.0, 1.0),
+    lot=st.integers(0, LOTS - 1),
+)
+
+
+@pytest.mark.parametrize(
+    ("last", "first"),
+    [
+        (Standing(0, 2, "certain", 0.1, 1.0, 15), Standing(1, 2)),
+        (Standing(0, 2, "none", 0.1, 1.0, 15), Standing(0, 2, "likely")),
+        (Standing(0, 2, "likely", 0.1, 1.0, 15), Standing(0, 2, "certain")),
+        (Standing(0, 2, "likely", 1.0, 1.0, 15), Standing(0, 2, "likely", 0.5)),
+        (Standing(0, 2, "none", 1.0, 0.2, 15), Standing(0, 2, "none", 1.0, 0.9)),
+        (Standing(lot=3), Standing(lot=4)),
+    ],
+    ids=["class", "likely", "certain", "conduct", "heaviest", "lot"],
+)
+def test_what_is_shed_first(last: Standing, first: Standing):
+    assert first.order() > last.order()
+    assert first.share() < last.share()
+
+
+@given(standings, standings)
+def test_order_and_room_agree(one: Standing, other: Standing):
+    if one.order() < other.order():
+        assert one.share() > other.share()
+    assert 0.0 < one.share() <= 1.0
+
+
+@given(standings, st.integers(1, 400), st.integers(1, 400), st.floats(0.0, 400.0) | st.none())
+def test_every_standing_has_some_room_and_none_more_than_all(
+    standing: Standing, in_flight: int, unanswered: int, places: float | None
+):
+    whole = Allowance(in_flight, unanswered)
+    part = allowance(whole, standing, places)
+    assert 1 <= part.in_flight <= in_flight
+    assert 1 <= part.unanswered <= unanswered
+
+
+def test_likely_actor_has_room_where_nothing_waits():
+    assert allowance(Allowance(400, 1), Standing(verdict="likely"), None).unanswered == 1
+
+
+def test_lots_change_hourly_and_are_even():
+    first = [draw_lot(principal * 2**40 + 7, 99, 0) for principal in range(4_000)]
+    assert all(abs(first.count(lot) - 250) < 80 for lot in range(LOTS))
+    assert first == [draw_lot(principal * 2**40 + 7, 99, HOUR - 1) for principal in range(4_000)]
+    later = [draw_lot(principal * 2**40 + 7, 99, HOUR) for principal in range(4_000)]
+    assert sum(one == other for one, other in zip(first, later, strict=True)) < 400
+
+
+def test_heaviest_of_the_last_minute_is_known():
+    usage = Usage()
+    for principal in range(99):
+        usage.charge(principal, 4, 0)
+    usage.charge(99, 4_000, 0)
+    assert usage.share_lighter(99, 1) == pytest.approx(0.99)
+    assert usage.share_lighter(5, 1) == 0.0
+    assert usage.share_lighter(12345, 1) == 0.0
+    assert usage.share_lighter(99, 200 * SECOND) == 0.0
+
+
+def test_use_is_bounded_by_the_principals_it_keeps():
+    usage = Usage(most=100)
+    for principal in range(10_000):
+        usage.charge(principal, 1, 0)
+    assert 0.0 <= usage.share_lighter(9_999, 0) <= 1.0
+    assert usage.share_lighter(0, 0) == 0.0

@@ -1,0 +1,208 @@
+"""The adaptive middleware from outside: what a client sees, and what moves the limit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ratelimit import AdaptiveMiddleware, Policy, RateLimitMiddleware, UsageError
+from ratelimit.clock import ManualClock
+
+SECOND = 10**9
+TWO_CLASSES = """
+version = 1
+[adaptive]
+first_byte = "1s"
+start = 4
+floor = 1
+ceiling = 8
+[[adaptive.class]]
+name = "interactive"
+match = "POST /v1/chat"
+[[adaptive.class]]
+name = "batch"
+match = "POST /v1/batch"
+"""
+SHADOW = TWO_CLASSES.replace('"1s"', '"1s"\nmode = "shadow"')
+
+
+class Server:
+    """An application that answers when it is told to, and a client that keeps what it was sent."""
+
+    def __init__(self, policy: str = TWO_CLASSES) -> None:
+        self.clock = ManualClock(1_700_000_000 * SECOND)
+        self.limit = AdaptiveMiddleware(self.app, Policy.from_toml(policy), clock=self.clock)
+        self.open: list[Any] = []
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": scope.get("status", 200), "headers": []})
+        await receive()
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await receive()
+        await send({"type": "http.response.body", "body": b"last"})
+
+    def begin(self, path: str = "/v1/chat", **scope: Any) -> tuple[Any, list[dict[str, Any]]]:
+        """Begin a request; return what steps it, and what its client was sent so far."""
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        step = self.limit(
+            {"type": "http", "method": "POST", "path": path, **scope}, Waiting, send
+        ).__await__()
+        return step, sent
+
+
+class Waiting:
+    """A `receive` that gives control back to the test."""
+
+    def __await__(self) -> Any:
+        yield
+
+
+def go(step: Any) -> bool:
+    """Let a request go on; return whether it is over."""
+    try:
+        next(step)
+    except StopIteration:
+        return True
+    return False
+
+
+def begin_many(server: Server, count: int, path: str = "/v1/chat") -> list[tuple[Any, list[Any]]]:
+    begun = [server.begin(path) for _ in range(count)]
+    for step, _ in begun:
+        go(step)
+    return begun
+
+
+def test_what_finds_no_room_is_told_to_come_again():
+    server = Server()
+    begun = begin_many(server, 5)
+    assert [sent[0]["status"] for _, sent in begun] == [200] * 4 + [503]
+    start, body = begun[4][1]
+    headers = dict(start["headers"])
+    assert headers[b"retry-after"] == b"1"
+    assert headers[b"content-type"] == b"application/problem+json"
+    assert json.loads(body["body"])["type"].endswith("#temporary-reduced-capacity")
+    assert server.limit.state().shed == {"interactive": 1, "batch": 0}
+
+
+def test_room_is_back_with_the_first_byte_not_with_the_status():
+    server = Server()
+    begun = begin_many(server, 4)
+    assert server.limit.state().unanswered == 4  # all sent their status already
+    go(begun[0][0])
+    assert (server.limit.state().unanswered, server.limit.state().in_flight) == (3, 4)
+    assert begin_many(server, 1)[0][1][0]["status"] == 200
+
+
+def test_lower_class_goes_first_and_leaves_room_for_the_higher():
+    server = Server()
+    batch = begin_many(server, 4, "/v1/batch")
+    statuses = [sent[0]["status"] for _, sent in batch]
+    assert 503 in statuses
+    assert begin_many(server, 1, "/v1/chat")[0][1][0]["status"] == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/batch", "/v1/other", "//v1//batch/", "/"])
+def test_what_matches_no_class_is_of_the_last(path: str):
+    server = Server()
+    begin_many(server, 6, path)
+    assert server.limit.state().shed["batch"] > 0
+    assert server.limit.state().shed["interactive"] == 0
+
+
+def test_shadow_counts_and_turns_nothing_away():
+    server = Server(SHADOW)
+    begun = begin_many(server, 6)
+    assert {sent[0]["status"] for _, sent in begun} == {200}
+    assert server.limit.state().shed["interactive"] == 2
+
+
+def test_clients_that_hang_up_and_applications_that_fail_leave_nothing_in_flight():
+    server = Server()
+    begun = begin_many(server, 4)
+    for step, _ in begun[:2]:
+        step.close()
+    with pytest.raises(RuntimeError):
+        begun[2][0].throw(RuntimeError("the application failed"))
+    assert server.limit.state().in_flight == 1
+    assert server.limit.state().pressure == 0.0
+
+
+def test_late_first_bytes_lower_the_limit_and_prompt_ones_raise_it():
+    late, prompt = Server(), Server()
+    for server, took_s in ((late, 3.0), (prompt, 0.02)):
+        for _ in range(60):
+            begun = begin_many(server, 6)
+            server.clock.advance(took_s)
+            for step, sent in begun:
+                while sent[0]["status"] == 200 and not go(step):
+                    pass
+            server.clock.advance(0.2)
+    assert late.limit.state().allowance.unanswered == 1
+    assert prompt.limit.state().allowance.unanswered > 4
+    assert late.limit.state().pressure > 1 > prompt.limit.state().pressure
+
+
+def test_refusals_of_the_back_end_are_a_cut():
+    """Fault 58."""
+    server = Server()
+    step, _ = server.begin(status=529)
+    server.clock.advance(1)
+    while not go(step):
+        pass
+    assert server.limit.state().allowance.unanswered < 4
+
+
+async def test_refusals_of_the_limits_within_are_no_samples():
+    clock = ManualClock(1_700_000_000 * SECOND)
+    policy = Policy.from_toml(
+        TWO_CLASSES + '[[limit]]\nname = "r"\nper = "ip"\nrate = "1/hour"\n[store]\nmemory = "private"\n'
+    )
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def nothing(*_: Any) -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    statuses = []
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    limit = AdaptiveMiddleware(RateLimitMiddleware(app, policy, clock=clock), policy, clock=clock)
+    before = limit.state().allowance
+    for _ in range(5):
+        scope = {
+            "type": "http", "method": "POST", "path": "/v1/chat", "raw_path": b"/v1/chat", "root_path": "",
+            "query_string": b"", "headers": [], "client": ("192.0.2.1", 1), "http_version": "1.1",
+        }  # fmt: skip
+        await limit(scope, nothing, send)
+    assert statuses == [200, 429, 429, 429, 429]
+    assert limit.state().allowance == before
+    assert limit.state().in_flight == 0
+
+
+def test_engine_report_is_taken_and_a_stale_one_is_counted():
+    """Fault 60."""
+    server = Server()
+    begun = begin_many(server, 4)
+    server.limit.report(running=2, waiting=50)
+    assert server.limit.state().allowance.in_flight == len(begun) + 3
+    server.clock.advance(6.0)
+    assert server.limit.state().allowance.in_flight == 8
+    assert server.limit.state().stale_reports == 1
+
+
+def test_policy_without_the_table_is_a_usage_error():
+    with pytest.raises(UsageError) as raised:
+        AdaptiveMiddleware(Server().app, Policy.from_toml("version = 1"))
+    assert raised.value.code == "middleware-adaptive"

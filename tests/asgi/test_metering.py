@@ -1,0 +1,289 @@
+"""Requests with a cost that is estimated from what they declare, and settled by what their answers say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tests.asgi.driver import key, limit, mount, ok, rules
+from tests.asgi.metered import BUDGET, answering, pieces_of, policy, posting, reading_back, used
+from tests.usage.answers import ANSWERS, CHAT_USAGE, EVENTS, chat
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.name)
+async def test_exact_usage_replaces_the_estimate_and_no_byte_is_changed(answer: Any) -> None:
+    app = answering(*pieces_of(answer.body), content_type=answer.content_type)
+    mounted = mount(policy(usage=answer.shape), app)
+    got = await mounted.client("POST", headers=key("a"))
+    assert got.body == answer.body
+    assert used(mounted) == answer.usage.output
+
+
+async def test_every_piece_is_passed_on_when_it_comes() -> None:
+    body = pieces_of(chat("word " * 20, CHAT_USAGE))
+    mounted = mount(policy(), answering(*body))
+    got = await mounted.client("POST", headers=key("a"))
+    assert [message["body"] for message in got.messages[1:]] == [*body, b""]
+
+
+@pytest.mark.parametrize(
+    ("unit", "amount"),
+    [
+        ("output_tokens", 20),
+        ("input_tokens", 100),
+        ("total_tokens", 120),
+        ("fresh_input_tokens", 50),
+        ("cache_read_tokens", 40),
+        ("cache_write_tokens", 10),
+    ],
+)
+async def test_units(unit: str, amount: int) -> None:
+    mounted = mount(policy(unit), answering(chat("word", CHAT_USAGE)))
+    await mounted.client("POST", headers=key("a"))
+    assert (
+        mounted.middleware.limiter.peek(method="POST", identities={"account": "a"}, costs={unit: 0})
+        .verdicts[0]
+        .remaining
+        == BUDGET - amount
+    )
+
+
+@pytest.mark.parametrize(("text", "charged"), [("word", 500), ("w" * 7000, 2000)])
+async def test_hang_up_pays_what_was_seen_or_estimated(text: str, charged: int) -> None:
+    """Fault row 54: no refund for a client that hangs up before the usage is told."""
+    body = chat(text, None, asked=False)
+    seen = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", EVENTS)]})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        seen.set()
+        await asyncio.Event().wait()
+
+    mounted = mount(policy(), app)
+    request = asyncio.ensure_future(mounted.client("POST", headers=key("a")))
+    await seen.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert used(mounted) == charged
+
+
+async def test_application_that_raises_in_mid_stream() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answering(chat("w" * 7000, None, asked=False))(scope, receive, send)
+        raise ZeroDivisionError
+
+    mounted = mount(policy(), app)
+    with pytest.raises(ZeroDivisionError):
+        await mounted.client("POST", headers=key("a"))
+    assert used(mounted) == 2000
+
+
+async def test_unknown_keeps_the_estimate() -> None:
+    mounted = mount(policy(), answering(b'{"error": {"message": "no"}}', content_type=b"application/json"))
+    await mounted.client("POST", headers=key("a"))
+    assert used(mounted) == 500
+
+
+async def test_what_the_application_settles_itself_stands() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["ratelimit"].settle(output_tokens=77)
+        await answering(chat("word", CHAT_USAGE))(scope, receive, send)
+
+    mounted = mount(policy(), app)
+    await mounted.client("POST", headers=key("a"))
+    assert used(mounted) == 77
+
+
+async def test_gzip_is_charged_by_its_bytes() -> None:
+    """Fault row 53."""
+    mounted = mount(policy(), answering(b"\x1f" * 7000, headers=[(b"content-encoding", b"gzip")]))
+    await mounted.client("POST", headers=key("a"))
+    assert used(mounted) == 2000
+
+
+@pytest.mark.parametrize(
+    ("document", "reserved"),
+    [
+        ({"max_tokens": 700, "messages": ["x" * 90]}, 700),
+        ({"messages": [], "generationConfig": {"maxOutputTokens": 300}}, 300),
+        ({"messages": []}, 1024),
+        ({"max_tokens": 10**12}, 1024),
+        ({"max_tokens": 0}, 0),
+        (b"not json", 1024),
+        (b"", 1024),
+        (b'{"max_tokens": 1, "pad": "' + b"x" * (1 << 20) + b'"}', 1024),
+    ],
+)
+async def test_declared_maximum_is_reserved_and_the_body_stays_whole(document: Any, reserved: int) -> None:
+    """Fault row 54: tiny, huge, hidden behind padding."""
+    mounted = mount(policy(estimate="declared"), reading_back)
+    state: dict[str, Any] = {}
+    raw = document if isinstance(document, bytes) else json.dumps(document).encode()
+    step = max(11, len(raw) // 50)
+    got = await posting(mounted).post(document, step, state=state)
+    assert got.body == str(reserved).encode()
+    assert b"".join(state["parts"]) == raw
+    assert [len(part) for part in state["parts"][:-1]] == [step] * (len(state["parts"]) - 1)
+    assert mounted.middleware._mount.metering.held.size == 0
+
+
+async def test_hang_up_before_the_application_began_gives_all_back() -> None:
+    """Fault row 54, the other side: nothing was done, nothing is owed."""
+
+    async def never(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("the client is gone")
+
+    mounted = mount(policy(estimate="declared"), never)
+    messages = [
+        {"type": "http.request", "body": b'{"max_tokens": 9', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    scope = mounted.client.scope("POST", "/", [*key("a"), (b"content-length", b"99")])
+    await mounted.middleware(scope, receive, None)  # type: ignore[arg-type]
+    assert used(mounted) == 0
+    assert mounted.middleware._mount.metering.held.size == 0
+
+
+async def test_estimate_is_learned_from_what_the_account_used() -> None:
+    answers = iter([2000] * 30)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        usage = {**CHAT_USAGE, "completion_tokens": next(answers)}
+        scope["state"]["cost"] = scope["ratelimit"].decision.verdicts[0].cost
+        await answering(chat("word", usage))(scope, receive, send)
+
+    mounted = mount(policy(estimate="learned"), app)
+    costs = []
+    for _ in range(30):
+        state: dict[str, Any] = {}
+        await posting(mounted).post({"messages": []}, state=state)
+        costs.append(state["cost"])
+    assert costs[0] == 1024
+    assert 2000 <= costs[-1] <= 2500
+    state = {}
+    answers = iter([10])
+    await posting(mounted).post({"max_tokens": 64}, state=state)
+    assert state["cost"] == 64
+
+
+@pytest.mark.parametrize(
+    ("value", "reserved"), [(b"700", 700), (b"-1", 0), (b"1e3", 0), (b"", 0), (b"9" * 30, 0), (b"\xb2", 0)]
+)
+async def test_estimate_by_a_header(value: bytes, reserved: int) -> None:
+    mounted = mount(policy(estimate="header:X-Expected"), reading_back)
+    got = await mounted.client("POST", headers=[*key("a"), (b"x-expected", value)])
+    assert got.body == b"%d" % reserved
+
+
+@pytest.mark.parametrize(
+    ("value", "reserved"), [(700, 700), (-1, 0), (True, 0), ("700", 0), (7.5, 0), (10**30, BUDGET)]
+)
+async def test_estimate_by_state(value: Any, reserved: int) -> None:
+    mounted = mount(policy(estimate="state:expected"), reading_back)
+    got = await mounted.client("POST", headers=key("a"), state={"expected": value})
+    assert got.body == b"%d" % reserved
+
+
+async def test_huge_maxima_leave_an_honest_neighbour_its_organisation_s_budget() -> None:
+    """Fault row 54: 600 requests that declare a million each, and one that does not."""
+    organisation = limit(
+        "organisation",
+        per="organisation",
+        rate=f"{BUDGET}/hour",
+        unit="output_tokens",
+        usage="auto",
+        estimate="declared",
+        algorithm="fixed-window",
+    )
+    identities = 'account = { from = "header:x-api-key" }\norganisation = { from = "state:organisation" }'
+    go = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await answering(chat("word", {**CHAT_USAGE, "completion_tokens": 100}))(scope, receive, send)
+
+    mounted = mount(rules(organisation, identities=identities), app)
+    go.set()
+    for _ in range(25):
+        await posting(mounted).post({"max_tokens": 200}, state={"organisation": "o"})
+    go.clear()
+
+    async def one(declared: int, account: str) -> int:
+        document, state = {"max_tokens": declared}, {"organisation": "o"}
+        return (await posting(mounted).post(document, account=account, state=state)).status
+
+    greedy = [asyncio.ensure_future(one(1_000_000, "greedy")) for _ in range(600)]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    honest = asyncio.ensure_future(one(200, "honest"))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    go.set()
+    assert await honest == 200
+    assert set(await asyncio.gather(*greedy)) == {200}
+
+
+async def test_realtime_connection_is_settled_when_it_closes() -> None:
+    usage = {"input_tokens": 50, "output_tokens": 20, "total_tokens": 70}
+    done = json.dumps({"type": "response.done", "response": {"usage": usage}})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(3):
+            await send({"type": "websocket.send", "text": done})
+        await receive()
+
+    mounted = mount(policy(), app)
+    async with mounted.client.websocket(headers=key("a")) as socket:
+        assert (await socket.receive())["type"] == "websocket.accept"
+        assert used(mounted) == 500
+    assert used(mounted) == 60
+
+
+async def test_refused_request_s_body_is_let_go() -> None:
+    mounted = mount(policy(rate=100, estimate="declared"), ok)
+    statuses = [(await posting(mounted).post({"max_tokens": 60})).status for _ in range(3)]
+    assert statuses == [200, 429, 429]
+    assert mounted.middleware._mount.metering.held.size == 0
+
+
+async def test_request_that_is_cancelled_while_its_body_is_read() -> None:
+    """Fault row 52: nothing reserved, nothing held."""
+    mounted = mount(policy(estimate="declared"), ok)
+    messages = [{"type": "http.request", "body": b'{"max_tokens": 9', "more_body": True}]
+
+    async def receive() -> Any:
+        return messages.pop(0) if messages else await asyncio.Event().wait()
+
+    scope = mounted.client.scope("POST", "/", [*key("a"), (b"content-length", b"99")])
+    request = asyncio.ensure_future(mounted.middleware(scope, receive, None))  # type: ignore[arg-type]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert mounted.middleware._mount.metering.held.size == 16
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert (used(mounted), mounted.middleware._mount.metering.held.size) == (0, 0)
+
+
+async def test_store_that_fails_leaves_no_body_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault row 52: whatever is raised between reading the body and running the application."""
+    mounted = mount(policy(estimate="declared"), ok)
+
+    def judge(*asked: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(mounted.middleware.limiter.runtime, "judge", judge)
+    with pytest.raises(asyncio.CancelledError):
+        await posting(mounted).post({"max_tokens": 5})
+    assert mounted.middleware._mount.metering.held.size == 0

@@ -1,0 +1,69 @@
+"""`ratelimit prices import` writes tables that a policy takes as they are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ratelimit.policy import Policy
+from tests.cli.running import run, write_policy
+
+MONEY = """\
+version = 1
+
+[[limit]]
+name = "spend"
+per = "ip"
+unit = "usd"
+rate = "5/day"
+usage = "auto"
+"""
+
+
+def test_tables_are_a_policy_s() -> None:
+    result = run("prices", "import", "gpt-4o-mini", "claude-sonnet-4-5", "gpt-4o-mini")
+    assert result.exit_code == 0
+    prices = Policy.from_toml(MONEY + result.stdout).file.prices
+    assert list(prices) == ["gpt-4o-mini", "claude-sonnet-4-5"]
+    assert all(0 < price.input < price.output for price in prices.values())
+    # Anthropic charges for writing to its cache, and tells how long inputs cost more.
+    assert prices["claude-sonnet-4-5"].cache_write is not None
+    assert prices["claude-sonnet-4-5"].cache_write > prices["claude-sonnet-4-5"].input
+
+
+def test_into_a_policy_once(tmp_path: Path) -> None:
+    path = write_policy(tmp_path, MONEY)
+    assert run("prices", "import", "gpt-4o-mini", "--into", path).exit_code == 0
+    assert run("prices", "import", "gpt-4o", "--into", path).exit_code == 0
+    written = path.read_text("utf-8")
+    assert written.startswith(MONEY.rstrip())
+    assert list(Policy.load(path).file.prices) == ["gpt-4o-mini", "gpt-4o"]
+    again = run("prices", "import", "gpt-4o-mini", "--into", path)
+    assert again.exit_code == 2
+    assert "has a price for gpt-4o-mini already" in again.stderr
+    assert path.read_text("utf-8") == written
+
+
+def test_unknown_model_is_a_sentence_and_nothing_is_written(tmp_path: Path) -> None:
+    path = write_policy(tmp_path, MONEY)
+    result = run("prices", "import", "gpt-4o-mini", "no-such-model", "--into", path)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "no-such-model" in result.stderr
+    assert path.read_text("utf-8") == MONEY
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "genai_prices.data_snapshot", None)
+    result = run("prices", "import", "gpt-4o-mini")
+    assert result.exit_code == 2
+    assert "pip install 'genai-prices" in result.stderr
+
+
+def test_package_is_not_imported_by_anything_else() -> None:
+    """Prices are there at edit time; a server has none of it."""
+    root = Path(__file__).parents[2] / "ratelimit"
+    named = {path.name for path in root.rglob("*.py") if "genai_prices" in path.read_text("utf-8")}
+    assert named == {"prices.py"}
+    assert "genai" not in (root / "usage" / "prices.py").read_text("utf-8")

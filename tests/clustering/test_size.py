@@ -1,0 +1,149 @@
+"""As much as there is room for: memory, and how long a rebuild holds the event loop."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+import tracemalloc
+
+import pytest
+
+from ratelimit.core.clusters.image import Image
+from ratelimit.core.clusters.sighting import Columns
+from ratelimit.correlation import Correlator, Settings
+from ratelimit.identity.fact import ABSENT
+from tests.support.rule import EPOCH
+
+NS = 1_000_000_000
+START_S = EPOCH // NS
+PRINCIPALS, IDENTIFIERS = 100_000, 300_000
+LATER_S = START_S + 4 * 3600
+"""When an account that lives somewhere would have come home."""
+SLICE_NS = 2_000_000
+REBUILD_NS = 1_000_000_000
+MEMORY = 32 << 20
+SCRATCH = 7 << 20
+"""What a rebuild may take of it while it runs."""
+RUNS = 4
+POSITIONS = (1, 2, 3, 4, -1, -1, -1, 5)
+CREATED_AT = 6
+
+
+def full(shape: str) -> Correlator:
+    """Return a correlator as full as its defaults allow, with an actor of two thousand accounts in it.
+
+    Args:
+        shape: `usual`; `all share` (three accounts on every payment method); `all meet` (and all of
+            them at common exits, so that all stay in question); or `nobody pays`.
+    """
+    positions = list(POSITIONS)
+    if shape == "nobody pays":
+        positions[2] = -1
+    one = Correlator(Settings(), START_S * NS, Columns((0,), positions, CREATED_AT))
+    rng = random.Random(3)
+    for number in range(PRINCIPALS):
+        seen = [ABSENT] * 7
+        seen[0] = (number + 1) * 0x9E3779B97F4A7C15 % 2**63
+        is_bad = number % 50 == 0
+        is_shared = shape in ("all share", "all meet")
+        pays = number // 3 if is_shared else number // 500 if is_bad else 10**6 + number
+        for request in range(5):
+            drawn = rng.getrandbits(30)
+            # Every third is where many are; others have places of their own.
+            own, common = 10**6 + (number * 7919 + request) % 200_000, 1000 + drawn % 4000
+            place = drawn % 900 if is_bad else own if number % 3 and shape != "all meet" else common
+            seen[1] = 1 << 48 | place << 1  # the lowest bit of an address says what it is
+            seen[2] = 2 << 48 | place * 31 % 70_000
+            seen[3] = 4 << 48 | pays
+            seen[4] = 5 << 48 | (7 if is_bad else 8 + drawn % 200)
+            seen[5] = 3 << 48 | place * 31 % 9000
+            seen[CREATED_AT] = START_S - 3600 * (1 if is_bad or shape == "all meet" else 24 * 365)
+            one.observe(seen, START_S * NS + number * 40_000_000)
+    return one
+
+
+def slices_ns(one: Correlator, now_s: int) -> list[int]:
+    """Return how long each slice of a rebuild took, and what is counted of its outcome."""
+    slices = one.rebuild(now_s * NS)
+    took: list[int] = []
+    is_done = None
+    while is_done is None:
+        began = time.thread_time_ns()
+        is_done = next(slices, True)
+        took.append(time.thread_time_ns() - began)
+    began = time.thread_time_ns()
+    Image(one.core).tally()
+    return [*took, time.thread_time_ns() - began]
+
+
+@pytest.mark.parametrize(
+    ("shape", "least", "most"),
+    [
+        ("usual", 1_900, 2_000),
+        ("all share", 0, PRINCIPALS),
+        ("all meet", 90_000, PRINCIPALS),
+        ("nobody pays", 1_900, 2_000),
+    ],
+)
+def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, least: int, most: int) -> None:
+    one = full(shape)
+    assert one.evidence.principal_count == PRINCIPALS
+    assert shape == "all meet" or one.evidence.identifier_count > 0.4 * IDENTIFIERS
+    slices_ns(one, LATER_S)
+    assert least <= sum(len(members) for members in one.members().values()) <= most
+    gc.collect()
+    gc.disable()
+    try:
+        runs = [slices_ns(one, LATER_S + number) for number in range(1, 1 + RUNS)]
+    finally:
+        gc.enable()
+    # Slice for slice the shortest run: what else the machine does makes some longer, never shorter.
+    shortest = [min(same) for same in zip(*runs, strict=True)]
+    print(f"{shape}: longest {max(shortest) / 1e6:.2f} ms, all {sum(shortest) / 1e9:.2f} s")
+    assert max(shortest) <= SLICE_NS
+    assert sum(shortest) <= REBUILD_NS
+
+
+def test_memory_is_within_its_aim_also_while_rebuilding() -> None:
+    tracemalloc.start()
+    try:
+        one = full("usual")
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+        assert one.evidence.nbytes <= taken
+        # Twice: the second knows clusters that go on.
+        for number in range(2):
+            tracemalloc.reset_peak()
+            for _ in one.rebuild((LATER_S + number) * NS):
+                pass
+        gc.collect()
+        after, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    print(f"MiB: {taken / 2**20:.1f}, rebuilding {most / 2**20:.1f}")
+    assert after <= taken + 16_384  # what was found, in words and numbers
+    assert most <= min(taken + SCRATCH, MEMORY)
+
+
+def test_what_leaves_no_evidence_leaves_no_state() -> None:
+    """Hazard: a flood without evidence fills the memory, or what a rebuild took stays."""
+    one = Correlator(Settings(principals=64, identifiers=256), START_S * NS, Columns((0,), POSITIONS))
+    rng = random.Random(5)
+    nbytes = one.evidence.nbytes
+    for number in range(2_000):
+        nobody = [ABSENT, *(rng.getrandbits(62) for _ in range(6))]
+        one.observe(nobody, START_S * NS + number * NS)
+        one.core.admit(nobody)
+    assert (one.evidence.principal_count, one.evidence.identifier_count) == (0, 0)
+    assert not one.is_due((START_S + 7200) * NS)
+    for number in range(2_000):
+        one.observe([number + 1, *[ABSENT] * 6], START_S * NS + number * NS)
+    assert (one.evidence.principal_count, one.evidence.identifier_count) == (64, 0)
+    for number in range(2_000):
+        one.observe([rng.getrandbits(62) | 1 for _ in range(7)], (START_S + 7200) * NS + number * NS)
+    for _ in one.rebuild((START_S + 10_000) * NS):
+        pass
+    assert (one.evidence.principal_count, one.evidence.identifier_count) == (64, 256)
+    assert (one.core.live(), one.kept, one.core.debts(), one.carries) == ([], {}, [], [])
+    assert one.evidence.nbytes == nbytes

@@ -1,0 +1,136 @@
+"""Declared organisations and networks: what is no evidence, or less."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from ratelimit.core.clusters.organisations import Organisations
+from ratelimit.identity.address import parse_address
+from ratelimit.identity.fact import ABSENT
+from ratelimit.identity.origins import Origins
+from ratelimit.policy import Policy
+from tests.declarations.world import HOUR_S, POLICY, World, actor, people
+
+DAY = 24.0 * HOUR_S
+NONE, LIKELY, CERTAIN = 0, 1, 2
+COMPANY = {"cards": 6, "exits": "50.1.{1}.7"}
+
+
+def company() -> list[tuple[float, dict[str, str]]]:
+    """Return requests that nothing tells from one actor's: a few cards, one egress range, one client."""
+    return list(actor("staff", **COMPANY))  # type: ignore[arg-type]
+
+
+CARDS = ", ".join(f'"staffcard{number}"' for number in range(6))
+
+
+def test_a_company_that_looks_like_one_actor_is_left_alone_once_declared() -> None:
+    world = World()
+    world.see([*people(), *company()])
+    assert world.clustered("staff", 60) >= 57
+    world = World(
+        f'[[correlation.known.organisations]]\nname = "acme"\npayment = [{CARDS}]\nnetwork = ["50.1.0.0/16"]'
+    )
+    world.see([*people(), *company(), *actor()])
+    assert world.clustered("staff", 60) == 0
+    assert world.clustered("bot", 60) >= 57
+
+
+def test_a_company_declared_after_the_fact_is_let_go() -> None:
+    world = World()
+    world.see([*people(), *company()])
+    assert world.clustered("staff", 60) >= 57
+    certain = {world.key(f"staff{number}") for number in range(60)}
+    assert {world.correlator.core.verdict_of(key) for key in certain} == {CERTAIN}
+    world.load(f'[[correlation.known.organisations]]\nname = "acme"\npayment = [{CARDS}]')
+    world.tell()
+    world.rebuild(DAY)
+    # Its egress is not declared: what is left are newcomers that pay by themselves and roam, likely at most.
+    assert {world.correlator.core.verdict_of(key) for key in certain} <= {NONE, LIKELY}
+    assert {judgement.why for _, judgement in world.correlator.kept.values()} <= {"roaming newcomers"}
+
+
+def test_what_a_company_shares_stays_evidence_for_who_is_not_of_it() -> None:
+    # The campaign pays with stolen cards of a company with known accounts.
+    members = ", ".join(f'"staff{number}"' for number in range(20))
+    cards = ", ".join(f'"botcard{number}"' for number in range(6))
+    world = World(
+        f'[[correlation.known.organisations]]\nname = "acme"\npayment = [{cards}]\naccount = [{members}]'
+    )
+    staff = [
+        (float(at_s), {"account": f"staff{number}", "payment": f"botcard{number % 6}", "ip": "50.1.1.1"})
+        for number in range(20)
+        for at_s in range(number, int(DAY), 9000)
+    ]
+    world.see([*people(), *staff, *actor()])
+    assert world.clustered("bot", 60) >= 57
+    assert world.clustered("staff", 20) == 0
+
+
+def test_addresses_of_declared_infrastructure_are_no_meeting_place() -> None:
+    # No payment methods: roamers that meet at exits, or pay alike and meet there.
+    world = World('[correlation.known.networks]\nvpn = ["45.0.0.0/8"]')
+    world.see([*people(), *actor()])
+    assert world.clustered("bot", 60) == 0
+    world = World('[correlation.known.networks]\ncarrier = ["46.0.0.0/8"]')
+    world.see([*people(), *actor()])
+    assert world.clustered("bot", 60) >= 57
+
+
+def test_an_address_of_declared_infrastructure_is_nobodys_home() -> None:
+    for known, is_homed in (('cloud = ["82.0.0.0/8"]', True), ('vpn = ["81.0.0.0/8"]', False)):
+        world = World(f"[correlation.known.networks]\n{known}")
+        world.see([*people()])
+        found = [world.correlator.explain(world.key(f"person{number}")) for number in range(300)]
+        homed = sum(one is not None and one.is_homed for one in found)
+        assert (homed > 200) is is_homed
+        assert is_homed or homed == 0
+
+
+def test_a_range_wider_than_the_identity_and_one_narrower_both_hold_by_address() -> None:
+    origins = Origins(
+        [ip_network("10.0.0.0/8"), ip_network("2001:db8::/29")],
+        [[ip_network("192.0.2.128/25"), ip_network("192.0.2.192/26")], [ip_network("10.1.0.0/16")]],
+    )
+
+    def of(text: str) -> int:
+        return origins.of_address(parse_address(text))
+
+    assert of("10.200.1.1") == 1
+    assert of("10.1.2.3") == 1 + 2 * 2
+    assert of("192.0.2.127") == ABSENT
+    assert of("192.0.2.128") == of("192.0.2.255") == of("::ffff:192.0.2.200") == 2
+    assert of("2001:dbf:ffff::1") == 1
+    assert of("2001:dc0::1") == ABSENT
+    assert origins.of_address(None) == ABSENT
+
+
+def test_nothing_declared_costs_the_hot_path_nothing() -> None:
+    plain = World()
+    assert plain.policy.compiled.correlation is not None
+    assert plain.policy.compiled.correlation.origin == -1
+    assert "declared network" not in [spec.name for spec in plain.policy.compiled.identities]
+
+
+def test_members_are_told_by_account_else_payment_else_network() -> None:
+    told = Organisations([((1, 2), (50,)), ((), (60,)), ((), ())])
+    assert told.count == 3
+    with pytest.raises(ValueError, match="at most"):
+        Organisations([((), ())] * 1025)
+
+
+def test_a_list_of_networks_is_read_from_beside_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "exits.txt").write_text("# ours\n198.51.100.0/24  # one\n\n2001:db8::/32\n", "utf-8")
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY + '[correlation.known.networks]\nvpn = ["file:exits.txt", "192.0.2.1"]', "utf-8")
+    spec = Policy.load(path).compiled.correlation
+    assert spec is not None
+    assert spec.known is not None
+    assert [str(network) for network in spec.known.infrastructure] == [
+        "192.0.2.1/32",
+        "198.51.100.0/24",
+        "2001:db8::/32",
+    ]

@@ -1,0 +1,71 @@
+"""What the README and the page of the metrics tell a reader to write works as they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ratelimit import Limiter
+from ratelimit.policy import Policy
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+
+
+def block(heading: str, language: str) -> str:
+    """Return the first block of code below a heading."""
+    section = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)[0]  # type: ignore[no-any-return]
+
+
+async def test_twenty_lines_admit_the_burst_and_refuse_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.toml").write_text(block("Twenty lines to a working limit", "toml"), "utf-8")
+    names: dict[str, Any] = {}
+    exec(block("Twenty lines to a working limit", "python"), names)
+    transport = httpx.ASGITransport(names["app"], client=("203.0.113.9", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        answers = [await client.post("/v1/chat", headers={"X-API-Key": "me"}) for _ in range(30)]
+    assert [answer.status_code for answer in answers] == [200] * 20 + [429] * 10
+    refused = answers[-1].headers
+    shown = dict(re.findall(r"^([a-z-]+): (.*)$", README.split("HTTP/1.1 429")[1].split("```")[0], re.M))
+    assert refused["content-type"] == shown["content-type"]
+    assert refused["ratelimit-policy"] == shown["ratelimit-policy"]
+    assert set(shown) <= set(refused)
+
+
+async def test_application_with_metrics_serves_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
+    (tmp_path / "policy.toml").write_text(block("Twenty lines to a working limit", "toml"), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    transport = httpx.ASGITransport(names["app"], client=("203.0.113.9", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        await client.get("/nothing")
+        answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert 'ratelimit_requests_total{action="allow",reason="limits"} 2' in answer.text
+
+
+def test_the_entry_point_without_asgi_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (call,) = re.findall(r"`(Limiter\(.*\))`", README)
+    (tmp_path / "policy.toml").write_text(block("Twenty lines to a working limit", "toml"), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert eval(call, {"Limiter": Limiter}).allowed
+
+
+def test_the_first_hint_fits_twenty_lines() -> None:
+    lines = [
+        line
+        for language in ("toml", "python")
+        for line in block("Twenty lines to a working limit", language).splitlines()
+        if line.strip()
+    ]
+    assert len(lines) <= 25
+    assert Policy.from_toml(block("Twenty lines to a working limit", "toml")).warnings == ()

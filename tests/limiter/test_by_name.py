@@ -1,0 +1,180 @@
+"""`decide` by names is one compiled call where names say all, and says what the ladder says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit import Limiter, ManualClock, Policy, UsageError
+from ratelimit.telemetry.names import ROW_REQUESTS
+from tests.asgi.driver import limit, rules
+from tests.support.acting import START_NS
+from tests.support.campaign import policy_text
+
+KEY = '[hashing]\nkey = "00112233445566778899aabbccddeeff"'
+KINDS = """
+account = { from = "header:x-api-key" }
+token   = { from = "header:authorization", missing = "skip" }
+user    = { from = "state:user", missing = "skip" }
+number  = { from = "state:number", missing = "shared" }
+either  = { from = ["header:x-a", "cookie:a"], missing = "skip" }
+insisted = { from = "header:x-tenant", missing = "refuse" }
+ip      = { from = "client" }
+network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+"""
+PLAIN = rules(
+    limit("accounts", "account", "3/minute"),
+    limit("tokens", "token", "3/minute"),
+    limit("users", "user", "3/minute", match="GET /u/*"),
+    limit("numbers", "number", "9/minute"),
+    limit("eithers", "either", "3/minute"),
+    limit("tenants", "insisted", "3/minute", match="/t"),
+    limit("addresses", "ip", "5/minute"),
+    limit("networks", "network", "7/minute", match="POST /*"),
+    limit("shadowed", "account", "1/minute", mode="shadow"),
+    identities=KINDS,
+    more=KEY,
+)
+LISTS = rules(limit("accounts", "account", "3/minute"), more=KEY + '\n[deny]\naccount = ["bad"]')
+PATHS = rules(
+    limit("tenants", "tenant", "2/minute", match="/t/{tenant}"),
+    identities='tenant = { from = "path:tenant", missing = "skip" }',
+    more=KEY,
+)
+NAMES = ["account", "token", "user", "number", "either", "insisted", "ip", "network"]
+VALUES: st.SearchStrategy[Any] = st.one_of(
+    st.sampled_from(["a", "b", " a ", "", "  ", "Bearer a", "token a", "\x00", "é", "a" * 5000, "\udc80"]),
+    st.sampled_from([b"a", b"b", b"\xff", b""]),
+    st.sampled_from(
+        ["192.0.2.1", "192.0.2.77", "2001:db8::1", "::ffff:192.0.2.1", "testclient", "192.0.2.999"]
+    ),
+)
+CALLS = st.lists(
+    st.tuples(
+        st.sampled_from(["GET", "POST", "PURGE"]),
+        st.sampled_from(["/", "/u/1", "/t", "/t/a", "/other/x"]),
+        st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4),
+        st.sampled_from([None, None, "192.0.2.1", "192.0.2.9", "testclient", ""]),
+        st.sampled_from([0, 1, 30, -5]),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+class Pair:
+    """The same policy twice: as it is, and with the ladder alone."""
+
+    def __init__(self, text: str) -> None:
+        self.clock = ManualClock(START_NS)
+        self.short, self.ladder = (Limiter(Policy.from_toml(text), clock=self.clock) for _ in range(2))
+        self.ladder.current.by_name = None
+
+    def decide(
+        self, method: str, path: str, names: Mapping[str, str | bytes], client: str | None = None
+    ) -> Any:
+        """Return what both say of a request, which is the same."""
+        said = []
+        for limiter in (self.short, self.ladder):
+            found = limiter.decide(method=method, path=path, identities=names, client=client)
+            said.append(
+                (found.allowed, found.reason, found.verdicts, found.binding, found.cluster, found.verdict)
+            )
+        assert said[0] == said[1], (method, path, names)
+        return said[0]
+
+    def counts(self) -> list[list[int]]:
+        """Return what both have counted."""
+        return [one.table.totals(one.table.counter(ROW_REQUESTS)) for one in (self.short, self.ladder)]
+
+
+@given(calls=CALLS)
+@pytest.mark.parametrize("text", [PLAIN, LISTS, PATHS], ids=["plain", "lists", "paths"])
+def test_short_way_says_what_the_ladder_says(text: str, calls: Any) -> None:
+    pair = Pair(text)
+    known = pair.short.current.names
+    for method, path, names, client, later_s in calls:
+        pair.clock.advance(later_s)
+        named = {"ip": "192.0.2.1", **names} if later_s == 1 else names
+        pair.decide(method, path, {name: value for name, value in named.items() if name in known}, client)
+    short, ladder = pair.counts()
+    assert short == ladder
+
+
+def test_short_way_is_taken_where_names_say_all() -> None:
+    assert [Pair(text).short.current.by_name is not None for text in (PLAIN, LISTS, PATHS)] == [
+        True,
+        False,
+        False,
+    ]
+    gate = Pair(PLAIN).short.current.by_name
+    assert gate is not None
+    taken = [
+        ({"account": "a"}, True),
+        ({"account": b"a", "user": "u"}, True),
+        ({"account": " a "}, True),
+        ({"account": "é"}, False),  # its UTF-8 is the ladder's business
+        ({"token": "Bearer a"}, False),
+        ({"network": "192.0.2.1"}, False),
+        ({"nothing": "a"}, False),
+        ({"account": 7}, False),
+    ]
+    for names, is_taken in taken:
+        asked: Any = {"ip": "192.0.2.1", **names}
+        assert (gate.decide("GET", "/", asked, None, START_NS) is not None) is is_taken, names
+    named = {"account": "a", "ip": "192.0.2.1"}
+    assert gate.decide("GET", "/t", named, None, START_NS) is None  # an identity is insisted on
+    assert gate.decide("GET", "/", {"account": "a"}, None, START_NS) is None  # and so is an address
+
+
+def test_name_that_the_policy_does_not_have_is_a_mistake_as_before() -> None:
+    pair = Pair(PLAIN)
+    with pytest.raises(UsageError, match="no identity 'nothing'"):
+        pair.short.decide(identities={"account": "a", "nothing": "b"})
+    assert pair.counts()[0] == pair.counts()[1]
+
+
+def test_clusters_sightings_and_upkeep_are_the_same() -> None:
+    pair = Pair(f"{policy_text(budget='40/day')}\n{KEY}")
+    for limiter in (pair.short, pair.ladder):
+        assert limiter.clustering is not None
+        limiter.clustering._elapsed_ns = lambda: 0
+    for number in range(600):
+        pair.clock.advance(90)
+        bot = number % 30
+        names = {
+            "account": f"bot{bot}",
+            "payment": f"card{bot % 3}",
+            "ip": f"45.1.{number % 20}.7",
+            "client": "farm",
+        }
+        pair.decide("GET", "/v1/x", names)
+    short, ladder = (limiter.correlation for limiter in (pair.short, pair.ladder))
+    assert short == ladder
+    assert short["taken"] > 500
+    assert pair.counts()[0] == pair.counts()[1]
+
+
+def test_costs_settle_after_the_short_way() -> None:
+    text = rules(limit("tokens", rate="100/minute", unit="tokens", estimate=10), more=KEY)
+    pair = Pair(text)
+    found = pair.short.decide(identities={"account": "a"})
+    found.settle(tokens=35)
+    assert found.verdicts[0].cost == 35
+    assert pair.short.peek(identities={"account": "a"}, costs={"tokens": 0}).verdicts[0].remaining == 65
+
+
+def test_reload_and_calendar_take_the_policy_in_force(tmp_path: Any) -> None:
+    path = tmp_path / "policy.toml"
+    text = rules(limit("a", rate="1/day", algorithm="fixed-window"), more='[store]\nmemory = "private"')
+    path.write_text(text)
+    clock = ManualClock(START_NS)
+    limiter = Limiter(path, clock=clock)
+    assert [limiter.decide(identities={"account": "a"}).allowed for _ in range(2)] == [True, False]
+    path.write_text(text.replace("1/day", "5/day"))
+    assert limiter.reload().result == "applied"
+    assert [limiter.decide(identities={"account": "a"}).allowed for _ in range(5)] == [True] * 4 + [False]

@@ -1,0 +1,73 @@
+"""What a limit says of estimates and usage, compiled; in step with what readers can read."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from ratelimit.errors import PolicyError
+from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.compile.metering import USAGE_UNITS, EstimateSpec, MeteringSpec
+from ratelimit.policy.schema.model import UsageShape
+from ratelimit.usage.report import UNITS
+from ratelimit.usage.shapes import SHAPES
+
+
+def rule_of(*lines: str) -> LimitRule:
+    text = "\n".join(['[[limit]]\nname = "t"\nper = "ip"\nrate = "9/hour"\nunit = "output_tokens"', *lines])
+    return Policy.from_toml(f"version = 1\n{text}").compiled.rules[0]
+
+
+def test_words_are_those_that_readers_know() -> None:
+    assert set(USAGE_UNITS) == set(UNITS)
+    assert get_args(UsageShape) == SHAPES
+
+
+@pytest.mark.parametrize(
+    ("lines", "spec"),
+    [
+        ([], None),
+        (["estimate = 5"], None),
+        (['usage = "auto"'], MeteringSpec("auto", None, False)),
+        (['usage = "gemini"', 'on_exhausted = "cut"'], MeteringSpec("gemini", None, True)),
+        (['estimate = "declared"'], MeteringSpec(None, EstimateSpec("declared"), False)),
+        (['estimate = "learned"'], MeteringSpec(None, EstimateSpec("learned"), False)),
+        (['model = "a-*"'], MeteringSpec(None, None, False, models=("a-*",))),
+        (['estimate = "header:X-Cost"'], MeteringSpec(None, EstimateSpec("header", "x-cost"), False)),
+        (['estimate = "state:Cost"'], MeteringSpec(None, EstimateSpec("state", "Cost"), False)),
+    ],
+)
+def test_compiled(lines: list[str], spec: MeteringSpec | None) -> None:
+    assert rule_of(*lines).metering == spec
+
+
+def test_counters_carry_over_when_the_words_change() -> None:
+    plain, metered = rule_of("estimate = 5"), rule_of('estimate = "learned"', 'usage = "auto"')
+    assert plain.salt_parts == metered.salt_parts
+
+
+CASES = (
+    ("limit-conflict", ['model = "a"', 'on = "connect"'], "model", "`on`"),
+    ("policy-value", ['model = [""]'], "model", ""),
+    ("limit-estimate", ['unit = "t"', 'estimate = "lerned"'], "estimate", "Did you mean `learned`?"),
+    ("limit-estimate", ['unit = "t"', 'estimate = "header:"'], "estimate", "header:NAME"),
+    ("limit-estimate", ['unit = "t"', 'estimate = "state:a b"'], "estimate", "state:NAME"),
+    ("limit-usage-unit", ['unit = "output_token"', 'usage = "auto"'], "unit", "`output_tokens`"),
+    ("policy-value", ['unit = "output_tokens"', 'usage = "openia"'], "usage", "`openai`"),
+    ("limit-prices", ['unit = "usd"', 'usage = "auto"'], "unit", "ratelimit prices import"),
+    ("limit-conflict", ['usage = "auto"'], "usage", "`unit`"),
+    ("limit-cost-unit", ['estimate = "learned"'], "estimate", "`cost`"),
+    ("limit-conflict", ['unit = "t"', 'on_exhausted = "cut"'], "on_exhausted", "usage"),
+)
+
+
+@pytest.mark.parametrize(("code", "lines", "key", "hint"), CASES)
+def test_what_cannot_mean_anything_is_an_error(code: str, lines: list[str], key: str, hint: str) -> None:
+    text = "\n".join(['[[limit]]\nname = "t"\nper = "ip"\nrate = "9/hour"', *lines])
+    with pytest.raises(PolicyError) as caught:
+        Policy.from_toml(f"version = 1\n{text}")
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.key) == (code, f"limit[0].{key}")
+    assert hint in problem.hint

@@ -1,0 +1,73 @@
+"""Answers are read and settled the same with limits on a server: one call at the start, one at the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ratelimit import RateLimitMiddleware
+from ratelimit.usage.ending import error_event
+from tests.asgi.driver import Client
+from tests.asgi.metered import Posting, answering, pieces_of
+from tests.support.redis.live import Live, rules
+from tests.support.redis.server import Server
+from tests.usage.answers import ANSWERS, CHAT_USAGE, chat
+
+LIMIT = 'per = "{per}"\nunit = "output_tokens"\nrate = "{rate}/day"\nusage = "auto"\nestimate = "declared"\n'
+LIMIT += 'algorithm = "{algorithm}"\n'
+HEADERS = [(b"x-account", b"a"), (b"x-ip", b"i")]
+
+
+def limit(per: str = "account", rate: int = 10_000, algorithm: str = "fixed-window", more: str = "") -> str:
+    return LIMIT.format(per=per, rate=rate, algorithm=algorithm) + more
+
+
+async def left(limiter: Live) -> list[int]:
+    await asyncio.sleep(0)
+    for _ in range(3):  # round trips, in which what is under way is answered
+        decision = await limiter.apeek(
+            method="POST", identities={"account": "a", "ip": "i"}, costs={"output_tokens": 0}
+        )
+    return [verdict.remaining for verdict in decision.verdicts]
+
+
+@pytest.mark.parametrize("mode", ["exact", "leased"])
+@pytest.mark.parametrize("algorithm", ["fixed-window", "token-bucket"])
+async def test_exact_usage_replaces_the_estimate_in_all_limits(
+    server: Server, mode: str, algorithm: str
+) -> None:
+    limiter = Live(rules(server.url, limit(algorithm=algorithm), limit("ip", algorithm=algorithm), mode=mode))
+    used = 0
+    for answer in ANSWERS:
+        app = answering(*pieces_of(answer.body, 400), content_type=answer.content_type)
+        client = Posting(RateLimitMiddleware(app, limiter=limiter, reload_interval_s=0))
+        got = await client.send_document({"max_tokens": 60}, HEADERS)
+        assert got.body == answer.body
+        used += answer.usage.output
+    found = await left(limiter)
+    # A bucket gives back a unit now and then meanwhile.
+    assert all(10_000 - used <= one <= 10_000 - used + 5 for one in found), (found, used)
+    await limiter.aclose()
+
+
+async def test_hang_up_pays_what_was_seen(server: Server) -> None:
+    limiter = Live(rules(server.url, limit()))
+    client = Client(
+        RateLimitMiddleware(
+            answering(chat("w" * 7000, None, asked=False)), limiter=limiter, reload_interval_s=0
+        )
+    )
+    await client("POST", headers=HEADERS)
+    assert await left(limiter) == [8000]
+    await limiter.aclose()
+
+
+async def test_stream_is_cut_by_what_remained_when_it_was_admitted(server: Server) -> None:
+    limiter = Live(rules(server.url, limit(rate=300, more='on_exhausted = "cut"\n')))
+    body = chat("w" * 7000, CHAT_USAGE)
+    client = Client(RateLimitMiddleware(answering(*pieces_of(body)), limiter=limiter, reload_interval_s=0))
+    got = await client("POST", headers=HEADERS)
+    assert got.body.endswith(error_event("openai"))
+    assert len(got.body) < len(body) / 4
+    await limiter.aclose()

@@ -1,0 +1,54 @@
+"""Limits that routes ask for, behind a real server with two workers: exactly the limit between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers.serving import serving
+
+pytestmark = pytest.mark.timeout(120)
+
+POLICY = """\
+version = 1
+[store]
+path = "{store}"
+[identities]
+account = {{ from = "state:account" }}
+[[limit]]
+name = "budget"
+match = []
+per = "account"
+rate = "60/day"
+"""
+
+
+async def test_two_workers_admit_exactly_what_routes_ask_for(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY.format(store=tmp_path / "store"))
+    with serving("uvicorn", policy, workers=2, app="tests.servers.asking:app") as port:
+        limits = httpx.Limits(max_connections=30)
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30
+        ) as client:
+            asked = [("/search", "a")] * 90 + [("/search", "b")] * 60
+            answers = await asyncio.gather(
+                *(client.get(path, headers={"x-api-key": key}) for path, key in asked)
+            )
+            seen = Counter((key, answer.status_code) for (_, key), answer in zip(asked, answers, strict=True))
+            assert seen == {("a", 200): 40, ("a", 429): 50, ("b", 200): 40, ("b", 429): 20}
+            workers = {answer.text for answer in answers if answer.status_code == 200}
+            assert len(workers) == 2, "one worker answered all: nothing was shared"
+
+            asked = [("/upload", "a")] * 8 + [("/small", "a")] * 50
+            answers = await asyncio.gather(
+                *(client.get(path, headers={"x-api-key": key}) for path, key in asked)
+            )
+            admitted = Counter(
+                path for (path, _), each in zip(asked, answers, strict=True) if each.is_success
+            )
+            assert 5 * admitted["/upload"] + admitted["/small"] == 60

@@ -1,0 +1,89 @@
+"""Descriptors become the facts of one request; what means nothing is said to mean nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from envoy.extensions.common.ratelimit.v3.ratelimit_pb2 import RateLimitDescriptor
+
+from ratelimit.serving.descriptors import MOST_DESCRIPTORS, MOST_ENTRIES, DescriptorError, Facts, facts_of
+
+IDENTITIES = ("account", "payment")
+UNITS = ("requests", "tokens")
+
+
+def descriptor(*entries: tuple[str, str], hits: int | None = None) -> Any:
+    """Return a descriptor of these entries."""
+    made = RateLimitDescriptor()
+    for key, value in entries:
+        made.entries.add(key=key, value=value)
+    if hits is not None:
+        made.hits_addend.value = hits
+    return made
+
+
+def facts(*descriptors: Any, hits: int = 0) -> Facts:
+    return facts_of(descriptors, hits, IDENTITIES, UNITS)
+
+
+def test_each_key_is_what_the_rule_says() -> None:
+    found = facts(
+        descriptor(
+            ("account", "a1"),
+            ("remote_address", "192.0.2.7"),
+            ("path", "/v1/chat?x=1"),
+            ("method", "post"),
+            ("X-Api-Key", "k"),
+        ),
+        descriptor(("account", "a1"), ("payment", "card")),
+    )
+    assert found == Facts(
+        method="POST",
+        path="/v1/chat",
+        client="192.0.2.7",
+        identities={"account": "a1", "payment": "card"},
+        headers=[(b"x-api-key", b"k")],
+        costs={"requests": 1},
+    )
+
+
+COSTS = [
+    ("none is one", (), 0, {"requests": 1}),
+    ("the call's", (), 5, {"requests": 5}),
+    ("the descriptor's own", (("account", "a", 3),), 5, {"requests": 3}),
+    ("its own, of nothing", (("account", "a", 0),), 5, {"requests": 0}),
+    ("the largest of a unit", (("account", "a", 3), ("payment", "c", 9)), 5, {"requests": 9}),
+    ("by unit", (("account", "a", 1), ("unit", "tokens", 812)), 0, {"requests": 1, "tokens": 812}),
+    ("beyond what a cost holds", (("account", "a", 2**40),), 0, {"requests": 2**31 - 1}),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "hits", "costs"), [row[1:] for row in COSTS], ids=[row[0] for row in COSTS]
+)
+def test_hits_are_costs(given: Any, hits: int, costs: dict[str, int]) -> None:
+    made = [descriptor((key, value), hits=own) for key, value, own in given] or [descriptor(("account", "a"))]
+    assert facts(*made, hits=hits).costs == costs
+
+
+def overriding() -> Any:
+    made = descriptor(("account", "a"))
+    made.limit.requests_per_unit = 5
+    return made
+
+
+WRONG = [
+    ("a limit of its own", [overriding()], "brings a limit of its own"),
+    ("two accounts", [descriptor(("account", "a")), descriptor(("account", "b"))], "'account' twice"),
+    ("unknown unit", [descriptor(("unit", "gold"))], "no limit counts 'gold'; there are requests, tokens"),
+    ("too many", [descriptor()] * (MOST_DESCRIPTORS + 1), "more than 16 descriptors"),
+    ("too many entries", [descriptor(*[("h", "v")] * (MOST_ENTRIES + 1))], "more than 64 entries"),
+    ("too long", [descriptor(("h", "v" * 20_000))], "16384 characters"),
+]
+
+
+@pytest.mark.parametrize(("given", "says"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_call_that_means_nothing_says_why(given: Any, says: str) -> None:
+    with pytest.raises(DescriptorError, match=says):
+        facts(*given)

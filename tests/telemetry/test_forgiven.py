@@ -1,0 +1,39 @@
+"""Debt beyond its bound is forgiven, and counted."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ratelimit import Limiter, Policy
+from ratelimit.clock import ManualClock
+from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.telemetry import RateLimitCollector
+from tests.asgi.driver import limit, rules
+
+
+@pytest.mark.parametrize("algorithm", ["fixed-window", "sliding-window", "token-bucket"])
+@pytest.mark.parametrize(
+    ("reports", "forgiven"),
+    [
+        ((100,), 0),
+        ((2000,), 0),
+        ((2001,), 1),
+        ((5000,), 3000),
+        # The last report stands, and what was forgiven is counted once.
+        ((5000, 5000, 6000), 4000),
+        ((5000, 50), 3000),
+    ],
+)
+def test_debt_beyond_the_bound_is_counted(algorithm: str, reports: tuple[int, ...], forgiven: int) -> None:
+    """Fault row 55: a limit of 1,000 goes into debt of one further quota."""
+    policy = rules(limit("tokens", rate="1000/day", unit="t", algorithm=algorithm, estimate=100))
+    clock = ManualClock()
+    limiter = Limiter(Policy.from_toml(policy), clock=clock, store=EmbeddedStore.private(keys=1000))
+    decision = limiter.decide(identities={"account": "a"})
+    for report in reports:
+        decision.settle(t=report)
+    registry = CollectorRegistry()
+    registry.register(RateLimitCollector(limiter))
+    labels = {"limit": "tokens", "unit": "t"}
+    assert registry.get_sample_value("ratelimit_forgiven_units_total", labels) == forgiven

@@ -1,0 +1,1 @@
+"""Reading, estimating and pricing what answers use."""

@@ -1,0 +1,93 @@
+"""Real applications, real servers, two workers: together they admit exactly the limit."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.asgi.driver import limit, rules
+
+APPLICATIONS = "tests.wsgi.applications"
+QUOTA = 40
+
+
+def gunicorn(app: str, port: int) -> list[str]:
+    """Return what serves a WSGI application with two workers of several threads."""
+    place = ["-b", f"127.0.0.1:{port}", "--threads", "4", "--log-level", "error"]
+    return [sys.executable, "-m", "gunicorn", "-w", "2", *place, f"{APPLICATIONS}:{app}()"]
+
+
+def uvicorn(app: str, port: int) -> list[str]:
+    """Return what serves an ASGI application with two workers."""
+    place = ["--port", str(port), "--factory", "--log-level", "error"]
+    return [sys.executable, "-m", "uvicorn", "--workers", "2", *place, f"{APPLICATIONS}:{app}"]
+
+
+SERVED = {
+    "flask": gunicorn,
+    "django": gunicorn,
+    "django_asgi": uvicorn,
+    "flask_limiter": gunicorn,
+    "slowapi": uvicorn,
+}
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(name: str, folder: Path) -> Iterator[str]:
+    """Serve an application; yield its URL once both workers answer."""
+    policy = folder / "policy.toml"
+    policy.write_text(rules(limit(rate=f"{QUOTA}/day", algorithm="fixed-window")))
+    storage = f"kinlimit+shared://{folder / 'table'}?megabytes=2"
+    port = free_port()
+    environ = {**os.environ, "RATELIMIT_TEST_POLICY": str(policy), "RATELIMIT_TEST_STORAGE": storage}
+    server = subprocess.Popen(SERVED[name](name, port), env=environ)
+    try:
+        wait_until_connected(port, server)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def wait_until_connected(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Return when the server takes connections."""
+    transport = httpx.HTTPTransport(retries=12)  # with growing pauses
+    with httpx.Client(transport=transport) as client:
+        client.get(f"http://127.0.0.1:{port}/", headers={"x-api-key": "someone else"})
+    assert server.poll() is None
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_two_workers_admit_exactly_the_limit(name: str, tmp_path: Path) -> None:
+    with served(name, tmp_path) as url:
+
+        def ask(_number: int) -> tuple[int, str]:
+            # A connection each: the kernel deals them out to the workers.
+            answer = httpx.get(url, headers={"x-api-key": "a"}, timeout=30)
+            return answer.status_code, answer.text
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, range(4 * QUOTA)))
+    statuses = Counter(status for status, _ in answers)
+    # Their one budget has taken the request that found out whether the server is there.
+    spent = 1 if name in {"flask_limiter", "slowapi"} else 0
+    assert statuses == {200: QUOTA - spent, 429: 3 * QUOTA + spent}
+    assert len({text for status, text in answers if status == 200}) == 2
