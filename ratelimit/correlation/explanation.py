@@ -1,7 +1,7 @@
 """Why a principal is in a cluster: by family and hash, never by raw value.
 
 For the operator alone. Nothing of it goes to a refused client, which would learn from it
-which connection gave it away.
+which shared identifier gave it away.
 """
 
 from __future__ import annotations

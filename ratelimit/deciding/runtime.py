@@ -31,7 +31,7 @@ from ratelimit.policy import Policy
 from ratelimit.policy.change import diff, fingerprint
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.contract import Store
-from ratelimit.stores.factory import listen, open_store
+from ratelimit.stores.factory import is_isolated, listen, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
 
@@ -208,8 +208,8 @@ class Runtime:
 
     def _hosts(self, policy: Policy) -> Hosts | None:
         """Return how to take part where several hosts share a correlator; None where this one has its own."""
-        if not (self.store.is_remote or self._correlates):
-            return None  # a private store in place of the policy's: nothing is connected to
+        if is_isolated() or not self.is_enabled:
+            return None  # a test's store stands in place of the policy's: nothing is connected to
         return hosts_of(policy.compiled, self.store.table.key, correlates=self._correlates)
 
     def _budgets(self) -> Budgets:

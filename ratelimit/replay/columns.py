@@ -59,7 +59,7 @@ class IdentityColumns:
     def __init__(self, bound: BoundPolicy, fields: Fields) -> None:
         self._facts = RecordFacts(bound, fields)
         # Headers are read column by column unless they speak for the client's address, hold cookies, or
-        # have a form of their own. They then are only if each is one line of plain text.
+        # have a form of their own. Each also has to be one line of plain text.
         self._has_odd_headers = fields.headers and not _reads_headers_plainly(bound)
         self._lowered = Lowered(fields, _header_names(bound))
         self._unmatched = bound.unmatched

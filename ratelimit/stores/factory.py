@@ -92,6 +92,11 @@ opening: Callable[[Policy, Clock | None], Store] | None = None
 """In place of `open_store`, while an application is tested: see `ratelimit.testing`."""
 
 
+def is_isolated() -> bool:
+    """Return whether stores of a test's own stand in place of what policies say."""
+    return opening is not None
+
+
 def open_store(policy: Policy, clock: Clock | None = None, *, alone: bool = False) -> Store:
     """Return the store a policy asks for.
 

@@ -81,15 +81,17 @@ class Play:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_campaign_is_certain_within_twenty_seconds_and_the_school_beside_it_likely(seed: int) -> None:
+def test_campaign_is_certain_within_thirty_seconds_and_the_school_beside_it_likely(seed: int) -> None:
     (campaign,) = [population for population in POPULATIONS if population.limit == CLUSTER_LIMIT]
     play = Play(seed)
     play.until(20)
+    assert play.verdicts()["certain"][campaign.name] >= 0.8 * campaign.people
+    play.until(30)
     found = play.verdicts()
     assert found["certain"][campaign.name] >= 0.95 * campaign.people
-    assert found["likely"]["school"] == 60
+    assert found["likely"]["school"] >= 50  # a few of its 60 have a home
     (school,) = [each for each in overviews_of(play.correlator) if each.verdict is Verdict.LIKELY]
-    assert "Not certain: traffic of about 4 exits where 48 are needed" in school.words
+    assert "Not certain: traffic of about 4 exits where 72 are needed" in school.words
 
 
 def test_no_honest_account_is_ever_certain_however_long_the_demo_runs() -> None:

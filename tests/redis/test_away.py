@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.counters import RemoteCounters
@@ -18,12 +20,15 @@ def away_ms(limiter: Live) -> int:
 
 
 async def test_time_without_the_server_is_counted_at_signs_of_life(
-    start_server: StartServer, open_limiter: LiveLimiter
+    start_server: StartServer, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_server()
     limiter = open_limiter(server.url, POLICY, timeout="25ms")
     limiter.store.tally = RemoteCounters(limiter.table)
     limiter.table.join(1, 1, limiter.now_ns())
+    monkeypatch.setattr(
+        limiter.runtime, "keep_up", lambda now_ns: None
+    )  # decisions give no sign of life here
     await limiter.look()
     await limiter.connected()
     begin_ns = limiter.now_ns()

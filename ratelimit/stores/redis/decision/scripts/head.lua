@@ -10,7 +10,7 @@
 
 local TICKS = 16000             -- a microsecond
 local STEP = 60 * 1000 * 1000   -- what a clock may be off before it is taken to have stepped
-local HINT = 1000 * 1000        -- what to tell a client that waits for a concurrency slot
+local HINT = 1000 * 1000        -- the wait told for a concurrency slot
 local NEVER = -1
 local ALLOWED, REFUSED, SHADOWED = 1, 2, 3
 local PEEK, DECIDE, CORRECT, LEASE = 0, 1, 2, 3

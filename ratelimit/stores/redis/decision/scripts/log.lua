@@ -1,8 +1,8 @@
 -- Exact sliding log: one record an admitted charge, in a hash.
 -- rule: kind, units, period in us, most records
 --
--- Fields: u what all records cost, f the first record's number, n how many there are,
--- and each record under its number: its time and cost. Times ascend. Whatever call adds a record
+-- Fields: u what all records cost, f the first record's number, n how many there are. Each record
+-- has a field under its number: its time and cost. Times ascend. Whatever call adds a record
 -- removes those that are over, so a look costs what has expired since then.
 --
 -- A log that expired, or was lost, is begun anew with other numbers. For a refund that comes late

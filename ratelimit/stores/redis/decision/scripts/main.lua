@@ -1,8 +1,8 @@
 -- Items: an operation, how many asks, and five numbers an ask. They are its rule, its key and its cost.
 -- A decision adds whether a refusal binds and a mark of the rule's own, a correction two marks. A lease
--- has eight. First its rule, its key, the units wanted, what part of the room may be had at most; then
--- the units kept and returned, their mark, and how long it runs. The mark is the window, or until when
--- the last answer said they run.
+-- has eight. The first are its rule, its key, the units wanted, what part of the room may be had at
+-- most. The rest are the units kept and returned, their mark, and how long it runs. The mark is the
+-- window, or until when the last answer said they run.
 
 local first_item, last = RULES + given[3], #given
 

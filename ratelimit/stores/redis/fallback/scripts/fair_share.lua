@@ -1,7 +1,7 @@
 -- One worker's sign of life, and what share of the traffic it has had of late.
 --
 -- KEYS: a hash of workers. ARGV: the worker, how many decisions it made since its last beat, how
--- long a silent worker is remembered, in microseconds, and the mark of its hash key.
+-- long a silent worker is kept (microseconds), and the mark of its hash key.
 -- Returns how many workers there are, this one's share of the traffic, in millionths, and how
 -- many have another hash key. Their counters of the same callers are others.
 
