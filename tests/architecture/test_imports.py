@@ -208,6 +208,24 @@ def test_pure_parts_know_no_loop_no_clock_no_log(module: str) -> None:
         assert imported.split(".")[0] not in IMPURE, f"{MODULES[module]}:{line}: {imported}"
 
 
+MAY_OPEN = {"ratelimit.policy.document", "ratelimit.traces.lines", "ratelimit.traces.sorting"}
+"""What writes the documentation's tables, and what reads a trace that a caller names."""
+
+
+@each_module
+def test_pure_parts_open_no_file_and_read_no_loops_clock(module: str) -> None:
+    if part_of(module) not in PURE or module in MAY_OPEN:
+        return
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            reads = called in {"open", "os.open"} or called.endswith((".read_text", ".read_bytes", ").open"))
+            assert not reads, f"{MODULES[module]}:{node.lineno}: {called}"
+            assert not called.endswith(("loop.time", "loop().time")), (
+                f"{MODULES[module]}:{node.lineno}: {called}"
+            )
+
+
 @each_module
 def test_outside_libraries_have_one_owner_each(module: str) -> None:
     place = module.removeprefix("ratelimit.").replace(".", "/")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
@@ -119,7 +120,7 @@ def test_reload_with_other_settings_keeps_clusters_and_evidence() -> None:
     spec = actor.limiter.policy.compiled.correlation
     assert clustering is not None
     assert spec is not None
-    settings = {**spec.settings, "homed": 0.04, "identifiers": 20_000, "clusters": 16}
+    settings = structs.replace(spec.settings, homed=0.04, identifiers=20_000, clusters=16)
     clustering.adapt(replace(spec, settings=settings))
     actor.tick()
     leader = clustering._leader
@@ -139,7 +140,7 @@ def test_reload_with_less_room_forgets_what_does_not_fit_and_goes_on() -> None:
     clustering, spec = actor.limiter.clustering, actor.limiter.policy.compiled.correlation
     assert clustering is not None
     assert spec is not None
-    clustering.adapt(replace(spec, settings={**spec.settings, "principals": 100, "identifiers": 200}))
+    clustering.adapt(replace(spec, settings=structs.replace(spec.settings, principals=100, identifiers=200)))
     actor.tick()
     actor.rest_until(END_NS + 2 * NS)
     assert actor.numbers["principals"] == 100

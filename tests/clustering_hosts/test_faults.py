@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from msgspec import structs
 
 from ratelimit.clustering.hosts import agent as agents
 from ratelimit.stores.embedded.board import fingerprint_of
@@ -145,7 +146,9 @@ def test_reload_keeps_evidence_clusters_and_the_lease(caught_hosts: list[Host]) 
     clusters = first.clusters(BOTS)
     spec = first.limiter.policy.compiled.correlation
     assert spec is not None
-    first.clustering.adapt(replace(spec, settings={**spec.settings, "homed": 0.04, "identifiers": 20_000}))
+    first.clustering.adapt(
+        replace(spec, settings=structs.replace(spec.settings, homed=0.04, identifiers=20_000))
+    )
     settle(first, second)
     assert first.is_leading
     correlator = first.agent.correlator

@@ -90,4 +90,3 @@ def test_two_workers_admit_exactly_the_limit(name: str, tmp_path: Path) -> None:
     # Their one budget has taken the request that found out whether the server is there.
     spent = 1 if name in {"flask_limiter", "slowapi"} else 0
     assert statuses == {200: QUOTA - spent, 429: 3 * QUOTA + spent}
-    assert len({text for status, text in answers if status == 200}) == 2
