@@ -50,9 +50,13 @@ def free_port() -> int:
         return port
 
 
+OF_ONE_BUDGET = {"flask_limiter", "slowapi"}
+"""Those that count all callers together."""
+
+
 @contextmanager
 def served(name: str, folder: Path) -> Iterator[str]:
-    """Serve an application; yield its URL once both workers answer."""
+    """Serve an application; yield its URL once the server takes connections."""
     policy = folder / "policy.toml"
     policy.write_text(rules(limit(rate=f"{QUOTA}/day", algorithm="fixed-window")))
     storage = f"kinlimit+shared://{folder / 'table'}?megabytes=2"
@@ -79,14 +83,20 @@ def wait_until_connected(port: int, server: subprocess.Popen[bytes]) -> None:
 def test_two_workers_admit_exactly_the_limit(name: str, tmp_path: Path) -> None:
     with served(name, tmp_path) as url:
 
-        def ask(_number: int) -> tuple[int, str]:
+        def ask(key: str) -> tuple[int, str]:
             # A connection each: the kernel deals them out to the workers.
-            answer = httpx.get(url, headers={"x-api-key": "a"}, timeout=30)
+            answer = httpx.get(url, headers={"x-api-key": key}, timeout=30)
             return answer.status_code, answer.text
 
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(ask, range(4 * QUOTA)))
+            answers = list(pool.map(ask, ["a"] * (4 * QUOTA)))
+            workers = {text for status, text in answers if status == 200}
+            for number in range(40):  # on a busy machine one worker may take a whole burst
+                if name in OF_ONE_BUDGET or len(workers) == 2:
+                    break
+                workers |= {text for _, text in pool.map(ask, [f"probe{number}"] * 16)}
     statuses = Counter(status for status, _ in answers)
     # Their one budget has taken the request that found out whether the server is there.
-    spent = 1 if name in {"flask_limiter", "slowapi"} else 0
+    spent = 1 if name in OF_ONE_BUDGET else 0
     assert statuses == {200: QUOTA - spent, 429: 3 * QUOTA + spent}
+    assert len(workers) == 2, "one worker answered all: nothing was shared"
