@@ -48,10 +48,10 @@ def test_tables_of_the_reference_are_in_step_with_the_types(name: str, tables: i
 
 
 def headings(path: Path) -> set[str]:
-    return {
-        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)", path.read_text("utf-8"), re.M)
-    }
+    text = path.read_text("utf-8")
+    titles = re.findall(r"^#+ (.*)", text, re.M)
+    made = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+    return made | set(re.findall(r'<a id="([^"]+)"', text))
 
 
 @pytest.mark.parametrize("name", [*WITH_TABLES, "identities.md"])

@@ -56,9 +56,8 @@ class Trust(Table, frozen=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             max_length=MOST_PREFIXES,
-            description="Prefixes your NAT64 or SIIT translators put before IPv4 addresses, beside those "
-            "that are known: of 32, 40, 48, 56, 64 or 96 bits (RFC 6052). "
-            "A client behind one is its IPv4 address.",
+            description="Prefixes of your own NAT64 or SIIT translators. A client behind one counts as its "
+            "IPv4 address.",
             examples=[["2001:db8:64::/96"]],
         ),
     ] = []
@@ -70,16 +69,16 @@ class Routing(Table, frozen=True, forbid_unknown_fields=True):
     case: Annotated[
         Case,
         Meta(
-            description="Whether `/V1/Chat` is `/v1/chat`. `exact`: the application tells them apart; "
-            "`ignore`: it does not; `both`: either may be so, and the limits of both readings apply."
+            description="Whether `/V1/Chat` is `/v1/chat` to the application: `exact`: no; `ignore`: yes; "
+            "`both`: the limits of both readings apply."
         ),
     ] = "both"
     root_paths: Annotated[
         list[str],
         Meta(
             max_length=8,
-            description="Prefixes that the application cuts from paths and no scope names, as Django's "
-            "`FORCE_SCRIPT_NAME`. Paths are matched with and without them.",
+            description="Prefixes that the application cuts from paths by itself, as Django's "
+            "`FORCE_SCRIPT_NAME`.",
             examples=[["/api"]],
         ),
     ] = []
@@ -112,8 +111,7 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
             description="Where the value comes from: `client` (the client's address), `header:NAME`, "
             "`cookie:NAME`, `path:PARAMETER` (of the matched template), `state:NAME` "
             '(`scope["state"]`), `resolver:NAME` or `resolver:package.module:attribute`. '
-            "What the application reads as a number, as a UUID or without regard to case says so: "
-            "`path:id as int`, or `as float`, `as uuid`, `as caseless`. "
+            "With the form the application reads: `path:id as int`, `as float`, `as uuid`, `as caseless`. "
             "In a list, the first that is present.",
             examples=["header:x-api-key", ["header:x-ja4", "header:user-agent"], "path:id as int"],
         ),
@@ -121,11 +119,9 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
     missing: Annotated[
         Missing | None,
         Meta(
-            description="What a request without the value counts as: `client` (its address stands in), "
-            "`shared` (all such requests share one counter), `skip` (the limits that use it do not apply), "
-            "`refuse`. Default: `client`; `refuse` where the value is the client's address itself. "
-            "A malformed value counts the same, but is never skipped: with `skip` it counts as the client's "
-            "address."
+            description="A request without the value: the client's address stands in, all such requests "
+            "share one counter, limits that use it do not apply, or it is refused. Default: `client`; "
+            "`refuse` where the value is the client's address itself."
         ),
     ] = None
     prefix: Annotated[
@@ -135,8 +131,8 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
     key: Annotated[
         str | None,
         Meta(
-            description="For `resolver`: the source of the cache key, "
-            "written like `from`; without it nothing is cached.",
+            description="For `resolver`: what answers are cached by, written like `from`. "
+            "Default: nothing is cached.",
             examples=["header:authorization"],
         ),
     ] = None
@@ -175,14 +171,14 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         str | list[str],
         Meta(
             description="Requests it applies to: `METHOD|METHOD /path/{parameter}/*`; any of a list. "
-            '`[]`: none but those of routes that ask for the limit by its name, as `limits("uploads")`.',
+            '`[]`: routes that ask for it by name, as `limits("uploads")`.',
             examples=["POST /v1/*"],
         ),
     ] = "* /*"
     except_: Annotated[
         str | list[str],
         Meta(
-            description="Requests it does not apply to after all; written like `match`.",
+            description="Requests it does not apply to; written like `match`.",
             examples=["GET /health"],
         ),
     ] = []
@@ -190,7 +186,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         str | list[str],
         Meta(
             description="Requests it applies to, by the model that their JSON body names; `*` stands for "
-            "anything. Default: any. A body that names none, or cannot be read, falls under it.",
+            "anything. Default: any.",
             examples=["claude-opus-*"],
         ),
     ] = []
@@ -214,7 +210,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         Meta(
             min_length=1,
             max_length=64,
-            description="What is counted. Any unit but `requests` is settled by the application afterwards.",
+            description="What is counted. Units other than `requests` are settled afterwards.",
         ),
     ] = "requests"
     cost: Annotated[Cost | None, Meta(description="For `requests`: what one request takes. Default: 1.")] = (
@@ -224,31 +220,29 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         Cost | str | None,
         Meta(
             description="For other units: taken on arrival, and corrected once the real cost is known. "
-            "A number; `declared` (the maximum that the request's body names); `learned` (from what its "
-            "account used before); `header:NAME` or `state:NAME`. "
-            "Default: 0, that is: refused only while the budget is used up.",
+            "A number, `declared`, `learned`, `header:NAME` or `state:NAME`. Default: 0.",
             examples=[500, "declared", "learned", "state:expected_tokens"],
         ),
     ] = None
     usage: Annotated[
         UsageShape | None,
         Meta(
-            description="Whose answers they are: what was used is read from them as they pass. `auto` finds "
-            "that out. Default: nothing is read, and the application settles.",
+            description="The form of the answers, from which the usage is read as they pass. "
+            "Default: nothing is read, and the application settles.",
         ),
     ] = None
     on_exhausted: Annotated[
         OnExhausted,
         Meta(
-            description="With `usage`, when a stream uses up the budget: `finish` lets it end, `cut` ends it "
-            "with an error event."
+            description="With `usage`, when a stream uses up the budget: it ends by itself, or with an "
+            "error event."
         ),
     ] = "finish"
     unknown_model: Annotated[
         UnknownModel | float | None,
         Meta(
-            description="For `usd`: what a model without a price costs: as the `dearest` of the list; "
-            "a number of dollars for a million tokens; or it is refused (`refuse`). Default: `dearest`."
+            description="For `usd`, a model without a price: it costs as the dearest of the list, or so many "
+            "dollars a million tokens, or it is refused. Default: `dearest`."
         ),
     ] = None
     calendar: Annotated[
@@ -278,15 +272,15 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     verdict: Annotated[
         Certainty | None,
         Meta(
-            description="For limits per `cluster`: the members it binds. `certain`, the default, binds "
-            "certain members and counts what it would refuse likely ones. `likely` binds both in one budget."
+            description="For limits per `cluster`: the members it binds; `likely` means both kinds. "
+            "Default: `certain`."
         ),
     ] = None
     age: Annotated[
         Literal["new"] | None,
         Meta(
-            description="What it binds: `new`, accounts younger than `new_s` that no established "
-            "account pays for. Needs `[correlation] created`. Default: all accounts."
+            description="The accounts it binds: `new` ones, that no established account pays for. "
+            "Default: all."
         ),
     ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
@@ -297,8 +291,8 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     on_store_error: Annotated[
         Stance,
         Meta(
-            description="While the store fails: `local` (each worker enforces its fair share), "
-            "`open` (not applied), `closed` (refuses)."
+            description="While the store fails: each worker enforces its fair share, "
+            "the limit does not apply, or it refuses."
         ),
     ] = "local"
     on: Annotated[
@@ -345,7 +339,7 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
         str | list[str],
         Meta(
             description="Identities of the client's address, the narrowest first: the address, "
-            "what independent networks are counted by, and what belongs to one provider.",
+            "its network, and the block of one provider.",
             examples=[["ip", "network", "block"]],
         ),
     ] = []
@@ -360,7 +354,7 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
         Meta(
             max_length=3,
             description="Up to three further identities that few should share: "
-            "a device token, the hash of a prompt template, an e-mail domain.",
+            "a device token, an e-mail domain.",
             examples=[["device"]],
         ),
     ] = []
@@ -368,34 +362,32 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             max_length=3,
-            description="Which of `extra` cost an attacker as a payment method does: accounts that share one "
-            "are taken to have one payer. The others are only shown.",
+            description="Which of `extra` cost an attacker as much as a payment method does. "
+            "The others are only shown.",
             examples=[["device"]],
         ),
     ] = []
     created: Annotated[
         str | None,
         Meta(
-            description="Where it stands when the account was created, in seconds since 1970: `state:NAME`, "
-            "`header:NAME` (one that your proxy sets, and no client) or `resolver:NAME`. Traces have it as "
-            "`account_created`. Where it is missing, an account is as old as its first request.",
+            description="When the account was created, in seconds since 1970: `state:NAME`, "
+            "`header:NAME` or `resolver:NAME`. Traces have it as `account_created`. "
+            "Default: an account is as old as its first request.",
             examples=["state:account_created"],
         ),
     ] = None
     snapshot: Annotated[
         str | None,
         Meta(
-            description="The file what is known is kept in over a restart. Default: beside the store's, "
-            "where it outlives all workers but not a reboot; with private memory it is forgotten. "
-            'Empty (`""`): it is forgotten. With Redis it is kept there, and a file that is named here '
-            "is read once, when nothing is there yet."
+            description="The file that keeps what is known over a restart; empty: none. Default: beside the "
+            "store's. With Redis it is kept there, and the file is read once, as a beginning."
         ),
     ] = None
     correlator: Annotated[
         Literal["workers", "process"],
         Meta(
-            description="With Redis, what correlates for all hosts: one of their `workers`, elected; "
-            "or a `process` of its own, `ratelimit correlator`, for which the workers wait."
+            description="With Redis, what correlates for all hosts: an elected worker, "
+            "or a process of its own, `ratelimit correlator`."
         ),
     ] = "workers"
     known: Annotated[Known, Meta(description="What the operator knows; it overrides what is inferred.")] = (

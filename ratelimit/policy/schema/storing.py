@@ -36,17 +36,15 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
     url: Annotated[
         str,
         Meta(
-            description="`embedded`: the memory of this host. For Redis or Valkey: `redis://HOST:PORT/DB`, "
-            "`unix:///PATH?db=DB`, `redis+sentinel://HOST,HOST/MASTER/DB` or `redis+cluster://HOST,HOST`; "
-            "`rediss` for TLS; `env:VARIABLE` for a variable that holds one of these.",
+            description="`embedded`: the memory of this host. Else a Redis or Valkey: `redis://HOST:PORT/DB`.",
             examples=["redis://redis.internal:6379/0", "env:RATELIMIT_REDIS"],
         ),
     ] = "embedded"
     mode: Annotated[
         RemoteMode,
         Meta(
-            description="With Redis, `exact`: it decides every request. `leased`: workers take budget "
-            "in advance and decide most requests by themselves, never over the limit."
+            description="With Redis, `exact`: it decides every request; `leased`: workers take units "
+            "in advance and decide most requests by themselves."
         ),
     ] = "exact"
     prefix: Annotated[
@@ -54,16 +52,12 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             max_length=32,
-            description="With Redis: what every key's name begins with: letters, digits, `.`, `_`, `-`, `:`. "
-            "Deployments with limits of their own on one server need different ones.",
+            description="With Redis: what every key's name begins with; another one for each deployment.",
         ),
     ] = "ratelimit"
     timeout: Annotated[
         str | int,
-        Meta(
-            description="With Redis: the longest a decision waits for it, `1ms` to `5s`; "
-            "then `on_store_error` says what comes of it."
-        ),
+        Meta(description="With Redis: the longest a decision waits for it, `1ms` to `5s`."),
     ] = "25ms"
     username: Annotated[
         str | None, Meta(description="With Redis: the user to log in as. Default: `default`.")
@@ -89,8 +83,7 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=64,
             le=100_000_000,
-            description="Live counters there is room for; decides the memory taken. With Redis: "
-            "room for leases and for what is enforced while Redis fails.",
+            description="Live counters there is room for; with Redis, of leases and for when it fails.",
         ),
     ] = 100_000
     block_bytes: Annotated[
@@ -103,10 +96,8 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
     path: Annotated[
         str | None,
         Meta(
-            description="The file behind the shared memory. Default: derived from the policy's own path, "
-            "in a folder of the user's own under `/dev/shm`. The path counts as it is written: where it "
-            "leads through a link (`current`, a ConfigMap's `..data`), the budgets outlive what that is. "
-            "Memory whose policy is gone is removed by the next worker that starts."
+            description="The file behind the shared memory. Default: named by the policy's path as it is "
+            "written, in a folder of the user's own under `/dev/shm`."
         ),
     ] = None
     on_unusable: Annotated[
