@@ -66,7 +66,7 @@ class Ledger(Protocol):
         """Return one verdict for each limit that applied."""
         ...
 
-    def settle(self, units: Mapping[str, int]) -> None:
+    def settle_units(self, units: Mapping[str, int]) -> None:
         """Replace what was charged for these units by what was really used."""
         ...
 
@@ -220,7 +220,7 @@ class Decision:
             UsageError: a number is not an integer from 0 to 2**31 - 1 (code `cost-range`).
         """
         if self._ledger is not None:
-            self._ledger.settle({**units, **more} if units else more)
+            self._ledger.settle_units({**units, **more} if units else more)
 
     def release(self) -> None:
         """Say that the work has ended: concurrency slots are free again. Idempotent."""

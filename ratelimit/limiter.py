@@ -321,13 +321,13 @@ class Limiter:
         """
         return self.runtime.renew()
 
-    async def rest(self) -> None:
+    async def aclose_connections(self) -> None:
         """Close this event loop's connections with a server; the next decision opens others."""
-        await self.runtime.rest()
+        await self.runtime.aclose_connections()
 
     def close(self) -> None:
         """Save what is known of clusters, and let go of the store if this limiter opened it.
 
-        Of a server `await rest()` takes leave in order; this does not wait for it.
+        Of a server `await aclose_connections()` takes leave in order; this does not wait for it.
         """
         self.runtime.close()

@@ -119,6 +119,6 @@ async def _asked(text: str, barrier: Barrier) -> tuple[int, float, float]:
     begin = time.time()
     await asyncio.gather(*(ask("shared", EACH) for _ in range(TASKS)))
     end = time.time()
-    await limiter.rest()
+    await limiter.aclose_connections()
     limiter.close()
     return admitted, begin, end

@@ -83,7 +83,7 @@ async def _as_fast_as_possible(server: Server, settings: Settings, found: Answer
     for name, run, aim in (("the core", core, AIM_RATE), ("Limiter.adecide", named, None)):
         ns = await _cost(run, store, settings, server, name, found)
         found.rows.append(Row(f"leased, three limits, {name}", 1e9 / ns, "/s", aim, True))
-    await limiter.rest()
+    await limiter.aclose_connections()
     limiter.close()
 
 
@@ -143,5 +143,5 @@ async def _paced(server: Server, found: Answer) -> None:
     )
     pace = f"adecide, {PEOPLE} accounts at {A_SECOND} a second each"
     found.measured.append((pace, "", f"{1 / share:.0f} decisions", ""))
-    await limiter.rest()
+    await limiter.aclose_connections()
     limiter.close()

@@ -82,7 +82,7 @@ async def _bytes(server: Server, limit: str, count: int) -> float:
             await asyncio.gather(*(decide(n) for n in range(start, min(start + AT_ONCE, count))))
         after = int(server.client.info("memory")["used_memory"]), server.client.dbsize()
     finally:
-        await limiter.rest()
+        await limiter.aclose_connections()
         limiter.close()
     made = after[1] - before[1]
     if made < count:

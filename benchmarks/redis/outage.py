@@ -102,7 +102,7 @@ class Load:
                     seen.closed_at = min(seen.closed_at, now)
 
         await asyncio.gather(watch(), *(ask(n) for n in range(TASKS)))
-        await limiter.rest()
+        await limiter.aclose_connections()
         limiter.close()
         return seen
 

@@ -93,7 +93,7 @@ async def _soak(server: Server, mode: str, decisions: int, found: Answer) -> Non
         Row(f"{mode}: files gained", float(max(late[2] - early[2], 0)), "", 1),
         Row(f"{mode}: connections gained", float(max(late[3] - early[3], 0)), "", 1),
     ]
-    await limiter.rest()
+    await limiter.aclose_connections()
     limiter.close()
 
 

@@ -319,7 +319,7 @@ class RateLimitMiddleware:
         async def send_at_rest(message: Message) -> None:
             # The server that hears this may end the process at once: uvicorn does, by the signal it was sent.
             if message["type"].startswith("lifespan.shutdown."):
-                await self._rest()
+                await self._shut_down()
             await send(message)
 
         try:
@@ -327,7 +327,7 @@ class RateLimitMiddleware:
         finally:
             # A server may go on without lifespan when the application has none. The next request
             # wakes us again, and the store stays open until the process ends.
-            await self._rest()
+            await self._shut_down()
 
     def _wake(self, now_ns: int, scope: Scope) -> BoundPolicy:
         """Return the policy in force, after whatever the first scope or a reload calls for."""
@@ -379,12 +379,12 @@ class RateLimitMiddleware:
         self._is_awake = False
         self._bound = None
 
-    async def _rest(self) -> None:
+    async def _shut_down(self) -> None:
         if self._is_awake:
             self._sleep()
             if self._upkeep is not None:
                 self._upkeep.stop()
-        await self.limiter.rest()
+        await self.limiter.aclose_connections()
 
     def _is_mounted_twice(self, outer: Exchange) -> bool:
         if outer.mounted.limiter.runtime.source != self._runtime.source:

@@ -105,7 +105,7 @@ async def _live(limiter: Limiter, name: str) -> None:
     finally:
         await asyncio.to_thread(upkeep.stop)
         if isinstance(store, RedisStore):
-            await store.rest()
+            await store.aclose_connections()
 
 
 class Saying:

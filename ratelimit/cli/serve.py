@@ -85,7 +85,7 @@ async def _live(limiter: Limiter, envoy: str | None, http: str | None) -> None:
         for server in servers:
             await server.stop(GRACE_S)
         await asyncio.to_thread(upkeep.stop)
-        await limiter.rest()
+        await limiter.aclose_connections()
 
 
 async def _envoy(limiter: Limiter, address: str) -> Any:

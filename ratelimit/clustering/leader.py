@@ -310,7 +310,7 @@ class Leader:
 
     def _settle(self, snapshot: Kept, now_ns: int) -> None:
         try:
-            snapshot.settle()
+            snapshot.put_in_place()
         except OSError:
             snapshot.discard()
             self._diagnose("snapshot-unwritten")
@@ -320,7 +320,7 @@ class Leader:
         # No rebuild can have ended since the saving began without having asked for another.
         self.is_unsaved = self._save_ns is None
 
-    def settle(self) -> None:
+    def wait_until_saved(self) -> None:
         """Wait until a snapshot that was written is on the disk."""
         if self._settling is not None:
             self._settling.join()
@@ -337,7 +337,7 @@ class Leader:
         for _ in self._job or ():
             pass
         self._job, self._is_still = None, False
-        self.settle()
+        self.wait_until_saved()
         correlator, snapshot = self._correlator, self._snapshot
         if correlator is None or self.is_over:
             return
@@ -351,7 +351,7 @@ class Leader:
         if snapshot is not None and self._is_changed:
             for _ in self._save(correlator, snapshot, now_ns):
                 pass
-            self.settle()
+            self.wait_until_saved()
         self._export(now_ns)
 
     def _forget_unfinished(self) -> None:

@@ -234,12 +234,12 @@ class ClusteringService:
             elapsed_ns=self._elapsed_ns,
         )
 
-    def settle(self) -> None:
+    def wait_until_saved(self) -> None:
         """Wait until a snapshot that was written is on the disk, or with the server."""
         if self._leader is not None:
-            self._leader.settle()
+            self._leader.wait_until_saved()
 
-    def rest(self, now_ns: int) -> None:
+    def resign(self, now_ns: int) -> None:
         """Leave correlating to others, after saving; look-ups and observations go on."""
         with self._lock:
             leader, self._leader = self._leader, None
@@ -254,8 +254,8 @@ class ClusteringService:
             self._shared.election.resign()
 
     def close(self, now_ns: int) -> None:
-        """Rest, and let go of the shared memory: from then on no account has a cluster here."""
-        self.rest(now_ns)
+        """Resign, and let go of the shared memory: from then on no account has a cluster here."""
+        self.resign(now_ns)
         with self._lock:
             self._shared.close()
 

@@ -65,7 +65,7 @@ class Kept(Protocol):
         """Write a snapshot in slices, all but what `settle` waits for; nothing may be observed meanwhile."""
         ...
 
-    def settle(self) -> None:
+    def put_in_place(self) -> None:
         """Put what was written in place of the last snapshot; may wait for seconds.
 
         Raises:
@@ -244,7 +244,7 @@ class SnapshotFile(Format):
                 _write(file, part)
                 yield
 
-    def settle(self) -> None:
+    def put_in_place(self) -> None:
         """Put what `save` wrote in place of the last snapshot; waits for the disk.
 
         Raises:

@@ -129,7 +129,7 @@ class Correlator:
         """
         live = set(self.core.live())
         for label in live - self.kept.keys():
-            self.core.close(label)
+            self.core.close_label(label)
         self._forget_closed()
         self.core.release(0, self.evidence.principal_count)
         self._heirs.clear()

@@ -99,7 +99,7 @@ class Enforcement:
         sizes = {label: core.size(label) for key in keys if (label := core.label_of(key))}
         labels = sorted(sizes, key=lambda label: (-sizes[label], label))
         before = self._rulings.label(group)
-        into = before if before in core.live() else labels[0] if labels else core.open()
+        into = before if before in core.live() else labels[0] if labels else core.open_label()
         if not into:
             return
         for label in labels:
@@ -107,7 +107,7 @@ class Enforcement:
                 continue
             if label in self._passed:
                 self._passed.setdefault(into, self._passed[label])
-            core.close(label)
+            core.close_label(label)
             self._descend(label, into)
             yield from walk(partial(core.merge, label=label, into=into))
             self.has_moved = True

@@ -44,7 +44,7 @@ def pieces_of(correlator: Correlator) -> Iterator[Piece]:
         size, count = image.shape(number)
         step = max(1, PIECE_BYTES // size)
         for start in range(0, count, step):
-            yield number, start, size, image.read(number, start, min(start + step, count))
+            yield number, start, size, image.read_items(number, start, min(start + step, count))
 
 
 def state_of(correlator: Correlator) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def judgements_of(correlator: Correlator) -> Iterator[Judgements]:
 
 def put_piece(correlator: Correlator, piece: Piece) -> None:
     """Put a piece back into a correlator that has observed nothing."""
-    Image(correlator.core).write(*piece)
+    Image(correlator.core).write_items(*piece)
 
 
 def put_state(correlator: Correlator, state: Mapping[str, Any]) -> None:

@@ -171,7 +171,7 @@ class Rebuild:
         yield from self._identifiers(homes.settle_votes)
         yield from self._principals(homes.weigh)
         yield from self._identifiers(homes.survey)
-        yield from self._principals(homes.settle)
+        yield from self._principals(homes.find_homes)
         homes.end()
 
     def _seek(self) -> Iterator[None]:
@@ -183,7 +183,7 @@ class Rebuild:
             # Networks that one program fills, if it is hardly seen elsewhere.
             pools.look(NETWORK, 1, s.pool_share, crowd=TENANTS)
             yield from self._sift(s.accounts)
-            pools.close()
+            pools.end_search()
             return
         pools.look(ADDRESS, METHODS_MEET, s.pool_share)
         found = yield from self._sift(s.accounts)
@@ -198,7 +198,7 @@ class Rebuild:
             yield from self._suspects(pools.unite)
         pools.look(ADDRESS, LONERS_MEET, s.network_share, alone=True)
         yield from self._sift(s.accounts)
-        pools.close()
+        pools.end_search()
 
     def _count(self) -> Iterator[None]:
         yield from self._identifiers(self._pools.clear)
@@ -252,7 +252,7 @@ class Rebuild:
         for label in self._core.live():
             is_kept = self._enforcement is not None and label not in found and self._enforcement.keeps(label)
             if self._core.size(label) == 0 and not is_kept:
-                self._core.close(label)
+                self._core.close_label(label)
                 found.pop(label, None)
         for label, (statistics, judgement) in found.items():
             if self._enforcement is not None:
@@ -283,7 +283,7 @@ class Rebuild:
         for group, statistics, judgement in judged:
             former_label = statistics["former"]
             goes_on = former_label in self._kept and former_label not in found
-            label = former_label if goes_on else core.open()
+            label = former_label if goes_on else core.open_label()
             if not label:
                 break
             if former_label and label != former_label:

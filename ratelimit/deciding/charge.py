@@ -56,7 +56,7 @@ class Charge:
         """Return one verdict for each limit that applied."""
         return self.plan.verdicts(self.outcome)
 
-    def settle(self, units: Mapping[str, int]) -> None:
+    def settle_units(self, units: Mapping[str, int]) -> None:
         """Replace what was charged for these units by what was really used."""
         for unit, actual in units.items():
             check_cost(unit, actual)
@@ -64,7 +64,7 @@ class Charge:
         for index, rule in enumerate(self.plan.rules):
             actual = units.get(rule.unit, -1)
             if actual >= 0 and rule.algorithm not in _UNSETTLED:
-                self.outcome.settle(index, actual, now_ns)
+                self.outcome.settle_rule(index, actual, now_ns)
 
     def release(self) -> None:
         """Free concurrency slots; a second call does nothing."""

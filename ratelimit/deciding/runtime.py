@@ -284,14 +284,14 @@ class Runtime:
         if self.clustering is not None:
             self.clustering.know(self.current.knowledge)
 
-    async def rest(self) -> None:
+    async def aclose_connections(self) -> None:
         """Close this event loop's connections with a server; the next decision opens others."""
-        await self.store.rest()
+        await self.store.aclose_connections()
 
     def close(self) -> None:
         """Save what is known of clusters, and let go of the store if this limiter opened it.
 
-        Of a server `await rest()` takes leave in order; this does not wait for it.
+        Of a server `await aclose_connections()` takes leave in order; this does not wait for it.
         """
         if self.clustering is not None:
             self.clustering.close(self.now_ns())

@@ -79,7 +79,7 @@ def parse_peer(text: str | None, translations: Translations = UNDECLARED) -> Add
 
 def parse_address(text: str, translations: Translations = UNDECLARED) -> Address | None:
     """Return the address that `text` spells, or None when it spells none: see `Translations.read`."""
-    found = translations.read(text)
+    found = translations.read_address(text)
     if found is None:
         return None
     width, bits, written = found

@@ -48,32 +48,32 @@ def _header(name: bytes, form: str) -> Read:
     canonical = grammar.credential if form == "credential" else grammar.text
     is_whole = form in ("text", "credential")
 
-    def read(headers: Headers, context: Context) -> bytes | None:
+    def read_header(headers: Headers, context: Context) -> bytes | None:
         lines = [value for at, value in headers if at == name]
         if len(lines) != 1:
             return MALFORMED_VALUE if lines else None
         value = canonical(lines[0])
         return formed(value, form) if value and not is_whole else value
 
-    return read
+    return read_header
 
 
 def _cookie(name: bytes, form: str) -> Read:
     is_whole = form == "text"
 
-    def read(headers: Headers, context: Context) -> bytes | None:
+    def read_cookie(headers: Headers, context: Context) -> bytes | None:
         lines = [value for at, value in headers if at == b"cookie"]
         value = grammar.cookie(lines, name) if lines else None
         return formed(value, form) if value and not is_whole else value
 
-    return read
+    return read_cookie
 
 
 def _context(kind: str, name: str, form: str, diagnose: Notice) -> Read:
     is_path = kind == "path"
     absent = 0 if is_path else OFTEN_ABSENT
 
-    def read(headers: Headers, context: Context) -> bytes | None:
+    def read_context(headers: Headers, context: Context) -> bytes | None:
         nonlocal absent
         found: object = context.params.get(name) if is_path else state_value(context.state, name)
         if found is None:
@@ -91,4 +91,4 @@ def _context(kind: str, name: str, form: str, diagnose: Notice) -> Read:
             return formed(value, form) if value else value
         return value or None
 
-    return read
+    return read_context

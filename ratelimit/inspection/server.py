@@ -72,7 +72,7 @@ def ask_patiently(store: RedisStore) -> AskAway:
                         raise
                 await asyncio.sleep(PAUSE_S)
         finally:
-            await store.rest()
+            await store.aclose_connections()
 
     return ask
 

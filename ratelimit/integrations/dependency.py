@@ -89,4 +89,4 @@ def give_back(exchange: Exchange, now_ns: int) -> None:
         if outcome.allowed:
             for index, rule in enumerate(plan.rules):
                 if rule.algorithm not in _NOT_AMOUNTS:
-                    outcome.settle(index, 0, now_ns)
+                    outcome.settle_rule(index, 0, now_ns)

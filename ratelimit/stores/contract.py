@@ -77,7 +77,7 @@ class Store(Protocol):
         """
         ...
 
-    async def rest(self) -> None:
+    async def aclose_connections(self) -> None:
         """Close what is open for the running event loop; the next decision opens it again."""
         ...
 

@@ -125,7 +125,7 @@ def reading_of(reader: Reader, *, is_complete: bool) -> Reading:
         reader: what watched it.
         is_complete: whether the application ended it, and no fault or hang-up did.
     """
-    reader.close()
+    reader.feed_eof()
     said = _said_output(reader)
     usage, has_input = _usage(reader, seen_output(reader))
     # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.

@@ -93,7 +93,7 @@ class Body:
     def declared(self, *, is_whole: bool) -> Declared:
         """Return what the body said; without its end, nothing."""
         reader = self._reader
-        reader.close()
+        reader.feed_eof()
         if (
             not is_whole
             or self.size > self._most

@@ -95,7 +95,7 @@ class Upkeep:
         clustering = self._limiter.clustering
         if clustering is not None:
             clustering.is_kept_up = False
-            clustering.rest(self._limiter.now_ns())
+            clustering.resign(self._limiter.now_ns())
 
     def tick(self, *, reads_policy: bool = True) -> None:
         """Do once what is to be done; `reads_policy`: look at the policy file, too."""

@@ -166,7 +166,7 @@ async def test_worker_without_requests_goes_on_saying_that_it_lives(
         assert until(lambda: table.stats(clock.at_ns)["workers"] == 1)
         assert middleware.limiter.rules[0].quota == 1000
     finally:
-        await middleware._rest()
+        await middleware._shut_down()
 
 
 def test_seldom_read_policy_does_not_slow_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,4 +147,4 @@ def test_changes_add_up_to_the_difference(requests: list[tuple[int, str]], was: 
     )
     for way in change.values():
         assert way.requests == sum(tally.refused for tally in way.limits.values()) + way.unnamed
-    comparison.close()
+    comparison.close_replays()

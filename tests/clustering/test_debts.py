@@ -97,7 +97,7 @@ def test_whoever_ends_charges_what_is_owed() -> None:
     noted = noted_by(actor)
     late(actor, 7)
     assert actor.limiter.clustering is not None
-    actor.limiter.clustering.rest(actor.clock.now_ns())
+    actor.limiter.clustering.resign(actor.clock.now_ns())
     assert [requests for _, requests in noted.charged] == [7]
 
 
@@ -112,7 +112,7 @@ def test_how_a_request_was_decided_is_passed_on(by_hosts: bool) -> None:
         assert unpack(bundle.pack(), subject.core, EPOCH // NS) == 5
     else:
         assert ring.drain(subject.core, 100, EPOCH) == 5
-    label = subject.core.open()
+    label = subject.core.open_label()
     subject.core.name(label, 12345)
     key = COLUMNS.key_of(row(1))
     assert key is not None

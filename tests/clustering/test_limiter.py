@@ -52,7 +52,7 @@ def test_whoever_correlates_says_why() -> None:
         40,
     )
     assert one.words.startswith("6 payment methods of 60 accounts meet at 40 addresses nobody else uses;")
-    actor.limiter.clustering.rest(END_NS)
+    actor.limiter.clustering.resign(END_NS)
     assert actor.limiter.clustering.clusters() is None
 
 
@@ -188,7 +188,7 @@ def test_rebuild_that_fails_leaves_no_provisional_cluster(monkeypatch: pytest.Mo
     def rebuild(now_ns: int) -> Any:
         core.begin()
         try:
-            core.open()
+            core.open_label()
             yield
             raise RuntimeError
         finally:

@@ -33,7 +33,7 @@ def saved(path: Path, subject: Correlator | None = None, key: bytes = KEY) -> Sn
             subject.observe(row(account), EPOCH + account * NS)
     file = SnapshotFile(path, key)
     run(file.save(subject, EPOCH))
-    file.settle()
+    file.put_in_place()
     return file
 
 
@@ -116,7 +116,7 @@ def test_a_file_left_in_the_way_of_a_snapshot_is_not_written_into(tmp_path: Path
     elsewhere.write_bytes(b"precious")
     one._fresh().symlink_to(elsewhere)
     run(one.save(correlator(), EPOCH))
-    one.settle()
+    one.put_in_place()
     assert elsewhere.read_bytes() == b"precious"
     assert not one.path.is_symlink()
     assert one.path.read_bytes().startswith(b"KINSNAP")
@@ -258,12 +258,12 @@ def test_saved_every_minute_while_something_happens_and_not_otherwise(tmp_path: 
         if request:
             actor.limiter.decide(path="/v1/x", headers=[(b"x-api-key", b"a")], client="192.0.2.1")
         actor.tick()
-        clustering.settle()
+        clustering.wait_until_saved()
         return actor.numbers["saved_ns"] != before
 
     actor.limiter.decide(path="/v1/x", headers=[(b"x-api-key", b"a")], client="192.0.2.1")
     actor.tick()
-    clustering.settle()
+    clustering.wait_until_saved()
     assert not save_after(59, request=True)
     assert save_after(1, request=False)
     assert not save_after(600, request=False)
@@ -317,7 +317,7 @@ def test_saving_and_restoring_a_hundred_thousand_takes_small_slices(tmp_path: Pa
                 return most
 
     slowest = min(longest(file.save(subject, EPOCH)) for _ in range(3))
-    file.settle()
+    file.put_in_place()
     assert file.path.stat().st_size > 20_000_000
     assert slowest < 4_000_000, slowest
     again = Correlator(settings, EPOCH, COLUMNS)

@@ -170,7 +170,7 @@ def test_worker_that_rests_is_followed_at_once(policy: Path) -> None:
     assert second.limiter.clustering is not None
     assert first.limiter.clustering.is_elected
     assert not second.limiter.clustering.is_elected
-    first.limiter.clustering.rest(END_NS)
+    first.limiter.clustering.resign(END_NS)
     second.tick()
     assert second.limiter.clustering.is_elected
     assert second.clusters(BOTS) == first.clusters(BOTS) != {-1}

@@ -59,7 +59,5 @@ async def test_cluster_has_one_budget_over_all_hosts(
             assert answer.allowed
     finally:
         for limiter in limiters:
-            rest = getattr(limiter.store, "rest", None)
-            assert rest is not None
-            await rest()
+            await limiter.aclose_connections()
             await asyncio.to_thread(limiter.close)

@@ -29,7 +29,7 @@ def lapse(server: Server) -> None:
 
 
 def terms(server: Server) -> list[int]:
-    return [AssignmentEntry.read(entry, MARK).term for entry in stream(server, PLACES.assignments)]
+    return [AssignmentEntry.from_entry(entry, MARK).term for entry in stream(server, PLACES.assignments)]
 
 
 def is_unwell(host: Host) -> bool:
@@ -126,7 +126,7 @@ def test_correlator_that_rests_hands_over_at_once_and_saves(caught_hosts: list[H
     first, second = caught_hosts
     clusters, saved_ns = first.clusters(BOTS), first.numbers["saved_ns"]
     newcomer(first, "bot999")
-    first.rest()
+    first.resign()
     begin_s = time.monotonic()
     second.stream_clients[-1].stream_client._lease_due_s = 0
     settle(second, until=lambda: second.is_leading)
@@ -162,7 +162,7 @@ def test_damaged_snapshot_is_refused_and_evidence_is_gathered_anew(
     server: Server, caught_hosts: list[Host], start_host: StartHost
 ) -> None:
     for host in caught_hosts:
-        host.rest()
+        host.resign()
     head = list(server.client.scan_iter(f"{PLACES.snapshot}:*"))
     assert head
     for key in head:

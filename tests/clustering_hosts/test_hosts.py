@@ -89,7 +89,7 @@ def test_sightings_are_counted_together(server: Server, start_host: StartHost) -
     host.decide(Request(0, "quiet", "card2", "browser", "81.1.1.2"))
     settle(host)
     (entry,) = stream(server, PLACES.sightings)
-    seen = SightingEntry.read(entry, MARK)
+    seen = SightingEntry.from_entry(entry, MARK)
     assert sightings_in(seen.records) == 501
     assert len(seen.records) < 200
 
@@ -215,7 +215,7 @@ def test_workers_of_a_host_have_one_bridge_and_the_next_takes_it_over(
     rest_until(workers[:1], END_NS)
     seen = [worker.clusters(BOTS) for worker in workers]
     assert seen[0] == seen[1] != {-1}
-    workers[0].rest()
+    workers[0].resign()
     workers[1].clock.set_ns(END_NS + 10 * NS)
     settle(workers[1], until=lambda: workers[1].is_leading)
     assert workers[1].clusters(BOTS) == workers[0].clusters(BOTS) == seen[0]

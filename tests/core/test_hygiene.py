@@ -142,7 +142,7 @@ def test_outcome_keeps_its_table_alive() -> None:
     outcome = limiter.ask(EPOCH, 2)
     del limiter
     gc.collect()
-    assert outcome.settle(0, 1, EPOCH) == -1
+    assert outcome.settle_rule(0, 1, EPOCH) == -1
     outcome.undo(EPOCH)
 
 

@@ -68,11 +68,11 @@ def test_reading_is_settled_as_an_outcome_is() -> None:
     table = COMPILED.table()
     meter = Meter(table, compiled_rule(spec), HASHER, KIND)
     found = meter.check("key", EPOCH, 3)
-    assert found.settle(1, EPOCH) == -2
-    assert found.settle(4, EPOCH) == 3
+    assert found.settle_cost(1, EPOCH) == -2
+    assert found.settle_cost(4, EPOCH) == 3
     assert found.remaining == 2, "numbers are what they were when it was asked"
     refused = meter.check("key", EPOCH, 3)
-    assert (refused.allowed, refused.remaining, refused.settle(0, EPOCH)) == (False, 1, 0)
+    assert (refused.allowed, refused.remaining, refused.settle_cost(0, EPOCH)) == (False, 1, 0)
     assert meter.check("key", EPOCH, 0).remaining == 1
 
 

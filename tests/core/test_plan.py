@@ -252,7 +252,7 @@ def test_outcomes_of_rules_that_do_not_exist_are_an_error(index: int) -> None:
         with pytest.raises((IndexError, OverflowError)):
             read(index)
     with pytest.raises((IndexError, OverflowError)):
-        outcome.settle(index, 1, EPOCH)
+        outcome.settle_rule(index, 1, EPOCH)
 
 
 def test_outcomes_are_made_by_deciding_only() -> None:

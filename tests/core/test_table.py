@@ -240,7 +240,7 @@ def test_closed_table_is_an_error_not_a_crash() -> None:
         lambda: table.totals(0),
         lambda: plan.decide([1], EPOCH),
         lambda: plan.peek([1], EPOCH),
-        lambda: outcome.settle(0, 5, EPOCH),
+        lambda: outcome.settle_rule(0, 5, EPOCH),
         lambda: outcome.undo(EPOCH),
         lambda: Plan(table, [rule], [[0]]),
     ):

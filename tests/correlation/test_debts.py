@@ -154,9 +154,9 @@ def owing(known: Correlator) -> Correlator:
 
 def test_a_cluster_that_takes_another_over_owes_what_it_owed(known: Correlator) -> None:
     label = owing(known).core.label_of(key_of("bad-0"))
-    heir = known.core.open()
+    heir = known.core.open_label()
     known.core.name(heir, 12345)
-    known.core.close(label)
+    known.core.close_label(label)
     known.core.merge(0, known.evidence.principal_count, label, heir)
     assert known.core.debts() == [(12345, 1)]
 
@@ -171,7 +171,7 @@ def test_other_settings_change_no_debts(known: Correlator) -> None:
 
 def test_debt_of_a_cluster_that_is_given_up_is_charged_to_none(known: Correlator) -> None:
     label = owing(known).core.label_of(key_of("bad-0"))
-    known.core.close(label)
+    known.core.close_label(label)
     assert known.core.debts() == []
 
 

@@ -116,7 +116,7 @@ def test_a_member_of_a_cluster_is_forgotten_after_strangers() -> None:
     one = correlator(principals=16, identifiers=640)
     for number in range(16):
         see(one, number, START_S + number, payment=number)
-    label = one.core.open()
+    label = one.core.open_label()
     one.core.place(row(0)[0], label)
     see(one, "another", START_S + 21)
     assert one.core.label_of(row(0)[0]) == label

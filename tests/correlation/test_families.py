@@ -96,7 +96,7 @@ def test_policy_that_names_other_families_keeps_what_is_known(
     file = SnapshotFile(tmp_path / "s", bytes(16))
     for _ in file.save(one, one.now_ns):
         pass
-    file.settle()
+    file.put_in_place()
     for _ in file.restore(restored, one.now_ns):
         pass
     for other in (moved, restored):
@@ -115,7 +115,7 @@ def test_principals_of_another_size_are_refused(tmp_path: Path, size: int) -> No
     file = SnapshotFile(tmp_path / "s", bytes(16))
     for _ in file.save(one, one.now_ns):
         pass
-    file.settle()
+    file.put_in_place()
     whole = file.path.read_bytes()
     said = b'["principals",%d,' % PRINCIPAL_BYTES
     changed = whole.replace(said, b'["principals",%d,' % size, 1)

@@ -74,7 +74,7 @@ def test_the_command_explains_from_a_snapshot(world: World, tmp_path: Path) -> N
     file = SnapshotFile(tmp_path / "snapshot", world.store.table.key)
     for _ in file.save(world.correlator, 1_700_000_000 * 10**9):
         pass
-    file.settle()
+    file.put_in_place()
     result = run("explain", policy, "--principal", "bot3", "--snapshot", file.path, "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["cluster"] == f"{world.cluster('bot3'):016x}"
@@ -126,7 +126,7 @@ def test_a_request_is_explained_with_its_cluster_where_somebody_has_correlated(
     file = SnapshotFile(tmp_path / "snapshot", world.store.table.key)
     for _ in file.save(world.correlator, 1_700_000_000 * 10**9):
         pass
-    file.settle()
+    file.put_in_place()
     for options in (("--trace", trace), ("--snapshot", file.path)):
         found = explained(policy, "bot3", *options)
         assert found["verdict"] == "certain"

@@ -52,7 +52,7 @@ def work():
 def work():
     for limiter in limiters:
         outcome = limiter.ask(EPOCH, 1, 5)
-        outcome.settle(0, 0, EPOCH)
+        outcome.settle_rule(0, 0, EPOCH)
         outcome.undo(EPOCH)
         outcome.release(EPOCH)
 """,

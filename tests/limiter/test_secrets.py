@@ -110,7 +110,7 @@ async def test_no_repr_tells_a_secret(path: Path) -> None:
             for text in (repr(part), str(part), f"{part}"):
                 assert not told(text), (type(part), text[:300])
     finally:
-        await limiter.rest()
+        await limiter.aclose_connections()
         limiter.close()
 
 
@@ -131,7 +131,7 @@ async def test_no_error_and_no_log_tells_a_secret(path: Path, caplog: pytest.Log
     middleware.limiter.reload()
     path.write_text(path.read_text().replace("[store]", "[stor]"))
     outcome = middleware.limiter.reload()
-    await middleware.limiter.rest()
+    await middleware.limiter.aclose_connections()
     middleware.limiter.close()
     assert outcome.error is not None
     assert not told(f"{outcome.error} {outcome.error!r} {caplog.text}")

@@ -64,7 +64,7 @@ def test_integer_extremes_agree(algorithm: str, data: st.DataObject) -> None:
         assert reading(found) == reading(expected), (now_ns, cost)
         if data.draw(st.booleans()):
             actual = data.draw(costs)
-            assert found.settle(0, actual, now_ns) == expected.settle(0, actual, now_ns)
+            assert found.settle_rule(0, actual, now_ns) == expected.settle_rule(0, actual, now_ns)
 
 
 @pytest.mark.parametrize("algorithm", COUNTING)
@@ -98,7 +98,7 @@ def test_costs_negative_or_huge_are_rejected_before_any_charge(algorithm: str, c
         limiter.ask(EPOCH, cost)
     outcome = limiter.ask(EPOCH, 1)
     with pytest.raises(UsageError):
-        outcome.settle(0, cost, EPOCH)
+        outcome.settle_rule(0, cost, EPOCH)
     assert limiter.peek(EPOCH, 0).remaining(0) == 2
 
 

@@ -110,7 +110,7 @@ class Worker:
                 outcome.undo(self.now_ns)
             elif end == 1:
                 for index in range(7):
-                    outcome.settle(index, source.randrange(8), self.now_ns)
+                    outcome.settle_rule(index, source.randrange(8), self.now_ns)
             elif end == 2:
                 outcome.release(self.now_ns)
             _ = [

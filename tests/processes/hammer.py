@@ -66,7 +66,7 @@ def hammer(table: Any, ledger: Any, churn: Any, notes: memoryview, number: int) 
         if end == 0:
             outcome.undo(now_ns)
         elif end == 1:
-            outcome.settle(0, source.randrange(4), now_ns)
+            outcome.settle_rule(0, source.randrange(4), now_ns)
         elif end == 2:
             outcome.release(now_ns)
 

@@ -96,7 +96,7 @@ def test_the_last_of_many_reports_stands(core: Core, algorithm: str, reports: tu
     now_ns = limiter.start_ns
     outcome = limiter.ask(now_ns, 10)
     for actual in reports:
-        outcome.settle(0, actual, now_ns)
+        outcome.settle_rule(0, actual, now_ns)
     assert limiter.peek(now_ns, 0).remaining(0) == 1_000 - reports[-1]
 
 
@@ -108,8 +108,8 @@ def test_a_log_has_room_for_charges_that_are_settled_again_and_again(core: Core)
     for turn in range(100):
         for i, outcome in enumerate(made):
             now_ns += 1_000
-            outcome.settle(0, (turn * 7 + i) % 21, now_ns)
+            outcome.settle_rule(0, (turn * 7 + i) % 21, now_ns)
     for outcome in made:
-        outcome.settle(0, 7, now_ns)
+        outcome.settle_rule(0, 7, now_ns)
     assert limiter.peek(now_ns, 0).remaining(0) == 1_000 - 48 * 7
     assert limiter.ask(now_ns, 1_000 - 48 * 7).allowed

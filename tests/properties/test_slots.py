@@ -37,7 +37,7 @@ def test_in_flight_is_never_more_and_never_needlessly_less(
         elif held:
             outcome = held.pop(which % len(held))
             {"release": outcome.release, "undo": outcome.undo}.get(
-                move, lambda now_ns, outcome=outcome: outcome.settle(0, 0, now_ns)
+                move, lambda now_ns, outcome=outcome: outcome.settle_rule(0, 0, now_ns)
             )(EPOCH)
             outcome.release(EPOCH)
     assert limiter.peek(EPOCH).remaining(0) == quota - len(held)

@@ -80,5 +80,5 @@ async def test_two_hosts_have_one_budget_of_what_routes_ask_for(server: Server, 
     # One was admitted, and the field has this request's own unit still: all refused ones were given back.
     assert told.startswith('"by path";r=998;')
     for _, middleware in hosts:
-        await middleware.limiter.rest()
+        await middleware.limiter.aclose_connections()
         middleware.limiter.close()

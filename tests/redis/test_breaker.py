@@ -38,13 +38,13 @@ def test_reconnect_storm_is_spread_over_time() -> None:
 
 def test_pauses_grow_to_their_longest_and_begin_anew() -> None:
     breaker = Breaker(lambda: 1.0)
-    breaker.close()
+    breaker.close_circuit()
     assert breaker.trip()
     assert not breaker.trip()
     pauses = [breaker.pause_s() for _ in range(10)]
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (FIRST_PAUSE_S, LONGEST_PAUSE_S)
-    breaker.close()
+    breaker.close_circuit()
     assert not breaker.is_open
     assert breaker.pause_s() == FIRST_PAUSE_S
     assert breaker.trips == 1

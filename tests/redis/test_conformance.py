@@ -164,7 +164,7 @@ def test_largest_and_smallest_numbers_lose_nothing(
         assert reading(found) == reading(expected), (now_ns, cost)
         if data.draw(st.booleans()):
             actual = data.draw(amounts)
-            assert found.settle(0, actual, now_ns) == expected.settle(0, actual, now_ns)
+            assert found.settle_rule(0, actual, now_ns) == expected.settle_rule(0, actual, now_ns)
 
 
 @pytest.mark.parametrize("period_ns", EDGE_PERIODS)
@@ -254,7 +254,7 @@ def test_slots_in_flight_are_as_specified(
         elif held:
             for outcome in held.pop(which % len(held)):
                 if move == "settle":
-                    outcome.settle(0, 0, now_ns)
+                    outcome.settle_rule(0, 0, now_ns)
                 else:
                     (outcome.release if move == "release" else outcome.undo)(now_ns)
                 outcome.release(now_ns)

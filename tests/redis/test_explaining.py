@@ -39,7 +39,7 @@ def test_it_says_what_the_server_says_and_charges_nothing(server: Server, tmp_pa
         limiter = Limiter(policy)
         for _ in range(times):
             assert (await limiter.adecide(identities={"account": "me"})).allowed
-        await limiter.rest()
+        await limiter.aclose_connections()
         limiter.close()
 
     asyncio.run(use(3))

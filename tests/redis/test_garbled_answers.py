@@ -161,7 +161,7 @@ def test_made_up_entries_of_other_hosts_are_read_or_refused(faults: int) -> None
             if entry:
                 entry[rng.randrange(len(entry))] = rng.randrange(256)
         raw = bytes(entry[: rng.randint(0, len(entry))]) if rng.random() < 0.4 else bytes(entry)
-        for read in (AssignmentEntry.read, Head.read, SightingEntry.read):
+        for read in (AssignmentEntry.from_entry, Head.from_stored, SightingEntry.from_entry):
             try:
                 read(raw, 7)
             except EntryRefused:
@@ -207,4 +207,4 @@ async def test_made_up_replies_to_the_correlation_end_no_turn_and_no_thread(faul
         box.news.clear()
         box.incoming.clear()
     await turns()
-    await stream_client.close()
+    await stream_client.aclose_connections()

@@ -73,6 +73,6 @@ async def test_what_workers_do_not_use_is_there_for_others(
     assert admitted == WORKERS * TASKS * 40
     assert all(made_from_leases(worker) for worker in workers)
     for worker in workers:
-        await worker.store.rest()
+        await worker.store.aclose_connections()
     other = open_limiter(cluster.cluster_url, window("account", 100_000), window("ip", 200_000))
     assert await other.left() == [100_000 - admitted, 200_000 - admitted]

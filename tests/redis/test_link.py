@@ -86,7 +86,7 @@ async def test_replies_come_when_all_are_here(far: Far) -> None:
     await far.say(b"$1\r\nx\r\n")
     assert told[1:] == [[b"x"]]
     assert link.is_open
-    link.close()
+    link.close_connection()
     await turns()
 
 
@@ -97,7 +97,7 @@ async def test_replies_longer_than_what_is_read_at_once_come_whole(far: Far) -> 
     await far.say(b"$%d\r\n%b\r\n$3\r\nend\r\n" % (len(long), long))
     await eventually(lambda: told, "both replies")
     assert told == [[long, b"end"]]
-    link.close()
+    link.close_connection()
     await turns()
 
 
@@ -139,7 +139,7 @@ async def test_far_end_that_says_no_more_is_told(far: Far) -> None:
 async def test_closed_by_its_owner_it_says_nothing(far: Far) -> None:
     link, told = await opened(far)
     link.ask(PING, 1, told.append)
-    link.close()
+    link.close_connection()
     await far.say(b"+late\r\n")
     assert not told
 

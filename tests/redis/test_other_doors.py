@@ -40,7 +40,7 @@ def over_wsgi(policy: Policy) -> int:
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(client, headers=[(b"x-api-key", b"a")]) for _ in range(12)]
         given = [each.result()[0] for each in asked]
-    client.middleware._waiting.result(limiter.rest())
+    client.middleware._waiting.result(limiter.aclose_connections())
     limiter.close()
     return given.count(200)
 
@@ -59,7 +59,7 @@ async def over_grpc(policy: Policy) -> int:
         ask = channel.unary_unary("/test.Doors/Ask")
         codes = [await ask(b"", metadata=(("x-api-key", "a"),)).code() for _ in range(12)]
     await server.stop(None)
-    await limiter.rest()
+    await limiter.aclose_connections()
     limiter.close()
     return codes.count(grpc.StatusCode.OK)
 
@@ -68,7 +68,7 @@ async def by_descriptors(policy: Policy) -> int:
     limiter = Limiter(policy)
     facts = Facts(headers=[(b"x-api-key", b"a")], costs={"requests": 1})
     answers = await asyncio.gather(*(decide(limiter, facts) for _ in range(12)))
-    await limiter.rest()
+    await limiter.aclose_connections()
     limiter.close()
     return sum(answer.allowed for answer in answers)
 

@@ -65,7 +65,7 @@ async def test_user_who_may_not_ask_for_info_decides_all_the_same(
         assert sum(admitted) == 5
         assert server.client.keys("ratelimit:*")
     finally:
-        await limiter.rest()
+        await limiter.aclose_connections()
         limiter.close()
         server.client.execute_command("ACL", "DELUSER", "ratelimit")
 
@@ -97,7 +97,7 @@ async def test_documented_user_is_enough(
         assert server.client.keys(f"{prefix}:*")
         await store.fair_share.beat(store.batch_client())
     finally:
-        await limiter.rest()
+        await limiter.aclose_connections()
         limiter.close()
         server.client.execute_command("ACL", "DELUSER", "ratelimit")
     assert server.client.acl_log() == []

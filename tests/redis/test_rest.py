@@ -54,12 +54,12 @@ async def test_more_leases_than_one_call_takes_are_given_back(server: Server) ->
         rounds += 1
     for _ in range(5):  # round trips, in which what is under way is answered
         await limiter.apeek(identities={"account": accounts[0]})
-    await limiter.rest()
+    await limiter.aclose_connections()
     assert lease_client.leases.held() == 0
     other = Limiter(Policy.from_toml(POLICY.format(url=server.url)))
     decision = await other.adecide(identities={"account": accounts[0]})
     assert decision.verdicts[0].remaining == 100_000 - rounds - 1  # what was used, and this one
-    await other.rest()
+    await other.aclose_connections()
     for each in (limiter, other):
         each.close()
 
@@ -74,7 +74,7 @@ async def test_closing_between_a_connection_and_its_first_batch_leaves_none_open
         async def check(self, call: Call) -> None:
             await super().check(call)
             opened.append(self)
-            closing.append(asyncio.create_task(batch_client.close()))
+            closing.append(asyncio.create_task(batch_client.aclose_connections()))
 
     client = Redis.from_url(server.url, socket_connect_timeout=5)
     batch_client = BatchClient(client, worker=1, timeout_s=5, new_node_client=lambda: Hasty(client))
@@ -93,7 +93,7 @@ async def test_worker_that_ends_in_order_leaves_its_share_to_the_others_at_once(
         await limiter.connected()
     await one.store.fair_share.beat(one.batch_client)
     assert one.store.fair_share.workers == 2
-    await other.store.rest()
+    await other.store.aclose_connections()
     await one.store.fair_share.beat(one.batch_client)
     assert (one.store.fair_share.workers, one.store.share) == (1, 1.0)
     # It may come back: with its first decision.
@@ -126,11 +126,11 @@ async def test_worker_of_two_event_loops_stays_until_both_have_ended(
 
     async def elsewhere() -> None:
         await limiter.look()
-        await limiter.store.rest()
+        await limiter.store.aclose_connections()
 
     await asyncio.to_thread(asyncio.run, elsewhere())
     assert server.client.hlen("ratelimit:workers") == 1
-    await limiter.store.rest()
+    await limiter.store.aclose_connections()
     assert server.client.hlen("ratelimit:workers") == 0
 
 
@@ -141,7 +141,7 @@ async def test_what_is_settled_last_is_settled(server: Server, open_limiter: Liv
     found = await limiter.ask()
     found.settle(requests=31)
     found.release()
-    await limiter.store.rest()
+    await limiter.store.aclose_connections()
     other = open_limiter(server.url, *limits, mode=mode)
     assert await other.left() == [1000 - 31, 5]
 
@@ -159,7 +159,7 @@ async def test_leases_that_are_asked_for_at_the_end_are_given_back(
         assert (await limiter.ask()).allowed
         used += 1
         await asyncio.sleep(0)
-    await limiter.store.rest()
+    await limiter.store.aclose_connections()
     assert lease_client.leases.held() == 0
     other = open_limiter(server.url, limits)
     assert await other.left() == [100_000 - used]
@@ -177,7 +177,7 @@ async def test_server_that_hangs_does_not_keep_a_worker_from_ending(
     found.settle(requests=3)
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    await limiter.store.rest()
+    await limiter.store.aclose_connections()
     assert loop.time() - begun < 1.0  # not as long as for a sign of life
     server.resume()
 
@@ -197,7 +197,7 @@ async def test_closing_while_a_batch_waits_says_nothing_about_it_later(
     batch_client = limiter.batch_client
     asking = asyncio.create_task(limiter.ask())
     await asyncio.sleep(0)
-    await batch_client.close()
+    await batch_client.aclose_connections()
     assert (await asking).allowed  # here
     await turns(60)  # until after the batch's deadline
     assert not complaints
@@ -278,5 +278,5 @@ async def test_leases_that_nobody_uses_are_given_back_while_the_worker_lives(
         await turns(1)
     assert (await other.left())[0] < 100_000 - used
     await eventually(lambda: not leases.held(), "the leases to be given back")
-    await limiter.store.rest()  # in which the last of them arrives
+    await limiter.store.aclose_connections()  # in which the last of them arrives
     assert await other.left() == [100_000 - used]

@@ -214,7 +214,7 @@ async def test_first_node_named_may_be_gone_later(cluster: Cluster, open_limiter
         first.kill()
     await limiter.ask()
     await limiter.connected()
-    await limiter.store.rest()
+    await limiter.store.aclose_connections()
     limiter.watcher.faults.clear()
     await limiter.look()
     await limiter.connected()

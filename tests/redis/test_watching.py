@@ -17,7 +17,7 @@ async def test_evicting_server_is_told_of_once(start_server: StartServer, open_l
     server = start_server({"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"})
     limiter = open_limiter(server.url, ACCOUNT)
     await limiter.ask()
-    await limiter.store.rest()
+    await limiter.store.aclose_connections()
     await limiter.ask()
     assert limiter.watcher.codes.count("redis-evicts") == 1
 
@@ -53,7 +53,7 @@ async def is_told_of_another_key(url: str, open_limiter: LiveLimiter) -> None:
         await limiter.store.fair_share.beat(limiter.batch_client)
         await limiter.store.fair_share.beat(limiter.batch_client)
         assert told(limiter) == 1
-    await stranger.store.rest()
+    await stranger.store.aclose_connections()
     newcomer = open_limiter(url, ACCOUNT)
     await newcomer.ask()
     await newcomer.store.fair_share.beat(newcomer.batch_client)

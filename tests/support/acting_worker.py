@@ -83,7 +83,7 @@ def main(policy: str) -> None:
         elif name == "elected":
             answer = clustering.is_elected
         elif name == "settle":
-            clustering.settle()
+            clustering.wait_until_saved()
         elif name == "codes":
             answer = actor.noted.codes
         elif name == "pid":

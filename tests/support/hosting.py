@@ -87,7 +87,7 @@ class HandCarrier:
             self.is_stopped = True
             if resigns:
                 self.loop.run_until_complete(self.stream_client.resign())
-            self.loop.run_until_complete(self.stream_client.close())
+            self.loop.run_until_complete(self.stream_client.aclose_connections())
             self.loop.close()
 
     def abandon(self) -> None:
@@ -178,9 +178,9 @@ class Host(Actor):
             is_busy |= self.stream_clients[-1].turn()
         return is_busy
 
-    def rest(self) -> None:
+    def resign(self) -> None:
         """Leave correlating to others, its stream client going on meanwhile."""
-        self._while_turning(lambda: self.clustering.rest(self.clock.now_ns()))
+        self._while_turning(lambda: self.clustering.resign(self.clock.now_ns()))
 
     def _while_turning(self, work: Callable[[], None]) -> None:
         thread = Thread(target=work)

@@ -122,7 +122,7 @@ class Decisions(RuleBasedStateMachine):
         self.pass_time(gap_ns)
         if index >= len(self.specs) or self.specs[index].algorithm == "concurrency":
             return
-        expected, found = (outcome.settle(index, actual, self.now_ns) for outcome in pair)
+        expected, found = (outcome.settle_rule(index, actual, self.now_ns) for outcome in pair)
         assert found == expected
 
     @rule(pair=outcomes)

@@ -87,7 +87,7 @@ class World:
         return found
 
     async def close(self) -> None:
-        await self.limiter.rest()
+        await self.limiter.aclose_connections()
         self.limiter.close()
 
 

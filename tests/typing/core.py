@@ -30,7 +30,7 @@ def decide(now_ns: int) -> None:
     outcome = plan.decide([1], now_ns, [1])
     assert_type(outcome, Outcome)
     assert_type(outcome.allowed, bool)
-    assert_type(outcome.settle(0, 5, now_ns), int)
+    assert_type(outcome.settle_rule(0, 5, now_ns), int)
     assert_type(outcome.ratelimit_field([b'"requests"']), bytes)
     assert_type(table.stats(now_ns), Mapping[str, int])
     assert_type(table.totals(0), Sequence[int])

@@ -118,7 +118,7 @@ def test_documents_are_understood_as_json_understands_them(document: Any, ascii_
     reader = reader_of("openai", JSON)
     assert reader is not None
     reader.feed(text.encode())
-    reader.close()
+    reader.feed_eof()
     is_number = type(said) is int and said >= 0
     assert (reader.form, reader.malformed) == ("json", 0)
     assert reader.value(OUTPUT) == (said if is_number else None)
@@ -343,5 +343,5 @@ def test_depth_is_bounded() -> None:
     for depth, malformed in ((200, 0), (100_000, 1)):
         reader = Reader(paths_of("auto"), "json")
         reader.feed(b'{"a":' * depth + b"1" + b"}" * depth)
-        reader.close()
+        reader.feed_eof()
         assert reader.malformed == malformed

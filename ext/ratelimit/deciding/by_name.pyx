@@ -103,8 +103,8 @@ cdef class NamedCharge:
     def verdicts(self):
         return self.charge().verdicts()
 
-    def settle(self, units):
-        self.charge().settle(units)
+    def settle_units(self, units):
+        self.charge().settle_units(units)
 
     def release(self):
         self.charge().release()

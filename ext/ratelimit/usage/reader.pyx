@@ -94,7 +94,7 @@ cdef class Reader:
         self.way = JSON
         self.is_whole = False
 
-    def close(self):
+    def feed_eof(self):
         # The last event of a stream may lack its empty line.
         if self.way == EVENTS and self.lines.has_data:
             if self.outer.state == DONE or memcmp(self.lines.head, b"[DONE]", 6) == 0:

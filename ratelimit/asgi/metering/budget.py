@@ -61,7 +61,7 @@ class Budget:
                 if used > self._allowed[at] + rule.quota * since_ns // rule.period_ns:
                     return False
             else:
-                outcome.settle(at, used, now_ns)
+                outcome.settle_rule(at, used, now_ns)
                 if outcome.remaining(at) == 0:
                     return False
         return True

@@ -187,7 +187,7 @@ class MeteredRequest:
             if rules.unit(at) in exchange.settled_units or outcome.state(at) != ALLOWED:
                 continue  # the application said it itself
             if is_exact or amount > outcome.cost(at):
-                outcome.settle(at, amount, now_ns)
+                outcome.settle_rule(at, amount, now_ns)
             if is_exact:
                 account, route = rules.key(at, self._identities, self.matched.template)
                 self._metering.learned.learn(account, route, amount, now_ns)

@@ -84,4 +84,4 @@ def diff_command(
         note("interrupted")
         raise SystemExit(INTERRUPTED) from None
     finally:
-        comparison.close()
+        comparison.close_replays()

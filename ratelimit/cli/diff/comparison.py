@@ -108,7 +108,7 @@ class Comparison:
         )
         return Side(loaded, replay)
 
-    def close(self) -> None:
+    def close_replays(self) -> None:
         """Let go of both stores."""
         self.old.replay.close()
         self.new.replay.close()

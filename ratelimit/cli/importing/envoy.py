@@ -56,7 +56,7 @@ def read_envoy(file: str, text: str, draft: PolicyDraft, sources: Mapping[str, s
     for document in _composed(text, yaml):
         for sequence, offset in _descriptor_lists(document, yaml):
             found = True
-            _Reader(file, draft, sources).read(list(_nodes(sequence, yaml, offset)), [])
+            _Reader(file, draft, sources).read_descriptors(list(_nodes(sequence, yaml, offset)), [])
     if not found:
         raise ValueError("no `descriptors` in it: is it the configuration of Envoy's rate-limit service?")
 
@@ -131,7 +131,7 @@ class _Reader:
         self._draft = draft
         self._sources = sources
 
-    def read(self, nodes: Sequence[Node], above: Sequence[Node]) -> None:
+    def read_descriptors(self, nodes: Sequence[Node], above: Sequence[Node]) -> None:
         """Add what some siblings say."""
         general = {node.key: node for node in nodes if node.value is None and "rate_limit" in node.settings}
         for node in nodes:
@@ -143,7 +143,7 @@ class _Reader:
                     if general.get(other.key) is node and self._is_tier(other, general)
                 ]
                 self._limit([*above, node], siblings)
-            self.read(node.children, [*above, node])
+            self.read_descriptors(node.children, [*above, node])
 
     @staticmethod
     def _is_tier(node: Node, general: Mapping[str, Node]) -> bool:

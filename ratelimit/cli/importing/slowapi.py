@@ -54,7 +54,7 @@ def read_slowapi(sources: Sequence[tuple[str, str]], draft: PolicyDraft) -> None
     """
     parsed = [_parsed(file, text) for file, text in sources]
     reader = _Reader(parsed, draft)
-    reader.read()
+    reader.read_decorators()
     if not draft.limits and not draft.notes:
         raise ValueError("no limit of slowapi in it: no Limiter(…) and no @limiter.limit(…)")
 
@@ -88,7 +88,7 @@ class _Reader:
         self._decorated: list[str] = []
         self._shared: dict[tuple[str, str, str], LimitDraft] = {}
 
-    def read(self) -> None:
+    def read_decorators(self) -> None:
         """Add all that is found: decorated routes first, as default limits leave them out."""
         found = [(source, *one) for source in self._sources for one in _limiters(source.tree)]
         for source, name, call in found:

@@ -270,10 +270,10 @@ class HostAgent:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def settle(self) -> None:
+    def wait_until_saved(self) -> None:
         """Wait until a snapshot that was made is with the server."""
         if self._global_leader is not None:
-            self._global_leader.settle()
+            self._global_leader.wait_until_saved()
 
     def end(self, now_ns: int) -> None:
         """Let everything go that waits, save, and hand the lease over."""

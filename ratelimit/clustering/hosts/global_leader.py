@@ -199,9 +199,9 @@ class GlobalLeader:
             self._held_ns = now_ns
         return 0 <= now_ns - self._held_ns < HELD_NS
 
-    def settle(self) -> None:
+    def wait_until_saved(self) -> None:
         """Wait until a snapshot that was made is with the server."""
-        self._leader.settle()
+        self._leader.wait_until_saved()
 
     def end(self, now_ns: int) -> None:
         """Bring the present job to its end, take in what waits, publish it, and save.

@@ -67,7 +67,7 @@ class StreamIntake:
             incoming = self._box.incoming.popleft()
             self.position = incoming.position
             try:
-                seen = SightingEntry.read(incoming.entry, self._mark)
+                seen = SightingEntry.from_entry(incoming.entry, self._mark)
                 if self._is_new(seen):
                     taken += unpack(seen.records, judge, now_ns // NS, assignments)
             except EntryRefused as refusal:

@@ -58,7 +58,7 @@ class HostsSnapshot(Format):
             yield
         self._saving = self._box.saving = Saving(self._box.term, parts, Event())
 
-    def settle(self) -> None:
+    def put_in_place(self) -> None:
         """Wait until the server has it.
 
         Raises:

@@ -54,7 +54,7 @@ class Homes:
         """Principals: count the visits of the payers that won, and find the other payers of each block."""
     def survey(self, start: int, stop: int) -> None:
         """Identifiers: count by block its addresses, and those with accounts that pay by themselves."""
-    def settle(self, start: int, stop: int) -> None:
+    def find_homes(self, start: int, stop: int) -> None:
         """Principals: say whether they are at home anywhere, and where."""
     def end(self) -> None:
         """Give the memory back; may be called at any time."""

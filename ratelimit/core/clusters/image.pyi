@@ -26,11 +26,11 @@ class Image:
     def judge(self) -> Judge: ...
     def shape(self, number: int, /) -> tuple[int, int]:
         """Return the bytes of one item and the number of items of a region."""
-    def read(self, number: int, start: int, stop: int, /) -> bytes:
+    def read_items(self, number: int, start: int, stop: int, /) -> bytes:
         """Return items `start` to `stop` of a region."""
     def fits(self, number: int, size: int, /) -> bool:
         """Return whether items of so many bytes can be put back: of principals, also those with other edges."""
-    def write(self, number: int, start: int, size: int, items: bytes, /) -> None:
+    def write_items(self, number: int, start: int, size: int, items: bytes, /) -> None:
         """Put items of `size` bytes each back from `start` on. Edges there are none of here are forgotten."""
     def numbers(self) -> dict[str, int]:
         """Return what `finish` needs besides."""

@@ -74,9 +74,9 @@ class Judge:
         """Stop judging newcomers: a rebuild is under way."""
     def end(self) -> None:
         """Go on judging newcomers."""
-    def open(self) -> int:
+    def open_label(self) -> int:
         """Return an unused label for a new cluster, 0 when there is none left."""
-    def close(self, label: int) -> None:
+    def close_label(self, label: int) -> None:
         """Give a label up; its principals keep it until `release` has walked over them."""
     def name(self, label: int, identity: int) -> None:
         """Set what limits count a cluster by. Limits know no member of a cluster without a name."""

@@ -95,7 +95,7 @@ class Pools:
         """Suspects: join payment methods by the pool exits they share."""
     def prove(self, start: int, stop: int) -> int:
         """Identifiers: say of payment methods that are left that they meet others; return how many."""
-    def close(self) -> None:
+    def end_search(self) -> None:
         """Give back what only looking takes; what was joined and proven stays for `Groups`."""
     def end(self) -> None:
         """Give all memory back; may be called at any time."""

@@ -99,7 +99,7 @@ class Outcome:
     def reset_after_ns(self, index: int, /) -> int:
         """Return nanoseconds until the rule has its whole quota again (0: it has)."""
     def cost(self, index: int, /) -> int:
-        """Return what the rule was asked for, or after `settle` what it was really charged."""
+        """Return what the rule was asked for, or after `settle_rule` what it was really charged."""
     def key(self, index: int, /) -> int:
         """Return the 64-bit key of the rule's counter (for explanations; not an identity's hash)."""
     def ratelimit_field(self, labels: Sequence[bytes], /) -> bytes:
@@ -114,14 +114,14 @@ class Outcome:
     """Called with a rule and the correction made, where this host's table was corrected; None at first."""
     def would_refuse(self, position: int, /) -> bool:
         """Return whether a rule that counts by the identity at a position had no room, and is not enforced."""
-    def settle(self, index: int, actual: int, now_ns: int, /) -> int:
+    def settle_rule(self, index: int, actual: int, now_ns: int, /) -> int:
         """Replace the charged cost of one rule by the real one; return the signed correction made.
 
         More is charged without asking, into debt of at most one further quota. Less is
         given back as far as it has not drained already; never twice; nothing if refused.
         """
     def undo(self, now_ns: int, /) -> None:
-        """Give everything back, as `settle(i, 0)` for each rule."""
+        """Give everything back, as `settle_rule(i, 0)` for each rule."""
     def take_back(self) -> None:
         """Give back what another store charged although the decision refused; states and costs stay."""
     def release(self, now_ns: int, /) -> None:

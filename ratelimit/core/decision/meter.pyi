@@ -21,8 +21,8 @@ class Reading:
     @property
     def reset_after_ns(self) -> int:
         """Nanoseconds until the whole quota is there again (0: it is)."""
-    def settle(self, actual: int, now_ns: int, /) -> int:
-        """Replace the charged cost by the real one; return the correction. See `Outcome.settle`."""
+    def settle_cost(self, actual: int, now_ns: int, /) -> int:
+        """Replace the charged cost by the real one; return the correction. See `Outcome.settle_rule`."""
     def release(self, now_ns: int, /) -> None:
         """Free a concurrency slot; idempotent. Not calling it is a leak until the lease ends."""
 

@@ -49,7 +49,7 @@ class Translations:
     """
 
     def __init__(self, prefixes: Iterable[tuple[bytes, int]] = ()) -> None: ...
-    def read(self, text: str, /) -> tuple[int, int, int | None] | None:
+    def read_address(self, text: str, /) -> tuple[int, int, int | None] | None:
         """Return the address that a text of at most 100 characters spells, None for none.
 
         Width (32 or 128) and bits of the client's. If that was carried in another, also the bits of the

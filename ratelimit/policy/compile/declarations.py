@@ -37,11 +37,11 @@ def compile_known(known: Known, parts: int, file: str, report: Report) -> KnownS
         report: told what is wrong.
     """
     reader = _Principals(parts, report)
-    exempt = reader.read(known.exempt, (*_HERE, "exempt"))
+    exempt = reader.read_principals(known.exempt, (*_HERE, "exempt"))
     together = _groups(known.together, "together", reader, report)
     apart = _groups(known.apart, "apart", reader, report)
-    confirm = reader.read(known.confirm, (*_HERE, "confirm"))
-    clear = reader.read(known.clear, (*_HERE, "clear"))
+    confirm = reader.read_principals(known.confirm, (*_HERE, "confirm"))
+    clear = reader.read_principals(known.clear, (*_HERE, "clear"))
     if reader.count > MAX_PRINCIPALS:
         report.add("policy-too-many", _HERE, f"{reader.count} principals; {MAX_PRINCIPALS} are the most")
     for number, group in enumerate(apart):
@@ -73,7 +73,7 @@ class _Principals:
         self._report = report
         self.count = 0
 
-    def read(self, listed: Sequence[Principal], path: Path) -> tuple[tuple[str, ...], ...]:
+    def read_principals(self, listed: Sequence[Principal], path: Path) -> tuple[tuple[str, ...], ...]:
         found = []
         for number, written in enumerate(listed):
             self.count += 1
@@ -101,7 +101,7 @@ def _groups(
         report.add("policy-too-many", (*_HERE, key), f"{len(listed)} groups; {MAX_GROUPS} are the most")
     groups = []
     for number, written in enumerate(listed[:MAX_GROUPS]):
-        group = reader.read(written, (*_HERE, key, number))
+        group = reader.read_principals(written, (*_HERE, key, number))
         if len(group) < 2:
             report.add("known-group", (*_HERE, key, number), "fewer than two principals are no group")
         else:
@@ -178,7 +178,8 @@ def _organisations(
                 report.add(
                     "policy-too-many", (*here, key), f"{len(entries)} entries; {MAX_MEMBERS} are the most"
                 )
-        accounts = _Principals(parts, report).read(organisation.account[:MAX_MEMBERS], (*here, "account"))
+        reader = _Principals(parts, report)
+        accounts = reader.read_principals(organisation.account[:MAX_MEMBERS], (*here, "account"))
         for at, text in enumerate(organisation.payment):
             if not text:
                 report.add("policy-value", (*here, "payment", at), "an empty text is no identity")

@@ -182,7 +182,7 @@ class EmbeddedStore:
         """Return what decides requests that these rules apply to."""
         return Plan(self.table, rules, keys, members, cost_positions)
 
-    async def rest(self) -> None:
+    async def aclose_connections(self) -> None:
         """Do nothing: memory belongs to no event loop."""
 
     def heartbeat(self, now_ns: int) -> None:

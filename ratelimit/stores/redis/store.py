@@ -161,7 +161,7 @@ class RedisStore:
         self.embedded.close()
         _STORES.discard(self)
 
-    async def rest(self) -> None:
+    async def aclose_connections(self) -> None:
         """Send what waits, take leave, close this loop's connections; the next decision opens others."""
         loop = asyncio.get_running_loop()
         batch_client = self._batch_clients.get(loop)
@@ -174,7 +174,7 @@ class RedisStore:
             return  # another thread was quicker
         if batch_client is self._last:
             self._last = None
-        await batch_client.close()
+        await batch_client.aclose_connections()
 
     async def _leave(self, batch_client: BatchClient) -> None:
         """Have the server miss this worker no longer, unless it lives on in another event loop."""
@@ -187,7 +187,7 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close this event loop's connections, then everything."""
-        await self.rest()
+        await self.aclose_connections()
         self.close()
 
     # -- the server --------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ def settling_less_is_charging_less(core: Core, spec: RuleSpec, stream: Stream) -
     settled, plain = Limiter(core, spec), Limiter(core, spec)
     for now_ns, cost, outcome in walk(settled, stream):
         actual = cost // 2
-        correction = outcome.settle(0, actual, now_ns)
+        correction = outcome.settle_rule(0, actual, now_ns)
         if outcome.allowed:
             assert correction == actual - cost
             assert plain.ask(now_ns, actual).allowed
@@ -28,7 +28,7 @@ def settling_more_is_charging_more(core: Core, spec: RuleSpec, stream: Stream) -
     settled, plain = Limiter(core, spec), Limiter(core, spec)
     for now_ns, cost, outcome in walk(settled, stream):
         actual = cost + min(2, outcome.remaining(0))
-        correction = outcome.settle(0, actual, now_ns)
+        correction = outcome.settle_rule(0, actual, now_ns)
         if outcome.allowed:
             assert correction == actual - cost
             assert plain.ask(now_ns, actual).allowed
@@ -39,10 +39,10 @@ def settling_repeats_nothing(core: Core, spec: RuleSpec, stream: Stream) -> None
     """Settling again at the same cost, or at the charged one, corrects nothing."""
     limiter = Limiter(core, spec)
     for now_ns, cost, outcome in walk(limiter, stream):
-        assert outcome.settle(0, cost, now_ns) == 0
-        outcome.settle(0, cost // 2, now_ns)
+        assert outcome.settle_rule(0, cost, now_ns) == 0
+        outcome.settle_rule(0, cost // 2, now_ns)
         before = reading(limiter.peek(now_ns))
-        assert outcome.settle(0, cost // 2, now_ns) == 0
+        assert outcome.settle_rule(0, cost // 2, now_ns) == 0
         assert reading(limiter.peek(now_ns)) == before
 
 
@@ -54,8 +54,8 @@ def refusals_have_nothing_to_settle(core: Core, spec: RuleSpec) -> None:
     refused = limiter.ask(now_ns)
     before = reading(limiter.peek(now_ns))
     assert not refused.allowed
-    assert refused.settle(0, 0, now_ns) == 0
-    assert refused.settle(0, MOST, now_ns) == 0
+    assert refused.settle_rule(0, 0, now_ns) == 0
+    assert refused.settle_rule(0, MOST, now_ns) == 0
     refused.undo(now_ns)
     assert reading(limiter.peek(now_ns)) == before
 
@@ -98,7 +98,7 @@ def debt_is_bounded(core: Core, spec: RuleSpec) -> None:
     limiter = Limiter(core, spec)
     now_ns = limiter.start_ns + 3 * spec.period_ns
     outcome = limiter.ask(now_ns, spec.most)
-    correction = outcome.settle(0, MOST, now_ns)
+    correction = outcome.settle_rule(0, MOST, now_ns)
     assert correction == min(spec.most, MOST - spec.most)
     refused = limiter.ask(now_ns, 0)
     assert not refused.allowed
@@ -113,7 +113,7 @@ def unestimated_costs_bind(core: Core, spec: RuleSpec, stream: Stream) -> None:
     settled, plain = Limiter(core, spec), Limiter(core, spec)
     for now_ns, _cost, outcome in walk(settled, [step._replace(cost=0) for step in stream]):
         actual = min(2, outcome.remaining(0))
-        assert outcome.settle(0, actual, now_ns) == actual
+        assert outcome.settle_rule(0, actual, now_ns) == actual
         assert plain.ask(now_ns, actual).allowed
         assert reading(settled.peek(now_ns)) == reading(plain.peek(now_ns))
 
@@ -135,7 +135,7 @@ def the_last_report_stands(core: Core, spec: RuleSpec, stream: Stream) -> None:
         else:
             which = turn * 7 % len(made)
             actual = min(cost * (turn % 4), last[which] + left)
-            assert made[which].settle(0, actual, now_ns) == actual - last[which]
+            assert made[which].settle_rule(0, actual, now_ns) == actual - last[which]
             last[which] = actual
         assert limiter.peek(now_ns, 0).remaining(0) == spec.most - sum(last)
     assert plain.ask(now_ns, sum(last)).allowed
@@ -151,11 +151,11 @@ def what_was_forgiven_is_not_given_back(core: Core, spec: RuleSpec, stream: Stre
             each.ask(now_ns, min(cost, 1))
         left = plain.peek(now_ns, 0).remaining(0)
         outcome = limiter.ask(now_ns, min(1, left))
-        outcome.settle(0, MOST, now_ns)
-        outcome.settle(0, left, now_ns)
+        outcome.settle_rule(0, MOST, now_ns)
+        outcome.settle_rule(0, left, now_ns)
         assert limiter.peek(now_ns, 0).remaining(0) == 0
-        outcome.settle(0, 5 * spec.most, now_ns)
-        outcome.settle(0, 0, now_ns)
+        outcome.settle_rule(0, 5 * spec.most, now_ns)
+        outcome.settle_rule(0, 0, now_ns)
         assert reading(limiter.peek(now_ns)) == reading(plain.peek(now_ns))
 
 
@@ -173,9 +173,9 @@ def reports_at_any_time_never_mint(core: Core, spec: RuleSpec, stream: Stream) -
             if limiter.ask(now_ns, cost).allowed:
                 assert others.ask(now_ns, cost).allowed
         else:
-            settled.settle(0, cost * (turn % 5) ** 2, now_ns)
+            settled.settle_rule(0, cost * (turn % 5) ** 2, now_ns)
         assert limiter.peek(now_ns, 0).remaining(0) <= others.peek(now_ns, 0).remaining(0)
-    settled.settle(0, 0, now_ns)
+    settled.settle_rule(0, 0, now_ns)
     assert limiter.peek(now_ns, 0).remaining(0) <= others.peek(now_ns, 0).remaining(0)
 
 
@@ -185,7 +185,7 @@ def a_late_overrun_is_charged(core: Core, spec: RuleSpec) -> None:
     now_ns = limiter.start_ns + 3 * spec.period_ns
     outcome = limiter.ask(now_ns, 1)
     now_ns += limiter.after(3 * spec.most * spec.period_ns)
-    assert outcome.settle(0, 1 + spec.most, now_ns) == spec.most
+    assert outcome.settle_rule(0, 1 + spec.most, now_ns) == spec.most
     assert limiter.peek(now_ns, 0).remaining(0) == 0
-    assert outcome.settle(0, 0, now_ns) == -spec.most
+    assert outcome.settle_rule(0, 0, now_ns) == -spec.most
     assert limiter.peek(now_ns, 0).remaining(0) == spec.most

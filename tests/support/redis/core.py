@@ -135,10 +135,10 @@ class ScriptOutcome:
     def __len__(self) -> int:
         return len(self._outcome)
 
-    def settle(self, index: int, actual: int, now_ns: int) -> int:
+    def settle_rule(self, index: int, actual: int, now_ns: int) -> int:
         self._plan.now_ns = now_ns
         self._plan.moved = 0
-        self._outcome.settle(index, actual, now_ns)
+        self._outcome.settle_rule(index, actual, now_ns)
         return self._plan.moved
 
     def undo(self, now_ns: int) -> None:

@@ -250,7 +250,7 @@ class ReferenceOutcome:
     def reset_after_ns(self, index: int) -> int:
         return self.lines[index].reset_after_ns
 
-    def settle(self, index: int, actual: int, now_ns: int) -> int:
+    def settle_rule(self, index: int, actual: int, now_ns: int) -> int:
         """Replace the charged cost of one rule by the real one; return the correction made."""
         if not 0 <= actual <= LARGEST_COST:
             raise UsageError("an actual cost is negative or too large", code="cost")
@@ -259,10 +259,10 @@ class ReferenceOutcome:
     def undo(self, now_ns: int) -> None:
         """Give everything back."""
         for index in range(len(self.lines)):
-            self.settle(index, 0, now_ns)
+            self.settle_rule(index, 0, now_ns)
 
     def release(self, now_ns: int) -> None:
         """Free concurrency slots."""
         for index, line in enumerate(self.lines):
             if line.spec.algorithm == "concurrency":
-                self.settle(index, 0, now_ns)
+                self.settle_rule(index, 0, now_ns)

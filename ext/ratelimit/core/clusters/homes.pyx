@@ -193,7 +193,7 @@ cdef class Homes:
                     self.total[of_block] += 1
                     self.votes[of_block] += self.total[at] & LONE != 0
 
-    def settle(self, uint32_t start, uint32_t stop):
+    def find_homes(self, uint32_t start, uint32_t stop):
         """Say of the principals in a range whether they are at home anywhere, and where."""
         cdef uint32_t at, payer, i, hours, everywhere
         cdef bint lone = False, was_home

@@ -78,7 +78,7 @@ cdef class Image:
         cdef Region region = self.region(number)
         return region.size, region.count
 
-    def read(self, int number, uint64_t start, uint64_t stop, /):
+    def read_items(self, int number, uint64_t start, uint64_t stop, /):
         cdef Region region = self.region(number)
         if start > stop or stop > region.count:
             raise IndexError(f"{REGIONS[number]} has {region.count} items")
@@ -91,7 +91,7 @@ cdef class Image:
         # With other families there are other edges, which come last.
         return number == 0 and any(size == sizeof(Principal) - absent * sizeof(Edge) for absent in range(EXTRAS + 1))
 
-    def write(self, int number, uint64_t start, uint64_t size, bytes items not None, /):
+    def write_items(self, int number, uint64_t start, uint64_t size, bytes items not None, /):
         cdef Region region = self.region(number)
         cdef uint64_t i, count
         cdef const char *source = items

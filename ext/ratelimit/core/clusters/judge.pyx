@@ -165,7 +165,7 @@ cdef class Judge:
         """Go on judging newcomers."""
         self.decider = False
 
-    def open(self):
+    def open_label(self):
         """Return an unused label for a new cluster, 0 when there is none left."""
         cdef uint32_t label
         for label in range(1, self.most_clusters + 1):
@@ -177,7 +177,7 @@ cdef class Judge:
                 return label
         return 0
 
-    def close(self, uint32_t label):
+    def close_label(self, uint32_t label):
         """Give a label up; its principals lose it with `release`."""
         self.check(label)
         self.clusters[label].live = False

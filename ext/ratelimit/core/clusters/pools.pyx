@@ -94,7 +94,7 @@ cdef class Pools:
         self.suspect_count = 0
         self.awake = self.evidence.awake_count
 
-    def close(self):
+    def end_search(self):
         """Give back what only looking for groups takes; the forest stays."""
         PyMem_RawFree(self.first)
         PyMem_RawFree(self.second)

@@ -372,7 +372,7 @@ cdef class Outcome:
                 size += write_reset(buffer + size, (self.reset_of(i) + SECOND - 1) // SECOND)
         return PyBytes_FromStringAndSize(buffer, size)
 
-    def settle(self, int index, actual, now_ns, /):
+    def settle_rule(self, int index, actual, now_ns, /):
         cdef Charge *charge = self.at(index)
         cdef uint64_t amount = checked_cost(actual)
         cdef uint64_t now, before
@@ -406,7 +406,7 @@ cdef class Outcome:
         cdef int i
         self.check_made()
         for i in range(self.plan.setup.count):
-            self.settle(i, 0, now_ns)
+            self.settle_rule(i, 0, now_ns)
 
     def take_back(self):
         cdef int i

@@ -56,7 +56,7 @@ cdef class Reading:
         q = &self.plan.setup.quotas[0]
         return reset_word(q, self.charge.word, self.now) if q.kind <= SLIDING else self.charge.reset
 
-    def settle(self, actual, now_ns, /):
+    def settle_cost(self, actual, now_ns, /):
         cdef uint64_t amount = checked_cost(actual)
         check_made(self)
         check_ready(self.plan)

@@ -52,7 +52,7 @@ cdef class Translations:
             memcpy(self.declared.prefixes[i].octets, PyBytes_AS_STRING(octets), 16)
         self.declared.count = len(ordered)
 
-    def read(self, str text not None, /):
+    def read_address(self, str text not None, /):
         cdef Address address = address_of(text)
         if address.width == 0:
             return None

@@ -77,7 +77,7 @@ class Chunked:
         if before is not None:
             # Another host's is none that is read here, and its chunks have an end of their own.
             with suppress(EntryRefused):
-                stale = self._places.chunks(self._head, Head.read(before, self._mark).name)
+                stale = self._places.chunks(self._head, Head.from_stored(before, self._mark).name)
         await self._fenced(
             SEAL.run(
                 client,
@@ -99,9 +99,9 @@ class Chunked:
             EntryRefused: it cannot be used here.
         """
         stored = await client.execute_command("GET", self._head)
-        return None if stored is None else Head.read(stored, self._mark)
+        return None if stored is None else Head.from_stored(stored, self._mark)
 
-    async def read(self, client: Any) -> tuple[Head, bytes] | None:
+    async def read_value(self, client: Any) -> tuple[Head, bytes] | None:
         """Return the value in force, None when there is none.
 
         Raises:

@@ -48,7 +48,7 @@ class SightingEntry:
         return _SEEN.pack(_SEEN_MAGIC, self.mark, self.host, self.sequence) + self.records
 
     @classmethod
-    def read(cls, entry: bytes, mark: int) -> SightingEntry:
+    def from_entry(cls, entry: bytes, mark: int) -> SightingEntry:
         """Return what an entry says.
 
         Raises:
@@ -99,7 +99,7 @@ class AssignmentEntry:
         )
 
     @classmethod
-    def read(cls, entry: bytes, mark: int) -> AssignmentEntry:
+    def from_entry(cls, entry: bytes, mark: int) -> AssignmentEntry:
         """Return what an entry says.
 
         Raises:
@@ -149,7 +149,7 @@ class Head:
         )  # fmt: skip
 
     @classmethod
-    def read(cls, stored: bytes, mark: int) -> Head:
+    def from_stored(cls, stored: bytes, mark: int) -> Head:
         """Return what a head says.
 
         Raises:

@@ -38,7 +38,7 @@ async def _read(client_of: Callable[[], Any], places: Places, key: bytes) -> byt
     try:
         chunked = Chunked(places, places.snapshot, mark_of(fingerprint_of(key)), key)
         async with asyncio.timeout(TRANSFER_PATIENCE_S):
-            found = await chunked.read(client)
+            found = await chunked.read_value(client)
         return None if found is None else found[1]
     except EntryRefused as refusal:
         raise StoreError(

@@ -289,7 +289,7 @@ class StreamClient:
     async def _fetch_snapshot(self) -> None:
         box = self._box
         try:
-            found = await self._bounded(self._snapshot.read(self._client), TRANSFER_PATIENCE_S)
+            found = await self._bounded(self._snapshot.read_value(self._client), TRANSFER_PATIENCE_S)
         except EntryRefused as refusal:
             box.refusals.add(refusal.code)
             found = None
@@ -343,7 +343,7 @@ class StreamClient:
     def _follow(self, incoming: Incoming) -> bool:
         """Take one entry in; False if it cannot be understood without the table."""
         try:
-            told = AssignmentEntry.read(incoming.entry, self._mark)
+            told = AssignmentEntry.from_entry(incoming.entry, self._mark)
         except EntryRefused as refusal:
             self._box.refusals.add(refusal.code)
             return True
@@ -367,7 +367,7 @@ class StreamClient:
             head = await self._bounded(self._table.head(self._client))
             if head is None or not self._goes_further(head):
                 return False
-            found = await self._bounded(self._table.read(self._client), TRANSFER_PATIENCE_S)
+            found = await self._bounded(self._table.read_value(self._client), TRANSFER_PATIENCE_S)
         except EntryRefused as refusal:
             self._box.refusals.add(refusal.code)
             return False
@@ -417,7 +417,7 @@ class StreamClient:
                 async with asyncio.timeout(max(pause_s, BREATH_S)):
                     await ended.wait()
 
-    async def close(self) -> None:
+    async def aclose_connections(self) -> None:
         """Let go of the connection."""
         if self._transfer is not None:
             self._transfer.cancel()

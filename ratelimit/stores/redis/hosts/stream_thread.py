@@ -45,7 +45,7 @@ class StreamThread:
                 await asyncio.sleep(1.0)
         if self._resigns:
             await self._stream_client.resign()
-        await self._stream_client.close()
+        await self._stream_client.aclose_connections()
 
     def stop(self, patience_s: float, *, resigns: bool = True) -> None:
         """End the thread after giving the lease up, and wait for it for as long as that."""

@@ -56,7 +56,7 @@ class Question(Waiting):
         self.outcome = outcome
         self.commit = commit
 
-    def read(self, said: list[int], at: int) -> int:
+    def read_reply(self, said: list[int], at: int) -> int:
         """Take the answer; return where the next begins."""
         return self.plan.rules.answer(self.outcome, said, at, said[0], self.commit)
 
@@ -78,7 +78,7 @@ class Part(Waiting):
         self.size = size
         self.said: list[int] = []
 
-    def read(self, said: list[int], at: int) -> int:
+    def read_reply(self, said: list[int], at: int) -> int:
         """Take the numbers; return where the next answer begins."""
         end = at + self.size
         if end > len(said):
@@ -129,7 +129,7 @@ class Correction(Unawaited):
         self.slot_batch.items[self.at] = self.plan.rules.amend(self.outcome, self.index)
         return True
 
-    def read(self, said: list[int], at: int) -> int:
+    def read_reply(self, said: list[int], at: int) -> int:
         """Take the answer; return where the next begins."""
         at = self.plan.rules.corrected(self.outcome, self.index, said, at, said[0])[1]
         self.end()
@@ -159,7 +159,7 @@ class Renewal(Unawaited):
         self._clock = clock
         self._sent_ns = sent_ns
 
-    def read(self, said: list[int], at: int) -> int:
+    def read_reply(self, said: list[int], at: int) -> int:
         """Take the answer; return where the next begins."""
         self._leases.set_skew(said[0] * 1000 - self._clock.now_ns())
         at = self._leases.answer(self._key, said, at, self._sent_ns)
@@ -221,7 +221,7 @@ class SlotBatch:
         at = 1
         try:
             for entry in self.entries:
-                at = entry.read(said, at)
+                at = entry.read_reply(said, at)
         except (IndexError, TypeError, OverflowError) as error:
             raise ValueError(f"an answer of {len(said)} numbers ends too early: {error}") from error
         if at != len(said):

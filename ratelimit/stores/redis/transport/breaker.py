@@ -38,7 +38,7 @@ class Breaker:
         self.trips += was_closed
         return was_closed
 
-    def close(self) -> None:
+    def close_circuit(self) -> None:
         """A probe succeeded: the server is asked again."""
         self.is_open = False
         self._pause_s = FIRST_PAUSE_S

@@ -250,7 +250,7 @@ class BatchClient:
             async with asyncio.timeout(CONNECT_S):
                 await node_client.check(SlotBatch().call(self._worker, None))
         except BaseException:
-            node_client.close()
+            node_client.close_connections()
             raise
         self._pipelines.last_answer = self.loop.time()
         pipeline = self._pipelines.new(node_client)
@@ -260,7 +260,7 @@ class BatchClient:
         except BaseException:
             self._pipelines.drop(pipeline)
             raise
-        self.breaker.close()
+        self.breaker.close_circuit()
         held_back = list(self._held_back)
         self._held_back.clear()
         for correction in held_back:
@@ -314,9 +314,9 @@ class BatchClient:
         self.loop.call_soon_threadsafe(self._start_closing)
 
     def _start_closing(self) -> None:
-        self._closing = self.loop.create_task(self.close())
+        self._closing = self.loop.create_task(self.aclose_connections())
 
-    async def close(self) -> None:
+    async def aclose_connections(self) -> None:
         """End all that is under way; what waits fails."""
         self._end()
         tasks = list(self._tasks)
@@ -336,7 +336,7 @@ class BatchClient:
                 if self._leave is not None:
                     await self._leave(self)
             finally:
-                self._aside.close()
+                self._aside.close_connections()
                 await asyncio.sleep(0)  # in which what is closed is let go of
                 await self.client.aclose()
 
@@ -346,6 +346,6 @@ class BatchClient:
         self.is_closed = True
         self.breaker.is_open = True
         self.fault = away("the store was closed")
-        self._pipelines.close(self.fault)
+        self._pipelines.close_pipelines(self.fault)
         self._tally.lost(len(self._held_back))
         self._held_back = deque(maxlen=0)  # nothing more is

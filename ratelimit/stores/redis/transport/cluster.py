@@ -56,7 +56,7 @@ class ClusterClient:
         """Whether it is known which node serves what."""
         return bool(self._servers)
 
-    async def open(self) -> None:
+    async def open_connections(self) -> None:
         """Learn which node serves what, unless it is known: from whichever node answers first.
 
         Raises:
@@ -105,7 +105,7 @@ class ClusterClient:
 
     async def check(self, call: Call) -> None:
         """See that every master answers the script."""
-        await self.open()
+        await self.open_connections()
         names: dict[Address, bytes] = {}
         missing = set(self._servers.values())
         for number in range(MOST_PROBES):
@@ -147,7 +147,7 @@ class ClusterClient:
 
     async def _ask_all(self, slots: Sequence[int], texts: Sequence[bytes]) -> list[Any]:
         """Have each text answered by the node that serves its slot."""
-        await self.open()
+        await self.open_connections()
         answers: list[Any] = [None] * len(texts)
         asking: dict[int, Address] = {}
         loads: set[Address] = set()
@@ -216,13 +216,13 @@ class ClusterClient:
             node_client = self._wires[address] = ServerClient(self._connect(*address))
         return node_client
 
-    def close(self) -> None:
+    def close_connections(self) -> None:
         """Close all connections, and forget which node serves what."""
         self._servers = {}
         if self._posted is not None:
             self._posted.cancel()
         for node_client in self._wires.values():
-            node_client.close()
+            node_client.close_connections()
         self._wires.clear()
 
 

@@ -126,7 +126,7 @@ class Credentials(CredentialProvider):
         self._username = spec.username
         self._secret = spec.password
 
-    def read(self) -> tuple[str] | tuple[str, str]:
+    def read_credentials(self) -> tuple[str] | tuple[str, str]:
         """Return what to log in with.
 
         Raises:
@@ -140,7 +140,7 @@ class Credentials(CredentialProvider):
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """Return what to log in with, or fail as a login does: the client then drops the connection."""
         try:
-            return self.read()
+            return self.read_credentials()
         except LookupError as error:
             raise AuthenticationError(f"the server's password cannot be had: {error}") from error
 
@@ -184,7 +184,7 @@ def _options(spec: RemoteSpec, timeout_s: float) -> dict[str, Any]:
     if spec.password is not None:
         credentials = Credentials(spec)
         try:
-            credentials.read()
+            credentials.read_credentials()
         except LookupError as error:
             raise StoreError(
                 f"the server's password cannot be had: {error}", code="redis-password"

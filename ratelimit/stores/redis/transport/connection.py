@@ -66,7 +66,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._wanted = count
         self._transport.write(commands)
 
-    def close(self) -> None:
+    def close_connection(self) -> None:
         """Close it now; the caller that asked is told nothing more."""
         self._done = None
         self._transport.abort()

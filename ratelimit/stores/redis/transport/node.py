@@ -36,7 +36,7 @@ class NodeClient(Protocol):
         """Whether calls can be posted."""
         ...
 
-    async def open(self) -> None:
+    async def open_connections(self) -> None:
         """Connect, unless it is connected.
 
         Raises:
@@ -67,7 +67,7 @@ class NodeClient(Protocol):
         """
         ...
 
-    def close(self) -> None:
+    def close_connections(self) -> None:
         """Let go of all connections; the posters of calls are told nothing more."""
         ...
 
@@ -102,7 +102,7 @@ class ServerClient:
         """Whether there is a connection."""
         return self._link is not None and self._link.is_open
 
-    async def open(self) -> None:
+    async def open_connections(self) -> None:
         """Connect, unless it is connected."""
         if self.is_open:
             return
@@ -165,7 +165,7 @@ class ServerClient:
         Raises:
             redis.exceptions.RedisError, OSError: the connection failed, and is closed.
         """
-        await self.open()
+        await self.open_connections()
         link = self._link
         assert link is not None
         future: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
@@ -173,15 +173,15 @@ class ServerClient:
         try:
             return await future
         except BaseException:
-            self.close()
+            self.close_connections()
             raise
 
-    def close(self) -> None:
+    def close_connections(self) -> None:
         """Close the connection, or one that is being made; the next call makes another."""
         self._closings += 1
         link, self._link = self._link, None
         if link is not None:
-            link.close()
+            link.close_connection()
 
 
 def _unasked(answers: Answers) -> None:

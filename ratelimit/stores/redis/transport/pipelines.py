@@ -54,12 +54,12 @@ class Pipeline:
         if batch is not None:
             self._arrived(self, batch, answers)
 
-    def close(self) -> None:
+    def close_pipeline(self) -> None:
         """Close the connection, or stop making it."""
         self.batch = None
         if self.opening is not None:
             self.opening.cancel()
-        self.node_client.close()
+        self.node_client.close_connections()
 
 
 class Pipelines:
@@ -159,7 +159,7 @@ class Pipelines:
         self._pipelines.discard(pipeline)
         if pipeline in self._idle:
             self._idle.remove(pipeline)
-        pipeline.close()
+        pipeline.close_pipeline()
 
     def fail(self, fault: StoreError) -> None:
         """Tell all waiting tasks that there is no answer, and close all pipelines."""
@@ -179,13 +179,13 @@ class Pipelines:
         fault: Exception | None = None
         try:
             async with asyncio.timeout(CONNECT_S):
-                await pipeline.node_client.open()
+                await pipeline.node_client.open_connections()
         except Exception as error:
             # Of any kind: waiting tasks would hear nothing of it.
             fault = error
         pipeline.opening = None
         if pipeline not in self._pipelines:
-            pipeline.node_client.close()  # dropped in the meantime
+            pipeline.node_client.close_connections()  # dropped in the meantime
         elif fault is None:
             self._idle.append(pipeline)
             self._send()
@@ -290,7 +290,7 @@ class Pipelines:
         if self.last_answer < batch.begun or (self._are_many and batch.pipeline is not None):
             self._trip(slow(self._timeout_s))
 
-    def close(self, fault: StoreError) -> None:
+    def close_pipelines(self, fault: StoreError) -> None:
         """Tell all waiting tasks, close all pipelines, and look at no deadline any more."""
         self.fail(fault)
         if self._watch is not None:
