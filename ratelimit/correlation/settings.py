@@ -53,41 +53,41 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     home_s: Annotated[
         Duration,
         Meta(
-            description="An account is at home where it comes back so many seconds later; "
-            "shorter than a day, and an exit rented for a day is a home."
+            description="Seconds after which an account that comes back is at home; "
+            "below a day, an exit rented for a day is a home."
         ),
     ] = 93_600
     home_new_s: Annotated[
         Duration,
         Meta(
             description="The same of an account first seen in the last 36 hours; "
-            "longer spares fewer newcomers, shorter finds fewer campaigns in their first day."
+            "longer spares fewer newcomers, shorter finds fewer young campaigns."
         ),
     ] = 10_800
     new_s: Annotated[
         Seconds,
         Meta(
-            description="An account is new for so many seconds after it was created; "
+            description="Seconds for which an account is new; "
             "longer makes age dearer for an attacker and puts more newcomers in question."
         ),
     ] = 1_209_600
     records_s: Annotated[
         Duration,
         Meta(
-            description="So many seconds of records before an account that is first seen is taken for new, "
-            "where nothing says when it was created; 0 at once."
+            description="Seconds of records after which an account that is first seen is taken for new, "
+            "where nothing says its age."
         ),
     ] = 1_209_600
     pool_share: Annotated[
         Share,
         Meta(
-            description="Part of the accounts at an exit that makes it a pool's, and of a payment method's visits "
-            "that keeps it in question; lower finds more, and more that shares exits by chance."
+            description="Part of an exit's accounts that makes it a pool's, and of a payment method's visits "
+            "that keeps it in question. Lower finds more, also by chance."
         ),
     ] = 0.5
     network_share: Annotated[
         Share,
-        Meta(description="The same of networks, for payment methods whose accounts share no address."),
+        Meta(description="The same of networks, for accounts that share no address."),
     ] = 0.8
     methods: Annotated[
         Whole, Meta(description="Payment methods that must meet for an actor to be certain.")
@@ -96,8 +96,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     exits: Annotated[
         Number,
         Meta(
-            description="Exits, each counted by its share of visits, likewise, in a network for each four; half as "
-            "many again in fewer. Lower, and rotating egress of a new organisation can be certain."
+            description="Exits likewise, each by its share of visits, in a network for each four; half as "
+            "many again in fewer. Lower, and a new organisation can be certain."
         ),
     ] = 256.0
     exclusive: Annotated[
