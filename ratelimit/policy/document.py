@@ -45,12 +45,10 @@ def errors_page() -> str:
         "A refused request is no error.",
     ]
     for branch, words in _BRANCHES.items():
-        lines += ["", f"## {words.split(':')[0].strip('`')}", "", words, ""]
-        lines += ["| code | | what it means | what to do |", "| --- | --- | --- | --- |"]
-        for code, entry in CODES.items():
-            if entry.branch == branch:
-                meaning, remedy = entry.meaning.replace("|", "\\|"), entry.remedy.replace("|", "\\|")
-                lines.append(f'| <a id="{code}"></a>`{code}` | {entry.severity} | {meaning} | {remedy} |')
+        lines += ["", f"## {words.split(':')[0].strip('`')}", "", words]
+        lines += _rows(branch, "error")
+        if warnings := _rows(branch, "warning"):
+            lines += ["", "### Warnings", *warnings]
     lines += ["", "## Diagnoses", "", _DIAGNOSED, "", "| code | |", "| --- | --- |"]
     for code, sentence in DIAGNOSES.items():
         lines.append(
@@ -59,6 +57,17 @@ def errors_page() -> str:
             )
         )
     return "\n".join(lines) + "\n"
+
+
+def _rows(branch: Branch, severity: str) -> list[str]:
+    entries = {
+        code: entry for code, entry in CODES.items() if (entry.branch, entry.severity) == (branch, severity)
+    }
+    lines = ["", "| code | what it means | what to do |", "| --- | --- | --- |"] if entries else []
+    for code, entry in entries.items():
+        meaning, remedy = entry.meaning.replace("|", "\\|"), entry.remedy.replace("|", "\\|")
+        lines.append(f'| <a id="{code}"></a>`{code}` | {meaning} | {remedy} |')
+    return lines
 
 
 def field_table(name: str) -> str:
