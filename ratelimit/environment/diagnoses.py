@@ -19,11 +19,11 @@ DIAGNOSES: Mapping[str, str] = {
         "Mount it once."
     ),
     "limit-asked-twice": (
-        "a route asks by name for a limit that the middleware had charged already, since the policy matches "
-        "it by path; it was not charged again. Write `match = []` where only routes are to ask for it:"
+        "a route asks by name for a limit that the policy matches by path as well; it was charged once. "
+        "Write `match = []` where only routes are to ask for it:"
     ),
     "limit-asked-gone": (
-        "routes ask for limits by name that the reloaded policy lacks, or that do not fit it; these routes "
+        "routes ask for limits by name that the reloaded policy lacks, or that do not fit it. These routes "
         "go on with the limits they had, until a restart."
     ),
     "state-absent": (
@@ -34,7 +34,7 @@ DIAGNOSES: Mapping[str, str] = {
     ),
     "limits-off": "nothing is limited in this process: RATELIMIT_ENABLED or `enabled` says so.",
     "policy-gone": (
-        "{about} is not there any more, or cannot be looked at: the policy that was read last stays in "
+        "{about} is not there any more, or cannot be looked at. The policy that was read last stays in "
         "force, and a worker that starts now fails. Put the file back."
     ),
     "private-memory": (
@@ -47,7 +47,7 @@ DIAGNOSES: Mapping[str, str] = {
         "the next takes its place. Find out what writes there."
     ),
     "memory-unusable": (
-        "shared memory is damaged or gone, and no other can be had: this worker counts with what it has "
+        "shared memory is damaged or gone, and no other can be had. This worker counts with what it has "
         "left, perhaps alone, and tries again every few seconds."
     ),
     "identity-type": (
@@ -97,7 +97,7 @@ DIAGNOSES: Mapping[str, str] = {
         "correlating accounts failed; requests go on with the clusters known so far, and it is tried again."
     ),
     "hosts-format": (
-        "what another host wrote for the correlation cannot be read here, and is not used: do all hosts run "
+        "what another host wrote for the correlation cannot be read here, and is not used. Do all hosts run "
         "the same release, and does nothing else write under the store's prefix?"
     ),
     "hosts-key": (

@@ -36,6 +36,8 @@ def test_no_room_has_more_than_it_may(room: str) -> None:
         ("code.py", '"""Says who."""\nx = "who"  # whose\ny = """who"""\n', 2, 0),
         ("code.pyx", "# " + "a " * 15 + "\n# " + "a " * 15 + "\ncdef int x  # noqa: who\n", 0, 1),
         ("code.py", "# " + "a " * 15 + "\nx = 1\n# " + "a " * 15 + "\n", 0, 0),
+        ("code.py", "x = 1  # " + "a " * 15 + "\ny = 1  # " + "a " * 15 + "\n", 0, 0),
+        ("code.py", "x = 1  # " + "a " * 15 + "\n# " + "a " * 15 + "\n", 0, 1),
         ("code.lua", "-- whose\nlocal who = 1\n", 1, 0),
     ],
 )

@@ -77,7 +77,10 @@ def files() -> Iterator[Path]:
 
 
 def prose(path: Path) -> Iterator[str]:
-    """Yield each text of a file: a page's whole, or its docstrings and its blocks of comments."""
+    """Yield each text of a file: a page's whole, or its docstrings and its blocks of comments.
+
+    A comment behind code begins a text of its own: the fields of a struct are no sentence.
+    """
     text = path.read_text("utf-8")
     if path.suffix == ".md":
         yield _MARKUP.sub("", _FENCE.sub("", text))
@@ -87,7 +90,10 @@ def prose(path: Path) -> Iterator[str]:
     for found in (_LUA if path.suffix == ".lua" else _PYTHON).finditer(text):
         line = text.count("\n", 0, found.start())
         comment = found["comment"]
-        if block and (comment is None or line != last + 1):
+        behind_code = comment is not None and bool(
+            text[text.rfind("\n", 0, found.start()) + 1 : found.start()].strip()
+        )
+        if block and (comment is None or line != last + 1 or behind_code):
             yield "\n".join(block)
             block = []
         if comment is not None and not _NO_PROSE.match(comment.strip()):

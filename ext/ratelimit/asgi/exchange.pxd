@@ -14,8 +14,8 @@ cdef class Exchange:
     cdef public object actor    # what limits count the principal's cluster by; None without one
     cdef public uint8_t certainty   # that it belongs there
     cdef object reported     # units that the application has settled; None: none
-    cdef object made         # the decision, once somebody has asked for it
-    cdef uint64_t principal  # whom the request is of, 0 where nobody asks
+    cdef object made         # the decision, once it has been asked for
+    cdef uint64_t principal  # the request's account, 0 where nothing asks for it
 
     cdef list with_fields(self, object headers)
 

@@ -76,7 +76,7 @@ cdef class Exchange:
 
     @property
     def decision(self):
-        # Made when somebody asks: most requests never do.
+        # Made when it is asked for: of most requests it never is.
         if self.made is None:
             if self.plan is None or self.outcome is None:
                 self.made = Decision(True, Reason.UNLIMITED, None, self.actor, self.certainty)
@@ -156,7 +156,7 @@ cdef class Exchange:
 
 
 cdef inline void put(list fresh, Py_ssize_t at, object item) noexcept:
-    # noexcept: fills a place of a list made just before, whose size is known.
+    # noexcept: fills a place of a list of known size, made just before.
     Py_INCREF(item)
     PyList_SET_ITEM(fresh, at, item)
 

@@ -1,9 +1,9 @@
 """The common way of an HTTP request, compiled: see the stub for the contract.
 
-Nothing here decides anything: who is asked, and in which order, is the ladder's
+Nothing here decides anything: what is asked, and in which order, is the ladder's
 (`deciding/decider.py`) for a request without lists, tiers or resolvers. Whatever is not exactly
-that is turned away before anything was charged, and takes the slow path. tests/asgi/test_ladder.py
-holds both equal, in answers, sightings, heartbeats and upkeep.
+that is turned away before anything was charged, and takes the slow path. A test holds both equal,
+in answers, sightings, heartbeats and upkeep (tests/asgi/test_ladder.py).
 """
 
 cimport cython

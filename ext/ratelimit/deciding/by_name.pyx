@@ -1,8 +1,8 @@
 """Decisions by names, compiled: see the stub for the contract.
 
-An accelerator as `asgi/gate` is one: it climbs the ladder (`deciding/decider.py`) for what needs nothing
-but names, and turns away all else before anything was charged. tests/limiter/test_by_name.py holds
-both equal.
+An accelerator as `asgi/gate` is one. It climbs the ladder (`deciding/decider.py`) for what needs nothing
+but names, and turns away all else before anything was charged. A test holds both equal
+(tests/limiter/test_by_name.py).
 """
 
 cimport cython
@@ -80,7 +80,7 @@ cdef class PlanParts:
 @cython.auto_pickle(False)
 @cython.freelist(16)
 cdef class NamedCharge:
-    """A decision's ledger, made when somebody asks: most callers want to know whether, and no more."""
+    """A decision's ledger, made when it is asked for: most callers want to know whether, and no more."""
 
     cdef readonly object plan
     cdef readonly object outcome

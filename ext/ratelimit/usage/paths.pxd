@@ -46,7 +46,7 @@ cdef class Paths:
 
 
 cdef inline int16_t child_of(const Trie *trie, int16_t node, const char *key, uint8_t size) noexcept nogil:
-    # noexcept nogil: compares bytes within arrays whose sizes are stored beside them.
+    # noexcept nogil: compares bytes within arrays that have their sizes beside them.
     cdef int16_t at = trie.nodes[node].first_edge
     cdef int i
     while at >= 0:

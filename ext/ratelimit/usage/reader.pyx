@@ -1,10 +1,10 @@
 """Watches an answer pass and remembers what it says of itself: see the stub for the contract.
 
 Theory of operation. A stream is cut into documents by its framing, and each document is
-tokenized as it comes (`tokenizer.pxd`). What a document says counts once it is whole: an event at its
-empty line, a message of an AWS event stream once its checksum is right. So nothing is kept of a
-stream but the state of the tokenizer and one number a slot, and an event of 100 kB that ends
-with its usage costs no more memory than any other.
+tokenized as it comes (`tokenizer.pxd`). What a document says counts once it is whole. An event is
+at its empty line, a message of an AWS event stream with its right checksum. Nothing is kept of a stream but
+the state of the tokenizer and one number a slot. So an event of 100 kB that ends with its usage costs
+no more memory than any other.
 """
 
 cimport cython

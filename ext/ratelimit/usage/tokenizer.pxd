@@ -2,11 +2,11 @@
 #
 # Theory of operation. A stack says for each open object or array which node of the trie it is,
 # -1 where the trie knows nothing there. Strings at such places are only looked through for their
-# end. Values at the others go into an `Event`, which means nothing until its document is whole:
-# the reader takes it over then, or throws it away. So what stands in a string is never read as a
-# key, a document may be cut at any byte, and a document of any length takes the same memory.
+# end. Values at the others go into an `Event`, which means nothing until its document is whole.
+# The reader takes it over then, or throws it away. So what stands in a string is never read as a
+# key. A document may be cut at any byte, and takes the same memory at any length.
 #
-# RFC 8259 but for numbers, whose digits may begin with zeros. Strings are checked to be UTF-8.
+# RFC 8259 but for numbers, which may begin with zeros. Strings are checked to be UTF-8.
 
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -103,7 +103,7 @@ cdef extern from *:
     void kin_fill() noexcept nogil
 
 
-# noexcept nogil, all of them: they touch C structures alone, whose sizes are checked here.
+# noexcept nogil, all of them: they touch C structures alone, and check their sizes here.
 
 cdef inline void begin(Scan *s) noexcept nogil:
     s.state = VALUE

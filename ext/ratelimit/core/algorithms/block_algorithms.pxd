@@ -1,4 +1,4 @@
-"""The three algorithms whose state is a block: ask, charge, correct."""
+"""The three algorithms that keep their state in a block: ask, charge, correct."""
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -21,7 +21,7 @@ from ratelimit.core.algorithms.windows cimport fixed_end
 cdef inline bint check_block(
     Setup *plan, int i, Charge *charge, Look *look, uint64_t *ids, uint64_t now, uint64_t cost, bint commit
 ) noexcept nogil:
-    """Ask a rule whose state is a block; fills `charge` and returns whether the cost fits."""
+    """Ask a rule that keeps its state in a block; fills `charge` and returns whether the cost fits."""
     cdef const Quota *q = &plan.quotas[i]
     cdef Arena *arena = plan.arena
     cdef Block *block

@@ -1,8 +1,8 @@
 """Concurrency slots: one word each, naming the worker that holds it.
 
 seat (8 bits) | seat generation (24 bits) | nonce (32 bits); 0 is free. A slot
-counts while its worker's heartbeat is younger than the lease, so a worker that
-was killed gives its slots back within the lease, with nobody to clean up.
+counts while its worker's heartbeat is younger than the lease. So the slots of a
+killed worker come back within the lease, by themselves.
 """
 
 from libc.stdint cimport uint64_t

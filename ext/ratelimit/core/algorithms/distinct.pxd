@@ -1,7 +1,7 @@
 """Distinct count: a bitmap of at least sixteen bits a member (linear counting, Whang et al. 1990).
 
-A member whose bit is set was seen (or shares the bit of one that was: a chance of
-at most 1 in 16 at the limit, less before). So never fewer than N distinct members
+A member with a set bit was seen, or shares the bit of one that was. The chance of that
+is at most 1 in 16 at the limit, and less before. So never fewer than N distinct members
 are admitted, and about N (1 + 1/32) on average before the first refusal.
 """
 

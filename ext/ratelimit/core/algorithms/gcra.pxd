@@ -1,10 +1,10 @@
 """Token bucket as the generic cell rate algorithm (ITU-T I.371): one arrival time is the state.
 
-Times are in ticks of 1/16 ns since the table's epoch, so that emission intervals
-of high rates are not rounded by more than a sixteenth of a nanosecond. The word
-is the theoretical arrival time (TAT); absent is 0. Over any interval of length L
-at most burst + rate * L units pass: the interval is rounded up, and a TAT in the
-past counts as now (a crate that forgets this lets an idle bucket overfill).
+Times are in ticks of 1/16 ns since the table's epoch, so emission intervals of
+high rates are rounded by no more. The word is the theoretical arrival time (TAT);
+absent is 0. Over any interval of length L at most burst + rate * L units pass. For
+that the emission interval is rounded up, and a TAT in the past counts as now. (A
+crate that forgets the latter lets an idle bucket overfill.)
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -17,8 +17,8 @@ cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now)
 
     Debt reaches two buckets ahead of now, and another worker's now may be later than
     ours by what clocks and scheduling differ. Further ahead means that the clock stepped
-    back: then the bucket counts as empty, so that nobody gains and nobody waits for the
-    old time to come round again. A refusal writes that down, else it would have to be
+    back: then the bucket counts as empty. So no caller gains, and none waits for the old
+    time to come round again. A refusal writes that down, else it would have to be
     believed later.
     """
     cdef uint64_t ticks = now << 4
@@ -73,8 +73,8 @@ cdef inline uint64_t gcra_raise(const Quota *quota, uint64_t arrival, uint64_t n
 cdef inline uint64_t gcra_live(const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, uint64_t units) noexcept nogil:
     """Return how many of a charge's `units` have not drained; `mark` is the TAT just after the charge.
 
-    Units whose place in the virtual queue lies before now were used up by time passing, and
-    returning them would let a later burst exceed the bucket (Go's Reservation.Cancel reasons
+    Units that lie before now in the virtual queue were used up by time passing. Returning
+    them would let a later burst exceed the bucket (Go's Reservation.Cancel reasons
     alike). The queue may have become shorter since: other charges were given back.
     """
     cdef uint64_t ticks = now << 4

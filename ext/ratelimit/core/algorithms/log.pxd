@@ -1,19 +1,19 @@
 """Exact sliding log: every admitted charge of the last window, so any window admits at most N.
 
 A ring of records (time, sequence | cost). Record i lies in place i mod size and
-counts only if it carries sequence base + i: so a place is either record i, or
-free for it, and one swap both claims it and excludes every concurrent append
-(which wants the same place). `head` may lag behind a worker that died; readers
+counts only if it carries sequence base + i. So a place is either record i, or
+free for it. One swap both claims it and excludes every concurrent append, which
+wants the same place. `head` may lag behind a worker that died; readers
 step over records it does not know yet. Costs change in place, times never do.
 
 What a charge is settled to beyond its own record is one more record, of the time of that
-report; later reports change that one as long as it counts. So a charge takes two places a
+report. Later reports change that one as long as it counts. So a charge takes two places a
 window at most, however often it is settled.
 
 Times ascend: a `now` before the newest record's time is read as that time. If the
-newest is more than a window and a minute ahead the clock stepped back; then one record, as of
-now, stands for all that was in use, and reading stops at it (the record before it
-lies that much later, which is how it is recognised).
+newest is more than a window and a minute ahead the clock stepped back. Then one record, as of
+now, stands for all that was in use. Reading stops at it: the record before it lies that much
+later, which is how it is recognised.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -43,7 +43,7 @@ cdef inline bint is_record(Block *block, Pair seen, uint64_t index) noexcept nog
 
 
 cdef inline uint64_t wait_for(const Quota *quota, uint64_t time, uint64_t now) noexcept nogil:
-    """Return how long until a record no longer counts; a period for one whose time cannot be."""
+    """Return how long until a record no longer counts; a period for one with a time that cannot be."""
     cdef uint64_t wait_ns = time + quota.period_ns - now
     return wait_ns if 0 < wait_ns <= 2 * quota.period_ns + STEP_NS else quota.period_ns
 
@@ -124,7 +124,7 @@ cdef inline bint log_append(const Quota *quota, Block *block, Reading r, uint64_
     cdef uint64_t head
     if not cas_pair(record(quota, block, r.head), r.seen.tag, r.seen.word, r.at + 1, (sequence << 32) | cost):
         return False
-    # To the maximum, also past what a worker that died here left behind: a hint that lagged
+    # To the maximum, also past what a worker that died here left behind. A hint that lagged
     # by a whole round of the ring would point at a record of the next.
     while True:
         head = load(&block.head)

@@ -1,9 +1,9 @@
 """A moving window of many units, as a ring of quanta: a thousand to a period.
 
 The first pair of the block is the newest quantum's, (time of its last charge, count); the others
-keep those before it. All charges swap the first pair, so they are in one order, and what lies in
-the others is final: a quantum is copied to its place before the first pair goes on to the next,
-and a copy only ever grows. A worker that dies in between leaves a copy that is not counted twice.
+keep those before it. All charges swap the first pair, so they are in one order, and the other pairs
+are final. A quantum is copied to its place before the first pair goes on to the next, and a copy
+only ever grows. A worker that dies in between leaves a copy that is not counted twice.
 
 A quantum counts until its last charge is a period old. So no window ever has more than the limit,
 and a unit comes back at most a quantum late.
@@ -35,7 +35,7 @@ cdef struct Tide:
 
 
 cdef inline Tide tide_at(const Quota *quota, Block *block, Pair newest, uint64_t now) noexcept nogil:
-    """Return what counts of a ring whose first pair is `newest`."""
+    """Return what counts of a ring that begins with the pair `newest`."""
     cdef uint64_t length = quantum_of(quota.period_ns), number, time, i
     cdef Pair seen
     cdef Tide t

@@ -12,7 +12,7 @@ cdef class Rule:
     cdef readonly object salt
     cdef readonly bint shadow
     cdef uint64_t *starts  # the calendar; the quota points at it
-    cdef Rule whole        # of which this is a share, and whose calendar it reads; else None
+    cdef Rule whole        # the rule that this is a share of, and reads the calendar of; else None
 
     cdef int keep_calendar(self, calendar) except -1
 

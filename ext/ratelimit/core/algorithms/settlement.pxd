@@ -1,8 +1,8 @@
 """What is counted for one charge, so that the last of many reports is what stands.
 
 A charge is settled as often as its application reports. Each report is compared with what is
-counted (`held`) and not with the report before: of that, part may have been forgiven (beyond
-the debt that a key may have), or not given back (it had drained, or left its window).
+counted (`held`) and not with the report before. Part of that may have been forgiven, beyond the
+debt that a key may have. Part may not have been given back: it had drained, or left its window.
 Of what is counted, only what can still be taken back (`live`) ever is: never another charge's.
 A report that repeats the last one changes nothing.
 """

@@ -8,10 +8,10 @@ one. The window before counts with the share of it that the sliding window still
 covers. Each aligned window at most N, any interval of that length below 2 N, and
 for evenly spread traffic about N.
 
-A `now` before the stored window counts in the stored window: a clock that steps
-back a little makes a window longer, never opens a new one. After a step of more
-than a window and a minute the counts move to the window that now is, as they are:
-nobody gains by it, and nobody waits for the old time to come round again.
+A `now` before the stored window counts in the stored window. So a clock that steps
+back a little makes a window longer, and never opens a new one. After a step of more
+than a window and a minute the counts move to the present window, as they are.
+No caller gains by it, and none waits for the old time to come round again.
 """
 
 from libc.stdint cimport int64_t, uint64_t

@@ -1,15 +1,15 @@
 """Windows under keys that no rule stands behind: see the stub for the contract.
 
 Theory of operation. A key has a block of its own, found through an entry as a rule's blocks are
-(`blocks.pxd`), and what it counts is in pairs of that block, each swapped whole:
+(`blocks.pxd`). Its counts are pairs of that block, each swapped whole:
 
 - fixed: one pair, (end, count). It ends a period after its first charge.
 - weighted: one pair, (window number, previous count | current count), aligned to civil time.
 - moving, up to `EXACT` units: the exact log of `log.pxd`.
 - moving, beyond: the ring of `quanta.pxd`.
 
-Who swapped a pair looks at the block's owner again: a block that was given away meanwhile has
-another key's state in it, and the charge is made anew in a block of its own.
+After a swap the worker looks at the block's owner again. A block that was given away meanwhile has
+another key's state in it; then the charge is made anew in a block of its own.
 """
 
 cimport cython
@@ -35,7 +35,7 @@ cdef enum:
     FIXED_WINDOW = 1
     MOVING_WINDOW = 2
     WEIGHTED_WINDOW = 3
-    EXACT = 1000           # units of a moving window whose every charge has a record
+    EXACT = 1000           # units of a moving window in which every charge has a record
     LARGEST_BITS = 14      # of a block: 1,020 pairs, for either
     SPARE_RECORDS = 2      # where costs of 0 have none, a window's records are never more than its units
 

@@ -1,4 +1,4 @@
-"""The three algorithms whose state is one word: ask, charge, correct."""
+"""The three algorithms that keep their state in one word: ask, charge, correct."""
 
 from libc.stdint cimport int64_t, uint64_t
 

@@ -17,7 +17,7 @@ def lull(Judge judge not None, uint32_t start, uint32_t stop, uint32_t silent_s,
             if e.now_s - p.last_s < silent_s or (judge.rulings is not None and judge.rulings.find(joined(p.key)) != NULL):
                 at += 1
             else:
-                e.rest(at)  # and look at who took its place
+                e.rest(at)  # and look at the one that took its place
 
 
 def wane(Judge judge not None, uint32_t start, uint32_t stop, uint32_t silent_s, /):

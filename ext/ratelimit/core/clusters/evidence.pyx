@@ -193,7 +193,7 @@ cdef class Evidence:
     cdef uint32_t wake(self, uint32_t at, uint32_t now_s) noexcept nogil:
         """Count one that was dormant again, without the edges that faded meanwhile; return its new position.
 
-        Nobody else who is awake moves: a rebuild may be under way.
+        No other principal that is awake moves: a rebuild may be under way.
         """
         cdef Principal *p
         cdef Edge *edge

@@ -1,8 +1,8 @@
-"""What groups are like as a whole, and who belongs to them: a phase of a rebuild. See the stub for the contract.
+"""What groups are like as a whole, and which accounts belong to them: a phase of a rebuild. See the stub for the contract.
 
 Theory of operation. A tree of the forest is a group: payment methods that meet, with their accounts.
 An address belongs to the group that makes most of the visits there, found by a vote in two walks. So a
-group's exits, how many they are and who else is there, are counted without a list of either.
+group's exits, and which others are there, are counted without a list of either.
 
 Reads: edges, `traits`, PROVEN, the forest. Leaves: labels of principals, exits and methods; verdicts.
 """
@@ -33,7 +33,7 @@ cdef extern from *:
     """
     # What part of where it was must be its group's, for a member to be one by itself.
     const double FIT "KIN_FIT"
-    # Of an account that pays by itself, as in looking for those: its exits may be anybody's.
+    # Of an account that pays by itself, as in looking for those: its exits may be any group's.
     const double LONER_FIT "KIN_LONER_FIT"
 
 
@@ -143,7 +143,7 @@ cdef class Groups:
                     self.sizes[root - 1] += self.sizes[root - 1] < MOST_DEGREE
 
     def number_groups(self, uint32_t start, uint32_t stop, uint32_t least):
-        """Give numbers to groups of so many members, and let the principals in a range vote for whose addresses are."""
+        """Give numbers to groups of so many members, and let the principals in a range vote on each address's group."""
         cdef uint32_t at, root, g
         cdef int i
         cdef Places places
@@ -176,7 +176,7 @@ cdef class Groups:
             self.owner[at] = group
 
     def forget_votes(self, uint32_t start, uint32_t stop):
-        """Forget how the votes went in a range of identifiers, not who won them; count groups' payment methods."""
+        """Forget how the votes went in a range of identifiers, but for the winners; count groups' payment methods."""
         cdef uint32_t at, root, g
         cdef int kind
         cdef Identifier *node
@@ -196,7 +196,7 @@ cdef class Groups:
                     self.tallies[g].is_fleet |= not node.meta & PROVEN
 
     def tally(self, uint32_t start, uint32_t stop):
-        """Count the principals in a range for their groups, and who is where."""
+        """Count the principals in a range for their groups, and at their addresses."""
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.awake)):
@@ -252,7 +252,7 @@ cdef class Groups:
                 t.votes = 1
 
     def survey(self, uint32_t start, uint32_t stop):
-        """Add the addresses in a range to the groups whose they are, if their accounts meet there."""
+        """Add the addresses in a range to the groups that own them, if their accounts meet there."""
         cdef uint32_t at, g
         cdef int octave
         cdef Tally *t
@@ -283,7 +283,7 @@ cdef class Groups:
                 t.sole += node.others == 0
 
     def survey_networks(self, uint32_t start, uint32_t stop):
-        """Add the networks in a range to the groups whose they are, by how much more is theirs than others'."""
+        """Add the networks in a range to the groups that own them, by how much more is theirs than others'."""
         cdef uint32_t at, g
         cdef double visits
         with nogil:
@@ -326,10 +326,10 @@ cdef class Groups:
     # -- what comes of it -------------------------------------------------------------------------
 
     cdef double fit(self, Principal *p, uint32_t group, bint *roams) noexcept nogil:
-        """Return what part of where a member was are exits at which its group meets; -1 for who is at home anywhere.
+        """Return what part of where a member was are exits at which its group meets; -1 for a member with a home.
 
-        And whether some of these are addresses where others were that pay apart, or it was at several: to
-        live in a network where the group is as well, at one address, proves nothing.
+        And whether accounts that pay apart were at some of these addresses, or the member was at several.
+        To live in a network where the group is as well, at one address, proves nothing.
         """
         cdef Places places
         cdef uint32_t visits = 0
@@ -369,7 +369,7 @@ cdef class Groups:
 
         Args:
             labels: by group, from 1: its cluster, 0 for none.
-            verdicts: by group: what is said of those who fit.
+            verdicts: by group: what is said of the members that fit.
         """
         cdef uint32_t at, g, label, found = 0
         cdef uint8_t verdict
@@ -403,7 +403,7 @@ cdef class Groups:
         return found
 
     def claim(self, uint32_t start, uint32_t stop, labels not None):
-        """Say of the identifiers in a range whose exits and payment methods they are, for newcomers."""
+        """Say of the identifiers in a range which cluster's exits and payment methods they are, for newcomers."""
         cdef uint32_t at, g, root
         cdef Identifier *node
         cdef Identifier *coarse
@@ -430,7 +430,7 @@ cdef class Groups:
                     elif node.degree:
                         coarse.others += coarse.others < MOST_DEGREE
                 elif node.meta & PROVEN and kind != COARSE:
-                    # What is not proven this time stays whose it was: those who used it may be dormant.
+                    # What is not proven this time stays with its cluster: the accounts that used it may be dormant.
                     root = find_root(self.pools.roots, at + 1)
                     node.label = cluster[self.sizes[root - 1] - MOST_DEGREE] if self.sizes[root - 1] > MOST_DEGREE else 0
 

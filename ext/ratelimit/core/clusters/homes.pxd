@@ -13,8 +13,8 @@ cdef class Homes:
     cdef uint32_t records_s
     # By identifier, those there were at the beginning.
     cdef uint32_t count
-    cdef uint32_t *payer    # of an address who makes most visits; of a block who pays there, or SEVERAL
-    cdef uint32_t *votes    # of an address its visits; of a block addresses where somebody pays by itself
+    cdef uint32_t *payer    # of an address the payer with most visits; of a block its payer, or SEVERAL
+    cdef uint32_t *votes    # of an address its visits; of a block addresses where an account pays by itself
     cdef uint32_t *total    # of an address all visits, and LONE; of a block its addresses
 
     cdef void free(self) noexcept

@@ -1,11 +1,11 @@
-"""Who is at home somewhere: a phase of a rebuild. See the stub for the contract.
+"""Which accounts have a home: a phase of a rebuild. See the stub for the contract.
 
-Theory of operation. A home is an address to which an account comes back a day later, where the
-account and those who pay with it make half of the visits, in a block that is people's. The first
-is kept at the edge; the second is a majority, found in two walks by a vote (Boyer and Moore, 1981);
-the third counts, by block, how many of its addresses are used by accounts that pay by themselves.
-A visit is an account at an address in an hour. A home stays one while its account mostly is there:
-others that come to it later, as by a proxy in somebody's device, do not take it away.
+Theory of operation. A home is an address to which an account comes back a day later. The account
+and those that pay with it make half of the visits there, and the block is people's. The first is
+kept at the edge. The second is a majority, found in two walks by a vote (Boyer and Moore, 1981).
+The third counts, by block, the addresses that are used by accounts that pay by themselves.
+A visit is an account at an address in an hour. A home stays one while its account mostly is there.
+Others that come later, as by a proxy in a customer's device, do not take it away.
 
 Reads: edges, degrees of payment methods, ages. Leaves: AT_HOME at edges, HOMED and ages in `traits`.
 """
@@ -23,7 +23,7 @@ from ratelimit.core.clusters.records cimport (
 cdef enum:
     BY_ITSELF = 0x80000000  # a payer that is one principal without a payment method
     SEVERAL = 0xFFFFFFFF    # several payers were seen in a block
-    LONE = 0x80000000       # in `total`: somebody here pays by itself
+    LONE = 0x80000000       # in `total`: an account here pays by itself
     FEW_UNITS = 4           # addresses of a block that one payer may have to itself
 
 
@@ -70,14 +70,14 @@ cdef class Homes:
         self.free()
 
     cdef inline Identifier *place(self, Edge *edge) noexcept nogil:
-        """Return an address that says where somebody lives, NULL where an edge leads to none."""
+        """Return an address that says where an account lives, NULL where an edge leads to none."""
         cdef Identifier *node = resolve(self.evidence.identifiers, edge.ref)
         if node == NULL or node - self.evidence.identifiers >= self.count or is_infrastructure(node):
             return NULL
         return node
 
     cdef uint32_t payer_of(self, Principal *p, uint32_t at, bint *lone) noexcept nogil:
-        """Return what stands for all who pay with a principal, never 0; and whether it is alone in that."""
+        """Return what stands for all that pay with a principal, never 0; and whether it is alone in that."""
         cdef Identifier *node
         cdef uint32_t chosen = BY_ITSELF | (at + 1)
         cdef uint16_t age, least = 0xFFFF
@@ -95,7 +95,7 @@ cdef class Homes:
         return chosen
 
     def vote(self, uint32_t start, uint32_t stop):
-        """Let the principals in a range vote for who makes most visits at their addresses; and tell their ages."""
+        """Let the principals in a range vote for the payer with most visits at their addresses; and tell their ages."""
         cdef uint32_t at, payer, i, visits
         cdef bint lone = False
         cdef Principal *p
@@ -132,14 +132,14 @@ cdef class Homes:
         return traits
 
     def settle_votes(self, uint32_t start, uint32_t stop):
-        """Forget how the votes went in a range of identifiers, not who won them."""
+        """Forget how the votes went in a range of identifiers, but for the winners."""
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.count)):
                 self.votes[at] = 0
 
     def weigh(self, uint32_t start, uint32_t stop):
-        """Count the visits of who won, and see who else pays in each block."""
+        """Count the winners' visits, and see which others pay in each block."""
         cdef uint32_t at, payer, i
         cdef bint lone = False
         cdef Principal *p
@@ -179,7 +179,7 @@ cdef class Homes:
         return block
 
     def survey(self, uint32_t start, uint32_t stop):
-        """Count, by block, its addresses and those where somebody pays by itself."""
+        """Count, by block, its addresses and those where an account pays by itself."""
         cdef uint32_t at
         cdef Identifier *block
         cdef size_t of_block
@@ -223,14 +223,14 @@ cdef class Homes:
                         p.traits |= HOMED
 
     cdef bint is_home(self, Identifier *node, uint32_t payer) noexcept nogil:
-        """Whether those who pay so make half of the visits at an address, in a block that is people's."""
+        """Whether the accounts that pay so make half of the visits at an address, in a block that is people's."""
         cdef size_t place = node - self.evidence.identifiers
         if self.payer[place] != payer or 2 * <uint64_t>self.votes[place] < self.total[place] & ~<uint32_t>LONE:
             return False
         return self.is_peoples(node)
 
     cdef bint is_peoples(self, Identifier *node) noexcept nogil:
-        """Whether somebody pays by itself at half of a block's addresses, or one payer has its few to itself."""
+        """Whether an account pays by itself at half of a block's addresses, or one payer has its few to itself."""
         cdef Identifier *block = self.block_of(node)
         cdef size_t at
         if block == NULL:

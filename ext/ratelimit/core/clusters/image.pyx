@@ -1,8 +1,8 @@
 """A correlator's memory as bytes, piece by piece, and back: see the stub for the contract.
 
-Whoever stores the bytes vouches for them: they are written over C structures. Only what
-would lead outside of the arrays is checked again here, since a smaller policy may have
-less room than the memory that was saved; or other families, so that principals have more
+The caller vouches for the bytes: they are written over C structures. Only what would lead
+outside of the arrays is checked again here. A smaller policy may have less room
+than the memory that was saved; or other families, so that principals have more
 edges or fewer.
 """
 

@@ -16,7 +16,7 @@ cdef struct Cluster:
     uint32_t members        # those dormant too, as the last rebuild counted them
     uint32_t owed           # requests its members were given before they were its own
     uint8_t live
-    uint8_t verdict         # of those newcomers who fit
+    uint8_t verdict         # of those newcomers that fit
 
 cdef class Judge:
     cdef readonly Evidence evidence

@@ -1,4 +1,4 @@
-"""Who belongs to which cluster, and what that costs it: see the stub for the contract."""
+"""Which account belongs to which cluster, and what that costs it: see the stub for the contract."""
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
@@ -68,11 +68,11 @@ cdef class Judge:
         return at
 
     cdef uint32_t belonging(self, Principal *p, uint8_t *verdict) noexcept nogil:
-        """Return the cluster whose payment method and exits a newcomer uses, and hardly others; 0 for none.
+        """Return the one cluster with a newcomer's payment method and exits; 0 for none.
 
         An account that has a home, or is known to be old, waits for the next rebuild. As in a rebuild,
-        one is certain that is known to be new, on a method most of whose accounts are, at an exit where
-        the cluster's accounts meet or at several in networks of its own.
+        one is certain that is known to be new, on a method of mostly new accounts. It has to be at an
+        exit where the cluster's accounts meet, or at several in networks of its own.
         """
         cdef Identifier *node
         cdef Identifier *coarse
@@ -245,7 +245,7 @@ cdef class Judge:
                     principal_at(self.evidence, at).label = <uint16_t>into
 
     def clear(self, uint32_t start, uint32_t stop):
-        """Forget how many principals the identifiers in a range have, and whose they were that are no more."""
+        """Forget how many principals the identifiers in a range have, and labels of clusters that are no more."""
         cdef uint32_t at
         cdef Identifier *node
         with nogil:
@@ -295,7 +295,7 @@ cdef class Judge:
         return was != (p.label, p.verdict)
 
     def pare(self, uint32_t start, uint32_t stop, uint32_t label):
-        """Take a cluster's label from all who were not ruled into it."""
+        """Take a cluster's label from all that were not ruled into it."""
         cdef uint32_t at
         cdef Principal *p
         cdef Ruling *ruling
@@ -431,7 +431,7 @@ cdef class Judge:
                     self.owe(p)
 
     def inherit(self, Judge other not None):
-        """Owe what another owes whose clusters these are, as far as there is room for them."""
+        """Owe what a judge that had these clusters before owes, as far as there is room for them."""
         cdef uint32_t label
         for label in range(1, min(other.labels, self.most_clusters) + 1):
             self.clusters[label].owed += other.clusters[label].owed

@@ -58,13 +58,13 @@ cdef class Organisations:
     cdef void mute(self, uint64_t principal, uint64_t *kinds, uint32_t here) noexcept nogil:
         """Take out of a member's sighting what its organisation shares.
 
-        `here` is the organisation whose network the request came from, 0 for none.
+        `here` is the organisation with the network that the request came from, 0 for none.
         """
         cdef uint32_t own = self.of(principal, kinds[PAYMENT], here)
         if own == 0:
             return
         if kinds[PAYMENT] and keymap_get(&self.payments, kinds[PAYMENT]) == own:
-            # As good as a method of its own: that it pays is evidence still, with whom is not.
+            # As good as a method of its own: that it pays is evidence still, which others do is not.
             kinds[PAYMENT] = (kinds[PAYMENT] ^ (principal * <uint64_t>0x9E3779B97F4A7C15)) | 1
         if here == own:
             kinds[FINE] = 0

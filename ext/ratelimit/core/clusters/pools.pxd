@@ -20,7 +20,7 @@ cdef class Pools:
     cdef int kind                       # of the places looked at: addresses or networks
     cdef int least                      # payment methods that meet at a pool exit
     cdef double share                   # part of the accounts there that are in question
-    cdef readonly bint by_program       # whether nobody pays, and the client program stands for who does
+    cdef readonly bint by_program       # whether no account pays, and the client program stands for the payer
     cdef uint32_t crowd                 # accounts in question that make a place a pool's
     cdef readonly bint alone            # whether accounts are in question that pay by themselves
     cdef readonly uint32_t count        # identifiers there were at the beginning

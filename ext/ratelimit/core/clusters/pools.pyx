@@ -4,8 +4,8 @@ Theory of operation. Payment methods that several accounts share are in question
 where several of them meet and most of the accounts there are theirs; witnesses speak against it. A
 method stays in question while half of its accounts' visits are at pool exits. That is asked again,
 until nothing changes: what is left holds itself together, and what only touches it has gone.
-The same by network, for those who never share an address; and by account, for those who pay by
-themselves. Methods and the exits they meet at are joined in a forest: its trees are groups.
+The same by network, for methods that never share an address; and by account, for accounts that pay
+by themselves. Methods and the exits they meet at are joined in a forest: its trees are groups.
 
 Reads: edges, degrees of payment methods, AT_HOME and `traits`. Leaves: SUSPECT and PROVEN at payment
 methods, ROAMER in `traits`, `settled` at places, and the forest.
@@ -27,9 +27,9 @@ from ratelimit.core.clusters.records cimport (
 cdef uint32_t proof_of(const Principal *p, const Places *places, bint by_program) noexcept nogil:
     """Return what visits at pool exits, all others set to 0, count for.
 
-    A newcomer's all. Of others that come back to one address, as people do who share it with a
+    A newcomer's all. Of others that come back to one address, as people do that share it with a
     pool, none: an account that is no newcomer must be at several, and mostly at none of them. Where
-    nobody pays, an address may be all that there is of an account.
+    no account pays, an address may be all that there is of one.
     """
     cdef uint32_t there = 0, most = 0
     cdef int i, exits = 0
@@ -166,7 +166,7 @@ cdef class Pools:
                     break
 
     cdef bint is_pool(self, uint32_t at) noexcept nogil:
-        """Whether enough payment methods in question meet at a place, and most who are there are theirs."""
+        """Whether enough payment methods in question meet at a place, and most accounts there are theirs."""
         cdef Identifier *node = self.evidence.identifiers + at
         cdef int methods
         if self.alone:
@@ -219,7 +219,7 @@ cdef class Pools:
     def question(self, uint32_t start, uint32_t stop):
         """Put the payment methods in a range in question that several have and nothing was proven of; return how many.
 
-        And forget who was seen at the places in it.
+        And forget which were seen at the places in it.
         """
         cdef uint32_t at, found = 0
         cdef int kind
@@ -257,7 +257,7 @@ cdef class Pools:
                     self.suspects[self.suspect_count] = at
                     self.suspect_count += 1
                 elif self.alone or is_witness(p):
-                    # Those who pay by themselves are set against everybody: nothing else speaks for the others.
+                    # Accounts that pay by themselves are set against all: nothing else speaks for the others.
                     if not self.alone:
                         self.places_of(p, &places)
                     for i in range(places.count):
@@ -271,7 +271,7 @@ cdef class Pools:
         return places.count >= ROAMED and 2 * places.count >= <int>places.all_visits
 
     def clear(self, uint32_t start, uint32_t stop):
-        """Forget what was counted of identifiers in a range, but for who paid at addresses before."""
+        """Forget what was counted of identifiers in a range, but for the payers at addresses before."""
         cdef uint32_t at, payer
         cdef int i
         cdef Identifier *node
@@ -331,7 +331,7 @@ cdef class Pools:
             self.second[at] = <uint32_t>DISTINCT
 
     def weigh(self, uint32_t start, uint32_t stop, double least):
-        """Add up what part of their visits is at pool exits: of payment methods, or at once of who pays by itself.
+        """Add up what part of visits is at pool exits: of payment methods, or of accounts that pay by themselves.
 
         Return how many of the latter are in question no more.
         """

@@ -1,7 +1,7 @@
 """What the correlator remembers: principals, identifiers, and the edges between them.
 
 Theory of operation. Two arrays of fixed size and an index over each. A principal
-keeps a few edges of each family to identifiers it was seen with; an identifier
+keeps a few edges of each family to identifiers it was seen with. An identifier
 keeps no list of its principals, only how many there are. So an event costs the same
 however many accounts share an address, and both arrays can be walked in slices.
 
@@ -44,7 +44,7 @@ cdef enum:
     # In an identifier's `meta`, beside kind and generation.
     INFRASTRUCTURE = 1 << 13    # an address in a network that the operator declared as such
     SUSPECT = 1 << 14           # a payment method that is still in question in this rebuild
-    PROVEN = 1 << 15            # and one whose accounts meet others' at exits of their own; and such an exit
+    PROVEN = 1 << 15            # and one with accounts that meet others' at exits of their own; and such an exit
 
     # What is known of a principal, in `traits`: found anew by each rebuild.
     HOMED = 1           # it comes back to an address that is its own
@@ -87,10 +87,10 @@ cdef struct Identifier:
     uint32_t parent     # of an address its coarse network, of that its block, as an edge names it
     uint16_t meta       # what it is to the operator and to a rebuild | generation << 3 | kind
     uint16_t degree     # principals with an edge here
-    uint16_t label      # the cluster whose exit or payment method it is, 0 for none
+    uint16_t label      # the cluster that it is an exit or payment method of, 0 for none
     uint16_t mine       # of a place: accounts on payment methods in question
     uint16_t others     # and witnesses beside them
-    uint16_t settled    # of those, the witnesses who are not in question in this phase
+    uint16_t settled    # of those, the witnesses that are not in question in this phase
 
 cdef struct Value:
     Key key

@@ -2,7 +2,7 @@
 
 Theory of operation. What vouches is an edge, so this needs no memory that snapshots and hosts would
 have to carry: it is found anew after each rebuild. An account vouches for one payment method, the
-one it was seen with last; else a single old account would make any number of cards old.
+one it was seen with last. Else a single old account would make any number of cards old.
 """
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t

@@ -5,7 +5,7 @@ reads: it hashes each rule's key, starts fetching every bucket at once, then ask
 each rule whether the cost fits the word it finds. Only if every enforced rule
 agrees does the second pass write, one compare-and-swap a rule. A swap that fails
 means another worker charged the key in between: the rule is asked again with the
-new word, and if it now refuses, what this decision has charged is taken back.
+new word. If it now refuses, what this decision has charged is taken back.
 Words go first and blocks last, since words are the easier to take back.
 """
 
@@ -87,7 +87,7 @@ cdef inline void decide(Setup *plan, Charge *charges, uint64_t *ids, uint64_t *a
 
 
 cdef inline bint lost(Setup *plan, Charge *charges, int i) noexcept nogil:
-    """Mark a rule whose cost does not fit; return whether that refuses the request."""
+    """Mark a rule that has no room for its cost; return whether that refuses the request."""
     cdef Charge *charge = charges + i
     if plan.quotas[i].shadow or (mix(charge.key) & LOW32) >= plan.quotas[i].enforced:
         charge.state = SHADOWED

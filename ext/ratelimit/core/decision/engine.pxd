@@ -33,7 +33,7 @@ cdef class Outcome:
     cdef Charge *charges
     cdef uint64_t now
     cdef object ledger     # told of corrections, where another store charged; else None
-    cdef public object witness  # told of corrections made here; None where nobody wants to know
+    cdef public object witness  # told of corrections made here; None where no store asks
     cdef readonly bint allowed
     cdef readonly int binding
 

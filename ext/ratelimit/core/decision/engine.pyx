@@ -169,7 +169,7 @@ cdef class Plan:
                 charge_word(&self.setup, i, ids, min(MOST_COST, amounts[i] * requests), amounts[i] - 1, now)
 
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
-        """Decide for what was read; of a plan that is ready, whose every position is in the arrays."""
+        """Decide for what was read; of a plan that is ready, with every position in the arrays."""
         cdef Outcome outcome = Outcome.__new__(Outcome)
         cdef int i
         outcome.now = relative(self.table, now_ns)

@@ -1,8 +1,8 @@
 """Blocks: state larger than a word (logs, concurrency slots, sketches), found through an entry.
 
 A block belongs to a key until its expiry. The entry's word names it: expiry in
-seconds (29 bits), generation (15 bits), number (20 bits). A block whose owner or
-generation no longer agrees was given away; its entry is as good as absent.
+seconds (29 bits), generation (15 bits), number (20 bits). A block with
+another owner or generation was given away; its entry is as good as absent.
 
 Pages of one size class each are handed out once and kept. A block is claimed by
 swapping its owner pair, filled, and only then named by an entry: a worker that
@@ -105,15 +105,15 @@ cdef inline bint claim(
     cdef uint64_t generation = (seen.word >> EXPIRY_BITS) + 1
     if not cas_pair(&block.owner, seen.tag, seen.word, owner_of(key), (generation << EXPIRY_BITS) | until_s):
         return False
-    # The kind last, and none until then: whoever finds a block that was only half filled
-    # when its worker died must not read its body by the measures of another kind.
+    # The kind last, and none until then. A worker that died here leaves a block half filled,
+    # and its body must not be read by the measures of another kind.
     fetch_and(&block.kind, 0)  # and not a plain store, which later writes may overtake
     block.lease_ns = quota.lease_ns
     block.head = 0
     block.base = generation * <uint64_t>0x9E3779B97F4A7C15 >> 32  # unlike the last owner's numbers
     if quota.kind == SKETCH:
         block.base = sketch_bits(quota.units)
-    # A page's blocks never change size, so whoever still works on this one stays inside it.
+    # A page's blocks never change size, so a worker that still works on this one stays inside it.
     block.size = quota.places
     block.window = window
     memset(<char *>block + BLOCK_HEAD_BYTES, 0, quota.places * 16)
@@ -145,7 +145,7 @@ cdef inline int64_t allocate(
             return -1
         total *= per_page
         # The hand of a clock: it comes to the next block each time, so that free ones are
-        # found at once, and where all are in use everyone's turn to be looked at is as far off.
+        # found at once. Where all are in use, each block is looked at equally often.
         cursor = load(&arena.header.block_cursor)
         best = <uint64_t>-1
         best_ends = <uint64_t>-1

@@ -5,16 +5,16 @@ bits of form, and 64 bits of limiter state. A key may live in either of two
 buckets of eight entries. Every change swaps the whole pair, so a charge cannot
 land on an entry that has meanwhile been given to another key.
 
-At most one *live* entry a key is what makes limits exact, and two workers that
-meet a new key at once must not both create it. Hence two steps: an inserter
-first writes a *pending* pair (the key's hash, a unique nonce), then looks at all
-sixteen places again, and only if no other copy is there swaps pending for live.
+At most one *live* entry a key makes limits exact, so two workers that meet a new
+key at once must not both create it. Hence two steps. An inserter first writes a
+*pending* pair: the key's hash and a unique nonce. Then it looks at all sixteen
+places again, and swaps pending for live only if no other copy is there.
 Of two concurrent inserters at least one sees the other (each looks after it
-wrote); the one in the lower place wins, the other withdraws. Whoever finds a
-pending pair may finish or remove it, so a dead inserter blocks nobody. The nonce
+wrote); the one in the lower place wins, the other withdraws. Any worker may
+finish or remove a pending pair, so a dead inserter blocks no other. The nonce
 keeps a late finisher from completing a later insertion on an outdated look.
 
-Idle state is no state: an entry whose expiry has passed is overwritten freely.
+Idle state is no state: an entry past its expiry is overwritten freely.
 Otherwise the entry closest to idle goes, and is counted.
 """
 
@@ -148,7 +148,7 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
         # Windows are aligned to civil time, numbers count from the one the epoch is in.
         return ((window + 1) * period - arena.epoch_ns // SECOND % period) * SECOND
     if kind == PENDING:
-        # Someone is about to finish it, unless it died: prefer any idle entry, then this one.
+        # A worker is about to finish it, unless it died: prefer any idle entry, then this one.
         return now + 1
     if kind == 0:
         return 0
@@ -166,7 +166,7 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
 
 
 cdef inline uint64_t consumed(Arena *arena, uint64_t tag, uint64_t word) noexcept nogil:
-    """Return what a window's entry has counted: windows end together, and then who used least goes first."""
+    """Return what a window's entry has counted: windows end together, and then the entry that used least goes first."""
     cdef uint64_t bits
     if tag & 7 == FIXED:
         return word & ((<uint64_t>1 << 35) - 1)

@@ -2,12 +2,12 @@
 
     header | shapes | seats | counter names | counter cells | entries | blocks
 
-Change anything here and `LAYOUT_VERSION` must change too: workers of an old and
+Change anything here and `LAYOUT_VERSION` must change too. Workers of an old and
 a new release may meet on one mapping, and must refuse each other.
 
-What a loop, a shift, a division or an address trusts is never read from the mapping: it is
-in the `Arena`, which is this process' own and was checked when it attached, or in a rule's
-own numbers. Any other word may hold anything, and only what is counted is wrong then.
+What a loop, a shift, a division or an address trusts is never read from the mapping. It is in
+the `Arena`, which is this process' own and was checked when it attached, or in a rule's own
+numbers. Any other word may hold anything, and only what is counted is wrong then.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

@@ -76,7 +76,7 @@ cdef class FileMemory:
         if self.at == NULL:
             raise ValueError("this memory is closed")
         mend_range(self.range)
-        # In one step: who works on it, in whatever thread, finds the one file or the other.
+        # In one step: each thread that works on it finds the one file or the other.
         if mmap(self.at, self.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0) == MAP_FAILED:
             break_range(self.range)
             raise OSError(errno, "the file cannot be mapped")

@@ -27,7 +27,7 @@ cdef struct Quota:
     uint64_t epoch_ns
     uint64_t lease_ns
     uint64_t salt
-    uint64_t enforced      # keys whose scrambled hash, cut to 32 bits, is below are enforced
+    uint64_t enforced      # enforced are keys with a scrambled hash, cut to 32 bits, below this
     const uint64_t *calendar
     uint64_t calendar_size
     bint shadow

@@ -1,8 +1,8 @@
 """SipHash-1-3 (Aumasson, Bernstein 2012; the reduced-round variant Rust and CPython use).
 
 Leaf arithmetic, hence `noexcept nogil` throughout: no object is touched and
-nothing can fail. A `Sip` is fed whole 64-bit words and runs of bytes; a run is
-preceded by its length, which is what keeps ("a", "bc") apart from ("ab", "c").
+nothing can fail. A `Sip` is fed whole 64-bit words and runs of bytes. The length
+of a run precedes it, which keeps ("a", "bc") apart from ("ab", "c").
 A run is shorter than 4 GiB.
 """
 
@@ -99,7 +99,7 @@ cdef inline uint64_t mix(uint64_t x) noexcept nogil:
     """Return a bijective scramble (the 64-bit finaliser of MurmurHash3).
 
     For values that are keyed hashes already: a bijection adds no collisions, and
-    who does not know the input cannot steer the output.
+    without the input a caller cannot steer the output.
     """
     x ^= x >> 33
     x *= <uint64_t>0xFF51AFD7ED558CCD

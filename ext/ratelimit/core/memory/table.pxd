@@ -19,7 +19,7 @@ cdef class Table:
     cdef readonly bint fresh
     cdef int seat_number   # -1 until joined
     cdef bint seat_shared
-    cdef uint64_t seat_pid   # who took it, and when that began
+    cdef uint64_t seat_pid   # the process that took it, and when that began
     cdef uint64_t seat_start
     cdef uint64_t *counters  # this seat's cells; NULL until joined
 

@@ -42,8 +42,8 @@ def table_bytes(keys, block_bytes=0):
         raise ValueError(f"a table holds 1 to {1 << 32} keys, not {keys}")
     if not 0 <= block_bytes <= LARGEST_BLOCK_BYTES:
         raise ValueError(f"blocks take 0 to {LARGEST_BLOCK_BYTES} bytes, not {block_bytes}")
-    # Two buckets of eight a key lose nothing up to 70 % full (fewer than one entry in
-    # 10**6 finds sixteen live others); see docs/algorithms.md for the calculation.
+    # Two buckets of eight a key lose nothing up to 70 % full: fewer than one entry in
+    # 10**6 finds sixteen live others. docs/algorithms.md has the calculation.
     buckets = max(4, -(-keys * 10 // (7 * BUCKET_ENTRIES)))
     return FIXED_BYTES + buckets * BUCKET_ENTRIES * sizeof(Pair) + _pages_for(block_bytes) * PAGE_BYTES
 
@@ -177,7 +177,7 @@ cdef class Table:
         made.check = checked(made)
         memcpy(<uint8_t *>self.arena.header + COPY_AT, made, sizeof(Identity))
         memcpy(<uint8_t *>self.arena.header + 8, <uint8_t *>made + 8, sizeof(Identity) - 8)
-        store(&self.arena.header.identity.magic, MAGIC)  # last: whoever sees it sees the rest
+        store(&self.arena.header.identity.magic, MAGIC)  # last: a worker that sees it sees the rest
         return 0
 
     cdef int recognise(self, const uint8_t *base) except -1:
@@ -309,8 +309,8 @@ cdef class Table:
                 self.take_seat(<int>i, False)
                 self.heartbeat(now_ns)
                 return i
-        # A seat is free if nobody has it, or if its holder has been silent for long. The
-        # counters stay: they are totals of whoever sat here.
+        # A seat is free if no process has it, or if its holder has been silent for long.
+        # The counters stay: they are totals of the seat.
         for i in range(SEATS):
             holder = load(&self.arena.seats[i].pid)
             stale = load(&self.arena.seats[i].heartbeat)
@@ -342,7 +342,7 @@ cdef class Table:
             if holder == 0 or quiet_since < beat_at <= latest:
                 continue
             if not alive(holder, load(&self.arena.seats[i].start)):
-                # The generation first: slots of the dead lapse before anyone can sit down.
+                # The generation first: slots of the dead lapse before another process takes the seat.
                 fetch_add(&self.arena.seats[i].generation, 1)
                 if cas(&self.arena.seats[i].pid, holder, 0):
                     freed += 1

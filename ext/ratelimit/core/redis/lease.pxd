@@ -13,11 +13,11 @@ cdef class Leases:
     cdef uint64_t mask
     cdef Table table
     cdef int64_t skew        # what the store's clock is ahead of this host's, in ns
-    cdef list owners         # (rules, index) by number; None where nobody is
+    cdef list owners         # (rules, index) by number; None where none is
     cdef list free           # such numbers
     cdef Py_ssize_t most_owners
-    cdef list due            # keys somebody is to ask for
-    cdef list foreign        # keys whose leases allow more than their limits do now
+    cdef list due            # keys that are to be asked for
+    cdef list foreign        # keys with leases that allow more than their limits do now
     cdef object wake
     cdef uint64_t horizon
     cdef uint64_t longest

@@ -2,11 +2,11 @@
 
 Theory of operation. A lease is a number of units that the store has charged to one worker
 until a deadline. While it lasts the worker decides alone, in the time of a memory access.
-Nobody else can have these units, so however many workers there are the limit holds; what
+No other worker can have these units, so the limit holds for any number of workers. What
 the store does about a bucket that refills while leases are out is in `scripts/bucket.lua`.
 
-How much to take follows from how fast the key was used of late: a key that is used now and
-then is never leased and costs a round trip each time, a busy one is renewed before it runs
+How much to take follows from how fast the key was used of late. A key that is used now and
+then is never leased and costs a round trip each time. A busy one is renewed before it runs
 dry, by a worker that does not wait for it. What is asked for where nothing is left goes with
 the decision that the store makes instead. A key that is refused is remembered for a moment,
 so that a client that hammers costs no round trips either.

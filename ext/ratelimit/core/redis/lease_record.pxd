@@ -32,8 +32,8 @@ cdef struct Lease:
     uint64_t used_at      # when some were taken last
     uint64_t term         # how long what is held was to last, in ns
     double rate           # units a second
-    int owner             # who asks for more: index of rules and rule
-    bint due              # somebody is about to ask
+    int owner             # the rule that asks for more: index of rules and rule
+    bint due              # it is about to be asked
 
 
 cdef inline void begin(Lease *lease, uint64_t key, uint64_t now) noexcept:

@@ -1,8 +1,8 @@
 """Questions to a store that lives elsewhere, and its answers as outcomes. See the stub for the contract.
 
 What is asked and what an answer means is written down in `stores/redis/decision/script.py`. Where
-state is a word, the answer brings the word as the store keeps it, and what remains and
-when to retry is worked out here by the very functions that the table's words are read with.
+state is a word, the answer brings the word as the store keeps it. What remains and when to retry
+is worked out here, by the functions that read the table's own words.
 """
 
 cimport cython

@@ -194,7 +194,7 @@ def decide_batch(
         if plan is None:
             unlimited += 1
             continue
-        check_ready(plan)  # each time: collecting what `refused` grows by may run anybody's code
+        check_ready(plan)  # each time: what `refused` grows by may be collected, which runs other code
         if costs is not None:
             own = <object>PyList_GET_ITEM(costs, i)
             if own is not None:

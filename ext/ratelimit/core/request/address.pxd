@@ -1,11 +1,11 @@
 """Client addresses read from text, compared by their bits and never by their spelling.
 
-An IPv6 address that carries an IPv4 address is a client that has that IPv4 address, and is
-counted as such: else all clients of one translator would share one /64. See `translate`.
+An IPv6 address that carries an IPv4 address is a client with that IPv4 address, and counts as
+one. Else all clients of one translator would share one /64. See `translate`.
 
 Leaf arithmetic on checked runs of bytes, hence `noexcept nogil` throughout. Strict where
 parsers differ: no leading zeros in IPv4 (some take them for octal), groups of an IPv6
-address of four digits at most. tests/identity/test_address.py holds it equal to `ipaddress`.
+address of four digits at most. A test holds it equal to `ipaddress`.
 """
 
 from libc.stdint cimport uint8_t

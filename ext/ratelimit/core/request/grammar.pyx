@@ -94,7 +94,7 @@ cdef Py_ssize_t text_form(const uint8_t *at, Py_ssize_t size, const uint8_t **fo
 cdef Py_ssize_t credential_form(const uint8_t *at, Py_ssize_t size, const uint8_t **form) except FAULT:
     """Point to the token of a credential; return its length, 0 for an empty line, or MALFORMED.
 
-    The scheme is no part of it: some frameworks read the token whatever the scheme, so each word in
+    The scheme is no part of it. Some frameworks read the token whatever the scheme, so each word in
     front of a token would otherwise be a caller of its own.
     """
     cdef Py_ssize_t scheme = 0, length
@@ -182,10 +182,10 @@ cdef bint is_composed(bytes written):
 
 
 cdef bint is_signed_once(const uint8_t *at, Py_ssize_t size) noexcept nogil:
-    """Return False for a signed value (a JWT, a session of itsdangerous) whose signature is not as it was written.
+    """Return False for a signed value (a JWT, a session of itsdangerous) with a signature that is not as it was written.
 
-    Libraries decode signatures leniently: junk, padding and the bits that are left over in the last
-    letter are ignored, so that one token has thousands of spellings. What is signed has one.
+    Libraries decode signatures leniently, and ignore junk, padding and the bits that are left over in
+    the last letter. So one token has thousands of spellings. What is signed has one.
     """
     cdef Py_ssize_t i, begin
     if size < 4 or memcmp(at, b"eyJ", 3) and memcmp(at, b".eJ", 3):

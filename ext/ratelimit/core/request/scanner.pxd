@@ -8,7 +8,7 @@ cdef enum:
     MOST_POSITIONS = 64
 
 cdef struct Blank:
-    # What stands at a position that no header speaks for: a hash of the client's network
+    # What stands at a position that no header speaks for. It is a hash of the client's network
     # where `kind` is not negative and the client is known, else `otherwise`.
     int64_t kind
     int v4

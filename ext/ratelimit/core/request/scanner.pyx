@@ -191,7 +191,7 @@ cdef class Scanner:
         return listed(ids, refused, self.size)
 
     cdef bint blank_for(self, int position, object peer, uint64_t *hashed) except? True:
-        """Write what stands at one position for a peer whose headers say nothing; True if that is to be refused."""
+        """Write what stands at one position where the headers say nothing of a peer; True if that is to be refused."""
         cdef Address address
         cdef bytes name = name_of(peer, &address)
         translate(&address, &self.translations.declared)
@@ -200,7 +200,7 @@ cdef class Scanner:
     cdef uint64_t identify(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except? 1:
         """Fill an array with what a request's headers and peer say; return a bit for each malformed value.
 
-        `refused` has a bit for each place that is to be refused: nothing stands in there, and the policy
+        `refused` has a bit for each place that is to be refused. Nothing stands in there, and the policy
         insists, or the header that speaks for it is malformed.
         """
         cdef Address address

@@ -1,14 +1,14 @@
-"""Who belongs to which cluster, for every worker to look up: see the stub for the contract.
+"""Which account belongs to which cluster, for every worker to look up: see the stub for the contract.
 
 Theory of operation. Two halves; the lowest bit of a generation says which one is in force.
 Each is an open-addressing table of entries, and one of the identities that entries name. An
-entry is one word: 48 bits of a principal's key, which is a keyed hash, one for its verdict, and
-the place of its cluster's identity, of which there are few. (So a stranger is taken for one of 100,000 members
+entry is one word: 48 bits of a principal's key, one for its verdict, and the place of its
+cluster's identity. (Keys are keyed hashes: a stranger is taken for one of 100,000 members
 once in 2.8 thousand million strangers.) A rebuild fills the other half and then moves the
 generation on, which is one store. A reader that finds the generation moved while it looked
 looks again: the half it was in may be being refilled. That suffices without a lock, because
-stores here release and loads acquire: who sees a word of the refilling sees the generation
-that went before it.
+stores here release and loads acquire. A reader of a refilled word sees the generation that
+went before it.
 
 Between rebuilds, entries are only added or changed, each by one store, and identities only
 added, each before the first entry that names it. Nothing is ever half-written: a writer killed
@@ -102,7 +102,7 @@ cdef class Assignments:
         return verdict
 
     cdef uint64_t find(self, uint64_t key, uint8_t *verdict) noexcept nogil:
-        """Return a principal's cluster, NOBODY for none, and say how sure it is that it belongs there."""
+        """Return a principal's cluster, `NOBODY` for none, and say how sure it is that it belongs there."""
         cdef uint64_t generation, found
         while True:
             generation = load(&self.board.header.generation)
@@ -203,7 +203,7 @@ cdef class Assignments:
             return False
         with nogil:
             for at in range(start, min(stop, evidence.identifier_count)):
-                # Where no new account pays nobody asks.
+                # Where no new account pays, no limit asks.
                 if kind_of(evidence.identifiers + at) != PAYMENT or evidence.values[at].payers[0] != (BY_OLD | BY_NEW):
                     continue
                 if not self.insert(half, joined(evidence.values[at].key), ESTABLISHED, CERTAIN, &self.built):
@@ -335,7 +335,7 @@ cdef class Assignments:
                 pair = got(at + i * PAIR)
                 key, verdict = tag_of(pair.tag), verdict_in(&pair)
                 identity = pair.word if verdict else NOBODY
-                # Who is nobody and has no entry needs none.
+                # An account in no cluster that has no entry needs none.
                 if key == 0 or (verdict == NO_VERDICT and self.find(key, &former) == NOBODY):
                     continue
                 gone += verdict == NO_VERDICT
@@ -396,7 +396,7 @@ cdef class Assignments:
                     return False
                 if verdict == LIKELY:
                     place |= ONLY_LIKELY
-                # Who was replaced leaves another's table alone; it is not for want of room.
+                # A writer that was replaced leaves the table alone; it is not for want of room.
                 if self.writes():
                     store(entries + at, tag << PLACE_BITS | place)
                     count[0] += entry == 0
@@ -430,7 +430,7 @@ cdef class Assignments:
         if judge.decider or judge.labels == 0 or not self.writes():
             return
         verdict = judge.actor_of(key, &identity)
-        # Who is nobody and has no entry needs none.
+        # An account in no cluster that has no entry needs none.
         if (self.find(key, &former) != identity or former != verdict) and not self.set(key, identity, verdict):
             fetch_add(&self.board.header.overflowed, 1)
 

@@ -2,7 +2,7 @@
 
     header | cells of the ring | half 0 | half 1; a half: entries | identities
 
-Change anything here and `BOARD_LAYOUT` must change too: workers of an old and a new
+Change anything here and `BOARD_LAYOUT` must change too. Workers of an old and a new
 release may meet on one file, and must refuse each other.
 """
 
@@ -13,7 +13,7 @@ from ratelimit.core.clusters.records cimport KINDS
 cdef enum:
     BOARD_LAYOUT = 6
     BOARD_HEADER_BYTES = 4096
-    NUMBERS = 32            # gauges, whose meaning is their writer's
+    NUMBERS = 32            # gauges; their writer says what they mean
     MOST_ROOMS = 0x7FFE     # an entry has fifteen bits for which identity it is
 
 cdef struct BoardHeader:
@@ -25,14 +25,14 @@ cdef struct BoardHeader:
     uint64_t rooms           # identities of each half
     uint64_t fingerprint[2]  # of the hash key, which is not repeated here
     uint8_t boot[64]
-    uint64_t term            # counts writers; who finds another than its own is no writer any more
+    uint64_t term            # counts writers; one that finds another than its own is no writer any more
     uint64_t writer          # process that has it
     uint64_t heartbeat_ns
     uint64_t generation      # its lowest bit says which half is in force
     uint64_t assigned        # entries in that half
     uint64_t overflowed      # assignments there was no room for
     uint64_t taken           # sightings
-    uint64_t abandoned       # places of the ring whose producer died or slept in the midst of writing
+    uint64_t abandoned       # places of the ring that a producer died or slept in the midst of writing
     uint64_t torn            # sightings that two producers had written to
     uint64_t numbers[NUMBERS]
     # Producers and consumer each get a cache line of their own.

@@ -1,6 +1,6 @@
-"""The memory that correlation shares, whole: format, attach, who writes, gauges. See the stub.
+"""The memory that correlation shares, whole: format, attach, writer, gauges. See the stub.
 
-Nothing here opens a file or reads a clock: whoever owns it hands in memory and time.
+Nothing here opens a file or reads a clock: the owner hands in memory and time.
 """
 
 from math import isqrt
@@ -32,10 +32,10 @@ def board_bytes(principals, sightings):
 def _sizes(principals, sightings):
     if not 1 <= principals <= MOST_ENTRIES or not 1 <= sightings <= MOST_ENTRIES:
         raise ValueError(f"a board has room for 1 to {MOST_ENTRIES} principals and sightings")
-    # A cluster of n members has at most √n budgets, since confidence is half or more: so many
-    # identities at most there are of all clusters together (Cauchy and Schwarz).
+    # A cluster of n members has at most √n budgets, since confidence is half or more. So all
+    # clusters together have at most so many identities (Cauchy and Schwarz).
     identities = min(principals, isqrt(MOST_LABELS * principals))
-    # Both tables are four fifths full when every principal is in a cluster; cells are a power of
+    # Both tables are four fifths full when every principal is in a cluster. Cells are a power of
     # two, so that a ticket finds its cell by a mask also after it has wrapped around.
     return (
         1 << max(3, (sightings - 1).bit_length()),
@@ -105,7 +105,7 @@ cdef class Board:
                 self.cells[i].sequence = i
             for i in range(2 * rooms):
                 self.identities[i % 2][i // 2] = NO_IDENTITY
-            store(&header.magic, MAGIC)  # last: whoever sees it sees the rest
+            store(&header.magic, MAGIC)  # last: a worker that sees it sees the rest
         elif magic != MAGIC:
             raise StoreError("the memory holds something that is not a board: refusing to touch it", code="table-foreign")
         if header.version != BOARD_LAYOUT:
@@ -153,7 +153,7 @@ cdef class Board:
         if load(&header.assigned) > self.slots:
             return "it counts more assignments than there is room for"
         if load(&header.tail) != tail or load(&header.head) != head:
-            return None  # it is being used: the rest can be told at another time
+            return None  # it is being used: the rest can be told at another time.
         # A tail that lags by one cell is what a consumer leaves that was killed.
         if head - tail > self.cells_count + 1 or <int64_t>(first - tail) < 0 or <int64_t>(last - head) > 0:
             return "its ring's places are not in order"
@@ -168,7 +168,7 @@ cdef class Board:
             raise ValueError("the board is closed")
         return 0
 
-    # -- who writes -------------------------------------------------------------------------------
+    # -- the writer ------------------------------------------------------------------------------
 
     @property
     def term(self):

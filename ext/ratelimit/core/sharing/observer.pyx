@@ -60,8 +60,8 @@ cdef class Watch:
             raise ValueError("this watch was never initialised")
         return self.ring.put(row, now_ns, counted_at >= 0 and not refused and row[counted_at] == -1)
 
-    # The same over a bare array, for compiled callers, who vouch that it reaches to `highest`.
-    # noexcept: nothing is looked at that could raise; a board that was closed knows nobody.
+    # The same over a bare array, for compiled callers, which vouch that it reaches to `highest`.
+    # noexcept: nothing is looked at that could raise; a board that was closed knows no account.
 
     cdef uint64_t stamp(self, uint64_t *ids) noexcept:
         """Write the actor into an array; return the principal, 0 for none."""
@@ -77,7 +77,7 @@ cdef class Watch:
     # Whether an account is new is asked of rows alone: a policy that knows ages reads more than headers and peer.
 
     cdef bint vouched(self, uint64_t payment) noexcept:
-        """Whether an established account pays with a payment method, as far as whoever correlates has said so."""
+        """Whether an established account pays with a payment method, as far as the correlator has said so."""
         cdef uint8_t verdict
         if payment == ABSENT_HASH or not self.ring.board.open:
             return False

@@ -1,20 +1,20 @@
 """A bounded ring of sightings, from many producers to one consumer: see the stub for the contract.
 
 Theory of operation (after Vyukov's bounded queue). A producer reserves a ticket by moving
-`head`; the ticket names a cell, whose sequence says whose turn it is: the producer's
-(equal to the ticket), the consumer's (one more) or the producer's of the next round (a
-whole ring more). Every step of either side is one atomic instruction, and after a kill
+`head`. The ticket names a cell, and the cell's sequence says which side's turn it is. Equal
+to the ticket it is the producer's, one more the consumer's, and a whole ring more that of the
+producer of the next round. Every step of either side is one atomic instruction, and after a kill
 between any two the other side can go on:
 
 - a producer that died before publishing leaves a cell that never comes; the consumer
   gives up on it after `PATIENCE_NS` by moving its sequence on. Whether producer or
   consumer was first is one compare-and-swap.
 - such a producer may only have slept, and write into a cell that is another's by now.
-  So each record carries a check over its words and its ticket, and what does not agree
-  with the ticket it is read for is dropped and counted, never believed. Two independent
+  So each record carries a check over its words and its ticket. What does not agree with
+  the ticket it is read for is dropped and counted, never believed. Two independent
   64-bit hashes of keyed hashes would have to meet for a mistake.
 - a consumer that died after freeing a cell and before moving `tail` leaves a `tail` that
-  lags: whoever comes next sees that the cell is of a later round, and steps over it.
+  lags: the next consumer sees that the cell is of a later round, and steps over it.
 """
 
 cimport cython
@@ -69,7 +69,7 @@ cdef class Ring:
     def put(self, row, now_ns, bint free=False, /):
         cdef Sighting seen
         cdef uint64_t now
-        # A board that is closed is one that nobody reads: no request fails for that.
+        # A board that is closed has no reader: no request fails for that.
         if self.board is None or not self.board.open or not self.columns.read(row, &seen):
             return False
         if read_number(now_ns, &now) != WHOLE:
@@ -91,7 +91,7 @@ cdef class Ring:
                 if cas(&header.head, ticket, ticket + 1):
                     break
             elif load(&header.head) == ticket:
-                # Full; or, if the sequence is ahead though nobody moved the head, damaged.
+                # Full; or, if the sequence is ahead though the head has not moved, damaged.
                 fetch_add(&header.dropped, 1)
                 return False
         else:
