@@ -290,7 +290,7 @@ class Limiter:
     @property
     def table(self) -> Table:
         """The table the counters live in."""
-        return self.store.table
+        return self.runtime.table
 
     @property
     def rules(self) -> Sequence[LimitRule]:

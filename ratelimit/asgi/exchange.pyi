@@ -9,12 +9,12 @@ from typing import Protocol, final
 
 from starlette.types import Message, Send
 
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import ClusterVerdict, Decision
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.limiter import Limiter
+from ratelimit.stores.contract import Outcome
 
 class _Mounted(Protocol):
     """What is needed of a middleware."""

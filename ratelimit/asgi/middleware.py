@@ -283,11 +283,7 @@ class RateLimitMiddleware:
         costs: tuple[int, ...] | None = None,
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
-        limiter = self.limiter
-        if limiter.store.is_remote or bound.steps.queue is not None:
-            judgement = await self._runtime.ajudge(bound, matched, identities, now_ns, costs)
-        else:
-            judgement = self._runtime.judge(bound, matched, identities, now_ns, costs)
+        judgement = await self._runtime.ajudge(bound, matched, identities, now_ns, costs)
         allowed, reason, plan, outcome = judgement
         cross_origin = identities[bound.extractor.origin_at] != 0
         exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
@@ -340,16 +336,13 @@ class RateLimitMiddleware:
             check_routes(survey, self.limiter)
         if bound is not self._bound:
             self.writer = HeaderWriter(bound.headers)
-            # The gate decides without awaiting: it is for limits in this host's memory, and leases.
-            is_here = bound.is_plain and self.limiter.store.decides_here and self.limiter.is_enabled
-            self._gate = self._new_gate(bound) if is_here else None
+            self._gate = self._new_gate(bound) if bound.is_plain and self.limiter.is_enabled else None
             self._bound = bound
         if not self._is_awake:
             self._is_awake = True
             if self._upkeep is not None:
                 self._upkeep.start()
-            store = self.limiter.store
-            if store.memory == "private" and not store.is_remote and several_workers():
+            if self.limiter.store.counts_alone and several_workers():
                 self._runtime.diagnose("private-memory")
         return bound
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich.console import Console
@@ -34,6 +34,9 @@ from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
 from ratelimit.traces import Fields
 from ratelimit.traces.record import time_ns
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.store import RedisStore
 
 
 @click.command("explain", short_help="One request, step by step: identities, limits, verdicts.")
@@ -162,12 +165,13 @@ class Explained:
         membership: Membership | None = None
         with ExitStack() as stack:
             store: Store
+            server: RedisStore | None = None
             if live:
                 if compiled.remote is None:
                     store = attach(policy, takes_seat=True)
                     membership = stack.enter_context(on_this_host(compiled, store))
                 else:
-                    store = server_of(policy)
+                    store = server = server_of(policy)
                     source = _saved(policy)
                 self.now_ns = store.clock.now_ns()
                 repeat = 0
@@ -180,7 +184,7 @@ class Explained:
             matched = bound.match(self.method, target, event)
             row = RecordFacts(bound, fields).identities(record, matched)
             bound.recognition = RecordRecognition(membership, bound, record, matched)
-            trial = Trial(bound, matched, row, self.units, self.now_ns)
+            trial = Trial(bound, matched, row, self.units, self.now_ns, server)
             for _ in range(repeat - 1):
                 trial.decide(charge=True).release()
             self.decision = trial.decide(charge=not live)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import MAX_COST, MAX_RULES
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import PLACES
-from ratelimit.stores.contract import Store
+from ratelimit.stores.contract import AnyPlan, Store
 
 Pairs = Iterable[tuple[int, int]]
 
@@ -29,7 +28,7 @@ class Budgets:
     ) -> None:
         self._actor = slice(compiled.actor, compiled.cluster + 1)
         self._nobody = nobody
-        self._plans: list[tuple[Any, list[int]]] = []
+        self._plans: list[tuple[AnyPlan, list[int]]] = []
         own = counters_of_clusters(compiled)
         general = general_limits(compiled) if own else frozenset()
         for at in range(0, len(own), MAX_RULES):

@@ -39,4 +39,4 @@ def service_of(
         return None
     principals = spec.settings.principals
     shared = open_board(policy, store, principals, is_shared=not correlates)
-    return ClusteringService(spec, shared, store.table.key, budgets=budgets, diagnose=diagnose, hosts=hosts)
+    return ClusteringService(spec, shared, store.hasher.key, budgets=budgets, diagnose=diagnose, hosts=hosts)

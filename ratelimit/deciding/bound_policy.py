@@ -297,8 +297,9 @@ class BoundPolicy:
         return RoutePlan(plan, rules, required, hidden, abnormal, counted_at, self._prices)
 
     def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
-        # A table without room for another counter row is found out now, not by a request.
-        self.store.table.counter(rule.row)
+        if self.store.table is not None:
+            # A table without room for another counter row is found out now, not by a request.
+            self.store.table.counter(rule.row)
         starts = None
         if rule.calendar is not None:
             starts = rule.calendar.starts(now_ns, _CALENDAR_STARTS[rule.calendar.unit])

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ratelimit.clock import Clock
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.route_plan import SKIPPED, RoutePlan, check_cost
 from ratelimit.decision import Verdict
+from ratelimit.stores.contract import Outcome
 
 _UNSETTLED = frozenset(("concurrency", "distinct"))
 """Algorithms with a cost that is not an amount of anything."""

@@ -24,14 +24,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.protocols import Ask, AskAway, Surroundings
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import VERDICTS, Reason
-from ratelimit.errors import StoreError
+from ratelimit.errors import StoreError, UsageError
 from ratelimit.identity.access import ALLOWED, DENIED
 from ratelimit.identity.fact import ABSENT, REFUSED
+from ratelimit.stores.contract import Outcome
 
 Case = tuple[RoutePlan, list[int], Sequence[int]]
 """What limits are asked: a plan, the identities by position, and what each rule takes."""
@@ -46,17 +46,27 @@ _LIMITS = Reason.LIMITS  # a member is looked up by a function of Python's, at e
 
 
 def ask_here(plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool) -> Outcome:
-    """Ask limits in this host's memory."""
-    outcome: Outcome = (plan.decide if charge else plan.peek)(row, now_ns, costs)
-    return outcome
+    """Ask limits that are decided in this process.
+
+    Raises:
+        UsageError: a server keeps them (code `store-remote`).
+    """
+    here = plan.here
+    if here is None:
+        raise UsageError(
+            "this policy's store is a server: await limiter.adecide(…) or limiter.apeek(…)",
+            code="store-remote",
+        )
+    return here.decide(row, now_ns, costs) if charge else here.peek(row, now_ns, costs)
 
 
 async def ask_away(
     plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
 ) -> Outcome:
     """Ask limits that a server keeps."""
-    outcome: Outcome = await (plan.adecide if charge else plan.apeek)(row, now_ns, costs)
-    return outcome
+    away = plan.away
+    assert away is not None  # see Decider.ajudge
+    return await (away.adecide(row, now_ns, costs) if charge else away.apeek(row, now_ns, costs))
 
 
 class Decider:
@@ -124,13 +134,12 @@ class Decider:
             return case
         plan, row, amounts = case
         queue = bound.steps.queue if charge else None
-        is_away = bound.store.is_remote
         while True:
             try:
-                if is_away:
-                    outcome = await self._ask_away(plan, row, now_ns, amounts, charge)
-                else:
+                if plan.away is None:
                     outcome = self._ask(plan, row, now_ns, amounts, charge)
+                else:
+                    outcome = await self._ask_away(plan, row, now_ns, amounts, charge)
             except StoreError as error:
                 return self._fault(plan, error, now_ns, charge=charge)
             if queue is None or outcome.allowed:

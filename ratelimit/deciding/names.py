@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ratelimit.clock import Clock
 from ratelimit.core.decision.schedule import Pace
+from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy, needed_positions
 from ratelimit.deciding.by_name import ADDRESS, RAW, TEXT, NamedGate
 from ratelimit.identity.source import form_of
@@ -14,19 +15,19 @@ from ratelimit.telemetry.names import LIMITED_COLUMNS, ROW_REQUESTS
 
 
 def named_gate(
-    bound: BoundPolicy, pace: Pace, keep_up: Callable[[int], None], clock: Clock
+    bound: BoundPolicy, table: Table, pace: Pace, keep_up: Callable[[int], None], clock: Clock
 ) -> NamedGate | None:
     """Return what decides a policy by names; None where a request's names do not say all.
 
-    So where lists, a path or an account's age have a say, or limits are asked elsewhere.
+    So where lists, a path or an account's age have a say.
     """
-    compiled, extractor, store = bound.compiled, bound.extractor, bound.store
+    compiled, extractor, hasher = bound.compiled, bound.extractor, bound.store.hasher
     reads_paths = any(source.kind == "path" for spec in compiled.identities for source in spec.sources)
-    if reads_paths or store.is_remote or not extractor.is_told_by_names or not bound.steps.are_in_the_gate:
+    if reads_paths or not extractor.is_told_by_names or not bound.steps.are_in_the_gate:
         return None
     needed = needed_positions(compiled)
     places = {
-        name: (position, store.hasher.kind_of(name), form)
+        name: (position, hasher.kind_of(name), form)
         for name, position in bound.names.items()
         if position in needed and (form := _form(compiled.identities[position])) is not None
     }
@@ -35,8 +36,8 @@ def named_gate(
         requests=bound.requests,
         places=places,
         scanner=extractor.scanner,
-        table=store.table,
-        row=store.table.counter(ROW_REQUESTS),
+        table=table,
+        row=table.counter(ROW_REQUESTS),
         columns=LIMITED_COLUMNS,
         watch=bound.watch,
         pace=pace,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
+from ratelimit.stores.contract import Outcome
 
 
 class DecisionCounter(Protocol):

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
 
-from ratelimit.core.decision.engine import Outcome
+from ratelimit.core.decision import engine
+from ratelimit.core.redis.lease import LeasedRules
 from ratelimit.deciding.metered import NO_PRICES, metered
 from ratelimit.decision import Verdict
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.pricing import USD
+from ratelimit.stores.contract import AnyPlan, AwaitedPlan, Outcome, Plan
 from ratelimit.usage.prices import PriceList
 
 MAX_COST = 2**31 - 1
@@ -47,19 +48,18 @@ class RoutePlan:
 
     __slots__ = (
         "abnormal",
-        "adecide",
-        "apeek",
+        "accelerated",
+        "away",
         "closes_on_error",
         "conceals",
         "costs",
         "counted_at",
-        "decide",
+        "here",
         "hidden",
         "holds_slots",
         "labels",
+        "leased",
         "metered",
-        "peek",
-        "plan",
         "policy_pair",
         "range_ns",
         "required",
@@ -68,7 +68,7 @@ class RoutePlan:
 
     def __init__(
         self,
-        plan: Any,
+        plan: AnyPlan,
         rules: Sequence[LimitRule],
         required: Sequence[int] = (),
         hidden: Collection[int] = (),
@@ -76,7 +76,17 @@ class RoutePlan:
         counted_at: int = -1,
         prices: PriceList = NO_PRICES,
     ) -> None:
-        self.plan = plan
+        self.here: Plan | None = None
+        """What decides in this process; None where `away` is awaited."""
+        self.away: AwaitedPlan | None = None
+        self.accelerated: engine.Plan | None = None
+        """What compiled code may call in place of `here`."""
+        self.leased: LeasedRules | None = None
+        """What compiled code may decide from in place of `away`."""
+        if plan.decides_here:
+            self.here, self.accelerated = plan, plan.accelerated
+        else:
+            self.away, self.leased = plan, plan.leased
         self.rules = tuple(rules)
         self.required = tuple(required)
         self.hidden = frozenset(hidden)
@@ -93,11 +103,6 @@ class RoutePlan:
 
         One for all of them: a range that told which one refused would change for a whole cluster at once.
         """
-        self.decide = plan.decide
-        self.peek = plan.peek
-        if getattr(plan, "is_remote", False):
-            self.adecide = plan.adecide
-            self.apeek = plan.apeek
         self.costs = tuple(rule.estimate for rule in rules)
         """What each rule takes on arrival."""
         self.metered = metered(self.rules, MAX_COST, prices)
@@ -168,6 +173,12 @@ class RoutePlan:
             return wait_ns
         waits = [outcome.retry_after_ns(at) for at in refusing if at not in self.hidden]
         return max([own_wait_ns(account, self.range_ns, now_ns), *waits])
+
+    def would_refuse(self, outcome: Outcome, position: int) -> bool:
+        """Return whether a rule in shadow that counts by the identity at a position had no room."""
+        return any(
+            outcome.state(at) == SHADOWED and position in rule.per for at, rule in enumerate(self.rules)
+        )
 
     def violated(self, outcome: Outcome) -> list[str]:
         """Return the names of the rules that refused, without making verdicts of them all."""

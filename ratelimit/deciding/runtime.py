@@ -31,7 +31,7 @@ from ratelimit.policy import Policy
 from ratelimit.policy.change import diff, fingerprint
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.contract import Store
-from ratelimit.stores.factory import is_isolated, listen, open_store
+from ratelimit.stores.factory import counting_table, is_isolated, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
 
@@ -70,9 +70,11 @@ class Runtime:
         self._diagnosing = Diagnosing(self)
         self.diagnose = self._diagnosing.diagnose
         self.store_failed = self._diagnosing.store_failed
-        self.counters = Counters(self.store.table)
+        self.table = counting_table(self.store)
+        """Where this worker's counters are."""
+        self.counters = Counters(self.table)
         """This worker's own counters beside the core's."""
-        listen(self.store, self.store_failed, self.diagnose)
+        self.store.report_to(self.store_failed, self.diagnose)
         self.clock: Clock = self.store.clock if clock is None else clock
         self.now_ns = self.clock.now_ns
         decider = Decider(self)
@@ -210,7 +212,7 @@ class Runtime:
         """Return how to take part where several hosts share a correlator; None where this one has its own."""
         if is_isolated() or not self.is_enabled:
             return None  # a test's store stands in place of the policy's: nothing is connected to
-        return hosts_of(policy.compiled, self.store.table.key, correlates=self._correlates)
+        return hosts_of(policy.compiled, self.store.hasher.key, correlates=self._correlates)
 
     def _budgets(self) -> Budgets:
         return self.current.budgets
@@ -236,14 +238,15 @@ class Runtime:
             steps=self.steps,
         )
         if self.is_enabled and not is_asked:
-            bound.by_name = named_gate(bound, self.pace, self.keep_up, self.clock)
+            bound.by_name = named_gate(bound, self.table, self.pace, self.keep_up, self.clock)
         return bound
 
     def use(self, store: Store, *, enabled: bool) -> None:
         """Count in another store from now on, or limit nothing; what was counted stays where it is."""
         with self._lock:
             self.store, self.is_enabled = store, enabled
-            listen(store, self.store_failed, self.diagnose)
+            store.report_to(self.store_failed, self.diagnose)
+            self.table = counting_table(store)
             self._rebind()
 
     @property
@@ -262,7 +265,7 @@ class Runtime:
             damages: list[str | None] = []
             try:
                 damages.append(self.store.renew())
-                if clustering is not None and clustering.key == self.store.table.key:
+                if clustering is not None and clustering.key == self.store.hasher.key:
                     damages.append(clustering.renew())
                 if damages[0] is not None:
                     # Plans that were made since know the damaged memory's places. And the worker that made
@@ -275,8 +278,8 @@ class Runtime:
 
     def _rebind(self) -> None:
         now_ns, before = self.now_ns(), self.clustering
-        self.counters = Counters(self.store.table)
-        if before is not None and before.key != self.store.table.key:
+        self.counters = Counters(self.table)
+        if before is not None and before.key != self.store.hasher.key:
             before.close(now_ns)
             self.clustering = None
         self.clustering = self._clustering(self.policy)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Reason
+from ratelimit.stores.contract import Outcome
 
 End = Literal["finished", "hung up", "failed", "cancelled"]
 """How a request ended.

@@ -95,14 +95,12 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
 
     async def _decide(self, method: str, context: Any) -> Decision:
         self._wake()
-        limiter = self.limiter
-        asked: dict[str, Any] = {
-            "method": "POST",
-            "path": method,
-            "client": peer_host(context.peer()),
-            "headers": [_field(*each) for each in context.invocation_metadata() or ()],
-        }
-        return await limiter.adecide(**asked) if limiter.store.is_remote else limiter.decide(**asked)
+        return await self.limiter.adecide(
+            method="POST",
+            path=method,
+            client=peer_host(context.peer()),
+            headers=[_field(*each) for each in context.invocation_metadata() or ()],
+        )
 
     def _wake(self) -> None:
         """Start what goes on between calls, in this process: a server may have forked since."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.policy.schema.headers import Headers
+from ratelimit.stores.contract import Outcome
 
 Pair = tuple[bytes, bytes]
 Decided = tuple[RoutePlan, Outcome]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ratelimit.clock import SystemClock
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.deciding.protocols import AskAway
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.errors import StoreError
 from ratelimit.inspection.attach import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
+from ratelimit.stores.contract import Outcome
 from ratelimit.stores.factory import private_store, wish_of
 
 if TYPE_CHECKING:
+    from ratelimit.stores.redis.decision.plan import RedisPlan
     from ratelimit.stores.redis.store import RedisStore
 
 PATIENCE_S = 2.0
@@ -62,11 +63,12 @@ def ask_patiently(store: RedisStore) -> AskAway:
         plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
     ) -> Outcome:
         loop, batch_client = asyncio.get_running_loop(), store.batch_client()
+        planned = cast("RedisPlan", plan.away)  # the store made it
         until = loop.time() + PATIENCE_S
         try:
             while True:
                 try:
-                    return await batch_client.ask(plan.plan, row, costs, store.clock.now_ns(), commit=False)
+                    return await batch_client.ask(planned, row, costs, store.clock.now_ns(), commit=False)
                 except StoreError:
                     if loop.time() >= until:
                         raise

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ratelimit.clock import ManualClock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.charge import Charge
-from ratelimit.deciding.decider import Decider, ask_away
+from ratelimit.deciding.decider import Decider
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import StoreError
 from ratelimit.inspection.server import ask_patiently, no_answer
@@ -27,6 +27,7 @@ class Trial:
         row: the request's identities. Its cluster is put in.
         units: what it costs, by unit; None for what is not known.
         now_ns: when.
+        server: what keeps the limits; None where they are in memory.
     """
 
     def __init__(
@@ -36,16 +37,15 @@ class Trial:
         row: list[int],
         units: Iterable[tuple[str, int | None]],
         now_ns: int,
+        server: RedisStore | None = None,
     ) -> None:
         self._bound = bound
         self._matched = matched
         self._row = row
         self._costs = {unit: amount for unit, amount in units if amount is not None}
         self._now_ns = now_ns
-        self._is_away = bound.store.is_remote
-        # A remote store is what `server_of` made; its client library is not there for every policy.
-        away = ask_patiently(cast("RedisStore", bound.store)) if self._is_away else ask_away
-        self._decider = Decider(self, ask_away=away)
+        self._server = server
+        self._decider = Decider(self) if server is None else Decider(self, ask_away=ask_patiently(server))
 
     @property
     def counters(self) -> Trial:
@@ -62,9 +62,12 @@ class Trial:
         """Say so, in place of a limit's stance.
 
         Raises:
-            InspectionFailure: always.
+            InspectionFailure: a server keeps the limits.
+            StoreError: memory does.
         """
-        raise no_answer(cast("RedisStore", self._bound.store).spec.url, error) from error
+        if self._server is None:
+            raise error
+        raise no_answer(self._server.spec.url, error) from error
 
     def decide(self, *, charge: bool) -> Decision:
         """Return what is decided; `charge`: take it from the limits, too.
@@ -73,7 +76,7 @@ class Trial:
             InspectionFailure: a server keeps the limits and does not answer in time.
         """
         asked = (self._bound, self._matched, self._row, self._now_ns, self._costs)
-        if self._is_away:
+        if self._server is not None:
             judgement = asyncio.run(self._decider.ajudge(*asked, charge=False))
         else:
             judgement = self._decider.judge(*asked, charge=charge)

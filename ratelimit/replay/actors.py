@@ -11,12 +11,14 @@ from typing import Any
 from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations
 from ratelimit.core.clusters.sighting import Columns
-from ratelimit.core.decision.engine import Outcome
+from ratelimit.core.decision import engine
 from ratelimit.core.replay.batch import decide_batch
 from ratelimit.correlation import Correlator
+from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.identity.fact import ABSENT
 from ratelimit.policy.compile.compiled import CorrelationSpec
 from ratelimit.replay.prepared import UNNAMED, ending, named
+from ratelimit.stores.contract import Outcome
 
 CHUNK = 256
 """Records decided before it is asked whether clusters are to be rebuilt.
@@ -81,9 +83,9 @@ class Actors:
         columns: list[array[int]],
         times_ns: list[int],
         costs: list[Sequence[int] | None] | None,
-    ) -> tuple[list[tuple[int, Outcome]], int]:
+    ) -> tuple[list[tuple[int, engine.Outcome]], int]:
         """Decide a batch, each record in its cluster of that moment; see `decide_batch`."""
-        refused: list[tuple[int, Outcome]] = []
+        refused: list[tuple[int, engine.Outcome]] = []
         unlimited = 0
         start = 0
         while start < len(times_ns):
@@ -151,12 +153,12 @@ class Actors:
         if cluster != ABSENT:
             (self.refused if was_refused else self.admitted)[cluster] += 1
 
-    def named_line(self, row: Sequence[int], outcome: Outcome, line: bytes) -> bytes:
-        """Return a decided record's line with its cluster in it."""
+    def named_line(self, row: Sequence[int], plan: RoutePlan, outcome: Outcome, line: bytes) -> bytes:
+        """Return the line of a record that limits decided, with its cluster in it."""
         cluster, likely = row[self._at - 2], row[self._at - 1]
         if cluster == ABSENT:
             return line
-        if outcome.allowed and likely != ABSENT and outcome.would_refuse(self._at - 1):
+        if outcome.allowed and likely != ABSENT and plan.would_refuse(outcome, self._at - 1):
             self.would_refuse[cluster] += 1
         return named(line, cluster, is_certain=likely == ABSENT)
 

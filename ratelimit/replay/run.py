@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
 
-from ratelimit.core.decision.engine import Outcome, Plan
+from ratelimit.core.decision.engine import Plan
 from ratelimit.core.replay.batch import decide_batch, mark_new
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import Decider
+from ratelimit.deciding.decider import Decider, ask_here
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
@@ -29,7 +29,8 @@ from ratelimit.replay.columns import IdentityColumns, Memo
 from ratelimit.replay.facts import fields_of, route_target
 from ratelimit.replay.prepared import ALLOWED, REFUSAL_END, REFUSED_UNNAMED, Prepared, seconds
 from ratelimit.replay.tally import LimitTally
-from ratelimit.stores.contract import Store
+from ratelimit.stores.contract import Outcome
+from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.traces import Batch, Fields
 
 _MOST_ROUTES = 100_000
@@ -40,7 +41,7 @@ Kind = tuple[Plan | None, Sequence[int], Prepared | None]
 
 UNLIMITED: Kind = (None, (), None)
 
-OpenStore = Callable[[int], Store]
+OpenStore = Callable[[int], EmbeddedStore]
 """Opens the replay's own store, given the time of the first line."""
 
 
@@ -81,7 +82,7 @@ class Replay:
         """Refusals by index of the rule that decided."""
         self._open_store = open_store
         self._write = write
-        self.store: Store | None = None
+        self.store: EmbeddedStore | None = None
         self._bound: BoundPolicy | None = None
         self._asked: list[int] = []
         """The row that limits were asked about last, its cluster in it."""
@@ -215,7 +216,7 @@ class Replay:
         if matched.plan is None:
             return UNLIMITED
         prepared: Prepared = self._prepared[matched.plan]
-        return prepared.plan.plan, prepared.fixed_costs, prepared
+        return prepared.plan.accelerated, prepared.fixed_costs, prepared
 
     @staticmethod
     def _costs(kinds: list[Kind], records: list[Any]) -> list[Sequence[int] | None]:
@@ -259,7 +260,7 @@ class Replay:
             else:
                 answer = self._refused(self._prepared[plan], outcome, self._asked, record)
             if actors is not None:
-                answer = actors.named_line(self._asked, outcome, answer)
+                answer = actors.named_line(self._asked, plan, outcome, answer)
             line(answer)
         self._count(True, Reason.LIMITS, admitted)
         if self._write is not None:
@@ -300,8 +301,7 @@ class Replay:
         if self.actors is not None:
             self.actors.enter(row, now_ns)
         self._asked = row
-        outcome: Outcome = plan.decide(row, now_ns, costs)
-        return outcome
+        return ask_here(plan, row, now_ns, costs, charge)
 
     def _count(self, allowed: bool, reason: Reason, amount: int = 1) -> None:
         key = (allowed, reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision
@@ -47,15 +46,14 @@ async def decide(limiter: Limiter, facts: Facts) -> Answered:
     elif REQUESTS not in costs:
         # A call in another unit is no further request.
         costs = {REQUESTS: 0, **costs}
-    asked: dict[str, Any] = {
-        "method": facts.method,
-        "path": facts.path,
-        "identities": facts.identities or None,
-        "costs": costs,
-        "client": facts.client,
-        "headers": facts.headers,
-    }
-    decision = await limiter.adecide(**asked) if limiter.store.is_remote else limiter.decide(**asked)
+    decision = await limiter.adecide(
+        method=facts.method,
+        path=facts.path,
+        identities=facts.identities or None,
+        costs=costs,
+        client=facts.client,
+        headers=facts.headers,
+    )
     if facts.is_done:
         decision.settle(facts.costs)
     # A call has no end: what it would hold is given back at once.

@@ -1,65 +1,192 @@
-"""What a store owes the limiter.
+"""What a store owes the limiter, and what it may leave out.
+
+A store keeps the state of limits. It has two things and makes one: a `hasher`, a `clock`, and plans. A plan
+has the rules of one kind of request. It says what one request may do, and that is an `Outcome`.
 
 Laws, for the author of another store:
 
-- A plan's `decide` takes all charges of a request and returns what every rule says, in one
-  step. It charges all or none, and a refused request charges nothing.
-- Concurrent callers, in this process or another, never together get more than a rule's
-  documented bound. Nor do they get less, where there is room for all of them.
+- A decision takes all charges of a request and returns what every rule says, in one step. It charges
+  all or none, and a refused request charges nothing. A rule in shadow never refuses.
+- A rule with a key of which an identity is -1 is skipped: it is neither asked nor charged.
+- Concurrent callers, in this process or another, never together get more than a rule's documented
+  bound. Nor do they get less, where there is room for all of them.
 - `now_ns` that repeats or steps back never mints units.
+- A counter is named by its rule's `salt` and the identities of its key. Numbers are no part of its name,
+  so a plan made by a reload goes on with the counters of the plan before.
+- A state that cannot be reached raises `StoreError` and charges nothing. The limits' stances decide then.
 - A store knows rules and keys; it does not know the policy, nor which account a hash stands for.
+
+`Store` and `Plan` have an answer for all that a store in one process does not need. Inherit from them to
+have it. The others implement the whole protocol themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 from ratelimit.clock import Clock
 from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.decision import engine
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.memory.table import Table
+from ratelimit.core.redis.lease import LeasedRules
 from ratelimit.errors import StoreError
+
+Identities = Sequence[int]
+"""A request's hashed identities by position; -1 for those it does not have."""
+
+
+class Outcome(Protocol):
+    """What one decision found; numbers by rule, in the plan's order."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether no enforced rule refused, so that every rule with room was charged."""
+        ...
+
+    @property
+    def binding(self) -> int:
+        """Index of the enforced rule that refuses longest, else -1."""
+        ...
+
+    @property
+    def holds_slots(self) -> bool:
+        """Whether something is held until `release`."""
+        ...
+
+    def state(self, index: int, /) -> int:
+        """Return 0 skipped, 1 allowed, 2 refused, 3 refused in shadow."""
+        ...
+
+    def remaining(self, index: int, /) -> int:
+        """Return how many units are left; the whole quota of a rule that was skipped."""
+        ...
+
+    def retry_after_ns(self, index: int, /) -> int:
+        """Return 0 if it allowed, -1 if waiting can never help, else nanoseconds to wait."""
+        ...
+
+    def reset_after_ns(self, index: int, /) -> int:
+        """Return nanoseconds until the rule has its whole quota again (0: it has)."""
+        ...
+
+    def cost(self, index: int, /) -> int:
+        """Return what the rule was asked for, or after `settle_rule` what it was really charged."""
+        ...
+
+    def ratelimit_field(self, labels: Sequence[bytes], /) -> bytes:
+        """Return the RateLimit field value: for each rule not skipped `label` + `;r=N;t=S`, joined by ", ".
+
+        N is what remains, S the seconds until the whole quota is there again, rounded up. A rule with an
+        empty label is left out.
+        """
+        ...
+
+    def settle_rule(self, index: int, actual: int, now_ns: int, /) -> int:
+        """Replace the charged cost of one rule by the real one; return the signed correction made.
+
+        More is charged without asking, into debt of at most one further quota. Less is given back as far
+        as it has not drained already; never twice; nothing if refused.
+        """
+        ...
+
+    def release(self, now_ns: int, /) -> None:
+        """Give back what is held until a request ends; idempotent."""
+        ...
+
+
+class Plan(Protocol):
+    """The rules of one kind of request, with a state that is decided in this process."""
+
+    @property
+    def decides_here(self) -> Literal[True]:
+        """True: `decide` and `peek` answer at once."""
+        return True
+
+    @property
+    def accelerated(self) -> engine.Plan | None:
+        """The same plan for compiled code, which calls it in place of `decide`; None where there is none."""
+        return None
+
+    def decide(self, identities: Identities, now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
+        """Ask every rule; charge all of them or none.
+
+        Args:
+            identities: the request's, by the positions that the plan was made with.
+            now_ns: when.
+            costs: what a rule with a cost position takes, 0 to 2**31 - 1; others take 1.
+
+        Raises:
+            StoreError: the state cannot be reached; nothing was charged.
+        """
+        ...
+
+    def peek(self, identities: Identities, now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
+        """Return what `decide` would; charge nothing."""
+        ...
+
+    def carry(self, source: Identities, target: Identities, now_ns: int, /) -> None:
+        """Charge each rule under `target`'s key with what is used under `source`'s: clusters were joined.
+
+        Asked for limits per cluster alone. A store that does nothing begins a joined cluster's budget afresh.
+        """
+        return
+
+    def charge(self, identities: Identities, costs: Sequence[int], times: int, now_ns: int, /) -> None:
+        """Charge each rule with requests made before, where it has no room for one more now.
+
+        Asked for limits per cluster alone. A store that does nothing lets members keep what they had before.
+        """
+        return
+
+
+class AwaitedPlan(Protocol):
+    """The rules of one kind of request, with a state that lies elsewhere: decisions are awaited."""
+
+    @property
+    def decides_here(self) -> Literal[False]:
+        """False: `adecide` and `apeek` are awaited."""
+        return False
+
+    @property
+    def leased(self) -> LeasedRules | None:
+        """Leases from which compiled code may decide at once; None where none are taken."""
+        return None
+
+    async def adecide(
+        self, identities: Identities, now_ns: int, costs: Sequence[int] | None = None, /
+    ) -> Outcome:
+        """Ask every rule; charge all of them or none: as `Plan.decide`."""
+        ...
+
+    async def apeek(
+        self, identities: Identities, now_ns: int, costs: Sequence[int] | None = None, /
+    ) -> Outcome:
+        """Return what `adecide` would; charge nothing."""
+        ...
+
+    def carry(self, source: Identities, target: Identities, now_ns: int, /) -> None:
+        """As `Plan.carry`: soon, without waiting."""
+        return
+
+    def charge(self, identities: Identities, costs: Sequence[int], times: int, now_ns: int, /) -> None:
+        """As `Plan.charge`: soon, without waiting."""
+        return
+
+
+AnyPlan = Plan | AwaitedPlan
+"""Told apart by `decides_here`."""
 
 
 class Store(Protocol):
-    """Where the limits' state lives."""
+    """Where the limits' state lives. What has an answer here may be left out by a class that inherits."""
 
-    table: Table
-    """This host's table: state itself when embedded, counters in any case."""
     hasher: Hasher
-    """Hashes identities with the key that all workers share."""
+    """Hashes identities, with a key that all workers share."""
     clock: Clock
     """The time that all workers share."""
-    listener: Callable[[StoreError], None] | None
-    """Told of each decision that was made here because the server could not make it."""
-    diagnose: Callable[[str], None] | None
-    """Told of what deserves a word to the operator, by its code."""
-    tally: Any
-    """Told what happens on the way to a server."""
-    memory: str
-    """"shared" or "private": whether other processes count in the same memory."""
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether plans decide elsewhere: `adecide` and `apeek` are awaited, there is no `decide`."""
-        ...
-
-    @property
-    def decides_here(self) -> bool:
-        """Whether at least some decisions need not be awaited."""
-        ...
-
-    @property
-    def state(self) -> Mapping[str, float]:
-        """What is known of the server: `is_away`, `workers`, `share`; empty without one."""
-        ...
-
-    @property
-    def place(self) -> Path | None:
-        """The file that other processes meet at; None when the memory is private."""
-        ...
 
     def plan(
         self,
@@ -68,23 +195,58 @@ class Store(Protocol):
         members: Sequence[int] | None = None,
         cost_positions: Sequence[int] | None = None,
         stances: Sequence[str] | None = None,
-    ) -> Any:
-        """Return what decides requests that these rules apply to: a `Plan`, or one that is awaited.
+        /,
+    ) -> AnyPlan:
+        """Return what decides requests that these rules apply to.
 
         Args:
-            rules, keys, members, cost_positions: as for `Plan`.
+            rules: at most 16.
+            keys: for each rule, the positions of its identities; empty: one counter for all requests.
+            members: for each rule, the position of the identity that a distinct rule counts, else -1.
+            cost_positions: for each rule, its position in `costs`, else -1 (it takes 1).
             stances: what each rule does while the state cannot be reached: "local", "open" or "closed".
+
+        Raises:
+            UsageError: the store cannot keep a rule of this kind.
         """
         ...
 
-    async def aclose_connections(self) -> None:
-        """Close what is open for the running event loop; the next decision opens it again."""
-        ...
+    @property
+    def decides_here(self) -> bool:
+        """Whether its plans are `Plan`s; else they are `AwaitedPlan`s."""
+        return True
+
+    @property
+    def counts_alone(self) -> bool:
+        """Whether other processes under the same policy count for themselves."""
+        return True
+
+    @property
+    def table(self) -> Table | None:
+        """This host's table, where metrics are counted for all workers; None: each worker counts its own."""
+        return None
+
+    @property
+    def place(self) -> Path | None:
+        """The file that other processes of this host meet at; None when the memory is private."""
+        return None
+
+    @property
+    def state(self) -> Mapping[str, float]:
+        """What is known of a server: `is_away`, `workers`, `share`; empty without one."""
+        return {}
 
     @property
     def damage(self) -> str | None:
         """What was wrong with shared memory that was left when the store was opened; None if nothing was."""
-        ...
+        return None
+
+    def report_to(self, failed: Callable[[StoreError], None], diagnose: Callable[[str], None], /) -> None:
+        """Report from now on: failures that rules stood in for, and codes of what deserves a word.
+
+        Not those failures that a decision raises.
+        """
+        return
 
     def renew(self) -> str | None:
         """Leave shared memory that is damaged or gone; return what was wrong with it, None if nothing was.
@@ -94,12 +256,16 @@ class Store(Protocol):
         Raises:
             StoreError: no other memory can be had now; this worker goes on with what it has.
         """
-        ...
+        return None
 
     def heartbeat(self, now_ns: int) -> None:
-        """Say that this worker lives; its concurrency slots lapse otherwise."""
-        ...
+        """Say that this worker lives; its concurrency slots lapse otherwise. Called every few seconds."""
+        return
+
+    async def aclose_connections(self) -> None:
+        """Close what is open for the running event loop; the next decision opens it again."""
+        return
 
     def close(self) -> None:
         """Let go of memory and connections; plans made from this store stop working."""
-        ...
+        return

@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from ratelimit.clock import Clock, SystemClock
-from ratelimit.core.memory.table import table_bytes
+from ratelimit.core.memory.table import Table, table_bytes
 from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
@@ -24,6 +25,9 @@ from ratelimit.telemetry.counters import RemoteCounters
 LEAST_BLOCK_BYTES = 1 << 20
 SIGHTINGS = 8192
 """How many can wait for the correlator: more than a second at five thousand a second."""
+_COUNTED_KEYS = 1024
+"""The least a table has: counters of requests take none."""
+_COUNTING: WeakKeyDictionary[Store, EmbeddedStore] = WeakKeyDictionary()
 _BLOCKS_A_RULE = 8 << 20
 _MOST_BLOCKS = 32 << 20
 _WITH_BLOCKS = frozenset({"sliding-log", "concurrency", "distinct"})
@@ -119,17 +123,21 @@ def open_store(policy: Policy, clock: Clock | None = None, *, alone: bool = Fals
         # Only where it is asked for: the client library is an extra.
         from ratelimit.stores.redis.store import RedisStore
 
-        return RedisStore(policy.compiled.remote, embedded)
+        return RedisStore(policy.compiled.remote, embedded, metrics=RemoteCounters(embedded.table))
     except BaseException:
         embedded.close()
         raise
 
 
-def listen(store: Store, failed: Callable[[StoreError], None], diagnose: Callable[[str], None]) -> None:
-    """Be told of a store's faults and what deserves a word, and have what it does counted."""
-    store.listener, store.diagnose = failed, diagnose
-    if store.is_remote:
-        store.tally = RemoteCounters(store.table)
+def counting_table(store: Store) -> Table:
+    """Return where a store's limiter counts: in the store's own table, or in memory of this process."""
+    if store.table is not None:
+        return store.table
+    counting = EmbeddedStore.private(
+        keys=_COUNTED_KEYS, block_bytes=LEAST_BLOCK_BYTES, key=store.hasher.key, clock=store.clock
+    )
+    _COUNTING[store] = counting  # a fork makes it another worker's, as long as there is one
+    return counting.table
 
 
 def open_embedded(policy: Policy, clock: Clock | None = None) -> EmbeddedStore:
@@ -168,7 +176,7 @@ def open_board(policy: Policy, store: Store, principals: int, *, is_shared: bool
         StoreError: it cannot be had, and the policy does not say to go on without.
     """
     if not is_shared:
-        return SharedBoard.private(store.table.key, principals=principals, sightings=SIGHTINGS)
+        return SharedBoard.private(store.hasher.key, principals=principals, sightings=SIGHTINGS)
     try:
         return SharedBoard.beside(store, principals=principals, sightings=SIGHTINGS)
     except StoreError as error:
@@ -180,7 +188,7 @@ def open_board(policy: Policy, store: Store, principals: int, *, is_shared: bool
             RuntimeWarning,
             stacklevel=2,
         )
-    return SharedBoard.private(store.table.key, principals=principals, sightings=SIGHTINGS)
+    return SharedBoard.private(store.hasher.key, principals=principals, sightings=SIGHTINGS)
 
 
 def private_store(policy: Policy, clock: Clock, *, seed: int = 0) -> EmbeddedStore:

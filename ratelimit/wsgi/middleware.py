@@ -123,11 +123,11 @@ class RateLimitMiddleware:
             identities = identify(environ, headers_of(environ), limiter, generation, matched)
         else:
             identities = generation.extractor.nobody
-        if limiter.store.is_remote:
+        if limiter.store.decides_here:
+            allowed, reason, plan, outcome = limiter.runtime.judge(generation, matched, identities, now_ns)
+        else:
             judged = limiter.runtime.ajudge(generation, matched, identities, now_ns)
             allowed, reason, plan, outcome = self._waiting.result(judged)
-        else:
-            allowed, reason, plan, outcome = limiter.runtime.judge(generation, matched, identities, now_ns)
         cross_origin = "HTTP_ORIGIN" in environ
         exchange = Exchange(self, self._writer, plan, outcome, now_ns, cross_origin, outer)
         exchange.actor, exchange.certainty = actor_in(generation, identities)
@@ -145,8 +145,7 @@ class RateLimitMiddleware:
         self._awake_in = pid
         if self._mount.upkeep is not None:
             self._mount.upkeep.start()
-        store = self.limiter.store
-        if store.memory == "private" and not store.is_remote and several_workers():
+        if self.limiter.store.counts_alone and several_workers():
             self.limiter.runtime.diagnose("private-memory")
 
 

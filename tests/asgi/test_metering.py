@@ -280,10 +280,10 @@ async def test_store_that_fails_leaves_no_body_held(monkeypatch: pytest.MonkeyPa
     """Fault row 52: whatever is raised between reading the body and running the application."""
     mounted = mount(policy(estimate="declared"), ok)
 
-    def judge(*asked: Any) -> None:
+    async def ajudge(*asked: Any) -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(mounted.middleware.limiter.runtime, "judge", judge)
+    monkeypatch.setattr(mounted.middleware.limiter.runtime, "ajudge", ajudge)
     with pytest.raises(asyncio.CancelledError):
         await posting(mounted).post({"max_tokens": 5})
     assert mounted.middleware._mount.metering.held.size == 0

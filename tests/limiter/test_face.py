@@ -12,7 +12,7 @@ FACE = {
     "decide", "peek", "adecide", "apeek",
     "reload", "reload_if_changed", "last_reload", "policy", "generation", "reloaded_ns",
     "store", "clock", "now_ns", "table", "rules", "correlation", "remote", "drift_ns",
-    "renew", "rest", "close",
+    "renew", "aclose_connections", "close",
     "current", "clustering", "runtime", "is_enabled",
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ import pytest
 from ratelimit import Limiter, Policy, RateLimitMiddleware, Reason, StoreError
 from ratelimit.clock import ManualClock
 from ratelimit.events import NullObserver
+from ratelimit.stores.contract import Plan
 from ratelimit.stores.embedded.store import EmbeddedStore
 from tests.asgi.driver import Client, key, limit, ok, rules
 
@@ -27,7 +28,7 @@ class FailingStore:
         return FailingPlan(self, self._store.plan(*given))
 
 
-class FailingPlan:
+class FailingPlan(Plan):
     def __init__(self, store: FailingStore, plan: Any) -> None:
         self._store = store
         self._plan = plan

@@ -25,12 +25,12 @@ def policy(tmp_path: Path, extra: str = "") -> Policy:
 def test_policy_file_makes_workers_meet(tmp_path: Path) -> None:
     loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"')
     first, second = open_store(loaded), open_store(loaded)
-    assert (first.memory, first.hasher.key) == ("shared", second.hasher.key)
+    assert (first.counts_alone, first.hasher.key) == (False, second.hasher.key)
 
 
 def test_policy_without_a_file_counts_alone() -> None:
     store = open_store(Policy.from_toml(f"version = 1\n{LIMIT}"))
-    assert store.memory == "private"
+    assert store.counts_alone
 
 
 def test_unusable_memory_fails_at_start_by_default(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_unusable_memory_is_private_with_a_warning_where_the_policy_says_so(tmp_
     loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"\non_unusable = "private"')
     with pytest.warns(RuntimeWarning, match="counts alone"):
         store = open_store(loaded)
-    assert store.memory == "private"
+    assert store.counts_alone
     assert (tmp_path / "table").read_bytes() == b"something else"
     # Counting alone is counting: the limit holds in this process.
     limiter = Limiter(loaded, store=store, clock=ManualClock())
@@ -93,7 +93,7 @@ def test_missing_hash_key_is_a_clean_error_but_a_replay_goes_on(
     with pytest.raises(StoreError, match="TEST_HASH_KEY") as caught:
         wish_of(loaded)
     assert caught.value.code == "hash-key"
-    assert private_store(loaded, ManualClock()).memory == "private"
+    assert private_store(loaded, ManualClock()).counts_alone
 
 
 def test_hash_key_in_a_file_may_be_a_passphrase(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ REFUSED = -REFUSED_IDENTITY
 cdef class PlanParts:
     """One plan's parts, where looking them up costs nothing."""
 
-    cdef object decide
+    cdef object decide                  # None: decided elsewhere, and awaited
     cdef object costs
     cdef tuple labels
     cdef object policy_pair
@@ -55,13 +55,12 @@ cdef class PlanParts:
     cdef int counted_at                 # what a limit per cluster counts by; -1: there is none
     cdef bint holds_slots
     cdef bint is_metered                # its answers are read, or its estimates found: the long way
-    cdef Plan core                      # None: the store's plans are of another kind
+    cdef Plan core                      # None: nothing compiled decides it from hashes as they are read
     cdef LeasedRules leased             # None: nothing is leased
-    cdef bint is_away                   # decided elsewhere, and awaited
     cdef uint64_t amounts[MOST_RULES]   # the costs again
 
     def __init__(self, plan, is_standard, int positions):
-        self.decide = plan.decide
+        cdef Plan core
         self.costs = plan.costs
         self.labels = plan.labels if is_standard else None
         self.policy_pair = plan.policy_pair
@@ -69,15 +68,13 @@ cdef class PlanParts:
         self.counted_at = plan.counted_at
         self.holds_slots = plan.holds_slots
         self.is_metered = plan.metered is not None
-        self.is_away = type(plan.plan) is not Plan
-        if self.is_away:
-            self.leased = getattr(plan.plan, "leased", None)
-            if self.leased is not None and self.leased.rules.plan.highest < positions:
-                self.core = self.leased.rules.plan
-                self.core.read_costs(self.costs, self.amounts)
-        elif (<Plan>plan.plan).highest < positions:
-            self.core = plan.plan
-            self.core.read_costs(self.costs, self.amounts)
+        if plan.here is not None:
+            self.decide = plan.here.decide
+        self.leased = plan.leased
+        core = plan.accelerated if self.leased is None else self.leased.rules.plan
+        if core is not None and core.highest < positions:
+            self.core = core
+            core.read_costs(self.costs, self.amounts)
 
 
 @cython.final
@@ -155,7 +152,7 @@ cdef class Gate:
             return None
         found = PyDict_GetItem(self.parts, plan)
         part = <PlanParts>found if found != NULL else self.new_part(plan)
-        if part.is_metered or (part.is_away and part.leased is None):
+        if part.is_metered or (part.decide is None and part.leased is None):
             return None
         found = PyDict_GetItem(scope, "client")
         if found != NULL and <object>found:

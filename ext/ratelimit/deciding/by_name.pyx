@@ -61,19 +61,21 @@ cdef class Place:
 cdef class PlanParts:
     """One plan's parts, where looking them up costs nothing."""
 
-    cdef Plan core          # None: the plan is decided elsewhere
+    cdef Plan core          # None: nothing compiled decides it
     cdef int counted_at     # what a limit per cluster counts by; -1: there is none
     cdef uint64_t required  # a bit for each position where what is missing or malformed refuses a request
     cdef uint64_t amounts[MOST_RULES]
 
     def __init__(self, plan, int positions):
+        cdef Plan core
         self.counted_at = plan.counted_at
         self.required = 0
         for position in plan.required:
             self.required |= <uint64_t>1 << position
-        if type(plan.plan) is Plan and (<Plan>plan.plan).highest < positions:
-            self.core = plan.plan
-            self.core.read_costs(plan.costs, self.amounts)
+        core = plan.accelerated
+        if core is not None and core.highest < positions:
+            self.core = core
+            core.read_costs(plan.costs, self.amounts)
 
 
 @cython.final

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.deciding.metered import MeteredRules
-from ratelimit.deciding.route_plan import ALLOWED
+from ratelimit.deciding.route_plan import ALLOWED, RoutePlan
 from ratelimit.limiter import Limiter
-from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.stores.contract import Outcome
 from ratelimit.usage.reader import Reader
 from ratelimit.usage.report import usage_so_far
 
@@ -22,25 +19,25 @@ class Budget:
 
     Args:
         metered: which rules cut.
-        rules: all of the plan's.
+        plan: what was asked.
         outcome: what was charged on arrival.
         limiter: its clock says when.
         model: what the request asked for.
     """
 
-    __slots__ = ("_allowed", "_begin_ns", "_limiter", "_metered", "_model", "_outcome", "_rules")
+    __slots__ = ("_allowed", "_begin_ns", "_limiter", "_metered", "_model", "_outcome", "_plan")
 
     def __init__(
         self,
         metered: MeteredRules,
-        rules: Sequence[LimitRule],
+        plan: RoutePlan,
         outcome: Outcome,
         limiter: Limiter,
         model: str | None,
     ) -> None:
         self._model = model
         self._metered = metered
-        self._rules = rules
+        self._plan = plan
         self._outcome = outcome
         self._limiter = limiter
         self._begin_ns = limiter.now_ns()
@@ -49,14 +46,14 @@ class Budget:
     def has_room(self, reader: Reader) -> bool:
         """Return whether what was seen so far leaves room; charges it where it is more than was charged."""
         amounts = dict(self._metered.amounts(usage_so_far(reader), self._model, reader.name))
-        outcome, store = self._outcome, self._limiter.store
+        outcome, plan = self._outcome, self._plan
         for at in self._metered.cuts:
             used = amounts[at]
             if outcome.state(at) != ALLOWED or used <= outcome.cost(at):
                 continue
             now_ns = self._limiter.now_ns()
-            if store.is_remote:
-                rule = self._rules[at]
+            if plan.here is None:
+                rule = plan.rules[at]
                 since_ns = max(0, now_ns - self._begin_ns)
                 if used > self._allowed[at] + rule.quota * since_ns // rule.period_ns:
                     return False

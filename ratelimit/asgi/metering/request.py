@@ -24,12 +24,12 @@ from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.metering.body import Held, HeldBody
 from ratelimit.asgi.metering.budget import Budget
 from ratelimit.asgi.metering.response import AnswerCut, WatchedSend
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.metered import MeteredRules
 from ratelimit.deciding.route_plan import ALLOWED
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.metering import EstimateSpec
+from ratelimit.stores.contract import Outcome
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.request import Declared, model_in_path
 
@@ -160,7 +160,7 @@ class MeteredRequest:
             return
         budget = None
         if rules.cuts and exchange.plan is not None:
-            budget = Budget(rules, exchange.plan.rules, outcome, limiter, self._declared.model)
+            budget = Budget(rules, exchange.plan, outcome, limiter, self._declared.model)
         watched = WatchedSend(send, rules.shape, None if budget is None else budget.has_room)
         try:
             await self._run(app, scope, receive, watched.send, exchange)

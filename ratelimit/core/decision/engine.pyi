@@ -1,7 +1,7 @@
 """Plans and the one call that decides."""
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import Literal, final
 
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.memory.table import Table
@@ -28,6 +28,12 @@ class Plan:
 
     @property
     def rules(self) -> tuple[Rule, ...]: ...
+    @property
+    def decides_here(self) -> Literal[True]:
+        """True: as a store's plan, it need not be awaited."""
+    @property
+    def accelerated(self) -> Plan:
+        """This plan, which compiled code calls."""
     def __len__(self) -> int: ...
     def __init__(
         self,
@@ -112,8 +118,6 @@ class Outcome:
         """
     witness: Callable[[int, int], None] | None
     """Called with a rule and the correction made, where this host's table was corrected; None at first."""
-    def would_refuse(self, position: int, /) -> bool:
-        """Return whether a rule that counts by the identity at a position had no room, and is not enforced."""
     def settle_rule(self, index: int, actual: int, now_ns: int, /) -> int:
         """Replace the charged cost of one rule by the real one; return the signed correction made.
 

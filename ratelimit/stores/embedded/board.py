@@ -67,7 +67,7 @@ class SharedBoard:
         Raises:
             StoreError: as for a store's memory.
         """
-        key, size = store.table.key, board_bytes(principals, sightings)
+        key, size = store.hasher.key, board_bytes(principals, sightings)
         if store.place is None:
             return cls.private(key, principals=principals, sightings=sightings)
         place = board_path(store.place, size, key)
@@ -117,7 +117,7 @@ class SharedBoard:
         """
         if store.place is None:
             return None
-        key, size = store.table.key, board_bytes(principals, sightings)
+        key, size = store.hasher.key, board_bytes(principals, sightings)
         place = board_path(store.place, size, key)
         if not place.exists():
             return None

@@ -43,7 +43,6 @@ class EmbeddedStore:
             file that is there is known to be its own.
     """
 
-    is_remote = False
     decides_here = True
     state: ClassVar[dict[str, float]] = {}
 
@@ -59,10 +58,7 @@ class EmbeddedStore:
         """What was wrong with the memory that was left for this; None where none was."""
         self.mapping = mapping
         self.table = table
-        self.listener: Callable[[StoreError], None] | None = None
-        self.diagnose: Callable[[str], None] | None = None
-        self.tally: None = None
-        self.memory = "private" if mapping.path is None else "shared"
+        self.counts_alone = mapping.path is None
         self.hasher = Hasher(table.key)
         self.clock: Clock = SystemClock(table.anchor_ns) if clock is None else clock
         self._policy: str | None = None  # the policy of the table, where the name follows from it
@@ -178,9 +174,13 @@ class EmbeddedStore:
         members: Sequence[int] | None = None,
         cost_positions: Sequence[int] | None = None,
         stances: Sequence[str] | None = None,
+        /,
     ) -> Plan:
         """Return what decides requests that these rules apply to."""
         return Plan(self.table, rules, keys, members, cost_positions)
+
+    def report_to(self, failed: Callable[[StoreError], None], diagnose: Callable[[str], None], /) -> None:
+        """Do nothing: memory reports by raising."""
 
     async def aclose_connections(self) -> None:
         """Do nothing: memory belongs to no event loop."""

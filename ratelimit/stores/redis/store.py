@@ -38,7 +38,7 @@ from ratelimit.stores.redis.leases import LeaseClient
 from ratelimit.stores.redis.transport.client import BatchClient
 from ratelimit.stores.redis.transport.cluster import ClusterClient
 from ratelimit.stores.redis.transport.connect import connect, connect_node, resolve
-from ratelimit.stores.redis.transport.metrics import MetricsSink
+from ratelimit.stores.redis.transport.metrics import MetricsSink, Uncounted
 from ratelimit.stores.redis.transport.node import NodeClient
 
 if TYPE_CHECKING:
@@ -56,23 +56,29 @@ class RedisStore:
     Args:
         spec: how the server is reached, and how patiently.
         embedded: the host's own store; closed with this one.
+        metrics: counts what happens on the way to the server.
         now_us: a clock to use instead of the server's, for tests.
 
     Raises:
         StoreError: the policy's URL or secrets cannot be had, or the client library is missing.
     """
 
-    is_remote = True
+    decides_here = False
+    counts_alone = False
 
     def __init__(
-        self, spec: RemoteSpec, embedded: EmbeddedStore, *, now_us: Callable[[], int] | None = None
+        self,
+        spec: RemoteSpec,
+        embedded: EmbeddedStore,
+        *,
+        metrics: MetricsSink | None = None,
+        now_us: Callable[[], int] | None = None,
     ) -> None:
         self.spec = resolve(spec)
         self.embedded = embedded
         self.table: Table = embedded.table
         self.hasher: Hasher = embedded.hasher
         self.clock: Clock = embedded.clock
-        self.memory = embedded.memory
         self.is_cluster = self.spec.topology == "cluster"
         self._nodes = list(self.spec.nodes)
         self.key_prefix = self.spec.prefix.encode() + b":"
@@ -86,7 +92,7 @@ class RedisStore:
         """Told of each decision that the server could not make."""
         self.diagnose: Callable[[str], None] | None = None
         """Told of what deserves a word to the operator, by its code."""
-        self.tally = MetricsSink()
+        self.tally: MetricsSink = Uncounted() if metrics is None else metrics
         """Counts what happens on the way to the server."""
         self._is_examined = False
         self._now_us = now_us
@@ -106,11 +112,6 @@ class RedisStore:
     # -- the contract ------------------------------------------------------------------------------
 
     @property
-    def decides_here(self) -> bool:
-        """Whether some decisions are made from leases."""
-        return self.lease_client is not None
-
-    @property
     def place(self) -> Path | None:
         """The file behind the host's shared memory; None when it is private."""
         return self.embedded.place
@@ -122,10 +123,15 @@ class RedisStore:
         members: Sequence[int] | None = None,
         cost_positions: Sequence[int] | None = None,
         stances: Sequence[str] | None = None,
+        /,
     ) -> RedisPlan:
         """Return what decides requests that these rules apply to."""
         core = Plan(self.table, rules, keys, members, cost_positions)
         return RedisPlan(self, core, ["local"] * len(rules) if stances is None else stances, cost_positions)
+
+    def report_to(self, failed: Callable[[StoreError], None], diagnose: Callable[[str], None], /) -> None:
+        """Report each decision that rules made here in the server's stead, and what deserves a word."""
+        self.listener, self.diagnose = failed, diagnose
 
     @property
     def damage(self) -> str | None:

@@ -15,6 +15,7 @@ from ratelimit.events import NullObserver
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.redis.store import RedisStore
 from ratelimit.stores.redis.transport.client import BatchClient
+from ratelimit.telemetry.counters import RemoteCounters
 from tests.support.redis.patience import PATIENCE_S
 
 KEY = bytes(range(16))
@@ -74,7 +75,11 @@ class Live(Limiter):
         self.watcher = Watcher()
         embedded = EmbeddedStore.private(keys=10_000, block_bytes=1 << 22, key=key)
         super().__init__(
-            policy, store=RedisStore(policy.compiled.remote, embedded, now_us=now_us), observer=self.watcher
+            policy,
+            store=RedisStore(
+                policy.compiled.remote, embedded, metrics=RemoteCounters(embedded.table), now_us=now_us
+            ),
+            observer=self.watcher,
         )
 
     @property

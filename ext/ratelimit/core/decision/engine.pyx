@@ -104,6 +104,14 @@ cdef class Plan:
     def __len__(self):
         return self.setup.count
 
+    @property
+    def decides_here(self):
+        return True
+
+    @property
+    def accelerated(self):
+        return self
+
     def like(self, rules, absent=(), absent_at=0, /):
         cdef int i, j
         cdef list keys = []
@@ -271,10 +279,6 @@ cdef class Outcome:
                     if self.plan.setup.key_at[i][j] == position:
                         return True
         return False
-
-    def would_refuse(self, int position, /):
-        self.check_made()
-        return self.would_refuse_by(position)
 
     cdef int check_made(self) except -1:
         if self.plan is None:

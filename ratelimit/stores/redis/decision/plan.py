@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from ratelimit.core.decision.engine import Outcome, Plan
 from ratelimit.core.redis.remote import RemoteRules
-from ratelimit.errors import StoreError, UsageError
+from ratelimit.errors import StoreError
 from ratelimit.stores.redis.decision.script import spread
 from ratelimit.stores.redis.decision.transfer import Transfer
 
@@ -42,7 +42,7 @@ class RedisPlan:
         "store",
     )
 
-    is_remote = True
+    decides_here: Literal[False] = False
 
     def __init__(
         self,
@@ -82,34 +82,25 @@ class RedisPlan:
                 self._is_dated = any(isinstance(rule[-1], list) for rule in rules)
         return self._described
 
-    def decide(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None) -> Outcome:
-        """Refuse to block: a decision of a server is awaited."""
-        raise UsageError(
-            "this policy's store is a server: await limiter.adecide(…) or limiter.apeek(…)",
-            code="store-remote",
-        )
-
-    peek = decide
-
-    def apeek(
-        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
-    ) -> Awaitable[Outcome]:
-        """Return what `adecide` would; charge and count nothing."""
-        return self.adecide(identities, now_ns, costs, commit=False)
-
-    async def adecide(
-        self,
-        identities: Sequence[int],
-        now_ns: int,
-        costs: Sequence[int] | None = None,
-        *,
-        commit: bool = True,
-    ) -> Outcome:
-        """Check every rule; charge all of them or none, none in any case if that is not to be committed.
+    def adecide(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /
+    ) -> Coroutine[Any, Any, Outcome]:
+        """Check every rule; charge all of them or none.
 
         Raises:
             StoreError: the server cannot decide, and no rule stands in for it.
         """
+        return self._ask(identities, now_ns, costs, commit=True)
+
+    def apeek(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /
+    ) -> Coroutine[Any, Any, Outcome]:
+        """Return what `adecide` would; charge and count nothing."""
+        return self._ask(identities, now_ns, costs, commit=False)
+
+    async def _ask(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, *, commit: bool
+    ) -> Outcome:
         store = self.store
         leased = self.leased
         if leased is not None and commit:
@@ -151,10 +142,10 @@ class RedisPlan:
         """Count a correction that did not reach the server."""
         self.store.tally.lost(1)
 
-    def carry(self, source: Sequence[int], target: Sequence[int], now_ns: int) -> None:
+    def carry(self, source: Sequence[int], target: Sequence[int], now_ns: int, /) -> None:
         """Charge each rule under `target`'s key with what is used under `source`'s: soon, without waiting."""
         self.store.carry(Transfer(self, list(target), list(source)))
 
-    def charge(self, identities: Sequence[int], costs: Sequence[int], times: int, now_ns: int) -> None:
+    def charge(self, identities: Sequence[int], costs: Sequence[int], times: int, now_ns: int, /) -> None:
         """Charge rules with requests made before, where there is no room for one more: soon, unawaited."""
         self.store.carry(Transfer(self, list(identities), list(identities), list(costs), times))

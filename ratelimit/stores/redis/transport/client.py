@@ -27,7 +27,7 @@ from ratelimit.stores.redis.decision.scatter import ask_scattered, give_back
 from ratelimit.stores.redis.transport.batch import Correction, Part, Question, SlotBatch
 from ratelimit.stores.redis.transport.breaker import Breaker
 from ratelimit.stores.redis.transport.errors import anew, away, unanswered
-from ratelimit.stores.redis.transport.metrics import MetricsSink
+from ratelimit.stores.redis.transport.metrics import MetricsSink, Uncounted
 from ratelimit.stores.redis.transport.node import NodeClient, ServerClient
 from ratelimit.stores.redis.transport.pending import PendingWork
 from ratelimit.stores.redis.transport.pipelines import CONNECT_S, Pipelines
@@ -86,7 +86,7 @@ class BatchClient:
         self._recover = recover
         self._fair_share = fair_share
         self._leave = leave
-        self._tally = tally or MetricsSink()
+        self._tally = tally or Uncounted()
         self._pipelines = Pipelines(
             self._new_node_client,
             self.start,

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 
-class MetricsSink:
-    """Counts nothing. Calls come from event loops and must neither block nor raise."""
+
+class MetricsSink(Protocol):
+    """Counts. Calls come from event loops and must neither block nor raise."""
 
     def answered(self, decisions: int, elapsed_ns: int) -> None:
         """A round trip brought so many decisions, and took so long."""
+        return
 
     def tripped(self) -> None:
         """The breaker opened."""
+        return
 
     def away(self, elapsed_ns: int) -> None:
         """For so long the server was not asked, until now."""
+        return
 
     def lost(self, corrections: int) -> None:
         """So many corrections could not be made, or it is not known whether they were."""
+        return
 
     def forgot(self, counters: int) -> None:
         """What so many counters used elsewhere could not be charged, or it is not known whether it was."""
+        return
+
+
+class Uncounted(MetricsSink):
+    """Counts nothing."""
