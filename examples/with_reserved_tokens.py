@@ -15,7 +15,7 @@ from ratelimit.integrations.fastapi import limits
 
 
 async def authenticate(request: Request) -> None:
-    """Find out who is calling."""
+    """Find out which account is calling."""
     request.state.account = request.headers.get("x-api-key", "")
 
 

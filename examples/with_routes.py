@@ -13,7 +13,7 @@ from ratelimit.integrations.fastapi import describe_limits, limit, limits
 
 
 async def authenticate(request: Request) -> None:
-    """Find out who is calling; limits that stand after it count by what it leaves in the state."""
+    """Find out which account is calling; limits that stand after it count by what it leaves in the state."""
     account = request.headers.get("x-api-key")
     if account is None:
         raise HTTPException(401)

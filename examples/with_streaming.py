@@ -1,4 +1,4 @@
-"""A stream of server-sent events whose tokens are read from it as they pass: nothing to settle.
+"""A stream of server-sent events; its tokens are read from it as they pass: nothing to settle.
 
 uvicorn --app-dir examples with_streaming:app
 curl -iN -H 'X-API-Key: me' -H 'Content-Type: application/json' -d '{"max_tokens": 9}' localhost:8000/v1/chat

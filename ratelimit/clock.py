@@ -1,14 +1,14 @@
 """Where time comes from: the only module that reads a clock.
 
 Everything else takes `now_ns`, integer nanoseconds since the Unix epoch, as an
-argument, so that live traffic, a replayed log and a test run the same code.
+argument. So live traffic, a replayed log and a test run the same code.
 
 Theory of operation. Calendar windows need civil time; budgets must not be
 minted or lost when an operator or NTP steps the civil clock. `SystemClock`
 therefore reads the *monotonic* clock (one per host, shared by every process of
-a boot) and adds an anchor: the difference between civil and monotonic time,
-sampled once when the store was created and kept in the store, so that all
-workers agree to the nanosecond. A step of the civil clock moves nothing; the
+a boot) and adds an anchor. That is the difference between civil and monotonic time,
+sampled once when the store was created and kept in the store. So all workers agree
+to the nanosecond. A step of the civil clock moves nothing; the
 difference that builds up is exported as `ratelimit_clock_drift_seconds`.
 """
 
@@ -42,7 +42,7 @@ def civil_s() -> float:
 
 
 def processor_ns() -> int:
-    """Return what this thread has used of a processor: how long a piece of work took, whoever else ran."""
+    """Return what this thread has used of a processor: how long a piece of work took, whatever else ran."""
     return thread_time_ns()
 
 

@@ -55,7 +55,7 @@ def cluster_name(cluster: int | None) -> str | None:
 
 
 class Ledger(Protocol):
-    """What a decision asks of whoever made it: its verdicts, and the charge behind them."""
+    """What a decision asks of its maker: its verdicts, and the charge behind them."""
 
     @property
     def binding(self) -> int:
@@ -109,8 +109,8 @@ class LimitedRequest(Protocol):
 class Decision:
     """Allow or refuse, and why. Read-only; verdicts are made when first asked for.
 
-    Whoever does the work reports its real cost with `settle`, and ends it with
-    `release`, or uses the decision as a context manager, which releases:
+    After the work, report its real cost with `settle`, and end it with `release`.
+    Or use the decision as a context manager, which releases:
 
         with limiter.decide(path="/v1/chat", identities={"account": key}) as decision:
             if decision.allowed:

@@ -1,4 +1,4 @@
-"""The exceptions this library raises, by who can fix the cause.
+"""The exceptions this library raises, by the person that can fix the cause.
 
     RateLimitError
     ├── PolicyError      the operator: the policy file says something impossible
@@ -30,7 +30,7 @@ class RateLimitError(Exception):
 class Problem:
     """One error or warning: what, where, and what to do next.
 
-    `key` is the path of the value in the file, as `limit[0].rate`; `line` counts
+    `key` is the path of the value in the file, as `limit[0].rate`. `line` counts
     from 1 and is None for policies that were not read from text.
     """
 
@@ -57,7 +57,7 @@ class PolicyError(RateLimitError):
 
 
 def unforeseen(error: BaseException) -> str:
-    """Return one line that says what nobody foresaw, and where it happened."""
+    """Return one line on an error that was not foreseen, and where it happened."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

@@ -1,4 +1,4 @@
-"""Who is told what happens besides decisions: reloads, noticed mistakes, faults.
+"""What is told what happens besides decisions: reloads, noticed mistakes, faults.
 
 Calls come from whichever thread noticed and must neither block nor raise.
 Nothing a client sent is in them.

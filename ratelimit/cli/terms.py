@@ -47,7 +47,7 @@ def debt(rule: LimitRule) -> int:
     """Return how many units beyond its budget a rule may be charged at most; 0 for none.
 
     What turns out to cost more than was estimated is charged without asking, into debt of one
-    further bucket or quota; so is what the members of a cluster had before it was found.
+    further bucket or quota. So is what the members of a cluster had before it was found.
     """
     is_settled = rule.unit != "requests" or rule.is_clustered
     if not is_settled or rule.algorithm in ("concurrency", "distinct"):

@@ -20,7 +20,7 @@ class Budgets:
         compiled: the policy.
         store: where its counters live.
         rules: the core's rules, by index.
-        nobody: the identities of a request that has none.
+        nobody: what a request without identities has.
     """
 
     def __init__(

@@ -55,8 +55,8 @@ WHY = {
 def describe(group: Statistics, judgement: Judgement, settings: Settings = DEFAULTS) -> str:
     """Return what was found of a group, in sentences.
 
-    "41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; none is ever at
-    home; all are younger than two weeks. …"
+    `41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; none is ever at
+    home; all are younger than two weeks. …`
     """
     if judgement.why == "declared":
         return f"{_number(group['accounts'], 'account')} that the operator says are one actor."

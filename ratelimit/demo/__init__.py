@@ -4,9 +4,9 @@
     api.py          the mock of an LLM API behind the middleware
     accounts.py  what that application knows of its accounts: payment and age
     server.py       the process tree that serves it: uvicorn, two workers
-    people.py       who calls: behaviour of each population
+    people.py       the callers: behaviour of each population
     client.py       one keep-alive HTTP connection
-    population.py   the process that plays everyone and reports
+    population.py   the process that plays all of them and reports
     board.py        what is shown while it runs
     verdict.py      what is said at the end
     run.py          starts, watches, shows and cleans up

@@ -23,7 +23,7 @@ WRITE_S = 0.25
 MOST_ACTORS = 8
 NOBODY = b'{"actors": []}'
 STRANGERS = "others"
-"""Those who joined with `curl`."""
+"""Callers that joined with `curl`."""
 
 
 async def keep_writing(limiter: Limiter, path: Path) -> None:

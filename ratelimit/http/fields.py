@@ -1,7 +1,7 @@
 """What responses say of limits, as raw header pairs.
 
 `RateLimit` and `RateLimit-Policy` follow draft-ietf-httpapi-ratelimit-headers-11;
-`X-RateLimit-*` is the older habit, of which the policy may ask for: the limit a client
+`X-RateLimit-*` is the older habit, which the policy may ask for. It tells the limit a client
 should mind most, and in `-Reset` the Unix time at which it is whole again.
 """
 

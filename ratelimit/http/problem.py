@@ -1,9 +1,9 @@
 """What a refused client is told: a status, and a problem document (RFC 9457).
 
 A refusal says which limits were exceeded and when to come back. It does not say which
-identity was counted, nor how a denied client was recognised; and where a limit per cluster
-may refuse, of no refusal which limit it is by (`RoutePlan.conceals`), nor when such a limit
-has room again (`RoutePlan.told_wait_ns`).
+identity was counted, nor how a denied client was recognised. Where a limit per cluster may
+refuse, no refusal says which limit it is by (`RoutePlan.conceals`), nor when such a limit has
+room again (`RoutePlan.told_wait_ns`).
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Theory of operation. A request starts from its client's *template*, which has every address identity
 filled in. Every other position holds the stand-in for a missing identity. Then the
-positions its headers speak for are overwritten. A value has one form; what has none, and two lines
-of one header, are malformed: `core.request.grammar` says what a form is, `Positions.of_malformed` what stands
-in.
+positions its headers speak for are overwritten. A value has one form. What has none, and two lines
+of one header, are malformed. `core.request.grammar` says what a form is, `Positions.of_malformed` what
+stands in.
 
 The compiled scanner does both in one call for a peer that speaks for itself, and keeps nothing. So
 a client never seen before costs what any other does. Declared proxies and lists of networks need
@@ -47,8 +47,8 @@ class Extractor:
     """Turns raw facts into a list of identities; compiled once per policy.
 
     The list has a hash (or ABSENT, or REFUSED) at each identity's position, and two
-    more entries: at `origin_at` non-zero if the request carries an Origin header, at
-    `listed_at` what the access lists say.
+    more entries. `origin_at` is non-zero if the request carries an Origin header,
+    `listed_at` is what the access lists say.
 
     Args:
         facts: the identities, in order of position.

@@ -40,10 +40,10 @@ LONGEST_INTEGER_BITS = 3 * LONGEST_VALUE
 class Fact:
     """One identity's recipe.
 
-    `sources` are tried in order, the first that is present wins; each is a pair such
+    `sources` are tried in order, the first that is present wins. Each is a pair such
     as ("header", "x-api-key"), ("cookie", "sid"), ("path", "tenant"), ("state", "user"),
-    ("resolver", "user") or ("client", ""), with the form of its value behind it where that
-    is not the source's own: ("path", "id", "int"). `v4` and `v6` are prefix lengths of addresses.
+    ("resolver", "user") or ("client", ""). The form of its value stands behind it where
+    it is not the source's own: ("path", "id", "int"). `v4` and `v6` are prefix lengths of addresses.
     """
 
     name: str

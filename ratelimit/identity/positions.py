@@ -1,6 +1,6 @@
 """Positions and namespaces: which hash goes where, for values, addresses and gaps.
 
-Three namespaces for each identity, all derived from its name: its values, what stands in per
+Each identity has three namespaces, derived from its name: its values, what stands in per
 client, and the one value that requests without it share. They are apart by construction, so no
 caller lands in another's budget by leaving a header out.
 

@@ -151,7 +151,7 @@ def _listed_hops(chain: bytes, whole: bool) -> list[str]:
 def _forwarded_hops(chain: bytes, whole: bool) -> list[str]:
     """Return the `for` nodes of a Forwarded field (RFC 7239), rightmost first.
 
-    Split from the right as well, quotes included: an unbalanced quote that the
+    Split from the right as well, quotes included. An unbalanced quote that the
     client sent must not swallow the element that a proxy appended after it.
     """
     elements: list[str] = []

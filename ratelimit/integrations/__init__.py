@@ -5,6 +5,6 @@
     from ratelimit.integrations.litestar import exempt, limit, limits
 
 All of them go through `RateLimitMiddleware`: it has the limiter, writes the fields of responses and
-frees what a request holds. So a limit that a route asks for is counted in the same shared memory, or
-by the same server, as one that the policy matches by path, and as exactly.
+frees what a request holds. So a limit of a route is counted where one of the policy is, in shared memory
+or by the server, and as exactly.
 """

@@ -7,8 +7,8 @@
     @limit("10/minute", per="account")
     async def search(query: str): ...
 
-A dependency runs where it stands: after those before it. So where one of them finds out who is calling
-and leaves it in `request.state`, the limit sees it.
+A dependency runs where it stands: after those before it. So the limit sees an account that an earlier
+dependency has left in `request.state`.
 """
 
 from __future__ import annotations

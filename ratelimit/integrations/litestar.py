@@ -4,7 +4,7 @@
     async def search(query: str) -> str: ...
 
 Guards run in their order, those of the application and of routers first, and after middlewares that
-authenticate. So a guard that finds out who is calling and leaves it in `connection.state` stands before
+authenticate. So a guard that authenticates and leaves the account in `connection.state` stands before
 the limits that count by it.
 """
 

@@ -2,8 +2,8 @@
 
     describe_limits(app)
 
-An operation is described where a limit may refuse it: one that its dependencies or its handler ask for,
-or one that the policy of a `RateLimitMiddleware` matches by the operation's path.
+An operation is described where a limit may refuse it. Its dependencies or its handler ask for that
+limit, or the policy of a `RateLimitMiddleware` matches it by path.
 """
 
 from __future__ import annotations

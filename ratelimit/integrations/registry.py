@@ -34,7 +34,7 @@ class AskedLimits:
     """What routes may ask of one limiter.
 
     Args:
-        limiter: whose store counts.
+        limiter: its store counts.
     """
 
     def __init__(self, limiter: Limiter) -> None:

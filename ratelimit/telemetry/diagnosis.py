@@ -21,7 +21,7 @@ class Diagnosing:
     """Passes on what deserves a word.
 
     Args:
-        limiter: whose counters count it, and whose observer is told.
+        limiter: its counters count it, and its observer is told.
     """
 
     __slots__ = ("_limiter", "_said")

@@ -1,8 +1,7 @@
 """Every counter row, column, metric name and label, in one table.
 
-Pure data. The limiter imports it to know where to count, the collector to know what to export;
-`docs/metrics.md` is generated from it, and tests hold the dashboard, the alert rules and the
-document to it.
+Pure data. The limiter imports it to know where to count, the collector to know what to export.
+`docs/metrics.md` is generated from it. Tests hold the dashboard, the alert rules and the document to it.
 
 Rules it keeps: a label's values are either listed here or come from the policy
 file; nothing a client sends ever becomes one. Counters are integer cells in the

@@ -1,7 +1,7 @@
 """Limiters that see nothing but the test: private memory in place of shared, a clock in place of time.
 
 Theory of operation. A limiter that is made while this lasts gets a store of its own, whatever its policy
-says of memory or servers, and the test's clock unless it is given another. It is emptied by giving
+says. It gets the test's clock unless it is given another. It is emptied by giving
 it a fresh store with a fresh hash key: nothing that was counted, or is known of actors, is left.
 """
 
@@ -67,7 +67,7 @@ class Isolation:
         storage.opening = None
 
     def _limiters(self) -> list[Limiter]:
-        # Only those whose store was opened here: a test may have given one its own.
+        # Only those with a store that was opened here: a test may have given one its own.
         return [limiter for limiter in list(LIMITERS) if limiter.store in self._stores]
 
     def _open(self, policy: Policy, clock: Clock | None) -> Store:

@@ -1,7 +1,7 @@
 """The pytest plugin `ratelimit`: loaded by itself where this library is installed.
 
-From the start of a run on, every limiter counts in private memory by a clock that stands still, and
-what a test counted is forgotten when it ends. `ratelimit_isolated = false` in pytest's configuration
+From the start of a run on, every limiter counts in private memory by a clock that stands still.
+What a test counted is forgotten when it ends. `ratelimit_isolated = false` in pytest's configuration
 leaves limiters as they are; `-p no:ratelimit` leaves out the plugin.
 """
 

@@ -25,7 +25,7 @@ class Parser(Protocol):
     """Reads chunks of whole lines."""
 
     def parse(self, number: int, chunk: bytes) -> tuple[list[Any], list[int]]:
-        """Return the records of a chunk whose first line has this number, and their times in ns."""
+        """Return the records of a chunk, and their times in ns; `number` is that of its first line."""
         ...
 
 
@@ -49,7 +49,7 @@ class Format:
 
 
 def _own() -> Shape:
-    """Return the shape of rows whose members are called as what they are."""
+    """Return the shape of rows that call their members as we do."""
     fields = ("time", "method", "path", "ip", "user_agent", "headers", CREATED)
     return Shape({field: at(field) for field in fields})
 

@@ -1,6 +1,6 @@
 """Instants as logs write them: epoch numbers of any unit, RFC 3339, and the access log's own form.
 
-Numbers are seconds, milliseconds, microseconds or nanoseconds by their size: of the years 1973 to
+Numbers are seconds, milliseconds, microseconds or nanoseconds by their size. Of the years 1973 to
 2261 no two of these can be mistaken for one another. Text without an offset is read as UTC.
 """
 

@@ -20,7 +20,7 @@ class RowParser:
         self._unreadable = unreadable
 
     def parse(self, number: int, chunk: bytes) -> tuple[list[Any], list[int]]:
-        """Return the records of a chunk whose first line has this number, and their times in ns."""
+        """Return the records of a chunk, and their times in ns; `number` is that of its first line."""
         records: list[Any] = []
         times: list[int] = []
         row_of, make = self._row, self._make

@@ -1,7 +1,7 @@
 """Several traces as one, in order of time.
 
-Theory of operation. Of each trace one batch is in memory. The trace whose batch ends first may be
-given out to that end, and of the others what is not later: nothing earlier can follow, as each
+Theory of operation. Of each trace one batch is in memory. The batch that ends first may be given
+out, and of the others what is not later. Nothing earlier can follow, as each
 trace runs forwards. So a trace costs a chunk of memory, and each round ends a batch. At the same
 instant, traces go in the order in which they were named, whatever the sizes of chunks.
 """

@@ -1,7 +1,7 @@
 """Lines to rows: a JSON object, a log line's named parts, a table's columns.
 
-Each kind of line has a reader with one method, `row`: a line in, a mapping out, None for a line
-that says nothing by itself (a table's head), `ValueError` for a line that is not of the format.
+Each kind of line has a reader with one method, `row`: a line in, a mapping out. A line that says
+nothing by itself (a table's head) gives None, a line that is not of the format `ValueError`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Theory of operation. Lines are collected until they make `RUN_BYTES`, sorted by time, and written to
 one temporary file as they stand, compressed or not in the trace. The runs are then read side by side,
-each in small chunks, by the parser that read the trace. Memory is that of one run, and of one small
-chunk a run: about 130 MB, and 5 MB for each further gigabyte of the trace. The file is as large as the
+each in small chunks, by the parser that read the trace. Memory is that of one run, about 130 MB, and of
+a small chunk for each, 5 MB a further gigabyte of the trace. The file is as large as the
 trace unpacked; it has no name, and goes with this process.
 """
 

@@ -1,7 +1,7 @@
 """What an answer cost: read from the answer itself, estimated before it, and priced.
 
 Pure: bytes and numbers in, numbers out. No loop, no clock (`now_ns` is an argument), no log,
-and no scope; who calls it decides what is charged.
+and no scope; the caller decides what is charged.
 
     reader, paths   compiled: watch bytes pass, and find what stands at given JSON paths
     shapes          where each provider says what

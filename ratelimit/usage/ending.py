@@ -1,4 +1,4 @@
-"""The error event that ends a stream whose budget is used up, in the form its client knows."""
+"""The error event that ends a stream without a budget left, in the form its client knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Amounts in bins whose widths grow with them: quantiles of what came lately, in a few bytes.
+"""Amounts in bins that grow with them: quantiles of what came lately, in a few bytes.
 
 The bins are four to an octave, so a quantile is too large by a quarter at most, and never too
 small. Counts are halved when a bin or all together are full, so old amounts fade.

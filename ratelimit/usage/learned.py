@@ -1,10 +1,10 @@
 """Estimates of what a request will use, from what its account's requests used on its route before.
 
-Theory of operation. An account's estimate is what nine in ten of its last requests did not exceed,
-within what is usual on the route: not below the route's median, not above its largest. An account
+Theory of operation. An account's estimate is what nine in ten of its last requests did not exceed.
+It is not below the route's median, and not above its largest. An account
 without a past gets the route's third quartile, and a route without one `FIRST`. A declared maximum
-is an upper bound of all that; but one that is above four times what 99 in 100 requests of the route
-needed says nothing of the request, and counts as that: else callers who declare a million pin
+is an upper bound of all that. One above four times what 99 in 100 requests of the route needed says
+nothing of the request, and counts as that. Else callers that declare a million would pin
 the budget that others share.
 
 What is remembered is bounded: accounts by number, the one not seen for longest going first, and

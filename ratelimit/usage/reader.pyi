@@ -27,7 +27,7 @@ class Reader:
     def message(self, message: str | bytes, /) -> None:
         """Take a WebSocket message, which is a document of its own or nothing."""
     def feed_eof(self) -> None:
-        """Say that no more comes: an event whose empty line is missing counts if its document is whole."""
+        """Say that no more comes: an event without its empty line counts if its document is whole."""
     def value(self, slot: int, /) -> int | None:
         """Return the last number that a whole document had there, at most 2**40; None without any.
 

@@ -78,7 +78,7 @@ def reader_of(shape: Shape, content_type: bytes = b"", *, is_encoded: bool = Fal
     """Return a reader for an answer; None for one in which nothing could ever be read.
 
     Args:
-        shape: whose answer it is.
+        shape: the form of the answer.
         content_type: the header's value; where it does not decide, the first byte does.
         is_encoded: whether the body is compressed.
     """

@@ -1,7 +1,7 @@
 """What a request's body declares: the most it may be answered, the model, whether it streams.
 
 The body is read as it passes, by paths and up to a size. What is larger, no JSON, or not there
-whole declares nothing: a caller who hides a large maximum behind padding is taken to have
+whole declares nothing. So a caller that hides a large maximum behind padding has
 declared none. Of a key that is there twice the last counts, as for the application's own parser.
 """
 

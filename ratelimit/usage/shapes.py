@@ -4,9 +4,9 @@ One table a shape. A path names keys, and `[]` the elements of an array; an arra
 read as one document after another. Behind the path stands what is done with the value:
 
 - a field of `FIELDS`: it is a number to be kept;
-- `text`: a piece of the answer; `delta`: likewise, in events whose type says so;
+- `text`: a piece of the answer; `delta`: likewise, in events of a type that says so;
 - `type`, `finish`: the event's type, that the answer is complete;
-- `choice`, `candidate`: that it goes on, and whose it is;
+- `choice`, `candidate`: that it goes on, and which one it is;
 - `name`: the model;
 - `inner`: an event in base64.
 

@@ -1,7 +1,7 @@
-"""Two policies decide the same requests: which of them come out otherwise, by what, and of whom.
+"""Two policies decide the same requests: which come out otherwise, by which limit, of which caller.
 
 Each policy replays the trace by itself, against a store of its own. What they said is compared
-decision by decision, and only of those that differ is asked who was asking.
+decision by decision, and only of those that differ is the caller asked for.
 """
 
 from __future__ import annotations

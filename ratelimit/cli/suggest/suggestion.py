@@ -190,7 +190,7 @@ def quoted(text: str) -> str:
 
 
 def _network(text: str | None) -> str | None:
-    """Return who an address stands for: itself, or of IPv6 its network."""
+    """Return the caller that an address stands for: itself, or of IPv6 its network."""
     address = None if text is None else parse_address(text)
     if address is None:
         return None

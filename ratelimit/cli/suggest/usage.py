@@ -4,8 +4,8 @@ Theory of operation. Windows are fixed and aligned to the epoch. Of each caller 
 window and its peak are kept; of windows that are over, only how many there were of each amount. From
 these follows, for any limit, how many requests and how many callers it would have refused.
 
-Memory is bounded: beyond `MOST_CALLERS` every second one is forgotten, chosen by a hash of its name,
-and what is left counts twice; and so on.
+Memory is bounded. Beyond `MOST_CALLERS` every second one is forgotten, chosen by a hash of its name,
+and the others count twice; and so on.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Usage:
         """Windows that are over, by the amount used in them."""
 
     def add(self, callers: Sequence[str | None], times_ns: Sequence[int], amounts: Sequence[int]) -> None:
-        """Note requests: who asked, when, and how much of it; None for a request without a caller."""
+        """Note requests: their callers, times and amounts; None for a request without a caller."""
         length, known = self.window_ns, self._callers
         for name, now_ns, amount in zip(callers, times_ns, amounts, strict=True):
             if name is None:

@@ -14,8 +14,8 @@ def guard() -> None:
 class FileMemory:
     """The bytes of a file, mapped, shared and writable: a buffer.
 
-    They may be gone when they are used: because the file was cut short, its file system is full and it
-    has a hole, or the memory failed. From that moment all of it is zeros and of this process alone,
+    They may be gone when they are used: the file was cut short, its file system is full and it has a
+    hole, or the memory failed. From that moment all of it is zeros and of this process alone,
     and `is_broken` says so. Other users of the file find out by themselves.
 
     Args:

@@ -111,8 +111,8 @@ def _moved(unit: Unit, local: datetime, steps: int) -> datetime:
 
 def _instant(place: tzinfo, wall: datetime) -> int:
     """Return the first second at which clocks there read `wall` or later."""
-    # In a gap, reading with the offset before it (fold 0) lands too late and with the one after
-    # it (fold 1) too early; the jump itself lies in between.
+    # In a gap, reading with the offset before it (fold 0) lands too late, and with the one after
+    # it (fold 1) too early. The jump itself lies in between.
     latest = _second(wall.replace(tzinfo=place, fold=0))
     earliest = _second(wall.replace(tzinfo=place, fold=1))
     if earliest >= latest:

@@ -5,11 +5,11 @@ over path segments, built in advance. Matching takes one dictionary lookup for e
 pattern can change its mind. So time is linear in the path and nothing is tried twice. Answers for
 short paths are kept, within a bound, because applications serve the same ones again and again.
 
-*Readings.* A limit must not be dodged by writing a path differently, so a path is
+*Readings.* A limit must not be dodged by writing a path differently. So a path is
 matched in every way an application may read it (`target` has them), and the limits of
-all its readings apply; an exception counts in its own reading only. *Case*: what an
-application ignores can not be seen in a request, so a path is matched as it is written
-and, unless the policy says that the application tells case apart, with case ignored.
+all its readings apply. An exception counts in its own reading only. *Case*: a request
+does not show what an application ignores. So a path is matched as it is written, and
+with case ignored unless the policy says that the application tells case apart.
 
 *Bounds.* Where readings are too many to be listed, every limit applies that takes the
 method. Where all that apply are more than one decision can carry, none is dropped: the

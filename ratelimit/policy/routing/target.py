@@ -20,7 +20,7 @@ Readings are what comes of these steps, each of which may be left out:
 7. *Dots.* `.` and `..` are segments, and are carried out, which is how files are found.
 
 The steps are few and none is repeated without end, yet a long and crafted path could
-make them dear: past MOST_READINGS, or MOST_TEXT characters in all, there is no list,
+make them dear. Past MOST_READINGS, or MOST_TEXT characters in all, there is no list,
 and every limit applies that could.
 """
 
@@ -44,7 +44,7 @@ class Placement:
     Args:
         roots: root paths that the application sets or assumes by itself.
         mounts: prefixes under which it has other applications.
-        loose: those of them whose own end need not be a slash (Litestar, BlackSheep).
+        loose: those of them that need not end with a slash (Litestar, BlackSheep).
         resets: whether an application below a mount sets a root path, which was the mount's (FastAPI).
         keeps_empty: whether an empty segment at the end is one (Falcon).
         leaves_rest: whether a path may be what a mount has left of it (the limiter is inside of Litestar).
@@ -198,10 +198,10 @@ def _mounted(
 
     - Starlette's mounts leave the path whole and add to the root path. Where the path does not
       begin with that, or ends in a line feed, or an application below sets a root path of its
-      own, it routes the whole path: prefix and path together are the route.
+      own, the whole path is the route, prefix included.
     - Litestar's and BlackSheep's mounts want no slash after their prefix. Litestar passes on
       what is left, of which a root path may be cut once more. BlackSheep does not cut a root
-      path first and yet adds to it, and counts what to add from the end: one character short
+      path first and yet adds to it. It counts what to add from the end: one character short
       where a slash is missing or encoded.
     """
     if placement.resets or base.endswith("\n") or not all(_is_under(base, root) for root in roots):
@@ -256,8 +256,8 @@ def _ended(segments: list[str]) -> Iterator[list[str]]:
 def _encoded(target: Target, roots: Sequence[str]) -> Iterator[list[str]]:
     """Yield the segments of a path that was split before it was decoded, where that is another.
 
-    BlackSheep reads the path like this. Below a mount of Starlette's it reads all of it, where
-    the mount is spelled so that the root path is not what it begins with.
+    BlackSheep reads the path like this. Below a mount of Starlette's it reads all of it, if
+    the mount is spelled otherwise than the root path.
     """
     raw = target.raw
     if raw is None or raw == target.path:

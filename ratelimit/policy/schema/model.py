@@ -119,8 +119,8 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
     missing: Annotated[
         Missing | None,
         Meta(
-            description="A request without the value: the client's address stands in, all such requests "
-            "share one counter, limits that use it do not apply, or it is refused. Default: `client`; "
+            description="Without the value the client's address stands in, all such requests share one "
+            "counter, limits that use it do not apply, or the request is refused. Default: `client`; "
             "`refuse` where the value is the client's address itself."
         ),
     ] = None
@@ -241,8 +241,8 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     unknown_model: Annotated[
         UnknownModel | float | None,
         Meta(
-            description="For `usd`, a model without a price: it costs as the dearest of the list, or so many "
-            "dollars a million tokens, or it is refused. Default: `dearest`."
+            description="For `usd`, a model without a price costs as the dearest of the list, or so many "
+            "dollars a million tokens. Or it is refused. Default: `dearest`."
         ),
     ] = None
     calendar: Annotated[

@@ -1,7 +1,7 @@
 """TOML text as a tree, and the line on which each of its values stands.
 
 The standard parser says nothing of positions. This module lets it parse, and
-thereby vouch for the text; a scanner then walks the same text only to note where
+thereby vouch for the text. A scanner then walks the same text only to note where
 keys are, and may rely on everything being well-formed. A test holds the paths of
 the two together.
 """
