@@ -100,7 +100,7 @@ def main(
     finally:
         shutil.rmtree(scratch)
     report.show_aims(console, answers)
-    # Where this run's files were is nobody's business.
+    # Where this run's files were is no part of the command.
     said = [*(f"--only {name}" for name in only), *["--quick"] * quick, *["--instructions"] * counting]
     command = " ".join(["python -m benchmarks", *said])
     if as_json is not None:

@@ -50,7 +50,7 @@ def two_hosts(principals: int = 2_000) -> Iterator[tuple[Server, HostProcess, Ho
         wait_until(lambda: first.ask("numbers")["principals"] == 360)
         for host in (first, second):
             host.ask("rest_until", END_NS)
-        # Who comes in the midst of a rebuild is looked at with the next request: here there is none.
+        # An account that comes in the midst of a rebuild waits for its next request: here there is none.
         wait_until(lambda: first.ask("numbers")["rebuilt_ns"] >= END_NS)
         wait_until(lambda: all(-1 not in host.ask("clusters", BOTS) for host in (first, second)))
         yield server, first, second
@@ -71,7 +71,7 @@ def latencies(count: int) -> list[float]:
 
 
 def takeover(principals: int) -> tuple[float, int]:
-    """Kill the correlator; return how long nobody was one, and the size of its snapshot."""
+    """Kill the correlator; return how long there was none, and the size of its snapshot."""
     with two_hosts(principals) as (server, first, second):
         if principals == LARGE:
             first.ask("fill", LARGE)

@@ -70,7 +70,7 @@ def race(contenders: Sequence[Contender], *, rounds: int, slice_ns: int) -> dict
 def timed(run: Callable[[int], object], count: int) -> float:
     """Return nanoseconds an operation: processor time, of all threads of this process.
 
-    Time in which the system ran something else is nobody's cost; what a limiter's own
+    Time in which the system ran something else is no cost; what a limiter's own
     threads take, is.
     """
     begin = time.process_time_ns()

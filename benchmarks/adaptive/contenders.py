@@ -1,4 +1,4 @@
-"""Who is compared: for each algorithm as many settings, the best of which counts on other engines."""
+"""What is compared: for each algorithm as many settings, the best of which counts on other engines."""
 
 from __future__ import annotations
 

@@ -62,4 +62,4 @@ class Job:
 
 
 def _nothing(job: Job) -> None:
-    """Tell no one."""
+    """Tell nothing."""

@@ -13,7 +13,7 @@ from benchmarks.adaptive.phases import Phase
 from ratelimit.adaptive.settings import Settings
 
 UNSCORED = frozenset({"none"})
-"""Without capacity nobody answers in time."""
+"""Without capacity no answer is in time."""
 CALM = frozenset({"cold start", "steady", "calm", "after twice"})
 """Phases of at most 80 % of the capacity with all of it there."""
 

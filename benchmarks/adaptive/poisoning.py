@@ -15,7 +15,7 @@ POISONED = (Phase("steady", 60, 0.8), Phase("twice", 60, 2.0))
 
 
 def lost_to_poison(back_end: BackEnd, seeds: Sequence[int]) -> dict[str, float]:
-    """Return the goodput lost to each poison, as a share, of those who stayed."""
+    """Return the goodput lost to each poison, as a share, of those that stayed."""
     return {
         poison.name: 1.0 - fmean(_kept(back_end, poison, seed) for seed in seeds)
         for poison in POISONS

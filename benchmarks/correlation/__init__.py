@@ -1,10 +1,10 @@
-"""Is one actor found, and is everybody else left alone? Simulated traffic, contenders and metrics.
+"""Is one actor found, and are all others left alone? Simulated traffic, contenders and metrics.
 
-    world       who exists: accounts, payment methods, client builds, and the internet they use
+    world       what exists: accounts, payment methods, client builds, and the internet they use
     people      honest accounts and their days
     campaigns   one actor behind many accounts
     negatives   honest groups that look like one actor
-    poison      campaigns that want somebody else to be refused
+    poison      campaigns that want another account to be refused
     scenarios   which of them are in one trace, and how large
     contenders  what decides a trace: baselines, the truth, and kinlimit
     metrics     what came of it, beside the aims

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.correlation`: scenarios, contenders, and who is found or harmed."""
+"""`python -m benchmarks.correlation`: scenarios, contenders, and the accounts that are found or harmed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ except ModuleNotFoundError as error:
 ALL = ("honest", *CAMPAIGNS, *NEGATIVES, *(f"{name}+base" for name in NEGATIVES), *POISON)
 FRONTIER = tuple(f"base:{name}" for name in SWEEPS)
 RECORDED = "servegen"
-"""Recorded clients and nothing injected: there is nobody to be found. Needs `--data`."""
+"""Recorded clients and nothing injected: there is no actor to be found. Needs `--data`."""
 
 
 def _chosen(patterns: tuple[str, ...]) -> list[str]:

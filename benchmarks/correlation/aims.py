@@ -26,7 +26,7 @@ class Aim:
         bound: at most that; at least, with `at_least`.
         scenarios: where it applies.
         of: which row of the published aims it is.
-        or_harmless: whether to do nothing at all will do, as long as nobody honest notices.
+        or_harmless: whether to do nothing at all will do, as long as no honest account notices.
     """
 
     number: str

@@ -1,4 +1,4 @@
-"""What everybody could do already, and the upper bound.
+"""What any limiter could do already, and the upper bound.
 
 All have the same budgets: 50 requests a minute an account, 3,000 a day a cluster.
 Those that cluster look at what the trace shows once an hour, and judge the next hour.
@@ -27,7 +27,7 @@ def numbered(key: np.ndarray) -> Ints:
 
 
 class _Accounts:
-    """Every account by itself: the control of everybody."""
+    """Every account by itself: the control of all contenders."""
 
     def control(self, trace: Trace) -> Outcome:
         """Return what limits an account alone do."""
@@ -97,7 +97,7 @@ class Links:
     """Accounts and what they used, as it is known at some hour.
 
     Args:
-        trace: whose.
+        trace: the trace they are of.
         kinds: keys by kind, and how long each is remembered.
         most: accounts beyond which an identifier of the kind says nothing.
     """
@@ -126,7 +126,7 @@ class Links:
         return account, identifier
 
     def labels(self, now_ns: int, upto: int) -> Ints:
-        """Return a label for each account: that of everybody it is connected with, -1 when alone."""
+        """Return a label for each account: that of all it is connected with, -1 when alone."""
         rows, columns, offset = [], [], self._accounts
         for kind, (key, _, _) in self._kinds.items():
             account, identifier = self.edges(kind, now_ns, upto)
@@ -139,7 +139,7 @@ class Links:
 
 
 def named(component: Ints) -> Ints:
-    """Return components as labels: the smallest member's number; -1 for whoever is alone."""
+    """Return components as labels: the smallest member's number; -1 for one that is alone."""
     _, first, inverse, size = np.unique(component, return_index=True, return_inverse=True, return_counts=True)
     return np.where(size[inverse] > 1, first[inverse], NONE).astype(np.int64)
 
@@ -155,7 +155,7 @@ class UnionFind(Hourly):
 
 
 class CutUnionFind(Hourly):
-    """The same, but what many accounts share links nobody."""
+    """The same, but what many accounts share links none."""
 
     name = "union-find, cut"
     MOST: ClassVar = {"ip": 8, "payment": 100, "client": 3}
@@ -214,7 +214,7 @@ class _Scored(Links):
 
 
 class TrueLabels(_Accounts):
-    """Knows every campaign from its first request: nobody can do better."""
+    """Knows every campaign from its first request: none can do better."""
 
     name = "true labels"
 

@@ -58,7 +58,7 @@ class Campaign:
         aged: share of the first wave that existed before: dormant, or with a small history.
         ramp_days: days over which ten accounts become all of them; 0: all at once.
         ramp: `exponential`, or `steady`: as many every day.
-        surge, surge_after_days: factor on everybody's requests, and when it begins.
+        surge, surge_after_days: factor on all requests, and when it begins.
         moves_after_days: when half of the traffic moves to a new model (and client) within a day.
         length, spread: median output tokens, and the sigma of their logarithm.
     """
@@ -132,19 +132,19 @@ class Troop:
     def _each(
         self, alive: Ints, rate: Floats, start_ns: Ints, stop_ns: Ints, rng: np.random.Generator
     ) -> tuple[Ints, Ints]:
-        """Return who asks when, if everybody does so alone."""
+        """Return which account asks when, if each does so alone."""
         timing = self.spec.timing
         share = (stop_ns - start_ns)[alive] / DAY_NS
         if timing == "round-robin":
             row, which = positions(spread_counts(rate[alive] * share, rng))
-            # Everybody's turn comes at even distances; the order is shuffled by the hash.
+            # Each turn comes at even distances; the order is shuffled by the hash.
             count = np.bincount(row, minlength=len(alive))[row]
             at = (
                 which + unit(mix(self.account[alive[row]], 31)) + 0.05 * rng.standard_normal(len(row))
             ) / count
             member = alive[row]
             return member, (start_ns[member] + at * (stop_ns - start_ns)[member]).astype(np.int64)
-        # Whoever has hours of its own is drawn for the whole day; what is outside its life is dropped.
+        # An account with hours of its own is drawn for the whole day; what is outside its life is dropped.
         row, _ = positions(rng.poisson(rate[alive] * (share if timing == "random" else 1.0)))
         member = alive[row]
         if timing == "random":
@@ -162,7 +162,7 @@ class Troop:
         return member, begin_ns + ((hour % 24) * HOUR_NS).astype(np.int64)
 
     def _rounds(self, alive: Ints, day: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
-        """Return who asks when, if all are told at once."""
+        """Return which account asks when, if all are told at once."""
         rounds = max(1, round(self.spec.requests))
         row, which = positions(np.full(len(alive), rounds))
         joins = rng.random(len(row)) < np.minimum(1.0, self.rate[alive[row]] / rounds)
@@ -258,7 +258,7 @@ def _lives(
         if spec.life_days == NEVER:
             dead = np.full(len(slot), end_ns, dtype=np.int64)
         else:
-            # Who is there at the beginning is of any age; later ones live 0.6 to 1.4 of the mean.
+            # Accounts that are there at the beginning are of any age; later ones live 0.6 to 1.4 of the mean.
             low = 0.1 if bound == 0 else 0.6
             dead = born + (rng.uniform(low, 1.4, size=len(slot)) * spec.life_days * DAY_NS).astype(np.int64)
         rows.append((slot, np.full(len(slot), bound), born, np.minimum(dead, end_ns)))

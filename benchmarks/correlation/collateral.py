@@ -18,7 +18,7 @@ class Harm:
         requests: sent.
         refused: share of them refused because of correlation: beyond what the control refuses.
         accounts: seen.
-        ever: share of them of whom correlation refused at least one request.
+        ever: share of them that correlation refused at least one request.
         clustered: share of them in a cluster at the end; no harm by itself.
     """
 

@@ -92,7 +92,7 @@ def hourly(trace: Trace, outcome: Outcome, control: Outcome, campaign: int) -> t
 
 
 def _own_labels(trace: Trace, outcome: Outcome, campaign: int) -> Ints:
-    """Return labels (as requests carry them) whose accounts are mostly this campaign's."""
+    """Return labels (as requests carry them) with accounts that are mostly this campaign's."""
     inside = outcome.cluster >= 0
     pair = np.unique(np.stack([outcome.cluster[inside], trace.account[inside].astype(np.int64)]), axis=1)
     labels, which = np.unique(pair[0], return_inverse=True)

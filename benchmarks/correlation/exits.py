@@ -1,4 +1,4 @@
-"""Where a campaign's requests come out, and who else comes out there."""
+"""Where a campaign's requests come out, and which others do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def build(
     """Return the number of new exits for a campaign of `accounts` accounts.
 
     Args:
-        honest: whose homes and servers a share of the exits is in.
+        honest: the people with the homes and servers that a share of the exits is in.
     """
     count = max(8, round(spec.exits * accounts / 2500))
     kinds = [kind for kind, _ in spec.kinds]
@@ -75,7 +75,7 @@ def _data_centre(
 def _mobile(
     world: World, spec: Campaign, count: int, honest: People | None, rng: np.random.Generator
 ) -> tuple[Ints, Ints]:
-    """Modems in the carriers' pools: their addresses are everybody's."""
+    """Modems in the carriers' pools: their addresses are shared by all."""
     carriers = world.internet.mobile_share
     return np.full(count, Place.MOBILE), rng.choice(len(carriers), size=count, p=carriers)
 
@@ -90,7 +90,7 @@ def _function(
 def _fresh(
     world: World, spec: Campaign, count: int, honest: People | None, rng: np.random.Generator
 ) -> tuple[Ints, Ints]:
-    """An IPv6 /64 that nobody has seen, for each request."""
+    """An IPv6 /64 that was never seen, for each request."""
     return np.full(count, Place.FRESH), np.zeros(count)
 
 
@@ -118,7 +118,7 @@ def strangers(world: World, spec: Campaign, accounts: int, proxy: int, rng: np.r
 
 
 def histories(world: World, spec: Campaign, aged: Ints, until_ns: int, rng: np.random.Generator) -> People:
-    """Return what aged accounts did before: half nearly nothing, half a little, like anybody.
+    """Return what aged accounts did before: half nearly nothing, half a little, like any account.
 
     They come from homes of their own, with a client of their own.
     """

@@ -1,9 +1,9 @@
-"""Who has which address when: homes, carriers, offices, clouds, and what proxies make of them.
+"""Which account has which address when: homes, carriers, offices, clouds, and what proxies make of them.
 
-A place is a kind and a number; together with who is there and when, it gives an
+A place is a kind and a number; together with an account and a time, it gives an
 address. Honest people and campaigns look their addresses up in the same place, so
-a proxy exit in somebody's home *is* that home, renumbering and all, and a mobile
-exit takes its addresses from the same pool, in the same way, as everybody's phone.
+a proxy exit in a customer's home *is* that home, renumbering and all, and a mobile
+exit takes its addresses from the same pool, in the same way, as all phones.
 
 Not public, so assumptions: how densely a service's customers fill a provider's
 networks (a handful of them in a /24 at home), how many subscribers share a NAT
@@ -94,7 +94,7 @@ class Internet:
         # Access providers, by market share; about three customers of the service in a /24.
         self.isp_share = np.array([0.34, 0.22, 0.16, 0.1, 0.08, 0.06, 0.04])
         self.isps = [self._pool(max(12, int(accounts * share / 3))) for share in self.isp_share]
-        # A part of each provider's range is for those who get another address every day.
+        # A part of each provider's range is for lines with another address every day.
         self._fixed = [int(pool.size * (1 - RENUMBERING)) for pool in self.isps]
         self.homes = Rows(np.int16, np.int64, np.bool_, np.bool_, np.int64)
         # Carriers that put many subscribers behind one address.
@@ -156,7 +156,7 @@ class Internet:
         return self.site(lo & np.uint64(0xFFFF), hi)
 
     def fixed(self, pool: Pool, count: int, *, together: bool = True) -> Words:
-        """Return addresses of a pool that nobody else has: neighbours, or one in each next /24."""
+        """Return addresses of a pool that no others have: neighbours, or one in each next /24."""
         key = id(pool)
         begin = self._used.get(key, 0)
         self._used[key] = begin + count
@@ -253,7 +253,7 @@ class Internet:
         return np.zeros_like(lo), lo
 
     def _fresh(self, number: Ints, who: Words, time_ns: Ints, chance: Words) -> tuple[Words, Words]:
-        # A hoster's whole /32, and a /64 of it that nobody has used before.
+        # A hoster's whole /32, and a /64 of it that was never used before.
         prefix = np.uint64(self.hosters[0].prefix << 32)
         return prefix | (mix(chance, who) & np.uint64(0xFFFFFFFF)), mix(chance, 14)
 

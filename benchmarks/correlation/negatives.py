@@ -1,4 +1,4 @@
-"""Honest groups that look like one actor: each as it occurs, and labelled with who it really is.
+"""Honest groups that look like one actor: each as it occurs, and labelled with its true actors.
 
 Unrelated people are an actor each; a company, an agency, a family and one customer's
 keys are one actor, as one pays for all (so finding them is no error, refusing them is).
@@ -26,7 +26,7 @@ class Group:
 
     people: People
     storm_ns: int = 0
-    """When an outage of `OUTAGE_NS` ends and everybody comes back at once; 0: never."""
+    """When an outage of `OUTAGE_NS` ends and all come back at once; 0: never."""
 
     def day(self, world: World, day: int, rng: np.random.Generator) -> Events:
         """Return one day's requests."""
@@ -46,7 +46,7 @@ OUTAGE_NS = 1200 * SECOND_NS
 def _unrelated(
     world: World, klass: str, count: int, rng: np.random.Generator, *, paid: bool = True
 ) -> People:
-    """Return people who have nothing to do with each other: own actor, own payment method (or none yet)."""
+    """Return people that have nothing to do with each other: own actor, own payment method (or none yet)."""
     cards = world.new_cards(count) if paid else np.zeros(count, dtype=np.int64)
     return People.of(world, world.enrol(klass, world.new_actors(count), cards), rng)
 

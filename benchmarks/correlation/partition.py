@@ -45,7 +45,7 @@ def purity(label: Ints, actor: Ints) -> float:
 def clusters(trace: Trace, outcome: Outcome) -> dict[str, float]:
     """Return how good the clusters of accounts that were seen are, at the end.
 
-    Recall is of campaigns only: nobody needs to find a company. `worst precision` is
+    Recall is of campaigns only: a company need not be found. `worst precision` is
     over all snapshots, since a wrong merge that is undone has been wrong meanwhile.
     `false clusters` have accounts of honest actors alone, several of them.
     """

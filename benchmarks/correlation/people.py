@@ -3,7 +3,7 @@
 Theory of operation. A `People` is columns, one row an account. A day is drawn in one
 go: a number of requests for each account, gathered in sessions; a session has one
 place and one client, and begins when its owner is awake. Only addresses and payment
-say who is who, and both repeat as they do in life.
+tell accounts apart, and both repeat as they do in life.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks.correlation.world import World
 PLACES = 3
 MOST_A_DAY = 15_000
 ZONES = ((-6, 0.5), (1, 0.35), (8, 0.15))
-"""Where customers live, hours east of UTC: what is left of everybody's night is a factor of two or three."""
+"""Where customers live, hours east of UTC: what is left of the night is a factor of two or three."""
 FRIDAY = 2
 """The first day of a trace is a Wednesday; days 3 and 4 of each week are a weekend."""
 
@@ -54,7 +54,7 @@ class People:
         on_the_hour: share of sessions that a timetable starts at minute 0.
         place, number, weight: up to three places each, and the share of sessions there.
         client, second, other: two builds and how often the second is used.
-        template: what all prompts are made from, by number; -1 for people who type.
+        template: what all prompts are made from, by number; -1 for people that type.
         since_ns, until_ns: when the account is opened, and closed.
     """
 
@@ -84,7 +84,7 @@ class People:
 
     @classmethod
     def of(cls, world: World, account: Ints, rng: np.random.Generator) -> Self:
-        """Return ordinary people, at home on their phones until somebody says where they are."""
+        """Return ordinary people, at home on their phones until `put` says where they are."""
         count = len(account)
         zone = rng.choice([hours for hours, _ in ZONES], size=count, p=[share for _, share in ZONES])
         carrier = rng.choice(len(world.internet.mobile_share), size=count, p=world.internet.mobile_share)

@@ -1,4 +1,4 @@
-"""Campaigns that want somebody else to be refused, or the correlator to be misled.
+"""Campaigns that want another account to be refused, or the correlator to be misled.
 
 Each designates its victims; their service is what is measured, beside how far the
 campaign itself gets. A stage is asked for what it needs; the campaign is the base one
@@ -98,7 +98,7 @@ def stolen_card(stage: Stage) -> None:
 
 
 def floods_fresh_identifiers(stage: Stage) -> None:
-    """Every request has a client and an IPv6 /64 nobody has seen; accounts and cards last six hours.
+    """Every request has a client and an IPv6 /64 that were never seen; accounts and cards last six hours.
 
     The victims are ordinary people: what was known of them must not be pushed out.
     """
@@ -157,7 +157,7 @@ def _used(people: People, place: Place) -> Ints:
 
 
 def _at(people: People, place: Place, numbers: Ints) -> np.ndarray:
-    """Return who is at one of these places (a mask)."""
+    """Return which accounts are at one of these places (a mask)."""
     return ((people.place == place) & (people.weight > 0) & np.isin(people.number, numbers)).any(axis=1)
 
 

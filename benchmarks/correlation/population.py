@@ -1,4 +1,4 @@
-"""The honest population: who they are, where they are, and who pays.
+"""The honest population: accounts, their places, and their payers.
 
 Shares of the kinds of accounts (`MIX`) are not public; they are chosen so that every
 kind of network in the parameter table is common enough to do harm.
@@ -33,7 +33,7 @@ GROWTH = 0.01
 
 
 def honest(world: World, accounts: int, days: float, *, name: str = "honest") -> People:
-    """Return a population: who is there when the trace begins, and who joins in `days` days."""
+    """Return a population: what is there when the trace begins, and what joins in `days` days."""
     rng = world.rng(name, "population")
     sizes = group_sizes(accounts, rng)
     payer = np.repeat(np.arange(len(sizes)), sizes)
@@ -54,12 +54,12 @@ def honest(world: World, accounts: int, days: float, *, name: str = "honest") ->
 
 
 def _of_groups(kinds: Ints, sizes: Ints, rng: np.random.Generator) -> Ints:
-    """Let those who share a payment method be something together."""
+    """Let those that share a payment method be something together."""
     kinds = kinds.copy()
     first = np.cumsum(sizes) - sizes
     for begin, size in zip(first[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
         part = slice(begin, begin + size)
-        if size <= 3:  # a family, or somebody's laptop and server
+        if size <= 3:  # a family, or one person's laptop and server
             kinds[part] = "home"
             if rng.random() < 0.5:
                 kinds[begin + 1 : begin + size] = rng.choice(["server", "function", "home"])
@@ -150,7 +150,7 @@ def _global_leader(
     people.put(0, Place.SITE, _offices(world, len(alone), rng), 0.65, alone)
     for group in np.unique(payer[company]).tolist():
         members = company[payer[company] == group]
-        # Larger companies have several offices, and people who change between them.
+        # Larger companies have several offices, and people that change between them.
         sites = [global_leader(world, len(members), rng) for _ in range(1 + len(members) // 80)]
         people.put(0, Place.SITE, rng.choice(sites, size=len(members)), 0.7, members)
     people.put(2, Place.HOME, world.internet.add_homes(len(at), rng), rng.uniform(0.05, 0.5, len(at)), at)

@@ -75,7 +75,7 @@ SERVEGEN = 0.004
 
 
 class Player(Protocol):
-    """Whoever sends requests."""
+    """A sender of requests."""
 
     def day(self, world: World, day: int, rng: np.random.Generator) -> Events:
         """Return one day's."""
@@ -83,7 +83,7 @@ class Player(Protocol):
 
 
 class Stage:
-    """Collects who takes part, then plays the days.
+    """Collects the players, then plays the days.
 
     Args:
         scale: how large.
@@ -174,12 +174,12 @@ def sized_for(name: str, scale: Scale) -> Scale:
 
 
 def stage_of(name: str, scale: Scale, seed: int, data: Path | None = None) -> Stage:
-    """Return who takes part in a scenario.
+    """Return the stage of a scenario, with its players.
 
     Args:
-        name: `honest` (nobody else); a campaign of `CAMPAIGNS`; a case of `POISON`; a class
+        name: `honest` (and no others); a campaign of `CAMPAIGNS`; a case of `POISON`; a class
             of `NEGATIVES`, alone with honest people, or followed by `+base`, beside the base campaign;
-            `base:` and a point of the evasion frontier; `servegen`: recorded clients and nobody else.
+            `base:` and a point of the evasion frontier; `servegen`: recorded clients and no others.
     """
     stage = Stage(scale, seed, data)
     negative, _, beside = name.partition("+")

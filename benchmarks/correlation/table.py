@@ -13,7 +13,7 @@ from benchmarks.correlation.runs import Interval, Result, interval
 MET, INERT = "met", "inert, harmless"
 """What is said of aims: the second, where nothing was contained and that will do."""
 ALL_OF_IT = 0.99
-"""Of what a campaign asks for; who is admitted more than that is contained by nobody."""
+"""Of what a campaign asks for; an actor that is admitted more than that is not contained."""
 AIM_COLUMNS = ("scenario", "what", "median", "least to most", "aim", "")
 SHARES = ("honest refused", "honest ever refused", "worst class refused", "victims refused", "admitted")
 SIDE_BY_SIDE = (
@@ -77,7 +77,7 @@ def is_missed(row: Sequence[str]) -> bool:
 
 
 def _is_harmless(results: Sequence[Result], scenario: str, contender: str) -> bool:
-    """Return whether nobody honest noticed anything, whatever the seed."""
+    """Return whether no honest account noticed anything, whatever the seed."""
     found = [interval(results, scenario, contender, name) for name in HARM]
     return all(one is not None and one.most == 0.0 for one in found)
 
@@ -96,7 +96,7 @@ def side_by_side(results: Sequence[Result]) -> list[tuple[str, ...]]:
 
 
 def summary(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return how many aims were met, in a sentence; what was contained by nobody is never among them."""
+    """Return how many aims were met, in a sentence; what no contender contained is never among them."""
     if not rows:
         return "No aims in these runs."
     missed = [row for row in rows if is_missed(row)]

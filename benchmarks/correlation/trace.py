@@ -1,4 +1,4 @@
-"""A trace: columns of numpy, sorted by time, and beside them who was who.
+"""A trace: columns of numpy, sorted by time, and beside them the true actors.
 
 What a limiter may see and what only the judge may see are kept apart: `Truth` is
 never given to a contender that claims to infer something (the upper bound alone reads it).
@@ -48,14 +48,14 @@ def joined(parts: Sequence[Events]) -> Events:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Who is behind each account; all columns have one row an account.
+    """The actor behind each account; all columns have one row an account.
 
     Args:
         actor: accounts of one actor share it.
         klass: index into `klasses`: which kind of honest account, or which campaign.
         campaign: number of the campaign, -1 for the honest.
         generation: 0 for the first wave of a campaign, then 1, 2, ... for replacements.
-        victim: somebody a poisoning campaign aims at.
+        victim: an account that a poisoning campaign aims at.
     """
 
     actor: Ints
@@ -67,7 +67,7 @@ class Truth:
 
     @property
     def honest(self) -> NDArray[np.bool_]:
-        """Accounts of nobody's campaign."""
+        """Accounts of no campaign."""
         return self.campaign < 0
 
 

@@ -39,12 +39,12 @@ class World:
         return generator(self.seed, *name)
 
     def new_actors(self, count: int) -> Ints:
-        """Return numbers of actors nobody was yet."""
+        """Return numbers of actors that are new."""
         self._actors += count
         return np.arange(self._actors - count, self._actors, dtype=np.int64)
 
     def new_cards(self, count: int) -> Ints:
-        """Return numbers of payment methods nobody had yet; 0 is none."""
+        """Return numbers of payment methods that are new; 0 is none."""
         self._cards += count
         return np.arange(self._cards - count + 1, self._cards + 1, dtype=np.int64)
 
@@ -87,11 +87,11 @@ class World:
         return np.flatnonzero(np.isin(self._book[1], wanted))
 
     def name_victims(self, account: Ints) -> None:
-        """Remember whom a poisoning campaign is after."""
+        """Remember the accounts that a poisoning campaign is after."""
         self._book[4][account] = True
 
     def truth(self) -> Truth:
-        """Return who is behind each account."""
+        """Return the actor behind each account."""
         actor, klass, campaign, bound, victim = (self._book[column].copy() for column in range(5))
         return Truth(actor, klass, campaign, bound, victim, tuple(self._klasses))  # type: ignore[arg-type]
 

@@ -34,7 +34,7 @@ async def bare(url: str, limits: int, quota: int) -> ASGIApp:
 
 
 async def bare_fastapi(url: str, limits: int, quota: int) -> ASGIApp:
-    """The route of another framework, for who is a part of that."""
+    """The route of another framework, for contenders that are a part of it."""
     return _fastapi([])
 
 

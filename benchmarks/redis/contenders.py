@@ -1,8 +1,8 @@
-"""Who decides over a Redis: this library, a bare client, and other limiters as their users call them.
+"""What decides over a Redis: this library, a bare client, and other limiters as their users call them.
 
 Each is made in its own process and event loop, and decides for the n-th request of a fixed
 traffic: accounts and addresses in turn, one client. One rule: by account. Three: by account,
-address and client; who cannot charge three at once is asked three times, at the same time
+address and client; what cannot charge three at once is asked three times, at the same time
 where its interface allows.
 """
 

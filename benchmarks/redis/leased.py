@@ -32,7 +32,7 @@ A_SECOND = 1.5
 PEOPLE = 400
 SETTLING_S = 20
 COUNTED_S = 40
-"""Half the time that a lease of so slow a key lasts, of people who began at different times."""
+"""Half the time that a lease of so slow a key lasts, of people that began at different times."""
 
 
 def answer(settings: Settings) -> Answer:

@@ -100,7 +100,7 @@ class Batch:
     # -- places
 
     def _look(self) -> None:
-        """Give places to those who wait, and see that work goes on."""
+        """Give places to those that wait, and see that work goes on."""
         if self._halted:
             return
         while self._waiting and self.in_service() < self._slots:

@@ -1,4 +1,4 @@
-"""The correlator's core as a contender: no policy, no files, only who is seen with what and when.
+"""The correlator's core as a contender: no policy, no files, only what is seen together and when.
 
 A world is shown to a `Correlator` in process, rebuilt when it is due, and what it says of each request
 at that moment decides: a certain actor has one budget. It says what the model does, in a tenth of the

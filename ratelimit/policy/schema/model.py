@@ -120,7 +120,7 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
         Missing | None,
         Meta(
             description="Without the value the client's address stands in, all such requests share one "
-            "counter, limits that use it do not apply, or the request is refused. Default: `client`; "
+            "counter, the limits do not apply, or the request is refused. Default: `client`; "
             "`refuse` where the value is the client's address itself."
         ),
     ] = None
