@@ -28,6 +28,9 @@ _COMMANDS = {
     "suggest": "ratelimit.cli.suggest.command",
     "import": "ratelimit.cli.importing.command",
     "top": "ratelimit.cli.top",
+    "refused": "ratelimit.cli.refused",
+    "actors": "ratelimit.cli.actors",
+    "accounts": "ratelimit.cli.actors",
     "serve": "ratelimit.cli.serve",
     "correlator": "ratelimit.cli.correlator",
     "prices": "ratelimit.cli.prices",
@@ -96,6 +99,8 @@ def main() -> None:
       ratelimit suggest access.log             limits from what callers use
       ratelimit import ratelimit.yaml          a policy from Envoy's, or slowapi's
       ratelimit top policy.toml                what is happening on this host
+      ratelimit refused policy.toml            callers refused most
+      ratelimit actors policy.toml             which accounts are one actor
       ratelimit correlator policy.toml         find actors for several hosts
 
     Exit codes: 0 good, 1 the policy has errors or a check failed, 2 wrong usage, 3 unreadable input,

@@ -29,6 +29,8 @@ class Budgets:
         self._actor = slice(compiled.actor, compiled.cluster + 1)
         self._nobody = nobody
         self._plans: list[tuple[AnyPlan, list[int]]] = []
+        self.looked_at: list[tuple[Sequence[LimitRule], AnyPlan]] = []
+        """The limits' counters, and for each few of them the plan that asks for `row_of` a cluster."""
         own = counters_of_clusters(compiled)
         general = general_limits(compiled) if own else frozenset()
         for at in range(0, len(own), MAX_RULES):
@@ -36,6 +38,13 @@ class Budgets:
             plan = store.plan([rules[rule.index] for rule in some], [rule.per for rule in some])
             costs = [rule.estimate if rule.limit in general and not rule.is_twin else 0 for rule in some]
             self._plans.append((plan, costs))
+            self.looked_at.append((some, plan))
+
+    def row_of(self, actor: int) -> list[int]:
+        """Return the identities of a request that a cluster alone makes."""
+        row = list(self._nobody)
+        row[self._actor] = [actor] * PLACES
+        return row
 
     def carry(self, pairs: Pairs, now_ns: int) -> None:
         """Charge what clusters have used to those they became: pairs of identities, in order."""

@@ -21,6 +21,7 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CorrelationSpec
 from ratelimit.replay.run import Replay
+from ratelimit.stores.embedded.board import snapshot_path
 from ratelimit.stores.factory import private_store, wish_of
 from ratelimit.traces import TraceUnreadable, open_reader
 
@@ -79,6 +80,37 @@ def from_server(policy: Policy) -> Source:
         return _restored(policy, remote.url, restore)
     except StoreError as error:
         raise InspectionFailure(f"{remote.url}: {error} [{error.code}]", "deployment") from error
+
+
+def from_running(policy: Policy) -> Source:
+    """Look at what the correlator of this host's workers, or of all hosts, last saved.
+
+    Raises:
+        InspectionFailure: of the deployment, if it saved nothing; and as the others.
+    """
+    spec = spec_of(policy)
+    if policy.compiled.remote is not None:
+        try:
+            return from_server(policy)
+        except InspectionFailure as failure:
+            raise InspectionFailure(str(failure), "deployment", hint=failure.hint) from failure
+    store = attach(policy)
+    place = store.place
+    store.close()
+    path = spec.snapshot if spec.snapshot is not None or place is None else str(snapshot_path(place))
+    if not path:
+        hint = "`[correlation] snapshot` says so; without the key it is saved beside the shared memory."
+        raise InspectionFailure(f"{policy.name}: its correlator saves nothing", "deployment", hint=hint)
+    try:
+        return from_snapshot(policy, path)
+    except InspectionFailure as failure:
+        if FilePath(path).exists():
+            raise
+        raise InspectionFailure(
+            f"{policy.name}: its correlator has saved nothing yet",
+            "deployment",
+            hint="It saves a minute after it began, and each actor as soon as it is found.",
+        ) from failure
 
 
 def _restored(

@@ -62,21 +62,31 @@ def ask_patiently(store: RedisStore) -> AskAway:
     async def ask(
         plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
     ) -> Outcome:
-        loop, batch_client = asyncio.get_running_loop(), store.batch_client()
-        planned = cast("RedisPlan", plan.away)  # the store made it
-        until = loop.time() + PATIENCE_S
-        try:
-            while True:
-                try:
-                    return await batch_client.ask(planned, row, costs, store.clock.now_ns(), commit=False)
-                except StoreError:
-                    if loop.time() >= until:
-                        raise
-                await asyncio.sleep(PAUSE_S)
-        finally:
-            await store.aclose_connections()
+        return await peek_patiently(store, cast("RedisPlan", plan.away), row, costs)  # the store made it
 
     return ask
+
+
+async def peek_patiently(
+    store: RedisStore, plan: RedisPlan, row: Sequence[int], costs: Sequence[int]
+) -> Outcome:
+    """Return what the server says of a plan of this store; nothing is charged.
+
+    Raises:
+        StoreError: no answer comes in time.
+    """
+    loop, batch_client = asyncio.get_running_loop(), store.batch_client()
+    until = loop.time() + PATIENCE_S
+    try:
+        while True:
+            try:
+                return await batch_client.ask(plan, row, costs, store.clock.now_ns(), commit=False)
+            except StoreError:
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(PAUSE_S)
+    finally:
+        await store.aclose_connections()
 
 
 def no_answer(url: str, error: StoreError) -> InspectionFailure:

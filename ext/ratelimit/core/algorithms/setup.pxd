@@ -33,6 +33,7 @@ cdef struct Setup:
 
 cdef struct Charge:
     uint64_t key
+    uint64_t who        # of a store elsewhere: what `caller_of` says, for when it answers
     uint64_t tag
     uint64_t word       # as this decision left it, or as it was read if refused
     uint64_t mark       # for settlement: see `Check.mark`; log: record index; slots: token; sketch: bit
@@ -76,3 +77,8 @@ cdef inline uint64_t rule_key(Setup *plan, int i, uint64_t *ids) noexcept nogil:
             return ABSENT_HASH
         sip_word(&sip, one)
     return sip_finish(&sip)
+
+
+cdef inline uint64_t caller_of(Setup *plan, int i, uint64_t *ids) noexcept nogil:
+    """Return what rule `i` counts a request's caller by: the identity's own hash, of several their key."""
+    return ids[plan.key_at[i][0]] if plan.key_sizes[i] == 1 else rule_key(plan, i, ids)

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint64_t
 
-from ratelimit.core.algorithms.setup cimport ALLOWED, REFUSED, SKIPPED, Charge, Setup
+from ratelimit.core.algorithms.setup cimport ALLOWED, REFUSED, SKIPPED, Charge, Setup, caller_of
+from ratelimit.core.memory.refusals cimport note_refusal
 from ratelimit.core.memory.table cimport Table, bump
 
 cdef enum:
@@ -71,3 +72,18 @@ cdef inline void tally(Table table, Charge *charge, uint64_t row, bint allowed) 
     else:
         bump(table, row, COUNT_REFUSED if charge.state == REFUSED else COUNT_SHADOWED, 1)
         bump(table, row, COUNT_COST_REFUSED, charge.cost)
+
+
+cdef inline void count_verdicts(Outcome outcome, uint64_t *ids) noexcept:
+    """Count what every rule said, and which caller was refused. Without `ids` the charges name the caller."""
+    cdef Plan plan = outcome.plan
+    cdef Charge *charge
+    cdef int i
+    for i in range(plan.setup.count):
+        charge = outcome.charges + i
+        tally(plan.table, charge, plan.setup.rows[i], outcome.allowed)
+        if charge.state == REFUSED and plan.table.counters != NULL:
+            note_refusal(
+                &plan.table.arena, charge.who if ids == NULL else caller_of(&plan.setup, i, ids),
+                plan.setup.rows[i], outcome.now,
+            )

@@ -179,7 +179,6 @@ cdef class Plan:
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
         """Decide for what was read; of a plan that is ready, with every position in the arrays."""
         cdef Outcome outcome = Outcome.__new__(Outcome)
-        cdef int i
         outcome.now = relative(self.table, now_ns)
         outcome.charges = take_charges(self.setup.count)
         outcome.plan = self
@@ -189,8 +188,7 @@ cdef class Plan:
         decide(&self.setup, outcome.charges, ids, amounts, outcome.now, commit)
         outcome.conclude()
         if commit:
-            for i in range(self.setup.count):
-                tally(self.table, outcome.charges + i, self.setup.rows[i], outcome.allowed)
+            count_verdicts(outcome, ids)
         return outcome
 
     cdef bint looks_at(self, int position) noexcept:

@@ -1,6 +1,6 @@
 """Where everything lies in the mapping, and the numbers that fix it.
 
-    header | shapes | seats | counter names | counter cells | entries | blocks
+    header | shapes | seats | counter names | counter cells | refusals | entries | blocks
 
 Change anything here and `LAYOUT_VERSION` must change too. Workers of an old and
 a new release may meet on one mapping, and must refuse each other.
@@ -15,12 +15,14 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.atomic cimport Pair
 
 cdef enum:
-    LAYOUT = 2
+    LAYOUT = 3
     BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
     SHAPES = 512           # distinct window lengths ever seen by this mapping
     SEATS = 32             # worker processes with counters of their own
     ROWS = 288             # counter rows: 256 limits and the library's own
     COLUMNS = 8
+    REFUSAL_SETS = 512
+    REFUSAL_WAYS = 8       # callers of one set: see `refusals`
     HEADER_BYTES = 12288
     COPY_AT = 12032        # of the identity, in another page than itself
     PAGE_BYTES = 131072    # blocks of one size class share a page
@@ -65,12 +67,18 @@ cdef struct Block:
     uint64_t base            # log: sequence number of record 0; sketch: bits in use
     uint64_t window          # sketch: end of the window it counts, in ns since the epoch
 
+cdef struct Refusal:
+    Pair who                 # the caller's hash; the limit's counter row + 1. 0: free.
+    uint64_t counts          # Low half: refusals; high half: perhaps other callers'.
+    uint64_t times           # Of the first in the low half, of the last in the high half; s since the epoch
+
 cdef struct Arena:
     Header *header
     uint64_t *shapes
     Seat *seats
     uint64_t *names
     uint64_t *cells
+    Refusal *refusals
     Pair *entries
     uint64_t buckets
     uint64_t epoch_ns

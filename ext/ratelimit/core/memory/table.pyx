@@ -15,7 +15,7 @@ from ratelimit.core.memory.entries cimport PENDING, expiry
 from ratelimit.core.memory.header cimport MAGIC, checked, enter, is_other, is_sound, is_zero, placed
 from ratelimit.core.memory.layout cimport (
     BUCKET_ENTRIES, COLUMNS, COPY_AT, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, ROWS, SEATS, SHAPES,
-    Arena, Header, Identity, Seat,
+    REFUSAL_SETS, REFUSAL_WAYS, Arena, Header, Identity, Refusal, Seat,
 )
 
 from ratelimit.errors import StoreError
@@ -26,6 +26,7 @@ cdef uint64_t HOUR_NS = 3600 * SECOND
 cdef uint64_t YEAR_S = 366 * 86400
 cdef uint64_t FIXED_BYTES = (
     HEADER_BYTES + SHAPES * 8 + SEATS * sizeof(Seat) + 2560 + SEATS * ROWS * COLUMNS * 8
+    + REFUSAL_SETS * REFUSAL_WAYS * sizeof(Refusal)
 )
 
 LAYOUT_VERSION = LAYOUT
@@ -147,6 +148,8 @@ cdef class Table:
         base += 2560
         self.arena.cells = <uint64_t *>base
         base += SEATS * ROWS * COLUMNS * 8
+        self.arena.refusals = <Refusal *>base
+        base += REFUSAL_SETS * REFUSAL_WAYS * sizeof(Refusal)
         self.arena.entries = <Pair *>base
         base += self.arena.buckets * BUCKET_ENTRIES * sizeof(Pair)
         self.arena.blocks = base

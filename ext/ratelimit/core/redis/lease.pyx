@@ -17,7 +17,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport SECOND
-from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, tally
+from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, count_verdicts
 from ratelimit.core.memory.entries cimport GCRA, SLIDING
 from ratelimit.core.algorithms.gcra cimport gcra_arrival
 from ratelimit.core.memory.quota cimport NEVER, Quota
@@ -378,8 +378,7 @@ cdef class LeasedRules:
             charge.word = without(q, lease.word, lease.left, outcome.now)
             charge.mark = lease.mark if q.kind != GCRA else gcra_arrival(q, charge.word, outcome.now)
         outcome.conclude()
-        for i in range(count):
-            tally(plan.table, outcome.charges + i, plan.setup.rows[i], outcome.allowed)
+        count_verdicts(outcome, ids)
         leases.local += 1
         return outcome
 

@@ -12,14 +12,14 @@ from libc.string cimport memcpy
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, u128
 from ratelimit.core.memory.blocks cimport LOG_SLACK, sketch_bits
-from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, tally
+from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, count_verdicts
 from ratelimit.core.memory.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS
 from ratelimit.core.algorithms.gcra cimport gcra_arrival
 from ratelimit.core.memory.quota cimport Quota
 from ratelimit.core.algorithms.settlement cimport corrected_by, doubt, open_receipt, owed
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport (
-    ALLOWED, MOST_RULES, SHADOWED, SKIPPED, Charge, rule_key,
+    ALLOWED, MOST_RULES, SHADOWED, SKIPPED, Charge, caller_of, rule_key,
 )
 from ratelimit.core.memory.siphash cimport mix
 from ratelimit.core.decision.free_list cimport take_charges
@@ -112,6 +112,7 @@ cdef class RemoteRules:
             charge.charged = False
             charge.cost = amounts[i]
             charge.key = rule_key(&plan.setup, i, ids)
+            charge.who = caller_of(&plan.setup, i, ids)
             charge.state = SKIPPED
             charge.word = charge.mark = charge.remaining = charge.reset = 0
             open_receipt(charge)
@@ -193,11 +194,9 @@ cdef class RemoteRules:
         return at
 
     def count(self, Outcome outcome not None, /):
-        cdef int i
         if outcome.plan is not self.plan:
             raise ValueError("the outcome is another plan's")
-        for i in range(self.plan.setup.count):
-            tally(self.plan.table, outcome.charges + i, self.plan.setup.rows[i], outcome.allowed)
+        count_verdicts(outcome, NULL)
 
     def owes(self, Outcome outcome not None, int index, /):
         cdef Charge *charge = outcome.at(index)

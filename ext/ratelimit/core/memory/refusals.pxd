@@ -1,0 +1,62 @@
+"""Which callers are refused most, limit by limit, in a bounded part of the table.
+
+Theory of operation. Space-Saving in sets (Metwally et al., 2005): a caller's hash picks a set of eight
+places. A new caller takes the place with the fewest refusals and goes on from that count. The count is
+noted as perhaps another caller's. So the callers that are refused most stay. A flood of fresh callers
+pushes out those that are refused seldom.
+
+Refusals of more than an hour ago fade: the count is halved with the time that it covers. That leaves
+the rate. A place without a refusal for an hour is free.
+
+Any worker may write at any time. Two that write at once may miscount by a few; nothing else depends on it.
+"""
+
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, cas_pair, fetch_add, load, load_pair, store
+from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, Arena, Refusal
+from ratelimit.core.memory.siphash cimport mix
+
+cdef enum:
+    KEPT_S = 3600
+
+
+cdef inline bint is_faded(uint64_t times, uint64_t now_s) noexcept nogil:
+    """Return whether nothing was refused for an hour; of a last time in the future nothing is believed."""
+    cdef uint64_t last_s = times >> 32
+    return last_s + KEPT_S < now_s or last_s > now_s + KEPT_S
+
+
+cdef inline void note_refusal(Arena *arena, uint64_t who, uint64_t row, uint64_t now) noexcept nogil:
+    # noexcept, nogil: reads and writes inside one set, which is the process' own arithmetic.
+    cdef Refusal *places = arena.refusals + (mix(who + row) & (REFUSAL_SETS - 1)) * REFUSAL_WAYS
+    cdef Refusal *least = places
+    cdef Refusal *place
+    cdef Pair seen, taken
+    cdef uint64_t i, count, times, now_s = now // SECOND, fewest = LOW32 + 1
+    taken.tag = taken.word = 0
+    for i in range(REFUSAL_WAYS):
+        place = places + i
+        seen = load_pair(&place.who)
+        times = load(&place.times)
+        if seen.tag == who and seen.word == row + 1 and not is_faded(times, now_s):
+            count_again(place, times, now_s)
+            return
+        count = 0 if seen.word == 0 or is_faded(times, now_s) else load(&place.counts) & LOW32
+        if count < fewest:
+            fewest, least, taken = count, place, seen
+    if cas_pair(&least.who, taken.tag, taken.word, who, row + 1):
+        store(&least.counts, min(fewest + 1, LOW32) | fewest << 32)
+        times = load(&least.times)
+        store(&least.times, (times & LOW32 if fewest else now_s) | now_s << 32)
+
+
+cdef inline void count_again(Refusal *place, uint64_t times, uint64_t now_s) noexcept nogil:
+    cdef uint64_t counts, since_s = times & LOW32, span_s = now_s - since_s if now_s > since_s else 0
+    if span_s > KEPT_S:
+        counts = load(&place.counts)
+        store(&place.counts, (counts & LOW32) // 2 | (counts >> 32) // 2 << 32)
+        since_s = now_s - min(span_s // 2, KEPT_S // 2)
+    if load(&place.counts) & LOW32 < LOW32:
+        fetch_add(&place.counts, 1)
+    store(&place.times, since_s | now_s << 32)

@@ -1,0 +1,30 @@
+"""Reads out of a table which callers are refused most. See the stub for the contract, and `refusals.pxd`."""
+
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, load, load_pair
+from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, ROWS, Refusal
+from ratelimit.core.memory.refusals cimport is_faded
+from ratelimit.core.memory.table cimport Table, relative
+
+MOST_CALLERS = REFUSAL_SETS * REFUSAL_WAYS
+
+
+def refusals_in(Table table not None, now_ns, /):
+    cdef uint64_t i, counts, times, now_s, epoch_s
+    cdef Refusal *place
+    cdef Pair who
+    cdef list found = []
+    table.check_open()
+    now_s = relative(table, now_ns) // SECOND
+    epoch_s = table.arena.epoch_ns // SECOND
+    for i in range(REFUSAL_SETS * REFUSAL_WAYS):
+        place = table.arena.refusals + i
+        who = load_pair(&place.who)
+        counts, times = load(&place.counts), load(&place.times)
+        if 0 < who.word <= ROWS and counts & LOW32 and not is_faded(times, now_s):
+            found.append((
+                who.word - 1, who.tag, counts & LOW32, min(counts >> 32, counts & LOW32),
+                (epoch_s + (times & LOW32)) * SECOND, (epoch_s + (times >> 32)) * SECOND,
+            ))
+    return found

@@ -1,0 +1,218 @@
+"""`ratelimit actors` and `ratelimit accounts`: which accounts are one actor, and what they use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ratelimit.cli.failure import INPUT, USAGE, Failure
+from ratelimit.cli.loading import load
+from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.correlation.overview import Overview
+from ratelimit.decision import VERDICTS, cluster_name
+from ratelimit.inspection import words
+from ratelimit.inspection.actors import Actor, Member, Use, actors_of, members_of, overviews
+from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.present import look, revealed_hashes
+
+_COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
+
+
+@click.command("actors", short_help="Which actors were found, and what do they use?")
+@click.argument("policy")
+@click.option(
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many actors are shown."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def actors_command(policy: str, most: int, as_json: bool) -> None:
+    """Say which accounts the running correlator takes for one actor, and why.
+
+    Each actor has its verdict, its age, its accounts, and how much of each limit per cluster it has used.
+    Then come its requests, this host's refusals within the last hour, and the evidence in words.
+
+    \b
+    Examples:
+      ratelimit actors policy.toml
+      ratelimit actors policy.toml --json
+
+    Actors are as the correlator last saved them, which it does as soon as one is found, else every
+    minute; budgets are those of now. Exit code 4 if nothing runs, or nothing was saved yet.
+    """
+    with look(load(policy, show_warnings=False)) as present:
+        found = overviews(present.source)
+        actors = actors_of(present.source, found[:most], present.budget, present.refused)
+        as_of_ns = present.source.correlator.now_ns
+    if as_json:
+        told = {"as_of": words.iso(as_of_ns), "actors": [_actor_json(each) for each in actors]}
+        print_json({**told, "found": len(found)})
+        return
+    if not found:
+        note(f"No actor is known; evidence up to {words.instant(as_of_ns)} UTC.")
+        return
+    console = out()
+    for number, actor in enumerate(actors):
+        if number:
+            console.print()
+        _print_actor(console, actor)
+    note(f"evidence up to {words.instant(as_of_ns)} UTC; refusals are this host's, of the last hour")
+    if len(found) > most:
+        note(f"and {len(found) - most:,} smaller actors; --most says how many are shown")
+    note(f"`ratelimit accounts {policy} ACTOR` has their accounts")
+
+
+def _print_actor(console: Console, actor: Actor) -> None:
+    found = actor.found
+    verdict = VERDICTS[found.verdict]
+    head = Text(short_hash(found.identity), "bold yellow")
+    head += Text(f"  {verdict or 'cleared'}", _COLOURS[verdict])
+    head += Text(f"  since {words.instant(found.first_s * 10**9)} UTC, {_accounts(actor)}")
+    if found.ruling is not None:
+        head += Text(f", by the operator: {found.ruling}", "cyan")
+    say(console, head)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for use in actor.uses or ():
+        table.add_row("  budget", _use(use))
+    table.add_row("  requests", _requests(actor))
+    table.add_row("  evidence", Text(found.words))
+    console.print(table)
+
+
+def _accounts(actor: Actor) -> str:
+    members = len(actor.found.members)
+    said = words.count(members, "account")
+    return said if actor.certain in (0, members) else f"{said}, {actor.certain:,} of them certain"
+
+
+def _use(use: Use) -> Text:
+    style = "red" if use.used >= use.holds else "yellow" if 5 * use.used >= 4 * use.holds else ""
+    unit = "" if use.rule.unit == "requests" else f" {use.rule.unit}"
+    said = Text(f"{words.share(use.used, use.holds)} used", style)
+    return said + Text(f": {use.used:,} of {use.holds:,}{unit} of “{use.rule.name}” ({words.rate(use.rule)})")
+
+
+def _requests(actor: Actor) -> Text:
+    said = Text("too many accounts to add up" if actor.requests is None else f"{actor.requests:,} in all")
+    said += Text(f", {actor.found.evidence['requests_a_day']:,.1f} a day")
+    for each in actor.refused:
+        said += Text("; ") + Text(f"{each.refused:,} refused", "red")
+        said += Text(f" by “{each.rule.name}” since {words.instant(each.since_ns)[11:]}")
+    return said
+
+
+def _actor_json(actor: Actor) -> dict[str, Any]:
+    found = actor.found
+    return {
+        "actor": cluster_name(found.identity),
+        "verdict": VERDICTS[found.verdict],
+        "ruling": found.ruling,
+        "since": words.iso(found.first_s * 10**9),
+        "accounts": len(found.members),
+        "certain": actor.certain,
+        "budgets": None
+        if actor.uses is None
+        else [{"limit": use.rule.name, "used": use.used, "of": use.holds} for use in actor.uses],
+        "requests": actor.requests,
+        "requests_a_day": found.evidence["requests_a_day"],
+        "refused": [
+            {"limit": each.rule.name, "refused": each.refused, "since": words.iso(each.since_ns)}
+            for each in actor.refused
+        ],
+        "why": found.why,
+        "words": found.words,
+        "evidence": found.evidence,
+    }
+
+
+@click.command("accounts", short_help="Which accounts are of an actor?")
+@click.argument("policy")
+@click.argument("actor")
+@click.option(
+    "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many are shown."
+)
+@click.option(
+    "--reveal",
+    "revealed",
+    metavar="ACCOUNT",
+    multiple=True,
+    help="Say whether this account is one of them. Its hash is made here; nothing is stored.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ...], as_json: bool) -> None:
+    """Say which accounts are of ACTOR: their hashes, how sure each is, and what they asked for.
+
+    ACTOR is what `ratelimit actors` or `ratelimit refused` calls it, or how that begins.
+
+    \b
+    Examples:
+      ratelimit accounts policy.toml 4be0643f
+      ratelimit accounts policy.toml 4be0643f --reveal acct-17
+
+    Exit code 3 if no such actor is known, or if an account to reveal is not one of its accounts.
+    """
+    with look(load(policy, show_warnings=False)) as present:
+        found = _named(overviews(present.source), actor)
+        members = members_of(present.source, found)
+        known = revealed_hashes(present.bound, revealed) if revealed else {}
+    missing = sorted(set(known.values()) - {known[each.key] for each in members if each.key in known})
+    if known:
+        members = [each for each in members if each.key in known]
+    if as_json:
+        told = [_member_json(each, known) for each in members[:most]]
+        print_json({"actor": cluster_name(found.identity), "accounts": told, "found": len(found.members)})
+    else:
+        out().print(_member_table(members[:most], known))
+        if len(members) > most:
+            note(f"and {len(members) - most:,} more accounts; --most says how many are shown")
+    if missing:
+        raise Failure(f"not of this actor: {', '.join(missing)}", INPUT)
+
+
+def _named(found: Sequence[Overview], actor: str) -> Overview:
+    wanted = actor.strip().lower()
+    if not wanted or not set(wanted) <= set("0123456789abcdef"):
+        raise Failure(f"`{actor}` is no actor: they are called as in 4be0643f", USAGE)
+    fitting = [each for each in found if f"{each.identity:016x}".startswith(wanted)]
+    if not fitting:
+        raise Failure(f"no actor is called {actor}", INPUT, hint="`ratelimit actors` has those there are.")
+    if len(fitting) > 1:
+        raise Failure(f"{len(fitting)} actors begin with {actor}; write more of it", USAGE)
+    return fitting[0]
+
+
+def _member_table(members: Sequence[Member], known: dict[int, str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("account", "verdict"):
+        table.add_column(title)
+    table.add_column("requests", justify="right")
+    for title in ("first seen (UTC)", "last seen (UTC)", "operator", *(("is",) if known else ())):
+        table.add_column(title, overflow="fold")
+    for each in members:
+        table.add_row(
+            Text(short_hash(each.key), "bold"),
+            Text(each.verdict or "none", _COLOURS.get(each.verdict, "")),
+            f"{each.requests:,}",
+            words.instant(each.first_s * 10**9),
+            words.instant(each.last_s * 10**9),
+            each.ruling or "",
+            *((Text(known.get(each.key, ""), "cyan"),) if known else ()),
+        )
+    return table
+
+
+def _member_json(each: Member, known: dict[int, str]) -> dict[str, Any]:
+    return {
+        "account": f"{each.key:016x}",
+        "hash": short_hash(each.key),
+        "verdict": each.verdict,
+        "ruling": each.ruling,
+        "requests": each.requests,
+        "first_seen": words.iso(each.first_s * 10**9),
+        "last_seen": words.iso(each.last_s * 10**9),
+        **({"given": known[each.key]} if each.key in known else {}),
+    }

@@ -1,0 +1,121 @@
+"""`ratelimit refused`: which callers this host's limits refuse most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import click
+from rich.table import Table
+
+from ratelimit.cli.failure import USAGE, Failure
+from ratelimit.cli.loading import load
+from ratelimit.cli.terminal import Text, note, out, print_json
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.inspection import words
+from ratelimit.inspection.attach import attach
+from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.refused import RefusedCaller, hashes_of, refused_callers
+from ratelimit.policy.schema.problem import nearest
+
+
+@click.command("refused", short_help="Show the callers that each limit refuses most.")
+@click.argument("policy")
+@click.option("--limit", "limit", metavar="NAME", help="Only what this limit refused.")
+@click.option(
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many callers are shown."
+)
+@click.option(
+    "--reveal",
+    "revealed",
+    metavar="VALUE",
+    multiple=True,
+    help="Look this caller up: VALUE, or IDENTITY=VALUE. Its hash is made here; nothing is stored.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def refused_command(
+    policy: str, limit: str | None, most: int, revealed: tuple[str, ...], as_json: bool
+) -> None:
+    """Say which callers this host's limits refuse most, from whichever worker refused them.
+
+    Callers are hashes, as in `explain`; the table holds no value.
+    `--reveal VALUE` makes the hash of a value with the table's key, and shows the lines of that caller.
+
+    \b
+    Examples:
+      ratelimit refused policy.toml
+      ratelimit refused policy.toml --limit requests --most 50 --json
+      ratelimit refused policy.toml --reveal account=acct-17
+
+    Counted are refusals of the last hour, for 4096 callers of this host at once. Exit code 4 if no
+    worker of this user has run the policy here.
+    """
+    loaded = load(policy, show_warnings=False)
+    names = [each.name for each in loaded.compiled.limits]
+    if limit is not None and limit not in names:
+        near = nearest(limit, names)
+        hint = f"Did you mean `{near}`?" if near else f"It has {', '.join(names)}."
+        raise Failure(f"{loaded.name} has no limit `{limit}`", USAGE, hint=hint)
+    with ExitStack() as stack:
+        store = attach(loaded)
+        stack.callback(store.close)
+        bound = BoundPolicy(loaded.compiled, store, store.clock.now_ns(), diagnose=lambda code: None)
+        known = hashes_of(bound, revealed)
+        found = refused_callers(loaded.compiled, store, known)
+    if limit is not None:
+        index = names.index(limit)
+        found = [each for each in found if each.rule.limit == index]
+    if revealed:
+        found = [each for each in found if each.given is not None]
+    if as_json:
+        print_json({"refused": [_json(each) for each in found[:most]], "callers": len(found)})
+        return
+    if not found:
+        asked = f"No limit refused {', '.join(revealed)}" if revealed else "No caller was refused"
+        note(f"{asked} on this host within the last hour.")
+        return
+    out().print(_table(found[:most], has_given=bool(revealed)))
+    if len(found) > most:
+        note(f"and {len(found) - most:,} more callers; --most says how many are shown")
+    if any(each.is_actor for each in found[:most]):
+        note(f"`ratelimit actors {policy}` says more about actors.")
+
+
+def _table(found: Sequence[RefusedCaller], *, has_given: bool) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("limit", overflow="fold")
+    table.add_column("caller", overflow="fold")
+    for title in ("refused", "a minute"):
+        table.add_column(title, justify="right")
+    table.add_column("since (UTC)")
+    table.add_column("last (UTC)")
+    if has_given:
+        table.add_column("is", overflow="fold")
+    for each in found:
+        about = "≤ " if each.uncertain * 10 > each.refused else ""
+        table.add_row(
+            Text(each.rule.name, "bold"),
+            Text(f"{'actor' if each.is_actor else each.per} ") + Text(short_hash(each.hash), "yellow"),
+            Text(f"{about}{each.refused:,}", "red"),
+            f"{each.a_minute:,.0f}",
+            words.instant(each.since_ns)[11:],
+            words.instant(each.last_ns)[11:],
+            *((Text(each.given or "", "cyan"),) if has_given else ()),
+        )
+    return table
+
+
+def _json(each: RefusedCaller) -> dict[str, Any]:
+    return {
+        "limit": each.rule.name,
+        "per": "actor" if each.is_actor else each.per,
+        "hash": short_hash(each.hash),
+        "key": f"{each.hash:016x}",
+        "refused": each.refused,
+        "uncertain": each.uncertain,
+        "a_minute": round(each.a_minute, 1),
+        "since": words.iso(each.since_ns),
+        "last": words.iso(each.last_ns),
+        **({} if each.given is None else {"given": each.given}),
+    }

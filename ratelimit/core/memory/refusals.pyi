@@ -1,0 +1,16 @@
+"""Which callers limits refuse most, as all workers note it in their table."""
+
+from collections.abc import Sequence
+
+from ratelimit.core.memory.table import Table
+
+MOST_CALLERS: int
+"""How many callers there is room for; those that are refused most stay (4096)."""
+
+def refusals_in(table: Table, now_ns: int, /) -> Sequence[tuple[int, int, int, int, int, int]]:
+    """Return which callers limits refused within the last hour, in no order.
+
+    Each has the limit's counter row, and the hash that the limit counts the caller by. Then come the
+    refusals, and how many of them may be other callers'. The last two are the first and the last time, in
+    ns since 1970. A count of more than an hour was halved, with the time that it covers.
+    """

@@ -1,0 +1,160 @@
+"""`ratelimit refused`: which callers are refused most, whichever worker refused them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratelimit.core.memory.refusals import MOST_CALLERS, refusals_in
+from ratelimit.inspection.identities import short_hash
+from ratelimit.limiter import Limiter
+from ratelimit.testing import ManualClock
+from tests.cli.running import run, write_policy
+
+NS = 10**9
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "requests"
+per = "account"
+rate = "2/hour"
+[[limit]]
+name = "address"
+per = ["ip", "account"]
+rate = "5/hour"
+[store]
+keys = 1000
+path = "{}"
+"""
+WORKER = """\
+import sys
+from ratelimit import Limiter
+limiter = Limiter(sys.argv[1])
+for _ in range(int(sys.argv[3])):
+    limiter.decide(identities={"account": sys.argv[2]}, client="203.0.113.9")
+limiter.close()
+"""
+
+
+@pytest.fixture
+def limiter(tmp_path: Path) -> Iterator[Limiter]:
+    limiter = Limiter(write_policy(tmp_path, POLICY.format(tmp_path / "table")))
+    yield limiter
+    limiter.close()
+
+
+def spend(limiter: Limiter, account: str, times: int) -> None:
+    for _ in range(times):
+        limiter.decide(identities={"account": account}, client="203.0.113.9")
+
+
+def told(tmp_path: Path, *more: str) -> list[dict[str, Any]]:
+    result = run("refused", tmp_path / "policy.toml", "--json", *more)
+    assert result.exit_code == 0, result.output
+    found: list[dict[str, Any]] = json.loads(result.stdout)["refused"]
+    return found
+
+
+def test_callers_of_all_workers_the_most_refused_first(limiter: Limiter, tmp_path: Path) -> None:
+    spend(limiter, "alice", 9)
+    spend(limiter, "bob", 4)
+    subprocess.run([sys.executable, "-c", WORKER, tmp_path / "policy.toml", "bob", "20"], check=True)
+    found = told(tmp_path)
+    assert [(each["limit"], each["refused"], each["uncertain"]) for each in found] == [
+        ("requests", 22, 0),
+        ("requests", 7, 0),
+    ]
+    bob = limiter.current.extractor.value_hash("account", "bob")
+    assert (found[0]["hash"], found[0]["per"]) == (short_hash(bob), "account")
+
+
+def test_a_value_is_looked_up_by_its_hash(limiter: Limiter, tmp_path: Path) -> None:
+    spend(limiter, "alice", 9)
+    spend(limiter, "bob", 4)
+    for written in ("bob", "account=bob"):
+        (one,) = told(tmp_path, "--reveal", written)
+        assert (one["refused"], one["given"]) == (2, "bob")
+    assert told(tmp_path, "--reveal", "carol") == []
+    result = run("refused", tmp_path / "policy.toml", "--reveal", "acount=bob")
+    assert result.exit_code == 2
+    assert "Did you mean `account`?" in result.stderr
+
+
+def test_one_limit_of_several_is_picked(limiter: Limiter, tmp_path: Path) -> None:
+    spend(limiter, "alice", 3)
+    assert told(tmp_path, "--limit", "address") == []
+    assert len(told(tmp_path, "--limit", "requests")) == 1
+    result = run("refused", tmp_path / "policy.toml", "--limit", "request")
+    assert result.exit_code == 2
+    assert "Did you mean `requests`?" in result.stderr
+
+
+def test_people_read_a_table(limiter: Limiter, tmp_path: Path) -> None:
+    result = run("refused", tmp_path / "policy.toml")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No caller was refused on this host within the last hour." in result.stderr
+    spend(limiter, "alice", 9)
+    result = run("refused", tmp_path / "policy.toml")
+    assert result.exit_code == 0
+    alice = short_hash(limiter.current.extractor.value_hash("account", "alice"))
+    assert f"requests  account {alice}        7" in result.stdout
+    assert "alice" not in result.output
+
+
+def test_without_a_worker_it_says_so(tmp_path: Path) -> None:
+    result = run("refused", write_policy(tmp_path, POLICY.format(tmp_path / "table")))
+    assert result.exit_code == 4
+
+
+def refusing(tmp_path: Path) -> tuple[Limiter, ManualClock]:
+    clock = ManualClock(1_700_000_000 * NS)
+    policy = POLICY.format(tmp_path / "table").replace('rate = "2/hour"', 'rate = "1/day"')
+    return Limiter(write_policy(tmp_path, policy), clock=clock), clock
+
+
+def test_what_was_refused_an_hour_ago_fades(tmp_path: Path) -> None:
+    limiter, clock = refusing(tmp_path)
+    spend(limiter, "alice", 5)
+    ((_, _, refused, _, since_ns, last_ns),) = refusals_in(limiter.table, clock.now_ns())
+    assert (refused, since_ns, last_ns) == (4, clock.now_ns(), clock.now_ns())
+    clock.advance(3601)
+    assert refusals_in(limiter.table, clock.now_ns()) == []
+    spend(limiter, "alice", 2)
+    ((_, _, refused, *_),) = refusals_in(limiter.table, clock.now_ns())
+    assert refused == 2
+    limiter.close()
+
+
+def test_a_long_count_is_halved_with_its_time(tmp_path: Path) -> None:
+    limiter, clock = refusing(tmp_path)
+    spend(limiter, "alice", 1)
+    for _ in range(300):
+        clock.advance(60)
+        spend(limiter, "alice", 2)
+    ((_, _, refused, _, since_ns, last_ns),) = refusals_in(limiter.table, clock.now_ns())
+    assert last_ns - since_ns <= 3600 * NS
+    assert refused / ((last_ns - since_ns) / (60 * NS)) == pytest.approx(2, rel=0.1)
+    limiter.close()
+
+
+def test_a_flood_of_callers_pushes_out_none_that_is_refused_much(tmp_path: Path) -> None:
+    limiter, clock = refusing(tmp_path)
+    spend(limiter, "alice", 1001)
+    for number in range(3 * MOST_CALLERS):
+        spend(limiter, f"flood{number}", 2)
+    found = refusals_in(limiter.table, clock.now_ns())
+    assert len(found) <= MOST_CALLERS
+    alice = limiter.current.extractor.value_hash("account", "alice")
+    most = max(found, key=lambda each: each[2])
+    assert (most[1], most[2], most[3]) == (alice, 1000, 0)
+    # What the others are said to be refused never is more than they may share.
+    assert all(refused - uncertain <= 1 for _, who, refused, uncertain, *_ in found if who != alice)
+    limiter.close()
