@@ -24,14 +24,15 @@ from ratelimit.policy.schema import json_schema as schema
 WITH_TABLES = ("policy.md", "correlation.md")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BRANCHES: dict[Branch, str] = {
-    "policy": "`PolicyError`: the policy file. All problems of a file are reported at once, each with its "
-    "line and key. Warnings stop nothing.",
-    "usage": "`UsageError`: the program calls or mounts the library in a way that cannot mean anything.",
-    "store": "`StoreError`: shared memory or a server cannot be used.",
+    "policy": "PolicyError: the policy file, for its author to mend.",
+    "usage": "UsageError: calls of the library, for the developer to mend.",
+    "store": "StoreError: shared memory or a server, for the operator to mend.",
 }
+_ABOUT = {"state-absent": "`state:NAME`", "policy-gone": "the policy file"}
+"""What a diagnosis is about, where it says so."""
 _DIAGNOSED = (
-    "Mistakes that the library notices while it runs: each is said once in the log, and counted in "
-    "`ratelimit_diagnostics_total`. Nothing is raised."
+    "Said once in the log while the library runs, and counted in `ratelimit_diagnostics_total`. "
+    "Nothing is raised."
 )
 
 
@@ -40,22 +41,24 @@ def errors_page() -> str:
     lines = [
         "# Errors",
         "",
-        "Generated from `ratelimit/codes.py`.",
-        "Every error has a stable code, in `error.code`, and is a `RateLimitError`.",
-        "A refused request is no error.",
+        "<!-- Written by `python -m ratelimit.policy.document docs`; a test keeps it in step. -->",
+        "",
+        "A message ends with its code in brackets, as `[limit-no-rate]`. Look for it here: what it means, "
+        "what to do.",
+        "Every error is a `RateLimitError`, and has the code as `error.code`. A refused request is no error.",
     ]
     for branch, words in _BRANCHES.items():
-        lines += ["", f"## {words.split(':')[0].strip('`')}", "", words]
+        title, _, about = words.partition(": ")
+        lines += ["", f"## {title}", "", about[0].upper() + about[1:]]
         lines += _rows(branch, "error")
         if warnings := _rows(branch, "warning"):
             lines += ["", "### Warnings", *warnings]
     lines += ["", "## Diagnoses", "", _DIAGNOSED, "", "| code | |", "| --- | --- |"]
     for code, sentence in DIAGNOSES.items():
-        lines.append(
-            f'| <a id="{code}"></a>`{code}` | {sentence[0].upper()}{sentence[1:]} |'.replace(
-                "They are:", "They are named."
-            )
-        )
+        text = sentence.format(about=_ABOUT[code]) if code in _ABOUT else sentence
+        # What is said in the log ends with the names of what it is about.
+        text = re.sub(":$", ".", text.replace("They are:", "They are named."))
+        lines.append(f'| <a id="{code}"></a>`{code}` | {text[0].upper()}{text[1:]} |')
     return "\n".join(lines) + "\n"
 
 
