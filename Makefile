@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types bench bench-install kill faults spellings routes streams sanitize clean
+.PHONY: demo test build lint types dist bench bench-install kill faults spellings routes streams sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -25,6 +25,11 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.exchange ratelimit.asgi.gate ratelimit.deciding.by_name ratelimit.usage.paths ratelimit.usage.reader --allowlist .ci/stubtest-allow.txt
+
+# An sdist, and a wheel for each CPython from 3.11 to 3.14 and 3.14t that there is, in dist/, each tried in an
+# environment of its own. Some: make dist PYTHONS="3.12 3.14". With the project's address: make dist PROJECT_URL=https://…
+dist: $(VENV)/.dist
+	KINLIMIT_URL='$(PROJECT_URL)' $(BIN)/python .ci/dist.py $(PYTHONS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
@@ -84,6 +89,10 @@ $(VENV)/.test: $(VENV)/.core
 	@# Debian's package of what checks alert rules; where it cannot be had, their tests are skipped.
 	-@cd $(VENV) && { apt-get download promtool || { apt-get update && apt-get download promtool; }; } >/dev/null 2>&1 \
 		&& dpkg-deb -x promtool_*.deb promtool && rm promtool_*.deb
+	@touch $@
+
+$(VENV)/.dist: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --upgrade --group dist
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test

@@ -5,6 +5,7 @@ Sources lie under ext/ in folders that mirror the package, because Cython finds 
 
     KINLIMIT_SANITIZE=1   address and undefined-behaviour sanitizers
     KINLIMIT_TRACE=1      line tracing, for coverage of .pyx files
+    KINLIMIT_URL=https://…  the project's address, for what is published (`make dist URL=…`)
 """
 
 from __future__ import annotations
@@ -100,7 +101,24 @@ extensions = [
     for name in MODULES
 ]
 
+def urls() -> dict[str, str]:
+    """Return the project's addresses; none where the one who packs does not say where it lives."""
+    address = os.environ.get("KINLIMIT_URL", "").rstrip("/")
+    if not address:
+        return {}
+    if not address.startswith("https://"):
+        raise SystemExit(f"KINLIMIT_URL must begin with https://, not be {address!r}")
+    return {
+        "Homepage": address,
+        "Documentation": f"{address}/blob/main/docs/middleware.md",
+        "Changelog": f"{address}/blob/main/CHANGELOG.md",
+        "Issues": f"{address}/issues",
+        "Security": f"{address}/security",
+    }
+
+
 setup(
+    project_urls=urls(),
     cmdclass={"build_ext": BuildCore},
     ext_modules=cythonize(  # type: ignore[no-untyped-call]  # nor has Cython
         extensions,

@@ -6,6 +6,8 @@ import sys
 import tarfile
 import zipfile
 
+import sbom
+
 GENERATED = (".c", ".html", ".pyc", ".o")
 IN_BOTH = (
     "ratelimit/py.typed",
@@ -41,6 +43,11 @@ def complaints(path: str) -> list[str]:
     wrong = [f"{path}: lacks {name}" for name in wanted if name not in found]
     wrong += [f"{path}: carries {name}" for name in found if name.endswith(GENERATED)]
     if path.endswith(".whl"):
+        wrong += [
+            f"{path}: lacks {name}"
+            for name in (f"/{sbom.NAME}", "/licenses/LICENSE")
+            if not any(n.partition(".dist-info")[2] == name for n in found)
+        ]
         wrong += [
             f"{path}: lacks the compiled {m}"
             for m in (
