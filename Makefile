@@ -89,6 +89,9 @@ $(VENV)/.test: $(VENV)/.core
 	@# Debian's package of what checks alert rules; where it cannot be had, their tests are skipped.
 	-@cd $(VENV) && { apt-get download promtool || { apt-get update && apt-get download promtool; }; } >/dev/null 2>&1 \
 		&& dpkg-deb -x promtool_*.deb promtool && rm promtool_*.deb
+	@# Likewise what reads units, compose files and nginx's configuration: unpacked, not installed.
+	-@mkdir -p $(VENV)/debian && cd $(VENV)/debian && for package in systemd libsystemd-shared nginx docker-compose; do \
+		apt-get download $$package >/dev/null 2>&1 && dpkg-deb -x $${package}_*.deb . && rm $${package}_*.deb; done
 	@touch $@
 
 $(VENV)/.dist: $(BIN)/python pyproject.toml

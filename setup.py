@@ -101,6 +101,7 @@ extensions = [
     for name in MODULES
 ]
 
+
 def urls() -> dict[str, str]:
     """Return the project's addresses; none where the one who packs does not say where it lives."""
     address = os.environ.get("KINLIMIT_URL", "").rstrip("/")

@@ -28,7 +28,7 @@ FROM_DEBIAN = ("3.14",)
 """Versions that a stable Debian has not, and its next one has."""
 TELL = """\
 import os, sys, sysconfig
-made = "%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+made = f"3.{sys.version_info.minor}" + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 print(made if os.path.exists(sysconfig.get_path("include") + "/Python.h") else made + " without headers")
 """
 
@@ -62,12 +62,12 @@ def find_or_fetch(wanted: str) -> Path | None:
 
 
 def run(*command: str | Path, **environment: str) -> None:
-    """Run a command; what it prints is shown if it fails."""
+    """Run a command; the end of what it prints is shown if it fails."""
     done = subprocess.run(
         command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}")
+        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout[-5_000:]}")
 
 
 def build_wheel(python: Path, source: Path, work: Path, out: Path) -> Path:
@@ -76,7 +76,9 @@ def build_wheel(python: Path, source: Path, work: Path, out: Path) -> Path:
     run(python, "-m", "venv", "--without-pip", clean)
     # In the unpacked sdist, so that Cython translates once for all versions; gcc compiles for each.
     pip = (sys.executable, "-m", "pip", "--python", clean / "bin" / "python")
-    run(*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", raw, source)
+    # Headers of a package that is unpacked name others from the folder above, as if it were /usr.
+    above = {"CPATH": str(python.parents[1] / "include")} if ROOT in python.parents else {}
+    run(*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", raw, source, **above)
     (wheel,) = raw.glob("*.whl")
     if sys.platform.startswith("linux"):
         run(sys.executable, "-m", "auditwheel", "repair", "--strip", "--wheel-dir", work / "repaired", wheel)
@@ -89,9 +91,11 @@ def main() -> None:
     """Build what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
-    parser.add_argument("pythons", nargs="*", help=f"versions, {' '.join(PYTHONS)} if not said; `this` is this one")
+    parser.add_argument(
+        "pythons", nargs="*", help=f"`this`, or versions: {' '.join(PYTHONS)} if none is named"
+    )
     arguments = parser.parse_args()
-    this = "%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    this = f"3.{sys.version_info.minor}" + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     wanted = [this if name == "this" else name for name in arguments.pythons or PYTHONS]
     out = arguments.out.absolute()
     shutil.rmtree(out, ignore_errors=True)

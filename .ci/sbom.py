@@ -84,7 +84,7 @@ def add(wheel: Path, cython: str) -> None:
     """Write the bill into a wheel, and both it and its digest into RECORD. Every entry keeps its time."""
     with zipfile.ZipFile(wheel) as archive:
         entries = [(entry, archive.read(entry)) for entry in archive.infolist()]
-    folder = next(e.filename for e, _ in entries if e.filename.endswith(".dist-info/RECORD")).partition("/")[0]
+    folder = next(e.filename[:-7] for e, _ in entries if e.filename.endswith(".dist-info/RECORD"))
     metadata = next(content for entry, content in entries if entry.filename == f"{folder}/METADATA")
     bill = sbom(Parser().parsestr(metadata.decode()), cython, wheel.name)
     content = json.dumps(bill, indent=1, sort_keys=True).encode() + b"\n"

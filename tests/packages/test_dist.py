@@ -1,4 +1,4 @@
-"""How wheels are made: interpreters are found by what they say they are, archives refused that lack a part."""
+"""How wheels are made: interpreters are found by what they are, incomplete archives are refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-THIS = "%d.%d" % sys.version_info[:2]
+THIS = f"3.{sys.version_info.minor}"
 
 
 @pytest.mark.parametrize("program", ["dist"], indirect=True)
@@ -22,7 +22,7 @@ def test_interpreters_are_found_by_what_they_are(
 ) -> None:
     assert program.find(THIS) is not None
     liar = tmp_path / "python3.99"
-    liar.write_text(f"#!/bin/sh\nexec {sys.executable} \"$@\"\n")
+    liar.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     liar.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert program.find("3.99") is None
