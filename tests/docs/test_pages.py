@@ -55,6 +55,15 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(there), target
 
 
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_files_that_a_page_names_are_there(path: Path) -> None:
+    for named in re.findall(
+        r"`((?:benchmarks|examples|ext|ratelimit|tests)/[\w/.-]+)`", path.read_text("utf-8")
+    ):
+        places = (ROOT / named, ROOT / f"{named}.py")
+        assert any(place.exists() for place in places), named
+
+
 POLICIES = [(name_of(path), block) for path in PAGES for block in blocks(path, "toml")]
 
 
