@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ratelimit.asgi.adaptive import AdaptiveMiddleware
     from ratelimit.asgi.middleware import RateLimitMiddleware
     from ratelimit.clock import Clock, ManualClock
     from ratelimit.decision import Decision, LimitedRequest, Reason, Verdict
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from ratelimit.stores.embedded.store import EmbeddedStore
 
 __all__ = [
-    "AdaptiveMiddleware",
     "Clock",
     "Decision",
     "EmbeddedStore",
@@ -40,7 +38,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AdaptiveMiddleware": "asgi.adaptive",
     "Clock": "clock",
     "Decision": "decision",
     "EmbeddedStore": "stores.embedded.store",

@@ -347,10 +347,6 @@ CODES: dict[str, Code] = {
     "enabled-value": _usage(
         "`RATELIMIT_ENABLED` is neither a yes nor a no.", "Write 1 or 0, or leave the variable out."
     ),
-    "middleware-adaptive": _usage(
-        "The adaptive middleware was given a policy without `[adaptive]`.",
-        "Write `[adaptive]` into the policy, or leave the middleware out.",
-    ),
     "plan-shape": _usage("A plan's rules, keys, members and costs do not fit together.", "Mend the call."),
     "plan-blocks": _usage(
         "The table has no room for another limit of this size.",

@@ -26,6 +26,8 @@ class Reason(StrEnum):
     """An identity the policy insists on is missing or malformed."""
     STORE = "store"
     """The store failed and the policy's stance decided."""
+    CAPACITY = "capacity"
+    """More was in flight than is answered in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,16 @@ class Decision:
                 decision.settle(output_tokens=answer.tokens)
     """
 
-    __slots__ = ("_allowed", "_binding", "_certainty", "_cluster", "_ledger", "_reason", "_verdicts")
+    __slots__ = (
+        "_allowed",
+        "_binding",
+        "_certainty",
+        "_cluster",
+        "_ledger",
+        "_reason",
+        "_verdicts",
+        "_wait_ns",
+    )
 
     _binding: Verdict | None
     _verdicts: tuple[Verdict, ...]
@@ -130,8 +141,10 @@ class Decision:
         ledger: Ledger | None = None,
         cluster: int | None = None,
         certainty: int = 0,
+        wait_ns: int | None = None,
     ) -> None:
         self._allowed = allowed
+        self._wait_ns = wait_ns
         self._reason = reason
         self._ledger = ledger
         self._cluster = cluster
@@ -206,7 +219,7 @@ class Decision:
         if self._allowed:
             return 0
         binding = self.binding
-        return None if binding is None else binding.retry_after_ns
+        return self._wait_ns if binding is None else binding.retry_after_ns
 
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
         """Report what was really used, in place of what was charged on arrival.

@@ -17,6 +17,7 @@ from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.charge import Asked, Charge
 from ratelimit.deciding.decider import Judgement, actor_in
+from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.reload import Reload
 from ratelimit.deciding.request import Given, Inquiry, inquire
 from ratelimit.deciding.resolvers import Resolver
@@ -281,6 +282,11 @@ class Limiter:
     def clustering(self) -> ClusteringService | None:
         """Correlation, where the policy has any."""
         return self.runtime.clustering
+
+    @property
+    def load(self) -> LoadLimit | None:
+        """The limit that follows the load (`[adaptive]`): its state, and what takes an engine's reports."""
+        return self.runtime.load
 
     @property
     def reloaded_ns(self) -> int:

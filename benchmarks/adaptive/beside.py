@@ -13,7 +13,7 @@ from benchmarks.adaptive.timeline import SECOND
 from ratelimit.adaptive.first_byte import FirstByte
 from ratelimit.adaptive.quantile import quantile
 from ratelimit.adaptive.settings import Settings
-from ratelimit.adaptive.shedding import Standing, allowance
+from ratelimit.adaptive.shedding import Standing
 
 INTERACTIVE_LOAD = 0.3
 BATCH_LOAD = 2.0
@@ -64,10 +64,8 @@ class Both(Loop):
     def _has_room(self, job: Job) -> bool:
         if not self._sorted_out:
             return True
-        whole = self.admission.allowance(self.now_ns())
         standing = INTERACTIVE if job.label == "interactive" else BATCH
-        bound = allowance(whole, standing, self.controller.places)
-        return self.admission.has_room(self.now_ns(), bound)
+        return self.admission.has_room(self.now_ns(), standing.share(), standing.kept())
 
     def _began(self, job: Job, outcome: Outcome, settled: bool) -> None:
         super()._began(job, outcome, settled)

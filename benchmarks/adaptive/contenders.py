@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.adaptive.failsafe import Failsafe
+from benchmarks.adaptive.peer import Peer
 from benchmarks.adaptive.sketch import Sketch
 from ratelimit.adaptive.aimd import Aimd
-from ratelimit.adaptive.controller import Allowance, Answer, Controller, Load, Settings
+from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
 from ratelimit.adaptive.first_byte import FirstByte
 from ratelimit.adaptive.gradient2 import Gradient2
 from ratelimit.adaptive.vegas import Vegas
@@ -16,7 +17,7 @@ from ratelimit.adaptive.vegas import Vegas
 Make = Callable[[Settings], Controller]
 
 
-class Fixed:
+class Fixed(Peer):
     """A limit that stays."""
 
     target_ns = 0
@@ -24,13 +25,11 @@ class Fixed:
     pressure = float("inf")
 
     def __init__(self, limit: int) -> None:
-        self._allowance = Allowance(limit, limit)
+        self._limit = float(limit)
 
-    def allowance(self, running: int) -> Allowance:
-        return self._allowance
-
-    def observe(self, answer: Answer) -> None:
+    def observe(self, answer: Answer) -> int:
         """It does not look."""
+        return 0
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         """It does not look."""

@@ -11,7 +11,8 @@ from collections import deque
 from math import ceil, log10
 from statistics import correlation, fmean, median, pstdev
 
-from ratelimit.adaptive.controller import Allowance, Answer, Load, Settings
+from benchmarks.adaptive.peer import Peer
+from ratelimit.adaptive.controller import Answer, Load, Settings
 from ratelimit.adaptive.quantile import quantile
 from ratelimit.adaptive.settings import SECOND_NS
 
@@ -19,7 +20,7 @@ LEAST_S, MOST_S, LEAST_SAMPLES = 1, 30, 50
 WINDOWS, LEAST_WINDOWS = 50, 5
 
 
-class Failsafe:
+class Failsafe(Peer):
     """One limit on everything in flight."""
 
     target_ns = 0
@@ -40,12 +41,10 @@ class Failsafe:
         self._times: deque[float] = deque(maxlen=WINDOWS)
         self._most = 0
 
-    def allowance(self, running: int) -> Allowance:
-        return Allowance(int(self._limit), int(self._limit))
-
-    def observe(self, answer: Answer) -> None:
+    def observe(self, answer: Answer) -> int:
         self._seen.append(max(1, answer.first_byte_ns - answer.admitted_ns))
         self._most = max(self._most, answer.in_flight)
+        return 0
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         """It knows no refusals of the back end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from mmap import mmap
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,8 @@ from benchmarks.adaptive.poison import NONE, Poison
 from benchmarks.adaptive.timeline import SECOND, Timeline
 from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.controller import Controller, Settings
-from ratelimit.adaptive.saturation import Report, Saturation
+from ratelimit.adaptive.saturation import Report
+from ratelimit.core.sharing.inflight import InFlight, flight_bytes
 
 DRAINED_S = 30
 SPEED_EVERY_S = 1
@@ -52,6 +54,19 @@ class Run:
 SETTLED_S = 10
 
 
+def one_of(settings: Settings, worker: int = 1, memory: mmap | None = None) -> InFlight:
+    """Return what is in flight as a worker sees it; workers of one memory share it."""
+    flight = InFlight(
+        memory or mmap(-1, flight_bytes()),
+        boot_id=b"",
+        fingerprint=bytes(16),
+        floor=settings.floor,
+        step_ns=settings.step_ns,
+    )
+    flight.join(worker, 0, 0, lambda *_: True)
+    return flight
+
+
 class Loop:
     """One run. `make` builds the controller; everything else follows from the seed."""
 
@@ -72,10 +87,7 @@ class Loop:
         self.engine = back_end.make(self.timeline)
         settings = settings or Settings(first_byte_ns=back_end.target_ns)
         self.controller = make(settings)
-        self.saturation = Saturation(settings.floor) if poison.report != "none" else None
-        self.admission = Admission(
-            self.controller, floor=settings.floor, step_ns=settings.step_ns, saturation=self.saturation
-        )
+        self.admission = Admission(self.controller, one_of(settings))
         self._frozen: Report | None = None
         self.run = Run([Outcome() for _ in phases])
         self._back_end = back_end
@@ -95,7 +107,7 @@ class Loop:
         if self._watched:
             for tenth in range(begin_ns * 10 // SECOND):
                 self.timeline.at(tenth * SECOND // 10, self._note)
-        if self.saturation is not None:
+        if self._poison.report != "none":
             for half in range(begin_ns * 2 // SECOND):
                 self.timeline.at(half * SECOND // 2, self._tell)
         self.timeline.run(begin_ns + DRAINED_S * SECOND)
@@ -180,7 +192,6 @@ class Loop:
 
     def _tell(self) -> None:
         """Let the engine report, as its poison has it."""
-        assert self.saturation is not None
         now_ns = self.now_ns()
         engine = self.engine
         report = Report(now_ns, engine.in_service(), engine.waiting(), min(1.0, engine.memory_used()))
@@ -191,7 +202,7 @@ class Loop:
                 self._frozen = report
             if self._frozen is not None:
                 report = replace(self._frozen, at_ns=now_ns)
-        self.saturation.report(report, self.admission.in_flight)
+        self.admission.report(report)
 
     def _hang_up(self, job: Job) -> None:
         if job.done_ns < 0 and not job.gone:
@@ -203,7 +214,7 @@ class Loop:
         self.run.curve.append(
             (
                 self.timeline.now_ns / SECOND,
-                self.admission.in_flight,
+                self.admission.flight.counts(self.now_ns())[0],
                 allowance.in_flight,
                 allowance.unanswered,
             )

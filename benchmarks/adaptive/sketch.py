@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import deque
 from math import sqrt
 
-from ratelimit.adaptive.controller import Allowance, Answer, Load, Settings
+from benchmarks.adaptive.peer import Peer
+from ratelimit.adaptive.controller import Answer, Load, Settings
 from ratelimit.adaptive.quantile import quantile
 from ratelimit.adaptive.settings import SECOND_NS
 
 PERIOD_NS = SECOND_NS // 2
 
 
-class Sketch:
+class Sketch(Peer):
     """A cut in the root of what is too late; growth slower above where the last cut began."""
 
     def __init__(self, settings: Settings, *, aim: float = 0.8) -> None:
@@ -32,11 +33,9 @@ class Sketch:
     def target_ns(self) -> int:
         return self._settings.first_byte_ns or SECOND_NS
 
-    def allowance(self, running: int) -> Allowance:
-        return Allowance(int(self._limit), int(self._limit))
-
-    def observe(self, answer: Answer) -> None:
+    def observe(self, answer: Answer) -> int:
         self._seen.append((answer.admitted_ns, answer.first_byte_ns))
+        return 0
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         """Not simulated."""

@@ -1,142 +1,147 @@
 """What is in flight, and whether there is room for more: enforces what a controller computes.
 
-One worker's count. Where several workers share a limit, each gives the others' numbers as
-`elsewhere`, so that all of them see one load.
+The counts are the host's: `core.sharing.inflight` has them, of all workers. One worker at a time, the
+leader, feeds its controller with the answers of all and puts the bounds in force. So several workers
+steer as one would, and a leader that dies is followed by one that goes on from its words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
-
-from ratelimit.adaptive.controller import Allowance, Answer, Controller, Load
-from ratelimit.adaptive.saturation import Saturation
+from ratelimit.adaptive.controller import Allowance, Answer, Bounds, Controller, Load
+from ratelimit.adaptive.saturation import Report, capped
+from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.steering import Steering
 
 MOST_WAITING = 1024
 """Ages that a step looks at; with more unanswered the oldest are enough to say that all is late."""
 
 
 class Admission:
-    """The requests of one route group.
+    """The requests of one route group, as one worker sees them.
 
     Laws: a ticket is counted until `finished` or `gone`, whichever is first, and once. Only a first
     byte of a client that is still there is an answer. A request that found no room is none.
+
+    Args:
+        controller: computes what may be in flight, while this worker leads.
+        flight: what is, of all workers.
+        kind: the number of the controller's algorithm; words of another kind are not taken over.
     """
 
-    __slots__ = (
-        "_admitted",
-        "_most_in_flight",
-        "_most_unanswered",
-        "_next_step_ns",
-        "_step_ns",
-        "_ticket",
-        "_turned_away",
-        "_unanswered",
-        "controller",
-        "floor",
-        "saturation",
-    )
+    __slots__ = ("_kind", "controller", "flight", "steering")
 
-    def __init__(
-        self, controller: Controller, *, floor: int, step_ns: int, saturation: Saturation | None = None
-    ) -> None:
+    def __init__(self, controller: Controller, flight: InFlight, *, kind: int = 1) -> None:
+        self.flight = flight
+        self.steering = Steering(flight)
+        self.adapt(controller, kind=kind)
+
+    def adapt(self, controller: Controller, *, kind: int) -> None:
+        """Steer with another controller from now on; it goes on where one of its kind left off."""
         self.controller = controller
-        self.floor = floor
-        self.saturation = saturation
-        self._step_ns = step_ns
-        self._next_step_ns = 0
-        self._ticket = 0
-        self._admitted: dict[int, int] = {}  # in flight when each was admitted
-        self._unanswered: dict[int, tuple[int, int]] = {}  # oldest first, as dictionaries keep their order
-        self._most_in_flight = 0
-        self._most_unanswered = 0
-        self._turned_away = 0
+        self._kind = kind
+        self._take_over()
+        self._publish()
 
     @property
-    def in_flight(self) -> int:
-        """Requests that were admitted and are not over."""
-        return len(self._admitted)
-
-    @property
-    def unanswered(self) -> int:
-        """Of these, those without a first byte."""
-        return len(self._unanswered)
+    def bounds(self) -> Bounds:
+        """The bounds in force."""
+        in_flight, free, full, full_from, _ = self.steering.bounds
+        return Bounds(in_flight, free, full, full_from)
 
     def allowance(self, now_ns: int) -> Allowance:
-        """Return what the controller allows at this load, and the back end's own report."""
-        allowance = self.controller.allowance(len(self._admitted) - len(self._unanswered))
-        if self.saturation is None:
-            return allowance
-        return self.saturation.cap(allowance, now_ns, len(self._unanswered))
+        """Return what may be in flight at this load, by the controller and the back end's own report."""
+        in_flight, unanswered = self.flight.counts(now_ns)
+        allowance = self.bounds.at(in_flight - unanswered)
+        at_ns, cap = self.steering.cap_in_force
+        return capped(allowance, at_ns, cap, now_ns, unanswered)
 
-    def has_room(self, now_ns: int, allowance: Allowance | None = None) -> bool:
-        """Return whether one more request may go on; of a class with an allowance of its own, by that."""
-        in_flight = len(self._admitted)
-        if in_flight < self.floor:
-            return True
-        bound = self.allowance(now_ns) if allowance is None else allowance
-        return in_flight < bound.in_flight and len(self._unanswered) < bound.unanswered
+    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0) -> bool:
+        """Return whether one more request may go on: see `InFlight.has_room`."""
+        return self.flight.has_room(now_ns, share, kept)
 
     def admit(self, now_ns: int) -> int:
         """Count a request in and return its ticket."""
         self.step(now_ns)
-        self._ticket += 1
-        ticket = self._ticket
-        self._admitted[ticket] = len(self._admitted) + 1
-        self._unanswered[ticket] = (now_ns, len(self._unanswered) + 1)
-        self._most_in_flight = max(self._most_in_flight, len(self._admitted))
-        self._most_unanswered = max(self._most_unanswered, len(self._unanswered))
-        return ticket
+        return self.flight.enter(now_ns)
 
     def turn_away(self, now_ns: int) -> None:
         """Count a request that found no room."""
-        self._turned_away += 1
+        self.flight.turn_away()
         self.step(now_ns)
 
     def first_byte(self, ticket: int, now_ns: int) -> None:
         """Take notice that an answer begins; a ticket that is not known or has begun is ignored."""
-        waited = self._unanswered.pop(ticket, None)
-        if waited is None:
-            return
-        admitted_ns, unanswered = waited
-        self.controller.observe(Answer(admitted_ns, now_ns, self._admitted[ticket], unanswered))
+        self.flight.first_byte(ticket, now_ns)
         self.step(now_ns)
 
     def failed(self, ticket: int, now_ns: int) -> None:
         """Take notice that the back end refused it; it is no sample of a first byte."""
-        waited = self._unanswered.pop(ticket, None)
-        if waited is not None:
-            self.controller.failed(waited[0], now_ns)
+        self.flight.first_byte(ticket, now_ns, True)
+        self.step(now_ns)
 
     def finished(self, ticket: int, now_ns: int) -> None:
         """Count a request out."""
-        self._admitted.pop(ticket, None)
-        self._unanswered.pop(ticket, None)
+        self.flight.finished(ticket, now_ns)
         self.step(now_ns)
 
     gone = finished
     """A client hung up: the request is counted out, and what it would have shown is not known."""
 
-    def step(self, now_ns: int) -> None:
-        """Let the controller look at the load, if it is time."""
-        if self._next_step_ns - self._step_ns <= now_ns < self._next_step_ns:
-            return
-        self._next_step_ns = now_ns + self._step_ns
-        self.controller.step(now_ns, self.load())
-        self._most_in_flight = len(self._admitted)
-        self._most_unanswered = len(self._unanswered)
-        self._turned_away = 0
+    def report(self, report: Report) -> None:
+        """Take what the back end says of itself: a cap while it says that it has enough, never more."""
+        in_flight, _ = self.flight.counts(report.at_ns)
+        self.steering.cap(report.at_ns, report.most(self.flight.floor, in_flight))
 
-    def load(self) -> Load:
-        """Return what a controller looks at."""
+    def step(self, now_ns: int) -> None:
+        """Let the controller look at the load, if it is time and this worker's turn."""
+        if self.flight.due(now_ns):
+            self.step_now(now_ns)
+
+    def step_now(self, now_ns: int) -> None:
+        """Do what `step` does when it is due."""
+        flight, controller = self.flight, self.controller
+        if not flight.is_leader:
+            self._take_over()
+            flight.take_over()
+        for admitted_ns, seen_ns, in_flight, unanswered, failed, _, number in self.steering.answered():
+            if failed:
+                controller.failed(admitted_ns, seen_ns)
+            else:
+                mark = controller.observe(Answer(admitted_ns, seen_ns, in_flight, unanswered))
+                if mark:
+                    self.steering.mark(number, mark)
+        self.steering.forget_stale(now_ns)
+        controller.step(now_ns, self._load(now_ns))
+        if flight.is_leader:
+            self._publish()
+
+    def _load(self, now_ns: int) -> Load:
+        in_flight, unanswered = self.flight.counts(now_ns)
         return Load(
-            len(self._admitted),
-            len(self._unanswered),
-            self._most_in_flight,
-            self._most_unanswered,
-            self._turned_away,
-            tuple(self._oldest()),
+            in_flight, unanswered, *self.steering.peaks(now_ns), self.steering.waiting(now_ns, MOST_WAITING)
         )
 
-    def _oldest(self) -> Iterator[tuple[int, int]]:
-        return islice(self._unanswered.values(), MOST_WAITING)
+    def _take_over(self) -> None:
+        if self.steering.kind != self._kind:
+            return
+        answers = [
+            Answer(admitted_ns, seen_ns, in_flight, unanswered, mark)
+            for admitted_ns, seen_ns, in_flight, unanswered, failed, mark, _ in self.steering.answered(True)
+            if not failed
+        ]
+        self.controller.take_over(self.steering.words, answers)
+
+    def _publish(self) -> None:
+        controller = self.controller
+        bounds = controller.bounds()
+        self.steering.publish(
+            self._kind,
+            bounds.in_flight,
+            bounds.free,
+            bounds.full,
+            bounds.full_from,
+            int(controller.places or 0),
+            controller.pressure,
+            controller.target_ns,
+            controller.words(),
+        )

@@ -6,8 +6,10 @@ The rule of Netflix' `AIMDLimit` with a quantile for its single time-out, once a
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
+from math import isfinite
 
-from ratelimit.adaptive.controller import Allowance, Answer, Load
+from ratelimit.adaptive.controller import Answer, Bounds, Load
 from ratelimit.adaptive.quantile import quantile
 from ratelimit.adaptive.settings import SECOND_NS, Settings
 
@@ -38,9 +40,19 @@ class Aimd:
         self._failed = False
         self._pressure = 0.0
 
-    def allowance(self, running: int) -> Allowance:
+    def bounds(self) -> Bounds:
         limit = int(self._limit)
-        return Allowance(limit, limit)
+        return Bounds(limit, limit, limit)
+
+    def words(self) -> Sequence[float]:
+        return (self._limit, self._changed_ns, self._pressure)
+
+    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+        limit, changed_ns, pressure, *_ = (word if isfinite(word) else 0.0 for word in words)
+        self._limit = min(max(limit, self._settings.floor), self._settings.ceiling)
+        self._changed_ns, self._pressure = int(changed_ns), pressure
+        for answer in answers:
+            self.observe(answer)
 
     @property
     def target_ns(self) -> int:
@@ -54,9 +66,10 @@ class Aimd:
     def places(self) -> float | None:
         return None
 
-    def observe(self, answer: Answer) -> None:
+    def observe(self, answer: Answer) -> int:
         took_ns = max(0, answer.first_byte_ns - answer.admitted_ns)
         self._seen.append((answer.first_byte_ns, took_ns / self.target_ns))
+        return 0
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         self._failed = True

@@ -9,11 +9,12 @@ Laws that every controller keeps, and `tests/adaptive` holds:
 - What it is told twice at one instant, or with a clock that stepped back, never raises.
 - Slower first bytes never leave a larger allowance than quicker ones would have.
 - Where nothing is observed, nothing changes.
+- One that takes the words of another over goes on as that would have, but for answers long past.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,20 +30,43 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Allowances for any number of answers that are under way.
+
+    Args:
+        in_flight: most requests in flight.
+        free: most of them without a first byte, while places of the back end are free.
+        full: the same from `full_from` answers under way on.
+        full_from: see there.
+    """
+
+    in_flight: int
+    free: int
+    full: int
+    full_from: int = 0
+
+    def at(self, running: int) -> Allowance:
+        """Return the allowance with so many answers that have begun and are not over."""
+        return Allowance(self.in_flight, self.full if running >= self.full_from else self.free)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """The first byte of a request that was admitted and whose client did not hang up.
+    """The first byte of a request that was admitted, for a client that did not hang up.
 
     Args:
         admitted_ns: when the request was let through.
         first_byte_ns: when its answer began.
         in_flight: requests in flight when it was let through, itself included.
         unanswered: of these, those that had no first byte then, itself included.
+        mark: what the controller that observed it gave it for the one that takes over.
     """
 
     admitted_ns: int
     first_byte_ns: int
     in_flight: int
     unanswered: int
+    mark: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +94,8 @@ class Load:
 class Controller(Protocol):
     """An algorithm with the state of one route group."""
 
-    def allowance(self, running: int) -> Allowance:
-        """Return what may be in flight, with so many answers that have begun and are not over."""
+    def bounds(self) -> Bounds:
+        """Return what may be in flight."""
 
     @property
     def target_ns(self) -> int:
@@ -85,8 +109,8 @@ class Controller(Protocol):
     def places(self) -> float | None:
         """How many answers are under way when all places are taken; None where it is not known."""
 
-    def observe(self, answer: Answer) -> None:
-        """Take notice of a first byte."""
+    def observe(self, answer: Answer) -> int:
+        """Take notice of a first byte; return a byte to keep with it, see `Answer.mark`."""
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         """Take notice that the back end refused a request itself: 429, 503 or 529."""
@@ -94,5 +118,16 @@ class Controller(Protocol):
     def step(self, now_ns: int, load: Load) -> None:
         """Look at the load. Called about every `Settings.step_ns`; what comes sooner is ignored."""
 
+    def words(self) -> Sequence[float]:
+        """Return what another controller of this kind needs to go on: `FLIGHT_WORDS` numbers at most."""
 
-__all__ = ["Allowance", "Answer", "Controller", "Load", "Settings"]
+    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+        """Go on where another left off; its words may be of other settings, or of damaged memory.
+
+        Args:
+            words: the other's.
+            answers: the last of those that it observed.
+        """
+
+
+__all__ = ["Allowance", "Answer", "Bounds", "Controller", "Load", "Settings"]

@@ -18,9 +18,10 @@ remembered knee): the step is in proportion, as the queue's delay is; there is n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from math import ceil, isfinite
 
-from ratelimit.adaptive.controller import Allowance, Answer, Load
+from ratelimit.adaptive.controller import Answer, Bounds, Load
 from ratelimit.adaptive.learned import LearnedTarget
 from ratelimit.adaptive.pressure import Pressure
 from ratelimit.adaptive.settings import SECOND_NS, Settings
@@ -50,6 +51,8 @@ JUMP_NS = 5 * SECOND_NS
 """A clock that goes further between two looks has jumped, or nothing was there to look at."""
 
 FREE, TAKEN = 0, 1
+NEVER = 1 << 32
+"""So many answers are never under way."""
 
 
 class FirstByte:
@@ -90,16 +93,19 @@ class FirstByte:
         """How many answers were under way when first bytes became late; None while they never were."""
         return None if self._places == float("inf") else self._places
 
-    def allowance(self, running: int) -> Allowance:
+    def bounds(self) -> Bounds:
         ceiling = self._settings.ceiling
-        return Allowance(ceiling, min(ceiling, max(1, round(self._queues[self._state(running)]))))
+        free, full = (min(ceiling, max(1, round(queue))) for queue in self._queues)
+        return Bounds(
+            ceiling, free, full, ceil(FULL * self._places) if self._places != float("inf") else NEVER
+        )
 
-    def observe(self, answer: Answer) -> None:
+    def observe(self, answer: Answer) -> int:
         self._look_at_clock(answer.first_byte_ns)
         took_ns = answer.first_byte_ns - answer.admitted_ns
         running = answer.in_flight - answer.unanswered
         if took_ns < 0:
-            return
+            return FREE
         part = took_ns / self.target_ns
         if part > self._aim and answer.admitted_ns > self._epochs_ns[FREE]:
             if self._places == float("inf"):
@@ -109,9 +115,10 @@ class FirstByte:
         elif running > self._places and part < self._aim:
             self._places = float(running)
         state = self._state(running)
-        self._pressures[state].add(answer.admitted_ns, answer.first_byte_ns, part, answer.unanswered)
+        self._remember(answer, state)
         if self._learned is not None:
             self._learned.observe(answer.first_byte_ns, took_ns, frozen=self.is_late)
+        return state
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         self._look_at_clock(now_ns)
@@ -134,6 +141,37 @@ class FirstByte:
             if state == here:
                 self._pressure = found[0]
             self._steer(state, found[0], self._aim / max(found[1], 1e-9), now_ns, load, state == here)
+
+    def words(self) -> Sequence[float]:
+        places = -1.0 if self._places == float("inf") else self._places
+        learned = () if self._learned is None else self._learned.words()
+        return (*self._queues, *self._epochs_ns, places, self._pressure, self._seen_ns, *learned)
+
+    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+        free, full, free_epoch, full_epoch, places, pressure, seen, *learned = (
+            word if isfinite(word) else 0.0 for word in words
+        )
+        self._set(FREE, free)
+        self._set(TAKEN, full)
+        self._epochs_ns = [int(free_epoch), int(full_epoch)]
+        self._places = min(places, float(NEVER)) if places >= 0 else float("inf")
+        self._pressure = max(0.0, pressure)
+        self._seen_ns = int(seen)
+        if self._learned is not None:
+            self._learned.take_over(learned)
+        for kept in self._pressures:
+            kept.clear()
+        for answer in answers:
+            self._remember(answer, min(answer.mark, TAKEN))
+            if self._learned is not None and answer.first_byte_ns >= answer.admitted_ns:
+                self._learned.recall(answer.first_byte_ns, answer.first_byte_ns - answer.admitted_ns)
+
+    def _remember(self, answer: Answer, state: int) -> None:
+        took_ns = answer.first_byte_ns - answer.admitted_ns
+        if took_ns < 0:
+            return
+        part = took_ns / self.target_ns
+        self._pressures[state].add(answer.admitted_ns, answer.first_byte_ns, part, answer.unanswered)
 
     def _steer(
         self, state: int, pressure: float, wanted: float, now_ns: int, load: Load, is_here: bool

@@ -6,9 +6,10 @@ takes a slow drift for normal, and takes longer answers for a queue.
 
 from __future__ import annotations
 
-from math import inf
+from collections.abc import Iterable, Sequence
+from math import inf, isfinite
 
-from ratelimit.adaptive.controller import Allowance, Answer, Load
+from ratelimit.adaptive.controller import Answer, Bounds, Load
 from ratelimit.adaptive.settings import SECOND_NS, Settings
 
 LEAST_SAMPLES = 10
@@ -52,9 +53,17 @@ class Gradient2:
         self._began_ns = 0
         self._failed = False
 
-    def allowance(self, running: int) -> Allowance:
+    def bounds(self) -> Bounds:
         limit = int(self._limit)
-        return Allowance(limit, limit)
+        return Bounds(limit, limit, limit)
+
+    def words(self) -> Sequence[float]:
+        return (self._limit, self._long, self._windows, self._began_ns)
+
+    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+        limit, long, windows, began_ns, *_ = (word if isfinite(word) else 0.0 for word in words)
+        self._set(limit)
+        self._long, self._windows, self._began_ns = max(0.0, long), max(0, int(windows)), int(began_ns)
 
     @property
     def target_ns(self) -> int:
@@ -68,10 +77,11 @@ class Gradient2:
     def places(self) -> float | None:
         return None
 
-    def observe(self, answer: Answer) -> None:
+    def observe(self, answer: Answer) -> int:
         self._sum += max(1, answer.first_byte_ns - answer.admitted_ns)
         self._count += 1
         self._most = max(self._most, answer.in_flight)
+        return 0
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         self._failed = True

@@ -8,10 +8,8 @@ about the queue alone, and a shorter queue leaves no place of the back end empty
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
-
-from ratelimit.adaptive.controller import Allowance
 
 HOUR_NS = 3600 * 10**9
 WITHIN = 0.5
@@ -19,6 +17,8 @@ WITHIN = 0.5
 FALL = 0.15
 """The first of a class has room up to this part of what the first of the class above has. Less than
 `1 - WITHIN`, so that no class comes before one that is above it."""
+KEPT_FREE = 0.1
+"""Share of the places that the lowest class leaves free."""
 CONDUCT_LEVELS = 8
 USE_LEVELS = 8
 LOTS = 16
@@ -47,6 +47,10 @@ class Standing:
     lighter: float = 0.0
     lot: int = 0
 
+    def of_class(self, rank: int, classes: int) -> Standing:
+        """Return the same in another class."""
+        return replace(self, rank=rank, classes=classes)
+
     def order(self) -> tuple[int, int, int, int, int]:
         """Return the place in the order; the greatest goes first."""
         return (
@@ -64,6 +68,13 @@ class Standing:
         places = len(WORSE) * CONDUCT_LEVELS * USE_LEVELS * LOTS
         return float(FALL**rank * (1.0 - WITHIN * place / places))
 
+    def kept(self) -> float:
+        """Return the share of the back end's places that it leaves free for higher classes."""
+        return KEPT_FREE * self.order()[0] / max(1, self.classes - 1)
+
+
+LAST_OF_A_CLASS = Standing(verdict="certain", factor=0.0, lighter=1.0, lot=LOTS - 1)
+
 
 def draw_lot(principal: int, key: int, now_ns: int) -> int:
     """Return one of 16 lots, another every hour, that nobody without the key can foretell.
@@ -75,25 +86,6 @@ def draw_lot(principal: int, key: int, now_ns: int) -> int:
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
     mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
     return (mixed ^ mixed >> 31) % LOTS
-
-
-def allowance(whole: Allowance, standing: Standing, places: float | None) -> Allowance:
-    """Return the part of an allowance that a request of this standing may use.
-
-    Classes below the first leave free a part of the places where it is known how many there are, so
-    that the first finds one at once: the higher the rank, the more.
-    """
-    share = standing.share()
-    unanswered = max(1, int(whole.unanswered * share))
-    in_flight = whole.in_flight
-    if standing.rank and places is not None:
-        kept = KEPT_FREE * standing.rank / max(1, standing.classes - 1)
-        in_flight = min(in_flight, max(1, int(places * (1.0 - kept))))
-    return Allowance(in_flight, unanswered)
-
-
-KEPT_FREE = 0.1
-"""Share of the places that the lowest class leaves free."""
 
 
 def _level(share: float, levels: int) -> int:

@@ -6,9 +6,10 @@ forgotten after some thousands of requests, and what is least then may be a queu
 
 from __future__ import annotations
 
-from math import ceil, inf, log10
+from collections.abc import Iterable, Sequence
+from math import ceil, inf, isfinite, log10
 
-from ratelimit.adaptive.controller import Allowance, Answer, Load
+from ratelimit.adaptive.controller import Answer, Bounds, Load
 from ratelimit.adaptive.settings import SECOND_NS, Settings
 
 LEAST_SAMPLES = 10
@@ -38,9 +39,17 @@ class Vegas:
         self._began_ns = 0
         self._failed = False
 
-    def allowance(self, running: int) -> Allowance:
+    def bounds(self) -> Bounds:
         limit = int(self._limit)
-        return Allowance(limit, limit)
+        return Bounds(limit, limit, limit)
+
+    def words(self) -> Sequence[float]:
+        return (self._limit, self._least, self._since_probe, self._began_ns)
+
+    def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
+        limit, least, since_probe, began_ns, *_ = (word if isfinite(word) else 0.0 for word in words)
+        self._set(limit)
+        self._least, self._since_probe, self._began_ns = max(0.0, least), int(since_probe), int(began_ns)
 
     @property
     def target_ns(self) -> int:
@@ -54,10 +63,11 @@ class Vegas:
     def places(self) -> float | None:
         return None
 
-    def observe(self, answer: Answer) -> None:
+    def observe(self, answer: Answer) -> int:
         self._sum += max(1, answer.first_byte_ns - answer.admitted_ns)
         self._count += 1
         self._most = max(self._most, answer.in_flight)
+        return 0
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         self._failed = True

@@ -10,6 +10,7 @@ from typing import Protocol, final
 from starlette.types import Message, Send
 
 from ratelimit.core.sharing.observer import Watch
+from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import ClusterVerdict, Decision
 from ratelimit.http.fields import HeaderWriter, Pair
@@ -88,8 +89,10 @@ class Exchange:
         """Take in what a route asked by name: its fields are sent, what is settled reaches it."""
     def decided(self) -> list[tuple[RoutePlan, Outcome]]:
         """Return plan and outcome of all that limits decided of this request, here and by name."""
+    def enter(self, load: LoadLimit, now_ns: int, /) -> None:
+        """Count the request as in flight, until it is released."""
     def release(self, now_ns: int, /) -> None:
-        """Free the concurrency slots of all that was decided; idempotent."""
+        """Free the concurrency slots of all that was decided, and count the request out; idempotent."""
     def asked_by(self, watch: Watch | None, row: Sequence[int], /) -> None:
         """Note the actor that a refused request of this row is of, so that it is told a wait of its own."""
     def refusal(self) -> tuple[int, bytes, int | None]:
@@ -117,6 +120,9 @@ class Sending:
     @property
     def is_plain(self) -> bool:
         """Whether a gate made it for a request that was allowed and holds nothing."""
+    @property
+    def holds(self) -> bool:
+        """Whether its request has to be released: it is counted in flight, or its route asked limits."""
     def send(self, message: Message, /) -> Awaitable[None]:
         """Send a message to the server.
 

@@ -10,6 +10,7 @@ from ratelimit.core.decision.schedule import Pace
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.bound_policy import Matched
+from ratelimit.deciding.load import LoadLimit
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.identity.extract import Extractor
 from ratelimit.policy.routing.target import Target
@@ -33,6 +34,7 @@ class Gate:
         target: what a scope asks for, where its path is not as it was sent, or below a root path.
         pace, keep_up: says when upkeep is due with a decision, and does it.
         has_ends: whether something is told of each request's end, so that no sending is plain.
+        load: the limit that follows the load, None without one; what has no room by it is turned away.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Gate:
         pace: Pace,
         keep_up: Callable[[int], None],
         has_ends: bool = False,
+        load: LoadLimit | None = None,
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.

@@ -25,6 +25,7 @@ from ratelimit.asgi.gate import SAMPLE, Gate
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount, mount_limiter, mount_policy
 from ratelimit.asgi.refusal import Responder, refuse_handshake, refuse_http
+from ratelimit.asgi.room import shed_for_want_of_room
 from ratelimit.asgi.routes.coverage import check_routes
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
@@ -153,7 +154,7 @@ class RateLimitMiddleware:
                 try:
                     await self.app(scope, receive, sending.send)
                 finally:
-                    if sending.exchange.asked is not None:
+                    if sending.holds:
                         sending.exchange.release(self._now_ns())
             else:
                 await self._answer(scope, receive, sending.send, sending.exchange)
@@ -283,6 +284,11 @@ class RateLimitMiddleware:
         costs: tuple[int, ...] | None = None,
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
+        load = self._runtime.load if matched.rank >= 0 else None
+        if load is not None:
+            shed = shed_for_want_of_room(self, load, scope, bound, matched, identities, now_ns)
+            if shed is not None:
+                return shed
         judgement = await self._runtime.ajudge(bound, matched, identities, now_ns, costs)
         allowed, reason, plan, outcome = judgement
         cross_origin = identities[bound.extractor.origin_at] != 0
@@ -294,6 +300,8 @@ class RateLimitMiddleware:
             self._time(now_ns)
         if not allowed:
             exchange.asked_by(bound.watch, identities)
+        elif load is not None:
+            exchange.enter(load, now_ns)
         scope["ratelimit"] = exchange
         return exchange
 
@@ -363,6 +371,7 @@ class RateLimitMiddleware:
             pace=self._runtime.pace,
             keep_up=self._runtime.keep_up,
             has_ends=bool(bound.steps.ends),
+            load=self._runtime.load,
         )
 
     def _sample_latency(self, begin_ns: int) -> None:

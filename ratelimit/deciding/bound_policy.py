@@ -12,27 +12,22 @@ most as many as ways in which limits and tiers combine.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from itertools import chain
 
 from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations, ages, hashed
 from ratelimit.core.algorithms.rule import Rule
-from ratelimit.core.request.scanner import Translations
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.by_name import NamedGate
+from ratelimit.deciding.extraction import listed_positions, make_extractor, positions_of
 from ratelimit.deciding.metered import price_list
 from ratelimit.deciding.protocols import Recognition
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import NO_STEPS, Steps
-from ratelimit.identity.access import AccessLists
-from ratelimit.identity.extract import Extractor
-from ratelimit.identity.fact import Fact
-from ratelimit.identity.origins import Origins
-from ratelimit.identity.proxies import AddressRanges, ProxyChain
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
+from ratelimit.policy.routing.classes import load_classes
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
@@ -47,15 +42,30 @@ COMMON_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _CALENDAR_STARTS = {"minute": 1440, "hour": 1440, "day": 800, "week": 200, "month": 60, "year": 12}
 
 
+NO_CLASSES: tuple[int, ...] = ()
+
+
 class Matched:
     """What applies to one method and path.
 
     `plan` is None when a tier has to pick it; `is_limited` is False when nothing applies.
     `resolvers` are those with answers that the limits, or the lists, look at. `is_crowded`: the
     path's readings fall under more rules than a decision can carry, and it is refused.
+    `classes` are the classes of the limit that follows the load that it may be of, in their order. It is
+    of the last of them, `rank`, in any case. Empty and -1 where that limit does not look at it.
     """
 
-    __slots__ = ("_pick", "is_crowded", "is_limited", "params", "plan", "resolvers", "template")
+    __slots__ = (
+        "_pick",
+        "classes",
+        "is_crowded",
+        "is_limited",
+        "params",
+        "plan",
+        "rank",
+        "resolvers",
+        "template",
+    )
 
     def __init__(
         self,
@@ -66,6 +76,7 @@ class Matched:
         resolvers: tuple[str, ...] = (),
         *,
         is_crowded: bool = False,
+        classes: tuple[int, ...] = NO_CLASSES,
     ) -> None:
         self.template = template
         self.params = params
@@ -73,6 +84,8 @@ class Matched:
         self._pick = pick
         self.resolvers = resolvers
         self.is_crowded = is_crowded
+        self.classes = classes
+        self.rank = classes[-1] if classes else -1
         self.is_limited = plan is not None or pick is not None or is_crowded
 
     def plan_for(self, identities: Sequence[int]) -> RoutePlan | None:
@@ -164,7 +177,9 @@ class BoundPolicy:
             self._resolvers_of(positions_of(compiled, {limit.index})) if self.extractor.resolvers else ()
             for limit in compiled.limits
         ]
+        self._classes = load_classes(compiled.adaptive)
         self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
+        self._unmatched: dict[tuple[int, ...], Matched] = {}
         self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.nobody)
         """The limits per cluster, for the judge of clusters."""
         self._plans: dict[tuple[int, ...], RoutePlan] = {}
@@ -210,7 +225,9 @@ class BoundPolicy:
     def narrowed(self, matched: Matched, indices: tuple[int, ...]) -> Matched:
         """Return what applies if only these of its rules do."""
         plan = self._plan(indices)
-        return Matched(matched.template, matched.params, plan, resolvers=matched.resolvers)
+        return Matched(
+            matched.template, matched.params, plan, resolvers=matched.resolvers, classes=matched.classes
+        )
 
     def remembered(self) -> int:
         """Return how many paths are kept for the method that has most."""
@@ -218,9 +235,16 @@ class BoundPolicy:
         return max(len(cache) for by_method in caches for cache in by_method.values())
 
     def _match(self, method: str, target: str | Target, event: Event) -> Matched:
+        classes = self._classes(method, target) if event == "request" else NO_CLASSES
         route = self.compiled.router.match(method, target)
         if route is None:
-            return self.unmatched
+            if not classes:
+                return self.unmatched
+            known = self._unmatched.get(classes)
+            if known is None:
+                known = Matched("", {}, None, resolvers=self._always_resolved, classes=classes)
+                self._unmatched[classes] = known
+            return known
         if event in route.crowded:
             self._diagnose("route-crowded")
             return Matched(route.template, {}, None, resolvers=self._always_resolved, is_crowded=True)
@@ -231,18 +255,25 @@ class BoundPolicy:
         )
         limits = tuple(self.compiled.limits[position] for position in positions)
         params = route.params(target) if self.extractor.needs_context or self.is_metered else {}
-        return self.of(limits, route.template, params)
+        return self.of(limits, route.template, params, classes)
 
-    def of(self, limits: Sequence[LimitSpec], template: str, params: Mapping[str, str]) -> Matched:
+    def of(
+        self,
+        limits: Sequence[LimitSpec],
+        template: str,
+        params: Mapping[str, str],
+        classes: tuple[int, ...] = NO_CLASSES,
+    ) -> Matched:
         """Return what asks these limits of the policy, whatever they match.
 
         Args:
             limits: some of `compiled.limits`.
             template: what to call the request by: its route.
             params: the values of its path's parameters.
+            classes: of the limit that follows the load.
         """
         if not limits:
-            return Matched(template, params, None, resolvers=self._always_resolved)
+            return Matched(template, params, None, resolvers=self._always_resolved, classes=classes)
         asked = tuple(
             dict.fromkeys(chain(self._always_resolved, *(self._resolved_by[limit.index] for limit in limits)))
         )
@@ -251,7 +282,7 @@ class BoundPolicy:
             plan = self._plan(tuple(chain(*(limit.rules for limit in limits))))
         else:
             pick = TierPick(limits, self._tier_names, self._plan)
-        return Matched(template, params, plan, pick, asked)
+        return Matched(template, params, plan, pick, asked, classes=classes)
 
     def _resolvers_of(self, positions: set[int]) -> tuple[str, ...]:
         identities = self.compiled.identities
@@ -345,86 +376,3 @@ class TierPick:
                     rules = limit.tiers.get(tier, rules)
             indices += rules
         return self._plan(tuple(indices))
-
-
-def make_extractor(
-    compiled: CompiledPolicy, store: Store, diagnose: Callable[..., None], *, is_asked: bool = False
-) -> Extractor:
-    """Return the extractor of a policy's identities; `is_asked`: of those that limits asked by name need."""
-    facts = [
-        Fact(
-            name=spec.name,
-            sources=tuple(source.as_source() for source in spec.sources),
-            missing=spec.missing,
-            v4=spec.v4_prefix,
-            v6=spec.v6_prefix,
-        )
-        for spec in compiled.identities
-    ]
-    trust = compiled.trust
-    translations = Translations(
-        (network.network_address.packed, network.prefixlen) for network in trust.translation
-    )
-    proxies = ProxyChain(
-        trust.networks, header=trust.header, trusts_unaddressed=trust.unix, translations=translations
-    )
-    without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
-    needed = needed_positions(compiled, is_asked=is_asked)
-    evidence = set() if compiled.correlation is None else compiled.correlation.positions
-    known = None if compiled.correlation is None else compiled.correlation.known
-    origins = None
-    if known is not None and known.looks_at_addresses:
-        origins = Origins(known.infrastructure, [each.networks for each in known.organisations])
-    extractor = partial(
-        Extractor,
-        facts,
-        store.hasher,
-        chain=proxies,
-        origins=origins,
-        translations=translations,
-        needed=needed,
-        evidence=evidence,
-        created_at=-1 if compiled.correlation is None else compiled.correlation.created,
-        diagnose=diagnose,
-    )
-    plain = extractor(lists=without_lists)
-    if not compiled.allow and not compiled.deny:
-        return plain
-    allow, deny = (
-        [
-            (position, spelled)
-            for position, value in listed.values
-            for spelled in plain.value_hashes(facts[position].name, value)
-        ]
-        for listed in (compiled.allow, compiled.deny)
-    )
-    lists = AccessLists(
-        allow_ranges=AddressRanges(compiled.allow.networks),
-        deny_ranges=AddressRanges(compiled.deny.networks),
-        allow_values=allow,
-        deny_values=deny,
-    )
-    return extractor(lists=lists)
-
-
-def needed_positions(compiled: CompiledPolicy, *, is_asked: bool = False) -> set[int]:
-    """Return the identities that a limit, a list, a tier or the correlation asks for.
-
-    A limit that only routes ask for by name costs other requests nothing: it counts if `is_asked`.
-    """
-    limits = {limit.index for limit in compiled.limits if limit.match or is_asked}
-    return listed_positions(compiled) | positions_of(compiled, limits)
-
-
-def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
-    """Return the identities that these limits and their tiers ask for."""
-    rules = [rule for rule in compiled.rules if rule.limit in limits]
-    needed = {position for rule in rules for position in (*rule.per, rule.member, rule.tier_identity)}
-    needed |= {limit.tier_identity for limit in compiled.limits if limit.index in limits}
-    return needed - {-1}
-
-
-def listed_positions(compiled: CompiledPolicy) -> set[int]:
-    """Return the identities that are looked at whatever limits apply: by lists, by the correlation."""
-    listed = {position for lists in (compiled.allow, compiled.deny) for position, _ in lists.values}
-    return listed if compiled.correlation is None else listed | compiled.correlation.positions

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from ratelimit.clock import Clock
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.core.memory.table import Table
-from ratelimit.deciding.bound_policy import BoundPolicy, needed_positions
+from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.by_name import ADDRESS, RAW, TEXT, NamedGate
+from ratelimit.deciding.extraction import needed_positions
 from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import IdentitySpec
 from ratelimit.telemetry.names import LIMITED_COLUMNS, ROW_REQUESTS

@@ -20,6 +20,7 @@ from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import Decider
+from ratelimit.deciding.load import LoadLimit, settings_of
 from ratelimit.deciding.names import named_gate
 from ratelimit.deciding.reload import Reload
 from ratelimit.deciding.resolvers import Resolver, find_resolvers
@@ -31,7 +32,7 @@ from ratelimit.policy import Policy
 from ratelimit.policy.change import diff, fingerprint
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.contract import Store
-from ratelimit.stores.factory import counting_table, is_isolated, open_store
+from ratelimit.stores.factory import counting_table, is_isolated, open_flight, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
 
@@ -87,7 +88,9 @@ class Runtime:
         self.policy = loaded
         self.clustering: ClusteringService | None = None
         """Correlation, where the policy has any."""
+        self._load: LoadLimit | None = None
         try:
+            self._enter_load(loaded)
             self.clustering = self._clustering(loaded)
             self.current = self.bind(loaded.compiled, now_ns, self.clustering)
             if self.clustering is not None:
@@ -118,10 +121,35 @@ class Runtime:
         if not pace.is_due(now_ns):
             return
         pace.done(now_ns, False)  # first: other threads need not do it, too
-        self.store.heartbeat(now_ns)
+        self.heartbeat(now_ns)
         clustering = self.clustering
         if clustering is not None and not clustering.is_kept_up and clustering.tick(now_ns):
             pace.done(now_ns, True)
+
+    def heartbeat(self, now_ns: int) -> None:
+        """Say that this worker lives, so that what it holds and has in flight counts."""
+        self.store.heartbeat(now_ns)
+        if self._load is not None:
+            try:
+                self._load.shared.heartbeat()
+            except StoreError:
+                self.diagnose("memory-unusable")
+
+    @property
+    def load(self) -> LoadLimit | None:
+        """The limit that follows the load; None where the policy has none, or nothing is limited."""
+        return None if self.policy.compiled.adaptive is None or not self.is_enabled else self._load
+
+    def _enter_load(self, policy: Policy) -> None:
+        spec = policy.compiled.adaptive
+        if spec is None:
+            return  # a reload may bring it back, and what is in flight then is still known
+        if self._load is not None:
+            self._load.adapt(spec)
+            return
+        settings = settings_of(spec)
+        shared = open_flight(policy, self.store, settings.floor, settings.step_ns)
+        self._load = LoadLimit(spec, shared, self.clock)
 
     # -- the policy in force ----------------------------------------------------------------------
 
@@ -166,6 +194,7 @@ class Runtime:
                     outcome = Reload("unchanged", now_ns)
                 else:
                     self.policy = loaded
+                    self._enter_load(loaded)
                     self.current = bound
                     self.clustering = after
                     if after is not None and loaded.compiled.correlation is not None:
@@ -298,5 +327,7 @@ class Runtime:
         """
         if self.clustering is not None:
             self.clustering.close(self.now_ns())
+        if self._load is not None:
+            self._load.close()
         if self._owns_store:
             self.store.close()

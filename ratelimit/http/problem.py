@@ -39,6 +39,8 @@ def problem_of(decision: Decision) -> tuple[int, bytes]:
                 "detail": "Requests cannot be counted at the moment, and uncounted ones are not taken.",
             }
         )
+    if decision.reason is Reason.CAPACITY:
+        return 503, _NO_ROOM
     if decision.reason is Reason.IDENTITY:
         detail = "The request lacks something it must be known by."
     else:
@@ -46,6 +48,16 @@ def problem_of(decision: Decision) -> tuple[int, bytes]:
     return 403, msgspec.json.encode(
         {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": detail}
     )
+
+
+_NO_ROOM = msgspec.json.encode(
+    {
+        "type": REDUCED_CAPACITY,
+        "title": "Capacity is reduced for the moment",
+        "status": 503,
+        "detail": "More requests wait than can be answered in time; retry later.",
+    }
+)
 
 
 def quota_exceeded(

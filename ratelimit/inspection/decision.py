@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratelimit.core.request.grammar import MALFORMED_VALUE
-from ratelimit.deciding.bound_policy import BoundPolicy, Matched, needed_positions
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.extraction import needed_positions
 from ratelimit.decision import Decision, Verdict
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.inspection import words

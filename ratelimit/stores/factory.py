@@ -17,6 +17,7 @@ from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import SharedBoard
+from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.stores.embedded.mapping import default_path
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.secret import find_key
@@ -189,6 +190,26 @@ def open_board(policy: Policy, store: Store, principals: int, *, is_shared: bool
             stacklevel=2,
         )
     return SharedBoard.private(store.hasher.key, principals=principals, sightings=SIGHTINGS)
+
+
+def open_flight(policy: Policy, store: Store, floor: int, step_ns: int) -> SharedInFlight:
+    """Return what a store's workers have in flight, or what this process has.
+
+    Raises:
+        StoreError: it cannot be had, and the policy does not say to go on without.
+    """
+    try:
+        return SharedInFlight.beside(store, floor=floor, step_ns=step_ns)
+    except StoreError as error:
+        if policy.compiled.file.store.on_unusable != "private":
+            raise
+        warnings.warn(
+            f"shared memory for what is in flight cannot be used ({error}); "
+            "as store.on_unusable says, this process has a limit of its own",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return SharedInFlight.private(store, floor=floor, step_ns=step_ns)
 
 
 def private_store(policy: Policy, clock: Clock, *, seed: int = 0) -> EmbeddedStore:

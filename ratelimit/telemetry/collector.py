@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from ratelimit.decision import Reason
 from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import CounterRows, totals
 from ratelimit.telemetry.metric import Metric
@@ -109,6 +110,9 @@ class RateLimitCollector(Collector):
         for (allowed, reason), column in names.REQUEST_COLUMN.items():
             labels = {"action": names.ACTIONS[0 if allowed else 1], "reason": reason.value}
             family.add_sample(names.REQUESTS.exported, labels, cells[column])
+        shed = totals(table, names.ROW_RUNTIME, len(RuntimeColumn))[names.CAPACITY_COLUMN]
+        labels = {"action": names.ACTIONS[1], "reason": Reason.CAPACITY.value}
+        family.add_sample(names.REQUESTS.exported, labels, shed)
         yield family
 
     def _limits(self, table: CounterTable) -> Iterator[Family]:

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ratelimit.decision import Reason
 from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import WideRow
 from ratelimit.telemetry.names import (
@@ -21,7 +22,6 @@ from ratelimit.telemetry.names import (
 
 if TYPE_CHECKING:
     from ratelimit.core.memory.table import Table
-    from ratelimit.decision import Reason
 
 _OTHER_DIAGNOSTIC = len(names.DIAGNOSTIC_CODES) - 1
 _DIAGNOSTIC_COLUMN = {code: column for column, code in enumerate(names.DIAGNOSTIC_CODES)}
@@ -46,7 +46,10 @@ class Counters:
 
     def decided(self, allowed: bool, reason: Reason) -> None:
         """Count one decided request."""
-        self._table.count(self._requests, REQUEST_COLUMN[allowed, reason])
+        if reason is Reason.CAPACITY:
+            self._runtime.add(names.CAPACITY_COLUMN)
+        else:
+            self._table.count(self._requests, REQUEST_COLUMN[allowed, reason])
 
     def observe_latency(self, elapsed_ns: int) -> None:
         """Count one sampled decision time; a clock that stepped back counts as zero."""

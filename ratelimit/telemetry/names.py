@@ -82,6 +82,7 @@ class RuntimeColumn(IntEnum):
     RELOADS_APPLIED = 1
     RELOADS_UNCHANGED = 2
     RELOADS_REJECTED = 3
+    SHED = 4
 
 
 class BoardNumber(IntEnum):
@@ -194,6 +195,8 @@ REQUEST_COLUMN: dict[tuple[bool, Reason], int] = {
     (True, Reason.STORE): 6,
     (False, Reason.STORE): 7,
 }
+CAPACITY_COLUMN = RuntimeColumn.SHED
+"""Of the `runtime` row: the `requests` row has no place left."""
 LIMITED_COLUMNS = (REQUEST_COLUMN[False, Reason.LIMITS], REQUEST_COLUMN[True, Reason.LIMITS])
 """Of what limits refused, and of what they allowed."""
 

@@ -101,7 +101,7 @@ class Upkeep:
         """Do once what is to be done; `reads_policy`: look at the policy file, too."""
         now_ns = self._limiter.now_ns()
         self._limiter.renew()
-        self._limiter.store.heartbeat(now_ns)
+        self._limiter.runtime.heartbeat(now_ns)
         if reads_policy:
             self._limiter.reload_if_changed()
             self._look_for_file()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ratelimit.adaptive.admission import Admission
-from ratelimit.adaptive.controller import Allowance, Answer, Load
-from ratelimit.adaptive.saturation import FRESH_NS, Report, Saturation
+from ratelimit.adaptive.controller import Allowance, Answer, Bounds, Load
+from ratelimit.adaptive.saturation import FRESH_NS, Report, capped
+from tests.adaptive.flights import flight, memory
 
 SECOND = 10**9
 
@@ -18,28 +19,37 @@ class Recorder:
     pressure = 0.0
     places = None
 
-    def __init__(self, allowance: Allowance) -> None:
-        self._allowance = allowance
+    def __init__(self, in_flight: int = 3, unanswered: int = 2) -> None:
+        self._bounds = Bounds(in_flight, unanswered, unanswered, full_from=1_000)
         self.answers: list[Answer] = []
         self.failures = 0
         self.steps: list[int] = []
+        self.loads: list[Load] = []
 
-    def allowance(self, running: int) -> Allowance:
-        return self._allowance
+    def bounds(self) -> Bounds:
+        return self._bounds
 
-    def observe(self, answer: Answer) -> None:
+    def observe(self, answer: Answer) -> int:
         self.answers.append(answer)
+        return 0
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
         self.failures += 1
 
     def step(self, now_ns: int, load: Load) -> None:
         self.steps.append(now_ns)
+        self.loads.append(load)
+
+    def words(self) -> list[float]:
+        return [float(len(self.steps))]
+
+    def take_over(self, words: list[float], answers: list[Answer]) -> None:
+        self.taken = words[0], answers
 
 
-def made(in_flight: int = 3, unanswered: int = 2, floor: int = 1, saturation: Saturation | None = None):
-    controller = Recorder(Allowance(in_flight, unanswered))
-    return Admission(controller, floor=floor, step_ns=SECOND, saturation=saturation), controller
+def made(in_flight: int = 3, unanswered: int = 2, floor: int = 1) -> tuple[Admission, Recorder]:
+    controller = Recorder(in_flight, unanswered)
+    return Admission(controller, flight(floor=floor)), controller
 
 
 def test_room_ends_at_either_bound_and_never_below_the_floor():
@@ -54,6 +64,14 @@ def test_room_ends_at_either_bound_and_never_below_the_floor():
     assert made(in_flight=0, unanswered=0)[0].has_room(0)  # the floor
 
 
+def test_part_of_the_room_for_what_goes_first():
+    admission, _ = made(in_flight=100, unanswered=10)
+    for _ in range(4):
+        admission.admit(0)
+    assert admission.has_room(0, 0.5)
+    assert not admission.has_room(0, 0.4)
+
+
 def test_hang_ups_and_refusals_are_no_samples():
     """Fault 59."""
     admission, controller = made()
@@ -63,7 +81,9 @@ def test_hang_ups_and_refusals_are_no_samples():
     admission.failed(failed, 2)
     admission.first_byte(failed, 3)
     admission.finished(failed, 3)
-    assert (controller.answers, controller.failures, admission.in_flight) == ([], 1, 0)
+    admission.step(5 * SECOND)
+    assert (controller.answers, controller.failures) == ([], 1)
+    assert admission.flight.counts(5 * SECOND) == (0, 0)
 
 
 def test_what_is_told_twice_counts_once():
@@ -73,7 +93,12 @@ def test_what_is_told_twice_counts_once():
         admission.first_byte(ticket, 7)
     for _ in range(2):
         admission.finished(ticket, 8)
-    assert (controller.answers, admission.in_flight) == ([Answer(5, 7, 1, 1)], 0)
+    other = admission.admit(9)
+    admission.first_byte(ticket, 10)  # its number was given out again, and is another ticket
+    assert admission.flight.counts(10) == (1, 1)
+    admission.finished(other, 10)
+    admission.step(5 * SECOND)
+    assert controller.answers == [Answer(5, 7, 1, 1)]
 
 
 def test_clock_that_steps_back_does_not_stop_the_steps():
@@ -90,25 +115,108 @@ FULL = Report(0, running=2, waiting=9)
 @pytest.mark.parametrize(
     ("report", "now_ns", "unanswered", "bound"),
     [
-        (FULL, 1, 10, 7),
-        (FULL, FRESH_NS + 1, 10, 50),  # stale
-        (FULL, -1, 10, 50),  # from the future
-        (FULL, 1, 2, 50),  # hardly a request waits
-        (Report(0, 2, 0, 0.5), 1, 10, 50),
-        (Report(0, 0, 1_000, 1.0), 1, 10, 6),  # what was in flight when it was said stays
+        (FULL, 2, 10, 7),
+        (FULL, FRESH_NS + 2, 10, 50),  # stale
+        (FULL, 0, 10, 50),  # from the future
+        (FULL, 2, 2, 50),  # hardly a request waits
+        (Report(0, 2, 0, 0.5), 2, 10, 50),
+        (Report(0, 0, 1_000, 1.0), 2, 10, 6),  # what was in flight when it was said stays
     ],
     ids=["full", "stale", "future", "contradicted", "has room", "lying"],
 )
 def test_engine_report_is_a_cap_only(report: Report, now_ns: int, unanswered: int, bound: int):
     """Fault 60."""
-    saturation = Saturation(floor=4)
-    saturation.report(report, in_flight=6)
-    assert saturation.cap(Allowance(50, 10), now_ns, unanswered) == Allowance(bound, 10)
+    most = report.most(4, in_flight=6)
+    assert capped(Allowance(50, 10), 1, most, now_ns, unanswered) == Allowance(bound, 10)
 
 
-def test_stale_report_is_counted_once():
-    saturation = Saturation(floor=4)
-    saturation.report(FULL, 6)
-    for now_ns in (FRESH_NS + 1, FRESH_NS + 2):
-        saturation.cap(Allowance(50, 10), now_ns, 10)
-    assert saturation.stale == 1
+def test_report_binds_the_room_and_a_stale_one_is_counted_once():
+    """Fault 60."""
+    admission, _ = made(in_flight=50, unanswered=4, floor=1)
+    for _ in range(3):
+        admission.first_byte(admission.admit(0), 0)
+    for _ in range(3):
+        admission.admit(1)
+    admission.report(Report(1, running=0, waiting=50))
+    assert not admission.has_room(1)
+    assert admission.has_room(1 + FRESH_NS + 1)
+    for second in (6, 7, 8):
+        admission.step(second * SECOND)
+    assert admission.steering.stale == 1
+
+
+def test_workers_see_one_load_and_one_steps_for_all():
+    shared = memory()
+    controllers = Recorder(), Recorder()
+    first, second = (
+        Admission(controller, flight(shared, pid=pid)) for pid, controller in enumerate(controllers, 1)
+    )
+    tickets = [first.admit(0), second.admit(0)]
+    assert not first.has_room(0)
+    assert not second.has_room(0)
+    second.first_byte(tickets[1], 5)
+    assert first.has_room(5)
+    first.step(2 * SECOND)
+    second.step(2 * SECOND)
+    assert controllers[0].answers == [Answer(0, 5, 2, 2)]
+    assert controllers[0].loads[-1].waiting == [(0, 1)]
+    assert len(controllers[0].steps) + len(controllers[1].steps) == 2
+    second.step(3 * SECOND)
+    assert controllers[1].taken == (2.0, [Answer(0, 5, 2, 2)])
+
+
+def test_worker_that_is_killed_takes_its_requests_with_it():
+    """Fault 62: two workers restarted."""
+    shared = memory()
+    alive, killed = Admission(Recorder(), flight(shared)), Admission(Recorder(), flight(shared, pid=2))
+    killed.admit(0)
+    killed.admit(0)
+    assert not alive.has_room(SECOND)
+    alive.flight.beat(7 * SECOND)
+    assert alive.has_room(7 * SECOND)
+    assert alive.flight.counts(7 * SECOND) == (0, 0)
+    assert flight(shared, pid=3, now_ns=7 * SECOND).join(3, 3, 7 * SECOND, lambda *_: False) == 1  # its lane
+
+
+def test_worker_that_slept_counts_again():
+    shared = memory()
+    first, slept = Admission(Recorder(), flight(shared)), Admission(Recorder(), flight(shared, pid=2))
+    ticket = slept.admit(0)
+    for pid in (3, 4):
+        flight(shared, pid=pid, now_ns=60 * SECOND)  # thought them dead, and have their lanes
+    assert first.flight.counts(60 * SECOND) == (0, 0)
+    assert not slept.flight.beat(61 * SECOND)
+    assert slept.flight.join(2, 2, 61 * SECOND, lambda *_: True) == 2
+    assert slept.flight.counts(61 * SECOND) == (1, 1)
+    slept.first_byte(ticket, 61 * SECOND)
+    slept.finished(ticket, 61 * SECOND)
+    assert slept.flight.counts(61 * SECOND) == (0, 0)
+
+
+def test_more_workers_than_lanes_count_for_themselves():
+    shared = memory()
+    workers = [flight(shared, pid=pid) for pid in range(1, 67)]
+    lanes = [each.join(pid, pid, 0, lambda *_: True) for pid, each in enumerate(workers, 1)]
+    assert lanes == [*range(64), -1, -1]
+    ticket = workers[-1].enter(0)
+    assert workers[-1].counts(0) == (1, 1)
+    assert workers[0].counts(0) == (0, 0)
+    workers[-1].finished(ticket, 0)
+    assert workers[-1].counts(0) == (0, 0)
+
+
+def test_any_bytes_in_shared_memory_are_survived():
+    shared = memory()
+    admission = Admission(Recorder(), flight(shared))
+    tickets = [admission.admit(0) for _ in range(20)]
+    shared[:] = b"\xff" * len(shared)
+    for ticket in tickets[:10]:
+        admission.first_byte(ticket, SECOND)
+    admission.step(2 * SECOND)
+    admission.step(4 * SECOND)
+    admission.has_room(4 * SECOND, 0.5, 0.1)
+    assert admission.flight.damage() is not None
+    shared[:] = bytes(len(shared))
+    assert not admission.flight.beat(5 * SECOND)
+    admission.flight.join(1, 1, 5 * SECOND, lambda *_: True)
+    assert admission.flight.counts(5 * SECOND) == (20, 10)

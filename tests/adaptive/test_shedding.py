@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.adaptive.controller import Allowance
-from ratelimit.adaptive.shedding import LOTS, Standing, allowance, draw_lot
+from ratelimit.adaptive.shedding import LOTS, Standing, draw_lot
 from ratelimit.adaptive.usage import Usage
 
 SECOND = 10**9
@@ -47,18 +46,10 @@ def test_order_and_room_agree(one: Standing, other: Standing):
     assert 0.0 < one.share() <= 1.0
 
 
-@given(standings, st.integers(1, 400), st.integers(1, 400), st.floats(0.0, 400.0) | st.none())
-def test_every_standing_has_some_room_and_none_more_than_all(
-    standing: Standing, in_flight: int, unanswered: int, places: float | None
-):
-    whole = Allowance(in_flight, unanswered)
-    part = allowance(whole, standing, places)
-    assert 1 <= part.in_flight <= in_flight
-    assert 1 <= part.unanswered <= unanswered
-
-
-def test_likely_actor_has_room_where_nothing_waits():
-    assert allowance(Allowance(400, 1), Standing(verdict="likely"), None).unanswered == 1
+@given(standings)
+def test_only_lower_classes_leave_places_free(standing: Standing):
+    assert 0.0 <= standing.kept() <= 0.1
+    assert (standing.kept() == 0.0) == (standing.rank == 0)
 
 
 def test_lots_change_hourly_and_are_even():

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ratelimit import AdaptiveMiddleware, Policy, RateLimitMiddleware, UsageError
+from ratelimit import Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
 
 SECOND = 10**9
 TWO_CLASSES = """
 version = 1
+[store]
+memory = "private"
 [adaptive]
 first_byte = "1s"
 start = 4
@@ -31,9 +34,17 @@ SHADOW = TWO_CLASSES.replace('"1s"', '"1s"\nmode = "shadow"')
 class Server:
     """An application that answers when it is told to, and a client that keeps what it was sent."""
 
-    def __init__(self, policy: str = TWO_CLASSES) -> None:
+    def __init__(self, policy: str | Path = TWO_CLASSES) -> None:
         self.clock = ManualClock(1_700_000_000 * SECOND)
-        self.limit = AdaptiveMiddleware(self.app, Policy.from_toml(policy), clock=self.clock)
+        middleware = RateLimitMiddleware(
+            self.app,
+            policy if isinstance(policy, Path) else Policy.from_toml(policy),
+            clock=self.clock,
+            reload_interval_s=0,
+        )
+        self.middleware = middleware
+        assert middleware.limiter.load is not None
+        self.limit = middleware.limiter.load
         self.open: list[Any] = []
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
@@ -50,9 +61,11 @@ class Server:
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
-        step = self.limit(
-            {"type": "http", "method": "POST", "path": path, **scope}, Waiting, send
-        ).__await__()
+        scope = {
+            "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "root_path": "",
+            "query_string": b"", "headers": [], "client": ("192.0.2.1", 1), "http_version": "1.1",
+        } | scope  # fmt: skip
+        step = self.middleware(scope, Waiting, send).__await__()
         return step, sent
 
 
@@ -153,42 +166,33 @@ def test_refusals_of_the_back_end_are_a_cut():
     """Fault 58."""
     server = Server()
     step, _ = server.begin(status=529)
+    go(step)
     server.clock.advance(1)
     while not go(step):
         pass
     assert server.limit.state().allowance.unanswered < 4
 
 
-async def test_refusals_of_the_limits_within_are_no_samples():
-    clock = ManualClock(1_700_000_000 * SECOND)
-    policy = Policy.from_toml(
-        TWO_CLASSES + '[[limit]]\nname = "r"\nper = "ip"\nrate = "1/hour"\n[store]\nmemory = "private"\n'
-    )
+LIMITED = TWO_CLASSES + '[[limit]]\nname = "r"\nmatch = "/*"\nper = "ip"\nrate = "2/hour"\n'
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"ok"})
 
-    async def nothing(*_: Any) -> dict[str, Any]:
-        return {"type": "http.disconnect"}
+def test_refusals_of_limits_are_no_samples_and_never_in_flight():
+    server = Server(LIMITED)
+    begun = begin_many(server, 6)
+    assert [sent[0]["status"] for _, sent in begun] == [200, 200, 429, 429, 429, 429]
+    assert server.limit.state().in_flight == 2
+    assert server.limit.state().shed == {"interactive": 0, "batch": 0}
 
-    statuses = []
 
-    async def send(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    limit = AdaptiveMiddleware(RateLimitMiddleware(app, policy, clock=clock), policy, clock=clock)
-    before = limit.state().allowance
-    for _ in range(5):
-        scope = {
-            "type": "http", "method": "POST", "path": "/v1/chat", "raw_path": b"/v1/chat", "root_path": "",
-            "query_string": b"", "headers": [], "client": ("192.0.2.1", 1), "http_version": "1.1",
-        }  # fmt: skip
-        await limit(scope, nothing, send)
-    assert statuses == [200, 429, 429, 429, 429]
-    assert limit.state().allowance == before
-    assert limit.state().in_flight == 0
+def test_what_is_shed_has_charged_nothing():
+    server = Server(LIMITED.replace('"2/hour"', '"5/hour"'))
+    begun = begin_many(server, 5)
+    assert [sent[0]["status"] for _, sent in begun] == [200] * 4 + [503]
+    for step, _ in begun[:4]:
+        while not go(step):
+            pass
+    assert begin_many(server, 1)[0][1][0]["status"] == 200
+    assert begin_many(server, 1)[0][1][0]["status"] == 429
 
 
 def test_engine_report_is_taken_and_a_stale_one_is_counted():
@@ -199,10 +203,34 @@ def test_engine_report_is_taken_and_a_stale_one_is_counted():
     assert server.limit.state().allowance.in_flight == len(begun) + 3
     server.clock.advance(6.0)
     assert server.limit.state().allowance.in_flight == 8
+    begin_many(server, 1)
     assert server.limit.state().stale_reports == 1
 
 
-def test_policy_without_the_table_is_a_usage_error():
-    with pytest.raises(UsageError) as raised:
-        AdaptiveMiddleware(Server().app, Policy.from_toml("version = 1"))
-    assert raised.value.code == "middleware-adaptive"
+def test_reload_takes_effect_and_keeps_what_was_learned(tmp_path: Path):
+    file = tmp_path / "policy.toml"
+    file.write_text(TWO_CLASSES)
+    server = Server(file)
+    for _ in range(3):
+        begun = begin_many(server, 4)
+        server.clock.advance(3)
+        for step, sent in begun:
+            while sent[0]["status"] == 200 and not go(step):
+                pass
+    held = begin_many(server, 1)
+    learned = server.limit.state()
+    assert learned.allowance.unanswered < 4
+    file.write_text(TWO_CLASSES.replace('"1s"', '"2s"').replace("floor = 1", "floor = 2"))
+    server.middleware.limiter.reload()
+    assert server.limit.state().target_ns == 2 * SECOND
+    assert server.limit.state().allowance.unanswered == learned.allowance.unanswered
+    assert server.limit.state().in_flight == len(held)
+    file.write_text('version = 1\n[store]\nmemory = "private"\n')
+    server.middleware.limiter.reload()
+    assert server.middleware.limiter.load is None
+    assert {sent[0]["status"] for _, sent in begin_many(server, 9)} == {200}
+
+
+def test_without_the_table_there_is_no_such_limit():
+    middleware = RateLimitMiddleware(Server().app, Policy.from_toml('version = 1\n[store]\nmemory="private"'))
+    assert middleware.limiter.load is None

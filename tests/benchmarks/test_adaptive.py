@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from statistics import fmean
 
 import pytest
 
@@ -26,7 +27,11 @@ def test_every_request_of_every_engine_ends(back_end: BackEnd):
     loop = Loop(back_end, phases, FirstByte, 3)
     run = loop.play()
     assert sum(outcome.admitted for outcome in run.phases) > 0
-    assert (loop.engine.in_service(), loop.engine.waiting(), loop.admission.in_flight) == (0, 0, 0)
+    assert (loop.engine.in_service(), loop.engine.waiting(), loop.admission.flight.counts(0)) == (
+        0,
+        0,
+        (0, 0),
+    )
 
 
 @by_name
@@ -49,13 +54,18 @@ def test_runs_repeat_by_their_seed():
     assert played(1) == played(1) != played(2)
 
 
-def test_default_beats_most_of_what_a_fixed_limit_can():
-    for name in ("48 slots", "two replicas"):
-        best = best_fixed(BY_NAME[name], SMALL, 5, None, grid=(8, 16, 24, 32, 40, 48, 56, 64, 80, 400))
-        ours = score(BY_NAME[name], SMALL, FirstByte, 5, best)
-        assert min(ours.goodput) >= 0.7
-        assert sum(ours.goodput) / len(ours.goodput) >= 0.9
-        assert ours.refused_with_room <= 0.02
+@pytest.mark.parametrize("name", ["48 slots", "two replicas"])
+def test_default_beats_most_of_what_a_fixed_limit_can(name: str):
+    """By phase, of three seeds together: one has a few dozen answers, and a handful more or less is luck."""
+    grid = (8, 16, 24, 32, 40, 48, 56, 64, 80, 400)
+    scores = [
+        score(BY_NAME[name], SMALL, FirstByte, seed, best_fixed(BY_NAME[name], SMALL, seed, None, grid=grid))
+        for seed in (5, 6, 7)
+    ]
+    by_phase = [fmean(shares) for shares in zip(*(ours.goodput for ours in scores), strict=True)]
+    assert min(by_phase) >= 0.55
+    assert fmean(by_phase) >= 0.9
+    assert max(ours.refused_with_room for ours in scores) <= 0.02
 
 
 def test_without_a_limit_overload_is_a_collapse():
@@ -83,10 +93,15 @@ def test_interactive_requests_are_served_beside_batch_work():
     assert got.batch_done >= 0.5
 
 
-def test_four_workers_with_a_limit_each_find_the_same_back_end():
-    """The same by one worker is the same; by four it is near."""
-    assert kept_by_workers(SERVER, [1], 1, SMALL) == pytest.approx(1.0, abs=0.001)
-    assert kept_by_workers(SERVER, [1], 4, SMALL) >= 0.85
+@by_name
+def test_four_workers_are_one_limit(back_end: BackEnd):
+    """Requests go to any of four workers, and as many are answered in time as by one."""
+    assert kept_by_workers(back_end, [1], 4, SMALL) == pytest.approx(1.0, abs=0.03)
+
+
+def test_workers_that_come_and_die_are_one_limit():
+    """Fault 62: one of four is killed every few seconds and another one comes."""
+    assert kept_by_workers(SERVER, [1], 4, SMALL, dies_every_s=7) >= 0.9
 
 
 def test_capacity_is_measured():

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.clock import ManualClock
-from ratelimit.deciding.bound_policy import BoundPolicy, needed_positions
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.extraction import needed_positions
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.replay.columns import IdentityColumns, Memo

@@ -1,4 +1,6 @@
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from ratelimit.core.sharing.inflight cimport InFlight
 
 cdef class Exchange:
     cdef readonly object mounted
@@ -16,8 +18,15 @@ cdef class Exchange:
     cdef object reported     # units that the application has settled; None: none
     cdef object made         # the decision, once it has been asked for
     cdef uint64_t principal  # the request's account, 0 where nothing asks for it
+    cdef InFlight flight     # where it is counted while it is in flight; None: it is not
+    cdef int64_t ticket
+    cdef object load
+    cdef int status          # of the response, once it has begun
+    cdef bint waits          # for the first part of a body
 
     cdef list with_fields(self, object headers)
+    cdef int count_in(self, object load, InFlight flight, uint64_t now) except -1
+    cdef int note(self, object message) except -1
 
 
 cdef class Sending:

@@ -8,6 +8,7 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.decision.engine cimport Outcome
+from ratelimit.core.sharing.inflight cimport InFlight, instant
 from ratelimit.core.sharing.observer cimport Watch
 
 from ratelimit.http.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
@@ -112,7 +113,7 @@ cdef class Exchange:
         if self.plan is None or self.outcome is None:
             decision = self.decision
             status, body = problem_of(decision)
-            return status, body, _STORE_WAIT_NS if decision.reason is Reason.STORE else None
+            return status, body, _STORE_WAIT_NS if decision.reason is Reason.STORE else decision.retry_after_ns
         at = self.outcome.binding
         wait_ns = self.plan.told_wait_ns(self.outcome, self.principal, self.now_ns)
         if self.plan.conceals:
@@ -135,7 +136,46 @@ cdef class Exchange:
                 found.append((each.plan, each.outcome))
         return found
 
+    def enter(self, load, now_ns, /):
+        self.count_in(load, load.flight, instant(now_ns))
+
+    cdef int count_in(self, object load, InFlight flight, uint64_t now) except -1:
+        if flight.is_due(now):
+            load.step_now(now)
+        self.ticket = flight.admit(now)
+        self.flight = flight
+        self.load = load
+        self.waits = True
+        return 0
+
+    cdef int note(self, object message) except -1:
+        """Look for the first part of a body: a streaming response has its status before the back end says anything."""
+        cdef object kind = message["type"]
+        cdef uint64_t now
+        if kind == "http.response.start":
+            self.status = message["status"]
+            return 0
+        if kind == "http.response.body" and not message.get("body") and message.get("more_body"):
+            return 0
+        self.waits = False
+        now = instant(self.load.now_ns())
+        if self.flight.open:
+            self.flight.begin(self.ticket, now, self.status == 429 or self.status == 503 or self.status == 529)
+            if self.flight.is_due(now):
+                self.load.step_now(now)
+        return 0
+
     def release(self, now_ns, /):
+        cdef InFlight flight = self.flight
+        cdef uint64_t now
+        if flight is not None:
+            self.flight = None
+            self.waits = False
+            if flight.open:
+                now = instant(now_ns)
+                flight.end(self.ticket, now)
+                if flight.is_due(now):
+                    self.load.step_now(now)
         for _, outcome in self.decided():
             if outcome.holds_slots:
                 outcome.release(now_ns)
@@ -176,6 +216,8 @@ cdef class Sending:
         cdef dict copy
         cdef object headers
         cdef PyObject *found
+        if self.exchange.waits:
+            self.exchange.note(message)
         if message["type"] == "http.response.start" and (
             self.exchange.outcome is not None or self.exchange.asked is not None
         ):
@@ -189,6 +231,10 @@ cdef class Sending:
             copy["headers"] = self.exchange.with_fields(headers)
             message = copy
         return self.forward(message)
+
+    @property
+    def holds(self):
+        return self.exchange.flight is not None or self.exchange.asked is not None
 
     def __reduce__(self):
         raise TypeError("a response under way is not pickled")

@@ -24,6 +24,7 @@ from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport MOST_RULES
 from ratelimit.core.memory.table cimport Table, bump
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
+from ratelimit.core.sharing.inflight cimport InFlight, instant
 from ratelimit.core.sharing.observer cimport Watch
 
 from ratelimit.errors import StoreError
@@ -101,11 +102,14 @@ cdef class Gate:
     cdef Pace pace
     cdef object keep_up
     cdef bint has_ends      # something is told of each request's end
+    cdef object load        # the limit that follows the load; None: there is none
+    cdef InFlight flight
+    cdef list shares        # by class: what the last of it may fill of the queue, and leaves free of the places
 
     def __init__(
         self, mounted, writer, *, match, dict requests not None,
         extractor, Table table not None, row, columns, sample, Watch watch=None, target,
-        Pace pace not None, keep_up, bint has_ends=False,
+        Pace pace not None, keep_up, bint has_ends=False, load=None,
     ):
         self.mounted = mounted
         self.writer = writer
@@ -126,6 +130,9 @@ cdef class Gate:
         self.pace = pace
         self.keep_up = keep_up
         self.has_ends = has_ends
+        self.load = load
+        if load is not None:
+            self.flight, self.shares = load.flight, load.shares
         self.parts = {}
 
     def enter(self, scope, send, now_ns, /):
@@ -134,10 +141,12 @@ cdef class Gate:
         cdef list identities
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
+        cdef int rank
+        cdef double share, kept
         cdef PlanParts part
         cdef Exchange exchange
         cdef Sending sending
-        cdef bint allowed, cross_origin
+        cdef bint allowed, cross_origin, is_counted = False
         cdef uint8_t verdict = NO_VERDICT
         cdef uint64_t principal = 0
         if type(scope) is not dict:
@@ -154,6 +163,13 @@ cdef class Gate:
         part = <PlanParts>found if found != NULL else self.new_part(plan)
         if part.is_metered or (part.decide is None and part.leased is None):
             return None
+        if self.flight is not None:
+            rank = matched.rank
+            is_counted = rank >= 0
+            if is_counted:
+                share, kept = self.shares[rank]
+                if not self.flight.open or not self.flight.room(instant(now_ns), share, kept):
+                    return None  # the long way knows what to shed
         found = PyDict_GetItem(scope, "client")
         if found != NULL and <object>found:
             host = (<object>found)[0]
@@ -225,6 +241,8 @@ cdef class Gate:
         sending = Sending.__new__(Sending)
         sending.exchange = exchange
         sending.forward = send
+        if is_counted and allowed:
+            exchange.count_in(self.load, self.flight, instant(now_ns))
         sending.is_plain = allowed and not part.holds_slots and not self.has_ends
         self.decisions += 1
         if self.decisions >= LATENCY_SAMPLE:

@@ -1,24 +1,41 @@
-"""Which class of the adaptive limit a request is of."""
+"""Which class of the limit that follows the load a request is of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ratelimit.policy.compile.adaptive import ClassSpec
+from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.routing.pattern import Pattern
+from ratelimit.policy.routing.target import Target
 
 
-def rank_of(classes: Sequence[ClassSpec], method: str, path: str) -> int:
+def load_classes(spec: AdaptiveSpec | None) -> Callable[[str, str | Target], tuple[int, ...]]:
+    """Return what tells the classes a method and target may be of, in their order.
+
+    The last of them it is of in any case; of those before, if its identities say so. None without a
+    limit that follows the load.
+    """
+    if spec is None:
+        return lambda method, target: ()
+
+    def classes(method: str, target: str | Target) -> tuple[int, ...]:
+        path = target if isinstance(target, str) else target.path
+        return (rank_of(spec, method, path),)
+
+    return classes
+
+
+def rank_of(spec: AdaptiveSpec, method: str, path: str) -> int:
     """Return the position of the first class that matches, of the last where none does; 0 without any.
 
     A path is compared as routers that ignore empty segments read it. What a spelling gains by
     another reading is a lower class: the patterns name what goes last, and the rest goes first.
     """
     segments = [segment for segment in path.split("/") if segment]
-    for rank, one in enumerate(classes):
+    for rank, one in enumerate(spec.classes):
         if any(_covers(pattern, method, segments) for pattern in one.patterns):
             return rank
-    return max(0, len(classes) - 1)
+    return max(0, len(spec.classes) - 1)
 
 
 def _covers(pattern: Pattern, method: str, segments: Sequence[str]) -> bool:

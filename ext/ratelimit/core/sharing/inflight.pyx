@@ -1,0 +1,447 @@
+"""What is in flight, of all workers of a host: see the stub for the contract.
+
+Theory of operation. Each worker has a lane, which it alone writes: how much it has in flight, and
+since when each request waits. The load is the sum over the lanes of workers that gave a sign of life
+lately. So a worker that was killed takes its part with it. Counts are kept in the process and only
+repeated in the lane: memory that was damaged or lost is right again with the next request.
+
+Room is asked for first and taken later, when limits have allowed the request. So workers that ask at
+one instant can together be over the bound by one request each. Asked the other way around, they could
+turn a request away while there is room.
+
+The steps of the controller are taken by whichever worker has a request when one is due; it leads until
+another does. What a leader needs to go on is here: the controller's words, and the last answers. So a
+step comes when it would with one worker, and a worker that dies leaves nothing that has to lapse.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from ratelimit.core.memory.atomic cimport SECOND, cas, fetch_add, load, store
+
+from ratelimit.errors import StoreError
+
+cdef uint64_t MAGIC = 0x4847494C464E494B  # "KINFLIGH", little-endian
+cdef uint64_t MOST_COUNT = 1 << 20        # more in one lane is no worker's
+cdef uint32_t NONE = 0xFFFFFFFF
+cdef double DOUBTED_BELOW = 0.5           # a report of saturation while fewer of those that may wait do
+
+cdef enum:
+    MOST_TRIES = 64
+    WAITS = 1           # states of a ticket; 0 is free
+    ANSWERED = 2
+
+FLIGHT_VERSION = FLIGHT_LAYOUT
+FLIGHT_LANES = LANES
+
+
+def flight_bytes():
+    return FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place) + ANSWERS * sizeof(Seen)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class InFlight:
+    def __cinit__(self):
+        self.open = False
+        self.lane = -1
+        self.tickets = NULL
+        self.free_places = NULL
+        self.first_free = NONE
+
+    def __init__(self, memory, *, bytes boot_id not None, bytes fingerprint not None, int floor, step_ns):
+        if self.open:
+            raise ValueError("this memory is attached already")
+        if len(fingerprint) != 16:
+            raise ValueError(f"a fingerprint is 16 bytes, not {len(fingerprint)}")
+        if len(boot_id) > 64:
+            raise ValueError("a boot id is at most 64 bytes")
+        PyObject_GetBuffer(memory, &self.buffer, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        try:
+            self.attach(boot_id.ljust(64, b"\0"), fingerprint)
+        except BaseException:
+            PyBuffer_Release(&self.buffer)
+            raise
+        self.memory = memory
+        self.open = True
+        self.adjust(floor, step_ns)
+
+    cdef int attach(self, bytes boot_id, bytes fingerprint) except -1:
+        cdef uint64_t size = <uint64_t>self.buffer.len, wanted = flight_bytes(), i
+        cdef uint8_t *base = <uint8_t *>self.buffer.buf
+        cdef FlightHeader *header = <FlightHeader *>base
+        cdef const char *bytes_at
+        if <size_t>base % 64:
+            raise ValueError("this memory is 64-byte aligned (an mmap is)")
+        if size < wanted:
+            raise StoreError(f"{size} bytes are too few", code="table-size")
+        self.header = header
+        self.lanes = <Lane *>(base + FLIGHT_HEADER_BYTES)
+        self.places = <Place *>(base + FLIGHT_HEADER_BYTES + LANES * sizeof(Lane))
+        self.answers = <Seen *>(base + FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place))
+        bytes_at = fingerprint
+        memcpy(self.fingerprint, bytes_at, 16)
+        bytes_at = boot_id
+        memcpy(self.boot, bytes_at, 64)
+        if load(&header.magic) == 0:
+            for i in range(FLIGHT_HEADER_BYTES):
+                if base[i]:
+                    raise StoreError("the memory is not empty and not ours: refusing to overwrite it", code="table-foreign")
+            header.version = FLIGHT_LAYOUT
+            header.total_bytes = size
+            memcpy(header.fingerprint, self.fingerprint, 16)
+            memcpy(header.boot, self.boot, 64)
+            store(&header.magic, MAGIC)  # last: what sees it sees the rest
+        wrong = self.wrong()
+        if wrong:
+            raise StoreError(f"what is in flight cannot be read: {wrong}", code="table-damaged")
+        return 0
+
+    cdef str wrong(self):
+        """Return what is wrong with the words that can be told to be wrong; None where nothing is."""
+        cdef FlightHeader *header = self.header
+        if (
+            load(&header.magic) != MAGIC or header.version != FLIGHT_LAYOUT
+            or header.total_bytes != <uint64_t>self.buffer.len
+            or memcmp(header.fingerprint, self.fingerprint, 16) or memcmp(header.boot, self.boot, 64)
+        ):
+            return "its header was overwritten"
+        return None
+
+    def damage(self):
+        self.check_open()
+        return self.wrong()
+
+    cdef int check_open(self) except -1:
+        if not self.open:
+            raise ValueError("what is in flight is closed")
+        return 0
+
+    def adjust(self, int floor, step_ns, /):
+        cdef uint64_t step = step_ns
+        if floor < 1 or step < 1:
+            raise ValueError("a floor and a step are positive")
+        self.floor = floor
+        self.step_ns = step
+
+    # -- lanes ------------------------------------------------------------------------------------
+
+    def join(self, pid, start, now_ns, alive, /):
+        self.check_open()
+        cdef uint64_t mine = pid, since = start, now = instant(now_ns), holder, beat
+        cdef int i
+        if mine != self.pid or since != self.start:
+            self.forget()
+        self.pid, self.start = mine, since
+        self.lane = -1
+        self.leads = False
+        for i in range(LANES):
+            if load(&self.lanes[i].pid) == mine and load(&self.lanes[i].start) == since:
+                self.take_lane(i, now)
+                return i
+        for i in range(LANES):
+            holder = load(&self.lanes[i].pid)
+            beat = load(&self.lanes[i].beat_ns)
+            # A process of another container has a number that means nothing here, but it beats.
+            if holder and (apart(now, beat) <= <uint64_t>SILENT_MS * MILLISECOND or alive(holder, load(&self.lanes[i].start))):
+                continue
+            if cas(&self.lanes[i].pid, holder, mine):
+                store(&self.lanes[i].start, since)
+                self.take_lane(i, now)
+                return i
+        return -1
+
+    cdef void take_lane(self, int lane, uint64_t now) noexcept:
+        cdef Lane *mine = self.lanes + lane
+        cdef uint64_t most
+        cdef uint32_t i
+        self.lane = lane
+        memset(self.places + lane * PLACES, 0, PLACES * sizeof(Place))
+        store(&mine.most_places, 0)
+        for i in range(PLACES):
+            self.free_places[i] = PLACES - 1 - i
+        self.places_free = PLACES
+        for i in range(self.room_for):
+            self.tickets[i].place = -1  # it was in another lane, or is not to be found any more
+        store(&mine.in_flight, self.own_in_flight)
+        store(&mine.unanswered, self.own_unanswered)
+        store(&mine.beat_ns, now)
+        most = load(&self.header.most_lanes)
+        while most < <uint64_t>lane + 1 and not cas(&self.header.most_lanes, most, <uint64_t>lane + 1):
+            most = load(&self.header.most_lanes)
+
+    def beat(self, now_ns, /):
+        self.check_open()
+        cdef uint64_t now = instant(now_ns)
+        if self.lane < 0 or load(&self.lanes[self.lane].pid) != self.pid:
+            return False
+        store(&self.lanes[self.lane].beat_ns, now)
+        store(&self.lanes[self.lane].in_flight, self.own_in_flight)
+        store(&self.lanes[self.lane].unanswered, self.own_unanswered)
+        return True
+
+    def leave(self):
+        self.check_open()
+        if self.lane >= 0:
+            store(&self.lanes[self.lane].in_flight, 0)
+            store(&self.lanes[self.lane].unanswered, 0)
+            cas(&self.lanes[self.lane].pid, self.pid, 0)
+        self.lane = -1
+        self.leads = False
+
+    def forget(self):
+        """Let go of all tickets: they are of a process that this one was forked from."""
+        cdef uint32_t i
+        if self.free_places == NULL:
+            self.free_places = <uint32_t *>realloc(NULL, PLACES * sizeof(uint32_t))
+            if self.free_places == NULL:
+                raise MemoryError
+        self.places_free = 0
+        self.own_in_flight = self.own_unanswered = 0
+        self.first_free = NONE
+        for i in range(self.room_for):
+            self.tickets[i].state = 0
+            self.tickets[i].generation += 1
+            self.tickets[i].place = -1
+            self.tickets[i].next_free = self.first_free
+            self.first_free = i
+
+    # -- requests ---------------------------------------------------------------------------------
+
+    cdef void look(self, uint64_t now) noexcept:
+        """Sum up the lanes; noexcept: loads of counts that are bounded, whatever they say."""
+        cdef uint64_t in_flight = self.own_in_flight, unanswered = self.own_unanswered, found, waits
+        cdef uint64_t most = load(&self.header.most_lanes)
+        cdef uint64_t i
+        for i in range(most if most < LANES else LANES):
+            if <int>i == self.lane:
+                continue
+            found = load(&self.lanes[i].in_flight)
+            if found == 0 or found > MOST_COUNT or load(&self.lanes[i].pid) == 0:
+                continue
+            if apart(now, load(&self.lanes[i].beat_ns)) > <uint64_t>SILENT_MS * MILLISECOND:
+                continue
+            waits = load(&self.lanes[i].unanswered)
+            in_flight += found
+            unanswered += waits if waits < found else found
+        self.sum_in_flight = in_flight
+        self.sum_unanswered = unanswered
+
+    cdef bint room(self, uint64_t now, double share, double kept) noexcept:
+        cdef FlightHeader *header = self.header
+        cdef uint64_t bound, waiting, part, places, at
+        self.look(now)
+        if self.sum_in_flight < <uint64_t>self.floor:
+            return True
+        bound = load(&header.in_flight_bound)
+        if self.sum_in_flight - self.sum_unanswered >= load(&header.full_from):
+            waiting = load(&header.full_bound)
+        else:
+            waiting = load(&header.free_bound)
+        at = load(&header.cap_at_ns)
+        if at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND and self.sum_unanswered >= DOUBTED_BELOW * <double>waiting:
+            part = load(&header.cap)
+            bound = part if part < bound else bound
+        if share < 1.0:
+            part = <uint64_t>(share * <double>waiting)
+            waiting = part if part > 1 else 1
+        if kept > 0.0:
+            places = load(&header.places)
+            if places:
+                part = <uint64_t>(<double>places * (1.0 - kept))
+                part = part if part > 1 else 1
+                bound = part if part < bound else bound
+        return self.sum_in_flight < bound and self.sum_unanswered < waiting
+
+    cdef int64_t admit(self, uint64_t now) except -2:
+        cdef Ticket *ticket
+        cdef Place *place
+        cdef Lane *mine
+        cdef uint32_t at
+        if self.first_free == NONE:
+            self.grow()
+        at = self.first_free
+        ticket = self.tickets + at
+        self.first_free = ticket.next_free
+        self.own_in_flight += 1
+        self.own_unanswered += 1
+        self.look(now)
+        ticket.since_ns = now
+        ticket.in_flight = <uint32_t>self.sum_in_flight
+        ticket.unanswered = <uint32_t>self.sum_unanswered
+        ticket.state = WAITS
+        ticket.place = -1
+        if self.lane >= 0:
+            mine = self.lanes + self.lane
+            if self.places_free:
+                self.places_free -= 1
+                ticket.place = <int32_t>self.free_places[self.places_free]
+                place = self.places + self.lane * PLACES + ticket.place
+                store(&place.queue, ticket.unanswered)
+                store(&place.since_ns, now + 1)
+                if <uint64_t>ticket.place >= load(&mine.most_places):
+                    store(&mine.most_places, <uint64_t>ticket.place + 1)
+            store(&mine.in_flight, self.own_in_flight)
+            store(&mine.unanswered, self.own_unanswered)
+            store(&mine.beat_ns, now)
+        raise_to(&self.header.most_in_flight, self.sum_in_flight)
+        raise_to(&self.header.most_unanswered, self.sum_unanswered)
+        return <int64_t>ticket.generation << 32 | <int64_t>at
+
+    cdef int grow(self) except -1:
+        cdef uint32_t before = self.room_for, i
+        cdef uint32_t after = 256 if before == 0 else before * 2
+        cdef Ticket *larger = <Ticket *>realloc(self.tickets, after * sizeof(Ticket))
+        if larger == NULL:
+            raise MemoryError
+        memset(larger + before, 0, (after - before) * sizeof(Ticket))
+        self.tickets = larger
+        self.room_for = after
+        for i in range(before, after):
+            larger[i].place = -1
+            larger[i].next_free = self.first_free
+            self.first_free = i
+        return 0
+
+    cdef Ticket *known(self, int64_t ticket) noexcept:
+        cdef uint32_t at = <uint32_t>(ticket & 0xFFFFFFFF)
+        if ticket < 0 or at >= self.room_for:
+            return NULL
+        if self.tickets[at].state == 0 or self.tickets[at].generation != <uint32_t>(ticket >> 32):
+            return NULL
+        return self.tickets + at
+
+    cdef void leave_place(self, Ticket *ticket) noexcept:
+        self.own_unanswered -= 1
+        if self.lane >= 0:
+            if ticket.place >= 0:
+                store(&self.places[self.lane * PLACES + ticket.place].since_ns, 0)
+                self.free_places[self.places_free] = <uint32_t>ticket.place
+                self.places_free += 1
+            store(&self.lanes[self.lane].unanswered, self.own_unanswered)
+        ticket.place = -1
+
+    cdef void begin(self, int64_t number, uint64_t now, bint failed) noexcept:
+        cdef Ticket *ticket = self.known(number)
+        cdef Seen *seen
+        cdef uint64_t sequence
+        if ticket == NULL or ticket.state != WAITS:
+            return
+        ticket.state = ANSWERED
+        self.leave_place(ticket)
+        if self.lane >= 0:
+            store(&self.lanes[self.lane].beat_ns, now)
+        sequence = fetch_add(&self.header.head, 1)
+        seen = self.answers + (sequence & (ANSWERS - 1))
+        store(&seen.sequence, 0)
+        store(&seen.admitted_ns, ticket.since_ns)
+        store(&seen.seen_ns, now)
+        store(&seen.counts, <uint64_t>ticket.in_flight << 32 | ticket.unanswered)
+        store(&seen.failed, <uint64_t>failed)
+        store(&seen.sequence, sequence + 1)
+
+    cdef void end(self, int64_t number, uint64_t now) noexcept:
+        cdef Ticket *ticket = self.known(number)
+        if ticket == NULL:
+            return
+        if ticket.state == WAITS:
+            self.leave_place(ticket)
+        ticket.state = 0
+        ticket.generation = (ticket.generation + 1) & 0x7FFFFFFF
+        ticket.next_free = self.first_free
+        self.first_free = <uint32_t>(number & 0xFFFFFFFF)
+        self.own_in_flight -= 1
+        if self.lane >= 0:
+            store(&self.lanes[self.lane].in_flight, self.own_in_flight)
+            store(&self.lanes[self.lane].beat_ns, now)
+
+    def has_room(self, now_ns, double share=1.0, double kept=0.0, /):
+        self.check_open()
+        return self.room(instant(now_ns), share, kept)
+
+    def enter(self, now_ns, /):
+        self.check_open()
+        return self.admit(instant(now_ns))
+
+    def turn_away(self):
+        self.check_open()
+        fetch_add(&self.header.turned_away, 1)
+
+    def first_byte(self, int64_t ticket, now_ns, bint failed=False, /):
+        self.check_open()
+        self.begin(ticket, instant(now_ns), failed)
+
+    def finished(self, int64_t ticket, now_ns, /):
+        self.check_open()
+        self.end(ticket, instant(now_ns))
+
+    def counts(self, now_ns, /):
+        self.check_open()
+        self.look(instant(now_ns))
+        return self.sum_in_flight, self.sum_unanswered
+
+    # -- the steps --------------------------------------------------------------------------------
+
+    cdef bint is_due(self, uint64_t now) noexcept:
+        """Whether a step is due and this worker's to take; then the next is due a step later."""
+        cdef uint64_t word, last
+        if self.next_look_ns > now and self.next_look_ns - now <= self.step_ns:
+            return False
+        word = load(&self.header.leader)
+        last = (word >> 8) * 1_000
+        if word and apart(now, last) < self.step_ns:
+            self.next_look_ns = last + self.step_ns
+            return False
+        self.next_look_ns = now + self.step_ns
+        if self.lane < 0 or not cas(&self.header.leader, word, (now // 1_000) << 8 | <uint64_t>(self.lane + 1)):
+            return False
+        if word & 0xFF != <uint64_t>(self.lane + 1):
+            self.leads = False
+        return True
+
+    def due(self, now_ns, /):
+        self.check_open()
+        return self.is_due(instant(now_ns))
+
+    @property
+    def is_leader(self):
+        """Whether this worker has taken the state over and is still the one that steps."""
+        self.check_open()
+        return self.leads and load(&self.header.leader) & 0xFF == <uint64_t>(self.lane + 1)
+
+    def take_over(self):
+        """Say that the state was taken over."""
+        self.leads = True
+
+    @property
+    def closed(self):
+        return not self.open
+
+    def close(self):
+        if self.open:
+            self.open = False
+            self.header = NULL
+            PyBuffer_Release(&self.buffer)
+            self.memory = None
+
+    def __dealloc__(self):
+        free(self.tickets)
+        free(self.free_places)
+        if self.open:
+            PyBuffer_Release(&self.buffer)
+
+    def __reduce__(self):
+        raise TypeError("what is in flight is memory of this host and is not pickled")
+
+
+cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:
+    """Raise a word to a value; noexcept: after some lost races another worker has raised it as far."""
+    cdef uint64_t seen = load(at)
+    cdef int _try
+    for _try in range(MOST_TRIES):
+        if seen >= value or cas(at, seen, value):
+            return
+        seen = load(at)

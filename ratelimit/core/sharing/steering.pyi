@@ -1,0 +1,73 @@
+"""What steers the bounds on what is in flight: answers, peaks, a controller's words, an engine's report."""
+
+from collections.abc import Sequence
+from typing import final
+
+from ratelimit.core.sharing.inflight import InFlight
+
+STEERING_WORDS: int
+"""Numbers a controller may keep (128)."""
+REPORT_FRESH_NS: int
+"""How long an engine's report is believed."""
+
+@final
+class Steering:
+    """The part of shared memory that a controller reads and writes; what requests do is in `InFlight`.
+
+    Any bytes in the memory are survived: numbers are cut to what they can be, and times to the past.
+    """
+
+    def __init__(self, flight: InFlight) -> None: ...
+    def answered(self, again: bool = False, /) -> list[tuple[int, int, int, int, bool, int, int]]:
+        """Return answers that no leader has seen; `again`: those that one has, as far as they are kept.
+
+        Each is seven numbers: when it was admitted and when its first byte came. What was in flight then,
+        and without a first byte, itself included. Whether the back end refused it, its
+        mark, and its number.
+        """
+    def mark(self, number: int, mark: int, /) -> None:
+        """Keep a byte with an answer, for the next leader; one that is not kept any more is ignored."""
+    def waiting(self, now_ns: int, most: int, /) -> list[tuple[int, int]]:
+        """Return since when requests wait, and how many did then; the oldest first."""
+    def peaks(self, now_ns: int, /) -> tuple[int, int, int]:
+        """Return most in flight, most without a first byte, and requests turned away, since the last call."""
+    def publish(
+        self,
+        kind: int,
+        in_flight: int,
+        free_bound: int,
+        full_bound: int,
+        full_from: int,
+        places: int,
+        pressure: float,
+        target_ns: int,
+        words: Sequence[float],
+        /,
+    ) -> None:
+        """Put bounds in force, and keep a controller's words for the next leader."""
+    @property
+    def bounds(self) -> tuple[int, int, int, int, int]:
+        """In flight; without a first byte while places are free, and when all are taken; from how many
+        answers under way on they are; how many places there are, 0 where it is not known."""
+    @property
+    def pressure(self) -> float: ...
+    @property
+    def target_ns(self) -> int: ...
+    @property
+    def kind(self) -> int:
+        """The number of the controller that left the words; 0 for none."""
+    @property
+    def words(self) -> list[float]: ...
+    def cap(self, at_ns: int, most: int, /) -> bool:
+        """Take an upper bound on what is in flight, for `REPORT_FRESH_NS`; False for one older than the last.
+
+        It binds only while half of those that may wait do.
+        """
+    @property
+    def cap_in_force(self) -> tuple[int, int]:
+        """When the newest was said, 0 for never, and what it is."""
+    def forget_stale(self, now_ns: int, /) -> None:
+        """Count an upper bound that no other followed in time, once, and forget it."""
+    @property
+    def stale(self) -> int:
+        """How many were forgotten so."""

@@ -1,0 +1,98 @@
+"""What of a request a policy asks for: the extractor of its identities, and which of them are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ratelimit.core.request.scanner import Translations
+from ratelimit.identity.access import AccessLists
+from ratelimit.identity.extract import Extractor
+from ratelimit.identity.fact import Fact
+from ratelimit.identity.origins import Origins
+from ratelimit.identity.proxies import AddressRanges, ProxyChain
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.stores.contract import Store
+
+
+def make_extractor(
+    compiled: CompiledPolicy, store: Store, diagnose: Callable[..., None], *, is_asked: bool = False
+) -> Extractor:
+    """Return the extractor of a policy's identities; `is_asked`: of those that limits asked by name need."""
+    facts = [
+        Fact(
+            name=spec.name,
+            sources=tuple(source.as_source() for source in spec.sources),
+            missing=spec.missing,
+            v4=spec.v4_prefix,
+            v6=spec.v6_prefix,
+        )
+        for spec in compiled.identities
+    ]
+    trust = compiled.trust
+    translations = Translations(
+        (network.network_address.packed, network.prefixlen) for network in trust.translation
+    )
+    proxies = ProxyChain(
+        trust.networks, header=trust.header, trusts_unaddressed=trust.unix, translations=translations
+    )
+    without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
+    needed = needed_positions(compiled, is_asked=is_asked)
+    evidence = set() if compiled.correlation is None else compiled.correlation.positions
+    known = None if compiled.correlation is None else compiled.correlation.known
+    origins = None
+    if known is not None and known.looks_at_addresses:
+        origins = Origins(known.infrastructure, [each.networks for each in known.organisations])
+    extractor = partial(
+        Extractor,
+        facts,
+        store.hasher,
+        chain=proxies,
+        origins=origins,
+        translations=translations,
+        needed=needed,
+        evidence=evidence,
+        created_at=-1 if compiled.correlation is None else compiled.correlation.created,
+        diagnose=diagnose,
+    )
+    plain = extractor(lists=without_lists)
+    if not compiled.allow and not compiled.deny:
+        return plain
+    allow, deny = (
+        [
+            (position, spelled)
+            for position, value in listed.values
+            for spelled in plain.value_hashes(facts[position].name, value)
+        ]
+        for listed in (compiled.allow, compiled.deny)
+    )
+    lists = AccessLists(
+        allow_ranges=AddressRanges(compiled.allow.networks),
+        deny_ranges=AddressRanges(compiled.deny.networks),
+        allow_values=allow,
+        deny_values=deny,
+    )
+    return extractor(lists=lists)
+
+
+def needed_positions(compiled: CompiledPolicy, *, is_asked: bool = False) -> set[int]:
+    """Return the identities that a limit, a list, a tier or the correlation asks for.
+
+    A limit that only routes ask for by name costs other requests nothing: it counts if `is_asked`.
+    """
+    limits = {limit.index for limit in compiled.limits if limit.match or is_asked}
+    return listed_positions(compiled) | positions_of(compiled, limits)
+
+
+def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
+    """Return the identities that these limits and their tiers ask for."""
+    rules = [rule for rule in compiled.rules if rule.limit in limits]
+    needed = {position for rule in rules for position in (*rule.per, rule.member, rule.tier_identity)}
+    needed |= {limit.tier_identity for limit in compiled.limits if limit.index in limits}
+    return needed - {-1}
+
+
+def listed_positions(compiled: CompiledPolicy) -> set[int]:
+    """Return the identities that are looked at whatever limits apply: by lists, by the correlation."""
+    listed = {position for lists in (compiled.allow, compiled.deny) for position, _ in lists.values}
+    return listed if compiled.correlation is None else listed | compiled.correlation.positions

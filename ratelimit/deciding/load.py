@@ -1,0 +1,150 @@
+"""The limit that follows the load, as a limiter has it: what is in flight, and what goes first.
+
+Theory of operation. Every worker of a host counts into one memory (`core.sharing.inflight`), and steps
+one controller. A request asks for room before its limits are asked, so one that is shed has charged
+nothing. It is counted in after they allowed it, so what they refuse is never in flight. The exchange
+tells its first byte and its end, however it ends.
+
+Most requests find room where the last of their class would: that is one compiled comparison, and
+nothing more is looked at. The account matters only where the last of its class would have no room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ratelimit.adaptive.admission import Admission
+from ratelimit.adaptive.controller import Allowance, Settings
+from ratelimit.adaptive.factory import kind_of, make_controller
+from ratelimit.adaptive.saturation import Report
+from ratelimit.adaptive.shedding import LAST_OF_A_CLASS, Standing
+from ratelimit.clock import Clock
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.policy.compile.adaptive import AdaptiveSpec
+from ratelimit.stores.embedded.inflight import SharedInFlight
+
+LEAST_RETRY_NS = 10**9
+"""What is shed may come again this soon, at least."""
+ALL = "all"
+"""What the one class of a policy without classes is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState:
+    """What the limit is at this instant, for the whole host, and what this worker shed.
+
+    Args:
+        allowance: what may be in flight, and what of it may wait for its first byte.
+        in_flight: requests that are.
+        unanswered: of these, those without a first byte.
+        pressure: how late first bytes are; 1 is the target.
+        target_ns: the target, 0 where the algorithm has none.
+        shed: requests that this worker turned away, or in shadow would have, by class.
+        stale_reports: reports of the engine that no other followed in time.
+    """
+
+    allowance: Allowance
+    in_flight: int
+    unanswered: int
+    pressure: float
+    target_ns: int
+    shed: dict[str, int]
+    stale_reports: int
+
+
+class LoadLimit:
+    """One limiter's part in the limit of its host.
+
+    Args:
+        spec: what the policy says.
+        shared: what is in flight; closed with this.
+        clock: says when.
+    """
+
+    def __init__(self, spec: AdaptiveSpec, shared: SharedInFlight, clock: Clock) -> None:
+        self.shared = shared
+        self.flight = shared.flight
+        self.now_ns = clock.now_ns
+        self._admission = Admission(
+            make_controller(spec.algorithm, settings_of(spec)), self.flight, kind=kind_of(spec.algorithm)
+        )
+        self.step_now = self._admission.step_now
+        self._enter(spec)
+
+    def adapt(self, spec: AdaptiveSpec) -> None:
+        """Go by a changed policy; what was learned is kept."""
+        if spec == self.spec:
+            return
+        settings = settings_of(spec)
+        self.flight.adjust(settings.floor, settings.step_ns)
+        self._admission.adapt(make_controller(spec.algorithm, settings), kind=kind_of(spec.algorithm))
+        self._enter(spec)
+
+    def _enter(self, spec: AdaptiveSpec) -> None:
+        self.spec = spec
+        self.names = [one.name for one in spec.classes] or [ALL]
+        last = [LAST_OF_A_CLASS.of_class(rank, len(self.names)) for rank in range(len(self.names))]
+        self.shares = [(standing.share(), standing.kept()) for standing in last]
+        """By class: what its last request may fill of the queue, and leaves free of the places."""
+        self.shed = [0] * len(self.names)
+
+    def has_room(self, rank: int, now_ns: int, row: Sequence[int] = ()) -> bool:
+        """Return whether a request of this class may go on."""
+        share, kept = self.shares[rank]
+        if self.flight.has_room(now_ns, share, kept):
+            return True
+        standing = self._standing(rank, row)
+        return self.flight.has_room(now_ns, standing.share(), standing.kept())
+
+    def wait_for(self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int) -> int | None:
+        """Return how long a request has to stay away; None where it may go on, or is on the allow list."""
+        if row[bound.extractor.listed_at]:
+            return None  # what the lists say comes first
+        if bound.recognition is not None:
+            bound.recognition.fill(row)
+        if self.has_room(matched.rank, now_ns, row):
+            return None
+        return self.turn_away(matched.rank, now_ns)
+
+    def turn_away(self, rank: int, now_ns: int) -> int | None:
+        """Count a request that found no room; return how long it is told to wait, None in shadow."""
+        self._admission.turn_away(now_ns)
+        self.shed[rank] += 1
+        if self.spec.shadow:
+            return None
+        return max(LEAST_RETRY_NS, self._admission.steering.target_ns)
+
+    def _standing(self, rank: int, row: Sequence[int]) -> Standing:
+        return Standing(rank, len(self.names))
+
+    def state(self) -> LoadState:
+        """Return what the limit is now."""
+        steering, now_ns = self._admission.steering, self.now_ns()
+        in_flight, unanswered = self.flight.counts(now_ns)
+        return LoadState(
+            self._admission.allowance(now_ns),
+            in_flight,
+            unanswered,
+            steering.pressure,
+            steering.target_ns,
+            dict(zip(self.names, self.shed, strict=True)),
+            steering.stale,
+        )
+
+    def report(self, *, running: int, waiting: int, memory_used: float = 0.0) -> None:
+        """Take what the engine says of itself, as from a scrape of its metrics: a cap, never more.
+
+        Raises:
+            ValueError: a number is negative.
+        """
+        self._admission.report(Report(self.now_ns(), running, waiting, memory_used))
+
+    def close(self) -> None:
+        """Give the worker's lane up; requests that are still in flight are counted no more."""
+        self.shared.close()
+
+
+def settings_of(spec: AdaptiveSpec) -> Settings:
+    """Return a controller's numbers by a policy."""
+    return Settings(spec.first_byte_ns, spec.floor, spec.start, spec.ceiling)
