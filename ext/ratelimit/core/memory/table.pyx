@@ -44,7 +44,7 @@ def table_bytes(keys, block_bytes=0):
     if not 0 <= block_bytes <= LARGEST_BLOCK_BYTES:
         raise ValueError(f"blocks take 0 to {LARGEST_BLOCK_BYTES} bytes, not {block_bytes}")
     # Two buckets of eight a key lose nothing up to 70 % full: fewer than one entry in
-    # 10**6 finds sixteen live others. docs/algorithms.md has the calculation.
+    # 10**6 finds sixteen live others. Decision 1 has the calculation.
     buckets = max(4, -(-keys * 10 // (7 * BUCKET_ENTRIES)))
     return FIXED_BYTES + buckets * BUCKET_ENTRIES * sizeof(Pair) + _pages_for(block_bytes) * PAGE_BYTES
 
