@@ -1,13 +1,13 @@
 """Conduct: a factor between a floor and 1 on the limits of a principal or of a cluster, in one word.
 
-A strike halves the factor; what was lost comes back with a half-life of ten minutes, which doubles with
+A strike halves the factor. What was lost comes back with a half-life of ten minutes, which doubles with
 each strike that is not forgotten, up to seven days. So one mistaken strike is over within the hour, and
 an account that strikes again and again stays at the floor for weeks. Growing with the count, capped, is
 fail2ban's `bantime.increment`; that a factor decays instead of a ban ending is our own.
 
 The word, from its lowest bit: 16 bits of what was lost in 1/65535, 8 bits of strikes in eighths, 3 bits
-of the kinds that struck lately, 5 bits unused, 32 bits of the second of the last change. Idle state is
-no state: 0 is the word of an account that never struck.
+of the kinds that struck lately. The upper 32 bits are the second of the last change. Idle state is no
+state: 0 is the word of an account that never struck.
 """
 
 from __future__ import annotations

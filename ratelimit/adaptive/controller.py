@@ -1,6 +1,6 @@
 """What a controller is told, and what it answers: how much may be in flight.
 
-The controller computes and the admission enforces, as in Netflix' concurrency-limits: so each
+The controller computes and the admission enforces, as in Netflix' concurrency-limits. So each
 algorithm can be tried against a simulated back end, and none of them counts requests itself.
 
 Laws that every controller keeps, and `tests/adaptive` holds:

@@ -3,17 +3,17 @@
 Theory of operation. A server of a language model works on as many requests as it has places, and the
 rest wait. What a client feels is that wait; how long an answer takes then is the answer's length. So
 the limit is not on what is in flight, but on what has no first byte yet. That number is the queue,
-so the first byte is late in proportion to it, whatever the number of places: capacity that is lost,
-answers that grow longer and a place that a slow reader holds change nothing but how fast the queue
-moves. A limit on all that is in flight would have to find the places first, and again after each
-change. For a service that answers at once, nothing has begun before it is over, and both are one.
+so the first byte is late in proportion to it, whatever the number of places. Lost capacity, longer
+answers and a slow reader that holds a place change nothing but how fast the queue moves. A limit on
+all that is in flight would have to find the places first, and again after each change. For a service
+that answers at once, nothing has begun before it is over, and both are one.
 
 How long the queue may be follows from what a place in it costs (`pressure`). It costs one thing while
 places are free (reading prompts) and another when all are taken (waiting for one). Which of the two
 it is shows in how many answers are under way: late first bytes tell at how many the places end.
 
-Deviations from the controller that was sketched first (an AIMD on everything in flight, with a
-remembered knee): the step is in proportion, as the queue's delay is; there is no knee to forget.
+The controller that was sketched first was an AIMD on everything in flight with a remembered knee.
+This one steps in proportion, as the queue's delay is, and has no knee to forget.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ NEVER = 1 << 32
 class FirstByte:
     """Steers the 95 % quantile of the time to the first byte to a target.
 
-    Laws beyond `Controller`'s: with places free it allows what keeps the target then; a cut follows
-    from late first bytes or from requests that wait, never from answers that are long; what was
+    Laws beyond `Controller`'s. With places free it allows what keeps the target then. A cut follows
+    from late first bytes or from requests that wait, never from answers that are long. What was
     admitted before a deep cut is late without consequence.
     """
 

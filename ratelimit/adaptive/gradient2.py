@@ -1,7 +1,7 @@
 """Gradient2 of Netflix' concurrency-limits: the ratio of the latency long since to that of now.
 
-For services bound by a processor. It knows no target: it keeps latency near what it was, so it
-takes a slow drift for normal, and takes longer answers for a queue.
+For services bound by a processor. It knows no target and keeps latency near what it was. So it
+takes a slow drift for normal, and longer answers for a queue.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The target of a policy that names none: what the first byte takes on quiet days, twice.
 
-A baseline that may not learn from overload, as MIDAS-F keeps its own (arXiv 2009.08451): while the
+A baseline that may not learn from overload, as MIDAS-F keeps its own (arXiv 2009.08451). While the
 controller says that first bytes are late, nothing is learned.
 
 What was learned is a count of medians by their size, a sixth wide each, that fades by a day. So it is a

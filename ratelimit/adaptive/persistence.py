@@ -2,8 +2,8 @@
 
 An ordinary client waits as `Retry-After` says, or backs off exponentially with jitter, and gives up
 after a few times. It may run many requests at once, and each of them is refused and comes again. So the
-measure is not one call: it is how many calls were refused in ten minutes, beside what the largest herd of
-one second would make that tries a few times at once and then thrice as often as it was told to.
+measure is how many calls were refused in ten minutes, beside what the largest herd of one second would
+make. Such a herd tries a few times at once, and then thrice as often as it was told to.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from ratelimit.adaptive.quantile import quantile
 
 SHARE = 0.95
 NEAR = 0.6
-"""Samples count for the cost of waiting if they waited behind this share of the longest queue: what
+"""Samples count for the cost of waiting if they waited behind this share of the longest queue. What
 waits behind nothing shows the work of a request, and not the queue."""
 MOST_SAMPLES = 200
 LEAST_SAMPLES = 5
@@ -19,7 +19,7 @@ class Pressure:
     """A window over first bytes, as parts of the target, each with the length of its queue.
 
     With one place after the other, a request behind `n - 1` others waits `n` times as long as one
-    behind none. So the late ones' time divided by `n` is what each place costs, and the target
+    behind none. So the late ones' time divided by `n` is what each place costs. The target
     divided by that is the queue that keeps it (Little's law). Where requests are served side by side,
     it costs less the more there are, and the estimate is too small, never too large.
     """

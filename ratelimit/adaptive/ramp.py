@@ -1,7 +1,7 @@
 """A steep rise above an account's own past is delayed, not refused: it may be growth, and it may be a leak.
 
-One word: 20 bits of the units of this hour, 20 bits of the highest hour of the past, which fades with a
-half-life of a week, and 24 bits of the number of the hour.
+One word: 20 bits of the units of this hour, 20 of the highest hour of the past, 24 of the number of the
+hour. The highest hour fades with a half-life of a week.
 """
 
 from __future__ import annotations

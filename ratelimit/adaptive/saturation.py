@@ -1,7 +1,7 @@
 """What the back end says of its own saturation: a cap, never more, and only while it is believed.
 
 A report is late by its nature: between two of them hundreds may be sent on. So while the newest says
-"full", no more may be in flight than the engine was working on, or than was in flight when it said so.
+"full", the bound is what the engine was working on, or what was in flight when it said so.
 It can be wrong: an engine that reports "full" for ever would be left idle. So a report never takes
 away what is in flight, and it only binds while requests wait for their first byte. A report that is older
 than five seconds is ignored and counted.

@@ -2,7 +2,7 @@
 
 Every request has a place in one order. Where nothing waits, all have room. The longer the queue of those
 that wait for their first byte, the further up the order it must stand. So a lower class never fills the
-queue to where a higher one would be turned away, and unused room is lent to whatever comes: the order is
+queue to where a higher one would be turned away, and unused room is lent to whatever comes. The order is
 about the queue alone, and a shorter queue leaves no place of the back end empty.
 """
 
@@ -77,7 +77,7 @@ LAST_OF_A_CLASS = Standing(verdict="certain", factor=0.0, lighter=1.0, lot=LOTS 
 
 
 def draw_lot(principal: int, key: int, now_ns: int) -> int:
-    """Return one of 16 lots, another every hour, that nobody without the key can foretell.
+    """Return one of 16 lots, another every hour, that cannot be foretold without the key.
 
     As DAGOR's user priorities, so that it is not always the same that go. The principal is a keyed hash
     already; it is mixed with the hour and the key by the finaliser of SplitMix64.

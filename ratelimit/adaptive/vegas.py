@@ -1,6 +1,6 @@
 """Vegas of Netflix' concurrency-limits: the queue as the part of the limit beyond the least latency.
 
-For services bound by a processor whose requests all take about as long. The least latency is
+For services bound by a processor, if all requests take about as long. The least latency is
 forgotten after some thousands of requests, and what is least then may be a queue's.
 """
 
