@@ -1,6 +1,6 @@
 """Objects in processes of their own, so that contenders share neither heap nor threads.
 
-Some limiters keep threads that look through everything they hold, with the GIL; next
+Some limiters keep threads that look through everything they hold, with the GIL. Next
 to one of those every other contender of the process looks slow.
 """
 

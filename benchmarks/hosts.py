@@ -1,8 +1,8 @@
 """How fast do hosts learn of each other's actors, and what does the correlator's death cost?
 
 Two processes, each a host with a board of its own, over one real server. The small world's
-campaign is found first. Then newcomers of it are seen at one host, one after the other, and
-the other host is watched until it knows: from the moment their last request was decided.
+campaign is found first. Then newcomers of it are seen at one host, one after the other. The
+other host is watched until it knows, from the moment that their last request was decided.
 For the takeover the process that correlates is killed, and the other one watched until it
 has the lease and the whole memory.
 """

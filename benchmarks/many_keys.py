@@ -2,10 +2,10 @@
 
 Keys are taken at random, so that nothing is in a cache: neither the limiter's state nor
 the key object itself. Fetching that is part of every number here, and measured on its own:
-walking past the object, and reading its text to hash it, which has to wait for memory
-before the limiter's own state can even be looked for. Memory is
-what the process grows by while a million keys are first seen (key objects not
-counted), and once more after a flood of ten times as many fresh keys.
+walking past the object, and reading its text to hash it. That has to wait for memory
+before the limiter's own state can even be looked for. Memory is what the process grows
+by while a million keys are first seen, without the key objects. It is measured once more
+after a flood of ten times as many fresh keys.
 """
 
 from __future__ import annotations

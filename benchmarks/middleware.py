@@ -1,10 +1,10 @@
 """What does the middleware add to a request?
 
-A Starlette application of one route, called in process, bare and behind each middleware:
-three limits (token bucket by API key, sliding window by address, fixed window by
-network) from a policy file in shared memory, with headers and metrics. With the headers
-wrk sends from one client, and with a browser's from a thousand clients in turn; at last
-with every request from an address never seen before.
+A Starlette application of one route, called in process, bare and behind each middleware.
+Three limits (token bucket by API key, sliding window by address, fixed window by
+network) come from a policy file in shared memory, with headers and metrics. The headers
+are wrk's from one client, and a browser's from a thousand clients in turn. At last every
+request comes from an address never seen before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """failsafe-go's adaptive limiter, written anew from its rules: Vegas on a quantile, with correlations.
 
 The 90 % quantile of a window of at least 50 samples and 1 to 30 s, the median of the last five of
-these, against a baseline that follows slowly; throughput that does not grow with what is in flight
+these, against a baseline that follows slowly. Throughput that does not grow with what is in flight
 tells a queue from drift.
 """
 

@@ -1,7 +1,7 @@
 """GCRA over columns: one budget a key, and only the keys that could ever be refused in a loop.
 
 A key's requests conform as a whole exactly if none is refused when all of them are
-charged; that is a running maximum, and no loop. A key that conforms whole conforms in
+charged. That is a running maximum, and no loop. A key that conforms whole conforms in
 every part, so one look tells which accounts a limit can touch at all.
 """
 

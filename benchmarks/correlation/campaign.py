@@ -1,8 +1,8 @@
 """One actor behind many accounts: what it does, as numbers, and its traffic.
 
 No report says how many accounts share a card, how many addresses an account uses or
-how long it lives; those are parameters here, with the middle value of the table in the
-issue's scenarios as default, and the sweeps of `frontier` go through the others.
+how long it lives. Those are parameters here, with the middle value of the table in the
+issue's scenarios as default. The sweeps of `frontier` go through the others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The evasion frontier: what an attacker pays, and how far it gets for it.
 
-Each parameter of the base campaign takes its low and its high value, one at a time;
-then several at once, on the way to the full mimic. Prices are assumptions (they are
+Each parameter of the base campaign takes its low and its high value, one at a time.
+Then several do at once, on the way to the full mimic. Prices are assumptions (they are
 not public, and change weekly); the order of the points hardly depends on them.
 """
 

@@ -1,14 +1,15 @@
 """Which account has which address when: homes, carriers, offices, clouds, and what proxies make of them.
 
 A place is a kind and a number; together with an account and a time, it gives an
-address. Honest people and campaigns look their addresses up in the same place, so
-a proxy exit in a customer's home *is* that home, renumbering and all, and a mobile
+address. Honest people and campaigns look their addresses up in the same place. So
+a proxy exit in a customer's home *is* that home, renumbering and all. A mobile
 exit takes its addresses from the same pool, in the same way, as all phones.
 
-Not public, so assumptions: how densely a service's customers fill a provider's
-networks (a handful of them in a /24 at home), how many subscribers share a NAT
-address (a few to some hundred, strongly unequal), how long a phone keeps an address
-(3 minutes to 8 hours, median 40 minutes).
+Not public, so assumptions:
+
+- how densely a service's customers fill a provider's networks: a handful in a /24 at home;
+- how many subscribers share a NAT address: a few to some hundred, strongly unequal;
+- how long a phone keeps an address: 3 minutes to 8 hours, median 40 minutes.
 """
 
 from __future__ import annotations

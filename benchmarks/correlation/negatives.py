@@ -1,7 +1,7 @@
 """Honest groups that look like one actor: each as it occurs, and labelled with its true actors.
 
-Unrelated people are an actor each; a company, an agency, a family and one customer's
-keys are one actor, as one pays for all (so finding them is no error, refusing them is).
+Unrelated people are an actor each. A company, an agency, a family and one customer's
+keys are one actor, as one pays for all. So finding them is no error, refusing them is.
 Sizes are the published ones at every scale of the rest.
 """
 

@@ -1,7 +1,7 @@
 """Arithmetic on whole columns: keyed mixing, and random generators with names.
 
-What varies with time in a reproducible way (which address a phone has now, which exit
-a sticky session is on) is a hash of account and time: no state, any order, any subset.
+What varies with time in a reproducible way is a hash of account and time: no state, any
+order, any subset. So it is with the address of a phone and the exit of a sticky session.
 """
 
 from __future__ import annotations

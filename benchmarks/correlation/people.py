@@ -1,7 +1,7 @@
 """Honest accounts and their days: how much, when, from where, with what.
 
 Theory of operation. A `People` is columns, one row an account. A day is drawn in one
-go: a number of requests for each account, gathered in sessions; a session has one
+go: a number of requests for each account, gathered in sessions. A session has one
 place and one client, and begins when its owner is awake. Only addresses and payment
 tell accounts apart, and both repeat as they do in life.
 """

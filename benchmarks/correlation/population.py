@@ -1,6 +1,6 @@
 """The honest population: accounts, their places, and their payers.
 
-Shares of the kinds of accounts (`MIX`) are not public; they are chosen so that every
+Shares of the kinds of accounts (`MIX`) are not public. They are chosen so that every
 kind of network in the parameter table is common enough to do harm.
 """
 

@@ -1,7 +1,7 @@
 """A trace: columns of numpy, sorted by time, and beside them the true actors.
 
-What a limiter may see and what only the judge may see are kept apart: `Truth` is
-never given to a contender that claims to infer something (the upper bound alone reads it).
+What a limiter may see and what only the judge may see are kept apart. `Truth` is never
+given to a contender that claims to infer something; the upper bound alone reads it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What does a decision cost over a cluster, where its three keys live in three slots?
 
 Three masters on this machine, 64 tasks of one process, exact and leased, beside one server.
-More servers than cores say nothing of rates; processor time a decision, of the client and
-of all nodes together, is what a deployment's size follows from.
+More servers than cores say nothing of rates. A deployment's size follows from the processor
+time a decision, of the client and of all nodes together.
 """
 
 from __future__ import annotations

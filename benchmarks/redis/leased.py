@@ -2,7 +2,7 @@
 
 Leases are taken from the server as keys are used. First as fast as one process can, over a
 thousand accounts with three limits each: in the core, as the middleware asks it, and through
-`Limiter.adecide`; nothing is waited for, so it is processor time that counts. Then at the
+`Limiter.adecide`. Nothing is waited for, so it is processor time that counts. Then at the
 pace of people: every account a little more than once a second, at random as people do.
 """
 

@@ -3,9 +3,9 @@
 A step makes one token for each request of the batch and takes `step_ms + each_ms * batch`.
 A request first needs a slot and memory for its prompt; then its prompt is read (prefill), and
 its first token is its first byte. Without `chunk_tokens` prompts are read one after the other
-beside the steps, at `prefill_rate`; with it a part of a prompt is read in each step, which
+beside the steps, at `prefill_rate`. With it a part of a prompt is read in each step, which
 takes so much longer (chunked prefill, arXiv 2403.02310). Memory grows by a token a request and
-step; when it is used up, the youngest request loses its memory, and is read again later
+step. When it is used up, the youngest request loses its memory, and is read again later
 (preemption by recomputation, as vLLM does).
 """
 

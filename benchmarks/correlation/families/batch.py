@@ -1,14 +1,14 @@
 """Worlds for models that judge in batches: columns by name, and verdicts made to decide.
 
 A batch model is a function `judge(w, time_s)`. It may look at what came before `time_s` and
-returns pairs (verdict, group); a verdict is "certain", "likely" or anything else; a group is
+returns pairs (verdict, group). A verdict is "certain", "likely" or anything else. A group is
 an array of accounts, or a dict with `members` and `cardset`, by which later accounts on those cards join.
 A tuple (state, pairs) will do as well.
 
 `w` has, by request and in order of time: t (seconds since the first midnight), acct, unit (a
-number for each IPv4 address, or /48), net (/24, /48), block (/16, /32), client, length; by
-account: card, first (created, seconds; before the trace it is negative), actor (0: honest) and
-cls, which a model may print and not use.
+number for each IPv4 address, or /48), net (/24, /48), block (/16, /32), client, length. By
+account it has: card, first (created, seconds; before the trace it is negative), actor (0: honest)
+and cls, which a model may print and not use.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The correlator's core as a contender: no policy, no files, only what is seen together and when.
 
-A world is shown to a `Correlator` in process, rebuilt when it is due, and what it says of each request
-at that moment decides: a certain actor has one budget. It says what the model does, in a tenth of the
-time that a replay through a policy takes, and nothing of the limits around it.
+A world is shown to a `Correlator` in process, rebuilt when it is due. What it says of each request at
+that moment decides: a certain actor has one budget. That takes a tenth of the time of a replay through
+a policy, and says nothing of the limits around the model.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Exits of a world: one table of addresses, in segments; legs say which account is on which of them when.
 
 Theory of operation. A home, an office, a carrier's pool and a proxy network differ in three
-numbers only: how many addresses there are, for how long one is kept, and how many of them
-one customer ever sees. So there is one law: the exit of a request is a hash of the key
-(the account, its card, its tenant), and of the time slot, within a segment of the table.
+numbers only: their addresses, how long one is kept, and how many of them one customer ever
+sees. So there is one law. The exit of a request is a hash of the key (the account, its card,
+its tenant) and of the time slot, within a segment of the table.
 """
 
 from __future__ import annotations

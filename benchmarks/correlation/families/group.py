@@ -1,7 +1,7 @@
 """What a group is: members, payment methods, exits, ages; the same words for people and for campaigns.
 
-All numbers are plain data, so that a family is a row of a table, a free change of it is a
-`replace`, and a random group is drawn field by field.
+All numbers are plain data. So a family is a row of a table, a free change of it is a `replace`,
+and a random group is drawn field by field.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The one law of all that is free: how much, when, with which program, how long the answers.
 
-An attacker changes these for nothing, so honest groups and campaigns draw them from the
+An attacker changes these for nothing. So honest groups and campaigns draw them from the
 same law (`draw`), and a test holds that their marginals are equal. A named family may fix
 some of them where its name says so; a free change of a campaign replaces others.
 """
