@@ -1,1 +1,1 @@
-"""Where the limits' state lives: `base` has the contract, `embedded` keeps it in this host's memory."""
+"""Where the limits' state lives: `contract` has its laws, `embedded` keeps it in this host's memory."""
