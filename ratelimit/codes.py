@@ -373,6 +373,10 @@ CODES: dict[str, Code] = {
         "The shared memory is damaged.",
         "Start a worker, or wait for one that runs: it puts the file aside and makes a fresh one.",
     ),
+    "acts-file": _store(
+        "The file of the operator's acts, beside the shared memory, cannot be written.",
+        "Make room there, and run the command as the user that the workers run as.",
+    ),
     "table-folder": _store(
         "No private folder for the shared memory can be made.",
         "Give the store a `path` in a folder of its user's own.",

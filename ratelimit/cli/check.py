@@ -15,6 +15,7 @@ from ratelimit.cli.terminal import Text, err, note, out, print_json, say
 from ratelimit.cli.terms import covers, details, terms_json
 from ratelimit.errors import PolicyError
 from ratelimit.inspection import words
+from ratelimit.inspection.acts import acts_in_force
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 
@@ -57,6 +58,11 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
     if problems:
         verdict += Text(f": {tallied(problems)}", "yellow")
     say(err(), verdict, indent=2)
+    if loaded is not None and (held := acts_in_force(loaded)):
+        note(
+            f"{words.count(held, 'act')} of the operator's in force on this host beside the file: "
+            f"`ratelimit acts {policy}`"
+        )
     if loaded is not None and loaded.compiled.remote is not None:
         note(
             "Not checked: whether the server answers, the hash key is found and the client library is there. "

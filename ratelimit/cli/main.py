@@ -31,6 +31,14 @@ _COMMANDS = {
     "refused": "ratelimit.cli.refused",
     "actors": "ratelimit.cli.actors",
     "accounts": "ratelimit.cli.actors",
+    "exempt": "ratelimit.cli.acts",
+    "clear": "ratelimit.cli.acts",
+    "confirm": "ratelimit.cli.acts",
+    "merge": "ratelimit.cli.acts",
+    "split": "ratelimit.cli.acts",
+    "declare": "ratelimit.cli.acts",
+    "undo": "ratelimit.cli.acts",
+    "acts": "ratelimit.cli.acts",
     "serve": "ratelimit.cli.serve",
     "correlator": "ratelimit.cli.correlator",
     "prices": "ratelimit.cli.prices",
@@ -101,6 +109,7 @@ def main() -> None:
       ratelimit top policy.toml                what is happening on this host
       ratelimit refused policy.toml            callers refused most
       ratelimit actors policy.toml             which accounts are one actor
+      ratelimit exempt policy.toml acct-17     let an account be, on all hosts
       ratelimit correlator policy.toml         find actors for several hosts
 
     Exit codes: 0 good, 1 the policy has errors or a check failed, 2 wrong usage, 3 unreadable input,

@@ -19,6 +19,7 @@ from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.terminal import Text, out, print_json
 from ratelimit.inspection import words
+from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.attach import attach
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
@@ -82,7 +83,13 @@ def _look_at(target: str, stack: ExitStack) -> Look:
     store = attach(policy)
     stack.callback(store.close)
     collector = RateLimitCollector(WatchedTable(store.table, policy.compiled.rules, store.clock))
-    return lambda: snapshot.of_families(collector.collect())
+
+    def look() -> Snapshot:
+        found = snapshot.of_families(collector.collect())
+        found.acts = acts_in_force(policy)
+        return found
+
+    return look
 
 
 def _scrape(url: str) -> Snapshot:
@@ -123,6 +130,8 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
     table = f"{now.entries_live:,} live of {capacity:,} ({words.share(now.entries_live, capacity)})"
     head.add_row("table", Text(table) + Text(f", {evicted:,} evicted alive" if evicted else "", "red"))
     head.add_row("workers", f"{now.gauge(names.WORKERS):.0f}")
+    if now.acts:
+        head.add_row("acts", Text(f"{now.acts} of the operator's in force, see `ratelimit acts`", "cyan"))
     if now.verdicts:
         told = (
             f"{now.of_verdict(names.CLUSTERS, verdict):,.0f} {verdict} with "
@@ -188,5 +197,6 @@ def _json(now: Snapshot) -> dict[str, Any]:
             "evictions": int(now.gauge(names.EVICTIONS)),
         },
         "workers": int(now.gauge(names.WORKERS)),
+        "acts": now.acts,
         "store_faults": int(now.gauge(names.STORE_FAULTS)),
     }

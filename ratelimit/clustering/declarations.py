@@ -40,36 +40,84 @@ class Declarations:
         correlator.know(self.rulings, self.organisations)
 
 
-def hashed(spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor: Extractor) -> Declarations:
-    """Return what a policy says the operator knows."""
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the operator's acts say of accounts, by keys: see `policy.schema.knowledge.Known`."""
+
+    exempt: tuple[int, ...] = ()
+    together: tuple[tuple[int, ...], ...] = ()
+    apart: tuple[tuple[int, ...], ...] = ()
+    confirm: tuple[int, ...] = ()
+    clear: tuple[int, ...] = ()
+    organisations: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
+    """Of each its accounts and its payment methods."""
+
+    @property
+    def rules_principals(self) -> bool:
+        """Whether anything is said of accounts beside organisations."""
+        return bool(self.exempt or self.together or self.apart or self.confirm or self.clear)
+
+
+def hashed(
+    spec: CorrelationSpec,
+    identities: Sequence[IdentitySpec],
+    extractor: Extractor,
+    declared: Declared = Declared(),  # frozen
+) -> Declarations:
+    """Return what a policy and acts say that the operator knows; where they differ, the acts count."""
     known = spec.known
-    if known is None:
+    if known is None and declared == Declared():
         return Declarations(None, None, -1)
 
     def keys(principals: Iterable[Sequence[str]]) -> list[int]:
         found = (principal_key(spec, identities, extractor, values) for values in principals)
         return [key for key in found if key is not None]
 
-    rulings = None
-    if known.rules_principals:
-        rulings = Rulings(
-            keys(known.exempt),
-            [keys(group) for group in known.together],
-            [keys(group) for group in known.apart],
-            keys(known.confirm),
-            keys(known.clear),
-        )
-    organisations = None
-    if known.organisations:
+    written = Declared()
+    if known is not None:
         payment = spec.kinds[PAYMENT_KIND]
-        organisations = Organisations(
-            (
-                keys(each.accounts),
-                [extractor.value_hash(identities[payment].name, value) for value in each.payments],
-            )
-            for each in known.organisations
+        written = Declared(
+            tuple(keys(known.exempt)),
+            tuple(tuple(keys(group)) for group in known.together),
+            tuple(tuple(keys(group)) for group in known.apart),
+            tuple(keys(known.confirm)),
+            tuple(keys(known.clear)),
+            tuple(
+                (
+                    tuple(keys(each.accounts)),
+                    tuple(extractor.value_hash(identities[payment].name, value) for value in each.payments),
+                )
+                for each in known.organisations
+            ),
         )
-    return Declarations(rulings, organisations, spec.origin)
+    return Declarations(
+        _rulings(written, declared), _organisations(written, declared), -1 if known is None else spec.origin
+    )
+
+
+def _rulings(written: Declared, acts: Declared) -> Rulings | None:
+    if not written.rules_principals and not acts.rules_principals:
+        return None
+    said = {*acts.exempt, *acts.confirm, *acts.clear}
+    return Rulings(
+        [*written.exempt, *acts.exempt],
+        [*_without(written.together, acts.apart), *acts.together],
+        [*_without(written.apart, acts.together), *acts.apart],
+        [*(key for key in written.confirm if key not in said), *acts.confirm],
+        [*(key for key in written.clear if key not in said), *acts.clear],
+    )
+
+
+def _without(groups: Iterable[tuple[int, ...]], others: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return groups that none of some others contradicts: two of its accounts are not in one of them."""
+    against = [set(other) for other in others]
+    return [group for group in groups if all(len(other.intersection(group)) < 2 for other in against)]
+
+
+def _organisations(written: Declared, acts: Declared) -> Organisations | None:
+    # The policy's first: rows name them by number.
+    found = [*written.organisations, *acts.organisations]
+    return Organisations((list(accounts), list(payments)) for accounts, payments in found) if found else None
 
 
 def ages(spec: CorrelationSpec, knowledge: Declarations) -> Columns | None:

@@ -18,6 +18,7 @@ from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations, ages, hashed
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.sharing.observer import Watch
+from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
 from ratelimit.deciding.extraction import listed_positions, make_extractor, positions_of
 from ratelimit.deciding.metered import price_list
@@ -105,6 +106,7 @@ class BoundPolicy:
         watch: correlation's part in requests, where the policy has any.
         is_asked: whether its limits are asked for by name (`of`), not by path (`match`).
         steps: what stands in the ladder's places.
+        amendment: what the operator's acts add.
 
     Raises:
         StoreError: the store has no room for another rule's counters (code `counters-full`).
@@ -121,6 +123,7 @@ class BoundPolicy:
         watch: Watch | None = None,
         is_asked: bool = False,
         steps: Steps = NO_STEPS,
+        amendment: Amendment = NO_AMENDMENT,
     ) -> None:
         self.compiled = compiled
         self._diagnose = diagnose
@@ -133,10 +136,12 @@ class BoundPolicy:
         """Decides in one call what is given by names; set by a limiter, which knows what keeps up."""
         self.store = store
         self.resolvers = dict(resolvers or {})
-        self.extractor = make_extractor(compiled, store, diagnose, is_asked=is_asked)
+        self.extractor = make_extractor(
+            compiled, store, diagnose, is_asked=is_asked, allowed=amendment.allowed
+        )
         spec = compiled.correlation
         self.knowledge: Declarations | None = (
-            None if spec is None else hashed(spec, compiled.identities, self.extractor)
+            None if spec is None else hashed(spec, compiled.identities, self.extractor, amendment.declared)
         )
         """What the operator knows of principals and networks; None when nothing is correlated."""
         self.ages = None if spec is None or self.knowledge is None else ages(spec, self.knowledge)
@@ -147,7 +152,7 @@ class BoundPolicy:
             name: position for name, position in self.extractor.positions.items() if name not in INTERNAL
         }
         """The identities that a caller can give by name."""
-        self.has_lists = bool(compiled.allow or compiled.deny)
+        self.has_lists = bool(compiled.allow or compiled.deny or amendment.allowed)
         self._prices = price_list(compiled.prices)
         self.is_metered = any(rule.metering is not None for rule in compiled.rules)
         """Whether any limit finds estimates for each request, or reads answers."""

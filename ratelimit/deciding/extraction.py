@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ratelimit.core.request.scanner import Translations
@@ -16,9 +16,19 @@ from ratelimit.stores.contract import Store
 
 
 def make_extractor(
-    compiled: CompiledPolicy, store: Store, diagnose: Callable[..., None], *, is_asked: bool = False
+    compiled: CompiledPolicy,
+    store: Store,
+    diagnose: Callable[..., None],
+    *,
+    is_asked: bool = False,
+    allowed: Sequence[tuple[int, int]] = (),
 ) -> Extractor:
-    """Return the extractor of a policy's identities; `is_asked`: of those that limits asked by name need."""
+    """Return the extractor of a policy's identities.
+
+    Args:
+        is_asked: whether for those that limits asked by name need.
+        allowed: positions and hashes that are on the allow list beside what the policy says.
+    """
     facts = [
         Fact(
             name=spec.name,
@@ -37,7 +47,7 @@ def make_extractor(
         trust.networks, header=trust.header, trusts_unaddressed=trust.unix, translations=translations
     )
     without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
-    needed = needed_positions(compiled, is_asked=is_asked)
+    needed = needed_positions(compiled, is_asked=is_asked) | {position for position, _ in allowed}
     evidence = set() if compiled.correlation is None else compiled.correlation.positions
     known = None if compiled.correlation is None else compiled.correlation.known
     origins = None
@@ -56,7 +66,7 @@ def make_extractor(
         diagnose=diagnose,
     )
     plain = extractor(lists=without_lists)
-    if not compiled.allow and not compiled.deny:
+    if not compiled.allow and not compiled.deny and not allowed:
         return plain
     allow, deny = (
         [
@@ -69,7 +79,7 @@ def make_extractor(
     lists = AccessLists(
         allow_ranges=AddressRanges(compiled.allow.networks),
         deny_ranges=AddressRanges(compiled.deny.networks),
-        allow_values=allow,
+        allow_values=[*allow, *allowed],
         deny_values=deny,
     )
     return extractor(lists=lists)

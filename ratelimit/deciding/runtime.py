@@ -18,6 +18,7 @@ from ratelimit.clustering.hosts.agent import Hosts
 from ratelimit.clustering.hosts.factory import hosts_of
 from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
+from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.load import LoadLimit, settings_of
@@ -31,6 +32,7 @@ from ratelimit.events import NullObserver, Observer
 from ratelimit.policy import Policy
 from ratelimit.policy.change import diff, fingerprint
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import counting_table, is_isolated, open_flight, open_store
 from ratelimit.telemetry.counters import Counters
@@ -86,6 +88,7 @@ class Runtime:
         self._lock = Lock()
         now_ns = self.now_ns()
         self.policy = loaded
+        self._acts: tuple[Act, ...] = ()
         self.clustering: ClusteringService | None = None
         """Correlation, where the policy has any."""
         self._load: LoadLimit | None = None
@@ -265,10 +268,29 @@ class Runtime:
             watch=None if clustering is None or spec is None else clustering.watch(spec, compiled.cluster),
             is_asked=is_asked,
             steps=self.steps,
+            amendment=self.amendment_for(compiled),
         )
         if self.is_enabled and not is_asked:
             bound.by_name = named_gate(bound, self.table, self.pace, self.keep_up, self.clock)
         return bound
+
+    def amend(self, acts: tuple[Act, ...]) -> None:
+        """Go by these acts of the operator's from now on, beside the policy."""
+        with self._lock:
+            if acts != self._acts:
+                self._acts = acts
+                self.current = self.bind(self.policy.compiled, self.now_ns(), self.clustering)
+                if self.clustering is not None:
+                    self.clustering.know(self.current.knowledge)
+
+    @property
+    def acts(self) -> tuple[Act, ...]:
+        """The operator's acts that this worker goes by."""
+        return self._acts
+
+    def amendment_for(self, compiled: CompiledPolicy) -> Amendment:
+        """Return what the operator's acts mean for a policy."""
+        return amendment_of(compiled, self._acts) if self._acts else NO_AMENDMENT
 
     def use(self, store: Store, *, enabled: bool) -> None:
         """Count in another store from now on, or limit nothing; what was counted stays where it is."""

@@ -48,6 +48,8 @@ class Snapshot:
     verdicts: dict[tuple[str, str], float] = field(default_factory=dict)
     """Gauges of clusters, by name and verdict."""
     entries_live: int = 0
+    acts: int = 0
+    """The operator's acts in force, where they can be looked at."""
 
     @property
     def decided(self) -> int:

@@ -21,6 +21,7 @@ from threading import Event, Lock, Thread
 
 from ratelimit.limiter import Limiter
 from ratelimit.policy.change import fingerprint
+from ratelimit.worker.acts import LOOK_S, ActFollower
 from ratelimit.worker.diagnostics import log
 
 LOOKS = 3
@@ -54,6 +55,7 @@ class Upkeep:
         self._users = 0
         self._gone = 0
         self._correlator: Thread | None = None
+        self._follower: Thread | None = None
         _ALL.add(self)
 
     @property
@@ -78,6 +80,15 @@ class Upkeep:
             self._limiter.runtime.pace.is_kept_up = True
             self._thread.start()
             self._start_correlating(self._ended)
+            follower = ActFollower(self._limiter.store.place)
+            follower.begin()
+            self._follower = Thread(
+                target=_follow,
+                args=(weakref.ref(self), follower, self._ended),
+                name="ratelimit-acts",
+                daemon=True,
+            )
+            self._follower.start()
 
     def stop(self) -> None:
         """End the thread and wait for it, unless others have started it as well."""
@@ -85,8 +96,8 @@ class Upkeep:
             self._users = max(self._users - 1, 0)
             if self._users:
                 return
-            threads = (self._thread, self._correlator)
-            self._thread = self._correlator = None
+            threads = (self._thread, self._correlator, self._follower)
+            self._thread = self._correlator = self._follower = None
             self._ended.set()
         for thread in threads:
             if thread is not None and thread.is_alive():
@@ -175,6 +186,27 @@ def _correlate(upkeep: weakref.ref[Upkeep], ended: Event) -> None:
         owner = upkeep()
         pause_s = None if owner is None else owner._correlate_once()
         del owner
+
+
+def _follow(upkeep: weakref.ref[Upkeep], follower: ActFollower, ended: Event) -> None:
+    is_failing = False
+    try:
+        while True:
+            owner = upkeep()
+            if owner is None or owner._limiter.table.closed:
+                return
+            try:
+                follower.look(owner._limiter)
+                is_failing = False
+            except Exception:
+                if not is_failing:  # said once each time, not twice a second
+                    log.exception("the operator's acts cannot be followed; it is tried again")
+                is_failing = True
+            del owner
+            if ended.wait(LOOK_S):
+                return
+    finally:
+        follower.close()
 
 
 _ALL: weakref.WeakSet[Upkeep] = weakref.WeakSet()

@@ -48,6 +48,16 @@ class Places:
         """The correlator's memory: the head of a value in chunks."""
         return self._name("correlator:snapshot")
 
+    @property
+    def acts(self) -> str:
+        """The operator's acts; a list of lines."""
+        return self._name("acts")
+
+    @property
+    def acts_applied(self) -> str:
+        """Which hosts apply them; a hash with a field for each host."""
+        return self._name("acts:applied")
+
     def scratch(self, rest: str) -> str:
         """What is tried there, and gone at once."""
         return self._name(f"doctor:{rest}")

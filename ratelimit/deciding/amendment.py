@@ -1,0 +1,59 @@
+"""What the operator's acts add to a policy: an allow list, and what is known of accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ratelimit.clustering.declarations import Declared
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.stores.acts.act import Act
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """The acts in force, in the form that a policy is bound with."""
+
+    acts: tuple[Act, ...]
+    allowed: tuple[tuple[int, int], ...]
+    """Identities that no limit applies to: positions and hashes."""
+    declared: Declared
+    """What is known of accounts beside what the policy says."""
+
+
+NO_AMENDMENT = Amendment((), (), Declared())
+
+
+def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
+    """Return what acts in force mean for a policy; an identity that it lacks means nothing."""
+    positions = {spec.name: spec.index for spec in compiled.identities}
+    allowed: list[tuple[int, int]] = []
+    exempt: list[int] = []
+    together: list[tuple[int, ...]] = []
+    apart: list[tuple[int, ...]] = []
+    decrees: dict[int, str] = {}
+    organisations: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    for act in acts:
+        accounts = tuple(act.accounts)
+        if act.kind == "exempt-limits":
+            if act.identity in positions:
+                allowed += [(positions[act.identity], account) for account in accounts]
+        elif act.kind == "exempt":
+            exempt += accounts
+        elif act.kind == "merge":
+            together.append(accounts)
+        elif act.kind == "split":
+            apart.append(accounts)
+        elif act.kind == "organisation":
+            organisations.append((accounts, tuple(act.payments)))
+        else:  # the last word counts
+            decrees.update(dict.fromkeys(accounts, act.kind))
+    declared = Declared(
+        tuple(exempt),
+        tuple(together),
+        tuple(apart),
+        tuple(key for key, said in decrees.items() if said == "confirm"),
+        tuple(key for key, said in decrees.items() if said == "clear"),
+        tuple(organisations),
+    )
+    return Amendment(tuple(acts), tuple(allowed), declared)

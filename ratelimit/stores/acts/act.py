@@ -1,0 +1,103 @@
+"""One act of the operator's, as every worker of every host understands it.
+
+Rules it keeps:
+
+- An act names accounts by keyed hashes. No value is in it, but for the name of an organisation and the
+  reason, which the operator wrote.
+- An act is never changed. `undo` is an act of its own; one with an end lapses by itself.
+- What is read is checked: a line that is no act of this release and hash key is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Kind = Literal["exempt", "exempt-limits", "merge", "split", "confirm", "clear", "organisation", "undo"]
+
+MOST_ACTS = 512
+"""How many are kept; of more, the oldest that are not in force go first, then the oldest."""
+MOST_IN_FORCE = 256
+MOST_ACCOUNTS = 100
+"""In one act."""
+LONGEST_LINE = 8192
+
+
+class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One act.
+
+    Attributes:
+        number: grows with each act of a log.
+        kind: what was done. `exempt`: never in a cluster. `exempt-limits`: on the allow list.
+        at_ns: when, since 1970.
+        by: the user and host that the command ran as.
+        key: which hash key the hashes are made with.
+        accounts: of `exempt-limits` hashes of an identity's value, else hashes of principals.
+        identity: of `exempt-limits`, the identity's name.
+        payments: of `organisation`, hashes of payment methods.
+        name: of `organisation`, its name.
+        until_ns: when it lapses; None for never.
+        reason: why, as the operator wrote it.
+        undoes: of `undo`, the number of the act that is taken back.
+    """
+
+    number: int
+    kind: Kind
+    at_ns: int
+    by: Annotated[str, Meta(max_length=128)]
+    key: Annotated[str, Meta(max_length=32)]
+    accounts: Annotated[list[int], Meta(max_length=MOST_ACCOUNTS)] = []
+    identity: Annotated[str, Meta(max_length=64)] = ""
+    payments: Annotated[list[int], Meta(max_length=MOST_ACCOUNTS)] = []
+    name: Annotated[str, Meta(max_length=64)] = ""
+    until_ns: int | None = None
+    reason: Annotated[str, Meta(max_length=200)] = ""
+    undoes: int | None = None
+
+    def line(self) -> bytes:
+        """Return it as one line of a log."""
+        return msgspec.json.encode(self)
+
+
+def read_acts(lines: Iterable[bytes]) -> list[Act]:
+    """Return the acts in some lines, in order; a line that is no act is left out."""
+    found: dict[int, Act] = {}
+    for line in lines:
+        if not line or len(line) > LONGEST_LINE:
+            continue
+        try:
+            act = msgspec.json.decode(line, type=Act)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        if all(0 <= one < 2**64 for one in (*act.accounts, *act.payments)):
+            found[act.number] = act
+    return [found[number] for number in sorted(found)][-2 * MOST_ACTS :]
+
+
+def in_force(acts: Sequence[Act], key: str, now_ns: int) -> tuple[Act, ...]:
+    """Return the acts that hold at an instant, of one hash key, in order."""
+    undone = {act.undoes for act in acts if act.kind == "undo"}
+    return tuple(
+        act
+        for act in acts
+        if act.kind != "undo"
+        and act.number not in undone
+        and act.key == key
+        and (act.until_ns is None or act.until_ns > now_ns)
+    )[-MOST_IN_FORCE:]
+
+
+def kept(acts: Sequence[Act], now_ns: int) -> list[Act]:
+    """Return those that a log keeps: the latest, and before them those that hold."""
+    holding = {id(act) for key in {act.key for act in acts} for act in in_force(acts, key, now_ns)}
+    spare = max(0, len(acts) - MOST_ACTS)
+    left = []
+    for act in acts:
+        if spare and id(act) not in holding:
+            spare -= 1
+        else:
+            left.append(act)
+    return left[-MOST_ACTS:]

@@ -1,0 +1,158 @@
+"""One host's log of acts, and which of its workers apply them: files beside the table that they share.
+
+The log goes with the table, since its hashes are made with the table's key. A reader finds it whole:
+each change is a fresh file that takes the place of the last, under a lock of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ratelimit.errors import StoreError
+from ratelimit.stores.acts.act import LONGEST_LINE, MOST_ACTS, Act, kept, read_acts
+from ratelimit.stores.embedded.mapping import COMPANION
+from ratelimit.stores.embedded.process import is_alive, start_of
+
+_MOST_BYTES = 2 * MOST_ACTS * LONGEST_LINE
+
+Applied = dict[str, tuple[int, int]]
+"""By process: when it started, and the number of the last act that it applies."""
+
+
+class ActFile:
+    """The acts of the workers that share a table.
+
+    Args:
+        table: the table's own path.
+    """
+
+    def __init__(self, table: Path) -> None:
+        self.path = table.with_name(f"{table.name}{COMPANION}acts")
+        self._applied = table.with_name(f"{table.name}{COMPANION}acts-applied")
+        self.lock = table.with_name(f"{table.name}{COMPANION}acts-lock")
+        self.election = table.with_name(f"{table.name}{COMPANION}acts-reader")
+        """The lock of the worker that copies a server's acts here."""
+
+    def stamp(self) -> tuple[int, ...]:
+        """Return what changes whenever the log does; equal for a log that is not there."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def read(self) -> list[Act]:
+        """Return the acts, in order; none where there is no log, or one that is not this user's."""
+        return read_acts(_read(self.path).splitlines())
+
+    def append(self, make: Callable[[int], Act], now_ns: int) -> Act:
+        """Append an act, made for its number, and return it.
+
+        Raises:
+            StoreError: code `acts-file`; the log cannot be written.
+        """
+        with self._locked():
+            acts = self.read()
+            act = make(acts[-1].number + 1 if acts else 1)
+            self._write_acts(kept([*acts, act], now_ns))
+            return act
+
+    def replace(self, acts: Sequence[Act]) -> None:
+        """Put a server's acts in place of these.
+
+        Raises:
+            StoreError: code `acts-file`.
+        """
+        with self._locked():
+            self._write_acts(acts)
+
+    def _write_acts(self, acts: Sequence[Act]) -> None:
+        _write(self.path, b"".join(act.line() + b"\n" for act in acts))
+
+    # -- the workers that apply them ------------------------------------------------------------------
+
+    def applied(self) -> dict[int, int]:
+        """Return by process of this host the last act that it applies; processes that ended are left out."""
+        return {
+            int(pid): number
+            for pid, (start, number) in self._applied_by().items()
+            if pid.isdecimal() and is_alive(int(pid), start)
+        }
+
+    def apply(self, number: int) -> None:
+        """Note that this process applies all acts up to this one.
+
+        Raises:
+            StoreError: code `acts-file`.
+        """
+        self._note(lambda known: {**known, str(os.getpid()): (start_of(os.getpid()), number)})
+
+    def leave(self) -> None:
+        """Note that this process applies none any more; what fails is left."""
+        with contextlib.suppress(StoreError):
+            if self._applied.exists():
+                self._note(lambda known: {pid: one for pid, one in known.items() if pid != str(os.getpid())})
+
+    def _note(self, change: Callable[[Applied], Applied]) -> None:
+        with self._locked():
+            known = {
+                pid: one
+                for pid, one in self._applied_by().items()
+                if pid.isdecimal() and is_alive(int(pid), one[0])
+            }
+            _write(self._applied, msgspec.json.encode(change(known)))
+
+    def _applied_by(self) -> Applied:
+        try:
+            return msgspec.json.decode(_read(self._applied) or b"{}", type=Applied)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return {}
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _refused(self.lock, error) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+        return file.read(_MOST_BYTES) if is_ours else b""
+
+
+def _write(path: Path, text: bytes) -> None:
+    fresh = path.with_name(f"{path.name}.new.{os.getpid()}")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(text)
+        fresh.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path} cannot be written: {error.strerror or error}", code="acts-file")

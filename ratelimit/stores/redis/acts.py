@@ -1,0 +1,170 @@
+"""The acts of all hosts that share a server, and which hosts apply them.
+
+A list of lines, and a hash with a field for each host; both under the deployment's one hash tag.
+Calls wait, for `PATIENCE_S` at most: they are made by a thread of their own, or by a command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ratelimit.errors import StoreError
+from ratelimit.stores.acts.act import MOST_ACTS, Act, kept, read_acts
+from ratelimit.stores.redis.hosts.fencing import REPORT, REPORTS
+from ratelimit.stores.redis.hosts.keys import Places
+from ratelimit.stores.redis.hosts.stream_client import Failures
+from ratelimit.stores.redis.transport.connect import connect
+
+if TYPE_CHECKING:
+    from ratelimit.environment.server import RemoteSpec
+
+PATIENCE_S = 1.0
+LASTS_MS = 400 * 86_400_000
+"""How long the log outlives the last act."""
+SILENT_MS = 15_000
+"""A host that has not reported for so long is not waited for."""
+FORGOTTEN_MS = 86_400_000
+
+
+class HostReport(msgspec.Struct, frozen=True):
+    """What one host says of itself."""
+
+    host: str
+    number: int
+    """All its workers apply the acts up to this one."""
+    workers: int
+
+
+class ServerActs:
+    """The server's log, over one connection that is made when it is needed.
+
+    Args:
+        remote: which server.
+    """
+
+    def __init__(self, remote: RemoteSpec) -> None:
+        self._remote = remote
+        places = Places(remote.prefix)
+        self._acts, self._hosts = places.acts, places.acts_applied
+        self._loop = asyncio.new_event_loop()
+        self._client: Any = None
+        self._last: bytes | None = None
+
+    def read_if_changed(self) -> list[Act] | None:
+        """Return the acts, None while they are as they were when last read.
+
+        Raises:
+            StoreError: code `redis-unreachable`.
+        """
+
+        async def read(client: Any) -> list[Act] | None:
+            last = await client.execute_command("LRANGE", self._acts, -1, -1)
+            end = b"" if not last else bytes(last[0])
+            if end == self._last:
+                return None
+            lines = await client.execute_command("LRANGE", self._acts, -2 * MOST_ACTS, -1)
+            self._last = end
+            return read_acts(lines)
+
+        acts: list[Act] | None = self._call(read)
+        return acts
+
+    def append(self, make: Callable[[int], Act], now_ns: int) -> Act:
+        """Append an act, made for its number, and return it.
+
+        Raises:
+            StoreError: code `redis-unreachable`; it may or may not have been appended.
+        """
+
+        async def append(client: Any) -> Act:
+            lines = await client.execute_command("LRANGE", self._acts, -2 * MOST_ACTS, -1)
+            acts = read_acts(lines)
+            act = make(acts[-1].number + 1 if acts else 1)
+            left = kept([*acts, act], now_ns)
+            if len(left) > len(lines):
+                await client.execute_command("RPUSH", self._acts, act.line())
+            else:
+                await self._rewrite(client, left)
+            await client.execute_command("PEXPIRE", self._acts, LASTS_MS)
+            return act
+
+        act: Act = self._call(append)
+        return act
+
+    async def _rewrite(self, client: Any, acts: list[Act]) -> None:
+        # A host that reads between the two has fewer acts for a moment, and all with its next look.
+        fresh = f"{self._acts}:new"
+        await client.execute_command("DEL", fresh)
+        await client.execute_command("RPUSH", fresh, *(act.line() for act in acts))
+        await client.execute_command("RENAME", fresh, self._acts)
+
+    def report(self, name: str, host: str, number: int, workers: int) -> None:
+        """Say which acts a host applies.
+
+        Raises:
+            StoreError: code `redis-unreachable`.
+        """
+
+        async def report(client: Any) -> None:
+            said = msgspec.json.encode(HostReport(host, number, workers))
+            await REPORT.run(client, (self._hosts,), (name, said, LASTS_MS))
+
+        self._call(report)
+
+    def hosts(self) -> dict[str, HostReport]:
+        """Return the hosts that reported lately, by their names.
+
+        Raises:
+            StoreError: code `redis-unreachable`.
+        """
+
+        async def hosts(client: Any) -> dict[str, HostReport]:
+            now_ms, *pairs = await REPORTS.run(client, (self._hosts,), (FORGOTTEN_MS,))
+            reports: dict[str, HostReport] = {}
+            for name, said in zip(pairs[::2], pairs[1::2], strict=True):
+                at_ms, _, text = bytes(said).partition(b" ")
+                if int(now_ms) - int(at_ms) <= SILENT_MS:
+                    reports[bytes(name).decode("utf-8", "replace")] = msgspec.json.decode(
+                        text, type=HostReport
+                    )
+            return reports
+
+        found: dict[str, HostReport] = self._call(hosts)
+        return found
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if not self._loop.is_closed():
+            self._drop()
+            self._loop.close()
+
+    def _call(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        async def bounded() -> Any:
+            async with asyncio.timeout(PATIENCE_S):
+                if self._client is None:
+                    self._client = connect(self._remote, timeout_s=PATIENCE_S)
+                return await work(self._client)
+
+        try:
+            return self._loop.run_until_complete(bounded())
+        except Failures as error:
+            self._drop()
+            raise StoreError(
+                f"the server cannot be asked: {type(error).__name__}: {error}", code="redis-unreachable"
+            ) from error
+
+    def _drop(self) -> None:
+        client, self._client = self._client, None
+
+        async def closed() -> None:
+            async with asyncio.timeout(PATIENCE_S):
+                await client.aclose()
+
+        if client is not None:
+            with suppress(*Failures):
+                self._loop.run_until_complete(closed())

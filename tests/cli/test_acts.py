@@ -1,0 +1,248 @@
+"""The operator's acts: in force in every worker, confirmed, lapsing by themselves, and kept."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratelimit.limiter import Limiter
+from ratelimit.stores.acts.act import MOST_ACTS, Act, in_force, kept, read_acts
+from ratelimit.stores.acts.file import ActFile
+from ratelimit.worker.acts import ActFollower
+from ratelimit.worker.upkeep import Upkeep
+from tests.cli.running import run, write_policy
+from tests.support.acting import BOTS, END_NS, Actor, caught
+from tests.support.campaign import policy_text
+
+NS = 10**9
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "requests"
+per = "account"
+rate = "2/hour"
+[store]
+keys = 1000
+path = "{}"
+"""
+WORKER = """\
+import sys, time
+from ratelimit import Limiter
+from ratelimit.worker.upkeep import Upkeep
+limiter = Limiter(sys.argv[1])
+upkeep = Upkeep(limiter, 2.0)
+upkeep.start()
+print("up", flush=True)
+for line in sys.stdin:
+    print(sum(limiter.decide(identities={"account": line.strip()}).allowed for _ in range(9)), flush=True)
+upkeep.stop()
+limiter.close()
+"""
+
+
+class Worker:
+    """A worker process; it is asked how many of nine requests of an account it admits."""
+
+    def __init__(self, policy: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, policy], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._answer() == "up"
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def admits(self, account: str) -> int:
+        assert self._process.stdin is not None
+        print(account, file=self._process.stdin, flush=True)
+        return int(self._answer())
+
+    def end(self) -> None:
+        self._process.communicate(timeout=30)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    return write_policy(tmp_path, POLICY.format(tmp_path / "table"))
+
+
+@pytest.fixture
+def start(policy: Path) -> Iterator[Callable[[], Worker]]:
+    workers: list[Worker] = []
+
+    def new() -> Worker:
+        workers.append(Worker(policy))
+        return workers[-1]
+
+    yield new
+    for worker in workers:
+        worker.end()
+
+
+def told(policy: Path, command: str, *more: str) -> dict[str, Any]:
+    result = run(command, policy, *more, "--json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_exempt_is_confirmed_by_all_workers_and_undone(policy: Path, start: Callable[[], Worker]) -> None:
+    first, second = start(), start()
+    assert first.admits("acct-17") == 2
+    began = time.monotonic()
+    act = told(policy, "exempt", "acct-17", "--for", "2h", "--reason", "night")
+    assert time.monotonic() - began < 2
+    assert [(each["workers"], each["applied"]) for each in act["hosts"]] == [(2, True)]
+    assert (act["kind"], act["identity"], act["reason"]) == ("exempt-limits", "account", "night")
+    assert (first.admits("acct-17"), second.admits("acct-17")) == (9, 9)
+    assert second.admits("acct-18") == 2
+    undone = told(policy, "undo", str(act["act"]))
+    assert [each["applied"] for each in undone["hosts"]] == [True]
+    assert (first.admits("acct-17"), second.admits("acct-17")) == (0, 0)
+    listed = told(policy, "acts")["acts"]
+    assert [(each["kind"], each["in_force"]) for each in listed] == [
+        ("exempt-limits", False),
+        ("undo", False),
+    ]
+
+
+def test_an_act_outlives_restarts_and_holds_in_a_worker_that_starts(
+    policy: Path, start: Callable[[], Worker]
+) -> None:
+    start().end()
+    result = run("exempt", policy, "acct-17")
+    assert result.exit_code == 0, result.output
+    assert "No worker runs" in result.stderr
+    worker = start()
+    until = time.monotonic() + 5
+    while worker.admits("acct-17") < 9:
+        assert time.monotonic() < until
+
+
+def test_no_value_is_kept(policy: Path, start: Callable[[], Worker], tmp_path: Path) -> None:
+    start()
+    run("exempt", policy, "acct-17", "--reason", "because")
+    for path in tmp_path.iterdir():
+        if path != policy:
+            assert b"acct-17" not in path.read_bytes(), path
+
+
+def test_an_act_lapses_by_itself(policy: Path) -> None:
+    limiter = Limiter(policy)
+    run("exempt", policy, "acct-17", "--for", "1s")
+    follower = ActFollower(limiter.store.place)
+    follower.look(limiter)
+    assert limiter.current.has_lists
+    until = time.monotonic() + 10
+    while limiter.runtime.acts:
+        assert time.monotonic() < until
+        follower.look(limiter)
+    assert not limiter.current.has_lists
+    follower.close()
+    limiter.close()
+
+
+def test_another_keys_acts_and_damaged_lines_are_left_out(policy: Path, tmp_path: Path) -> None:
+    limiter = Limiter(policy)
+    run("exempt", policy, "acct-17")
+    file = ActFile(tmp_path / "table")
+    (act,) = file.read()
+    log = file.path
+    other = act.line().replace(act.key.encode(), b"f" * 32).replace(b'"number":1', b'"number":2')
+    log.write_bytes(log.read_bytes() + other + b'\n{"number":3}\n\xff\xfe\n' + b"x" * 100_000 + b"\n")
+    assert [each.number for each in file.read()] == [1, 2]
+    assert [each.number for each in in_force(file.read(), act.key, act.at_ns)] == [1]
+    limiter.close()
+
+
+def test_the_log_is_bounded_and_keeps_what_holds() -> None:
+    acts = [
+        Act(number, "clear", number, "me@here", "k", [number], until_ns=None if number == 3 else number + 5)
+        for number in range(1, MOST_ACTS + 10)
+    ]
+    left = kept(acts, 10**6)
+    assert len(left) == MOST_ACTS
+    assert left[0].number == 3
+    assert read_acts(act.line() for act in left) == left
+
+
+def test_wrong_use_is_said(policy: Path) -> None:
+    assert run("exempt", policy, "acct-17").exit_code == 4  # no worker has run
+    limiter = Limiter(policy)
+    for asked in (
+        ("exempt", policy, "acct-17", "--for", "soon"),
+        ("exempt", policy, "acct-17", "--for", "90d"),
+        ("exempt", policy, "acct-17", "--identity", "acount"),
+        ("merge", policy, "acct-17", "acct-18"),  # it correlates nothing
+        ("merge", policy, "acct-17"),
+        ("declare", "organisation", policy, "Acme"),
+    ):
+        assert run(*asked).exit_code == 2, asked
+    assert run("undo", policy, "7").exit_code == 3
+    limiter.close()
+
+
+@pytest.fixture
+def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
+    monkeypatch.setattr("ratelimit.clock.SystemClock.now_ns", lambda self: END_NS)
+    path = tmp_path / "policy.toml"
+    path.write_text(policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000'))
+    found = caught(path)
+    yield found
+    found.limiter.close()
+
+
+def applied(actor: Actor, *command: object) -> None:
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    follower = ActFollower(actor.limiter.store.place)
+    follower.look(actor.limiter)
+    follower.close()
+    actor.tick()
+
+
+def test_acts_on_actors_are_what_the_policy_would_declare(actor: Actor, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    (name,) = actor.clusters(BOTS)
+    applied(actor, "exempt", path, "bot7", "--for", "2h")
+    assert actor.cluster("bot7") == -1
+    assert actor.clusters(bot for bot in BOTS if bot != "bot7") == {name}
+    applied(actor, "undo", path, "1")
+    applied(actor, "clear", path, "bot3")
+    assert actor.clusters(BOTS) == {-1}
+    applied(actor, "undo", path, "3")
+    applied(actor, "merge", path, "person1", "person2")
+    assert actor.cluster("person1") == actor.cluster("person2") != -1
+    applied(actor, "split", path, "person1", "person2")
+    assert actor.cluster("person1") == -1 or actor.cluster("person1") != actor.cluster("person2")
+
+
+def test_upkeep_follows_acts(policy: Path) -> None:
+    limiter = Limiter(policy)
+    upkeep = Upkeep(limiter, 0)
+    upkeep.start()
+    assert told(policy, "exempt", "acct-17")["hosts"][0]["applied"]
+    assert len(limiter.runtime.acts) == 1
+    upkeep.stop()
+    assert told(policy, "exempt", "acct-18")["hosts"] == []
+    limiter.close()
+
+
+def test_check_and_top_show_what_holds_beside_the_file(policy: Path) -> None:
+    limiter = Limiter(policy)
+    assert "operator" not in run("check", policy).output
+    told(policy, "exempt", "acct-17")
+    assert "1 act of the operator's in force on this host" in run("check", policy).stderr
+    assert json.loads(run("top", policy, "--json").stdout)["acts"] == 1
+    assert "1 of the operator's in force" in run("top", policy).stdout
+    limiter.close()
