@@ -2,6 +2,7 @@
 
 A store keeps the state of limits. It has two things and makes one: a `hasher`, a `clock`, and plans. A plan
 has the rules of one kind of request. It says what one request may do, and that is an `Outcome`.
+tests/support/dictionary.py has a whole store, to begin from, and tests/stores/test_contract.py its laws.
 
 Laws, for the author of another store:
 

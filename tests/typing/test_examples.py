@@ -11,7 +11,7 @@ HERE = Path(__file__).absolute().parent
 ROOT = HERE.parents[1]
 
 
-@pytest.mark.parametrize("name", ["core.py", "public.py"])
+@pytest.mark.parametrize("name", ["core.py", "public.py", "../support/dictionary.py"])
 def test_examples_are_typed(name: str, tmp_path: Path) -> None:
     api = pytest.importorskip("mypy.api")
     config = tmp_path / "mypy.ini"

@@ -11,6 +11,8 @@ cdef class Rule:
     cdef readonly object burst
     cdef readonly object salt
     cdef readonly bint shadow
+    cdef readonly object enforced_ppm
+    cdef readonly tuple calendar
     cdef uint64_t *starts  # the calendar; the quota points at it
     cdef Rule whole        # the rule that this is a share of, and reads the calendar of; else None
 

@@ -74,6 +74,8 @@ cdef class Rule:
         self.burst = burst
         self.salt = salt
         self.shadow = shadow
+        self.enforced_ppm = whole(enforced_ppm)
+        self.calendar = None if calendar is None else tuple(calendar)
         q.kind = _KINDS[algorithm]
         q.units = quota
         q.room = quota
@@ -103,6 +105,7 @@ cdef class Rule:
         share.quota = max(1, self.quota * millionths // 1_000_000)
         share.burst = max(1, self.burst * millionths // 1_000_000)
         share.salt = self.salt
+        share.enforced_ppm, share.calendar = self.enforced_ppm, self.calendar
         q[0] = self.quota_c
         q.units = share.quota
         q.burst = share.burst
