@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types dist bench bench-install kill faults spellings routes streams sanitize clean
+.PHONY: demo test build lint types dist site bench bench-install kill faults spellings routes streams sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -30,6 +30,10 @@ types: $(VENV)/.test
 # environment of its own. Some: make dist PYTHONS="3.12 3.14". With the project's address: make dist PROJECT_URL=https://…
 dist: $(VENV)/.dist
 	KINLIMIT_URL='$(PROJECT_URL)' $(BIN)/python .ci/dist.py $(PYTHONS)
+
+# The documentation as a site, in build/site: open build/site/index.html, or serve the folder.
+site: $(VENV)/.site
+	$(BIN)/python .ci/pages.py build/site
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
@@ -82,10 +86,12 @@ $(VENV)/.demo: $(BIN)/python $(SOURCES) setup.py pyproject.toml
 	@touch $(VENV)/.core $@
 
 $(VENV)/.test: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --group test --group lint
+	$(BIN)/python -m pip install --quiet --group test --group lint --group site
 	@# Older versions, each in a folder of its own: the oldest supported one, and the last to read one Cookie line.
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/oldest starlette==0.40.0 fastapi==0.115.5
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/one-cookie-line starlette==0.49.1 fastapi==0.120.1
+	@# The schemas of Prometheus' operator, in a folder of their own: a pytest plugin comes along that wants what is not there.
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/operator cloudcoil cloudcoil-models-prometheus-operator
 	@# Debian's package of what checks alert rules; where it cannot be had, their tests are skipped.
 	-@cd $(VENV) && { apt-get download promtool || { apt-get update && apt-get download promtool; }; } >/dev/null 2>&1 \
 		&& dpkg-deb -x promtool_*.deb promtool && rm promtool_*.deb
@@ -96,6 +102,10 @@ $(VENV)/.test: $(VENV)/.core
 
 $(VENV)/.dist: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade --group dist
+	@touch $@
+
+$(VENV)/.site: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group site
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test

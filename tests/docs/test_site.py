@@ -1,0 +1,46 @@
+"""`make site`: the pages become a site without a warning, and each link leads to a place of it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).absolute().parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site") / "out"
+    command = [sys.executable, str(ROOT / ".ci" / "pages.py"), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_first_page_is_the_readme_and_policies_of_examples_are_shown(site: Path) -> None:
+    assert "Twenty lines to a working limit" in (site / "index.html").read_text()
+    assert "policy.toml" in (site / "examples" / "redis" / "index.html").read_text()
+
+
+def test_each_page_is_in_the_navigation_once() -> None:
+    text = (ROOT / "zensical.toml").read_text()
+    tomllib.loads(text)
+    named = re.findall(r'= "([\w/-]+\.md)"', text)
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert len(named) == len(set(named))
+    assert pages <= set(named)
+
+
+def test_dead_anchor_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+    pages = importlib.import_module("pages")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "index.html").write_text('<a href="a/#here">x</a><a href="a/#gone">y</a>')
+    (tmp_path / "a" / "index.html").write_text('<h2 id="here">')
+    assert pages.dead_anchors(tmp_path) == ["index.html: a/#gone"]
