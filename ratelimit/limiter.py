@@ -30,6 +30,7 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
+from ratelimit.telemetry.load import load_numbers
 
 LIMITERS: WeakSet[Limiter] = WeakSet()
 """All that are in use in this process."""
@@ -312,6 +313,16 @@ class Limiter:
     def remote(self) -> Mapping[str, float]:
         """What this worker knows of the store's server; empty where there is none."""
         return self.store.state
+
+    @property
+    def load_numbers(self) -> Mapping[str, float]:
+        """The state of the limit that follows the load, in numbers; empty without one."""
+        return {} if self.load is None else load_numbers(self.load.flight, self.now_ns())
+
+    @property
+    def load_classes(self) -> Sequence[str]:
+        """Its classes; empty without one."""
+        return () if self.load is None else self.load.names
 
     def drift_ns(self) -> int:
         """Return how far the civil clock has stepped away from the limits' clock."""

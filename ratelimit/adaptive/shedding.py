@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 HOUR_NS = 3600 * 10**9
-WITHIN = 0.5
-"""The last of a class has room up to `1 - WITHIN` of what its first has."""
+PARTS = ((0.0, 0.15), (0.15, 0.3), (0.3, 0.4), (0.4, 0.5))
+"""What requests have less room than the first of their class: good conduct, bad conduct, likely, certain."""
 FALL = 0.15
 """The first of a class has room up to this part of what the first of the class above has. Less than
-`1 - WITHIN`, so that no class comes before one that is above it."""
+a half, so that no class comes before one that is above it."""
 KEPT_FREE = 0.1
 """Share of the places that the lowest class leaves free."""
 CONDUCT_LEVELS = 8
@@ -64,9 +64,16 @@ class Standing:
     def share(self) -> float:
         """Return the share of the queue up to which it has room, above 0; less the earlier it goes."""
         rank, verdict, conduct, use, lot = self.order()
-        place = ((verdict * CONDUCT_LEVELS + conduct) * USE_LEVELS + use) * LOTS + lot
-        places = len(WORSE) * CONDUCT_LEVELS * USE_LEVELS * LOTS
-        return float(FALL**rank * (1.0 - WITHIN * place / places))
+        place = (use + lot / LOTS) / USE_LEVELS
+        if verdict:
+            begin, end = PARTS[1 + verdict]
+            place = (conduct + place) / CONDUCT_LEVELS
+        elif conduct:
+            begin, end = PARTS[1]
+            place = (conduct - 1 + place) / (CONDUCT_LEVELS - 1)
+        else:
+            begin, end = PARTS[0]
+        return float(FALL**rank * (1.0 - begin - (end - begin) * place))
 
     def kept(self) -> float:
         """Return the share of the back end's places that it leaves free for higher classes."""

@@ -89,8 +89,8 @@ class Exchange:
         """Take in what a route asked by name: its fields are sent, what is settled reaches it."""
     def decided(self) -> list[tuple[RoutePlan, Outcome]]:
         """Return plan and outcome of all that limits decided of this request, here and by name."""
-    def enter(self, load: LoadLimit, now_ns: int, /) -> None:
-        """Count the request as in flight, until it is released."""
+    def enter(self, load: LoadLimit, payer: int, now_ns: int, /) -> None:
+        """Count the request as in flight, and as used by an account (0: by none), until it is released."""
     def release(self, now_ns: int, /) -> None:
         """Free the concurrency slots of all that was decided, and count the request out; idempotent."""
     def asked_by(self, watch: Watch | None, row: Sequence[int], /) -> None:

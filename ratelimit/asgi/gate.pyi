@@ -35,6 +35,7 @@ class Gate:
         pace, keep_up: says when upkeep is due with a decision, and does it.
         has_ends: whether something is told of each request's end, so that no sending is plain.
         load: the limit that follows the load, None without one; what has no room by it is turned away.
+        payer_at: the position of the identity that use of the back end is counted by, -1 for none.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Gate:
         keep_up: Callable[[int], None],
         has_ends: bool = False,
         load: LoadLimit | None = None,
+        payer_at: int = -1,
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.

@@ -301,7 +301,7 @@ class RateLimitMiddleware:
         if not allowed:
             exchange.asked_by(bound.watch, identities)
         elif load is not None:
-            exchange.enter(load, now_ns)
+            exchange.enter(load, bound.payer(identities), now_ns)
         scope["ratelimit"] = exchange
         return exchange
 
@@ -372,6 +372,7 @@ class RateLimitMiddleware:
             keep_up=self._runtime.keep_up,
             has_ends=bool(bound.steps.ends),
             load=self._runtime.load,
+            payer_at=bound.payer_at,
         )
 
     def _sample_latency(self, begin_ns: int) -> None:

@@ -32,7 +32,7 @@ def shed_for_want_of_room(
     now_ns: int,
 ) -> Exchange | None:
     """Return the exchange of a request that is shed, left in its scope; None for one that may go on."""
-    wait_ns = load.wait_for(bound, matched, identities, now_ns)
+    wait_ns = load.wait_for(bound, matched, identities, now_ns, mounted.limiter.table)
     if wait_ns is None:
         return None
     cross_origin = identities[bound.extractor.origin_at] != 0

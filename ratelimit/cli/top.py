@@ -21,6 +21,8 @@ from ratelimit.cli.terminal import Text, out, print_json
 from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.attach import attach
+from ratelimit.policy.compile.adaptive import class_names
+from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
@@ -82,7 +84,11 @@ def _look_at(target: str, stack: ExitStack) -> Look:
     policy = load(target, show_warnings=False)
     store = attach(policy)
     stack.callback(store.close)
-    collector = RateLimitCollector(WatchedTable(store.table, policy.compiled.rules, store.clock))
+    spec = policy.compiled.adaptive
+    flight = None if spec is None else SharedInFlight.existing(store)
+    classes = () if spec is None else class_names(spec)
+    watched = WatchedTable(store.table, policy.compiled.rules, store.clock, flight, classes)
+    collector = RateLimitCollector(watched)
 
     def look() -> Snapshot:
         found = snapshot.of_families(collector.collect())
@@ -139,12 +145,26 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
             for verdict in ("certain", "likely")
         )
         head.add_row("clusters", ", ".join(told))
+    if now.load:
+        head.add_row("load", _load(now))
     half, most = (quantile_bound_s(now.latency, share) for share in (0.5, 0.99))
     if half is not None and most is not None:
         head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")
     if faults := int(now.gauge(names.STORE_FAULTS)):
         head.add_row("faults", Text(f"{faults:,} decisions without the store", "red"))
     return head
+
+
+def _load(now: Snapshot) -> str:
+    """Return what is in flight beside what may be, how late first bytes are, and what was shed."""
+    waiting, bound = now.load.get("waiting", 0.0), now.load.get("on waiting", 0.0)
+    in_flight = now.load.get("answering", 0.0) + waiting
+    told = f"{in_flight:,.0f} in flight, {waiting:,.0f} of at most {bound:,.0f} wait"
+    pressure, target_s = now.gauge(names.LOAD_PRESSURE), now.gauge(names.LOAD_TARGET)
+    if target_s:
+        told += f"; first bytes at {pressure:.0%} of {target_s:g} s"
+    shed = ", ".join(f"{count:,} {name}" for name, count in now.shed.items() if count)
+    return f"{told}; shed {shed}" if shed else told
 
 
 def _limits(now: Snapshot, before: Snapshot | None, passed_s: float) -> RenderableType:

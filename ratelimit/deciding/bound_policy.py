@@ -20,7 +20,7 @@ from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
-from ratelimit.deciding.extraction import listed_positions, make_extractor, positions_of
+from ratelimit.deciding.extraction import listed_positions, make_extractor, payer_position, positions_of
 from ratelimit.deciding.metered import price_list
 from ratelimit.deciding.protocols import Recognition
 from ratelimit.deciding.resolvers import Resolver
@@ -183,6 +183,15 @@ class BoundPolicy:
             for limit in compiled.limits
         ]
         self._classes = load_classes(compiled.adaptive)
+        self.payer_at = -1 if compiled.adaptive is None else payer_position(compiled)
+        """The identity that use of the back end is counted by; -1 for none."""
+        self.when: tuple[tuple[tuple[int, frozenset[int]], ...], ...] = ()
+        """By class of the limit that follows the load: what it asks of identities, as hashes."""
+        if compiled.adaptive is not None:
+            self.when = tuple(
+                tuple((position, self._hashes(position, values)) for position, values in one.when)
+                for one in compiled.adaptive.classes
+            )
         self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
         self._unmatched: dict[tuple[int, ...], Matched] = {}
         self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.nobody)
@@ -193,6 +202,21 @@ class BoundPolicy:
         self._connects = self._caches()
         self._messages = self._caches()
         self.has_messages = any(limit.on == "message" for limit in compiled.limits)
+
+    def _hashes(self, position: int, values: Sequence[str]) -> frozenset[int]:
+        name = self.compiled.identities[position].name
+        return frozenset(chain.from_iterable(self.extractor.value_hashes(name, value) for value in values))
+
+    def payer(self, row: Sequence[int]) -> int:
+        """Return the account that a row counts as use of the back end, 0 for none."""
+        return max(0, row[self.payer_at]) if self.payer_at >= 0 else 0
+
+    def class_of(self, matched: Matched, row: Sequence[int]) -> int:
+        """Return the class of the limit that follows the load that a row's request is of."""
+        for rank in matched.classes[:-1]:
+            if all(row[position] in hashes for position, hashes in self.when[rank]):
+                return rank
+        return matched.rank
 
     @staticmethod
     def _caches() -> dict[str, dict[str | Target, Matched]]:

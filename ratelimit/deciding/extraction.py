@@ -105,4 +105,17 @@ def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
 def listed_positions(compiled: CompiledPolicy) -> set[int]:
     """Return the identities that are looked at whatever limits apply: by lists, by the correlation."""
     listed = {position for lists in (compiled.allow, compiled.deny) for position, _ in lists.values}
+    if compiled.adaptive is not None:
+        listed |= compiled.adaptive.positions | {payer_position(compiled)} - {-1}
     return listed if compiled.correlation is None else listed | compiled.correlation.positions
+
+
+def payer_position(compiled: CompiledPolicy) -> int:
+    """Return the identity that use of the back end is counted by.
+
+    The principal, or what limits count by first;
+    -1 where nothing tells one account from another.
+    """
+    if compiled.correlation is not None and compiled.correlation.principal:
+        return compiled.correlation.principal[0]
+    return next((rule.per[0] for rule in compiled.rules if rule.per and not rule.is_clustered), -1)

@@ -18,16 +18,19 @@ from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.controller import Allowance, Settings
 from ratelimit.adaptive.factory import kind_of, make_controller
 from ratelimit.adaptive.saturation import Report
-from ratelimit.adaptive.shedding import LAST_OF_A_CLASS, Standing
+from ratelimit.adaptive.shedding import LAST_OF_A_CLASS, LOTS, Standing, draw_lot
 from ratelimit.clock import Clock
+from ratelimit.core.memory.table import Table
+from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.policy.compile.adaptive import AdaptiveSpec
+from ratelimit.deciding.decider import actor_in
+from ratelimit.decision import VERDICTS
+from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
+from ratelimit.telemetry.load import ShedColumn, shed_row
 
 LEAST_RETRY_NS = 10**9
 """What is shed may come again this soon, at least."""
-ALL = "all"
-"""What the one class of a policy without classes is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,14 @@ class LoadLimit:
         spec: what the policy says.
         shared: what is in flight; closed with this.
         clock: says when.
+        lots_key: a secret of 64 bits that all workers know.
     """
 
-    def __init__(self, spec: AdaptiveSpec, shared: SharedInFlight, clock: Clock) -> None:
+    def __init__(self, spec: AdaptiveSpec, shared: SharedInFlight, clock: Clock, lots_key: int) -> None:
         self.shared = shared
         self.flight = shared.flight
+        self.heaviest = Heaviest(self.flight)
+        self._lots_key = lots_key
         self.now_ns = clock.now_ns
         self._admission = Admission(
             make_controller(spec.algorithm, settings_of(spec)), self.flight, kind=kind_of(spec.algorithm)
@@ -83,40 +89,57 @@ class LoadLimit:
 
     def _enter(self, spec: AdaptiveSpec) -> None:
         self.spec = spec
-        self.names = [one.name for one in spec.classes] or [ALL]
+        self.names = class_names(spec)
         last = [LAST_OF_A_CLASS.of_class(rank, len(self.names)) for rank in range(len(self.names))]
         self.shares = [(standing.share(), standing.kept()) for standing in last]
         """By class: what its last request may fill of the queue, and leaves free of the places."""
         self.shed = [0] * len(self.names)
 
-    def has_room(self, rank: int, now_ns: int, row: Sequence[int] = ()) -> bool:
+    def has_room(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> bool:
         """Return whether a request of this class may go on."""
         share, kept = self.shares[rank]
         if self.flight.has_room(now_ns, share, kept):
             return True
-        standing = self._standing(rank, row)
+        standing = self.standing(rank, now_ns, bound, row)
         return self.flight.has_room(now_ns, standing.share(), standing.kept())
 
-    def wait_for(self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int) -> int | None:
+    def wait_for(
+        self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int, table: Table
+    ) -> int | None:
         """Return how long a request has to stay away; None where it may go on, or is on the allow list."""
         if row[bound.extractor.listed_at]:
             return None  # what the lists say comes first
         if bound.recognition is not None:
             bound.recognition.fill(row)
-        if self.has_room(matched.rank, now_ns, row):
+        rank = bound.class_of(matched, row)
+        if self.has_room(rank, now_ns, bound, row):
             return None
-        return self.turn_away(matched.rank, now_ns)
+        return self.turn_away(rank, now_ns, draw_lot(bound.payer(row), self._lots_key, now_ns), table)
 
-    def turn_away(self, rank: int, now_ns: int) -> int | None:
-        """Count a request that found no room; return how long it is told to wait, None in shadow."""
+    def turn_away(self, rank: int, now_ns: int, lot: int, table: Table) -> int | None:
+        """Count a request that found no room; return how long it is told to wait, None in shadow.
+
+        Up to twice the target, by lot: not all of them come again at once.
+        """
         self._admission.turn_away(now_ns)
         self.shed[rank] += 1
+        column = ShedColumn.IN_SHADOW if self.spec.shadow else ShedColumn.ENFORCED
+        table.count(table.counter(shed_row(self.names[rank])), column)
         if self.spec.shadow:
             return None
-        return max(LEAST_RETRY_NS, self._admission.steering.target_ns)
+        return max(LEAST_RETRY_NS, self._admission.steering.target_ns) * (LOTS + lot) // LOTS
 
-    def _standing(self, rank: int, row: Sequence[int]) -> Standing:
-        return Standing(rank, len(self.names))
+    def standing(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing:
+        """Return what is known of a request that may have to go."""
+        payer = bound.payer(row)
+        actor, certainty = actor_in(bound, row)
+        return Standing(
+            rank,
+            len(self.names),
+            verdict="none" if actor is None else VERDICTS[certainty] or "none",
+            lighter=self.heaviest.share_lighter(payer, now_ns) if payer else 0.0,
+            lot=draw_lot(payer, self._lots_key, now_ns),
+        )
 
     def state(self) -> LoadState:
         """Return what the limit is now."""

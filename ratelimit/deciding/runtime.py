@@ -152,7 +152,7 @@ class Runtime:
             return
         settings = settings_of(spec)
         shared = open_flight(policy, self.store, settings.floor, settings.step_ns)
-        self._load = LoadLimit(spec, shared, self.clock)
+        self._load = LoadLimit(spec, shared, self.clock, int.from_bytes(self.store.hasher.key[:8], "little"))
 
     # -- the policy in force ----------------------------------------------------------------------
 

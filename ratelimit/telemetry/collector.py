@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from ratelimit.decision import Reason
-from ratelimit.telemetry import names, remote
+from ratelimit.telemetry import load, names, remote
 from ratelimit.telemetry.cells import CounterRows, totals
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.names import RuleColumn, RuntimeColumn
@@ -78,6 +78,10 @@ class Watched(Protocol):
     def correlation(self) -> Mapping[str, int]: ...
     @property
     def remote(self) -> Mapping[str, float]: ...
+    @property
+    def load_numbers(self) -> Mapping[str, float]: ...
+    @property
+    def load_classes(self) -> Sequence[str]: ...
     def now_ns(self) -> int: ...
     def drift_ns(self) -> int: ...
 
@@ -103,6 +107,7 @@ class RateLimitCollector(Collector):
         yield from self._runtime(table)
         yield from served(table, self._limiter.remote)
         yield from correlated(self._limiter.correlation)
+        yield from loaded(table, self._limiter.load_numbers, self._limiter.load_classes)
 
     def _requests(self, table: CounterTable) -> Iterator[Family]:
         cells = totals(table, names.ROW_REQUESTS)
@@ -186,6 +191,24 @@ class RateLimitCollector(Collector):
         yield _plain(names.CLOCK_DRIFT, self._limiter.drift_ns() / 1e9)
         said = totals(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
         yield _labelled(names.DIAGNOSTICS, dict(zip(names.DIAGNOSTIC_CODES, said, strict=False)))
+
+
+def loaded(table: CounterTable, numbers: Mapping[str, float], classes: Sequence[str]) -> Iterator[Family]:
+    """Yield the families of the limit that follows the load; none where there is none."""
+    if not numbers:
+        return
+    yield _labelled(load.LOAD_REQUESTS, {state: numbers[state] for state in ("answering", "waiting")})
+    bounds = {on: numbers[f"{on} bound"] for on in ("in flight", "waiting")}
+    yield _labelled(load.LOAD_BOUND, bounds)
+    yield _plain(load.LOAD_PRESSURE, numbers["pressure"])
+    yield _plain(load.LOAD_TARGET, numbers["target_ns"] / 1e9)
+    yield _plain(load.LOAD_STALE, numbers["stale"])
+    family = _family(load.LOAD_SHED)
+    for name in classes:
+        cells = totals(table, load.shed_row(name))
+        for mode, column in (("enforce", load.ShedColumn.ENFORCED), ("shadow", load.ShedColumn.IN_SHADOW)):
+            family.add_sample(load.LOAD_SHED.exported, {"class": name, "mode": mode}, cells[column])
+    yield family
 
 
 def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:

@@ -46,6 +46,24 @@ from ratelimit.telemetry.hosts import (
 from ratelimit.telemetry.hosts import (
     HOSTS_WAITING as HOSTS_WAITING,
 )
+from ratelimit.telemetry.load import (
+    LOAD_BOUND as LOAD_BOUND,
+)
+from ratelimit.telemetry.load import (
+    LOAD_METRICS as LOAD_METRICS,
+)
+from ratelimit.telemetry.load import (
+    LOAD_PRESSURE as LOAD_PRESSURE,
+)
+from ratelimit.telemetry.load import (
+    LOAD_REQUESTS as LOAD_REQUESTS,
+)
+from ratelimit.telemetry.load import (
+    LOAD_SHED as LOAD_SHED,
+)
+from ratelimit.telemetry.load import (
+    LOAD_TARGET as LOAD_TARGET,
+)
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
 
@@ -425,4 +443,5 @@ METRICS: tuple[Metric, ...] = (
     *REMOTE_METRICS,
     *CORRELATION_METRICS,
     *HOSTS_METRICS,
+    *LOAD_METRICS,
 )

@@ -50,6 +50,10 @@ class Snapshot:
     entries_live: int = 0
     acts: int = 0
     """The operator's acts in force, where they can be looked at."""
+    load: dict[str, float] = field(default_factory=dict)
+    """Requests in flight by their state, and after "on " what may be."""
+    shed: dict[str, int] = field(default_factory=dict)
+    """Requests shed by class, those in shadow included."""
 
     @property
     def decided(self) -> int:
@@ -91,6 +95,10 @@ def total(snapshots: Iterable[Snapshot]) -> Snapshot:
         for verdict, value in one.verdicts.items():
             found.verdicts[verdict] = found.verdicts.get(verdict, 0) + value
         found.entries_live += one.entries_live
+        for state, value in one.load.items():
+            found.load[state] = found.load.get(state, 0) + value
+        for name, shed in one.shed.items():
+            found.shed[name] = found.shed.get(name, 0) + shed
     return found
 
 
@@ -171,6 +179,12 @@ def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float
         counts.likely_refused += count
     elif name in _BY_VERDICT:
         snapshot.verdicts[name, labels["verdict"]] = value
+    elif name == names.LOAD_REQUESTS.exported:
+        snapshot.load[labels["state"]] = value
+    elif name == names.LOAD_BOUND.exported:
+        snapshot.load[f"on {labels['on']}"] = value
+    elif name == names.LOAD_SHED.exported:
+        snapshot.shed[labels["class"]] = snapshot.shed.get(labels["class"], 0) + count
     elif not labels:
         snapshot.gauges[name] = value
     return True

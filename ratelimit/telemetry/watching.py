@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ratelimit.clock import Clock
+from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.telemetry.collector import CounterTable, WatchedRule
+from ratelimit.telemetry.load import load_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,24 @@ class WatchedTable:
     correlation: Mapping[str, int] = MappingProxyType({})
     remote: Mapping[str, float] = MappingProxyType({})
 
-    def __init__(self, table: CounterTable, rules: Sequence[WatchedRule], clock: Clock) -> None:
+    def __init__(
+        self,
+        table: CounterTable,
+        rules: Sequence[WatchedRule],
+        clock: Clock,
+        flight: InFlight | None = None,
+        load_classes: Sequence[str] = (),
+    ) -> None:
         self.table = table
+        self.load_classes = load_classes
+        self._flight = flight
         self.rules = rules
         self._clock = clock
+
+    @property
+    def load_numbers(self) -> Mapping[str, float]:
+        """The limit that follows the load; empty where there is none."""
+        return {} if self._flight is None else load_numbers(self._flight, self.now_ns())
 
     def now_ns(self) -> int:
         """Return the deployment's own time."""

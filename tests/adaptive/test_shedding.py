@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.adaptive.shedding import LOTS, Standing, draw_lot
-from ratelimit.adaptive.usage import Usage
+from ratelimit.core.sharing.heaviest import Heaviest
+from tests.adaptive.flights import flight, memory
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -60,20 +61,36 @@ def test_lots_change_hourly_and_are_even():
     assert sum(one == other for one, other in zip(first, later, strict=True)) < 400
 
 
+def spread(number: int) -> int:
+    """Return what stands for a principal: hashes are spread evenly."""
+    return (number + 1) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+
+
 def test_heaviest_of_the_last_minute_is_known():
-    usage = Usage()
+    used = Heaviest(flight())
     for principal in range(99):
-        usage.charge(principal, 4, 0)
-    usage.charge(99, 4_000, 0)
-    assert usage.share_lighter(99, 1) == pytest.approx(0.99)
-    assert usage.share_lighter(5, 1) == 0.0
-    assert usage.share_lighter(12345, 1) == 0.0
-    assert usage.share_lighter(99, 200 * SECOND) == 0.0
+        used.charge(spread(principal), 4, 0)
+    used.charge(spread(99), 4_000, 0)
+    for second in (1, 61):
+        assert used.share_lighter(spread(99), second * SECOND) == pytest.approx(0.99, abs=0.02)
+        assert used.share_lighter(spread(5), second * SECOND) == 0.0
+        assert used.share_lighter(spread(12345), second * SECOND) == 0.0
+    assert used.share_lighter(spread(99), 200 * SECOND) == 0.0
 
 
-def test_use_is_bounded_by_the_principals_it_keeps():
-    usage = Usage(most=100)
-    for principal in range(10_000):
-        usage.charge(principal, 1, 0)
-    assert 0.0 <= usage.share_lighter(9_999, 0) <= 1.0
-    assert usage.share_lighter(0, 0) == 0.0
+def test_heaviest_is_known_to_all_workers_and_among_more_than_there_are_cells():
+    shared = memory()
+    first, second = Heaviest(flight(shared)), Heaviest(flight(shared, pid=2))
+    for principal in range(20_000):
+        first.charge(spread(principal), 1, 0)
+    second.charge(spread(7), 4_000, 0)
+    assert first.share_lighter(spread(7), 0) > 0.9
+    assert 0.0 <= first.share_lighter(spread(19_999), 0) <= 1.0
+
+
+def test_any_bytes_in_shared_memory_are_survived():
+    shared = memory()
+    used = Heaviest(flight(shared))
+    shared[4096:] = b"\xff" * (len(shared) - 4096)
+    used.charge(spread(1), 5, 61 * SECOND)
+    assert 0.0 <= used.share_lighter(spread(1), 61 * SECOND) <= 1.0

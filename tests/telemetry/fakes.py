@@ -45,6 +45,8 @@ class FakeLimiter:
     drift: int = 0
     correlation: dict[str, int] = field(default_factory=dict)
     remote: dict[str, float] = field(default_factory=dict)
+    load_numbers: dict[str, float] = field(default_factory=dict)
+    load_classes: tuple[str, ...] = ()
 
     def now_ns(self) -> int:
         return NOW_NS

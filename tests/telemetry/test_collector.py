@@ -14,7 +14,9 @@ from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.telemetry import RateLimitCollector, names
 from ratelimit.telemetry.counters import Counters, RemoteCounters
+from ratelimit.telemetry.load import ShedColumn, shed_row
 from ratelimit.telemetry.remote import REMOTE_METRICS
+from ratelimit.telemetry.snapshot import of_families
 from ratelimit.telemetry.watching import NoPolicy
 from tests.support.boards import board
 from tests.telemetry.fakes import NOW_NS, FakeLimiter, LimitSeen, Reload, new_table
@@ -203,6 +205,31 @@ def clustering() -> dict[str, int]:
 SERVER = {"is_away": 1.0, "workers": 3.0, "share": 0.25}
 
 
+LOAD = {
+    "answering": 5, "waiting": 2, "in flight bound": 400, "waiting bound": 9, "pressure": 0.5,
+    "target_ns": 1e9, "stale": 1,
+}  # fmt: skip
+
+
+def test_nothing_is_said_of_load_where_no_limit_follows_it(limiter: FakeLimiter) -> None:
+    ours = {series for metric in names.LOAD_METRICS for series in metric.series}
+    assert not ours & {series for series, _ in scrape(limiter)}
+
+
+def test_state_of_the_limit_that_follows_the_load_is_exported(limiter: FakeLimiter) -> None:
+    limiter.load_numbers, limiter.load_classes = LOAD, ("paid", "free")
+    limiter.table.count(limiter.table.counter(shed_row("free")), ShedColumn.IN_SHADOW, 3)
+    assert value(limiter, "ratelimit_load_requests", state="waiting") == 2
+    assert value(limiter, "ratelimit_load_bound", on="in flight") == 400
+    assert value(limiter, "ratelimit_load_target_seconds") == 1
+    assert value(limiter, "ratelimit_load_stale_reports_total") == 1
+    assert value(limiter, "ratelimit_load_shed_total", **{"class": "free", "mode": "shadow"}) == 3
+    assert value(limiter, "ratelimit_load_shed_total", **{"class": "paid", "mode": "enforce"}) == 0
+    seen = of_families(RateLimitCollector(limiter).collect())
+    assert seen.load == {"answering": 5, "waiting": 2, "on in flight": 400, "on waiting": 9}
+    assert seen.shed == {"paid": 0, "free": 3}
+
+
 def test_nothing_is_said_of_a_server_where_there_is_none(limiter: FakeLimiter) -> None:
     ours = {series for metric in REMOTE_METRICS for series in metric.series}
     assert not ours & {series for series, _ in scrape(limiter)}
@@ -240,6 +267,7 @@ def test_what_happens_on_the_way_to_a_server_is_counted_by_all_workers(
 
 def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
     limiter.correlation = clustering()
+    limiter.load_numbers, limiter.load_classes = LOAD, ("all",)
     limiter.remote = SERVER
     limiter.rules = [LimitSeen("requests"), LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
     known = {
@@ -284,6 +312,7 @@ def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLim
 
 def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
     limiter.correlation = clustering()
+    limiter.load_numbers, limiter.load_classes = LOAD, ("all",)
     limiter.rules = [LimitSeen("requests"), LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
     listed = {
         (series, label.name): set(label.values)

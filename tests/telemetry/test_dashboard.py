@@ -54,8 +54,8 @@ def test_panels_lie_side_by_side_and_have_numbers_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     "group",
-    [names.CORRELATION_METRICS, names.HOSTS_METRICS, REMOTE_METRICS],
-    ids=["actors", "hosts", "server"],
+    [names.CORRELATION_METRICS, names.HOSTS_METRICS, REMOTE_METRICS, names.LOAD_METRICS],
+    ids=["actors", "hosts", "server", "load"],
 )
 def test_clusters_hosts_and_server_are_shown(group: tuple[names.Metric, ...]) -> None:
     assert [metric.name for metric in group if not any(one in QUERIES for one in metric.series)] == []

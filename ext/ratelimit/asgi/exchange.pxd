@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
 
 cdef class Exchange:
@@ -21,11 +22,14 @@ cdef class Exchange:
     cdef InFlight flight     # where it is counted while it is in flight; None: it is not
     cdef int64_t ticket
     cdef object load
+    cdef Heaviest heaviest
+    cdef uint64_t payer      # the account that is counted as having used it, 0 for none
+    cdef uint64_t entered_ns
     cdef int status          # of the response, once it has begun
     cdef bint waits          # for the first part of a body
 
     cdef list with_fields(self, object headers)
-    cdef int count_in(self, object load, InFlight flight, uint64_t now) except -1
+    cdef int count_in(self, object load, InFlight flight, Heaviest heaviest, uint64_t payer, uint64_t now) except -1
     cdef int note(self, object message) except -1
 
 

@@ -8,6 +8,7 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.decision.engine cimport Outcome
+from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight, instant
 from ratelimit.core.sharing.observer cimport Watch
 
@@ -17,6 +18,9 @@ from ratelimit.deciding.charge import Charge
 from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
 
 cdef object NO_UNITS = frozenset()
+
+cdef enum:
+    LEAST_MS = 100      # what a request counts for before it is over, as use of the back end
 
 
 @cython.final
@@ -136,15 +140,17 @@ cdef class Exchange:
                 found.append((each.plan, each.outcome))
         return found
 
-    def enter(self, load, now_ns, /):
-        self.count_in(load, load.flight, instant(now_ns))
+    def enter(self, load, uint64_t payer, now_ns, /):
+        self.count_in(load, load.flight, load.heaviest, payer, instant(now_ns))
 
-    cdef int count_in(self, object load, InFlight flight, uint64_t now) except -1:
+    cdef int count_in(self, object load, InFlight flight, Heaviest heaviest, uint64_t payer, uint64_t now) except -1:
         if flight.is_due(now):
             load.step_now(now)
         self.ticket = flight.admit(now)
         self.flight = flight
         self.load = load
+        self.heaviest, self.payer, self.entered_ns = heaviest, payer, now
+        heaviest.add(payer, LEAST_MS, now)
         self.waits = True
         return 0
 
@@ -174,6 +180,8 @@ cdef class Exchange:
             if flight.open:
                 now = instant(now_ns)
                 flight.end(self.ticket, now)
+                if now > self.entered_ns:
+                    self.heaviest.add(self.payer, (now - self.entered_ns) // 1_000_000, now)
                 if flight.is_due(now):
                     self.load.step_now(now)
         for _, outcome in self.decided():

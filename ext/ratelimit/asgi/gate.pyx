@@ -24,6 +24,7 @@ from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport MOST_RULES
 from ratelimit.core.memory.table cimport Table, bump
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
+from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight, instant
 from ratelimit.core.sharing.observer cimport Watch
 
@@ -104,12 +105,14 @@ cdef class Gate:
     cdef bint has_ends      # something is told of each request's end
     cdef object load        # the limit that follows the load; None: there is none
     cdef InFlight flight
+    cdef Heaviest heaviest
+    cdef Py_ssize_t payer_at    # the identity that use of the back end is counted by, -1 for none
     cdef list shares        # by class: what the last of it may fill of the queue, and leaves free of the places
 
     def __init__(
         self, mounted, writer, *, match, dict requests not None,
         extractor, Table table not None, row, columns, sample, Watch watch=None, target,
-        Pace pace not None, keep_up, bint has_ends=False, load=None,
+        Pace pace not None, keep_up, bint has_ends=False, load=None, Py_ssize_t payer_at=-1,
     ):
         self.mounted = mounted
         self.writer = writer
@@ -132,7 +135,8 @@ cdef class Gate:
         self.has_ends = has_ends
         self.load = load
         if load is not None:
-            self.flight, self.shares = load.flight, load.shares
+            self.flight, self.shares, self.heaviest = load.flight, load.shares, load.heaviest
+            self.payer_at = payer_at
         self.parts = {}
 
     def enter(self, scope, send, now_ns, /):
@@ -148,7 +152,7 @@ cdef class Gate:
         cdef Sending sending
         cdef bint allowed, cross_origin, is_counted = False
         cdef uint8_t verdict = NO_VERDICT
-        cdef uint64_t principal = 0
+        cdef uint64_t principal = 0, payer = 0
         if type(scope) is not dict:
             return None
         if PyDict_GetItem(scope, "ratelimit") != NULL:
@@ -193,6 +197,8 @@ cdef class Gate:
                 else:
                     outcome = part.core.decided(ids, part.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
+                if is_counted and self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
+                    payer = ids[self.payer_at]
                 if self.watch is not None:
                     self.watch.note(ids, not allowed, now_ns, part.counted_at)
             else:
@@ -214,6 +220,8 @@ cdef class Gate:
                 else:
                     outcome = part.decide(identities, now_ns, part.costs)
                 allowed = outcome.allowed
+                if is_counted and self.payer_at >= 0 and identities[self.payer_at] > 0:
+                    payer = identities[self.payer_at]
                 if self.watch is not None:
                     self.watch.observe(identities, not allowed, now_ns, part.counted_at)
                     if not allowed:
@@ -242,7 +250,7 @@ cdef class Gate:
         sending.exchange = exchange
         sending.forward = send
         if is_counted and allowed:
-            exchange.count_in(self.load, self.flight, instant(now_ns))
+            exchange.count_in(self.load, self.flight, self.heaviest, payer, instant(now_ns))
         sending.is_plain = allowed and not part.holds_slots and not self.has_ends
         self.decisions += 1
         if self.decisions >= LATENCY_SAMPLE:

@@ -23,6 +23,9 @@ class ClassSpec:
 
     name: str
     patterns: tuple[Pattern, ...]
+    """Empty: all requests."""
+    when: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    """Positions of identities, and the values one of which each has to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,19 @@ class AdaptiveSpec:
     algorithm: LoadAlgorithm
     shadow: bool
     classes: tuple[ClassSpec, ...]
+    patterns: tuple[Pattern, ...] = ()
+    """The requests that it is on."""
+
+    @property
+    def positions(self) -> set[int]:
+        """The identities that classes ask for."""
+        return {position for one in self.classes for position, _ in one.when}
 
 
 def compile_adaptive(
     table: Adaptive | None,
     patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    position: Callable[[str, Path, Report], int],
     report: Report,
 ) -> AdaptiveSpec | None:
     """Return the compiled table, None where there is none.
@@ -48,6 +59,7 @@ def compile_adaptive(
     Args:
         table: as it stands in the file.
         patterns: compiles what a `match` names, and notes what is wrong with it.
+        position: finds an identity by its name, -1 for one that is not declared, which it notes.
         report: takes the problems.
     """
     if table is None:
@@ -62,7 +74,8 @@ def compile_adaptive(
         table.ceiling,
         table.algorithm,
         table.mode == "shadow",
-        _classes(table.class_, (*path, "class"), patterns, report),
+        _classes(table.class_, (*path, "class"), patterns, position, report),
+        patterns(table.match, (*path, "match"), report),
     )
 
 
@@ -97,6 +110,7 @@ def _classes(
     listed: list[LoadClass],
     path: Path,
     patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    position: Callable[[str, Path, Report], int],
     report: Report,
 ) -> tuple[ClassSpec, ...]:
     found: dict[str, ClassSpec] = {}
@@ -109,7 +123,24 @@ def _classes(
             report.add("adaptive-class", (*place, "name"), message)
         elif one.name in found:
             report.add("adaptive-class", (*place, "name"), f"there are two classes called `{one.name}`")
-        if one.match == []:
+        if one.match == [] or (one.match is None and not one.when):
             report.add("adaptive-class", (*place, "match"), "`match` names no requests")
-        found[one.name] = ClassSpec(one.name, patterns(one.match, (*place, "match"), report))
+        matched = () if one.match is None else patterns(one.match, (*place, "match"), report)
+        when = tuple(
+            (
+                position(name, (*place, "when", name), report),
+                (values,) if isinstance(values, str) else tuple(values),
+            )
+            for name, values in one.when.items()
+        )
+        found[one.name] = ClassSpec(one.name, matched, when)
     return tuple(found.values())
+
+
+ALL = "all"
+"""What the one class of a policy without classes is called."""
+
+
+def class_names(spec: AdaptiveSpec) -> tuple[str, ...]:
+    """Return the names of the classes, in their order."""
+    return tuple(one.name for one in spec.classes) or (ALL,)

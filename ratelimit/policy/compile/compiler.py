@@ -120,7 +120,9 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     hash_key = compile_key(file.hashing, report)
     correlation = compile_correlation(table, identities, known, report)
     remote = compile_store(file, tree, report)
-    adaptive = compile_adaptive(file.adaptive, _patterns, report)
+    adaptive = compile_adaptive(
+        file.adaptive, _patterns, lambda named, path, told: _position(named, positions, path, told), report
+    )
     router = _build_router(drafts, file.routing, report)
     if router is None:
         return Compilation(None, drafts, identities, correlation)

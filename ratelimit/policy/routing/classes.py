@@ -20,22 +20,29 @@ def load_classes(spec: AdaptiveSpec | None) -> Callable[[str, str | Target], tup
 
     def classes(method: str, target: str | Target) -> tuple[int, ...]:
         path = target if isinstance(target, str) else target.path
-        return (rank_of(spec, method, path),)
+        return classes_of(spec, method, path)
 
     return classes
 
 
-def rank_of(spec: AdaptiveSpec, method: str, path: str) -> int:
-    """Return the position of the first class that matches, of the last where none does; 0 without any.
+def classes_of(spec: AdaptiveSpec, method: str, path: str) -> tuple[int, ...]:
+    """Return the positions of the classes that a method and path may be of, the last where none matches.
 
     A path is compared as routers that ignore empty segments read it. What a spelling gains by
     another reading is a lower class: the patterns name what goes last, and the rest goes first.
     """
     segments = [segment for segment in path.split("/") if segment]
+    if spec.patterns and not any(_covers(pattern, method, segments) for pattern in spec.patterns):
+        return ()
+    found = []
     for rank, one in enumerate(spec.classes):
-        if any(_covers(pattern, method, segments) for pattern in one.patterns):
-            return rank
-    return max(0, len(spec.classes) - 1)
+        if one.patterns and not any(_covers(pattern, method, segments) for pattern in one.patterns):
+            continue
+        found.append(rank)
+        if not one.when:
+            return tuple(found)
+    last = max(0, len(spec.classes) - 1)
+    return (*found, last) if last not in found else tuple(found)
 
 
 def _covers(pattern: Pattern, method: str, segments: Sequence[str]) -> bool:

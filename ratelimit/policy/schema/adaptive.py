@@ -26,13 +26,22 @@ class LoadClass(Table, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     match: Annotated[
-        str | list[str],
+        str | list[str] | None,
         Meta(
             description="Requests of this class, written like a limit's `match`; the first class that "
-            "matches counts.",
+            "matches counts. Default: all, if `when` says more.",
             examples=["POST /v1/chat"],
         ),
-    ]
+    ] = None
+    when: Annotated[
+        dict[str, str | list[str]],
+        Meta(
+            max_length=8,
+            description="Identities that a request of this class has, and one of which values: a plan, "
+            "an account. All of them have to fit.",
+            examples=[{"plan": ["pro", "team"]}],
+        ),
+    ] = {}
 
 
 class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
@@ -51,6 +60,14 @@ class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"class_":
         InFlight, Meta(description="Requests that may wait for their first byte before anything is known.")
     ] = 20
     ceiling: Annotated[InFlight, Meta(description="Requests in flight beyond which nothing has room.")] = 400
+    match: Annotated[
+        str | list[str],
+        Meta(
+            description="Requests that the limit is on, written like a limit's `match`. Leave out what "
+            "another back end answers, such as health checks.",
+            examples=[["POST /v1/*"]],
+        ),
+    ] = "/*"
     algorithm: Annotated[
         LoadAlgorithm,
         Meta(

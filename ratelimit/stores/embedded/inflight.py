@@ -70,6 +70,28 @@ class SharedInFlight:
         mapping = private_mapping(flight_bytes())
         return cls(mapping, _flight(mapping.memory, store.hasher.key, floor, step_ns), store.clock.now_ns)
 
+    @classmethod
+    def existing(cls, store: Store) -> InFlight | None:
+        """Return what the workers that share a store have in flight, to look at; None where none did.
+
+        Raises:
+            StoreError: as for a store's memory.
+        """
+        if store.place is None:
+            return None
+        key = store.hasher.key
+        place = flight_path(store.place, key)
+        if not place.exists():
+            return None
+
+        def attach(memory: object) -> InFlight:
+            return _flight(memory, key, 1, 1)
+
+        opened = open_shared(
+            place, flight_bytes(), lambda memory, _: attach(memory).close(), attach, is_ours=True, mends=False
+        )
+        return opened.view
+
     def heartbeat(self) -> None:
         """Say that this worker lives, and leave memory that is damaged or gone for fresh memory.
 

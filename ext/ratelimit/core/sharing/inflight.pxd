@@ -1,6 +1,6 @@
-"""Where everything lies in the memory that says what is in flight: header, lanes, places, answers.
+"""Where everything lies in the memory that says what is in flight: header, lanes, places, answers, use.
 
-    header | lanes of the workers | places of each lane | ring of answers
+    header | lanes of the workers | places of each lane | ring of answers | use of two minutes
 
 Change anything here and `FLIGHT_LAYOUT` must change too. Workers of an old and a new release may
 meet on one file, and must refuse each other.
@@ -9,12 +9,14 @@ meet on one file, and must refuse each other.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
-    FLIGHT_LAYOUT = 1
+    FLIGHT_LAYOUT = 2
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
     ANSWERS = 1024          # a power of two: what a worker that takes the steps over can look back on
     WORDS = 128             # of a controller's state
+    CELLS = 2048            # of each row of a sketch: a power of two
+    LEVELS = 42             # of use, powers of two
     SILENT_MS = 6_000       # three heartbeats of the middleware's
     FRESH_MS = 5_000        # a report is believed for so long
     MILLISECOND = 1_000_000
@@ -71,6 +73,11 @@ cdef struct Seen:
     uint64_t counts             # in flight << 32 | without a first byte
     uint64_t failed
 
+cdef struct Minute:
+    uint64_t number             # since 1970, + 1
+    uint64_t levels[LEVELS]     # principals on each
+    uint64_t cells[2][CELLS]
+
 cdef struct Ticket:
     uint64_t since_ns
     uint32_t in_flight
@@ -97,6 +104,7 @@ cdef class InFlight:
     cdef Lane *lanes
     cdef Place *places
     cdef Seen *answers
+    cdef Minute *minutes
     cdef uint64_t fingerprint[2]
     cdef uint8_t boot[64]
     cdef readonly bint open

@@ -39,7 +39,10 @@ FLIGHT_LANES = LANES
 
 
 def flight_bytes():
-    return FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place) + ANSWERS * sizeof(Seen)
+    return (
+        FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place) + ANSWERS * sizeof(Seen)
+        + 2 * sizeof(Minute)
+    )
 
 
 @cython.final
@@ -82,6 +85,7 @@ cdef class InFlight:
         self.lanes = <Lane *>(base + FLIGHT_HEADER_BYTES)
         self.places = <Place *>(base + FLIGHT_HEADER_BYTES + LANES * sizeof(Lane))
         self.answers = <Seen *>(base + FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place))
+        self.minutes = <Minute *>(self.answers + ANSWERS)
         bytes_at = fingerprint
         memcpy(self.fingerprint, bytes_at, 16)
         bytes_at = boot_id
@@ -193,7 +197,6 @@ cdef class InFlight:
         self.leads = False
 
     def forget(self):
-        """Let go of all tickets: they are of a process that this one was forked from."""
         cdef uint32_t i
         if self.free_places == NULL:
             self.free_places = <uint32_t *>realloc(NULL, PLACES * sizeof(uint32_t))
@@ -246,7 +249,7 @@ cdef class InFlight:
             part = load(&header.cap)
             bound = part if part < bound else bound
         if share < 1.0:
-            part = <uint64_t>(share * <double>waiting)
+            part = <uint64_t>(share * <double>waiting + 0.5)
             waiting = part if part > 1 else 1
         if kept > 0.0:
             places = load(&header.places)
@@ -413,7 +416,6 @@ cdef class InFlight:
         return self.leads and load(&self.header.leader) & 0xFF == <uint64_t>(self.lane + 1)
 
     def take_over(self):
-        """Say that the state was taken over."""
         self.leads = True
 
     @property

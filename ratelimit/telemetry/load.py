@@ -1,0 +1,81 @@
+"""Metrics of the limit that follows the load, and where what it shed is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.steering import Steering
+from ratelimit.telemetry.metric import Label, Metric
+
+
+class ShedColumn(IntEnum):
+    """Columns of a class' row."""
+
+    ENFORCED = 0
+    IN_SHADOW = 1
+
+
+def shed_row(name: str) -> str:
+    """Return the counter row of a class."""
+    return f"\x1fshed {name}"
+
+
+LOAD_REQUESTS = Metric(
+    "ratelimit_load_requests",
+    "gauge",
+    "Requests in flight, of all workers of the host: answering, or waiting for their first byte.",
+    (Label("state", ("answering", "waiting")),),
+)
+LOAD_BOUND = Metric(
+    "ratelimit_load_bound",
+    "gauge",
+    "What the limit that follows the load allows now: in flight, and waiting for their first byte.",
+    (Label("on", ("in flight", "waiting")),),
+)
+LOAD_PRESSURE = Metric(
+    "ratelimit_load_pressure", "gauge", "How late first bytes are: their 95 % quantile, 1 is the target."
+)
+LOAD_TARGET = Metric(
+    "ratelimit_load_target_seconds",
+    "gauge",
+    "What the time to the first byte is steered to; it may be learned.",
+)
+LOAD_SHED = Metric(
+    "ratelimit_load_shed",
+    "counter",
+    "Requests that found no room and were shed with 503, or would have been.",
+    (
+        Label("class", source="name of the class in the policy file, or `all`"),
+        Label("mode", ("enforce", "shadow")),
+    ),
+)
+LOAD_STALE = Metric(
+    "ratelimit_load_stale_reports", "counter", "Reports of the engine that no other followed in time."
+)
+LOAD_METRICS: tuple[Metric, ...] = (
+    LOAD_REQUESTS,
+    LOAD_BOUND,
+    LOAD_PRESSURE,
+    LOAD_TARGET,
+    LOAD_SHED,
+    LOAD_STALE,
+)
+"""Exported only where the policy has a limit that follows the load."""
+
+
+def load_numbers(flight: InFlight, now_ns: int) -> Mapping[str, float]:
+    """Return the state of a host's limit in numbers."""
+    steering = Steering(flight)
+    in_flight, unanswered = flight.counts(now_ns)
+    bound, free, full, full_from, _ = steering.bounds
+    return {
+        "answering": in_flight - unanswered,
+        "waiting": unanswered,
+        "in flight bound": bound,
+        "waiting bound": full if in_flight - unanswered >= full_from else free,
+        "pressure": steering.pressure,
+        "target_ns": steering.target_ns,
+        "stale": steering.stale,
+    }
