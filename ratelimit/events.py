@@ -6,11 +6,78 @@ Nothing a client sent is in them.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
 
 from ratelimit.errors import RateLimitError
 
 ReloadResult = Literal["applied", "unchanged", "rejected"]
+
+
+EVENTS: Mapping[str, tuple[bool, str]] = {
+    "store-away": (
+        True,
+        "The store's server is not asked on this host; limits follow on_store_error.",
+    ),
+    "store-back": (False, "The store's server is asked again on this host."),
+    "policy-reloaded": (False, "A changed policy file is in force."),
+    "policy-rejected": (True, "A changed policy file cannot be used; the older policy stays in force."),
+    "policy-rejected-long": (True, "The policy file has been unusable for ten minutes or more."),
+    "actor-found": (True, "Accounts were found to be one actor."),
+    "actor-grew": (True, "An actor has half as many accounts again as when it was last told."),
+    "actor-contained": (False, "A limit per cluster refused this actor on this host for the first time."),
+    "actor-released": (False, "An actor is none any more."),
+    "act-made": (False, "An operator's act is in force."),
+    "act-lapsed": (False, "An operator's act has reached its end."),
+    "act-undone": (False, "An operator's act was taken back."),
+    "self-check": (True, "The library noticed a likely mistake in its use."),
+}
+"""By name, whether it is a warning, and what it says; docs/events.md has the fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, told once for each host."""
+
+    name: str
+    """One of `EVENTS`."""
+    time_ns: int
+    """When, since 1970."""
+    host: str
+    worker: int
+    """The process that told it."""
+    fields: Mapping[str, Any]
+    """What is particular to it: numbers, hashes, texts, None."""
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether it is a warning."""
+        return EVENTS[self.name][0]
+
+    def with_fields(self, **more: Any) -> Event:
+        """Return it with more fields."""
+        return replace(self, fields={**self.fields, **more})
+
+    def json(self) -> str:
+        """Return it as one JSON object on one line."""
+        at = datetime.fromtimestamp(self.time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+        record = {
+            "event": self.name,
+            "time": at.replace("+00:00", "Z"),
+            "host": self.host,
+            "worker": self.worker,
+            "says": EVENTS[self.name][1],
+            "fields": dict(self.fields),
+        }
+        return json.dumps(record, ensure_ascii=True, allow_nan=False, default=str)
+
+    def line(self) -> str:
+        """Return it as one line for a log."""
+        said = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in self.fields.items())
+        return f"{self.name}: {EVENTS[self.name][1]} {said}".rstrip()
 
 
 class Observer(Protocol):

@@ -108,6 +108,8 @@ class Runtime:
         """How many policies this limiter has put in force."""
         self.reloaded_ns = now_ns
         self.last_reload: Reload | None = None
+        self.rejected_ns: int | None = None
+        """Since when the policy file is rejected; None while it is not."""
         self.asked: object = None  # what routes may ask for by name: the integrations' own
         if not self.is_enabled:
             self.diagnose("limits-off")
@@ -210,6 +212,10 @@ class Runtime:
                     outcome = Reload("applied", now_ns, changes=changes)
             self._fingerprint = seen
             self.last_reload = outcome
+            if outcome.result != "rejected":
+                self.rejected_ns = None
+            elif self.rejected_ns is None:
+                self.rejected_ns = now_ns
         self.counters.reloaded(outcome.result)
         self.observer.reloaded(outcome.result, outcome.error)
         return outcome
@@ -282,6 +288,11 @@ class Runtime:
                 self.current = self.bind(self.policy.compiled, self.now_ns(), self.clustering)
                 if self.clustering is not None:
                     self.clustering.know(self.current.knowledge)
+
+    @property
+    def noticed(self) -> Mapping[str, str]:
+        """Likely mistakes that were noticed here, and the sentence of each, by code."""
+        return self._diagnosing.noticed
 
     @property
     def acts(self) -> tuple[Act, ...]:

@@ -18,10 +18,10 @@ import msgspec
 from ratelimit.codes import CODES, Branch
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.policy.compile import pricing
-from ratelimit.policy.schema import adaptive, knowledge, model, storing
+from ratelimit.policy.schema import adaptive, events, knowledge, model, storing
 from ratelimit.policy.schema import json_schema as schema
 
-WITH_TABLES = ("policy.md", "correlation.md")
+WITH_TABLES = ("policy.md", "correlation.md", "events.md")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BRANCHES: dict[Branch, str] = {
     "policy": "PolicyError: the policy file, for its author to mend.",
@@ -75,7 +75,9 @@ def _rows(branch: Branch, severity: str) -> list[str]:
 
 def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
-    home = next(module for module in (model, storing, knowledge, pricing, adaptive) if hasattr(module, name))
+    home = next(
+        module for module in (model, storing, knowledge, pricing, adaptive, events) if hasattr(module, name)
+    )
     kind: type[msgspec.Struct] = getattr(home, name)
     hints = get_type_hints(kind, include_extras=True)
     lines = ["| key | type | default | |", "| --- | --- | --- | --- |"]

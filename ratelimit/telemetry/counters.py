@@ -109,6 +109,10 @@ class RemoteCounters:
         """Count corrections that may not have been made."""
         self._add(remote.RemoteColumn.CORRECTIONS_LOST, corrections)
 
+    def charged_back(self, units: int) -> None:
+        """Count units that were used while the server was away, and that it has now."""
+        self._add(remote.RemoteColumn.CHARGED_BACK, units)
+
     def forgot(self, counters: int) -> None:
         """Count counters that were not handed over."""
         self._add(remote.RemoteColumn.COUNTERS_FORGOTTEN, counters)

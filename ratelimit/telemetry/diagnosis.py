@@ -24,11 +24,13 @@ class Diagnosing:
         limiter: its counters count it, and its observer is told.
     """
 
-    __slots__ = ("_limiter", "_said")
+    __slots__ = ("_limiter", "_said", "noticed")
 
     def __init__(self, limiter: Reporting) -> None:
         self._limiter = limiter
         self._said: set[str] = set()
+        self.noticed: dict[str, str] = {}
+        """What was passed on, by code."""
 
     def store_failed(self, error: StoreError) -> None:
         """Count a decision that the store could not make, and tell the observer."""
@@ -55,4 +57,5 @@ class Diagnosing:
         words = DIAGNOSES.get(code, code)
         # Where it says what it is about, and else at its end.
         words = words.replace("{about}", about) if "{about}" in words else f"{words} {about}".rstrip()
+        self.noticed[code] = words
         self._limiter.observer.diagnosed(code, words)

@@ -18,6 +18,7 @@ class RemoteColumn(IntEnum):
     CORRECTIONS_LOST = 2
     COUNTERS_FORGOTTEN = 3
     AWAY_MS = 4
+    CHARGED_BACK = 5
 
 
 # Upper bounds of the buckets in nanoseconds; one more column takes the rest (+Inf), and one the sum.

@@ -80,9 +80,11 @@ class ActFollower:
             self._report(now_ns)
 
     def close(self) -> None:
-        """Apply no acts any more."""
+        """Apply no acts any more, and say so: a host without workers is not waited for."""
         if self._file is not None:
             self._file.leave()
+            if self._server is not None and self._election.is_won:
+                self._report(self._reported_ns + REPORT_NS)
         self._election.resign()
         if self._server is not None:
             self._server.close()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
+from typing import TextIO
 
 from ratelimit.clock import Clock, SystemClock
 from ratelimit.errors import RateLimitError
@@ -69,6 +71,36 @@ class LoggingObserver:
             log.error(message, *words)
 
 
+class _PlainHandler(logging.StreamHandler[TextIO]):
+    """Writes to standard error what no other handler would, with time and level.
+
+    Under plain uvicorn no handler is there for an application's loggers. Then Python writes warnings
+    alone, without a time. As soon as the application configures logging, this handler is silent.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless another handler does."""
+        others = [*logging.getLogger().handlers, *(one for one in log.handlers if one is not self)]
+        if not others:
+            self.stream = sys.stderr  # as it is now
+            super().emit(record)
+
+
+_PLAIN = _PlainHandler()
+
+
+def _show_lines() -> None:
+    """Let lines be seen where the application has configured no logging."""
+    if _PLAIN not in log.handlers:
+        log.addHandler(_PLAIN)
+    if log.level == logging.NOTSET and not logging.getLogger().handlers:
+        log.setLevel(logging.INFO)
+
+
 def start_logging(limiter: Limiter) -> None:
     """Write to the log what happens to a limiter from now on, and its policy's warnings; once."""
     if not isinstance(limiter.runtime.observer, LoggingObserver):
@@ -77,7 +109,8 @@ def start_logging(limiter: Limiter) -> None:
 
 
 def log_warnings(policy: Policy) -> None:
-    """Write a policy's warnings to the log."""
+    """Write a policy's warnings to the log; from then on its lines are seen."""
+    _show_lines()
     for problem in policy.warnings:
         log.warning("%s", problem)
 

@@ -23,6 +23,8 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy.change import fingerprint
 from ratelimit.worker.acts import LOOK_S, ActFollower
 from ratelimit.worker.diagnostics import log
+from ratelimit.worker.events.reporter import Reporter
+from ratelimit.worker.events.watch import EventWatch
 
 LOOKS = 3
 """How many looks in a row have to find no policy file."""
@@ -82,9 +84,11 @@ class Upkeep:
             self._start_correlating(self._ended)
             follower = ActFollower(self._limiter.store.place)
             follower.begin()
+            settings = self._limiter.policy.file.events
+            watch = EventWatch(Reporter(self._limiter.store.place, settings))
             self._follower = Thread(
                 target=_follow,
-                args=(weakref.ref(self), follower, self._ended),
+                args=(weakref.ref(self), follower, watch, self._ended),
                 name="ratelimit-acts",
                 daemon=True,
             )
@@ -188,7 +192,7 @@ def _correlate(upkeep: weakref.ref[Upkeep], ended: Event) -> None:
         del owner
 
 
-def _follow(upkeep: weakref.ref[Upkeep], follower: ActFollower, ended: Event) -> None:
+def _follow(upkeep: weakref.ref[Upkeep], follower: ActFollower, watch: EventWatch, ended: Event) -> None:
     is_failing = False
     try:
         while True:
@@ -197,10 +201,11 @@ def _follow(upkeep: weakref.ref[Upkeep], follower: ActFollower, ended: Event) ->
                 return
             try:
                 follower.look(owner._limiter)
+                watch.look(owner._limiter)
                 is_failing = False
             except Exception:
                 if not is_failing:  # said once each time, not twice a second
-                    log.exception("the operator's acts cannot be followed; it is tried again")
+                    log.exception("acts or events of a limiter cannot be followed; it is tried again")
                 is_failing = True
             del owner
             if ended.wait(LOOK_S):

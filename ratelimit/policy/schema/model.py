@@ -16,6 +16,7 @@ from ratelimit.core.request.scanner import MOST_PREFIXES
 from ratelimit.correlation.settings import Settings
 from ratelimit.policy.compile.pricing import Price
 from ratelimit.policy.schema.adaptive import Adaptive
+from ratelimit.policy.schema.events import Events
 from ratelimit.policy.schema.headers import Headers
 from ratelimit.policy.schema.knowledge import Known
 from ratelimit.policy.schema.storing import Store
@@ -431,6 +432,7 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     headers: Annotated[Headers, Meta(description="What responses say.")] = Headers()
     hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()
     correlation: Annotated[Correlation, Meta(description="What clusters are made of.")] = Correlation()
+    events: Annotated[Events, Meta(description="Where events go.")] = Events()
     adaptive: Annotated[
         Adaptive | None,
         Meta(description="A limit on what is in flight that follows the load. Default: none."),

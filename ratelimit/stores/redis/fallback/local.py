@@ -214,6 +214,7 @@ class LocalFallback:
         fault: BaseException | None = None
         for (each, amount, _), answer in zip(telling, answers, strict=True):
             if not isinstance(answer, BaseException):
+                self._store.tally.charged_back(amount)
                 continue
             fault = answer
             if isinstance(answer, NothingCharged):

@@ -24,6 +24,10 @@ class MetricsSink(Protocol):
         """So many corrections could not be made, or it is not known whether they were."""
         return
 
+    def charged_back(self, units: int) -> None:
+        """So many units that were used elsewhere are charged now."""
+        return
+
     def forgot(self, counters: int) -> None:
         """What so many counters used elsewhere could not be charged, or it is not known whether it was."""
         return

@@ -1,0 +1,114 @@
+"""What the workers of one host have told already, in a file beside their table: so each thing is told once.
+
+Held under a lock, and only when something happens. Without a shared table it is kept in this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from ratelimit.stores.embedded.mapping import COMPANION
+from ratelimit.stores.embedded.process import is_alive, start_of
+
+MOST_KEYS = 512
+_MOST_BYTES = 1 << 20
+
+
+class Told(msgspec.Struct):
+    """What a host has told.
+
+    Attributes:
+        claims: by key, until when it is not told again, ns since 1970.
+        away: by process that does not ask the server, when that process started.
+        away_ns: since when the host's workers do not ask it.
+        before: what was counted when that began.
+        actors: by actor, with how many accounts it was told last.
+    """
+
+    claims: dict[str, int] = {}
+    away: dict[str, int] = {}
+    away_ns: int = 0
+    before: dict[str, int] = {}
+    actors: dict[str, int] = {}
+
+
+class HostRecord:
+    """The record of one host's workers.
+
+    Args:
+        table: the path of their table; None for a process of its own.
+    """
+
+    def __init__(self, table: Path | None) -> None:
+        self._path = None if table is None else table.with_name(f"{table.name}{COMPANION}events")
+        self._own = Told()
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[Told]:
+        """Give the record to be looked at and changed; no other worker does meanwhile.
+
+        Raises:
+            OSError: it cannot be read or written.
+        """
+        if self._path is None:
+            yield self._own
+            return
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "r+b") as file:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            text = file.read(_MOST_BYTES)
+            try:
+                told = msgspec.json.decode(text, type=Told) if text else Told()
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                told = Told()
+            yield told
+            fresh = msgspec.json.encode(told)
+            if fresh != text:
+                file.seek(0)
+                file.truncate()
+                file.write(fresh)
+
+    def claim(self, key: str, now_ns: int, for_ns: int) -> bool:
+        """Return whether this worker is to tell of `key`: no worker of the host did, for so long."""
+        with self.change() as told:
+            if now_ns < told.claims.get(key, 0) <= now_ns + for_ns:
+                return False
+            told.claims = {one: until for one, until in told.claims.items() if until > now_ns}
+            if len(told.claims) >= MOST_KEYS:
+                del told.claims[next(iter(told.claims))]
+            told.claims[key] = now_ns + for_ns
+            return True
+
+    def leave(self, now_ns: int, counted: dict[str, int]) -> bool:
+        """Note that this worker does not ask the server; return whether it is the first of the host."""
+        with self.change() as told:
+            is_first = not _alive(told)
+            told.away[str(os.getpid())] = start_of(os.getpid())
+            if is_first:
+                told.away_ns, told.before = now_ns, counted
+            return is_first
+
+    def come_back(self, counted: dict[str, int]) -> tuple[int, dict[str, int]] | None:
+        """Note that this worker asks again; return since when the host did not, if it is the last.
+
+        With it comes by how much what is counted has grown since.
+        """
+        with self.change() as told:
+            if told.away.pop(str(os.getpid()), None) is None or _alive(told):
+                return None
+            return told.away_ns, {
+                name: max(0, count - told.before.get(name, 0)) for name, count in counted.items()
+            }
+
+
+def _alive(told: Told) -> bool:
+    told.away = {
+        pid: start for pid, start in told.away.items() if pid.isdecimal() and is_alive(int(pid), start)
+    }
+    return bool(told.away)

@@ -1,0 +1,194 @@
+"""Notices what happens to a limiter: a thread looks, and one worker of a host tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ratelimit.core.memory.refusals import refusals_in
+from ratelimit.correlation.overview import Overview
+from ratelimit.deciding.reload import Reload
+from ratelimit.decision import VERDICTS, cluster_name
+from ratelimit.limiter import Limiter
+from ratelimit.stores.acts.act import Act
+from ratelimit.telemetry import remote
+from ratelimit.telemetry.cells import totals
+from ratelimit.telemetry.remote import RemoteColumn
+from ratelimit.worker.events.reporter import Reporter
+
+NS = 10**9
+HOUR_NS = 3600 * NS
+LONG_NS = 600 * NS
+"""A policy file that is refused for so long is told again."""
+REFUSALS_NS = 5 * NS
+"""How often the refusals of actors are looked at."""
+SOON_NS = 30 * NS
+"""All workers of a host have read a changed file within so long."""
+MOST_WORDS = 500
+"""Letters of what a policy's error or its changes say."""
+MOST_ACTORS = 256
+GROWTH = 1.5
+"""An actor is told again when it has so many times the accounts."""
+
+
+class EventWatch:
+    """Looks after one limiter's events, and holds on to no limiter.
+
+    Args:
+        reporter: tells them.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._is_away = False
+        self._last: Reload | None = None
+        self._noticed: set[str] = set()
+        self._acts: dict[int, Act] | None = None
+        self._rebuilds = -1
+        self._refusals_ns = 0
+
+    def look(self, limiter: Limiter) -> None:
+        """Look for what happened since the last look.
+
+        Raises:
+            OSError: the host's record cannot be read or written.
+        """
+        now_ns = limiter.now_ns()
+        self._reporter.adapt(limiter.policy.file.events)
+        self._look_at_server(limiter, now_ns)
+        self._look_at_policy(limiter, now_ns)
+        self._look_at_mistakes(limiter, now_ns)
+        self._look_at_acts(limiter.runtime.acts, now_ns)
+        self._look_at_actors(limiter, now_ns)
+        if not 0 <= now_ns - self._refusals_ns < REFUSALS_NS:
+            self._refusals_ns = now_ns
+            self._look_at_refusals(limiter, now_ns)
+
+    # -- the server -----------------------------------------------------------------------------------
+
+    def _look_at_server(self, limiter: Limiter, now_ns: int) -> None:
+        is_away = bool(limiter.remote.get("is_away"))
+        if is_away == self._is_away:
+            return
+        self._is_away = is_away
+        counted = _counted(limiter)
+        if is_away:
+            if self._reporter.record.leave(now_ns, counted):
+                self._reporter.tell("store-away", now_ns)
+            return
+        back = self._reporter.record.come_back(counted)
+        if back is not None:
+            since_ns, grown = back
+            seconds = round(max(0, now_ns - since_ns) / NS, 1)
+            self._reporter.tell("store-back", now_ns, away_seconds=seconds, **grown)
+
+    # -- the policy -----------------------------------------------------------------------------------
+
+    def _look_at_policy(self, limiter: Limiter, now_ns: int) -> None:
+        last, self._last = self._last, limiter.last_reload
+        if self._last is not None and self._last is not last:
+            self._tell_reload(limiter, self._last, now_ns)
+        since_ns = limiter.runtime.rejected_ns
+        if since_ns is not None and now_ns - since_ns >= LONG_NS:
+            minutes = (now_ns - since_ns) // (60 * NS)
+            self._reporter.tell_once(
+                "policy-rejected-long", limiter.policy.name, now_ns, for_ns=HOUR_NS, minutes=minutes
+            )
+
+    def _tell_reload(self, limiter: Limiter, reload: Reload, now_ns: int) -> None:
+        tell = self._reporter.tell_once
+        if reload.result == "applied":
+            digest = f"{limiter.policy.digest:012x}"
+            changes = "; ".join(map(str, reload.changes))[:MOST_WORDS]
+            tell("policy-reloaded", digest, now_ns, for_ns=SOON_NS, digest=digest, changes=changes)
+        elif reload.result == "rejected":
+            error = str(reload.error)[:MOST_WORDS]
+            tell("policy-rejected", error, now_ns, for_ns=SOON_NS, error=error)
+
+    def _look_at_mistakes(self, limiter: Limiter, now_ns: int) -> None:
+        for code, words in dict(limiter.runtime.noticed).items():
+            if code not in self._noticed:
+                self._noticed.add(code)
+                self._reporter.tell_once("self-check", code, now_ns, for_ns=HOUR_NS, code=code, words=words)
+
+    # -- acts -----------------------------------------------------------------------------------------
+
+    def _look_at_acts(self, acts: Sequence[Act], now_ns: int) -> None:
+        current = {act.number: act for act in acts}
+        known, self._acts = self._acts, current
+        if known is None:
+            return  # what held when this worker started is no news
+        for number in current.keys() - known.keys():
+            act = current[number]
+            until_s = None if act.until_ns is None else act.until_ns // NS
+            self._act("act-made", act, now_ns, until=until_s, reason=act.reason)
+        for number in known.keys() - current.keys():
+            act = known[number]
+            has_lapsed = act.until_ns is not None and act.until_ns <= now_ns
+            self._act("act-lapsed" if has_lapsed else "act-undone", act, now_ns)
+
+    def _act(self, name: str, act: Act, now_ns: int, **fields: object) -> None:
+        said = {"act": act.number, "kind": act.kind, "by": act.by, **fields}
+        self._reporter.tell_once(name, f"{act.number} {act.at_ns}", now_ns, for_ns=24 * HOUR_NS, **said)
+
+    # -- actors ---------------------------------------------------------------------------------------
+
+    def _look_at_actors(self, limiter: Limiter, now_ns: int) -> None:
+        clustering = limiter.clustering
+        if clustering is None or not clustering.is_elected:
+            return
+        rebuilds = limiter.correlation.get("rebuilds", 0)
+        if rebuilds == self._rebuilds:
+            return
+        found = clustering.clusters()
+        if found is None:
+            return  # another host correlates, or a rebuild is under way
+        self._rebuilds = rebuilds
+        actors = {cluster_name(each.identity) or "": each for each in found[:MOST_ACTORS]}
+        news: list[tuple[str, str, Overview | None]] = []
+        with self._reporter.record.change() as told:
+            for name, each in actors.items():
+                last = told.actors.get(name)
+                if last is None or len(each.members) >= GROWTH * last:
+                    news.append(("actor-found" if last is None else "actor-grew", name, each))
+                    told.actors[name] = len(each.members)
+            if len(found) <= MOST_ACTORS:
+                for name in told.actors.keys() - actors.keys():
+                    del told.actors[name]
+                    news.append(("actor-released", name, None))
+        for event, name, actor in news:
+            if actor is None:
+                self._reporter.tell(event, now_ns, actor=name)
+            else:
+                verdict = VERDICTS[actor.verdict]
+                self._reporter.tell(
+                    event, now_ns, actor=name, verdict=verdict, accounts=len(actor.members), words=actor.words
+                )
+
+    def _look_at_refusals(self, limiter: Limiter, now_ns: int) -> None:
+        if limiter.clustering is None:
+            return
+        table = limiter.table
+        rows = {table.counter(rule.row): rule for rule in limiter.rules if rule.is_clustered}
+        for row, actor, refused, _, since_ns, _ in refusals_in(table, now_ns):
+            rule = rows.get(row)
+            if rule is not None and len(rule.per) == 1:
+                self._reporter.tell_once(
+                    "actor-contained",
+                    f"{actor:016x} {rule.name}",
+                    now_ns,
+                    for_ns=24 * HOUR_NS,
+                    actor=cluster_name(actor),
+                    limit=rule.name,
+                    refused=refused,
+                    since=since_ns // NS,
+                )
+
+
+def _counted(limiter: Limiter) -> dict[str, int]:
+    """Return what all workers of the host counted of outages."""
+    counted = totals(limiter.table, remote.ROW_REMOTE, len(RemoteColumn))
+    return {
+        "units_charged_back": counted[RemoteColumn.CHARGED_BACK],
+        "counters_forgotten": counted[RemoteColumn.COUNTERS_FORGOTTEN],
+        "corrections_lost": counted[RemoteColumn.CORRECTIONS_LOST],
+    }

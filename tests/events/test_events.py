@@ -1,0 +1,261 @@
+"""Events: once for each host, to every sink, and never in the way of a request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from ratelimit.events import EVENTS, Event
+from ratelimit.limiter import Limiter
+from ratelimit.policy.schema.events import Events
+from ratelimit.stores.acts.act import Act
+from ratelimit.stores.embedded.board import fingerprint_of
+from ratelimit.worker.events import sinks
+from ratelimit.worker.events.host import HostRecord
+from ratelimit.worker.events.reporter import Reporter
+from ratelimit.worker.events.watch import EventWatch
+from tests.support.acting import BOTS, END_NS, START_NS, Actor
+from tests.support.campaign import Request, campaign, policy_text
+from tests.support.redis.patience import until
+
+NS = 10**9
+POLICY = """\
+version = 1
+[[limit]]
+name = "requests"
+per = "ip"
+rate = "{rate}/hour"
+[store]
+keys = 1000
+path = "{table}"
+[events]
+log = false
+file = "{events}"
+"""
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+class Host:
+    """Two workers of one host, each with its watch, and the file that their events go to."""
+
+    def __init__(self, tmp_path: Path, text: str) -> None:
+        self.file = tmp_path / "events.ndjson"
+        self.policy = tmp_path / "policy.toml"
+        self.policy.write_text(text)
+        self.workers = [Limiter(self.policy) for _ in range(2)]
+        self.reporters = [Reporter(each.store.place, each.policy.file.events) for each in self.workers]
+        self.watches = [EventWatch(each) for each in self.reporters]
+
+    def look(self) -> list[dict[str, Any]]:
+        for watch, worker in zip(self.watches, self.workers, strict=True):
+            watch.look(worker)
+        for reporter in self.reporters:
+            reporter.wait_until_written()
+        return read(self.file)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    text = POLICY.format(rate=5, table=tmp_path / "table", events=tmp_path / "events.ndjson")
+    made = Host(tmp_path, text)
+    yield made
+    for worker in made.workers:
+        worker.close()
+
+
+def test_a_reload_is_told_once_though_every_worker_reads_the_file(host: Host) -> None:
+    assert host.look() == []
+    host.policy.write_text(host.policy.read_text().replace("5/hour", "6/hour"))
+    for worker in host.workers:
+        worker.reload()
+    (one,) = host.look()
+    assert (one["event"], one["host"]) == ("policy-reloaded", os.uname().nodename)
+    assert one["fields"]["digest"] == f"{host.workers[0].policy.digest:012x}"
+    assert host.look() == [one]
+
+
+def test_a_broken_policy_is_told_and_told_again_when_it_lasts(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = host.policy.read_text()
+    host.policy.write_text(good.replace("5/hour", "often"))
+    for worker in host.workers:
+        worker.reload()
+    assert [each["event"] for each in host.look()] == ["policy-rejected"]
+    for worker in host.workers:
+        assert worker.runtime.rejected_ns is not None
+        worker.runtime.rejected_ns -= 600 * NS
+    assert [each["event"] for each in host.look()] == ["policy-rejected", "policy-rejected-long"]
+    assert len(host.look()) == 2
+    host.policy.write_text(good)
+    for worker in host.workers:
+        worker.reload()
+        assert worker.runtime.rejected_ns is None
+    assert len(host.look()) == 2
+
+
+def test_a_likely_mistake_is_told(host: Host) -> None:
+    for worker in host.workers:
+        worker.runtime.diagnose("undeclared-proxy")
+    (one,) = host.look()
+    assert (one["event"], one["fields"]["code"]) == ("self-check", "undeclared-proxy")
+
+
+def test_an_outage_of_a_host_is_one_and_says_what_came_of_it(tmp_path: Path) -> None:
+    record = HostRecord(tmp_path / "table")
+    assert record.leave(7, {"units_charged_back": 10})
+    assert not record.leave(8, {"units_charged_back": 10})
+    assert HostRecord(tmp_path / "table").come_back({"units_charged_back": 52}) == (
+        7,
+        {"units_charged_back": 42},
+    )
+    assert record.come_back({}) is None
+
+
+def test_acts_begin_and_end_with_one_event(host: Host) -> None:
+    host.look()
+    worker = host.workers[0]
+    key = fingerprint_of(worker.store.hasher.key).hex()
+    act = Act(1, "exempt-limits", 1, "me@here", key, [7], "ip", until_ns=worker.now_ns() + NS, reason="why")
+    for each in host.workers:
+        each.runtime.amend((act,))
+    assert [(each["event"], each["fields"]["reason"]) for each in host.look()] == [("act-made", "why")]
+    for each in host.workers:
+        each.runtime.amend(())
+    assert [each["event"] for each in host.look()] == ["act-made", "act-undone"]
+
+
+def test_a_campaign_is_found_and_contained(tmp_path: Path) -> None:
+    path, file = tmp_path / "policy.toml", tmp_path / "events.ndjson"
+    store = f'path = "{tmp_path / "table"}"\nkeys = 5000'
+    path.write_text(policy_text(store=store, budget="50/day") + f'[events]\nfile = "{file}"\n')
+    actor = Actor(path)
+    reporter = Reporter(actor.limiter.store.place, actor.limiter.policy.file.events)
+    watch = EventWatch(reporter)
+    actor.live(campaign())
+    actor.rest_until(END_NS)
+    watch.look(actor.limiter)
+    at_s = (END_NS - START_NS) / 1e9
+    actor.live(Request(at_s, name, "", "", "192.0.2.1") for name in BOTS)
+    actor.clock.set_ns(END_NS + 10 * NS)
+    watch.look(actor.limiter)
+    watch.look(actor.limiter)
+    reporter.wait_until_written()
+    found, contained = read(file)
+    assert (found["event"], found["fields"]["accounts"], found["fields"]["verdict"]) == (
+        "actor-found",
+        60,
+        "certain",
+    )
+    assert (contained["event"], contained["fields"]["limit"]) == ("actor-contained", "one actor")
+    assert contained["fields"]["actor"] == found["fields"]["actor"]
+    actor.limiter.close()
+
+
+# -- sinks ----------------------------------------------------------------------------------------------
+
+
+def event(**fields: Any) -> Event:
+    return Event("store-away", 1_700_000_000 * NS, "web-1", 7, fields)
+
+
+def test_a_record_is_one_line_of_json() -> None:
+    assert json.loads(event(words="a\nb").json()) == {
+        "event": "store-away",
+        "time": "2023-11-14T22:13:20.000Z",
+        "host": "web-1",
+        "worker": 7,
+        "says": EVENTS["store-away"][1],
+        "fields": {"words": "a\nb"},
+    }
+    assert "\n" not in event(words="a\nb").json() + event(words="a\nb").line()
+
+
+def test_the_log_has_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "ratelimit.events"):
+        sinks.to_log(event(seconds=3))
+    assert [(each.levelname, each.message.startswith("store-away: ")) for each in caplog.records] == [
+        ("WARNING", True)
+    ]
+    assert caplog.records[0].message.endswith("seconds=3")
+
+
+def test_a_sink_that_hangs_holds_up_nothing_and_forgets_the_latest() -> None:
+    release, written = Signal(), []
+
+    def write(one: Event) -> None:
+        release.wait(20)
+        written.append(one)
+
+    sink = sinks.Sink(write, "hanging")
+    for number in range(2 * sinks.MOST_WAITING):
+        sink.put(event(number=number))
+    release.set()
+    sink.wait_until_written(20)
+    assert [each.fields["number"] for each in written] == list(range(sinks.MOST_WAITING))
+    assert sum(each.fields.get("dropped", 0) for each in written) == sinks.MOST_WAITING
+
+
+@pytest.fixture
+def receiver() -> Iterator[Callable[[], tuple[str, list[Any]]]]:
+    servers = []
+
+    def start() -> tuple[str, list[Any]]:
+        got: list[Any] = []
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(500 if len(got) < 3 else 204)
+                self.end_headers()
+
+            def log_message(self, *given: Any) -> None:
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Answer)
+        servers.append(server)
+        Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/hook", got
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_webhook_is_tried_again(
+    receiver: Callable[[], tuple[str, list[Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "FIRST_PAUSE_S", 0.001)
+    address, got = receiver()
+    monkeypatch.setenv("HOOK", address)
+    _, hook = sinks.sinks_of(Events(webhook="env:HOOK"))
+    hook.put(event(number=1))
+    until(lambda: len(got) == 3, "the third try")
+    assert {each["event"] for each in got} == {"store-away"}
+
+
+def test_a_webhook_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "FIRST_PAUSE_S", 0.001)
+    with pytest.raises(OSError, match="refused"):
+        sinks.Webhook("http://127.0.0.1:9/").post(event())
+    with pytest.raises(ValueError, match="http"):
+        sinks.Webhook("file:///etc/passwd").post(event())
+
+
+def test_the_page_has_every_event() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    for name in EVENTS:
+        assert f"`{name}`" in page, name
