@@ -5,22 +5,17 @@ scope["ratelimit"].settle(output_tokens=812)     # the real cost, once it is kno
 """
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Protocol, final
+from typing import final
 
 from starlette.types import Message, Send
 
+from ratelimit.asgi.door import Door
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import ClusterVerdict, Decision
 from ratelimit.http.fields import HeaderWriter, Pair
-from ratelimit.limiter import Limiter
 from ratelimit.stores.contract import Outcome
-
-class _Mounted(Protocol):
-    """What is needed of a middleware."""
-
-    limiter: Limiter
 
 @final
 class Exchange:
@@ -30,7 +25,7 @@ class Exchange:
     scope, so each request would leave a cycle for the collector to find.
 
     Args:
-        mounted: the middleware it came through.
+        door: what is used of the door it came through.
         writer: writes headers, as the policy that decided asks for them.
         plan, outcome: what decided; None when it was not limits.
         now_ns: when it was decided.
@@ -40,7 +35,7 @@ class Exchange:
 
     def __init__(
         self,
-        mounted: _Mounted,
+        door: Door,
         writer: HeaderWriter,
         plan: RoutePlan | None,
         outcome: Outcome | None,
@@ -59,7 +54,7 @@ class Exchange:
     def verdict(self) -> ClusterVerdict | None:
         """How sure it is that it belongs there: see `Decision.verdict`."""
     @property
-    def mounted(self) -> _Mounted: ...
+    def door(self) -> Door: ...
     @property
     def writer(self) -> HeaderWriter: ...
     @property

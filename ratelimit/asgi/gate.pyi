@@ -5,7 +5,8 @@ from typing import final
 
 from starlette.types import Scope, Send
 
-from ratelimit.asgi.exchange import Sending, _Mounted
+from ratelimit.asgi.door import Door
+from ratelimit.asgi.exchange import Sending
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.observer import Watch
@@ -25,7 +26,7 @@ class Gate:
     """Lets in requests of the common kind under one policy: no lists, no tiers, no resolvers.
 
     Args:
-        mounted, writer: for the exchanges it makes.
+        door, writer: for the exchanges it makes.
         match: says what applies to a method and target; `requests` has what it said before.
         extractor: of identities.
         table: counts a decision in `row`, in the first of `columns` if it was a refusal.
@@ -40,7 +41,7 @@ class Gate:
 
     def __init__(
         self,
-        mounted: _Mounted,
+        door: Door,
         writer: HeaderWriter,
         *,
         match: Callable[[str, str | Target], Matched],

@@ -19,12 +19,13 @@ from weakref import WeakSet
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import PlacedMatches, identify, target_of
+from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
 from ratelimit.asgi.gate import SAMPLE, Gate
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount, mount_limiter, mount_policy
-from ratelimit.asgi.refusal import Responder, refuse_handshake, refuse_http
+from ratelimit.asgi.refusal import refuse_handshake, refuse_http
 from ratelimit.asgi.room import shed_for_want_of_room
 from ratelimit.asgi.routes.coverage import check_routes
 from ratelimit.asgi.websocket import LimitedReceive
@@ -124,6 +125,7 @@ class RateLimitMiddleware:
         self._runtime = mount.limiter.runtime
         self._now_ns = self.limiter.now_ns
         self.resolving = mount.resolving
+        self._door = Door(self.limiter, mount.resolving, self.responder)
         self._upkeep = mount.upkeep
         self._is_awake = False
         self._is_surveyed = False
@@ -233,7 +235,9 @@ class RateLimitMiddleware:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, now_ns: int) -> None:
         """Let a request through, with an exchange that nothing was charged for."""
-        scope["ratelimit"] = Exchange(self, self.writer, None, None, now_ns, False, scope.get("ratelimit"))
+        scope["ratelimit"] = Exchange(
+            self._door, self.writer, None, None, now_ns, False, scope.get("ratelimit")
+        )
         await self.app(scope, receive, send)
 
     def _refuse(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -286,13 +290,15 @@ class RateLimitMiddleware:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
         load = self._runtime.load if matched.rank >= 0 else None
         if load is not None:
-            shed = shed_for_want_of_room(self, load, scope, bound, matched, identities, now_ns)
+            shed = shed_for_want_of_room(
+                self._door, self.writer, load, scope, bound, matched, identities, now_ns
+            )
             if shed is not None:
                 return shed
         judgement = await self._runtime.ajudge(bound, matched, identities, now_ns, costs)
         allowed, reason, plan, outcome = judgement
         cross_origin = identities[bound.extractor.origin_at] != 0
-        exchange = Exchange(self, self.writer, plan, outcome, now_ns, cross_origin, outer)
+        exchange = Exchange(self._door, self.writer, plan, outcome, now_ns, cross_origin, outer)
         exchange.actor, exchange.certainty = actor_in(bound, identities)
         if outcome is None:
             exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
@@ -357,7 +363,7 @@ class RateLimitMiddleware:
     def _new_gate(self, bound: BoundPolicy) -> Gate:
         matches = bound if self._placement.is_plain else PlacedMatches(bound, self._placement)
         return Gate(
-            self,
+            self._door,
             self.writer,
             match=matches.match,
             requests=matches.requests,
@@ -390,7 +396,7 @@ class RateLimitMiddleware:
         await self.limiter.aclose_connections()
 
     def _is_mounted_twice(self, outer: Exchange) -> bool:
-        if outer.mounted.limiter.runtime.source != self._runtime.source:
+        if outer.door.limiter.runtime.source != self._runtime.source:
             return False
         self._runtime.diagnose("mounted-twice")
         return True

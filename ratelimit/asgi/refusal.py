@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from starlette.types import Message, Receive, Scope, Send
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
+from ratelimit.asgi.door import Responder
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.decision import Decision
 from ratelimit.http.fields import Pair
 from ratelimit.http.problem import CONTENT_TYPE
-
-Responder = Callable[[Scope, Decision], Awaitable[ASGIApp]]
-"""Replaces the body and status: `async def responder(scope, decision) -> Response`."""
 
 POLICY_VIOLATION = 1008
 """WebSocket close code (RFC 6455, 7.4.1)."""

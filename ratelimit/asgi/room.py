@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from starlette.types import Scope
 
+from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter
-from ratelimit.limiter import Limiter
-
-
-class Mounted(Protocol):
-    """What is needed of a middleware."""
-
-    limiter: Limiter
-    writer: HeaderWriter
 
 
 def shed_for_want_of_room(
-    mounted: Mounted,
+    door: Door,
+    writer: HeaderWriter,
     load: LoadLimit,
     scope: Scope,
     bound: BoundPolicy,
@@ -36,9 +28,9 @@ def shed_for_want_of_room(
     if wait_ns is None:
         return None
     cross_origin = identities[bound.extractor.origin_at] != 0
-    exchange = Exchange(mounted, mounted.writer, None, None, now_ns, cross_origin, scope.get("ratelimit"))
+    exchange = Exchange(door, writer, None, None, now_ns, cross_origin, scope.get("ratelimit"))
     exchange.actor, exchange.certainty = actor_in(bound, identities)
     exchange.decision = Decision(False, Reason.CAPACITY, None, exchange.actor, exchange.certainty, wait_ns)
-    mounted.limiter.runtime.counters.decided(False, Reason.CAPACITY)
+    door.limiter.runtime.counters.decided(False, Reason.CAPACITY)
     scope["ratelimit"] = exchange
     return exchange

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.deciding.by_name import NamedCharge
 from ratelimit.deciding.charge import Charge
@@ -33,13 +34,6 @@ class Answer:
     """A problem document; empty where the request is allowed."""
 
 
-@dataclass(slots=True)
-class _Mounted:
-    """In a middleware's place."""
-
-    limiter: Limiter
-
-
 def answer_of(limiter: Limiter, decision: Decision, *, cross_origin: bool = False) -> Answer:
     """Return what a caller is told of a decision of `limiter.decide` or `adecide`.
 
@@ -55,11 +49,11 @@ def answer_of(limiter: Limiter, decision: Decision, *, cross_origin: bool = Fals
     if isinstance(charge, (Charge, NamedCharge)) and charge.asked is not None:
         asked = charge.asked
         exchange = Exchange(
-            _Mounted(limiter), writer, charge.plan, charge.outcome, asked.now_ns, cross_origin, None
+            Door(limiter), writer, charge.plan, charge.outcome, asked.now_ns, cross_origin, None
         )
         exchange.asked_by(asked.watch, asked.row)
     else:
-        exchange = Exchange(_Mounted(limiter), writer, None, None, 0, cross_origin, None)
+        exchange = Exchange(Door(limiter), writer, None, None, 0, cross_origin, None)
     exchange.decision = decision
     if decision.allowed:
         return Answer(200, _texts(exchange.announced(())), b"")

@@ -9,7 +9,6 @@ from starlette.types import Scope
 
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.middleware import RateLimitMiddleware
 from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
@@ -36,16 +35,16 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
             the limit (`limit-unknown`), or a cost is none (`cost-type`, `cost-range`).
     """
     outer = scope.get("ratelimit")
-    if not isinstance(outer, Exchange) or not isinstance(outer.mounted, RateLimitMiddleware):
+    if not isinstance(outer, Exchange) or outer.door.resolving is None:
         raise UsageError(
             "a route asks for a limit, and its request did not come through RateLimitMiddleware; write "
             'app.add_middleware(RateLimitMiddleware, policy="policy.toml")',
             code="limit-unmounted",
         )
-    mounted = outer.mounted
-    limiter = mounted.limiter
+    door = outer.door
+    limiter = door.limiter
     if not limiter.is_enabled:
-        return Exchange(mounted, mounted.writer, None, None, limiter.now_ns(), False, None)
+        return Exchange(door, outer.writer, None, None, limiter.now_ns(), False, None)
     amount = await wish.amount_for(request)
     now_ns = limiter.now_ns()
     generation, limits = asked_limits(limiter).find(wish, now_ns)
@@ -53,12 +52,12 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
     params = {name: str(value) for name, value in (scope.get("path_params") or {}).items()}
     params[ROUTE] = blake2b(route.encode("utf-8", "replace"), digest_size=8).hexdigest()
     matched = generation.of(limits, route, params)
-    identities = await identify(scope, generation, matched, mounted.resolving, now_ns)
+    identities = await identify(scope, generation, matched, outer.door.resolving, now_ns)
     costs = None if amount is None else costs_of(amount, limits)
     allowed, reason, plan, outcome = await limiter.runtime.ajudge(
         generation, matched, identities, now_ns, costs
     )
-    exchange = Exchange(mounted, mounted.writer, plan, outcome, now_ns, outer.cross_origin, None)
+    exchange = Exchange(door, outer.writer, plan, outcome, now_ns, outer.cross_origin, None)
     exchange.actor, exchange.certainty = actor_in(generation, identities)
     if outcome is None:
         exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
@@ -74,7 +73,7 @@ def _uncharged(outer: Exchange, limits: tuple[LimitSpec, ...]) -> tuple[LimitSpe
     charged = () if outer.plan is None else [rule.name for rule in outer.plan.rules]
     twice = [limit.name for limit in limits if limit.name in charged]
     if twice:
-        outer.mounted.limiter.runtime.diagnose("limit-asked-twice", about=", ".join(twice))
+        outer.door.limiter.runtime.diagnose("limit-asked-twice", about=", ".join(twice))
     return tuple(limit for limit in limits if limit.name not in twice)
 
 

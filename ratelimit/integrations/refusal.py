@@ -10,7 +10,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.middleware import RateLimitMiddleware
 from ratelimit.asgi.refusal import refuse_handshake, refuse_http
 
 
@@ -62,8 +61,7 @@ class Refusing:
         self._exchange = exchange
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        mounted = self._exchange.mounted
-        responder = mounted.responder if isinstance(mounted, RateLimitMiddleware) else None
+        responder = self._exchange.door.responder
         if scope["type"] == "websocket":
             await refuse_handshake(scope, receive, send, self._exchange, responder)
         else:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
+from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.clock import Clock
@@ -80,6 +81,7 @@ class RateLimitMiddleware:
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
         self.limiter = self._mount.limiter
+        self._door = Door(self.limiter)
         self._waiting = Waiting()
         self._writer = HeaderWriter(self.limiter.current.headers)
         self._generation: object = None
@@ -87,10 +89,7 @@ class RateLimitMiddleware:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         outer = environ.get(KEY)
-        if (
-            isinstance(outer, Exchange)
-            and outer.mounted.limiter.runtime.source == self.limiter.runtime.source
-        ):
+        if isinstance(outer, Exchange) and outer.door.limiter.runtime.source == self.limiter.runtime.source:
             self.limiter.runtime.diagnose("mounted-twice")
             return self.app(environ, start_response)
         exchange = self._decided(environ, outer if isinstance(outer, Exchange) else None)
@@ -129,7 +128,7 @@ class RateLimitMiddleware:
             judged = limiter.runtime.ajudge(generation, matched, identities, now_ns)
             allowed, reason, plan, outcome = self._waiting.result(judged)
         cross_origin = "HTTP_ORIGIN" in environ
-        exchange = Exchange(self, self._writer, plan, outcome, now_ns, cross_origin, outer)
+        exchange = Exchange(self._door, self._writer, plan, outcome, now_ns, cross_origin, outer)
         exchange.actor, exchange.certainty = actor_in(generation, identities)
         if outcome is None:
             exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import ratelimit
-from ratelimit import Decision, EmbeddedStore, LimitedRequest, Limiter, ManualClock, Policy
+from ratelimit import (
+    Decision,
+    EmbeddedStore,
+    LimitedRequest,
+    Limiter,
+    ManualClock,
+    Policy,
+    RateLimitMiddleware,
+)
 from tests.asgi.driver import key, limit, mount, ok, rules
 
 FACE = {
     "decide", "peek", "adecide", "apeek",
     "reload", "reload_if_changed", "last_reload", "policy", "generation", "reloaded_ns",
-    "store", "clock", "now_ns", "table", "rules", "correlation", "remote", "drift_ns",
+    "store", "clock", "now_ns", "table", "rules", "correlation", "load", "remote", "drift_ns",
     "renew", "aclose_connections", "close",
     "current", "clustering", "runtime", "is_enabled",
 }  # fmt: skip
@@ -32,6 +41,21 @@ def test_package_shows_its_names_alone() -> None:
         "annotations", "TYPE_CHECKING", "import_module",
         "clock", "codes", "decision", "errors", "events", "limiter",
     }  # fmt: skip
+
+
+async def test_scope_does_not_carry_the_middleware() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["ratelimit"])
+        await ok(scope, receive, send)
+
+    for policy in (rules(limit()), rules(limit(), more='[allow]\nip = ["192.0.2.0/24"]')):
+        await mount(policy, app).client("GET", "/", key("a"))
+    for exchange in seen:
+        held = gc.get_referents(exchange, exchange.door)
+        assert exchange.door in held
+        assert not [each for each in held if isinstance(each, RateLimitMiddleware) or each is app]
 
 
 async def test_application_sees_a_limited_request() -> None:

@@ -4,7 +4,7 @@ from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
 
 cdef class Exchange:
-    cdef readonly object mounted
+    cdef readonly object door
     cdef readonly object writer
     cdef readonly object plan
     cdef readonly object outcome

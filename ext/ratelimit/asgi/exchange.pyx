@@ -29,8 +29,8 @@ cdef enum:
 cdef class Exchange:
     """What was decided of one request, and what may still be said of it: see the stub."""
 
-    def __init__(self, mounted, writer, plan, outcome, now_ns, cross_origin, outer):
-        self.mounted = mounted
+    def __init__(self, door, writer, plan, outcome, now_ns, cross_origin, outer):
+        self.door = door
         self.writer = writer
         self.plan = plan
         self.outcome = outcome
@@ -86,7 +86,7 @@ cdef class Exchange:
             if self.plan is None or self.outcome is None:
                 self.made = Decision(True, Reason.UNLIMITED, None, self.actor, self.certainty)
             else:
-                charge = Charge(self.plan, self.outcome, self.mounted.limiter.clock)
+                charge = Charge(self.plan, self.outcome, self.door.limiter.clock)
                 self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge, self.actor, self.certainty)
         return self.made
 
@@ -190,7 +190,7 @@ cdef class Exchange:
 
     def settle(self, units=None, /, **more):
         cdef Exchange each
-        cdef dict reported = chargeable(self.mounted.limiter, units, more)
+        cdef dict reported = chargeable(self.door.limiter, units, more)
         if reported:
             self.decision.settle(reported)
             for each in self.asked or ():

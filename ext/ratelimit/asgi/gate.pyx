@@ -84,7 +84,7 @@ cdef class PlanParts:
 cdef class Gate:
     """Lets in requests of the common kind, under one bound policy: see the stub."""
 
-    cdef object mounted
+    cdef object door
     cdef object writer
     cdef object match
     cdef dict requests
@@ -110,11 +110,11 @@ cdef class Gate:
     cdef list shares        # by class: what the last of it may fill of the queue, and leaves free of the places
 
     def __init__(
-        self, mounted, writer, *, match, dict requests not None,
+        self, door, writer, *, match, dict requests not None,
         extractor, Table table not None, row, columns, sample, Watch watch=None, target,
         Pace pace not None, keep_up, bint has_ends=False, load=None, Py_ssize_t payer_at=-1,
     ):
-        self.mounted = mounted
+        self.door = door
         self.writer = writer
         self.is_standard = writer.is_standard
         self.match = match
@@ -233,7 +233,7 @@ cdef class Gate:
         if self.pace.due(now_ns):
             self.keep_up(now_ns)
         exchange = Exchange.__new__(Exchange)
-        exchange.mounted = self.mounted
+        exchange.door = self.door
         exchange.writer = self.writer
         exchange.plan = plan
         exchange.outcome = outcome
