@@ -24,7 +24,7 @@ def shed_for_want_of_room(
     now_ns: int,
 ) -> Exchange | None:
     """Return the exchange of a request that is shed, left in its scope; None for one that may go on."""
-    wait_ns = load.wait_for(bound, matched, identities, now_ns, mounted.limiter.table)
+    wait_ns = load.wait_for(bound, matched, identities, now_ns, door.limiter.table)
     if wait_ns is None:
         return None
     cross_origin = identities[bound.extractor.origin_at] != 0
