@@ -41,10 +41,10 @@ def chunked() -> Chunked:
 
 
 async def test_value_comes_back_as_it_was_written(client: redis.asyncio.Redis) -> None:
-    assert await chunked().read(client) is None
+    assert await chunked().read_value(client) is None
     await chunked().write(client, 5, [b"before"])
     await chunked().write(client, 5, [VALUE[:7], VALUE[7:]])
-    found = await chunked().read(client)
+    found = await chunked().read_value(client)
     assert found is not None
     assert found[1] == VALUE
 
@@ -53,7 +53,7 @@ async def test_value_that_is_not_whole_is_refused(client: redis.asyncio.Redis) -
     head = await chunked().write(client, 5, [VALUE])
     await client.hset(PLACES.chunks(PLACES.snapshot, head.name), "0", b"something else")
     with pytest.raises(EntryRefused):
-        await chunked().read(client)
+        await chunked().read_value(client)
 
 
 async def test_writer_of_an_old_term_writes_nothing(client: redis.asyncio.Redis) -> None:
@@ -64,7 +64,7 @@ async def test_writer_of_an_old_term_writes_nothing(client: redis.asyncio.Redis)
     with pytest.raises(Deposed):
         await writer.write(client, 5, [VALUE])
     assert set(await client.keys("*")) == before
-    found = await chunked().read(client)
+    found = await chunked().read_value(client)
     assert found is not None
     assert found[1] == b"in force"
 
@@ -82,7 +82,7 @@ async def test_writer_deposed_before_the_end_puts_nothing_in_force_and_leaves_no
 
     with pytest.raises(Deposed):
         await writer.write(client, 5, parts())
-    found = await chunked().read(client)
+    found = await chunked().read_value(client)
     assert found is not None
     assert found[1] == b"in force"
     left = set(await client.keys("*")) - before

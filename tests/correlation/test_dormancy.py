@@ -72,7 +72,7 @@ def degrees(one: Correlator) -> list[int]:
     """Return how many principals each identifier has, of those that are counted."""
     image = Image(one.core)
     size, count = image.shape(1)
-    found = image.read(1, 0, count)
+    found = image.read_items(1, 0, count)
     return [degree for at in range(count) if (degree := struct.unpack_from("<H", found, at * size + 6)[0])]
 
 
@@ -184,7 +184,7 @@ def test_an_account_that_was_ruled_upon_is_never_dormant() -> None:
 
 def remembered(one: Correlator) -> dict[int, int]:
     """Return when each principal was first seen, by key, in the order of their places."""
-    found = Image(one.core).read(0, 0, one.evidence.principal_count)
+    found = Image(one.core).read_items(0, 0, one.evidence.principal_count)
     starts = range(0, len(found), one.evidence.principal_bytes)
     return dict(struct.unpack_from("<QI", found, start) for start in starts)
 

@@ -1,4 +1,4 @@
-"""Homes that others come to: the account that was there first stays at home, one that moves on does not."""
+"""Homes: a proxy in one takes it from no account, and an exit that chance deals again is none."""
 
 from __future__ import annotations
 
@@ -65,3 +65,29 @@ def test_a_home_that_a_proxy_is_in_stays_the_home_of_who_was_there_first(
     said = verdicts(one)
     assert said.get(key_of("v"), Verdict.NONE) == verdict
     assert sum(found == Verdict.CERTAIN for found in said.values()) >= 95
+
+
+@pytest.mark.parametrize(
+    ("homeward", "verdict"),
+    [
+        # Chance deals it an exit of the same day, where no other account has been since.
+        ({16, 23}, Verdict.CERTAIN),
+        # It mostly is elsewhere, and comes back four times.
+        ({2, 9, 16, 23}, Verdict.NONE),
+    ],
+    ids=["twice, by chance", "at home now and then"],
+)
+def test_an_exit_that_chance_deals_again_is_no_home(homeward: set[int], verdict: Verdict) -> None:
+    rng = random.Random(2)
+    attack = campaign(100, rng, hours=24)
+    own = "94.1.2.3"
+    visits = together(
+        *(
+            lived(range(hour, hour + 1), address=own if hour in homeward else exit_of(hour))
+            for hour in range(24)
+        )
+    )
+    one = correlator()
+    show(one, together(crowd(300, rng, hours=24), attack, visits))
+    rebuild(one, START_S + 24 * HOUR_S)
+    assert verdicts(one).get(key_of("v"), Verdict.NONE) == verdict

@@ -84,7 +84,7 @@ def remembered(one: Correlator) -> Memory:
     numbers = image.numbers()
     sizes = [image.shape(region)[0] for region in range(3)]
     assert (_IDENTIFIER.size, _VALUE.size) == (sizes[1], sizes[2]), "the core's records have another shape"
-    raw = [image.read(region, 0, image.shape(region)[1]) for region in range(3)]
+    raw = [image.read_items(region, 0, image.shape(region)[1]) for region in range(3)]
     rows = list(_IDENTIFIER.iter_unpack(raw[1]))
     values = list(_VALUE.iter_unpack(raw[2]))
 

@@ -8,10 +8,11 @@ from ratelimit.core.clusters.evidence import Evidence
 class Homes:
     """Says of accounts whether they come back to an address that is theirs, and how old they are.
 
-    An account is at home at an address that it comes back to after `home_s`. It and the accounts that
-    pay with it make half of the visits there, in a block of people. In such a block, accounts that pay by
-    themselves are at half of the addresses, or one payer has its few addresses to itself. A visit is an
-    account at an address in an hour. No address that is declared as infrastructure is a home.
+    An account is at home at an address that it comes back to after `home_s`, and where it makes a quarter
+    of its visits. It and the accounts that pay with it make half of the visits there, in a block of people.
+    In such a block, accounts that pay by themselves are at half of the addresses, or one payer has its few
+    addresses to itself. A visit is an account at an address in an hour. No address that is declared as
+    infrastructure is a home.
 
     The passes are called in the order below, each over all its positions, between `begin` and `end`.
     Those that were not there at `begin` are left out. Principals are those awake.

@@ -13,6 +13,7 @@ from tests.support.remembered import ADDRESSES, EXTRAS_AT, METHODS, TICK_S, Acco
 HOUR_S, DAY_S = 3600, 86400
 YOUNG_S, SETTLED_S = 36 * HOUR_S, 16 * HOUR_S
 FEW_ADDRESSES = 4
+LIVED = 4
 
 
 def voted(ballots: Iterable[tuple[Hashable, int]]) -> Hashable | None:
@@ -206,13 +207,17 @@ class Homes:
             for edge in self._addresses(account):
                 ballots = visits[edge.to]
                 own = sum(weight for other, weight in ballots if other == payer)
-                if edge.span >= home_s // HOUR_S and (
-                    # It was at home before others came, and mostly is there still.
-                    (edge.to in was_home and 2 * edge.visits >= everywhere)
-                    or (
-                        lives[edge.to] == payer
-                        and 2 * own >= sum(weight for _, weight in ballots)
-                        and is_peoples(edge.to)
+                if (
+                    LIVED * edge.visits >= everywhere
+                    and edge.span >= home_s // HOUR_S
+                    and (
+                        # It was at home before others came, and mostly is there still.
+                        (edge.to in was_home and 2 * edge.visits >= everywhere)
+                        or (
+                            lives[edge.to] == payer
+                            and 2 * own >= sum(weight for _, weight in ballots)
+                            and is_peoples(edge.to)
+                        )
                     )
                 ):
                     edge.at_home = traits.homed = True
