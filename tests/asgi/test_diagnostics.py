@@ -105,6 +105,30 @@ def test_several_workers_by_environment(
     assert several_workers() is expected
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variable", "expected"),
+    [
+        ("-w 4 app:app", "", True),
+        ("-w4 app:app", "", True),
+        ("--workers=2 app:app", "", True),
+        ("--workers 1 app:app", "-w 3", False),
+        ("app:app", "--workers 3", True),
+        ("app:app", "", False),
+        ("app:app -w", "", False),
+    ],
+)
+def test_several_workers_of_gunicorn(
+    arguments: str, variable: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setenv("SERVER_SOFTWARE", "gunicorn/23.0.0")
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", variable)
+    monkeypatch.setattr("sys.argv", ["gunicorn", *arguments.split()])
+    assert several_workers() is expected
+    monkeypatch.delenv("SERVER_SOFTWARE")
+    assert not several_workers()
+
+
 def test_several_workers_by_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
