@@ -299,6 +299,15 @@ CODES: dict[str, Code] = {
         "A class of the adaptive limit has no name of its own, or no requests.",
         "Give each class a name and a `match`.",
     ),
+    "limit-wait": _error("The wait is malformed, or not between 1 ms and 10 minutes.", "Mend it."),
+    "queue-class": _error(
+        "A class of requests that wait has no name of its own, or no requests.",
+        "Give each class a name and a `match`.",
+    ),
+    "queue-unused": _warning(
+        "There is a `[queue]`, and no limit lets requests wait.",
+        'Write `wait = "1s"` in a limit, or remove it.',
+    ),
     "store-setting-unused": _warning("A setting has no effect with private memory.", "Remove it."),
     "hashing-key": _error(
         "The hash key is malformed.",

@@ -28,6 +28,8 @@ class Reason(StrEnum):
     """The store failed and the policy's stance decided."""
     CAPACITY = "capacity"
     """More was in flight than is answered in time."""
+    QUEUE = "queue"
+    """There was room, and others that wait for it came first, for longer than the request may wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class Decision:
         "_reason",
         "_verdicts",
         "_wait_ns",
+        "_waited_ns",
     )
 
     _binding: Verdict | None
@@ -142,7 +145,9 @@ class Decision:
         cluster: int | None = None,
         certainty: int = 0,
         wait_ns: int | None = None,
+        waited_ns: int = 0,
     ) -> None:
+        self._waited_ns = waited_ns
         self._allowed = allowed
         self._wait_ns = wait_ns
         self._reason = reason
@@ -164,6 +169,11 @@ class Decision:
     def reason(self) -> Reason:
         """What decided."""
         return self._reason
+
+    @property
+    def waited_ns(self) -> int:
+        """How long it waited for room, in nanoseconds; 0 if it did not."""
+        return self._waited_ns
 
     @property
     def ledger(self) -> Ledger | None:

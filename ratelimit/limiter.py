@@ -17,12 +17,13 @@ from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.charge import Asked, Charge
 from ratelimit.deciding.decider import Judgement, actor_in
+from ratelimit.deciding.fair_queue import FairQueue
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.reload import Reload
 from ratelimit.deciding.request import Given, Inquiry, inquire
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.runtime import Runtime
-from ratelimit.deciding.steps import NO_STEPS, Steps
+from ratelimit.deciding.steps import NO_STEPS, Steps, Visit
 from ratelimit.decision import Decision, Reason
 from ratelimit.events import Observer
 from ratelimit.identity.extract import Headers
@@ -174,12 +175,14 @@ class Limiter:
         created: float | str | None = None,
         now_ns: int | None = None,
     ) -> Decision:
-        """Decide as `decide` does, with any store: a server is awaited."""
+        """Decide as `decide` does, with any store: a server is awaited, and so is room, for `wait`."""
         given = (identities, costs, client, headers, state, created)
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
             return self._unlimited(now_ns, charge=True)
-        return self._decision(asked, await self.runtime.ajudge(*asked, charge=True))
+        visit = Visit()
+        judgement = await self.runtime.ajudge(*asked, charge=True, visit=visit)
+        return self._decision(asked, judgement, visit.waited_ns)
 
     async def apeek(
         self,
@@ -220,12 +223,12 @@ class Limiter:
         bound = self.runtime.generation_at(now_ns)
         return inquire(bound, now_ns, method, path, event, given) if self.is_enabled else None
 
-    def _decision(self, inquiry: Inquiry, judgement: Judgement) -> Decision:
+    def _decision(self, inquiry: Inquiry, judgement: Judgement, waited_ns: int = 0) -> Decision:
         bound, _, known, now_ns, _ = inquiry
         allowed, reason, plan, outcome = judgement
         asked = Asked(bound.watch, known, now_ns)
         ledger = None if plan is None or outcome is None else Charge(plan, outcome, self.clock, asked)
-        return Decision(allowed, reason, ledger, *actor_in(bound, known))
+        return Decision(allowed, reason, ledger, *actor_in(bound, known), waited_ns=waited_ns)
 
     @property
     def store(self) -> Store:
@@ -323,6 +326,11 @@ class Limiter:
     def load_classes(self) -> Sequence[str]:
         """Its classes; empty without one."""
         return () if self.load is None else self.load.names
+
+    @property
+    def queue(self) -> FairQueue | None:
+        """Requests that wait for room; None where the policy lets none."""
+        return self.runtime.queue if self.current.compiled.queue is not None else None
 
     def drift_ns(self) -> int:
         """Return how far the civil clock has stepped away from the limits' clock."""

@@ -45,6 +45,8 @@ class Exchange:
     ) -> None: ...
     actor: int | None
     """What limits count the principal's cluster by, for the decision; None without one."""
+    waited_ns: int
+    """How long it waited for room, in nanoseconds."""
     certainty: int
     """How sure it is that it belongs there: 0, 1 for likely, 2 for certain."""
     @property

@@ -24,10 +24,11 @@ from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
 from ratelimit.asgi.gate import SAMPLE, Gate
 from ratelimit.asgi.metering.request import MeteredRequest
-from ratelimit.asgi.mount import Mount, mount_limiter, mount_policy
+from ratelimit.asgi.mount import Mount, mount_limiter, mount_policy, refuse_settings
 from ratelimit.asgi.refusal import refuse_handshake, refuse_http
 from ratelimit.asgi.room import shed_for_want_of_room
 from ratelimit.asgi.routes.coverage import check_routes
+from ratelimit.asgi.waiting import WatchedVisit
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
@@ -95,7 +96,7 @@ class RateLimitMiddleware:
         if limiter is not None and policy is None:
             theirs = (resolvers, store, clock, observer, enabled)
             names = ("resolvers", "store", "clock", "observer", "enabled")
-            _refuse_settings([name for name, value in zip(names, theirs, strict=True) if value is not None])
+            refuse_settings([name for name, value in zip(names, theirs, strict=True) if value is not None])
             self._mount_on(mount_limiter(limiter, *timing))
         elif policy is not None and limiter is None:
             mount = partial(
@@ -183,14 +184,23 @@ class RateLimitMiddleware:
             identities = await identify(scope, bound, matched, self.resolving, now_ns)
         else:
             identities = bound.extractor.nobody
-        metered = None
-        if bound.is_metered:
-            metered = self._mount.metering.request(scope, receive, bound, matched, identities)
-        if metered is not None:
-            await self._metered(metered, scope, send, bound, identities, outer)
-            return
-        exchange = await self._judged(scope, bound, matched, identities, now_ns, outer)
-        await self._answer(scope, receive, Sending(exchange, send).send, exchange)
+        visit = None
+        if bound.may_wait and matched.may_wait:
+            visit = WatchedVisit(receive, self._mount.metering.held)
+            receive = visit.receive
+        try:
+            metered = None
+            if bound.is_metered:
+                metered = self._mount.metering.request(scope, receive, bound, matched, identities)
+            if metered is not None:
+                await self._metered(metered, scope, send, bound, identities, outer, visit)
+                return
+            exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, visit=visit)
+            if visit is None or not visit.is_over(exchange, self._now_ns()):
+                await self._answer(scope, receive, Sending(exchange, send).send, exchange)
+        finally:
+            if visit is not None:
+                visit.close()
 
     async def _metered(
         self,
@@ -200,14 +210,17 @@ class RateLimitMiddleware:
         bound: BoundPolicy,
         identities: list[int],
         outer: Exchange | None,
+        visit: WatchedVisit | None = None,
     ) -> None:
         """Decide a request by what it declares, and settle it by what its answer says."""
         if not await metered.is_there():
             return
         try:
-            now_ns, matched = self._now_ns(), metered.matched
-            exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, metered.costs())
+            now_ns, matched, costs = self._now_ns(), metered.matched, metered.costs()
+            exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, costs, visit)
             sending = Sending(exchange, send).send
+            if visit is not None and visit.is_over(exchange, self._now_ns()):
+                return
             if not exchange.is_allowed:
                 await self._answer(scope, metered.receive, sending, exchange)
             elif self._runtime.steps.ends:
@@ -263,19 +276,28 @@ class RateLimitMiddleware:
         target = target_of(scope, self._placement)
         matched = bound.match("GET", target, "connect")
         identities = await identify(scope, bound, matched, self.resolving, now_ns)
-        metered = costs = None
+        metered = costs = visit = None
+        if bound.may_wait and matched.may_wait:
+            visit = WatchedVisit(receive, self._mount.metering.held)
+            receive = visit.receive
         if bound.is_metered:
             metered = self._mount.metering.request(scope, receive, bound, matched, identities)
             costs = None if metered is None else metered.costs()
-        exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, costs)
-        outcome = exchange.outcome
-        sending = Sending(exchange, send).send
-        if exchange.is_allowed and (outcome is not None or exchange.decision.reason is not Reason.ALLOW_LIST):
-            receive = LimitedReceive(receive, send, scope, target, self.limiter, self.resolving)
-        if exchange.is_allowed and metered is not None:
-            await metered.run(self.app, scope, sending, exchange, receive)
-        else:
-            await self._answer(scope, receive, sending, exchange)
+        try:
+            exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, costs, visit)
+            if visit is not None and visit.is_over(exchange, self._now_ns()):
+                return
+            sending = Sending(exchange, send).send
+            is_listed = exchange.outcome is None and exchange.decision.reason is Reason.ALLOW_LIST
+            if exchange.is_allowed and not is_listed:
+                receive = LimitedReceive(receive, send, scope, target, self.limiter, self.resolving)
+            if exchange.is_allowed and metered is not None:
+                await metered.run(self.app, scope, sending, exchange, receive)
+            else:
+                await self._answer(scope, receive, sending, exchange)
+        finally:
+            if visit is not None:
+                visit.close()
 
     async def _judged(
         self,
@@ -286,6 +308,7 @@ class RateLimitMiddleware:
         now_ns: int,
         outer: Exchange | None,
         costs: tuple[int, ...] | None = None,
+        visit: WatchedVisit | None = None,
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
         load = self._runtime.load if matched.rank >= 0 else None
@@ -295,13 +318,14 @@ class RateLimitMiddleware:
             )
             if shed is not None:
                 return shed
-        judgement = await self._runtime.ajudge(bound, matched, identities, now_ns, costs)
+        judgement = await self._runtime.ajudge(bound, matched, identities, now_ns, costs, visit=visit)
         allowed, reason, plan, outcome = judgement
         cross_origin = identities[bound.extractor.origin_at] != 0
         exchange = Exchange(self._door, self.writer, plan, outcome, now_ns, cross_origin, outer)
-        exchange.actor, exchange.certainty = actor_in(bound, identities)
+        known = exchange.actor, exchange.certainty = actor_in(bound, identities)
+        waited_ns = exchange.waited_ns = 0 if visit is None else visit.waited_ns
         if outcome is None:
-            exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
+            exchange.decision = Decision(allowed, reason, None, *known, waited_ns=waited_ns)
         else:
             self._time(now_ns)
         if not allowed:
@@ -408,16 +432,6 @@ def _is_served() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _refuse_settings(names: list[str]) -> None:
-    # Resolvers that are silently never asked would leave every request without an identity.
-    if names:
-        raise UsageError(
-            f"the middleware was given a limiter and {', '.join(names)}; give what belongs to the limiter "
-            "to `Limiter(…)`",
-            code="middleware-limiter",
-        )
 
 
 _MOUNTED: WeakSet[RateLimitMiddleware] = WeakSet()

@@ -19,6 +19,7 @@ from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.routes.survey import Survey, survey
 from ratelimit.clock import Clock, ManualClock
 from ratelimit.deciding.resolvers import Resolver
+from ratelimit.errors import UsageError
 from ratelimit.events import Observer
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
@@ -104,3 +105,14 @@ def mount_policy(
         log_warnings(limiter.policy)
         mount = _MOUNTS[key] = Mount(limiter, *timing, *given)
     return mount
+
+
+def refuse_settings(names: list[str]) -> None:
+    """Raise if a middleware is given what belongs to its limiter."""
+    # Resolvers that are silently never asked would leave every request without an identity.
+    if names:
+        raise UsageError(
+            f"the middleware was given a limiter and {', '.join(names)}; give what belongs to the limiter "
+            "to `Limiter(…)`",
+            code="middleware-limiter",
+        )

@@ -21,14 +21,17 @@ from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
 from ratelimit.deciding.extraction import listed_positions, make_extractor, payer_position, positions_of
+from ratelimit.deciding.matched import NO_CLASSES
+from ratelimit.deciding.matched import Matched as Matched
 from ratelimit.deciding.metered import price_list
 from ratelimit.deciding.protocols import Recognition
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.steps import NO_STEPS, Steps
+from ratelimit.deciding.steps import NO_STEPS, Queue, Steps
+from ratelimit.deciding.waiting import waiting_rules
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
-from ratelimit.policy.routing.classes import load_classes
+from ratelimit.policy.routing.classes import load_classes, wait_rank_of
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
@@ -41,57 +44,6 @@ COMMON_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 # Calendar windows are listed in advance for this long, at least; a bound policy lives half of it.
 _CALENDAR_STARTS = {"minute": 1440, "hour": 1440, "day": 800, "week": 200, "month": 60, "year": 12}
-
-
-NO_CLASSES: tuple[int, ...] = ()
-
-
-class Matched:
-    """What applies to one method and path.
-
-    `plan` is None when a tier has to pick it; `is_limited` is False when nothing applies.
-    `resolvers` are those with answers that the limits, or the lists, look at. `is_crowded`: the
-    path's readings fall under more rules than a decision can carry, and it is refused.
-    `classes` are the classes of the limit that follows the load that it may be of, in their order. It is
-    of the last of them, `rank`, in any case. Empty and -1 where that limit does not look at it.
-    """
-
-    __slots__ = (
-        "_pick",
-        "classes",
-        "is_crowded",
-        "is_limited",
-        "params",
-        "plan",
-        "rank",
-        "resolvers",
-        "template",
-    )
-
-    def __init__(
-        self,
-        template: str,
-        params: Mapping[str, str],
-        plan: RoutePlan | None,
-        pick: Callable[[Sequence[int]], RoutePlan | None] | None = None,
-        resolvers: tuple[str, ...] = (),
-        *,
-        is_crowded: bool = False,
-        classes: tuple[int, ...] = NO_CLASSES,
-    ) -> None:
-        self.template = template
-        self.params = params
-        self.plan = plan
-        self._pick = pick
-        self.resolvers = resolvers
-        self.is_crowded = is_crowded
-        self.classes = classes
-        self.rank = classes[-1] if classes else -1
-        self.is_limited = plan is not None or pick is not None or is_crowded
-
-    def plan_for(self, identities: Sequence[int]) -> RoutePlan | None:
-        """Return the plan for these identities' tiers; None when no limit is left, or too many are."""
-        return self.plan if self._pick is None else self._pick(identities)
 
 
 class BoundPolicy:
@@ -107,6 +59,7 @@ class BoundPolicy:
         is_asked: whether its limits are asked for by name (`of`), not by path (`match`).
         steps: what stands in the ladder's places.
         amendment: what the operator's acts add.
+        queue: lets requests wait for limits that say so.
 
     Raises:
         StoreError: the store has no room for another rule's counters (code `counters-full`).
@@ -124,7 +77,10 @@ class BoundPolicy:
         is_asked: bool = False,
         steps: Steps = NO_STEPS,
         amendment: Amendment = NO_AMENDMENT,
+        queue: Queue | None = None,
     ) -> None:
+        self._queue = queue
+        self.may_wait = steps.queue is not None or (queue is not None and compiled.queue is not None)
         self.compiled = compiled
         self._diagnose = diagnose
         self.watch = watch
@@ -254,9 +210,9 @@ class BoundPolicy:
     def narrowed(self, matched: Matched, indices: tuple[int, ...]) -> Matched:
         """Return what applies if only these of its rules do."""
         plan = self._plan(indices)
-        return Matched(
-            matched.template, matched.params, plan, resolvers=matched.resolvers, classes=matched.classes
-        )
+        narrow = Matched(matched.template, matched.params, plan, resolvers=matched.resolvers)
+        narrow.take_classes(matched.classes, matched.wait_rank)
+        return narrow
 
     def remembered(self) -> int:
         """Return how many paths are kept for the method that has most."""
@@ -284,14 +240,18 @@ class BoundPolicy:
         )
         limits = tuple(self.compiled.limits[position] for position in positions)
         params = route.params(target) if self.extractor.needs_context or self.is_metered else {}
-        return self.of(limits, route.template, params, classes)
+        spec, wait_rank = self.compiled.queue, 0
+        if spec is not None and spec.classes:
+            wait_rank = wait_rank_of(spec, method, target if isinstance(target, str) else target.path)
+        matched = self.of(limits, route.template, params)
+        matched.take_classes(classes, wait_rank)
+        return matched
 
     def of(
         self,
         limits: Sequence[LimitSpec],
         template: str,
         params: Mapping[str, str],
-        classes: tuple[int, ...] = NO_CLASSES,
     ) -> Matched:
         """Return what asks these limits of the policy, whatever they match.
 
@@ -299,10 +259,9 @@ class BoundPolicy:
             limits: some of `compiled.limits`.
             template: what to call the request by: its route.
             params: the values of its path's parameters.
-            classes: of the limit that follows the load.
         """
         if not limits:
-            return Matched(template, params, None, resolvers=self._always_resolved, classes=classes)
+            return Matched(template, params, None, resolvers=self._always_resolved)
         asked = tuple(
             dict.fromkeys(chain(self._always_resolved, *(self._resolved_by[limit.index] for limit in limits)))
         )
@@ -311,7 +270,7 @@ class BoundPolicy:
             plan = self._plan(tuple(chain(*(limit.rules for limit in limits))))
         else:
             pick = TierPick(limits, self._tier_names, self._plan)
-        return Matched(template, params, plan, pick, asked, classes=classes)
+        return Matched(template, params, plan, pick, asked)
 
     def _resolvers_of(self, positions: set[int]) -> tuple[str, ...]:
         identities = self.compiled.identities
@@ -354,7 +313,10 @@ class BoundPolicy:
         # Limits that bind certain members let a likely one in beside their budget, as a stranger.
         counted_at = by_verdict.get("certain", by_verdict.get("likely", -1))
         abnormal = hidden if says_abnormal else ()
-        return RoutePlan(plan, rules, required, hidden, abnormal, counted_at, self._prices)
+        waits = waiting_rules(rules, self.compiled.queue)
+        queue = self.steps.queue or (None if waits is None else self._queue)
+        counted = (required, hidden, abnormal, counted_at, self._prices)
+        return RoutePlan(plan, rules, *counted, waits, queue)
 
     def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
         if self.store.table is not None:

@@ -65,8 +65,12 @@ class Charge:
             actual = units.get(rule.unit, -1)
             if actual >= 0 and rule.algorithm not in _UNSETTLED:
                 self.outcome.settle_rule(index, actual, now_ns)
+        if self.plan.queue is not None:
+            self.plan.queue.freed(self.plan, self.outcome)
 
     def release(self) -> None:
         """Free concurrency slots; a second call does nothing."""
         if self.outcome.holds_slots:
             self.outcome.release(self._clock.now_ns())
+            if self.plan.queue is not None:
+                self.plan.queue.freed(self.plan, self.outcome)

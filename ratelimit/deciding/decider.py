@@ -8,7 +8,7 @@ Theory of operation. A request climbs these rungs, and the first that has an ans
 4. required identities: one that a limit insists on is missing or malformed;
 5. factor: limits are scaled for this request (`steps.Factor`);
 6. limits: all are asked and charged, or none, in one call of the store;
-7. queue: a refused request may wait and be asked again (`steps.Queue`).
+7. queue: a request without room may wait and be asked again (`steps.Queue`).
 
 Then the decision is counted, the correlator is shown it, and upkeep that is due is done. A peek climbs
 the same rungs; it charges, counts and shows nothing.
@@ -27,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.protocols import Ask, AskAway, Surroundings
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.deciding.steps import Asking, Visit
 from ratelimit.decision import VERDICTS, Reason
 from ratelimit.errors import StoreError, UsageError
 from ratelimit.identity.access import ALLOWED, DENIED
@@ -127,27 +128,35 @@ class Decider:
         costs: Costs | None = None,
         *,
         charge: bool = True,
+        visit: Visit | None = None,
     ) -> Judgement:
-        """Decide as `judge` does, with any store; wait where the policy has a queue."""
+        """Decide as `judge` does, with any store; wait where the policy says so.
+
+        Args:
+            bound, matched, identities, now_ns, costs, charge: as `judge` has them.
+            visit: tells whether the client is still there, and is told how long the request waited.
+        """
         case = self._case(bound, matched, identities, now_ns, costs, charge=charge)
         if len(case) == 4:
             return case
         plan, row, amounts = case
-        queue = bound.steps.queue if charge else None
-        while True:
-            try:
-                if plan.away is None:
-                    outcome = self._ask(plan, row, now_ns, amounts, charge)
-                else:
-                    outcome = await self._ask_away(plan, row, now_ns, amounts, charge)
-            except StoreError as error:
-                return self._fault(plan, error, now_ns, charge=charge)
-            if queue is None or outcome.allowed:
-                break
-            later_ns = await queue.wait_for_room(plan, row, outcome, now_ns)
-            if later_ns is None:
-                break
-            now_ns = later_ns
+
+        async def ask(at_ns: int, charges: bool) -> Outcome:
+            if plan.away is None:
+                return self._ask(plan, row, at_ns, amounts, charges)
+            return await self._ask_away(plan, row, at_ns, amounts, charges)
+
+        try:
+            if plan.queue is None or not charge:
+                outcome = await ask(now_ns, charge)
+            else:
+                asking = Asking(plan, row, matched.wait_rank, visit or Visit(), ask)
+                turned, now_ns = await plan.queue.ask_in_turn(asking, now_ns)
+                if turned is None:
+                    return self.counted(False, Reason.QUEUE, now_ns, charge=charge)
+                outcome = turned
+        except StoreError as error:
+            return self._fault(plan, error, now_ns, charge=charge)
         return self._judged(bound, plan, outcome, row, now_ns, charge=charge)
 
     def _case(

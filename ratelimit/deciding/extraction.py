@@ -98,6 +98,8 @@ def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
     """Return the identities that these limits and their tiers ask for."""
     rules = [rule for rule in compiled.rules if rule.limit in limits]
     needed = {position for rule in rules for position in (*rule.per, rule.member, rule.tier_identity)}
+    if compiled.queue is not None and any(rule.wait_ns for rule in rules):
+        needed |= compiled.queue.positions
     needed |= {limit.tier_identity for limit in compiled.limits if limit.index in limits}
     return needed - {-1}
 

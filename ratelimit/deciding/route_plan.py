@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from ratelimit.core.decision import engine
 from ratelimit.core.redis.lease import LeasedRules
 from ratelimit.deciding.metered import NO_PRICES, metered
+from ratelimit.deciding.waiting import WaitingRules
 from ratelimit.decision import Verdict
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.compiled import LimitRule
@@ -44,6 +46,8 @@ class RoutePlan:
             policy has to ask for.
         counted_at: the position of the identity that its limits per cluster count by, -1 without any.
         prices: what models cost, for rules in dollars.
+        waits: what a queue has to know of it; None where none of its rules lets requests wait.
+        queue: lets them wait (`steps.Queue`).
     """
 
     __slots__ = (
@@ -61,9 +65,11 @@ class RoutePlan:
         "leased",
         "metered",
         "policy_pair",
+        "queue",
         "range_ns",
         "required",
         "rules",
+        "waits",
     )
 
     def __init__(
@@ -75,7 +81,11 @@ class RoutePlan:
         abnormal: Collection[int] = (),
         counted_at: int = -1,
         prices: PriceList = NO_PRICES,
+        waits: WaitingRules | None = None,
+        queue: Any = None,
     ) -> None:
+        self.waits = waits
+        self.queue = queue
         self.here: Plan | None = None
         """What decides in this process; None where `away` is awaited."""
         self.away: AwaitedPlan | None = None

@@ -21,6 +21,7 @@ from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import Decider
+from ratelimit.deciding.fair_queue import FairQueue, Result
 from ratelimit.deciding.load import LoadLimit, settings_of
 from ratelimit.deciding.names import named_gate
 from ratelimit.deciding.reload import Reload
@@ -85,6 +86,8 @@ class Runtime:
         self.ajudge = decider.ajudge
         self.judge_unlimited = decider.counted
         """The ladder: see `Decider`."""
+        self.queue = FairQueue(self.now_ns, self._count_waited)
+        """Requests of this worker that wait for room."""
         self._lock = Lock()
         now_ns = self.now_ns()
         self.policy = loaded
@@ -155,6 +158,9 @@ class Runtime:
         settings = settings_of(spec)
         shared = open_flight(policy, self.store, settings.floor, settings.step_ns)
         self._load = LoadLimit(spec, shared, self.clock, int.from_bytes(self.store.hasher.key[:8], "little"))
+
+    def _count_waited(self, result: Result, waited_ns: int) -> None:
+        self.counters.waited(result, waited_ns)
 
     # -- the policy in force ----------------------------------------------------------------------
 
@@ -275,7 +281,10 @@ class Runtime:
             is_asked=is_asked,
             steps=self.steps,
             amendment=self.amendment_for(compiled),
+            queue=self.queue,
         )
+        if compiled.queue is not None:
+            self.queue.bound_by(compiled.queue.per_principal, compiled.queue.total)
         if self.is_enabled and not is_asked:
             bound.by_name = named_gate(bound, self.table, self.pace, self.keep_up, self.clock)
         return bound

@@ -8,7 +8,7 @@ slow path. For the gate does not decide for a policy that has a factor or a queu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -41,24 +41,58 @@ class Factor(Protocol):
         ...
 
 
+class Visit:
+    """One request while it may wait, and how long it did."""
+
+    __slots__ = ("waited_ns",)
+
+    def __init__(self) -> None:
+        self.waited_ns = 0
+
+    def watch(self, leave: Callable[[], None]) -> None:
+        """Call `leave` once if the client hangs up before `unwatch`. Here nothing is known of a client."""
+
+    def unwatch(self) -> None:
+        """Look no more whether the client hangs up. Must neither wait nor raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A request at the place where limits are asked, as a queue sees it."""
+
+    plan: RoutePlan
+    row: Sequence[int]
+    """Its identities by position, its cluster among them."""
+    rank: int
+    """Its class; 0 is first."""
+    visit: Visit
+    ask: Callable[[int, bool], Awaitable[Outcome]]
+    """Asks its limits at an instant, and charges what fits, or looks only."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether a server is asked."""
+        return self.plan.away is not None
+
+
 class Queue(Protocol):
-    """Lets a refused request wait for room in place of an answer."""
+    """Lets a request that has no room wait for it, in place of a refusal."""
 
-    async def wait_for_room(
-        self, plan: RoutePlan, row: Sequence[int], outcome: Outcome, now_ns: int
-    ) -> int | None:
-        """Wait; return the time at which limits are to be asked again, None to let the refusal stand.
+    def ask_in_turn(self, asking: Asking, now_ns: int) -> Awaitable[tuple[Outcome | None, int]]:
+        """Ask a request's limits, and ask again when there may be room; return what they say, and when.
 
-        A request that waits has charged nothing, so one that is cancelled here leaves nothing behind.
-        The ladder asks again after each wait. The queue bounds how often it lets one request do that:
-        by the time, or by the number of requests that wait.
+        None in place of an outcome: there is room, and others that wait come first. A request that waits
+        has charged nothing, so one that is cancelled here leaves nothing behind. What limits raise is
+        raised.
 
         Args:
-            plan: what refused.
-            row: the request's identities by position.
-            outcome: what each rule says.
-            now_ns: when it refused.
+            asking: the request.
+            now_ns: when it came.
         """
+        ...
+
+    def freed(self, plan: RoutePlan, outcome: Outcome) -> None:
+        """Take note that what an outcome took was given back, in part or whole. From any thread."""
         ...
 
 
@@ -100,7 +134,8 @@ class Steps:
 
     factor: Factor | None = None
     queue: Queue | None = None
-    """Only `adecide` waits: `decide` has no event loop to wait in, and a peek nothing to wait for."""
+    """In place of the policy's own, for all limits. Only `adecide` waits: `decide` has no event loop to wait
+    in, and a peek nothing to wait for."""
     ends: tuple[EndHook, ...] = ()
 
     @property

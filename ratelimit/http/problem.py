@@ -19,9 +19,8 @@ _TYPES = "https://iana.org/assignments/http-problem-types#"
 REDUCED_CAPACITY = _TYPES + "temporary-reduced-capacity"
 _EXCEEDED = "Request cannot be satisfied as assigned quota has been exceeded"
 _ABNORMAL = "Request not satisfied due to detection of abnormal request pattern"
-STORE_WAIT_NS = 1_000_000_000
-"""How long a client is asked to wait when the store has failed."""
-
+WAITS_NS = {Reason.STORE: 1_000_000_000, Reason.QUEUE: 1_000_000_000}
+"""How long a client is asked to wait by what refused it, where no limit says when there is room."""
 CONTENT_TYPE = (b"content-type", b"application/problem+json")
 
 
@@ -30,6 +29,8 @@ def problem_of(decision: Decision) -> tuple[int, bytes]:
     if decision.reason is Reason.LIMITS:
         violated = [verdict.limit for verdict in decision.verdicts if not (verdict.allowed or verdict.shadow)]
         return 429, quota_exceeded(violated, decision.limit, decision.retry_after_ns)
+    if decision.reason is Reason.QUEUE:
+        return 429, quota_exceeded((), None, WAITS_NS[Reason.QUEUE])
     if decision.reason is Reason.STORE:
         return 503, msgspec.json.encode(
             {

@@ -18,7 +18,7 @@ import msgspec
 from ratelimit.codes import CODES, Branch
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.policy.compile import pricing
-from ratelimit.policy.schema import adaptive, events, knowledge, model, storing
+from ratelimit.policy.schema import adaptive, events, knowledge, model, queueing, storing, surroundings
 from ratelimit.policy.schema import json_schema as schema
 
 WITH_TABLES = ("policy.md", "correlation.md", "events.md")
@@ -75,9 +75,8 @@ def _rows(branch: Branch, severity: str) -> list[str]:
 
 def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
-    home = next(
-        module for module in (model, storing, knowledge, pricing, adaptive, events) if hasattr(module, name)
-    )
+    homes = (model, surroundings, storing, knowledge, pricing, adaptive, events, queueing)
+    home = next(module for module in homes if hasattr(module, name))
     kind: type[msgspec.Struct] = getattr(home, name)
     hints = get_type_hints(kind, include_extras=True)
     lines = ["| key | type | default | |", "| --- | --- | --- | --- |"]

@@ -65,6 +65,10 @@ class Outcome(Protocol):
         """Return how many units are left; the whole quota of a rule that was skipped."""
         ...
 
+    def key(self, index: int, /) -> int:
+        """Return a number of the counter that a rule looked at: the same for all that count in it."""
+        ...
+
     def retry_after_ns(self, index: int, /) -> int:
         """Return 0 if it allowed, -1 if waiting can never help, else nanoseconds to wait."""
         ...

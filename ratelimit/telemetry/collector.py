@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from ratelimit.decision import Reason
-from ratelimit.telemetry import load, names, remote
+from ratelimit.telemetry import load, names, remote, waits
 from ratelimit.telemetry.cells import CounterRows, totals
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.names import RuleColumn, RuntimeColumn
@@ -59,6 +59,15 @@ class WatchedPolicy(Protocol):
     def digest(self) -> int: ...
 
 
+class WatchedQueue(Protocol):
+    """What is read of the requests that wait."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def fairness(self) -> float: ...
+
+
 class Watched(Protocol):
     """What is read of a limiter."""
 
@@ -82,6 +91,8 @@ class Watched(Protocol):
     def load_numbers(self) -> Mapping[str, float]: ...
     @property
     def load_classes(self) -> Sequence[str]: ...
+    @property
+    def queue(self) -> WatchedQueue | None: ...
     def now_ns(self) -> int: ...
     def drift_ns(self) -> int: ...
 
@@ -102,6 +113,7 @@ class RateLimitCollector(Collector):
         table = self._limiter.table
         yield from self._requests(table)
         yield from self._limits(table)
+        yield from self._waits(table)
         yield self._latency(table)
         yield from self._table(table)
         yield from self._runtime(table)
@@ -110,7 +122,7 @@ class RateLimitCollector(Collector):
         yield from loaded(table, self._limiter.load_numbers, self._limiter.load_classes)
 
     def _requests(self, table: CounterTable) -> Iterator[Family]:
-        cells = totals(table, names.ROW_REQUESTS)
+        cells = totals(table, names.ROW_REQUESTS, names.REQUESTS_WIDTH)
         family = _family(names.REQUESTS)
         for (allowed, reason), column in names.REQUEST_COLUMN.items():
             labels = {"action": names.ACTIONS[0 if allowed else 1], "reason": reason.value}
@@ -156,6 +168,17 @@ class RateLimitCollector(Collector):
         yield likely
         yield units
         yield forgiven
+
+    def _waits(self, table: CounterTable) -> Iterator[Family]:
+        queue = self._limiter.queue
+        if queue is None:
+            return
+        results = totals(table, waits.ROW_WAITS, len(waits.WAIT_RESULTS))
+        yield _labelled(waits.QUEUE_REQUESTS, dict(zip(waits.WAIT_RESULTS, results, strict=False)))
+        waited = totals(table, waits.ROW_WAITED, waits.WAIT_WIDTH)
+        yield _histogram(waits.QUEUE_WAITS, waits.WAIT_BOUNDS_NS, waited)
+        yield _plain(waits.QUEUE_WAITING, queue.waiting)
+        yield _plain(waits.QUEUE_FAIRNESS, queue.fairness)
 
     def _latency(self, table: CounterTable) -> Family:
         cells = totals(table, names.ROW_LATENCY, names.LATENCY_WIDTH)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ratelimit.decision import Reason
-from ratelimit.telemetry import names, remote
+from ratelimit.telemetry import names, remote, waits
 from ratelimit.telemetry.cells import WideRow
 from ratelimit.telemetry.names import (
     LATENCY_BOUNDS_NS,
@@ -34,12 +34,15 @@ class Counters:
         StoreError: code `counters-full`; all rows are taken.
     """
 
-    __slots__ = ("_diagnostics", "_latency", "_requests", "_runtime", "_table")
+    __slots__ = ("_diagnostics", "_latency", "_requests", "_runtime", "_table", "_waited", "_waits")
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        # Every request is counted, so this one is not wide.
-        self._requests = table.counter(names.ROW_REQUESTS)
+        # Every request is counted: cells are looked up once.
+        cells = WideRow(table, names.ROW_REQUESTS, names.REQUESTS_WIDTH).cells
+        self._requests = {decided: cells[column] for decided, column in REQUEST_COLUMN.items()}
+        self._waits = WideRow(table, waits.ROW_WAITS, len(waits.WAIT_RESULTS))
+        self._waited = WideRow(table, waits.ROW_WAITED, waits.WAIT_WIDTH)
         self._latency = WideRow(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
         self._runtime = WideRow(table, names.ROW_RUNTIME, len(RuntimeColumn))
         self._diagnostics = WideRow(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
@@ -49,7 +52,14 @@ class Counters:
         if reason is Reason.CAPACITY:
             self._runtime.add(names.CAPACITY_COLUMN)
         else:
-            self._table.count(self._requests, REQUEST_COLUMN[allowed, reason])
+            self._table.count(*self._requests[allowed, reason])
+
+    def waited(self, result: str, waited_ns: int) -> None:
+        """Count what became of a request that had no room, and how long it waited if it did."""
+        self._waits.add(_WAIT_COLUMN[result])
+        if result in _WAITED:
+            self._waited.add(bisect_left(waits.WAIT_BOUNDS_NS, waited_ns))
+            self._waited.add(waits.WAIT_SUM_NS, waited_ns)
 
     def observe_latency(self, elapsed_ns: int) -> None:
         """Count one sampled decision time; a clock that stepped back counts as zero."""
@@ -123,6 +133,8 @@ class RemoteCounters:
 
 
 _ROUND_TRIP_BOUNDS_NS = remote.ROUND_TRIP_BOUNDS_NS
+_WAIT_COLUMN = {result: column for column, result in enumerate(waits.WAIT_RESULTS)}
+_WAITED = ("admitted", "expired", "left", "refused")
 _RELOAD_COLUMN = {
     "applied": RuntimeColumn.RELOADS_APPLIED,
     "unchanged": RuntimeColumn.RELOADS_UNCHANGED,

@@ -66,6 +66,7 @@ from ratelimit.telemetry.load import (
 )
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
+from ratelimit.telemetry.waits import WAIT_METRICS
 
 # -- rows of the shared counters ------------------------------------------------------------------
 
@@ -212,9 +213,10 @@ REQUEST_COLUMN: dict[tuple[bool, Reason], int] = {
     (False, Reason.IDENTITY): 5,
     (True, Reason.STORE): 6,
     (False, Reason.STORE): 7,
+    (False, Reason.QUEUE): 8,
 }
-CAPACITY_COLUMN = RuntimeColumn.SHED
-"""Of the `runtime` row: the `requests` row has no place left."""
+CAPACITY_COLUMN = RuntimeColumn.SHED  # of the `runtime` row
+REQUESTS_WIDTH = 1 + max(REQUEST_COLUMN.values())
 LIMITED_COLUMNS = (REQUEST_COLUMN[False, Reason.LIMITS], REQUEST_COLUMN[True, Reason.LIMITS])
 """Of what limits refused, and of what they allowed."""
 
@@ -425,6 +427,7 @@ METRICS: tuple[Metric, ...] = (
     LIKELY_DECISIONS,
     COST_UNITS,
     FORGIVEN_UNITS,
+    *WAIT_METRICS,
     LATENCY,
     TABLE_ENTRIES,
     TABLE_CAPACITY,

@@ -31,6 +31,7 @@ class WatchedTable:
     policy = NoPolicy()
     correlation: Mapping[str, int] = MappingProxyType({})
     remote: Mapping[str, float] = MappingProxyType({})
+    queue: None = None
 
     def __init__(
         self,

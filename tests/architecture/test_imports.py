@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"clustering"}),
     frozenset({"stores.factory"}),
     frozenset({"telemetry", "identity", "stores", "policy"}),
-    frozenset({"correlation", "adaptive", "usage", "traces"}),
+    frozenset({"correlation", "adaptive", "usage", "queueing", "traces"}),
     frozenset({"core"}),
     frozenset({"events"}),
     frozenset({"errors", "clock", "decision"}),
@@ -37,7 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 LOOSE = {"limiter", "events", "errors", "clock", "decision", "codes"}
 """The modules that lie in no folder: words that all packages share, and the facade. Eight at most."""
 OWN_PLACE = {"stores.factory"}
-PURE = ("core", "policy", "identity", "correlation", "adaptive", "usage", "traces")
+PURE = ("core", "policy", "identity", "correlation", "adaptive", "usage", "queueing", "traces")
 IMPURE = {
     "asyncio", "threading", "logging", "time", "socket", "ssl", "random",
     "redis", "prometheus_client", "starlette", "click", "rich",

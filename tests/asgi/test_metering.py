@@ -280,7 +280,7 @@ async def test_store_that_fails_leaves_no_body_held(monkeypatch: pytest.MonkeyPa
     """Fault row 52: whatever is raised between reading the body and running the application."""
     mounted = mount(policy(estimate="declared"), ok)
 
-    async def ajudge(*asked: Any) -> None:
+    async def ajudge(*asked: Any, **more: Any) -> None:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(mounted.middleware.limiter.runtime, "ajudge", ajudge)

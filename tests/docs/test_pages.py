@@ -21,7 +21,7 @@ PAGES = [
 CODE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]*)\)")
 INDENTED = re.compile(r"^    (ratelimit .*)$", re.MULTILINE)
-BESIDE = {"policy-empty", "identity-unused"}
+BESIDE = {"policy-empty", "identity-unused", "queue-unused"}
 """Warnings that a part of a policy may have."""
 
 

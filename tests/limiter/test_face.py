@@ -20,9 +20,10 @@ from tests.asgi.driver import key, limit, mount, ok, rules
 FACE = {
     "decide", "peek", "adecide", "apeek",
     "reload", "reload_if_changed", "last_reload", "policy", "generation", "reloaded_ns",
-    "store", "clock", "now_ns", "table", "rules", "correlation", "load", "remote", "drift_ns",
+    "store", "clock", "now_ns", "table", "rules", "correlation", "load", "remote", "queue", "drift_ns",
     "renew", "aclose_connections", "close",
     "current", "clustering", "runtime", "is_enabled",
+    "load_numbers", "load_classes",
 }  # fmt: skip
 
 

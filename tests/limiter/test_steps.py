@@ -10,7 +10,7 @@ import pytest
 from ratelimit import Limiter, ManualClock, Policy, RateLimitMiddleware
 from ratelimit.core.decision.engine import Outcome
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.steps import Steps
+from ratelimit.deciding.steps import Asking, Steps
 from tests.asgi.driver import Client, key, limit, ok, rules
 
 SECOND_NS = 10**9
@@ -83,18 +83,20 @@ class Waiting:
         self.later_ns = 0
         self.rounds = 0
 
-    async def wait_for_room(
-        self, plan: RoutePlan, row: Sequence[int], outcome: Outcome, now_ns: int
-    ) -> int | None:
-        if self.waiting >= self.most:
-            return None
+    async def ask_in_turn(self, asking: Asking, now_ns: int) -> tuple[Outcome | None, int]:
+        outcome = await asking.ask(now_ns, True)
+        if outcome.allowed or self.waiting >= self.most:
+            return outcome, now_ns
         self.waiting += 1
         self.rounds += 1
         try:
             await self.minute.wait()
         finally:
             self.waiting -= 1
-        return self.later_ns
+        return await asking.ask(self.later_ns, True), self.later_ns
+
+    def freed(self, plan: RoutePlan, outcome: Outcome) -> None:
+        pass
 
 
 class Queued:

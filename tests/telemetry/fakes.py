@@ -33,6 +33,12 @@ class Reload:
 
 
 @dataclass
+class FakeQueue:
+    waiting: int = 2
+    fairness: float = 0.5
+
+
+@dataclass
 class FakeLimiter:
     """Implements `collector.Watched` with a table of its own."""
 
@@ -47,6 +53,7 @@ class FakeLimiter:
     remote: dict[str, float] = field(default_factory=dict)
     load_numbers: dict[str, float] = field(default_factory=dict)
     load_classes: tuple[str, ...] = ()
+    queue: FakeQueue | None = field(default_factory=lambda: FakeQueue())
 
     def now_ns(self) -> int:
         return NOW_NS

@@ -16,6 +16,7 @@ cdef class Exchange:
     cdef object policy_pair
     cdef public object actor    # what limits count the principal's cluster by; None without one
     cdef public uint8_t certainty   # that it belongs there
+    cdef public object waited_ns    # how long it waited for room; None: it did not
     cdef object reported     # units that the application has settled; None: none
     cdef object made         # the decision, once it has been asked for
     cdef uint64_t principal  # the request's account, 0 where nothing asks for it

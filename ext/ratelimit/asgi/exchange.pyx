@@ -12,7 +12,7 @@ from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight, instant
 from ratelimit.core.sharing.observer cimport Watch
 
-from ratelimit.http.problem import STORE_WAIT_NS as _STORE_WAIT_NS, problem_of, quota_exceeded
+from ratelimit.http.problem import WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
 from ratelimit.asgi.reporting import chargeable
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
@@ -87,7 +87,10 @@ cdef class Exchange:
                 self.made = Decision(True, Reason.UNLIMITED, None, self.actor, self.certainty)
             else:
                 charge = Charge(self.plan, self.outcome, self.door.limiter.clock)
-                self.made = Decision(self.outcome.allowed, Reason.LIMITS, charge, self.actor, self.certainty)
+                self.made = Decision(
+                    self.outcome.allowed, Reason.LIMITS, charge, self.actor, self.certainty,
+                    waited_ns=self.waited_ns or 0,
+                )
         return self.made
 
     @decision.setter
@@ -117,7 +120,8 @@ cdef class Exchange:
         if self.plan is None or self.outcome is None:
             decision = self.decision
             status, body = problem_of(decision)
-            return status, body, _STORE_WAIT_NS if decision.reason is Reason.STORE else decision.retry_after_ns
+            wait_ns = _WAITS_NS.get(decision.reason)
+            return status, body, decision.retry_after_ns if wait_ns is None else wait_ns
         at = self.outcome.binding
         wait_ns = self.plan.told_wait_ns(self.outcome, self.principal, self.now_ns)
         if self.plan.conceals:
@@ -184,9 +188,11 @@ cdef class Exchange:
                     self.heaviest.add(self.payer, (now - self.entered_ns) // 1_000_000, now)
                 if flight.is_due(now):
                     self.load.step_now(now)
-        for _, outcome in self.decided():
+        for plan, outcome in self.decided():
             if outcome.holds_slots:
                 outcome.release(now_ns)
+                if plan.queue is not None:
+                    plan.queue.freed(plan, outcome)
 
     def settle(self, units=None, /, **more):
         cdef Exchange each

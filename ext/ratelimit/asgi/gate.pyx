@@ -56,7 +56,7 @@ cdef class PlanParts:
     cdef bint conceals
     cdef int counted_at                 # what a limit per cluster counts by; -1: there is none
     cdef bint holds_slots
-    cdef bint is_metered                # its answers are read, or its estimates found: the long way
+    cdef bint is_slow                   # its answers are read, its estimates found, or it may wait
     cdef Plan core                      # None: nothing compiled decides it from hashes as they are read
     cdef LeasedRules leased             # None: nothing is leased
     cdef uint64_t amounts[MOST_RULES]   # the costs again
@@ -69,7 +69,7 @@ cdef class PlanParts:
         self.conceals = plan.conceals
         self.counted_at = plan.counted_at
         self.holds_slots = plan.holds_slots
-        self.is_metered = plan.metered is not None
+        self.is_slow = plan.metered is not None or plan.queue is not None
         if plan.here is not None:
             self.decide = plan.here.decide
         self.leased = plan.leased
@@ -165,7 +165,7 @@ cdef class Gate:
             return None
         found = PyDict_GetItem(self.parts, plan)
         part = <PlanParts>found if found != NULL else self.new_part(plan)
-        if part.is_metered or (part.decide is None and part.leased is None):
+        if part.is_slow or (part.decide is None and part.leased is None):
             return None
         if self.flight is not None:
             rank = matched.rank

@@ -191,6 +191,8 @@ class MeteredRequest:
             if is_exact:
                 account, route = rules.key(at, self._identities, self.matched.template)
                 self._metering.learned.learn(account, route, amount, now_ns)
+        if exchange.plan is not None and exchange.plan.queue is not None:
+            exchange.plan.queue.freed(exchange.plan, outcome)
 
 
 def _is_about_the_cut(error: BaseException) -> bool:

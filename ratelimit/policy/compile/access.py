@@ -10,8 +10,8 @@ from ratelimit.core.request.grammar import canonical, own_form
 from ratelimit.core.request.scanner import LENGTHS
 from ratelimit.policy.compile.compiled import AccessList, IdentitySpec, Network, TrustSpec
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN
-from ratelimit.policy.schema.model import Trust
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.surroundings import Trust
 
 UNIX = "unix"
 _WIDEST_TRUST = {4: 8, 6: 16}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ratelimit.policy.compile.compiled import REQUESTS, CompiledPolicy, CorrelationSpec, IdentitySpec
+from ratelimit.policy.compile.compiled import REQUESTS, CompiledPolicy, IdentitySpec
 from ratelimit.policy.compile.compiler import Compilation, Draft
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.routing.router import MOST_RULES
@@ -25,7 +25,7 @@ def check(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> 
     _check_binding(drafts, identities, report, correlated=compilation.correlation is not None)
     _check_modes(drafts, tree, report)
     _check_looser(drafts, report)
-    _check_unused(drafts, identities, compilation.correlation, tree, report)
+    _check_unused(compilation, tree, report)
     if compilation.policy is not None:
         _check_routes(compilation.policy, drafts, report)
         _check_metrics(compilation.policy, drafts, report)
@@ -152,19 +152,17 @@ def _always_first(strict: Draft, loose: Draft, stands_before: bool) -> bool:
     return True
 
 
-def _check_unused(
-    drafts: list[Draft],
-    identities: tuple[IdentitySpec, ...],
-    correlation: CorrelationSpec | None,
-    tree: Mapping[str, Any],
-    report: Report,
-) -> None:
+def _check_unused(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> None:
+    drafts, identities, correlation = compilation.drafts, compilation.identities, compilation.correlation
+    queue = None if compilation.policy is None else compilation.policy.queue
     used = {identities[at].name for draft in drafts for at in _used(draft)}
     for key in ("allow", "deny"):
         table = tree.get(key)
         used.update(table if isinstance(table, dict) else ())
     if correlation is not None:
         used.update(identities[at].name for at in correlation.positions)
+    if queue is not None:
+        used.update(identities[at].name for at in queue.positions)
     declared = tree.get("identities")
     for spec in identities:
         if isinstance(declared, dict) and spec.name in declared and spec.name not in used:

@@ -18,6 +18,7 @@ from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.compile.metering import MeteringSpec
 from ratelimit.policy.compile.pricing import PriceSpec
+from ratelimit.policy.compile.queueing import QueueSpec
 from ratelimit.policy.schema.model import Algorithm, Event, ForwardedHeader, Missing, PolicyFile, Stance
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ class LimitRule:
     """Which of `per` is the actor; -1 for none."""
     metering: MeteringSpec | None = None
     """What is to be done around the answer; None if its estimate is a number and the application settles."""
+    wait_ns: int = 0
+    """How long a request that has no room waits for it; 0: not at all."""
 
     @property
     def is_clustered(self) -> bool:
@@ -294,6 +297,8 @@ class CompiledPolicy:
     """What models cost, by name."""
     adaptive: AdaptiveSpec | None = None
     """The limit that follows the load; None without one."""
+    queue: QueueSpec | None = None
+    """How requests wait; None where no limit lets them."""
 
     @property
     def cluster(self) -> int:

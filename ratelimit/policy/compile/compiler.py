@@ -23,6 +23,7 @@ from ratelimit.policy.compile.expansion import Numbers, expand
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, NEW, compile_identities
 from ratelimit.policy.compile.metering import MeteringSpec, compile_metering
 from ratelimit.policy.compile.pricing import compile_prices
+from ratelimit.policy.compile.queueing import compile_queue, compile_wait
 from ratelimit.policy.compile.quota import MAX_KEYS
 from ratelimit.policy.compile.secret import compile_key
 from ratelimit.policy.compile.store import compile_store
@@ -36,8 +37,9 @@ from ratelimit.policy.routing.pattern import (
     parse_pattern,
 )
 from ratelimit.policy.routing.router import Entry, Router
-from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile, Routing
+from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.surroundings import Routing
 
 MAX_LIMITS = 256
 """Limits, each rate of a limit counted as one."""
@@ -68,6 +70,7 @@ class Draft:
     tiers: dict[str, list[Numbers]] = field(default_factory=dict)
 
     metering: MeteringSpec | None = None
+    wait_ns: int = 0
     verdict: Certainty | None = None
     """Of a limit per cluster: the least verdict of those it binds."""
 
@@ -123,6 +126,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     adaptive = compile_adaptive(
         file.adaptive, _patterns, lambda named, path, told: _position(named, positions, path, told), report
     )
+    queue = compile_queue(file, positions, adaptive, _patterns, report)
     router = _build_router(drafts, file.routing, report)
     if router is None:
         return Compilation(None, drafts, identities, correlation)
@@ -144,6 +148,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
         remote,
         compile_prices(file.prices, report),
         adaptive,
+        queue,
     )
     return Compilation(policy, drafts, identities, correlation)
 
@@ -187,6 +192,7 @@ def _draft(
     if len(limit.tiers) > MAX_TIERS:
         report.add("policy-too-many", (*path, "tiers"), f"{len(limit.tiers)} tiers; {MAX_TIERS} are the most")
     draft.metering = compile_metering(limit, path, report, has_prices=has_prices)
+    draft.wait_ns = compile_wait(limit, path, report)
     draft.own, draft.tiers = expand(limit, path, report)
     return draft
 
@@ -357,4 +363,5 @@ def _rule(
         is_twin,
         actor_at,
         draft.metering,
+        draft.wait_ns,
     )

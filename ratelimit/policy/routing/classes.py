@@ -1,10 +1,11 @@
-"""Which class of the limit that follows the load a request is of."""
+"""Which class a request is of: of the limit that follows the load, or of those that wait."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from ratelimit.policy.compile.adaptive import AdaptiveSpec
+from ratelimit.policy.compile.queueing import QueueSpec
 from ratelimit.policy.routing.pattern import Pattern
 from ratelimit.policy.routing.target import Target
 
@@ -43,6 +44,15 @@ def classes_of(spec: AdaptiveSpec, method: str, path: str) -> tuple[int, ...]:
             return tuple(found)
     last = max(0, len(spec.classes) - 1)
     return (*found, last) if last not in found else tuple(found)
+
+
+def wait_rank_of(spec: QueueSpec, method: str, path: str) -> int:
+    """Return the position of the first class that matches, of the last where none does; 0 without any."""
+    segments = [segment for segment in path.split("/") if segment]
+    for rank, one in enumerate(spec.classes):
+        if any(_covers(pattern, method, segments) for pattern in one.patterns):
+            return rank
+    return max(0, len(spec.classes) - 1)
 
 
 def _covers(pattern: Pattern, method: str, segments: Sequence[str]) -> bool:

@@ -25,7 +25,8 @@ from ratelimit.policy.routing.automaton import State, build, walk
 from ratelimit.policy.routing.pattern import STANDARD_METHODS, Pattern
 from ratelimit.policy.routing.route import Parameter, Route
 from ratelimit.policy.routing.target import Target, is_odd, readings, split
-from ratelimit.policy.schema.model import Case, Event
+from ratelimit.policy.schema.model import Event
+from ratelimit.policy.schema.surroundings import Case
 
 LONGEST_KEPT = 256
 """Longer paths are matched afresh each time."""

@@ -12,14 +12,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ratelimit.core.request.scanner import MOST_PREFIXES
 from ratelimit.correlation.settings import Settings
 from ratelimit.policy.compile.pricing import Price
 from ratelimit.policy.schema.adaptive import Adaptive
 from ratelimit.policy.schema.events import Events
 from ratelimit.policy.schema.headers import Headers
 from ratelimit.policy.schema.knowledge import Known
+from ratelimit.policy.schema.queueing import Queue
 from ratelimit.policy.schema.storing import Store
+from ratelimit.policy.schema.surroundings import ForwardedHeader as ForwardedHeader
+from ratelimit.policy.schema.surroundings import Routing, Trust
 from ratelimit.policy.schema.table import Table
 
 Missing = Literal["client", "shared", "skip", "refuse"]
@@ -33,56 +35,8 @@ Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
 OnExhausted = Literal["finish", "cut"]
 UnknownModel = Literal["refuse", "dearest"]
-Case = Literal["both", "exact", "ignore"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
-ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
-
-
-class Trust(Table, frozen=True, forbid_unknown_fields=True):
-    """The proxies that may name the client. None may, unless it is listed here."""
-
-    proxies: Annotated[
-        list[str],
-        Meta(
-            description="Addresses and ranges of your own proxies; `unix` for a peer without an address. "
-            "The header is read from the right, past these only.",
-            examples=[["10.0.0.0/8", "unix"]],
-        ),
-    ] = []
-    header: Annotated[
-        ForwardedHeader, Meta(description="The one header your proxies write the client's address into.")
-    ] = "x-forwarded-for"
-    translation: Annotated[
-        list[str],
-        Meta(
-            max_length=MOST_PREFIXES,
-            description="Prefixes of your own NAT64 or SIIT translators. A client behind one counts as its "
-            "IPv4 address.",
-            examples=[["2001:db8:64::/96"]],
-        ),
-    ] = []
-
-
-class Routing(Table, frozen=True, forbid_unknown_fields=True):
-    """How the application finds the route of a path, where a request does not say."""
-
-    case: Annotated[
-        Case,
-        Meta(
-            description="Whether `/V1/Chat` is `/v1/chat` to the application: `exact`: no; `ignore`: yes; "
-            "`both`: the limits of both readings apply."
-        ),
-    ] = "both"
-    root_paths: Annotated[
-        list[str],
-        Meta(
-            max_length=8,
-            description="Prefixes that the application cuts from paths by itself, as Django's "
-            "`FORCE_SCRIPT_NAME`.",
-            examples=[["/api"]],
-        ),
-    ] = []
 
 
 class Prefix(Table, frozen=True, forbid_unknown_fields=True):
@@ -270,6 +224,14 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             examples=["network"],
         ),
     ] = None
+    wait: Annotated[
+        str | int | None,
+        Meta(
+            description="How long a request that has no room waits for it: seconds, or `500ms`, `1s`. "
+            "Default: it is refused at once.",
+            examples=["1s"],
+        ),
+    ] = None
     verdict: Annotated[
         Certainty | None,
         Meta(
@@ -433,6 +395,7 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()
     correlation: Annotated[Correlation, Meta(description="What clusters are made of.")] = Correlation()
     events: Annotated[Events, Meta(description="Where events go.")] = Events()
+    queue: Annotated[Queue, Meta(description="How requests wait for room.")] = Queue()
     adaptive: Annotated[
         Adaptive | None,
         Meta(description="A limit on what is in flight that follows the load. Default: none."),

@@ -25,6 +25,7 @@ _HANGING = frozenset(
         "limit-shadowed",
         "limit-zone-unused",
         "policy-empty",
+        "queue-unused",
         "store-setting-unused",
         "trust-header-unused",
     }

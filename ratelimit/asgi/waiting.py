@@ -1,0 +1,108 @@
+"""A request that waits, and a client that may hang up meanwhile.
+
+While a request waits, what its client sends is received and held for the application, which finds the
+same messages later. So a hang-up is seen at once. Three bounds hold, for messages, for the bytes of one
+request and for those of the worker (`metering.body`). Beyond any of
+them nothing more is received until the application asks, and a hang-up is seen when the wait is over.
+
+A receive that is under way when the wait ends is not cancelled, since not every server puts a message
+back: the application gets what it brings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from starlette.types import Message, Receive
+
+from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.metering.body import MOST_HELD, Held
+from ratelimit.deciding.steps import Visit
+from ratelimit.usage.request import MOST_BODY
+
+MOST_MESSAGES = 256
+"""Messages of one request that are held: a body may come in very small pieces."""
+
+
+class WatchedVisit(Visit):
+    """One request of which is seen that its client hangs up.
+
+    Args:
+        receive: the server's.
+        held: the worker's count of bytes that are held for requests.
+    """
+
+    __slots__ = ("_held", "_leave", "_listening", "_messages", "_receive", "_size", "has_left")
+
+    def __init__(self, receive: Receive, held: Held) -> None:
+        super().__init__()
+        self._receive = receive
+        self._held = held
+        self._size = 0
+        self._messages: deque[Message] = deque()
+        self._leave: Callable[[], None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self.has_left = False
+        """Whether the client hung up."""
+
+    def watch(self, leave: Callable[[], None]) -> None:
+        """Receive what the client sends, and call `leave` when it hangs up."""
+        self._leave = leave
+        if self.has_left:
+            leave()
+        elif self._listening is None or self._listening.done():
+            self._listening = asyncio.ensure_future(self._listen())
+
+    def unwatch(self) -> None:
+        """Receive nothing more, but for what is under way."""
+        self._leave = None
+
+    async def receive(self) -> Message:
+        """Return the next message: first those that came while the request waited."""
+        if not self._messages and self._listening is not None and not self._listening.done():
+            await asyncio.shield(self._listening)
+        if not self._messages:
+            return await self._receive()
+        message = self._messages.popleft()
+        self._count(-len(message.get("body") or b""))
+        return message
+
+    def is_over(self, exchange: Exchange, now_ns: int) -> bool:
+        """Return whether the client hung up before the application began; gives back what was charged."""
+        if self.has_left:
+            for plan, outcome in exchange.decided():
+                for index in range(len(plan.rules)):
+                    outcome.settle_rule(index, 0, now_ns)
+                if plan.queue is not None:
+                    plan.queue.freed(plan, outcome)
+            exchange.release(now_ns)
+        return self.has_left
+
+    def close(self) -> None:
+        """Let go of what was not asked for."""
+        if self._listening is not None and not self._listening.done():
+            self._listening.cancel()
+        self._messages.clear()
+        self._count(-self._size)
+
+    async def _listen(self) -> None:
+        while self._leave is not None and self._has_room():
+            message = await self._receive()
+            self._messages.append(message)
+            self._count(len(message.get("body") or b""))
+            if message["type"].endswith(".disconnect"):
+                self.has_left = True
+                if self._leave is not None:
+                    self._leave()
+                return
+
+    def _has_room(self) -> bool:
+        return (
+            len(self._messages) < MOST_MESSAGES and self._size <= MOST_BODY and self._held.size <= MOST_HELD
+        )
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        self._held.size += size

@@ -1,0 +1,67 @@
+"""What of a policy applies to one kind of request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ratelimit.deciding.route_plan import RoutePlan
+
+NO_CLASSES: tuple[int, ...] = ()
+
+
+class Matched:
+    """What applies to one method and path.
+
+    `plan` is None when a tier has to pick it; `is_limited` is False when nothing applies.
+    `resolvers` are those with answers that the limits, or the lists, look at. `is_crowded`: the
+    path's readings fall under more rules than a decision can carry, and it is refused.
+    `classes` are the classes of the limit that follows the load that it may be of, in their order. It is
+    of the last of them, `rank`, in any case. Empty and -1 where that limit does not look at it.
+    `may_wait`: whether a request may wait for room; `wait_rank`: in which class.
+    """
+
+    __slots__ = (
+        "_pick",
+        "classes",
+        "is_crowded",
+        "is_limited",
+        "may_wait",
+        "params",
+        "plan",
+        "rank",
+        "resolvers",
+        "template",
+        "wait_rank",
+    )
+
+    def __init__(
+        self,
+        template: str,
+        params: Mapping[str, str],
+        plan: RoutePlan | None,
+        pick: Callable[[Sequence[int]], RoutePlan | None] | None = None,
+        resolvers: tuple[str, ...] = (),
+        *,
+        is_crowded: bool = False,
+        classes: tuple[int, ...] = NO_CLASSES,
+    ) -> None:
+        self.template = template
+        self.params = params
+        self.plan = plan
+        self._pick = pick
+        self.resolvers = resolvers
+        self.is_crowded = is_crowded
+        self.classes = classes
+        self.rank = classes[-1] if classes else -1
+        self.is_limited = plan is not None or pick is not None or is_crowded
+        self.may_wait = pick is not None or (plan is not None and plan.queue is not None)
+        self.wait_rank = 0
+
+    def take_classes(self, classes: tuple[int, ...], wait_rank: int) -> None:
+        """Take the classes it is of: for the limit that follows the load, and for waiting."""
+        self.classes, self.wait_rank = classes, wait_rank
+        self.rank = classes[-1] if classes else -1
+
+    def plan_for(self, identities: Sequence[int]) -> RoutePlan | None:
+        """Return the plan for these identities' tiers; None when no limit is left, or too many are."""
+        return self.plan if self._pick is None else self._pick(identities)

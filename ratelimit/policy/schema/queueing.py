@@ -1,0 +1,52 @@
+"""The `[queue]` table as types: how many requests may wait for room, and which is next."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from ratelimit.policy.schema.table import Table
+
+
+class QueueClass(Table, frozen=True, forbid_unknown_fields=True):
+    """One class of requests that wait."""
+
+    name: Annotated[
+        str,
+        Meta(min_length=1, max_length=64, description="Unique; printable ASCII.", examples=["interactive"]),
+    ]
+    match: Annotated[
+        str | list[str],
+        Meta(
+            description="Requests of this class, written like a limit's `match`. The first class that "
+            "matches counts; a request that matches none is of the last.",
+            examples=["POST /v1/chat"],
+        ),
+    ]
+
+
+class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+    """How requests wait for limits that say `wait`; numbers are those of each worker."""
+
+    per_principal: Annotated[
+        int, Meta(ge=1, le=100_000, description="Most requests of one principal that wait.")
+    ] = 64
+    total: Annotated[int, Meta(ge=1, le=1_000_000, description="Most requests that wait.")] = 10_000
+    principal: Annotated[
+        str | None,
+        Meta(
+            description="The identity that has a fair share of its own. Accounts of one cluster have one "
+            "share together in any case. Default: `principal` of `[correlation]`, or else the first identity "
+            "that a limit counts by.",
+            examples=["organisation"],
+        ),
+    ] = None
+    class_: Annotated[
+        list[QueueClass],
+        Meta(
+            max_length=16,
+            description="Classes of requests: while one of the first class waits, none of the others is "
+            "next. Default: those of `[adaptive]` that go by `match` alone.",
+        ),
+    ] = []

@@ -1,0 +1,257 @@
+"""One line: all that wait for room under one key of one limit, and which of them is next.
+
+Theory of operation. Each principal has a queue of its own, first come first served, and a *tag*: the
+weight that it has been served in this line. The principal with the least tag is next, and its tag grows
+by what its request costs. This is deficit round robin with a quantum of one unit, without the rounds
+that would serve none. With a larger quantum two backlogged principals may differ by that
+quantum and two requests; here they differ by one, the largest that was served.
+
+A principal that comes, or comes back, begins at least at the tag that was served last. So it saves
+nothing up while it is away. One that came back at once keeps its tag, so it gains nothing by leaving.
+
+Classes stand above principals: while a request of a higher class waits, none of a lower one is next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any
+
+MOST_REMEMBERED = 4096
+"""Principals of which a line knows the tag though none of their requests waits."""
+
+
+class Waiter:
+    """One request that waits. `line` is None before it joined and after it left."""
+
+    __slots__ = (
+        "_after",
+        "_before",
+        "cost",
+        "ends_ns",
+        "joined_ns",
+        "line",
+        "principal",
+        "rank",
+        "share",
+        "told",
+    )
+
+    def __init__(self, principal: Hashable, cost: int, rank: int, joined_ns: int, ends_ns: int) -> None:
+        self.principal = principal
+        self.cost = max(1, cost)
+        self.rank = rank
+        self.joined_ns = joined_ns
+        self.ends_ns = ends_ns
+        """When it has waited for as long as it may."""
+        self.line: Line | None = None
+        self.share: _Share | None = None
+        self.told: Any = None
+        """Left to the side that waits: what wakes this request."""
+        self._before: Waiter | None = None
+        self._after: Waiter | None = None
+
+
+class _Share:
+    """One principal in one class of a line: its tag, and its requests in a linked list."""
+
+    __slots__ = ("first", "in_heap", "last", "size", "tag", "weight")
+
+    def __init__(self, tag: int) -> None:
+        self.tag = tag
+        self.weight = 0
+        self.size = 0
+        self.in_heap = False
+        self.first: Waiter | None = None
+        self.last: Waiter | None = None
+
+    def append(self, waiter: Waiter) -> None:
+        waiter._before, waiter._after = self.last, None
+        if self.last is None:
+            self.first = waiter
+        else:
+            self.last._after = waiter
+        self.last = waiter
+        self.weight += waiter.cost
+        self.size += 1
+
+    def remove(self, waiter: Waiter) -> None:
+        before, after = waiter._before, waiter._after
+        if before is None:
+            self.first = after
+        else:
+            before._after = after
+        if after is None:
+            self.last = before
+        else:
+            after._before = before
+        waiter._before = waiter._after = None
+        self.weight -= waiter.cost
+        self.size -= 1
+
+
+class _Class:
+    """One class of a line: its principals by tag. An entry of the heap may lag behind its share's tag."""
+
+    __slots__ = ("active", "heap", "most", "number", "served_tag", "shares", "weight")
+
+    def __init__(self) -> None:
+        self.shares: dict[Hashable, _Share] = {}
+        self.heap: list[tuple[int, int, _Share]] = []
+        self.number = 0
+        self.served_tag = 0
+        self.weight = 0
+        self.active = 0
+        self.most = 64
+
+    def join(self, waiter: Waiter) -> None:
+        share = self.shares.get(waiter.principal)
+        if share is None:
+            if len(self.shares) >= self.most:
+                self._forget()
+            share = self.shares[waiter.principal] = _Share(self.served_tag)
+        if share.first is None:
+            share.tag = max(share.tag, self.served_tag)
+            self.active += 1
+            if not share.in_heap:
+                self._push(share)
+        share.append(waiter)
+        waiter.share = share
+        self.weight += waiter.cost
+
+    def leave(self, waiter: Waiter) -> None:
+        share = waiter.share
+        if share is None:
+            return
+        share.remove(waiter)
+        waiter.share = None
+        self.weight -= waiter.cost
+        if share.first is None:
+            self.active -= 1
+            if len(self.heap) > 2 * self.active + 64:
+                self._compact()
+
+    def head(self) -> Waiter | None:
+        heap = self.heap
+        while heap:
+            tag, number, share = heap[0]
+            if share.first is None:
+                heappop(heap)
+                share.in_heap = False
+            elif tag != share.tag:
+                heapreplace(heap, (share.tag, number, share))
+            else:
+                return share.first
+        return None
+
+    def serve(self, waiter: Waiter) -> None:
+        share = waiter.share
+        if share is not None:
+            self.served_tag = max(self.served_tag, share.tag)
+            share.tag += waiter.cost
+            self.leave(waiter)
+
+    def ahead(self, principal: Hashable, cost: int) -> int:
+        share = self.shares.get(principal)
+        own = 0 if share is None else share.weight
+        others = self.active - (1 if own else 0)
+        return min(self.weight, own + others * (own + cost))
+
+    def _push(self, share: _Share) -> None:
+        self.number += 1
+        heappush(self.heap, (share.tag, self.number, share))
+        share.in_heap = True
+
+    def _compact(self) -> None:
+        for _, _, share in self.heap:
+            share.in_heap = share.first is not None
+        self.heap = [entry for entry in self.heap if entry[2].in_heap]
+        heapify(self.heap)
+
+    def _forget(self) -> None:
+        """Forget principals with none waiting: those that would begin at the tag served last anyway."""
+        self._compact()
+        kept = {
+            principal: share
+            for principal, share in self.shares.items()
+            if share.first is not None or share.tag > self.served_tag
+        }
+        if len(kept) - self.active > MOST_REMEMBERED:
+            # What this forgets of each is at most one request: it begins anew at the tag served last.
+            kept = {principal: share for principal, share in kept.items() if share.first is not None}
+        self.shares = kept
+        self.most = 2 * len(kept) + 64
+
+
+class Line:
+    """All that wait for room under one key.
+
+    Args:
+        key: of the limit and the identities that it counts.
+        begun_ns: when it was formed.
+    """
+
+    __slots__ = ("_classes", "_pace_ns", "_paced", "due_ns", "key", "missed", "pause_ns", "size", "turn")
+
+    def __init__(self, key: int, begun_ns: int) -> None:
+        self.key = key
+        self.size = 0
+        self.turn: Waiter | None = None
+        """The one that was told that it is its turn, and has not said yet what came of it."""
+        self.missed = False
+        """Whether room was made while another had the turn."""
+        self.due_ns: int | None = None
+        """When the next is to ask again, if no room is made before."""
+        self.pause_ns = 0
+        """How long the next waits between one question and another, where nothing says when there is room."""
+        self._classes: list[_Class] = [_Class()]
+        self._pace_ns = begun_ns
+        self._paced = 0
+
+    def join(self, waiter: Waiter) -> None:
+        """Take a request in, behind those of its principal and class."""
+        while len(self._classes) <= waiter.rank:
+            self._classes.append(_Class())
+        self._classes[waiter.rank].join(waiter)
+        waiter.line = self
+        self.size += 1
+
+    def leave(self, waiter: Waiter) -> None:
+        """Let a request go that was not served, in the same time however many wait."""
+        if waiter.line is self:
+            self._classes[waiter.rank].leave(waiter)
+            self._gone(waiter)
+
+    def serve(self, waiter: Waiter, now_ns: int) -> None:
+        """Let a request go that got what it waited for."""
+        if waiter.line is self:
+            self._classes[waiter.rank].serve(waiter)
+            self._gone(waiter)
+            self._paced += waiter.cost
+            if now_ns - self._pace_ns > PACE_NS:
+                # Half of what was is enough to go by, and what changed shows soon.
+                self._pace_ns += (now_ns - self._pace_ns) // 2
+                self._paced -= self._paced // 2
+
+    def head(self) -> Waiter | None:
+        """Return the next; None if none waits."""
+        return next((head for each in self._classes if (head := each.head()) is not None), None)
+
+    def ahead(self, principal: Hashable, cost: int, rank: int = 0) -> int:
+        """Return the most units that will be served before a request that joins now."""
+        higher = sum(each.weight for each in self._classes[:rank])
+        own = self._classes[rank].ahead(principal, cost) if rank < len(self._classes) else 0
+        return higher + own
+
+    def drain_ns(self, units: int, now_ns: int) -> int:
+        """Return how long it takes to serve so many units at the pace of late; 0 while nothing was served."""
+        return max(0, now_ns - self._pace_ns) * units // self._paced if self._paced else 0
+
+    def _gone(self, waiter: Waiter) -> None:
+        waiter.line = None
+        self.size -= 1
+
+
+PACE_NS = 10 * 10**9
+"""How far back a line's pace goes, about."""

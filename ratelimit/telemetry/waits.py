@@ -1,0 +1,68 @@
+"""Rows, columns and metrics of requests that wait for room: see `names`."""
+
+from __future__ import annotations
+
+from ratelimit.telemetry.metric import Label, Metric
+
+ROW_WAITS = "\x1fwaits"
+ROW_WAITED = "\x1fwaited"
+
+# What became of requests that had no room in a limit with `wait`.
+WAIT_RESULTS: tuple[str, ...] = (
+    "admitted",
+    "expired",
+    "left",
+    "refused",
+    "principal-full",
+    "full",
+    "too-long",
+    "shadow",
+)
+WAIT_BOUNDS_NS: tuple[int, ...] = (
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    60_000_000_000,
+    600_000_000_000,
+)
+WAIT_REST = len(WAIT_BOUNDS_NS)
+WAIT_SUM_NS = WAIT_REST + 1
+WAIT_WIDTH = WAIT_SUM_NS + 1
+
+QUEUE_REQUESTS = Metric(
+    "ratelimit_queue_requests",
+    "counter",
+    "Requests without room in a limit with wait, by what became of them; principal-full, full and too-long: "
+    "refused at arrival; shadow: would have waited.",
+    (Label("result", WAIT_RESULTS),),
+)
+QUEUE_WAITS = Metric(
+    "ratelimit_queue_wait_seconds",
+    "histogram",
+    "How long requests waited for room, however it ended; those refused at arrival are not in it.",
+)
+QUEUE_WAITING = Metric(
+    "ratelimit_queue_waiting",
+    "gauge",
+    "Requests of this worker that wait for room.",
+    per_worker=True,
+)
+QUEUE_FAIRNESS = Metric(
+    "ratelimit_queue_fairness",
+    "gauge",
+    "Jain's index of what this worker gave the principals that waited, over one to two minutes: 1 if all had "
+    "as much.",
+    per_worker=True,
+)
+
+WAIT_METRICS: tuple[Metric, ...] = (QUEUE_REQUESTS, QUEUE_WAITS, QUEUE_WAITING, QUEUE_FAIRNESS)
+"""Exported only where the policy lets requests wait."""
