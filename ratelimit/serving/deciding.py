@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision
@@ -39,6 +40,15 @@ async def decide(limiter: Limiter, facts: Facts) -> Answered:
     Such a charge goes into debt of at most one further quota, as every settlement does. While a
     limit is in debt already, further ends are not added to it.
     """
+    return _answered(limiter, facts, await limiter.adecide(**_asked(limiter, facts)))
+
+
+def decide_now(limiter: Limiter, facts: Facts) -> Answered:
+    """Do the same where the store answers at once, from any thread."""
+    return _answered(limiter, facts, limiter.decide(**_asked(limiter, facts)))
+
+
+def _asked(limiter: Limiter, facts: Facts) -> dict[str, Any]:
     costs: dict[str, int] = facts.costs
     if facts.is_done:
         # Ask for nothing, then say what it was: nothing is refused that was already done.
@@ -46,14 +56,17 @@ async def decide(limiter: Limiter, facts: Facts) -> Answered:
     elif REQUESTS not in costs:
         # A call in another unit is no further request.
         costs = {REQUESTS: 0, **costs}
-    decision = await limiter.adecide(
-        method=facts.method,
-        path=facts.path,
-        identities=facts.identities or None,
-        costs=costs,
-        client=facts.client,
-        headers=facts.headers,
-    )
+    return {
+        "method": facts.method,
+        "path": facts.path,
+        "identities": facts.identities or None,
+        "costs": costs,
+        "client": facts.client,
+        "headers": facts.headers,
+    }
+
+
+def _answered(limiter: Limiter, facts: Facts, decision: Decision) -> Answered:
     if facts.is_done:
         decision.settle(facts.costs)
     # A call has no end: what it would hold is given back at once.

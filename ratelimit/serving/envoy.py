@@ -6,19 +6,24 @@ sentence; Envoy then does what its `failure_mode_deny` says.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from concurrent import futures
+from typing import Any
 
 import grpc
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
 from ratelimit.limiter import Limiter
-from ratelimit.serving.deciding import Answered, Told, decide
-from ratelimit.serving.descriptors import DescriptorError, facts_of
+from ratelimit.serving.deciding import Answered, Told, decide, decide_now
+from ratelimit.serving.descriptors import DescriptorError, Facts, facts_of
 
 log = logging.getLogger("ratelimit")
 
 MOST_MESSAGE_BYTES = 65_536
+MOST_WAITING = 1_000
+"""Calls that wait at most, in the order in which they came."""
 _DAY_S = 86_400
 _Limit = rls_pb2.RateLimitResponse.RateLimit
 _UNITS = {
@@ -49,13 +54,50 @@ class RateLimitService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[m
         self, request: rls_pb2.RateLimitRequest, context: grpc.aio.ServicerContext
     ) -> rls_pb2.RateLimitResponse:
         """Decide one call."""
-        current = self._limiter.current
         try:
-            facts = facts_of(request.descriptors, request.hits_addend, current.names, current.compiled.units)
+            facts = _facts(self._limiter, request)
         except DescriptorError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise  # abort does
         return response_of(await decide(self._limiter, facts), len(request.descriptors))
+
+
+class DirectService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[misc]  # has no types
+    """The same for stores that answer at once: called in a thread, it needs no event loop.
+
+    Args:
+        limiter: what decides.
+    """
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    def ShouldRateLimit(
+        self, request: rls_pb2.RateLimitRequest, context: grpc.ServicerContext
+    ) -> rls_pb2.RateLimitResponse:
+        """Decide one call."""
+        try:
+            facts = _facts(self._limiter, request)
+        except DescriptorError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise  # abort does
+        return response_of(decide_now(self._limiter, facts), len(request.descriptors))
+
+
+def _facts(limiter: Limiter, request: rls_pb2.RateLimitRequest) -> Facts:
+    current = limiter.current
+    return facts_of(request.descriptors, request.hits_addend, current.names, current.compiled.units)
+
+
+class _Threaded:
+    """A server with a thread of its own, stopped as one of an event loop is."""
+
+    def __init__(self, server: grpc.Server) -> None:
+        self._server = server
+
+    async def stop(self, grace_s: float) -> None:
+        """End it after the calls that are under way, or that time."""
+        await asyncio.to_thread(self._server.stop(grace_s).wait)
 
 
 def response_of(answered: Answered, descriptors: int) -> rls_pb2.RateLimitResponse:
@@ -83,18 +125,32 @@ def _tell(status: rls_pb2.RateLimitResponse.DescriptorStatus, told: Told) -> Non
     status.duration_until_reset.FromNanoseconds(told.reset_ns)
 
 
-async def serve_envoy(limiter: Limiter, address: str) -> grpc.aio.Server:
+async def serve_envoy(limiter: Limiter, address: str) -> grpc.aio.Server | _Threaded:
     """Return a server that has started at an address; several processes may share a port.
+
+    One thread answers where the store answers at once: that is twice as many calls as an event loop
+    makes, and a second thread would only wait for the first. A remote store is waited for by a loop.
 
     Raises:
         OSError: the address cannot be had.
     """
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)])
-    rls_pb2_grpc.add_RateLimitServiceServicer_to_server(RateLimitService(limiter), server)
+    options = [("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)]
+    if not limiter.store.decides_here:
+        server = grpc.aio.server(options=options)
+        service: Any = RateLimitService(limiter)
+    else:
+        # What waits longer than the queue is told so at once (RESOURCE_EXHAUSTED), as a loop would.
+        pool = futures.ThreadPoolExecutor(1, thread_name_prefix="ratelimit-envoy")
+        server = grpc.server(pool, options=options, maximum_concurrent_rpcs=MOST_WAITING)
+        service = DirectService(limiter)
+    rls_pb2_grpc.add_RateLimitServiceServicer_to_server(service, server)
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:
         raise OSError(f"{address} cannot be had") from error
-    await server.start()
+    if not limiter.store.decides_here:
+        await server.start()
+    else:
+        server.start()
     log.info("Envoy's rate-limit service is at %s:%d", address.rpartition(":")[0], port)
-    return server
+    return _Threaded(server) if limiter.store.decides_here else server

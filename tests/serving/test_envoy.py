@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -12,7 +15,7 @@ from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.serving.envoy import RateLimitService
+from ratelimit.serving.envoy import DirectService, RateLimitService
 from tests.asgi.driver import limit, rules
 
 OK, OVER = rls_pb2.RateLimitResponse.OK, rls_pb2.RateLimitResponse.OVER_LIMIT
@@ -28,6 +31,15 @@ WIRE = bytes.fromhex(
 )  # fmt: skip
 
 
+BY = "thread"
+"""What answers: a thread, as of this host's memory, or an event loop, as of a server's."""
+
+
+@pytest.fixture(autouse=True, params=["thread", "loop"])
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "BY", request.param)
+
+
 @contextmanager
 def limiter_of(toml: str) -> Iterator[Limiter]:
     limiter = Limiter(Policy.from_toml(toml), clock=ManualClock())
@@ -39,13 +51,19 @@ def limiter_of(toml: str) -> Iterator[Limiter]:
 async def served(toml: str) -> AsyncIterator[Any]:
     """Serve a policy; yield what calls it."""
     with limiter_of(toml) as limiter:
-        server = grpc.aio.server()
-        rls_pb2_grpc.add_RateLimitServiceServicer_to_server(RateLimitService(limiter), server)
+        if BY == "thread":
+            server, service = grpc.server(ThreadPoolExecutor(1)), DirectService(limiter)
+        else:
+            server, service = grpc.aio.server(), RateLimitService(limiter)
+        rls_pb2_grpc.add_RateLimitServiceServicer_to_server(service, server)
         port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
+        started = server.start()
+        if BY == "loop":
+            await started
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield channel
-        await server.stop(None)
+        stopped = server.stop(None)
+        await (asyncio.to_thread(stopped.wait) if BY == "thread" else stopped)
 
 
 def call(*entries: tuple[str, str], hits: int = 0, own: int | None = None) -> Any:
