@@ -128,8 +128,8 @@ def _tell(status: rls_pb2.RateLimitResponse.DescriptorStatus, told: Told) -> Non
 async def serve_envoy(limiter: Limiter, address: str) -> grpc.aio.Server | _Threaded:
     """Return a server that has started at an address; several processes may share a port.
 
-    One thread answers where the store answers at once: that is twice as many calls as an event loop
-    makes, and a second thread would only wait for the first. A remote store is waited for by a loop.
+    One thread answers where the store answers at once, twice as many calls as an event loop. A second
+    thread would only wait for the first. An event loop waits for a remote store.
 
     Raises:
         OSError: the address cannot be had.
