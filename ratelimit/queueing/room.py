@@ -43,10 +43,6 @@ class Room:
         self._dues: list[tuple[int, int, Line]] = []
         self._number = 0
 
-    def waiting_of(self, principal: Hashable) -> int:
-        """Return how many requests of a principal wait."""
-        return self._waiting.get(principal, 0)
-
     def arrive(
         self,
         key: int,
@@ -68,7 +64,8 @@ class Room:
             ends_ns: until when it may wait.
             expected_ns: how long it will take until its turn, see `expected_ns`.
         """
-        if self.waiting_of(principal) >= self.per_principal:
+        waiting = self._waiting.get(principal, 0)
+        if waiting >= self.per_principal:
             return "principal-full"
         if self.size >= self.total:
             return "full"
@@ -77,7 +74,7 @@ class Room:
         waiter = Waiter(principal, cost, rank, now_ns, ends_ns)
         self._join(waiter, key, now_ns)
         self.size += 1
-        self._waiting[principal] = self.waiting_of(principal) + 1
+        self._waiting[principal] = waiting + 1
         self._number += 1
         heappush(self._ends, (ends_ns, self._number, waiter))
         return waiter
