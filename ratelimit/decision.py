@@ -51,6 +51,8 @@ class Verdict:
     remaining: int
     reset_after_ns: int
     retry_after_ns: int | None
+    action: Literal["allow", "refuse", "degrade"]
+    """What it says; in shadow, what it would."""
 
 
 def cluster_name(cluster: int | None) -> str | None:
@@ -103,6 +105,11 @@ class LimitedRequest(Protocol):
     @property
     def verdict(self) -> ClusterVerdict | None:
         """How sure it is that the account belongs there: see `Decision.verdict`."""
+        ...
+
+    @property
+    def degrade(self) -> tuple[str, ...]:
+        """The limits for which less is to be given, as a smaller model: see `Decision.degrade`."""
         ...
 
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
@@ -169,6 +176,11 @@ class Decision:
     def reason(self) -> Reason:
         """What decided."""
         return self._reason
+
+    @property
+    def degrade(self) -> tuple[str, ...]:
+        """The names of limits with `action = "degrade"` that have no room, for which less is to be given."""
+        return tuple(one.limit for one in self.verdicts if one.action == "degrade" and not one.shadow)
 
     @property
     def waited_ns(self) -> int:

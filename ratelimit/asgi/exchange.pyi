@@ -104,6 +104,9 @@ class Exchange:
         the log, and the estimate stays.
         """
     @property
+    def degrade(self) -> tuple[str, ...]:
+        """The limits for which less is to be given: see `Decision.degrade`."""
+    @property
     def settled_units(self) -> frozenset[str]:
         """What the application has settled by itself."""
 

@@ -326,6 +326,8 @@ def _verdict_words(line: LimitLine) -> tuple[Text, str]:
     if verdict.shadow:
         why = "likely" if line.rule.is_twin else "shadow"
         return Text("○", "yellow"), f"would refuse ({why}): {says}"
+    if verdict.action == "degrade":
+        return Text("✔", "yellow"), f"passes, with less: {says}"
     return Text("✘", "bold red"), says
 
 
@@ -340,6 +342,7 @@ def _limit_json(line: LimitLine) -> dict[str, Any]:
         "counter": line.key,
         "allowed": verdict.allowed,
         "shadow": verdict.shadow,
+        "action": verdict.action,
         "binds": not line.rule.is_twin,
         "unit": verdict.unit,
         "cost": verdict.cost,

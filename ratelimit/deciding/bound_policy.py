@@ -335,7 +335,7 @@ class BoundPolicy:
             period_ns=rule.period_ns,
             burst=rule.burst,
             salt=self.store.hasher.tuple(*rule.salt_parts),
-            shadow=rule.shadow,
+            shadow=rule.shadow or rule.action == "degrade",  # neither refuses
             enforced_ppm=rule.enforced_ppm,
             calendar=starts,
             **({"lease_ns": rule.lease_ns} if rule.lease_ns else {}),

@@ -119,7 +119,9 @@ class RoutePlan:
         """What is done around the answer; None where the application settles whatever there is."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
         """Whether an allowed request may hold something until it ends."""
-        self.closes_on_error = any(rule.on_store_error == "closed" and not rule.shadow for rule in rules)
+        self.closes_on_error = any(
+            rule.on_store_error == "closed" and not rule.shadow and rule.action == "refuse" for rule in rules
+        )
         # What is not enforced is not promised either: shadow rules are in no field.
         told = [not rule.shadow and at not in self.hidden for at, rule in enumerate(rules)]
         self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
@@ -206,7 +208,7 @@ class RoutePlan:
                 Verdict(
                     limit=rule.name,
                     allowed=state == ALLOWED,
-                    shadow=rule.shadow or state == SHADOWED,
+                    shadow=rule.shadow or (state == SHADOWED and rule.action == "refuse"),
                     unit=rule.unit,
                     cost=outcome.cost(index),
                     quota=rule.quota,
@@ -214,6 +216,7 @@ class RoutePlan:
                     remaining=outcome.remaining(index),
                     reset_after_ns=outcome.reset_after_ns(index),
                     retry_after_ns=None if wait_ns < 0 else wait_ns,
+                    action="allow" if state == ALLOWED else rule.action,
                 )
             )
         return tuple(verdicts)

@@ -27,7 +27,7 @@ CONTENT_TYPE = (b"content-type", b"application/problem+json")
 def problem_of(decision: Decision) -> tuple[int, bytes]:
     """Return status and body for a refusal."""
     if decision.reason is Reason.LIMITS:
-        violated = [verdict.limit for verdict in decision.verdicts if not (verdict.allowed or verdict.shadow)]
+        violated = [one.limit for one in decision.verdicts if one.action == "refuse" and not one.shadow]
         return 429, quota_exceeded(violated, decision.limit, decision.retry_after_ns)
     if decision.reason is Reason.QUEUE:
         return 429, quota_exceeded((), None, WAITS_NS[Reason.QUEUE])

@@ -40,6 +40,8 @@ class WatchedRule(Protocol):
     @property
     def shadow(self) -> bool: ...
     @property
+    def action(self) -> str: ...
+    @property
     def is_twin(self) -> bool: ...
     @property
     def row(self) -> str: ...
@@ -148,10 +150,11 @@ class RateLimitCollector(Collector):
         for name, rule in rules.items():
             cells = totals(table, name)
             own = "shadow" if rule.shadow else "enforce"
+            without = ("degrade", own, RuleColumn.REFUSED_IN_SHADOW)
             for action, mode, column in (
                 ("allow", own, RuleColumn.ALLOWED),
                 ("refuse", "enforce", RuleColumn.REFUSED),
-                ("refuse", "shadow", RuleColumn.REFUSED_IN_SHADOW),
+                without if rule.action == "degrade" else ("refuse", "shadow", RuleColumn.REFUSED_IN_SHADOW),
                 ("skip", own, RuleColumn.SKIPPED),
             ):
                 labels = {"limit": name, "action": action, "mode": mode}

@@ -233,7 +233,7 @@ DECISIONS = Metric(
     "ratelimit_decisions",
     "counter",
     "Verdicts, one for each limit a request met; skip: an identity it counts was absent.",
-    (LIMIT, Label("action", ("allow", "refuse", "skip")), MODE),
+    (LIMIT, Label("action", ("allow", "refuse", "skip", "degrade")), MODE),
 )
 LIKELY_DECISIONS = Metric(
     "ratelimit_likely_decisions",

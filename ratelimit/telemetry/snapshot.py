@@ -159,6 +159,8 @@ def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float
         if action == "allow":
             counts.allowed += count
             counts.shadow = shadow
+        elif action == "degrade":
+            pass  # it passed, with less
         elif action == "skip":
             counts.skipped += count
         elif shadow:

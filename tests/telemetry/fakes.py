@@ -21,6 +21,7 @@ class LimitSeen:
     unit: str = "requests"
     shadow: bool = False
     is_twin: bool = False
+    action: str = "refuse"
 
     @property
     def row(self) -> str:

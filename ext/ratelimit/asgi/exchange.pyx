@@ -106,6 +106,10 @@ cdef class Exchange:
         return _VERDICTS[self.certainty]
 
     @property
+    def degrade(self):
+        return self.decision.degrade
+
+    @property
     def settled_units(self):
         return NO_UNITS if self.reported is None else self.reported
 

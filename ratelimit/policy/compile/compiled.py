@@ -19,7 +19,15 @@ from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.compile.metering import MeteringSpec
 from ratelimit.policy.compile.pricing import PriceSpec
 from ratelimit.policy.compile.queueing import QueueSpec
-from ratelimit.policy.schema.model import Algorithm, Event, ForwardedHeader, Missing, PolicyFile, Stance
+from ratelimit.policy.schema.model import (
+    Action,
+    Algorithm,
+    Event,
+    ForwardedHeader,
+    Missing,
+    PolicyFile,
+    Stance,
+)
 
 if TYPE_CHECKING:
     from ratelimit.policy.routing.router import Router
@@ -138,6 +146,8 @@ class LimitRule:
     """What is to be done around the answer; None if its estimate is a number and the application settles."""
     wait_ns: int = 0
     """How long a request that has no room waits for it; 0: not at all."""
+    action: Action = "refuse"
+    """What becomes of a request without room."""
 
     @property
     def is_clustered(self) -> bool:
@@ -152,7 +162,7 @@ class LimitRule:
     @property
     def is_enforced(self) -> bool:
         """Whether it refuses, whatever the key."""
-        return not self.shadow and self.enforced_ppm == 1_000_000
+        return not self.shadow and self.enforced_ppm == 1_000_000 and self.action == "refuse"
 
 
 def twin_row(name: str) -> str:

@@ -364,4 +364,5 @@ def _rule(
         actor_at,
         draft.metering,
         draft.wait_ns,
+        limit.action,
     )

@@ -89,6 +89,15 @@ def _check_settings(limit: Limit, algorithm: Algorithm, path: Path, report: Repo
             conflict("on", "messages are not held, so none can be in flight", "Use `rate` for messages.")
     elif not has_rate:
         report.add("limit-no-rate", (*path, "rate"), "the limit has neither `rate` nor `concurrent`")
+    if limit.action == "degrade":
+        has_no_meaning = "a limit that degrades never refuses"
+        for key, given in (
+            ("wait", limit.wait is not None),
+            ("enforce", limit.enforce < 1),
+            ("on_exhausted", limit.on_exhausted == "cut"),
+        ):
+            if given:
+                conflict(key, has_no_meaning, "Remove it.")
     if limit.lease is not None and limit.concurrent is None:
         conflict("lease", "`lease` belongs to `concurrent`", "Remove it.")
     if limit.distinct is not None and limit.unit != REQUESTS:

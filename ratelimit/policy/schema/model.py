@@ -34,6 +34,7 @@ Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
 OnExhausted = Literal["finish", "cut"]
+Action = Literal["refuse", "degrade"]
 UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
@@ -224,6 +225,13 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             examples=["network"],
         ),
     ] = None
+    action: Annotated[
+        Action,
+        Meta(
+            description="What becomes of a request without room: `refuse`, or `degrade`. That lets it pass, "
+            'uncharged, and the application reads `scope["ratelimit"].degrade`.'
+        ),
+    ] = "refuse"
     wait: Annotated[
         str | int | None,
         Meta(
