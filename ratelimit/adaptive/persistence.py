@@ -16,8 +16,8 @@ TRIES = 8
 """Calls that a request may make whatever it was told: clients retry two to six times on their own."""
 PATIENCE = 3
 """After that it may come this many times as often as it was told to."""
-ORDINARY = 20
-"""Refusals in a window that are nothing: a few requests with a few retries."""
+ORDINARY = 40
+"""Refusals in a window that are nothing: a call each minute with its two or three retries."""
 LEAST_RETRY_NS = SECOND_NS
 
 
@@ -31,7 +31,8 @@ class Persistence:
         herd: most in one second.
         second_ns: when the second began that is counted now.
         in_second: refusals in it.
-        owed: how often `Retry-After` has let one request try since, in thousandths.
+        owed: how often a request could have tried since that came as soon as it was told to, each time.
+        next_ns: when it could again.
     """
 
     began_ns: int = 0
@@ -40,6 +41,7 @@ class Persistence:
     second_ns: int = 0
     in_second: int = 0
     owed: int = 0
+    next_ns: int = 0
 
     def refuse(self, now_ns: int, retry_after_ns: int) -> tuple[Persistence, bool]:
         """Count a refusal; return what is known then, and whether it is a strike.
@@ -48,14 +50,17 @@ class Persistence:
         the clock stepped back.
         """
         elapsed_ns = now_ns - self.began_ns
+        wait_ns = max(retry_after_ns, LEAST_RETRY_NS)
         if not self.refused or not 0 <= elapsed_ns < WINDOW_NS:
-            return Persistence(now_ns, 1, 1, now_ns, 1), False
+            return Persistence(now_ns, 1, 1, now_ns, 1, 0, now_ns + wait_ns), False
         same = 0 <= now_ns - self.second_ns < SECOND_NS
         in_second = self.in_second + 1 if same else 1
         herd = max(self.herd, in_second)
-        owed = max(self.owed, 1_000 * elapsed_ns // max(retry_after_ns, LEAST_RETRY_NS))
+        may_try = now_ns >= self.next_ns
+        owed = self.owed + may_try
+        next_ns = now_ns + wait_ns if may_try else self.next_ns
         refused = self.refused + 1
-        if refused > ORDINARY + herd * (1_000 * TRIES + PATIENCE * owed) // 1_000:
+        if refused > ORDINARY + herd * (TRIES + PATIENCE * owed):
             return Persistence(), True
         second_ns = self.second_ns if same else now_ns
-        return Persistence(self.began_ns, refused, herd, second_ns, in_second, owed), False
+        return Persistence(self.began_ns, refused, herd, second_ns, in_second, owed, next_ns), False

@@ -403,6 +403,7 @@ class RateLimitMiddleware:
             has_ends=bool(bound.steps.ends),
             load=self._runtime.load,
             payer_at=bound.payer_at,
+            conduct=bound.conduct,
         )
 
     def _sample_latency(self, begin_ns: int) -> None:

@@ -24,6 +24,7 @@ from ratelimit.inspection.attach import attach
 from ratelimit.policy.compile.adaptive import class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
+from ratelimit.telemetry.load import LOAD_PRESSURE, LOAD_TARGET
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
 
@@ -160,7 +161,7 @@ def _load(now: Snapshot) -> str:
     waiting, bound = now.load.get("waiting", 0.0), now.load.get("on waiting", 0.0)
     in_flight = now.load.get("answering", 0.0) + waiting
     told = f"{in_flight:,.0f} in flight, {waiting:,.0f} of at most {bound:,.0f} wait"
-    pressure, target_s = now.gauge(names.LOAD_PRESSURE), now.gauge(names.LOAD_TARGET)
+    pressure, target_s = now.gauge(LOAD_PRESSURE), now.gauge(LOAD_TARGET)
     if target_s:
         told += f"; first bytes at {pressure:.0%} of {target_s:g} s"
     shed = ", ".join(f"{count:,} {name}" for name, count in now.shed.items() if count)

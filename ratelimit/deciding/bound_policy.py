@@ -20,6 +20,7 @@ from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
+from ratelimit.deciding.conduct import WHOLE, Conduct, scaled_rule
 from ratelimit.deciding.extraction import listed_positions, make_extractor, payer_position, positions_of
 from ratelimit.deciding.matched import NO_CLASSES
 from ratelimit.deciding.matched import Matched as Matched
@@ -60,6 +61,7 @@ class BoundPolicy:
         steps: what stands in the ladder's places.
         amendment: what the operator's acts add.
         queue: lets requests wait for limits that say so.
+        conduct: makes what scales limits by conduct, given what scales a plan; None: nothing does.
 
     Raises:
         StoreError: the store has no room for another rule's counters (code `counters-full`).
@@ -78,6 +80,7 @@ class BoundPolicy:
         steps: Steps = NO_STEPS,
         amendment: Amendment = NO_AMENDMENT,
         queue: Queue | None = None,
+        conduct: Callable[[Callable[[RoutePlan, int], RoutePlan]], Conduct] | None = None,
     ) -> None:
         self._queue = queue
         self.may_wait = steps.queue is not None or (queue is not None and compiled.queue is not None)
@@ -139,7 +142,8 @@ class BoundPolicy:
             for limit in compiled.limits
         ]
         self._classes = load_classes(compiled.adaptive)
-        self.payer_at = -1 if compiled.adaptive is None else payer_position(compiled)
+        adapts = compiled.adaptive is not None or any(rule.adaptive for rule in compiled.rules)
+        self.payer_at = payer_position(compiled) if adapts else -1
         """The identity that use of the back end is counted by; -1 for none."""
         self.when: tuple[tuple[tuple[int, frozenset[int]], ...], ...] = ()
         """By class of the limit that follows the load: what it asks of identities, as hashes."""
@@ -153,6 +157,11 @@ class BoundPolicy:
         self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.nobody)
         """The limits per cluster, for the judge of clusters."""
         self._plans: dict[tuple[int, ...], RoutePlan] = {}
+        self._scaled_plans: dict[tuple[int, ...], RoutePlan] = {}
+        self.conduct: Conduct | None = None
+        """What scales limits that are `adaptive`; None where none is."""
+        if conduct is not None and any(rule.adaptive for rule in compiled.rules):
+            self.conduct = conduct(self.scaled)
         self.requests = self._caches()
         """What HTTP requests matched, by method and target. `match` fills it; others only look."""
         self._connects = self._caches()
@@ -287,11 +296,22 @@ class BoundPolicy:
             plan = self._plans[indices] = self._new_plan(indices)
         return plan
 
-    def _new_plan(self, indices: tuple[int, ...]) -> RoutePlan:
-        rules = [self.compiled.rules[index] for index in indices]
+    def scaled(self, plan: RoutePlan, sixteenths: int) -> RoutePlan:
+        """Return a plan over the same counters, its adaptive limits in so many sixteenths."""
+        indices = tuple(rule.index for rule in plan.rules)
+        key = (*indices, -sixteenths)
+        found = self._scaled_plans.get(key)
+        if found is None:
+            if len(self._scaled_plans) >= MOST_PLANS:
+                self._scaled_plans.clear()
+            found = self._scaled_plans[key] = self._new_plan(indices, sixteenths)
+        return found
+
+    def _new_plan(self, indices: tuple[int, ...], sixteenths: int = WHOLE) -> RoutePlan:
+        rules = [scaled_rule(self.compiled.rules[index], sixteenths) for index in indices]
         specs = self.compiled.identities
         plan = self.store.plan(
-            [self._core_rules[rule.index] for rule in rules],
+            [self._scaled_core_rule(rule, sixteenths) for rule in rules],
             [rule.per for rule in rules],
             [rule.member for rule in rules],
             list(range(len(rules))),
@@ -317,6 +337,11 @@ class BoundPolicy:
         queue = self.steps.queue or (None if waits is None else self._queue)
         counted = (required, hidden, abnormal, counted_at, self._prices)
         return RoutePlan(plan, rules, *counted, waits, queue)
+
+    def _scaled_core_rule(self, rule: LimitRule, sixteenths: int) -> Rule:
+        if sixteenths >= WHOLE or not rule.adaptive:
+            return self._core_rules[rule.index]
+        return self._core_rule(rule, self.from_ns)
 
     def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
         if self.store.table is not None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.conduct import Conduct, key_of
 from ratelimit.deciding.protocols import Ask, AskAway, Surroundings
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import Asking, Visit
@@ -191,6 +192,10 @@ class Decider:
                 return self.counted(False, Reason.IDENTITY, now_ns, charge=charge)
             # No limit of this request asks for it.
             identities = [ABSENT if identity == REFUSED else identity for identity in identities]
+        conduct = bound.conduct
+        if conduct is not None:
+            cluster = key_of(identities, bound.compiled.actor)
+            plan = conduct.scale_plan(plan, bound.payer(identities), cluster, now_ns)
         factor = bound.steps.factor
         if factor is not None:
             plan = factor.scale_plan(plan, identities, now_ns)
@@ -217,6 +222,8 @@ class Decider:
             recognition = bound.recognition
             if recognition is not None:
                 recognition.observe(identities, not allowed, now_ns, plan.counted_at)
+            if bound.conduct is not None:
+                note_conduct(bound, bound.conduct, plan, outcome, identities, now_ns)
             surroundings.keep_up(now_ns)
         return allowed, _LIMITS, plan, outcome
 
@@ -226,6 +233,17 @@ class Decider:
             self._surroundings.counters.decided(allowed, reason)
             self._surroundings.keep_up(now_ns)
         return allowed, reason, None, None
+
+
+def note_conduct(
+    bound: BoundPolicy, conduct: Conduct, plan: RoutePlan, outcome: Outcome, row: list[int], now_ns: int
+) -> None:
+    """Show conduct what limits decided of a row."""
+    account, cluster = bound.payer(row), key_of(row, bound.compiled.cluster)
+    if cluster:
+        conduct.joined(account, cluster, now_ns)
+    if not outcome.allowed:
+        conduct.refused(account, now_ns, plan.told_wait_ns(outcome, account, now_ns))
 
 
 def actor_in(bound: BoundPolicy, identities: Sequence[int]) -> tuple[int | None, int]:

@@ -133,10 +133,12 @@ class LoadLimit:
         """Return what is known of a request that may have to go."""
         payer = bound.payer(row)
         actor, certainty = actor_in(bound, row)
+        factor = 1.0 if bound.conduct is None else bound.conduct.standing(payer, actor or 0, now_ns).factor
         return Standing(
             rank,
             len(self.names),
             verdict="none" if actor is None else VERDICTS[certainty] or "none",
+            factor=factor,
             lighter=self.heaviest.share_lighter(payer, now_ns) if payer else 0.0,
             lot=draw_lot(payer, self._lots_key, now_ns),
         )

@@ -24,7 +24,12 @@ def named_gate(
     """
     compiled, extractor, hasher = bound.compiled, bound.extractor, bound.store.hasher
     reads_paths = any(source.kind == "path" for spec in compiled.identities for source in spec.sources)
-    if reads_paths or not extractor.is_told_by_names or not bound.steps.are_in_the_gate:
+    if (
+        reads_paths
+        or not extractor.is_told_by_names
+        or not bound.steps.are_in_the_gate
+        or bound.conduct is not None
+    ):
         return None
     needed = needed_positions(compiled)
     places = {

@@ -61,6 +61,7 @@ class RoutePlan:
         "here",
         "hidden",
         "holds_slots",
+        "is_adaptive",
         "labels",
         "leased",
         "metered",
@@ -119,6 +120,8 @@ class RoutePlan:
         """What is done around the answer; None where the application settles whatever there is."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
         """Whether an allowed request may hold something until it ends."""
+        self.is_adaptive = any(rule.adaptive for rule in rules)
+        """Whether any limit falls with bad conduct."""
         self.closes_on_error = any(
             rule.on_store_error == "closed" and not rule.shadow and rule.action == "refuse" for rule in rules
         )

@@ -7,7 +7,7 @@ upkeep and the command line use as well. Its methods may be called from any thre
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 
@@ -20,12 +20,14 @@ from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.conduct import Conduct
 from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.fair_queue import FairQueue, Result
 from ratelimit.deciding.load import LoadLimit, settings_of
 from ratelimit.deciding.names import named_gate
 from ratelimit.deciding.reload import Reload
 from ratelimit.deciding.resolvers import Resolver, find_resolvers
+from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import Steps
 from ratelimit.deciding.switch import is_enabled
 from ratelimit.errors import StoreError, UsageError, fault_of
@@ -35,7 +37,8 @@ from ratelimit.policy.change import diff, fingerprint
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
-from ratelimit.stores.factory import counting_table, is_isolated, open_flight, open_store
+from ratelimit.stores.embedded.conduct import SharedConduct
+from ratelimit.stores.factory import counting_table, is_isolated, open_conduct, open_flight, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
 
@@ -95,6 +98,7 @@ class Runtime:
         self.clustering: ClusteringService | None = None
         """Correlation, where the policy has any."""
         self._load: LoadLimit | None = None
+        self._conduct: SharedConduct | None = None
         try:
             self._enter_load(loaded)
             self.clustering = self._clustering(loaded)
@@ -142,11 +146,21 @@ class Runtime:
                 self._load.shared.heartbeat()
             except StoreError:
                 self.diagnose("memory-unusable")
+        if self._conduct is not None:
+            try:
+                self._conduct.renew()
+            except StoreError:
+                self.diagnose("memory-unusable")
 
     @property
     def load(self) -> LoadLimit | None:
         """The limit that follows the load; None where the policy has none, or nothing is limited."""
         return None if self.policy.compiled.adaptive is None or not self.is_enabled else self._load
+
+    def _make_conduct(self, scaled: Callable[[RoutePlan, int], RoutePlan]) -> Conduct:
+        if self._conduct is None:
+            self._conduct = open_conduct(self.policy, self.store)
+        return Conduct(self._conduct.memory, self.table, scaled)
 
     def _enter_load(self, policy: Policy) -> None:
         spec = policy.compiled.adaptive
@@ -282,6 +296,7 @@ class Runtime:
             steps=self.steps,
             amendment=self.amendment_for(compiled),
             queue=self.queue,
+            conduct=self._make_conduct if self.is_enabled else None,
         )
         if compiled.queue is not None:
             self.queue.bound_by(compiled.queue.per_principal, compiled.queue.total)
@@ -371,5 +386,7 @@ class Runtime:
             self.clustering.close(self.now_ns())
         if self._load is not None:
             self._load.close()
+        if self._conduct is not None:
+            self._conduct.close()
         if self._owns_store:
             self.store.close()

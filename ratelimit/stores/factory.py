@@ -17,6 +17,7 @@ from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import SharedBoard
+from ratelimit.stores.embedded.conduct import SharedConduct
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.stores.embedded.mapping import default_path
 from ratelimit.stores.embedded.store import EmbeddedStore
@@ -190,6 +191,26 @@ def open_board(policy: Policy, store: Store, principals: int, *, is_shared: bool
             stacklevel=2,
         )
     return SharedBoard.private(store.hasher.key, principals=principals, sightings=SIGHTINGS)
+
+
+def open_conduct(policy: Policy, store: Store) -> SharedConduct:
+    """Return what a store's workers remember of conduct, or what this process does.
+
+    Raises:
+        StoreError: it cannot be had, and the policy does not say to go on without.
+    """
+    try:
+        return SharedConduct.beside(store)
+    except StoreError as error:
+        if policy.compiled.file.store.on_unusable != "private":
+            raise
+        warnings.warn(
+            f"shared memory for conduct cannot be used ({error}); as store.on_unusable says, "
+            "this process remembers it alone",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return SharedConduct.private(store)
 
 
 def open_flight(policy: Policy, store: Store, floor: int, step_ns: int) -> SharedInFlight:

@@ -17,6 +17,11 @@ class ShedColumn(IntEnum):
     IN_SHADOW = 1
 
 
+STRIKES_ROW = "\x1fstrikes"
+STRIKE_KINDS = ("persists", "grows", "surer")
+"""What the columns of that row count, in the order of `adaptive.conduct.Strike`."""
+
+
 def shed_row(name: str) -> str:
     """Return the counter row of a class."""
     return f"\x1fshed {name}"
@@ -53,6 +58,12 @@ LOAD_SHED = Metric(
 )
 LOAD_STALE = Metric(
     "ratelimit_load_stale_reports", "counter", "Reports of the engine that no other followed in time."
+)
+STRIKES = Metric(
+    "ratelimit_conduct_strikes",
+    "counter",
+    "Strikes on accounts and clusters: calls through refusals, an actor that grew, one that became certain.",
+    (Label("kind", STRIKE_KINDS),),
 )
 LOAD_METRICS: tuple[Metric, ...] = (
     LOAD_REQUESTS,

@@ -46,24 +46,7 @@ from ratelimit.telemetry.hosts import (
 from ratelimit.telemetry.hosts import (
     HOSTS_WAITING as HOSTS_WAITING,
 )
-from ratelimit.telemetry.load import (
-    LOAD_BOUND as LOAD_BOUND,
-)
-from ratelimit.telemetry.load import (
-    LOAD_METRICS as LOAD_METRICS,
-)
-from ratelimit.telemetry.load import (
-    LOAD_PRESSURE as LOAD_PRESSURE,
-)
-from ratelimit.telemetry.load import (
-    LOAD_REQUESTS as LOAD_REQUESTS,
-)
-from ratelimit.telemetry.load import (
-    LOAD_SHED as LOAD_SHED,
-)
-from ratelimit.telemetry.load import (
-    LOAD_TARGET as LOAD_TARGET,
-)
+from ratelimit.telemetry.load import LOAD_METRICS, STRIKES
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
 from ratelimit.telemetry.waits import WAIT_METRICS
@@ -447,4 +430,5 @@ METRICS: tuple[Metric, ...] = (
     *CORRELATION_METRICS,
     *HOSTS_METRICS,
     *LOAD_METRICS,
+    STRIKES,
 )

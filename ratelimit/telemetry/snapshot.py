@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
 from ratelimit.telemetry import names
+from ratelimit.telemetry.load import LOAD_BOUND, LOAD_REQUESTS, LOAD_SHED
 from ratelimit.telemetry.metric import Metric
 
 
@@ -181,11 +182,11 @@ def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float
         counts.likely_refused += count
     elif name in _BY_VERDICT:
         snapshot.verdicts[name, labels["verdict"]] = value
-    elif name == names.LOAD_REQUESTS.exported:
+    elif name == LOAD_REQUESTS.exported:
         snapshot.load[labels["state"]] = value
-    elif name == names.LOAD_BOUND.exported:
+    elif name == LOAD_BOUND.exported:
         snapshot.load[f"on {labels['on']}"] = value
-    elif name == names.LOAD_SHED.exported:
+    elif name == LOAD_SHED.exported:
         snapshot.shed[labels["class"]] = snapshot.shed.get(labels["class"], 0) + count
     elif not labels:
         snapshot.gauges[name] = value

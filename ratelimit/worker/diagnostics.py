@@ -120,8 +120,8 @@ def log_warnings(policy: Policy) -> None:
 def several_workers() -> bool:
     """Return whether this process looks like one of several workers.
 
-    Workers of uvicorn, hypercorn and granian are children of a `multiprocessing` parent. Other servers say how
-    many they start in WEB_CONCURRENCY. Workers of gunicorn have its command line.
+    Workers of uvicorn, hypercorn and granian are children of a `multiprocessing` parent. Other servers say
+    how many they start in WEB_CONCURRENCY. Workers of gunicorn have its command line.
     """
     if multiprocessing.parent_process() is not None:
         return True

@@ -14,7 +14,7 @@ from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.telemetry import RateLimitCollector, names
 from ratelimit.telemetry.counters import Counters, RemoteCounters
-from ratelimit.telemetry.load import ShedColumn, shed_row
+from ratelimit.telemetry.load import LOAD_METRICS, ShedColumn, shed_row
 from ratelimit.telemetry.remote import REMOTE_METRICS
 from ratelimit.telemetry.snapshot import of_families
 from ratelimit.telemetry.watching import NoPolicy
@@ -212,7 +212,7 @@ LOAD = {
 
 
 def test_nothing_is_said_of_load_where_no_limit_follows_it(limiter: FakeLimiter) -> None:
-    ours = {series for metric in names.LOAD_METRICS for series in metric.series}
+    ours = {series for metric in LOAD_METRICS for series in metric.series}
     assert not ours & {series for series, _ in scrape(limiter)}
 
 

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from ratelimit.telemetry import names
+from ratelimit.telemetry.load import LOAD_METRICS
 from ratelimit.telemetry.remote import REMOTE_METRICS
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "grafana.json"
@@ -54,7 +55,7 @@ def test_panels_lie_side_by_side_and_have_numbers_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     "group",
-    [names.CORRELATION_METRICS, names.HOSTS_METRICS, REMOTE_METRICS, names.LOAD_METRICS],
+    [names.CORRELATION_METRICS, names.HOSTS_METRICS, REMOTE_METRICS, LOAD_METRICS],
     ids=["actors", "hosts", "server", "load"],
 )
 def test_clusters_hosts_and_server_are_shown(group: tuple[names.Metric, ...]) -> None:

@@ -24,6 +24,7 @@ from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport MOST_RULES
 from ratelimit.core.memory.table cimport Table, bump
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
+from ratelimit.core.sharing.conduct cimport ConductMemory
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight, instant
 from ratelimit.core.sharing.observer cimport Watch
@@ -106,13 +107,15 @@ cdef class Gate:
     cdef object load        # the limit that follows the load; None: there is none
     cdef InFlight flight
     cdef Heaviest heaviest
+    cdef object conduct     # what is told of refusals; None: no limit falls with bad conduct
+    cdef ConductMemory marks
     cdef Py_ssize_t payer_at    # the identity that use of the back end is counted by, -1 for none
     cdef list shares        # by class: what the last of it may fill of the queue, and leaves free of the places
 
     def __init__(
         self, door, writer, *, match, dict requests not None,
         extractor, Table table not None, row, columns, sample, Watch watch=None, target,
-        Pace pace not None, keep_up, bint has_ends=False, load=None, Py_ssize_t payer_at=-1,
+        Pace pace not None, keep_up, bint has_ends=False, load=None, Py_ssize_t payer_at=-1, conduct=None,
     ):
         self.door = door
         self.writer = writer
@@ -136,7 +139,10 @@ cdef class Gate:
         self.load = load
         if load is not None:
             self.flight, self.shares, self.heaviest = load.flight, load.shares, load.heaviest
-            self.payer_at = payer_at
+        self.payer_at = payer_at
+        self.conduct = conduct
+        if conduct is not None:
+            self.marks = conduct.memory
         self.parts = {}
 
     def enter(self, scope, send, now_ns, /):
@@ -190,6 +196,10 @@ cdef class Gate:
                     if ids[self.watch.at - 2] != ABSENT_HASH:
                         actor = ids[self.watch.at - 2]
                         verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
+                if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
+                    payer = ids[self.payer_at]
+                if self.is_noted(payer, verdict):
+                    return None  # the ladder knows conduct
                 if part.leased is not None:
                     outcome = part.leased.taken(ids, part.amounts, now_ns)
                     if outcome is None:
@@ -197,8 +207,6 @@ cdef class Gate:
                 else:
                     outcome = part.core.decided(ids, part.amounts, now_ns, True)
                 allowed = (<Outcome>outcome).allowed
-                if is_counted and self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
-                    payer = ids[self.payer_at]
                 if self.watch is not None:
                     self.watch.note(ids, not allowed, now_ns, part.counted_at)
             else:
@@ -213,6 +221,10 @@ cdef class Gate:
                     if identities[self.watch.at - 2] != -1:
                         actor = identities[self.watch.at - 2]
                         verdict = LIKELY if identities[self.watch.at] == -1 else CERTAIN
+                if self.payer_at >= 0 and identities[self.payer_at] > 0:
+                    payer = identities[self.payer_at]
+                if self.is_noted(payer, verdict):
+                    return None
                 if part.leased is not None:
                     outcome = part.leased.take(identities, now_ns, part.costs)
                     if outcome is None:
@@ -220,8 +232,6 @@ cdef class Gate:
                 else:
                     outcome = part.decide(identities, now_ns, part.costs)
                 allowed = outcome.allowed
-                if is_counted and self.payer_at >= 0 and identities[self.payer_at] > 0:
-                    payer = identities[self.payer_at]
                 if self.watch is not None:
                     self.watch.observe(identities, not allowed, now_ns, part.counted_at)
                     if not allowed:
@@ -230,6 +240,8 @@ cdef class Gate:
             return None  # asked again the long way, which knows each limit's stance
         self.table.check_open()
         bump(self.table, self.row, self.columns[allowed], 1)
+        if not allowed and self.conduct is not None:
+            self.conduct.refused(payer, now_ns, plan.told_wait_ns(outcome, payer, now_ns))
         if self.pace.due(now_ns):
             self.keep_up(now_ns)
         exchange = Exchange.__new__(Exchange)
@@ -257,6 +269,10 @@ cdef class Gate:
             self.decisions = 0
             self.sample(now_ns)
         return sending
+
+    cdef bint is_noted(self, uint64_t payer, uint8_t verdict) noexcept:
+        """Whether limits may be scaled for an account; noexcept: a look into memory that is there."""
+        return self.marks is not None and self.marks.open and (verdict == CERTAIN or self.marks.is_marked(payer))
 
     cdef object matched(self, dict scope):
         """Return what applies to this method and path; None for a scope that lacks one of them."""

@@ -148,6 +148,8 @@ class LimitRule:
     """How long a request that has no room waits for it; 0: not at all."""
     action: Action = "refuse"
     """What becomes of a request without room."""
+    adaptive: bool = False
+    """Whether it falls with bad conduct."""
 
     @property
     def is_clustered(self) -> bool:

@@ -365,4 +365,5 @@ def _rule(
         draft.metering,
         draft.wait_ns,
         limit.action,
+        limit.adaptive,
     )

@@ -255,6 +255,13 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         ),
     ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
+    adaptive: Annotated[
+        bool,
+        Meta(
+            description="Whether the limit falls with bad conduct, to a tenth at most: of accounts that "
+            "keep calling through refusals, and of actors that grow."
+        ),
+    ] = False
     enforce: Annotated[
         float,
         Meta(ge=0, le=1, description="Share of keys it is enforced for; the others are as in `shadow`."),

@@ -1,0 +1,46 @@
+"""Where everything lies in the memory of conduct: a header, and entries in buckets of four.
+
+Change anything here and `CONDUCT_LAYOUT` must change too.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+cdef enum:
+    CONDUCT_LAYOUT = 1
+    CONDUCT_HEADER_BYTES = 4096
+    BUCKETS = 4096          # a power of two
+    BUCKET_SIZE = 4
+
+cdef struct ConductHeader:
+    uint64_t magic
+    uint64_t version
+    uint64_t total_bytes
+    uint64_t fingerprint[2]
+    uint8_t boot[64]
+
+cdef struct Record:
+    uint64_t key            # 0: free
+    uint64_t word           # of `ratelimit.adaptive.conduct`
+    uint64_t cluster        # in which the account was seen last, 0 for none
+    uint64_t began_ns       # of the window of refusals
+    uint64_t counts         # refused << 32 | most in one second
+    uint64_t second_ns
+    uint64_t tries          # in that second << 32 | that were owed
+    uint64_t next_ns        # when one is owed again
+
+
+cdef class ConductMemory:
+    cdef Py_buffer buffer
+    cdef object memory
+    cdef ConductHeader *header
+    cdef Record *records
+    cdef uint64_t fingerprint[2]
+    cdef uint8_t boot[64]
+    cdef readonly bint open
+
+    cdef int check_open(self) except -1
+    cdef str wrong(self)
+    cdef int attach(self, bytes boot_id, bytes fingerprint) except -1
+    cdef Record *find(self, uint64_t key) noexcept
+    cdef Record *make(self, uint64_t key) noexcept
+    cdef bint is_marked(self, uint64_t key) noexcept

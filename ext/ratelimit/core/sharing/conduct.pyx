@@ -1,0 +1,202 @@
+"""What is remembered of accounts' and clusters' conduct, by all workers of a host: see the stub.
+
+Theory of operation. A record belongs to a key for as long as it is there. What struck is one word,
+changed by one compare-and-swap, so that a strike counts once whichever worker saw it. What counts
+refusals is several words, and a race between workers loses a refusal: an error on the safe side.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from ratelimit.core.memory.atomic cimport cas, load, store
+
+from ratelimit.errors import StoreError
+
+cdef uint64_t MAGIC = 0x5443444E434E494B  # "KINCNDCT", little-endian
+
+CONDUCT_VERSION = CONDUCT_LAYOUT
+
+
+def conduct_bytes():
+    return CONDUCT_HEADER_BYTES + BUCKETS * BUCKET_SIZE * sizeof(Record)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class ConductMemory:
+    def __cinit__(self):
+        self.open = False
+
+    def __init__(self, memory, *, bytes boot_id not None, bytes fingerprint not None):
+        if self.open:
+            raise ValueError("this memory is attached already")
+        if len(fingerprint) != 16 or len(boot_id) > 64:
+            raise ValueError("a fingerprint is 16 bytes, a boot id at most 64")
+        PyObject_GetBuffer(memory, &self.buffer, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        try:
+            self.attach(boot_id.ljust(64, b"\0"), fingerprint)
+        except BaseException:
+            PyBuffer_Release(&self.buffer)
+            raise
+        self.memory = memory
+        self.open = True
+
+    cdef int attach(self, bytes boot_id, bytes fingerprint) except -1:
+        cdef uint64_t size = <uint64_t>self.buffer.len, i
+        cdef uint8_t *base = <uint8_t *>self.buffer.buf
+        cdef const char *bytes_at
+        if <size_t>base % 64:
+            raise ValueError("this memory is 64-byte aligned (an mmap is)")
+        if size < conduct_bytes():
+            raise StoreError(f"{size} bytes are too few", code="table-size")
+        self.header = <ConductHeader *>base
+        self.records = <Record *>(base + CONDUCT_HEADER_BYTES)
+        bytes_at = fingerprint
+        memcpy(self.fingerprint, bytes_at, 16)
+        bytes_at = boot_id
+        memcpy(self.boot, bytes_at, 64)
+        if load(&self.header.magic) == 0:
+            for i in range(CONDUCT_HEADER_BYTES):
+                if base[i]:
+                    raise StoreError("the memory is not empty and not ours: refusing to overwrite it", code="table-foreign")
+            self.header.version = CONDUCT_LAYOUT
+            self.header.total_bytes = size
+            memcpy(self.header.fingerprint, self.fingerprint, 16)
+            memcpy(self.header.boot, self.boot, 64)
+            store(&self.header.magic, MAGIC)  # last: what sees it sees the rest
+        wrong = self.wrong()
+        if wrong:
+            raise StoreError(f"the memory of conduct cannot be read: {wrong}", code="table-damaged")
+        return 0
+
+    cdef str wrong(self):
+        cdef ConductHeader *header = self.header
+        if (
+            load(&header.magic) != MAGIC or header.version != CONDUCT_LAYOUT
+            or header.total_bytes != <uint64_t>self.buffer.len
+            or memcmp(header.fingerprint, self.fingerprint, 16) or memcmp(header.boot, self.boot, 64)
+        ):
+            return "its header was overwritten"
+        return None
+
+    def damage(self):
+        self.check_open()
+        return self.wrong()
+
+    cdef int check_open(self) except -1:
+        if not self.open:
+            raise ValueError("the memory of conduct is closed")
+        return 0
+
+    cdef Record *find(self, uint64_t key) noexcept:
+        """Return a key's record, NULL for none; noexcept: a look at four records that are there."""
+        cdef Record *bucket = self.records + (key * <uint64_t>0x9E3779B97F4A7C15 >> 52 & (BUCKETS - 1)) * BUCKET_SIZE
+        cdef int i
+        if key == 0:
+            return NULL
+        for i in range(BUCKET_SIZE):
+            if load(&bucket[i].key) == key:
+                return bucket + i
+        return NULL
+
+    cdef Record *make(self, uint64_t key) noexcept:
+        """Return a key's record, made if need be: first in place of one that has nothing to remember."""
+        cdef Record *bucket = self.records + (key * <uint64_t>0x9E3779B97F4A7C15 >> 52 & (BUCKETS - 1)) * BUCKET_SIZE
+        cdef Record *found = self.find(key)
+        cdef Record *chosen = NULL
+        cdef uint64_t best = 0, worth, was
+        cdef int i
+        if found != NULL or key == 0:
+            return found
+        for i in range(BUCKET_SIZE):
+            was = load(&bucket[i].key)
+            # Seconds of the last strike or refusal; a record that struck is worth a day more.
+            worth = load(&bucket[i].began_ns) // 1_000_000_000
+            if load(&bucket[i].word):
+                worth = max(worth, load(&bucket[i].word) >> 32) + 86_400
+            if was == 0:
+                worth = 0
+            if chosen == NULL or worth < best:
+                chosen, best = bucket + i, worth
+        was = load(&chosen.key)
+        if not cas(&chosen.key, was, 0):
+            return NULL
+        store(&chosen.word, 0)
+        store(&chosen.cluster, 0)
+        store(&chosen.counts, 0)
+        store(&chosen.began_ns, 0)
+        return chosen if cas(&chosen.key, 0, key) else NULL
+
+    cdef bint is_marked(self, uint64_t key) noexcept:
+        cdef Record *found = self.find(key)
+        return found != NULL and load(&found.word) != 0
+
+    def marked(self, uint64_t key, /):
+        self.check_open()
+        return self.is_marked(key)
+
+    def word(self, uint64_t key, /):
+        self.check_open()
+        cdef Record *found = self.find(key)
+        return 0 if found == NULL else load(&found.word)
+
+    def swap(self, uint64_t key, uint64_t before, uint64_t after, /):
+        self.check_open()
+        cdef Record *found = self.make(key)
+        return found != NULL and cas(&found.word, before, after)
+
+    def cluster(self, uint64_t key, /):
+        self.check_open()
+        cdef Record *found = self.find(key)
+        return 0 if found == NULL else load(&found.cluster)
+
+    def set_cluster(self, uint64_t key, uint64_t cluster, /):
+        self.check_open()
+        cdef Record *found = self.make(key)
+        if found != NULL:
+            store(&found.cluster, cluster)
+
+    def refusals(self, uint64_t key, /):
+        self.check_open()
+        cdef Record *found = self.find(key)
+        cdef uint64_t counts, tries
+        if found == NULL:
+            return 0, 0, 0, 0, 0, 0, 0
+        counts, tries = load(&found.counts), load(&found.tries)
+        return (
+            load(&found.began_ns), counts >> 32, counts & 0xFFFFFFFF, load(&found.second_ns),
+            tries >> 32, tries & 0xFFFFFFFF, load(&found.next_ns),
+        )
+
+    def set_refusals(
+        self, uint64_t key, uint64_t began_ns, uint64_t refused, uint64_t herd, uint64_t second_ns,
+        uint64_t in_second, uint64_t owed, uint64_t next_ns, /,
+    ):
+        self.check_open()
+        cdef Record *found = self.make(key)
+        if found != NULL:
+            store(&found.began_ns, began_ns)
+            store(&found.counts, min(refused, <uint64_t>0xFFFFFFFF) << 32 | min(herd, <uint64_t>0xFFFFFFFF))
+            store(&found.second_ns, second_ns)
+            store(&found.tries, min(in_second, <uint64_t>0xFFFFFFFF) << 32 | min(owed, <uint64_t>0xFFFFFFFF))
+            store(&found.next_ns, next_ns)
+
+    @property
+    def closed(self):
+        return not self.open
+
+    def close(self):
+        if self.open:
+            self.open = False
+            self.header = NULL
+            PyBuffer_Release(&self.buffer)
+            self.memory = None
+
+    def __dealloc__(self):
+        if self.open:
+            PyBuffer_Release(&self.buffer)
+
+    def __reduce__(self):
+        raise TypeError("conduct is in memory of this host and is not pickled")

@@ -1,0 +1,145 @@
+"""Conduct, as a limiter has it: strikes that lower limits that say `adaptive = true`, for a while.
+
+Theory of operation. What strikes is remembered by account and by cluster, in memory that the workers of
+a host share. Most accounts never struck, and for them one lookup is all. For one that did, limits are
+asked with smaller numbers: by another plan over the same counters, in sixteenths, made when it is first
+needed. So a factor changes what is allowed from now on, and nothing of what was counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
+from math import ceil
+
+from ratelimit.adaptive.conduct import Strike, factor, merge, strike
+from ratelimit.adaptive.persistence import Persistence
+from ratelimit.core.memory.table import Table
+from ratelimit.core.sharing.conduct import ConductMemory
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.telemetry.load import STRIKES_ROW
+
+WHOLE = 16
+"""Limits are scaled in sixteenths."""
+TRIES = 4
+"""How often a word is changed again after another worker was faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an account's limits are scaled by, and why.
+
+    Args:
+        factor: of its limits, from 0.1 to 1; the lower of the account's and its cluster's.
+        account: the account's own.
+        cluster: its cluster's; 1 without one.
+    """
+
+    factor: float
+    account: float
+    cluster: float
+
+
+class Conduct:
+    """The conduct of the accounts of one limiter.
+
+    Args:
+        memory: what is remembered.
+        table: where strikes are counted.
+        scaled: returns a plan with its numbers in sixteenths.
+    """
+
+    __slots__ = ("_row", "_scaled", "_table", "memory")
+
+    def __init__(
+        self, memory: ConductMemory, table: Table, scaled: Callable[[RoutePlan, int], RoutePlan]
+    ) -> None:
+        self.memory = memory
+        self._table = table
+        self._row = table.counter(STRIKES_ROW)
+        self._scaled = scaled
+
+    def scale_plan(self, plan: RoutePlan, account: int, cluster: int, now_ns: int) -> RoutePlan:
+        """Return the plan to ask for an account of a cluster (0: of none), as `steps.Factor` has it."""
+        if not plan.is_adaptive or not (self.memory.marked(account) or self.memory.marked(cluster)):
+            return plan
+        level = ceil(self.standing(account, cluster, now_ns).factor * WHOLE)
+        return plan if level >= WHOLE else self._scaled(plan, level)
+
+    def standing(self, account: int, cluster: int, now_ns: int) -> Standing:
+        """Return what the limits of an account are scaled by."""
+        own = factor(self.memory.word(account), now_ns)
+        shared = factor(self.memory.word(cluster), now_ns) if cluster else 1.0
+        return Standing(min(own, shared), own, shared)
+
+    def refused(self, account: int, now_ns: int, wait_ns: int | None) -> None:
+        """Take notice of a refusal, and of how long the client was told to wait."""
+        if not account or wait_ns is None:
+            return
+        seen, is_strike = Persistence(*self.memory.refusals(account)).refuse(now_ns, wait_ns)
+        self.memory.set_refusals(account, *astuple(seen))
+        if is_strike:
+            self.strike(account, Strike.PERSISTS, now_ns)
+
+    def joined(self, account: int, cluster: int, now_ns: int) -> None:
+        """Take notice that an account is seen as a certain member of a cluster.
+
+        For the first time the verdict on it rose, and its cluster grew. In another cluster than before,
+        the new one has the conduct of the old one as well; the account keeps its own.
+        """
+        before = self.memory.cluster(account)
+        if not account or before == cluster:
+            return
+        self.memory.set_cluster(account, cluster)
+        if before:
+            self._carry(before, cluster, now_ns)
+        else:
+            self.strike(account, Strike.SURER, now_ns)
+            self.strike(cluster, Strike.GROWS, now_ns)
+
+    def strike(self, key: int, kind: Strike, now_ns: int) -> bool:
+        """Strike an account or a cluster; False where that kind struck within the minute."""
+        for _ in range(TRIES):
+            before = self.memory.word(key)
+            after = strike(before, kind, now_ns)
+            if after == before:
+                return False
+            if self.memory.swap(key, before, after):
+                self._table.count(self._row, int(kind))
+                return True
+        return False
+
+    def strikes(self) -> tuple[int, ...]:
+        """Return how often accounts and clusters of the host were struck, by kind."""
+        return tuple(self._table.totals(self._row)[kind] for kind in Strike)
+
+    def _carry(self, before: int, cluster: int, now_ns: int) -> None:
+        word = self.memory.word(before)
+        if not word:
+            return
+        for _ in range(TRIES):
+            own = self.memory.word(cluster)
+            merged = merge(own, word, now_ns)
+            if merged == own or self.memory.swap(cluster, own, merged):
+                return
+
+
+def key_of(row: Sequence[int], position: int) -> int:
+    """Return the identity at a position as a key; 0 where there is none."""
+    return max(0, row[position]) if position >= 0 else 0
+
+
+def scaled_rule(rule: LimitRule, sixteenths: int) -> LimitRule:
+    """Return a rule with so many sixteenths of its numbers, if it is adaptive.
+
+    What one request takes on arrival always fits, so that no request is refused for ever.
+    """
+    if not rule.adaptive or sixteenths >= WHOLE:
+        return rule
+    least = max(1, rule.estimate)
+    quota = min(rule.quota, max(1, rule.quota * sixteenths // WHOLE))
+    burst = min(rule.burst, max(least, rule.burst * sixteenths // WHOLE))
+    if rule.algorithm != "token-bucket":
+        quota = burst
+    return replace(rule, quota=quota, burst=burst)

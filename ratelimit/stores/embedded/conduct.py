@@ -1,0 +1,80 @@
+"""The memory of conduct, beside a store's own and by the same rules."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from ratelimit.core.sharing.conduct import CONDUCT_VERSION, ConductMemory, conduct_bytes
+from ratelimit.stores.contract import Store
+from ratelimit.stores.embedded.board import fingerprint_of
+from ratelimit.stores.embedded.mapping import COMPANION, Mapping, Opened, open_shared, private_mapping
+from ratelimit.stores.embedded.process import boot_id
+
+
+class SharedConduct:
+    """What is remembered of conduct, and the memory that it is in."""
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        memory: ConductMemory,
+        reopen: Callable[[], Opened[ConductMemory]] | None = None,
+    ) -> None:
+        self.mapping = mapping
+        self.memory = memory
+        self._reopen = reopen
+
+    @classmethod
+    def beside(cls, store: Store) -> SharedConduct:
+        """Return what the workers that share a store remember; this process alone where the store is private.
+
+        Raises:
+            StoreError: as for a store's memory.
+        """
+        key = store.hasher.key
+
+        def attach(memory: object) -> ConductMemory:
+            return ConductMemory(memory, boot_id=boot_id(), fingerprint=fingerprint_of(key))
+
+        if store.place is None:
+            return cls.private(store)
+        facts = b"%d " % CONDUCT_VERSION + boot_id() + fingerprint_of(key)
+        digest = hashlib.blake2b(facts, digest_size=6).hexdigest()
+        place = store.place.with_name(f"{store.place.name}{COMPANION}conduct-{digest}")
+
+        def opened() -> Opened[ConductMemory]:
+            return open_shared(
+                place, conduct_bytes(), lambda memory, _: attach(memory).close(), attach, is_ours=True
+            )
+
+        found = opened()
+        return cls(found.mapping, found.view, opened)
+
+    @classmethod
+    def private(cls, store: Store) -> SharedConduct:
+        """Return what this process alone remembers."""
+        mapping = private_mapping(conduct_bytes())
+        memory = ConductMemory(
+            mapping.memory, boot_id=boot_id(), fingerprint=fingerprint_of(store.hasher.key)
+        )
+        return cls(mapping, memory)
+
+    def renew(self) -> None:
+        """Leave memory that is damaged or gone for fresh memory: what struck is forgotten then.
+
+        Raises:
+            StoreError: no other memory can be had now.
+        """
+        if self._reopen is None or self.memory.closed:
+            return
+        if (self.mapping.loss() or self.memory.damage()) is not None:
+            found = self._reopen()
+            found.view.close()
+            self.mapping.take(found.mapping)
+
+    def close(self) -> None:
+        """Let go of the memory; the file stays for the others."""
+        if not self.memory.closed:
+            self.memory.close()
+            self.mapping.close()
