@@ -89,8 +89,8 @@ def report_settling(found: Mapping[str, Settling]) -> None:
 
 
 def report_workers(found: Mapping[str, float]) -> None:
-    """Print what four workers with a limit each keep of the goodput of one limit."""
-    print("\nAnswers in time of four workers with a limit each, in % of those of one limit for all:\n")
+    """Print what four workers that share a limit keep of the goodput of one worker."""
+    print("\nAnswers in time of four workers that share a limit, in % of those of one worker:\n")
     for name, kept in found.items():
         print(f"        {name:42}{100 * kept:6.1f} %")
 
