@@ -193,6 +193,16 @@ def test_worker_that_slept_counts_again():
     assert slept.flight.counts(61 * SECOND) == (0, 0)
 
 
+def test_two_limiters_of_one_process_count_both():
+    shared = memory()
+    first, second = flight(shared), flight(shared)
+    first.enter(0)
+    second.enter(0)
+    assert first.counts(0) == second.counts(0) == (2, 2)
+    assert first.join(1, 1, 0, lambda *_: True) == 0
+    assert first.counts(0) == (2, 2)
+
+
 def test_more_workers_than_lanes_count_for_themselves():
     shared = memory()
     workers = [flight(shared, pid=pid) for pid in range(1, 67)]

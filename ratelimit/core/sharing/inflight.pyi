@@ -55,7 +55,7 @@ class InFlight:
     def join(self, pid: int, start: int, now_ns: int, alive: Callable[[int, int], bool], /) -> int:
         """Take a lane for this process; return its number, -1 where none is free.
 
-        Idempotent for the same process. After a fork, tickets of the parent are not known here. Lanes of
+        Idempotent. Two of one process have a lane each. After a fork, tickets of the parent are not known here. Lanes of
         processes that are silent and for which `alive(pid, start)` is false are free.
         """
     def beat(self, now_ns: int, /) -> bool:
@@ -85,7 +85,9 @@ class InFlight:
     def due(self, now_ns: int, /) -> bool:
         """Return whether a step is due: it is this worker's to take then, and no other's."""
     @property
-    def is_leader(self) -> bool: ...
-    def take_over(self) -> None: ...
+    def is_leader(self) -> bool:
+        """Whether this worker has taken the state over and is still the one that steps."""
+    def take_over(self) -> None:
+        """Say that the state was taken over."""
     def close(self) -> None:
         """Let go of the buffer; any later use raises ValueError."""

@@ -136,21 +136,24 @@ cdef class InFlight:
     def join(self, pid, start, now_ns, alive, /):
         self.check_open()
         cdef uint64_t mine = pid, since = start, now = instant(now_ns), holder, beat
-        cdef int i
+        cdef int i, before = self.lane  # of one process each limiter has a lane
         if mine != self.pid or since != self.start:
             self.forget()
+            before = -1
         self.pid, self.start = mine, since
         self.lane = -1
         self.leads = False
-        for i in range(LANES):
-            if load(&self.lanes[i].pid) == mine and load(&self.lanes[i].start) == since:
-                self.take_lane(i, now)
-                return i
+        if before >= 0 and load(&self.lanes[before].pid) == mine and load(&self.lanes[before].start) == since:
+            self.take_lane(before, now)
+            return before
         for i in range(LANES):
             holder = load(&self.lanes[i].pid)
             beat = load(&self.lanes[i].beat_ns)
             # A process of another container has a number that means nothing here, but it beats.
-            if holder and (apart(now, beat) <= <uint64_t>SILENT_MS * MILLISECOND or alive(holder, load(&self.lanes[i].start))):
+            if holder and (
+                apart(now, beat) <= <uint64_t>SILENT_MS * MILLISECOND
+                or (holder != mine and alive(holder, load(&self.lanes[i].start)))
+            ):
                 continue
             if cas(&self.lanes[i].pid, holder, mine):
                 store(&self.lanes[i].start, since)
@@ -215,7 +218,7 @@ cdef class InFlight:
     # -- requests ---------------------------------------------------------------------------------
 
     cdef void look(self, uint64_t now) noexcept:
-        """Sum up the lanes; noexcept: loads of counts that are bounded, whatever they say."""
+        # noexcept: loads of counts that are bounded, whatever they say
         cdef uint64_t in_flight = self.own_in_flight, unanswered = self.own_unanswered, found, waits
         cdef uint64_t most = load(&self.header.most_lanes)
         cdef uint64_t i
@@ -389,7 +392,6 @@ cdef class InFlight:
     # -- the steps --------------------------------------------------------------------------------
 
     cdef bint is_due(self, uint64_t now) noexcept:
-        """Whether a step is due and this worker's to take; then the next is due a step later."""
         cdef uint64_t word, last
         if self.next_look_ns > now and self.next_look_ns - now <= self.step_ns:
             return False
@@ -411,7 +413,6 @@ cdef class InFlight:
 
     @property
     def is_leader(self):
-        """Whether this worker has taken the state over and is still the one that steps."""
         self.check_open()
         return self.leads and load(&self.header.leader) & 0xFF == <uint64_t>(self.lane + 1)
 
