@@ -255,7 +255,7 @@ class Limiter:
     @property
     def last_reload(self) -> Reload | None:
         """What became of the last reload; None before the first."""
-        return self.runtime.last_reload
+        return self.runtime.file.last_reload
 
     def reload(self) -> Reload:
         """Read the policy file again and put it in force; a bad file changes nothing.
@@ -273,7 +273,7 @@ class Limiter:
 
         A file that is missing for the moment (an editor replacing it) is not a change.
         """
-        return self.runtime.reload_if_changed()
+        return self.reload() if self.runtime.file.is_outdated else None
 
     # -- what metrics read --------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ def mount_policy(
     )
     mount = _MOUNTS.get(key)
     # A caller that asks after the file was changed gets what it says now, or its errors.
-    if mount is None or mount.limiter.runtime.is_outdated:
+    if mount is None or mount.limiter.runtime.file.is_outdated:
         watching = LoggingObserver(observer, clock)
         limiter = Limiter(
             policy, store=store, clock=clock, resolvers=resolvers, observer=watching, enabled=enabled

@@ -25,15 +25,14 @@ from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.fair_queue import FairQueue, Result
 from ratelimit.deciding.load import LoadLimit, settings_of
 from ratelimit.deciding.names import named_gate
-from ratelimit.deciding.reload import Reload
+from ratelimit.deciding.reload import PolicyFile, Reload
 from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import Steps
 from ratelimit.deciding.switch import is_enabled
-from ratelimit.errors import StoreError, UsageError, fault_of
+from ratelimit.errors import StoreError
 from ratelimit.events import NullObserver, Observer
 from ratelimit.policy import Policy
-from ratelimit.policy.change import diff, fingerprint
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
@@ -67,8 +66,8 @@ class Runtime:
         self.pace = Pace(UPKEEP_NS)
         """When upkeep is due that no thread does; the gate asks it, too."""
         path = policy.path if isinstance(policy, Policy) else policy
-        self._path = None if path is None else Path(path)
-        self._fingerprint = None if self._path is None else fingerprint(self._path)
+        self.file = PolicyFile(None if path is None else Path(path))
+        """Where the policy came from, and what became of reading it again."""
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         self.observer: Observer = observer if observer is not None else NullObserver()
         self.resolvers = dict(resolvers or {})
@@ -101,7 +100,7 @@ class Runtime:
         self._conduct: SharedConduct | None = None
         try:
             self._enter_load(loaded)
-            self.clustering = self._clustering(loaded)
+            self.clustering = self.clustering_for(loaded)
             self.current = self.bind(loaded.compiled, now_ns, self.clustering)
             if self.clustering is not None:
                 self.clustering.know(self.current.knowledge)
@@ -114,9 +113,6 @@ class Runtime:
         self.generation = 1
         """How many policies this limiter has put in force."""
         self.reloaded_ns = now_ns
-        self.last_reload: Reload | None = None
-        self.rejected_ns: int | None = None
-        """Since when the policy file is rejected; None while it is not."""
         self.asked: object = None  # what routes may ask for by name: the integrations' own
         if not self.is_enabled:
             self.diagnose("limits-off")
@@ -189,71 +185,31 @@ class Runtime:
             return self.current
 
     def reload(self) -> Reload:
-        """Read the policy file again and put it in force; a bad file changes nothing.
-
-        Counters carry over. Requests under way end under the policy they began with. What
-        the store was opened with (`[store]`, `[hashing]`) stays as it was until a restart.
-
-        Raises:
-            UsageError: the policy did not come from a file (code `reload-no-file`).
-        """
-        if self._path is None:
-            raise UsageError(
-                "this limiter was given a policy, not a file to read again", code="reload-no-file"
-            )
+        """Read the policy file again and put it in force: see `PolicyFile.reload`, and `Limiter.reload`."""
         with self._lock:
-            seen = fingerprint(self._path)
-            now_ns = self.now_ns()
-            before = after = self.clustering
-            try:
-                loaded = Policy.load(self._path)
-                after = self._clustering(loaded)
-                bound = self.bind(loaded.compiled, now_ns, after)
-            except Exception as raised:
-                if after is not None and after is not before:
-                    after.close(now_ns)
-                outcome = Reload("rejected", now_ns, fault_of(raised, self._path))
-            else:
-                changes = diff(self.policy.compiled, loaded.compiled)
-                if loaded.file == self.policy.file:
-                    outcome = Reload("unchanged", now_ns)
-                else:
-                    self.policy = loaded
-                    self._enter_load(loaded)
-                    self.current = bound
-                    self.clustering = after
-                    if after is not None and loaded.compiled.correlation is not None:
-                        after.adapt(loaded.compiled.correlation)
-                        after.know(bound.knowledge)
-                    elif before is not None:
-                        before.close(now_ns)
-                    self.generation += 1
-                    self.reloaded_ns = now_ns
-                    outcome = Reload("applied", now_ns, changes=changes)
-            self._fingerprint = seen
-            self.last_reload = outcome
-            if outcome.result != "rejected":
-                self.rejected_ns = None
-            elif self.rejected_ns is None:
-                self.rejected_ns = now_ns
+            outcome = self.file.reload(self, self.clustering, self.now_ns())
         self.counters.reloaded(outcome.result)
         self.observer.reloaded(outcome.result, outcome.error)
         return outcome
 
-    def reload_if_changed(self) -> Reload | None:
-        """Reload when the file looks different from last time; None when it does not.
+    def put_in_force(
+        self, policy: Policy, bound: BoundPolicy, clustering: ClusteringService | None, now_ns: int
+    ) -> None:
+        """Decide by this policy from now on. Callers hold the lock."""
+        before = self.clustering
+        self.policy = policy
+        self._enter_load(policy)
+        self.current = bound
+        self.clustering = clustering
+        if clustering is not None and policy.compiled.correlation is not None:
+            clustering.adapt(policy.compiled.correlation)
+            clustering.know(bound.knowledge)
+        elif before is not None:
+            before.close(now_ns)
+        self.generation += 1
+        self.reloaded_ns = now_ns
 
-        A file that is missing for the moment (an editor replacing it) is not a change.
-        """
-        return self.reload() if self.is_outdated else None
-
-    @property
-    def is_outdated(self) -> bool:
-        """Whether the policy file looks different from when it was last read."""
-        seen = None if self._path is None else fingerprint(self._path)
-        return seen is not None and seen != self._fingerprint
-
-    def _clustering(self, policy: Policy) -> ClusteringService | None:
+    def clustering_for(self, policy: Policy) -> ClusteringService | None:
         """Return what correlates under a policy: as before if possible; None where nothing is asked."""
         if self.clustering is not None:
             return None if policy.compiled.correlation is None else self.clustering
@@ -338,7 +294,7 @@ class Runtime:
     @property
     def source(self) -> object:
         """What makes two limiters the same: their policy file, else the object itself."""
-        return self if self._path is None else self._path.resolve()
+        return self if self.file.path is None else self.file.path.resolve()
 
     def renew(self) -> bool:
         """Leave shared memory that is damaged or gone for fresh memory; return whether any was.
@@ -368,7 +324,7 @@ class Runtime:
         if before is not None and before.key != self.store.hasher.key:
             before.close(now_ns)
             self.clustering = None
-        self.clustering = self._clustering(self.policy)
+        self.clustering = self.clustering_for(self.policy)
         self.current = self.bind(self.policy.compiled, now_ns, self.clustering)
         if self.clustering is not None:
             self.clustering.know(self.current.knowledge)

@@ -68,7 +68,7 @@ def test_policy_that_becomes_readable_is_read_again(tmp_path: Path) -> None:
     assert changed is not None
     path.chmod(0o644)
     assert path.stat().st_mtime_ns == written.st_mtime_ns
-    assert limiter.runtime.is_outdated
+    assert limiter.runtime.file.is_outdated
     mended = limiter.reload_if_changed()
     assert mended is not None
     assert mended.result == "unchanged"

@@ -95,14 +95,14 @@ def test_a_broken_policy_is_told_and_told_again_when_it_lasts(
         worker.reload()
     assert [each["event"] for each in host.look()] == ["policy-rejected"]
     for worker in host.workers:
-        assert worker.runtime.rejected_ns is not None
-        worker.runtime.rejected_ns -= 600 * NS
+        assert worker.runtime.file.rejected_ns is not None
+        worker.runtime.file.rejected_ns -= 600 * NS
     assert [each["event"] for each in host.look()] == ["policy-rejected", "policy-rejected-long"]
     assert len(host.look()) == 2
     host.policy.write_text(good)
     for worker in host.workers:
         worker.reload()
-        assert worker.runtime.rejected_ns is None
+        assert worker.runtime.file.rejected_ns is None
     assert len(host.look()) == 2
 
 

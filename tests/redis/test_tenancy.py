@@ -57,9 +57,9 @@ async def test_limit_that_a_reload_makes_smaller_holds_at_once(
     assert leases.held() >= 20
     (left,) = await limiter.left()
     used = 1_000_000 - left - leases.held()
-    limiter.runtime._path = tmp_path / "policy.toml"
+    limiter.runtime.file.path = tmp_path / "policy.toml"
     fewer = ADDRESS.replace("1000000", str(used + 5))
-    limiter.runtime._path.write_text(rules(url, fewer, mode="leased"))
+    limiter.runtime.file.path.write_text(rules(url, fewer, mode="leased"))
     assert limiter.reload().result == "applied"
     assert [(await limiter.ask()).allowed for _ in range(8)] == [True] * 5 + [False] * 3
     assert leases.held() == 0

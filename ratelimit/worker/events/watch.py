@@ -87,7 +87,7 @@ class EventWatch:
         last, self._last = self._last, limiter.last_reload
         if self._last is not None and self._last is not last:
             self._tell_reload(limiter, self._last, now_ns)
-        since_ns = limiter.runtime.rejected_ns
+        since_ns = limiter.runtime.file.rejected_ns
         if since_ns is not None and now_ns - since_ns >= LONG_NS:
             minutes = (now_ns - since_ns) // (60 * NS)
             self._reporter.tell_once(
