@@ -116,6 +116,14 @@ class LimitedRequest(Protocol):
         """Report what was really used: see `Decision.settle`. Reaches every limiter around this request."""
         ...
 
+    def refusal(self) -> tuple[int, bytes, int | None]:
+        """Return what the client of a refused request may be told, for a responder to put in other words.
+
+        Status, problem document (JSON) and wait in nanoseconds; the wait is None where none can help.
+        Unlike the decision it conceals what a limit per cluster would give away.
+        """
+        ...
+
 
 class Decision:
     """Allow or refuse, and why. Read-only; verdicts are made when first asked for.

@@ -15,7 +15,8 @@ from ratelimit.policy import Policy
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/redis/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(ROOT / "examples" / name / "README.md" for name in ("llm-api", "redis")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 CODE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)

@@ -1,0 +1,66 @@
+"""Authentication: an API key becomes an account, and what is known of it.
+
+This stands outside of the limiter, which finds in `scope["state"]` what its policy asks for. So a
+limit counts accounts and not what a client wrote, and a request without a key costs nothing.
+"""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import errors
+
+MOST_BYTES = 1 << 20
+"""Of a request's body."""
+_DAY_S = 86400
+
+
+def load(path: Path) -> dict[str, dict[str, Any]]:
+    """Return by API key what the policy's identities read from `scope["state"]`."""
+    now_s = int(time.time())
+    return {
+        key: {**known, "account_created": now_s - known.pop("age_days") * _DAY_S}
+        for key, known in tomllib.loads(path.read_text("utf-8")).items()
+    }
+
+
+class Accounts:
+    """Turns away requests under /v1 that have no account or are too large, and names the account of others.
+
+    Args:
+        app: what comes next.
+        known: what `load` returned.
+    """
+
+    def __init__(self, app: ASGIApp, known: dict[str, dict[str, Any]]) -> None:
+        self._app = app
+        self._known = known
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through with its account, or answer it."""
+        app = self._app
+        if scope["type"] == "http" and scope["path"].startswith("/v1"):
+            headers, path = Headers(scope=scope), scope["path"]
+            known = self._known.get(_key(headers))
+            size = headers.get("content-length", "")
+            if known is None:
+                app = errors.answer(path, 401, "There is no such API key; accounts.toml has some.")
+            elif not size.isdecimal():
+                app = errors.answer(path, 411, "The request does not say how long it is.")
+            elif len(size) > 9 or int(size) > MOST_BYTES:
+                app = errors.answer(path, 413, f"The request is larger than {MOST_BYTES} bytes.")
+            else:
+                scope["state"] = {**scope.get("state", {}), **known}
+        await app(scope, receive, send)
+
+
+def _key(headers: Headers) -> str:
+    """Return the API key, from where clients of OpenAI or of Anthropic put it."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")

@@ -1,0 +1,98 @@
+"""An LLM API with accounts, plans and budgets, in front of a mock model: README.md says how to try it.
+
+uvicorn --app-dir examples/llm-api app:app --workers 2
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+import accounts
+import chat
+import errors
+import messages
+import model
+import responses
+from ratelimit import Limiter, RateLimitMiddleware
+from ratelimit.asgi.metrics import metrics_app
+
+FOLDER = Path(__file__).parent
+limiter = Limiter(os.environ.get("LLM_API_POLICY", FOLDER / "app-policy.toml"))
+known = accounts.load(Path(os.environ.get("LLM_API_ACCOUNTS", FOLDER / "accounts.toml")))
+app = FastAPI(title="A mock of an LLM API")
+app.mount("/metrics", metrics_app(limiter))
+# The last one added is the outermost: first comes the account, then its limits.
+app.add_middleware(RateLimitMiddleware, limiter=limiter, responder=errors.responder)
+app.add_middleware(accounts.Accounts, known=known)
+
+
+class Shape(Protocol):
+    """What `chat`, `messages` and `responses` have in common: how one API answers."""
+
+    async def whole(self, asked: Any, answer: model.Answer) -> dict[str, Any]:
+        """Return the whole answer."""
+
+    def stream(self, asked: Any, answer: model.Answer) -> AsyncIterator[str]:
+        """Yield the events of the answer."""
+
+
+@app.post("/v1/chat/completions")
+async def complete(request: Request, asked: chat.Asked) -> Response:
+    """Answer as OpenAI's chat does."""
+    return await respond(request, chat, asked)
+
+
+@app.post("/v1/messages")
+async def message(request: Request, asked: messages.Asked) -> Response:
+    """Answer as Anthropic's messages do."""
+    return await respond(request, messages, asked)
+
+
+@app.post("/v1/responses")
+async def response(request: Request, asked: responses.Asked) -> Response:
+    """Answer as OpenAI's responses do."""
+    return await respond(request, responses, asked)
+
+
+async def respond(request: Request, shape: Shape, asked: Any) -> Response:
+    """Answer in one shape, streamed or whole. The limiter reads the usage as it passes."""
+    path = request.url.path
+    if asked.model not in model.MODELS:
+        return unasked(request, 404, f"There is no such model; there are {', '.join(model.MODELS)}.")
+    if asked.stream:
+        events = to_the_end(path, shape.stream(asked, asked.answer()))
+        return StreamingResponse(events, media_type="text/event-stream")
+    try:
+        return JSONResponse(await shape.whole(asked, asked.answer()))
+    except model.Broken as broken:
+        return errors.answer(path, 503, str(broken))
+
+
+async def to_the_end(path: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Pass events on; where the model breaks off, the last one tells the client."""
+    try:
+        async for event in events:
+            yield event
+    except model.Broken as broken:
+        yield errors.event(path, 503, str(broken))
+
+
+@app.exception_handler(RequestValidationError)
+async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Say what is wrong with a request, in the form of its API."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"][1:]))
+    return unasked(request, 400, f"{place or 'body'}: {first['msg']}")
+
+
+def unasked(request: Request, status: int, message: str) -> JSONResponse:
+    """Answer a request that the model never saw: an error says no usage, and this one took nothing."""
+    request.scope["ratelimit"].settle(output_tokens=0, usd=0)
+    return errors.answer(request.url.path, status, message)
