@@ -54,7 +54,7 @@ def site_path(path: Path) -> str:
         return "index.md"
     if path.is_dir():
         return f"{inside.as_posix().removeprefix('docs/')}/index.md"
-    if inside.parts[0] == "examples" and path.suffix != ".md":
+    if inside.parts[0] == "examples" and (path.suffix != ".md" or path.name == "README.md"):
         # A folder's page shows its files.
         return f"{inside.parent.as_posix()}/index.md"
     return inside.as_posix().removeprefix("docs/")
@@ -64,7 +64,8 @@ def listing(folder: Path) -> str:
     """Return a page that shows a folder's files."""
     name = folder.relative_to(ROOT).as_posix()
     parts = [f"# {name}\n"]
-    parts += [f"- [{each.name}]({each.name}/index.md)" for each in sorted(folder.iterdir()) if each.is_dir()]
+    folders = (each for each in sorted(folder.iterdir()) if each.is_dir() and each.name != "__pycache__")
+    parts += [f"- [{each.name}]({each.name}/index.md)" for each in folders]
     for file in sorted(each for each in folder.iterdir() if each.is_file() and each.name != "README.md"):
         language = FENCES.get(file.suffix, "text")
         parts.append(f"\n## {file.name}\n\n````{language}\n{file.read_text('utf-8').rstrip()}\n````")
