@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,8 @@ from ratelimit import Limiter, RateLimitMiddleware
 from ratelimit.asgi.metrics import metrics_app
 
 FOLDER = Path(__file__).parent
+LESS_TOKENS = 200
+"""What an answer has at most once its account has spent its money for the day."""
 limiter = Limiter(os.environ.get("LLM_API_POLICY", FOLDER / "app-policy.toml"))
 known = accounts.load(Path(os.environ.get("LLM_API_ACCOUNTS", FOLDER / "accounts.toml")))
 app = FastAPI(title="A mock of an LLM API")
@@ -66,11 +69,14 @@ async def respond(request: Request, shape: Shape, asked: Any) -> Response:
     path = request.url.path
     if asked.model not in model.MODELS:
         return unasked(request, 404, f"There is no such model; there are {', '.join(model.MODELS)}.")
+    answer = asked.answer()
+    if request.scope["ratelimit"].degrade:
+        answer = replace(answer, model="mock-small", most=min(answer.most or LESS_TOKENS, LESS_TOKENS))
     if asked.stream:
-        events = to_the_end(path, shape.stream(asked, asked.answer()))
+        events = to_the_end(path, shape.stream(asked, answer))
         return StreamingResponse(events, media_type="text/event-stream")
     try:
-        return JSONResponse(await shape.whole(asked, asked.answer()))
+        return JSONResponse(await shape.whole(asked, answer))
     except model.Broken as broken:
         return errors.answer(path, 503, str(broken))
 

@@ -91,9 +91,11 @@ def _accounts(actor: Actor) -> str:
 
 def _use(use: Use) -> Text:
     style = "red" if use.used >= use.holds else "yellow" if 5 * use.used >= 4 * use.holds else ""
-    unit = "" if use.rule.unit == "requests" else f" {use.rule.unit}"
+    unit = use.rule.unit
+    used = words.amount(use.used, unit).removesuffix(f" {unit}")
     said = Text(f"{words.share(use.used, use.holds)} used", style)
-    return said + Text(f": {use.used:,} of {use.holds:,}{unit} of “{use.rule.name}” ({words.rate(use.rule)})")
+    holds = words.amount(use.holds, unit)
+    return said + Text(f": {used} of {holds} of “{use.rule.name}” ({words.rate(use.rule)})")
 
 
 def _requests(actor: Actor) -> Text:

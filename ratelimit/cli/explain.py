@@ -311,8 +311,7 @@ def _verdict_words(line: LimitLine) -> tuple[Text, str]:
     verdict = line.verdict
     if verdict is None:
         return Text("–", "dim"), line.why_not
-    unit = "" if verdict.unit == "requests" else f" {verdict.unit}"
-    left = f"{verdict.remaining:,}{unit} left"
+    left = f"{words.amount(verdict.remaining, verdict.unit)} left"
     if line.rule.is_twin:
         left = f"{left} if it bound likely actors"
     if verdict.allowed:
@@ -320,7 +319,7 @@ def _verdict_words(line: LimitLine) -> tuple[Text, str]:
             left += f", all again in {words.wait(verdict.reset_after_ns)}"
         return Text("○" if line.rule.is_twin else "✔", "green"), left
     if verdict.retry_after_ns is None:
-        says = f"costs {verdict.cost:,}{unit}, more than it ever holds"
+        says = f"costs {words.amount(verdict.cost, verdict.unit)}, more than it ever holds"
     else:
         says = f"{left}, retry in {words.wait(verdict.retry_after_ns)}"
     if verdict.shadow:

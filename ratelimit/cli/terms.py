@@ -6,6 +6,7 @@ from typing import Any
 
 from ratelimit.inspection import words
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.pricing import USD
 
 _EVENTS = {
     "request": "",
@@ -27,13 +28,22 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
     said = []
     noun = "message" if rule.on == "message" else "handshake" if rule.on == "connect" else "request"
     if rule.unit != "requests":
-        said.append(f"{rule.estimate:,} on arrival" if rule.estimate else "nothing on arrival")
+        taken = _estimate(rule, policy)
+        said.append(
+            f"{taken if isinstance(taken, str) else f'{taken:,}'} on arrival"
+            if taken
+            else "nothing on arrival"
+        )
     elif rule.estimate != 1:
         said.append(f"a {noun} takes {rule.estimate:,}" if rule.estimate else f"a {noun} takes nothing")
     if bound := debt(rule):
-        said.append(f"debt up to {bound:,}")
+        said.append(f"debt up to {words.amount(bound, rule.unit) if rule.unit == USD else f'{bound:,}'}")
     if rule.lease_ns:
         said.append(f"lapse after {words.wait(rule.lease_ns)} of silence")
+    if rule.wait_ns:
+        said.append(f"waits up to {words.wait(rule.wait_ns)}")
+    if rule.action == "degrade":
+        said.append("passes with less when used up")
     if rule.on_store_error != "local":
         said.append(
             "refuses while the store fails"
@@ -41,6 +51,12 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
             else "off while the store fails"
         )
     return said
+
+
+def _estimate(rule: LimitRule, policy: CompiledPolicy) -> int | str:
+    """Return what a request takes before its cost is known, or the word for where that comes from."""
+    written = policy.file.limit[rule.limit].estimate
+    return written if isinstance(written, str) else rule.estimate
 
 
 def debt(rule: LimitRule) -> int:
@@ -77,8 +93,10 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "distinct": None if rule.member < 0 else policy.identities[rule.member].name,
         "lease_s": rule.lease_ns // 1_000_000_000 or None,
         "cost": rule.estimate if counts_requests else None,
-        "estimate": None if counts_requests else rule.estimate,
+        "estimate": None if counts_requests else _estimate(rule, policy),
         "debt": debt(rule),
+        "wait_s": rule.wait_ns / 1_000_000_000 or None,
+        "action": rule.action,
         "mode": words.mode(rule),
         "enforce": 0 if rule.shadow else rule.enforced_ppm / 1_000_000,
         "on_store_error": rule.on_store_error,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import NEW
+from ratelimit.policy.compile.pricing import MICRO, USD
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -20,17 +21,25 @@ def period(period_ns: int) -> str:
     return f"{period_ns / 1e9:g} seconds"
 
 
+def amount(number: int, unit: str) -> str:
+    """Return so many of a unit: "20", "4,000 output_tokens"; 250,000 millionths of a dollar as "0.25 usd"."""
+    if unit == USD:
+        whole, parts = divmod(number, MICRO)
+        return f"{whole:,}{f'.{parts:06}'.rstrip('0').rstrip('.')} usd"
+    return f"{number:,}" if unit == "requests" else f"{number:,} {unit}"
+
+
 def rate(rule: LimitRule) -> str:
     """Return what a rule allows, in one phrase."""
     if rule.algorithm == "concurrency":
         return f"{rule.quota:,} at once"
-    what = "" if rule.unit == "requests" else f" {rule.unit}"
     span = (
         f"calendar {rule.calendar.unit} ({rule.calendar.zone})" if rule.calendar else period(rule.period_ns)
     )
-    text = f"{rule.quota:,}{what} {_each(span)}"
+    text = f"{amount(rule.quota, rule.unit)} {_each(span)}"
     if rule.algorithm == "token-bucket" and rule.burst != rule.quota:
-        text += f", {rule.burst:,} at once"
+        at_once = amount(rule.burst, rule.unit) if rule.unit == USD else f"{rule.burst:,}"
+        text += f", {at_once} at once"
     return text
 
 

@@ -131,6 +131,8 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "cost": 1,
         "estimate": None,
         "debt": 0,
+        "wait_s": None,
+        "action": "refuse",
         "mode": "enforce",
         "enforce": 1.0,
         "on_store_error": "local",
@@ -189,6 +191,47 @@ def test_all_that_a_limit_says_is_shown(tmp_path: Path) -> None:
         "lapse after 60 s of silence",
     ):
         assert phrase in shown, phrase
+
+
+SPEND = """\
+version = 1
+[[limit]]
+name = "spend"
+per = "ip"
+unit = "usd"
+rate = "1200/day"
+estimate = "declared"
+usage = "auto"
+action = "degrade"
+[[limit]]
+name = "at once"
+per = "ip"
+concurrent = 4
+wait = "1500ms"
+[prices.small]
+input = 1
+output = 5
+"""
+
+
+def test_money_estimates_by_words_waits_and_actions_are_shown(tmp_path: Path) -> None:
+    path = write_policy(tmp_path, SPEND)
+    shown = " ".join(run("check", path).stdout.split())
+    for phrase in (
+        "1,200 usd a day",
+        "declared on arrival",
+        "debt up to 1,200 usd",
+        "passes",
+        "waits up to 1.5 s",
+    ):
+        assert phrase in shown, phrase
+    limits = json.loads(run("check", "--json", path).stdout)["limits"]
+    assert [(each["estimate"], each["wait_s"], each["action"]) for each in limits] == [
+        ("declared", None, "degrade"),
+        (None, 1.5, "refuse"),
+    ]
+    explained = run("explain", path, "-r", "POST / ip=192.0.2.1 usd=250000").stdout
+    assert "1,199.75 usd left" in explained
 
 
 def test_json_has_all_that_a_limit_says(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for per_hour, per_day in {4000: FREE, 100_000: LARGE}.items():
         assert f'rate = "{per_hour}/hour"' in text
         text = text.replace(f'rate = "{per_hour}/hour"', f'rate = "{per_day}/day"')
+    assert 'rate = "20/day"' in text
+    text = text.replace('rate = "20/day"', 'rate = "1/day"\nburst = 1')
     path = folder / "policy.toml"
     path.write_text(f'{text}\n[store]\npath = "{folder / "store"}"\n')
     return path
@@ -58,7 +60,8 @@ def url(policy: Path) -> Iterator[str]:
     patch = pytest.MonkeyPatch()
     patch.setenv("LLM_API_POLICY", str(policy))
     names = {"large": "enterprise", "warm": "enterprise"}
-    names |= dict.fromkeys(("settles", "pays", "breaks", "wrong", "openai", "anthropic"), "free")
+    names |= dict.fromkeys(("settles", "pays", "breaks", "wrong", "openai", "anthropic", "busy"), "free")
+    names["spender"] = "pro"
     known = policy.with_name("accounts.toml")
     known.write_text("".join(ACCOUNT.format(name=name, plan=plan) for name, plan in names.items()))
     patch.setenv("LLM_API_ACCOUNTS", str(known))
@@ -141,6 +144,24 @@ def test_money_is_charged_by_what_was_used(url: str) -> None:
     # 3 tokens in at 50 dollars a million, 40 out at 250. What else one token costs, and what comes back
     # in some seconds of a dollar a day, is far less.
     assert before - left(url, "pays", "spend") == pytest.approx(3 * 50 + 40 * 250, rel=0.05)
+
+
+async def test_account_without_money_is_answered_shortly_by_the_small_model(url: str) -> None:
+    asked: dict[str, Any] = {"model": "mock-large", "max_tokens": 300, "messages": prompt("say 300 words")}
+    async with anthropic.AsyncAnthropic(api_key="sk-spender", base_url=url, max_retries=0) as client:
+        first = await client.messages.create(**asked)
+        # Seven and a half cents each, of a dollar a day.
+        await asyncio.gather(*(client.messages.create(**asked) for _ in range(14)))
+        last = await client.messages.create(**asked)
+    assert (first.model, first.usage.output_tokens) == ("mock-large", 300)
+    assert (last.model, last.usage.output_tokens) == ("mock-small", 200)
+
+
+async def test_more_than_eight_answers_at_once_wait_for_one_to_end(url: str) -> None:
+    asked: dict[str, Any] = {"model": "mock-small", "max_tokens": 40, "messages": prompt("say 40 words")}
+    async with openai.AsyncOpenAI(api_key="sk-busy", base_url=f"{url}/v1", max_retries=0) as client:
+        answers = await asyncio.gather(*(client.chat.completions.create(**asked) for _ in range(16)))
+    assert [each.usage and each.usage.completion_tokens for each in answers] == [40] * 16
 
 
 def test_stream_that_breaks_off_is_an_error_of_its_client(url: str) -> None:
