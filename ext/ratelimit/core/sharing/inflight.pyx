@@ -20,7 +20,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from ratelimit.core.memory.atomic cimport SECOND, cas, fetch_add, load, store
+from ratelimit.core.memory.atomic cimport cas, fetch_add, load, store
 
 from ratelimit.errors import StoreError
 
@@ -248,9 +248,9 @@ cdef class InFlight:
         else:
             waiting = load(&header.free_bound)
         at = load(&header.cap_at_ns)
-        if at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND and self.sum_unanswered >= DOUBTED_BELOW * <double>waiting:
-            part = load(&header.cap)
-            bound = part if part < bound else bound
+        if (at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND
+                and self.sum_unanswered >= DOUBTED_BELOW * <double>waiting):
+            bound = min(bound, load(&header.cap))
         if share < 1.0:
             part = <uint64_t>(share * <double>waiting + 0.5)
             waiting = part if part > 1 else 1

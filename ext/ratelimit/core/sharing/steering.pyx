@@ -88,7 +88,9 @@ cdef class Steering:
         store(&header.most_unanswered, self.flight.sum_unanswered)
         cas(&header.turned_away, turned_away, 0)
         return (
-            max(in_flight & 0xFFFFFFFF, self.flight.sum_in_flight), max(unanswered & 0xFFFFFFFF, self.flight.sum_unanswered), turned_away
+            max(in_flight & 0xFFFFFFFF, self.flight.sum_in_flight),
+            max(unanswered & 0xFFFFFFFF, self.flight.sum_unanswered),
+            turned_away
         )
 
     def publish(self, int kind, in_flight, free_bound, full_bound, full_from, places, double pressure, target_ns, words, /):
