@@ -332,6 +332,11 @@ class Limiter:
         """Requests that wait for room; None where the policy lets none."""
         return self.runtime.queue if self.current.compiled.queue is not None else None
 
+    @property
+    def unsettled_units(self) -> Mapping[str, int]:
+        """What this worker's requests in flight were charged by estimate, by limit; no limit with 0."""
+        return self.runtime.unsettled.units()
+
     def drift_ns(self) -> int:
         """Return how far the civil clock has stepped away from the limits' clock."""
         return self.clock.drift_ns() if hasattr(self.clock, "drift_ns") else 0

@@ -44,6 +44,7 @@ async def run_holding(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, exchange: Exchange, clock: Clock
 ) -> None:
     """Run the application, and free the slots of its request at the end; no hook is told."""
+    exchange.begin()
     try:
         await app(scope, receive, send)
     finally:
@@ -73,6 +74,7 @@ async def run_to_end(
     hooks = (SlotRelease(exchange), *hooks)
     ending = Ending(receive, send, clock, is_http=scope["type"] == "http")
     how: End = "failed"
+    exchange.begin()
     try:
         await app(scope, ending.receive, ending.send)
         how = "finished"

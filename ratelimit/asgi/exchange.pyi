@@ -13,6 +13,7 @@ from ratelimit.asgi.door import Door
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import ClusterVerdict, Decision
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.stores.contract import Outcome
@@ -84,12 +85,19 @@ class Exchange:
         """Return a response's headers with what is to be said of the limits after them."""
     def ask(self, exchange: Exchange, /) -> None:
         """Take in what a route asked by name: its fields are sent, what is settled reaches it."""
+    def begin(self) -> None:
+        """Note what an allowed request was charged by estimate, until it is released; again does nothing."""
+    def forget_estimates(self) -> None:
+        """Forget that of a request that was refused after all, and of what its route asked."""
+    @property
+    def reservation(self) -> Reservation | None:
+        """What it was charged by estimate; None if nothing was, or it has ended."""
     def decided(self) -> list[tuple[RoutePlan, Outcome]]:
         """Return plan and outcome of all that limits decided of this request, here and by name."""
     def enter(self, load: LoadLimit, payer: int, now_ns: int, /) -> None:
         """Count the request as in flight, and as used by an account (0: by none), until it is released."""
     def release(self, now_ns: int, /) -> None:
-        """Free the concurrency slots of all that was decided, and count the request out; idempotent."""
+        """Free the slots of all that was decided, count the request and its estimates out; idempotent."""
     def asked_by(self, watch: Watch | None, row: Sequence[int], /) -> None:
         """Note the actor that a refused request of this row is of, so that it is told a wait of its own."""
     def refusal(self) -> tuple[int, bytes, int | None]:
@@ -122,7 +130,7 @@ class Sending:
         """Whether a gate made it for a request that was allowed and holds nothing."""
     @property
     def holds(self) -> bool:
-        """Whether its request has to be released: it is counted in flight, or its route asked limits."""
+        """Whether its request has to be released: it is in flight, its estimates are, or its route asked limits."""
     def send(self, message: Message, /) -> Awaitable[None]:
         """Send a message to the server.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ratelimit.clock import Clock
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.route_plan import SKIPPED, RoutePlan, check_cost
+from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import Verdict
 from ratelimit.stores.contract import Outcome
 
@@ -34,15 +35,25 @@ class Charge:
         plan, outcome: what decided.
         clock: says when.
         asked: what else an answer to the caller takes; None where nothing writes one from this.
+        reservation: what the request has in flight; None where nothing is to be settled, or nothing says
+            when the request ends.
     """
 
-    __slots__ = ("_clock", "asked", "outcome", "plan")
+    __slots__ = ("_clock", "_reservation", "asked", "outcome", "plan")
 
-    def __init__(self, plan: RoutePlan, outcome: Outcome, clock: Clock, asked: Asked | None = None) -> None:
+    def __init__(
+        self,
+        plan: RoutePlan,
+        outcome: Outcome,
+        clock: Clock,
+        asked: Asked | None = None,
+        reservation: Reservation | None = None,
+    ) -> None:
         self.plan = plan
         self.outcome = outcome
         self._clock = clock
         self.asked = asked
+        self._reservation = reservation
 
     @property
     def binding(self) -> int:
@@ -65,6 +76,8 @@ class Charge:
             actual = units.get(rule.unit, -1)
             if actual >= 0 and rule.algorithm not in _UNSETTLED:
                 self.outcome.settle_rule(index, actual, now_ns)
+        if self._reservation is not None:
+            self._reservation.settled.update(units)
         if self.plan.queue is not None:
             self.plan.queue.freed(self.plan, self.outcome)
 

@@ -69,6 +69,7 @@ class RoutePlan:
         "queue",
         "range_ns",
         "required",
+        "reserving",
         "rules",
         "waits",
     )
@@ -118,6 +119,12 @@ class RoutePlan:
         """What each rule takes on arrival."""
         self.metered = metered(self.rules, MAX_COST, prices)
         """What is done around the answer; None where the application settles whatever there is."""
+        self.reserving = tuple(
+            at
+            for at, rule in enumerate(self.rules)
+            if rule.unit_index and not rule.is_twin and rule.algorithm not in ("concurrency", "distinct")
+        )
+        """Positions of rules that take an estimate of a unit on arrival, which is settled later."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
         """Whether an allowed request may hold something until it ends."""
         self.is_adaptive = any(rule.adaptive for rule in rules)

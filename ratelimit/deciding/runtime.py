@@ -30,6 +30,7 @@ from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import Steps
 from ratelimit.deciding.switch import is_enabled
+from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.errors import StoreError
 from ratelimit.events import NullObserver, Observer
 from ratelimit.policy import Policy
@@ -90,6 +91,8 @@ class Runtime:
         """The ladder: see `Decider`."""
         self.queue = FairQueue(self.now_ns, self._count_waited)
         """Requests of this worker that wait for room."""
+        self.unsettled = Unsettled(self._count_settled)
+        """Estimates of this worker's requests in flight."""
         self._lock = Lock()
         now_ns = self.now_ns()
         self.policy = loaded
@@ -171,6 +174,9 @@ class Runtime:
 
     def _count_waited(self, result: Result, waited_ns: int) -> None:
         self.counters.waited(result, waited_ns)
+
+    def _count_settled(self, real: int, estimate: int) -> None:
+        self.counters.settled(real, estimate)
 
     # -- the policy in force ----------------------------------------------------------------------
 

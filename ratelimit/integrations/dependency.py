@@ -89,3 +89,4 @@ def give_back(exchange: Exchange, now_ns: int) -> None:
             for index, rule in enumerate(plan.rules):
                 if rule.algorithm not in _NOT_AMOUNTS:
                     outcome.settle_rule(index, 0, now_ns)
+    exchange.forget_estimates()

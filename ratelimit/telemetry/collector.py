@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from ratelimit.decision import Reason
-from ratelimit.telemetry import load, names, remote, waits
+from ratelimit.telemetry import load, names, remote, settlement, waits
 from ratelimit.telemetry.cells import CounterRows, totals
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.names import RuleColumn, RuntimeColumn
@@ -95,6 +95,8 @@ class Watched(Protocol):
     def load_classes(self) -> Sequence[str]: ...
     @property
     def queue(self) -> WatchedQueue | None: ...
+    @property
+    def unsettled_units(self) -> Mapping[str, int]: ...
     def now_ns(self) -> int: ...
     def drift_ns(self) -> int: ...
 
@@ -115,6 +117,7 @@ class RateLimitCollector(Collector):
         table = self._limiter.table
         yield from self._requests(table)
         yield from self._limits(table)
+        yield from self._settlements(table)
         yield from self._waits(table)
         yield self._latency(table)
         yield from self._table(table)
@@ -173,6 +176,19 @@ class RateLimitCollector(Collector):
         yield likely
         yield units
         yield forgiven
+
+    def _settlements(self, table: CounterTable) -> Iterator[Family]:
+        rules = {rule.name: rule.unit for rule in self._limiter.rules if not rule.is_twin}
+        units = {name: unit for name, unit in rules.items() if unit != "requests"}
+        if not units:
+            return
+        family, unsettled = _family(settlement.UNSETTLED_UNITS), self._limiter.unsettled_units
+        for name, unit in units.items():
+            labels = {"limit": name, "unit": unit}
+            family.add_sample(settlement.UNSETTLED_UNITS.exported, labels, unsettled.get(name, 0))
+        yield family
+        cells = totals(table, settlement.ROW_RATIOS, settlement.RATIO_WIDTH)
+        yield _histogram(settlement.SETTLEMENT_RATIO, settlement.RATIO_BOUNDS_PERCENT, cells, 100)
 
     def _waits(self, table: CounterTable) -> Iterator[Family]:
         queue = self._limiter.queue
@@ -256,16 +272,18 @@ def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
     yield _plain(remote.STORE_WORKERS, state["workers"])
 
 
-def _histogram(metric: Metric, bounds_ns: Sequence[int], cells: Sequence[int]) -> Family:
-    """Return a histogram: a cell for each bound, one for the rest, and one for the sum."""
+def _histogram(
+    metric: Metric, bounds: Sequence[int], cells: Sequence[int], scale: int = 1_000_000_000
+) -> Family:
+    """Return a histogram: a cell for each bound, one for the rest, and one for the sum; all by `scale`."""
     family = HistogramMetricFamily(metric.name, metric.help)
     buckets: list[tuple[str, float]] = []
     running = 0
-    for bound, cell in zip(bounds_ns, cells, strict=False):
+    for bound, cell in zip(bounds, cells, strict=False):
         running += cell
-        buckets.append((repr(bound / 1e9), running))
-    buckets.append(("+Inf", running + cells[len(bounds_ns)]))
-    family.add_metric((), buckets, sum_value=cells[len(bounds_ns) + 1] / 1e9)
+        buckets.append((repr(bound / scale), running))
+    buckets.append(("+Inf", running + cells[len(bounds)]))
+    family.add_metric((), buckets, sum_value=cells[len(bounds) + 1] / scale)
     return family
 
 

@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ratelimit.decision import Reason
-from ratelimit.telemetry import names, remote, waits
+from ratelimit.errors import StoreError
+from ratelimit.telemetry import names, remote, settlement, waits
 from ratelimit.telemetry.cells import WideRow
 from ratelimit.telemetry.names import (
     LATENCY_BOUNDS_NS,
@@ -34,7 +35,16 @@ class Counters:
         StoreError: code `counters-full`; all rows are taken.
     """
 
-    __slots__ = ("_diagnostics", "_latency", "_requests", "_runtime", "_table", "_waited", "_waits")
+    __slots__ = (
+        "_diagnostics",
+        "_latency",
+        "_ratios",
+        "_requests",
+        "_runtime",
+        "_table",
+        "_waited",
+        "_waits",
+    )
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -43,6 +53,7 @@ class Counters:
         self._requests = {decided: cells[column] for decided, column in REQUEST_COLUMN.items()}
         self._waits = WideRow(table, waits.ROW_WAITS, len(waits.WAIT_RESULTS))
         self._waited = WideRow(table, waits.ROW_WAITED, waits.WAIT_WIDTH)
+        self._ratios: WideRow | None = None
         self._latency = WideRow(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
         self._runtime = WideRow(table, names.ROW_RUNTIME, len(RuntimeColumn))
         self._diagnostics = WideRow(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
@@ -60,6 +71,19 @@ class Counters:
         if result in _WAITED:
             self._waited.add(bisect_left(waits.WAIT_BOUNDS_NS, waited_ns))
             self._waited.add(waits.WAIT_SUM_NS, waited_ns)
+
+    def settled(self, real: int, estimate: int) -> None:
+        """Count one real cost by its ratio to the estimate, which is above 0."""
+        if self._ratios is None:
+            # Made when it is needed, and done without where limits took all rows.
+            try:
+                self._ratios = WideRow(self._table, settlement.ROW_RATIOS, settlement.RATIO_WIDTH)
+            except (StoreError, ValueError):
+                return
+        percent = -(-100 * real // estimate)  # upwards: a bucket's bound holds what is at most that
+        with suppress(ValueError):  # a request may end after the table was closed
+            self._ratios.add(bisect_left(settlement.RATIO_BOUNDS_PERCENT, percent))
+            self._ratios.add(settlement.RATIO_SUM_PERCENT, percent)
 
     def observe_latency(self, elapsed_ns: int) -> None:
         """Count one sampled decision time; a clock that stepped back counts as zero."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.names import LATENCY_BOUNDS_NS, METRICS
 from ratelimit.telemetry.remote import ROUND_TRIP_BOUNDS_NS, ROUND_TRIPS
+from ratelimit.telemetry.settlement import RATIO_BOUNDS_PERCENT, SETTLEMENT_RATIO
 
 _INTRO = """\
 # Metrics
@@ -61,7 +62,10 @@ def _section(metric: Metric) -> str:
     lines = [f"## `{metric.exported}`", "", f"{metric.kind.capitalize()}. {metric.help}"]
     if metric.per_worker:
         lines.append("The answering worker's own.")
-    if metric.kind == "histogram":
+    if metric is SETTLEMENT_RATIO:
+        bounds = ", ".join(f"{bound / 100:g}" for bound in RATIO_BOUNDS_PERCENT)
+        lines += ["", f"Buckets: {bounds}, and the rest."]
+    elif metric.kind == "histogram":
         bounds_ns = ROUND_TRIP_BOUNDS_NS if metric is ROUND_TRIPS else LATENCY_BOUNDS_NS
         bounds = ", ".join(f"{bound / 1000:g}" for bound in bounds_ns)
         lines += ["", f"Buckets, in microseconds: {bounds}, and the rest."]

@@ -49,6 +49,7 @@ from ratelimit.telemetry.hosts import (
 from ratelimit.telemetry.load import LOAD_METRICS, STRIKES
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
+from ratelimit.telemetry.settlement import SETTLEMENT_METRICS
 from ratelimit.telemetry.waits import WAIT_METRICS
 
 # -- rows of the shared counters ------------------------------------------------------------------
@@ -410,6 +411,7 @@ METRICS: tuple[Metric, ...] = (
     LIKELY_DECISIONS,
     COST_UNITS,
     FORGIVEN_UNITS,
+    *SETTLEMENT_METRICS,
     *WAIT_METRICS,
     LATENCY,
     TABLE_ENTRIES,

@@ -163,6 +163,24 @@ async def test_settling_reaches_what_a_dependency_charged() -> None:
     assert '"tokens";r=75' in answer.headers["ratelimit"]
 
 
+async def test_estimates_that_routes_take_are_in_flight_until_the_response_has_ended() -> None:
+    app = FastAPI()
+    seen: list[dict[str, int]] = []
+    limiters: list[Limiter] = []
+
+    @app.post("/chat", dependencies=[Depends(limits("tokens", cost=60))])
+    async def chat(request: Request) -> None:
+        limiters.append(request.scope["ratelimit"].door.limiter)
+        seen.append(dict(limiters[0].unsettled_units))
+
+    table = row("by path", "ip", "500/minute", unit="tokens", estimate=30)
+    client = mounted(app, table, row("tokens", "ip", "100/minute", unit="tokens", match=[])).client
+    # The second is refused by the route, and what it took by path is given back.
+    assert await client.statuses(2, "POST", "/chat") == [200, 429]
+    assert seen == [{"by path": 30, "tokens": 60}]
+    assert limiters[0].unsettled_units == {}
+
+
 async def test_slots_are_free_when_the_response_has_ended_however_it_ends() -> None:
     app = FastAPI()
 

@@ -54,6 +54,7 @@ class FakeLimiter:
     remote: dict[str, float] = field(default_factory=dict)
     load_numbers: dict[str, float] = field(default_factory=dict)
     load_classes: tuple[str, ...] = ()
+    unsettled_units: dict[str, int] = field(default_factory=dict)
     queue: FakeQueue | None = field(default_factory=lambda: FakeQueue())
 
     def now_ns(self) -> int:

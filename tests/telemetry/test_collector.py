@@ -269,7 +269,12 @@ def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> N
     limiter.correlation = clustering()
     limiter.load_numbers, limiter.load_classes = LOAD, ("all",)
     limiter.remote = SERVER
-    limiter.rules = [LimitSeen("requests"), LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
+    limiter.rules = [
+        LimitSeen("requests"),
+        LimitSeen("tokens", unit="output_tokens"),
+        LimitSeen("actor"),
+        LimitSeen("actor", shadow=True, is_twin=True),
+    ]
     known = {
         series: {label.name for label in metric.labels}
         for metric in names.METRICS
@@ -313,7 +318,12 @@ def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLim
 def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
     limiter.correlation = clustering()
     limiter.load_numbers, limiter.load_classes = LOAD, ("all",)
-    limiter.rules = [LimitSeen("requests"), LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
+    limiter.rules = [
+        LimitSeen("requests"),
+        LimitSeen("tokens", unit="output_tokens"),
+        LimitSeen("actor"),
+        LimitSeen("actor", shadow=True, is_twin=True),
+    ]
     listed = {
         (series, label.name): set(label.values)
         for metric in names.METRICS

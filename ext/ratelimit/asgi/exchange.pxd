@@ -19,6 +19,7 @@ cdef class Exchange:
     cdef public object waited_ns    # how long it waited for room; None: it did not
     cdef object reported     # units that the application has settled; None: none
     cdef object made         # the decision, once it has been asked for
+    cdef readonly object reservation  # what it was charged by estimate; None: nothing, or it has ended
     cdef uint64_t principal  # the request's account, 0 where nothing asks for it
     cdef InFlight flight     # where it is counted while it is in flight; None: it is not
     cdef int64_t ticket
@@ -32,6 +33,7 @@ cdef class Exchange:
     cdef list with_fields(self, object headers)
     cdef int count_in(self, object load, InFlight flight, Heaviest heaviest, uint64_t payer, uint64_t now) except -1
     cdef int note(self, object message) except -1
+    cdef int end_reservation(self) except -1
 
 
 cdef class Sending:

@@ -86,7 +86,9 @@ cdef class Exchange:
             if self.plan is None or self.outcome is None:
                 self.made = Decision(True, Reason.UNLIMITED, None, self.actor, self.certainty)
             else:
-                charge = Charge(self.plan, self.outcome, self.door.limiter.clock)
+                charge = Charge(
+                    self.plan, self.outcome, self.door.limiter.clock, None, self.reservation
+                )
                 self.made = Decision(
                     self.outcome.allowed, Reason.LIMITS, charge, self.actor, self.certainty,
                     waited_ns=self.waited_ns or 0,
@@ -139,6 +141,33 @@ cdef class Exchange:
         if self.asked is None:
             self.asked = []
         self.asked.append(exchange)
+        exchange.begin()
+
+    def begin(self):
+        if (
+            self.reservation is None and self.plan is not None and self.plan.reserving
+            and self.outcome is not None and self.outcome.allowed
+        ):
+            self.reservation = self.door.limiter.runtime.unsettled.begin(self.plan, self.outcome)
+
+    def forget_estimates(self):
+        cdef Exchange each
+        if self.reservation is not None:
+            self.door.limiter.runtime.unsettled.forget(self.reservation)
+            self.reservation = None
+        for each in self.asked or ():
+            each.forget_estimates()
+
+    cdef int end_reservation(self) except -1:
+        cdef Exchange each
+        cdef object reservation = self.reservation
+        if reservation is not None:
+            self.reservation = None
+            self.door.limiter.runtime.unsettled.end(reservation)
+        if self.asked is not None:
+            for each in self.asked:
+                each.end_reservation()
+        return 0
 
     def decided(self):
         cdef Exchange each
@@ -197,6 +226,7 @@ cdef class Exchange:
                 outcome.release(now_ns)
                 if plan.queue is not None:
                     plan.queue.freed(plan, outcome)
+        self.end_reservation()
 
     def settle(self, units=None, /, **more):
         cdef Exchange each
@@ -252,7 +282,10 @@ cdef class Sending:
 
     @property
     def holds(self):
-        return self.exchange.flight is not None or self.exchange.asked is not None
+        return (
+            self.exchange.flight is not None or self.exchange.asked is not None
+            or self.exchange.reservation is not None
+        )
 
     def __reduce__(self):
         raise TypeError("a response under way is not pickled")

@@ -57,6 +57,7 @@ cdef class PlanParts:
     cdef bint conceals
     cdef int counted_at                 # what a limit per cluster counts by; -1: there is none
     cdef bint holds_slots
+    cdef bint reserves                  # some rule takes an estimate, to be settled
     cdef bint is_slow                   # its answers are read, its estimates found, or it may wait
     cdef Plan core                      # None: nothing compiled decides it from hashes as they are read
     cdef LeasedRules leased             # None: nothing is leased
@@ -70,6 +71,7 @@ cdef class PlanParts:
         self.conceals = plan.conceals
         self.counted_at = plan.counted_at
         self.holds_slots = plan.holds_slots
+        self.reserves = bool(plan.reserving)
         self.is_slow = plan.metered is not None or plan.queue is not None
         if plan.here is not None:
             self.decide = plan.here.decide
@@ -264,6 +266,8 @@ cdef class Gate:
         if is_counted and allowed:
             exchange.count_in(self.load, self.flight, self.heaviest, payer, instant(now_ns))
         sending.is_plain = allowed and not part.holds_slots and not self.has_ends
+        if part.reserves and sending.is_plain:
+            exchange.begin()  # else the long way does, at the same place as it ends
         self.decisions += 1
         if self.decisions >= LATENCY_SAMPLE:
             self.decisions = 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -154,27 +155,30 @@ class MeteredRequest:
         `receive` is for a WebSocket: its messages are limited on their way.
         """
         receive = self.receive if receive is None else receive
+        # The request ends after it is settled: `run_holding` is the outer one.
+        app = partial(self._read, app, exchange)
+        await run_holding(app, scope, receive, send, exchange, self._metering.limiter.clock)
+
+    async def _read(
+        self, app: ASGIApp, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Run the application, and settle by what its answer says."""
         outcome, rules, limiter = exchange.outcome, self._rules, self._metering.limiter
         if outcome is None or rules is None or rules.shape is None:
-            await self._run(app, scope, receive, send, exchange)
+            await app(scope, receive, send)
             return
         budget = None
         if rules.cuts and exchange.plan is not None:
             budget = Budget(rules, exchange.plan, outcome, limiter, self._declared.model)
         watched = WatchedSend(send, rules.shape, None if budget is None else budget.has_room)
         try:
-            await self._run(app, scope, receive, watched.send, exchange)
+            await app(scope, receive, watched.send)
         except Exception as error:
             if not (watched.is_cut and _is_about_the_cut(error)):
                 raise
         finally:
             # No await in here: a cancellation cannot interrupt it.
             self._settle(rules, outcome, watched, exchange)
-
-    async def _run(
-        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, exchange: Exchange
-    ) -> None:
-        await run_holding(app, scope, receive, send, exchange, self._metering.limiter.clock)
 
     def _settle(
         self, rules: MeteredRules, outcome: Outcome, watched: WatchedSend, exchange: Exchange
@@ -189,6 +193,8 @@ class MeteredRequest:
             if is_exact or amount > outcome.cost(at):
                 outcome.settle_rule(at, amount, now_ns)
             if is_exact:
+                if exchange.reservation is not None:
+                    exchange.reservation.settled.add(rules.unit(at))
                 account, route = rules.key(at, self._identities, self.matched.template)
                 self._metering.learned.learn(account, route, amount, now_ns)
         if exchange.plan is not None and exchange.plan.queue is not None:
