@@ -53,7 +53,7 @@ async def test_units(unit: str, amount: int) -> None:
 
 @pytest.mark.parametrize(("text", "charged"), [("word", 500), ("w" * 7000, 2000)])
 async def test_hang_up_pays_what_was_seen_or_estimated(text: str, charged: int) -> None:
-    """Fault row 54: no refund for a client that hangs up before the usage is told."""
+    """No refund for a client that hangs up before the usage is told."""
     body = chat(text, None, asked=False)
     seen = asyncio.Event()
 
@@ -100,7 +100,7 @@ async def test_what_the_application_settles_itself_stands() -> None:
 
 
 async def test_gzip_is_charged_by_its_bytes() -> None:
-    """Fault row 53."""
+    """Usage in a compressed answer cannot be read, so its bytes are charged if they are more."""
     mounted = mount(policy(), answering(b"\x1f" * 7000, headers=[(b"content-encoding", b"gzip")]))
     await mounted.client("POST", headers=key("a"))
     assert used(mounted) == 2000
@@ -120,7 +120,7 @@ async def test_gzip_is_charged_by_its_bytes() -> None:
     ],
 )
 async def test_declared_maximum_is_reserved_and_the_body_stays_whole(document: Any, reserved: int) -> None:
-    """Fault row 54: tiny, huge, hidden behind padding."""
+    """A declared maximum that is tiny, huge, or hidden behind padding pins no budget."""
     mounted = mount(policy(estimate="declared"), reading_back)
     state: dict[str, Any] = {}
     raw = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -133,7 +133,7 @@ async def test_declared_maximum_is_reserved_and_the_body_stays_whole(document: A
 
 
 async def test_hang_up_before_the_application_began_gives_all_back() -> None:
-    """Fault row 54, the other side: nothing was done, nothing is owed."""
+    """A client that hangs up before the application began owes nothing, since nothing was done."""
 
     async def never(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("the client is gone")
@@ -194,7 +194,7 @@ async def test_estimate_by_state(value: Any, reserved: int) -> None:
 
 
 async def test_huge_maxima_leave_an_honest_neighbour_its_organisation_s_budget() -> None:
-    """Fault row 54: 600 requests that declare a million each, and one that does not."""
+    """Huge declared maxima: 600 requests that declare a million each, and one that does not."""
     organisation = limit(
         "organisation",
         per="organisation",
@@ -258,7 +258,7 @@ async def test_refused_request_s_body_is_let_go() -> None:
 
 
 async def test_request_that_is_cancelled_while_its_body_is_read() -> None:
-    """Fault row 52: nothing reserved, nothing held."""
+    """Cancelled before it is decided: nothing is reserved, nothing held."""
     mounted = mount(policy(estimate="declared"), ok)
     messages = [{"type": "http.request", "body": b'{"max_tokens": 9', "more_body": True}]
 
@@ -277,7 +277,7 @@ async def test_request_that_is_cancelled_while_its_body_is_read() -> None:
 
 
 async def test_store_that_fails_leaves_no_body_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fault row 52: whatever is raised between reading the body and running the application."""
+    """No reservation is leaked, whatever is raised between reading the body and running the application."""
     mounted = mount(policy(estimate="declared"), ok)
 
     async def ajudge(*asked: Any, **more: Any) -> None:

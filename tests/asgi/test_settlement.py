@@ -169,7 +169,7 @@ async def test_settlement_before_the_response_is_what_the_headers_say() -> None:
 async def test_impossible_cost_never_breaks_a_stream_and_is_said_once(
     cost: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Fault row 57: a float, a negative number, NaN."""
+    """A settle with a float, a negative number or NaN never breaks a stream."""
     mounted = mount(TOKENS, settling(cost))
     assert await mounted.client.statuses(2, headers=key("a")) == [200, 200]
     assert tokens_left(mounted) == 800
@@ -178,7 +178,7 @@ async def test_impossible_cost_never_breaks_a_stream_and_is_said_once(
 
 
 async def test_misspelt_unit_is_said_once_with_the_nearest(caplog: pytest.LogCaptureFixture) -> None:
-    """Fault row 57: a unit that no limit counts was never charged, and the operator was not told."""
+    """A misspelt settle: a unit that no limit counts was never charged, and the operator was not told."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         scope["ratelimit"].settle(output_tokenz=5, input_tokens=7)
@@ -204,7 +204,7 @@ async def test_report_that_is_no_mapping_never_breaks_a_stream(reported: Any) ->
 
 
 async def test_settled_from_a_thread_twice_and_after_the_end() -> None:
-    """Fault row 57: the last report stands, whenever and from wherever it comes."""
+    """Settled twice, after the end or from a thread: the last report stands."""
     exchanges: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -155,7 +155,7 @@ def advance(stream: Stream, mounted: Mounted) -> bool:
 
 
 def test_streams_that_end_in_every_way_are_charged_what_they_produced(request: pytest.FixtureRequest) -> None:
-    """Fault rows 36, 37, 52 and 54: to the unit where usage was seen, never less than was seen."""
+    """Hang-ups, errors, cancellations, GeneratorExit: charged exactly, or never less than was seen."""
     count = int(request.config.getoption("--streams"))
     random = Random(15)
     mounted = mount(POLICY)

@@ -142,6 +142,7 @@ def test_batch_counts_as_many_requests_as_it_says_and_never_more_than_fit() -> N
 
 @pytest.mark.parametrize("cost", [-1, 2**31, True, 1.5, float("nan"), float("inf"), "7", None])
 def test_impossible_cost_is_rejected_before_anything_is_charged(cost: Any) -> None:
+    """A cost that is negative, huge, infinite, NaN or no integer."""
     subject = limiter(limit(rate="1/minute"))
     with pytest.raises(UsageError) as caught:
         subject.decide(costs={"requests": cost}, **A)

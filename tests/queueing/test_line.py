@@ -115,6 +115,7 @@ def arrive(room: Room, principal: str, expected: int = 0, ends: int = 100 * MS, 
 
 
 def test_bounds_per_principal_and_in_all() -> None:
+    """However many come, no more wait than the bounds say."""
     lines = room()
     assert isinstance(arrive(lines, "a"), Waiter)
     assert isinstance(arrive(lines, "a", key=2), Waiter)

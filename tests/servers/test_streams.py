@@ -77,7 +77,7 @@ async def test_stream_that_never_ends_is_cut_and_the_application_stops(server: s
 
 @pytest.mark.parametrize("server", COMMANDS)
 async def test_client_that_hangs_up_pays_what_was_seen(server: str, policy: Path) -> None:
-    """Fault row 54: through a real connection that is closed in mid-stream."""
+    """No refund for a hang-up: through a real connection that is closed in mid-stream."""
     with serving(server, policy, workers=1, app="tests.servers.streams:app") as port:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             headers = {"x-api-key": "gone"}

@@ -26,7 +26,7 @@ from tests.asgi.driver import limit, rules
     ],
 )
 def test_debt_beyond_the_bound_is_counted(algorithm: str, reports: tuple[int, ...], forgiven: int) -> None:
-    """Fault row 55: a limit of 1,000 goes into debt of one further quota."""
+    """A limit of 1,000 goes into debt of one further quota; debt beyond that is counted."""
     policy = rules(limit("tokens", rate="1000/day", unit="t", algorithm=algorithm, estimate=100))
     clock = ManualClock()
     limiter = Limiter(Policy.from_toml(policy), clock=clock, store=EmbeddedStore.private(keys=1000))

@@ -77,7 +77,7 @@ def test_silent_account_is_new_again() -> None:
 
 @pytest.mark.parametrize(("declared", "counts"), [(1_000_000, 125), (400, 400), (50, 50), (0, 0)])
 def test_huge_maximum_counts_as_what_the_route_needs(declared: int, counts: int) -> None:
-    """Fault row 54: above four times what 99 in 100 needed, it says nothing of the request."""
+    """A huge maximum: above four times what 99 in 100 needed, it says nothing of the request."""
     learned = taught(*[100] * 100)
     assert counts * 4 // 5 <= learned.reserved("/v1", declared) <= counts
     assert Learned().reserved("/v1", 1_000_000) == FIRST

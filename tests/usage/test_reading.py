@@ -125,7 +125,7 @@ def test_documents_are_understood_as_json_understands_them(document: Any, ascii_
 
 
 def test_usage_in_the_answers_text_is_not_read() -> None:
-    """Fault row 53: neither in a string, nor where another document would have it."""
+    """Usage in the answer's text: neither in a string, nor where another document would have it."""
     inside = json.dumps(
         {"usage": {"completion_tokens": 1, "output_tokens": 1}, "usageMetadata": {"totalTokenCount": 1}}
     )
@@ -147,7 +147,7 @@ def test_usage_in_the_answers_text_is_not_read() -> None:
 
 
 def test_null_and_lower_later_numbers() -> None:
-    """Fault row 53: the last number that is none of null counts, also if it is lower."""
+    """The last number that is none of null counts, also if it is lower than an earlier one."""
     base: dict[str, Any] = {"choices": []}
     documents = [
         {**base, "usage": {"prompt_tokens": 7, "completion_tokens": 50}},
@@ -175,7 +175,7 @@ def test_null_and_lower_later_numbers() -> None:
     ],
 )
 def test_numbers_that_are_none_are_ignored_and_counted(number: str, kept: int | None, ignored: int) -> None:
-    """Fault row 53: 2**63, negative, broken."""
+    """Usage of 2**63, negative or broken is no usage."""
     reader = reader_of("openai", JSON)
     assert reader is not None
     reader.feed(f'{{"usage":{{"prompt_tokens":5,"completion_tokens":{number}}}}}'.encode())
@@ -183,14 +183,14 @@ def test_numbers_that_are_none_are_ignored_and_counted(number: str, kept: int | 
 
 
 def test_gzip_counts_bytes() -> None:
-    """Fault row 53: what cannot be read is charged at least by its bytes."""
+    """What cannot be read, as gzip, is charged at least by its bytes."""
     reading = fed(reader_of("openai", EVENTS, is_encoded=True), b"\x1f\x8b" + bytes(700))
     assert reading == Reading("at_least", Usage(output=702 * 2 // 7))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
 def test_not_utf_8(encoding: str) -> None:
-    """Fault row 53: usage in an answer of another encoding is not believed."""
+    """Usage in an answer that is not UTF-8 is not believed."""
     body = (
         whole({"choices": [{"message": {"content": "é" * 70}}], "usage": CHAT_USAGE})
         .decode()

@@ -51,7 +51,7 @@ def test_maximum(document: dict[str, Any], output: int | None, is_before: bool) 
 
 
 def test_key_that_is_there_twice_counts_as_for_the_application() -> None:
-    """Fault row 54: a tiny maximum to be read here, and a huge one there."""
+    """A maximum declared twice: a tiny one to be read here, and a huge one there."""
     raw = b'{"max_tokens":1,"model":"cheap","max_tokens":100000,"model":"dear"}'
     document = json.loads(raw)
     assert declared(raw) == Declared(document["max_tokens"], document["model"], False, len(raw))
@@ -73,7 +73,7 @@ def test_key_that_is_there_twice_counts_as_for_the_application() -> None:
     ],
 )
 def test_what_is_not_read_whole_declares_nothing(raw: bytes, is_whole: bool) -> None:
-    """Fault row 54: neither behind padding, nor in what the application would refuse."""
+    """No maximum is declared behind padding, nor in what the application would refuse."""
     found = declared(raw, is_whole=is_whole, most=4096)
     assert (found.output, found.model) == (None, None)
 
