@@ -53,6 +53,9 @@ class Verdict:
     retry_after_ns: int | None
     action: Literal["allow", "refuse", "degrade"]
     """What it says; in shadow, what it would."""
+    factor: float = 1.0
+    """What the caller's conduct leaves of a limit that is `adaptive`, in sixteenths; the other numbers here
+    are what is left. 1 for limits that are not, and where nothing struck."""
 
 
 def cluster_name(cluster: int | None) -> str | None:

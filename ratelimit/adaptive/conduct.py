@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from math import ceil, log2
 
 SECOND_NS = 10**9
 FLOOR = 0.1
@@ -66,6 +67,48 @@ class Conduct:
     def unpack(cls, word: int) -> Conduct:
         """Take a word apart; any 64 bits are a word."""
         return cls(word & WHOLE, word >> 16 & 0xFF, word >> 24 & 0x7, word >> 32 & MOST_SECOND)
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """What a word says at an instant, for people.
+
+    Args:
+        factor: what is left, from `FLOOR` to 1.
+        strikes: those that are not forgotten; older ones count in part.
+        kinds: what struck last, within one minute.
+        ago_s: seconds since then.
+        recovers_s: seconds until enough is left again; 0 where it is.
+    """
+
+    factor: float
+    strikes: float
+    kinds: tuple[Strike, ...]
+    ago_s: int
+    recovers_s: int
+
+
+def struck(word: int, now_ns: int, enough: float = 1.0) -> Struck | None:
+    """Return what a word says; None of one that says nothing any more.
+
+    Args:
+        word: any 64 bits.
+        now_ns: when.
+        enough: the factor that more than this is as good as 1.
+    """
+    if is_idle(word, now_ns):
+        return None
+    was, now_s = Conduct.unpack(word), _second(now_ns)
+    # The first second when less than this is lost, as `factor` has it.
+    harmless = max(HARMLESS + 1, ceil((1.0 - enough) * WHOLE))
+    lasts_s = int(half_life_s(was.eighths) * log2(was.lost / harmless)) + 1 if was.lost >= harmless else 0
+    return Struck(
+        factor(word, now_ns),
+        _eighths(was, now_s) / EIGHTHS,
+        tuple(kind for kind in Strike if was.kinds & 1 << kind),
+        max(0, now_s - was.changed_s),
+        max(0, was.changed_s + lasts_s - now_s) if lasts_s else 0,
+    )
 
 
 def factor(word: int, now_ns: int) -> float:

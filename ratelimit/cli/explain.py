@@ -21,12 +21,14 @@ from ratelimit.decision import VERDICTS, Reason, cluster_name
 from ratelimit.identity.fact import REFUSED
 from ratelimit.inspection import words
 from ratelimit.inspection.attach import attach
+from ratelimit.inspection.conduct import conduct_of, standing_of
 from ratelimit.inspection.decision import IdentityLine, LimitLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
 from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
+from ratelimit.inspection.waiting import wait_of
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.model import Event
 from ratelimit.replay.facts import RecordFacts, carried, has_created, route_path, route_target
@@ -162,6 +164,8 @@ class Explained:
         target = route_target(record.path)
         self.policy = policy
         self.repeat = repeat
+        self.is_live = live
+        making = None
         membership: Membership | None = None
         with ExitStack() as stack:
             store: Store
@@ -173,6 +177,7 @@ class Explained:
                 else:
                     store = server = server_of(policy)
                     source = _saved(policy)
+                making = stack.enter_context(conduct_of(policy, store))
                 self.now_ns = store.clock.now_ns()
                 repeat = 0
             else:
@@ -180,7 +185,7 @@ class Explained:
             stack.callback(store.close)
             if source is not None:
                 membership = in_evidence(source, fields)
-            bound = BoundPolicy(compiled, store, self.now_ns, diagnose=lambda code: None)
+            bound = BoundPolicy(compiled, store, self.now_ns, diagnose=lambda code: None, conduct=making)
             matched = bound.match(self.method, target, event)
             row = RecordFacts(bound, fields).identities(record, matched)
             bound.recognition = RecordRecognition(membership, bound, record, matched)
@@ -188,6 +193,8 @@ class Explained:
             for _ in range(repeat - 1):
                 trial.decide(charge=True).release()
             self.decision = trial.decide(charge=not live)
+            self.wait = wait_of(self.decision)
+            self.standing = standing_of(bound, row, self.now_ns)
             actor, certainty = actor_in(bound, row)
             self.cluster, self.verdict = cluster_name(actor), VERDICTS[certainty]
             self.template = matched.template
@@ -215,6 +222,9 @@ class Explained:
         console.print()
         console.print(self._limit_table())
         console.print()
+        if any(line.rule.adaptive and line.verdict is not None for line in self.limits):
+            told = self.standing.told if self.is_live else "--live would say, and what it leaves of limits"
+            say(console, Text("conduct ", "bold") + Text(told, "not bold"))
         say(console, self._outcome())
 
     def _limit_table(self) -> Table:
@@ -223,11 +233,16 @@ class Explained:
             table.add_column(title, overflow="fold")
         for line in self.limits:
             mark, says = _verdict_words(line)
+            allows = words.rate_of(line.rule, self.policy.compiled)
+            if line.rule.wait_ns:
+                allows += f", else waits {words.wait(line.rule.wait_ns)} at most"
+            if self.wait is not None and self.wait.limit == line.rule.name and not self.wait.is_in_vain:
+                mark = Text("…", "yellow")
             style = "dim" if line.verdict is None else ""
             table.add_row(
                 mark,
                 Text(line.rule.name, style or "bold"),
-                Text(words.rate_of(line.rule, self.policy.compiled), style),
+                Text(allows, style),
                 Text(line.key, style),
                 Text(says, style),
             )
@@ -237,6 +252,15 @@ class Explained:
         decision = self.decision
         if decision.allowed:
             return Text("allowed", "bold green") + Text(f": {_WHY[decision.reason]}", "not bold default")
+        wait = self.wait
+        if wait is not None and not wait.is_in_vain:
+            when = (
+                ""
+                if wait.room_in_ns is None
+                else f"; room in {words.wait(wait.room_in_ns)}, if none is ahead"
+            )
+            said = f" for “{wait.limit}”, {words.wait(wait.most_ns)} at most{when}"
+            return Text("waits", "bold yellow") + Text(said, "not bold default")
         text = Text("refused", "bold red")
         if decision.limit is None:
             why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]
@@ -249,6 +273,8 @@ class Explained:
             if wait_ns is None
             else f"retry in {words.wait(wait_ns)}"
         )
+        if wait is not None:
+            advice += f", more than the {words.wait(wait.most_ns)} it may wait"
         return text + Text(f" by “{decision.limit}”, {advice}", "not bold default")
 
     def lacking(self) -> str:
@@ -282,6 +308,8 @@ class Explained:
             "reason": decision.reason.value,
             "limit": decision.limit,
             "missing": self.missing if decision.reason is Reason.IDENTITY else [],
+            "waits": None if self.wait is None or self.wait.is_in_vain else self.wait.most_ns / 1e9,
+            "conduct": self.standing.as_json() if self.is_live else None,
             "retry_after": None if wait_ns is None or decision.allowed else wait_ns / 1e9,
         }
 
@@ -312,6 +340,8 @@ def _verdict_words(line: LimitLine) -> tuple[Text, str]:
     if verdict is None:
         return Text("–", "dim"), line.why_not
     left = f"{words.amount(verdict.remaining, verdict.unit)} left"
+    if verdict.factor < 1:
+        left += f" of {verdict.factor:.0%} of what it allows"
     if line.rule.is_twin:
         left = f"{left} if it bound likely actors"
     if verdict.allowed:
@@ -343,6 +373,9 @@ def _limit_json(line: LimitLine) -> dict[str, Any]:
         "shadow": verdict.shadow,
         "action": verdict.action,
         "binds": not line.rule.is_twin,
+        "adaptive": line.rule.adaptive,
+        "factor": verdict.factor,
+        "wait": line.rule.wait_ns / 1e9 or None,
         "unit": verdict.unit,
         "cost": verdict.cost,
         "remaining": verdict.remaining,

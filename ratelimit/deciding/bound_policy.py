@@ -336,7 +336,7 @@ class BoundPolicy:
         waits = waiting_rules(rules, self.compiled.queue)
         queue = self.steps.queue or (None if waits is None else self._queue)
         counted = (required, hidden, abnormal, counted_at, self._prices)
-        return RoutePlan(plan, rules, *counted, waits, queue)
+        return RoutePlan(plan, rules, *counted, waits, queue, sixteenths / WHOLE)
 
     def _scaled_core_rule(self, rule: LimitRule, sixteenths: int) -> Rule:
         if sixteenths >= WHOLE or not rule.adaptive:

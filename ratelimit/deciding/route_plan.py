@@ -48,6 +48,7 @@ class RoutePlan:
         prices: what models cost, for rules in dollars.
         waits: what a queue has to know of it; None where none of its rules lets requests wait.
         queue: lets them wait (`steps.Queue`).
+        factor: what conduct leaves of those rules that are adaptive.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class RoutePlan:
         "conceals",
         "costs",
         "counted_at",
+        "factor",
         "here",
         "hidden",
         "holds_slots",
@@ -85,7 +87,9 @@ class RoutePlan:
         prices: PriceList = NO_PRICES,
         waits: WaitingRules | None = None,
         queue: Any = None,
+        factor: float = 1.0,
     ) -> None:
+        self.factor = factor
         self.waits = waits
         self.queue = queue
         self.here: Plan | None = None
@@ -227,6 +231,7 @@ class RoutePlan:
                     reset_after_ns=outcome.reset_after_ns(index),
                     retry_after_ns=None if wait_ns < 0 else wait_ns,
                     action="allow" if state == ALLOWED else rule.action,
+                    factor=self.factor if rule.adaptive else 1.0,
                 )
             )
         return tuple(verdicts)

@@ -19,6 +19,7 @@ from ratelimit.adaptive.conduct import (
     merge,
     split,
     strike,
+    struck,
 )
 
 SECOND = 10**9
@@ -105,6 +106,24 @@ def test_idle_word_may_be_forgotten():
 def test_clock_that_jumps_back_gives_nothing_back():
     word = strike(0, Strike.PERSISTS, START)
     assert factor(word, START - DAY) == factor(word, START)
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**31), st.sampled_from([1.0, 15 / 16]))
+def test_enough_is_left_again_when_it_is_said_to_be_and_not_before(word: int, now_s: int, enough: float):
+    now_ns = now_s * SECOND
+    found = struck(word, now_ns, enough)
+    if found is None:
+        assert factor(word, now_ns) == 1.0
+        return
+    assert found.factor == factor(word, now_ns)
+
+    def is_enough(after_s: int) -> bool:
+        left = factor(word, now_ns + after_s * SECOND)
+        return left == 1.0 or left > enough
+
+    assert is_enough(found.recovers_s)
+    if found.recovers_s:
+        assert not is_enough(found.recovers_s - 1)
 
 
 def used(hours: list[int]) -> int:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ratelimit import Limiter
+from ratelimit.adaptive.conduct import Strike
 from tests.cli.running import run
 from tests.support.redis.server import Server
 
@@ -59,3 +60,19 @@ def test_server_that_is_away_is_said(tmp_path: Path) -> None:
     assert told.exit_code == 4
     assert "redis-away" in told.output
     assert "ratelimit doctor" in told.output
+
+
+def test_it_says_what_is_left_by_the_conduct_that_this_host_remembers(server: Server, tmp_path: Path) -> None:
+    policy = written(tmp_path, server.url)
+    text = Path(policy).read_text().replace('memory = "private"', f'path = "{tmp_path}/table"')
+    Path(policy).write_text(text + "adaptive = true\n")
+    limiter = Limiter(policy)
+    bound = limiter.current
+    assert bound.conduct is not None
+    bound.conduct.strike(bound.extractor.value_hash("account", "me"), Strike.PERSISTS, limiter.now_ns())
+    told = run("explain", policy, "-r", "GET / header:x-api-key=me", "--live", "--json")
+    limiter.close()
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    assert found["limits"][0]["factor"] == 0.5
+    assert found["conduct"]["account"]["last"] == ["persists"]

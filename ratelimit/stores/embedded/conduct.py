@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 from ratelimit.core.sharing.conduct import CONDUCT_VERSION, ConductMemory, conduct_bytes
 from ratelimit.stores.contract import Store
@@ -33,23 +34,31 @@ class SharedConduct:
             StoreError: as for a store's memory.
         """
         key = store.hasher.key
-
-        def attach(memory: object) -> ConductMemory:
-            return ConductMemory(memory, boot_id=boot_id(), fingerprint=fingerprint_of(key))
-
         if store.place is None:
             return cls.private(store)
-        facts = b"%d " % CONDUCT_VERSION + boot_id() + fingerprint_of(key)
-        digest = hashlib.blake2b(facts, digest_size=6).hexdigest()
-        place = store.place.with_name(f"{store.place.name}{COMPANION}conduct-{digest}")
+        place = _path(store.place, key)
 
         def opened() -> Opened[ConductMemory]:
-            return open_shared(
-                place, conduct_bytes(), lambda memory, _: attach(memory).close(), attach, is_ours=True
-            )
+            return _opened(place, key, mends=True)
 
         found = opened()
         return cls(found.mapping, found.view, opened)
+
+    @classmethod
+    def existing(cls, place: Path | None, key: bytes) -> SharedConduct | None:
+        """Return what the workers of a host remember, if there are any that do.
+
+        Args:
+            place: the file of their store.
+            key: their hash key.
+
+        Raises:
+            StoreError: as for a store's memory.
+        """
+        if place is None or not _path(place, key).exists():
+            return None
+        found = _opened(_path(place, key), key, mends=False)
+        return cls(found.mapping, found.view)
 
     @classmethod
     def private(cls, store: Store) -> SharedConduct:
@@ -78,3 +87,20 @@ class SharedConduct:
         if not self.memory.closed:
             self.memory.close()
             self.mapping.close()
+
+
+def _path(store: Path, key: bytes) -> Path:
+    facts = b"%d " % CONDUCT_VERSION + boot_id() + fingerprint_of(key)
+    return store.with_name(
+        f"{store.name}{COMPANION}conduct-{hashlib.blake2b(facts, digest_size=6).hexdigest()}"
+    )
+
+
+def _opened(place: Path, key: bytes, *, mends: bool) -> Opened[ConductMemory]:
+    def attach(memory: object) -> ConductMemory:
+        return ConductMemory(memory, boot_id=boot_id(), fingerprint=fingerprint_of(key))
+
+    def fill(memory: object, _remains: bytes) -> None:
+        attach(memory).close()
+
+    return open_shared(place, conduct_bytes(), fill, attach, is_ours=True, mends=mends)

@@ -1,0 +1,41 @@
+"""Whether a request without room would wait for it: at what limit, and how long at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ratelimit.deciding.charge import Charge
+from ratelimit.decision import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a request without room would do; if others wait already, it is after them.
+
+    Args:
+        limit: the limit that it waits for.
+        most_ns: how long it may.
+        room_in_ns: when there is room if no other request comes; None where others have to end first.
+    """
+
+    limit: str
+    most_ns: int
+    room_in_ns: int | None
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether it is refused at once, as room comes too late."""
+        return self.room_in_ns is not None and self.room_in_ns > self.most_ns
+
+
+def wait_of(decision: Decision) -> Wait | None:
+    """Return whether a request would wait; None where it has room, or a limit refuses that lets none wait."""
+    charge = decision.ledger
+    if decision.allowed or not isinstance(charge, Charge) or charge.plan.waits is None:
+        return None
+    plan, outcome, waits = charge.plan, charge.outcome, charge.plan.waits
+    at = waits.refusing(outcome)
+    if at is None:
+        return None
+    room_in_ns = outcome.retry_after_ns(at) if waits.rules[at].period_ns else None
+    return Wait(plan.rules[at].name, waits.wait_ns(outcome, at), room_in_ns)
