@@ -304,8 +304,9 @@ class Limiter:
 
     @property
     def rules(self) -> Sequence[LimitRule]:
-        """The rules in force."""
-        return self.current.compiled.rules
+        """The rules in force: the policy's, then those of limits in code that were asked for here."""
+        asked = self.runtime.asked
+        return [*self.current.compiled.rules, *(() if asked is None else asked.rules)]
 
     @property
     def correlation(self) -> Mapping[str, int]:

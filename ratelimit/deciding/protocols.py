@@ -12,7 +12,17 @@ from typing import Protocol
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
+from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Outcome
+
+
+class AskedRules(Protocol):
+    """What routes ask for in code."""
+
+    @property
+    def rules(self) -> Sequence[LimitRule]:
+        """The rules of limits that no policy file has."""
+        ...
 
 
 class DecisionCounter(Protocol):

@@ -25,6 +25,7 @@ from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.fair_queue import FairQueue, Result
 from ratelimit.deciding.load import LoadLimit, settings_of
 from ratelimit.deciding.names import named_gate
+from ratelimit.deciding.protocols import AskedRules
 from ratelimit.deciding.reload import PolicyFile, Reload
 from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.deciding.route_plan import RoutePlan
@@ -116,7 +117,8 @@ class Runtime:
         self.generation = 1
         """How many policies this limiter has put in force."""
         self.reloaded_ns = now_ns
-        self.asked: object = None  # what routes may ask for by name: the integrations' own
+        self.asked: AskedRules | None = None
+        """What routes ask for by name: the integrations' own."""
         if not self.is_enabled:
             self.diagnose("limits-off")
 

@@ -50,6 +50,7 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
     generation, limits = asked_limits(limiter).find(wish, now_ns)
     limits = _uncharged(outer, limits)
     params = {name: str(value) for name, value in (scope.get("path_params") or {}).items()}
+    params |= await wish.params_of(request)
     params[ROUTE] = blake2b(route.encode("utf-8", "replace"), digest_size=8).hexdigest()
     matched = generation.of(limits, route, params)
     identities = await identify(scope, generation, matched, outer.door.resolving, now_ns)

@@ -9,7 +9,7 @@ carry over as everywhere, since they belong to what a limit counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -17,15 +17,16 @@ import msgspec
 
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import UsageError
-from ratelimit.integrations.requirement import ROUTE, Wish
+from ratelimit.integrations.requirement import KEY, ROUTE, Wish
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
-from ratelimit.policy.compile.compiled import CompiledPolicy, LimitSpec
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.compiler import compile_policy
 from ratelimit.policy.schema.binder import bind
 from ratelimit.policy.schema.model import Identity, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Report, did_you_mean
 
+_KEY = Identity(f"path:{KEY}")
 _ROUTE = Identity(f"path:{ROUTE}", missing="shared")
 _MOST_DECLARED = 128
 
@@ -47,6 +48,12 @@ class AskedLimits:
         self._under: BoundPolicy | None = None
         self._generation: BoundPolicy | None = None
         self._found: dict[Wish, tuple[LimitSpec, ...]] = {}
+
+    @property
+    def rules(self) -> Sequence[LimitRule]:
+        """The rules of limits that are written in code, as far as this worker was asked for them."""
+        compiled, names = self._compiled, self._declared
+        return () if compiled is None else [rule for rule in compiled.rules if rule.name in names]
 
     def find(self, wish: Wish, now_ns: int) -> tuple[BoundPolicy, tuple[LimitSpec, ...]]:
         """Return the limits that a route asks for, and the policy that has them.
@@ -139,7 +146,7 @@ def _compiled(
                 code="limit-declared",
             )
     whole = msgspec.structs.replace(
-        file, limit=[*own, *theirs], identities={**file.identities, ROUTE: _ROUTE}
+        file, limit=[*own, *theirs], identities={**file.identities, ROUTE: _ROUTE, KEY: _KEY}
     )
     compiled = None if report.has_errors else compile_policy(whole, {}, report.file, report).policy
     if report.has_errors or compiled is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, TypedDict
 
 from ratelimit.deciding.route_plan import MAX_COST
@@ -19,9 +20,13 @@ Amount = int | Mapping[str, int]
 """How much: in the unit of the limits that are asked for, or for each of several units."""
 Cost = Amount | Callable[[Any], Amount | Awaitable[Amount]]
 """How much, or what says so of a request."""
+Key = Callable[[Any], str | Awaitable[str | None] | None]
+"""Says of a request which budget it takes from; None or "": the one of its address."""
 
 ROUTE = "asked_route"
 """The identity that gives each route a budget of its own."""
+KEY = "asked_key"
+"""The identity that the application's own function says."""
 _LONGEST_NAME = 64
 
 
@@ -33,11 +38,33 @@ class Wish:
         names: the limits of the policy.
         table: instead, a limit as the policy file would have it.
         cost: what the request takes; the limits' own `cost` and `estimate` when not given.
+        key: the function that says `KEY`.
     """
 
     names: tuple[str, ...]
     table: Mapping[str, Any] | None = None
     cost: Cost | None = field(default=None, repr=False)
+    key: Key | None = field(default=None, repr=False)
+
+    async def params_of(self, request: object) -> dict[str, str]:
+        """Return what is added to the path's parameters: a digest of the key, however long that is.
+
+        Without a key the client's address stands in, as for any identity that is missing.
+
+        Raises:
+            UsageError: what the function returned is no text (code `limit-declared`).
+        """
+        if self.key is None:
+            return {}
+        found = self.key(request)
+        if inspect.isawaitable(found):
+            found = await found
+        if found is not None and not isinstance(found, str):
+            raise UsageError(
+                f"what `per` calls must return text or None, not {type(found).__name__}",
+                code="limit-declared",
+            )
+        return {KEY: digest_of(found)} if found else {}
 
     async def amount_for(self, request: object) -> Amount | None:
         """Return how much this request takes, None for the limits' own.
@@ -59,6 +86,11 @@ class Wish:
         return _cut(found)
 
 
+def digest_of(text: str) -> str:
+    """Return what stands for a text of any length; identities are hashed with the store's key as well."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 def _cut(amount: object) -> int:
     if type(amount) is not int:
         raise UsageError(f"a computed cost must be a whole number, not {amount!r}", code="cost-type")
@@ -75,8 +107,9 @@ def named(names: tuple[str, ...], cost: Cost | None, estimate: Cost | None) -> W
 class Settings(TypedDict, total=False):
     """What a limit in code may say beside its rate, in the words of the policy file."""
 
-    per: str | list[str]
-    """Identities of the policy, "ip" by default; `[]` for one budget of all callers."""
+    per: str | Key | list[str | Key]
+    """Identities of the policy, "ip" by default; `[]` for one budget of all callers. Or a function of the
+    request that returns the text to count by, also beside identities; `None` is the client's address."""
     name: str
     """What it is called in fields and metrics. Routes that use one name share one budget;
     without a name each route has its own."""
@@ -112,10 +145,15 @@ def declared(rate: str | None, settings: Settings) -> Wish:
         given = {"rate": rate, **given}
     elif "concurrent" not in given:
         raise UsageError('write a rate, `limit("10/minute")`, or `concurrent=5`', code="limit-declared")
-    identities = [per] if isinstance(per, str) else list(per)
-    called = _called(given, identities) if name is None else name
+    counted = [per] if isinstance(per, str) or callable(per) else list(per)
+    keys = [each for each in counted if callable(each)]
+    if len(keys) > 1:
+        raise UsageError("`per` takes one function; let it return both texts", code="limit-declared")
+    identities = [KEY if callable(each) else each for each in counted]
+    words = [_name_of(each) if callable(each) else each for each in counted]
+    called = _called(given, words) if name is None else name
     own = [] if name is not None else [ROUTE]
-    return Wish((called,), {**given, "name": called, "per": [*identities, *own], "match": []}, cost)
+    return Wish((called,), {**given, "name": called, "per": [*identities, *own], "match": []}, cost, *keys)
 
 
 def _one_of(cost: Cost | None, estimate: Cost | None) -> Cost | None:
@@ -125,6 +163,11 @@ def _one_of(cost: Cost | None, estimate: Cost | None) -> Cost | None:
             code="limit-declared",
         )
     return estimate if cost is None else cost
+
+
+def _name_of(key: Key) -> str:
+    name = getattr(key, "__name__", "key")
+    return name if name.isidentifier() and name.isascii() else "key"
 
 
 def _called(table: Mapping[str, Any], per: list[str]) -> str:
