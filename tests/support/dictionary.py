@@ -100,6 +100,10 @@ class DictionaryOutcome(ReferenceOutcome):
     def cost(self, index: int, /) -> int:
         return self.lines[index].cost
 
+    def key(self, index: int, /) -> int:
+        line = self.lines[index]
+        return hash((line.spec.salt, *line.key))
+
     def ratelimit_field(self, labels: Sequence[bytes], /) -> bytes:
         items = [
             b"%b;r=%d;t=%d" % (label, line.remaining, -(-line.reset_after_ns // _SECOND_NS))
