@@ -48,6 +48,15 @@ def correlation(line: str, missing: str = "client") -> str:
 
 # code, policy, line, key
 CASES = [
+    ("limit-wait", limit(RATE, 'wait = "soon"'), 6, "limit[0].wait"),
+    ("limit-wait", limit(RATE, 'wait = "11 minutes"'), 6, "limit[0].wait"),
+    (
+        "queue-class",
+        limit(RATE, 'wait = "1s"', "[[queue.class]]", 'name = "a"', "match = []"),
+        9,
+        "queue.class[0].match",
+    ),
+    ("queue-unused", limit(RATE, "[queue]", "total = 5"), 6, "queue"),
     ("policy-syntax", "version = 1\nlimit = [", 2, ""),
     ("policy-version", "version = 2", 1, "version"),
     ("policy-missing-key", "[store]", 1, "version"),

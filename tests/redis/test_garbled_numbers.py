@@ -163,7 +163,7 @@ def asked(limiter: Live) -> tuple[Any, Any, SlotBatch]:
     row = bound.extractor.from_values({"account": "a", "ip": "i"}, None)
     plan = bound.match("GET", "/").plan_for(row)
     assert plan is not None
-    slot_batch, remote = SlotBatch(), plan.plan
+    slot_batch, remote = SlotBatch(), plan.away
     base = slot_batch.base_of(remote)
     outcome = remote.rules.ask(row, plan.costs, True, base, slot_batch.keys, slot_batch.items, remote)
     slot_batch.entries.append(Question(remote, outcome, True, asyncio.get_running_loop().create_future()))
