@@ -8,7 +8,7 @@ from ratelimit.codes import CODES
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy, Problem
 from tests.declarations.test_known_problems import CASES as KNOWN_CASES
-from tests.policy import test_adaptive, test_metering, test_remote, test_wrong_values
+from tests.policy import test_adaptive, test_metering, test_remote, test_waits, test_wrong_values
 
 ACCOUNT = 'account = { from = "header:x-api-key" }'
 
@@ -48,15 +48,6 @@ def correlation(line: str, missing: str = "client") -> str:
 
 # code, policy, line, key
 CASES = [
-    ("limit-wait", limit(RATE, 'wait = "soon"'), 6, "limit[0].wait"),
-    ("limit-wait", limit(RATE, 'wait = "11 minutes"'), 6, "limit[0].wait"),
-    (
-        "queue-class",
-        limit(RATE, 'wait = "1s"', "[[queue.class]]", 'name = "a"', "match = []"),
-        9,
-        "queue.class[0].match",
-    ),
-    ("queue-unused", limit(RATE, "[queue]", "total = 5"), 6, "queue"),
     ("policy-syntax", "version = 1\nlimit = [", 2, ""),
     ("policy-version", "version = 2", 1, "version"),
     ("policy-missing-key", "[store]", 1, "version"),
@@ -278,6 +269,7 @@ def test_every_policy_code_has_a_case() -> None:
         test_adaptive.CASES,
         test_metering.CASES,
         test_remote.CASES,
+        test_waits.CASES,
         test_wrong_values.CASES,
         KNOWN_CASES,
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 POLICY = os.environ.get("RATELIMIT_TEST_POLICY", "")
 STORAGE = os.environ.get("RATELIMIT_TEST_STORAGE", "")
+WORKER = "x-worker"
+"""Says which process answered, also of refused requests."""
 
 
 def flask() -> Any:
@@ -37,7 +39,12 @@ def flask_limiter() -> Any:
 
     @app.get("/")
     def root() -> str:
-        return str(os.getpid())
+        return "served"
+
+    @app.after_request
+    def tell_worker(response: Any) -> Any:
+        response.headers[WORKER] = str(os.getpid())
+        return response
 
     return app
 
@@ -48,6 +55,7 @@ def slowapi() -> Any:
     from slowapi.errors import RateLimitExceeded
     from slowapi.middleware import SlowAPIASGIMiddleware
     from starlette.applications import Starlette
+    from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.requests import Request
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
@@ -55,7 +63,12 @@ def slowapi() -> Any:
     import ratelimit.integrations.limits  # noqa: F401  # its schemes
 
     def root(request: Request) -> PlainTextResponse:
-        return PlainTextResponse(str(os.getpid()))
+        return PlainTextResponse("served")
+
+    async def tell_worker(request: Request, call_next: Any) -> Any:
+        response = await call_next(request)
+        response.headers[WORKER] = str(os.getpid())
+        return response
 
     app = Starlette(routes=[Route("/", root)])
     app.state.limiter = Limiter(
@@ -63,6 +76,7 @@ def slowapi() -> Any:
     )
     app.add_exception_handler(RateLimitExceeded, _rate_limit_exceeded_handler)
     app.add_middleware(SlowAPIASGIMiddleware)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=tell_worker)
     return app
 
 
