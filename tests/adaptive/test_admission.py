@@ -73,7 +73,7 @@ def test_part_of_the_room_for_what_goes_first():
 
 
 def test_hang_ups_and_refusals_are_no_samples():
-    """Fault 59."""
+    """Hazard: slow readers, hang-ups and short answers that are to move the limit."""
     admission, controller = made()
     admission.turn_away(0)
     admission.gone(admission.admit(0), 1)
@@ -102,7 +102,7 @@ def test_what_is_told_twice_counts_once():
 
 
 def test_clock_that_steps_back_does_not_stop_the_steps():
-    """Fault 62."""
+    """Hazard: a clock that jumps, workers that restart, no samples."""
     admission, controller = made()
     for now_ns in (0, 3600 * SECOND, 10, 10 + SECOND):
         admission.step(now_ns)
@@ -125,13 +125,13 @@ FULL = Report(0, running=2, waiting=9)
     ids=["full", "stale", "future", "contradicted", "has room", "lying"],
 )
 def test_engine_report_is_a_cap_only(report: Report, now_ns: int, unanswered: int, bound: int):
-    """Fault 60."""
+    """Hazard: an engine's report that lies, freezes or stops."""
     most = report.most(4, in_flight=6)
     assert capped(Allowance(50, 10), 1, most, now_ns, unanswered) == Allowance(bound, 10)
 
 
 def test_report_binds_the_room_and_a_stale_one_is_counted_once():
-    """Fault 60."""
+    """Hazard: an engine's report that lies, freezes or stops."""
     admission, _ = made(in_flight=50, unanswered=4, floor=1)
     for _ in range(3):
         admission.first_byte(admission.admit(0), 0)
@@ -166,7 +166,7 @@ def test_workers_see_one_load_and_one_steps_for_all():
 
 
 def test_worker_that_is_killed_takes_its_requests_with_it():
-    """Fault 62: two workers restarted."""
+    """Two workers restarted."""
     shared = memory()
     alive, killed = Admission(Recorder(), flight(shared)), Admission(Recorder(), flight(shared, pid=2))
     killed.admit(0)

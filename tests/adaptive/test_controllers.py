@@ -79,7 +79,7 @@ def test_slower_first_bytes_never_leave_more(make: Make, quick: int, slower: int
 
 @each
 def test_nothing_observed_changes_nothing(make: Make):
-    """Fault 62: no samples. A request a second is too few to learn from."""
+    """No samples. A request a second is too few to learn from."""
     controller = make(BOUNDS)
     before = controller.bounds().at(0)
     for second in range(120):
@@ -88,7 +88,7 @@ def test_nothing_observed_changes_nothing(make: Make):
 
 
 def test_refusals_of_the_back_end_are_one_cut_an_epoch():
-    """Fault 58."""
+    """Hazard: the back end's own refusals."""
     once, often = FirstByte(BOUNDS), FirstByte(BOUNDS)
     once.failed(1, 2)
     for _ in range(100):
@@ -98,7 +98,7 @@ def test_refusals_of_the_back_end_are_one_cut_an_epoch():
 
 
 def test_constant_timeouts_count_by_their_age():
-    """Fault 58: no answer ever comes, and the limit falls all the same."""
+    """No answer ever comes, and the limit falls all the same."""
     controller = FirstByte(BOUNDS)
     waiting = [(number, number + 1) for number in range(20)]
     for tenth in range(1, 40):

@@ -1,4 +1,4 @@
-"""Fault 61: the ordinary retries of well-kept clients are no strike; hammering is."""
+"""The ordinary retries of well-kept clients are no strike; hammering is."""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ def test_late_first_bytes_lower_the_limit_and_prompt_ones_raise_it():
 
 
 def test_refusals_of_the_back_end_are_a_cut():
-    """Fault 58."""
+    """Hazard: the back end's own refusals."""
     server = Server()
     step, _ = server.begin(status=529)
     go(step)
@@ -280,7 +280,7 @@ def test_what_is_shed_has_charged_nothing():
 
 
 def test_engine_report_is_taken_and_a_stale_one_is_counted():
-    """Fault 60."""
+    """Hazard: an engine's report that lies, freezes or stops."""
     server = Server()
     begun = begin_many(server, 4)
     server.limit.report(running=2, waiting=50)

@@ -76,7 +76,7 @@ def test_without_a_limit_overload_is_a_collapse():
 
 @pytest.mark.parametrize("poison", POISONS[1:], ids=lambda poison: poison.name)
 def test_poisoners_do_not_move_the_limit(poison: Poison):
-    """Faults 59, 60 and 62."""
+    """Hazards: slow readers and hang-ups, an engine's report that lies, a clock that jumps."""
     phases = (Phase("twice", 40, 2.0),)
 
     def good(poison: Poison) -> int:
@@ -100,7 +100,7 @@ def test_four_workers_are_one_limit(back_end: BackEnd):
 
 
 def test_workers_that_come_and_die_are_one_limit():
-    """Fault 62: one of four is killed every few seconds and another one comes."""
+    """One of four is killed every few seconds and another one comes."""
     assert kept_by_workers(SERVER, [1], 4, SMALL, dies_every_s=7) >= 0.9
 
 

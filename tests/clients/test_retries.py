@@ -1,4 +1,4 @@
-"""The clients of OpenAI and Anthropic, as they are: however they retry, they are never struck (fault 61).
+"""The clients of OpenAI and Anthropic, as they are: however they retry, they are never struck.
 
 They run in virtual time, on an event loop that skips what it would wait for.
 """

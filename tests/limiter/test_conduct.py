@@ -108,7 +108,7 @@ def test_only_limits_that_say_so_fall(client: Account):
 
 @pytest.mark.parametrize("waits_s", [4.0, 10.0, 30.0])
 def test_client_that_waits_as_it_is_told_is_never_struck(client: Account, waits_s: float):
-    """Fault 61."""
+    """Hazard: ordinary retries of well-kept clients."""
     for _ in range(600):
         if not client.call():
             client.clock.advance(waits_s)
@@ -116,7 +116,7 @@ def test_client_that_waits_as_it_is_told_is_never_struck(client: Account, waits_
 
 
 def test_many_requests_at_once_that_back_off_are_no_strike(client: Account):
-    """Fault 61: a herd of a hundred, each tries four times, half a second and twice as long each time."""
+    """A herd of a hundred, each tries four times, half a second and twice as long each time."""
     for attempt in range(4):
         for _ in range(100):
             client.call()

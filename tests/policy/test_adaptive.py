@@ -80,7 +80,7 @@ def test_without_the_table_there_is_no_limit_and_without_a_target_it_is_learned(
 
 @pytest.mark.parametrize(("code", "text", "line", "key"), CASES)
 def test_each_mistake_is_told_with_its_place(code: str, text: str, line: int, key: str):
-    """Fault 62 among them: a floor that may be above what the back end can do is said, as it is never cut."""
+    """A floor that may be above what the back end can do is said among them, as it is never cut."""
     try:
         problems = Policy.from_toml(text).warnings
     except PolicyError as error:
