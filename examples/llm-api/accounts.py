@@ -6,8 +6,8 @@ limit counts accounts and not what a client wrote, and a request without a key c
 
 from __future__ import annotations
 
+import json
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,15 @@ _DAY_S = 86400
 
 
 def load(path: Path) -> dict[str, dict[str, Any]]:
-    """Return by API key what the policy's identities read from `scope["state"]`."""
+    """Return by API key what the policy's identities read from `scope["state"]`.
+
+    The file is what a database would have: by key an account, its organisation and plan, a hash of its
+    card (`payment`) and its age. An account younger than two weeks is new.
+    """
     now_s = int(time.time())
     return {
         key: {**known, "account_created": now_s - known.pop("age_days") * _DAY_S}
-        for key, known in tomllib.loads(path.read_text("utf-8")).items()
+        for key, known in json.loads(path.read_text("utf-8")).items()
     }
 
 
@@ -50,7 +54,7 @@ class Accounts:
             known = self._known.get(_key(headers))
             size = headers.get("content-length", "")
             if known is None:
-                app = errors.answer(path, 401, "There is no such API key; accounts.toml has some.")
+                app = errors.answer(path, 401, "There is no such API key; accounts.json has some.")
             elif not size.isdecimal():
                 app = errors.answer(path, 411, "The request does not say how long it is.")
             elif len(size) > 9 or int(size) > MOST_BYTES:

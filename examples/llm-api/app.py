@@ -28,7 +28,7 @@ FOLDER = Path(__file__).parent
 LESS_TOKENS = 200
 """What an answer has at most once its account has spent its money for the day."""
 limiter = Limiter(os.environ.get("LLM_API_POLICY", FOLDER / "app-policy.toml"))
-known = accounts.load(Path(os.environ.get("LLM_API_ACCOUNTS", FOLDER / "accounts.toml")))
+known = accounts.load(Path(os.environ.get("LLM_API_ACCOUNTS", FOLDER / "accounts.json")))
 app = FastAPI(title="A mock of an LLM API")
 app.mount("/metrics", metrics_app(limiter))
 # The last one added is the outermost: first comes the account, then its limits.

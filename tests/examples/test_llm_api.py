@@ -45,14 +45,15 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-ACCOUNT = """
-[sk-{name}]
-account = "acct-{name}"
-organisation = "org-{name}"
-plan = "{plan}"
-payment = "pm-{name}"
-age_days = 90
-"""
+def account(name: str, plan: str) -> dict[str, object]:
+    """Return what the application knows of an account behind the key `sk-NAME`."""
+    return {
+        "account": f"acct-{name}",
+        "organisation": f"org-{name}",
+        "plan": plan,
+        "payment": f"pm-{name}",
+        "age_days": 90,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +63,8 @@ def url(policy: Path) -> Iterator[str]:
     names = {"large": "enterprise", "warm": "enterprise"}
     names |= dict.fromkeys(("settles", "pays", "breaks", "wrong", "openai", "anthropic", "busy"), "free")
     names["spender"] = "pro"
-    known = policy.with_name("accounts.toml")
-    known.write_text("".join(ACCOUNT.format(name=name, plan=plan) for name, plan in names.items()))
+    known = policy.with_name("accounts.json")
+    known.write_text(json.dumps({f"sk-{name}": account(name, plan) for name, plan in names.items()}))
     patch.setenv("LLM_API_ACCOUNTS", str(known))
     patch.setenv("MOCK_TOKENS_PER_S", "400")
     options = ["--app-dir", str(FOLDER)]
