@@ -54,8 +54,28 @@ def test_runs_repeat_by_their_seed():
     assert played(1) == played(1) != played(2)
 
 
-@pytest.mark.parametrize("name", ["48 slots", "two replicas"])
+HALF_LOST = "when half of the capacity is lost, 0.60 of the best fixed limit's answers come in time"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            "48 slots", marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=HALF_LOST)
+        ),
+        "two replicas",
+    ],
+)
 def test_default_beats_most_of_what_a_fixed_limit_can(name: str):
+    best = best_fixed(BY_NAME[name], SMALL, 5, None, grid=(8, 16, 24, 32, 40, 48, 56, 64, 80, 400))
+    ours = score(BY_NAME[name], SMALL, FirstByte, 5, best)
+    assert ours.refused_with_room <= 0.02
+    assert fmean(ours.goodput) >= 0.9
+    assert min(ours.goodput) >= 0.7
+
+
+@pytest.mark.parametrize("name", ["48 slots", "two replicas"])
+def test_default_is_near_the_best_fixed_limit_over_seeds(name: str):
     """By phase, of three seeds together: one has a few dozen answers, and a handful more or less is luck."""
     grid = (8, 16, 24, 32, 40, 48, 56, 64, 80, 400)
     scores = [
