@@ -3,6 +3,8 @@
 Pure data, importable from anywhere. A code is stable: it may be searched for,
 alerted on and linked to, so it is never renamed or used for something else.
 `docs/errors.md` is generated from this table and a test keeps the two in step.
+
+In one file, since it is one table, and a code is to be found by one search.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ If the policy needs no resolver, nothing is awaited before the application is ca
 Most requests are of a common kind, which `gate` decides in one compiled call. Whatever it turns
 away has not been charged, and takes the slow path here (`_decide_slowly`), up the ladder of
 `deciding/decider.py`.
+
+In one file, since the application constructs one class, and each method is a step of one request.
 """
 
 from __future__ import annotations

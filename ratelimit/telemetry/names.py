@@ -6,6 +6,8 @@ Pure data. The limiter imports it to know where to count, the collector to know 
 Rules it keeps: a label's values are either listed here or come from the policy
 file; nothing a client sends ever becomes one. Counters are integer cells in the
 shared table (`Table.count(row, column)`), so that any worker answers for all.
+
+In one file, since a row's number is its place in the table.
 """
 
 from __future__ import annotations

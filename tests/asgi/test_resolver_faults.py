@@ -1,4 +1,7 @@
-"""Resolvers that fail in every way there is, and answers that must not become another request's."""
+"""Resolvers that fail in every way there is, and answers that must not become another request's.
+
+In one file, since each resolver that fails is asked in the same ways, at the same doors.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Families played to contenders: what is measured, what is said of it, and the batch models' way in."""
+"""Families played to contenders: what is measured, what is said of it, and the batch models' way in.
+
+In one file, since all of it reads the results of the same few worlds, which take seconds to play.
+"""
 
 from __future__ import annotations
 

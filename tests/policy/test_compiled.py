@@ -1,4 +1,7 @@
-"""From the file to numbers and positions."""
+"""From the file to numbers and positions.
+
+In one file, since each test is a few lines of policy and what comes of them.
+"""
 
 from __future__ import annotations
 

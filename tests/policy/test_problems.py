@@ -1,4 +1,4 @@
-"""Every mistake has its code, its line and its key; and all are told at once."""
+"""Every mistake has its code, line and key, all told at once. In one file, since it is one table."""
 
 from __future__ import annotations
 

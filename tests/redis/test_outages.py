@@ -1,4 +1,7 @@
-"""The server killed, hung, slow, full, busy, read-only: bounded waits, the stance, no second budget."""
+"""The server killed, hung, slow, full, busy, read-only: bounded waits, the stance, no second budget.
+
+In one file, since each outage is held to the same few bounds, and one proxy plays all of them.
+"""
 
 from __future__ import annotations
 

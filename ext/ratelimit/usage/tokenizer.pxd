@@ -7,6 +7,8 @@
 # key. A document may be cut at any byte, and takes the same memory at any length.
 #
 # RFC 8259 but for numbers, which may begin with zeros. Strings are checked to be UTF-8.
+#
+# In one file, since every state is entered from others, and inlined where a byte is read.
 
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 

@@ -4,6 +4,8 @@ These types are the only place where the file's keys, their defaults and their
 meaning are written down. The JSON Schema, the tables in `docs/policy.md` and
 the shape checks are all derived from them. What one field says about another
 is not said here but in `checks` and `expansion`.
+
+In one file, since a reader of the policy file finds all of its tables here, in its order.
 """
 
 from __future__ import annotations

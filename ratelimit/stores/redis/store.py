@@ -3,6 +3,8 @@
 It brings together the host's own table, the client that reaches the server, and a batch client
 for each event loop. The table has keys, counters, and enforcement while the server is away. Nothing here
 blocks: decisions are awaited, everything else is sent off and not waited for.
+
+In one file, since it is the store's contract in its order; each method hands on to the part that does it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The correlator's memory: see the stub for the contract, `records.pxd` for the shapes."""
+"""The correlator's memory: see the stub for the contract, `records.pxd` for the shapes.
+
+In one file, since one sighting touches an account's record, its identifiers and both indexes.
+"""
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree

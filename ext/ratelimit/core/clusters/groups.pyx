@@ -5,6 +5,7 @@ An address belongs to the group that makes most of the visits there, found by a 
 group's exits, and which others are there, are counted without a list of either.
 
 Reads: edges, `traits`, PROVEN, the forest. Leaves: labels of principals, exits and methods; verdicts.
+In one file, since its walks share votes and tallies, which nothing else sees.
 """
 
 cimport cython
@@ -210,7 +211,7 @@ cdef class Groups:
         cdef Identifier *node
         cdef Places places
         cdef int i
-        cdef bint fresh
+        cdef bint fresh = is_fresh(p)
         self.pools.places_of(p, &places)
         for i in range(places.count):
             node = self.evidence.identifiers + places.at[i]
@@ -226,7 +227,6 @@ cdef class Groups:
         t.loners += method == 0 and p.traits & ROAMER != 0
         t.homed += p.traits & HOMED != 0
         t.seen += p.traits & (SEEN | HOMED) != 0
-        fresh = is_fresh(p)
         t.fresh += fresh
         if method:
             node = self.evidence.identifiers + method - 1

@@ -1,4 +1,7 @@
-"""Which account belongs to which cluster, and what that costs it: see the stub for the contract."""
+"""Which account belongs to which cluster, and what that costs it: see the stub for the contract.
+
+In one file, since only what is here changes an account's label and verdict.
+"""
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
@@ -51,10 +54,8 @@ cdef class Judge:
         """Take one sighting in, and let a principal join a cluster it now fits; return its position."""
         cdef uint32_t at = 0, label = 0
         cdef uint8_t verdict = NO_VERDICT
-        cdef bint fresh
-        cdef Principal *p
-        fresh = self.evidence.take(seen, self.evidence.clamp(time_s), &at)
-        p = principal_at(self.evidence, at)
+        cdef bint fresh = self.evidence.take(seen, self.evidence.clamp(time_s), &at)
+        cdef Principal *p = principal_at(self.evidence, at)
         if fresh and (p.label == 0 or p.verdict == LIKELY) and self.labels and not self.decider:
             if not self.ruled(p, &label, &verdict):
                 label = self.belonging(p, &verdict)

@@ -9,6 +9,8 @@ by themselves. Methods and the exits they meet at are joined in a forest: its tr
 
 Reads: edges, degrees of payment methods, AT_HOME and `traits`. Leaves: SUSPECT and PROVEN at payment
 methods, ROAMER in `traits`, `settled` at places, and the forest.
+
+In one file, since the three searches share one scratch memory, which nothing else sees.
 """
 
 cimport cython

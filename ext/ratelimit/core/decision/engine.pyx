@@ -2,6 +2,8 @@
 
 The decision itself is in `decide.pxd`; here arguments are checked and unpacked, and
 what was found is handed out.
+
+In one file, since a plan writes an outcome's fields without a call between.
 """
 
 cimport cython

@@ -1,6 +1,7 @@
 """The table over a mapping: format, attach, seats, counters. See the stub for the contract.
 
 Nothing here opens a file or reads a clock: the store hands in memory and time.
+In one file, since it is the format of the mapping, and all that may write its head.
 """
 
 cimport cython

@@ -10,6 +10,7 @@ then is never leased and costs a round trip each time. A busy one is renewed bef
 dry, by a worker that does not wait for it. What is asked for where nothing is left goes with
 the decision that the store makes instead. A key that is refused is remembered for a moment,
 so that a client that hammers costs no round trips either.
+In one file, since a lease is taken, used and given back under one worker's bookkeeping.
 """
 
 cimport cython

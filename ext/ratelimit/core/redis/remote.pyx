@@ -3,6 +3,8 @@
 What is asked and what an answer means is written down in `stores/redis/decision/script.py`. Where
 state is a word, the answer brings the word as the store keeps it. What remains and when to retry
 is worked out here, by the functions that read the table's own words.
+
+In one file, since questions and answers are two sides of one format.
 """
 
 cimport cython

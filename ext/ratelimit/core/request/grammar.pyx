@@ -3,6 +3,8 @@
 Theory of operation. Every byte has a kind, looked up in one table. A run of bytes is of a kind if
 each of its bytes is, which is one pass without a branch. What is decoded (base64, percent
 signs) is decoded at most once, and only after its length was found to be allowed.
+
+In one file, since every form of a value is read by the same table of bytes.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

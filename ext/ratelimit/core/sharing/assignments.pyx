@@ -14,6 +14,8 @@ Between rebuilds, entries are only added or changed, each by one store, and iden
 added, each before the first entry that names it. Nothing is ever half-written: a writer killed
 while it fills leaves the half in force untouched. One that was stopped and replaced in the
 midst of filling asks before each store whether its term still is the board's.
+
+In one file, since a reader's order of loads is right only beside the writer's order of stores.
 """
 
 cimport cython

@@ -12,6 +12,7 @@ turn a request away while there is room.
 The steps of the controller are taken by whichever worker has a request when one is due; it leads until
 another does. What a leader needs to go on is here: the controller's words, and the last answers. So a
 step comes when it would with one worker, and a worker that dies leaves nothing that has to lapse.
+In one file, since the lanes, the sum over them and the step of the controller are one memory's layout.
 """
 
 cimport cython
@@ -333,14 +334,13 @@ cdef class InFlight:
     cdef void begin(self, int64_t number, uint64_t now, bint failed) noexcept:
         cdef Ticket *ticket = self.known(number)
         cdef Seen *seen
-        cdef uint64_t sequence
         if ticket == NULL or ticket.state != WAITS:
             return
         ticket.state = ANSWERED
         self.leave_place(ticket)
         if self.lane >= 0:
             store(&self.lanes[self.lane].beat_ns, now)
-        sequence = fetch_add(&self.header.head, 1)
+        cdef uint64_t sequence = fetch_add(&self.header.head, 1)
         seen = self.answers + (sequence & (ANSWERS - 1))
         store(&seen.sequence, 0)
         store(&seen.admitted_ns, ticket.since_ns)

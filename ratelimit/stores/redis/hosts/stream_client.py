@@ -9,6 +9,8 @@ term. So no answer is ever guessed at.
 
 Large values (the correlator's memory) go by a task of their own, so that the lease is
 renewed meanwhile.
+
+In one file, since the steps of a turn share one connection and one order.
 """
 
 from __future__ import annotations
