@@ -104,6 +104,8 @@ class Limiter:
     ) -> Decision:
         """Decide one request, and charge it if it is allowed.
 
+        This cannot wait: limits with `wait` or `action = "delay"` refuse at once. `adecide` waits.
+
         Args:
             method, path: what limits are matched with.
             identities: values by the policy's names. An identity that is neither here nor found
@@ -175,7 +177,7 @@ class Limiter:
         created: float | str | None = None,
         now_ns: int | None = None,
     ) -> Decision:
-        """Decide as `decide` does, with any store: a server is awaited, and so is room, for `wait`."""
+        """Decide as `decide` does, with any store: a server is awaited, and so is room."""
         given = (identities, costs, client, headers, state, created)
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
@@ -208,7 +210,12 @@ class Limiter:
     def _decide(self, inquiry: Inquiry | None, now_ns: int | None, *, charge: bool) -> Decision:
         if inquiry is None:
             return self._unlimited(now_ns, charge=charge)
-        return self._decision(inquiry, self.runtime.judge(*inquiry, charge=charge))
+        judgement = self.runtime.judge(*inquiry, charge=charge)
+        plan, outcome = judgement[2:]
+        waits = None if plan is None or not charge else plan.waits
+        if waits is not None and outcome is not None and waits.refusing(outcome) is not None:
+            self.runtime.diagnose("wait-unawaited")
+        return self._decision(inquiry, judgement)
 
     def _unlimited(self, now_ns: int | None, *, charge: bool) -> Decision:
         now_ns = self.now_ns() if now_ns is None else now_ns

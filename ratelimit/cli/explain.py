@@ -235,7 +235,8 @@ class Explained:
             mark, says = _verdict_words(line)
             allows = words.rate_of(line.rule, self.policy.compiled)
             if line.rule.wait_ns:
-                allows += f", else waits {words.wait(line.rule.wait_ns)} at most"
+                held = "delayed" if line.rule.action == "delay" else "waits"
+                allows += f", else {held} {words.wait(line.rule.wait_ns)} at most"
             if self.wait is not None and self.wait.limit == line.rule.name and not self.wait.is_in_vain:
                 mark = Text("…", "yellow")
             style = "dim" if line.verdict is None else ""
@@ -260,7 +261,8 @@ class Explained:
                 else f"; room in {words.wait(wait.room_in_ns)}, if none is ahead"
             )
             said = f" for “{wait.limit}”, {words.wait(wait.most_ns)} at most{when}"
-            return Text("waits", "bold yellow") + Text(said, "not bold default")
+            verb = "is delayed" if wait.is_delay else "waits"
+            return Text(verb, "bold yellow") + Text(said, "not bold default")
         text = Text("refused", "bold red")
         if decision.limit is None:
             why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]

@@ -41,7 +41,8 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
     if rule.lease_ns:
         said.append(f"lapse after {words.wait(rule.lease_ns)} of silence")
     if rule.wait_ns:
-        said.append(f"waits up to {words.wait(rule.wait_ns)}")
+        verb = "delays" if rule.action == "delay" else "waits"
+        said.append(f"{verb} up to {words.wait(rule.wait_ns)}")
     if rule.action == "degrade":
         said.append("passes with less when used up")
     if rule.on_store_error != "local":

@@ -31,6 +31,8 @@ Result = Literal["admitted", "expired", "left", "refused", "principal-full", "fu
 """What became of a request that had no room; `shadow`: it would have waited."""
 Count = Callable[[Result, int], None]
 """Told of each, and how long it waited in nanoseconds."""
+CountDelayed = Callable[[str], None]
+"""Told of each that a limit with `action = "delay"` held up and let through, by the limit's row."""
 
 FIRST_PAUSE_NS = 20_000_000
 LAST_PAUSE_NS = 250_000_000
@@ -49,11 +51,13 @@ class FairQueue:
     Args:
         now_ns: the limits' clock.
         count: told what became of each request that had no room.
+        count_delayed: told of each that was delayed, and let through.
     """
 
-    def __init__(self, now_ns: Callable[[], int], count: Count) -> None:
+    def __init__(self, now_ns: Callable[[], int], count: Count, count_delayed: CountDelayed) -> None:
         self._now_ns = now_ns
         self._count = count
+        self._count_delayed = count_delayed
         self._halls: dict[asyncio.AbstractEventLoop, Hall] = {}
         self._bounds = (64, 10_000)
 
@@ -83,7 +87,8 @@ class FairQueue:
         if hall is None:
             for closed in [other for other in self._halls if other.is_closed()]:
                 del self._halls[closed]
-            hall = self._halls[loop] = Hall(loop, Room(*self._bounds), self._now_ns, self._count)
+            counts = (self._count, self._count_delayed)
+            hall = self._halls[loop] = Hall(loop, Room(*self._bounds), self._now_ns, *counts)
         return hall
 
     @property
@@ -102,12 +107,18 @@ class Hall:
     """The lines of one event loop."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, room: Room, now_ns: Callable[[], int], count: Count
+        self,
+        loop: asyncio.AbstractEventLoop,
+        room: Room,
+        now_ns: Callable[[], int],
+        count: Count,
+        count_delayed: CountDelayed,
     ) -> None:
         self.room = room
         self._loop = loop
         self._now_ns = now_ns
         self._count = count
+        self._count_delayed = count_delayed
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
 
@@ -167,6 +178,8 @@ class Hall:
                 outcome = await self._try(asking, now_ns)
                 if outcome.allowed:
                     result = "admitted"
+                    if rule.delays:
+                        self._count_delayed(rule.delays)
                     self._serve(waiter, outcome, at, rule, now_ns)
                     return outcome, now_ns
                 other = waits.refusing(outcome)

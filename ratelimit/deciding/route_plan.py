@@ -134,7 +134,7 @@ class RoutePlan:
         self.is_adaptive = any(rule.adaptive for rule in rules)
         """Whether any limit falls with bad conduct."""
         self.closes_on_error = any(
-            rule.on_store_error == "closed" and not rule.shadow and rule.action == "refuse" for rule in rules
+            rule.on_store_error == "closed" and not rule.shadow and rule.action != "degrade" for rule in rules
         )
         # What is not enforced is not promised either: shadow rules are in no field.
         told = [not rule.shadow and at not in self.hidden for at, rule in enumerate(rules)]
@@ -222,7 +222,7 @@ class RoutePlan:
                 Verdict(
                     limit=rule.name,
                     allowed=state == ALLOWED,
-                    shadow=rule.shadow or (state == SHADOWED and rule.action == "refuse"),
+                    shadow=rule.shadow or (state == SHADOWED and rule.action != "degrade"),
                     unit=rule.unit,
                     cost=outcome.cost(index),
                     quota=rule.quota,

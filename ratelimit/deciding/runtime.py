@@ -90,7 +90,7 @@ class Runtime:
         self.ajudge = decider.ajudge
         self.judge_unlimited = decider.counted
         """The ladder: see `Decider`."""
-        self.queue = FairQueue(self.now_ns, self._count_waited)
+        self.queue = FairQueue(self.now_ns, self._count_waited, self._count_acted)
         """Requests of this worker that wait for room."""
         self.unsettled = Unsettled(self._count_settled)
         """Estimates of this worker's requests in flight."""
@@ -176,6 +176,9 @@ class Runtime:
 
     def _count_waited(self, result: Result, waited_ns: int) -> None:
         self.counters.waited(result, waited_ns)
+
+    def _count_acted(self, row: str) -> None:
+        self.counters.acted(row)
 
     def _count_settled(self, real: int, estimate: int) -> None:
         self.counters.settled(real, estimate)

@@ -23,6 +23,8 @@ class WaitingRule:
     period_ns: int
     in_windows: bool
     """Whether all units come back at once."""
+    delays: str = ""
+    """What a limit that delays counts by those it let through; empty for others."""
 
 
 class WaitingRules:
@@ -40,7 +42,13 @@ class WaitingRules:
         self._count = len(rules)
         waiting = [(at, rule) for at, rule in enumerate(rules) if rule.wait_ns]
         self.rules = {
-            at: WaitingRule(rule.wait_ns, rule.quota, rule.period_ns, rule.algorithm in _WINDOWS)
+            at: WaitingRule(
+                rule.wait_ns,
+                rule.quota,
+                rule.period_ns,
+                rule.algorithm in _WINDOWS,
+                rule.row if rule.action == "delay" else "",
+            )
             for at, rule in waiting
             if not rule.shadow
         }

@@ -57,6 +57,10 @@ DIAGNOSES: Mapping[str, str] = {
     "settle-unit": (
         "the application settled a unit that no limit of the policy counts; nothing was charged for it."
     ),
+    "wait-unawaited": (
+        'a limit with `wait` or `action = "delay"` refused at once, as `decide` cannot wait: it has no event '
+        "loop. Await `adecide` instead."
+    ),
     "settle-number": (
         "the application settled what is no whole number from 0 to 2147483647; it was not charged, and the "
         "estimate stays. Round up before you settle."

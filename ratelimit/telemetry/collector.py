@@ -142,6 +142,7 @@ class RateLimitCollector(Collector):
     def _limits(self, table: CounterTable) -> Iterator[Family]:
         decisions, units = _family(names.DECISIONS), _family(names.COST_UNITS)
         likely, forgiven = _family(names.LIKELY_DECISIONS), _family(names.FORGIVEN_UNITS)
+        acted = _family(names.ACTED)
         # Tiers of a limit are rules of the same name and share its row.
         rules = {rule.name: rule for rule in self._limiter.rules if not rule.is_twin}
         for name, row in {rule.name: rule.row for rule in self._limiter.rules if rule.is_twin}.items():
@@ -155,11 +156,12 @@ class RateLimitCollector(Collector):
         for name, rule in rules.items():
             cells = totals(table, name)
             own = "shadow" if rule.shadow else "enforce"
-            without = ("degrade", own, RuleColumn.REFUSED_IN_SHADOW)
+            # What a limit that degrades lets pass is no matter of shadow.
+            instead = own if rule.action == "degrade" else "shadow"
             for action, mode, column in (
                 ("allow", own, RuleColumn.ALLOWED),
                 ("refuse", "enforce", RuleColumn.REFUSED),
-                without if rule.action == "degrade" else ("refuse", "shadow", RuleColumn.REFUSED_IN_SHADOW),
+                (rule.action, instead, RuleColumn.REFUSED_IN_SHADOW),
                 ("skip", own, RuleColumn.SKIPPED),
             ):
                 labels = {"limit": name, "action": action, "mode": mode}
@@ -170,12 +172,16 @@ class RateLimitCollector(Collector):
             ):
                 labels = {"limit": name, "unit": rule.unit, "action": action}
                 units.add_sample(names.COST_UNITS.exported, labels, cells[column])
+            if rule.action == "delay":
+                labels = {"limit": name, "action": rule.action}
+                acted.add_sample(names.ACTED.exported, labels, cells[RuleColumn.ACTED])
             labels = {"limit": name, "unit": rule.unit}
             forgiven.add_sample(names.FORGIVEN_UNITS.exported, labels, cells[RuleColumn.UNITS_FORGIVEN])
         yield decisions
         yield likely
         yield units
         yield forgiven
+        yield acted
 
     def _settlements(self, table: CounterTable) -> Iterator[Family]:
         rules = {rule.name: rule.unit for rule in self._limiter.rules if not rule.is_twin}

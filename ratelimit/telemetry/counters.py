@@ -18,6 +18,7 @@ from ratelimit.telemetry.names import (
     LATENCY_BOUNDS_NS,
     LATENCY_SUM_NS,
     REQUEST_COLUMN,
+    RuleColumn,
     RuntimeColumn,
 )
 
@@ -71,6 +72,10 @@ class Counters:
         if result in _WAITED:
             self._waited.add(bisect_left(waits.WAIT_BOUNDS_NS, waited_ns))
             self._waited.add(waits.WAIT_SUM_NS, waited_ns)
+
+    def acted(self, row: str) -> None:
+        """Count a request without room that the action of a limit let through; `row` is the limit's."""
+        self._table.count(self._table.counter(row), RuleColumn.ACTED)
 
     def settled(self, real: int, estimate: int) -> None:
         """Count one real cost by its ratio to the estimate, which is above 0."""

@@ -78,6 +78,8 @@ class RuleColumn(IntEnum):
     UNITS_ADMITTED = 4
     UNITS_REFUSED = 5
     UNITS_FORGIVEN = 6
+    ACTED = 7
+    """Requests that had no room and were let through by the limit's action; added by the worker."""
 
 
 class RuntimeColumn(IntEnum):
@@ -183,6 +185,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "route-case",
     "settle-unit",
     "settle-number",
+    "wait-unawaited",
     "other",
 )
 
@@ -219,7 +222,13 @@ DECISIONS = Metric(
     "ratelimit_decisions",
     "counter",
     "Verdicts, one for each limit a request met; skip: an identity it counts was absent.",
-    (LIMIT, Label("action", ("allow", "refuse", "skip", "degrade")), MODE),
+    (LIMIT, Label("action", ("allow", "refuse", "skip", "delay", "degrade")), MODE),
+)
+ACTED = Metric(
+    "ratelimit_acted",
+    "counter",
+    "Requests that had no room at first and that the limit's action let through: delay, they fitted later.",
+    (LIMIT, Label("action", ("delay",))),
 )
 LIKELY_DECISIONS = Metric(
     "ratelimit_likely_decisions",
@@ -413,6 +422,7 @@ METRICS: tuple[Metric, ...] = (
     LIKELY_DECISIONS,
     COST_UNITS,
     FORGIVEN_UNITS,
+    ACTED,
     *SETTLEMENT_METRICS,
     *WAIT_METRICS,
     LATENCY,

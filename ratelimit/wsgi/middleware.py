@@ -18,6 +18,7 @@ from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.clock import Clock
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.resolvers import Resolver
+from ratelimit.deciding.steps import Visit
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
 from ratelimit.events import Observer
@@ -122,16 +123,20 @@ class RateLimitMiddleware:
             identities = identify(environ, headers_of(environ), limiter, generation, matched)
         else:
             identities = generation.extractor.nobody
-        if limiter.store.decides_here:
+        visit = None
+        if limiter.store.decides_here and not (generation.may_wait and matched.may_wait):
             allowed, reason, plan, outcome = limiter.runtime.judge(generation, matched, identities, now_ns)
         else:
-            judged = limiter.runtime.ajudge(generation, matched, identities, now_ns)
+            # Also where memory decides: this thread may wait for room, and the lines are an event loop's.
+            visit = Visit()
+            judged = limiter.runtime.ajudge(generation, matched, identities, now_ns, visit=visit)
             allowed, reason, plan, outcome = self._waiting.result(judged)
         cross_origin = "HTTP_ORIGIN" in environ
         exchange = Exchange(self._door, self._writer, plan, outcome, now_ns, cross_origin, outer)
-        exchange.actor, exchange.certainty = actor_in(generation, identities)
+        known = exchange.actor, exchange.certainty = actor_in(generation, identities)
+        waited_ns = exchange.waited_ns = 0 if visit is None else visit.waited_ns
         if outcome is None:
-            exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
+            exchange.decision = Decision(allowed, reason, None, *known, waited_ns=waited_ns)
         if not allowed:
             exchange.asked_by(generation.watch, identities)
         return exchange

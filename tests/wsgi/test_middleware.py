@@ -241,3 +241,20 @@ def test_neither_policy_nor_limiter_is_told() -> None:
     with pytest.raises(UsageError) as caught:
         RateLimitMiddleware(answer_ok)
     assert caught.value.code == "middleware-policy"
+
+
+def test_a_delayed_request_holds_its_thread_until_it_fits() -> None:
+    policy = Policy.from_toml(rules(limit("searches", rate="20/second", burst=1, action="delay", delay="5s")))
+    waited: list[int] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        waited.append(environ["ratelimit.exchange"].decision.waited_ns)
+        return answer_ok(environ, start_response)
+
+    client = Client(rules(limit("never")))
+    client.middleware = RateLimitMiddleware(app, policy, reload_interval_s=0)  # threads wait for real
+    for _ in range(2):
+        status, _, body = client(headers=key("a"))
+        assert (status, body) == (200, b"ok")
+    assert waited[0] == 0
+    assert 0 < waited[1] < 5_000_000_000

@@ -72,7 +72,7 @@ cdef class PlanParts:
         self.required = 0
         for position in plan.required:
             self.required |= <uint64_t>1 << position
-        core = plan.accelerated
+        core = None if plan.queue is not None else plan.accelerated  # the ladder says that it cannot wait
         if core is not None and core.highest < positions:
             self.core = core
             core.read_costs(plan.costs, self.amounts)

@@ -145,7 +145,7 @@ class LimitRule:
     metering: MeteringSpec | None = None
     """What is to be done around the answer; None if its estimate is a number and the application settles."""
     wait_ns: int = 0
-    """How long a request that has no room waits for it; 0: not at all."""
+    """How long a request that has no room waits for it, or is delayed; 0: not at all."""
     action: Action = "refuse"
     """What becomes of a request without room."""
     adaptive: bool = False
@@ -164,7 +164,7 @@ class LimitRule:
     @property
     def is_enforced(self) -> bool:
         """Whether it refuses, whatever the key."""
-        return not self.shadow and self.enforced_ppm == 1_000_000 and self.action == "refuse"
+        return not self.shadow and self.enforced_ppm == 1_000_000 and self.action != "degrade"
 
 
 def twin_row(name: str) -> str:

@@ -89,15 +89,7 @@ def _check_settings(limit: Limit, algorithm: Algorithm, path: Path, report: Repo
             conflict("on", "messages are not held, so none can be in flight", "Use `rate` for messages.")
     elif not has_rate:
         report.add("limit-no-rate", (*path, "rate"), "the limit has neither `rate` nor `concurrent`")
-    if limit.action == "degrade":
-        has_no_meaning = "a limit that degrades never refuses"
-        for key, given in (
-            ("wait", limit.wait is not None),
-            ("enforce", limit.enforce < 1),
-            ("on_exhausted", limit.on_exhausted == "cut"),
-        ):
-            if given:
-                conflict(key, has_no_meaning, "Remove it.")
+    _check_action(limit, path, report)
     if limit.lease is not None and limit.concurrent is None:
         conflict("lease", "`lease` belongs to `concurrent`", "Remove it.")
     if limit.distinct is not None and limit.unit != REQUESTS:
@@ -116,6 +108,29 @@ def _check_settings(limit: Limit, algorithm: Algorithm, path: Path, report: Repo
         conflict("cost", f"`cost` has no meaning for `{algorithm}`", "Remove it.")
     elif limit.cost == 0:
         report.add("limit-cost-zero", (*path, "cost"), "requests cost nothing here")
+
+
+def _check_action(limit: Limit, path: Path, report: Report) -> None:
+    """Note what only a limit that refuses can have, or only one that delays."""
+
+    def conflict(key: str, message: str, hint: str) -> None:
+        report.add("limit-conflict", (*path, key), message, hint)
+
+    if limit.action == "degrade":
+        for key, given in (
+            ("wait", limit.wait is not None),
+            ("enforce", limit.enforce < 1),
+            ("on_exhausted", limit.on_exhausted == "cut"),
+        ):
+            if given:
+                conflict(key, "a limit that degrades never refuses", "Remove it.")
+    if limit.action == "delay":
+        if limit.delay is None:
+            conflict("action", "a limit that delays says how long at most", 'Add `delay = "500ms"`.')
+        if limit.wait is not None:
+            conflict("wait", "`wait` and `delay` exclude each other", "Remove it.")
+    elif limit.delay is not None:
+        conflict("delay", '`delay` belongs to `action = "delay"`', 'Write `action = "delay"`.')
 
 
 def _zone(limit: Limit, path: Path, report: Report) -> str:

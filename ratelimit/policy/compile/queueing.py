@@ -1,4 +1,4 @@
-"""`wait` of a limit and `[queue]`: what is wrong with them, and what they compile to."""
+"""`wait` and `delay` of a limit, and `[queue]`: what is wrong with them, and what they compile to."""
 
 from __future__ import annotations
 
@@ -44,20 +44,24 @@ class QueueSpec:
 
 
 def compile_wait(limit: Limit, path: Path, report: Report) -> int:
-    """Return how long a request waits for room in a limit, in nanoseconds; 0: not at all."""
-    if limit.wait is None:
+    """Return how long a request waits for room in a limit, in nanoseconds; 0: not at all.
+
+    A limit that delays is one with a wait: what is held up to fit later has to take its turn, too.
+    """
+    key, written = ("wait", limit.wait) if limit.delay is None else ("delay", limit.delay)
+    if written is None:
         return 0
     if limit.distinct is not None:
         report.add(
-            "limit-conflict", (*path, "wait"), "no other request makes room in a limit on distinct values"
+            "limit-conflict", (*path, key), "no other request makes room in a limit on distinct values"
         )
     try:
-        wait_ns = parse_duration(limit.wait)
+        wait_ns = parse_duration(written)
     except ValueError as error:
-        report.add("limit-wait", (*path, "wait"), str(error))
+        report.add("limit-wait", (*path, key), str(error))
         return 0
     if not LEAST_WAIT_NS <= wait_ns <= MOST_WAIT_NS:
-        report.add("limit-wait", (*path, "wait"), "a request waits for 1 ms to 10 minutes")
+        report.add("limit-wait", (*path, key), "a request waits for 1 ms to 10 minutes")
         return 0
     return wait_ns
 
@@ -90,9 +94,9 @@ def compile_queue(
     account = _account(file, positions)
     principals.append(tuple(positions.get(name, -1) for name in account))
     classes = _classes(table.class_, (*path, "class"), patterns, report)
-    if all(limit.wait is None for limit in file.limit if isinstance(limit, Limit)):
+    if all(limit.wait is None and limit.delay is None for limit in file.limit if isinstance(limit, Limit)):
         if table != type(table)():
-            report.add("queue-unused", path, "no limit says `wait`")
+            report.add("queue-unused", path, "no limit says `wait` or `delay`")
         return None
     if not classes and adaptive is not None:
         classes = tuple(

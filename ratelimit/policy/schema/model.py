@@ -36,7 +36,7 @@ Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
 OnExhausted = Literal["finish", "cut"]
-Action = Literal["refuse", "degrade"]
+Action = Literal["refuse", "delay", "degrade"]
 UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
@@ -230,10 +230,19 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     action: Annotated[
         Action,
         Meta(
-            description="What becomes of a request without room: `refuse`, or `degrade`. That lets it pass, "
+            description="What becomes of a request without room: `refuse`; `delay`: it is held until it "
+            "fits; or `degrade`. That lets it pass, "
             'uncharged, and the application reads `scope["ratelimit"].degrade`.'
         ),
     ] = "refuse"
+    delay: Annotated[
+        str | int | None,
+        Meta(
+            description='With `action = "delay"`: how long a request is held at most, before it is refused. '
+            "Seconds, or `500ms`.",
+            examples=["500ms"],
+        ),
+    ] = None
     wait: Annotated[
         str | int | None,
         Meta(
