@@ -51,7 +51,7 @@ class Verdict:
     remaining: int
     reset_after_ns: int
     retry_after_ns: int | None
-    action: Literal["allow", "refuse", "delay", "degrade"]
+    action: Literal["allow", "refuse", "delay", "degrade", "challenge"]
     """What it says; in shadow, what it would."""
     factor: float = 1.0
     """What the caller's conduct leaves of a limit that is `adaptive`, in sixteenths; the other numbers here

@@ -20,9 +20,10 @@ from ratelimit.deciding.decider import Judgement, actor_in
 from ratelimit.deciding.fair_queue import FairQueue
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.reload import Reload
-from ratelimit.deciding.request import Given, Inquiry, inquire
+from ratelimit.deciding.request import Given, Inquiry, described, inquire
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.runtime import Runtime
+from ratelimit.deciding.step_up import Challenge, Challenger
 from ratelimit.deciding.steps import NO_STEPS, Steps, Visit
 from ratelimit.decision import Decision, Reason
 from ratelimit.events import Observer
@@ -52,6 +53,8 @@ class Limiter:
         correlates: whether this process is there to correlate for several hosts
             (`ratelimit correlator`), whatever the policy says of workers.
         steps: what stands in the ladder's places: see `deciding.steps`.
+        challenge: asked about a request that limits with `action = "challenge"` refuse: see
+            `deciding.step_up.Challenge`.
 
     Raises:
         PolicyError: the policy cannot be used.
@@ -72,6 +75,7 @@ class Limiter:
         enabled: bool | None = None,
         correlates: bool = False,
         steps: Steps = NO_STEPS,
+        challenge: Challenge | None = None,
     ) -> None:
         self.runtime = self._runtime_type(
             policy,
@@ -82,6 +86,7 @@ class Limiter:
             enabled=enabled,
             correlates=correlates,
             steps=steps,
+            challenge=challenge,
         )
         """What the middleware, metrics and the command line use of it; no promise to applications."""
         self.clock = self.runtime.clock
@@ -142,7 +147,15 @@ class Limiter:
                 return made
         given = (identities, costs, client, headers, state, created)
         asked = self._inquiry(now_ns, method, path, event, given)
-        return self._decide(asked, now_ns, charge=True)
+        if asked is None:
+            return self._unlimited(now_ns, charge=True)
+        visit = self._visit(asked, method, path, event, given)
+        judgement = self.runtime.judge(*asked, charge=True, visit=visit)
+        plan, outcome = judgement[2:]
+        waits = None if plan is None else plan.waits
+        if waits is not None and outcome is not None and waits.refusing(outcome) is not None:
+            self.runtime.diagnose("wait-unawaited")
+        return self._decision(asked, judgement)
 
     def peek(
         self,
@@ -161,7 +174,9 @@ class Limiter:
         """Return what `decide` would; charge and count nothing."""
         given = (identities, costs, client, headers, state, created)
         asked = self._inquiry(now_ns, method, path, event, given)
-        return self._decide(asked, now_ns, charge=False)
+        if asked is None:
+            return self._unlimited(now_ns, charge=False)
+        return self._decision(asked, self.runtime.judge(*asked, charge=False))
 
     async def adecide(
         self,
@@ -182,7 +197,7 @@ class Limiter:
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
             return self._unlimited(now_ns, charge=True)
-        visit = Visit()
+        visit = self._visit(asked, method, path, event, given)
         judgement = await self.runtime.ajudge(*asked, charge=True, visit=visit)
         return self._decision(asked, judgement, visit.waited_ns)
 
@@ -207,15 +222,11 @@ class Limiter:
             return self._unlimited(now_ns, charge=False)
         return self._decision(asked, await self.runtime.ajudge(*asked, charge=False))
 
-    def _decide(self, inquiry: Inquiry | None, now_ns: int | None, *, charge: bool) -> Decision:
-        if inquiry is None:
-            return self._unlimited(now_ns, charge=charge)
-        judgement = self.runtime.judge(*inquiry, charge=charge)
-        plan, outcome = judgement[2:]
-        waits = None if plan is None or not charge else plan.waits
-        if waits is not None and outcome is not None and waits.refusing(outcome) is not None:
-            self.runtime.diagnose("wait-unawaited")
-        return self._decision(inquiry, judgement)
+    def _visit(self, asked: Inquiry, method: str, path: str, event: Event, given: Given) -> Visit:
+        """Return what knows how a request may be let through all the same."""
+        if not asked[0].has_challenges:
+            return Visit()
+        return Visit(Challenger(self.runtime, asked[0], described(method, path, event, given)))
 
     def _unlimited(self, now_ns: int | None, *, charge: bool) -> Decision:
         now_ns = self.now_ns() if now_ns is None else now_ns

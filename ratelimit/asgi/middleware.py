@@ -12,7 +12,6 @@ In one file, since the application constructs one class, and each method is a st
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -26,16 +25,17 @@ from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
 from ratelimit.asgi.gate import SAMPLE, Gate
 from ratelimit.asgi.metering.request import MeteredRequest
-from ratelimit.asgi.mount import Mount, mount_limiter, mount_policy, refuse_settings
-from ratelimit.asgi.refusal import refuse_handshake, refuse_http
+from ratelimit.asgi.mount import Mount, is_served, mount_limiter, mount_policy, refuse_settings
+from ratelimit.asgi.refusal import refuse
 from ratelimit.asgi.room import shed_for_want_of_room
 from ratelimit.asgi.routes.coverage import check_routes
-from ratelimit.asgi.waiting import WatchedVisit
+from ratelimit.asgi.waiting import WatchedVisit, visit_of
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.resolvers import Resolver
+from ratelimit.deciding.step_up import Challenge
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import UsageError, fault_of
 from ratelimit.events import Observer
@@ -64,8 +64,10 @@ class RateLimitMiddleware:
         resolver_timeout_s: how long an awaited resolver may take.
         reload_interval_s: how often the policy file is looked at; 0 for never. Heartbeats and correlating
             go on either way.
-        store, clock, observer, enabled: passed on to the limiter made for `policy`, like `resolvers`; a
-            limiter of your own has all five already.
+        challenge: asked about a request that limits with `action = "challenge"` refuse, given the scope and
+            the decision: True lets it pass, an ASGI application is the answer. See `deciding.step_up`.
+        store, clock, observer, enabled: passed on to the limiter made for `policy`, like `resolvers` and
+            `challenge`; a limiter of your own has all six already.
 
     Raises:
         PolicyError: the policy cannot be used. Where a server runs already, and so made by a framework,
@@ -90,14 +92,15 @@ class RateLimitMiddleware:
         clock: Clock | None = None,
         observer: Observer | None = None,
         enabled: bool | None = None,
+        challenge: Challenge | None = None,
     ) -> None:
         self.app = app
         self.responder = responder
         self._now_ns: Callable[[], int]
         timing = (resolver_timeout_s, reload_interval_s)
         if limiter is not None and policy is None:
-            theirs = (resolvers, store, clock, observer, enabled)
-            names = ("resolvers", "store", "clock", "observer", "enabled")
+            theirs = (resolvers, store, clock, observer, enabled, challenge)
+            names = ("resolvers", "store", "clock", "observer", "enabled", "challenge")
             refuse_settings([name for name, value in zip(names, theirs, strict=True) if value is not None])
             self._mount_on(mount_limiter(limiter, *timing))
         elif policy is not None and limiter is None:
@@ -110,11 +113,12 @@ class RateLimitMiddleware:
                 resolvers=resolvers,
                 observer=observer,
                 enabled=enabled,
+                challenge=challenge,
             )
             try:
                 self._mount_on(mount())
             except Exception:
-                if not _is_served():
+                if not is_served():
                     raise
                 # Frameworks make their middleware with the first scope. Raised from there, a server takes
                 # it that the application knows no lifespan, starts, and answers each request with 500.
@@ -186,10 +190,8 @@ class RateLimitMiddleware:
             identities = await identify(scope, bound, matched, self.resolving, now_ns)
         else:
             identities = bound.extractor.nobody
-        visit = None
-        if bound.may_wait and matched.may_wait:
-            visit = WatchedVisit(receive, self._mount.metering.held)
-            receive = visit.receive
+        visit = visit_of(scope, receive, bound, matched, self._mount.metering.held, self._runtime)
+        receive = receive if visit is None else visit.receive
         try:
             metered = None
             if bound.is_metered:
@@ -199,7 +201,7 @@ class RateLimitMiddleware:
                 return
             exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, visit=visit)
             if visit is None or not visit.is_over(exchange, self._now_ns()):
-                await self._answer(scope, receive, Sending(exchange, send).send, exchange)
+                await self._answer(scope, receive, Sending(exchange, send).send, exchange, visit)
         finally:
             if visit is not None:
                 visit.close()
@@ -224,7 +226,7 @@ class RateLimitMiddleware:
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return
             if not exchange.is_allowed:
-                await self._answer(scope, metered.receive, sending, exchange)
+                await self._answer(scope, metered.receive, sending, exchange, visit)
             elif self._runtime.steps.ends:
                 run = partial(self._run_metered, metered, exchange)
                 await self._run_to_end(run, scope, metered.receive, sending, exchange)
@@ -238,13 +240,21 @@ class RateLimitMiddleware:
     ) -> None:
         await metered.run(self.app, scope, send, exchange, receive)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+    async def _answer(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        exchange: Exchange,
+        visit: WatchedVisit | None = None,
+    ) -> None:
         """Refuse a request, or run the application; then comes its end."""
+        responder = self.responder if visit is None else visit.responder(self.responder)
         if self._runtime.steps.ends:
-            answer: ASGIApp = self.app if exchange.is_allowed else partial(self._refuse, exchange)
+            answer: ASGIApp = self.app if exchange.is_allowed else partial(refuse, exchange, responder)
             await self._run_to_end(answer, scope, receive, send, exchange)
         elif not exchange.is_allowed:
-            await self._refuse(exchange, scope, receive, send)
+            await refuse(exchange, responder, scope, receive, send)
         else:
             await run_holding(self.app, scope, receive, send, exchange, self.limiter.clock)
 
@@ -254,10 +264,6 @@ class RateLimitMiddleware:
             self._door, self.writer, None, None, now_ns, False, scope.get("ratelimit")
         )
         await self.app(scope, receive, send)
-
-    def _refuse(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        refuse = refuse_http if scope["type"] == "http" else refuse_handshake
-        return refuse(scope, receive, send, exchange, self.responder)
 
     def _run_to_end(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, exchange: Exchange
@@ -278,10 +284,9 @@ class RateLimitMiddleware:
         target = target_of(scope, self._placement)
         matched = bound.match("GET", target, "connect")
         identities = await identify(scope, bound, matched, self.resolving, now_ns)
-        metered = costs = visit = None
-        if bound.may_wait and matched.may_wait:
-            visit = WatchedVisit(receive, self._mount.metering.held)
-            receive = visit.receive
+        metered = costs = None
+        visit = visit_of(scope, receive, bound, matched, self._mount.metering.held, self._runtime)
+        receive = receive if visit is None else visit.receive
         if bound.is_metered:
             metered = self._mount.metering.request(scope, receive, bound, matched, identities)
             costs = None if metered is None else metered.costs()
@@ -296,7 +301,7 @@ class RateLimitMiddleware:
             if exchange.is_allowed and metered is not None:
                 await metered.run(self.app, scope, sending, exchange, receive)
             else:
-                await self._answer(scope, receive, sending, exchange)
+                await self._answer(scope, receive, sending, exchange, visit)
         finally:
             if visit is not None:
                 visit.close()
@@ -427,14 +432,6 @@ class RateLimitMiddleware:
             return False
         self._runtime.diagnose("mounted-twice")
         return True
-
-
-def _is_served() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 _MOUNTED: WeakSet[RateLimitMiddleware] = WeakSet()

@@ -8,6 +8,7 @@ A limit in private memory would otherwise be one for each route.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Hashable, Mapping
 from weakref import WeakValueDictionary
@@ -19,6 +20,7 @@ from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.routes.survey import Survey, survey
 from ratelimit.clock import Clock, ManualClock
 from ratelimit.deciding.resolvers import Resolver
+from ratelimit.deciding.step_up import Challenge
 from ratelimit.errors import UsageError
 from ratelimit.events import Observer
 from ratelimit.limiter import Limiter
@@ -83,11 +85,12 @@ def mount_policy(
     resolvers: Mapping[str, Resolver] | None,
     observer: Observer | None,
     enabled: bool | None = None,
+    challenge: Challenge | None = None,
 ) -> Mount:
     """Return the mount of a policy, made unless there is one for the same arguments."""
     named = policy if isinstance(policy, Policy) else os.path.realpath(policy)
     by_name = sorted((resolvers or {}).items(), key=lambda item: item[0])
-    given = (policy, store, clock, observer, *(resolver for _, resolver in by_name))
+    given = (policy, store, clock, observer, challenge, *(resolver for _, resolver in by_name))
     key = (
         id(named) if isinstance(named, Policy) else named,
         tuple(name for name, _ in by_name),
@@ -100,7 +103,13 @@ def mount_policy(
     if mount is None or mount.limiter.runtime.file.is_outdated:
         watching = LoggingObserver(observer, clock)
         limiter = Limiter(
-            policy, store=store, clock=clock, resolvers=resolvers, observer=watching, enabled=enabled
+            policy,
+            store=store,
+            clock=clock,
+            resolvers=resolvers,
+            observer=watching,
+            enabled=enabled,
+            challenge=challenge,
         )
         log_warnings(limiter.policy)
         mount = _MOUNTS[key] = Mount(limiter, *timing, *given)
@@ -116,3 +125,12 @@ def refuse_settings(names: list[str]) -> None:
             "to `Limiter(…)`",
             code="middleware-limiter",
         )
+
+
+def is_served() -> bool:
+    """Return whether a server runs already, and so whether a framework makes the middleware."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

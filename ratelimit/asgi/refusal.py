@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.types import Message, Receive, Scope, Send
 
 from ratelimit.asgi.door import Responder
@@ -11,6 +13,14 @@ from ratelimit.http.problem import CONTENT_TYPE
 
 POLICY_VIOLATION = 1008
 """WebSocket close code (RFC 6455, 7.4.1)."""
+
+
+def refuse(
+    exchange: Exchange, responder: Responder | None, scope: Scope, receive: Receive, send: Send
+) -> Awaitable[None]:
+    """Answer a refused request or handshake."""
+    answer = refuse_http if scope["type"] == "http" else refuse_handshake
+    return answer(scope, receive, send, exchange, responder)
 
 
 async def refuse_http(

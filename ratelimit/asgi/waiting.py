@@ -15,15 +15,29 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from starlette.types import Message, Receive
+from starlette.types import ASGIApp, Message, Receive, Scope
 
+from ratelimit.asgi.door import Responder
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.metering.body import MOST_HELD, Held
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.runtime import Runtime
+from ratelimit.deciding.step_up import Challenger
 from ratelimit.deciding.steps import Visit
+from ratelimit.decision import Decision
 from ratelimit.usage.request import MOST_BODY
 
 MOST_MESSAGES = 256
 """Messages of one request that are held: a body may come in very small pieces."""
+
+
+def visit_of(
+    scope: Scope, receive: Receive, bound: BoundPolicy, matched: Matched, held: Held, runtime: Runtime
+) -> WatchedVisit | None:
+    """Return a request that may wait, or be asked for a step-up; None for one that is decided at once."""
+    if not (bound.may_wait and matched.may_wait):
+        return None
+    return WatchedVisit(receive, held, Challenger(runtime, bound, scope) if bound.has_challenges else None)
 
 
 class WatchedVisit(Visit):
@@ -32,12 +46,13 @@ class WatchedVisit(Visit):
     Args:
         receive: the server's.
         held: the worker's count of bytes that are held for requests.
+        step_up: asks the application about a challenge.
     """
 
     __slots__ = ("_held", "_leave", "_listening", "_messages", "_receive", "_size", "has_left")
 
-    def __init__(self, receive: Receive, held: Held) -> None:
-        super().__init__()
+    def __init__(self, receive: Receive, held: Held, step_up: Challenger | None = None) -> None:
+        super().__init__(step_up)
         self._receive = receive
         self._held = held
         self._size = 0
@@ -79,6 +94,17 @@ class WatchedVisit(Visit):
                     plan.queue.freed(plan, outcome)
             exchange.release(now_ns)
         return self.has_left
+
+    def responder(self, usual: Responder | None) -> Responder | None:
+        """Return what answers a refusal: what the application said of a challenge, else what usually does."""
+        answer = None if not isinstance(self.step_up, Challenger) else self.step_up.answer
+        if not callable(answer):
+            return usual
+
+        async def respond(scope: Scope, decision: Decision) -> ASGIApp:
+            return answer  # type: ignore[no-any-return]
+
+        return respond
 
     def close(self) -> None:
         """Let go of what was not asked for."""

@@ -232,11 +232,10 @@ class Explained:
         for title in ("", "limit", "allows", "counter", "says"):
             table.add_column(title, overflow="fold")
         for line in self.limits:
-            mark, says = _verdict_words(line)
+            mark, says = _verdict_words(line, is_passed=self.decision.allowed)
             allows = words.rate_of(line.rule, self.policy.compiled)
             if line.rule.wait_ns:
-                held = "delayed" if line.rule.action == "delay" else "waits"
-                allows += f", else {held} {words.wait(line.rule.wait_ns)} at most"
+                allows += f", else {words.held(line.rule)} {words.wait(line.rule.wait_ns)} at most"
             if self.wait is not None and self.wait.limit == line.rule.name and not self.wait.is_in_vain:
                 mark = Text("…", "yellow")
             style = "dim" if line.verdict is None else ""
@@ -261,8 +260,7 @@ class Explained:
                 else f"; room in {words.wait(wait.room_in_ns)}, if none is ahead"
             )
             said = f" for “{wait.limit}”, {words.wait(wait.most_ns)} at most{when}"
-            verb = "is delayed" if wait.is_delay else "waits"
-            return Text(verb, "bold yellow") + Text(said, "not bold default")
+            return Text(wait.verb, "bold yellow") + Text(said, "not bold default")
         text = Text("refused", "bold red")
         if decision.limit is None:
             why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]
@@ -337,7 +335,7 @@ def _identity_table(lines: list[IdentityLine], reveal: bool) -> Table:
     return table
 
 
-def _verdict_words(line: LimitLine) -> tuple[Text, str]:
+def _verdict_words(line: LimitLine, *, is_passed: bool = False) -> tuple[Text, str]:
     verdict = line.verdict
     if verdict is None:
         return Text("–", "dim"), line.why_not
@@ -359,6 +357,10 @@ def _verdict_words(line: LimitLine) -> tuple[Text, str]:
         return Text("○", "yellow"), f"would refuse ({why}): {says}"
     if verdict.action == "degrade":
         return Text("✔", "yellow"), f"passes, with less: {says}"
+    if verdict.action == "challenge":
+        if is_passed:
+            return Text("✔", "yellow"), f"passes, as it passed the challenge: {says}"
+        says = f"asks for a step-up: {says}"
     return Text("✘", "bold red"), says
 
 

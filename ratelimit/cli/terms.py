@@ -43,6 +43,8 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
     if rule.wait_ns:
         verb = "delays" if rule.action == "delay" else "waits"
         said.append(f"{verb} up to {words.wait(rule.wait_ns)}")
+    if rule.action == "challenge":
+        said.append("asks for a step-up when used up")
     if rule.action == "degrade":
         said.append("passes with less when used up")
     if rule.on_store_error != "local":

@@ -12,6 +12,7 @@ most as many as ways in which limits and tiers combine.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 
 from ratelimit.clustering.budgets import Budgets
@@ -20,6 +21,7 @@ from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
+from ratelimit.deciding.challenge import Challenges, pass_plan
 from ratelimit.deciding.conduct import WHOLE, Conduct, scaled_rule
 from ratelimit.deciding.extraction import listed_positions, make_extractor, payer_position, positions_of
 from ratelimit.deciding.matched import NO_CLASSES
@@ -29,6 +31,7 @@ from ratelimit.deciding.protocols import Recognition
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import NO_STEPS, Queue, Steps
+from ratelimit.deciding.tier import TierPick
 from ratelimit.deciding.waiting import waiting_rules
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
@@ -83,7 +86,13 @@ class BoundPolicy:
         conduct: Callable[[Callable[[RoutePlan, int], RoutePlan]], Conduct] | None = None,
     ) -> None:
         self._queue = queue
-        self.may_wait = steps.queue is not None or (queue is not None and compiled.queue is not None)
+        self.has_challenges = any(rule.action == "challenge" and not rule.shadow for rule in compiled.rules)
+        """Whether any limit may ask for a step-up."""
+        self.may_wait = (
+            steps.queue is not None
+            or (queue is not None and compiled.queue is not None)
+            or self.has_challenges
+        )
         self.compiled = compiled
         self._diagnose = diagnose
         self.watch = watch
@@ -307,11 +316,32 @@ class BoundPolicy:
             found = self._scaled_plans[key] = self._new_plan(indices, sixteenths)
         return found
 
-    def _new_plan(self, indices: tuple[int, ...], sixteenths: int = WHOLE) -> RoutePlan:
+    def _let_through(self, indices: tuple[int, ...], sixteenths: int, at: tuple[int, ...]) -> RoutePlan:
+        """Return a plan over the same counters, in which limits at these positions refuse nothing."""
+        key = (*indices, -sixteenths, *(-WHOLE - 1 - one for one in at))
+        found = self._scaled_plans.get(key)
+        if found is None:
+            if len(self._scaled_plans) >= MOST_PLANS:
+                self._scaled_plans.clear()
+            found = self._scaled_plans[key] = self._new_plan(indices, sixteenths, at)
+        return found
+
+    def _challenges(
+        self, rules: Sequence[LimitRule], indices: tuple[int, ...], sixteenths: int
+    ) -> Challenges | None:
+        challenging = {at for at, rule in enumerate(rules) if rule.action == "challenge" and not rule.shadow}
+        if not challenging:
+            return None
+        passes = {at: pass_plan(rules[at], self.compiled, self.store) for at in challenging}
+        return Challenges(len(rules), passes, partial(self._let_through, indices, sixteenths))
+
+    def _new_plan(
+        self, indices: tuple[int, ...], sixteenths: int = WHOLE, passed: tuple[int, ...] = ()
+    ) -> RoutePlan:
         rules = [scaled_rule(self.compiled.rules[index], sixteenths) for index in indices]
         specs = self.compiled.identities
         plan = self.store.plan(
-            [self._scaled_core_rule(rule, sixteenths) for rule in rules],
+            [self._scaled_core_rule(rule, sixteenths, at in passed) for at, rule in enumerate(rules)],
             [rule.per for rule in rules],
             [rule.member for rule in rules],
             list(range(len(rules))),
@@ -336,14 +366,15 @@ class BoundPolicy:
         waits = waiting_rules(rules, self.compiled.queue)
         queue = self.steps.queue or (None if waits is None else self._queue)
         counted = (required, hidden, abnormal, counted_at, self._prices)
-        return RoutePlan(plan, rules, *counted, waits, queue, sixteenths / WHOLE)
+        challenges = None if passed else self._challenges(rules, indices, sixteenths)
+        return RoutePlan(plan, rules, *counted, waits, queue, sixteenths / WHOLE, challenges, passed)
 
-    def _scaled_core_rule(self, rule: LimitRule, sixteenths: int) -> Rule:
-        if sixteenths >= WHOLE or not rule.adaptive:
+    def _scaled_core_rule(self, rule: LimitRule, sixteenths: int, is_passed: bool) -> Rule:
+        if (sixteenths >= WHOLE or not rule.adaptive) and not is_passed:
             return self._core_rules[rule.index]
-        return self._core_rule(rule, self.from_ns)
+        return self._core_rule(rule, self.from_ns, is_passed=is_passed)
 
-    def _core_rule(self, rule: LimitRule, now_ns: int) -> Rule:
+    def _core_rule(self, rule: LimitRule, now_ns: int, *, is_passed: bool = False) -> Rule:
         if self.store.table is not None:
             # A table without room for another counter row is found out now, not by a request.
             self.store.table.counter(rule.row)
@@ -360,35 +391,8 @@ class BoundPolicy:
             period_ns=rule.period_ns,
             burst=rule.burst,
             salt=self.store.hasher.tuple(*rule.salt_parts),
-            shadow=rule.shadow or rule.action == "degrade",  # neither refuses
+            shadow=rule.shadow or rule.action == "degrade" or is_passed,  # none of them refuses
             enforced_ppm=rule.enforced_ppm,
             calendar=starts,
             **({"lease_ns": rule.lease_ns} if rule.lease_ns else {}),
         )
-
-
-class TierPick:
-    """Picks the rules of limits with numbers that depend on a plan the identities name."""
-
-    __slots__ = ("_limits", "_names", "_plan")
-
-    def __init__(
-        self,
-        limits: Sequence[LimitSpec],
-        names: Mapping[tuple[int, int], str],
-        plan: Callable[[tuple[int, ...]], RoutePlan | None],
-    ) -> None:
-        self._limits = tuple(limits)
-        self._names = names
-        self._plan = plan
-
-    def __call__(self, identities: Sequence[int]) -> RoutePlan | None:
-        indices: list[int] = []
-        for limit in self._limits:
-            rules = limit.rules
-            if limit.tier_identity >= 0:
-                tier = self._names.get((limit.tier_identity, identities[limit.tier_identity]))
-                if tier is not None:
-                    rules = limit.tiers.get(tier, rules)
-            indices += rules
-        return self._plan(tuple(indices))

@@ -7,7 +7,8 @@ Theory of operation. A request climbs these rungs, and the first that has an ans
 3. cluster: which actor the account is of, and whether the account is new, put into the row of identities;
 4. required identities: one that a limit insists on is missing or malformed;
 5. factor: limits are scaled for this request (`steps.Factor`);
-6. limits: all are asked and charged, or none, in one call of the store;
+6. limits: all are asked and charged, or none, in one call of the store. Where none but those
+   refuse that challenge, the application is asked, and then the limits again;
 7. queue: a request without room may wait and be asked again (`steps.Queue`).
 
 Then the decision is counted, the correlator is shown it, and upkeep that is due is done. A peek climbs
@@ -28,7 +29,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.conduct import Conduct, key_of
 from ratelimit.deciding.protocols import Ask, AskAway, Surroundings
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.steps import Asking, Visit
+from ratelimit.deciding.steps import Asking, Queue, Visit
 from ratelimit.decision import VERDICTS, Reason
 from ratelimit.errors import StoreError, UsageError
 from ratelimit.identity.access import ALLOWED, DENIED
@@ -97,6 +98,7 @@ class Decider:
         costs: Costs | None = None,
         *,
         charge: bool = True,
+        visit: Visit | None = None,
     ) -> Judgement:
         """Decide for identities already extracted, and count that it was decided.
 
@@ -106,6 +108,7 @@ class Decider:
             now_ns: when.
             costs: units that are known on arrival.
             charge: False for a peek.
+            visit: asks the application about a challenge.
 
         Raises:
             UsageError: the store is a server (code `store-remote`): use `ajudge`.
@@ -115,6 +118,9 @@ class Decider:
             return case
         plan, row, amounts = case
         try:
+            if plan.challenge is not None:
+                seen = self._ask(plan, row, now_ns, amounts, False)
+                plan = self._challenged(plan, seen, row, now_ns, visit if charge else None)
             outcome = self._ask(plan, row, now_ns, amounts, charge)
         except StoreError as error:
             return self._fault(plan, error, now_ns, charge=charge)
@@ -141,21 +147,20 @@ class Decider:
         if len(case) == 4:
             return case
         plan, row, amounts = case
-
-        async def ask(at_ns: int, charges: bool) -> Outcome:
-            if plan.away is None:
-                return self._ask(plan, row, at_ns, amounts, charges)
-            return await self._ask_away(plan, row, at_ns, amounts, charges)
-
         try:
-            if plan.queue is None or not charge:
-                outcome = await ask(now_ns, charge)
-            else:
-                asking = Asking(plan, row, matched.wait_rank, visit or Visit(), ask)
-                turned, now_ns = await plan.queue.ask_in_turn(asking, now_ns)
-                if turned is None:
-                    return self.counted(False, Reason.QUEUE, now_ns, charge=charge)
-                outcome = turned
+            if plan.challenge is not None and plan.away is None:
+                seen = self._ask(plan, row, now_ns, amounts, False)
+                plan = await self._achallenged(plan, seen, row, now_ns, visit if charge else None)
+            turn = matched.wait_rank, visit, charge
+            outcome, now_ns = await self._ask_in_turn(plan, row, now_ns, amounts, *turn)
+            if plan.away is not None and plan.challenge is not None and outcome is not None:
+                # A question to a server takes a while: most requests are answered by the first.
+                asked = await self._achallenged(plan, outcome, row, now_ns, visit if charge else None)
+                if asked is not plan:
+                    plan = asked
+                    outcome, now_ns = await self._ask_in_turn(plan, row, now_ns, amounts, *turn)
+            if outcome is None:
+                return self.counted(False, Reason.QUEUE, now_ns, charge=charge)
         except StoreError as error:
             return self._fault(plan, error, now_ns, charge=charge)
         return self._judged(bound, plan, outcome, row, now_ns, charge=charge)
@@ -200,6 +205,56 @@ class Decider:
         if factor is not None:
             plan = factor.scale_plan(plan, identities, now_ns)
         return plan, identities, plan.costs_of(costs) if costs else plan.costs
+
+    async def _ask_in_turn(
+        self,
+        plan: RoutePlan,
+        row: list[int],
+        now_ns: int,
+        amounts: Sequence[int],
+        rank: int,
+        visit: Visit | None,
+        charge: bool,
+    ) -> tuple[Outcome | None, int]:
+        """Ask limits, in turn where they let requests wait: see `steps.Queue`."""
+
+        async def ask(at_ns: int, charges: bool) -> Outcome:
+            if plan.away is None:
+                return self._ask(plan, row, at_ns, amounts, charges)
+            return await self._ask_away(plan, row, at_ns, amounts, charges)
+
+        if plan.queue is None or not charge:
+            return await ask(now_ns, charge), now_ns
+        queue: Queue = plan.queue
+        return await queue.ask_in_turn(Asking(plan, row, rank, visit or Visit(), ask), now_ns)
+
+    def _challenged(
+        self, plan: RoutePlan, seen: Outcome, row: list[int], now_ns: int, visit: Visit | None
+    ) -> RoutePlan:
+        """Return the plan to ask after what was seen of this one.
+
+        It is one in which limits refuse nothing that have a challenge that was passed. What the
+        caller does not pass is refused by the plan itself, as by any other.
+        """
+        at = plan.challenge.refusing(seen)
+        unpassed = plan.challenge.unpassed(at, row, now_ns)
+        if unpassed:
+            if visit is None or visit.step_up is None or not visit.step_up.passes_now(plan, seen, row):
+                return plan
+            plan.challenge.remember(unpassed, row, now_ns)
+        return plan.challenge.let_through(at) if at else plan
+
+    async def _achallenged(
+        self, plan: RoutePlan, seen: Outcome, row: list[int], now_ns: int, visit: Visit | None
+    ) -> RoutePlan:
+        """Return the same, of any store."""
+        at = plan.challenge.refusing(seen)
+        unpassed = await plan.challenge.aunpassed(at, row, now_ns)
+        if unpassed:
+            if visit is None or visit.step_up is None or not await visit.step_up.passes(plan, seen, row):
+                return plan
+            await plan.challenge.aremember(unpassed, row, now_ns)
+        return plan.challenge.let_through(at) if at else plan
 
     def _fault(self, plan: RoutePlan, error: StoreError, now_ns: int, *, charge: bool) -> Judgement:
         self._surroundings.store_failed(error)

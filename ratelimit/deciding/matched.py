@@ -17,7 +17,7 @@ class Matched:
     path's readings fall under more rules than a decision can carry, and it is refused.
     `classes` are the classes of the limit that follows the load that it may be of, in their order. It is
     of the last of them, `rank`, in any case. Empty and -1 where that limit does not look at it.
-    `may_wait`: whether a request may wait for room; `wait_rank`: in which class.
+    `may_wait`: whether a request may wait for room, or be asked for a step-up; `wait_rank`: in which class.
     """
 
     __slots__ = (
@@ -54,7 +54,9 @@ class Matched:
         self.classes = classes
         self.rank = classes[-1] if classes else -1
         self.is_limited = plan is not None or pick is not None or is_crowded
-        self.may_wait = pick is not None or (plan is not None and plan.queue is not None)
+        self.may_wait = pick is not None or (
+            plan is not None and (plan.queue is not None or plan.challenge is not None)
+        )
         self.wait_rank = 0
 
     def take_classes(self, classes: tuple[int, ...], wait_rank: int) -> None:

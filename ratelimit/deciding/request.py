@@ -49,6 +49,20 @@ def inquire(
     return bound, matched, known, now_ns, amounts
 
 
+def described(method: str, path: str, event: Event, given: Given) -> Mapping[str, Any]:
+    """Return a request as a mapping like an ASGI scope, with `identities` by name."""
+    identities, _, client, headers, state, _ = given
+    return {
+        "type": "http" if event == "request" else "websocket",
+        "method": method,
+        "path": path,
+        "headers": raw_headers(headers) if headers else (),
+        "client": None if client is None else (client, 0),
+        "state": {} if state is None else state,
+        "identities": {} if identities is None else identities,
+    }
+
+
 def checked_names(values: Mapping[str, str | bytes], known: Mapping[str, int]) -> Mapping[str, str | bytes]:
     """Return `values`, all with names that the policy knows."""
     for name in values:

@@ -49,12 +49,15 @@ class RoutePlan:
         waits: what a queue has to know of it; None where none of its rules lets requests wait.
         queue: lets them wait (`steps.Queue`).
         factor: what conduct leaves of those rules that are adaptive.
+        challenge: its rules that challenge (`challenge.Challenges`); None where none does.
+        passed: positions of those with a challenge that was passed, so that they refuse nothing.
     """
 
     __slots__ = (
         "abnormal",
         "accelerated",
         "away",
+        "challenge",
         "closes_on_error",
         "conceals",
         "costs",
@@ -67,6 +70,7 @@ class RoutePlan:
         "labels",
         "leased",
         "metered",
+        "passed",
         "policy_pair",
         "queue",
         "range_ns",
@@ -88,8 +92,12 @@ class RoutePlan:
         waits: WaitingRules | None = None,
         queue: Any = None,
         factor: float = 1.0,
+        challenge: Any = None,
+        passed: Collection[int] = (),
     ) -> None:
         self.factor = factor
+        self.challenge = challenge
+        self.passed = frozenset(passed)
         self.waits = waits
         self.queue = queue
         self.here: Plan | None = None
@@ -222,7 +230,8 @@ class RoutePlan:
                 Verdict(
                     limit=rule.name,
                     allowed=state == ALLOWED,
-                    shadow=rule.shadow or (state == SHADOWED and rule.action != "degrade"),
+                    shadow=rule.shadow
+                    or (state == SHADOWED and rule.action != "degrade" and index not in self.passed),
                     unit=rule.unit,
                     cost=outcome.cost(index),
                     quota=rule.quota,

@@ -29,6 +29,7 @@ from ratelimit.deciding.protocols import AskedRules
 from ratelimit.deciding.reload import PolicyFile, Reload
 from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.deciding.step_up import Challenge
 from ratelimit.deciding.steps import Steps
 from ratelimit.deciding.switch import is_enabled
 from ratelimit.deciding.unsettled import Unsettled
@@ -61,7 +62,10 @@ class Runtime:
         enabled: bool | None,
         correlates: bool,
         steps: Steps,
+        challenge: Challenge | None = None,
     ) -> None:
+        self.challenge = challenge
+        """The application's hook for limits that challenge."""
         self.is_enabled = is_enabled() if enabled is None else enabled
         self._correlates = correlates
         self.steps = steps

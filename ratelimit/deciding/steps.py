@@ -41,12 +41,29 @@ class Factor(Protocol):
         ...
 
 
+class StepUp(Protocol):
+    """Asks the application whether the caller of a refused request has passed a challenge."""
+
+    async def passes(self, plan: RoutePlan, outcome: Outcome, row: Sequence[int]) -> bool:
+        """Return whether it has."""
+        ...
+
+    def passes_now(self, plan: RoutePlan, outcome: Outcome, row: Sequence[int]) -> bool:
+        """Return whether it has, without waiting."""
+        ...
+
+
 class Visit:
-    """One request while it may wait, and how long it did."""
+    """One request while it may wait, and how long it did.
 
-    __slots__ = ("waited_ns",)
+    Args:
+        step_up: asks the application about a challenge; None: such limits refuse it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("step_up", "waited_ns")
+
+    def __init__(self, step_up: StepUp | None = None) -> None:
+        self.step_up = step_up
         self.waited_ns = 0
 
     def watch(self, leave: Callable[[], None]) -> None:

@@ -61,6 +61,15 @@ DIAGNOSES: Mapping[str, str] = {
         'a limit with `wait` or `action = "delay"` refused at once, as `decide` cannot wait: it has no event '
         "loop. Await `adecide` instead."
     ),
+    "challenge-missing": (
+        'a limit with `action = "challenge"` refused, as there is no hook to ask. Pass `challenge=…` to '
+        "RateLimitMiddleware or Limiter."
+    ),
+    "challenge-failed": "the application's `challenge` raised, and the request was refused {about}.",
+    "challenge-unawaited": (
+        "the application's `challenge` has to be awaited, which `Limiter.decide` and WSGI cannot; the "
+        "request was refused. Give a plain function, or await `adecide`."
+    ),
     "settle-number": (
         "the application settled what is no whole number from 0 to 2147483647; it was not charged, and the "
         "estimate stays. Round up before you settle."

@@ -25,6 +25,11 @@ class Wait:
     is_delay: bool = False
 
     @property
+    def verb(self) -> str:
+        """What the request does, as people say it."""
+        return "is delayed" if self.is_delay else "waits"
+
+    @property
     def is_in_vain(self) -> bool:
         """Whether it is refused at once, as room comes too late."""
         return self.room_in_ns is not None and self.room_in_ns > self.most_ns

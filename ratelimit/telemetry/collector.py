@@ -156,25 +156,19 @@ class RateLimitCollector(Collector):
         for name, rule in rules.items():
             cells = totals(table, name)
             own = "shadow" if rule.shadow else "enforce"
-            # What a limit that degrades lets pass is no matter of shadow.
-            instead = own if rule.action == "degrade" else "shadow"
-            for action, mode, column in (
-                ("allow", own, RuleColumn.ALLOWED),
-                ("refuse", "enforce", RuleColumn.REFUSED),
-                (rule.action, instead, RuleColumn.REFUSED_IN_SHADOW),
-                ("skip", own, RuleColumn.SKIPPED),
-            ):
+            for action, mode, count in _said(rule.action, own, cells):
                 labels = {"limit": name, "action": action, "mode": mode}
-                decisions.add_sample(names.DECISIONS.exported, labels, cells[column])
+                decisions.add_sample(names.DECISIONS.exported, labels, count)
             for action, column in (
                 ("allow", RuleColumn.UNITS_ADMITTED),
                 ("refuse", RuleColumn.UNITS_REFUSED),
             ):
                 labels = {"limit": name, "unit": rule.unit, "action": action}
                 units.add_sample(names.COST_UNITS.exported, labels, cells[column])
-            if rule.action == "delay":
+            if rule.action in ("delay", "challenge"):
                 labels = {"limit": name, "action": rule.action}
-                acted.add_sample(names.ACTED.exported, labels, cells[RuleColumn.ACTED])
+                column = RuleColumn.ACTED if rule.action == "delay" else RuleColumn.REFUSED_IN_SHADOW
+                acted.add_sample(names.ACTED.exported, labels, 0 if rule.shadow else cells[column])
             labels = {"limit": name, "unit": rule.unit}
             forgiven.add_sample(names.FORGIVEN_UNITS.exported, labels, cells[RuleColumn.UNITS_FORGIVEN])
         yield decisions
@@ -241,6 +235,21 @@ class RateLimitCollector(Collector):
         yield _plain(names.CLOCK_DRIFT, self._limiter.drift_ns() / 1e9)
         said = totals(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
         yield _labelled(names.DIAGNOSTICS, dict(zip(names.DIAGNOSTIC_CODES, said, strict=False)))
+
+
+def _said(action: str, own: str, cells: Sequence[int]) -> Iterator[tuple[str, str, int]]:
+    """Yield what a limit with an action said: word, mode and count."""
+    allowed, without = cells[RuleColumn.ALLOWED], cells[RuleColumn.REFUSED_IN_SHADOW]
+    if action == "challenge" and own == "enforce":
+        # Those without room that had passed count with what it allows.
+        yield "allow", own, allowed + without
+        yield action, own, cells[RuleColumn.REFUSED]
+    else:
+        yield "allow", own, allowed
+        yield "refuse", "enforce", cells[RuleColumn.REFUSED]
+        # What a limit that degrades lets pass is no matter of shadow.
+        yield action, own if action == "degrade" else "shadow", without
+    yield "skip", own, cells[RuleColumn.SKIPPED]
 
 
 def loaded(table: CounterTable, numbers: Mapping[str, float], classes: Sequence[str]) -> Iterator[Family]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from ratelimit.decision import Reason
+from ratelimit.telemetry.codes import DIAGNOSTIC_CODES as DIAGNOSTIC_CODES
 from ratelimit.telemetry.hosts import (
     HOSTS_CATCH_UPS as HOSTS_CATCH_UPS,
 )
@@ -152,43 +153,6 @@ LATENCY_REST = len(LATENCY_BOUNDS_NS)
 LATENCY_SUM_NS = LATENCY_REST + 1
 LATENCY_WIDTH = LATENCY_SUM_NS + 1
 
-# One column each; the last takes any code that is not listed.
-DIAGNOSTIC_CODES: tuple[str, ...] = (
-    "undeclared-proxy",
-    "client-missing",
-    "mounted-twice",
-    "private-memory",
-    "limit-asked-twice",
-    "limit-asked-gone",
-    "state-absent",
-    "policy-gone",
-    "limits-off",
-    "memory-damaged",
-    "memory-unusable",
-    "identity-type",
-    "created-type",
-    "resolver-busy",
-    "redis-evicts",
-    "redis-key",
-    "correlator-failed",
-    "hosts-format",
-    "hosts-key",
-    "hosts-unreachable",
-    "snapshot-damaged",
-    "snapshot-future",
-    "snapshot-key",
-    "snapshot-unreadable",
-    "snapshot-unwritten",
-    "snapshot-version",
-    "route-crowded",
-    "route-unseen",
-    "route-case",
-    "settle-unit",
-    "settle-number",
-    "wait-unawaited",
-    "other",
-)
-
 ACTIONS: tuple[str, str] = ("allow", "refuse")
 REASONS: tuple[str, ...] = tuple(reason.value for reason in Reason)
 
@@ -222,13 +186,14 @@ DECISIONS = Metric(
     "ratelimit_decisions",
     "counter",
     "Verdicts, one for each limit a request met; skip: an identity it counts was absent.",
-    (LIMIT, Label("action", ("allow", "refuse", "skip", "delay", "degrade")), MODE),
+    (LIMIT, Label("action", ("allow", "refuse", "skip", "delay", "degrade", "challenge")), MODE),
 )
 ACTED = Metric(
     "ratelimit_acted",
     "counter",
-    "Requests that had no room at first and that the limit's action let through: delay, they fitted later.",
-    (LIMIT, Label("action", ("delay",))),
+    "Requests without room that the limit's action let through. By delay they fitted later; by challenge: "
+    "passed of late.",
+    (LIMIT, Label("action", ("delay", "challenge"))),
 )
 LIKELY_DECISIONS = Metric(
     "ratelimit_likely_decisions",

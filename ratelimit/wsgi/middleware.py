@@ -18,6 +18,7 @@ from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.clock import Clock
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.resolvers import Resolver
+from ratelimit.deciding.step_up import Challenge, Challenger
 from ratelimit.deciding.steps import Visit
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
@@ -52,6 +53,9 @@ class RateLimitMiddleware:
         resolvers: the application's callables for `resolver:NAME`, by name. Each is given the
             environment and returns a value or None, at once, in the thread of the request.
         reload_interval_s: how often the policy file is looked at; 0 for never.
+        challenge: asked about a request that limits with `action = "challenge"` refuse, given the environment
+            and the decision; True lets it pass. Where the policy keeps requests waiting or its counters on a
+            server, it is called in another thread than the request's.
         store, clock, observer: passed on to the limiter made for `policy`.
 
     Raises:
@@ -70,6 +74,7 @@ class RateLimitMiddleware:
         store: Store | None = None,
         clock: Clock | None = None,
         observer: Observer | None = None,
+        challenge: Challenge | None = None,
     ) -> None:
         self.app = app
         timing = (1.0, reload_interval_s)
@@ -77,7 +82,13 @@ class RateLimitMiddleware:
             self._mount = mount_limiter(limiter, *timing)
         elif policy is not None and limiter is None:
             self._mount = mount_policy(
-                policy, *timing, store=store, clock=clock, resolvers=resolvers, observer=observer
+                policy,
+                *timing,
+                store=store,
+                clock=clock,
+                resolvers=resolvers,
+                observer=observer,
+                challenge=challenge,
             )
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
@@ -123,18 +134,21 @@ class RateLimitMiddleware:
             identities = identify(environ, headers_of(environ), limiter, generation, matched)
         else:
             identities = generation.extractor.nobody
-        visit = None
-        if limiter.store.decides_here and not (generation.may_wait and matched.may_wait):
-            allowed, reason, plan, outcome = limiter.runtime.judge(generation, matched, identities, now_ns)
+        step_up = None
+        if generation.has_challenges:
+            step_up = Challenger(limiter.runtime, generation, environ)
+        visit = Visit(step_up)
+        asked = generation, matched, identities, now_ns
+        if limiter.store.decides_here and (limiter.queue is None or not matched.may_wait):
+            allowed, reason, plan, outcome = limiter.runtime.judge(*asked, visit=visit)
         else:
             # Also where memory decides: this thread may wait for room, and the lines are an event loop's.
-            visit = Visit()
-            judged = limiter.runtime.ajudge(generation, matched, identities, now_ns, visit=visit)
+            judged = limiter.runtime.ajudge(*asked, visit=visit)
             allowed, reason, plan, outcome = self._waiting.result(judged)
         cross_origin = "HTTP_ORIGIN" in environ
         exchange = Exchange(self._door, self._writer, plan, outcome, now_ns, cross_origin, outer)
         known = exchange.actor, exchange.certainty = actor_in(generation, identities)
-        waited_ns = exchange.waited_ns = 0 if visit is None else visit.waited_ns
+        waited_ns = exchange.waited_ns = visit.waited_ns
         if outcome is None:
             exchange.decision = Decision(allowed, reason, None, *known, waited_ns=waited_ns)
         if not allowed:

@@ -208,6 +208,17 @@ name = "at once"
 per = "ip"
 concurrent = 4
 wait = "1500ms"
+[[limit]]
+name = "paced"
+per = "ip"
+rate = "1/second"
+action = "delay"
+delay = "250ms"
+[[limit]]
+name = "step-up"
+per = "ip"
+rate = "5/hour"
+action = "challenge"
 [prices.small]
 input = 1
 output = 5
@@ -223,12 +234,16 @@ def test_money_estimates_by_words_waits_and_actions_are_shown(tmp_path: Path) ->
         "debt up to 1,200 usd",
         "passes",
         "waits up to 1.5 s",
+        "delays up to 250 ms",
+        "asks for a step-up when used up",
     ):
         assert phrase in shown, phrase
     limits = json.loads(run("check", "--json", path).stdout)["limits"]
     assert [(each["estimate"], each["wait_s"], each["action"]) for each in limits] == [
         ("declared", None, "degrade"),
         (None, 1.5, "refuse"),
+        (None, 0.25, "delay"),
+        (None, None, "challenge"),
     ]
     explained = run("explain", path, "-r", "POST / ip=192.0.2.1 usd=250000").stdout
     assert "1,199.75 usd left" in explained

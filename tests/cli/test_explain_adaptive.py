@@ -167,3 +167,17 @@ def test_slots_say_no_time_at_which_there_is_room(tmp_path: Path):
         held.release()
     finally:
         limiter.close()
+
+
+def test_request_that_would_be_held_or_challenged_is_said_to(tmp_path: Path):
+    delays = 'action = "delay"\ndelay = "5s"'
+    policy = write_policy(tmp_path, WAITING.replace('wait = "WAIT"', delays))
+    asked = ("-r", "GET / account=a", "--repeat", 2)
+    found = of(policy, *asked)
+    assert (found["waits"], by_limit(found)["requests"]["action"]) == (5.0, "delay")
+    said = " ".join(run("explain", policy, *asked).stdout.split())
+    assert "else delayed 5 s at most" in said
+    assert "is delayed for “requests”, 5 s at most" in said
+    policy = write_policy(tmp_path, WAITING.replace('wait = "WAIT"', 'action = "challenge"'))
+    assert by_limit(of(policy, *asked))["requests"]["action"] == "challenge"
+    assert "asks for a step-up" in " ".join(run("explain", policy, *asked).stdout.split())

@@ -273,6 +273,7 @@ def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> N
         LimitSeen("requests"),
         LimitSeen("tokens", unit="output_tokens"),
         LimitSeen("paced", action="delay"),
+        LimitSeen("step-up", action="challenge"),
         LimitSeen("actor"),
         LimitSeen("actor", shadow=True, is_twin=True),
     ]
@@ -323,6 +324,7 @@ def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
         LimitSeen("requests"),
         LimitSeen("tokens", unit="output_tokens"),
         LimitSeen("paced", action="delay"),
+        LimitSeen("step-up", action="challenge"),
         LimitSeen("actor"),
         LimitSeen("actor", shadow=True, is_twin=True),
     ]

@@ -58,7 +58,7 @@ cdef class PlanParts:
     cdef int counted_at                 # what a limit per cluster counts by; -1: there is none
     cdef bint holds_slots
     cdef bint reserves                  # some rule takes an estimate, to be settled
-    cdef bint is_slow                   # its answers are read, its estimates found, or it may wait
+    cdef bint is_slow                   # its answers are read, its estimates found, it may wait, or be challenged
     cdef Plan core                      # None: nothing compiled decides it from hashes as they are read
     cdef LeasedRules leased             # None: nothing is leased
     cdef uint64_t amounts[MOST_RULES]   # the costs again
@@ -72,7 +72,7 @@ cdef class PlanParts:
         self.counted_at = plan.counted_at
         self.holds_slots = plan.holds_slots
         self.reserves = bool(plan.reserving)
-        self.is_slow = plan.metered is not None or plan.queue is not None
+        self.is_slow = plan.metered is not None or plan.queue is not None or plan.challenge is not None
         if plan.here is not None:
             self.decide = plan.here.decide
         self.leased = plan.leased

@@ -72,7 +72,9 @@ cdef class PlanParts:
         self.required = 0
         for position in plan.required:
             self.required |= <uint64_t>1 << position
-        core = None if plan.queue is not None else plan.accelerated  # the ladder says that it cannot wait
+        core = plan.accelerated
+        if plan.queue is not None or plan.challenge is not None:
+            core = None  # the ladder says that it cannot wait, and asks the application
         if core is not None and core.highest < positions:
             self.core = core
             core.read_costs(plan.costs, self.amounts)

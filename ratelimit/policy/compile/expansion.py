@@ -116,14 +116,17 @@ def _check_action(limit: Limit, path: Path, report: Report) -> None:
     def conflict(key: str, message: str, hint: str) -> None:
         report.add("limit-conflict", (*path, key), message, hint)
 
-    if limit.action == "degrade":
+    if limit.action in ("degrade", "challenge"):
+        verb = "degrades" if limit.action == "degrade" else "challenges"
         for key, given in (
             ("wait", limit.wait is not None),
             ("enforce", limit.enforce < 1),
             ("on_exhausted", limit.on_exhausted == "cut"),
         ):
             if given:
-                conflict(key, "a limit that degrades never refuses", "Remove it.")
+                conflict(key, f"a limit that {verb} lets requests pass without room", "Remove it.")
+    if limit.action == "challenge" and limit.per == []:
+        conflict("per", "a challenge is passed by one caller, and this counts all together", "Name one.")
     if limit.action == "delay":
         if limit.delay is None:
             conflict("action", "a limit that delays says how long at most", 'Add `delay = "500ms"`.')

@@ -36,7 +36,7 @@ Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
 OnExhausted = Literal["finish", "cut"]
-Action = Literal["refuse", "delay", "degrade"]
+Action = Literal["refuse", "delay", "degrade", "challenge"]
 UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
@@ -231,7 +231,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         Action,
         Meta(
             description="What becomes of a request without room: `refuse`; `delay`: it is held until it "
-            "fits; or `degrade`. That lets it pass, "
+            "fits; `challenge`: the application asks for a step-up; or `degrade`. That lets it pass, "
             'uncharged, and the application reads `scope["ratelimit"].degrade`.'
         ),
     ] = "refuse"

@@ -1,0 +1,43 @@
+"""Codes of likely mistakes that are counted, in the order of their columns: see `names`."""
+
+from __future__ import annotations
+
+# One column each; the last takes any code that is not listed.
+DIAGNOSTIC_CODES: tuple[str, ...] = (
+    "undeclared-proxy",
+    "client-missing",
+    "mounted-twice",
+    "private-memory",
+    "limit-asked-twice",
+    "limit-asked-gone",
+    "state-absent",
+    "policy-gone",
+    "limits-off",
+    "memory-damaged",
+    "memory-unusable",
+    "identity-type",
+    "created-type",
+    "resolver-busy",
+    "redis-evicts",
+    "redis-key",
+    "correlator-failed",
+    "hosts-format",
+    "hosts-key",
+    "hosts-unreachable",
+    "snapshot-damaged",
+    "snapshot-future",
+    "snapshot-key",
+    "snapshot-unreadable",
+    "snapshot-unwritten",
+    "snapshot-version",
+    "route-crowded",
+    "route-unseen",
+    "route-case",
+    "settle-unit",
+    "settle-number",
+    "wait-unawaited",
+    "challenge-missing",
+    "challenge-failed",
+    "challenge-unawaited",
+    "other",
+)
