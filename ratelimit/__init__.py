@@ -54,9 +54,17 @@ _HOMES = {
     "Verdict": "decision",
 }
 
+_OF_FRAMEWORKS = frozenset(("exempt", "limit", "limits"))
+
 
 def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
+    if name in _OF_FRAMEWORKS:
+        # Not an AttributeError: `from ratelimit import limit` would drop its words.
+        raise ImportError(
+            f"each framework has its own: from ratelimit.integrations.fastapi import {name}; also .starlette "
+            "and .litestar. (This is kinlimit; the distribution called ratelimit is another one.)"
+        )
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(f"{__name__}.{home}"), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,15 +15,18 @@ from ratelimit.cli.loading import load
 from ratelimit.cli.principal import explain_principal
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.cli.verdict import limit_json, verdict_words
 from ratelimit.clock import ManualClock, SystemClock
+from ratelimit.deciding.amendment import amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import VERDICTS, Reason, cluster_name
 from ratelimit.identity.fact import REFUSED
 from ratelimit.inspection import words
+from ratelimit.inspection.acts import acts_held, exempting
 from ratelimit.inspection.attach import attach
 from ratelimit.inspection.conduct import conduct_of, standing_of
-from ratelimit.inspection.decision import IdentityLine, LimitLine, Seen, identity_lines, limit_lines
+from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
@@ -32,6 +36,7 @@ from ratelimit.inspection.waiting import wait_of
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.model import Event
 from ratelimit.replay.facts import RecordFacts, carried, has_created, route_path, route_target
+from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
 from ratelimit.traces import Fields
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
 
 @click.command("explain", short_help="One request, step by step: identities, limits, verdicts.")
 @click.argument("policy", type=click.Path())
+@click.argument("stray", required=False, metavar="")
 @click.option(
     "-r",
     "--request",
@@ -85,6 +91,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The explanation as JSON.")
 def explain_command(
     policy: str,
+    stray: str | None,
     request_: str | None,
     principal: tuple[str, ...],
     trace: str | None,
@@ -116,9 +123,12 @@ def explain_command(
       ratelimit explain policy.toml -r '{"method": "GET", "path": "/"}' --json
       ratelimit explain policy.toml --principal acct-17 --trace requests.ndjson.gz
     """
+    if stray is not None:
+        raise Failure(f"a request goes behind -r: -r {shlex.quote(stray)}", USAGE)
     loaded = load(policy, show_warnings=False)
     if (request_ is None) == (not principal):
-        raise Failure("say either --request or --principal", USAGE)
+        hint = 'For example: -r "POST /v1/chat ip=203.0.113.9".'
+        raise Failure("say either --request or --principal", USAGE, hint=hint)
     if [trace is not None, snapshot is not None, live and not principal].count(True) > 1:
         raise Failure("clusters are looked for in one of --trace, --snapshot and --live", USAGE)
     source = None
@@ -166,6 +176,7 @@ class Explained:
         self.repeat = repeat
         self.is_live = live
         making = None
+        acts: tuple[Act, ...] = ()
         membership: Membership | None = None
         with ExitStack() as stack:
             store: Store
@@ -179,13 +190,22 @@ class Explained:
                     source = _saved(policy)
                 making = stack.enter_context(conduct_of(policy, store))
                 self.now_ns = store.clock.now_ns()
+                acts = acts_held(policy, store.hasher.key, self.now_ns)
                 repeat = 0
             else:
                 store = private_store(policy, ManualClock(self.now_ns))
             stack.callback(store.close)
             if source is not None:
                 membership = in_evidence(source, fields)
-            bound = BoundPolicy(compiled, store, self.now_ns, diagnose=lambda code: None, conduct=making)
+            amendment = amendment_of(compiled, acts)
+            bound = BoundPolicy(
+                compiled,
+                store,
+                self.now_ns,
+                diagnose=lambda code: None,
+                amendment=amendment,
+                conduct=making,
+            )
             matched = bound.match(self.method, target, event)
             row = RecordFacts(bound, fields).identities(record, matched)
             bound.recognition = RecordRecognition(membership, bound, record, matched)
@@ -195,6 +215,7 @@ class Explained:
             self.decision = trial.decide(charge=not live)
             self.wait = wait_of(self.decision)
             self.standing = standing_of(bound, row, self.now_ns)
+            self.act = exempting(compiled, acts, row)
             actor, certainty = actor_in(bound, row)
             self.cluster, self.verdict = cluster_name(actor), VERDICTS[certainty]
             self.template = matched.template
@@ -232,7 +253,7 @@ class Explained:
         for title in ("", "limit", "allows", "counter", "says"):
             table.add_column(title, overflow="fold")
         for line in self.limits:
-            mark, says = _verdict_words(line, is_passed=self.decision.allowed)
+            mark, says = verdict_words(line, is_passed=self.decision.allowed)
             allows = words.rate_of(line.rule, self.policy.compiled)
             if line.rule.wait_ns:
                 allows += f", else {words.held(line.rule)} {words.wait(line.rule.wait_ns)} at most"
@@ -251,7 +272,10 @@ class Explained:
     def _outcome(self) -> Text:
         decision = self.decision
         if decision.allowed:
-            return Text("allowed", "bold green") + Text(f": {_WHY[decision.reason]}", "not bold default")
+            why = _WHY[decision.reason]
+            if decision.reason is Reason.ALLOW_LIST and self.act is not None:
+                why = f"exempt by act {self.act.number} of the operator's, see `ratelimit acts`"
+            return Text("allowed", "bold green") + Text(f": {why}", "not bold default")
         wait = self.wait
         if wait is not None and not wait.is_in_vain:
             when = (
@@ -301,12 +325,13 @@ class Explained:
                 }
                 for line in self.identities
             ],
-            "limits": [_limit_json(line) for line in self.limits],
+            "limits": [limit_json(line) for line in self.limits],
             "cluster": self.cluster,
             "verdict": self.verdict,
             "action": decision.action,
             "reason": decision.reason.value,
             "limit": decision.limit,
+            "act": None if self.act is None else self.act.number,
             "missing": self.missing if decision.reason is Reason.IDENTITY else [],
             "waits": None if self.wait is None or self.wait.is_in_vain else self.wait.most_ns / 1e9,
             "conduct": self.standing.as_json() if self.is_live else None,
@@ -333,60 +358,6 @@ def _identity_table(lines: list[IdentityLine], reveal: bool) -> Table:
         shown = (Text(line.given or "", "cyan"),) if reveal else ()
         table.add_row(Text(line.name, "bold"), line.hash, *shown, Text(line.source))
     return table
-
-
-def _verdict_words(line: LimitLine, *, is_passed: bool = False) -> tuple[Text, str]:
-    verdict = line.verdict
-    if verdict is None:
-        return Text("–", "dim"), line.why_not
-    left = f"{words.amount(verdict.remaining, verdict.unit)} left"
-    if verdict.factor < 1:
-        left += f" of {verdict.factor:.0%} of what it allows"
-    if line.rule.is_twin:
-        left = f"{left} if it bound likely actors"
-    if verdict.allowed:
-        if verdict.reset_after_ns:
-            left += f", all again in {words.wait(verdict.reset_after_ns)}"
-        return Text("○" if line.rule.is_twin else "✔", "green"), left
-    if verdict.retry_after_ns is None:
-        says = f"costs {words.amount(verdict.cost, verdict.unit)}, more than it ever holds"
-    else:
-        says = f"{left}, retry in {words.wait(verdict.retry_after_ns)}"
-    if verdict.shadow:
-        why = "likely" if line.rule.is_twin else "shadow"
-        return Text("○", "yellow"), f"would refuse ({why}): {says}"
-    if verdict.action == "degrade":
-        return Text("✔", "yellow"), f"passes, with less: {says}"
-    if verdict.action == "challenge":
-        if is_passed:
-            return Text("✔", "yellow"), f"passes, as it passed the challenge: {says}"
-        says = f"asks for a step-up: {says}"
-    return Text("✘", "bold red"), says
-
-
-def _limit_json(line: LimitLine) -> dict[str, Any]:
-    verdict = line.verdict
-    found: dict[str, Any] = {"limit": line.rule.name, "applies": verdict is not None}
-    if verdict is None:
-        return {**found, "why_not": line.why_not}
-    wait_ns = verdict.retry_after_ns
-    return {
-        **found,
-        "counter": line.key,
-        "allowed": verdict.allowed,
-        "shadow": verdict.shadow,
-        "action": verdict.action,
-        "binds": not line.rule.is_twin,
-        "adaptive": line.rule.adaptive,
-        "factor": verdict.factor,
-        "wait": line.rule.wait_ns / 1e9 or None,
-        "unit": verdict.unit,
-        "cost": verdict.cost,
-        "remaining": verdict.remaining,
-        "reset_after": verdict.reset_after_ns / 1e9,
-        "retry_after": None if wait_ns is None or verdict.allowed else wait_ns / 1e9,
-        "never": wait_ns is None,
-    }
 
 
 _CROWDED = "the path can be read in ways that together fall under too many rules"

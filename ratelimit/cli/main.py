@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from ratelimit.cli.failure import INTERRUPTED, failure_of, show
+from ratelimit.policy.schema.problem import did_you_mean
 
 # Name, module that holds a click command of the same name with `_command` behind it.
 _COMMANDS = {
@@ -74,6 +75,16 @@ class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant; say which it may be where there is none."""
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            near = did_you_mean(args[0].lower(), _COMMANDS) or _file_first(args)
+            if near:
+                raise click.UsageError(f"No such command '{args[0]}'. {near}", ctx)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = _COMMANDS.get(cmd_name)
         if module is None:
@@ -82,6 +93,14 @@ class _Lazy(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module} holds no command")
         return command
+
+
+def _file_first(args: list[str]) -> str:
+    """Return what is meant by a policy in the place of the command."""
+    if not args[0].endswith(".toml"):
+        return ""
+    command = next((word for word in args[1:] if word in _COMMANDS), "check")
+    return f"The command comes first: `ratelimit {command} {args[0]}`."
 
 
 def _version() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -30,6 +32,8 @@ from ratelimit.telemetry.watching import WatchedTable
 
 _TIMEOUT_S = 3
 _MOST_BYTES = 16 << 20
+_HOST_AND_PORT = re.compile(r"[\w.-]+:[0-9]+/?")
+_SERVER = re.compile(r"https?://[^/]+/?")
 
 Look = Callable[[], Snapshot]
 
@@ -55,6 +59,7 @@ def top_command(target: str, interval: float, once: bool, as_json: bool) -> None
     Exit code 4 if the deployment cannot be reached.
     """
     with ExitStack() as stack:
+        target = _whole(target)
         look = _look_at(target, stack)
         first = look()
         console = out()
@@ -64,6 +69,13 @@ def top_command(target: str, interval: float, once: bool, as_json: bool) -> None
             console.print(render(target, first, None, 0))
         else:
             _watch(target, look, first, interval)
+
+
+def _whole(target: str) -> str:
+    """Return a host and a port, or the address of a server, as the address of its /metrics."""
+    is_bare = _HOST_AND_PORT.fullmatch(target) is not None and not Path(target).exists()
+    url = f"http://{target}" if is_bare else target
+    return f"{url.rstrip('/')}/metrics" if _SERVER.fullmatch(url) else target
 
 
 def _watch(target: str, look: Look, first: Snapshot, interval_s: float) -> None:
@@ -105,7 +117,12 @@ def _scrape(url: str) -> Snapshot:
             return snapshot.of_text(answer.read(_MOST_BYTES).decode("utf-8", "replace"))
     except HTTPError as error:
         with error:
-            raise Failure(f"{url}: answered {error.code} {error.reason}", DEPLOYMENT) from error
+            hint = ""
+            if error.code in (403, 429):
+                hint = 'A limit covers it? Write `except = "GET /metrics"` there; `ratelimit check` names it.'
+            elif error.code == 404:
+                hint = "Is this the address of a /metrics with rate limits?"
+            raise Failure(f"{url}: answered {error.code} {error.reason}", DEPLOYMENT, hint=hint) from error
     except (URLError, OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or f"{type(error).__name__} {error}".strip()
         raise Failure(f"{url}: {reason}", DEPLOYMENT) from error

@@ -83,6 +83,10 @@ DIAGNOSES: Mapping[str, str] = {
         "paths. Write templates with the prefix of the mount; cover a regular expression by a template "
         "that ends in `*`. They are:"
     ),
+    "route-unasked": (
+        "a route has its handler without the limit that decorates it, and is not limited: `@limit` stands "
+        "above the route's own decorator. Write it below. They are:"
+    ),
     "route-crowded": (
         "a path can be read in several ways, which together fall under more rules than one decision carries "
         "(16); such requests are refused. Narrow the matches, combine limits, or say in [routing] how the "

@@ -22,3 +22,17 @@ def requirement(name: str) -> str:
 def how_to_install(name: str) -> str:
     """Return the command that installs an optional package, from anywhere."""
     return f"pip install '{requirement(name)}'"
+
+
+def explained(error: ModuleNotFoundError, **packages: str) -> ModuleNotFoundError:
+    """Return an error that says how to install what is missing, or the error itself.
+
+    Args:
+        error: raised by the import of a part that needs an optional package.
+        packages: by the name that is imported, the package that has it.
+    """
+    module = (error.name or "").partition(".")[0]
+    if module not in packages:
+        return error
+    words = f"this needs {module}: {how_to_install(packages[module])}"
+    return ModuleNotFoundError(words, name=error.name)

@@ -1,21 +1,54 @@
-"""How many acts of the operator's hold on this host, from the file beside its table; nothing is asked."""
+"""Which acts of the operator's hold on this host, from the file beside its table; nothing is asked."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
-from ratelimit.stores.acts.act import in_force
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.stores.acts.act import Act, in_force
 from ratelimit.stores.acts.file import ActFile
+from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.factory import wish_of
 
 
 def acts_in_force(policy: Policy) -> int:
     """Return how many acts hold beside a policy file; 0 where no worker has run here."""
+    acts, now_ns = _read(policy), SystemClock().now_ns()
+    return sum(len(in_force(acts, key, now_ns)) for key in {act.key for act in acts})
+
+
+def acts_held(policy: Policy, key: bytes, now_ns: int) -> tuple[Act, ...]:
+    """Return the acts that hold on this host, of one hash key, in order."""
+    return in_force(_read(policy), fingerprint_of(key).hex(), now_ns)
+
+
+def exempting(compiled: CompiledPolicy, acts: Sequence[Act], row: Sequence[int]) -> Act | None:
+    """Return the first act that takes a request out of all limits.
+
+    Args:
+        compiled: the policy.
+        acts: those that hold.
+        row: the request's identities, hashed, by position.
+    """
+    positions = {spec.name: spec.index for spec in compiled.identities}
+    return next(
+        (
+            act
+            for act in acts
+            if act.kind == "exempt-limits"
+            and act.identity in positions
+            and row[positions[act.identity]] in act.accounts
+        ),
+        None,
+    )
+
+
+def _read(policy: Policy) -> list[Act]:
     try:
         place = wish_of(policy, needs_key=False).place
     except StoreError:
-        return 0
-    acts = [] if place is None else ActFile(place).read()
-    now_ns = SystemClock().now_ns()
-    return sum(len(in_force(acts, key, now_ns)) for key in {act.key for act in acts})
+        return []
+    return [] if place is None else ActFile(place).read()

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any, NoReturn, Unpack
 
 from starlette.requests import HTTPConnection
 
 from ratelimit.asgi.exchange import Exchange
+from ratelimit.errors import UsageError
 from ratelimit.integrations import starlette
 from ratelimit.integrations.openapi import describe_limits
 from ratelimit.integrations.refusal import RateLimited
@@ -45,6 +46,15 @@ class RouteLimit(starlette.RouteLimit):
         self.__signature__ = inspect.Signature(
             [inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)]
         )
+
+    @property
+    def dependency(self) -> NoReturn:
+        """What FastAPI looks for in `dependencies=[…]`.
+
+        Raises:
+            UsageError: always; this is no `Depends` (code `limit-declared`).
+        """
+        raise UsageError("write `Depends(limit(…))`, not `limit(…)` alone", code="limit-declared")
 
     async def ask(self, request: HTTPConnection) -> Exchange | None:  # type: ignore[override]
         """Decide and charge; return what was decided, None where the handler is exempt.

@@ -17,7 +17,7 @@ import msgspec
 
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import UsageError
-from ratelimit.integrations.requirement import KEY, ROUTE, Wish
+from ratelimit.integrations.requirement import KEY, ROUTE, Wish, is_rate
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, LimitSpec
@@ -134,9 +134,11 @@ def _compiled(
         msgspec.structs.replace(limit, match=[], except_=[]) for limit in file.limit if limit.name in names
     ]
     for name in sorted(names.difference(limit.name for limit in theirs)):
-        hint = did_you_mean(name, [limit.name for limit in file.limit])
+        there_are = [limit.name for limit in file.limit]
+        hint = f"A rate is `limit({name!r})`." if is_rate(name) else did_you_mean(name, there_are)
+        hint = hint or f"It has {', '.join(there_are[:16])}."
         raise UsageError(
-            f"limits({name!r}): the policy has no limit of this name. {hint}".strip(), code="limit-unknown"
+            f"limits({name!r}): the policy has no limit of this name. {hint}", code="limit-unknown"
         )
     for limit in own:
         if any(limit.name == other.name for other in file.limit):

@@ -13,7 +13,9 @@ from typing import Any, TypedDict
 
 from ratelimit.deciding.route_plan import MAX_COST
 from ratelimit.errors import UsageError
-from ratelimit.policy.schema.problem import did_you_mean
+from ratelimit.policy.schema.binder import bind
+from ratelimit.policy.schema.model import Limit
+from ratelimit.policy.schema.problem import Report, did_you_mean
 from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
 
 Amount = int | Mapping[str, int]
@@ -28,6 +30,15 @@ ROUTE = "asked_route"
 KEY = "asked_key"
 """The identity that the application's own function says."""
 _LONGEST_NAME = 64
+_ELSEWHERE = {
+    "key_func": 'here that is `per`: "ip", another identity of the policy, or a function of the request',
+    "scope": "here that is `name`",
+    "exempt_when": "let `cost` be a function that returns 0 then",
+    "error_message": "the middleware's `responder` makes the answer",
+    "deduct_when": '`request.scope["ratelimit"].settle(requests=0)` gives back what was taken',
+    "methods": "limit the handler of that method",
+}
+"""Arguments of other libraries' `limit`, and what there is for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,15 +144,14 @@ def declared(rate: str | None, settings: Settings) -> Wish:
     given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
     unknown = given.keys() - Settings.__annotations__.keys()
     if unknown:
-        hint = did_you_mean(min(unknown), Settings.__annotations__)
-        raise UsageError(f"limit(): no argument is called {min(unknown)!r}. {hint}", code="limit-declared")
+        word = min(unknown)
+        hint = _ELSEWHERE.get(word) or did_you_mean(word, Settings.__annotations__)
+        hint = hint or f"There are {', '.join(Settings.__annotations__)}."
+        raise UsageError(f"limit(): no argument is called {word!r}. {hint}", code="limit-declared")
     per, name = given.pop("per", "ip"), given.pop("name", None)
     cost = _one_of(given.pop("cost", None), given.pop("estimate", None))
     if rate is not None:
-        try:
-            parse_rates(rate)
-        except RateSyntaxError as error:
-            raise UsageError(f"limit({rate!r}): {error}", code="limit-declared") from error
+        _check_rate(rate)
         given = {"rate": rate, **given}
     elif "concurrent" not in given:
         raise UsageError('write a rate, `limit("10/minute")`, or `concurrent=5`', code="limit-declared")
@@ -153,10 +163,46 @@ def declared(rate: str | None, settings: Settings) -> Wish:
     words = [_name_of(each) if callable(each) else each for each in counted]
     called = _called(given, words) if name is None else name
     own = [] if name is not None else [ROUTE]
-    return Wish((called,), {**given, "name": called, "per": [*identities, *own], "match": []}, cost, *keys)
+    table = {**given, "name": called, "per": [*identities, *own], "match": []}
+    report = Report("a limit in code")
+    bind(Limit, table, report)
+    if report.problems:
+        said = "; ".join(f"{problem.message}. {problem.hint}" for problem in report.problems)
+        raise UsageError(f"limit(): {said}", code="limit-declared")
+    return Wish((called,), table, cost, *keys)
+
+
+def _check_rate(rate: object) -> None:
+    if not isinstance(rate, str):
+        what = "a function" if callable(rate) else repr(rate)
+        raise UsageError(
+            f'limit() wants a rate as text, `limit("10/minute")`, not {what}', code="limit-declared"
+        )
+    try:
+        parse_rates(rate)
+    except RateSyntaxError as error:
+        named = f"; a limit of the policy is `limits({rate!r})`" if rate.isidentifier() else ""
+        raise UsageError(f"limit({rate!r}): {error}{named}", code="limit-declared") from error
+
+
+def is_rate(text: str) -> bool:
+    """Return whether a text is a rate rather than a name."""
+    try:
+        parse_rates(text)
+    except RateSyntaxError:
+        return False
+    return True
 
 
 def _one_of(cost: Cost | None, estimate: Cost | None) -> Cost | None:
+    for given in (cost, estimate):
+        amounts = given.values() if isinstance(given, Mapping) else [given]
+        for amount in amounts:
+            if amount is not None and not callable(amount) and type(amount) is not int:
+                raise UsageError(
+                    f"a cost is a whole number or a function of the request, not {amount!r}",
+                    code="limit-declared",
+                )
     if cost is not None and estimate is not None:
         raise UsageError(
             "`cost` is what a request takes, `estimate` what it takes until `settle` says more: give one",

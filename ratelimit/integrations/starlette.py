@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar, Unpack
 
@@ -18,6 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.routes.tables import UNASKED
 from ratelimit.errors import UsageError
 from ratelimit.integrations.dependency import ask
 from ratelimit.integrations.refusal import RateLimited, have_answered
@@ -76,6 +78,8 @@ class RouteLimit:
             return await run_in_threadpool(handler, *args, **more)
 
         setattr(limited, ASKED, True)
+        with suppress(AttributeError, TypeError):  # a builtin takes no mark
+            setattr(handler, UNASKED, True)
         return limited  # type: ignore[return-value]  # what a framework calls, it awaits
 
 

@@ -33,6 +33,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "route-crowded",
     "route-unseen",
     "route-case",
+    "route-unasked",
     "settle-unit",
     "settle-number",
     "wait-unawaited",

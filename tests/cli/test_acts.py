@@ -106,9 +106,15 @@ def test_exempt_is_confirmed_by_all_workers_and_undone(policy: Path, start: Call
     assert (act["kind"], act["identity"], act["reason"]) == ("exempt-limits", "account", "night")
     assert (first.admits("acct-17"), second.admits("acct-17")) == (9, 9)
     assert second.admits("acct-18") == 2
+    live = ["explain", policy, "--live", "-r", "GET /x account=acct-17 ip=192.0.2.1"]
+    assert f"exempt by act {act['act']} of the operator's" in run(*live).stdout
+    found = json.loads(run(*live, "--json").stdout)
+    assert (found["action"], found["reason"], found["act"]) == ("allow", "allow-list", act["act"])
     undone = told(policy, "undo", str(act["act"]))
     assert [each["applied"] for each in undone["hosts"]] == [True]
     assert (first.admits("acct-17"), second.admits("acct-17")) == (0, 0)
+    found = json.loads(run(*live, "--json").stdout)
+    assert (found["action"], found["limit"], found["act"]) == ("refuse", "requests", None)
     listed = told(policy, "acts")["acts"]
     assert [(each["kind"], each["in_force"]) for each in listed] == [
         ("exempt-limits", False),

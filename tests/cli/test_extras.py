@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +22,32 @@ PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text
 def test_requirement_is_the_distributions_own(extra: str, name: str) -> None:
     assert [extras.requirement(name)] == PROJECT["optional-dependencies"][extra]
     assert extras.how_to_install(name) == f"pip install '{extras.requirement(name)}'"
+
+
+@pytest.mark.parametrize(
+    ("module", "lacking", "words"),
+    [
+        ("ratelimit.integrations.limits", "limits", "this needs limits: pip install 'limits>=5.8'"),
+        ("ratelimit.grpc", "grpc", "this needs grpc: pip install 'grpcio>=1.60'"),
+    ],
+)
+def test_import_without_its_package_says_what_to_install(module: str, lacking: str, words: str) -> None:
+    code = f"""
+import sys
+sys.modules[{lacking!r}] = None
+try:
+    import {module}
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.strip() == words
+
+
+@pytest.mark.parametrize("name", ["limit", "limits", "exempt"])
+def test_what_belongs_to_a_framework_says_where_it_is(name: str) -> None:
+    with pytest.raises(ImportError, match=f"from ratelimit.integrations.fastapi import {name}; also"):
+        exec(f"from ratelimit import {name}")
 
 
 def test_of_others_and_without_an_installation_it_is_the_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ratelimit.cli import failure
 from ratelimit.cli.main import main
-from tests.cli.running import run
+from tests.cli.running import run, write_policy
 
 CLI_MD = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 COMMANDS = [
@@ -104,6 +104,24 @@ def test_wrong_use_is_a_sentence() -> None:
         result = run(*arguments)
         assert result.exit_code == failure.USAGE
         assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["chek", "policy.toml"], "No such command 'chek'. Did you mean `check`?"),
+        (["Explain", "policy.toml"], "Did you mean `explain`?"),
+        (["policy.toml"], "The command comes first: `ratelimit check policy.toml`."),
+        (["policy.toml", "top"], "The command comes first: `ratelimit top policy.toml`."),
+        (["explain", "policy.toml", "GET /x"], "a request goes behind -r: -r 'GET /x'"),
+        (["explain", "policy.toml"], '-r "POST /v1/chat ip=203.0.113.9"'),
+    ],
+)
+def test_what_was_meant_is_said(arguments: list[str], says: str, tmp_path: Path) -> None:
+    policy = write_policy(tmp_path)
+    result = run(*(str(policy) if one == "policy.toml" else one for one in arguments))
+    assert result.exit_code == failure.USAGE
+    assert says.replace("policy.toml", str(policy)) in " ".join(result.stderr.split())
 
 
 def test_version() -> None:

@@ -32,6 +32,18 @@ def test_two_hosts_logs_share_a_budget(tmp_path: Path) -> None:
     assert json.loads(run("replay", policy, tmp_path / "c", "--json").stdout)["refused"] == 3
 
 
+def test_identity_that_the_trace_lacks_is_named(tmp_path: Path) -> None:
+    insisting = POLICY.replace('"header:x-api-key"', '"header:x-api-key", missing = "refuse"')
+    policy, trace = write_policy(tmp_path, insisting), tmp_path / "access.log"
+    trace.write_text(
+        '203.0.113.9 - - [26/Nov/2026:12:00:00 +0000] "POST /v1/chat HTTP/1.1" 200 12 "-" "curl"\n'
+    )
+    result = run("replay", policy, trace)
+    assert "is account in the trace? Where it is called otherwise: --map account=FIELD" in result.stderr
+    given = write(tmp_path, "t", [post(0)])
+    assert "in the trace?" not in run("replay", policy, given).stderr
+
+
 def test_disorder_is_said_loudly_and_sorting_mends_it(tmp_path: Path) -> None:
     policy = write_policy(tmp_path, POLICY)
     trace = write(tmp_path, "t", [post(at) for at in (300, 200, 100, 0, 250, 150, 50)])

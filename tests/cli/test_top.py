@@ -115,6 +115,26 @@ def test_pages_of_something_else_are_said(page: HTTPServer) -> None:
         assert isinstance(result.exception, SystemExit)
 
 
+def test_address_may_lack_its_scheme_and_its_path(limiter: Limiter, page: HTTPServer) -> None:
+    registry = CollectorRegistry()
+    registry.register(RateLimitCollector(limiter))
+    _Page.body = generate_latest(registry)
+    for target in (f"127.0.0.1:{page.server_port}", f"http://127.0.0.1:{page.server_port}/"):
+        result = run("top", target)
+        assert result.exit_code == 0, result.output
+        assert f"http://127.0.0.1:{page.server_port}/metrics" in result.stdout
+
+
+@pytest.mark.parametrize(("code", "says"), [(403, 'except = "GET /metrics"'), (404, "of a /metrics")])
+def test_page_that_is_refused_is_said_with_what_may_be_the_cause(
+    page: HTTPServer, monkeypatch: pytest.MonkeyPatch, code: int, says: str
+) -> None:
+    monkeypatch.setattr(_Page, "do_GET", lambda page: page.send_error(code))
+    result = run("top", f"http://127.0.0.1:{page.server_port}/metrics")
+    assert result.exit_code == 4
+    assert says in result.stderr
+
+
 def test_deployment_out_of_reach_is_a_sentence(tmp_path: Path) -> None:
     for target in ("http://127.0.0.1:9/metrics", write_policy(tmp_path), "http://[bad"):
         result = run("top", target)

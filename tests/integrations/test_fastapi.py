@@ -270,46 +270,6 @@ async def test_limit_matched_by_path_as_well_is_charged_once_and_said() -> None:
     assert said == ["limit-asked-twice"]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        (lambda: limit("10/minuet"), "`minuet` is not a period"),
-        (lambda: limit(), "write a rate"),
-        (lambda: limit("1/minute", cost=1, estimate=2), "give one"),
-        (lambda: limit("1/minute", pr="ip"), "Did you mean `per`?"),  # type: ignore[call-arg]
-        (lambda: limits(), "name the limits"),
-    ],
-)
-def test_wrong_limits_are_told_when_the_code_is_read(wrong: Any, words: str) -> None:
-    with pytest.raises(UsageError, match=words.replace("?", r"\?")) as raised:
-        wrong()
-    assert raised.value.code == "limit-declared"
-
-
-@pytest.mark.parametrize(
-    ("asked", "code", "words"),
-    [
-        (limit("1/minute", per="acount"), "limit-declared", "Did you mean `account`?"),
-        (limits("bugdet"), "limit-unknown", "Did you mean `budget`?"),
-        (limit("1/minute", name="budget"), "limit-declared", "limits('budget')"),
-        (limit("1/minute", cost=lambda _: 1.5), "cost-type", "whole number"),  # type: ignore[arg-type, return-value]
-    ],
-)
-async def test_what_does_not_fit_the_policy_is_told_with_what_was_meant(
-    asked: Any, code: str, words: str
-) -> None:
-    app = FastAPI()
-
-    @app.get("/x", dependencies=[Depends(asked)])
-    async def handler() -> None: ...
-
-    client = mounted(app, row("budget", "ip", match=[])).client
-    with pytest.raises(UsageError) as raised:
-        await client("GET", "/x")
-    assert raised.value.code == code
-    assert words in str(raised.value)
-
-
 async def test_without_the_middleware_the_error_says_what_to_write() -> None:
     app = FastAPI()
 

@@ -31,8 +31,15 @@ def check_routes(survey: Survey, limiter: Limiter) -> None:
         limiter.runtime.diagnose("route-case")
     unseen = list(dict.fromkeys(unseen_routes(survey, compiled.router)))
     if unseen:
-        more = f" and {len(unseen) - MOST_NAMED} more" if len(unseen) > MOST_NAMED else ""
-        limiter.runtime.diagnose("route-unseen", about=", ".join(unseen[:MOST_NAMED]) + more)
+        limiter.runtime.diagnose("route-unseen", about=_first(unseen))
+    unasked = list(dict.fromkeys(_printable(route.path) for route in survey.routes if route.is_unasked))
+    if unasked:
+        limiter.runtime.diagnose("route-unasked", about=_first(unasked))
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def unseen_routes(survey: Survey, router: Router) -> Iterator[str]:

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 from ratelimit.policy.schema.model import Event
 
+UNASKED = "__ratelimit_unasked__"
+"""The mark of a handler that a limit decorates: what asks is around it, and a route should have that."""
+
 _ANGLED = re.compile(r"<(?:[^<>]*?:)?([A-Za-z_][A-Za-z0-9_]*)>")
 _ANGLED_PATH = re.compile(r"<path(?:\([^<>]*\))?:([A-Za-z_][A-Za-z0-9_]*)>")
 _LITERAL = re.compile(r"[A-Za-z0-9/_~%-]*")
@@ -38,6 +41,8 @@ class Served:
     on: Event = "request"
     is_partial: bool = False
     """Whether the path is the beginning of a regular expression only."""
+    is_unasked: bool = False
+    """Whether its handler is one that a limit decorates, without the limit."""
 
 
 @dataclass(slots=True)
@@ -83,7 +88,8 @@ def read_starlette(app: Any, prefix: str) -> Table:
         elif isinstance(path, str):
             methods = getattr(route, "methods", None)
             on: Event = "connect" if name == "WebSocketRoute" else "request"
-            table.routes.append(Served(_methods(methods), prefix + path, on))
+            is_unasked = UNASKED in getattr(getattr(route, "endpoint", None), "__dict__", ())
+            table.routes.append(Served(_methods(methods), prefix + path, on, is_unasked=is_unasked))
     return table
 
 

@@ -84,6 +84,9 @@ class Summary:
         """Return what should be known about these numbers."""
         replay = self._replay
         notes = notes_on(self._traces)
+        if (lacking := self._lacking()) and replay.outcomes.get((False, Reason.IDENTITY)):
+            where = " ".join(f"--map {name}=FIELD" for name in lacking)
+            notes.append(f"is {' or '.join(lacking)} in the trace? Where it is called otherwise: {where}")
         if replay.requests and any(rule.algorithm == "concurrency" for rule in self._policy.rules):
             notes.append(
                 "limits on requests at once never refuse here: a trace does not say how long requests took"
@@ -91,6 +94,14 @@ class Summary:
         if evicted := self._evictions():
             notes.append(f"{words.count(evicted, 'live counter')} evicted for want of room: raise store.keys")
         return notes
+
+    def _lacking(self) -> list[str]:
+        """Return the identities without which requests are refused, but for the address: a trace has that."""
+        return [
+            spec.name
+            for spec in self._policy.identities
+            if spec.missing == "refuse" and spec.sources[0].kind != "client"
+        ]
 
     def as_json(self, policy: str) -> dict[str, Any]:
         """Return it for machines."""

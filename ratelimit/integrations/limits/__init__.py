@@ -9,7 +9,12 @@ processes of a user on one host that give the same name count in the same memory
 has the options.
 """
 
-from ratelimit.integrations.limits.location import Location
-from ratelimit.integrations.limits.storage import AsyncSharedStorage, SharedStorage
+from ratelimit.environment.extras import explained
+
+try:
+    from ratelimit.integrations.limits.location import Location
+    from ratelimit.integrations.limits.storage import AsyncSharedStorage, SharedStorage
+except ModuleNotFoundError as error:
+    raise explained(error, limits="limits") from error
 
 __all__ = ["AsyncSharedStorage", "Location", "SharedStorage"]

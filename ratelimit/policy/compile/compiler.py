@@ -239,6 +239,10 @@ def _position(name: str, positions: Mapping[str, int], path: Path, report: Repor
         hint = did_you_mean(name, positions)
         if name in ("everyone", "all", "global", ""):
             hint = "For one counter for everyone write `per = []`."
+        elif name == "client" and "ip" in positions:
+            hint = "Did you mean `ip`?"
+        elif name == "client" or name.partition(":")[0] in ("header", "cookie", "state", "path", "resolver"):
+            hint = f'Write `NAME = {{ from = "{name[:64]}" }}` into `[identities]`, and `per = "NAME"`.'
         report.add("identity-unknown", path, f"`{name[:64]}` is not declared", hint)
     return position
 

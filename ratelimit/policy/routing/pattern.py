@@ -75,7 +75,14 @@ def parse_pattern(text: str) -> Pattern:
     elif len(words) == 2:
         methods, template = _parse_methods(words[0]), words[1]
     else:
-        raise PatternError(f"`{text}` is not a method and a path", "Write it like `POST /v1/*`.")
+        several = [part.strip() for part in text.split(",")]
+        listed = ", ".join(f'"{part}"' for part in several)
+        hint = (
+            f"Write a list: `[{listed}]`."
+            if len(several) > 1 and all(several)
+            else "Write it like `POST /v1/*`."
+        )
+        raise PatternError(f"`{text}` is not a method and a path", hint)
     if not template.startswith("/"):
         is_method = template.upper().split("|")[0] in STANDARD_METHODS
         hint = f"Write `{template} /*` for any path." if is_method else f"Write `/{template}`."

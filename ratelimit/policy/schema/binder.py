@@ -8,6 +8,7 @@ marked as unusable, its default (or an empty value) stands in, and checking goes
 from __future__ import annotations
 
 import types
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -22,6 +23,25 @@ MAX_ITEMS: dict[tuple[str, ...], int] = {("limit",): 256, ("identities",): 64, (
 MAX_LIST = 10_000
 """Most entries of any other list or table, as in `allow` and `deny`."""
 
+_OTHER_WORDS = {
+    "rate": ("limit", "quota", "requests", "max", "max_requests", "period", "window"),
+    "per": ("key", "by", "key_func", "group_by", "descriptor", "scope"),
+    "match": ("path", "paths", "route", "routes", "url", "uri", "method", "methods", "endpoint"),
+    "except": ("exclude", "exempt", "ignore", "skip"),
+    "cost": ("weight",),
+    "from": ("source", "header"),
+}
+"""Keys, and their names in other limiters."""
+_OTHER_VALUES = {
+    "shadow": ("dry-run", "dry_run", "dryrun", "report", "log", "monitor", "observe"),
+    "sliding-log": ("moving-window",),
+    "token-bucket": ("gcra",),
+}
+_TO_ADD = {
+    "version": "Add `version = 1`.",
+    "per": 'Add it: `per = "ip"` or another identity, or `per = []` for one budget of all callers.',
+}
+
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
 
 
@@ -33,7 +53,9 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
     fields = _fields(kind)
     for key in tree:
         if key not in fields:
-            hint = did_you_mean(key, fields) or f"Known here: {', '.join(fields)}."
+            hint = (
+                did_you_mean(key, fields) or _other_word(key, fields) or f"Known here: {', '.join(fields)}."
+            )
             report.unusable("policy-unknown-key", (*path, key), f"`{key}` is not a key of this table", hint)
     hints = _hints(kind)
     values: dict[str, Any] = {}
@@ -43,9 +65,16 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
                 hints[field.name], tree[key], report, (*path, key), _default(field, hints)
             )
         elif field.required:
-            report.unusable("policy-missing-key", (*path, key), f"`{key}` is missing")
+            report.unusable("policy-missing-key", (*path, key), f"`{key}` is missing", _TO_ADD.get(key))
             values[field.name] = _empty(hints[field.name])
     return kind(**values)
+
+
+def _other_word(word: str, known: Iterable[str]) -> str:
+    if word.lower() == "missing" and "per" in known:
+        return "It belongs to the identity, under `[identities]`."
+    found = next((key for key, others in _OTHER_WORDS.items() if word.lower() in others and key in known), "")
+    return f"Did you mean `{found}`?" if found else ""
 
 
 @lru_cache(maxsize=64)
@@ -142,7 +171,10 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
         if len(literals) > 1:
             choices = f"one of {choices}"
         texts = [word for word in literals if isinstance(word, str)]
-        hint_text = did_you_mean(value, texts) if isinstance(value, str) else ""
+        hint_text = ""
+        if isinstance(value, str):
+            meant = next((one for one in texts if value.lower() in _OTHER_VALUES.get(one, ())), "")
+            hint_text = f"Did you mean `{meant}`?" if meant else did_you_mean(value, texts)
         report.unusable(code, path, f"{_name(path)} is {value!r}; it must be {choices}"[:300], hint_text)
         return
     wanted = [
@@ -165,11 +197,15 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
         subject = _name(path) if isinstance(value, str) else repr(value)
         report.unusable("policy-value", path, f"{subject} is out of range: it must be {expected}"[:300])
         return
-    brackets = ""
+    instead = ""
     if isinstance(value, dict) and wanted == ["a list"]:
-        brackets = f"Write `[[{render_key(path)}]]`, with two brackets."
+        instead = f"Write `[[{render_key(path)}]]`, with two brackets."
+    elif isinstance(value, str) and value.isdecimal() and int in _choices(hint):
+        instead = f"Write it without quotes: `{path[-1]} = {value[:20]}`."
+    elif type(value) is int and path[-1:] == ("rate",):
+        instead = f'Say of which time: `rate = "{value}/minute"`.'
     message = f"{_name(path)} must be {' or '.join(wanted)}, not {_found(value)}"
-    report.unusable("policy-type", path, message, brackets)
+    report.unusable("policy-type", path, message, instead)
 
 
 def _name(path: Path) -> str:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ratelimit.policy.schema.problem import nearest
+
 _DAY_S = 86_400
 UNIT_SECONDS = {
     "second": 1,
@@ -75,7 +77,15 @@ def _parse_rate(part: str) -> Rate:
     unit = word.lower()
     unit = unit if unit in UNIT_SECONDS else unit.removesuffix("s")
     if unit not in UNIT_SECONDS:
-        raise RateSyntaxError(f"`{word}` is not a period")
+        raise RateSyntaxError(f"`{word}` is not a period{_meant(unit)}")
     if multiple is not None and int(multiple) == 0:
         raise RateSyntaxError(f"`{part.strip()}` names a period of no length")
     return Rate(int(amount), 1 if multiple is None else int(multiple), unit)
+
+
+def _meant(word: str) -> str:
+    """Return what to write for an abbreviation or a misspelling; `m` may be one of two."""
+    meant = [unit for unit in UNIT_SECONDS if unit.startswith(word)]
+    near = nearest(word, UNIT_SECONDS)
+    meant = meant or ([near] if near else [])
+    return f"; write {' or '.join(f'`{unit}`' for unit in meant or UNIT_SECONDS)}"

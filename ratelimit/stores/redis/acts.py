@@ -155,7 +155,8 @@ class ServerActs:
         except Failures as error:
             self._drop()
             raise StoreError(
-                f"the server cannot be asked: {type(error).__name__}: {error}", code="redis-unreachable"
+                f"the server cannot be asked: {type(error).__name__}: {error}".rstrip(": "),
+                code="redis-unreachable",
             ) from error
 
     def _drop(self) -> None:

@@ -46,7 +46,8 @@ async def _read(client_of: Callable[[], Any], places: Places, key: bytes) -> byt
         ) from refusal
     except Failures as error:
         raise StoreError(
-            f"the server cannot be asked: {type(error).__name__}: {error}", code="redis-unreachable"
+            f"the server cannot be asked: {type(error).__name__}: {error}".rstrip(": "),
+            code="redis-unreachable",
         ) from error
     finally:
         await client.aclose()

@@ -1,0 +1,65 @@
+"""What one limit says of the request that `ratelimit explain` takes apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ratelimit.cli.terminal import Text
+from ratelimit.inspection import words
+from ratelimit.inspection.decision import LimitLine
+
+
+def verdict_words(line: LimitLine, *, is_passed: bool = False) -> tuple[Text, str]:
+    """Return a mark and a sentence for people."""
+    verdict = line.verdict
+    if verdict is None:
+        return Text("–", "dim"), line.why_not
+    left = f"{words.amount(verdict.remaining, verdict.unit)} left"
+    if verdict.factor < 1:
+        left += f" of {verdict.factor:.0%} of what it allows"
+    if line.rule.is_twin:
+        left = f"{left} if it bound likely actors"
+    if verdict.allowed:
+        if verdict.reset_after_ns:
+            left += f", all again in {words.wait(verdict.reset_after_ns)}"
+        return Text("○" if line.rule.is_twin else "✔", "green"), left
+    if verdict.retry_after_ns is None:
+        says = f"costs {words.amount(verdict.cost, verdict.unit)}, more than it ever holds"
+    else:
+        says = f"{left}, retry in {words.wait(verdict.retry_after_ns)}"
+    if verdict.shadow:
+        why = "likely" if line.rule.is_twin else "shadow"
+        return Text("○", "yellow"), f"would refuse ({why}): {says}"
+    if verdict.action == "degrade":
+        return Text("✔", "yellow"), f"passes, with less: {says}"
+    if verdict.action == "challenge":
+        if is_passed:
+            return Text("✔", "yellow"), f"passes, as it passed the challenge: {says}"
+        says = f"asks for a step-up: {says}"
+    return Text("✘", "bold red"), says
+
+
+def limit_json(line: LimitLine) -> dict[str, Any]:
+    """Return it for machines."""
+    verdict = line.verdict
+    found: dict[str, Any] = {"limit": line.rule.name, "applies": verdict is not None}
+    if verdict is None:
+        return {**found, "why_not": line.why_not}
+    wait_ns = verdict.retry_after_ns
+    return {
+        **found,
+        "counter": line.key,
+        "allowed": verdict.allowed,
+        "shadow": verdict.shadow,
+        "action": verdict.action,
+        "binds": not line.rule.is_twin,
+        "adaptive": line.rule.adaptive,
+        "factor": verdict.factor,
+        "wait": line.rule.wait_ns / 1e9 or None,
+        "unit": verdict.unit,
+        "cost": verdict.cost,
+        "remaining": verdict.remaining,
+        "reset_after": verdict.reset_after_ns / 1e9,
+        "retry_after": None if wait_ns is None or verdict.allowed else wait_ns / 1e9,
+        "never": wait_ns is None,
+    }

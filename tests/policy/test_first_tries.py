@@ -1,0 +1,65 @@
+"""A word of another limiter, or of a first try, is answered with the word that is meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.policy.test_problems import problems_of
+
+LIMIT = """version = 1
+[identities]
+ip = { from = "client" }
+[[limit]]
+name = "l"
+per = "ip"
+rate = "10/minute"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (f'{LIMIT}key = "ip"', "Did you mean `per`?"),
+        (f'{LIMIT}methods = ["GET"]', "Did you mean `match`?"),
+        (f'{LIMIT}limit = "1/second"', "Did you mean `rate`?"),
+        (f'{LIMIT}exclude = ["/health"]', "Did you mean `except`?"),
+        (f'{LIMIT}missing = "skip"', "It belongs to the identity, under `[identities]`."),
+        (f'{LIMIT}mode = "dry-run"', "Did you mean `shadow`?"),
+        (f'{LIMIT}algorithm = "moving-window"', "Did you mean `sliding-log`?"),
+        (f'{LIMIT}burst = "20"', "Write it without quotes: `burst = 20`."),
+        (LIMIT.replace('"10/minute"', "10"), 'Say of which time: `rate = "10/minute"`.'),
+        (f'{LIMIT}match = "GET /a, POST /b"', 'Write a list: `["GET /a", "POST /b"]`.'),
+        (
+            LIMIT.replace('per = "ip"\n', ""),
+            'Add it: `per = "ip"` or another identity, or `per = []` for one budget of all callers.',
+        ),
+        (
+            LIMIT.replace('per = "ip"', 'per = "header:x-key"'),
+            'Write `NAME = { from = "header:x-key" }` into `[identities]`, and `per = "NAME"`.',
+        ),
+        (LIMIT.replace('per = "ip"', 'per = "client"'), "Did you mean `ip`?"),
+        (LIMIT.replace("version = 1\n", ""), "Add `version = 1`."),
+    ],
+)
+def test_word_of_another_limiter_is_answered_with_ours(text: str, hint: str) -> None:
+    assert hint in [problem.hint for problem in problems_of(text)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        ("5/min", "`min` is not a period; write `minute`"),
+        ("5/m", "`m` is not a period; write `minute` or `month`"),
+        ("5/hr", "`hr` is not a period; write `hour`"),
+        ("5/secnd", "`secnd` is not a period; write `second`"),
+        ("5/moon", "`moon` is not a period; write `month`"),
+        (
+            "5/blue",
+            "`blue` is not a period; write `second` or `minute` or `hour` or `day` or `week` or `month` "
+            "or `year`",
+        ),
+    ],
+)
+def test_abbreviated_period_is_answered_with_the_whole_word(rate: str, words: str) -> None:
+    (problem,) = problems_of(LIMIT.replace("10/minute", rate))
+    assert (problem.code, problem.message) == ("rate-syntax", words)
