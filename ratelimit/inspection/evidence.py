@@ -42,6 +42,7 @@ def from_trace(policy: Policy, trace: str) -> Source:
     try:
         for batch in open_reader(trace, replay.fields):
             replay.take(batch)
+        replay.finish()
     except TraceUnreadable as error:
         raise InspectionFailure(str(error), "input") from error
     if replay.actors is None or replay.first_ns is None:

@@ -17,7 +17,7 @@ Costs = Callable[[Any], Sequence[int]]
 class Prepared:
     """A plan, how a record's costs are found, and how its refusals are written."""
 
-    __slots__ = ("costs", "fixed_costs", "plan", "refusals")
+    __slots__ = ("challenges", "costs", "fixed_costs", "plan", "refusals")
 
     def __init__(self, plan: RoutePlan, fields: Fields) -> None:
         self.plan = plan
@@ -27,7 +27,8 @@ class Prepared:
             [rule.estimate for rule in plan.rules],
             [(at, attrgetter(attribute)) for at, attribute in units if attribute is not None],
         )
-        self.refusals = [refusal_prefix(rule.name) for rule in plan.rules]
+        self.refusals = [prefix("refuse", rule.name) for rule in plan.rules]
+        self.challenges = [prefix("challenge", rule.name) for rule in plan.rules]
 
 
 def _costs(estimates: list[int], units: list[tuple[int, Callable[[Any], int | None]]]) -> Costs | None:
@@ -68,9 +69,19 @@ def ending(cluster: int, is_certain: bool, /) -> bytes:
     return b'"cluster": "%016x", "verdict": "%b"}\n' % (cluster, verdict)
 
 
-def refusal_prefix(limit: str) -> bytes:
-    """Return a refusal's line up to the seconds to wait."""
-    return f'{{"action": "refuse", "limit": {dumps(limit)}, "retry_after": '.encode()
+def prefix(action: str, limit: str) -> bytes:
+    """Return the line of a limit's action up to the seconds to wait."""
+    return f'{{"action": "{action}", "limit": {dumps(limit)}, "retry_after": '.encode()
+
+
+def degraded(limit: str, retry_after_ns: int) -> bytes:
+    """Return the line of a request that passes with less."""
+    return prefix("degrade", limit) + seconds(retry_after_ns) + REFUSAL_END
+
+
+def let_wait(action: str, limit: str, waited_ns: int) -> bytes:
+    """Return the line of a request that passed after a wait."""
+    return prefix(action, limit) + b'null, "waited": ' + seconds(waited_ns) + REFUSAL_END
 
 
 def seconds(wait_ns: int) -> bytes:

@@ -3,6 +3,11 @@
 What is decided is what the middleware would have decided: the same bound policy and the same
 ladder (`deciding/decider.py`), row by row (`_decide_rows`). A trace has millions of lines, so most
 are decided in columns: an accelerator, as the gate is one for the middleware. A test holds both equal.
+
+Where limits do other than refuse, all is decided row by row. No challenge is passed here, as there is no
+application to ask; what waits does so in virtual time (`waiting`).
+
+In one file, since columns and rows count into the same totals, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import gc
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
@@ -18,8 +24,8 @@ from typing import Any
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.replay.batch import decide_batch, mark_new
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import Decider, ask_here
-from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.deciding.decider import Decider, Judgement, ask_here
+from ratelimit.deciding.route_plan import SHADOWED, RoutePlan
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
@@ -27,8 +33,17 @@ from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.replay.actors import Actors, AgesAlone
 from ratelimit.replay.columns import IdentityColumns, Memo
 from ratelimit.replay.facts import fields_of, route_target
-from ratelimit.replay.prepared import ALLOWED, REFUSAL_END, REFUSED_UNNAMED, Prepared, seconds
+from ratelimit.replay.prepared import (
+    ALLOWED,
+    REFUSAL_END,
+    REFUSED_UNNAMED,
+    Prepared,
+    degraded,
+    let_wait,
+    seconds,
+)
 from ratelimit.replay.tally import LimitTally
+from ratelimit.replay.waiting import Lines, Waiter, Waiting
 from ratelimit.stores.contract import Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.traces import Batch, Fields
@@ -86,7 +101,16 @@ class Replay:
         self._bound: BoundPolicy | None = None
         self._asked: list[int] = []
         """The row that limits were asked about last, its cluster in it."""
+        self._is_asked_again = False
+        """Whether the correlator has seen the record already."""
         self._decider = Decider(self, ask=self._ask)
+        self.acted: Counter[tuple[str, str]] = Counter()
+        """Requests that limits delayed, let wait, degraded or challenged, by limit and action."""
+        self._acts = any(
+            (rule.wait_ns or rule.action != "refuse") and not rule.shadow for rule in compiled.rules
+        )
+        self._waiting = None if compiled.queue is None or not self._acts else Waiting(compiled.queue)
+        self._lines = Lines(_nowhere if write is None else write)
 
     def _actors(self, names_members: bool) -> Actors | None:
         spec = self.compiled.correlation
@@ -118,6 +142,12 @@ class Replay:
     def refused_by_limits(self) -> int:
         """Requests that a limit refused."""
         return self._crowded + sum(tally.refused for tally in self.tallies.values())
+
+    def finish(self) -> None:
+        """Decide what still waits: the trace is at its end."""
+        if self._waiting is not None and self._bound is not None:
+            self._resume(1 << 63)
+        self._lines.flush()
 
     def close(self) -> None:
         """Let go of the store."""
@@ -172,7 +202,7 @@ class Replay:
 
     def _decide(self, batch: Batch) -> None:
         found = self._identities.columns(batch.records)
-        if found is None:
+        if found is None or self._acts:
             self._decide_rows(batch)
         else:
             self._decide_columns(batch, *found)
@@ -233,6 +263,10 @@ class Replay:
         if tally is None:
             tally = self.tallies[rule.index] = LimitTally(rule)
         tally.add(row, record)
+        challenge = prepared.plan.challenge
+        if challenge is not None and challenge.refusing(outcome):
+            self.acted[rule.name, rule.action] += 1
+            return prepared.challenges[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
         return prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
 
     def _decide_rows(self, batch: Batch) -> None:
@@ -240,31 +274,98 @@ class Replay:
         records = batch.records
         matches: list[Matched] = list(map(self._matches.__getitem__, map(_method_and_path, records)))
         rows: list[list[int]] = self._identities.rows(records, matches)
-        lines: list[bytes] = []
-        line = lines.append if self._write is not None else _nowhere
-        admitted = 0
+        lines = self._lines
         for record, now_ns, row, matched in zip(records, batch.times_ns, rows, matches, strict=True):
+            if self._waiting is not None:
+                self._resume(now_ns)
             if actors is not None:
                 actors.pass_by(record, now_ns)
+            self._is_asked_again = False
             costs = self._costs_in(record) if self._has_units else None
-            allowed, reason, plan, outcome = judge(bound, matched, row, now_ns, costs)
-            if plan is None or outcome is None:
-                self._crowded += not allowed and reason is Reason.LIMITS
-                line(ALLOWED if allowed else REFUSED_UNNAMED)
-                continue
-            answer = ALLOWED
-            if allowed:
-                if plan.holds_slots:
-                    outcome.release(now_ns)  # a trace does not say how long a request took
-                admitted += 1
-            else:
-                answer = self._refused(self._prepared[plan], outcome, self._asked, record)
-            if actors is not None:
-                answer = actors.named_line(self._asked, plan, outcome, answer)
-            line(answer)
-        self._count(True, Reason.LIMITS, admitted)
-        if self._write is not None:
-            self._write(b"".join(lines))
+            if self._waiting is not None:
+                looked = judge(bound, matched, row, now_ns, costs, charge=False)
+                self._is_asked_again = True
+                if self._waits(self._waiting, bound, matched, looked, costs, record, now_ns):
+                    continue
+            lines.add(self._line(judge(bound, matched, row, now_ns, costs), record, now_ns))
+        lines.flush()
+
+    def _line(self, judgement: Judgement, record: Any, now_ns: int, waited: bytes = ALLOWED) -> bytes:
+        """Count what was decided of a record, and return what is written of it.
+
+        `waited`: what is written if it was admitted.
+        """
+        allowed, reason, plan, outcome = judgement
+        if plan is None or outcome is None:
+            self._crowded += not allowed and reason is Reason.LIMITS
+            return ALLOWED if allowed else REFUSED_UNNAMED
+        answer = waited
+        if allowed:
+            if plan.holds_slots:
+                outcome.release(now_ns)  # a trace does not say how long a request took
+            self._count(True, Reason.LIMITS)
+            answer = self._degraded(plan, outcome, waited) if self._acts else waited
+        else:
+            answer = self._refused(self._prepared[plan], outcome, self._asked, record)
+        if self.actors is not None:
+            answer = self.actors.named_line(self._asked, plan, outcome, answer)
+        return answer
+
+    def _degraded(self, plan: RoutePlan, outcome: Outcome, otherwise: bytes) -> bytes:
+        """Return what is written of a request that passes: with less, where a limit says so."""
+        line = otherwise
+        for at, rule in reversed(list(enumerate(plan.rules))):
+            if rule.action == "degrade" and not rule.shadow and outcome.state(at) == SHADOWED:
+                self.acted[rule.name, rule.action] += 1
+                line = degraded(rule.name, outcome.retry_after_ns(at))
+        return line
+
+    def _waits(
+        self,
+        waiting: Waiting,
+        bound: BoundPolicy,
+        matched: Matched,
+        looked: Judgement,
+        costs: dict[str, int] | None,
+        record: Any,
+        now_ns: int,
+    ) -> bool:
+        """Let a request wait that was looked at; False if it is to be decided now."""
+        plan, outcome = looked[2:]
+        if plan is None or outcome is None:
+            return False
+        row = list(self._asked)
+        found = waiting.bounds(plan, outcome, row, now_ns)
+        if found is None:
+            return False
+        at, ends_ns, principal = found
+        waiter = Waiter(
+            bound, matched, row, costs, record, now_ns, ends_ns, principal, at, self._lines.later()
+        )
+        waiting.add(waiter, now_ns + max(1, outcome.retry_after_ns(at)))
+        return True
+
+    def _resume(self, until_ns: int) -> None:
+        """Ask those again that wait, as far as they are due."""
+        waiting, judge = self._waiting, self._decider.judge
+        assert waiting is not None  # see take
+        for now_ns, waiter in waiting.due(until_ns):
+            self._is_asked_again = True
+            asked = (waiter.bound, waiter.matched, waiter.row, now_ns, waiter.costs)
+            _, _, plan, outcome = judge(*asked, charge=False)
+            if plan is not None and outcome is not None and not outcome.allowed:
+                at = None if plan.waits is None else plan.waits.refusing(outcome)
+                due_ns = now_ns + (0 if at is None else max(1, outcome.retry_after_ns(at)))
+                if at is not None and due_ns <= waiter.ends_ns:
+                    waiting.add(waiter, due_ns)
+                    continue
+            rule = None if plan is None else plan.rules[waiter.limit]
+            line = ALLOWED
+            if rule is not None and outcome is not None and outcome.allowed:
+                action = "delay" if rule.action == "delay" else "wait"
+                self.acted[rule.name, action] += 1
+                line = let_wait(action, rule.name, now_ns - waiter.began_ns)
+            waiter.line[0] = self._line(judge(*asked), waiter.record, now_ns, line)
 
     def _costs_in(self, record: Any) -> dict[str, int]:
         """Return what a record says it took; the estimate counts for what it does not say."""
@@ -298,7 +399,7 @@ class Replay:
         self, plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
     ) -> Outcome:
         """Ask limits, after the correlator has seen the record: a newcomer is judged by its first request."""
-        if self.actors is not None:
+        if self.actors is not None and not self._is_asked_again:
             self.actors.enter(row, now_ns)
         self._asked = row
         return ask_here(plan, row, now_ns, costs, charge)

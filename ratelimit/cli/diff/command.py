@@ -68,6 +68,7 @@ def diff_command(
         )
         for batch in shown(inputs, "comparing", quiet=no_progress or as_json or "-" in traces):
             comparison.take(batch)
+        comparison.finish()
         report = Report(comparison, inputs, reveal=reveal)
         show_disorder(inputs)
         if as_json:

@@ -6,7 +6,7 @@ decision by decision, and only of those that differ is the caller asked for.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from ratelimit.stores.factory import private_store
 from ratelimit.traces import Batch
 
 Way = Literal["refused", "admitted"]
-_ADMITTED = b'{"action": "allow"'
+_ADMITTED = tuple(f'{{"action": "{action}"'.encode() for action in ("allow", "delay", "wait", "degrade"))
 _MOST_ACTORS = 10_000
 OTHERS = "others"
 """The class of callers with a plan that the policy does not name."""
@@ -96,6 +96,9 @@ class Comparison:
         self.changes: dict[Way, Change] = {"refused": Change(), "admitted": Change()}
         self.moved = 0
         """Refused by both, by limits of different names."""
+        self._records: deque[Any] = deque()
+        self._left: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
+        """What one has decided and the other has not."""
         self._plans = _plans(old.compiled) | _plans(new.compiled)
 
     def _side(self, loaded: Policy, said: list[bytes], seed: int, correlates: bool) -> Side:
@@ -115,13 +118,31 @@ class Comparison:
 
     def take(self, batch: Batch) -> None:
         """Decide a batch by both, and compare."""
-        for side, said in zip((self.old, self.new), self._said, strict=True):
-            said.clear()
-            side.replay.take(batch)
+        self._records.extend(batch.records)
+        self.old.replay.take(batch)
+        self.new.replay.take(batch)
+        self._look()
+
+    def finish(self) -> None:
+        """Compare what waits still: the trace is at its end."""
+        self.old.replay.finish()
+        self.new.replay.finish()
+        self._look()
+
+    def _look(self) -> None:
+        """Compare as far as both have decided: requests that wait are decided later."""
         before, after = (b"".join(said) for said in self._said)
-        if before == after:
+        for said in self._said:
+            said.clear()
+        if before == after and not any(self._left):
+            # Most often nothing differs at all.
+            for _ in range(before.count(b"\n")):
+                self._records.popleft()
             return
-        for record, was, now in zip(batch.records, before.splitlines(), after.splitlines(), strict=True):
+        for lines, said_now in zip(self._left, (before, after), strict=True):
+            lines.extend(said_now.splitlines())
+        for _ in range(min(map(len, self._left))):
+            record, was, now = self._records.popleft(), self._left[0].popleft(), self._left[1].popleft()
             if was != now:
                 self._compare(record, was, now)
 

@@ -80,8 +80,10 @@ def replay_command(
     traces, or with --sort, in order of time):
 
     \b
-      {"action": "allow" | "refuse", "limit": name | null,
-       "retry_after": seconds | null, "cluster": id | null}
+      {"action": "allow" | "refuse" | "delay" | "wait" | "degrade" | "challenge",
+       "limit": name | null, "retry_after": seconds | null, "cluster": id | null}
+
+    Those that passed after a wait also have "waited", in seconds. No challenge is passed here.
 
     Lines that cannot be read are counted, shown, and have no decision.
     """
@@ -116,6 +118,7 @@ def replay_command(
             )
             for batch in shown(inputs, "replaying", quiet=no_progress or as_json or "-" in traces):
                 replay.take(batch)
+            replay.finish()
         except TraceUnreadable as error:
             raise Failure(str(error), INPUT) from error
         except KeyboardInterrupt:

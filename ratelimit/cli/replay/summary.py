@@ -71,6 +71,8 @@ class Summary:
                 head.add_row(
                     "", f"{number:,} {'admitted' if allowed else 'refused'}: {_REASONS[reason.value]}"
                 )
+        for (limit, action), number in replay.acted.items():
+            head.add_row("", f"{number:,} {_ACTED[action]} by “{limit}”")
         if (correlation := self._correlation()) is not None:
             head.add_row("correlation", self._correlation_words(correlation))
         console.print(head)
@@ -189,6 +191,8 @@ class Summary:
                 totals[RuleColumn.ALLOWED] + totals[RuleColumn.REFUSED] + totals[RuleColumn.REFUSED_IN_SHADOW]
             )
             refused, shadow = totals[RuleColumn.REFUSED], totals[RuleColumn.REFUSED_IN_SHADOW]
+            if rule.action == "degrade" and not rule.shadow:
+                shadow = 0  # they passed, with less
             # What it would refuse likely actors stands with what it would refuse in shadow.
             shadow += self._twin_totals(rule)[RuleColumn.REFUSED_IN_SHADOW]
             table.add_row(
@@ -247,6 +251,9 @@ class Summary:
             "allowed": totals[RuleColumn.ALLOWED],
             "refused": totals[RuleColumn.REFUSED],
             "refused_in_shadow": totals[RuleColumn.REFUSED_IN_SHADOW],
+            "acted": {
+                action: number for (name, action), number in self._replay.acted.items() if name == rule.name
+            },
             "skipped": totals[RuleColumn.SKIPPED],
             "likely_refused": self._twin_totals(rule)[RuleColumn.REFUSED_IN_SHADOW],
             "decided_refusal": sum(tally.refused for tally in found),
@@ -257,6 +264,12 @@ class Summary:
         }
 
 
+_ACTED = {
+    "delay": "admitted after a delay",
+    "wait": "admitted after a wait",
+    "degrade": "admitted with less",
+    "challenge": "asked for a step-up",
+}
 _REASONS = {
     "unlimited": "no limit applies to them",
     "allow-list": "on the allow list",

@@ -132,6 +132,7 @@ def _replayed(
     try:
         for batch in _opened(traces, format_, sort, mapping, replay.fields):
             replay.take(batch)
+        replay.finish()
         assert replay.store is not None  # it was read before, and not in vain
         table = replay.store.table
         return {

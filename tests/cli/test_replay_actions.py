@@ -1,0 +1,101 @@
+"""A trace under limits that do other than refuse: delayed, let wait, degraded, challenged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import post, run, write_policy, write_trace
+from tests.cli.test_replay import replay
+
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "paced"
+per = "account"
+rate = "10/second"
+burst = 1
+{}
+"""
+DELAYS = POLICY.format('action = "delay"\ndelay = "250ms"')
+
+
+def told(decisions: list[Any]) -> list[tuple[str, Any]]:
+    return [(one["action"], one.get("waited", one["retry_after"])) for one in decisions]
+
+
+def test_delayed_until_it_fits_and_refused_beyond_the_bound(tmp_path: Path) -> None:
+    decisions, summary = replay(tmp_path, [post(0)] * 5 + [post(1)], DELAYS)
+    assert told(decisions) == [
+        ("allow", None),
+        ("delay", 0.1),
+        ("delay", 0.2),
+        ("refuse", 0.1),
+        ("refuse", 0.1),
+        ("allow", None),
+    ]
+    assert decisions[1]["limit"] == "paced"
+    assert (summary["admitted"], summary["refused"]) == (4, 2)
+    limit = summary["limits"][0]
+    assert (limit["acted"], limit["allowed"], limit["refused"]) == ({"delay": 2}, 4, 2)
+
+
+def test_what_waits_at_the_end_of_the_trace_is_decided_too(tmp_path: Path) -> None:
+    waits = POLICY.format('wait = "1s"')
+    decisions, summary = replay(tmp_path, [post(0)] * 3, waits)
+    assert told(decisions) == [("allow", None), ("wait", 0.1), ("wait", 0.2)]
+    assert summary["admitted"] == 3
+
+
+def test_a_later_request_does_not_overtake(tmp_path: Path) -> None:
+    decisions, _ = replay(tmp_path, [post(0), post(0.01), post(0.15)], DELAYS)
+    assert told(decisions) == [("allow", None), ("delay", 0.09), ("delay", 0.05)]
+
+
+def test_bounds_of_the_queue_hold(tmp_path: Path) -> None:
+    policy = POLICY.format('wait = "10s"\n[queue]\nper_principal = 2')
+    decisions, _ = replay(tmp_path, [post(0)] * 5 + [post(0, "bob")] * 2, policy)
+    assert " ".join(one["action"] for one in decisions) == "allow wait wait refuse refuse allow wait"
+
+
+def test_degraded_passes_uncharged_and_is_told(tmp_path: Path) -> None:
+    policy = POLICY.format('action = "degrade"')
+    decisions, summary = replay(tmp_path, [post(0)] * 3, policy)
+    assert told(decisions) == [("allow", None), ("degrade", 0.1), ("degrade", 0.1)]
+    assert (summary["admitted"], summary["limits"][0]["acted"]) == (3, {"degrade": 2})
+
+
+def test_challenged_is_refused_as_nothing_answers_here(tmp_path: Path) -> None:
+    policy = POLICY.format('action = "challenge"')
+    decisions, summary = replay(tmp_path, [post(0)] * 3, policy)
+    assert told(decisions) == [("allow", None), ("challenge", 0.1), ("challenge", 0.1)]
+    assert (summary["refused"], summary["limits"][0]["acted"]) == (2, {"challenge": 2})
+
+
+@pytest.mark.parametrize("action", ['action = "delay"\ndelay = "1s"', 'action = "challenge"', 'wait = "1s"'])
+def test_in_shadow_all_pass_as_if_it_only_counted(tmp_path: Path, action: str) -> None:
+    decisions, summary = replay(tmp_path, [post(0)] * 3, POLICY.format(f'{action}\nmode = "shadow"'))
+    assert told(decisions) == [("allow", None)] * 3
+    assert (summary["limits"][0]["refused_in_shadow"], summary["limits"][0]["acted"]) == (2, {})
+
+
+def test_summary_says_what_limits_did_in_place_of_refusing(tmp_path: Path) -> None:
+    path, trace = write_policy(tmp_path, DELAYS), write_trace(tmp_path, [post(0)] * 3)
+    assert "2 admitted after a delay by “paced”" in " ".join(run("replay", path, trace).stdout.split())
+
+
+def test_diff_takes_what_is_delayed_as_admitted(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    old = write_policy(tmp_path / "old", POLICY.format(""))
+    new = write_policy(tmp_path / "new", DELAYS)
+    trace = write_trace(tmp_path, [post(at / 1000) for at in range(5)])
+    result = run("diff", old, new, trace, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["newly_admitted"]["requests"], found["newly_refused"]["requests"]) == (2, 0)
