@@ -9,7 +9,7 @@ extractor like a live request. A test holds both ways equal.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import chain
 from operator import attrgetter
@@ -30,27 +30,11 @@ from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import IdentitySpec
 from ratelimit.policy.compile.identities import CREATED
 from ratelimit.replay.facts import USER_AGENT, RecordFacts
+from ratelimit.replay.memo import Memo
 from ratelimit.traces import Fields
 
-MOST_REMEMBERED = 200_000
 _ALL_ONES = 2**64 - 1
 """Where a row says ABSENT, a column has all ones."""
-
-
-class Memo(dict[Any, Any]):
-    """Results by argument; emptied when full, so that a trace cannot fill memory."""
-
-    def __init__(self, function: Callable[[Any], Any], most: int = MOST_REMEMBERED) -> None:
-        super().__init__()
-        self._function = function
-        self._most = most
-
-    def __missing__(self, key: Any) -> Any:
-        value = self._function(key)
-        if len(self) >= self._most:
-            self.clear()
-        self[key] = value
-        return value
 
 
 class IdentityColumns:
@@ -126,15 +110,22 @@ class Lowered:
         self._has_headers = fields.headers
         self._records: Sequence[Any] = ()
         self._lowered: list[dict[str, Any] | None] | None = None
+        self._values: dict[str, list[str | None]] = {}
 
     def take(self, records: Sequence[Any]) -> None:
         """Look at other records from now on; nothing is read before it is asked for."""
         self._records = records
         self._lowered = None
+        self._values.clear()
 
     def odd(self) -> list[int]:
         """Return the records with a header that has to be looked at by itself: it may be malformed."""
-        found = [at for name in self._wanted for at, value in enumerate(self.values(name)) if _is_odd(value)]
+        found: list[int] = []
+        for name in self._wanted:
+            values = self.values(name)
+            strange = set(filter(_is_odd, set(values)))  # a batch has few programs, and many of each
+            if strange:
+                found += [at for at, value in enumerate(values) if value in strange]
         if self._lowered is not None:
             found += [
                 at
@@ -145,13 +136,19 @@ class Lowered:
 
     def values(self, name: str) -> list[str | None]:
         """Return one header's value for each record."""
+        if name not in self._values:
+            self._values[name] = self._read(name)
+        return self._values[name]
+
+    def _read(self, name: str) -> list[str | None]:
         agents = self._has_user_agent and name == USER_AGENT[1]
         found: list[str | None] = (
             list(map(_user_agent, self._records)) if agents else [None] * len(self._records)
         )
         if self._has_headers:
             if self._lowered is None:
-                self._lowered = list(map(_lowered, map(_headers, self._records)))
+                headers_of = list(map(_headers, self._records))
+                self._lowered = list(map(_lowered, headers_of)) if any(headers_of) else []
             for at, headers in enumerate(self._lowered):
                 if headers is not None and found[at] is None:
                     found[at] = _single(headers.get(name))

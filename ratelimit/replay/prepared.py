@@ -2,52 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from json import dumps
 from operator import attrgetter
 from typing import Any
 
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.replay.memo import Memo
 from ratelimit.traces import Fields
 
-Costs = Callable[[Any], Sequence[int]]
+Costs = Callable[[Iterable[Any]], list[Sequence[int]]]
 
 
 class Prepared:
-    """A plan, how a record's costs are found, and how its refusals are written."""
+    """A plan, how records' costs are found, and how its refusals are counted and written."""
 
-    __slots__ = ("challenges", "costs", "fixed_costs", "plan", "refusals")
+    __slots__ = ("challenges", "costs", "fixed_costs", "per", "plan", "refusals")
 
     def __init__(self, plan: RoutePlan, fields: Fields) -> None:
         self.plan = plan
         self.fixed_costs: Sequence[int] = tuple(rule.estimate for rule in plan.rules)
         units = [(at, fields.attribute.get(rule.unit)) for at, rule in enumerate(plan.rules)]
         self.costs = _costs(
-            [rule.estimate for rule in plan.rules],
-            [(at, attrgetter(attribute)) for at, attribute in units if attribute is not None],
+            self.fixed_costs, [(at, attribute) for at, attribute in units if attribute is not None]
         )
+        self.per = [rule.per for rule in plan.rules]
         self.refusals = [prefix("refuse", rule.name) for rule in plan.rules]
         self.challenges = [prefix("challenge", rule.name) for rule in plan.rules]
 
 
-def _costs(estimates: list[int], units: list[tuple[int, Callable[[Any], int | None]]]) -> Costs | None:
-    """Return a function from a record to what each rule takes; None when that is always the same.
+def _costs(estimates: Sequence[int], units: list[tuple[int, str]]) -> Costs | None:
+    """Return a function from records to what each rule takes of each; None when that is always the same.
 
     A record that does not say how much of a unit it took counts as the estimate.
     """
     if not units:
         return None
+    attributes = list(dict.fromkeys(attribute for _, attribute in units))
+    read = attrgetter(*attributes)
+    places = [(at, attributes.index(attribute)) for at, attribute in units]
 
-    def costs(record: Any) -> list[int]:
-        amounts = estimates.copy()
-        for at, get in units:
-            amount = get(record)
-            if amount is not None:
-                amounts[at] = amount
-        return amounts
+    def amounts(said: Any) -> Sequence[int]:
+        given = said if len(attributes) > 1 else (said,)
+        found = list(estimates)
+        for at, place in places:
+            if given[place] is not None:
+                found[at] = given[place]
+        return found
 
-    return costs
+    known = Memo(amounts)
+    return lambda records: list(map(known.__getitem__, map(read, records)))
 
 
 UNNAMED = b'"cluster": null, "verdict": null}\n'

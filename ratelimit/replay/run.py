@@ -31,8 +31,9 @@ from ratelimit.errors import StoreError
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.replay.actors import Actors, AgesAlone
-from ratelimit.replay.columns import IdentityColumns, Memo
+from ratelimit.replay.columns import IdentityColumns
 from ratelimit.replay.facts import fields_of, route_target
+from ratelimit.replay.memo import Memo
 from ratelimit.replay.prepared import (
     ALLOWED,
     REFUSAL_END,
@@ -42,7 +43,7 @@ from ratelimit.replay.prepared import (
     let_wait,
     seconds,
 )
-from ratelimit.replay.tally import LimitTally
+from ratelimit.replay.tally import Key, LimitTally
 from ratelimit.replay.waiting import Lines, Waiter, Waiting
 from ratelimit.stores.contract import Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
@@ -224,12 +225,17 @@ class Replay:
             refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, costs)
             self.actors.count(columns, records, [at for at, _ in refused])
         lines = [ALLOWED] * len(records) if self._write is not None else []
+        by_limit: dict[tuple[Prepared, int], list[int]] = {}
         for at, outcome in refused:
             prepared = kinds[at][2]
             assert prepared is not None  # a plan refused
-            line = self._refused(prepared, outcome, [column[at] for column in columns], records[at])
+            by_limit.setdefault((prepared, outcome.binding), []).append(at)
             if lines:
-                lines[at] = line
+                lines[at] = self._refusal(prepared, outcome)
+        for (prepared, binding), places in by_limit.items():
+            parts = [[columns[part][at] for at in places] for part in prepared.per[binding]]
+            keys = list(zip(*parts, strict=True)) if parts else [()] * len(places)
+            self._tally(prepared, binding, keys, [records[at] for at in places])
         for at, on in listed.items():
             self._count(on == LISTED_ALLOW, Reason.ALLOW_LIST if on == LISTED_ALLOW else Reason.DENY_LIST)
             if lines and on != LISTED_ALLOW:
@@ -250,21 +256,28 @@ class Replay:
 
     @staticmethod
     def _costs(kinds: list[Kind], records: list[Any]) -> list[Sequence[int] | None]:
+        first = kinds[0][2]
+        if kinds.count(kinds[0]) == len(kinds):
+            return [None] * len(kinds) if first is None or first.costs is None else [*first.costs(records)]
         return [
-            None if prepared is None or prepared.costs is None else prepared.costs(record)
+            None if prepared is None or prepared.costs is None else prepared.costs((record,))[0]
             for (_, _, prepared), record in zip(kinds, records, strict=True)
         ]
 
-    def _refused(self, prepared: Prepared, outcome: Outcome, row: Sequence[int], record: Any) -> bytes:
-        """Count a refusal by limits, and return what is written of it."""
-        binding = outcome.binding
+    def _tally(self, prepared: Prepared, binding: int, keys: Sequence[Key], records: Sequence[Any]) -> None:
+        """Count refusals by a limit, for what it counts by."""
         rule = prepared.plan.rules[binding]
         tally = self.tallies.get(rule.index)
         if tally is None:
             tally = self.tallies[rule.index] = LimitTally(rule)
-        tally.add(row, record)
+        tally.add(keys, records)
+
+    def _refusal(self, prepared: Prepared, outcome: Outcome) -> bytes:
+        """Return what is written of a refusal by limits; count one that asks for more than to wait."""
+        binding = outcome.binding
         challenge = prepared.plan.challenge
         if challenge is not None and challenge.refusing(outcome):
+            rule = prepared.plan.rules[binding]
             self.acted[rule.name, rule.action] += 1
             return prepared.challenges[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
         return prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
@@ -306,7 +319,10 @@ class Replay:
             self._count(True, Reason.LIMITS)
             answer = self._degraded(plan, outcome, waited) if self._acts else waited
         else:
-            answer = self._refused(self._prepared[plan], outcome, self._asked, record)
+            prepared, binding = self._prepared[plan], outcome.binding
+            key = tuple([self._asked[place] for place in prepared.per[binding]])
+            self._tally(prepared, binding, [key], [record])
+            answer = self._refusal(prepared, outcome)
         if self.actors is not None:
             answer = self.actors.named_line(self._asked, plan, outcome, answer)
         return answer

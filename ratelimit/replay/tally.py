@@ -25,17 +25,15 @@ class LimitTally:
     forgotten: int = 0
     """Keys dropped for want of room; counts of the others stay exact as far as they go."""
 
-    def add(self, row: Sequence[int], record: Any) -> None:
-        """Count one refusal that this limit decided."""
-        self.refused += 1
-        key = tuple([row[position] for position in self.rule.per])
-        count = self.keys.get(key)
-        if count is None:
-            if len(self.keys) >= MOST_KEYS:
+    def add(self, keys: Sequence[Key], records: Sequence[Any]) -> None:
+        """Count refusals that this limit decided, each by what it counts by, with the record it refused."""
+        self.refused += len(keys)
+        self.keys.update(keys)
+        if len(self.keys) > len(self.shown):
+            for key, record in zip(keys, records, strict=True):
+                self.shown.setdefault(key, record)
+            if len(self.keys) > MOST_KEYS:
                 self._forget_the_rarest()
-            self.shown[key] = record
-            count = 0
-        self.keys[key] = count + 1
 
     def _forget_the_rarest(self) -> None:
         kept = self.keys.most_common(MOST_KEYS // 2)

@@ -15,8 +15,9 @@ from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.extraction import needed_positions
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
-from ratelimit.replay.columns import IdentityColumns, Memo
+from ratelimit.replay.columns import IdentityColumns
 from ratelimit.replay.facts import RecordFacts, fields_of
+from ratelimit.replay.memo import Memo
 from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
 from ratelimit.traces import Fields, open_reader

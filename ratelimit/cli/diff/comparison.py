@@ -15,8 +15,8 @@ import msgspec
 from ratelimit.clock import ManualClock
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.replay.columns import Memo
 from ratelimit.replay.facts import RecordFacts, fields_of, route_target
+from ratelimit.replay.memo import Memo
 from ratelimit.replay.run import Replay
 from ratelimit.replay.tally import LimitTally
 from ratelimit.stores.factory import private_store
@@ -165,7 +165,7 @@ class Comparison:
             tally = change.limits.get(rule.name)
             if tally is None:
                 tally = change.limits[rule.name] = LimitTally(rule)
-            tally.add(row, record)
+            tally.add([tuple([row[place] for place in tally.rule.per])], [record])
         if self._plans:
             change.classes[self._class(record)] += 1
         cluster = after.cluster or before.cluster

@@ -10,8 +10,8 @@ from typing import Any
 from ratelimit.cli.suggest.usage import WINDOWS, Usage, percentile, rounded_up
 from ratelimit.identity.address import parse_address
 from ratelimit.policy import Policy
-from ratelimit.replay.columns import Memo
 from ratelimit.replay.facts import route_target
+from ratelimit.replay.memo import Memo
 from ratelimit.traces import Batch, Fields
 
 REQUESTS = "requests"
