@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
 
 from ratelimit.clock import Clock
@@ -33,6 +33,9 @@ from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
 from ratelimit.telemetry.load import load_numbers
+
+if TYPE_CHECKING:
+    from ratelimit.telemetry.exemplars import Exemplars
 
 LIMITERS: WeakSet[Limiter] = WeakSet()
 """All that are in use in this process."""
@@ -355,6 +358,11 @@ class Limiter:
     def unsettled_units(self) -> Mapping[str, int]:
         """What this worker's requests in flight were charged by estimate, by limit; no limit with 0."""
         return self.runtime.unsettled.units()
+
+    @property
+    def exemplars(self) -> Exemplars | None:
+        """Traced decisions of this worker, for its metrics; None where no tracing asked for them."""
+        return self.runtime.exemplars
 
     def drift_ns(self) -> int:
         """Return how far the civil clock has stepped away from the limits' clock."""

@@ -414,7 +414,10 @@ class RateLimitMiddleware:
         )
 
     def _sample_latency(self, begin_ns: int) -> None:
-        self._runtime.counters.observe_latency(self._now_ns() - begin_ns)
+        elapsed_ns = self._now_ns() - begin_ns
+        self._runtime.counters.observe_latency(elapsed_ns)
+        if self._runtime.exemplars is not None:
+            self._runtime.exemplars.timed(elapsed_ns)
 
     def _sleep(self) -> None:
         self._is_awake = False

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from ratelimit.clock import Clock
 from ratelimit.clustering.budgets import Budgets
@@ -43,6 +44,9 @@ from ratelimit.stores.embedded.conduct import SharedConduct
 from ratelimit.stores.factory import counting_table, is_isolated, open_conduct, open_flight, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
+
+if TYPE_CHECKING:
+    from ratelimit.telemetry.exemplars import Exemplars
 
 UPKEEP_NS = 100_000_000
 """How often decisions keep up what no thread does: heartbeats, and a slice of correlating."""
@@ -86,6 +90,8 @@ class Runtime:
         """Where this worker's counters are."""
         self.counters = Counters(self.table)
         """This worker's own counters beside the core's."""
+        self.exemplars: Exemplars | None = None
+        """Traced decisions; None where no tracing asked for them."""
         self.store.report_to(self.store_failed, self.diagnose)
         self.clock: Clock = self.store.clock if clock is None else clock
         self.now_ns = self.clock.now_ns

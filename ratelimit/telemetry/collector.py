@@ -16,12 +16,16 @@ from typing import Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from ratelimit.decision import Reason
 from ratelimit.telemetry import load, names, remote, settlement, waits
 from ratelimit.telemetry.cells import CounterRows, totals
+from ratelimit.telemetry.exemplars import Exemplars
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.names import RuleColumn, RuntimeColumn
+
+_REFUSAL = ("refuse", "enforce")
 
 
 class CounterTable(CounterRows, Protocol):
@@ -97,6 +101,8 @@ class Watched(Protocol):
     def queue(self) -> WatchedQueue | None: ...
     @property
     def unsettled_units(self) -> Mapping[str, int]: ...
+    @property
+    def exemplars(self) -> Exemplars | None: ...
     def now_ns(self) -> int: ...
     def drift_ns(self) -> int: ...
 
@@ -142,7 +148,7 @@ class RateLimitCollector(Collector):
     def _limits(self, table: CounterTable) -> Iterator[Family]:
         decisions, units = _family(names.DECISIONS), _family(names.COST_UNITS)
         likely, forgiven = _family(names.LIKELY_DECISIONS), _family(names.FORGIVEN_UNITS)
-        acted = _family(names.ACTED)
+        acted, exemplars = _family(names.ACTED), self._limiter.exemplars
         # Tiers of a limit are rules of the same name and share its row.
         rules = {rule.name: rule for rule in self._limiter.rules if not rule.is_twin}
         for name, row in {rule.name: rule.row for rule in self._limiter.rules if rule.is_twin}.items():
@@ -158,7 +164,8 @@ class RateLimitCollector(Collector):
             own = "shadow" if rule.shadow else "enforce"
             for action, mode, count in _said(rule.action, own, cells):
                 labels = {"limit": name, "action": action, "mode": mode}
-                decisions.add_sample(names.DECISIONS.exported, labels, count)
+                seen = exemplars.of_limit(name) if exemplars and (action, mode) == _REFUSAL else None
+                decisions.add_sample(names.DECISIONS.exported, labels, count, exemplar=seen)
             for action, column in (
                 ("allow", RuleColumn.UNITS_ADMITTED),
                 ("refuse", RuleColumn.UNITS_REFUSED),
@@ -203,7 +210,7 @@ class RateLimitCollector(Collector):
 
     def _latency(self, table: CounterTable) -> Family:
         cells = totals(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
-        return _histogram(names.LATENCY, names.LATENCY_BOUNDS_NS, cells)
+        return _histogram(names.LATENCY, names.LATENCY_BOUNDS_NS, cells, exemplars=self._limiter.exemplars)
 
     def _table(self, table: CounterTable) -> Iterator[Family]:
         stats = table.stats(self._limiter.now_ns())
@@ -288,16 +295,21 @@ def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
 
 
 def _histogram(
-    metric: Metric, bounds: Sequence[int], cells: Sequence[int], scale: int = 1_000_000_000
+    metric: Metric,
+    bounds: Sequence[int],
+    cells: Sequence[int],
+    scale: int = 1_000_000_000,
+    exemplars: Exemplars | None = None,
 ) -> Family:
     """Return a histogram: a cell for each bound, one for the rest, and one for the sum; all by `scale`."""
     family = HistogramMetricFamily(metric.name, metric.help)
-    buckets: list[tuple[str, float]] = []
+    buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
     running = 0
-    for bound, cell in zip(bounds, cells, strict=False):
-        running += cell
-        buckets.append((repr(bound / scale), running))
-    buckets.append(("+Inf", running + cells[len(bounds)]))
+    for at, bound in enumerate((*bounds, None)):
+        running += cells[at]
+        shown = "+Inf" if bound is None else repr(bound / scale)
+        seen = None if exemplars is None else exemplars.of_bucket(at)
+        buckets.append((shown, running) if seen is None else (shown, running, seen))
     family.add_metric((), buckets, sum_value=cells[len(bounds) + 1] / scale)
     return family
 

@@ -27,6 +27,7 @@ app.add_route("/metrics", metrics_app(limiter))
 ```
 
 For a registry of your own: `registry.register(RateLimitCollector(limiter))`, from `ratelimit.telemetry`.
+Spans, exemplars and meters have a page of their own: [OpenTelemetry](opentelemetry.md).
 
 - Scrape each host, and sum over hosts in the query. One scrape of any worker answers for its whole host.
   The few values that are the answering worker's own say so.

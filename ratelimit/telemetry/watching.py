@@ -32,6 +32,7 @@ class WatchedTable:
     correlation: Mapping[str, int] = MappingProxyType({})
     remote: Mapping[str, float] = MappingProxyType({})
     queue: None = None
+    exemplars: None = None
     unsettled_units: Mapping[str, int] = MappingProxyType({})
 
     def __init__(

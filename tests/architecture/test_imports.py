@@ -47,6 +47,7 @@ OWNERS = {
     "prometheus_client": ("telemetry",),
     "click": ("cli", "demo"),
     "rich": ("cli", "demo"),
+    "opentelemetry": ("integrations",),
     "starlette": ("asgi", "console", "demo", "integrations"),
 }
 

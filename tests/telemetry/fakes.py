@@ -9,6 +9,7 @@ from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.memory.table import Table
 from ratelimit.policy.compile.compiled import twin_row
+from ratelimit.telemetry.exemplars import Exemplars
 from ratelimit.telemetry.watching import NoPolicy
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -55,6 +56,7 @@ class FakeLimiter:
     load_numbers: dict[str, float] = field(default_factory=dict)
     load_classes: tuple[str, ...] = ()
     unsettled_units: dict[str, int] = field(default_factory=dict)
+    exemplars: Exemplars | None = None
     queue: FakeQueue | None = field(default_factory=lambda: FakeQueue())
 
     def now_ns(self) -> int:
