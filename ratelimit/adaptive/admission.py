@@ -45,8 +45,8 @@ class Admission:
     @property
     def bounds(self) -> Bounds:
         """The bounds in force."""
-        in_flight, free, full, full_from, _ = self.steering.bounds
-        return Bounds(in_flight, free, full, full_from)
+        in_flight, free, full, full_from, patience_ns, _ = self.steering.bounds
+        return Bounds(in_flight, free, full, full_from, patience_ns)
 
     def allowance(self, now_ns: int) -> Allowance:
         """Return what may be in flight at this load, by the controller and the back end's own report."""
@@ -140,6 +140,7 @@ class Admission:
             bounds.free,
             bounds.full,
             bounds.full_from,
+            bounds.patience_ns,
             int(controller.places or 0),
             controller.pressure,
             controller.target_ns,

@@ -38,12 +38,15 @@ class Bounds:
         free: most of them without a first byte, while places of the back end are free.
         full: the same from `full_from` answers under way on.
         full_from: see there.
+        patience_ns: while no first byte comes, so many nanoseconds divided by how long none came may
+            wait, too, and one at least; 0: it does not matter.
     """
 
     in_flight: int
     free: int
     full: int
     full_from: int = 0
+    patience_ns: int = 0
 
     def at(self, running: int) -> Allowance:
         """Return the allowance with so many answers that have begun and are not over."""

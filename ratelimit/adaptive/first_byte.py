@@ -12,8 +12,10 @@ How long the queue may be follows from what a place in it costs (`pressure`). It
 places are free (reading prompts) and another when all are taken (waiting for one). Which of the two
 it is shows in how many answers are under way: late first bytes tell at how many the places end.
 
-The controller that was sketched first was an AIMD on everything in flight with a remembered knee.
-This one steps in proportion, as the queue's delay is, and has no knee to forget.
+What a place costs is learned from first bytes, so it is late when places are lost: then none come. So
+a queue that stands still is shorter at once, by how long it has stood (`Bounds.patience_ns`). When it
+moves again, what waited meanwhile says nothing of what a place costs. And where the queue stands still
+while answers are under way, so many are the places.
 """
 
 from __future__ import annotations
@@ -49,6 +51,18 @@ PLACES_STEP = 0.25
 REFUSED_CUT = 0.7
 JUMP_NS = 5 * SECOND_NS
 """A clock that goes further between two looks has jumped, or nothing was there to look at."""
+MIXED_NS = SECOND_NS // 10
+"""One that is behind by less has not: workers read it before they say what they saw."""
+
+PATIENCE = 1.5
+"""While the queue stands still, each place in it costs that time at least, divided by this. For first
+bytes come at random, and a pause of that much more than the mean is nothing yet."""
+STILL = 0.5
+"""After this share of the target without a first byte all places are taken."""
+OUTAGE = 2.5
+"""So many targets without a first byte are an outage, or places that were lost, and begin an epoch."""
+SELDOM_NS = 60 * SECOND_NS
+"""What comes more often is no outage but how the back end answers."""
 
 FREE, TAKEN = 0, 1
 NEVER = 1 << 32
@@ -73,6 +87,8 @@ class FirstByte:
         self._epochs_ns = [-1, -1]
         self._places = float("inf")
         self._seen_ns = 0
+        self._moved_ns = 0
+        self._outage_ns = -SELDOM_NS
         self._pressure = 0.0
 
     @property
@@ -96,9 +112,8 @@ class FirstByte:
     def bounds(self) -> Bounds:
         ceiling = self._settings.ceiling
         free, full = (min(ceiling, max(1, round(queue))) for queue in self._queues)
-        return Bounds(
-            ceiling, free, full, ceil(FULL * self._places) if self._places != float("inf") else NEVER
-        )
+        full_from = ceil(FULL * self._places) if 1.0 <= self._places < float("inf") else NEVER
+        return Bounds(ceiling, free, full, full_from, int(PATIENCE * self._aim * self.target_ns))
 
     def observe(self, answer: Answer) -> int:
         self._look_at_clock(answer.first_byte_ns)
@@ -107,6 +122,7 @@ class FirstByte:
         if took_ns < 0:
             return FREE
         part = took_ns / self.target_ns
+        self._look_at_outage(answer)
         if part > self._aim and answer.admitted_ns > self._epochs_ns[FREE]:
             if self._places == float("inf"):
                 self._places = float(running)
@@ -130,11 +146,14 @@ class FirstByte:
 
     def step(self, now_ns: int, load: Load) -> None:
         self._look_at_clock(now_ns)
-        here = self._state(load.in_flight - load.unanswered)
+        running = load.in_flight - load.unanswered
+        if load.waiting and now_ns - max(self._moved_ns, load.waiting[0][0]) > STILL * self.target_ns:
+            self._places = min(self._places, float(max(1, running)))
+        here = self._state(running)
         for state, oldest_ns in ((FREE, OLDEST_FREE_NS), (TAKEN, OLDEST_FULL_NS)):
             pressure = self._pressures[state]
             pressure.forget(now_ns, oldest_ns)
-            ages = self._ages(now_ns, load, state) if state == here else ()
+            ages = self._ages(now_ns, load, state) if state == here == TAKEN else ()
             found = pressure.look(self._epochs_ns[state], self._aim, ages, self._queues[state])
             if found is None:
                 continue
@@ -145,10 +164,11 @@ class FirstByte:
     def words(self) -> Sequence[float]:
         places = -1.0 if self._places == float("inf") else self._places
         learned = () if self._learned is None else self._learned.words()
-        return (*self._queues, *self._epochs_ns, places, self._pressure, self._seen_ns, *learned)
+        times = (*self._epochs_ns, self._seen_ns, self._moved_ns, self._outage_ns)
+        return (*self._queues, *times, places, self._pressure, *learned)
 
     def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
-        free, full, free_epoch, full_epoch, places, pressure, seen, *learned = (
+        free, full, free_epoch, full_epoch, seen, moved, outage, places, pressure, *learned = (
             word if isfinite(word) else 0.0 for word in words
         )
         self._set(FREE, free)
@@ -156,7 +176,7 @@ class FirstByte:
         self._epochs_ns = [int(free_epoch), int(full_epoch)]
         self._places = min(places, float(NEVER)) if places >= 0 else float("inf")
         self._pressure = max(0.0, pressure)
-        self._seen_ns = int(seen)
+        self._seen_ns, self._moved_ns, self._outage_ns = int(seen), int(moved), int(outage)
         if self._learned is not None:
             self._learned.take_over(learned)
         for kept in self._pressures:
@@ -193,7 +213,8 @@ class FirstByte:
         self._queues[state] = min(max(queue, 1.0), float(self._settings.ceiling))
 
     def _state(self, running: int) -> int:
-        return TAKEN if running >= FULL * self._places else FREE
+        """Where the first byte is the whole answer nothing is under way, and places are never known."""
+        return TAKEN if self._places >= 1.0 and running >= FULL * self._places else FREE
 
     def _ages(self, now_ns: int, load: Load, state: int) -> Iterator[tuple[float, int]]:
         """Yield what has waited long already: it will be at least so late."""
@@ -203,10 +224,23 @@ class FirstByte:
             if age_ns > WAITED * target_ns and since_ns > self._epochs_ns[state]:
                 yield age_ns / target_ns, max(1, queue)
 
+    def _look_at_outage(self, answer: Answer) -> None:
+        """After an outage, what was admitted before and is late says nothing."""
+        now_ns = answer.first_byte_ns
+        stood_ns = now_ns - max(self._moved_ns, answer.admitted_ns)
+        if stood_ns > OUTAGE * self.target_ns and now_ns - self._outage_ns > SELDOM_NS:
+            self._epochs_ns = [now_ns, now_ns]
+            self._outage_ns = now_ns
+        self._moved_ns = max(self._moved_ns, now_ns)
+
     def _look_at_clock(self, now_ns: int) -> None:
         """After a jump, what was admitted before says nothing."""
+        if 0 < self._seen_ns - now_ns <= MIXED_NS:
+            return
         if not 0 <= now_ns - self._seen_ns <= JUMP_NS:
             self._epochs_ns = [now_ns - 1, now_ns - 1]
             for pressure in self._pressures:
                 pressure.clear()
+            self._moved_ns = now_ns
+            self._outage_ns = min(self._outage_ns, now_ns)
         self._seen_ns = now_ns

@@ -80,7 +80,7 @@ def load_numbers(flight: InFlight, now_ns: int) -> Mapping[str, float]:
     """Return the state of a host's limit in numbers."""
     steering = Steering(flight)
     in_flight, unanswered = flight.counts(now_ns)
-    bound, free, full, full_from, _ = steering.bounds
+    bound, free, full, full_from, _, _ = steering.bounds
     return {
         "answering": in_flight - unanswered,
         "waiting": unanswered,

@@ -19,8 +19,8 @@ class Recorder:
     pressure = 0.0
     places = None
 
-    def __init__(self, in_flight: int = 3, unanswered: int = 2) -> None:
-        self._bounds = Bounds(in_flight, unanswered, unanswered, full_from=1_000)
+    def __init__(self, in_flight: int = 3, unanswered: int = 2, patience_ns: int = 0) -> None:
+        self._bounds = Bounds(in_flight, unanswered, unanswered, full_from=1_000, patience_ns=patience_ns)
         self.answers: list[Answer] = []
         self.failures = 0
         self.steps: list[int] = []
@@ -230,3 +230,53 @@ def test_any_bytes_in_shared_memory_are_survived():
     assert not admission.flight.beat(5 * SECOND)
     admission.flight.join(1, 1, 5 * SECOND, lambda *_: True)
     assert admission.flight.counts(5 * SECOND) == (20, 10)
+
+
+def standing(unanswered: int = 8) -> Admission:
+    """A queue of eight that may stand still for a second with one in it."""
+    return Admission(Recorder(100, unanswered, SECOND), flight(floor=1))
+
+
+def test_queue_that_stands_still_is_shorter_at_once():
+    admission = standing()
+    for _ in range(4):
+        admission.admit(0)
+    assert admission.has_room(SECOND // 8)
+    assert not admission.has_room(SECOND // 4)  # four wait, and so long leaves four
+    assert not admission.has_room(SECOND)
+
+
+def test_first_byte_lets_the_queue_be_as_long_as_it_was():
+    admission = standing()
+    first, *_ = [admission.admit(0) for _ in range(4)]
+    assert not admission.has_room(SECOND)
+    admission.first_byte(first, SECOND)
+    assert admission.has_room(SECOND + 1)
+
+
+def test_queue_that_was_empty_has_not_stood_still():
+    admission = standing()
+    admission.finished(admission.admit(0), 1)
+    admission.admit(50 * SECOND)
+    assert admission.has_room(50 * SECOND + 1)
+
+
+def test_request_that_hangs_alone_does_not_stop_the_others():
+    """Hazard: a body that comes slowly, or a request that the back end forgot, is all that waits."""
+    admission = standing(unanswered=1)
+    admission.admit(0)
+    let_through = []
+    for tenth in range(1, 200):
+        now_ns = tenth * SECOND // 10
+        if admission.has_room(now_ns):
+            let_through.append(tenth)
+            admission.admit(now_ns)
+    assert let_through[0] <= 12
+    assert len(let_through) <= 8  # and an outage costs a few
+    assert let_through[-1] > 100
+
+
+def test_clock_that_steps_back_leaves_the_queue_as_it_is():
+    admission = standing()
+    admission.admit(3600 * SECOND)
+    assert admission.has_room(1)

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.aimd import Aimd
 from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
 from ratelimit.adaptive.first_byte import FirstByte
 from ratelimit.adaptive.gradient2 import Gradient2
 from ratelimit.adaptive.vegas import Vegas
+from tests.adaptive.flights import flight
 
 SECOND = 10**9
 Make = Callable[[Settings], Controller]
@@ -98,12 +100,53 @@ def test_refusals_of_the_back_end_are_one_cut_an_epoch():
 
 
 def test_constant_timeouts_count_by_their_age():
-    """No answer ever comes, and the limit falls all the same."""
+    """No answer ever comes, and hardly a request is let through any more, at whatever rate they come."""
+    admission = Admission(FirstByte(BOUNDS), flight(floor=BOUNDS.floor))
+    admitted = []
+    for tick in range(400):
+        now_ns = tick * SECOND // 20
+        if admission.has_room(now_ns):
+            admitted.append(now_ns)
+            admission.admit(now_ns)
+        else:
+            admission.turn_away(now_ns)
+    assert len([now_ns for now_ns in admitted if now_ns > SECOND]) <= 8
+
+
+def test_requests_that_wait_while_answers_are_under_way_shorten_the_queue():
     controller = FirstByte(BOUNDS)
     waiting = [(number, number + 1) for number in range(20)]
     for tenth in range(1, 40):
-        controller.step(tenth * SECOND // 10, Load(20, 20, 20, 20, 9, waiting))
-    assert controller.bounds().at(0).unanswered <= BOUNDS.start // 2
+        controller.step(tenth * SECOND // 10, Load(60, 20, 60, 20, 9, waiting))
+    assert controller.places == 40
+    assert controller.bounds().at(40).unanswered <= BOUNDS.start // 2
+
+
+def test_outage_says_nothing_of_what_a_place_costs():
+    """Hazard: the queue is thought to be dear after an outage, and has to be learned anew."""
+    controller = FirstByte(BOUNDS)
+    steadily(controller, SECOND // 20, 5, queue=4)
+    before = controller.bounds().at(0).unanswered
+    back_ns = 15 * SECOND
+    for number in range(8):
+        controller.observe(Answer(5 * SECOND + number, back_ns + number, number + 1, number + 1))
+        controller.step(back_ns + number, Load(8, 8, 8, 8, 0, ()))
+    assert controller.bounds().at(0).unanswered >= before - 1
+
+
+def test_workers_that_read_the_clock_a_little_earlier_are_no_jump():
+    """Hazard: one worker steps between another's look at the clock and its word; all would be forgotten."""
+
+    def late(behind_ns: int) -> float:
+        controller = FirstByte(BOUNDS)
+        for number in range(1, 40):
+            now_ns = number * SECOND // 10
+            controller.step(now_ns, Load(30, 20, 30, 20, 9, ()))
+            controller.observe(Answer(now_ns - 2 * SECOND, now_ns - behind_ns, 30, 20))
+        return controller.bounds().at(30).unanswered
+
+    assert late(1_000) == pytest.approx(late(0), abs=1)
+    assert late(0) < BOUNDS.start
 
 
 def test_no_oscillation_beyond_a_tenth_in_steady_state():

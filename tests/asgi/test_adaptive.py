@@ -295,7 +295,7 @@ def test_reload_takes_effect_and_keeps_what_was_learned(tmp_path: Path):
     file = tmp_path / "policy.toml"
     file.write_text(TWO_CLASSES)
     server = Server(file)
-    for _ in range(3):
+    for _ in range(6):
         begun = begin_many(server, 4)
         server.clock.advance(3)
         for step, sent in begun:

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.adaptive.beside import compare
 from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, BackEnd, capacity
 from benchmarks.adaptive.contenders import Fixed
+from benchmarks.adaptive.insight import attainable
 from benchmarks.adaptive.loop import Loop
 from benchmarks.adaptive.measure import best_fixed, score
 from benchmarks.adaptive.phases import SMALL, Phase
@@ -54,38 +55,52 @@ def test_runs_repeat_by_their_seed():
     assert played(1) == played(1) != played(2)
 
 
-HALF_LOST = "when half of the capacity is lost, 0.60 of the best fixed limit's answers come in time"
+FIXED = (8, 16, 24, 32, 40, 48, 56, 64, 80, 400)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            "48 slots", marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=HALF_LOST)
-        ),
-        "two replicas",
-    ],
-)
-def test_default_beats_most_of_what_a_fixed_limit_can(name: str):
-    best = best_fixed(BY_NAME[name], SMALL, 5, None, grid=(8, 16, 24, 32, 40, 48, 56, 64, 80, 400))
-    ours = score(BY_NAME[name], SMALL, FirstByte, 5, best)
-    assert ours.refused_with_room <= 0.02
-    assert fmean(ours.goodput) >= 0.9
-    assert min(ours.goodput) >= 0.7
+@pytest.mark.parametrize(("name", "half_lost"), [("48 slots", 0.6), ("two replicas", 0.75)])
+def test_default_beats_most_of_what_a_fixed_limit_can(name: str, half_lost: float):
+    """By phase, of eight seeds together: one has a few dozen answers, and a handful more or less is luck.
+
+    When half of the places are lost, the best fixed limit had been too low before: it came with few
+    answers under way. What was full has to wait for them. So there no admission reaches it, not
+    even one that sees when each answer will end, and the default is compared with that one.
+    """
+    back_end = BY_NAME[name]
+    ours, best, inside = [0] * 4, [0] * 4, [0] * 4
+    for seed in range(1, 9):
+        run = Loop(back_end, SMALL, FirstByte, seed).play()
+        fixed = best_fixed(back_end, SMALL, seed, None, grid=FIXED)
+        seen = attainable(back_end, SMALL, seed)
+        for number in range(4):
+            ours[number] += run.phases[number].good
+            best[number] += fixed[number]
+            inside[number] += seen[number]
+    shares = [good / most for good, most in zip(ours, best, strict=True)]
+    assert fmean(shares) >= 0.92
+    assert min(shares[0], shares[1], shares[3]) >= 0.9
+    assert shares[2] >= half_lost
+    assert ours[2] >= 0.85 * inside[2]
+    assert inside[2] < best[2]
 
 
-@pytest.mark.parametrize("name", ["48 slots", "two replicas"])
-def test_default_is_near_the_best_fixed_limit_over_seeds(name: str):
-    """By phase, of three seeds together: one has a few dozen answers, and a handful more or less is luck."""
-    grid = (8, 16, 24, 32, 40, 48, 56, 64, 80, 400)
-    scores = [
-        score(BY_NAME[name], SMALL, FirstByte, seed, best_fixed(BY_NAME[name], SMALL, seed, None, grid=grid))
-        for seed in (5, 6, 7)
-    ]
-    by_phase = [fmean(shares) for shares in zip(*(ours.goodput for ours in scores), strict=True)]
-    assert min(by_phase) >= 0.55
-    assert fmean(by_phase) >= 0.9
-    assert max(ours.refused_with_room for ours in scores) <= 0.02
+@by_name
+def test_places_that_are_free_are_given(back_end: BackEnd):
+    phases = (Phase("cold start", 10, 0.8), Phase("three times", 10, 3.0), Phase("calm", 15, 0.6))
+    outcomes = Loop(back_end, phases, FirstByte, 4).play().phases
+    calm = (outcomes[0], outcomes[2])
+    assert sum(outcome.refused_with_room for outcome in calm) <= 0.02 * sum(
+        outcome.arrived for outcome in calm
+    )
+
+
+@by_name
+def test_service_is_resumed_after_an_outage(back_end: BackEnd):
+    """Hazard: what waited through the outage is taken for the cost of a place, and few get in after it."""
+    phases = (Phase("steady", 10, 0.8), Phase("none", 8, 0.8, capacity=0.0), Phase("recovery", 12, 0.6))
+    ours = Loop(back_end, phases, FirstByte, 4).play().phases[2]
+    best = best_fixed(back_end, phases, 4, None, grid=(8, 16, 24, 48, 80))
+    assert ours.good >= 0.85 * best[2]
 
 
 def test_without_a_limit_overload_is_a_collapse():
@@ -121,7 +136,7 @@ def test_four_workers_are_one_limit(back_end: BackEnd):
 
 def test_workers_that_come_and_die_are_one_limit():
     """One of four is killed every few seconds and another one comes."""
-    assert kept_by_workers(SERVER, [1], 4, SMALL, dies_every_s=7) >= 0.9
+    assert kept_by_workers(SERVER, [1, 2, 3, 4], 4, SMALL, dies_every_s=7) >= 0.9
 
 
 def test_capacity_is_measured():

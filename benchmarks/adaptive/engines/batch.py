@@ -14,6 +14,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.timeline import SECOND, Timeline
@@ -90,6 +91,28 @@ class Batch:
 
     def memory_used(self) -> float:
         return self._held / self._model.memory_tokens
+
+    def foretell_s(self, prompt_tokens: int) -> float:
+        """Return when a request would have its first byte, at this pace and where prompts are read in turn.
+
+        Infinite where places are not left by what is being answered.
+        """
+        if self._halted:
+            return inf
+        self._settle_steps()
+        model, batch = self._model, len(self._decoding)
+        step_s = (model.step_ms + model.each_ms * max(1, batch)) / 1000 / self._speed
+        token_s = 1 / (model.prefill_rate * self._speed)
+        left = iter(sorted((end - self._steps) * step_s for end in self._decoding.values()))
+        taken, place_s = self.in_service(), 0.0
+        read_s = sum(tokens for _, tokens in self._reading) * token_s
+        for prompt in (*(job.prompt_tokens for job in self._waiting if not job.gone), prompt_tokens):
+            while taken >= self._slots:
+                place_s = max(place_s, next(left, inf))
+                taken -= 1
+            taken += 1
+            read_s = max(read_s, place_s) + prompt * token_s
+        return read_s
 
     def take_waiting(self) -> list[Job]:
         """Give up what has not been begun, as a router does when it drains a replica."""

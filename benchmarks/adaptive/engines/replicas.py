@@ -15,10 +15,11 @@ class Replicas:
         self._open = count
 
     def submit(self, job: Job) -> None:
-        least = min(
-            self._replicas[: self._open], key=lambda replica: replica.in_service() + replica.waiting()
-        )
-        least.submit(job)
+        self.next().submit(job)
+
+    def next(self) -> Batch:
+        """Return the replica that gets the next request."""
+        return min(self._replicas[: self._open], key=lambda replica: replica.in_service() + replica.waiting())
 
     def set_capacity(self, share: float) -> None:
         if share == 0.0:

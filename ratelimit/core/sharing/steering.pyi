@@ -38,6 +38,7 @@ class Steering:
         free_bound: int,
         full_bound: int,
         full_from: int,
+        patience_ns: int,
         places: int,
         pressure: float,
         target_ns: int,
@@ -46,9 +47,10 @@ class Steering:
     ) -> None:
         """Put bounds in force, and keep a controller's words for the next leader."""
     @property
-    def bounds(self) -> tuple[int, int, int, int, int]:
+    def bounds(self) -> tuple[int, int, int, int, int, int]:
         """In flight; without a first byte while places are free, and when all are taken; from how many
-        answers under way on they are; how many places there are, 0 where it is not known."""
+        answers under way on they are. How long the queue may stand still, times those that may wait
+        then, 0 for ever. How many places there are, 0 where it is not known."""
     @property
     def pressure(self) -> float: ...
     @property

@@ -8,8 +8,10 @@ meet on one file, and must refuse each other.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+from ratelimit.core.memory.atomic cimport cas, load
+
 cdef enum:
-    FLIGHT_LAYOUT = 2
+    FLIGHT_LAYOUT = 3
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -20,6 +22,7 @@ cdef enum:
     SILENT_MS = 6_000       # three heartbeats of the middleware's
     FRESH_MS = 5_000        # a report is believed for so long
     MILLISECOND = 1_000_000
+    MOST_TRIES = 64         # of a compare-and-swap
 
 cdef struct FlightHeader:
     uint64_t magic
@@ -37,13 +40,16 @@ cdef struct FlightHeader:
     uint64_t places             # 0: not known
     uint64_t cap_at_ns          # the newest report of saturation, 0 for none
     uint64_t cap                # what may be in flight by it
-    uint64_t line1[8]
+    uint64_t patience_ns        # standing still this long leaves one that may wait, half of it two; 0: no rule
+    uint64_t line1[7]
     # What requests write.
     uint64_t turned_away
     uint64_t most_in_flight
     uint64_t most_unanswered
     uint64_t head               # of the ring: the next answer
-    uint64_t line2[8]
+    uint64_t moved_ns           # when a first byte came last, or the first one began to wait
+    uint64_t entered_ns         # when a request was let through last
+    uint64_t line2[6]
     # What a step writes.
     uint64_t leader             # microseconds of the last step << 8 | lane of its worker + 1
     uint64_t tail               # answers before it were told to the controller
@@ -95,6 +101,16 @@ cdef inline uint64_t apart(uint64_t one, uint64_t other) noexcept:
 cdef inline uint64_t instant(object now_ns) except? 0xFFFFFFFFFFFFFFFF:
     cdef int64_t now = now_ns
     return <uint64_t>now if now > 0 else 0
+
+
+cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:
+    """Raise a word to a value; noexcept: after some lost races another worker has raised it as far."""
+    cdef uint64_t seen = load(at)
+    cdef int _try
+    for _try in range(MOST_TRIES):
+        if seen >= value or cas(at, seen, value):
+            return
+        seen = load(at)
 
 
 cdef class InFlight:

@@ -31,7 +31,6 @@ cdef uint32_t NONE = 0xFFFFFFFF
 cdef double DOUBTED_BELOW = 0.5           # a report of saturation while fewer of those that may wait do
 
 cdef enum:
-    MOST_TRIES = 64
     WAITS = 1           # states of a ticket; 0 is free
     ANSWERED = 2
 
@@ -77,7 +76,6 @@ cdef class InFlight:
         cdef uint64_t size = <uint64_t>self.buffer.len, wanted = flight_bytes(), i
         cdef uint8_t *base = <uint8_t *>self.buffer.buf
         cdef FlightHeader *header = <FlightHeader *>base
-        cdef const char *bytes_at
         if <size_t>base % 64:
             raise ValueError("this memory is 64-byte aligned (an mmap is)")
         if size < wanted:
@@ -87,10 +85,8 @@ cdef class InFlight:
         self.places = <Place *>(base + FLIGHT_HEADER_BYTES + LANES * sizeof(Lane))
         self.answers = <Seen *>(base + FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place))
         self.minutes = <Minute *>(self.answers + ANSWERS)
-        bytes_at = fingerprint
-        memcpy(self.fingerprint, bytes_at, 16)
-        bytes_at = boot_id
-        memcpy(self.boot, bytes_at, 64)
+        memcpy(self.fingerprint, <const char *>fingerprint, 16)
+        memcpy(self.boot, <const char *>boot_id, 64)
         if load(&header.magic) == 0:
             for i in range(FLIGHT_HEADER_BYTES):
                 if base[i]:
@@ -221,8 +217,7 @@ cdef class InFlight:
     cdef void look(self, uint64_t now) noexcept:
         # noexcept: loads of counts that are bounded, whatever they say
         cdef uint64_t in_flight = self.own_in_flight, unanswered = self.own_unanswered, found, waits
-        cdef uint64_t most = load(&self.header.most_lanes)
-        cdef uint64_t i
+        cdef uint64_t most = load(&self.header.most_lanes), i
         for i in range(most if most < LANES else LANES):
             if <int>i == self.lane:
                 continue
@@ -239,7 +234,7 @@ cdef class InFlight:
 
     cdef bint room(self, uint64_t now, double share, double kept) noexcept:
         cdef FlightHeader *header = self.header
-        cdef uint64_t bound, waiting, part, places, at
+        cdef uint64_t bound, waiting, part, places, at, patience, moved, still = 0
         self.look(now)
         if self.sum_in_flight < <uint64_t>self.floor:
             return True
@@ -252,6 +247,11 @@ cdef class InFlight:
         if (at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND
                 and self.sum_unanswered >= DOUBTED_BELOW * <double>waiting):
             bound = min(bound, load(&header.cap))
+        patience, moved = load(&header.patience_ns), load(&header.moved_ns)
+        if patience and self.sum_unanswered and now > moved:
+            still = now - moved
+            part = patience // still
+            waiting = min(waiting, part if part > 1 else 1)
         if share < 1.0:
             part = <uint64_t>(share * <double>waiting + 0.5)
             waiting = part if part > 1 else 1
@@ -261,7 +261,13 @@ cdef class InFlight:
                 part = <uint64_t>(<double>places * (1.0 - kept))
                 part = part if part > 1 else 1
                 bound = part if part < bound else bound
-        return self.sum_in_flight < bound and self.sum_unanswered < waiting
+        if self.sum_in_flight >= bound:
+            return False
+        if self.sum_unanswered < waiting:
+            return True
+        # What waits may hang alone. So one goes on now and then, ever more seldom, to see.
+        at = load(&header.entered_ns)
+        return still > patience and at < now and now - at > still // 2
 
     cdef int64_t admit(self, uint64_t now) except -2:
         cdef Ticket *ticket
@@ -281,6 +287,8 @@ cdef class InFlight:
         ticket.unanswered = <uint32_t>self.sum_unanswered
         ticket.state = WAITS
         ticket.place = -1
+        if self.sum_unanswered == 1:
+            store(&self.header.moved_ns, now)
         if self.lane >= 0:
             mine = self.lanes + self.lane
             if self.places_free:
@@ -294,6 +302,7 @@ cdef class InFlight:
             store(&mine.in_flight, self.own_in_flight)
             store(&mine.unanswered, self.own_unanswered)
             store(&mine.beat_ns, now)
+        store(&self.header.entered_ns, now)
         raise_to(&self.header.most_in_flight, self.sum_in_flight)
         raise_to(&self.header.most_unanswered, self.sum_unanswered)
         return <int64_t>ticket.generation << 32 | <int64_t>at
@@ -338,6 +347,7 @@ cdef class InFlight:
             return
         ticket.state = ANSWERED
         self.leave_place(ticket)
+        store(&self.header.moved_ns, now)
         if self.lane >= 0:
             store(&self.lanes[self.lane].beat_ns, now)
         cdef uint64_t sequence = fetch_add(&self.header.head, 1)
@@ -438,13 +448,3 @@ cdef class InFlight:
 
     def __reduce__(self):
         raise TypeError("what is in flight is memory of this host and is not pickled")
-
-
-cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:
-    """Raise a word to a value; noexcept: after some lost races another worker has raised it as far."""
-    cdef uint64_t seen = load(at)
-    cdef int _try
-    for _try in range(MOST_TRIES):
-        if seen >= value or cas(at, seen, value):
-            return
-        seen = load(at)

@@ -93,7 +93,10 @@ cdef class Steering:
             turned_away
         )
 
-    def publish(self, int kind, in_flight, free_bound, full_bound, full_from, places, double pressure, target_ns, words, /):
+    def publish(
+        self, int kind, in_flight, free_bound, full_bound, full_from, patience_ns, places, double pressure, target_ns,
+        words, /,
+    ):
         self.flight.check_open()
         cdef FlightHeader *header = self.flight.header
         cdef int i
@@ -103,6 +106,7 @@ cdef class Steering:
         store(&header.free_bound, free_bound)
         store(&header.full_bound, full_bound)
         store(&header.full_from, full_from)
+        store(&header.patience_ns, patience_ns)
         store(&header.places, places)
         store(&header.target_ns, target_ns)
         header.pressure = pressure
@@ -116,7 +120,7 @@ cdef class Steering:
         cdef FlightHeader *header = self.flight.header
         return (
             load(&header.in_flight_bound), load(&header.free_bound), load(&header.full_bound),
-            load(&header.full_from), load(&header.places),
+            load(&header.full_from), load(&header.patience_ns), load(&header.places),
         )
 
     @property
