@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ratelimit.core.clusters.image import IMAGE_SHAPES
+from ratelimit.core.threads.event import promptly
 from ratelimit.correlation.correlator import Correlator
 from ratelimit.correlation.memory import (
     can_take,
@@ -132,7 +133,7 @@ class Format:
             (part for *_, part in pieces_of(correlator)),
             _judgements(correlator),
         ):
-            digest.update(part)
+            promptly(digest.update, part)
             yield part
         yield digest.digest()
 
@@ -154,7 +155,7 @@ class Format:
             step = max(1, _READ_BYTES // item)
             for start in range(0, count, step):
                 part = _read(file, item * (min(start + step, count) - start))
-                digest.update(part)
+                promptly(digest.update, part)
                 put_piece(correlator, (number, start, item, part))
                 yield
         judgements = []
@@ -241,7 +242,7 @@ class SnapshotFile(Format):
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb", buffering=0) as file:
             for part in self.parts(correlator, now_ns):
-                _write(file, part)
+                promptly(_write, file, part)
                 yield
 
     def put_in_place(self) -> None:
@@ -315,7 +316,7 @@ def _read(file: BinaryIO, size: int) -> bytes:
     """Return exactly so many bytes."""
     parts = []
     while size > 0:
-        part = file.read(size)
+        part = promptly(file.read, size)
         if not part:
             raise Refused("snapshot-damaged")
         parts.append(part)

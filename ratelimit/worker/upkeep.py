@@ -10,15 +10,17 @@ Without a thread (a limiter by itself, virtual time) decisions do what is due, b
 
 Correlating has its own, because it looks into its ring much more often than a policy file
 is looked at. It works in slices, mostly without the interpreter's lock, and after each one
-lets a thread that waits for that lock have it.
+lets a thread that waits for that lock have it. To get it back beside a busy event loop, it asks
+the main thread for it: pauses are those of a `PromptEvent`.
 """
 
 from __future__ import annotations
 
 import os
 import weakref
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 
+from ratelimit.core.threads.event import PromptEvent
 from ratelimit.limiter import Limiter
 from ratelimit.policy.change import fingerprint
 from ratelimit.worker.acts import LOOK_S, ActFollower
@@ -51,7 +53,7 @@ class Upkeep:
         self._looks_each = round(interval_s / self._pause_s)
         """The file is looked at with each of so many ticks; 0: with none."""
         self._lock = Lock()
-        self._ended = Event()
+        self._ended = PromptEvent()
         self._thread: Thread | None = None
         self._pid = 0
         self._users = 0
@@ -71,7 +73,7 @@ class Upkeep:
             self._users = self._users + 1 if self._pid == os.getpid() else 1
             if self.is_running:
                 return
-            self._ended = Event()
+            self._ended = PromptEvent()
             self._pid = os.getpid()
             self._thread = Thread(
                 target=_run,
@@ -130,7 +132,7 @@ class Upkeep:
         if self._gone == LOOKS:
             self._limiter.runtime.diagnose("policy-gone", about=f"`{policy.path}`")
 
-    def _tick_once(self, number: int, ended: Event) -> bool:
+    def _tick_once(self, number: int, ended: PromptEvent) -> bool:
         """Tick for the time of this number; return whether there is a limiter to go on with."""
         if self._limiter.table.closed:
             return False
@@ -144,7 +146,7 @@ class Upkeep:
             log.exception("the upkeep of a limiter failed and is tried again")
         return True
 
-    def _start_correlating(self, ended: Event) -> None:
+    def _start_correlating(self, ended: PromptEvent) -> None:
         """Start the other thread if there is something to correlate: a reload may have asked for it."""
         is_running = self._correlator is not None and self._correlator.is_alive()
         if self._limiter.clustering is None or is_running or ended.is_set():
@@ -174,7 +176,7 @@ class Upkeep:
 # The threads hold on to no limiter: one that is dropped without a word ends its threads.
 
 
-def _run(upkeep: weakref.ref[Upkeep], ended: Event, pause_s: float) -> None:
+def _run(upkeep: weakref.ref[Upkeep], ended: PromptEvent, pause_s: float) -> None:
     number = 0
     while not ended.wait(pause_s):
         number += 1
@@ -184,7 +186,7 @@ def _run(upkeep: weakref.ref[Upkeep], ended: Event, pause_s: float) -> None:
         del owner
 
 
-def _correlate(upkeep: weakref.ref[Upkeep], ended: Event) -> None:
+def _correlate(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
     pause_s: float | None = 0.0
     while pause_s is not None and not ended.wait(pause_s):
         owner = upkeep()
@@ -192,7 +194,9 @@ def _correlate(upkeep: weakref.ref[Upkeep], ended: Event) -> None:
         del owner
 
 
-def _follow(upkeep: weakref.ref[Upkeep], follower: ActFollower, watch: EventWatch, ended: Event) -> None:
+def _follow(
+    upkeep: weakref.ref[Upkeep], follower: ActFollower, watch: EventWatch, ended: PromptEvent
+) -> None:
     is_failing = False
     try:
         while True:

@@ -90,3 +90,17 @@ def test_return_addresses_are_guarded(path: Path) -> None:
 def test_copies_of_known_size_are_checked() -> None:
     checked = {name for path in MODULES for name in Binary(path).strings() if name.endswith(b"_chk")}
     assert checked & {b"__memcpy_chk", b"__memset_chk", b"__snprintf_chk", b"__sprintf_chk", b"__memmove_chk"}
+
+
+def test_what_the_correlator_calls_asks_for_the_lock_when_it_comes_back() -> None:
+    # A `with nogil` in a module without `handover.h` would wait for it as long as a busy loop likes.
+    let_go, ask = set(), set()
+    for path in MODULES:
+        if path.parent.name in {"clusters", "sharing", "threads"}:
+            names, name = set(Binary(path).strings()), path.name.partition(".")[0]
+            if b"PyEval_SaveThread" in names:
+                let_go.add(name)
+            if b"Py_AddPendingCall" in names:
+                ask.add(name)
+    assert let_go == ask
+    assert {"homes", "groups", "judge", "ring", "event"} <= ask

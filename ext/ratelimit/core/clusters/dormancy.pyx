@@ -6,6 +6,9 @@ from ratelimit.core.clusters.evidence cimport Evidence, principal_at
 from ratelimit.core.clusters.judge cimport Judge
 from ratelimit.core.clusters.records cimport NO_VERDICT, Principal, joined
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 
 def lull(Judge judge not None, uint32_t start, uint32_t stop, uint32_t silent_s, /):
     cdef uint32_t at = start

@@ -5,6 +5,9 @@ from ratelimit.core.clusters.judge cimport Judge
 from ratelimit.core.clusters.pools cimport Places, Pools
 from ratelimit.core.clusters.records cimport Identifier, Principal
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 cdef enum:
     MOST_GROUPS = 2048
     WEIGHTS = 20        # octaves of visits to one exit

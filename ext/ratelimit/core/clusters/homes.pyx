@@ -21,6 +21,9 @@ from ratelimit.core.clusters.records cimport (
     is_infrastructure, kind_of, look_ahead, resolve, visits_of,
 )
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 cdef enum:
     BY_ITSELF = 0x80000000  # a payer that is one principal without a payment method
     SEVERAL = 0xFFFFFFFF    # several payers were seen in a block

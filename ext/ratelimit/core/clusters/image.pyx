@@ -18,6 +18,9 @@ from ratelimit.core.clusters.records cimport (
     CERTAIN, EXTRAS, INDEX_BITS, KINDS, LIKELY, Edge, Identifier, Principal, Value, joined, kind_of,
 )
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 cdef extern from *:
     """
     #ifndef KIN_SHAPES

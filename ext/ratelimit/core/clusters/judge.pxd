@@ -5,6 +5,9 @@ from ratelimit.core.clusters.rulings cimport Ruling, Rulings
 from ratelimit.core.clusters.sighting cimport Columns, Sighting
 from ratelimit.core.clusters.records cimport Principal
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 cdef enum:
     NOBODY = 0xFFFFFFFF
     MOST_LABELS = 4096

@@ -26,6 +26,9 @@ from ratelimit.core.clusters.records cimport (
     visits_of,
 )
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 cdef uint32_t proof_of(const Principal *p, const Places *places, bint by_program) noexcept nogil:
     """Return what visits at pool exits, all others set to 0, count for.
 

@@ -13,6 +13,9 @@ from ratelimit.core.clusters.records cimport (
     CLIENT_AT, PAYMENT, PAYMENT_AT, TICK_S, Identifier, Principal, identifier_key, joined, kind_of, resolve,
 )
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 
 def forget(Evidence evidence not None, uint32_t start, uint32_t stop, /):
     cdef uint32_t at

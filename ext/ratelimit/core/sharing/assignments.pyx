@@ -32,6 +32,9 @@ from ratelimit.core.clusters.sighting cimport Columns
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT, PAYMENT, Principal, joined, kind_of
 from ratelimit.core.clusters.vouching cimport BY_NEW, BY_OLD, ESTABLISHED
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 cdef extern from *:
     """
     /* Spreads keys over any number of slots: the high word of a product. */

@@ -13,6 +13,9 @@ from ratelimit.core.sharing.ring cimport NOTHING, TAKEN, Ring
 from ratelimit.core.clusters.sighting cimport Sighting
 from ratelimit.core.clusters.records cimport KINDS
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 cdef enum:
     MOST_ROOM = 32768
 

@@ -28,6 +28,9 @@ from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.clusters.sighting cimport Columns, Sighting
 from ratelimit.core.clusters.records cimport KINDS
 
+cdef extern from "ratelimit/core/threads/handover.h":
+    pass
+
 cdef uint64_t PATIENCE_NS = SECOND // 2  # a worker may be kept from its processor; a dead one never comes
 
 cdef enum:

@@ -1,0 +1,1 @@
+"""How this library's threads live beside an event loop that is busy."""
