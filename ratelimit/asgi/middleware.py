@@ -45,7 +45,7 @@ from ratelimit.policy import Policy
 from ratelimit.policy.routing.target import NOWHERE
 from ratelimit.stores.contract import Store
 from ratelimit.telemetry.names import LIMITED_COLUMNS, ROW_REQUESTS
-from ratelimit.worker.diagnostics import several_workers
+from ratelimit.worker.siblings import several_workers
 
 
 class RateLimitMiddleware:

@@ -362,12 +362,14 @@ class BoundPolicy:
         by_verdict = {rule.verdict: rule.actor_at for rule in rules if rule.is_clustered and not rule.is_twin}
         # Limits that bind certain members let a likely one in beside their budget, as a stranger.
         counted_at = by_verdict.get("certain", by_verdict.get("likely", -1))
-        abnormal = hidden if says_abnormal else ()
         waits = waiting_rules(rules, self.compiled.queue)
         queue = self.steps.queue or (None if waits is None else self._queue)
-        counted = (required, hidden, abnormal, counted_at, self._prices)
+        counted = (required, hidden, hidden if says_abnormal else (), counted_at, self._prices)
         challenges = None if passed else self._challenges(rules, indices, sixteenths)
-        return RoutePlan(plan, rules, *counted, waits, queue, sixteenths / WHOLE, challenges, passed)
+        lackable = frozenset(spec.index for spec in specs if spec.missing == "skip")
+        return RoutePlan(
+            plan, rules, *counted, waits, queue, sixteenths / WHOLE, challenges, passed, lackable
+        )
 
     def _scaled_core_rule(self, rule: LimitRule, sixteenths: int, is_passed: bool) -> Rule:
         if (sixteenths >= WHOLE or not rule.adaptive) and not is_passed:

@@ -31,6 +31,8 @@ SHADOWED = 3
 _SECOND_NS = 1_000_000_000
 _LONGEST_RANGE_NS = 3600 * _SECOND_NS
 _SHORTEST_RANGE_NS = 2 * _SECOND_NS
+_MOST_FIELDS = 64
+"""Sets of limits that applied to a request, for each of which the field is kept."""
 
 
 class RoutePlan:
@@ -51,9 +53,12 @@ class RoutePlan:
         factor: what conduct leaves of those rules that are adaptive.
         challenge: its rules that challenge (`challenge.Challenges`); None where none does.
         passed: positions of those with a challenge that was passed, so that they refuse nothing.
+        lackable: identities that a request may lack, so that limits by them do not apply to it.
     """
 
     __slots__ = (
+        "_fields",
+        "_items",
         "abnormal",
         "accelerated",
         "away",
@@ -94,6 +99,7 @@ class RoutePlan:
         factor: float = 1.0,
         challenge: Any = None,
         passed: Collection[int] = (),
+        lackable: Collection[int] = (),
     ) -> None:
         self.factor = factor
         self.challenge = challenge
@@ -148,9 +154,12 @@ class RoutePlan:
         told = [not rule.shadow and at not in self.hidden for at, rule in enumerate(rules)]
         self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
         """What the core writes the `RateLimit` field with; empty for rules that are left out."""
-        field = b", ".join(policy_item(rule) for rule, is_told in zip(rules, told, strict=True) if is_told)
-        self.policy_pair = (b"ratelimit-policy", field)
-        """The `RateLimit-Policy` header."""
+        self._items = [(at, policy_item(rule)) for at, rule in enumerate(rules) if told[at]]
+        self._fields: dict[tuple[bool, ...], bytes] = {}
+        may_skip = any(not {*rules[at].per, rules[at].member}.isdisjoint(lackable) for at, _ in self._items)
+        field = b", ".join(item for _, item in self._items)
+        self.policy_pair = None if may_skip else (b"ratelimit-policy", field)
+        """The `RateLimit-Policy` header; None where it depends on what applied: see `policy_field`."""
 
     def costs_of(self, units: Mapping[str, int] | tuple[int, ...] | None) -> Sequence[int]:
         """Return what each rule takes when some real costs are known on arrival, or all of them by rule.
@@ -165,6 +174,23 @@ class RoutePlan:
         for unit, cost in units.items():
             check_cost(unit, cost)
         return [units.get(rule.unit, rule.estimate) for rule in self.rules]
+
+    def policy_field(self, outcome: Outcome) -> bytes:
+        """Return the value of the `RateLimit-Policy` field: the limits that applied to a request.
+
+        A limit did not apply where the request lacks an identity that it may lack, and one of new
+        accounts where the account is established.
+        """
+        if self.policy_pair is not None:
+            return self.policy_pair[1]
+        applied = tuple(outcome.state(at) != SKIPPED for at, _ in self._items)
+        found = self._fields.get(applied)
+        if found is None:
+            if len(self._fields) >= _MOST_FIELDS:
+                self._fields.clear()
+            items = [item for (_, item), is_applied in zip(self._items, applied, strict=True) if is_applied]
+            found = self._fields[applied] = b", ".join(items)
+        return found
 
     def ratelimit_field(self, outcome: Outcome) -> bytes:
         """Return the value of the `RateLimit` field, empty when no rule is to be told of."""

@@ -58,7 +58,7 @@ class HeaderWriter:
         """Return headers as `add` does, of all that was decided of one request, each limit once."""
         pairs = list(present)
         if self._ratelimit:
-            told = [(plan.policy_pair[1], plan.ratelimit_field(outcome)) for plan, outcome in decided]
+            told = [(plan.policy_field(outcome), plan.ratelimit_field(outcome)) for plan, outcome in decided]
             told = [both for both in told if both[1]]
             if told:
                 pairs.append((b"ratelimit-policy", b", ".join(policy for policy, _ in told)))

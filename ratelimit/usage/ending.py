@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 MESSAGE = "The token budget of this account is used up; the answer was cut."
@@ -13,6 +14,10 @@ _RESPONSES = {"type": "error", "code": "rate_limit_exceeded", "message": MESSAGE
 _GEMINI = {"code": 429, "message": MESSAGE, "status": "RESOURCE_EXHAUSTED"}
 
 
+_NUMBER = re.compile(rb'"sequence_number"\s{0,8}:\s{0,8}([0-9]{1,18})(?=[\s,}])')
+_LONGEST_NUMBER = 64
+
+
 def _event(document: Any, name: str = "") -> bytes:
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(document, separators=(',', ':'))}\n\n".encode()
@@ -20,12 +25,37 @@ def _event(document: Any, name: str = "") -> bytes:
 
 _EVENTS = {
     "openai": _event({"error": _OPENAI}),
-    "responses": _event(_RESPONSES, "error"),
     "anthropic": _event(_ANTHROPIC, "error"),
     "gemini": _event({"error": _GEMINI}),
 }
 
 
-def error_event(dialect: str) -> bytes:
-    """Return the event for a reader's `dialect`; OpenAI's where none is known, which most clients read."""
+def error_event(dialect: str, number: int = 0) -> bytes:
+    """Return the event for a reader's `dialect`; OpenAI's where none is known, which most clients read.
+
+    Args:
+        dialect: the form of the stream.
+        number: which event of the stream it is, from 0, where the form numbers them ("responses").
+    """
+    if dialect == "responses":
+        return _event({**_RESPONSES, "sequence_number": number}, "error")
     return _EVENTS.get(dialect, _EVENTS["openai"])
+
+
+class Numbering:
+    """Follows the numbers of a stream's events ("responses"), in chunks that may end anywhere."""
+
+    __slots__ = ("_tail", "next")
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self.next = 0
+        """The number of an event after those seen."""
+
+    def see(self, chunk: bytes) -> None:
+        """Take in the next bytes that are sent."""
+        seen = self._tail + chunk
+        # In a text of the model the quotes are escaped, so that it is not found there.
+        for found in _NUMBER.finditer(seen):
+            self.next = int(found[1]) + 1
+        self._tail = seen[-_LONGEST_NUMBER:]

@@ -7,11 +7,7 @@ client sent is ever in them.
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import shlex
 import sys
-from collections.abc import Sequence
 from typing import TextIO
 
 from ratelimit.clock import Clock, SystemClock
@@ -115,31 +111,3 @@ def log_warnings(policy: Policy) -> None:
     _show_lines()
     for problem in policy.warnings:
         log.warning("%s", problem)
-
-
-def several_workers() -> bool:
-    """Return whether this process looks like one of several workers.
-
-    Workers of uvicorn, hypercorn and granian are children of a `multiprocessing` parent. Other servers say
-    how many they start in WEB_CONCURRENCY. Workers of gunicorn have its command line.
-    """
-    if multiprocessing.parent_process() is not None:
-        return True
-    said = os.environ.get("WEB_CONCURRENCY", "")
-    if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
-        said = _workers_of(shlex.split(os.environ.get("GUNICORN_CMD_ARGS", ""))) or said
-        said = _workers_of(sys.argv[1:]) or said
-    return said.isdecimal() and int(said) > 1
-
-
-def _workers_of(arguments: Sequence[str]) -> str:
-    """Return how many workers a command line of gunicorn asks for; empty where it does not say."""
-    found = ""
-    for at, argument in enumerate(arguments):
-        if argument in {"-w", "--workers"}:
-            found = "".join(arguments[at + 1 : at + 2])
-        elif argument.startswith("--workers="):
-            found = argument.removeprefix("--workers=")
-        elif argument.startswith("-w"):
-            found = argument.removeprefix("-w")
-    return found

@@ -28,7 +28,7 @@ from ratelimit.http.problem import CONTENT_TYPE
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
-from ratelimit.worker.diagnostics import several_workers
+from ratelimit.worker.siblings import several_workers
 from ratelimit.wsgi.arrival import Environ, headers_of, identify, target_of
 from ratelimit.wsgi.waiting import Waiting
 

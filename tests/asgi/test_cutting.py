@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from openai.types.responses import ResponseErrorEvent
 
 from ratelimit.usage.ending import error_event
 from tests.asgi.driver import key, mount
 from tests.asgi.metered import answering, left, pieces_of, policy
-from tests.usage.answers import CHAT_USAGE, EVENTS, anthropic, chat, events
+from tests.usage.answers import CHAT_USAGE, EVENTS, RESPONSES_USAGE, anthropic, chat, events, responses
 
 
 def messages(text: str) -> bytes:
@@ -96,3 +98,23 @@ async def test_streams_at_the_same_time_see_each_other_s_use() -> None:
     assert all(answer.body.endswith(error_event("openai")) for answer in answers)
     text = sum(answer.body.count(b"w") for answer in answers)
     assert 3500 <= text <= 3500 + 10 * 200
+
+
+@pytest.mark.parametrize("size", [1, 57, 100_000])
+@pytest.mark.parametrize("shape", ["responses", "auto"])
+async def test_error_event_of_a_response_has_the_next_number(shape: str, size: int) -> None:
+    start, added, delta, *_, last = responses("w" * 9, RESPONSES_USAGE)
+    # What a model writes is no number of an event's.
+    delta["delta"] = 'wwwwwwwww"sequence_number": 999}'
+    written = [start, added, *(dict(delta) for _ in range(700)), last]
+    sent = events([{**one, "sequence_number": at} for at, one in enumerate(written)])
+    rules = policy(rate=300, on_exhausted="cut", usage=shape, estimate=1)
+    mounted = mount(rules, answering(*pieces_of(sent, size)))
+    got = await mounted.client("POST", headers=key("a"))
+    passed, name, document = got.body.rpartition(b"event: error\ndata: ")
+    assert name
+    assert sent.startswith(passed)
+    whole = [json.loads(line.removeprefix(b"data: ")) for line in passed.splitlines() if line[:5] == b"data:"]
+    ending = json.loads(document)
+    assert ending["sequence_number"] == whole[-1]["sequence_number"] + 1
+    assert ResponseErrorEvent.model_validate(ending).code == "rate_limit_exceeded"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.events import NullObserver
 from ratelimit.telemetry.names import DIAGNOSTIC_CODES
-from ratelimit.worker.diagnostics import MOST_WORDS, LoggingObserver, several_workers
+from ratelimit.worker.diagnostics import MOST_WORDS, LoggingObserver
+from ratelimit.worker.siblings import several_workers
 from tests.asgi.driver import Client, key, limit, mount, ok, rules
 
 PER_IP = rules(limit(per="ip", rate="100/minute"), identities="")
@@ -127,6 +129,36 @@ def test_several_workers_of_gunicorn(
     assert several_workers() is expected
     monkeypatch.delenv("SERVER_SOFTWARE")
     assert not several_workers()
+
+
+@pytest.mark.parametrize(
+    ("settings", "command", "expected"),
+    [
+        ("bind = ':8000'\nworkers = 4\n", "gunicorn app:app", True),
+        ("workers = 1\n", "gunicorn app:app", False),
+        ("bind = ':8000'\n", "gunicorn app:app", False),
+        ("import os\nworkers = os.cpu_count() * 2 + 1\n", "gunicorn app:app", True),
+        ("workers = 4\n", "gunicorn -w 1 app:app", False),
+        ("workers = [\n", "gunicorn app:app", False),
+        ("workers = 4\n", "gunicorn -c nowhere.py app:app", False),
+    ],
+)
+def test_several_workers_by_the_settings_file_of_gunicorn(
+    settings: str, command: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: None)
+    for name in ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SERVER_SOFTWARE", "gunicorn/23.0.0")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gunicorn.conf.py").write_text(settings)
+    monkeypatch.setattr("sys.argv", command.split())
+    assert several_workers() is expected
+    (tmp_path / "gunicorn.conf.py").rename(tmp_path / "other.py")
+    for option in ("-c other.py", "-cother.py", "--config=other.py", "--config file:other.py"):
+        monkeypatch.setattr("sys.argv", command.replace("gunicorn ", f"gunicorn {option} ").split())
+        if "nowhere" not in command:
+            assert several_workers() is expected, option
 
 
 def test_several_workers_by_parent(monkeypatch: pytest.MonkeyPatch) -> None:

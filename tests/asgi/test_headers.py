@@ -193,3 +193,52 @@ async def test_responder_s_own_retry_after_stands() -> None:
 
     refused = (await answers(rules(limit(rate="1/minute")), 2, responder=responder))[1]
     assert refused.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_limit_that_a_request_lacks_the_identity_for_is_in_no_field(legacy: bool) -> None:
+    session = 'session = { from = "header:x-session", missing = "skip" }\n'
+    toml = rules(
+        limit("every", rate="9/minute"),
+        limit("sessions", per="session", rate="5/minute"),
+        identities=f'{session}account = {{ from = "header:x-api-key" }}',
+        more=f"[headers]\nx_ratelimit = {str(legacy).lower()}\n",
+    )
+    client = mount(toml).client
+    for _ in range(2):  # the second time on the common way
+        without = await client(headers=key("a"))
+        assert without.headers["ratelimit-policy"] == '"every";q=9;w=60'
+        within = await client(headers=[*key("a"), (b"x-session", b"s")])
+        assert within.headers["ratelimit-policy"] == '"every";q=9;w=60, "sessions";q=5;w=60'
+        assert [name.count('"') for name in (without.headers["ratelimit"], within.headers["ratelimit"])] == [
+            2,
+            4,
+        ]
+
+
+async def test_limit_of_new_accounts_is_told_to_new_ones_alone() -> None:
+    toml = """version = 1
+[identities]
+account = { from = "header:x-api-key" }
+payment = { from = "header:x-card", missing = "skip" }
+[[limit]]
+name = "new accounts"
+per = "account"
+age = "new"
+rate = "5/day"
+[[limit]]
+name = "all accounts"
+per = "account"
+rate = "9/day"
+[correlation]
+principal = "account"
+network = "ip"
+payment = "payment"
+created = "header:x-created"
+"""
+    client = mount(toml).client
+    old = await client(headers=[*key("a"), (b"x-created", b"1")])
+    assert old.headers["ratelimit-policy"] == '"all accounts";q=9;w=86400'
+    now_s = str(ManualClock().now_ns() // 10**9).encode()
+    new = await client(headers=[*key("b"), (b"x-created", now_s)])
+    assert new.headers["ratelimit-policy"] == '"new accounts";q=5;w=86400, "all accounts";q=9;w=86400'

@@ -57,6 +57,12 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_anchors_of_a_page_are_its_own(path: Path) -> None:
+    written = re.findall(r'<a id="([^"]+)"', prose(path))
+    assert sorted(written) == sorted(set(written))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_files_that_a_page_names_are_there(path: Path) -> None:
     for named in re.findall(
         r"`((?:benchmarks|examples|ext|ratelimit|tests)/[\w/.-]+)`", path.read_text("utf-8")

@@ -71,7 +71,10 @@ cdef class Exchange:
         all_of_them = PyList_New(size + 2)
         for i in range(size):
             put(all_of_them, i, <object>PyList_GET_ITEM(present, i))
-        put(all_of_them, size, self.policy_pair)
+        if self.policy_pair is None:  # it depends on which limits applied
+            put(all_of_them, size, (b"ratelimit-policy", self.plan.policy_field(self.outcome)))
+        else:
+            put(all_of_them, size, self.policy_pair)
         put(all_of_them, size + 1, (b"ratelimit", field))
         return all_of_them
 

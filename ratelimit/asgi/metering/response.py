@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.types import Message, Send
 
-from ratelimit.usage.ending import error_event
+from ratelimit.usage.ending import Numbering, error_event
 from ratelimit.usage.reader import Reader
 from ratelimit.usage.report import UNKNOWN, Reading, message_reader, reader_of, reading_of
 from ratelimit.usage.shapes import Shape
@@ -36,7 +36,7 @@ class WatchedSend:
         has_room: None, or told the reader after each chunk, and returns whether the answer may go on.
     """
 
-    __slots__ = ("_has_room", "_is_over", "_send", "_shape", "is_complete", "is_cut", "reader")
+    __slots__ = ("_has_room", "_is_over", "_numbering", "_send", "_shape", "is_complete", "is_cut", "reader")
 
     def __init__(self, send: Send, shape: Shape, has_room: Callable[[Reader], bool] | None) -> None:
         self._send = send
@@ -47,6 +47,7 @@ class WatchedSend:
         """Whether the application sent its answer to the end."""
         self.is_cut = False
         self._is_over = False
+        self._numbering: Numbering | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message; returns the server's own awaitable.
@@ -67,6 +68,7 @@ class WatchedSend:
                     self._is_over = self._is_over or not self._has_room(reader)
                     if self._is_over:
                         return self._cut(message, reader)
+                    self._number(reader, chunk)
             if not message.get("more_body", False):
                 self.is_complete = True
         elif kind == "http.response.start":
@@ -114,7 +116,17 @@ class WatchedSend:
             self.is_complete = True  # it has ended by itself
         elif reader.boundary >= 0:
             self.is_cut = True
-            last = bytes(message.get("body", b""))[: reader.boundary] + error_event(reader.dialect)
+            last = bytes(message.get("body", b""))[: reader.boundary]
+            self._number(reader, last)
+            last += error_event(reader.dialect, 0 if self._numbering is None else self._numbering.next)
             message = {**message, "body": last, "more_body": False}
-        # Else it is in the middle of an event, of which the client is owed the rest.
+        else:  # in the middle of an event, of which the client is owed the rest
+            self._number(reader, message.get("body", b""))
         return self._send(message)
+
+    def _number(self, reader: Reader, chunk: bytes) -> None:
+        """Follow the numbers of events, where an error event would need the next."""
+        if reader.dialect == "responses":
+            if self._numbering is None:
+                self._numbering = Numbering()
+            self._numbering.see(bytes(chunk))
