@@ -7,6 +7,7 @@ Nothing a client sent is in them.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -116,3 +117,13 @@ class NullObserver:
 
     def store_failed(self, error: RateLimitError) -> None:
         """Ignore a store's failure."""
+
+
+class MistakesLog(NullObserver):
+    """Logs noticed mistakes and ignores the rest: what observes a limiter that was given nothing else."""
+
+    __slots__ = ()
+
+    def diagnosed(self, code: str, message: str) -> None:
+        """Log a likely mistake."""
+        logging.getLogger("ratelimit").warning("%s [%s]", message, code)

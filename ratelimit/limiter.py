@@ -1,6 +1,6 @@
 """The limiter: a policy, a store and a clock, brought together. Usable without ASGI.
 
-Nothing here awaits, logs or knows a `scope`; the middleware and the command line
+Nothing here awaits or knows a `scope`; the middleware and the command line
 are both built on it. Its methods may be called from any thread.
 """
 
@@ -50,7 +50,7 @@ class Limiter:
             then closed with the limiter.
         clock: where time comes from; the store's own when not given.
         resolvers: the application's callables that the policy's `resolver:NAME` refer to.
-        observer: told of reloads, noticed mistakes and faults.
+        observer: told of reloads, noticed mistakes and faults; without one, mistakes go to the log.
         enabled: whether anything is limited: if not, every request is allowed and nothing is shared or
             connected to. As `RATELIMIT_ENABLED` in the environment says when not given; else True.
         correlates: whether this process is there to correlate for several hosts

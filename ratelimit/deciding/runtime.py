@@ -35,7 +35,7 @@ from ratelimit.deciding.steps import Steps
 from ratelimit.deciding.switch import is_enabled
 from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.errors import StoreError
-from ratelimit.events import NullObserver, Observer
+from ratelimit.events import MistakesLog, Observer
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.acts.act import Act
@@ -79,7 +79,7 @@ class Runtime:
         self.file = PolicyFile(None if path is None else Path(path))
         """Where the policy came from, and what became of reading it again."""
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
-        self.observer: Observer = observer if observer is not None else NullObserver()
+        self.observer: Observer = observer if observer is not None else MistakesLog()
         self.resolvers = dict(resolvers or {})
         self._owns_store = store is None
         self.store = open_store(loaded, clock, alone=not self.is_enabled) if store is None else store

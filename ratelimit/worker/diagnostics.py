@@ -12,7 +12,7 @@ from typing import TextIO
 
 from ratelimit.clock import Clock, SystemClock
 from ratelimit.errors import RateLimitError
-from ratelimit.events import NullObserver, Observer, ReloadResult
+from ratelimit.events import MistakesLog, NullObserver, Observer, ReloadResult
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 
@@ -101,8 +101,10 @@ def _show_lines() -> None:
 
 def start_logging(limiter: Limiter) -> None:
     """Write to the log what happens to a limiter from now on, and its policy's warnings; once."""
-    if not isinstance(limiter.runtime.observer, LoggingObserver):
-        limiter.runtime.observer = LoggingObserver(limiter.runtime.observer, limiter.clock)
+    observer = limiter.runtime.observer
+    if not isinstance(observer, LoggingObserver):
+        others = None if isinstance(observer, MistakesLog) else observer  # which would say it again
+        limiter.runtime.observer = LoggingObserver(others, limiter.clock)
         log_warnings(limiter.policy)
 
 

@@ -11,6 +11,7 @@ from ratelimit.clock import ManualClock
 from ratelimit.events import NullObserver
 from ratelimit.stores.contract import Plan
 from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.worker.diagnostics import start_logging
 from tests.asgi.driver import Client, key, limit, ok, rules
 
 
@@ -82,3 +83,19 @@ async def test_client_sees_the_stance(stance: str, status: int) -> None:
         assert answer.problem["type"].endswith("#temporary-reduced-capacity")
     store.fails = False
     assert await client.statuses(2, headers=key("a")) == [200, 429]
+
+
+@pytest.mark.parametrize("logs", [False, True], ids=["bare", "behind the middleware"])
+@pytest.mark.parametrize(("observer", "said"), [(None, 1), (NullObserver(), 0)], ids=["none", "silent"])
+def test_mistake_is_logged_once_where_nothing_observes(
+    observer: NullObserver | None, said: int, *, logs: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = 'version = 1\n[store]\nmemory = "private"\n[[limit]]\nname = "a"\nper = "ip"\nrate = "1/minute"\n'
+    limiter = Limiter(Policy.from_toml(text), observer=observer)
+    if logs:
+        start_logging(limiter)
+    caplog.clear()
+    for _ in range(3):
+        assert not limiter.decide(path="/").allowed
+    limiter.close()
+    assert ["[client-missing]" in record.message for record in caplog.records] == [True] * (said or logs)
