@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 
 from ratelimit.limiter import Limiter
-from ratelimit.stores.acts.act import MOST_ACTS
+from ratelimit.policy import Policy
+from ratelimit.stores.acts.act import MOST_ACTS, Act
+from ratelimit.stores.redis.acts import ServerActs
 from ratelimit.worker.acts import ActFollower
 from ratelimit.worker.upkeep import Upkeep
 from tests.cli.running import run
@@ -102,3 +106,53 @@ def test_the_servers_log_is_bounded(server: Server, tmp_path: Path) -> None:
     (last,) = server.client.lrange("{acts}:acts", -1, -1)
     assert json.loads(last)["number"] == MOST_ACTS + 1
     assert server.client.pttl("{acts}:acts") > 0
+
+
+def test_two_acts_of_one_instant_have_two_numbers(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(POLICY.format(url=server.url, table=tmp_path / "a"))
+    remote = Policy.load(path).compiled.remote
+    assert remote is not None
+    logs = [ServerActs(remote) for _ in range(4)]
+    together = Barrier(len(logs))
+
+    def make(log: ServerActs) -> list[int]:
+        together.wait()
+        return [
+            log.append(lambda number: Act(number, "exempt", 1, "me", "k", [number]), 1).number
+            for _ in range(20)
+        ]
+
+    with ThreadPoolExecutor(len(logs)) as threads:
+        numbers = [number for found in threads.map(make, logs) for number in found]
+    for log in logs:
+        log.close()
+    assert sorted(numbers) == list(range(1, 81))
+    lines = server.client.lrange("{acts}:acts", 0, -1)
+    assert [json.loads(line)["number"] for line in lines] == list(range(1, 81))
+
+
+def test_acts_of_one_instant_are_kept_where_the_log_is_full(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(POLICY.format(url=server.url, table=tmp_path / "a"))
+    line = b'{"number":%d,"kind":"undo","at_ns":1,"by":"me","key":"k","undoes":1}'
+    server.client.rpush("{acts}:acts", *(line % number for number in range(1, MOST_ACTS + 1)))
+    remote = Policy.load(path).compiled.remote
+    assert remote is not None
+    log, tried = ServerActs(remote), []
+
+    def make(number: int) -> Act:
+        if not tried:
+            server.client.rpush("{acts}:acts", Act(number, "exempt", 1, "other", "k", [2]).line())
+        tried.append(number)
+        return Act(number, "exempt", 1, "me", "k", [1])
+
+    assert log.append(make, 1).number == MOST_ACTS + 2
+    assert tried == [MOST_ACTS + 1, MOST_ACTS + 2]
+    log.close()
+    lines = [json.loads(each) for each in server.client.lrange("{acts}:acts", 0, -1)]
+    assert [(each["number"], each["by"]) for each in lines[-2:]] == [
+        (MOST_ACTS + 1, "other"),
+        (MOST_ACTS + 2, "me"),
+    ]
+    assert len(lines) == MOST_ACTS

@@ -15,7 +15,7 @@ import msgspec
 
 from ratelimit.errors import StoreError
 from ratelimit.stores.acts.act import MOST_ACTS, Act, kept, read_acts
-from ratelimit.stores.redis.hosts.fencing import REPORT, REPORTS
+from ratelimit.stores.redis.hosts.fencing import ACT, REPORT, REPORTS
 from ratelimit.stores.redis.hosts.keys import Places
 from ratelimit.stores.redis.hosts.stream_client import Failures
 from ratelimit.stores.redis.transport.connect import connect
@@ -82,26 +82,20 @@ class ServerActs:
         """
 
         async def append(client: Any) -> Act:
-            lines = await client.execute_command("LRANGE", self._acts, -2 * MOST_ACTS, -1)
-            acts = read_acts(lines)
-            act = make(acts[-1].number + 1 if acts else 1)
-            left = kept([*acts, act], now_ns)
-            if len(left) > len(lines):
-                await client.execute_command("RPUSH", self._acts, act.line())
-            else:
-                await self._rewrite(client, left)
-            await client.execute_command("PEXPIRE", self._acts, LASTS_MS)
-            return act
+            while True:
+                lines = await client.execute_command("LRANGE", self._acts, -2 * MOST_ACTS, -1)
+                acts = read_acts(lines)
+                act = make(acts[-1].number + 1 if acts else 1)
+                left = kept([*acts, act], now_ns)
+                replaces = len(left) <= len(lines)
+                fresh = [one.line() for one in left] if replaces else [act.line()]
+                last = lines[-1] if lines else b""
+                # Between reading and writing another command may have made the act of this number.
+                if await ACT.run(client, (self._acts,), (last, LASTS_MS, int(replaces), *fresh)):
+                    return act
 
         act: Act = self._call(append)
         return act
-
-    async def _rewrite(self, client: Any, acts: list[Act]) -> None:
-        # A host that reads between the two has fewer acts for a moment, and all with its next look.
-        fresh = f"{self._acts}:new"
-        await client.execute_command("DEL", fresh)
-        await client.execute_command("RPUSH", fresh, *(act.line() for act in acts))
-        await client.execute_command("RENAME", fresh, self._acts)
 
     def report(self, name: str, host: str, number: int, workers: int) -> None:
         """Say which acts a host applies.
