@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy
-from ratelimit.stores.redis.doctor.permission import CORRELATING, DECIDING
+from ratelimit.stores.redis.doctor.permission import ACTING, CORRELATING, DECIDING
 from ratelimit.stores.redis.store import RedisStore
 from tests.redis.examining import Examination
 from tests.support.redis.permission import DEPLOYMENT, SECRET, documented
@@ -111,14 +111,17 @@ def test_documented_user_is_enough_for_the_doctor(server: Server, tmp_path: Path
     try:
         found = Examination(tmp_path, server.url, *login, CORRELATION)
         assert found.code == 0
-        assert found["correlation"]["status"] == found["commands"]["status"] == "ok"
+        assert [found[check]["status"] for check in ("commands", "acts", "correlation")] == ["ok"] * 3
         assert server.client.acl_log() == []
         # What hosts share lies under names of its own: a user that may not use them is told.
         server.client.execute_command("ACL", "SETUSER", "ratelimit", "resetkeys", f"~{prefix}:*")
         found = Examination(tmp_path, server.url, *login, CORRELATION)
         assert (found.code, found["commands"]["status"], found["correlation"]["status"]) == (1, "ok", "fail")
         assert f"~{{{prefix}}}:*" in found["correlation"]["advice"]
-        assert Examination(tmp_path, server.url, *login).code == 0  # nothing is correlated there
+        found = Examination(tmp_path, server.url, *login)
+        assert (found.code, found["acts"]["status"]) == (0, "warn")  # nothing is correlated there
+        assert found["acts"]["says"].startswith("no act of an operator reaches any host: this user may not")
+        assert f"~{{{prefix}}}:*" in found["acts"]["advice"]
     finally:
         server.client.execute_command("ACL", "DELUSER", "ratelimit")
 
@@ -126,5 +129,5 @@ def test_documented_user_is_enough_for_the_doctor(server: Server, tmp_path: Path
 def test_documented_commands_are_those_that_are_tried() -> None:
     (line,) = re.findall(r"^Called are (.*)$", DEPLOYMENT, re.M)
     said = set(re.findall(r"`([A-Z]+)`", line))
-    tried = {words[0] for words in (*DECIDING, *CORRELATING)}
+    tried = {words[0] for words in (*DECIDING, *CORRELATING, *ACTING)}
     assert said == tried | {"EVALSHA", "EVAL", "AUTH"}

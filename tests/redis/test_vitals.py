@@ -14,7 +14,13 @@ from redis.crc import key_slot
 from ratelimit.environment.finding import Finding, Status
 from ratelimit.stores.redis.doctor import vitals
 from ratelimit.stores.redis.doctor.checkup import transport
-from ratelimit.stores.redis.doctor.permission import CORRELATING, DECIDING, TRIAL, scratch_key
+from ratelimit.stores.redis.doctor.permission import (
+    ACTING,
+    CORRELATING,
+    DECIDING,
+    TRIAL,
+    scratch_key,
+)
 from ratelimit.stores.redis.transport.symptom import explain, is_forbidden, state_of
 from tests.support.redis.policies import spec_of
 
@@ -220,14 +226,33 @@ def test_trial_calls_whatever_the_deciding_script_calls() -> None:
     assert libraries <= set(re.findall(r"\b(struct|cmsgpack|cjson|bit)\.\w+", TRIAL.decode()))
 
 
+ACTS = {"act", "report", "reports"}
+"""The scripts of acts; the others are the correlation's."""
+
+
+def called_by(*scripts: Path) -> set[str]:
+    """Return the commands that scripts call."""
+    return {word for path in scripts for word in re.findall(r"redis\.call\(\s*'([A-Z]+)'", path.read_text())}
+
+
+def called_alone(*modules: Path) -> set[str]:
+    """Return the commands that modules call by themselves."""
+    text = "\n".join(path.read_text() for path in modules)
+    return set(re.findall(r"execute_command\(\s*\"([A-Z]+)\"", text)) - {"EVALSHA", "EVAL"}
+
+
 def test_trial_calls_whatever_the_correlation_calls() -> None:
-    text = "\n".join(path.read_text() for path in sorted((HOSTS / "scripts").glob("*.lua")))
-    needed = set(re.findall(r"redis\.call\(\s*'([A-Z]+)'", text))
-    text = "\n".join(path.read_text() for path in sorted(HOSTS.glob("*.py")))
-    alone = set(re.findall(r"execute_command\(\s*\"([A-Z]+)\"", text))
+    scripts = [path for path in (HOSTS / "scripts").glob("*.lua") if path.stem not in ACTS]
+    alone = called_alone(*HOSTS.glob("*.py"))
     assert {"XADD", "XRANGE", "HGET"} <= alone
-    tried = {words[0] for words in CORRELATING}
-    assert needed | alone - {"EVALSHA", "EVAL"} == tried
+    assert called_by(*scripts) | alone == {words[0] for words in CORRELATING}
+
+
+def test_trial_calls_whatever_acts_call() -> None:
+    scripts = [HOSTS / "scripts" / f"{name}.lua" for name in ACTS]
+    alone = called_alone(STORE / "acts.py")
+    assert "LRANGE" in alone
+    assert called_by(*scripts) | alone == {words[0] for words in ACTING}
 
 
 def test_scratch_key_lies_under_the_prefix_and_in_the_slots() -> None:

@@ -19,7 +19,12 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from ratelimit.environment.finding import Finding, unseen
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.doctor import vitals
-from ratelimit.stores.redis.doctor.permission import hosts_key, try_correlation, try_script
+from ratelimit.stores.redis.doctor.permission import (
+    hosts_key,
+    try_acts,
+    try_correlation,
+    try_script,
+)
 from ratelimit.stores.redis.doctor.topology import Master, find_cluster, find_master
 from ratelimit.stores.redis.doctor.trial import (
     Timer,
@@ -114,8 +119,10 @@ async def _examine_one(
             # A replica refuses what the script writes, a cluster's node half of all keys: that was said.
             if not any(each.check in ("role", "cluster") and each.status == "fail" for each in findings):
                 findings += await try_script(client, master.spec, master.slots)
-                if needs.correlates and _has(master, hosts_key(spec.prefix)):
-                    findings.append(await try_correlation(client, master.spec))
+                if _has(master, hosts_key(spec.prefix)):
+                    findings.append(await try_acts(client, master.spec))
+                    if needs.correlates:
+                        findings.append(await try_correlation(client, master.spec))
             with suppress(NoPermissionError):  # of TIME, which scripts call as well
                 findings.append(await compare_clocks(client, wall))
             signs = signs_key(spec)

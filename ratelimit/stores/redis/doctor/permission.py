@@ -88,8 +88,6 @@ DEL @
 HSET @ 0 x
 PEXPIRE @ 5000
 HGET @ 0
-HGETALL @
-HDEL @ 0
 DEL @
 XADD @ MAXLEN ~ 10 * e x
 PEXPIRE @ 5000
@@ -97,6 +95,19 @@ XRANGE @ (0-0 + COUNT 1
 DEL @
 """)
 """What correlation across hosts calls, by scripts and without: a user that may in a script may alone."""
+ACTING = _read("""
+TIME
+RPUSH @ x
+PEXPIRE @ 5000
+LRANGE @ -1 -1
+DEL @
+HSET @ host x
+PEXPIRE @ 5000
+HGETALL @
+HDEL @ host
+DEL @
+""")
+"""What the operator's acts call, by scripts and without."""
 
 
 def hosts_key(prefix: str) -> str:
@@ -139,6 +150,19 @@ async def try_correlation(client: Redis, spec: RemoteSpec) -> Finding:
         return replace(_broken(error), check="correlation")
     advice = _advice(spec, refused, CORRELATING)
     return _permitted("correlation", "hosts may share what they see", refused, spec, advice, braces=True)
+
+
+async def try_acts(client: Redis, spec: RemoteSpec) -> Finding:
+    """Return whether this user may call what the operator's acts do; limits decide without them."""
+    try:
+        _, refused = await _try_all(client, hosts_key(spec.prefix), ACTING)
+    except ResponseError as error:
+        return replace(_broken(error), check="acts", status="warn")
+    advice = _advice(spec, refused, ACTING)
+    found = _permitted("acts", "operators' acts reach all hosts", refused, spec, advice, braces=True)
+    if found.status == "ok":
+        return found
+    return replace(found, status="warn", says=f"no act of an operator reaches any host: {found.says}")
 
 
 class _Changed(Exception):

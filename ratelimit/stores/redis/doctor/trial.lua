@@ -8,7 +8,9 @@
 
 local refused = {}
 for _, words in ipairs(cmsgpack.unpack(ARGV[2])) do
-  if words[2] == '@' then words[2] = KEYS[1] end
+  for at = 2, #words do
+    if words[at] == '@' then words[at] = KEYS[1] end
+  end
   local answer = redis.pcall(unpack(words))
   if type(answer) == 'table' and answer.err then
     refused[#refused + 1] = { words[1], answer.err }
