@@ -15,7 +15,9 @@ from typing import TypedDict
 from ratelimit.correlation.settings import Settings
 
 FRESH_LEAST = 0.5
-"""Part of its accounts known to be new, below which a group is an organisation until shown otherwise."""
+"""Part of its accounts known to be new, below which a group is an organisation until shown otherwise,"""
+FRESH_SURE = 2 / 3
+"""and below which it is not certain: half of a young organisation is new, and more by chance."""
 SEEN_PART = 0.5
 """Part of its accounts that must have had the time to come home, for it to mean anything that none did."""
 SEEN_ENOUGH = 64
@@ -138,7 +140,7 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         and group["exclusive"] >= settings.exclusive * ease
         and group["homed"] <= settings.homed / ease
         and group["seen"] >= min(SEEN_ENOUGH, SEEN_PART * group["accounts"])
-        and group["fresh"] >= FRESH_LEAST * ease
+        and group["fresh"] >= FRESH_SURE * ease
         and (is_covert(group, settings.covert * ease) or group["settled"] >= SETTLED_LEAST)
     ):
         return Judgement(

@@ -74,8 +74,8 @@ ROWS = [
     (CAMPAIGN, {"seen": 63}, LIKELY, "covert"),
     (CAMPAIGN, {"accounts": 100, "busiest": 90, "seen": 50}, CERTAIN, "covert"),
     (CAMPAIGN, {"accounts": 100, "busiest": 90, "seen": 49}, LIKELY, "covert"),
-    (CAMPAIGN, {"fresh": 0.5}, CERTAIN, "covert"),
-    (CAMPAIGN, {"fresh": 0.49}, LIKELY, "covert"),
+    (CAMPAIGN, {"fresh": 0.67}, CERTAIN, "covert"),
+    (CAMPAIGN, {"fresh": 0.66}, LIKELY, "covert"),
     (CAMPAIGN, {"exits": 270.0}, CERTAIN, "covert"),
     (CAMPAIGN, {"exits": 269.0}, LIKELY, "new and together"),
     (RESIDENT, {}, CERTAIN, "homeless"),
@@ -142,7 +142,7 @@ LESS = {
     "exits": (205.0, 204.0),
     "exclusive": (0.48, 0.47),
     "homed": (0.0625, 0.063),
-    "fresh": (0.4, 0.39),
+    "fresh": (0.54, 0.53),
 }
 
 

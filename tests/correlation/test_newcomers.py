@@ -98,7 +98,7 @@ def test_a_newcomer_on_an_established_customers_method_is_likely_until_its_accou
     for sight in aged:
         sight.row[0] = key_of(f"aged of {sight.account}")
     one = correlator()
-    show(one, together(crowd(100, rng, hours=HOURS), campaign(100, rng, hours=HOURS), aged))
+    show(one, together(crowd(100, rng, hours=HOURS), campaign(140, rng, hours=HOURS), aged))
     rebuild(one, KNOWN_S)
     assert ask(one, "new", address=exit_of(3), payment="bad card 3", created_s=KNOWN_S) == Verdict.LIKELY
     assert ask(one, "other", address=exit_of(3), payment="bad card 15", created_s=KNOWN_S) == Verdict.CERTAIN
@@ -245,7 +245,7 @@ def test_an_account_that_was_there_before_is_at_most_likely() -> None:
     for sight in aged:
         sight.row[0] = key_of(f"aged of {sight.account}")
     one = correlator()
-    show(one, together(crowd(100, rng, hours=HOURS), campaign(100, rng, hours=HOURS), aged))
+    show(one, together(crowd(100, rng, hours=HOURS), campaign(140, rng, hours=HOURS), aged))
     rebuild(one, KNOWN_S)
     said = verdicts(one)
     assert sum(said.get(key) == Verdict.CERTAIN for key in BAD) >= 60  # those on cards that are mostly new

@@ -113,7 +113,9 @@ class Actors(Pools):
         for account in self.accounts:
             method = self.method_of(account, methods)
             if method is not None and account.key in of:
-                fresh_on[method] += 1 if self.is_fresh(account) else -1
+                here = {at for at in places[account.key] if owner.get(at) == of[account.key]}
+                weight = 2 if self._fit(account, here)[0] >= FIT else 1
+                fresh_on[method] += 1 if self.is_fresh(account) else -weight
         # An exit is where accounts of the group meet; a fleet on one payment method has what it uses.
         fleets = members.keys() - methods - roots.keys()
         meeting: dict[Hashable, list[int]] = defaultdict(list)

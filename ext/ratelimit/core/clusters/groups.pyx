@@ -211,7 +211,7 @@ cdef class Groups:
         cdef Identifier *node
         cdef Places places
         cdef int i
-        cdef bint fresh = is_fresh(p)
+        cdef bint fresh = is_fresh(p), roams = False
         self.pools.places_of(p, &places)
         for i in range(places.count):
             node = self.evidence.identifiers + places.at[i]
@@ -233,7 +233,8 @@ cdef class Groups:
             if fresh:
                 node.mine += node.mine < MOST_DEGREE
             else:
-                node.others += node.others < MOST_DEGREE
+                # Once for its method, and once more where the group meets: half of a young organisation is new.
+                node.others += (1 + (self.fit(p, g, &roams) >= FIT)) * (node.others < MOST_DEGREE - 1)
         t.old += p.traits & OLD != 0
         t.settled += p.traits & SETTLED != 0
         t.rate += rate_of(p, self.evidence.now_s)
@@ -350,10 +351,7 @@ cdef class Groups:
         return <double>proof_of(p, &places, self.pools.by_program) / visits if visits else -1.0
 
     cdef bint is_provable(self, Principal *p) noexcept nogil:
-        """Whether an account can be certain to belong: it is new, as most are that pay as it does.
-
-        So neither an account that was there before, nor a new one of a customer that was.
-        """
+        """Whether an account can be certain to belong: it is new, and most that pay with its method are.; `tally_one` counts."""
         cdef uint32_t method = self.pools.token_of(p, PROVEN)
         cdef Identifier *node = self.evidence.identifiers + method - 1
         return method != 0 and is_fresh(p) and node.mine >= node.others
