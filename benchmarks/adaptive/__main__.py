@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.adaptive.beside import compare
-from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME
+from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT
 from benchmarks.adaptive.contenders import CONTENDERS
 from benchmarks.adaptive.phases import PHASES
 from benchmarks.adaptive.poisoning import lost_to_poison
@@ -30,11 +30,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adaptive", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="Default: 1 2.")
     parser.add_argument("--engine", action="append", choices=sorted(BY_NAME), help="Only these; repeatable.")
+    parser.add_argument("--held-out", action="store_true", help="Engines that nothing was tried on.")
     parser.add_argument("--trace", type=Path, help="A trace of the Azure public dataset, for the bursts.")
     parser.add_argument("--plots", type=Path, help="Folder to draw limit, in flight and first byte in.")
     parser.add_argument("--no-peers", action="store_true", help="The default controller alone.")
     chosen = parser.parse_args()
-    back_ends = [BY_NAME[name] for name in chosen.engine] if chosen.engine else list(BACK_ENDS)
+    usual = HELD_OUT if chosen.held_out else BACK_ENDS
+    back_ends = [BY_NAME[name] for name in chosen.engine] if chosen.engine else list(usual)
     contenders = CONTENDERS[:1] if chosen.no_peers else CONTENDERS
     tournament = Tournament(back_ends, PHASES, chosen.seeds, chosen.trace)
     tournament.play(contenders)

@@ -134,7 +134,34 @@ BACK_ENDS = (
         1500,
     ),
 )
-BY_NAME = {back_end.name: back_end for back_end in BACK_ENDS}
+HELD_OUT = (
+    BackEnd(
+        "small and quick",
+        lambda timeline: Batch(Model(8, 6, 0.5, 20_000), timeline),
+        _chat(300, 30, 200, 0.2),
+        _chat(300, 30, 200, 0.7),
+        400,
+    ),
+    BackEnd(
+        "long prompts",
+        lambda timeline: Batch(Model(64, 18, 0.25, 30_000, chunk_tokens=2048), timeline),
+        _chat(4_000, 80, 300, 0.3, spread=0.9),
+        _chat(4_000, 80, 300, 0.8, spread=0.9),
+        3000,
+    ),
+    BackEnd(
+        "four replicas",
+        lambda timeline: Replicas(Model(24, 15, 0.4, 12_000), 4, timeline),
+        _chat(700, 50, 500, 0.15),
+        _chat(700, 50, 500, 0.6),
+        1200,
+    ),
+    BackEnd(
+        "16 cores", lambda timeline: Processor(16, 0.001, timeline), Mix(work_ms=60), Mix(work_ms=200), 800
+    ),
+)
+"""Made up when the controller was finished: nothing was tried on these."""
+BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT)}
 
 CALIBRATED_S = 60
 

@@ -70,6 +70,32 @@ class Conduct:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """What struck on a host, for the others.
+
+    Args:
+        now_ns: when.
+        key: the account's or the cluster's.
+        kind: what struck; of no account with a cluster.
+        cluster: the account is a certain member of this one; 0: a strike.
+    """
+
+    now_ns: int
+    key: int
+    kind: Strike
+    cluster: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all hosts know of a key: its word, and the cluster of an account, 0 for none."""
+
+    key: int
+    word: int
+    cluster: int
+
+
+@dataclass(frozen=True, slots=True)
 class Struck:
     """What a word says at an instant, for people.
 

@@ -169,7 +169,7 @@ class BoundPolicy:
         self._scaled_plans: dict[tuple[int, ...], RoutePlan] = {}
         self.conduct: Conduct | None = None
         """What scales limits that are `adaptive`; None where none is."""
-        if conduct is not None and any(rule.adaptive for rule in compiled.rules):
+        if conduct is not None and any(rule.adaptive and not rule.shadow for rule in compiled.rules):
             self.conduct = conduct(self.scaled)
         self.requests = self._caches()
         """What HTTP requests matched, by method and target. `match` fills it; others only look."""

@@ -8,11 +8,12 @@ needed. So a factor changes what is allowed from now on, and nothing of what was
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from math import ceil
 
-from ratelimit.adaptive.conduct import Strike, factor, merge, strike
+from ratelimit.adaptive.conduct import News, Shared, Strike, factor, merge, strike
 from ratelimit.adaptive.persistence import Persistence
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
@@ -22,6 +23,8 @@ from ratelimit.telemetry.load import STRIKES_ROW
 
 WHOLE = 16
 """Limits are scaled in sixteenths."""
+MOST_NEWS = 1024
+"""Strikes that wait to be told to other hosts; with more the oldest stay this host's own."""
 TRIES = 4
 """How often a word is changed again after another worker was faster."""
 
@@ -48,14 +51,20 @@ class Conduct:
         memory: what is remembered.
         table: where strikes are counted.
         scaled: returns a plan with its numbers in sixteenths.
+        news: what struck here is appended, for other hosts; None: there are none.
     """
 
-    __slots__ = ("_row", "_scaled", "_table", "memory")
+    __slots__ = ("_news", "_row", "_scaled", "_table", "memory")
 
     def __init__(
-        self, memory: ConductMemory, table: Table, scaled: Callable[[RoutePlan, int], RoutePlan]
+        self,
+        memory: ConductMemory,
+        table: Table,
+        scaled: Callable[[RoutePlan, int], RoutePlan],
+        news: deque[News] | None = None,
     ) -> None:
         self.memory = memory
+        self._news = news
         self._table = table
         self._row = table.counter(STRIKES_ROW)
         self._scaled = scaled
@@ -93,13 +102,28 @@ class Conduct:
             return
         self.memory.set_cluster(account, cluster)
         if before:
-            self._carry(before, cluster, now_ns)
+            self._merge(cluster, self.memory.word(before), now_ns)
         else:
-            self.strike(account, Strike.SURER, now_ns)
-            self.strike(cluster, Strike.GROWS, now_ns)
+            self._strike(account, Strike.SURER, now_ns)
+            self._strike(cluster, Strike.GROWS, now_ns)
+        if self._news is not None:
+            self._news.append(News(now_ns, account, Strike.SURER, cluster))
 
     def strike(self, key: int, kind: Strike, now_ns: int) -> bool:
         """Strike an account or a cluster; False where that kind struck within the minute."""
+        if not self._strike(key, kind, now_ns):
+            return False
+        if self._news is not None:
+            self._news.append(News(now_ns, key, kind))
+        return True
+
+    def take_in(self, shared: Shared, now_ns: int) -> None:
+        """Take in what all hosts know of a key: the worse of that and of what is known here."""
+        if shared.cluster:
+            self.memory.set_cluster(shared.key, shared.cluster)
+        self._merge(shared.key, shared.word, now_ns)
+
+    def _strike(self, key: int, kind: Strike, now_ns: int) -> bool:
         for _ in range(TRIES):
             before = self.memory.word(key)
             after = strike(before, kind, now_ns)
@@ -114,14 +138,17 @@ class Conduct:
         """Return how often accounts and clusters of the host were struck, by kind."""
         return tuple(self._table.totals(self._row)[kind] for kind in Strike)
 
-    def _carry(self, before: int, cluster: int, now_ns: int) -> None:
-        word = self.memory.word(before)
+    def _merge(self, key: int, word: int, now_ns: int) -> None:
+        """Make the worse of a word and its own the word of a key."""
         if not word:
             return
         for _ in range(TRIES):
-            own = self.memory.word(cluster)
-            merged = merge(own, word, now_ns)
-            if merged == own or self.memory.swap(cluster, own, merged):
+            own = self.memory.word(key)
+            worse = merge(own, word, now_ns)
+            if worse == merge(own, 0, now_ns):
+                return
+            # A word that is the worse in all is taken as it is: each sum anew would round it down.
+            if self.memory.swap(key, own, word if worse == merge(word, 0, now_ns) else worse):
                 return
 
 

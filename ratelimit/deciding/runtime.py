@@ -7,11 +7,13 @@ upkeep and the command line use as well. Its methods may be called from any thre
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ratelimit.adaptive.conduct import News
 from ratelimit.clock import Clock
 from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.factory import service_of
@@ -21,7 +23,7 @@ from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.conduct import Conduct
+from ratelimit.deciding.conduct import MOST_NEWS, Conduct
 from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.fair_queue import FairQueue, Result
 from ratelimit.deciding.load import LoadLimit, settings_of
@@ -112,6 +114,8 @@ class Runtime:
         """Correlation, where the policy has any."""
         self._load: LoadLimit | None = None
         self._conduct: SharedConduct | None = None
+        self.conduct_news: deque[News] = deque(maxlen=MOST_NEWS)
+        """What struck here and other hosts have not been told."""
         try:
             self._enter_load(loaded)
             self.clustering = self.clustering_for(loaded)
@@ -171,7 +175,8 @@ class Runtime:
     def _make_conduct(self, scaled: Callable[[RoutePlan, int], RoutePlan]) -> Conduct:
         if self._conduct is None:
             self._conduct = open_conduct(self.policy, self.store)
-        return Conduct(self._conduct.memory, self.table, scaled)
+        has_others = self.policy.compiled.remote is not None and not is_isolated()
+        return Conduct(self._conduct.memory, self.table, scaled, self.conduct_news if has_others else None)
 
     def _enter_load(self, policy: Policy) -> None:
         spec = policy.compiled.adaptive

@@ -69,7 +69,8 @@ def _rows(branch: Branch, severity: str) -> list[str]:
     lines = ["", "| code | what it means | what to do |", "| --- | --- | --- |"] if entries else []
     for code, entry in entries.items():
         meaning, remedy = entry.meaning.replace("|", "\\|"), entry.remedy.replace("|", "\\|")
-        lines.append(f'| <a id="{code}"></a>`{code}` | {meaning} | {remedy} |')
+        anchor = "" if code in DIAGNOSES else f'<a id="{code}"></a>'  # the diagnosis of that name has it
+        lines.append(f"| {anchor}`{code}` | {meaning} | {remedy} |")
     return lines
 
 

@@ -59,8 +59,10 @@ class ActFollower:
             with suppress(StoreError):  # it is tried again, and then said
                 self._file.apply(-1)
 
-    def look(self, limiter: Limiter) -> None:
+    def look(self, limiter: Limiter) -> bool:
         """Take in what is new, and let the limiter go by what is in force now.
+
+        Returns whether this worker is the one of its host that reads what a server has.
 
         Raises:
             StoreError: the file beside the table cannot be written; acts are gone by all the same.
@@ -78,6 +80,7 @@ class ActFollower:
         self._applied = self.number
         if is_reader:
             self._report(now_ns)
+        return is_reader
 
     def close(self) -> None:
         """Apply no acts any more, and say so: a host without workers is not waited for."""

@@ -24,6 +24,7 @@ from ratelimit.core.threads.event import PromptEvent
 from ratelimit.limiter import Limiter
 from ratelimit.policy.change import fingerprint
 from ratelimit.worker.acts import LOOK_S, ActFollower
+from ratelimit.worker.conduct import ConductFollower
 from ratelimit.worker.diagnostics import log
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
@@ -197,14 +198,15 @@ def _correlate(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
 def _follow(
     upkeep: weakref.ref[Upkeep], follower: ActFollower, watch: EventWatch, ended: PromptEvent
 ) -> None:
-    is_failing = False
+    is_failing, conduct = False, ConductFollower()
     try:
         while True:
             owner = upkeep()
             if owner is None or owner._limiter.table.closed:
                 return
             try:
-                follower.look(owner._limiter)
+                is_reader = follower.look(owner._limiter)
+                conduct.look(owner._limiter, is_reader=is_reader)
                 watch.look(owner._limiter)
                 is_failing = False
             except Exception:
@@ -216,6 +218,7 @@ def _follow(
                 return
     finally:
         follower.close()
+        conduct.close()
 
 
 _ALL: weakref.WeakSet[Upkeep] = weakref.WeakSet()

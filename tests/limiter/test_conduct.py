@@ -216,3 +216,24 @@ def test_memory_is_bounded_and_keeps_what_struck():
         if key != 77:
             memory.set_refusals(key, 1_700_000_000 * SECOND, 1, 1, 0, 1, 0, 0)
     assert memory.word(77) != 0
+
+
+def test_adaptive_limit_in_shadow_earns_no_strike():
+    """What is only tried out leaves no mark: the day it is enforced all accounts begin whole."""
+    shadow = Account(POLICY.replace("adaptive = true", 'adaptive = true\nmode = "shadow"', 1) + TIGHT)
+    shadow.hammer(60)
+    assert shadow.limiter.current.conduct is None
+    shadow.limiter.close()
+    enforced = Account(POLICY + TIGHT)
+    enforced.hammer(60)
+    assert enforced.factor() < 0.6
+    enforced.limiter.close()
+
+
+TIGHT = """
+[[limit]]
+name = "tight"
+match = "/v1/*"
+per = "account"
+rate = "2/minute"
+"""

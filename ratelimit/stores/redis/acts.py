@@ -1,29 +1,24 @@
 """The acts of all hosts that share a server, and which hosts apply them.
 
 A list of lines, and a hash with a field for each host; both under the deployment's one hash tag.
-Calls wait, for `PATIENCE_S` at most: they are made by a thread of their own, or by a command.
+Calls wait, for a second at most: they are made by a thread of their own, or by a command.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ratelimit.errors import StoreError
 from ratelimit.stores.acts.act import MOST_ACTS, Act, kept, read_acts
+from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import ACT, REPORT, REPORTS
 from ratelimit.stores.redis.hosts.keys import Places
-from ratelimit.stores.redis.hosts.stream_client import Failures
-from ratelimit.stores.redis.transport.connect import connect
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
 
-PATIENCE_S = 1.0
 LASTS_MS = 400 * 86_400_000
 """How long the log outlives the last act."""
 SILENT_MS = 15_000
@@ -48,11 +43,10 @@ class ServerActs:
     """
 
     def __init__(self, remote: RemoteSpec) -> None:
-        self._remote = remote
+        self._caller = ServerCaller(remote)
+        self._call, self.close = self._caller.call, self._caller.close
         places = Places(remote.prefix)
         self._acts, self._hosts = places.acts, places.acts_applied
-        self._loop = asyncio.new_event_loop()
-        self._client: Any = None
         self._last: bytes | None = None
 
     def read_if_changed(self) -> list[Act] | None:
@@ -130,36 +124,3 @@ class ServerActs:
 
         found: dict[str, HostReport] = self._call(hosts)
         return found
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        if not self._loop.is_closed():
-            self._drop()
-            self._loop.close()
-
-    def _call(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        async def bounded() -> Any:
-            async with asyncio.timeout(PATIENCE_S):
-                if self._client is None:
-                    self._client = connect(self._remote, timeout_s=PATIENCE_S)
-                return await work(self._client)
-
-        try:
-            return self._loop.run_until_complete(bounded())
-        except Failures as error:
-            self._drop()
-            raise StoreError(
-                f"the server cannot be asked: {type(error).__name__}: {error}".rstrip(": "),
-                code="redis-unreachable",
-            ) from error
-
-    def _drop(self) -> None:
-        client, self._client = self._client, None
-
-        async def closed() -> None:
-            async with asyncio.timeout(PATIENCE_S):
-                await client.aclose()
-
-        if client is not None:
-            with suppress(*Failures):
-                self._loop.run_until_complete(closed())

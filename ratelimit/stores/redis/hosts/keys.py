@@ -58,6 +58,21 @@ class Places:
         """Which hosts apply them; a hash with a field for each host."""
         return self._name("acts:applied")
 
+    @property
+    def conduct(self) -> str:
+        """What is remembered of accounts and clusters that struck; a hash."""
+        return self._name("conduct")
+
+    @property
+    def conduct_changes(self) -> str:
+        """Its keys by the number of their last change; a sorted set."""
+        return self._name("conduct:changes")
+
+    @property
+    def conduct_number(self) -> str:
+        """The number of the last change."""
+        return self._name("conduct:number")
+
     def scratch(self, rest: str) -> str:
         """What is tried there, and gone at once."""
         return self._name(f"doctor:{rest}")
