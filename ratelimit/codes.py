@@ -297,6 +297,10 @@ CODES: dict[str, Code] = {
     "adaptive-target-unused": _warning(
         "A target stands beside an algorithm that has none.", "Remove `first_byte`, or use `first-byte`."
     ),
+    "adaptive-reports": _error(
+        "A page of the servers' metrics is no http:// or https:// address.",
+        "Write it like `http://127.0.0.1:8000/metrics`.",
+    ),
     "adaptive-class": _error(
         "A class of the adaptive limit has no name of its own, or no requests.",
         "Give each class a name and a `match`.",

@@ -26,6 +26,7 @@ from ratelimit.policy.change import fingerprint
 from ratelimit.worker.acts import LOOK_S, ActFollower
 from ratelimit.worker.conduct import ConductFollower
 from ratelimit.worker.diagnostics import log
+from ratelimit.worker.engine import ASK_S, EngineReports
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
 
@@ -61,6 +62,7 @@ class Upkeep:
         self._gone = 0
         self._correlator: Thread | None = None
         self._follower: Thread | None = None
+        self._asker: Thread | None = None
         _ALL.add(self)
 
     @property
@@ -85,6 +87,7 @@ class Upkeep:
             self._limiter.runtime.pace.is_kept_up = True
             self._thread.start()
             self._start_correlating(self._ended)
+            self._start_asking(self._ended)
             follower = ActFollower(self._limiter.store.place)
             follower.begin()
             settings = self._limiter.policy.file.events
@@ -103,8 +106,8 @@ class Upkeep:
             self._users = max(self._users - 1, 0)
             if self._users:
                 return
-            threads = (self._thread, self._correlator, self._follower)
-            self._thread = self._correlator = self._follower = None
+            threads = (self._thread, self._correlator, self._follower, self._asker)
+            self._thread = self._correlator = self._follower = self._asker = None
             self._ended.set()
         for thread in threads:
             if thread is not None and thread.is_alive():
@@ -139,9 +142,10 @@ class Upkeep:
             return False
         try:
             self.tick(reads_policy=self._looks_each > 0 and number % self._looks_each == 0)
-            if self._limiter.clustering is not None:
-                with self._lock:
+            with self._lock:
+                if self._limiter.clustering is not None:
                     self._start_correlating(ended)
+                self._start_asking(ended)
         except Exception:
             # Heartbeats must go on: without them this worker's slots lapse.
             log.exception("the upkeep of a limiter failed and is tried again")
@@ -156,6 +160,17 @@ class Upkeep:
             target=_correlate, args=(weakref.ref(self), ended), name="ratelimit-correlator", daemon=True
         )
         self._correlator.start()
+
+    def _start_asking(self, ended: PromptEvent) -> None:
+        """Start the thread that asks the servers behind, if a policy names any: a reload may have."""
+        spec = self._limiter.policy.compiled.adaptive
+        is_running = self._asker is not None and self._asker.is_alive()
+        if spec is None or not spec.reports or is_running or ended.is_set():
+            return
+        self._asker = Thread(
+            target=_ask_engines, args=(weakref.ref(self), ended), name="ratelimit-engines", daemon=True
+        )
+        self._asker.start()
 
     def _correlate_once(self) -> float | None:
         """Do a slice of correlating; return the pause until the next in seconds, None for no next."""
@@ -219,6 +234,22 @@ def _follow(
     finally:
         follower.close()
         conduct.close()
+
+
+def _ask_engines(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
+    reports = EngineReports()
+    try:
+        while not ended.wait(ASK_S):
+            owner = upkeep()
+            if owner is None or owner._limiter.table.closed:
+                return
+            try:
+                reports.look(owner._limiter)
+            except Exception:
+                log.exception("the servers behind cannot be asked; it is tried again")
+            del owner
+    finally:
+        reports.close()
 
 
 _ALL: weakref.WeakSet[Upkeep] = weakref.WeakSet()

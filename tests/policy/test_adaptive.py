@@ -47,6 +47,9 @@ CASES = [
         7,
         "adaptive.class[1].name",
     ),
+    ("adaptive-reports", with_lines("reports = 'file:///etc/passwd'"), 3, "adaptive.reports"),
+    ("adaptive-reports", with_lines("reports = ['http://a/metrics', 'localhost']"), 3, "adaptive.reports"),
+    ("adaptive-reports", with_lines("reports = ['http://']"), 3, "adaptive.reports"),
     ("adaptive-floor", with_lines("floor = 16", "ceiling = 60"), 3, "adaptive.floor"),
     ("adaptive-target-unused", with_lines("first_byte = 1", "algorithm = 'vegas'"), 3, "adaptive.first_byte"),
     (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from ratelimit.policy.routing.pattern import Pattern
 from ratelimit.policy.schema.adaptive import Adaptive, LoadAlgorithm, LoadClass
@@ -14,6 +15,7 @@ LEAST_TARGET_NS = 10**7
 MOST_TARGET_NS = 10 * 60 * 10**9
 WIDE_FLOOR = 4
 """A floor above this part of the ceiling may be more than the back end can do, and is never cut."""
+MOST_PAGES = 64
 WITHOUT_TARGET = ("gradient2", "vegas")
 
 
@@ -41,6 +43,8 @@ class AdaptiveSpec:
     classes: tuple[ClassSpec, ...]
     patterns: tuple[Pattern, ...] = ()
     """The requests that it is on."""
+    reports: tuple[str, ...] = ()
+    """Pages of metrics of the servers behind."""
 
     @property
     def positions(self) -> set[int]:
@@ -76,7 +80,24 @@ def compile_adaptive(
         table.mode == "shadow",
         _classes(table.class_, (*path, "class"), patterns, position, report),
         patterns(table.match, (*path, "match"), report),
+        _reports(table, (*path, "reports"), report),
     )
+
+
+def _reports(table: Adaptive, path: Path, report: Report) -> tuple[str, ...]:
+    pages = (table.reports,) if isinstance(table.reports, str) else tuple(table.reports)
+    if len(pages) > MOST_PAGES:
+        report.add("adaptive-reports", path, f"{len(pages)} pages are more than {MOST_PAGES}")
+        return ()
+    for page in pages:
+        try:
+            parts = urlsplit(page)
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address or not page.isascii() or not page.isprintable() or " " in page:
+            report.add("adaptive-reports", path, f"{page!r} is no address of a page")
+    return pages
 
 
 def _check_bounds(table: Adaptive, path: Path, report: Report) -> None:

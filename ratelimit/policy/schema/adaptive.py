@@ -75,6 +75,14 @@ class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"class_":
             "`gradient2` and `vegas`."
         ),
     ] = "first-byte"
+    reports: Annotated[
+        str | list[str],
+        Meta(
+            description="Where the servers behind tell how busy they are: the pages of metrics of vLLM, "
+            "SGLang, TGI or llama.cpp, at most 64. A cap, and never more. Default: they are not asked.",
+            examples=["http://127.0.0.1:8000/metrics"],
+        ),
+    ] = []
     mode: Annotated[LoadMode, Meta(description="`shadow` counts what it would shed, and sheds nothing.")] = (
         "enforce"
     )

@@ -1,0 +1,87 @@
+"""Asking the servers behind how busy they are, and telling the limit that follows the load.
+
+One worker of a host asks, twice a second, in a thread of its own. What the servers say is a cap and
+nothing more (`adaptive.saturation`). One that does not answer, or with anything else, costs nothing:
+no report is made then. The last one is ignored when it is five seconds old.
+Where there are several, all have to answer: a part of them would look like fewer places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http.client import HTTPException
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from ratelimit.adaptive.engine import Reading, read_metrics
+from ratelimit.limiter import Limiter
+from ratelimit.stores.embedded.election import Election
+from ratelimit.stores.embedded.mapping import COMPANION
+
+ASK_S = 0.5
+"""How often they are asked."""
+TIMEOUT_S = 1.0
+MOST_BYTES = 4 << 20
+"""A page that is larger is not read."""
+
+
+class _Stay(HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Follow no redirect: the address is the operator's, and where it leads is not."""
+
+
+OPENER = build_opener(_Stay)
+
+
+class EngineReports:
+    """One host's questions to the servers behind, and holds on to no limiter."""
+
+    def __init__(self) -> None:
+        self._election: Election | None = None
+
+    def look(self, limiter: Limiter) -> bool:
+        """Ask once and report, if this worker is to; return whether a report was made."""
+        spec, load = limiter.policy.compiled.adaptive, limiter.load
+        if spec is None or load is None or not spec.reports:
+            return False
+        if self._election is None:
+            place = limiter.store.place
+            self._election = Election(
+                None if place is None else place.with_name(f"{place.name}{COMPANION}engine-reader")
+            )
+        if not self._election.win():
+            return False
+        found = ask(spec.reports)
+        if found is None:
+            return False
+        load.report(running=found.running, waiting=found.waiting, memory_used=found.memory_used)
+        return True
+
+    def close(self) -> None:
+        """Let another worker ask."""
+        if self._election is not None:
+            self._election.resign()
+
+
+def ask(addresses: Sequence[str]) -> Reading | None:
+    """Return what all of them say together; None where one of them says nothing that can be used."""
+    readings = []
+    for address in addresses:
+        reading = _ask(address)
+        if reading is None:
+            return None
+        readings.append(reading)
+    return Reading(
+        sum(reading.running for reading in readings),
+        sum(reading.waiting for reading in readings),
+        max(reading.memory_used for reading in readings),
+    )
+
+
+def _ask(address: str) -> Reading | None:
+    try:
+        wanted = Request(address, headers={"User-Agent": "kinlimit", "Accept": "text/plain"})
+        with OPENER.open(wanted, timeout=TIMEOUT_S) as answer:  # the policy's check knows the scheme
+            page = answer.read(MOST_BYTES + 1)
+    except (OSError, HTTPException, ValueError):
+        return None
+    return None if len(page) > MOST_BYTES else read_metrics(page.decode("utf-8", "replace"))
