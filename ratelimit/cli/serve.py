@@ -13,6 +13,7 @@ import click
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.terminal import LineFormatter
+from ratelimit.cli.workers import run_workers
 from ratelimit.environment.extras import how_to_install
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
@@ -30,16 +31,23 @@ log = logging.getLogger("ratelimit")
 @click.argument("policy", type=click.Path())
 @click.option("--envoy", metavar="HOST:PORT", help="Serve Envoy's rate-limit service (gRPC) here.")
 @click.option("--http", metavar="HOST:PORT", help="Serve a check over HTTP here: 204, or the refusal.")
-def serve_command(policy: str, envoy: str | None, http: str | None) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that share the port and the limits, one for each core.",
+)
+def serve_command(policy: str, envoy: str | None, http: str | None, workers: int) -> None:
     """Decide for proxies, by the policy that applications go by, in the same memory.
 
     Nothing here asks who is calling: listen where only proxies can reach it. Processes on one
-    host share their budgets; start several with the same port to use several cores.
+    host share their budgets.
 
     \b
     Examples:
       ratelimit serve policy.toml --envoy 127.0.0.1:8081
-      ratelimit serve policy.toml --http 127.0.0.1:8082
+      ratelimit serve policy.toml --http 127.0.0.1:8082 --workers 2
 
     SIGTERM or Ctrl-C ends it after the calls that are under way.
     Exit code 4 if the store or an address cannot be had.
@@ -47,6 +55,9 @@ def serve_command(policy: str, envoy: str | None, http: str | None) -> None:
     if envoy is None and http is None:
         raise Failure("nothing to serve", USAGE, hint="Give --envoy HOST:PORT, --http HOST:PORT, or both.")
     loaded = load(policy, show_warnings=False)  # the log has them
+    if workers > 1:
+        _serve_by_several(policy, envoy, http, workers)
+        return
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -65,6 +76,18 @@ def serve_command(policy: str, envoy: str | None, http: str | None) -> None:
         except OSError as error:
             raise Failure(f"{error.strerror or error}", DEPLOYMENT) from error
     log.info("ended")
+
+
+def _serve_by_several(policy: str, envoy: str | None, http: str | None, workers: int) -> None:
+    arguments = ["serve", policy]
+    for option, address in (("--envoy", envoy), ("--http", http)):
+        if address is not None:
+            if _split(address)[1] == 0:
+                raise Failure(f"{address}: several workers need a port they can share", USAGE)
+            arguments += [option, address]
+    code = run_workers(workers, arguments)
+    if code:
+        raise Failure(f"a worker ended with exit code {code}", code)
 
 
 async def _live(limiter: Limiter, envoy: str | None, http: str | None) -> None:

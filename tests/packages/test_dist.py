@@ -62,3 +62,17 @@ def test_metadata_names_the_versions_that_wheels_are_built_for(program: ModuleTy
     named = {m[1] for each in project["classifiers"] if (m := re.search(r":: (3\.\d+)$", each))}
     assert named == {version.rstrip("t") for version in program.PYTHONS}
     assert f">={min(named, key=lambda v: int(v[2:]))}" == project["requires-python"]
+
+
+def test_modules_say_that_they_need_the_global_lock() -> None:
+    # They rely on it: a free-threaded interpreter takes it back when it loads them, as the pages say.
+    assert "freethreading_compatible" not in (ROOT / "setup.py").read_text()
+    translated = sorted((ROOT / "build" / "cython" / "ext").rglob("*.c"))
+    assert len(translated) > 30
+    # The last of three: the first two are chosen where the translation is compiled.
+    said = {
+        path.name: re.findall(r"__Pyx_FREETHREADING_COMPATIBLE (\w+)", path.read_text())
+        for path in translated
+    }
+    assert {name for name, found in said.items() if found[-1] != "Py_MOD_GIL_USED"} == set()
+    assert "takes its global lock back" in (ROOT / "docs" / "deployment.md").read_text()

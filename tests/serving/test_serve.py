@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -67,10 +68,60 @@ async def test_two_processes_admit_exactly_the_limit_by_both_doors(tmp_path: Pat
         end(process)
 
 
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in task.read_text().split()]
+
+
+@pytest.mark.timeout(120)
+async def test_workers_of_one_command_share_port_and_limits(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(rules(limit(rate=f"{QUOTA}/day", algorithm="fixed-window")))
+    address = f"127.0.0.1:{free_port()}"
+    options = ["--envoy", address, "--http", f"127.0.0.1:{free_port()}", "--workers", "2"]
+    command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for _ in range(4):
+        assert " is at " in process.stderr.readline()
+    asked: Counter[int] = Counter()
+    for _ in range(QUOTA + 20):
+        async with grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            request: rls_pb2.RateLimitRequest = call(("x-api-key", "a"))
+            answer = await rls_pb2_grpc.RateLimitServiceStub(channel).ShouldRateLimit(request)
+            asked[answer.overall_code] += 1
+    assert asked == {OK: QUOTA, OVER: 20}
+    assert len(workers_of(process)) == 2
+    process.send_signal(signal.SIGTERM)
+    with process.stderr:
+        assert process.stderr.read().count("INFO ended") == 2
+    assert process.wait(20) == 0
+
+
+@pytest.mark.timeout(60)
+def test_worker_that_is_killed_ends_all(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(rules(limit()))
+    command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), "--workers", "2"]
+    address = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen([*command, "--http", address], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for _ in range(2):
+        assert " is at " in process.stderr.readline()
+    workers = workers_of(process)
+    os.kill(workers[0], signal.SIGKILL)
+    with process.stderr:
+        said = process.stderr.read()
+    assert process.wait(20) == 128 + signal.SIGKILL
+    assert "a worker ended with exit code 137" in said
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ([], "nothing to serve"),
+        (["--envoy", "127.0.0.1:0", "--workers", "2"], "several workers need a port"),
         (["--envoy", "8081"], "is no HOST:PORT"),
         (["--http", "192.0.2.1:1"], "error:"),
     ],

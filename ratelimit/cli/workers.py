@@ -1,0 +1,52 @@
+"""Several processes of one command, for as many cores: they share a port and their limits.
+
+A process each, not a fork: gRPC and threads of its own do not survive one. The first process serves
+nothing. It passes on signals, and ends the others when one of them ends before it was told to.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+LOOKS_S = 0.1
+GRACE_S = 15.0
+"""How long the others may take to end; those that take longer are killed."""
+
+
+def run_workers(number: int, arguments: Sequence[str]) -> int:
+    """Run so many processes of `ratelimit ARGUMENTS` until they end; return the first bad exit code, or 0.
+
+    SIGTERM and SIGINT end them. If one ends by itself, all do, so that what started this can start it anew.
+    """
+    command = [sys.executable, "-m", "ratelimit.cli.main", *arguments]
+    told: list[int] = []
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda received, _frame: told.append(received))
+    # A group of their own: Ctrl-C of a terminal reaches this process, which passes it on once.
+    workers = [subprocess.Popen(command, process_group=0) for _ in range(number)]
+    try:
+        while not told and all(worker.poll() is None for worker in workers):
+            time.sleep(LOOKS_S)
+    finally:
+        _end(workers)
+    codes = [worker.returncode for worker in workers]
+    # One that a signal killed has the code that a shell would show.
+    return next((code if code > 0 else 128 - code for code in codes if code), 0)
+
+
+def _end(workers: Sequence[subprocess.Popen[bytes]]) -> None:
+    for worker in workers:
+        with suppress(ProcessLookupError):
+            worker.send_signal(signal.SIGTERM)
+    until = time.monotonic() + GRACE_S
+    for worker in workers:
+        try:
+            worker.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
