@@ -173,7 +173,7 @@ CODES: dict[str, Code] = {
         "`burst` where it has no meaning: with another algorithm or with several rates.",
         "Remove it, or write each rate as a limit of its own.",
     ),
-    "limit-burst-too-high": _error("The burst takes too long to refill to be counted.", "Lower it."),
+    "limit-burst-too-high": _error("The burst, or the debt, is more than can be counted.", "Lower it."),
     "limit-cost-above-burst": _error(
         "One request costs more than the limit can ever hold, so all are refused.",
         "Raise `burst` (or the rate), or lower the cost.",

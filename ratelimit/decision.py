@@ -257,7 +257,7 @@ class Decision:
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
         """Report what was really used, in place of what was charged on arrival.
 
-        More is charged without asking, into debt of at most one further quota; less is
+        More is charged without asking, into debt as deep as the limit says; less is
         given back. May be called again as a stream goes on: the last report stands.
         Units that no limit of this decision counts are ignored, and so is all of it
         after a refusal, which charged nothing.

@@ -65,13 +65,13 @@ def _estimate(rule: LimitRule, policy: CompiledPolicy) -> int | str:
 def debt(rule: LimitRule) -> int:
     """Return how many units beyond its budget a rule may be charged at most; 0 for none.
 
-    What turns out to cost more than was estimated is charged without asking, into debt of one
-    further bucket or quota. So is what the members of a cluster had before it was found.
+    What turns out to cost more than was estimated is charged without asking, into debt.
+    So is what a cluster's members had before.
     """
     is_settled = rule.unit != "requests" or rule.is_clustered
     if not is_settled or rule.algorithm in ("concurrency", "distinct"):
         return 0
-    return rule.burst
+    return rule.most_debt
 
 
 def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:

@@ -307,17 +307,10 @@ class BoundPolicy:
 
     def scaled(self, plan: RoutePlan, sixteenths: int) -> RoutePlan:
         """Return a plan over the same counters, its adaptive limits in so many sixteenths."""
-        indices = tuple(rule.index for rule in plan.rules)
-        key = (*indices, -sixteenths)
-        found = self._scaled_plans.get(key)
-        if found is None:
-            if len(self._scaled_plans) >= MOST_PLANS:
-                self._scaled_plans.clear()
-            found = self._scaled_plans[key] = self._new_plan(indices, sixteenths)
-        return found
+        return self._changed(tuple(rule.index for rule in plan.rules), sixteenths, ())
 
-    def _let_through(self, indices: tuple[int, ...], sixteenths: int, at: tuple[int, ...]) -> RoutePlan:
-        """Return a plan over the same counters, in which limits at these positions refuse nothing."""
+    def _changed(self, indices: tuple[int, ...], sixteenths: int, at: tuple[int, ...]) -> RoutePlan:
+        """Return a plan over the same counters, scaled, in which limits at these positions refuse nothing."""
         key = (*indices, -sixteenths, *(-WHOLE - 1 - one for one in at))
         found = self._scaled_plans.get(key)
         if found is None:
@@ -333,7 +326,7 @@ class BoundPolicy:
         if not challenging:
             return None
         passes = {at: pass_plan(rules[at], self.compiled, self.store) for at in challenging}
-        return Challenges(len(rules), passes, partial(self._let_through, indices, sixteenths))
+        return Challenges(len(rules), passes, partial(self._changed, indices, sixteenths))
 
     def _new_plan(
         self, indices: tuple[int, ...], sixteenths: int = WHOLE, passed: tuple[int, ...] = ()
@@ -392,6 +385,7 @@ class BoundPolicy:
             quota=rule.quota,
             period_ns=rule.period_ns,
             burst=rule.burst,
+            debt=rule.debt,
             salt=self.store.hasher.tuple(*rule.salt_parts),
             shadow=rule.shadow or rule.action == "degrade" or is_passed,  # none of them refuses
             enforced_ppm=rule.enforced_ppm,

@@ -96,13 +96,13 @@ def _rule_changes(
         if known is None:
             changes.append(Change("added", subject, "fresh", _amount(rule)))
             continue
-        numbers = (known.quota, known.burst), (rule.quota, rule.burst)
-        if numbers[0] == numbers[1]:
+        was, now = _numbers(known), _numbers(rule)
+        if was == now:
             continue
         kind: Kind = "changed"
-        if numbers[1][0] >= numbers[0][0] and numbers[1][1] >= numbers[0][1]:
+        if all(one >= other for one, other in zip(now, was, strict=True)):
             kind = "raised"
-        elif numbers[1][0] <= numbers[0][0] and numbers[1][1] <= numbers[0][1]:
+        elif all(one <= other for one, other in zip(now, was, strict=True)):
             kind = "lowered"
         counters: Counters = "fresh" if rule.algorithm in _BLOCKS else "kept"
         changes.append(Change(kind, subject, counters, f"{_amount(known)} → {_amount(rule)}"))
@@ -152,8 +152,13 @@ def _described(limit: LimitSpec, policy: CompiledPolicy) -> dict[str, object]:
     }
 
 
+def _numbers(rule: LimitRule) -> tuple[int, ...]:
+    return rule.quota, rule.burst, rule.most_debt
+
+
 def _amount(rule: LimitRule) -> str:
     if rule.algorithm == "concurrency":
         return f"{rule.quota} at once"
     burst = f", burst {rule.burst}" if rule.burst != rule.quota else ""
-    return f"{rule.quota} per {rule.period_ns // 1_000_000_000} s{burst}"
+    debt = "" if rule.debt is None else f", debt {rule.debt}"
+    return f"{rule.quota} per {rule.period_ns // 1_000_000_000} s{burst}{debt}"

@@ -203,6 +203,7 @@ rate = "1200/day"
 estimate = "declared"
 usage = "auto"
 action = "degrade"
+debt = 300
 [[limit]]
 name = "at once"
 per = "ip"
@@ -231,7 +232,7 @@ def test_money_estimates_by_words_waits_and_actions_are_shown(tmp_path: Path) ->
     for phrase in (
         "1,200 usd a day",
         "declared on arrival",
-        "debt up to 1,200 usd",
+        "debt up to 300 usd",
         "passes",
         "waits up to 1.5 s",
         "delays up to 250 ms",

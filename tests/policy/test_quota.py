@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.errors import UsageError
-from ratelimit.policy.compile.quota import LONGEST_PERIOD_NS, SECOND_NS, largest_burst, largest_quota
+from ratelimit.policy.compile.quota import (
+    LONGEST_PERIOD_NS,
+    MAX_COST,
+    SECOND_NS,
+    largest_burst,
+    largest_debt,
+    largest_quota,
+)
 
 WINDOWED = ["token-bucket", "fixed-window", "sliding-window", "sliding-log", "distinct"]
 
@@ -37,6 +44,32 @@ def test_largest_burst_is_the_core_s(quota: int, period_s: int) -> None:
     assert most >= 1
     assert accepted("token-bucket", quota, period_ns, most)
     assert not accepted("token-bucket", quota, period_ns, most + 1)
+
+
+@given(
+    st.sampled_from(["token-bucket", "fixed-window", "sliding-window"]),
+    st.integers(1, 10**6),
+    st.integers(1, LONGEST_PERIOD_NS // SECOND_NS),
+)
+def test_largest_debt_is_the_core_s(algorithm: str, quota: int, period_s: int) -> None:
+    period_ns = period_s * SECOND_NS
+    quota = min(quota, largest_quota(algorithm, period_ns))  # type: ignore[arg-type]
+    most = largest_debt(algorithm, period_ns, quota, quota)  # type: ignore[arg-type]
+    assert most >= quota  # the default fits
+
+    def fits(debt: int) -> bool:
+        try:
+            Rule("r", algorithm, quota=quota, period_ns=period_ns, salt=1, debt=debt)
+        except UsageError:
+            return False
+        return True
+
+    assert (fits(0), fits(most), fits(most + 1), fits(-1)) == (True, True, False, False)
+
+
+def test_debt_of_a_log_is_as_large_as_a_cost() -> None:
+    assert largest_debt("sliding-log", SECOND_NS, 5, 5) == Rule.largest_debt("sliding-log", SECOND_NS, 5, 5)
+    assert largest_debt("sliding-log", SECOND_NS, 5, 5) == MAX_COST
 
 
 @given(st.integers(1, 10**9), st.integers(1, LONGEST_PERIOD_NS // SECOND_NS))

@@ -108,6 +108,7 @@ def compiled_rule(spec: RuleSpec) -> Any:
         enforced_ppm=spec.enforced_ppm,
         calendar=spec.calendar,
         lease_ns=spec.lease_ns,
+        debt=spec.debt,
     )
 
 

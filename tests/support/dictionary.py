@@ -130,6 +130,7 @@ def spec_of(rule: Rule) -> RuleSpec:
         rule.enforced_ppm,
         rule.calendar,
         rule.period_ns,
+        rule.debt,
     )
 
 

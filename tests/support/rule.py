@@ -26,11 +26,18 @@ class RuleSpec:
     enforced_ppm: int = 1_000_000
     calendar: tuple[int, ...] | None = None
     lease_ns: int = MINUTE
+    debt: int | None = None
+    """Most units beyond the burst or quota that corrections charge; None: as much again."""
 
     @property
     def most(self) -> int:
         """The most units that fit at one instant."""
         return self.quota if self.burst is None else self.burst
+
+    @property
+    def most_counted(self) -> int:
+        """The most units that corrections count: the burst or quota, and the debt."""
+        return self.most + (self.most if self.debt is None else self.debt)
 
     @property
     def counts_units(self) -> bool:

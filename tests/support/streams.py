@@ -34,7 +34,8 @@ def specs(draw: st.DrawFn, algorithm: str | None = None) -> RuleSpec:
     quota = draw(st.one_of(st.integers(1, 6), st.integers(1, 60)))
     period_ns = draw(st.sampled_from(PERIODS))
     burst = draw(st.integers(1, 12)) if chosen == "token-bucket" else None
-    return RuleSpec(chosen, quota, period_ns, burst)
+    debt = draw(st.one_of(st.none(), st.integers(0, 30)))
+    return RuleSpec(chosen, quota, period_ns, burst, debt=debt)
 
 
 def gaps(spec: RuleSpec, *, backwards: bool = False) -> st.SearchStrategy[Gap]:

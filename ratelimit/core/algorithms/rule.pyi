@@ -18,6 +18,7 @@ class Rule:
         enforced_ppm: share of keys (by hash) enforced, in millionths; the others are as in shadow.
         calendar: ascending window starts in ns since the epoch, for fixed windows that are not
             multiples of `period_ns`; `None` for plain windows.
+        debt: most units that corrections may charge beyond the burst, or the quota; as much again by default.
         lease_ns: concurrency: silence after which a worker's slots lapse.
 
     Raises:
@@ -35,6 +36,8 @@ class Rule:
         """The period; of slots, the silence after which a worker's lapse."""
     @property
     def burst(self) -> int: ...
+    @property
+    def debt(self) -> int: ...
     @property
     def salt(self) -> int: ...
     @property
@@ -56,14 +59,18 @@ class Rule:
         enforced_ppm: int = 1_000_000,
         calendar: Sequence[int] | None = None,
         lease_ns: int = 60_000_000_000,
+        debt: int | None = None,
     ) -> None: ...
     @staticmethod
     def largest_quota(algorithm: str, period_ns: int) -> int:
         """Return the largest quota this algorithm's word can hold for this period."""
+    @staticmethod
+    def largest_debt(algorithm: str, period_ns: int, quota: int, burst: int) -> int:
+        """Return the largest debt that this algorithm's state can hold beside these numbers."""
     def scaled(self, millionths: int, salt: int, /) -> Rule:
         """Return a share of this limit: a limit of its own, with counters of its own.
 
-        Quota and burst are cut to the share, but to no less than one unit.
+        Quota and burst are cut to the share, but to no less than one unit; the debt is, too.
 
         Args:
             millionths: the share, 1 to 1,000,000.

@@ -150,6 +150,13 @@ class LimitRule:
     """What becomes of a request without room."""
     adaptive: bool = False
     """Whether it falls with bad conduct."""
+    debt: int | None = None
+    """Most units that settling may charge beyond its burst; None: as much again."""
+
+    @property
+    def most_debt(self) -> int:
+        """Most units that it may be charged beyond its burst."""
+        return self.burst if self.debt is None else self.debt
 
     @property
     def is_clustered(self) -> bool:

@@ -370,4 +370,5 @@ def _rule(
         draft.wait_ns,
         limit.action,
         limit.adaptive,
+        numbers.debt,
     )

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
+from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.pricing import MICRO, USD
 from ratelimit.policy.compile.quota import (
     LONGEST_PERIOD_NS,
     SECOND_NS,
     largest_burst,
+    largest_debt,
     largest_quota,
 )
 from ratelimit.policy.schema.duration import parse_duration
@@ -32,6 +34,8 @@ class Numbers:
     burst: int
     calendar: CalendarSpec | None = None
     lease_ns: int = 0
+    debt: int | None = None
+    """Most units that settling may charge beyond; None: as much again as the burst."""
 
 
 def expand(limit: Limit, path: Path, report: Report) -> tuple[list[Numbers], dict[str, list[Numbers]]]:
@@ -41,7 +45,7 @@ def expand(limit: Limit, path: Path, report: Report) -> tuple[list[Numbers], dic
     zone = _zone(limit, path, report)
     lease_ns = _lease_ns(limit, path, report)
     shape = _Shape(limit, algorithm, zone, lease_ns, report)
-    own = shape.numbers(limit.rate, limit.burst, limit.concurrent, path)
+    own = shape.numbers(limit.rate, limit.burst, limit.concurrent, limit.debt, path)
     tiers = {}
     for name, tier in limit.tiers.items():
         tiers[name] = shape.tier(tier, (*path, "tiers", name)) if isinstance(tier, Tier) else []
@@ -176,7 +180,7 @@ class _Shape:
 
     def tier(self, tier: Tier, path: Path) -> list[Numbers]:
         limit = self.limit
-        given = [key for key in ("rate", "burst", "concurrent") if getattr(tier, key) is not None]
+        given = [key for key in ("rate", "burst", "concurrent", "debt") if getattr(tier, key) is not None]
         if tier.unlimited:
             if given:
                 self.report.add(
@@ -205,11 +209,18 @@ class _Shape:
             return []
         # A tier that names a rate of its own does not inherit a burst that was meant for another.
         burst = tier.burst if tier.burst is not None or tier.rate is not None else limit.burst
-        return self.numbers(tier.rate or limit.rate, burst, tier.concurrent or limit.concurrent, path)
+        debt = limit.debt if tier.debt is None else tier.debt
+        return self.numbers(tier.rate or limit.rate, burst, tier.concurrent or limit.concurrent, debt, path)
 
     def numbers(
-        self, rate: str | None, burst: int | None, concurrent: int | None, path: Path
+        self,
+        rate: str | None,
+        burst: int | None,
+        concurrent: int | None,
+        debt: int | None,
+        path: Path,
     ) -> list[Numbers]:
+        self.check_debt(debt, path)
         if concurrent is not None:
             largest = largest_quota("concurrency", 0)
             if concurrent > largest:
@@ -232,17 +243,18 @@ class _Shape:
                 "Write each rate as a limit of its own.",
             )
             burst = None
-        found = [self.rule(one, burst, path) for one in rates]
+        found = [self.rule(one, burst, debt, path) for one in rates]
         periods = [one.period_s for one in rates]
         if len(set(periods)) < len(periods):
             self.report.add("rate-repeated", (*path, "rate"), f"`{rate}` names one period twice")
         return [numbers for numbers in found if numbers is not None]
 
-    def rule(self, rate: Rate, burst: int | None, path: Path) -> Numbers | None:
+    def rule(self, rate: Rate, burst: int | None, debt: int | None, path: Path) -> Numbers | None:
         algorithm, report, place = self.algorithm, self.report, (*path, "rate")
         if self.limit.unit == USD:
             rate = replace(rate, amount=rate.amount * MICRO)
             burst = None if burst is None else burst * MICRO
+            debt = None if debt is None else debt * MICRO
         period_ns = rate.period_s * SECOND_NS
         if rate.amount == 0:
             report.add("rate-zero", place, f"`{rate}` allows nothing")
@@ -270,7 +282,25 @@ class _Shape:
             )
             return None
         self.check_cost(burst, path)
-        return Numbers(algorithm, rate.amount, period_ns, burst, windows)
+        if debt is not None and debt > (most := largest_debt(algorithm, period_ns, rate.amount, burst)):
+            report.add(
+                "limit-burst-too-high", (*path, "debt"), f"a debt of {debt}; at this rate {most} are the most"
+            )
+            return None
+        return Numbers(algorithm, rate.amount, period_ns, burst, windows, debt=debt)
+
+    def check_debt(self, debt: int | None, path: Path) -> None:
+        limit = self.limit
+        if debt is None:
+            return
+        per = [limit.per] if isinstance(limit.per, str) else limit.per
+        if self.algorithm in ("concurrency", "distinct"):
+            why = f"`{self.algorithm}` counts nothing that is settled"
+        elif limit.unit == REQUESTS and CLUSTER not in per:
+            why = "requests are charged on arrival, and nothing is settled"
+        else:
+            return
+        self.report.add("limit-conflict", (*path, "debt"), why, "Remove it.")
 
     def calendar(self, rate: Rate, place: Path) -> CalendarSpec | None:
         if not self.limit.calendar:

@@ -41,3 +41,15 @@ def largest_burst(quota: int, period_ns: int) -> int:
     """Return the largest burst a token bucket of this rate can have."""
     interval_ticks = -(-_TICKS_PER_NS * period_ns // quota)
     return int(_LONGEST_REFILL_TICKS // interval_ticks)
+
+
+def largest_debt(algorithm: Algorithm, period_ns: int, quota: int, burst: int) -> int:
+    """Return the most units that may be owed to a limit with these numbers."""
+    if algorithm == "token-bucket":
+        interval_ticks = -(-_TICKS_PER_NS * period_ns // quota)
+        return int(2 * _LONGEST_REFILL_TICKS // interval_ticks) - burst
+    if algorithm == "fixed-window":
+        return 2**35 - 1 - quota
+    if algorithm == "sliding-window":
+        return 2 * largest_quota(algorithm, period_ns) + 1 - quota
+    return MAX_COST

@@ -102,6 +102,7 @@ class Tier(Table, frozen=True, forbid_unknown_fields=True):
     rate: Annotated[str | None, Meta(description="Replaces the limit's `rate`.")] = None
     burst: Annotated[Count | None, Meta(description="Replaces the limit's `burst`.")] = None
     concurrent: Annotated[Count | None, Meta(description="Replaces the limit's `concurrent`.")] = None
+    debt: Annotated[Cost | None, Meta(description="Replaces the limit's `debt`.")] = None
     unlimited: Annotated[bool, Meta(description="The limit does not apply to this plan.")] = False
 
 
@@ -196,6 +197,14 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             "error event."
         ),
     ] = "finish"
+    debt: Annotated[
+        Cost | None,
+        Meta(
+            description="Most units that settling may charge beyond the limit; what is used beyond that is "
+            "forgiven. Default: as much again as its burst, or its rate's amount.",
+            examples=[20000],
+        ),
+    ] = None
     unknown_model: Annotated[
         UnknownModel | float | None,
         Meta(

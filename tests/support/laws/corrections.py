@@ -94,17 +94,17 @@ def late_undo_never_mints(core: Core, spec: RuleSpec, stream: Stream, delay_ns: 
 
 
 def debt_is_bounded(core: Core, spec: RuleSpec) -> None:
-    """However much was really used, the debt is at most one further quota (or burst)."""
+    """However much was really used, the debt is at most what the rule says: by default one further quota."""
     limiter = Limiter(core, spec)
     now_ns = limiter.start_ns + 3 * spec.period_ns
     outcome = limiter.ask(now_ns, spec.most)
     correction = outcome.settle_rule(0, MOST, now_ns)
-    assert correction == min(spec.most, MOST - spec.most)
+    assert correction == min(spec.most_counted, MOST) - spec.most
     refused = limiter.ask(now_ns, 0)
-    assert not refused.allowed
+    assert refused.allowed is (spec.debt == 0)  # it takes nothing, and nothing is owed
     if spec.algorithm == "token-bucket":
         unit_ticks = -(-16 * spec.period_ns // spec.quota)
-        assert refused.reset_after_ns(0) == -(-2 * spec.most * unit_ticks // 16)
+        assert refused.reset_after_ns(0) == -(-spec.most_counted * unit_ticks // 16)
     assert refused.remaining(0) == 0
 
 

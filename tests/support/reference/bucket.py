@@ -21,11 +21,15 @@ TICKS = 16
 
 @dataclass(frozen=True)
 class TokenBucket:
-    """`quota` units a period flow in; `burst` is the most that fit at one instant."""
+    """`quota` units a period flow in; `burst` is the most that fit at one instant.
+
+    `counted` is the most that corrections count: the burst, and the debt beyond it.
+    """
 
     quota: int
     period_ns: int
     burst: int
+    counted: int
 
     @property
     def interval(self) -> int:
@@ -36,6 +40,11 @@ class TokenBucket:
     def tolerance(self) -> int:
         """Ticks a whole burst takes to drain."""
         return self.burst * self.interval
+
+    @property
+    def furthest(self) -> int:
+        """Ticks that the deepest debt takes to drain."""
+        return self.counted * self.interval
 
     @property
     def ceiling(self) -> int:
@@ -52,10 +61,10 @@ class TokenBucket:
     def anchored(self, state: int | None, now_ns: int) -> int | None:
         """Return the TAT; too far ahead, that of a bucket just emptied.
 
-        A full debt lies two bursts ahead of the worker that made it.
+        A full debt lies as far ahead as debts may reach, of the worker that made it; two bursts always may.
         """
         now = TICKS * now_ns
-        if state is not None and state > now + 2 * self.tolerance + TICKS * DEEP_NS:
+        if state is not None and state > now + max(self.furthest, 2 * self.tolerance) + TICKS * DEEP_NS:
             return now + self.tolerance
         return state
 
@@ -97,13 +106,13 @@ class TokenBucket:
     ) -> tuple[int | None, int, int]:
         """Correct a charge.
 
-        More goes on top of what is owed now, into debt of at most one further burst. From then
+        More goes on top of what is owed now, into debt as deep as it may be. From then
         on the charge's place in the queue is there. Less moves the queue up.
         """
         now = TICKS * now_ns
         if actual > cost:
             before = self.arrival(state, now_ns)
-            furthest = max(before, now + 2 * self.tolerance)
+            furthest = max(before, now + self.furthest)
             after = min(before + (actual - cost) * self.interval, furthest)
             moved = (after - before) // self.interval
             return (after if after > before else state), (after if moved else receipt), moved

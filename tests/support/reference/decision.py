@@ -76,13 +76,13 @@ class ReferencePlan:
         """Return the algorithm a rule names."""
         match spec.algorithm:
             case "token-bucket":
-                return TokenBucket(spec.quota, spec.period_ns, spec.most)
+                return TokenBucket(spec.quota, spec.period_ns, spec.most, spec.most_counted)
             case "fixed-window":
-                return FixedWindow(spec.quota, spec.period_ns, spec.calendar)
+                return FixedWindow(spec.quota, spec.period_ns, spec.most_counted, spec.calendar)
             case "sliding-window":
-                return SlidingWindow(spec.quota, spec.period_ns)
+                return SlidingWindow(spec.quota, spec.period_ns, spec.most_counted)
             case "sliding-log":
-                return SlidingLog(spec.quota, spec.period_ns)
+                return SlidingLog(spec.quota, spec.period_ns, spec.most_counted)
             case "distinct":
                 return Distinct(spec.quota, spec.period_ns, member)
             case "concurrency":

@@ -26,10 +26,11 @@ Records = tuple[Record, ...]
 
 @dataclass(frozen=True)
 class SlidingLog:
-    """`quota` units in any period."""
+    """`quota` units in any period; corrections count `counted` at most."""
 
     quota: int
     period_ns: int
+    counted: int
 
     @property
     def ceiling(self) -> int:
@@ -95,7 +96,7 @@ class SlidingLog:
         changed: dict[int, int] = {}
         own = self.counting(records, receipt, now_ns)
         if actual > cost:
-            extra = min(actual - cost, max(0, 2 * self.quota - self.load(records, now_ns)))
+            extra = min(actual - cost, max(0, self.counted - self.load(records, now_ns)))
             if extra == 0:
                 return records, receipt, 0
             if not own or own[0].number not in receipt[1:]:

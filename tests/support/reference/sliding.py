@@ -29,6 +29,8 @@ class SlidingWindow:
 
     quota: int
     period_ns: int
+    counted: int
+    """The most that corrections count in one window: the quota, and the debt beyond it."""
 
     @property
     def ceiling(self) -> int:
@@ -104,9 +106,9 @@ class SlidingWindow:
         """Correct the window that was charged while it is one of the two; later, more counts in this one."""
         pair = self.current(state, self.number(now_ns))
         if pair.number == receipt + 1:
-            settled = corrected(pair.previous, actual - cost, self.quota)
+            settled = corrected(pair.previous, actual - cost, self.counted)
             moved = settled - pair.previous
             return (pair._replace(previous=settled) if moved else state), receipt, moved
-        settled = corrected(pair.units, actual - cost, self.quota)
+        settled = corrected(pair.units, actual - cost, self.counted)
         moved = settled - pair.units
         return (pair._replace(units=settled), pair.number, moved) if moved else (state, receipt, 0)

@@ -23,10 +23,11 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True)
 class FixedWindow:
-    """`quota` units in each window."""
+    """`quota` units in each window; corrections count `counted` at most."""
 
     quota: int
     period_ns: int
+    counted: int
     calendar: tuple[int, ...] | None = None
 
     @property
@@ -96,14 +97,14 @@ class FixedWindow:
     ) -> tuple[Count | None, int, int]:
         """Correct the window that was charged; once that is over, more counts in the window that now is."""
         count = self.current(state, now_ns)
-        units = corrected(count.units, actual - cost, self.quota)
+        units = corrected(count.units, actual - cost, self.counted)
         if units == count.units:
             return state, receipt, 0
         return Count(count.start_ns, units), count.start_ns, units - count.units
 
 
-def corrected(units: int, correction: int, quota: int) -> int:
-    """Return a window's count after a correction: never negative, in debt of one quota at most."""
+def corrected(units: int, correction: int, most: int) -> int:
+    """Return a window's count after a correction: never negative, raised to `most` at most."""
     if correction > 0:
-        return max(units, min(units + correction, 2 * quota))
+        return max(units, min(units + correction, most))
     return max(0, units + correction)

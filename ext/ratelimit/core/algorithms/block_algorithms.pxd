@@ -196,7 +196,7 @@ cdef inline int64_t correct_log(Setup *plan, int i, Charge *charge, int64_t aske
         reading = log_read(q, block, now, 0)
         if reading.stepped:
             reading = log_restart(q, block, reading, now, 0)
-        room = 2 * q.units - reading.used if 2 * q.units > reading.used else 0
+        room = q.ceiling - reading.used if q.ceiling > reading.used else 0
         extra = <uint64_t>asked if <uint64_t>asked < room else room
         if extra == 0:
             break

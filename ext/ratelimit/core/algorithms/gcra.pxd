@@ -15,14 +15,14 @@ from ratelimit.core.memory.quota cimport NEVER, STEP_NS, Check, Quota
 cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
     """Return the TAT as it can be believed.
 
-    Debt reaches two buckets ahead of now, and another worker's now may be later than
-    ours by what clocks and scheduling differ. Further ahead means that the clock stepped
-    back: then the bucket counts as empty. So no caller gains, and none waits for the old
-    time to come round again. A refusal writes that down, else it would have to be
-    believed later.
+    Debt reaches as far ahead of now as the limit says, and two buckets are believed in any
+    case. Another worker's now may be later than ours by what clocks and scheduling differ.
+    Further ahead means that the clock stepped back: then the bucket counts as empty. So no
+    caller gains, and none waits for the old time to come round again. A refusal writes that
+    down, else it would have to be believed later.
     """
     cdef uint64_t ticks = now << 4
-    return word if word <= ticks + 2 * quota.depth + (STEP_NS << 4) else ticks + quota.depth
+    return word if word <= ticks + quota.believed + (STEP_NS << 4) else ticks + quota.depth
 
 
 cdef inline uint64_t gcra_arrival(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
@@ -60,8 +60,8 @@ cdef inline uint64_t gcra_reset(const Quota *quota, uint64_t word, uint64_t now)
 
 
 cdef inline uint64_t gcra_raise(const Quota *quota, uint64_t arrival, uint64_t now, uint64_t units) noexcept nogil:
-    """Return the TAT after `units` more, of which those are forgiven that lie more than two buckets ahead."""
-    cdef uint64_t furthest = (now << 4) + 2 * quota.depth
+    """Return the TAT after `units` more, of which those are forgiven that lie beyond the debt."""
+    cdef uint64_t furthest = (now << 4) + quota.furthest
     if arrival >= furthest:
         return arrival  # in full debt already, or further since a reload lowered the burst
     # Compare before multiplying: a huge overrun must saturate, not wrap.

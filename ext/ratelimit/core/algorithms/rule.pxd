@@ -9,6 +9,7 @@ cdef class Rule:
     cdef readonly object quota
     cdef readonly object period_ns
     cdef readonly object burst
+    cdef readonly object debt
     cdef readonly object salt
     cdef readonly bint shadow
     cdef readonly object enforced_ppm

@@ -39,11 +39,12 @@ cdef class Rule:
 
     def __init__(
         self, str name not None, str algorithm not None, *, quota, period_ns, burst=None, salt,
-        shadow=False, enforced_ppm=1_000_000, calendar=None, lease_ns=60 * SECOND,
+        shadow=False, enforced_ppm=1_000_000, calendar=None, lease_ns=60 * SECOND, debt=None,
     ):
         cdef Quota *q = &self.quota_c
         quota, period_ns, lease_ns = whole(quota), whole(period_ns), whole(lease_ns)
         burst = quota if burst is None else whole(burst)
+        debt = burst if debt is None else whole(debt)
         if self.starts != NULL:
             raise ValueError("a Rule is immutable")
         if algorithm not in _KINDS:
@@ -65,13 +66,20 @@ cdef class Rule:
                 refuse_range(f"{name}: a burst is 1 to {(1 << 61) // interval} at this rate, not {burst}")
             q.interval = interval
             q.depth = burst * interval
+            if 0 <= debt <= (1 << 62) // interval - burst:
+                q.furthest = (burst + debt) * interval
+                q.believed = max(2 * q.depth, q.furthest)
         elif burst != quota:
             refuse_range(f"{name}: only a token bucket has a burst apart from its quota")
+        largest = Rule.largest_debt(algorithm, period_ns, quota, burst)
+        if not 0 <= debt <= largest:
+            refuse_range(f"{name}: a debt is 0 to {largest} here, not {debt}")
         self.name = name
         self.algorithm = algorithm
         self.quota = quota
         self.period_ns = period_ns
         self.burst = burst
+        self.debt = debt
         self.salt = salt
         self.shadow = shadow
         self.enforced_ppm = whole(enforced_ppm)
@@ -80,6 +88,7 @@ cdef class Rule:
         q.units = quota
         q.room = quota
         q.burst = burst
+        q.ceiling = burst + debt
         q.period_ns = period_ns
         q.lease_ns = lease_ns
         q.salt = salt
@@ -104,16 +113,23 @@ cdef class Rule:
         share.period_ns = self.period_ns
         share.quota = max(1, self.quota * millionths // 1_000_000)
         share.burst = max(1, self.burst * millionths // 1_000_000)
+        # Where it was one more bucket or quota it is so of the share, too.
+        share.debt = share.burst if self.debt == self.burst else self.debt * millionths // 1_000_000
         share.salt = self.salt
         share.enforced_ppm, share.calendar = self.enforced_ppm, self.calendar
         q[0] = self.quota_c
         q.units = share.quota
         q.burst = share.burst
+        q.ceiling = share.burst + share.debt
         q.salt = mix(self.quota_c.salt ^ <uint64_t>salt)
         if q.kind == GCRA:
             whole_interval = self.quota_c.interval  # of Python's, which do not wrap
             q.interval = min(-(-whole_interval * 1_000_000 // millionths), (1 << 61) // share.burst)
             q.depth = q.burst * q.interval
+            # Of a share that hardly refills, no more than its word can say.
+            q.ceiling = min(q.ceiling, (1 << 62) // q.interval)
+            q.furthest = q.ceiling * q.interval
+            q.believed = max(2 * q.depth, q.furthest)
         return share
 
     cdef int keep_calendar(self, calendar) except -1:
@@ -143,6 +159,16 @@ cdef class Rule:
         if algorithm == "sliding-window":
             return (1 << (count_bits(max(1, int(period_ns) // SECOND)) - 1)) - 1
         return 4096
+
+    @staticmethod
+    def largest_debt(str algorithm not None, period_ns, quota, burst):
+        if algorithm == "token-bucket":
+            return (1 << 62) // -(-16 * int(period_ns) // int(quota)) - int(burst)
+        if algorithm == "fixed-window":
+            return (1 << 35) - 1 - int(quota)
+        if algorithm == "sliding-window":
+            return (1 << count_bits(max(1, int(period_ns) // SECOND))) - 1 - int(quota)
+        return (1 << 31) - 1
 
     def __dealloc__(self):
         PyMem_Free(self.starts)

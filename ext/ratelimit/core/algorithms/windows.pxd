@@ -87,14 +87,14 @@ cdef inline uint64_t fixed_reset(const Quota *quota, uint64_t word, uint64_t now
 
 
 cdef inline uint64_t saturated(const Quota *quota, uint64_t count, int64_t delta) noexcept nogil:
-    """Return a count corrected by `delta`: at least 0, and raised to twice the quota at most."""
+    """Return a count corrected by `delta`: at least 0, and raised to the quota and its debt at most."""
     cdef uint64_t less, raised
     if delta < 0:
         less = <uint64_t>(-delta)
         return count - less if count > less else 0
     raised = count + <uint64_t>delta
-    if raised > 2 * quota.units:
-        raised = 2 * quota.units
+    if raised > quota.ceiling:
+        raised = quota.ceiling
     # A reload may have lowered the quota under what is counted: that stays.
     return raised if raised > count else count
 

@@ -77,6 +77,7 @@ cdef inline Quota quota_for(uint64_t bits, uint64_t period, uint64_t units) noex
     q.kind = LOG
     q.units = units
     q.room = units
+    q.ceiling = units
     q.block_bits = bits
     q.places = ((<uint64_t>1 << bits) - BLOCK_HEAD_BYTES) // sizeof(Pair)
     q.period_ns = period

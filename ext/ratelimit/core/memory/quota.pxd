@@ -21,6 +21,9 @@ cdef struct Quota:
     uint64_t period_ns
     uint64_t interval      # token bucket: ticks a unit; a tick is 1/16 ns
     uint64_t depth         # token bucket: burst * interval
+    uint64_t ceiling       # most that a correction may count: the burst or units, and the debt beyond
+    uint64_t furthest      # token bucket: ceiling * interval
+    uint64_t believed      # token bucket: how far ahead an arrival time may be; further is from before a clock step
     uint64_t bits          # sliding window: bits of each count
     uint64_t shape         # sliding window: where the table keeps its period
     uint64_t first_window  # sliding window: number of the window the table's epoch is in

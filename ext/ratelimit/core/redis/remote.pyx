@@ -77,16 +77,17 @@ cdef class RemoteRules:
             if q.kind == GCRA:
                 rule = [
                     GCRA, q.burst, q.interval // TICKS, q.interval % TICKS,
-                    q.depth // TICKS, q.depth % TICKS, 2 * q.depth // TICKS, 2 * q.depth % TICKS,
+                    q.depth // TICKS, q.depth % TICKS, q.believed // TICKS, q.believed % TICKS,
+                    q.ceiling, q.furthest // TICKS, q.furthest % TICKS,
                 ]
             elif q.kind == LOG:
-                rule = [LOG, q.units, q.period_ns // MICROSECOND, 2 * q.units + LOG_SLACK]
+                rule = [LOG, q.units, q.period_ns // MICROSECOND, 2 * q.units + LOG_SLACK, q.ceiling]
             elif q.kind == SLOTS:
                 rule = [SLOTS, q.units, q.lease_ns // MICROSECOND]
             elif q.kind == SLIDING:
-                rule = [SLIDING, q.units, q.period_ns // MICROSECOND]
+                rule = [SLIDING, q.units, q.period_ns // MICROSECOND, False, q.ceiling]
             else:
-                rule = [q.kind, q.units, q.period_ns // MICROSECOND, starts_around(q, now_ns)]
+                rule = [q.kind, q.units, q.period_ns // MICROSECOND, starts_around(q, now_ns), q.ceiling]
             described.append(rule)
         return described
 

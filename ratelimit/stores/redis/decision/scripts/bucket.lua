@@ -1,5 +1,6 @@
 -- Token bucket as the generic cell rate algorithm: the state is one arrival time.
--- rule: kind, burst, interval (us, ticks), depth (us, ticks), twice the depth (us, ticks)
+-- rule: kind, burst, interval, depth, how far ahead of now an arrival time is believed, burst and
+-- debt, and how long those take. Times are two numbers each: us, ticks.
 --
 -- Behind it, the leases that are out: for each worker, until when, and how many units at most
 -- are neither used nor given back. They are charged already, but when they will be used is not
@@ -37,11 +38,11 @@ local function is_longer(rule, units, us, ticks)
   return is_after(units_us, units_ticks, us, ticks)
 end
 
--- How many intervals fit into a span, at most so many, which lie within twice the depth: beyond
+-- How many intervals fit into a span, at most so many, which lie within the debt: beyond
 -- 2^53 numbers are not counted any more.
 local function intervals(rule, most, us, ticks)
   if us < 0 then return 0 end
-  most = min(most, 2 * rule[2])
+  most = min(most, rule[9])
   if not is_longer(rule, most, us, ticks) then return most end
   local units = min(floor((us * TICKS + ticks) / (rule[3] * TICKS + rule[4])), most)
   while units > 0 and is_longer(rule, units, us, ticks) do units = units - 1 end
@@ -143,7 +144,7 @@ function bucket.correct(rule, ask)
   if leases and ask.cost > 0 then us, ticks, leases = with_leases(rule, leases, us, ticks) end
   local units, moved_us, moved_ticks = 0, 0, 0
   if ask.cost > 0 then
-    local far_us, far_ticks = plus(now, 0, rule[7], rule[8])
+    local far_us, far_ticks = plus(now, 0, rule[10], rule[11])
     if is_after(far_us, far_ticks, us, ticks) then
       local room_us, room_ticks = minus(far_us, far_ticks, us, ticks)
       units = intervals(rule, ask.cost, room_us, room_ticks)

@@ -143,7 +143,7 @@ algorithms[4] = {
     end
 
     if ask.cost > 0 then
-      local room = min(ask.cost, max(2 * rule[2] - log.used, 0))
+      local room = min(ask.cost, max(rule[5] - log.used, 0))
       if room > 0 and counts(added - 1) then
         change(added - 1, room)
       elseif room > 0 and not log.is_stepped and log.next - log.first >= rule[4] then

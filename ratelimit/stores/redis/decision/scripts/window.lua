@@ -1,5 +1,5 @@
 -- Fixed and sliding windows: counts of aligned windows.
--- rule: kind, units, period in us, and for a fixed window the starts it follows (or false)
+-- rule: kind, units, period in us, for a fixed window the starts it follows (or false), units and debt
 --
 -- Here is what few calls need: corrections and leases.
 
@@ -8,7 +8,7 @@ algorithms[FIXED], algorithms[SLIDING] = fixed, sliding
 
 local function saturated(rule, count, delta)
   if delta < 0 then return max(count + delta, 0) end
-  return max(min(count + delta, 2 * rule[2]), count)
+  return max(min(count + delta, rule[5]), count)
 end
 
 local function put_sliding(rule, word, window, before, current)
