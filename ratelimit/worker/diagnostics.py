@@ -30,6 +30,7 @@ class LoggingObserver:
         self._next: Observer = observer if observer is not None else NullObserver()
         self._now_ns = (SystemClock() if clock is None else clock).now_ns
         self._failed: set[str] = set()
+        self._is_rejected = False
         self._store_failed: dict[str, int] = {}
 
     def reloaded(self, result: ReloadResult, error: RateLimitError | None) -> None:
@@ -38,6 +39,9 @@ class LoggingObserver:
             log.info("the policy was reloaded")
         elif result == "rejected":
             log.error("the policy file was not put in force, the old policy stays: %s", error)
+        elif self._is_rejected:  # nothing was applied: it is what it was before the mistake
+            log.info("the policy file can be used again; it says what is in force")
+        self._is_rejected = result == "rejected"
         self._next.reloaded(result, error)
 
     def diagnosed(self, code: str, message: str) -> None:

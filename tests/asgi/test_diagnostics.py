@@ -30,6 +30,25 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
+def test_file_that_can_be_used_again_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(good := rules(limit(), more='[store]\nmemory = "private"\n'))
+    caplog.set_level(logging.INFO, "ratelimit")
+    limiter = Limiter(file)
+    limiter.runtime.observer = LoggingObserver()
+    told = []
+    for text in (good, "nonsense", good, good, good.replace("minute", "hour")):
+        file.write_text(text)
+        caplog.clear()
+        limiter.reload()
+        told.append([record.getMessage()[:40] for record in caplog.records])
+    limiter.close()
+    assert told[0] == told[3] == []
+    assert told[1] == ["the policy file was not put in force, th"]
+    assert told[2] == ["the policy file can be used again; it sa"]
+    assert told[4] == ["the policy was reloaded"]
+
+
 async def test_undeclared_proxy_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     client = mount(PER_IP).client
     for number in range(3):

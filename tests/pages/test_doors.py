@@ -17,7 +17,8 @@ import limits.aio.storage
 import pytest
 import slowapi
 import slowapi.util
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
+from fastapi.testclient import TestClient
 from limits.storage import storage_from_string
 from werkzeug.test import Client
 
@@ -220,3 +221,23 @@ def test_moving_in_from_django_ratelimit(folder: Path) -> None:
     run(after, "moving-in.md", names)
     assert statuses(names["application"], 6, path="/login") == [200] * 5 + [429]
     assert statuses(names["application"], 1, path="/other") == [200]
+
+
+def test_moving_in_from_fastapi_limiter(folder: Path) -> None:
+    before, after = python("moving-in.md", "fastapi-limiter")
+    (folder / "policy.toml").write_text("version = 1\n")
+    unknown = {"app": FastAPI(), "Depends": Depends, "RateLimiter": lambda **_: lambda: None}
+    run(before, "moving-in.md", unknown)
+    names: dict[str, Any] = {"app": FastAPI(), "Depends": Depends}
+    run(after, "moving-in.md", names)
+    client = TestClient(names["app"])
+    assert [client.get("/items").status_code for _ in range(6)] == [200] * 5 + [429]
+
+
+def test_moving_in_from_nginx(folder: Path) -> None:
+    policy_of("moving-in.md", "nginx", folder)
+    limiter = ratelimit.Limiter("policy.toml")
+    # As nginx admits: one, and 20 beyond it.
+    assert sum(limiter.decide(identities={"account": "a"}).allowed for _ in range(40)) == 21
+    assert all(limiter.decide().allowed for _ in range(40))
+    limiter.close()
