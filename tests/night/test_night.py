@@ -24,6 +24,7 @@ from ratelimit.worker.events.watch import EventWatch
 from tests.cli.running import run
 from tests.support.acting import BOTS, END_NS, NS, START_NS, Actor
 from tests.support.campaign import Request, campaign, policy_text
+from tests.support.redis.sentinel import Sentinels
 from tests.support.redis.server import Server
 from tests.telemetry.test_alert_rules import RULES, RUNBOOKS, STEPS, promtool
 
@@ -145,10 +146,8 @@ async def ask(limiter: Limiter, number: int) -> None:
         await asyncio.sleep(0)
 
 
-async def outage(
-    server: Server, tmp_path: Path, begin: Callable[[], object], end: Callable[[], object]
-) -> None:
-    path = policy_at(tmp_path, server.url)
+async def outage(url: str, tmp_path: Path, begin: Callable[[], object], end: Callable[[], object]) -> None:
+    path = policy_at(tmp_path, url)
     limiter = Limiter(path)
     await ask(limiter, 20)
     night = Night(limiter, tmp_path / "events.ndjson")
@@ -165,7 +164,7 @@ async def outage(
         result = await asyncio.to_thread(run, "doctor", path)
         assert result.exit_code == 1, result.output
     finally:
-        end()
+        await asyncio.to_thread(end)
     await wait(limiter, is_away=False)
     assert night.names() == ["store-away", "store-back"]
     assert night.told()[-1]["fields"]["units_charged_back"] >= 50
@@ -191,11 +190,27 @@ async def later(limiter: Limiter) -> None:
 
 
 async def test_a_server_that_is_killed(server: Server, tmp_path: Path) -> None:
-    await outage(server, tmp_path, server.kill, server.start)
+    await outage(server.url, tmp_path, server.kill, server.start)
 
 
 async def test_a_server_that_hangs(server: Server, tmp_path: Path) -> None:
-    await outage(server, tmp_path, server.pause, server.resume)
+    await outage(server.url, tmp_path, server.pause, server.resume)
+
+
+async def test_a_server_that_fails_over(sentinels: Sentinels, tmp_path: Path) -> None:
+    nodes = ",".join(f"{host}:{port}" for host, port in sentinels.addresses)
+    sentinels.be_patient_for(3600)  # until the night has looked
+
+    def elect() -> None:
+        # Sentinels choose no replica that missed its master for ten times as long.
+        sentinels.be_patient_for(5)
+        sentinels.wait_for_heir(killed)
+
+    killed = sentinels.master()
+    await outage(f"redis+sentinel://{nodes}/{sentinels.name}/0", tmp_path, killed.kill, elect)
+    # The one that is left is the master, and has what was used before and meanwhile.
+    result = await asyncio.to_thread(run, "doctor", tmp_path / "policy.toml")
+    assert result.exit_code == 0, result.output
 
 
 def test_a_campaign_and_a_wrong_exemption(tmp_path: Path, monkeypatch: Any) -> None:

@@ -110,8 +110,19 @@ class Sentinels:
         With the old master restarted, they make it a replica of the new one (`settle`).
         """
         old = self.master()
-        heir = next(server for server in self.servers if server is not old)
         old.kill()
+        return self.wait_for_heir(old)
+
+    def be_patient_for(self, seconds: float) -> None:
+        """Count a master as down when it was silent for so long."""
+        for one in self.watchers:
+            one.client.execute_command(
+                "SENTINEL", "SET", NAME, "down-after-milliseconds", int(seconds * 1000)
+            )
+
+    def wait_for_heir(self, old: Server) -> Server:
+        """Return the server that all sentinels name in place of a killed master, once they do."""
+        heir = next(server for server in self.servers if server is not old)
 
         def is_elected() -> bool:
             named = {one.named() for one in self.watchers if one.is_running}
