@@ -46,6 +46,11 @@ DIAGNOSES: Mapping[str, str] = {
         "counted in it begins anew. A file that is damaged is kept beside the fresh one as *.damaged, until "
         "the next takes its place. Find out what writes there."
     ),
+    "memory-full": (
+        "{about}, where shared memory lies, is full. Limits go on. Acts and events cannot be written "
+        "there, and memory that gets lost cannot be made again. Free some of it, or enlarge it (in a "
+        "container: --shm-size)."
+    ),
     "memory-unusable": (
         "shared memory is damaged or gone, and no other can be had. This worker counts with what it has "
         "left, perhaps alone, and tries again every few seconds."

@@ -22,7 +22,7 @@ from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
 from ratelimit.inspection.words import count
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.stores.embedded.folder import SHARED
+from ratelimit.stores.embedded.folder import LEAST_FREE, SHARED, free_bytes
 from ratelimit.stores.factory import StoreWish, wish_of
 from ratelimit.stores.secret import find_text
 
@@ -207,6 +207,16 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
         capacity = store.table.capacity
     finally:
         store.close()
+    free = free_bytes(place.parent)
+    if free is not None and free < LEAST_FREE:
+        yield Finding(
+            "shared memory",
+            "fail",
+            f"{place.parent} has room for {_mib(free)}: limits go on; acts and events cannot be written, "
+            "and memory that gets lost cannot be made again",
+            "Remove what fills it (`du -x` says what), or give it more (`docker run --shm-size`).",
+            facts={"free": free},
+        )
     live, evicted = stats["live"], stats["evictions"] + stats["block_evictions"]
     workers = stats["workers"]
     words = f"{_mib(size)} in {place}: {live:,} of {capacity:,} keys, {count(workers, 'worker')}"

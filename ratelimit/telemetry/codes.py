@@ -40,5 +40,6 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "challenge-missing",
     "challenge-failed",
     "challenge-unawaited",
+    "memory-full",
     "other",
 )

@@ -23,6 +23,7 @@ from threading import Lock, Thread
 from ratelimit.core.threads.event import PromptEvent
 from ratelimit.limiter import Limiter
 from ratelimit.policy.change import fingerprint
+from ratelimit.stores.embedded.folder import LEAST_FREE, free_bytes
 from ratelimit.worker.acts import LOOK_S, ActFollower
 from ratelimit.worker.conduct import ConductFollower
 from ratelimit.worker.diagnostics import log
@@ -127,6 +128,14 @@ class Upkeep:
             self._limiter.reload_if_changed()
             self._look_for_file()
         self._limiter.runtime.generation_at(now_ns)
+        self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        """Say that shared memory has no room: what is there goes on, and nothing can take its place."""
+        place = self._limiter.store.place
+        free = None if place is None else free_bytes(place.parent)
+        if place is not None and free is not None and free < LEAST_FREE:
+            self._limiter.runtime.diagnose("memory-full", about=f"`{place.parent}`")
 
     def _look_for_file(self) -> None:
         """Say that the policy file is gone, if it is for longer than an editor takes to replace it."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from ratelimit.worker.acts import ActFollower
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
 from tests.cli.running import run
+from tests.deployment.containers import contained
 from tests.support.acting import BOTS, END_NS, NS, START_NS, Actor
 from tests.support.campaign import Request, campaign, policy_text
 from tests.support.redis.sentinel import Sentinels
@@ -46,6 +49,7 @@ key = "00112233445566778899aabbccddeeff"
 log = false
 file = "{events}"
 """
+ROOT = Path(__file__).parents[2]
 Scrape = Mapping[tuple[str, str], tuple[str, float]]
 
 
@@ -211,6 +215,26 @@ async def test_a_server_that_fails_over(sentinels: Sentinels, tmp_path: Path) ->
     # The one that is left is the master, and has what was used before and meanwhile.
     result = await asyncio.to_thread(run, "doctor", tmp_path / "policy.toml")
     assert result.exit_code == 0, result.output
+
+
+def test_shared_memory_that_is_full(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.night.full_memory", str(tmp_path)]
+    ran = subprocess.run(
+        contained(command, megabytes=32, folder=tmp_path),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert told["alerts"] == ["RatelimitMisconfigured"]
+    assert [(each["event"], each["code"]) for each in told["events"]] == [("self-check", "memory-full")]
+    assert told["admitted"] == 1000  # limits go on
+    runbook("RatelimitMisconfigured", "doctor")
+    assert told["doctor"][0] == 1
+    assert "/dev/shm/kinlimit-" in told["doctor"][1]
+    assert told["after"][0] == 0, told["after"][1]
 
 
 def test_a_campaign_and_a_wrong_exemption(tmp_path: Path, monkeypatch: Any) -> None:

@@ -20,6 +20,8 @@ from pathlib import Path
 from ratelimit.errors import StoreError
 
 SHARED = Path("/dev/shm")
+LEAST_FREE = 1 << 20
+"""Bytes below which the place of shared memory counts as full: logs beside a table take as much."""
 _MOST = 16
 """Names tried in one place: so many another account would have to take, for each user."""
 
@@ -53,6 +55,15 @@ def memory_folder(*, make: bool = False) -> Path:
         "of its own",
         code="table-folder",
     )
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Return how much can still be written to a folder; None where the system does not say."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
 
 
 def others_folders() -> Iterator[tuple[int, Path]]:

@@ -71,8 +71,9 @@ class HostRecord:
             fresh = msgspec.json.encode(told)
             if fresh != text:
                 file.seek(0)
-                file.truncate()
                 file.write(fresh)
+                file.flush()  # first: in memory that is full what was told stays known
+                file.truncate()
 
     def claim(self, key: str, now_ns: int, for_ns: int) -> bool:
         """Return whether this worker is to tell of `key`: no worker of the host did, for so long."""
