@@ -124,6 +124,24 @@ def test_an_outage_of_a_host_is_one_and_says_what_came_of_it(tmp_path: Path) -> 
     assert record.come_back({}) is None
 
 
+def test_an_outage_is_told_where_nothing_can_be_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(tmp_path, POLICY.format(rate=10, table=tmp_path / "table", events=tmp_path / "events.ndjson"))
+    worker = host.workers[0]
+    reporter = Reporter(tmp_path / "no folder" / "table", worker.policy.file.events)
+    watch = EventWatch(reporter)
+    for is_away in (False, True, True, False):
+        monkeypatch.setattr(Limiter, "remote", {"is_away": is_away})
+        watch.look(worker)
+    reporter.wait_until_written()
+    told = read(host.file)
+    assert [each["event"] for each in told] == ["store-away", "store-back"]
+    assert told[1]["fields"]["away_seconds"] < 60
+    for each in host.workers:
+        each.close()
+
+
 def test_acts_begin_and_end_with_one_event(host: Host) -> None:
     host.look()
     worker = host.workers[0]

@@ -40,6 +40,7 @@ class EventWatch:
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._is_away = False
+        self._away_ns = 0
         self._last: Reload | None = None
         self._noticed: set[str] = set()
         self._acts: dict[int, Act] | None = None
@@ -70,12 +71,20 @@ class EventWatch:
         if is_away == self._is_away:
             return
         self._is_away = is_away
-        counted = _counted(limiter)
+        counted, record = _counted(limiter), self._reporter.record
         if is_away:
-            if self._reporter.record.leave(now_ns, counted):
+            self._away_ns = now_ns
+            try:
+                is_first = record.leave(now_ns, counted)
+            except OSError:
+                is_first = True  # once by each worker is better than never
+            if is_first:
                 self._reporter.tell("store-away", now_ns)
             return
-        back = self._reporter.record.come_back(counted)
+        try:
+            back = record.come_back(counted)
+        except OSError:
+            back = (self._away_ns, {})
         if back is not None:
             since_ns, grown = back
             seconds = round(max(0, now_ns - since_ns) / NS, 1)
