@@ -222,6 +222,10 @@ class RateLimitCollector(Collector):
         yield _labelled(names.BLOCKS, {"used": blocks_used, "free": max(blocks - blocks_used, 0)})
         yield _plain(names.BLOCK_EVICTIONS, stats["block_evictions"])
         yield _plain(names.WORKERS, stats["workers"])
+        state = self._limiter.remote
+        if state:
+            # Of itself this worker knows it before its next sign of life.
+            yield _plain(remote.STORE_AWAY, max(stats["away"], state["is_away"]))
 
     def _runtime(self, table: CounterTable) -> Iterator[Family]:
         cells = totals(table, names.ROW_RUNTIME)
@@ -288,7 +292,6 @@ def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
     yield _plain(remote.BREAKER_TRIPS, cells[remote.RemoteColumn.TRIPS])
     yield _plain(remote.CORRECTIONS_LOST, cells[remote.RemoteColumn.CORRECTIONS_LOST])
     yield _plain(remote.COUNTERS_FORGOTTEN, cells[remote.RemoteColumn.COUNTERS_FORGOTTEN])
-    yield _plain(remote.STORE_AWAY, state["is_away"])
     yield _plain(remote.STORE_AWAY_SECONDS, cells[remote.RemoteColumn.AWAY_MS] / 1e3)
     yield _plain(remote.STORE_SHARE, state["share"])
     yield _plain(remote.STORE_WORKERS, state["workers"])

@@ -57,8 +57,7 @@ COUNTERS_FORGOTTEN = Metric(
 STORE_AWAY = Metric(
     "ratelimit_store_away",
     "gauge",
-    "1 while this worker does not ask the server, and its limits' stance decides.",
-    per_worker=True,
+    "Workers of this host that do not ask the server: their limits' stance decides.",
 )
 STORE_AWAY_SECONDS = Metric(
     "ratelimit_store_away_seconds",

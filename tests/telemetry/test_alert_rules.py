@@ -69,6 +69,7 @@ def healthy() -> dict[str, str]:
         }
     return series | {
         f"ratelimit_store_workers{{{A}}}": flat(4),
+        f"ratelimit_store_away{{{A}}}": flat(0),
         f"ratelimit_store_away_seconds_total{{{A}}}": flat(0),
         f"ratelimit_store_breaker_trips_total{{{A}}}": flat(0),
         f"ratelimit_store_corrections_lost_total{{{A}}}": flat(0),
@@ -125,6 +126,7 @@ class Case:
 
 
 OUTAGE = {
+    f"ratelimit_store_away{{{A}}}": spell(0, 2),
     f"ratelimit_store_away_seconds_total{{{A}}}": burst(60),
     f"ratelimit_store_breaker_trips_total{{{A}}}": burst(2, 20, 21),
     f"ratelimit_store_faults_total{{{A}}}": burst(40, 20, 22),

@@ -265,6 +265,36 @@ def test_what_happens_on_the_way_to_a_server_is_counted_by_all_workers(
     other.close()
 
 
+def test_workers_without_the_server_are_the_hosts_whichever_is_scraped(
+    limiter: FakeLimiter, memory: mmap.mmap
+) -> None:
+    limiter.remote = {**SERVER, "is_away": 0.0}
+    others = [new_table(memory), new_table(memory)]
+    silent, silent_since_ns = new_table(memory), NOW_NS - 70 * 10**9
+    silent.join(7, 7, silent_since_ns)
+    silent.heartbeat(silent_since_ns, is_away=True)
+
+    def away() -> float:
+        return value(limiter, "ratelimit_store_away")
+
+    for number, other in enumerate(others, 2):
+        other.join(number, number, NOW_NS)
+        other.heartbeat(NOW_NS)
+    assert away() == 0
+    for other in others:
+        other.heartbeat(NOW_NS, is_away=True)
+    assert away() == 2
+    others[0].heartbeat(NOW_NS)
+    assert away() == 1
+    # One that ended is not away, nor is the next in its seat.
+    others[1].leave()
+    assert away() == 0
+    others[1].join(9, 9, NOW_NS)
+    assert away() == 0
+    for other in (*others, silent):
+        other.close()
+
+
 def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
     limiter.correlation = clustering()
     limiter.load_numbers, limiter.load_classes = LOAD, ("all",)

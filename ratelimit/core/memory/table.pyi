@@ -76,8 +76,9 @@ class Table:
     def capacity(self) -> int:
         """Entries there is room for."""
     def stats(self, now_ns: int, /) -> Mapping[str, int]:
-        """Return `capacity`, `used`, `live`, `evictions`, `blocks`, `blocks_used`, `block_evictions`, `pages`, `workers`.
+        """Return `capacity`, `used`, `live`, `evictions`, `blocks`, `blocks_used`, `block_evictions`, `pages`, `workers`, `away`.
 
+        `away` are those of the workers that said so with their last heartbeat.
         Walks the table without the GIL: for a scrape, not for a request.
         """
     def join(self, pid: int, start: int, now_ns: int, /) -> int:
@@ -113,8 +114,11 @@ class Table:
         Raises:
             StoreError: as for a table that is attached.
         """
-    def heartbeat(self, now_ns: int, /) -> None:
-        """Say that this process is alive; concurrency slots of a silent one lapse."""
+    def heartbeat(self, now_ns: int, /, *, is_away: bool = False) -> None:
+        """Say that this process is alive; concurrency slots of a silent one lapse.
+
+        `is_away` says of a worker with a seat of its own that it does not ask the store's server.
+        """
     def counter(self, name: str, /) -> int:
         """Return the index of the counter row of that name, made on first use; any in damaged memory.
 

@@ -147,8 +147,8 @@ class RedisStore:
         return damage
 
     def heartbeat(self, now_ns: int) -> None:
-        """Say to the host's other workers that this one lives; count time that it does not ask the server."""
-        self.embedded.heartbeat(now_ns)
+        """Say to the host's other workers that this one lives, and whether it does without the server."""
+        self.embedded.table.heartbeat(now_ns, is_away=self.is_away)
         elapsed_ns, self._beaten_ns = now_ns - self._beaten_ns, now_ns
         if self.is_away and 0 < elapsed_ns < LONGEST_BEAT_NS:
             self.tally.away(elapsed_ns)

@@ -17,7 +17,7 @@ from ratelimit.core.memory.entries cimport (
     LOG, SKETCH, SLOTS, block_at, find, insert, lease_of, make_tag, owner_of, slots_held, word_of,
 )
 from ratelimit.core.memory.layout cimport (
-    BLOCK_HEAD_BYTES, MAX_PAGES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
+    BLOCK_HEAD_BYTES, MAX_PAGES, PAGE_BYTES, SEATS, SMALLEST_BLOCK_BITS, Arena, Block, Seat,
 )
 from ratelimit.core.memory.quota cimport STEP_NS, Quota
 
@@ -237,6 +237,18 @@ cdef inline Block *secure(
                 return block
         # Another worker named a block for this key first: ours goes back.
         cas_pair(&block.owner, owner.tag, owner.word, 0, (owner.word >> EXPIRY_BITS) << EXPIRY_BITS)
+
+
+cdef inline void count_workers(Arena *arena, uint64_t now, uint64_t *workers, uint64_t *away) noexcept nogil:
+    """Add up the workers that live, and those of them that do not ask the store's server."""
+    cdef uint64_t i
+    cdef Seat *seat
+    for i in range(SEATS):
+        seat = arena.seats + i
+        if load(&seat.pid) and load(&seat.heartbeat) + 60 * SECOND > now:
+            workers[0] += 1
+            if load(&seat.away) and load(&seat.away) == load(&seat.generation):
+                away[0] += 1
 
 
 cdef inline void count_blocks(Arena *arena, uint64_t now, uint64_t *total, uint64_t *used) noexcept nogil:

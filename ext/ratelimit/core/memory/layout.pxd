@@ -56,7 +56,8 @@ cdef struct Seat:
     uint64_t start           # tells a reused pid from the process that had it
     uint64_t generation      # counts owners; a slot held by an older one has lapsed
     uint64_t heartbeat       # ns since the table's epoch
-    uint64_t reserved[4]
+    uint64_t away            # its generation while its owner does not ask the store's server
+    uint64_t reserved[3]
 
 cdef struct Block:
     Pair owner               # tag: key hash (0 free); word: generation 35 bits | expiry 29 bits

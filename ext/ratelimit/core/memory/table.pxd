@@ -29,7 +29,7 @@ cdef class Table:
     cdef str wrong(self)
     cdef bint has_seat(self) noexcept
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now)
-    cdef int take_seat(self, int seat, bint shared) except -1
+    cdef void take_seat(self, int seat, bint shared) noexcept
     cdef uint64_t shape_of(self, uint64_t period_s) except? 0xFFFFFFFFFFFFFFFF
     cdef void beat(self, uint64_t now) noexcept nogil
     cdef int check_open(self) except -1

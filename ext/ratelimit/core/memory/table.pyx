@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, cas, fetch_add, load, load_pair, store
-from ratelimit.core.memory.blocks cimport LARGEST_CLASS, count_blocks
+from ratelimit.core.memory.blocks cimport LARGEST_CLASS, count_blocks, count_workers
 from ratelimit.core.memory.entries cimport PENDING, expiry
 from ratelimit.core.memory.header cimport MAGIC, checked, enter, is_other, is_sound, is_zero, placed
 from ratelimit.core.memory.layout cimport (
@@ -278,7 +278,7 @@ cdef class Table:
     def stats(self, now_ns, /):
         self.check_open()
         cdef uint64_t now = relative(self, now_ns)
-        cdef uint64_t used = 0, live = 0, blocks_used = 0, blocks = 0, i, workers = 0
+        cdef uint64_t used = 0, live = 0, blocks_used = 0, blocks = 0, i, workers = 0, away = 0
         cdef uint64_t total = self.arena.buckets * BUCKET_ENTRIES
         cdef Pair seen
         with nogil:
@@ -289,9 +289,7 @@ cdef class Table:
                     if expiry(&self.arena, seen.tag, seen.word, now) > now:
                         live += 1
             count_blocks(&self.arena, now, &blocks, &blocks_used)
-            for i in range(SEATS):
-                if load(&self.arena.seats[i].pid) and load(&self.arena.seats[i].heartbeat) + 60 * SECOND > now:
-                    workers += 1
+            count_workers(&self.arena, now, &workers, &away)
         return {
             "capacity": total,
             "used": used,
@@ -302,6 +300,7 @@ cdef class Table:
             "block_evictions": load(&self.arena.header.block_evictions),
             "pages": self.arena.pages,
             "workers": workers,
+            "away": away,
         }
 
     def join(self, pid, start, now_ns, /):
@@ -373,11 +372,13 @@ cdef class Table:
         self.take_seat(<int>i, False)
         return i
 
-    def heartbeat(self, now_ns, /):
+    def heartbeat(self, now_ns, /, *, bint is_away=False):
         self.check_open()
         if self.seat_number >= 0 and not self.seat_shared and not self.has_seat():
             self.join(self.seat_pid, self.seat_start, now_ns)  # it was taken, or damaged
         self.beat(relative(self, now_ns))
+        if self.has_seat():
+            store(&self.arena.seats[self.seat_number].away, load(&self.arena.seats[self.seat_number].generation) * is_away)
 
     cdef void beat(self, uint64_t now) noexcept nogil:
         # noexcept, nogil: one store; only a process with a seat has anything to say.
@@ -403,11 +404,10 @@ cdef class Table:
             return i % ROWS  # damaged: any will do until the memory is left
         raise StoreError(f"all {ROWS} counter rows are taken by earlier limits; restart all workers", code="counters-full")
 
-    cdef int take_seat(self, int seat, bint shared) except -1:
+    cdef void take_seat(self, int seat, bint shared) noexcept:
         self.seat_number = seat
         self.seat_shared = shared
         self.counters = self.arena.cells + <uint64_t>seat * ROWS * COLUMNS
-        return 0
 
     def count(self, row, column, amount=1, /):
         self.check_open()
