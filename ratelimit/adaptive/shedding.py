@@ -19,6 +19,7 @@ FALL = 0.15
 a half, so that no class comes before one that is above it."""
 KEPT_FREE = 0.1
 """Share of the places that the lowest class leaves free."""
+FIRST = -1.0
 CONDUCT_LEVELS = 8
 USE_LEVELS = 8
 LOTS = 16
@@ -76,8 +77,12 @@ class Standing:
         return float(FALL**rank * (1.0 - begin - (end - begin) * place))
 
     def kept(self) -> float:
-        """Return the share of the back end's places that it leaves free for higher classes."""
-        return KEPT_FREE * self.order()[0] / max(1, self.classes - 1)
+        """Return the share of the back end's places that it leaves free for higher classes.
+
+        `FIRST` for the first of several, which is not shut out by a queue that stands still.
+        """
+        rank = self.order()[0]
+        return FIRST if rank == 0 and self.classes > 1 else KEPT_FREE * rank / max(1, self.classes - 1)
 
 
 LAST_OF_A_CLASS = Standing(verdict="certain", factor=0.0, lighter=1.0, lot=LOTS - 1)

@@ -31,7 +31,14 @@ HOSTS = 2
 @click.option(
     "--redis", metavar="URL", help="Two hosts with one budget in this Redis or Valkey, as a policy names it."
 )
-def demo_command(seconds: float, port: int | None, seed: int, as_json: bool, redis: str | None) -> None:
+@click.option(
+    "--saturated",
+    is_flag=True,
+    help="A server that is asked for three times what it can do, without an adaptive limit and with one.",
+)
+def demo_command(
+    seconds: float, port: int | None, seed: int, as_json: bool, redis: str | None, saturated: bool
+) -> None:
     """See it work: a small LLM API, honest people, a campaign, a school like it, and greed.
 
     Starts a real server with two worker processes on loopback, and a process that plays all its
@@ -48,12 +55,16 @@ def demo_command(seconds: float, port: int | None, seed: int, as_json: bool, red
       ratelimit demo --seconds 60 --port 8000
       ratelimit demo --json > outcome.json
       ratelimit demo --redis redis://127.0.0.1:6379/0
+      ratelimit demo --saturated --seconds 20
 
     Exit code 0 if no honest call was refused and every greedy one was held to
     what the policy grants; 1 if not.
     """
     if find_spec("uvicorn") is None:
         raise Failure("the demo needs uvicorn", USAGE, hint=f"Install it: {how_to_install('uvicorn')}")
+    if saturated:
+        _saturated(seconds / 2, seed, as_json)
+        return
     from ratelimit.demo.outcome import grants_of_policy
     from ratelimit.demo.run import DemoFailed, free_ports, policy_path, run
     from ratelimit.demo.show import shown
@@ -77,6 +88,29 @@ def demo_command(seconds: float, port: int | None, seed: int, as_json: bool, red
         print_verdict(console, state, lines)
     if not all(line.good for line in lines):
         raise SystemExit(POLICY)
+
+
+def _saturated(seconds: float, seed: int, as_json: bool) -> None:
+    from ratelimit.demo.run import DemoFailed
+    from ratelimit.demo.saturated import show
+    from ratelimit.demo.saturated.run import play
+
+    console = err() if as_json else out()
+    show.print_head(console, seconds)
+    try:
+        without, limited = asyncio.run(
+            play(
+                seconds,
+                seed,
+                lambda has_limit: console.print("with …" if has_limit else "without …", style="dim"),
+            )
+        )
+    except DemoFailed as error:
+        raise Failure(str(error), DEPLOYMENT) from error
+    if as_json:
+        print_json(show.as_json(without, limited))
+    else:
+        show.print_outcome(console, without, limited)
 
 
 def _shared(url: str) -> Shared:

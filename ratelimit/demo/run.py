@@ -195,7 +195,7 @@ async def _server(
         try:
             yield process
         finally:
-            await _end(process)
+            await end(process)
 
 
 @contextlib.asynccontextmanager
@@ -216,7 +216,7 @@ async def _population(
     try:
         yield process
     finally:
-        await _end(process)
+        await end(process)
 
 
 async def _started(server: asyncio.subprocess.Process, port: int, folder: Path, stop: asyncio.Event) -> None:
@@ -238,7 +238,7 @@ async def _started(server: asyncio.subprocess.Process, port: int, folder: Path, 
     raise DemoFailed(f"the demo's server did not start within {START_S:.0f} s:\n{said}")
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def end(process: asyncio.subprocess.Process) -> None:
     """End one child: its pipe first, then a signal, then force; always by its pid."""
     if process.stdin is not None:
         process.stdin.close()

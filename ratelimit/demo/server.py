@@ -21,7 +21,7 @@ WORKERS = 2
 
 def main(port: int) -> None:
     """Serve until told to stop."""
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    threading.Thread(target=end_with_stdin, daemon=True).start()
     uvicorn.run(
         "ratelimit.demo.api:create",
         factory=True,
@@ -35,7 +35,8 @@ def main(port: int) -> None:
     )
 
 
-def _end_with_stdin() -> None:
+def end_with_stdin() -> None:
+    """End this process when its standard input is closed; for a thread."""
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

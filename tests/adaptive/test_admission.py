@@ -7,6 +7,7 @@ import pytest
 from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.controller import Allowance, Answer, Bounds, Load
 from ratelimit.adaptive.saturation import FRESH_NS, Report, capped
+from ratelimit.adaptive.shedding import Standing
 from tests.adaptive.flights import flight, memory
 
 SECOND = 10**9
@@ -280,3 +281,12 @@ def test_clock_that_steps_back_leaves_the_queue_as_it_is():
     admission = standing()
     admission.admit(3600 * SECOND)
     assert admission.has_room(1)
+
+
+def test_first_of_several_classes_is_not_shut_out_by_a_queue_that_stands_still():
+    admission = standing()
+    first, last = Standing(0, 2), Standing(1, 2)
+    for _ in range(3):
+        admission.admit(0)
+    assert admission.has_room(SECOND, first.share(), first.kept())
+    assert not admission.has_room(SECOND, last.share(), last.kept())

@@ -49,8 +49,9 @@ def test_order_and_room_agree(one: Standing, other: Standing):
 
 @given(standings)
 def test_only_lower_classes_leave_places_free(standing: Standing):
-    assert 0.0 <= standing.kept() <= 0.1
-    assert (standing.kept() == 0.0) == (standing.rank == 0)
+    assert standing.kept() <= 0.1
+    assert (standing.kept() > 0.0) == (standing.rank > 0)
+    assert (standing.kept() < 0.0) == (standing.rank == 0 and standing.classes > 1)
 
 
 def test_lots_change_hourly_and_are_even():

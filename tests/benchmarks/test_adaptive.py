@@ -120,9 +120,10 @@ def test_poisoners_do_not_move_the_limit(poison: Poison):
     assert good(poison) >= (1 - poison.share) * good(NONE) * 0.95
 
 
-def test_interactive_requests_are_served_beside_batch_work():
+@pytest.mark.parametrize("name", ["96 slots", "48 slots", "chunked prefill"])
+def test_interactive_requests_are_served_beside_batch_work(name: str):
     """The highest class loses nothing while the lower is served, and is far from as slow as without."""
-    got = compare(BY_NAME["96 slots"], 1)
+    got = compare(BY_NAME[name], 1)
     assert got.lost <= 0.001
     assert got.slower <= 3.0 < got.slower_without
     assert got.batch_done >= 0.5

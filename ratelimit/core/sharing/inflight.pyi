@@ -71,6 +71,7 @@ class InFlight:
             now_ns: when.
             share: of the queue of those without a first byte, the part that it may fill.
             kept: part of the back end's places that it leaves free, where it is known how many there are.
+                Below 0: a queue that stands still is not shorter for it.
         """
     def enter(self, now_ns: int, /) -> int:
         """Count a request in, whether there is room or not; return its ticket."""

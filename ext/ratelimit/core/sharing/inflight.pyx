@@ -249,9 +249,9 @@ cdef class InFlight:
             bound = min(bound, load(&header.cap))
         patience, moved = load(&header.patience_ns), load(&header.moved_ns)
         if patience and self.sum_unanswered and now > moved:
-            still = now - moved
-            part = patience // still
-            waiting = min(waiting, part if part > 1 else 1)
+            still, part = now - moved, patience // (now - moved)
+            if kept >= 0.0:  # the first class of several keeps the queue that was learned
+                waiting = min(waiting, part if part > 1 else 1)
         if share < 1.0:
             part = <uint64_t>(share * <double>waiting + 0.5)
             waiting = part if part > 1 else 1

@@ -1,0 +1,97 @@
+"""Callers that come whether or not the ones before were answered, at random, three times too many."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from ratelimit.demo.saturated.engine import CAPACITY
+
+TIMES = 3.0
+TARGET_S = 0.5
+"""The time to the first byte that is to be kept."""
+PATIENCE_S = 8.0
+"""After which a caller goes."""
+
+
+@dataclass
+class Second:
+    """What became of the requests of one second."""
+
+    came: int = 0
+    refused: int = 0
+    in_time: int = 0
+
+
+@dataclass
+class Outcome:
+    """What became of all requests of a run, by the second in which they came.
+
+    Args:
+        seconds: see there.
+        waits_s: of each answer, until its first byte.
+        given_up: callers that went without an answer.
+    """
+
+    seconds: list[Second] = field(default_factory=list)
+    waits_s: list[float] = field(default_factory=list)
+    given_up: int = 0
+
+    @property
+    def in_time(self) -> int:
+        """Answers that began in time."""
+        return sum(second.in_time for second in self.seconds)
+
+    @property
+    def refused(self) -> int:
+        """Requests that were turned away at once."""
+        return sum(second.refused for second in self.seconds)
+
+    @property
+    def came(self) -> int:
+        """All requests."""
+        return sum(second.came for second in self.seconds)
+
+    def wait_s(self, share: float) -> float:
+        """Return the wait that this share of the answers does not exceed; 0 without answers."""
+        ranked = sorted(self.waits_s)
+        return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else 0.0
+
+
+async def call(port: int, seconds: float, seed: int) -> Outcome:
+    """Call a gateway for so long; return when all callers have their answer or have gone."""
+    outcome = Outcome([Second() for _ in range(int(seconds))])
+    draws = random.Random(seed)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    at = 0.0
+    async with asyncio.TaskGroup() as group:
+        while (at := at + draws.expovariate(TIMES * CAPACITY)) < int(seconds):
+            await asyncio.sleep(began + at - loop.time())
+            group.create_task(_ask(port, outcome, outcome.seconds[int(at)]))
+    return outcome
+
+
+async def _ask(port: int, outcome: Outcome, second: Second) -> None:
+    loop = asyncio.get_running_loop()
+    second.came += 1
+    began = loop.time()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(b"GET /v1/chat HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")
+                status = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1]
+                if status == b"503":
+                    second.refused += 1
+                    return
+                await reader.read(1)
+                took_s = loop.time() - began
+                outcome.waits_s.append(took_s)
+                second.in_time += took_s <= TARGET_S
+                await reader.read()
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError):  # a time-out is an OSError
+        outcome.given_up += 1

@@ -1,0 +1,39 @@
+"""A real server before a real queue, asked for three times what it can do: with a limit and without."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ratelimit.demo.saturated.callers import TARGET_S
+from ratelimit.demo.saturated.engine import CAPACITY
+from tests.cli.running import run
+
+pytestmark = pytest.mark.timeout(120)
+SECONDS = 8
+
+
+def test_saturated_server_answers_in_time_what_it_can():
+    """Two workers of uvicorn share one limit; the engine is a process of its own.
+
+    The bounds are wide, as tests share their cores. Without a limit only the first seconds are in time.
+    """
+    result = run("demo", "--saturated", "--seconds", str(2 * SECONDS), "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    without, limited = said["without"], said["with"]
+    assert without["refused"] == 0
+    assert without["came"] > 2 * SECONDS * CAPACITY
+    assert sum(without["in_time_by_second"][4:]) <= 0.1 * CAPACITY
+    assert without["first_byte_p50_s"] > 2 * TARGET_S
+    assert limited["in_time"] >= 0.6 * SECONDS * CAPACITY
+    assert limited["first_byte_p95_s"] <= 2 * TARGET_S
+    assert limited["refused"] + limited["in_time"] >= 0.9 * limited["came"]
+
+
+def test_figures_are_shown_side_by_side():
+    result = run("demo", "--saturated", "--seconds", "4")
+    assert result.exit_code == 0, result.output
+    for words in ("without", "95 % of them within", "refused at once", "first_byte"):
+        assert words in result.output
