@@ -18,6 +18,7 @@ from ratelimit.stores.redis.doctor.permission import (
     ACTING,
     CORRELATING,
     DECIDING,
+    STRIKING,
     TRIAL,
     scratch_key,
 )
@@ -242,7 +243,7 @@ def called_alone(*modules: Path) -> set[str]:
 
 
 def test_trial_calls_whatever_the_correlation_calls() -> None:
-    scripts = [path for path in (HOSTS / "scripts").glob("*.lua") if path.stem not in ACTS]
+    scripts = [path for path in (HOSTS / "scripts").glob("*.lua") if path.stem not in {*ACTS, "conduct"}]
     alone = called_alone(*HOSTS.glob("*.py"))
     assert {"XADD", "XRANGE", "HGET"} <= alone
     assert called_by(*scripts) | alone == {words[0] for words in CORRELATING}
@@ -253,6 +254,11 @@ def test_trial_calls_whatever_acts_call() -> None:
     alone = called_alone(STORE / "acts.py")
     assert "LRANGE" in alone
     assert called_by(*scripts) | alone == {words[0] for words in ACTING}
+
+
+def test_trial_calls_whatever_strikes_call() -> None:
+    needed = called_by(HOSTS / "scripts" / "conduct.lua")
+    assert needed == {words[0] for words in STRIKING} - {"DEL"}  # with which the trial ends
 
 
 def test_scratch_key_lies_under_the_prefix_and_in_the_slots() -> None:

@@ -108,6 +108,25 @@ HDEL @ host
 DEL @
 """)
 """What the operator's acts call, by scripts and without."""
+STRIKING = _read("""
+INCR @
+GET @
+PEXPIRE @ 5000
+DEL @
+HSET @ account x
+PEXPIRE @ 5000
+HGET @ account
+HDEL @ account
+DEL @
+ZADD @ 1 account
+PEXPIRE @ 5000
+ZCARD @
+ZRANGE @ 0 0
+ZRANGEBYSCORE @ (0 +inf LIMIT 0 1
+ZREMRANGEBYRANK @ 0 0
+DEL @
+""")
+"""What the script calls that tells all hosts what strikes on one."""
 
 
 def hosts_key(prefix: str) -> str:
@@ -153,16 +172,18 @@ async def try_correlation(client: Redis, spec: RemoteSpec) -> Finding:
 
 
 async def try_acts(client: Redis, spec: RemoteSpec) -> Finding:
-    """Return whether this user may call what the operator's acts do; limits decide without them."""
+    """Return whether this user may call what operators' acts and strikes do; limits decide without them."""
+    commands = [*ACTING, *STRIKING]
     try:
-        _, refused = await _try_all(client, hosts_key(spec.prefix), ACTING)
+        _, refused = await _try_all(client, hosts_key(spec.prefix), commands)
     except ResponseError as error:
         return replace(_broken(error), check="acts", status="warn")
-    advice = _advice(spec, refused, ACTING)
-    found = _permitted("acts", "operators' acts reach all hosts", refused, spec, advice, braces=True)
+    advice = _advice(spec, refused, commands)
+    good = "operators' acts, and what strikes on one host, reach all hosts"
+    found = _permitted("acts", good, refused, spec, advice, braces=True)
     if found.status == "ok":
         return found
-    return replace(found, status="warn", says=f"no act of an operator reaches any host: {found.says}")
+    return replace(found, status="warn", says=f"neither acts nor strikes reach all hosts: {found.says}")
 
 
 class _Changed(Exception):
