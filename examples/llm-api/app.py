@@ -52,6 +52,12 @@ async def complete(request: Request, asked: chat.Asked) -> Response:
     return await respond(request, chat, asked)
 
 
+@app.post("/v1/batch")
+async def batch(request: Request, asked: chat.Asked) -> Response:
+    """Answer as chat does, for programs that are in no hurry: while others wait, it comes after them."""
+    return await respond(request, chat, asked)
+
+
 @app.post("/v1/messages")
 async def message(request: Request, asked: messages.Asked) -> Response:
     """Answer as Anthropic's messages do."""
@@ -99,6 +105,5 @@ async def malformed(request: Request, error: RequestValidationError) -> JSONResp
 
 
 def unasked(request: Request, status: int, message: str) -> JSONResponse:
-    """Answer a request that the model never saw: an error says no usage, and this one took nothing."""
-    request.scope["ratelimit"].settle(output_tokens=0, usd=0)
+    """Answer a request that the model never saw: with a client's error, all of the estimate is given back."""
     return errors.answer(request.url.path, status, message)

@@ -111,6 +111,8 @@ class Exchange:
         Never raises: what cannot be charged (another unit, a number that is not whole) is said once in
         the log, and the estimate stays.
         """
+    status: int
+    """The response's, once it has begun; 0 before, and where nothing asks for it."""
     @property
     def degrade(self) -> tuple[str, ...]:
         """The limits for which less is to be given: see `Decision.degrade`."""

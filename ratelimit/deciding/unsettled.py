@@ -7,7 +7,7 @@ far estimates were off before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from ratelimit.deciding.route_plan import ALLOWED, RoutePlan
 from ratelimit.stores.contract import Outcome
@@ -20,7 +20,7 @@ class Reservation:
         plan, outcome: what decided, and allowed it.
     """
 
-    __slots__ = ("estimates", "outcome", "plan", "settled")
+    __slots__ = ("estimates", "outcome", "plan", "seen", "settled")
 
     def __init__(self, plan: RoutePlan, outcome: Outcome) -> None:
         self.plan = plan
@@ -31,6 +31,24 @@ class Reservation:
         """Rules by position, with what they were charged."""
         self.settled: set[str] = set()
         """Units that were settled, whatever came of it."""
+        self.seen = False
+        """Whether an answer was seen to use something, without its whole usage."""
+
+    def give_back(self, settled: Collection[str], now_ns: int) -> bool:
+        """Give back all estimates, as nothing was produced; False if something was settled or seen.
+
+        Args:
+            settled: units that the application settled.
+            now_ns: when.
+        """
+        if self.seen or self.settled or settled:
+            return False
+        for at, estimate in self.estimates:
+            if self.outcome.cost(at) == estimate:
+                self.outcome.settle_rule(at, 0, now_ns)
+        if self.plan.queue is not None:
+            self.plan.queue.freed(self.plan, self.outcome)
+        return True
 
 
 class Unsettled:

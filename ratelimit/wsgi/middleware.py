@@ -110,13 +110,15 @@ class RateLimitMiddleware:
             return _refuse(environ, start_response, exchange)
         if exchange.outcome is None:
             return self.app(environ, start_response)
+        exchange.begin()
         telling = _Telling(start_response, exchange)
         try:
             answer = self.app(environ, telling)
         except BaseException:
             exchange.release(self.limiter.now_ns())
             raise
-        return _Closing(answer, self._release, exchange) if exchange.outcome.holds_slots else answer
+        ends = exchange.outcome.holds_slots or exchange.reservation is not None
+        return _Closing(answer, self._release, exchange) if ends else answer
 
     def _release(self, exchange: Exchange) -> None:
         exchange.release(self.limiter.now_ns())
@@ -179,6 +181,7 @@ class _Telling:
     def __call__(
         self, status: str, headers: Fields, exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
+        self._exchange.status = int(status[:3])
         told = _texts(self._exchange.announced(_pairs(headers)))
         return self._start(status, told) if exc_info is None else self._start(status, told, exc_info)
 

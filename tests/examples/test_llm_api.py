@@ -17,6 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from ratelimit.cli.main import main
+from ratelimit.policy import Policy
+from ratelimit.policy.routing.classes import wait_rank_of
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.timeout(180)
@@ -102,6 +104,18 @@ def left(url: str, name: str, limit: str = "output tokens") -> int:
     found = re.search(rf'"{limit}";r=(\d+)', got.headers["ratelimit"])
     assert found is not None, got.headers["ratelimit"]
     return int(found[1])
+
+
+def test_batch_is_answered_and_waits_behind_people(url: str, policy: Path) -> None:
+    before = left(url, "settles")
+    body = {"model": "mock-small", "max_tokens": 50, "messages": prompt("say 7 words")}
+    got = httpx.post(f"{url}/v1/batch", json=body, headers={"x-api-key": "sk-settles"})
+    assert got.json()["usage"]["completion_tokens"] == 7
+    assert left(url, "settles") == before - 8  # and one for looking
+    spec = Policy.load(policy).compiled.queue
+    assert spec is not None
+    ranks = [wait_rank_of(spec, "POST", f"/v1/{name}") for name in ("chat/completions", "messages", "batch")]
+    assert ranks == [0, 0, 1]
 
 
 def test_streams_and_whole_answers_settle_exactly(url: str) -> None:

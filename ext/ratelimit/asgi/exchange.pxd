@@ -27,13 +27,14 @@ cdef class Exchange:
     cdef Heaviest heaviest
     cdef uint64_t payer      # the account that is counted as having used it, 0 for none
     cdef uint64_t entered_ns
-    cdef int status          # of the response, once it has begun
+    cdef public int status   # of the response, once it has begun; where something is in flight or reserved
     cdef bint waits          # for the first part of a body
 
     cdef list with_fields(self, object headers)
     cdef int count_in(self, object load, InFlight flight, Heaviest heaviest, uint64_t payer, uint64_t now) except -1
     cdef int note(self, object message) except -1
     cdef int end_reservation(self) except -1
+    cdef int give_back(self, object now_ns) except -1
 
 
 cdef class Sending:

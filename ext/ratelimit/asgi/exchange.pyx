@@ -229,7 +229,21 @@ cdef class Exchange:
                 outcome.release(now_ns)
                 if plan.queue is not None:
                     plan.queue.freed(plan, outcome)
+        if 400 <= self.status < 500:
+            self.give_back(now_ns)
         self.end_reservation()
+
+    cdef int give_back(self, object now_ns) except -1:
+        """Give back the estimates of what was answered with the client's own error: nothing was produced."""
+        cdef Exchange each
+        cdef object reservation = self.reservation
+        if reservation is not None and reservation.give_back(self.settled_units, now_ns):
+            self.door.limiter.runtime.unsettled.forget(reservation)
+            self.reservation = None
+        if self.asked is not None:
+            for each in self.asked:
+                each.give_back(now_ns)
+        return 0
 
     def settle(self, units=None, /, **more):
         cdef Exchange each
@@ -280,6 +294,8 @@ cdef class Sending:
                 copy = dict(message)
                 headers = copy.get("headers", ())
             copy["headers"] = self.exchange.with_fields(headers)
+            if self.exchange.reservation is not None or self.exchange.asked is not None:
+                self.exchange.status = copy["status"]
             message = copy
         return self.forward(message)
 
