@@ -19,6 +19,7 @@ import pytest
 
 from ratelimit import Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
+from tests.clients.answers import ANSWERS
 
 SECOND = 10**9
 POLICY = """
@@ -34,16 +35,6 @@ per = "account"
 rate = "{rate}"
 adaptive = true
 """
-ANSWERS = {
-    "/v1/chat/completions": {
-        "id": "1", "object": "chat.completion", "created": 1, "model": "m",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}],
-    },
-    "/v1/messages": {
-        "id": "1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
-        "content": [{"type": "text", "text": "hi"}], "usage": {"input_tokens": 1, "output_tokens": 1},
-    },
-}  # fmt: skip
 
 
 class Skipping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
