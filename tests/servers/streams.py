@@ -41,6 +41,16 @@ async def long(request: Request) -> StreamingResponse:
     return StreamingResponse(pieces(), headers={"content-type": EVENTS.decode()})
 
 
+async def hold(request: Request) -> StreamingResponse:
+    """Say which process this is, and then nothing more until the client leaves."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"%d\n" % os.getpid()
+        await asyncio.Event().wait()
+
+    return StreamingResponse(pieces(), headers={"content-type": EVENTS.decode()})
+
+
 async def echo(request: Request) -> PlainTextResponse:
     """Send back the size of what came."""
     return PlainTextResponse(str(len(await request.body())))
@@ -50,6 +60,7 @@ app = Starlette(
     routes=[
         Route("/answers/{number}", answer, methods=["POST"]),
         Route("/long", long, methods=["POST"]),
+        Route("/hold", hold, methods=["POST"]),
         Route("/echo", echo, methods=["POST"]),
     ]
 )
