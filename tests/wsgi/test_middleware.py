@@ -244,7 +244,7 @@ def test_neither_policy_nor_limiter_is_told() -> None:
 
 
 def test_a_delayed_request_holds_its_thread_until_it_fits() -> None:
-    policy = Policy.from_toml(rules(limit("searches", rate="20/second", burst=1, action="delay", delay="5s")))
+    policy = Policy.from_toml(rules(limit("searches", rate="2/second", burst=1, action="delay", delay="5s")))
     waited: list[int] = []
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
