@@ -378,6 +378,14 @@ class Limiter:
         """
         return self.runtime.renew()
 
+    async def aopen_connections(self) -> None:
+        """Connect this event loop with a server, before the first decision has to; never raises.
+
+        It waits for a second at most. A decision waits for the policy's `timeout` only, which a first
+        connection on a busy machine may miss.
+        """
+        await self.runtime.aopen_connections()
+
     async def aclose_connections(self) -> None:
         """Close this event loop's connections with a server; the next decision opens others."""
         await self.runtime.aclose_connections()

@@ -356,6 +356,7 @@ class RateLimitMiddleware:
             await send({"type": "lifespan.startup.failed", "message": str(fault_of(error, "the policy"))})
             raise
         self._wake(now_ns, scope)
+        await self.limiter.aopen_connections()
 
         async def send_at_rest(message: Message) -> None:
             # The server that hears this may end the process at once: uvicorn does, by the signal it was sent.

@@ -355,6 +355,10 @@ class Runtime:
         if self.clustering is not None:
             self.clustering.know(self.current.knowledge)
 
+    async def aopen_connections(self) -> None:
+        """Connect this event loop with a server, before the first decision has to; never raises."""
+        await self.store.aopen_connections()
+
     async def aclose_connections(self) -> None:
         """Close this event loop's connections with a server; the next decision opens others."""
         await self.store.aclose_connections()

@@ -267,6 +267,13 @@ class Store(Protocol):
         """Say that this worker lives; its concurrency slots lapse otherwise. Called every few seconds."""
         return
 
+    async def aopen_connections(self) -> None:
+        """Open what the running event loop needs, before a decision has to.
+
+        Waits for a second at most, and never raises.
+        """
+        return
+
     async def aclose_connections(self) -> None:
         """Close what is open for the running event loop; the next decision opens it again."""
         return

@@ -238,6 +238,23 @@ async def test_lifespan_starts_and_ends_the_upkeep(path: Path) -> None:
     upkeep.stop()
 
 
+async def test_connections_are_opened_before_the_application_starts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append("application")
+
+    async def opened() -> None:
+        seen.append("connections")
+
+    middleware = RateLimitMiddleware(app, path, reload_interval_s=60)
+    monkeypatch.setattr(middleware.limiter, "aopen_connections", opened)
+    await middleware({"type": "lifespan"}, None, None)
+    assert seen == ["connections", "application"]
+
+
 async def test_all_has_ended_before_the_server_hears_that_the_application_has(path: Path) -> None:
     # It may end the process then, as uvicorn does: what comes after that is never done.
     ended: list[bool] = []

@@ -21,7 +21,7 @@ FACE = {
     "decide", "peek", "adecide", "apeek",
     "reload", "reload_if_changed", "last_reload", "policy", "generation", "reloaded_ns",
     "store", "clock", "now_ns", "table", "rules", "correlation", "load", "remote", "queue", "drift_ns",
-    "renew", "aclose_connections", "close",
+    "renew", "aopen_connections", "aclose_connections", "close",
     "current", "clustering", "runtime", "is_enabled",
     "load_numbers", "load_classes", "unsettled_units", "exemplars",
 }  # fmt: skip

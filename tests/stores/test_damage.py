@@ -329,7 +329,11 @@ def test_memory_cut_short_while_it_is_mapped_ends_no_worker(tmp_path: Path, how:
     done = subprocess.run(
         [sys.executable, "-c", CUT_SHORT, str(path), how], capture_output=True, text=True, timeout=100
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    # A limiter by itself says it in the log each time, and nothing else: no fault, no traceback.
+    said = [line.rpartition(" ")[2] for line in done.stderr.splitlines()]
+    assert len(said) >= 4
+    assert set(said) == {"[memory-damaged]"}
     assert done.stdout == "True True 5\n" * 4
 
 

@@ -182,6 +182,9 @@ class EmbeddedStore:
     def report_to(self, failed: Callable[[StoreError], None], diagnose: Callable[[str], None], /) -> None:
         """Do nothing: memory reports by raising."""
 
+    async def aopen_connections(self) -> None:
+        """Do nothing: memory needs no connection."""
+
     async def aclose_connections(self) -> None:
         """Do nothing: memory belongs to no event loop."""
 

@@ -169,6 +169,10 @@ class RedisStore:
         self.embedded.close()
         _STORES.discard(self)
 
+    async def aopen_connections(self) -> None:
+        """Connect this event loop to the server; wait for a second at most, and never raise."""
+        await self.batch_client().connected()
+
     async def aclose_connections(self) -> None:
         """Send what waits, take leave, close this loop's connections; the next decision opens others."""
         loop = asyncio.get_running_loop()

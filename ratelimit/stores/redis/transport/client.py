@@ -221,6 +221,11 @@ class BatchClient:
 
     # -- health ------------------------------------------------------------------------------------
 
+    async def connected(self) -> None:
+        """Wait for the first connection, or for what came of it, as long as connecting may take."""
+        if self._is_first:
+            await asyncio.wait([self._first_probe], timeout=CONNECT_S)
+
     async def _wait_for_first(self) -> None:
         """Wait for the first connection, as long as for an answer; raise if the server is gone."""
         if self._is_first:
