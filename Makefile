@@ -57,7 +57,7 @@ spellings: $(VENV)/.test
 routes: $(VENV)/.test
 	$(BIN)/python -m pytest tests/routing tests/servers/test_routes.py --targets 5000 --timeout 0
 
-# A million streams that end in every way there is, charged to the unit; `make test` has 100,000.
+# A million streams that end in every way there is, among workers that are killed; `make test` has 50,000.
 streams: $(VENV)/.test
 	$(BIN)/python -m pytest tests/asgi/test_simulated_streams.py --streams 1000000 --timeout 0 -o faulthandler_timeout=0
 

@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--streams",
         type=int,
-        default=100_000,
+        default=50_000,
         help="how many streams are simulated to their ends (1000000 before a release)",
     )
     parser.addoption(
