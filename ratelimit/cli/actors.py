@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure
-from ratelimit.cli.loading import load
+from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
@@ -42,7 +42,7 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
     Actors are as the correlator last saved them, which it does as soon as one is found, else every
     minute; budgets are those of now. Exit code 4 if nothing runs, or nothing was saved yet.
     """
-    with look(load(policy, show_warnings=False)) as present:
+    with look(load_to_act(policy)) as present:
         found = overviews(present.source)
         actors = actors_of(present.source, found[:most], present.budget, present.refused)
         as_of_ns = present.source.correlator.now_ns
@@ -157,7 +157,7 @@ def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ..
 
     Exit code 3 if no such actor is known, or if an account to reveal is not one of its accounts.
     """
-    with look(load(policy, show_warnings=False)) as present:
+    with look(load_to_act(policy)) as present:
         found = _named(overviews(present.source), actor)
         members = members_of(present.source, found)
         known = revealed_hashes(present.bound, revealed) if revealed else {}

@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
-from ratelimit.cli.loading import load
+from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.clock import SystemClock
 from ratelimit.inspection import words
@@ -260,7 +260,7 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
 
 @contextmanager
 def _deployment(policy: str) -> Iterator[Deployment]:
-    with deployment_of(load(policy, show_warnings=False)) as there:
+    with deployment_of(load_to_act(policy)) as there:
         yield there
 
 

@@ -13,10 +13,11 @@ from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import tallied
 from ratelimit.cli.terminal import Text, err, out, print_json, say
 from ratelimit.codes import CODES
+from ratelimit.deciding.last_policy import last_in_force
 from ratelimit.environment.finding import Finding, Status
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.inspection.installation import examine_installation, examine_policy
-from ratelimit.inspection.words import count
+from ratelimit.inspection.words import count, instant
 from ratelimit.policy import Policy
 from ratelimit.stores.factory import wish_of
 
@@ -68,6 +69,7 @@ def doctor_command(policy: str, as_json: bool) -> None:
 def _examine(path: str) -> Iterator[tuple[str, Finding]]:
     for finding in examine_installation():
         yield "installation", finding
+    last = None
     try:
         policy = Policy.load(path)
     except PolicyError as error:
@@ -75,8 +77,18 @@ def _examine(path: str) -> Iterator[tuple[str, Finding]]:
             "policy",
             Finding("policy", "fail", tallied(error.problems), f"`ratelimit check {path}` shows them."),
         )
-        return
+        last = last_in_force(path)
+        if last is None:
+            return
+        policy = last.policy
+        since = instant(round(last.since_s * 1e9))
+        yield (
+            "policy",
+            Finding("in force", "warn", f"workers go on by the policy of {since} UTC: examined below"),
+        )
     found = list(examine_policy(policy))
+    if last is not None:
+        found = found[1:]  # that it can be used
     for finding in found:
         yield "policy", finding
     has_client = not any(finding.check == "client" and finding.status == "fail" for finding in found)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure
-from ratelimit.cli.loading import load
+from ratelimit.cli.loading import load, load_to_act
 from ratelimit.cli.principal import explain_principal
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
@@ -125,7 +125,7 @@ def explain_command(
     """
     if stray is not None:
         raise Failure(f"a request goes behind -r: -r {shlex.quote(stray)}", USAGE)
-    loaded = load(policy, show_warnings=False)
+    loaded = load_to_act(policy) if live else load(policy, show_warnings=False)
     if (request_ is None) == (not principal):
         hint = 'For example: -r "POST /v1/chat ip=203.0.113.9".'
         raise Failure("say either --request or --principal", USAGE, hint=hint)

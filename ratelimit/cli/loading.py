@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.terminal import Text, err, say
+from ratelimit.deciding.last_policy import last_in_force
 from ratelimit.errors import PolicyError
-from ratelimit.inspection.words import count
+from ratelimit.inspection.words import count, instant
 from ratelimit.policy import Policy, Problem
 
 
@@ -24,6 +25,34 @@ def load(path: str, *, show_warnings: bool = True) -> Policy:
         raise Failure(f"{path}: {tallied(error.problems)}", POLICY) from error
     if show_warnings:
         show_problems(policy.warnings)
+    return policy
+
+
+def load_in_force(path: str) -> tuple[Policy, str]:
+    """Return the policy that workers on this host decide by, and what is wrong with its file, if anything is.
+
+    Of a broken or deleted file it is what they last put in force: with the night's broken edit they go on so.
+
+    Raises:
+        Failure: the file has errors, which have been shown, and no worker of this user put any in force here.
+    """
+    try:
+        return Policy.load(path), ""
+    except PolicyError as error:
+        last = last_in_force(path)
+        if last is None:
+            return load(path), ""
+        since = instant(round(last.since_s * 1e9))
+        trouble = f"{path} has {tallied(error.problems)}; this goes by the policy in force since {since} UTC"
+        return last.policy, trouble
+
+
+def load_to_act(path: str) -> Policy:
+    """Return what `load_in_force` does; what is wrong with the file is said on standard error."""
+    policy, trouble = load_in_force(path)
+    if trouble:
+        say(err(), Text("warning: ", "bold yellow") + Text(trouble, "not bold default"), indent=2)
+        say(err(), Text(f"  `ratelimit check {path}` shows what is wrong.", "dim"), indent=2)
     return policy
 
 

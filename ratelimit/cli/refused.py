@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from ratelimit.cli.failure import USAGE, Failure
-from ratelimit.cli.loading import load
+from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.inspection import words
@@ -51,7 +51,7 @@ def refused_command(
     Counted are refusals of the last hour, for 4096 callers of this host at once. Exit code 4 if no
     worker of this user has run the policy here.
     """
-    loaded = load(policy, show_warnings=False)
+    loaded = load_to_act(policy)
     names = [each.name for each in loaded.compiled.limits]
     if limit is not None and limit not in names:
         near = nearest(limit, names)

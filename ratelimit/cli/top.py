@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 
 from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
-from ratelimit.cli.loading import load
+from ratelimit.cli.loading import load_in_force
 from ratelimit.cli.terminal import Text, out, print_json
 from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_in_force
@@ -94,7 +94,7 @@ def _watch(target: str, look: Look, first: Snapshot, interval_s: float) -> None:
 def _look_at(target: str, stack: ExitStack) -> Look:
     if target.startswith(("http://", "https://")):
         return lambda: _scrape(target)
-    policy = load(target, show_warnings=False)
+    policy, trouble = load_in_force(target)
     store = attach(policy)
     stack.callback(store.close)
     spec = policy.compiled.adaptive
@@ -106,6 +106,9 @@ def _look_at(target: str, stack: ExitStack) -> Look:
     def look() -> Snapshot:
         found = snapshot.of_families(collector.collect())
         found.acts = acts_in_force(policy)
+        found.trouble = trouble
+        if policy.compiled.remote is not None:
+            found.away = store.table.stats(store.clock.now_ns())["away"]
         return found
 
     return look
@@ -142,6 +145,8 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
     head.add_column(style="dim")
     head.add_column(overflow="fold")
     head.add_row("watching", Text(target))
+    if now.trouble:
+        head.add_row("policy", Text(now.trouble, "yellow"))
     decided, refused = now.decided, now.refused
     total = f"{decided:,} decided, {refused:,} refused ({words.share(refused, decided)})"
     if before is not None:
@@ -153,7 +158,11 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
     evicted = int(now.gauge(names.EVICTIONS) + now.gauge(names.BLOCK_EVICTIONS))
     table = f"{now.entries_live:,} live of {capacity:,} ({words.share(now.entries_live, capacity)})"
     head.add_row("table", Text(table) + Text(f", {evicted:,} evicted alive" if evicted else "", "red"))
-    head.add_row("workers", f"{now.gauge(names.WORKERS):.0f}")
+    workers = int(now.gauge(names.WORKERS))
+    head.add_row("workers", f"{workers}")
+    if now.away:
+        away = f"away for {now.away} of {workers} workers: the limits' stance decides there"
+        head.add_row("store", Text(away, "red"))
     if now.acts:
         head.add_row("acts", Text(f"{now.acts} of the operator's in force, see `ratelimit acts`", "cyan"))
     if now.verdicts:
@@ -235,6 +244,8 @@ def _json(now: Snapshot) -> dict[str, Any]:
             "evictions": int(now.gauge(names.EVICTIONS)),
         },
         "workers": int(now.gauge(names.WORKERS)),
+        "store_away": now.away,
+        "policy_trouble": now.trouble or None,
         "acts": now.acts,
         "store_faults": int(now.gauge(names.STORE_FAULTS)),
     }

@@ -21,6 +21,7 @@ from ratelimit.clustering.hosts.agent import Hosts
 from ratelimit.clustering.hosts.factory import hosts_of
 from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
+from ratelimit.deciding import last_policy
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.conduct import MOST_NEWS, Conduct
@@ -128,6 +129,7 @@ class Runtime:
         except BaseException:
             self.close()
             raise
+        self._keep_text()
         self.generation = 1
         """How many policies this limiter has put in force."""
         self.reloaded_ns = now_ns
@@ -234,6 +236,11 @@ class Runtime:
             before.close(now_ns)
         self.generation += 1
         self.reloaded_ns = now_ns
+        self._keep_text()
+
+    def _keep_text(self) -> None:
+        if self.store.place is not None:
+            last_policy.keep(self.policy)
 
     def clustering_for(self, policy: Policy) -> ClusteringService | None:
         """Return what correlates under a policy: as before if possible; None where nothing is asked."""
@@ -375,4 +382,7 @@ class Runtime:
         if self._conduct is not None:
             self._conduct.close()
         if self._owns_store:
+            place = self.store.place
             self.store.close()
+            if place is not None:
+                last_policy.forget_if_gone(self.policy)

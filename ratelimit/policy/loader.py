@@ -33,9 +33,10 @@ class Policy:
         file: the file's contents as structs, defaults filled in.
         compiled: what a limiter works with.
         warnings: what is odd about it, in the order of the file.
+        text: its TOML; None for a policy that was given as a mapping.
     """
 
-    __slots__ = ("compiled", "file", "name", "path", "warnings")
+    __slots__ = ("compiled", "file", "name", "path", "text", "warnings")
 
     def __init__(
         self,
@@ -44,12 +45,14 @@ class Policy:
         file: PolicyFile,
         compiled: CompiledPolicy,
         warnings: tuple[Problem, ...],
+        text: str | None,
     ) -> None:
         self.name = name
         self.path = path
         self.file = file
         self.compiled = compiled
         self.warnings = warnings
+        self.text = text
 
     @property
     def digest(self) -> int:
@@ -76,8 +79,13 @@ class Policy:
         return cls._from_text(text, report, name)
 
     @classmethod
-    def from_toml(cls, text: str, name: str = "<string>") -> Policy:
+    def from_toml(cls, text: str, name: str = "<string>", *, path: str | None = None) -> Policy:
         """Return the policy in a TOML text.
+
+        Args:
+            text: the TOML.
+            name: for messages.
+            path: the file that it was read from once.
 
         Raises:
             PolicyError: as for `load`.
@@ -86,7 +94,7 @@ class Policy:
         decoded = source.decode(text.encode("utf-8", "surrogateescape"), report)
         if decoded is None:
             raise _refused(report)
-        return cls._from_text(decoded, report, None)
+        return cls._from_text(decoded, report, path)
 
     @classmethod
     def from_mapping(cls, tree: Mapping[str, Any], name: str = "<mapping>") -> Policy:
@@ -95,18 +103,19 @@ class Policy:
         Raises:
             PolicyError: as for `load`; problems have no lines.
         """
-        return cls._from_tree(dict(tree), Report(name), None, shaped=False)
+        return cls._from_tree(dict(tree), Report(name), None, None)
 
     @classmethod
     def _from_text(cls, text: str, report: Report, path: str | None) -> Policy:
         tree = source.parse(text, report)
         if tree is None:
             raise _refused(report)
-        return cls._from_tree(tree, report, path, shaped=True)
+        return cls._from_tree(tree, report, path, text)
 
     @classmethod
-    def _from_tree(cls, tree: dict[str, Any], report: Report, path: str | None, *, shaped: bool) -> Policy:
-        if not shaped and not source.check_shape(tree, report):
+    def _from_tree(cls, tree: dict[str, Any], report: Report, path: str | None, text: str | None) -> Policy:
+        # The parser has looked at the shape of a text already.
+        if text is None and not source.check_shape(tree, report):
             raise _refused(report)
         try:
             file = bind(PolicyFile, tree, report)
@@ -118,7 +127,7 @@ class Policy:
             raise _refused(report) from error
         if report.has_errors or compilation.policy is None:
             raise _refused(report)
-        return cls(report.file, path, file, compilation.policy, report.sorted())
+        return cls(report.file, path, file, compilation.policy, report.sorted(), text)
 
     def __repr__(self) -> str:
         return f"<Policy {self.name!r}: {len(self.compiled.limits)} limits>"

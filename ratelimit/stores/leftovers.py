@@ -23,6 +23,8 @@ NOTE = "policy-"
 """What the name of a note begins with; what follows is what its table's name begins with."""
 ABROAD_S = 86_400
 """Seconds after the last start before a note from another mount namespace is acted on."""
+TEXT = "last-policy-"
+"""The same of the text that `last_policy` keeps."""
 _LONGEST_NOTE = 8192
 _MOUNTS = Path("/proc/self/ns/mnt")
 
@@ -62,8 +64,13 @@ def sweep_if_gone(policy: str, folder: Path) -> None:
     with contextlib.suppress(OSError):
         theirs = list(_tables(policy, folder))
         if all(is_abandoned(path) for path in theirs):
-            for path in (*theirs, _note(policy, folder)):
+            for path in (*theirs, _note(policy, folder), kept_text(policy, folder)):
                 path.unlink(missing_ok=True)
+
+
+def kept_text(policy: str, folder: Path) -> Path:
+    """Return where the text of a policy is kept in a folder."""
+    return folder / f"{TEXT}{prefix_of(policy).rstrip('-')}"
 
 
 def _tables(policy: str, folder: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ratelimit.telemetry import names
 from ratelimit.telemetry.load import LOAD_BOUND, LOAD_REQUESTS, LOAD_SHED
 from ratelimit.telemetry.metric import Metric
+from ratelimit.telemetry.remote import STORE_AWAY
 
 
 @dataclass(slots=True)
@@ -51,6 +52,10 @@ class Snapshot:
     entries_live: int = 0
     acts: int = 0
     """The operator's acts in force, where they can be looked at."""
+    trouble: str = ""
+    """What is wrong with the policy's file, where it can be looked at; empty for nothing."""
+    away: int = 0
+    """Workers that do not ask the server."""
     load: dict[str, float] = field(default_factory=dict)
     """Requests in flight by their state, and after "on " what may be."""
     shed: dict[str, int] = field(default_factory=dict)
@@ -96,6 +101,7 @@ def total(snapshots: Iterable[Snapshot]) -> Snapshot:
         for verdict, value in one.verdicts.items():
             found.verdicts[verdict] = found.verdicts.get(verdict, 0) + value
         found.entries_live += one.entries_live
+        found.away += one.away
         for state, value in one.load.items():
             found.load[state] = found.load.get(state, 0) + value
         for name, shed in one.shed.items():
@@ -188,6 +194,8 @@ def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float
         snapshot.load[f"on {labels['on']}"] = value
     elif name == LOAD_SHED.exported:
         snapshot.shed[labels["class"]] = snapshot.shed.get(labels["class"], 0) + count
+    elif name == STORE_AWAY.exported:
+        snapshot.away = count
     elif not labels:
         snapshot.gauges[name] = value
     return True

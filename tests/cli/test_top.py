@@ -195,3 +195,29 @@ ratelimit_cluster_members{verdict="likely"} 7
     assert found.limits["one actor"].would_refuse == 7
     assert snapshot.total([found, found]).limits["one actor"].likely_refused == 8
     assert snapshot.total([found, found]).verdicts == {("ratelimit_cluster_members", "likely"): 14.0}
+
+
+def test_store_that_is_away_is_said(tmp_path: Path) -> None:
+    text = POLICY.format(tmp_path / "table") + 'url = "redis://127.0.0.1:1/0"\n'
+    text += f'[hashing]\nkey = "{"0" * 32}"\n'
+    path = write_policy(tmp_path, text)
+    limiter = Limiter(path)
+    try:
+        now_ns = limiter.now_ns()
+        limiter.table.heartbeat(now_ns)
+        assert json.loads(run("top", path, "--json").stdout)["store_away"] == 0
+        limiter.table.heartbeat(now_ns, is_away=True)
+        assert json.loads(run("top", path, "--json").stdout)["store_away"] == 1
+        shown = " ".join(run("top", path).stdout.split())
+        assert "store away for 1 of 1 workers: the limits' stance decides there" in shown
+    finally:
+        limiter.close()
+
+
+def test_store_that_is_away_is_read_from_metrics() -> None:
+    found = snapshot.of_text("ratelimit_store_away 2\nratelimit_workers 3\n")
+    assert found.away == 2
+    console = Console(width=100, force_terminal=False)
+    with console.capture() as captured:
+        console.print(top.render("http://a/metrics", found, None, 0))
+    assert "away for 2 of 3 workers" in captured.get()

@@ -14,7 +14,7 @@ from ratelimit import Limiter
 from ratelimit.stores import leftovers
 from ratelimit.stores.embedded import folder
 from ratelimit.stores.embedded.mapping import prefix_of
-from ratelimit.stores.leftovers import ABROAD_S, NOTE
+from ratelimit.stores.leftovers import ABROAD_S, NOTE, TEXT
 
 POLICY = """\
 version = 1
@@ -126,6 +126,7 @@ def test_limiters_on_temporary_paths_leave_nothing(tmp_path: Path, shared: Path)
     limiter = Limiter(last)
     assert {path.name for path in shared.iterdir()} == {
         f"{NOTE}{prefix_of(str(last))[:-1]}",
+        f"{TEXT}{prefix_of(str(last))[:-1]}",
         limiter.store.place.name,  # type: ignore[union-attr]
     }
     last.unlink()

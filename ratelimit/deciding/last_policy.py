@@ -1,0 +1,86 @@
+"""The text of the policy in force on this host, kept for the night in which its file is broken.
+
+Rules it keeps:
+
+- Workers that share memory keep it, when they start and with each reload that is applied. It lies in the
+  user's folder of shared memory, under a name that follows from the policy's path, as its note does.
+- It may have secrets in it, as the file may: only its user can read it.
+- It goes with the policy's table (`leftovers`). A worker that cannot keep it goes on without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratelimit.environment.file import read_file
+from ratelimit.errors import PolicyError, StoreError
+from ratelimit.policy import Policy
+from ratelimit.policy.schema.source import MAX_BYTES
+from ratelimit.stores.embedded.folder import memory_folder
+from ratelimit.stores.leftovers import keep_note, kept_text, sweep_if_gone
+
+
+@dataclass(frozen=True, slots=True)
+class LastPolicy:
+    """The policy that workers of this user last put in force on this host."""
+
+    policy: Policy
+    since_s: float
+    """When its text was first kept, seconds since 1970."""
+
+
+def keep(policy: Policy) -> None:
+    """Keep the text of a policy that is in force now; without a file it has none."""
+    if policy.path is None or policy.text is None:
+        return
+    name, text = str(Path(policy.path).absolute()), policy.text.encode()
+    with contextlib.suppress(OSError, StoreError):
+        folder = memory_folder(make=True)
+        place = kept_text(name, folder)
+        if _read(place) == text:
+            return
+        fresh = place.with_name(f"{place.name}.{os.getpid()}")
+        try:
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(text)
+            fresh.replace(place)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
+        keep_note(name, folder)
+
+
+def last_in_force(path: str) -> LastPolicy | None:
+    """Return the policy that workers last put in force from a file of this path; None where none is known.
+
+    It has the name and path of the file, so that the table of its workers is found by it.
+    """
+    name = str(Path(path).absolute())
+    try:
+        place = kept_text(name, memory_folder())
+        text = _read(place)
+        if text is None:
+            return None
+        return LastPolicy(Policy.from_toml(text.decode(), path, path=path), place.stat().st_mtime)
+    except (OSError, StoreError, UnicodeDecodeError, PolicyError):
+        return None  # of another release, or gone meanwhile
+
+
+def forget_if_gone(policy: Policy) -> None:
+    """Remove what is kept of a policy if its file is gone, unless a process holds its table."""
+    if policy.path is not None:
+        with contextlib.suppress(StoreError):
+            sweep_if_gone(str(Path(policy.path).absolute()), memory_folder())
+
+
+def _read(place: Path) -> bytes | None:
+    try:
+        found = place.lstat()
+        is_ours = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        return read_file(place, MAX_BYTES) if is_ours else None
+    except OSError:
+        return None
