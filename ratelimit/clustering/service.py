@@ -277,16 +277,19 @@ class ClusteringService:
             },
         }
 
-    def clusters(self) -> list[Overview] | None:
+    def clusters(self, breathe: Callable[[], None] = lambda: None) -> list[Overview] | None:
         """Return what is known of each cluster, the largest first.
 
         None while another worker correlates, or while clusters are being rebuilt.
+
+        Args:
+            breathe: called between pieces of the work; nothing is taken in before its end.
         """
         with self._lock:
             correlator = self._leader.correlator if self._leader is not None and self.is_elected else None
             if correlator is None or correlator.core.decider:
                 return None
-            return overviews_of(correlator)
+            return overviews_of(correlator, breathe)
 
     def _after_fork(self) -> None:
         # Threads, their locks and the parent's term stayed behind.

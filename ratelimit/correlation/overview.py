@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from ratelimit.correlation.correlator import Correlator
 from ratelimit.correlation.judgement import Statistics, Verdict
 from ratelimit.correlation.words import describe
+
+PIECE = 256
+"""Principals looked at between two breaths."""
+
+_VERDICTS = {int(each): each for each in Verdict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +36,35 @@ class Overview:
     """Hashes of principals, and what is said of each."""
 
 
-def overviews_of(correlator: Correlator) -> list[Overview]:
-    """Return what is known of each cluster, the largest first. No rebuild may be under way."""
+def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: None) -> list[Overview]:
+    """Return what is known of each cluster, the largest first. No rebuild may be under way.
+
+    Args:
+        correlator: has found them, and finds no others meanwhile.
+        breathe: called between pieces of the work, each of some hundred microseconds at most.
+    """
     core = correlator.core
     members: dict[int, list[tuple[int, Verdict]]] = {}
-    for label, key, _ in core.members(0, correlator.evidence.principal_count):
-        members.setdefault(label, []).append((key, Verdict(core.verdict_of(key))))
+    highest: dict[int, Verdict] = {}
+    for start in range(0, correlator.evidence.principal_count, PIECE):
+        for label, key, _ in core.members(start, start + PIECE):
+            verdict = _VERDICTS[core.verdict_of(key)]
+            members.setdefault(label, []).append((key, verdict))
+            highest[label] = max(verdict, highest.get(label, verdict))
+        breathe()
     found = []
     for label, (statistics, judgement) in correlator.kept.items():
-        mine = members.get(label, [])
+        breathe()
         found.append(
             Overview(
                 correlator.identities[label],
-                max((verdict for _, verdict in mine), default=Verdict.NONE),
+                highest.get(label, Verdict.NONE),
                 correlator.decree_of(label),
                 judgement.why,
                 describe(statistics, judgement, correlator.settings),
                 core.first_s(label),
                 evidence_of(statistics),
-                tuple(mine),
+                tuple(members.get(label, ())),
             )
         )
     return sorted(found, key=lambda each: (-len(each.members), each.identity))

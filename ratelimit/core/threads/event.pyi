@@ -13,6 +13,13 @@ def promptly(function: Callable[[Unpack[_Arguments]], _Result], /, *arguments: *
     than it does without a busy event loop. On the main thread it is a plain call.
     """
 
+def breathe() -> None:
+    """Let other threads run for half a millisecond, if this one has not done so for as long.
+
+    For long work in Python beside an event loop: between two pieces of it, each a few microseconds.
+    Without it the loop waits 5 ms each time that it wants the interpreter's lock back.
+    """
+
 @final
 class PromptEvent:
     """A `threading.Event` from which a thread comes back when it is time, not when the loop rests.

@@ -21,6 +21,7 @@ from threading import Lock, Thread
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from ratelimit.core.threads.event import breathe
 from ratelimit.events import Event
 from ratelimit.policy.schema.events import Events
 
@@ -87,6 +88,7 @@ class Sink:
                 log.warning("an event could not be passed on (%s): %s", self._name, type(error).__name__)
             with self._lock:
                 self._waiting.popleft()
+            breathe()
 
     def wait_until_written(self, patience_s: float) -> None:
         """Wait until all that was put is passed on, for so long at most."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ratelimit.core.memory.refusals import refusals_in
+from ratelimit.core.threads.event import breathe
 from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.reload import Reload
 from ratelimit.decision import VERDICTS, cluster_name
@@ -148,7 +149,7 @@ class EventWatch:
         rebuilds = limiter.correlation.get("rebuilds", 0)
         if rebuilds == self._rebuilds:
             return
-        found = clustering.clusters()
+        found = clustering.clusters(breathe)
         if found is None:
             return  # another host correlates, or a rebuild is under way
         self._rebuilds = rebuilds
@@ -165,6 +166,7 @@ class EventWatch:
                     del told.actors[name]
                     news.append(("actor-released", name, None))
         for event, name, actor in news:
+            breathe()
             if actor is None:
                 self._reporter.tell(event, now_ns, actor=name)
             else:
@@ -179,6 +181,7 @@ class EventWatch:
         table = limiter.table
         rows = {table.counter(rule.row): rule for rule in limiter.rules if rule.is_clustered}
         for row, actor, refused, _, since_ns, _ in refusals_in(table, now_ns):
+            breathe()
             rule = rows.get(row)
             if rule is not None and len(rule.per) == 1:
                 self._reporter.tell_once(

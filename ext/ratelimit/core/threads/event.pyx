@@ -18,6 +18,8 @@ cdef extern from "ratelimit/core/threads/handover.h":
     int ask "kin_ask"() nogil
     void has_it "kin_has_it"() nogil
     bint knows_main_thread "kin_knows_main_thread"() nogil
+    bint is_breath_due "kin_is_breath_due"() nogil
+    void pause "kin_breathe"() nogil
 
 cdef extern from *:
     """
@@ -36,6 +38,12 @@ def promptly(function, /, *arguments):
     finally:
         if asked:
             has_it()
+
+
+def breathe():
+    if is_breath_due():
+        with nogil:
+            pause()
 
 
 @cython.final

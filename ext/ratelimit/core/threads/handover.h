@@ -33,6 +33,8 @@
 #endif
 
 #define KIN_MOST_NS 1000000
+/* How long a thread works before it lets others have the lock, and for how long it does. */
+#define KIN_BREATH_NS 500000
 /* A thread wakes in 5 to 100 microseconds; a sleep is 50 longer than it is asked to be. */
 #define KIN_LOOK_NS 20000
 #define KIN_ASKED (UINT64_C(1) << 31)
@@ -40,6 +42,7 @@
 
 static uint64_t kin_turn = 0;
 static unsigned long kin_main_thread = 0; /* 0: not known yet */
+static __thread int64_t kin_breathed_ns = 0;
 
 static uint64_t kin_of_process(uint64_t turn)
 {
@@ -52,6 +55,20 @@ static int64_t kin_elapsed_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Without the lock: pause, if this thread has not for so long. A thread that writes, or calls what does, frees
+ * the lock too shortly for an event loop to wake up, just as the loop does; and without that a loop waits 5 ms. */
+static int kin_is_breath_due(void)
+{
+    return kin_elapsed_ns() - kin_breathed_ns >= KIN_BREATH_NS;
+}
+
+static void kin_breathe(void)
+{
+    const struct timespec pause = {0, KIN_BREATH_NS};
+    nanosleep(&pause, NULL);
+    kin_breathed_ns = kin_elapsed_ns();
 }
 
 /* What the main thread is asked to do, with the lock held. */
