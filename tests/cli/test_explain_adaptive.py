@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ratelimit.adaptive.conduct import Strike
+from ratelimit.clock import SystemClock
 from ratelimit.limiter import Limiter
 from tests.cli.running import run, write_policy
 
@@ -46,6 +47,13 @@ def by_limit(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     return write_policy(tmp_path, ADAPTIVE.format(folder=tmp_path))
+
+
+@pytest.fixture(autouse=True)
+def _stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the host's clock: a factor comes back with time, and a busy machine takes its own."""
+    now_ns = SystemClock().now_ns()
+    monkeypatch.setattr(SystemClock, "now_ns", lambda self: now_ns)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from statistics import median
 
 import pytest
 
@@ -221,9 +222,9 @@ def test_main_thread_is_asked_again_after_its_list_was_full() -> None:
     assert any(places(asks=True) == whole - 1 for _ in range(200)), (whole, found)
 
 
-async def longest_wait_beside_long_work(pieces: int, between: Callable[[], None]) -> float:
-    """Return the seconds that a loop's longest turn takes while a thread works in pieces of 50 µs."""
-    is_over, longest = threading.Event(), 0.0
+async def usual_wait_beside_long_work(pieces: int, between: Callable[[], None]) -> float:
+    """Return the seconds that a loop usually waits for the lock while a thread works in pieces of 50 µs."""
+    is_over, turns = threading.Event(), []
 
     def work() -> None:
         for _ in range(pieces):
@@ -238,17 +239,15 @@ async def longest_wait_beside_long_work(pieces: int, between: Callable[[], None]
     while not is_over.is_set():
         await asyncio.sleep(0)
         now = time.perf_counter()
-        longest, last = max(longest, now - last), now
+        turns.append(now - last)
+        last = now
     thread.join()
-    return longest
+    return median(turn for turn in turns if turn > 2e-4)  # the others did not wait
 
 
 async def test_loop_waits_no_longer_than_a_breath_beside_long_work() -> None:
     # 5,000 pieces are a quarter of a second of work. Without a breath the loop waits 5 ms for the lock.
-    assert await longest_wait_beside_long_work(5000, lambda: None) >= 0.004
-    found = []
-    for _ in range(8):  # others on the machine may need both processors
-        found.append(await longest_wait_beside_long_work(5000, breathe))
-        if found[-1] < 0.003:
-            break
-    assert min(found) < 0.003, found
+    # The median, as others on the machine hold some turns up.
+    without = await usual_wait_beside_long_work(5000, lambda: None)
+    assert without > 0.004
+    assert await usual_wait_beside_long_work(5000, breathe) < without / 3
