@@ -92,6 +92,11 @@ DIAGNOSES: Mapping[str, str] = {
         "a route has its handler without the limit that decorates it, and is not limited: `@limit` stands "
         "above the route's own decorator. Write it below. They are:"
     ),
+    "limit-exempt": (
+        "a handler has `@exempt` and a limit of its own. `@exempt` takes it out of what its router or "
+        "application asks for, and out of every `Depends`; a limit that decorates it holds. Remove one of "
+        "the two. It is:"
+    ),
     "route-crowded": (
         "a path can be read in several ways, which together fall under more rules than one decision carries "
         "(16); such requests are refused. Narrow the matches, combine limits, or say in [routing] how the "

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Unpack
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.errors import UsageError
@@ -42,6 +43,8 @@ class RouteLimit(starlette.RouteLimit):
 
     def __init__(self, wish: Wish) -> None:
         super().__init__(wish)
+        self._asking: int | None = None
+        """How many routes of the application ask for this."""
         vars(self)["__call__"] = self.ask
         self.__signature__ = inspect.Signature(
             [inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)]
@@ -63,8 +66,18 @@ class RouteLimit(starlette.RouteLimit):
             RateLimited: it is refused.
         """
         if getattr(request.scope.get("endpoint"), EXEMPT, False):
+            if self._is_own(request.scope):
+                starlette.say_exempt(request.scope, starlette.route_of(request.scope).strip())
             return None
         return await super().ask(request)
+
+    def _is_own(self, scope: Scope) -> bool:
+        """Whether no other route of the application asks for this: then it is no router's."""
+        if self._asking is None:
+            dependants = (getattr(route, "dependant", None) for route in scope["app"].routes)
+            asked = (getattr(each, "dependencies", ()) for each in dependants)
+            self._asking = sum(any(one.call is self for one in each) for each in asked)
+        return self._asking == 1
 
     def __call__(self, handler: Any = None, *, request: HTTPConnection | None = None) -> Any:
         if request is not None:

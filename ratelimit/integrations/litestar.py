@@ -24,7 +24,7 @@ from ratelimit.asgi.refusal import POLICY_VIOLATION
 from ratelimit.integrations.dependency import ask
 from ratelimit.integrations.refusal import Refusing, fields_of
 from ratelimit.integrations.requirement import Cost, Settings, Wish, declared, named
-from ratelimit.integrations.starlette import EXEMPT, exempt
+from ratelimit.integrations.starlette import EXEMPT, exempt, say_exempt
 
 
 class RateLimited(HTTPException):
@@ -59,6 +59,8 @@ class RouteLimit:
         """
         handler = getattr(route_handler.fn, "value", route_handler.fn)
         if getattr(handler, EXEMPT, False):
+            if self in (route_handler.guards or ()):
+                say_exempt(cast(Scope, connection.scope), " ".join(sorted(route_handler.paths)))
             return
         name = f"{handler.__module__}.{handler.__qualname__}"
         route = f"{' '.join(sorted(route_handler.paths))} {name}"

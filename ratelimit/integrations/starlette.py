@@ -72,7 +72,10 @@ class RouteLimit:
 
         @wraps(handler)
         async def limited(*args: Any, **more: Any) -> Any:
-            await self.ask_as(request_in(args, more), route)
+            request = request_in(args, more)
+            if EXEMPT in vars(limited):
+                say_exempt(request.scope, route)
+            await self.ask_as(request, route)
             if is_async:
                 return await handler(*args, **more)
             return await run_in_threadpool(handler, *args, **more)
@@ -110,6 +113,13 @@ def exempt(handler: Handler) -> Handler:
     """Mark a handler that limits of its router or application do not bind."""
     setattr(handler, EXEMPT, True)
     return handler
+
+
+def say_exempt(scope: Scope, route: str) -> None:
+    """Say once that a handler is exempt and has a limit of its own: one of the two is a mistake."""
+    exchange = scope.get("ratelimit")
+    if isinstance(exchange, Exchange):
+        exchange.door.limiter.runtime.diagnose("limit-exempt", about=route)
 
 
 def route_of(scope: Scope) -> str:

@@ -41,5 +41,6 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "challenge-failed",
     "challenge-unawaited",
     "memory-full",
+    "limit-exempt",
     "other",
 )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import litestar
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from ratelimit import UsageError
-from ratelimit.integrations.fastapi import limit, limits
+from ratelimit.integrations.fastapi import exempt, limit, limits
+from ratelimit.integrations.litestar import limit as guard
 from tests.asgi.driver import limit as row
 from tests.integrations.test_fastapi import mounted
+from tests.integrations.test_litestar import serve
 
 
 async def test_limit_above_the_route_s_decorator_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -36,6 +39,68 @@ async def test_limit_above_the_route_s_decorator_is_said(caplog: pytest.LogCaptu
     assert await client.statuses(2, "GET", "/bare") == [200, 200]
     (said,) = (record.getMessage() for record in caplog.records if "[route-unasked]" in record.getMessage())
     assert "They are: /bare [" in said
+
+
+def exempt_said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if "[limit-exempt]" in each.getMessage()]
+
+
+@pytest.mark.parametrize("order", ["above", "below", "parameter", "dependencies"])
+async def test_exempt_beside_a_limit_of_its_own_is_said_once(
+    order: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = FastAPI()
+    own = limit("1/minute", name="own")
+    more: list[Any] = [Depends(own)] if order == "dependencies" else []
+
+    async def handler() -> str:
+        return "limited or not?"
+
+    async def asking(asked: Any = Depends(own)) -> str:  # noqa: B008  # a name of this function
+        return "not limited"
+
+    wrapped = {
+        "above": lambda: exempt(own(handler)),
+        "below": lambda: own(exempt(handler)),
+        "parameter": lambda: exempt(asking),
+        "dependencies": lambda: exempt(handler),
+    }[order]()
+    app.get("/both", dependencies=more)(wrapped)
+    client = mounted(app).client
+    decorated = order in {"above", "below"}
+    assert await client.statuses(3, "GET", "/both") == [200, *([429, 429] if decorated else [200, 200])]
+    (said,) = exempt_said(caplog)
+    assert ("handler [" if order != "parameter" else "asking [") in said
+
+
+async def test_exempt_under_a_router_s_limit_is_no_mistake(caplog: pytest.LogCaptureFixture) -> None:
+    app = FastAPI()
+    router = APIRouter(dependencies=[Depends(limit("1/minute"))])
+
+    @router.get("/health")
+    @exempt
+    async def health() -> str:
+        return "well"
+
+    @router.get("/work")
+    async def work() -> str:
+        return "done"
+
+    app.include_router(router)
+    client = mounted(app).client
+    assert await client.statuses(3, "GET", "/health") == [200] * 3
+    assert exempt_said(caplog) == []
+
+
+async def test_exempt_guarded_handler_of_litestar_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    @litestar.get("/both", guards=[guard("1/minute")])
+    @exempt
+    async def both() -> None: ...
+
+    client = serve(both, logging_config=None)
+    assert [(await client("GET", "/both")).status for _ in range(3)] == [200] * 3
+    (said,) = exempt_said(caplog)
+    assert "It is: /both [" in said
 
 
 @pytest.mark.parametrize(

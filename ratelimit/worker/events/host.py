@@ -1,6 +1,7 @@
 """What the workers of one host have told already, in a file beside their table: so each thing is told once.
 
 Held under a lock, and only when something happens. Without a shared table it is kept in this process.
+Its room is taken when a worker starts: so it can be written where shared memory is full.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from ratelimit.stores.embedded.mapping import COMPANION
 from ratelimit.stores.embedded.process import is_alive, start_of
 
 MOST_KEYS = 512
+ROOM = 1 << 14
+"""Bytes that the file takes from the start; as a rule it never needs more."""
 _MOST_BYTES = 1 << 20
 
 
@@ -49,6 +52,17 @@ class HostRecord:
         self._path = None if table is None else table.with_name(f"{table.name}{COMPANION}events")
         self._own = Told()
 
+    def reserve(self) -> None:
+        """Make the file with room for what will be told; where that fails, it is made when it is needed."""
+        if self._path is None:
+            return
+        with contextlib.suppress(OSError):
+            fd = self._open(self._path)
+            try:
+                os.posix_fallocate(fd, 0, ROOM)
+            finally:
+                os.close(fd)
+
     @contextlib.contextmanager
     def change(self) -> Iterator[Told]:
         """Give the record to be looked at and changed; no other worker does meanwhile.
@@ -59,10 +73,10 @@ class HostRecord:
         if self._path is None:
             yield self._own
             return
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = self._open(self._path)
         with os.fdopen(fd, "r+b") as file:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            text = file.read(_MOST_BYTES)
+            text = file.read(_MOST_BYTES).rstrip(b"\0")
             try:
                 told = msgspec.json.decode(text, type=Told) if text else Told()
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -70,10 +84,14 @@ class HostRecord:
             yield told
             fresh = msgspec.json.encode(told)
             if fresh != text:
+                # Nothing is cut off: in memory that is full the room would not be had again.
                 file.seek(0)
-                file.write(fresh)
-                file.flush()  # first: in memory that is full what was told stays known
-                file.truncate()
+                file.write(fresh.ljust(max(len(text), ROOM), b"\0"))
+                file.flush()
+
+    @staticmethod
+    def _open(path: Path) -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
     def claim(self, key: str, now_ns: int, for_ns: int) -> bool:
         """Return whether this worker is to tell of `key`: no worker of the host did, for so long."""

@@ -26,6 +26,7 @@ class Reporter:
 
     def __init__(self, table: Path | None, settings: Events) -> None:
         self.record = HostRecord(table)
+        self.record.reserve()
         self._settings = settings
         self._sinks: list[Sink] | None = None
 
