@@ -39,6 +39,7 @@ from ratelimit.policy.routing.classes import load_classes, wait_rank_of
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
+from ratelimit.telemetry.settlement import ratio_labels
 
 MOST_PATHS = 4096
 LONGEST_CACHED_PATH = 256
@@ -116,6 +117,8 @@ class BoundPolicy:
         """What marks rows of new accounts where there is no watch; None when no limit asks for that."""
         if watch is not None and self.knowledge is not None:
             self.knowledge.tell_columns(watch)
+        self.ratio_labels = ratio_labels(compiled.rules)
+        """What the limits with estimates are called where these are compared with real costs."""
         self.names = {
             name: position for name, position in self.extractor.positions.items() if name not in INTERNAL
         }

@@ -47,6 +47,7 @@ from ratelimit.stores.embedded.conduct import SharedConduct
 from ratelimit.stores.factory import counting_table, is_isolated, open_conduct, open_flight, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
+from ratelimit.telemetry.settlement import OTHERS
 
 if TYPE_CHECKING:
     from ratelimit.telemetry.exemplars import Exemplars
@@ -197,8 +198,9 @@ class Runtime:
     def _count_acted(self, row: str) -> None:
         self.counters.acted(row)
 
-    def _count_settled(self, real: int, estimate: int) -> None:
-        self.counters.settled(real, estimate)
+    def _count_settled(self, limit: str, real: int, estimate: int) -> None:
+        # A limit that a reload removed meanwhile has no label any more.
+        self.counters.settled(self.current.ratio_labels.get(limit, OTHERS), real, estimate)
 
     # -- the policy in force ----------------------------------------------------------------------
 

@@ -55,12 +55,12 @@ class Unsettled:
     """The reservations of one limiter's requests in flight in this worker.
 
     Args:
-        observe: told the real cost and the estimate, above 0, when a request has ended.
+        observe: told a limit's name, the real cost and the estimate, above 0, when a request has ended.
     """
 
     __slots__ = ("_observe", "_open")
 
-    def __init__(self, observe: Callable[[int, int], None]) -> None:
+    def __init__(self, observe: Callable[[str, int, int], None]) -> None:
         self._observe = observe
         # A set and no sums: a scrape on another thread adds up what is there, so nothing can drift.
         self._open: set[Reservation] = set()
@@ -78,7 +78,7 @@ class Unsettled:
         for at, estimate in reservation.estimates:
             real = outcome.cost(at)
             if estimate and (real != estimate or rules[at].unit in reservation.settled):
-                self._observe(real, estimate)
+                self._observe(rules[at].name, real, estimate)
 
     def forget(self, reservation: Reservation) -> None:
         """Take a reservation out that was given back whole: there is no real cost to compare with."""

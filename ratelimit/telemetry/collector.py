@@ -194,8 +194,13 @@ class RateLimitCollector(Collector):
             labels = {"limit": name, "unit": unit}
             family.add_sample(settlement.UNSETTLED_UNITS.exported, labels, unsettled.get(name, 0))
         yield family
-        cells = totals(table, settlement.ROW_RATIOS, settlement.RATIO_WIDTH)
-        yield _histogram(settlement.SETTLEMENT_RATIO, settlement.RATIO_BOUNDS_PERCENT, cells, 100)
+        metric = settlement.SETTLEMENT_RATIO
+        ratios = HistogramMetricFamily(metric.name, metric.help, labels=["limit"])
+        for label in dict.fromkeys(settlement.ratio_labels(self._limiter.rules).values()):
+            cells = totals(table, settlement.ratio_row(label))
+            buckets, total = _buckets(settlement.RATIO_BOUNDS_PERCENT, cells, 100)
+            ratios.add_metric((label,), buckets, sum_value=total)
+        yield ratios
 
     def _waits(self, table: CounterTable) -> Iterator[Family]:
         queue = self._limiter.queue
@@ -304,8 +309,17 @@ def _histogram(
     scale: int = 1_000_000_000,
     exemplars: Exemplars | None = None,
 ) -> Family:
-    """Return a histogram: a cell for each bound, one for the rest, and one for the sum; all by `scale`."""
+    """Return a histogram without labels."""
     family = HistogramMetricFamily(metric.name, metric.help)
+    buckets, total = _buckets(bounds, cells, scale, exemplars)
+    family.add_metric((), buckets, sum_value=total)
+    return family
+
+
+def _buckets(
+    bounds: Sequence[int], cells: Sequence[int], scale: int, exemplars: Exemplars | None = None
+) -> tuple[list[tuple[str, float] | tuple[str, float, Exemplar]], float]:
+    """Return buckets and sum, by `scale`: of a cell for each bound, one for the rest, and one for the sum."""
     buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
     running = 0
     for at, bound in enumerate((*bounds, None)):
@@ -313,8 +327,7 @@ def _histogram(
         shown = "+Inf" if bound is None else repr(bound / scale)
         seen = None if exemplars is None else exemplars.of_bucket(at)
         buckets.append((shown, running) if seen is None else (shown, running, seen))
-    family.add_metric((), buckets, sum_value=cells[len(bounds) + 1] / scale)
-    return family
+    return buckets, cells[len(bounds) + 1] / scale
 
 
 def correlated(numbers: Mapping[str, int]) -> Iterator[Family]:

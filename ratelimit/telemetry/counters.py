@@ -39,7 +39,6 @@ class Counters:
     __slots__ = (
         "_diagnostics",
         "_latency",
-        "_ratios",
         "_requests",
         "_runtime",
         "_table",
@@ -54,7 +53,6 @@ class Counters:
         self._requests = {decided: cells[column] for decided, column in REQUEST_COLUMN.items()}
         self._waits = WideRow(table, waits.ROW_WAITS, len(waits.WAIT_RESULTS))
         self._waited = WideRow(table, waits.ROW_WAITED, waits.WAIT_WIDTH)
-        self._ratios: WideRow | None = None
         self._latency = WideRow(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
         self._runtime = WideRow(table, names.ROW_RUNTIME, len(RuntimeColumn))
         self._diagnostics = WideRow(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
@@ -77,18 +75,19 @@ class Counters:
         """Count a request without room that the action of a limit let through; `row` is the limit's."""
         self._table.count(self._table.counter(row), RuleColumn.ACTED)
 
-    def settled(self, real: int, estimate: int) -> None:
-        """Count one real cost by its ratio to the estimate, which is above 0."""
-        if self._ratios is None:
-            # Made when it is needed, and done without where limits took all rows.
-            try:
-                self._ratios = WideRow(self._table, settlement.ROW_RATIOS, settlement.RATIO_WIDTH)
-            except (StoreError, ValueError):
-                return
+    def settled(self, label: str, real: int, estimate: int) -> None:
+        """Count one real cost by its ratio to the estimate, which is above 0.
+
+        Args:
+            label: of its limit, by `settlement.ratio_labels`.
+            real, estimate: in units.
+        """
         percent = -(-100 * real // estimate)  # upwards: a bucket's bound holds what is at most that
-        with suppress(ValueError):  # a request may end after the table was closed
-            self._ratios.add(bisect_left(settlement.RATIO_BOUNDS_PERCENT, percent))
-            self._ratios.add(settlement.RATIO_SUM_PERCENT, percent)
+        # Done without where limits took all rows. A request may also end after the table was closed.
+        with suppress(StoreError, ValueError):
+            row = self._table.counter(settlement.ratio_row(label))
+            self._table.count(row, bisect_left(settlement.RATIO_BOUNDS_PERCENT, percent))
+            self._table.count(row, settlement.RATIO_SUM_PERCENT, percent)
 
     def observe_latency(self, elapsed_ns: int) -> None:
         """Count one sampled decision time; a clock that stepped back counts as zero."""

@@ -210,8 +210,7 @@ COST_UNITS = Metric(
 FORGIVEN_UNITS = Metric(
     "ratelimit_forgiven_units",
     "counter",
-    "Cost units settled beyond the debt that a key may have: used, and charged to no budget. "
-    "Of limits that count in this host's memory.",
+    "Cost units settled beyond the debt that a key may have: used, and charged to no budget.",
     (LIMIT, UNIT),
 )
 REQUESTS = Metric(

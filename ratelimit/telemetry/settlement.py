@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
 from ratelimit.telemetry.metric import Label, Metric
 
-ROW_RATIOS = "\x1fratios"
-RATIO_BOUNDS_PERCENT: tuple[int, ...] = (10, 25, 50, 75, 90, 100, 110, 125, 150, 200, 300, 500, 1000)
-RATIO_REST = len(RATIO_BOUNDS_PERCENT)
-RATIO_SUM_PERCENT = RATIO_REST + 1
-RATIO_WIDTH = RATIO_SUM_PERCENT + 1
+RATIO_BOUNDS_PERCENT: tuple[int, ...] = (25, 50, 100, 125, 200, 500)
+"""As many as leave room in one row for the rest and the sum."""
+RATIO_SUM_PERCENT = len(RATIO_BOUNDS_PERCENT) + 1
+
+MOST_RATIOS = 16
+"""Limits with ratios of their own: the table has few rows beside those of the limits."""
+OTHERS = "(others)"
+"""The label of the limits beyond; no limit can have that name."""
 
 UNSETTLED_UNITS = Metric(
     "ratelimit_unsettled_units",
@@ -25,7 +31,34 @@ SETTLEMENT_RATIO = Metric(
     "ratelimit_settlement_ratio",
     "histogram",
     "Real cost divided by its estimate, of requests that were settled, when they end. "
-    "One for each limit with a unit and an estimate above 0.",
+    f"Of limits with a unit and estimates above 0; those beyond the first {MOST_RATIOS} share one label.",
+    (Label("limit", source=f"name of the limit in the policy file, or `{OTHERS}`"),),
 )
 SETTLEMENT_METRICS: tuple[Metric, ...] = (UNSETTLED_UNITS, SETTLEMENT_RATIO)
 """Exported only where the policy has limits with a unit."""
+
+
+class CountedRule(Protocol):
+    """What is asked of a rule of the policy."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def is_twin(self) -> bool: ...
+
+
+def ratio_labels(rules: Iterable[CountedRule]) -> Mapping[str, str]:
+    """Return the label of `ratelimit_settlement_ratio` for each limit with a unit, by name.
+
+    Args:
+        rules: of the policy in force, in its order.
+    """
+    names = dict.fromkeys(rule.name for rule in rules if not rule.is_twin and rule.unit != "requests")
+    return {name: name if at < MOST_RATIOS else OTHERS for at, name in enumerate(names)}
+
+
+def ratio_row(label: str) -> str:
+    """Return the counter row of a label."""
+    return f"\x1fratio {label}"

@@ -13,7 +13,7 @@ from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
 from ratelimit.deciding.steps import Ended, Steps
 from ratelimit.telemetry import RateLimitCollector
-from ratelimit.telemetry.settlement import RATIO_BOUNDS_PERCENT
+from ratelimit.telemetry.settlement import MOST_RATIOS, OTHERS, RATIO_BOUNDS_PERCENT
 from tests.asgi.driver import Client, Mounted, echo, key, limit, mount, ok, rules
 from tests.asgi.metered import policy
 from tests.usage.answers import CHAT_USAGE, EVENTS, chat
@@ -47,7 +47,8 @@ def unsettled(mounted: Mounted) -> float | None:
 
 def ratios(mounted: Mounted) -> tuple[float | None, float | None]:
     """Return how many settlements there were, and the sum of their ratios."""
-    return sample(mounted, "settlement_ratio_count"), sample(mounted, "settlement_ratio_sum")
+    of = {"limit": "tokens"}
+    return sample(mounted, "settlement_ratio_count", **of), sample(mounted, "settlement_ratio_sum", **of)
 
 
 class Streams:
@@ -226,11 +227,11 @@ async def test_limits_without_a_unit_have_neither_metric() -> None:
     await mounted.client(headers=key("a"))
     assert seen == [None]
     assert sample(mounted, "unsettled_units", limit="requests", unit="requests") is None
-    assert sample(mounted, "settlement_ratio_count") is None
+    assert sample(mounted, "settlement_ratio_count", limit="requests") is None
 
 
 @pytest.mark.parametrize(
-    ("real", "bound"), [(10, "0.1"), (11, "0.25"), (100, "1.0"), (101, "1.1"), (1001, "+Inf")]
+    ("real", "bound"), [(25, "0.25"), (26, "0.5"), (100, "1.0"), (101, "1.25"), (501, "+Inf")]
 )
 async def test_ratio_is_in_the_bucket_that_holds_it(real: int, bound: str) -> None:
     async def end(scope: Any, send: Any) -> None:
@@ -240,5 +241,29 @@ async def test_ratio_is_in_the_bucket_that_holds_it(real: int, bound: str) -> No
     mounted = mount(TOKENS, streams)
     streams.go.set()
     await mounted.client(headers=key("a"))
-    filled = [each for each in BOUNDS if sample(mounted, "settlement_ratio_bucket", le=each)]
+    filled = [each for each in BOUNDS if sample(mounted, "settlement_ratio_bucket", le=each, limit="tokens")]
     assert filled[0] == bound
+
+
+async def test_each_limit_has_ratios_of_its_own_up_to_a_bound() -> None:
+    """Of estimates of 10, 20, 30, … for one real cost; the limits beyond the bound share a label."""
+    last = MOST_RATIOS + 2
+    tokens = {"rate": "5000/hour", "unit": "output_tokens"}
+    limits = [
+        limit(f"t{at}", estimate=10 * at, match="/even" if at % 2 == 0 else "/odd", **tokens)
+        for at in range(1, last + 1)
+    ]
+
+    async def end(scope: Any, send: Any) -> None:
+        await settling(scope, send, 60)
+
+    streams = Streams(end)
+    mounted = mount(rules(*limits), streams)
+    streams.go.set()
+    for path in ("/even", "/odd"):
+        await mounted.client(path=path, headers=key("a"))
+    for at in range(1, MOST_RATIOS + 1):
+        ratio = sample(mounted, "settlement_ratio_sum", limit=f"t{at}")
+        assert ratio == pytest.approx(6 / at, abs=0.01)
+    assert sample(mounted, "settlement_ratio_count", limit=f"t{last}") is None
+    assert sample(mounted, "settlement_ratio_count", limit=OTHERS) == 2

@@ -11,20 +11,21 @@ from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry import RateLimitCollector
 from tests.asgi.driver import limit, rules
 
+ALGORITHMS = ["fixed-window", "sliding-window", "token-bucket", "sliding-log"]
+REPORTS = [
+    ((100,), 0),
+    ((2000,), 0),
+    ((2001,), 1),
+    ((5000,), 3000),
+    # The last report stands, and what was forgiven is counted once.
+    ((5000, 5000, 6000), 4000),
+    ((5000, 50), 3000),
+]
+"""What one request of a limit of 1,000 is settled to, one report after another; what is forgiven of it."""
 
-@pytest.mark.parametrize("algorithm", ["fixed-window", "sliding-window", "token-bucket"])
-@pytest.mark.parametrize(
-    ("reports", "forgiven"),
-    [
-        ((100,), 0),
-        ((2000,), 0),
-        ((2001,), 1),
-        ((5000,), 3000),
-        # The last report stands, and what was forgiven is counted once.
-        ((5000, 5000, 6000), 4000),
-        ((5000, 50), 3000),
-    ],
-)
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(("reports", "forgiven"), REPORTS)
 def test_debt_beyond_the_bound_is_counted(algorithm: str, reports: tuple[int, ...], forgiven: int) -> None:
     """A limit of 1,000 goes into debt of one further quota; debt beyond that is counted."""
     policy = rules(limit("tokens", rate="1000/day", unit="t", algorithm=algorithm, estimate=100))

@@ -56,9 +56,9 @@ cdef inline int check_ready(Plan plan) except -1:
     return 0
 
 
-cdef inline uint64_t forgiven(const Charge *charge) noexcept nogil:
-    """Return how much of a charge is beyond the debt that its key may have, and so counts for nothing."""
-    return charge.cost - charge.held if charge.cost > charge.held else 0
+cdef inline uint64_t forgiven(const Charge *charge, uint64_t reported) noexcept nogil:
+    """Return how much of what was reported is beyond the debt that its key may have, and so counts for nothing."""
+    return reported - charge.held if reported > charge.held else 0
 
 
 cdef inline void tally(Table table, Charge *charge, uint64_t row, bint allowed) noexcept:

@@ -389,10 +389,13 @@ cdef class Outcome:
         if self.ledger is not None:
             return self.correct_elsewhere(index, charge, amount)
         now = relative(self.plan.table, now_ns)
-        before = forgiven(charge)
+        before = forgiven(charge, charge.cost)
         moved = correct(&self.plan.setup, index, charge, amount, now)
-        if self.plan.setup.quotas[index].kind <= SLIDING and forgiven(charge) > before:
-            bump(self.plan.table, self.plan.setup.rows[index], COUNT_FORGIVEN, forgiven(charge) - before)
+        if self.plan.setup.quotas[index].kind <= LOG and forgiven(charge, charge.cost) > before:
+            bump(
+                self.plan.table, self.plan.setup.rows[index], COUNT_FORGIVEN,
+                forgiven(charge, charge.cost) - before,
+            )
         if moved and self.witness is not None:
             self.witness(index, moved)
         return moved

@@ -14,7 +14,9 @@ from libc.string cimport memcpy
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, u128
 from ratelimit.core.memory.blocks cimport LOG_SLACK, sketch_bits
-from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, count_verdicts
+from ratelimit.core.decision.engine cimport (
+    COUNT_FORGIVEN, Outcome, Plan, check_ready, count_verdicts, forgiven,
+)
 from ratelimit.core.memory.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS
 from ratelimit.core.algorithms.gcra cimport gcra_arrival
 from ratelimit.core.memory.quota cimport Quota
@@ -25,7 +27,7 @@ from ratelimit.core.algorithms.setup cimport (
 )
 from ratelimit.core.memory.siphash cimport mix
 from ratelimit.core.decision.free_list cimport take_charges
-from ratelimit.core.memory.table cimport relative
+from ratelimit.core.memory.table cimport bump, relative
 from ratelimit.core.algorithms.windows cimport FIXED_COUNT_BITS, sliding_pack
 from ratelimit.core.algorithms.word_algorithms cimport retry_word, settle_bucket, settle_window, used_word
 
@@ -246,6 +248,7 @@ cdef class RemoteRules:
 
     def corrected(self, Outcome outcome not None, int index, list said not None, Py_ssize_t at, now_us, /):
         cdef Charge *charge = outcome.at(index)
+        cdef uint64_t before = forgiven(charge, charge.settled), after
         cdef const Quota *q = &self.plan.setup.quotas[index]
         cdef int64_t moved = said[at]
         cdef uint64_t now = relative(self.plan.table, now_us * MICROSECOND)
@@ -276,6 +279,9 @@ cdef class RemoteRules:
                 settle_window(q, charge, charge.word, now, asked, moved)
         charge.is_underway = False
         charge.settled = charge.target
+        after = forgiven(charge, charge.settled)
+        if after > before:
+            bump(self.plan.table, self.plan.setup.rows[index], COUNT_FORGIVEN, after - before)
         return moved, at
 
     def unanswered(self, Outcome outcome not None, int index, /):
