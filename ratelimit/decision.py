@@ -32,6 +32,10 @@ class Reason(StrEnum):
     """There was room, and others that wait for it came first, for longer than the request may wait."""
 
 
+MildStep = Literal["observe", "delay", "degrade", "challenge"]
+"""Steps of a limit's ladder by which a request goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one limit says of one request.
@@ -56,6 +60,8 @@ class Verdict:
     factor: float = 1.0
     """What the caller's conduct leaves of a limit that is `adaptive`, in sixteenths; the other numbers here
     are what is left. 1 for limits that are not, and where nothing struck."""
+    step: MildStep | None = None
+    """The step of the limit's ladder by which a request went on that only conduct left no room for."""
 
 
 def cluster_name(cluster: int | None) -> str | None:

@@ -142,6 +142,14 @@ def factor(word: int, now_ns: int) -> float:
     return max(FLOOR, 1.0 - _lost(Conduct.unpack(word), _second(now_ns)) / WHOLE)
 
 
+def rung(word: int, now_ns: int) -> int:
+    """Return how many strikes are not forgotten, in whole ones; 0 where nothing is lost any more."""
+    was, now_s = Conduct.unpack(word), _second(now_ns)
+    if not _lost(was, now_s):
+        return 0
+    return max(1, (_eighths(was, now_s) + EIGHTHS // 2) // EIGHTHS)
+
+
 def strike(word: int, kind: Strike, now_ns: int) -> int:
     """Return the word after a strike; the same where that kind struck within the minute.
 

@@ -47,6 +47,8 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
         said.append("asks for a step-up when used up")
     if rule.action == "degrade":
         said.append("passes with less when used up")
+    if rule.adaptive:
+        said.append(f"falls with bad conduct: {', then '.join(rule.ladder)}")
     if rule.on_store_error != "local":
         said.append(
             "refuses while the store fails"
@@ -100,6 +102,7 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "debt": debt(rule),
         "wait_s": rule.wait_ns / 1_000_000_000 or None,
         "action": rule.action,
+        "ladder": list(rule.ladder) if rule.adaptive else None,
         "mode": words.mode(rule),
         "enforce": 0 if rule.shadow else rule.enforced_ppm / 1_000_000,
         "on_store_error": rule.on_store_error,

@@ -22,6 +22,8 @@ def verdict_words(line: LimitLine, *, is_passed: bool = False) -> tuple[Text, st
     if verdict.allowed:
         if verdict.reset_after_ns:
             left += f", all again in {words.wait(verdict.reset_after_ns)}"
+        if verdict.step is not None:
+            return Text("✔", "yellow"), f"passes by its ladder ({verdict.step}), by the whole limit: {left}"
         return Text("○" if line.rule.is_twin else "✔", "green"), left
     if verdict.retry_after_ns is None:
         says = f"costs {words.amount(verdict.cost, verdict.unit)}, more than it ever holds"
@@ -55,6 +57,7 @@ def limit_json(line: LimitLine) -> dict[str, Any]:
         "binds": not line.rule.is_twin,
         "adaptive": line.rule.adaptive,
         "factor": verdict.factor,
+        "step": verdict.step,
         "wait": line.rule.wait_ns / 1e9 or None,
         "unit": verdict.unit,
         "cost": verdict.cost,

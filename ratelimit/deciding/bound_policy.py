@@ -5,14 +5,12 @@ a request that began under the old one ends under it. Counters carry over becaus
 rule's salt comes from what the rule counts, not from how much it allows.
 
 Two caches grow with traffic, and both are bounded and emptied when full. One holds targets seen
-(only short ones, and only of common methods, since clients choose them). The other holds plans, at
-most as many as ways in which limits and tiers combine.
+(only short ones, and only of common methods, since clients choose them). The other holds `plans`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from itertools import chain
 
 from ratelimit.clustering.budgets import Budgets
@@ -21,18 +19,17 @@ from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
-from ratelimit.deciding.challenge import Challenges, pass_plan
-from ratelimit.deciding.conduct import WHOLE, Conduct, scaled_rule
+from ratelimit.deciding.conduct import Conduct
 from ratelimit.deciding.extraction import listed_positions, make_extractor, payer_position, positions_of
+from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.matched import NO_CLASSES
 from ratelimit.deciding.matched import Matched as Matched
-from ratelimit.deciding.metered import price_list
+from ratelimit.deciding.plans import Plans
 from ratelimit.deciding.protocols import Recognition
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import NO_STEPS, Queue, Steps
 from ratelimit.deciding.tier import TierPick
-from ratelimit.deciding.waiting import waiting_rules
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.policy.routing.classes import load_classes, wait_rank_of
@@ -43,7 +40,6 @@ from ratelimit.telemetry.settlement import ratio_labels
 
 MOST_PATHS = 4096
 LONGEST_CACHED_PATH = 256
-MOST_PLANS = 4096
 
 COMMON_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -65,6 +61,7 @@ class BoundPolicy:
         steps: what stands in the ladder's places.
         amendment: what the operator's acts add.
         queue: lets requests wait for limits that say so.
+        hold: holds requests, as steps of ladders do; None: none is held.
         conduct: makes what scales limits by conduct, given what scales a plan; None: nothing does.
 
     Raises:
@@ -84,15 +81,19 @@ class BoundPolicy:
         steps: Steps = NO_STEPS,
         amendment: Amendment = NO_AMENDMENT,
         queue: Queue | None = None,
-        conduct: Callable[[Callable[[RoutePlan, int], RoutePlan]], Conduct] | None = None,
+        hold: Hold | None = None,
+        conduct: Callable[[Callable[[RoutePlan, int, int], RoutePlan]], Conduct] | None = None,
     ) -> None:
-        self._queue = queue
-        self.has_challenges = any(rule.action == "challenge" and not rule.shadow for rule in compiled.rules)
+        self.has_challenges = any(
+            not rule.shadow and (rule.action == "challenge" or "challenge" in rule.ladder)
+            for rule in compiled.rules
+        )
         """Whether any limit may ask for a step-up."""
         self.may_wait = (
             steps.queue is not None
             or (queue is not None and compiled.queue is not None)
             or self.has_challenges
+            or any(rule.may_be_held for rule in compiled.rules)
         )
         self.compiled = compiled
         self._diagnose = diagnose
@@ -124,7 +125,6 @@ class BoundPolicy:
         }
         """The identities that a caller can give by name."""
         self.has_lists = bool(compiled.allow or compiled.deny or amendment.allowed)
-        self._prices = price_list(compiled.prices)
         self.is_metered = any(rule.metering is not None for rule in compiled.rules)
         """Whether any limit finds estimates for each request, or reads answers."""
         self.is_plain = not self.has_lists and not self.extractor.needs_context and steps.are_in_the_gate
@@ -168,8 +168,9 @@ class BoundPolicy:
         self._unmatched: dict[tuple[int, ...], Matched] = {}
         self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.nobody)
         """The limits per cluster, for the judge of clusters."""
-        self._plans: dict[tuple[int, ...], RoutePlan] = {}
-        self._scaled_plans: dict[tuple[int, ...], RoutePlan] = {}
+        self._plans = Plans(compiled, store, self._core_rules, self._core_rule, steps, queue, hold)
+        self.scaled = self._plans.scaled
+        """Returns a plan over the same counters, its adaptive limits in so many sixteenths."""
         self.conduct: Conduct | None = None
         """What scales limits that are `adaptive`; None where none is."""
         if conduct is not None and any(rule.adaptive and not rule.shadow for rule in compiled.rules):
@@ -230,7 +231,7 @@ class BoundPolicy:
 
     def narrowed(self, matched: Matched, indices: tuple[int, ...]) -> Matched:
         """Return what applies if only these of its rules do."""
-        plan = self._plan(indices)
+        plan = self._plans.plan(indices)
         narrow = Matched(matched.template, matched.params, plan, resolvers=matched.resolvers)
         narrow.take_classes(matched.classes, matched.wait_rank)
         return narrow
@@ -288,9 +289,9 @@ class BoundPolicy:
         )
         plan, pick = None, None
         if all(limit.tier_identity < 0 for limit in limits):
-            plan = self._plan(tuple(chain(*(limit.rules for limit in limits))))
+            plan = self._plans.plan(tuple(chain(*(limit.rules for limit in limits))))
         else:
-            pick = TierPick(limits, self._tier_names, self._plan)
+            pick = TierPick(limits, self._tier_names, self._plans.plan)
         return Matched(template, params, plan, pick, asked)
 
     def _resolvers_of(self, positions: set[int]) -> tuple[str, ...]:
@@ -298,81 +299,8 @@ class BoundPolicy:
         sources = [source for position in sorted(positions) for source in identities[position].sources]
         return tuple(dict.fromkeys(source.name for source in sources if source.kind == "resolver"))
 
-    def _plan(self, indices: tuple[int, ...]) -> RoutePlan | None:
-        if not indices:
-            return None
-        plan = self._plans.get(indices)
-        if plan is None:
-            if len(self._plans) >= MOST_PLANS:
-                self._plans.clear()
-            plan = self._plans[indices] = self._new_plan(indices)
-        return plan
-
-    def scaled(self, plan: RoutePlan, sixteenths: int) -> RoutePlan:
-        """Return a plan over the same counters, its adaptive limits in so many sixteenths."""
-        return self._changed(tuple(rule.index for rule in plan.rules), sixteenths, ())
-
-    def _changed(self, indices: tuple[int, ...], sixteenths: int, at: tuple[int, ...]) -> RoutePlan:
-        """Return a plan over the same counters, scaled, in which limits at these positions refuse nothing."""
-        key = (*indices, -sixteenths, *(-WHOLE - 1 - one for one in at))
-        found = self._scaled_plans.get(key)
-        if found is None:
-            if len(self._scaled_plans) >= MOST_PLANS:
-                self._scaled_plans.clear()
-            found = self._scaled_plans[key] = self._new_plan(indices, sixteenths, at)
-        return found
-
-    def _challenges(
-        self, rules: Sequence[LimitRule], indices: tuple[int, ...], sixteenths: int
-    ) -> Challenges | None:
-        challenging = {at for at, rule in enumerate(rules) if rule.action == "challenge" and not rule.shadow}
-        if not challenging:
-            return None
-        passes = {at: pass_plan(rules[at], self.compiled, self.store) for at in challenging}
-        return Challenges(len(rules), passes, partial(self._changed, indices, sixteenths))
-
-    def _new_plan(
-        self, indices: tuple[int, ...], sixteenths: int = WHOLE, passed: tuple[int, ...] = ()
-    ) -> RoutePlan:
-        rules = [scaled_rule(self.compiled.rules[index], sixteenths) for index in indices]
-        specs = self.compiled.identities
-        plan = self.store.plan(
-            [self._scaled_core_rule(rule, sixteenths, at in passed) for at, rule in enumerate(rules)],
-            [rule.per for rule in rules],
-            [rule.member for rule in rules],
-            list(range(len(rules))),
-            [rule.on_store_error for rule in rules],
-        )
-        # REFUSED stands where the policy insists, which holds for every limit. It also stands where nothing
-        # can stand in for a malformed value, for which a limit refuses if it refuses at all.
-        required = sorted(
-            {
-                position
-                for rule in rules
-                for position in (*rule.per, rule.member)
-                if position >= 0 and (specs[position].missing == "refuse" or rule.is_enforced)
-            }
-        )
-        says_abnormal = self.headers.abnormal_usage
-        hidden = [at for at, rule in enumerate(rules) if rule.is_clustered]
-        by_verdict = {rule.verdict: rule.actor_at for rule in rules if rule.is_clustered and not rule.is_twin}
-        # Limits that bind certain members let a likely one in beside their budget, as a stranger.
-        counted_at = by_verdict.get("certain", by_verdict.get("likely", -1))
-        waits = waiting_rules(rules, self.compiled.queue)
-        queue = self.steps.queue or (None if waits is None else self._queue)
-        counted = (required, hidden, hidden if says_abnormal else (), counted_at, self._prices)
-        challenges = None if passed else self._challenges(rules, indices, sixteenths)
-        lackable = frozenset(spec.index for spec in specs if spec.missing == "skip")
-        return RoutePlan(
-            plan, rules, *counted, waits, queue, sixteenths / WHOLE, challenges, passed, lackable
-        )
-
-    def _scaled_core_rule(self, rule: LimitRule, sixteenths: int, is_passed: bool) -> Rule:
-        if (sixteenths >= WHOLE or not rule.adaptive) and not is_passed:
-            return self._core_rules[rule.index]
-        return self._core_rule(rule, self.from_ns, is_passed=is_passed)
-
-    def _core_rule(self, rule: LimitRule, now_ns: int, *, is_passed: bool = False) -> Rule:
+    def _core_rule(self, rule: LimitRule, now_ns: int | None = None, *, is_passed: bool = False) -> Rule:
+        now_ns = self.from_ns if now_ns is None else now_ns
         if self.store.table is not None:
             # A table without room for another counter row is found out now, not by a request.
             self.store.table.counter(rule.row)

@@ -20,7 +20,7 @@ from ratelimit.stores.contract import AnyPlan, Outcome, Plan, Store
 
 if TYPE_CHECKING:
     from ratelimit.deciding.route_plan import RoutePlan
-
+    from ratelimit.deciding.steps import Visit
 
 REMEMBERED_NS = 30 * 60 * 1_000_000_000
 """How long a challenge that was passed counts."""
@@ -68,6 +68,49 @@ class Challenges:
     def let_through(self, at: tuple[int, ...]) -> RoutePlan:
         """Return the plan in which these refuse nothing."""
         return self._let_through(at)
+
+    def passes(
+        self,
+        at: Sequence[int],
+        plan: RoutePlan,
+        seen: Outcome,
+        row: list[int],
+        now_ns: int,
+        visit: Visit | None,
+    ) -> bool:
+        """Return whether the caller passed these, of late or now; of a store that decides here.
+
+        Args:
+            at: positions.
+            plan, seen, row: the request, and what its limits said.
+            now_ns: when.
+            visit: asks the application; None: only what is remembered counts.
+        """
+        unpassed = self.unpassed(at, row, now_ns)
+        if not unpassed:
+            return True
+        if visit is None or visit.step_up is None or not visit.step_up.passes_now(plan, seen, row):
+            return False
+        self.remember(unpassed, row, now_ns)
+        return True
+
+    async def apasses(
+        self,
+        at: Sequence[int],
+        plan: RoutePlan,
+        seen: Outcome,
+        row: list[int],
+        now_ns: int,
+        visit: Visit | None,
+    ) -> bool:
+        """Return the same, of any store."""
+        unpassed = await self.aunpassed(at, row, now_ns)
+        if not unpassed:
+            return True
+        if visit is None or visit.step_up is None or not await visit.step_up.passes(plan, seen, row):
+            return False
+        await self.aremember(unpassed, row, now_ns)
+        return True
 
     def unpassed(self, at: Sequence[int], row: list[int], now_ns: int) -> list[int]:
         """Return which of them the caller has not passed of late; of a store that decides here."""

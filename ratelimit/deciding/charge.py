@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ratelimit.clock import Clock
 from ratelimit.core.sharing.observer import Watch
-from ratelimit.deciding.route_plan import SKIPPED, RoutePlan, check_cost
+from ratelimit.deciding.route_plan import RoutePlan, check_cost
 from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import Verdict
 from ratelimit.stores.contract import Outcome
@@ -59,9 +59,7 @@ class Charge:
     def binding(self) -> int:
         """Position in `verdicts` of the one that refuses longest, else -1."""
         at = self.outcome.binding
-        if at < 0:
-            return -1
-        return at - sum(self.outcome.state(index) == SKIPPED for index in range(at))
+        return -1 if at < 0 else self.plan.verdict_at(self.outcome, at)
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return one verdict for each limit that applied."""

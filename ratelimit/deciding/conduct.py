@@ -9,17 +9,18 @@ needed. So a factor changes what is allowed from now on, and nothing of what was
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import astuple, dataclass, replace
 from math import ceil
 
-from ratelimit.adaptive.conduct import News, Shared, Strike, factor, merge, strike
+from ratelimit.adaptive.conduct import News, Shared, Strike, factor, merge, rung, strike
 from ratelimit.adaptive.persistence import Persistence
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.decision import MildStep
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.telemetry.load import STRIKES_ROW
+from ratelimit.telemetry.load import CONDUCT_STEPS, STEPS_ROW, STRIKES_ROW
 
 WHOLE = 16
 """Limits are scaled in sixteenths."""
@@ -37,11 +38,13 @@ class Standing:
         factor: of its limits, from 0.1 to 1; the lower of the account's and its cluster's.
         account: the account's own.
         cluster: its cluster's; 1 without one.
+        rung: how many strikes count, of the one that has more.
     """
 
     factor: float
     account: float
     cluster: float
+    rung: int = 0
 
 
 class Conduct:
@@ -50,37 +53,39 @@ class Conduct:
     Args:
         memory: what is remembered.
         table: where strikes are counted.
-        scaled: returns a plan with its numbers in sixteenths.
+        scaled: returns a plan with its numbers in sixteenths, at a rung of its limits' ladders.
         news: what struck here is appended, for other hosts; None: there are none.
     """
 
-    __slots__ = ("_news", "_row", "_scaled", "_table", "memory")
+    __slots__ = ("_news", "_row", "_scaled", "_steps_row", "_table", "memory")
 
     def __init__(
         self,
         memory: ConductMemory,
         table: Table,
-        scaled: Callable[[RoutePlan, int], RoutePlan],
+        scaled: Callable[[RoutePlan, int, int], RoutePlan],
         news: deque[News] | None = None,
     ) -> None:
         self.memory = memory
         self._news = news
         self._table = table
         self._row = table.counter(STRIKES_ROW)
+        self._steps_row = table.counter(STEPS_ROW)
         self._scaled = scaled
 
     def scale_plan(self, plan: RoutePlan, account: int, cluster: int, now_ns: int) -> RoutePlan:
         """Return the plan to ask for an account of a cluster (0: of none), as `steps.Factor` has it."""
         if not plan.is_adaptive or not (self.memory.marked(account) or self.memory.marked(cluster)):
             return plan
-        level = ceil(self.standing(account, cluster, now_ns).factor * WHOLE)
-        return plan if level >= WHOLE else self._scaled(plan, level)
+        standing = self.standing(account, cluster, now_ns)
+        level = ceil(standing.factor * WHOLE)
+        return plan if level >= WHOLE else self._scaled(plan, level, standing.rung)
 
     def standing(self, account: int, cluster: int, now_ns: int) -> Standing:
         """Return what the limits of an account are scaled by."""
-        own = factor(self.memory.word(account), now_ns)
-        shared = factor(self.memory.word(cluster), now_ns) if cluster else 1.0
-        return Standing(min(own, shared), own, shared)
+        word, other = self.memory.word(account), self.memory.word(cluster) if cluster else 0
+        own, shared = factor(word, now_ns), factor(other, now_ns)
+        return Standing(min(own, shared), own, shared, max(rung(word, now_ns), rung(other, now_ns)))
 
     def refused(self, account: int, now_ns: int, wait_ns: int | None) -> None:
         """Take notice of a refusal, and of how long the client was told to wait."""
@@ -90,6 +95,11 @@ class Conduct:
         self.memory.set_refusals(account, *astuple(seen))
         if is_strike:
             self.strike(account, Strike.PERSISTS, now_ns)
+
+    def eased(self, steps: Collection[MildStep]) -> None:
+        """Count a request that goes by whole limits, by what became of it on the way."""
+        for step in steps:
+            self._table.count(self._steps_row, CONDUCT_STEPS.index(step))
 
     def joined(self, account: int, cluster: int, now_ns: int) -> None:
         """Take notice that an account is seen as a certain member of a cluster.

@@ -6,7 +6,8 @@ Theory of operation. A request climbs these rungs, and the first that has an ans
 2. tier: which limits apply, by the plan that the identities name; none, or too many;
 3. cluster: which actor the account is of, and whether the account is new, put into the row of identities;
 4. required identities: one that a limit insists on is missing or malformed;
-5. factor: limits are scaled for this request (`steps.Factor`);
+5. factor: limits are scaled for this request (`steps.Factor`); where only conduct leaves no room, their
+   ladders say what becomes of it (`rungs`);
 6. limits: all are asked and charged, or none, in one call of the store. Where none but those
    refuse that challenge, the application is asked, and then the limits again;
 7. queue: a request without room may wait and be asked again (`steps.Queue`).
@@ -118,6 +119,9 @@ class Decider:
             return case
         plan, row, amounts = case
         try:
+            if plan.rungs is not None:
+                seen = self._ask(plan, row, now_ns, amounts, False)
+                plan = plan.rungs.take(bound.conduct, plan, seen, row, now_ns, visit, charge=charge)
             if plan.challenge is not None:
                 seen = self._ask(plan, row, now_ns, amounts, False)
                 plan = self._challenged(plan, seen, row, now_ns, visit if charge else None)
@@ -148,6 +152,10 @@ class Decider:
             return case
         plan, row, amounts = case
         try:
+            if plan.rungs is not None:
+                looked = await self._look(plan, row, now_ns, amounts)
+                climb = bound.conduct, plan, looked, row, now_ns, visit
+                plan, now_ns = await plan.rungs.atake(*climb, charge=charge)
             if plan.challenge is not None and plan.away is None:
                 seen = self._ask(plan, row, now_ns, amounts, False)
                 plan = await self._achallenged(plan, seen, row, now_ns, visit if charge else None)
@@ -228,6 +236,12 @@ class Decider:
         queue: Queue = plan.queue
         return await queue.ask_in_turn(Asking(plan, row, rank, visit or Visit(), ask), now_ns)
 
+    async def _look(self, plan: RoutePlan, row: list[int], now_ns: int, amounts: Sequence[int]) -> Outcome:
+        """Ask limits of any store, and charge nothing."""
+        if plan.away is None:
+            return self._ask(plan, row, now_ns, amounts, False)
+        return await self._ask_away(plan, row, now_ns, amounts, False)
+
     def _challenged(
         self, plan: RoutePlan, seen: Outcome, row: list[int], now_ns: int, visit: Visit | None
     ) -> RoutePlan:
@@ -237,24 +251,20 @@ class Decider:
         caller does not pass is refused by the plan itself, as by any other.
         """
         at = plan.challenge.refusing(seen)
-        unpassed = plan.challenge.unpassed(at, row, now_ns)
-        if unpassed:
-            if visit is None or visit.step_up is None or not visit.step_up.passes_now(plan, seen, row):
-                return plan
-            plan.challenge.remember(unpassed, row, now_ns)
-        return plan.challenge.let_through(at) if at else plan
+        if not at or not plan.challenge.passes(at, plan, seen, row, now_ns, visit):
+            return plan
+        passed: RoutePlan = plan.challenge.let_through(at)
+        return passed
 
     async def _achallenged(
         self, plan: RoutePlan, seen: Outcome, row: list[int], now_ns: int, visit: Visit | None
     ) -> RoutePlan:
         """Return the same, of any store."""
         at = plan.challenge.refusing(seen)
-        unpassed = await plan.challenge.aunpassed(at, row, now_ns)
-        if unpassed:
-            if visit is None or visit.step_up is None or not await visit.step_up.passes(plan, seen, row):
-                return plan
-            await plan.challenge.aremember(unpassed, row, now_ns)
-        return plan.challenge.let_through(at) if at else plan
+        if not at or not await plan.challenge.apasses(at, plan, seen, row, now_ns, visit):
+            return plan
+        passed: RoutePlan = plan.challenge.let_through(at)
+        return passed
 
     def _fault(self, plan: RoutePlan, error: StoreError, now_ns: int, *, charge: bool) -> Judgement:
         self._surroundings.store_failed(error)

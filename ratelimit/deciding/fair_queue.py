@@ -195,8 +195,9 @@ class Hall:
         finally:
             # No await in here: a cancellation cannot interrupt it.
             asking.visit.unwatch()
-            asking.visit.waited_ns = max(0, now_ns - begun_ns)
-            self._count(result, asking.visit.waited_ns)
+            waited_ns = max(0, now_ns - begun_ns)
+            asking.visit.waited_ns += waited_ns
+            self._count(result, waited_ns)
             self._leave(waiter)
         return await self._refusal(asking, outcome, now_ns)
 

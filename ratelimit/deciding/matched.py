@@ -55,7 +55,7 @@ class Matched:
         self.rank = classes[-1] if classes else -1
         self.is_limited = plan is not None or pick is not None or is_crowded
         self.may_wait = pick is not None or (
-            plan is not None and (plan.queue is not None or plan.challenge is not None)
+            plan is not None and (plan.queue is not None or plan.challenge is not None or plan.has_ladders)
         )
         self.wait_rank = 0
 

@@ -14,13 +14,15 @@ from ratelimit.core.decision import engine
 from ratelimit.core.redis.lease import LeasedRules
 from ratelimit.deciding.metered import NO_PRICES, metered
 from ratelimit.deciding.waiting import WaitingRules
-from ratelimit.decision import Verdict
+from ratelimit.decision import MildStep, Verdict
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.pricing import USD
 from ratelimit.stores.contract import AnyPlan, AwaitedPlan, Outcome, Plan
 from ratelimit.usage.prices import PriceList
 
+NONE_LOWERED: Mapping[int, int] = {}
+NO_STEPS_TAKEN: Mapping[int, MildStep] = {}
 MAX_COST = 2**31 - 1
 
 SKIPPED = 0
@@ -54,6 +56,9 @@ class RoutePlan:
         challenge: its rules that challenge (`challenge.Challenges`); None where none does.
         passed: positions of those with a challenge that was passed, so that they refuse nothing.
         lackable: identities that a request may lack, so that limits by them do not apply to it.
+        rungs: what becomes of requests that only conduct leaves no room for (`rungs.Rungs`); None: refused.
+        lowered: by position of a limit, where the rule is that conduct left of it; it is told in its place.
+        steps: by position, the step that a limit took, so that it is asked whole.
     """
 
     __slots__ = (
@@ -68,12 +73,15 @@ class RoutePlan:
         "costs",
         "counted_at",
         "factor",
+        "has_ladders",
         "here",
         "hidden",
         "holds_slots",
         "is_adaptive",
         "labels",
         "leased",
+        "lowered",
+        "may_be_held",
         "metered",
         "passed",
         "policy_pair",
@@ -82,6 +90,8 @@ class RoutePlan:
         "required",
         "reserving",
         "rules",
+        "rungs",
+        "steps",
         "waits",
     )
 
@@ -100,7 +110,17 @@ class RoutePlan:
         challenge: Any = None,
         passed: Collection[int] = (),
         lackable: Collection[int] = (),
+        rungs: Any = None,
+        lowered: Mapping[int, int] = NONE_LOWERED,
+        steps: Mapping[int, MildStep] = NO_STEPS_TAKEN,
     ) -> None:
+        self.rungs = rungs
+        self.lowered = lowered
+        self.steps = steps
+        self.has_ladders = any(rule.ladder != ("refuse",) for rule in rules)
+        """Whether any limit lets requests go on that only conduct leaves no room for."""
+        self.may_be_held = any(rule.may_be_held for rule in rules)
+        """Whether a request may be held for a while, whatever room it has."""
         self.factor = factor
         self.challenge = challenge
         self.passed = frozenset(passed)
@@ -140,7 +160,10 @@ class RoutePlan:
         self.reserving = tuple(
             at
             for at, rule in enumerate(self.rules)
-            if rule.unit_index and not rule.is_twin and rule.algorithm not in ("concurrency", "distinct")
+            if rule.unit_index
+            and not rule.is_twin
+            and not rule.is_lowered
+            and rule.algorithm not in ("concurrency", "distinct")
         )
         """Positions of rules that take an estimate of a unit on arrival, which is settled later."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
@@ -151,7 +174,9 @@ class RoutePlan:
             rule.on_store_error == "closed" and not rule.shadow and rule.action != "degrade" for rule in rules
         )
         # What is not enforced is not promised either: shadow rules are in no field.
-        told = [not rule.shadow and at not in self.hidden for at, rule in enumerate(rules)]
+        told = [
+            not rule.shadow and at not in self.hidden and at not in lowered for at, rule in enumerate(rules)
+        ]
         self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
         """What the core writes the `RateLimit` field with; empty for rules that are left out."""
         self._items = [(at, policy_item(rule)) for at, rule in enumerate(rules) if told[at]]
@@ -170,7 +195,7 @@ class RoutePlan:
         if not units:
             return self.costs
         if isinstance(units, tuple):
-            return units
+            return (*units, *(units[at] for at in self.lowered))
         for unit, cost in units.items():
             check_cost(unit, cost)
         return [units.get(rule.unit, rule.estimate) for rule in self.rules]
@@ -247,8 +272,11 @@ class RoutePlan:
     def verdicts(self, outcome: Outcome) -> tuple[Verdict, ...]:
         """Return a verdict for each rule that was not skipped."""
         verdicts = []
-        for index, rule in enumerate(self.rules):
-            state = outcome.state(index)
+        for at, own in enumerate(self.rules):
+            if own.is_lowered:
+                break  # each is told in the place of its limit
+            index = self._told(outcome, at)
+            rule, state = self.rules[index], outcome.state(index)
             if state == SKIPPED:
                 continue
             wait_ns = outcome.retry_after_ns(index)
@@ -257,7 +285,7 @@ class RoutePlan:
                     limit=rule.name,
                     allowed=state == ALLOWED,
                     shadow=rule.shadow
-                    or (state == SHADOWED and rule.action != "degrade" and index not in self.passed),
+                    or (state == SHADOWED and rule.action != "degrade" and at not in self.passed),
                     unit=rule.unit,
                     cost=outcome.cost(index),
                     quota=rule.quota,
@@ -265,11 +293,24 @@ class RoutePlan:
                     remaining=outcome.remaining(index),
                     reset_after_ns=outcome.reset_after_ns(index),
                     retry_after_ns=None if wait_ns < 0 else wait_ns,
-                    action="allow" if state == ALLOWED else rule.action,
+                    action=("degrade" if self.steps.get(at) == "degrade" else "allow")
+                    if state == ALLOWED
+                    else rule.action,
                     factor=self.factor if rule.adaptive else 1.0,
+                    step=self.steps.get(at),
                 )
             )
         return tuple(verdicts)
+
+    def _told(self, outcome: Outcome, at: int) -> int:
+        """Return which rule is told of a limit: what conduct left, unless the whole one refuses."""
+        lowered = self.lowered.get(at)
+        return at if lowered is None or outcome.state(at) == REFUSED else lowered
+
+    def verdict_at(self, outcome: Outcome, at: int) -> int:
+        """Return the position in `verdicts` of what is said of a rule."""
+        limit = next((limit for limit, lowered in self.lowered.items() if lowered == at), at)
+        return limit - sum(outcome.state(self._told(outcome, other)) == SKIPPED for other in range(limit))
 
 
 def own_range_ns(rule: LimitRule) -> int:

@@ -27,6 +27,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.conduct import MOST_NEWS, Conduct
 from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.fair_queue import FairQueue, Result
+from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.load import LoadLimit, settings_of
 from ratelimit.deciding.names import named_gate
 from ratelimit.deciding.protocols import AskedRules
@@ -106,6 +107,8 @@ class Runtime:
         """The ladder: see `Decider`."""
         self.queue = FairQueue(self.now_ns, self._count_waited, self._count_acted)
         """Requests of this worker that wait for room."""
+        self.hold = Hold(self.now_ns)
+        """Requests of this worker that are held."""
         self.unsettled = Unsettled(self._count_settled)
         """Estimates of this worker's requests in flight."""
         self._lock = Lock()
@@ -175,7 +178,7 @@ class Runtime:
         """The limit that follows the load; None where the policy has none, or nothing is limited."""
         return None if self.policy.compiled.adaptive is None or not self.is_enabled else self._load
 
-    def _make_conduct(self, scaled: Callable[[RoutePlan, int], RoutePlan]) -> Conduct:
+    def _make_conduct(self, scaled: Callable[[RoutePlan, int, int], RoutePlan]) -> Conduct:
         if self._conduct is None:
             self._conduct = open_conduct(self.policy, self.store)
         has_others = self.policy.compiled.remote is not None and not is_isolated()
@@ -287,10 +290,12 @@ class Runtime:
             steps=self.steps,
             amendment=self.amendment_for(compiled),
             queue=self.queue,
+            hold=self.hold,
             conduct=self._make_conduct if self.is_enabled else None,
         )
         if compiled.queue is not None:
             self.queue.bound_by(compiled.queue.per_principal, compiled.queue.total)
+            self.hold.total = compiled.queue.total
         if self.is_enabled and not is_asked:
             bound.by_name = named_gate(bound, self.table, self.pace, self.keep_up, self.clock)
         return bound

@@ -46,6 +46,8 @@ class Reservation:
         for at, estimate in self.estimates:
             if self.outcome.cost(at) == estimate:
                 self.outcome.settle_rule(at, 0, now_ns)
+                if at in self.plan.lowered:
+                    self.outcome.settle_rule(self.plan.lowered[at], 0, now_ns)
         if self.plan.queue is not None:
             self.plan.queue.freed(self.plan, self.outcome)
         return True

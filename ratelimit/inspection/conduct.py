@@ -25,7 +25,7 @@ _KINDS = {
     Strike.SURER: "the verdict on it rose",
 }
 
-Making = Callable[[Callable[[RoutePlan, int], RoutePlan]], Conduct]
+Making = Callable[[Callable[[RoutePlan, int, int], RoutePlan]], Conduct]
 """Makes what scales limits: see `BoundPolicy`."""
 
 

@@ -132,6 +132,8 @@ class RateLimitCollector(Collector):
         yield from correlated(self._limiter.correlation)
         strikes = totals(table, load.STRIKES_ROW)
         yield _labelled(load.STRIKES, dict(zip(load.STRIKE_KINDS, strikes, strict=False)))
+        steps = totals(table, load.STEPS_ROW)
+        yield _labelled(load.STEPS, dict(zip(load.CONDUCT_STEPS, steps, strict=False)))
         yield from loaded(table, self._limiter.load_numbers, self._limiter.load_classes)
 
     def _requests(self, table: CounterTable) -> Iterator[Family]:

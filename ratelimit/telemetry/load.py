@@ -20,6 +20,9 @@ class ShedColumn(IntEnum):
 STRIKES_ROW = "\x1fstrikes"
 STRIKE_KINDS = ("persists", "grows", "surer")
 """What the columns of that row count, in the order of `adaptive.conduct.Strike`."""
+STEPS_ROW = "\x1fsteps"
+CONDUCT_STEPS = ("observe", "delay", "degrade", "challenge")
+"""What the columns of that row count: steps of a ladder that let a request go on."""
 
 
 def shed_row(name: str) -> str:
@@ -64,6 +67,12 @@ STRIKES = Metric(
     "counter",
     "Strikes on accounts and clusters: calls through refusals, an actor that grew, one that became certain.",
     (Label("kind", STRIKE_KINDS),),
+)
+STEPS = Metric(
+    "ratelimit_conduct_steps",
+    "counter",
+    "Requests that conduct left no room for and that went by the whole limit, by the step of its ladder.",
+    (Label("step", CONDUCT_STEPS),),
 )
 LOAD_METRICS: tuple[Metric, ...] = (
     LOAD_REQUESTS,

@@ -49,7 +49,7 @@ from ratelimit.telemetry.hosts import (
 from ratelimit.telemetry.hosts import (
     HOSTS_WAITING as HOSTS_WAITING,
 )
-from ratelimit.telemetry.load import LOAD_METRICS, STRIKES
+from ratelimit.telemetry.load import LOAD_METRICS, STEPS, STRIKES
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
 from ratelimit.telemetry.settlement import SETTLEMENT_METRICS
@@ -409,4 +409,5 @@ METRICS: tuple[Metric, ...] = (
     *HOSTS_METRICS,
     *LOAD_METRICS,
     STRIKES,
+    STEPS,
 )

@@ -133,6 +133,7 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "debt": 0,
         "wait_s": None,
         "action": "refuse",
+        "ladder": None,
         "mode": "enforce",
         "enforce": 1.0,
         "on_store_error": "local",

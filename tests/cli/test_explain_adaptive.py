@@ -189,3 +189,19 @@ def test_request_that_would_be_held_or_challenged_is_said_to(tmp_path: Path):
     policy = write_policy(tmp_path, WAITING.replace('wait = "WAIT"', 'action = "challenge"'))
     assert by_limit(of(policy, *asked))["requests"]["action"] == "challenge"
     assert "asks for a step-up" in " ".join(run("explain", policy, *asked).stdout.split())
+
+
+def test_live_explanation_says_the_step_of_the_ladder(tmp_path: Path):
+    rules = ADAPTIVE.replace("adaptive = true", 'adaptive = true\nladder = ["degrade"]')
+    policy = write_policy(tmp_path, rules.format(folder=tmp_path))
+    limiter = Limiter(policy)
+    strike(limiter, "a", Strike.PERSISTS)
+    for _ in range(80):
+        assert limiter.decide(identities={"account": "a"}).allowed
+    found = by_limit(of(policy, *REQUEST))["requests"]
+    assert (found["allowed"], found["action"], found["step"]) == (True, "degrade", "degrade")
+    assert found["remaining"] == 80
+    shown = run("explain", policy, *REQUEST).stdout
+    limiter.close()
+    assert "passes by its ladder (degrade)" in shown
+    assert "falls with bad conduct: degrade" in run("check", policy).stdout

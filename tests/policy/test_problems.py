@@ -181,6 +181,7 @@ CASES = [
     ),
     ("limit-zone", limit(RATE, 'zone = "../../etc/passwd"'), 6, "limit[0].zone"),
     ("limit-zone-unused", limit(RATE, 'zone = "UTC"'), 6, "limit[0].zone"),
+    ("limit-conflict", limit(RATE, "adaptive = true", 'ladder = ["delay", "observe"]'), 7, "limit[0].ladder"),
     ("limit-lease", limit("concurrent = 3", 'lease = "soon"'), 6, "limit[0].lease"),
     ("limit-lease", limit("concurrent = 3", "lease = 0"), 6, "limit[0].lease"),
     ("limit-lease", limit("concurrent = 3", 'lease = "2 days"'), 6, "limit[0].lease"),

@@ -192,6 +192,8 @@ class MeteredRequest:
                 continue  # the application said it itself
             if is_exact or amount > outcome.cost(at):
                 outcome.settle_rule(at, amount, now_ns)
+                if exchange.plan is not None and at in exchange.plan.lowered:
+                    outcome.settle_rule(exchange.plan.lowered[at], amount, now_ns)
             if exchange.reservation is not None and not is_exact and amount:
                 exchange.reservation.seen = True
             if is_exact:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Literal
 
 from ratelimit.correlation.settings import Settings
+from ratelimit.decision import MildStep
 from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.adaptive import AdaptiveSpec
@@ -27,6 +28,7 @@ from ratelimit.policy.schema.model import (
     Missing,
     PolicyFile,
     Stance,
+    Step,
 )
 
 if TYPE_CHECKING:
@@ -150,13 +152,27 @@ class LimitRule:
     """What becomes of a request without room."""
     adaptive: bool = False
     """Whether it falls with bad conduct."""
+    ladder: tuple[Step, ...] = ("refuse",)
+    """What becomes of a request that only conduct leaves no room for: at the first strike, the second, …"""
     debt: int | None = None
     """Most units that settling may charge beyond its burst; None: as much again."""
+    is_lowered: bool = False
+    """Whether it is what conduct left of a limit that stands beside it, whole."""
 
     @property
     def most_debt(self) -> int:
         """Most units that it may be charged beyond its burst."""
         return self.burst if self.debt is None else self.debt
+
+    def mild_step(self, rung: int) -> MildStep | None:
+        """Return its ladder's step at a rung, from 1; None for one that refuses."""
+        step = self.ladder[min(rung, len(self.ladder)) - 1]
+        return None if step == "refuse" else step
+
+    @property
+    def may_be_held(self) -> bool:
+        """Whether a request may be held for a while, whatever room it has."""
+        return not self.shadow and "delay" in self.ladder
 
     @property
     def is_clustered(self) -> bool:
@@ -166,12 +182,16 @@ class LimitRule:
     @property
     def row(self) -> str:
         """What its counters are called."""
-        return twin_row(self.name) if self.is_twin else self.name
+        return LOWERED_ROW if self.is_lowered else twin_row(self.name) if self.is_twin else self.name
 
     @property
     def is_enforced(self) -> bool:
         """Whether it refuses, whatever the key."""
         return not self.shadow and self.enforced_ppm == 1_000_000 and self.action != "degrade"
+
+
+LOWERED_ROW = "\x1flowered"
+"""What the counters are called of all that conduct left of limits; not exported."""
 
 
 def twin_row(name: str) -> str:

@@ -83,7 +83,8 @@ class Draft:
     def weight(self) -> int:
         """Most rules it brings to one request."""
         most = max(len(self.own), *(len(numbers) for numbers in self.tiers.values()), 0)
-        return 2 * most if self.has_twin else most
+        has_lowered = any(step != "refuse" for step in self.limit.ladder)
+        return most * (1 + self.has_twin + has_lowered)
 
 
 @dataclass(slots=True)
@@ -370,5 +371,6 @@ def _rule(
         draft.wait_ns,
         limit.action,
         limit.adaptive,
+        tuple(limit.ladder) or ("refuse",),
         numbers.debt,
     )

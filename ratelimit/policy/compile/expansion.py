@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
@@ -16,12 +17,13 @@ from ratelimit.policy.compile.quota import (
     largest_quota,
 )
 from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.policy.schema.model import Algorithm, Limit, Tier
+from ratelimit.policy.schema.model import Algorithm, Limit, Step, Tier
 from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.rate import Rate, RateSyntaxError, parse_rates
 
 DEFAULT_LEASE = "60s"
 _LONGEST_LEASE_NS = 86_400 * SECOND_NS
+_STEPS = get_args(Step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def _check_settings(limit: Limit, algorithm: Algorithm, path: Path, report: Repo
     elif not has_rate:
         report.add("limit-no-rate", (*path, "rate"), "the limit has neither `rate` nor `concurrent`")
     _check_action(limit, path, report)
+    _check_ladder(limit, path, report)
     if limit.lease is not None and limit.concurrent is None:
         conflict("lease", "`lease` belongs to `concurrent`", "Remove it.")
     if limit.distinct is not None and limit.unit != REQUESTS:
@@ -138,6 +141,31 @@ def _check_action(limit: Limit, path: Path, report: Report) -> None:
             conflict("wait", "`wait` and `delay` exclude each other", "Remove it.")
     elif limit.delay is not None:
         conflict("delay", '`delay` belongs to `action = "delay"`', 'Write `action = "delay"`.')
+
+
+def _check_ladder(limit: Limit, path: Path, report: Report) -> None:
+    """Note a ladder that is never climbed, or that leads downwards."""
+    here = (*path, "ladder")
+    if limit.ladder and not limit.adaptive:
+        report.add(
+            "limit-conflict",
+            here,
+            "only a limit that conduct lowers has a ladder",
+            "Write `adaptive = true`.",
+        )
+    order = [_STEPS.index(step) for step in limit.ladder]
+    if order != sorted(set(order)):
+        mildest = ", ".join(f'"{_STEPS[at]}"' for at in sorted(set(order)))
+        report.add(
+            "limit-conflict", here, "a ladder goes from the mildest step up, each once", f"Write [{mildest}]."
+        )
+    if "challenge" in limit.ladder and limit.per == []:
+        report.add(
+            "limit-conflict",
+            here,
+            "a challenge is passed by one caller, and this counts all together",
+            "Name one in `per`.",
+        )
 
 
 def _zone(limit: Limit, path: Path, report: Report) -> str:

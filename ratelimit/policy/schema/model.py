@@ -37,6 +37,8 @@ Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
 OnExhausted = Literal["finish", "cut"]
 Action = Literal["refuse", "delay", "degrade", "challenge"]
+Step = Literal["observe", "delay", "degrade", "challenge", "refuse"]
+"""What becomes of a request that only bad conduct leaves no room for, from the mildest."""
 UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
@@ -282,6 +284,15 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             "keep calling through refusals, and of actors that grow."
         ),
     ] = False
+    ladder: Annotated[
+        list[Step],
+        Meta(
+            description="With `adaptive`: what becomes of a request that only conduct leaves no room for, "
+            "at the first strike, at the second, and so on. What is not refused goes by the whole limit. "
+            "Default: it is refused.",
+            examples=[["observe", "delay", "degrade", "challenge", "refuse"]],
+        ),
+    ] = []
     enforce: Annotated[
         float,
         Meta(ge=0, le=1, description="Share of keys it is enforced for; the others are as in `shadow`."),

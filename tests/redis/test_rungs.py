@@ -1,0 +1,44 @@
+"""Ladders of limits that a server keeps."""
+
+from __future__ import annotations
+
+from ratelimit.adaptive.conduct import Strike
+from tests.support.redis.live import Live, LiveLimiter
+from tests.support.redis.server import Server
+
+LADDER = 'per = "account"\nrate = "16/day"\nadaptive = true\nladder = ["observe", "delay", "challenge"]'
+
+
+def strike(limiter: Live, *kinds: Strike) -> None:
+    bound = limiter.current
+    assert bound.conduct is not None
+    for kind in kinds:
+        bound.conduct.strike(bound.extractor.value_hash("account", "a"), kind, limiter.now_ns())
+
+
+async def steps(limiter: Live, count: int) -> list[str | None]:
+    decisions = [await limiter.ask("a") for _ in range(count)]
+    return [(one.verdicts[0].step or "") if one.allowed else None for one in decisions]
+
+
+async def test_what_conduct_left_is_one_count_on_all_hosts(server: Server, open_limiter: LiveLimiter) -> None:
+    one, other = open_limiter(server.url, LADDER), open_limiter(server.url, LADDER)
+    strike(one, Strike.PERSISTS)
+    strike(other, Strike.PERSISTS)
+    assert await steps(one, 5) == [""] * 5
+    assert await steps(other, 5) == [""] * 3 + ["observe"] * 2
+    assert await steps(one, 8) == ["observe"] * 6 + [None] * 2
+
+
+async def test_step_up_is_asked_for_before_the_whole_limit(server: Server, open_limiter: LiveLimiter) -> None:
+    limiter = open_limiter(server.url, LADDER)
+    strike(limiter, Strike.PERSISTS, Strike.GROWS, Strike.SURER)
+    asked: list[str] = []
+
+    def hook(request: object, decision: object) -> bool:
+        asked.append("once")
+        return True
+
+    limiter.runtime.challenge = hook
+    assert await steps(limiter, 4) == [""] * 2 + ["challenge"] * 2
+    assert asked == ["once"]
