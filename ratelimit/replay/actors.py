@@ -12,13 +12,14 @@ from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.decision import engine
-from ratelimit.core.replay.batch import decide_batch
+from ratelimit.core.replay.batch import any_said, decide_batch
 from ratelimit.correlation import Correlator
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.identity.fact import ABSENT
 from ratelimit.policy.compile.compiled import CorrelationSpec
 from ratelimit.replay.prepared import UNNAMED, ending, named
 from ratelimit.stores.contract import Outcome
+from ratelimit.traces.plain import column
 
 CHUNK = 256
 """Records decided before it is asked whether clusters are to be rebuilt.
@@ -54,6 +55,7 @@ class Actors:
         self._correlator: Correlator | None = None
         self._left = 0
         self._record: Any = None
+        self._named_by = named_by
         self._name_of = None if named_by is None else attrgetter(named_by)
         self.names: dict[int, str] = {}
         """Principals as the trace gives them, by key; only on demand."""
@@ -103,21 +105,23 @@ class Actors:
             start = stop
         return refused, unlimited
 
-    def count(self, columns: list[array[int]], records: list[Any], refused: list[int]) -> None:
+    def count(self, columns: list[array[int]], records: Sequence[Any], refused: list[int]) -> None:
         """Count what clusters were admitted and refused in a batch."""
-        column = columns[self._at - 2]
-        self.admitted.update(column)
-        turned_away = Counter([column[at] for at in refused])
-        self.refused += turned_away
-        self.admitted -= turned_away
-        if self._name_of is not None:
-            self.names.update(zip(columns[self._spec.principal[0]], map(self._name_of, records), strict=True))
+        clusters = columns[self._at - 2]
+        if any_said(clusters):
+            turned_away = [clusters[at] for at in refused]
+            self.refused.update(turned_away)
+            self.admitted.update(clusters)
+            self.admitted.subtract(turned_away)
+        if self._named_by is not None:
+            names = column(records, self._named_by)
+            self.names.update(zip(columns[self._spec.principal[0]], names, strict=True))
 
     def name_clusters(self, lines: list[bytes], columns: list[array[int]]) -> None:
         """Write the clusters into a batch's decision lines."""
-        column, likely, size = columns[self._at - 2], columns[self._at - 1], len(UNNAMED)
-        if column.count(NOBODY) < len(column):
-            for at, cluster in enumerate(column):
+        clusters, likely, size = columns[self._at - 2], columns[self._at - 1], len(UNNAMED)
+        if any_said(clusters):
+            for at, cluster in enumerate(clusters):
                 if cluster != NOBODY:
                     lines[at] = lines[at][:-size] + ending(cluster, likely[at] == NOBODY)
 

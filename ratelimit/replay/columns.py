@@ -12,13 +12,11 @@ from array import array
 from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import chain
-from operator import attrgetter
 from typing import Any
 
 from ratelimit.core.replay.batch import (
     absent_column,
     address_column,
-    blank_column,
     fill_absent,
     hash_column,
     seconds_column,
@@ -31,8 +29,10 @@ from ratelimit.policy.compile.compiled import IdentitySpec
 from ratelimit.policy.compile.identities import CREATED
 from ratelimit.replay.facts import USER_AGENT, RecordFacts
 from ratelimit.replay.memo import Memo
+from ratelimit.replay.rows import ADDRESS, Rows, rows_of
 from ratelimit.traces import Fields
 
+_USER_AGENT = "user_agent"
 _ALL_ONES = 2**64 - 1
 """Where a row says ABSENT, a column has all ones."""
 
@@ -42,6 +42,7 @@ class IdentityColumns:
 
     def __init__(self, bound: BoundPolicy, fields: Fields) -> None:
         self._facts = RecordFacts(bound, fields)
+        self._fields = fields
         # Headers are read column by column unless they speak for the client's address, hold cookies, or
         # have a form of their own. Each also has to be one line of plain text.
         self._has_odd_headers = fields.headers and not _reads_headers_plainly(bound)
@@ -62,24 +63,24 @@ class IdentityColumns:
         """
         if self._columns is None:
             return None
-        addresses = list(map(_ip, records))
+        rows = rows_of(records, self._fields)
         # What the columns cannot say: headers, and addresses that other fields may speak for.
-        odd = [at for at, ip in enumerate(addresses) if ip is None] if None in addresses else []
+        odd = rows.absent_addresses()
         if self._has_odd_headers:
-            odd += [at for at, headers in enumerate(map(_headers, records)) if headers]
-        self._lowered.take(records)
+            odd += [at for at, headers in enumerate(rows.headers()) if headers]
+        self._lowered.take(rows)
         odd = sorted({*odd, *self._lowered.odd()})
         if len(odd) > len(records) // 2:
             return None
         columns = []
         for one in self._columns:
-            column = one.hashes(records, addresses, self._lowered)
+            column = one.hashes(rows, self._lowered)
             if column is None:
                 return None
             columns.append(column)
         listed: dict[int, int] = {}
         if self._has_lists:
-            found = enumerate(map(self._list_of.__getitem__, addresses))
+            found = enumerate(map(self._list_of.__getitem__, rows.values(ADDRESS)))
             listed = {at: verdict for at, verdict in found if verdict}
         for at in odd:
             row = self._facts.identities(records[at], self._unmatched)
@@ -107,32 +108,34 @@ class Lowered:
     def __init__(self, fields: Fields, wanted: Collection[str]) -> None:
         self._wanted = tuple(wanted)
         self._has_user_agent = fields.user_agent
-        self._has_headers = fields.headers
-        self._records: Sequence[Any] = ()
-        self._lowered: list[dict[str, Any] | None] | None = None
+        self._rows: Rows
+        self._lowered: list[dict[str, Any] | None] = []
         self._values: dict[str, list[str | None]] = {}
 
-    def take(self, records: Sequence[Any]) -> None:
-        """Look at other records from now on; nothing is read before it is asked for."""
-        self._records = records
-        self._lowered = None
+    def take(self, rows: Rows) -> None:
+        """Look at other records from now on."""
+        self._rows = rows
+        self._lowered = list(map(_lowered, rows.headers())) if self._wanted else []
         self._values.clear()
 
     def odd(self) -> list[int]:
         """Return the records with a header that has to be looked at by itself: it may be malformed."""
         found: list[int] = []
-        for name in self._wanted:
+        for name in filter(self.says, self._wanted):
             values = self.values(name)
             strange = set(filter(_is_odd, set(values)))  # a batch has few programs, and many of each
             if strange:
                 found += [at for at, value in enumerate(values) if value in strange]
-        if self._lowered is not None:
-            found += [
-                at
-                for at, headers in enumerate(self._lowered)
-                if headers and any(type(headers.get(name)) is list for name in self._wanted)
-            ]
+        found += [
+            at
+            for at, headers in enumerate(self._lowered)
+            if headers and any(type(headers.get(name)) is list for name in self._wanted)
+        ]
         return found
+
+    def says(self, name: str) -> bool:
+        """Return whether one of the records may have a header."""
+        return bool(self._lowered) or (self._is_user_agent(name) and self._rows.says(_USER_AGENT))
 
     def values(self, name: str) -> list[str | None]:
         """Return one header's value for each record."""
@@ -140,18 +143,17 @@ class Lowered:
             self._values[name] = self._read(name)
         return self._values[name]
 
+    def _is_user_agent(self, name: str) -> bool:
+        return self._has_user_agent and name == USER_AGENT[1]
+
     def _read(self, name: str) -> list[str | None]:
-        agents = self._has_user_agent and name == USER_AGENT[1]
+        rows = self._rows
         found: list[str | None] = (
-            list(map(_user_agent, self._records)) if agents else [None] * len(self._records)
+            rows.values(_USER_AGENT) if self._is_user_agent(name) else [None] * len(rows)
         )
-        if self._has_headers:
-            if self._lowered is None:
-                headers_of = list(map(_headers, self._records))
-                self._lowered = list(map(_lowered, headers_of)) if any(headers_of) else []
-            for at, headers in enumerate(self._lowered):
-                if headers is not None and found[at] is None:
-                    found[at] = _single(headers.get(name))
+        for at, headers in enumerate(self._lowered):
+            if headers is not None and found[at] is None:
+                found[at] = _single(headers.get(name))
         return found
 
 
@@ -193,18 +195,20 @@ class _Column:
         self._header_names = [source.name for source in spec.sources if source.kind == "header"]
         if spec.sources[0].kind == "client":
             self._hash = partial(self._networks, kind, spec.v4_prefix, spec.v6_prefix)
+            self._hash_own = self._own_networks
             if "ip" in attributes:
                 attributes = []
         else:
             self._hash = partial(self._values, kind)
-        self._getters = [attrgetter(attribute) for attribute in dict.fromkeys(attributes)]
+            self._hash_own = partial(self._own_values, kind)
+        self._attributes = list(dict.fromkeys(attributes))
 
-    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+    def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
         """Return one hash for each record; None if one is to be refused for what it lacks."""
         found: array[int] | None = None
-        own = (list(map(get, records)) for get in self._getters)
-        for values in chain(own, map(lowered.values, self._header_names)):
-            said, unsaid = self._hash(values)
+        own = (self._hash_own(rows, attribute) for attribute in self._attributes if rows.says(attribute))
+        sent = (self._hash(lowered.values(name)) for name in self._header_names if lowered.says(name))
+        for said, unsaid in chain(own, sent):
             if unsaid == len(said):
                 continue
             if found is None:
@@ -213,7 +217,7 @@ class _Column:
                 unsaid = fill_absent(found, said)
             if not unsaid:
                 return found
-        otherwise = blank_column(self._extractor.scanner, self._position, addresses)
+        otherwise = rows.blanks(self._extractor.scanner, self._position)
         if found is None or otherwise is None:
             return otherwise
         fill_absent(found, otherwise)
@@ -225,6 +229,12 @@ class _Column:
     def _values(self, kind: int, values: list[Any]) -> tuple[array[int], int]:
         return hash_column(self._hasher, kind, values, LONGEST_VALUE, self._other)
 
+    def _own_networks(self, rows: Rows, attribute: str) -> tuple[array[int], int]:
+        return self._hash(rows.values(attribute))
+
+    def _own_values(self, kind: int, rows: Rows, attribute: str) -> tuple[array[int], int]:
+        return rows.hashes(attribute, self._hasher, kind, LONGEST_VALUE, self._other)
+
     def _other(self, value: Any) -> int:
         return self._extractor.value_hash(self._name, str(value))
 
@@ -232,9 +242,9 @@ class _Column:
 class _LaterColumn:
     """What is found out of each record when its turn has come: its principal, and whether that is new."""
 
-    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+    def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
         """Return what stands there before."""
-        return absent_column(len(records))
+        return absent_column(len(rows))
 
 
 class _CreatedColumn:
@@ -245,10 +255,10 @@ class _CreatedColumn:
         source = spec.sources[0]
         self._header = source.name if source.kind == "header" else None
 
-    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+    def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
         """Return the seconds for each record."""
-        column = seconds_column(list(map(_created, records)), self._other)
-        if self._header is not None:
+        column = rows.created(self._other)
+        if self._header is not None and lowered.says(self._header):
             fill_absent(column, seconds_column(list(lowered.values(self._header)), self._other))
         return column
 
@@ -263,9 +273,9 @@ class _OriginColumn:
         extract, at = bound.extractor.extract, spec.index
         self._origin_of = Memo(lambda ip: extract((), ip)[at] & _ALL_ONES)
 
-    def hashes(self, records: Sequence[Any], addresses: list[str], lowered: Lowered) -> array[int] | None:
+    def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
         """Return one number for each record: see `identity.origins`."""
-        return array("Q", map(self._origin_of.__getitem__, addresses))
+        return array("Q", map(self._origin_of.__getitem__, rows.values(ADDRESS)))
 
 
 _AnyColumn = _Column | _LaterColumn | _CreatedColumn | _OriginColumn
@@ -308,9 +318,3 @@ def _reads_headers_plainly(bound: BoundPolicy) -> bool:
         for spec in bound.compiled.identities
         for source in spec.sources
     )
-
-
-_ip = attrgetter("ip")
-_created = attrgetter("created")
-_headers = attrgetter("headers")
-_user_agent = attrgetter("user_agent")

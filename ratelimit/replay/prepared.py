@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from json import dumps
-from operator import attrgetter
 from typing import Any
 
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.replay.memo import Memo
 from ratelimit.traces import Fields
-
-Costs = Callable[[Iterable[Any]], list[Sequence[int]]]
+from ratelimit.traces.plain import column
 
 
 class Prepared:
@@ -24,35 +22,63 @@ class Prepared:
         self.plan = plan
         self.fixed_costs: Sequence[int] = tuple(rule.estimate for rule in plan.rules)
         units = [(at, fields.attribute.get(rule.unit)) for at, rule in enumerate(plan.rules)]
-        self.costs = _costs(
-            self.fixed_costs, [(at, attribute) for at, attribute in units if attribute is not None]
-        )
+        said = [(at, attribute) for at, attribute in units if attribute is not None]
+        self.costs = Costs(self.fixed_costs, said) if said else None
+        """What each record takes; None when that is always the same."""
         self.per = [rule.per for rule in plan.rules]
         self.refusals = [prefix("refuse", rule.name) for rule in plan.rules]
         self.challenges = [prefix("challenge", rule.name) for rule in plan.rules]
 
 
-def _costs(estimates: Sequence[int], units: list[tuple[int, str]]) -> Costs | None:
-    """Return a function from records to what each rule takes of each; None when that is always the same.
+class Costs:
+    """What each rule takes of each record; the estimate, where a record does not say.
 
-    A record that does not say how much of a unit it took counts as the estimate.
+    Args:
+        estimates: of all rules.
+        units: rules by their places, each with the attribute that says how much a record took.
     """
-    if not units:
-        return None
-    attributes = list(dict.fromkeys(attribute for _, attribute in units))
-    read = attrgetter(*attributes)
-    places = [(at, attributes.index(attribute)) for at, attribute in units]
 
-    def amounts(said: Any) -> Sequence[int]:
-        given = said if len(attributes) > 1 else (said,)
-        found = list(estimates)
-        for at, place in places:
-            if given[place] is not None:
-                found[at] = given[place]
+    __slots__ = ("_known", "attributes")
+
+    def __init__(self, estimates: Sequence[int], units: list[tuple[int, str]]) -> None:
+        self.attributes = tuple(dict.fromkeys(attribute for _, attribute in units))
+        places = [(at, self.attributes.index(attribute)) for at, attribute in units]
+
+        def amounts(said: tuple[int | None, ...]) -> Sequence[int]:
+            found = list(estimates)
+            for at, place in places:
+                amount = said[place]
+                if amount is not None:
+                    found[at] = amount
+            return found
+
+        self._known = Memo(amounts)
+
+    def __getitem__(self, said: tuple[int | None, ...]) -> Sequence[int]:
+        """Return the costs of a record, by what it says for `attributes`."""
+        found: Sequence[int] = self._known[said]
         return found
 
-    known = Memo(amounts)
-    return lambda records: list(map(known.__getitem__, map(read, records)))
+
+def costs_of(kinds: Sequence[Prepared | None], records: Sequence[Any]) -> list[Sequence[int] | None]:
+    """Return what each record takes; None where that is what its kind takes by default."""
+    said: dict[tuple[str, ...], list[tuple[int | None, ...]]] = {}
+
+    def of(costs: Costs) -> list[tuple[int | None, ...]]:
+        if costs.attributes not in said:
+            columns = [column(records, attribute) for attribute in costs.attributes]
+            said[costs.attributes] = list(zip(*columns, strict=True))
+        return said[costs.attributes]
+
+    first = kinds[0]
+    if kinds.count(first) == len(kinds):
+        if first is None or first.costs is None:
+            return [None] * len(kinds)
+        return list(map(first.costs.__getitem__, of(first.costs)))
+    return [
+        None if kind is None or kind.costs is None else kind.costs[of(kind.costs)[at]]
+        for at, kind in enumerate(kinds)
+    ]
 
 
 UNNAMED = b'"cluster": null, "verdict": null}\n'

@@ -18,6 +18,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -39,6 +40,7 @@ from ratelimit.replay.prepared import (
     REFUSAL_END,
     REFUSED_UNNAMED,
     Prepared,
+    costs_of,
     degraded,
     let_wait,
     seconds,
@@ -48,6 +50,7 @@ from ratelimit.replay.waiting import Lines, Waiter, Waiting
 from ratelimit.stores.contract import Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.traces import Batch, Fields
+from ratelimit.traces.plain import PlainLines
 
 _MOST_ROUTES = 100_000
 _method_and_path = attrgetter("method", "path")
@@ -212,13 +215,13 @@ class Replay:
         records = batch.records
         if self._ages is not None:
             mark_new(self._ages, columns, batch.times_ns)
-        kinds: list[Kind] = list(map(self._kinds.__getitem__, map(_method_and_path, records)))
+        kinds: list[Kind] = self._kinds_of(records)
         if self._has_crowded:
             self._decide_rows(batch)
             return
         for at in listed:
             kinds[at] = UNLIMITED
-        costs = self._costs(kinds, records) if self._has_units else None
+        costs = costs_of([kind[2] for kind in kinds], records) if self._has_units else None
         if self.actors is None:
             refused, unlimited = decide_batch(kinds, columns, batch.times_ns, costs)
         else:
@@ -235,7 +238,7 @@ class Replay:
         for (prepared, binding), places in by_limit.items():
             parts = [[columns[part][at] for at in places] for part in prepared.per[binding]]
             keys = list(zip(*parts, strict=True)) if parts else [()] * len(places)
-            self._tally(prepared, binding, keys, [records[at] for at in places])
+            self._tally(prepared, binding, keys, partial(_nth, records, places))
         for at, on in listed.items():
             self._count(on == LISTED_ALLOW, Reason.ALLOW_LIST if on == LISTED_ALLOW else Reason.DENY_LIST)
             if lines and on != LISTED_ALLOW:
@@ -247,6 +250,13 @@ class Replay:
         if self._write is not None:
             self._write(b"".join(lines))
 
+    def _kinds_of(self, records: Sequence[Any]) -> list[Kind]:
+        kind = self._kinds.__getitem__
+        if isinstance(records, PlainLines):
+            member = self.fields.member
+            return records.spans.pairs(member["method"], member["path"], kind)
+        return list(map(kind, map(_method_and_path, records)))
+
     def _kind(self, matched: Matched) -> Kind:
         self._has_crowded |= matched.is_crowded
         if matched.plan is None:
@@ -254,23 +264,15 @@ class Replay:
         prepared: Prepared = self._prepared[matched.plan]
         return prepared.plan.accelerated, prepared.fixed_costs, prepared
 
-    @staticmethod
-    def _costs(kinds: list[Kind], records: list[Any]) -> list[Sequence[int] | None]:
-        first = kinds[0][2]
-        if kinds.count(kinds[0]) == len(kinds):
-            return [None] * len(kinds) if first is None or first.costs is None else [*first.costs(records)]
-        return [
-            None if prepared is None or prepared.costs is None else prepared.costs((record,))[0]
-            for (_, _, prepared), record in zip(kinds, records, strict=True)
-        ]
-
-    def _tally(self, prepared: Prepared, binding: int, keys: Sequence[Key], records: Sequence[Any]) -> None:
+    def _tally(
+        self, prepared: Prepared, binding: int, keys: Sequence[Key], record: Callable[[int], Any]
+    ) -> None:
         """Count refusals by a limit, for what it counts by."""
         rule = prepared.plan.rules[binding]
         tally = self.tallies.get(rule.index)
         if tally is None:
             tally = self.tallies[rule.index] = LimitTally(rule)
-        tally.add(keys, records)
+        tally.add(keys, record)
 
     def _refusal(self, prepared: Prepared, outcome: Outcome) -> bytes:
         """Return what is written of a refusal by limits; count one that asks for more than to wait."""
@@ -321,7 +323,7 @@ class Replay:
         else:
             prepared, binding = self._prepared[plan], outcome.binding
             key = tuple([self._asked[place] for place in prepared.per[binding]])
-            self._tally(prepared, binding, [key], [record])
+            self._tally(prepared, binding, [key], lambda nth: record)
             answer = self._refusal(prepared, outcome)
         if self.actors is not None:
             answer = self.actors.named_line(self._asked, plan, outcome, answer)
@@ -423,6 +425,10 @@ class Replay:
     def _count(self, allowed: bool, reason: Reason, amount: int = 1) -> None:
         key = (allowed, reason)
         self.outcomes[key] = self.outcomes.get(key, 0) + amount
+
+
+def _nth(records: Sequence[Any], places: list[int], nth: int) -> Any:
+    return records[places[nth]]
 
 
 def _nowhere(line: bytes) -> None:

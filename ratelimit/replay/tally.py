@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,13 +25,17 @@ class LimitTally:
     forgotten: int = 0
     """Keys dropped for want of room; counts of the others stay exact as far as they go."""
 
-    def add(self, keys: Sequence[Key], records: Sequence[Any]) -> None:
-        """Count refusals that this limit decided, each by what it counts by, with the record it refused."""
+    def add(self, keys: Sequence[Key], record: Callable[[int], Any]) -> None:
+        """Count refusals that this limit decided, each by what it counts by.
+
+        `record` returns one of the records refused, by its place among `keys`.
+        """
         self.refused += len(keys)
         self.keys.update(keys)
         if len(self.keys) > len(self.shown):
-            for key, record in zip(keys, records, strict=True):
-                self.shown.setdefault(key, record)
+            for at, key in enumerate(keys):
+                if key not in self.shown:
+                    self.shown[key] = record(at)
             if len(self.keys) > MOST_KEYS:
                 self._forget_the_rarest()
 

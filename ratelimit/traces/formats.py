@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ _MOST_NAMED = 12
 class Parser(Protocol):
     """Reads chunks of whole lines."""
 
-    def parse(self, number: int, chunk: bytes) -> tuple[list[Any], list[int]]:
+    def parse(self, number: int, chunk: bytes) -> tuple[Sequence[Any], list[int]]:
         """Return the records of a chunk, and their times in ns; `number` is that of its first line."""
         ...
 

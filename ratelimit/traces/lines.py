@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ratelimit.core.replay.members import count_lines
+
 # Records of a chunk stay in the processor's cache; larger chunks replay at half the speed.
 CHUNK_BYTES = 1 << 18
 _LONGEST_LINE = 1 << 20
@@ -106,7 +108,7 @@ class LineSource:
             chunk = rest + block[:cut] if rest else block[:cut]
             rest = block[cut:]
             yield number, chunk
-            number += chunk.count(b"\n")
+            number += count_lines(chunk)
         if rest:
             yield number, rest
 

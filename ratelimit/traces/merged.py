@@ -9,7 +9,7 @@ instant, traces go in the order in which they were named, whatever the sizes of 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -37,7 +37,7 @@ class _Left:
 
     def __init__(self, trace: Iterable[Batch]) -> None:
         self._batches = iter(trace)
-        self.records: list[Any] = []
+        self.records: Sequence[Any] = []
         self.times_ns: list[int] = []
 
     def fill(self) -> bool:

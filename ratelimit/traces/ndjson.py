@@ -1,16 +1,19 @@
 """One JSON object a line.
 
-Theory of operation. A whole chunk is decoded in one call. If that fails, or if objects and lines
-differ in number, the chunk is read again line by line to find the line to blame. Clean traces never
-pay for the care.
+Theory of operation. Of a chunk of plain lines it is only found out where what stands (`core.replay.members`).
+Any other is decoded in one call. If that fails, or if objects and lines differ in number, the chunk is read
+again line by line to find the line to blame. Clean traces never pay for the care.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from ratelimit.core.replay.members import MOST_MEMBERS, Members, count_lines
+from ratelimit.traces.plain import PlainLines
 from ratelimit.traces.record import Fields, time_ns, times_ns
 from ratelimit.traces.unreadable import Unreadable
 
@@ -20,14 +23,18 @@ class NdjsonParser:
 
     def __init__(self, fields: Fields, unreadable: Unreadable) -> None:
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(fields.type)
+        self._fields = fields
+        self._members = Members(fields.members) if len(fields.members) <= MOST_MEMBERS else None
         self._unreadable = unreadable
 
-    def parse(self, number: int, chunk: bytes) -> tuple[list[Any], list[int]]:
+    def parse(self, number: int, chunk: bytes) -> tuple[Sequence[Any], list[int]]:
         """Return the records of a chunk that begins at this line, and their times in ns."""
-        lines = chunk.count(b"\n") + (not chunk.endswith(b"\n"))
+        spans = None if self._members is None else self._members.scan(chunk)
+        if spans is not None:
+            return PlainLines(spans, self._fields, self._decoder.decode_lines), spans.times_ns
         try:
             records = self._decoder.decode_lines(chunk)
-            if len(records) == lines:
+            if len(records) == count_lines(chunk):
                 return records, times_ns(records)
         except (msgspec.MsgspecError, ValueError):  # invalid UTF-8 is a ValueError
             pass

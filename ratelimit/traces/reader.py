@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import ne, sub
@@ -21,7 +21,7 @@ __all__ = ["FORMATS", "Batch", "Reader", "open_reader"]
 class Batch:
     """Some consecutive requests: records, and as many instants that never step back."""
 
-    records: list[Any]
+    records: Sequence[Any]
     times_ns: list[int]
 
 
@@ -61,13 +61,13 @@ class Reader:
             latest = forwards[-1]
             yield Batch(records, forwards)
 
-    def parsed(self) -> Iterator[tuple[list[Any], list[int]]]:
+    def parsed(self) -> Iterator[tuple[Sequence[Any], list[int]]]:
         """Yield records and their instants as the trace has them, whichever way its time runs."""
         for _, _, _, records, times in self.chunks():
             if records:
                 yield records, times
 
-    def chunks(self) -> Iterator[tuple[Parser, int, bytes, list[Any], list[int]]]:
+    def chunks(self) -> Iterator[tuple[Parser, int, bytes, Sequence[Any], list[int]]]:
         """Yield each chunk with its parser, the number of its first line, its records and instants."""
         parser: Parser | None = None
         overlong = 0

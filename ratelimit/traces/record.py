@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from ratelimit.core.replay.members import Form
 
 MAX_COST = 2**31 - 1
 # Nanoseconds are kept in 63 bits: until the year 2262.
@@ -52,10 +55,21 @@ class Fields:
         """Attribute of a record that holds each fixed field, identity or unit, by its name."""
         rename: dict[str, str] = {}
         extra: list[tuple[str, Any, Any]] = []
+        members: list[tuple[str, str, Form]] = [
+            ("time", "time", "time"),
+            ("method", "method", "required text"),
+            ("path", "path", "required text"),
+            ("ip", "ip", "text"),
+        ]
+        if user_agent:
+            members.append(("user_agent", "user_agent", "text"))
+        if headers:
+            members.append(("headers", "headers", "nothing"))
         if created:
             self.attribute[CREATED] = "created"
             rename["created"] = CREATED
             extra.append(("created", Any, None))
+            members.append(("created", CREATED, "whole"))
         for prefix, names, kind in (("identity", identities, identity_type), ("unit", units, unit_type)):
             for position, name in enumerate(names):
                 if name in self.attribute:
@@ -64,6 +78,11 @@ class Fields:
                 self.attribute[name] = slot
                 rename[slot] = name
                 extra.append((slot, kind, None))
+                members.append((slot, name, "amount" if prefix == "unit" else "identity"))
+        self.members: list[tuple[str, Form]] = [(name, form) for _, name, form in members]
+        """What lines say, by its name there, and what that may be where a line is plain."""
+        self.member: dict[str, int] = {slot: at for at, (slot, _, _) in enumerate(members)}
+        """Place among the members of each attribute that a record has."""
         self.type: type[Any] = msgspec.defstruct(
             "Record",
             [

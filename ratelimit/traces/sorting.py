@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import itemgetter
 from typing import Any, BinaryIO
@@ -75,7 +75,7 @@ def _runs(reader: Reader, spool: BinaryIO, run_bytes: int) -> list[Iterator[Batc
 
 
 def _timed(
-    alone: Parser, lines: list[bytes], records: list[Any], times: list[int]
+    alone: Parser, lines: list[bytes], records: Sequence[Any], times: list[int]
 ) -> list[tuple[int, bytes]]:
     """Return the lines of a chunk that are requests, with their instants."""
     if len(lines) == len(records):

@@ -165,7 +165,7 @@ class Comparison:
             tally = change.limits.get(rule.name)
             if tally is None:
                 tally = change.limits[rule.name] = LimitTally(rule)
-            tally.add([tuple([row[place] for place in tally.rule.per])], [record])
+            tally.add([tuple([row[place] for place in tally.rule.per])], lambda at: record)
         if self._plans:
             change.classes[self._class(record)] += 1
         cluster = after.cluster or before.cluster

@@ -100,13 +100,13 @@ class Measured:
                 if kind == per:
                     usage.add(callers, times_ns, amounts[unit])
 
-    def _callers(self, per: str, records: list[Any]) -> list[str | None]:
+    def _callers(self, per: str, records: Sequence[Any]) -> list[str | None]:
         values = map(attrgetter(self.fields.attribute[per]), records)
         if per == "ip":
             return [self._address[value] for value in values]
         return [None if value is None else str(value) for value in values]
 
-    def _amounts(self, unit: str, records: list[Any]) -> list[int]:
+    def _amounts(self, unit: str, records: Sequence[Any]) -> list[int]:
         if unit == REQUESTS:
             return [1] * len(records)
         return [amount or 0 for amount in map(attrgetter(self.fields.attribute[unit]), records)]

@@ -41,6 +41,9 @@ def seconds_column(values: list[Any], other: Callable[[Any], int], /) -> array[i
 def absent_column(size: int, /) -> array[int]:
     """Return a column in which nothing stands yet."""
 
+def any_said(column: array[int], /) -> bool:
+    """Return whether anything stands in a column."""
+
 def mark_new(told: Columns, columns: list[array[int]], times_ns: list[int], /) -> None:
     """Mark the records of new accounts, as `Columns.mark` does rows."""
 

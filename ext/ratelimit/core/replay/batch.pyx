@@ -107,6 +107,15 @@ def absent_column(Py_ssize_t size, /):
     return column
 
 
+def any_said(array.array column not None, /):
+    cdef uint64_t *hashes = numbers_of(column)
+    cdef Py_ssize_t i
+    for i in range(len(column)):
+        if hashes[i] != ABSENT_HASH:
+            return True
+    return False
+
+
 def mark_new(Columns told not None, list columns not None, list times_ns not None, /):
     cdef uint64_t *hashes[MOST_POSITIONS]
     cdef uint64_t ids[MOST_POSITIONS]

@@ -6,6 +6,7 @@ from ratelimit.core.memory.hashing cimport Hasher
 
 cdef enum:
     MOST_POSITIONS = 64
+    LONGEST = 100            # characters of a peer
 
 cdef struct Blank:
     # What stands at a position that no header speaks for. It is a hash of the client's network
@@ -43,6 +44,7 @@ cdef class Scanner:
     cdef Py_ssize_t form_of(self, object value, int form, const uint8_t **at) except FAULT
     cdef uint64_t leave_blank(self, const Address *address, bytes name, uint64_t *ids, uint64_t filled)
     cdef bint stand_in(self, int position, const Address *address, bytes name, uint64_t *hashed)
+    cdef bint blank_at(self, int position, const Address *address, uint64_t *hashed)
     cdef bint blank_for(self, int position, object peer, uint64_t *hashed) except? True
 
 cdef Address address_of(str text)

@@ -32,7 +32,6 @@ FORM_CREDENTIAL = CREDENTIAL
 FORM_RAW = RAW
 
 cdef enum:
-    LONGEST = 100            # characters of a peer
     AT_FORWARDED = -1        # in place of a position: such a header comes from a proxy
 
 
@@ -196,6 +195,10 @@ cdef class Scanner:
         cdef bytes name = name_of(peer, &address)
         translate(&address, &self.translations.declared)
         return blank_hash(self.hasher, self.blanks + position, &address, name, hashed)
+
+    cdef bint blank_at(self, int position, const Address *address, uint64_t *hashed):
+        """The same of an address that was read and translated."""
+        return blank_hash(self.hasher, self.blanks + position, address, None, hashed)
 
     cdef uint64_t identify(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except? 1:
         """Fill an array with what a request's headers and peer say; return a bit for each malformed value.

@@ -1,0 +1,187 @@
+"""What stands where in plain lines of NDJSON, read column by column: see the stub for the contract."""
+
+cimport cython
+from cpython cimport array
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memset
+
+from ratelimit.core.memory.arguments cimport identity_number
+from ratelimit.core.memory.hashing cimport Hasher, hash_run
+from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.request.address cimport Address, read_address, translate
+from ratelimit.core.request.scanner cimport LONGEST, Scanner
+
+import array as arrays
+
+cdef uint64_t MOST_SECONDS = 0xFFFFFFFF
+cdef array.array NUMBERS = arrays.array("Q")
+
+
+@cython.final
+cdef class Spans:
+    def __cinit__(self):
+        self.spans = NULL
+        self.starts = NULL
+        self.instants = NULL
+        self.addresses = NULL
+        self.addresses_of = -1
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.addresses)
+        if self.owner is None:
+            PyMem_RawFree(self.spans)
+            PyMem_RawFree(self.starts)
+            PyMem_RawFree(self.instants)
+
+    cdef int take_memory(self) except -1:
+        self.spans = <Span *>PyMem_RawMalloc(self.rows * self.width * sizeof(Span))
+        self.starts = <uint32_t *>PyMem_RawMalloc((self.rows + 1) * sizeof(uint32_t))
+        self.instants = <int64_t *>PyMem_RawMalloc(self.rows * sizeof(int64_t))
+        if self.spans == NULL or self.starts == NULL or self.instants == NULL:
+            raise MemoryError
+        memset(self.spans, 0xFF, self.rows * self.width * sizeof(Span))
+        return 0
+
+    def part(self, Py_ssize_t start, Py_ssize_t stop, /):
+        cdef Spans found = Spans.__new__(Spans)
+        if not 0 <= start <= stop <= self.size:
+            raise IndexError("a part lies within the whole")
+        found.chunk = self.chunk
+        found.owner = self if self.owner is None else self.owner
+        found.text = self.text
+        found.spans = self.spans + start
+        found.starts = self.starts + start
+        found.instants = self.instants + start
+        found.width = self.width
+        found.rows = self.rows
+        found.size = stop - start
+        return found
+
+    @property
+    def times_ns(self):
+        cdef Py_ssize_t row
+        return [self.instants[row] for row in range(self.size)]
+
+    @property
+    def lines(self):
+        return self.chunk[self.starts[0]:self.starts[self.size]]
+
+    def line(self, Py_ssize_t row, /):
+        if not 0 <= row < self.size:
+            raise IndexError(row)
+        return self.chunk[self.starts[row]:self.starts[row + 1]]
+
+    cdef Span *of(self, int member) except NULL:
+        if not 0 <= member < self.width:
+            raise IndexError(member)
+        return self.spans + member * self.rows
+
+    cdef object value(self, const Span *span):
+        cdef const char *at = <const char *>self.text + (span.at & ~<uint32_t>NUMBER)
+        if span.size < 0:
+            return None
+        if span.at & NUMBER:
+            return digits_of(<const uint8_t *>at, span.size)
+        return at[:span.size].decode("ascii")
+
+    def absent(self, int member, /):
+        cdef Span *span = self.of(member)
+        cdef Py_ssize_t row
+        return [row for row in range(self.size) if span[row].size < 0]
+
+    def is_absent(self, int member, /):
+        cdef Span *span = self.of(member)
+        cdef Py_ssize_t row
+        for row in range(self.size):
+            if span[row].size >= 0:
+                return False
+        return True
+
+    def values(self, int member, /):
+        cdef Span *span = self.of(member)
+        cdef Py_ssize_t row
+        return [self.value(span + row) for row in range(self.size)]
+
+    def pairs(self, int one, int other, of, /):
+        cdef Span *first = self.of(one)
+        cdef Span *second = self.of(other)
+        cdef Py_ssize_t row
+        cdef list found = []
+        cdef object value = None
+        for row in range(self.size):
+            if row == 0 or not self.same(first + row, first + row - 1) or not self.same(second + row, second + row - 1):
+                value = of((self.value(first + row), self.value(second + row)))
+            found.append(value)
+        return found
+
+    cdef bint same(self, const Span *one, const Span *other) noexcept:
+        return one.size == other.size and one.size >= 0 and memcmp(self.text + one.at, self.text + other.at, one.size) == 0
+
+    def hashes(self, int member, Hasher hasher not None, kind, int longest, other, /):
+        cdef Span *span = self.of(member)
+        cdef uint64_t under = <uint32_t>kind
+        cdef Py_ssize_t row, absent = 0
+        cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
+        cdef uint64_t *hashes = <uint64_t *>column.data.as_ulonglongs
+        for row in range(self.size):
+            if span[row].size < 0:
+                hashes[row] = ABSENT_HASH
+            elif span[row].at & NUMBER or not 0 < span[row].size <= longest:
+                hashes[row] = identity_number(other(self.value(span + row)))
+            else:
+                hashes[row] = hash_run(hasher.k0, hasher.k1, under, self.text + span[row].at, span[row].size)
+            absent += hashes[row] == ABSENT_HASH
+        return column, absent
+
+    def blanks(self, int member, Scanner scanner not None, int position, /):
+        cdef Span *span = self.of(member)
+        cdef Py_ssize_t row
+        cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
+        cdef uint64_t *hashes = <uint64_t *>column.data.as_ulonglongs
+        if not 0 <= position < scanner.size:
+            raise IndexError(f"there are {scanner.size} positions")
+        if self.addresses_of != member:
+            self.read_addresses(member, scanner)
+        for row in range(self.size):
+            if self.addresses[row].width:
+                if scanner.blank_at(position, self.addresses + row, hashes + row):
+                    return None
+            elif scanner.blank_for(position, self.value(span + row), hashes + row):
+                return None
+        return column
+
+    cdef int read_addresses(self, int member, Scanner scanner) except -1:
+        """Read the addresses of all rows: once for what may be made of them."""
+        cdef Span *span = self.of(member)
+        cdef Py_ssize_t row
+        if self.addresses == NULL:
+            self.addresses = <Address *>PyMem_RawMalloc(max(<Py_ssize_t>1, self.size) * sizeof(Address))
+            if self.addresses == NULL:
+                raise MemoryError
+        for row in range(self.size):
+            self.addresses[row].width = 0
+            if 0 <= span[row].size <= LONGEST and not span[row].at & NUMBER:
+                self.addresses[row] = read_address(self.text + span[row].at, span[row].size)
+                translate(self.addresses + row, &scanner.translations.declared)
+        self.addresses_of = member
+        return 0
+
+    def seconds(self, int member, other, /):
+        cdef Span *span = self.of(member)
+        cdef Py_ssize_t row
+        cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
+        cdef uint64_t *seconds = <uint64_t *>column.data.as_ulonglongs
+        for row in range(self.size):
+            if span[row].size < 0:
+                seconds[row] = ABSENT_HASH
+                continue
+            if span[row].at & NUMBER:
+                seconds[row] = digits_of(self.text + (span[row].at & ~<uint32_t>NUMBER), span[row].size)
+                if 0 < seconds[row] <= MOST_SECONDS:
+                    continue
+            seconds[row] = identity_number(other(self.value(span + row)))
+        return column
+
+    def __reduce__(self):
+        raise TypeError("spans point into memory of this process and are not pickled")

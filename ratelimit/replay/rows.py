@@ -1,0 +1,149 @@
+"""What the records of a batch say, an attribute at a time: decoded, or where plain lines have it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Protocol
+
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.replay.batch import blank_column, hash_column, seconds_column
+from ratelimit.core.request.scanner import Scanner
+from ratelimit.traces import Fields
+from ratelimit.traces.plain import PlainLines
+
+Other = Callable[[Any], int]
+"""Hashes a value that is no plain text."""
+
+ADDRESS = "ip"
+_CREATED = "created"
+_HEADERS = "headers"
+_headers = attrgetter(_HEADERS)
+
+
+class Rows(Protocol):
+    """The records of a batch."""
+
+    def __len__(self) -> int: ...
+
+    def values(self, attribute: str) -> list[Any]:
+        """Return one attribute of each."""
+        ...
+
+    def says(self, attribute: str) -> bool:
+        """Return whether one of them may have an attribute."""
+        ...
+
+    def headers(self) -> list[dict[str, Any] | None]:
+        """Return the headers of each; empty if none has any."""
+        ...
+
+    def absent_addresses(self) -> list[int]:
+        """Return which of them have no address."""
+        ...
+
+    def hashes(
+        self, attribute: str, hasher: Hasher, kind: int, longest: int, other: Other
+    ) -> tuple[array[int], int]:
+        """Return an attribute's column of hashes, and how many are absent: see `hash_column`."""
+        ...
+
+    def blanks(self, scanner: Scanner, position: int) -> array[int] | None:
+        """Return what stands at a position for each address: see `blank_column`."""
+        ...
+
+    def created(self, other: Other) -> array[int]:
+        """Return the column of when accounts were created: see `seconds_column`."""
+        ...
+
+
+class RecordRows:
+    """Decoded records."""
+
+    def __init__(self, records: Sequence[Any], fields: Fields) -> None:
+        self._records = records
+        self._has_headers = fields.headers
+        self._addresses = self.values(ADDRESS)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def values(self, attribute: str) -> list[Any]:
+        """Return one attribute of each."""
+        return list(map(attrgetter(attribute), self._records))
+
+    def says(self, attribute: str) -> bool:
+        """Return whether one of them may have an attribute."""
+        return True
+
+    def headers(self) -> list[dict[str, Any] | None]:
+        """Return the headers of each; empty if none has any."""
+        found = list(map(_headers, self._records)) if self._has_headers else []
+        return found if any(found) else []
+
+    def absent_addresses(self) -> list[int]:
+        """Return which of them have no address."""
+        if None not in self._addresses:
+            return []
+        return [at for at, address in enumerate(self._addresses) if address is None]
+
+    def hashes(
+        self, attribute: str, hasher: Hasher, kind: int, longest: int, other: Other
+    ) -> tuple[array[int], int]:
+        """Return an attribute's column of hashes, and how many are absent."""
+        return hash_column(hasher, kind, self.values(attribute), longest, other)
+
+    def blanks(self, scanner: Scanner, position: int) -> array[int] | None:
+        """Return what stands at a position for each address."""
+        return blank_column(scanner, position, self._addresses)
+
+    def created(self, other: Other) -> array[int]:
+        """Return the column of when accounts were created."""
+        return seconds_column(self.values(_CREATED), other)
+
+
+class PlainRows:
+    """Plain lines."""
+
+    def __init__(self, records: PlainLines, fields: Fields) -> None:
+        self._spans = records.spans
+        self._member = fields.member
+
+    def __len__(self) -> int:
+        return self._spans.size
+
+    def values(self, attribute: str) -> list[Any]:
+        """Return one attribute of each."""
+        return self._spans.values(self._member[attribute])
+
+    def says(self, attribute: str) -> bool:
+        """Return whether one of them has an attribute."""
+        return not self._spans.is_absent(self._member[attribute])
+
+    def headers(self) -> list[dict[str, Any] | None]:
+        """Return nothing: plain lines have no headers."""
+        return []
+
+    def absent_addresses(self) -> list[int]:
+        """Return which of them have no address."""
+        return self._spans.absent(self._member[ADDRESS])
+
+    def hashes(
+        self, attribute: str, hasher: Hasher, kind: int, longest: int, other: Other
+    ) -> tuple[array[int], int]:
+        """Return an attribute's column of hashes, and how many are absent."""
+        return self._spans.hashes(self._member[attribute], hasher, kind, longest, other)
+
+    def blanks(self, scanner: Scanner, position: int) -> array[int] | None:
+        """Return what stands at a position for each address."""
+        return self._spans.blanks(self._member[ADDRESS], scanner, position)
+
+    def created(self, other: Other) -> array[int]:
+        """Return the column of when accounts were created."""
+        return self._spans.seconds(self._member[_CREATED], other)
+
+
+def rows_of(records: Sequence[Any], fields: Fields) -> Rows:
+    """Return the rows of a batch."""
+    return PlainRows(records, fields) if isinstance(records, PlainLines) else RecordRows(records, fields)
