@@ -15,7 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from starlette.types import ASGIApp, Message, Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from ratelimit.asgi.door import Responder
 from ratelimit.asgi.exchange import Exchange
@@ -24,7 +24,6 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.runtime import Runtime
 from ratelimit.deciding.step_up import Challenger
 from ratelimit.deciding.steps import Visit
-from ratelimit.decision import Decision
 from ratelimit.usage.request import MOST_BODY
 
 MOST_MESSAGES = 256
@@ -97,14 +96,8 @@ class WatchedVisit(Visit):
 
     def responder(self, usual: Responder | None) -> Responder | None:
         """Return what answers a refusal: what the application said of a challenge, else what usually does."""
-        answer = None if not isinstance(self.step_up, Challenger) else self.step_up.answer
-        if not callable(answer):
-            return usual
-
-        async def respond(scope: Scope, decision: Decision) -> ASGIApp:
-            return answer  # type: ignore[no-any-return]
-
-        return respond
+        own = self.step_up.responder if isinstance(self.step_up, Challenger) else None
+        return usual if own is None else own
 
     def close(self) -> None:
         """Let go of what was not asked for."""

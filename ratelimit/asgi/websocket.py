@@ -13,6 +13,8 @@ from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.refusal import POLICY_VIOLATION
 from ratelimit.asgi.resolving import Resolving
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.step_up import Challenger
+from ratelimit.deciding.steps import Visit
 from ratelimit.limiter import Limiter
 from ratelimit.policy.routing.target import Target
 
@@ -73,7 +75,10 @@ class LimitedReceive:
         if bound is not self._bound:
             self._identities = await identify(self._scope, bound, matched, self._resolving, now_ns)
             self._bound = bound
-        judgement = await self._limiter.runtime.ajudge(bound, matched, self._identities, now_ns)
+        runtime = self._limiter.runtime
+        # The client may hang up while a message is held: the application reads of that next.
+        visit = Visit(Challenger(runtime, bound, self._scope)) if bound.has_challenges else None
+        judgement = await runtime.ajudge(bound, matched, self._identities, now_ns, visit=visit)
         if judgement[0]:
             return message
         self._is_closed = True

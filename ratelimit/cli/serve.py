@@ -68,6 +68,13 @@ def serve_command(policy: str, envoy: str | None, http: str | None, workers: int
             raise Failure(f"{error} [{error.code}]", DEPLOYMENT) from error
         stack.callback(limiter.close)
         start_logging(limiter)
+        asking = [rule.name for rule in limiter.rules if rule.action == "challenge" and not rule.shadow]
+        if asking:
+            log.warning(
+                "%s: a proxy's call cannot be asked for a step-up, so limits that challenge refuse until "
+                "an application of the same policy has let the caller pass",
+                asking[0],
+            )
         held = [rule.name for rule in limiter.rules if rule.algorithm == "concurrency"]
         if held:
             log.warning("%s: a call has no end, so limits on what runs at once never refuse here", held[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ratelimit.clock import Clock
@@ -74,6 +74,18 @@ class Challenger:
             self._runtime.diagnose("challenge-unawaited")
             return False
         return self._judged(found)
+
+    @property
+    def responder(self) -> Callable[[Any, Decision], Awaitable[Any]] | None:
+        """What answers the refusal with the application that the hook returned; None if it returned none."""
+        answer = self.answer
+        if not callable(answer):
+            return None
+
+        async def respond(request: Any, decision: Decision) -> Any:
+            return answer
+
+        return respond
 
     def _asked(self, plan: RoutePlan, outcome: Outcome, row: Sequence[int]) -> Any:
         hook = self._runtime.challenge

@@ -68,7 +68,7 @@ DIAGNOSES: Mapping[str, str] = {
     ),
     "challenge-missing": (
         'a limit with `action = "challenge"` refused, as there is no hook to ask. Pass `challenge=…` to '
-        "RateLimitMiddleware or Limiter."
+        "the middleware, the interceptor or Limiter; a pass counts for `ratelimit serve` as well."
     ),
     "challenge-failed": "the application's `challenge` raised, and the request was refused {about}.",
     "challenge-unawaited": (

@@ -16,8 +16,9 @@ from urllib.parse import unquote
 
 import grpc
 
-from ratelimit.asgi.mount import mount_limiter, mount_policy
+from ratelimit.asgi.mount import mount_limiter, mount_policy, refuse_settings
 from ratelimit.clock import Clock
+from ratelimit.deciding.step_up import Challenge
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
 from ratelimit.grpc.refusal import fields_of, refusal_of
@@ -43,10 +44,12 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
         limiter: instead of `policy`, a limiter of your own.
         reload_interval_s: how often the policy file is looked at; 0 for never.
         store, clock: passed on to the limiter made for `policy`.
+        challenge: asked about a call that limits with `action = "challenge"` refuse: see `Limiter`.
 
     Raises:
         PolicyError, StoreError: the policy or its store cannot be used.
-        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`).
+        UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`), or a
+            limiter and a `challenge` (code `middleware-limiter`).
     """
 
     def __init__(
@@ -57,13 +60,21 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
         reload_interval_s: float = 2.0,
         store: Store | None = None,
         clock: Clock | None = None,
+        challenge: Challenge | None = None,
     ) -> None:
         timing = (1.0, reload_interval_s)
         if limiter is not None and policy is None:
+            refuse_settings([] if challenge is None else ["challenge"])
             self._mount = mount_limiter(limiter, *timing)
         elif policy is not None and limiter is None:
             self._mount = mount_policy(
-                policy, *timing, store=store, clock=clock, resolvers=None, observer=None
+                policy,
+                *timing,
+                store=store,
+                clock=clock,
+                resolvers=None,
+                observer=None,
+                challenge=challenge,
             )
         else:
             raise UsageError("give the interceptor either a policy or a limiter", code="middleware-policy")

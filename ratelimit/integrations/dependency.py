@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import blake2b
 
 from starlette.types import Scope
@@ -10,6 +11,8 @@ from starlette.types import Scope
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.step_up import Challenger
+from ratelimit.deciding.steps import Visit
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
 from ratelimit.integrations.registry import asked_limits
@@ -55,9 +58,12 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
     matched = generation.of(limits, route, params)
     identities = await identify(scope, generation, matched, outer.door.resolving, now_ns)
     costs = None if amount is None else costs_of(amount, limits)
+    step_up = Challenger(limiter.runtime, generation, scope) if generation.has_challenges else None
     allowed, reason, plan, outcome = await limiter.runtime.ajudge(
-        generation, matched, identities, now_ns, costs
+        generation, matched, identities, now_ns, costs, visit=Visit(step_up)
     )
+    if step_up is not None and step_up.responder is not None:
+        door = replace(door, responder=step_up.responder)
     exchange = Exchange(door, outer.writer, plan, outcome, now_ns, outer.cross_origin, None)
     exchange.actor, exchange.certainty = actor_in(generation, identities)
     if outcome is None:

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from ratelimit import Limiter, Policy
+from ratelimit import Decision, Limiter, Policy, UsageError
 from ratelimit.clock import ManualClock
 from ratelimit.grpc import RateLimitInterceptor, current
 from ratelimit.grpc.interceptor import peer_host
@@ -77,10 +77,12 @@ class Service:
 
 
 @asynccontextmanager
-async def served(toml: str, service: Service | None = None) -> AsyncIterator[Any]:
+async def served(toml: str, service: Service | None = None, **more: Any) -> AsyncIterator[Any]:
     """Serve the handlers behind a policy; yield a channel."""
-    limiter = Limiter(Policy.from_toml(toml), clock=ManualClock())
-    server = grpc.aio.server(interceptors=[RateLimitInterceptor(limiter=limiter, reload_interval_s=0)])
+    policy = Policy.from_toml(toml)
+    interceptor = RateLimitInterceptor(policy, clock=ManualClock(), reload_interval_s=0, **more)
+    limiter = interceptor.limiter
+    server = grpc.aio.server(interceptors=[interceptor])
     server.add_generic_rpc_handlers(((service or Service()).handlers(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -208,3 +210,26 @@ PEERS = [
 @pytest.mark.parametrize(("peer", "host"), PEERS)
 def test_peer_is_read_as_grpc_writes_it(peer: str, host: str | None) -> None:
     assert peer_host(peer) == host
+
+
+async def test_calls_are_challenged_by_their_metadata() -> None:
+    solved: set[bytes] = set()
+
+    async def hook(call: Any, decision: Decision) -> bool:
+        assert (call["method"], call["path"]) == ("POST", "/shop.Orders/one")
+        return dict(call["headers"])[b"x-api-key"] in solved
+
+    async with served(rules(limit(rate="1/hour", action="challenge")), challenge=hook) as channel:
+        assert await codes(channel, "one") == [grpc.StatusCode.OK, EXHAUSTED, EXHAUSTED]
+        solved.add(b"a")
+        assert await codes(channel, "one") == [grpc.StatusCode.OK] * 3
+        solved.clear()
+        assert await codes(channel, "one") == [grpc.StatusCode.OK] * 3
+
+
+def test_a_challenge_is_the_limiters_where_there_is_one() -> None:
+    limiter = Limiter(Policy.from_toml(rules(limit())), clock=ManualClock())
+    with pytest.raises(UsageError) as raised:
+        RateLimitInterceptor(limiter=limiter, challenge=lambda call, decision: True)
+    assert raised.value.code == "middleware-limiter"
+    limiter.close()

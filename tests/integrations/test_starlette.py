@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from ratelimit import Policy, RateLimitMiddleware, UsageError
+from ratelimit import Decision, Policy, RateLimitMiddleware, UsageError
 from ratelimit.clock import ManualClock
 from ratelimit.integrations.starlette import RateLimited, limit, limits
 from tests.asgi.driver import Client, key, rules
@@ -115,3 +115,31 @@ def test_generators_are_refused_when_the_code_is_read() -> None:
         @limit("1/minute")
         async def pieces(request: Request) -> Any:
             yield b""
+
+
+async def test_limits_that_a_route_asks_for_challenge_as_those_by_path_do() -> None:
+    solved: set[bytes] = set()
+    asked: list[str | None] = []
+
+    def hook(scope: Any, decision: Decision) -> Any:
+        asked.append(decision.limit)
+        name = dict(scope["headers"])[b"x-api-key"]
+        return name in solved or PlainTextResponse("solve this first", 403)
+
+    @limits("searches")
+    async def search(request: Request) -> Response:
+        return PlainTextResponse("found")
+
+    app = Starlette(routes=[Route("/search", search)])
+    policy = Policy.from_toml(rules(row("searches", rate="1/hour", action="challenge", match=[])))
+    app.add_middleware(
+        RateLimitMiddleware, policy=policy, clock=ManualClock(), reload_interval_s=0, challenge=hook
+    )
+    client = Client(app)
+    assert await client.statuses(1, path="/search", headers=key("a")) == [200]
+    answer = await client(path="/search", headers=key("a"))
+    assert (answer.status, answer.body) == (403, b"solve this first")
+    solved.add(b"a")
+    assert await client.statuses(3, path="/search", headers=key("a")) == [200] * 3
+    assert asked == ["searches"] * 2
+    assert await client.statuses(2, path="/search", headers=key("b")) == [200, 403]

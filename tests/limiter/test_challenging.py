@@ -91,6 +91,26 @@ async def test_a_handshake_is_challenged_as_a_request_is() -> None:
     assert hook.asked == [("a", "sockets")] * 2
 
 
+async def test_a_message_is_challenged_by_its_handshake() -> None:
+    hook = Hook(PlainTextResponse("cannot be sent any more"))
+    policy = rules(limit("messages", rate="1/hour", on="message", action="challenge"))
+    mounted = mount(policy, echo, challenge=hook)
+
+    async def talk(count: int) -> list[str]:
+        async with mounted.client.websocket(headers=key("a")) as socket:
+            kinds = [(await socket.receive())["type"]]
+            for _ in range(count):
+                await socket.send("hello")
+                kinds.append((await socket.receive())["type"])
+        return kinds
+
+    assert await talk(2) == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert hook.asked == [("a", "messages")]
+    hook.solved.add("a")
+    assert await talk(3) == ["websocket.accept"] + ["websocket.send"] * 3
+    assert hook.asked == [("a", "messages")] * 2  # a pass counts for the messages to come
+
+
 async def test_metrics_tell_challenged_from_passed() -> None:
     hook = Hook()
     mounted = mount(rules(CHECKED), challenge=hook)

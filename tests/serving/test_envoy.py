@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,6 +16,8 @@ from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
+from ratelimit.serving.deciding import decide, decide_now
+from ratelimit.serving.descriptors import Facts
 from ratelimit.serving.envoy import DirectService, RateLimitService
 from tests.asgi.driver import limit, rules
 
@@ -181,3 +184,15 @@ async def test_hidden_limit_of_an_actor_is_told_to_no_proxy() -> None:
     assert not refused.statuses[0].HasField("current_limit")
     assert "ratelimit" not in fields(refused)
     assert int(fields(refused)["retry-after"]) > 0
+
+
+async def test_a_challenge_refuses_until_an_application_has_let_the_caller_pass(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(rules(limit(rate="1/hour", action="challenge"), identities=IDENTITIES))
+    service, application = Limiter(path), Limiter(path, challenge=lambda request, decision: True)
+    facts = Facts(client="192.0.2.1", identities={"account": "a"}, costs={"requests": 1})
+    assert [(await decide(service, facts)).allowed for _ in range(2)] == [True, False]
+    assert application.decide(identities={"account": "a"}, client="192.0.2.1").allowed
+    assert [decide_now(service, facts).allowed for _ in range(3)] == [True] * 3
+    for limiter in (service, application):
+        limiter.close()

@@ -134,3 +134,15 @@ def test_wrong_address_ends_it_with_a_sentence(tmp_path: Path, options: list[str
     assert done.returncode in {2, 4}
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_says_that_a_challenge_cannot_be_asked_here(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(rules(limit(name="step-up", action="challenge")))
+    command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), "--http"]
+    process = subprocess.Popen([*command, f"127.0.0.1:{free_port()}"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "step-up: a proxy's call cannot be asked for a step-up" in process.stderr.readline()
+    assert " is at " in process.stderr.readline()
+    end(process)
