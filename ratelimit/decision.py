@@ -8,6 +8,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Literal, Protocol
 
+from ratelimit.decision_fields import DecisionFields
+
 ClusterVerdict = Literal["likely", "certain"]
 VERDICTS: tuple[None, Literal["likely"], Literal["certain"]] = (None, "likely", "certain")
 """What is said of a principal, by the number that the core has for it."""
@@ -134,7 +136,7 @@ class LimitedRequest(Protocol):
         ...
 
 
-class Decision:
+class Decision(DecisionFields[Reason, Ledger, Verdict]):
     """Allow or refuse, and why. Read-only; verdicts are made when first asked for.
 
     After the work, report its real cost with `settle`, and end it with `release`.
@@ -146,38 +148,7 @@ class Decision:
                 decision.settle(output_tokens=answer.tokens)
     """
 
-    __slots__ = (
-        "_allowed",
-        "_binding",
-        "_certainty",
-        "_cluster",
-        "_ledger",
-        "_reason",
-        "_verdicts",
-        "_wait_ns",
-        "_waited_ns",
-    )
-
-    _binding: Verdict | None
-    _verdicts: tuple[Verdict, ...]
-
-    def __init__(
-        self,
-        allowed: bool,
-        reason: Reason,
-        ledger: Ledger | None = None,
-        cluster: int | None = None,
-        certainty: int = 0,
-        wait_ns: int | None = None,
-        waited_ns: int = 0,
-    ) -> None:
-        self._waited_ns = waited_ns
-        self._allowed = allowed
-        self._wait_ns = wait_ns
-        self._reason = reason
-        self._ledger = ledger
-        self._cluster = cluster
-        self._certainty = certainty
+    __slots__ = ()
 
     @property
     def allowed(self) -> bool:
@@ -212,21 +183,17 @@ class Decision:
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """One verdict for each limit that applied, in the policy's order."""
-        try:
-            return self._verdicts
-        except AttributeError:
+        if self._verdicts is None:
             self._verdicts = () if self._ledger is None else self._ledger.verdicts()
-            return self._verdicts
+        return self._verdicts
 
     @property
     def binding(self) -> Verdict | None:
         """The verdict that refuses longest; None when allowed."""
-        try:
-            return self._binding
-        except AttributeError:
-            at = -1 if self._ledger is None or self._allowed else self._ledger.binding
+        if self._binding is None and self._ledger is not None and not self._allowed:
+            at = self._ledger.binding
             self._binding = self.verdicts[at] if at >= 0 else None
-            return self._binding
+        return self._binding
 
     @property
     def limit(self) -> str | None:

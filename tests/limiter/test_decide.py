@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -344,3 +346,21 @@ def test_identity_that_is_given_by_name_is_not_missed_in_the_state() -> None:
         subject.decide(identities={"account": f"{number}"}, client="192.0.2.1")
     assert said == []
     subject.close()
+
+
+def test_decision_that_charged_nothing_can_be_copied_and_sent() -> None:
+    made = Decision(True, Reason.UNLIMITED, None, 7, 2, None, 5)
+    for again in (copy.copy(made), pickle.loads(pickle.dumps(made))):
+        assert type(again) is Decision
+        assert (again.allowed, again.reason, again.waited_ns) == (True, Reason.UNLIMITED, 5)
+        assert (again.cluster, again.verdict, again.verdicts, again.binding) == (
+            made.cluster,
+            "certain",
+            (),
+            None,
+        )
+    assert not hasattr(made, "__dict__")
+    with pytest.raises(AttributeError):
+        made.allowed = False  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        made._allowed = False  # type: ignore[misc]

@@ -14,6 +14,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from ratelimit.core.algorithms.setup cimport ABSENT_HASH, MOST_RULES
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
 from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
+from ratelimit.decision_fields cimport DecisionFields, new_fields
 from ratelimit.core.decision.schedule cimport Pace
 from ratelimit.core.memory.hashing cimport hash_run
 from ratelimit.core.memory.table cimport Table, bump
@@ -163,6 +164,7 @@ cdef class NamedGate:
         cdef uint64_t refused
         cdef Outcome outcome
         cdef NamedCharge charge
+        cdef DecisionFields made
         cdef object actor = None
         cdef uint8_t verdict = NO_VERDICT
         cdef Py_ssize_t i
@@ -206,7 +208,14 @@ cdef class NamedGate:
         if self.watch is not None and not outcome.allowed:
             charge.watch = self.watch
             charge.row = [-1 if ids[i] == ABSENT_HASH else ids[i] for i in range(self.scanner.size)]
-        return Decision(outcome.allowed, LIMITS, charge, actor, verdict)
+        made = new_fields(Decision, ())
+        made._allowed = outcome.allowed
+        made._reason = LIMITS
+        made._ledger = charge
+        made._cluster = actor
+        made._certainty = verdict
+        made._waited_ns = 0
+        return made
 
     cdef bint fill(self, dict names, object client, uint64_t *ids, uint64_t *refused) except -1:
         """Write the identities into an array; False for names that take more than this."""
