@@ -12,7 +12,7 @@ from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.decision import engine
-from ratelimit.core.replay.batch import any_said, decide_batch
+from ratelimit.core.replay.batch import decide_batch, said
 from ratelimit.correlation import Correlator
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.identity.fact import ABSENT
@@ -84,7 +84,7 @@ class Actors:
         kinds: list[Any],
         columns: list[array[int]],
         times_ns: list[int],
-        costs: list[Sequence[int] | None] | None,
+        taken: list[array[int]],
     ) -> tuple[list[tuple[int, engine.Outcome]], int]:
         """Decide a batch, each record in its cluster of that moment; see `decide_batch`."""
         refused: list[tuple[int, engine.Outcome]] = []
@@ -97,7 +97,7 @@ class Actors:
             self._left -= stop - start
             would: list[int] = []
             some, free = decide_batch(
-                kinds, columns, times_ns, costs, self.correlator.core, self._at, start, stop, would
+                kinds, columns, times_ns, taken, self.correlator.core, self._at, start, stop, would
             )
             self.would_refuse.update([columns[self._at - 1][at] for at in would])
             refused += some
@@ -108,10 +108,11 @@ class Actors:
     def count(self, columns: list[array[int]], records: Sequence[Any], refused: list[int]) -> None:
         """Count what clusters were admitted and refused in a batch."""
         clusters = columns[self._at - 2]
-        if any_said(clusters):
+        members = said(clusters)
+        if members:
             turned_away = [clusters[at] for at in refused]
             self.refused.update(turned_away)
-            self.admitted.update(clusters)
+            self.admitted.update([clusters[at] for at in members])
             self.admitted.subtract(turned_away)
         if self._named_by is not None:
             names = column(records, self._named_by)
@@ -120,10 +121,8 @@ class Actors:
     def name_clusters(self, lines: list[bytes], columns: list[array[int]]) -> None:
         """Write the clusters into a batch's decision lines."""
         clusters, likely, size = columns[self._at - 2], columns[self._at - 1], len(UNNAMED)
-        if any_said(clusters):
-            for at, cluster in enumerate(clusters):
-                if cluster != NOBODY:
-                    lines[at] = lines[at][:-size] + ending(cluster, likely[at] == NOBODY)
+        for at in said(clusters):
+            lines[at] = lines[at][:-size] + ending(clusters[at], likely[at] == NOBODY)
 
     def pass_by(self, record: Any, now_ns: int) -> None:
         """Note that a single record's turn has come, whether or not limits decide it."""

@@ -5,80 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from json import dumps
-from typing import Any
 
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.replay.memo import Memo
-from ratelimit.traces import Fields
-from ratelimit.traces.plain import column
 
 
 class Prepared:
-    """A plan, how records' costs are found, and how its refusals are counted and written."""
+    """A plan, what it takes of records, and how its refusals are counted and written."""
 
-    __slots__ = ("challenges", "costs", "fixed_costs", "per", "plan", "refusals")
+    __slots__ = ("challenges", "fixed_costs", "per", "plan", "refusals", "units")
 
-    def __init__(self, plan: RoutePlan, fields: Fields) -> None:
+    def __init__(self, plan: RoutePlan, units: Sequence[str]) -> None:
         self.plan = plan
         self.fixed_costs: Sequence[int] = tuple(rule.estimate for rule in plan.rules)
-        units = [(at, fields.attribute.get(rule.unit)) for at, rule in enumerate(plan.rules)]
-        said = [(at, attribute) for at, attribute in units if attribute is not None]
-        self.costs = Costs(self.fixed_costs, said) if said else None
-        """What each record takes; None when that is always the same."""
+        """What each rule takes of a record that does not say how much it took."""
+        self.units = tuple(units.index(rule.unit) if rule.unit in units else -1 for rule in plan.rules)
+        """Which of the units that records tell each rule counts; -1 for none."""
         self.per = [rule.per for rule in plan.rules]
         self.refusals = [prefix("refuse", rule.name) for rule in plan.rules]
         self.challenges = [prefix("challenge", rule.name) for rule in plan.rules]
-
-
-class Costs:
-    """What each rule takes of each record; the estimate, where a record does not say.
-
-    Args:
-        estimates: of all rules.
-        units: rules by their places, each with the attribute that says how much a record took.
-    """
-
-    __slots__ = ("_known", "attributes")
-
-    def __init__(self, estimates: Sequence[int], units: list[tuple[int, str]]) -> None:
-        self.attributes = tuple(dict.fromkeys(attribute for _, attribute in units))
-        places = [(at, self.attributes.index(attribute)) for at, attribute in units]
-
-        def amounts(said: tuple[int | None, ...]) -> Sequence[int]:
-            found = list(estimates)
-            for at, place in places:
-                amount = said[place]
-                if amount is not None:
-                    found[at] = amount
-            return found
-
-        self._known = Memo(amounts)
-
-    def __getitem__(self, said: tuple[int | None, ...]) -> Sequence[int]:
-        """Return the costs of a record, by what it says for `attributes`."""
-        found: Sequence[int] = self._known[said]
-        return found
-
-
-def costs_of(kinds: Sequence[Prepared | None], records: Sequence[Any]) -> list[Sequence[int] | None]:
-    """Return what each record takes; None where that is what its kind takes by default."""
-    said: dict[tuple[str, ...], list[tuple[int | None, ...]]] = {}
-
-    def of(costs: Costs) -> list[tuple[int | None, ...]]:
-        if costs.attributes not in said:
-            columns = [column(records, attribute) for attribute in costs.attributes]
-            said[costs.attributes] = list(zip(*columns, strict=True))
-        return said[costs.attributes]
-
-    first = kinds[0]
-    if kinds.count(first) == len(kinds):
-        if first is None or first.costs is None:
-            return [None] * len(kinds)
-        return list(map(first.costs.__getitem__, of(first.costs)))
-    return [
-        None if kind is None or kind.costs is None else kind.costs[of(kind.costs)[at]]
-        for at, kind in enumerate(kinds)
-    ]
 
 
 UNNAMED = b'"cluster": null, "verdict": null}\n'

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.core.replay.batch import blank_column, hash_column, seconds_column
+from ratelimit.core.replay.batch import amount_column, blank_column, hash_column, seconds_column
 from ratelimit.core.request.scanner import Scanner
 from ratelimit.traces import Fields
 from ratelimit.traces.plain import PlainLines
@@ -57,6 +57,10 @@ class Rows(Protocol):
         """Return the column of when accounts were created: see `seconds_column`."""
         ...
 
+    def amounts(self, attribute: str) -> array[int]:
+        """Return the column of what each took of a unit: see `amount_column`."""
+        ...
+
 
 class RecordRows:
     """Decoded records."""
@@ -64,7 +68,13 @@ class RecordRows:
     def __init__(self, records: Sequence[Any], fields: Fields) -> None:
         self._records = records
         self._has_headers = fields.headers
-        self._addresses = self.values(ADDRESS)
+        self._read: list[Any] | None = None
+
+    @property
+    def _addresses(self) -> list[Any]:
+        if self._read is None:
+            self._read = self.values(ADDRESS)
+        return self._read
 
     def __len__(self) -> int:
         return len(self._records)
@@ -101,6 +111,10 @@ class RecordRows:
     def created(self, other: Other) -> array[int]:
         """Return the column of when accounts were created."""
         return seconds_column(self.values(_CREATED), other)
+
+    def amounts(self, attribute: str) -> array[int]:
+        """Return the column of what each took of a unit."""
+        return amount_column(self.values(attribute))
 
 
 class PlainRows:
@@ -142,6 +156,10 @@ class PlainRows:
     def created(self, other: Other) -> array[int]:
         """Return the column of when accounts were created."""
         return self._spans.seconds(self._member[_CREATED], other)
+
+    def amounts(self, attribute: str) -> array[int]:
+        """Return the column of what each took of a unit."""
+        return self._spans.amounts(self._member[attribute])
 
 
 def rows_of(records: Sequence[Any], fields: Fields) -> Rows:

@@ -40,11 +40,11 @@ from ratelimit.replay.prepared import (
     REFUSAL_END,
     REFUSED_UNNAMED,
     Prepared,
-    costs_of,
     degraded,
     let_wait,
     seconds,
 )
+from ratelimit.replay.rows import rows_of
 from ratelimit.replay.tally import Key, LimitTally
 from ratelimit.replay.waiting import Lines, Waiter, Waiting
 from ratelimit.stores.contract import Outcome
@@ -55,10 +55,10 @@ from ratelimit.traces.plain import PlainLines
 _MOST_ROUTES = 100_000
 _method_and_path = attrgetter("method", "path")
 
-Kind = tuple[Plan | None, Sequence[int], Prepared | None]
-"""A plan, what it takes by default, and the rest that is known of it."""
+Kind = tuple[Plan | None, Sequence[int], tuple[int, ...], Prepared | None]
+"""A plan, what it takes by default, which units records tell of that, and the rest that is known of it."""
 
-UNLIMITED: Kind = (None, (), None)
+UNLIMITED: Kind = (None, (), (), None)
 
 OpenStore = Callable[[int], EmbeddedStore]
 """Opens the replay's own store, given the time of the first line."""
@@ -184,7 +184,7 @@ class Replay:
         elif bound.ages is not None:
             bound.recognition = AgesAlone(bound.ages)
         self._matches = Memo(lambda key: bound.match(key[0].upper(), route_target(key[1])), _MOST_ROUTES)
-        self._prepared = Memo(lambda plan: Prepared(plan, self.fields))
+        self._prepared = Memo(lambda plan: Prepared(plan, self.compiled.units[1:]))
         self._kinds = Memo(lambda key: self._kind(self._matches[key]), _MOST_ROUTES)
         self._has_units = len(self.compiled.units) > 1
 
@@ -221,16 +221,17 @@ class Replay:
             return
         for at in listed:
             kinds[at] = UNLIMITED
-        costs = costs_of([kind[2] for kind in kinds], records) if self._has_units else None
+        rows = rows_of(records, self.fields)
+        taken = [rows.amounts(self.fields.attribute[unit]) for unit in self.compiled.units[1:]]
         if self.actors is None:
-            refused, unlimited = decide_batch(kinds, columns, batch.times_ns, costs)
+            refused, unlimited = decide_batch(kinds, columns, batch.times_ns, taken)
         else:
-            refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, costs)
+            refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, taken)
             self.actors.count(columns, records, [at for at, _ in refused])
         lines = [ALLOWED] * len(records) if self._write is not None else []
         by_limit: dict[tuple[Prepared, int], list[int]] = {}
         for at, outcome in refused:
-            prepared = kinds[at][2]
+            prepared = kinds[at][3]
             assert prepared is not None  # a plan refused
             by_limit.setdefault((prepared, outcome.binding), []).append(at)
             if lines:
@@ -262,7 +263,7 @@ class Replay:
         if matched.plan is None:
             return UNLIMITED
         prepared: Prepared = self._prepared[matched.plan]
-        return prepared.plan.accelerated, prepared.fixed_costs, prepared
+        return prepared.plan.accelerated, prepared.fixed_costs, prepared.units, prepared
 
     def _tally(
         self, prepared: Prepared, binding: int, keys: Sequence[Key], record: Callable[[int], Any]

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.core.replay.batch import address_column, decide_batch, fill_absent, hash_column
+from ratelimit.core.replay.batch import (
+    address_column,
+    amount_column,
+    decide_batch,
+    fill_absent,
+    hash_column,
+    said,
+)
+from ratelimit.errors import UsageError
 from tests.support.cores import COMPILED, KEY, reading
 from tests.support.rule import EPOCH, SECOND, RuleSpec
 
@@ -47,9 +55,9 @@ def test_batch_decides_as_one_by_one(records: list[tuple[int, int, int, int, int
         now_ns += record[3]
         times.append(now_ns)
     columns = [array("Q", [record[at] for record in records]) for at in (1, 2)]
-    kinds = [[(plan, (1,), None) for plan in together][record[0]] for record in records]
-    costs = [None if record[4] is None else (record[4],) for record in records]
-    refused, unlimited = decide_batch(kinds, columns, times, costs)
+    kinds = [[(plan, (1,), (1,), None) for plan in together][record[0]] for record in records]
+    taken = amount_column([record[4] for record in records])
+    refused, unlimited = decide_batch(kinds, columns, times, [columns[1], taken])
     expected = []
     for at, (which, first, second, _, cost) in enumerate(records):
         plan = apart[which]
@@ -77,6 +85,17 @@ def test_values_become_the_hashes_they_have_alone() -> None:
     assert absent == 1
 
 
+def test_what_was_taken_is_a_cost_or_nothing() -> None:
+    assert list(amount_column([0, None, 2**31 - 1])) == [0, ALL_ONES, 2**31 - 1]
+    with pytest.raises(UsageError, match="cost"):
+        amount_column([2**31])
+
+
+def test_places_are_told_where_something_stands() -> None:
+    assert said(array("Q", [ALL_ONES, 0, ALL_ONES, 7])) == [1, 3]
+    assert said(array("Q")) == []
+
+
 def test_gaps_are_filled_and_what_is_left_is_counted() -> None:
     column = array("Q", [1, ALL_ONES, ALL_ONES])
     assert fill_absent(column, array("Q", [7, 8, ALL_ONES])) == 1
@@ -86,13 +105,15 @@ def test_gaps_are_filled_and_what_is_left_is_counted() -> None:
 def test_columns_that_do_not_fit_are_refused_before_any_charge() -> None:
     table = COMPILED.table()
     plan = COMPILED.plan(table, SPECS[:1], [[1]])
-    kind = (plan, (), None)
+    kind = (plan, (), (), None)
+    priced = (COMPILED.plan(table, SPECS[:1], [[1]], None, [0]), (1,), (), None)
     wrong: list[tuple[Any, ...]] = [
         ([kind], [array("Q", [1])], [EPOCH]),
         ([kind], [array("Q", [1]), array("Q", [1, 2])], [EPOCH]),
         ([kind], [array("Q", [1])] * 65, [EPOCH]),
         ([kind, kind], [array("Q", [1])] * 2, [EPOCH]),
-        ([kind], [array("Q", [1])] * 2, [EPOCH], []),
+        ([kind], [array("Q", [1])] * 2, [EPOCH], [array("Q")]),
+        ([priced], [array("Q", [1])] * 2, [EPOCH], [array("Q", [1])]),
     ]
     for arguments in wrong:
         with pytest.raises(ValueError, match="column"):

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.core.replay.batch import hash_column, seconds_column
+from ratelimit.core.replay.batch import amount_column, hash_column, seconds_column
 from ratelimit.core.replay.members import MOST_MEMBERS, Members, count_lines
 from ratelimit.core.replay.spans import Spans
 from ratelimit.traces.plain import PlainLines, column
@@ -174,6 +174,8 @@ def test_columns_are_those_of_the_values(lines: list[dict[str, Any]]) -> None:
     )
     created = FIELDS.member["created"]
     assert spans.seconds(created, lambda value: -1) == seconds_column(spans.values(created), lambda value: -1)
+    tokens = FIELDS.member[FIELDS.attribute["tokens"]]
+    assert spans.amounts(tokens) == amount_column(spans.values(tokens))
     ip = FIELDS.member["ip"]
     assert spans.absent(ip) == [at for at, value in enumerate(spans.values(ip)) if value is None]
     assert spans.is_absent(ip) == (len(spans.absent(ip)) == spans.size)

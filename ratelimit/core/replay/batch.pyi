@@ -41,8 +41,11 @@ def seconds_column(values: list[Any], other: Callable[[Any], int], /) -> array[i
 def absent_column(size: int, /) -> array[int]:
     """Return a column in which nothing stands yet."""
 
-def any_said(column: array[int], /) -> bool:
-    """Return whether anything stands in a column."""
+def amount_column(values: list[int | None], /) -> array[int]:
+    """Return the column of what records took: costs, and None is absent."""
+
+def said(column: array[int], /) -> list[int]:
+    """Return the places where something stands in a column."""
 
 def mark_new(told: Columns, columns: list[array[int]], times_ns: list[int], /) -> None:
     """Mark the records of new accounts, as `Columns.mark` does rows."""
@@ -51,10 +54,10 @@ def fill_absent(column: array[int], otherwise: array[int], /) -> int:
     """Put `otherwise` in every absent place of a column; return how many are absent still."""
 
 def decide_batch(
-    kinds: list[tuple[Plan | None, Sequence[int], Any]],
+    kinds: list[tuple[Plan | None, Sequence[int], tuple[int, ...], Any]],
     columns: list[array[int]],
     times_ns: list[int],
-    costs: list[Sequence[int] | None] | None = None,
+    taken: list[array[int]] | None = None,
     judge: Judge | None = None,
     cluster_at: int = -1,
     start: int = 0,
@@ -64,10 +67,10 @@ def decide_batch(
 ) -> tuple[list[tuple[int, Outcome]], int]:
     """Decide records one after another; return the refused ones by index, and how many no plan applies to.
 
-    A record's kind is a plan, its costs, and whatever else the caller keeps there.
-    Each is charged as by `Plan.decide` with its column's hashes, at its own time. The costs are
-    those of its kind unless `costs` has its own. Slots are free again at once: a record
-    does not say how long it held them.
+    A record's kind is a plan, its costs, where `taken` has what records took of each cost (-1: nowhere), and
+    whatever else the caller keeps there. Each is charged as by `Plan.decide` with its column's hashes, at its
+    own time. Where a column of `taken` is absent, the kind's cost counts. Slots are free again at once: a
+    record does not say how long it held them.
 
     With a `judge`, each record is seen by it before it is decided. Its actor is put into column `cluster_at`
     and the two before (see `Watch`). To `would` are added those admitted of likely members that

@@ -39,3 +39,5 @@ class Spans:
         """Return the column that `batch.blank_column` makes of the values."""
     def seconds(self, member: int, other: Callable[[Any], int], /) -> array[int]:
         """Return the column that `batch.seconds_column` makes of the values."""
+    def amounts(self, member: int, /) -> array[int]:
+        """Return the column that `batch.amount_column` makes of a member's values, which are amounts."""

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.request.address cimport Address, write_prefix
-from ratelimit.core.memory.arguments cimport identity_number
+from ratelimit.core.memory.arguments cimport checked_cost, identity_number
 from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
 from ratelimit.core.clusters.evidence cimport await_identities
 from ratelimit.core.memory.hashing cimport Hasher, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, hash_run, hash_value
@@ -107,13 +107,19 @@ def absent_column(Py_ssize_t size, /):
     return column
 
 
-def any_said(array.array column not None, /):
+def amount_column(list values not None, /):
+    cdef Py_ssize_t i, size = PyList_GET_SIZE(values)
+    cdef array.array column = array.clone(NUMBERS, size, zero=False)
+    cdef uint64_t *amounts = <uint64_t *>column.data.as_ulonglongs
+    for i in range(size):
+        amounts[i] = ABSENT_HASH if values[i] is None else checked_cost(values[i])
+    return column
+
+
+def said(array.array column not None, /):
     cdef uint64_t *hashes = numbers_of(column)
     cdef Py_ssize_t i
-    for i in range(len(column)):
-        if hashes[i] != ABSENT_HASH:
-            return True
-    return False
+    return [i for i in range(len(column)) if hashes[i] != ABSENT_HASH]
 
 
 def mark_new(Columns told not None, list columns not None, list times_ns not None, /):
@@ -148,17 +154,19 @@ def fill_absent(array.array column not None, array.array otherwise not None, /):
 
 
 def decide_batch(
-    list kinds not None, list columns not None, list times_ns not None, list costs=None,
+    list kinds not None, list columns not None, list times_ns not None, list taken=None,
     Judge judge=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, list would=None, /,
 ):
     cdef uint64_t *hashes[MOST_POSITIONS]
     cdef uint64_t ids[MOST_POSITIONS]
+    cdef uint64_t estimates[MOST_RULES]
     cdef uint64_t amounts[MOST_RULES]
+    cdef uint64_t *amounts_of[MOST_RULES]
     cdef Py_ssize_t i, size = PyList_GET_SIZE(times_ns), unlimited = 0
     cdef int j, width = <int>len(columns)
     cdef list refused = []
     cdef tuple kind, known = None
-    cdef object own
+    cdef bint varies = False
     cdef Plan plan = None
     cdef Outcome outcome
     cdef Sighting seen
@@ -174,7 +182,8 @@ def decide_batch(
     cdef bint asks_age = payment_at >= 0 and judge.columns.new_at >= 0
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
-    if len(kinds) != size or costs is not None and len(costs) != size:
+    taken = taken or []
+    if len(kinds) != size or any([len(one) != size for one in taken]):
         raise ValueError("columns are of one length")
     for j in range(width):
         hashes[j] = numbers_of(columns[j])
@@ -187,12 +196,13 @@ def decide_batch(
     for i in range(start, size if stop < 0 else stop):
         kind = <tuple?><object>PyList_GET_ITEM(kinds, i)
         if kind is not known:
-            plan, own = kind[0], kind[1]
+            plan = kind[0]
             known = kind
             if plan is not None:
                 if plan.highest >= width:
                     raise ValueError(f"the plan looks at column {plan.highest}, {width} were given")
-                plan.read_costs(own, amounts)
+                plan.read_costs(kind[1], estimates)
+                varies = find_amounts(plan, kind[2], taken, amounts_of)
                 counted_at = -1
                 if judge is not None:
                     # Limits that bind certain members let a likely one in beside their budget, as a stranger.
@@ -204,11 +214,10 @@ def decide_batch(
             unlimited += 1
             continue
         check_ready(plan)  # each time: what `refused` grows by may be collected, which runs other code
-        if costs is not None:
-            own = <object>PyList_GET_ITEM(costs, i)
-            if own is not None:
-                plan.read_costs(own, amounts)
-                known = None  # the next one's are its own
+        for j in range(plan.setup.count):
+            amounts[j] = estimates[j]
+            if varies and amounts_of[j] != NULL and amounts_of[j][i] != ABSENT_HASH:
+                amounts[j] = amounts_of[j][i]
         for j in range(width if judge is not None else plan.highest + 1):
             ids[j] = hashes[j][i]
         if judge is not None:
@@ -240,6 +249,23 @@ def decide_batch(
         if counted_at >= 0 and ids[counted_at] == ABSENT_HASH:
             judge.let_in(at)
     return refused, unlimited
+
+
+cdef bint find_amounts(Plan plan, tuple units, list taken, uint64_t **amounts_of) except -1:
+    """Find, for each rule, the column that says what records took; return whether there is any."""
+    cdef int i, unit
+    cdef bint found = False
+    if units is None or len(units) <= plan.highest_cost:
+        raise ValueError("a kind says of each of its costs where the column is")
+    for i in range(plan.setup.count):
+        amounts_of[i] = NULL
+        if plan.setup.cost_at[i] < 0:
+            continue
+        unit = units[plan.setup.cost_at[i]]
+        if 0 <= unit < len(taken):
+            amounts_of[i] = numbers_of(taken[unit])
+            found = True
+    return found
 
 
 cdef uint64_t *numbers_of(array.array column) except? NULL:

@@ -183,5 +183,16 @@ cdef class Spans:
             seconds[row] = identity_number(other(self.value(span + row)))
         return column
 
+    def amounts(self, int member, /):
+        cdef Span *span = self.of(member)
+        cdef Py_ssize_t row
+        cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
+        cdef uint64_t *amounts = <uint64_t *>column.data.as_ulonglongs
+        for row in range(self.size):
+            amounts[row] = ABSENT_HASH
+            if span[row].size >= 0 and span[row].at & NUMBER:
+                amounts[row] = digits_of(self.text + (span[row].at & ~<uint32_t>NUMBER), span[row].size)
+        return column
+
     def __reduce__(self):
         raise TypeError("spans point into memory of this process and are not pickled")
