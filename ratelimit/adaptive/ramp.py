@@ -12,7 +12,6 @@ MOST_UNITS = (1 << 20) - 1
 MOST_HOUR = (1 << 24) - 1
 HALF_LIFE_HOURS = 7 * 24
 ABOVE_OWN = 3.0
-ABOVE_TIER = 5.0
 MOST_DELAY_NS = 2 * SECOND_NS
 
 
@@ -22,17 +21,23 @@ def charge(word: int, now_ns: int, units: int) -> int:
     return min(MOST_UNITS, used + max(0, units)) | past << 20 | hour << 40
 
 
-def delay_ns(word: int, now_ns: int, tier_median: float) -> int:
+def delay_ns(word: int, now_ns: int, usual: int) -> int:
     """Return how long a request is held back: 0 up to two seconds.
 
-    Only what is above three times the highest hour of its own past and above five times the median hour
-    of its tier. An account without a past is held to its tier alone. It grows with the rise.
+    Only what is above three times the highest hour of its own past, and above what is usual for any account.
+    It grows with the rise. What is usual is told and not learned: accounts that hardly call would lower it.
     """
     _, past, used = _parts(word, now_ns)
-    usual = max(ABOVE_OWN * past, ABOVE_TIER * tier_median)
-    if usual <= 0 or used <= usual:
+    bound = max(ABOVE_OWN * past, usual)
+    if used <= bound:
         return 0
-    return int(MOST_DELAY_NS * (1.0 - usual / used))
+    return int(MOST_DELAY_NS * (1.0 - bound / used))
+
+
+def used_of(word: int, now_ns: int) -> tuple[int, int]:
+    """Return the units of this hour, and of the highest hour of the past as it counts now."""
+    _, past, used = _parts(word, now_ns)
+    return used, past
 
 
 def merge(first: int, second: int, now_ns: int) -> int:

@@ -13,6 +13,7 @@ from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.bound_policy import Matched
 from ratelimit.deciding.conduct import Conduct
 from ratelimit.deciding.load import LoadLimit
+from ratelimit.deciding.ramps import Ramps
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.identity.extract import Extractor
 from ratelimit.policy.routing.target import Target
@@ -38,6 +39,7 @@ class Gate:
         has_ends: whether something is told of each request's end, so that no sending is plain.
         load: the limit that follows the load, None without one; what has no room by it is turned away.
         payer_at: the position of the identity that use of the back end is counted by, -1 for none.
+        ramps: what delays steep rises, of which requests are turned away; None: nothing does.
         conduct: told of refusals; what struck is turned away. None where no limit falls with bad conduct.
     """
 
@@ -61,6 +63,7 @@ class Gate:
         load: LoadLimit | None = None,
         payer_at: int = -1,
         conduct: Conduct | None = None,
+        ramps: Ramps | None = None,
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.

@@ -367,8 +367,7 @@ class RateLimitMiddleware:
         try:
             await self.app(scope, receive, send_at_rest)
         finally:
-            # A server may go on without lifespan when the application has none. The next request
-            # wakes us again, and the store stays open until the process ends.
+            # A server may go on without lifespan. The next request wakes us, and the store stays open.
             await self._shut_down()
 
     def _wake(self, now_ns: int, scope: Scope) -> BoundPolicy:
@@ -412,6 +411,7 @@ class RateLimitMiddleware:
             load=self._runtime.load,
             payer_at=bound.payer_at,
             conduct=bound.conduct,
+            ramps=bound.ramps,
         )
 
     def _sample_latency(self, begin_ns: int) -> None:

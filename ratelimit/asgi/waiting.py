@@ -34,7 +34,7 @@ def visit_of(
     scope: Scope, receive: Receive, bound: BoundPolicy, matched: Matched, held: Held, runtime: Runtime
 ) -> WatchedVisit | None:
     """Return a request that may wait, or be asked for a step-up; None for one that is decided at once."""
-    if not (bound.may_wait and matched.may_wait):
+    if bound.ramps is None and not (bound.may_wait and matched.may_wait):
         return None
     return WatchedVisit(receive, held, Challenger(runtime, bound, scope) if bound.has_challenges else None)
 

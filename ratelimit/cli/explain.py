@@ -25,7 +25,7 @@ from ratelimit.identity.fact import REFUSED
 from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_held, exempting
 from ratelimit.inspection.attach import attach
-from ratelimit.inspection.conduct import conduct_of, standing_of
+from ratelimit.inspection.conduct import remembered_of, rise_of, standing_of
 from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
 from ratelimit.inspection.failure import InspectionFailure
@@ -175,7 +175,7 @@ class Explained:
         self.policy = policy
         self.repeat = repeat
         self.is_live = live
-        making = None
+        remembered = None
         acts: tuple[Act, ...] = ()
         membership: Membership | None = None
         with ExitStack() as stack:
@@ -188,7 +188,7 @@ class Explained:
                 else:
                     store = server = server_of(policy)
                     source = _saved(policy)
-                making = stack.enter_context(conduct_of(policy, store))
+                remembered = stack.enter_context(remembered_of(policy, store))
                 self.now_ns = store.clock.now_ns()
                 acts = acts_held(policy, store.hasher.key, self.now_ns)
                 repeat = 0
@@ -204,7 +204,8 @@ class Explained:
                 self.now_ns,
                 diagnose=lambda code: None,
                 amendment=amendment,
-                conduct=making,
+                conduct=None if remembered is None else remembered.conduct,
+                ramps=None if remembered is None else remembered.ramps(compiled.ramp),
             )
             matched = bound.match(self.method, target, event)
             row = RecordFacts(bound, fields).identities(record, matched)
@@ -215,6 +216,7 @@ class Explained:
             self.decision = trial.decide(charge=not live)
             self.wait = wait_of(self.decision)
             self.standing = standing_of(bound, row, self.now_ns)
+            self.rise = rise_of(bound, row, self.now_ns)
             self.act = exempting(compiled, acts, row)
             actor, certainty = actor_in(bound, row)
             self.cluster, self.verdict = cluster_name(actor), VERDICTS[certainty]
@@ -246,6 +248,9 @@ class Explained:
         if any(line.rule.adaptive and line.verdict is not None for line in self.limits):
             told = self.standing.told if self.is_live else "--live would say, and what it leaves of limits"
             say(console, Text("conduct ", "bold") + Text(told, "not bold"))
+        if self.policy.compiled.ramp is not None:
+            told = "--live would say how steep it is" if self.rise is None else self.rise.told
+            say(console, Text("rise ", "bold") + Text(told, "not bold"))
         say(console, self._outcome())
 
     def _limit_table(self) -> Table:
@@ -335,6 +340,7 @@ class Explained:
             "missing": self.missing if decision.reason is Reason.IDENTITY else [],
             "waits": None if self.wait is None or self.wait.is_in_vain else self.wait.most_ns / 1e9,
             "conduct": self.standing.as_json() if self.is_live else None,
+            "rise": None if self.rise is None else self.rise.as_json(),
             "retry_after": None if wait_ns is None or decision.allowed else wait_ns / 1e9,
         }
 

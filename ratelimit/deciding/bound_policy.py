@@ -26,6 +26,7 @@ from ratelimit.deciding.matched import NO_CLASSES
 from ratelimit.deciding.matched import Matched as Matched
 from ratelimit.deciding.plans import Plans
 from ratelimit.deciding.protocols import Recognition
+from ratelimit.deciding.ramps import Ramps
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import NO_STEPS, Queue, Steps
@@ -62,6 +63,7 @@ class BoundPolicy:
         amendment: what the operator's acts add.
         queue: lets requests wait for limits that say so.
         hold: holds requests, as steps of ladders do; None: none is held.
+        ramps: delays steep rises; None: nothing does.
         conduct: makes what scales limits by conduct, given what scales a plan; None: nothing does.
 
     Raises:
@@ -82,6 +84,7 @@ class BoundPolicy:
         amendment: Amendment = NO_AMENDMENT,
         queue: Queue | None = None,
         hold: Hold | None = None,
+        ramps: Ramps | None = None,
         conduct: Callable[[Callable[[RoutePlan, int, int], RoutePlan]], Conduct] | None = None,
     ) -> None:
         self.has_challenges = any(
@@ -154,7 +157,9 @@ class BoundPolicy:
             for limit in compiled.limits
         ]
         self._classes = load_classes(compiled.adaptive)
-        adapts = compiled.adaptive is not None or any(rule.adaptive for rule in compiled.rules)
+        self.ramps = ramps
+        adapts = compiled.adaptive is not None or ramps is not None
+        adapts = adapts or any(rule.adaptive for rule in compiled.rules)
         self.payer_at = payer_position(compiled) if adapts else -1
         """The identity that use of the back end is counted by; -1 for none."""
         self.when: tuple[tuple[tuple[int, frozenset[int]], ...], ...] = ()

@@ -6,8 +6,8 @@ Theory of operation. A request climbs these rungs, and the first that has an ans
 2. tier: which limits apply, by the plan that the identities name; none, or too many;
 3. cluster: which actor the account is of, and whether the account is new, put into the row of identities;
 4. required identities: one that a limit insists on is missing or malformed;
-5. factor: limits are scaled for this request (`steps.Factor`); where only conduct leaves no room, their
-   ladders say what becomes of it (`rungs`);
+5. factor: a steep rise is held (`ramps`), limits are scaled (`steps.Factor`); where only conduct leaves
+   no room, ladders say what becomes of the request (`rungs`);
 6. limits: all are asked and charged, or none, in one call of the store. Where none but those
    refuse that challenge, the application is asked, and then the limits again;
 7. queue: a request without room may wait and be asked again (`steps.Queue`).
@@ -118,6 +118,8 @@ class Decider:
         if len(case) == 4:
             return case
         plan, row, amounts = case
+        if bound.ramps is not None and charge:
+            bound.ramps.pass_by(bound.payer(row), now_ns)  # nothing can be held here
         try:
             if plan.rungs is not None:
                 seen = self._ask(plan, row, now_ns, amounts, False)
@@ -151,6 +153,9 @@ class Decider:
         if len(case) == 4:
             return case
         plan, row, amounts = case
+        if bound.ramps is not None and charge:
+            visit = visit or Visit()
+            now_ns = await bound.ramps.hold(bound.payer(row), now_ns, visit)
         try:
             if plan.rungs is not None:
                 looked = await self._look(plan, row, now_ns, amounts)
@@ -287,6 +292,8 @@ class Decider:
             recognition = bound.recognition
             if recognition is not None:
                 recognition.observe(identities, not allowed, now_ns, plan.counted_at)
+            if allowed and bound.ramps is not None:
+                bound.ramps.use(bound.payer(identities), now_ns)
             if bound.conduct is not None:
                 note_conduct(bound, bound.conduct, plan, outcome, identities, now_ns)
             surroundings.keep_up(now_ns)

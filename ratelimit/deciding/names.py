@@ -29,6 +29,7 @@ def named_gate(
         or not extractor.is_told_by_names
         or not bound.steps.are_in_the_gate
         or bound.conduct is not None
+        or bound.ramps is not None
     ):
         return None
     needed = needed_positions(compiled)

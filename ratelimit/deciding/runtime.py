@@ -2,6 +2,7 @@
 
 The limiter's face is `limiter.Limiter`: what an application calls. Here is what the middleware, the
 upkeep and the command line use as well. Its methods may be called from any thread.
+In one file, since a reload replaces some of these parts and keeps the others, under one lock.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ratelimit.clustering.hosts.agent import Hosts
 from ratelimit.clustering.hosts.factory import hosts_of
 from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
+from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding import last_policy
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -31,6 +33,7 @@ from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.load import LoadLimit, settings_of
 from ratelimit.deciding.names import named_gate
 from ratelimit.deciding.protocols import AskedRules
+from ratelimit.deciding.ramps import Ramps
 from ratelimit.deciding.reload import PolicyFile, Reload
 from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.deciding.route_plan import RoutePlan
@@ -178,11 +181,20 @@ class Runtime:
         """The limit that follows the load; None where the policy has none, or nothing is limited."""
         return None if self.policy.compiled.adaptive is None or not self.is_enabled else self._load
 
-    def _make_conduct(self, scaled: Callable[[RoutePlan, int, int], RoutePlan]) -> Conduct:
+    def _conduct_memory(self) -> ConductMemory:
         if self._conduct is None:
             self._conduct = open_conduct(self.policy, self.store)
+        return self._conduct.memory
+
+    def _make_ramps(self, compiled: CompiledPolicy) -> Ramps | None:
+        if compiled.ramp is None or not self.is_enabled:
+            return None
+        return Ramps(compiled.ramp, self._conduct_memory(), self.table, self.hold)
+
+    def _make_conduct(self, scaled: Callable[[RoutePlan, int, int], RoutePlan]) -> Conduct:
+        memory = self._conduct_memory()
         has_others = self.policy.compiled.remote is not None and not is_isolated()
-        return Conduct(self._conduct.memory, self.table, scaled, self.conduct_news if has_others else None)
+        return Conduct(memory, self.table, scaled, self.conduct_news if has_others else None)
 
     def _enter_load(self, policy: Policy) -> None:
         spec = policy.compiled.adaptive
@@ -291,6 +303,7 @@ class Runtime:
             amendment=self.amendment_for(compiled),
             queue=self.queue,
             hold=self.hold,
+            ramps=self._make_ramps(compiled),
             conduct=self._make_conduct if self.is_enabled else None,
         )
         if compiled.queue is not None:

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratelimit.adaptive.conduct import Strike, Struck, struck
+from ratelimit.core.memory.table import Table
+from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.conduct import WHOLE, Conduct, key_of
+from ratelimit.deciding.ramps import Ramps
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.inspection import words
 from ratelimit.policy import Policy
+from ratelimit.policy.schema.adaptive import Ramp
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.conduct import SharedConduct
 from ratelimit.stores.factory import counting_table, wish_of
@@ -24,9 +28,6 @@ _KINDS = {
     Strike.GROWS: "its actor got more accounts",
     Strike.SURER: "the verdict on it rose",
 }
-
-Making = Callable[[Callable[[RoutePlan, int, int], RoutePlan]], Conduct]
-"""Makes what scales limits: see `BoundPolicy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,73 @@ class Standing:
         return {"account": _json(self.account), "cluster": _json(self.cluster)}
 
 
+class Remembered:
+    """What this host's workers remember of accounts, to look at.
+
+    Args:
+        memory: where it is.
+        table: where their counters are.
+    """
+
+    def __init__(self, memory: ConductMemory, table: Table) -> None:
+        self._memory = memory
+        self._table = table
+
+    def conduct(self, scaled: Callable[[RoutePlan, int, int], RoutePlan]) -> Conduct:
+        """Return what scales limits: see `BoundPolicy`."""
+        return Conduct(self._memory, self._table, scaled)
+
+    def ramps(self, spec: Ramp | None) -> Ramps | None:
+        """Return what tells how steep rises are; None where the policy does not ask."""
+        return None if spec is None else Ramps(spec, self._memory, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """How an account rises.
+
+    Args:
+        used: requests that limits let through in this hour.
+        past: the same of the highest hour of its past, as it counts now.
+        held_ns: how long a request of it is held; in shadow, would be.
+        is_shadow: whether it is only counted.
+    """
+
+    used: int
+    past: int
+    held_ns: int
+    is_shadow: bool
+
+    @property
+    def told(self) -> str:
+        """Return it in one line."""
+        said = f"{self.used:,} requests this hour, {self.past:,} in its highest hour before"
+        if not self.held_ns:
+            return f"{said}; not held"
+        return f"{said}; {'would be held' if self.is_shadow else 'held'} {words.wait(self.held_ns)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "used": self.used,
+            "past": self.past,
+            "held": self.held_ns / 1e9,
+            "mode": "shadow" if self.is_shadow else "enforce",
+        }
+
+
+def rise_of(bound: BoundPolicy, row: Sequence[int], now_ns: int) -> Rise | None:
+    """Return how the account of a row rises; None where no rise is delayed."""
+    if bound.ramps is None:
+        return None
+    account = bound.payer(row)
+    return Rise(
+        *bound.ramps.used(account, now_ns), bound.ramps.delay_ns(account, now_ns), bound.ramps.is_shadow
+    )
+
+
 @contextmanager
-def conduct_of(policy: Policy, store: Store) -> Iterator[Making | None]:
+def remembered_of(policy: Policy, store: Store) -> Iterator[Remembered | None]:
     """Look at what this host's workers remember; None where they remember nothing.
 
     Raises:
@@ -66,7 +132,7 @@ def conduct_of(policy: Policy, store: Store) -> Iterator[Making | None]:
         return
     memory = shared.memory
     try:
-        yield lambda scaled: Conduct(memory, counting_table(store), scaled)
+        yield Remembered(memory, counting_table(store))
     finally:
         shared.close()
 

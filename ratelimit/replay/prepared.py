@@ -44,8 +44,8 @@ def ending(cluster: int, is_certain: bool, /) -> bytes:
     return b'"cluster": "%016x", "verdict": "%b"}\n' % (cluster, verdict)
 
 
-def prefix(action: str, limit: str) -> bytes:
-    """Return the line of a limit's action up to the seconds to wait."""
+def prefix(action: str, limit: str | None) -> bytes:
+    """Return the line of a limit's action, or of one by none, up to the seconds to wait."""
     return f'{{"action": "{action}", "limit": {dumps(limit)}, "retry_after": '.encode()
 
 
@@ -54,7 +54,7 @@ def degraded(limit: str, retry_after_ns: int) -> bytes:
     return prefix("degrade", limit) + seconds(retry_after_ns) + REFUSAL_END
 
 
-def let_wait(action: str, limit: str, waited_ns: int) -> bytes:
+def let_wait(action: str, limit: str | None, waited_ns: int) -> bytes:
     """Return the line of a request that passed after a wait."""
     return prefix(action, limit) + b'null, "waited": ' + seconds(waited_ns) + REFUSAL_END
 

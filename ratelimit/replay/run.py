@@ -44,6 +44,7 @@ from ratelimit.replay.prepared import (
     let_wait,
     seconds,
 )
+from ratelimit.replay.rising import Rising
 from ratelimit.replay.rows import rows_of
 from ratelimit.replay.tally import Key, LimitTally
 from ratelimit.replay.waiting import Lines, Waiter, Waiting
@@ -113,8 +114,9 @@ class Replay:
         self._acts = any(
             (rule.wait_ns or rule.action != "refuse") and not rule.shadow for rule in compiled.rules
         )
+        self.rising = Rising(compiled.ramp)
         self._waiting = None if compiled.queue is None or not self._acts else Waiting(compiled.queue)
-        self._lines = Lines(_nowhere if write is None else write)
+        self._lines = Lines(_ignore if write is None else write)
 
     def _actors(self, names_members: bool) -> Actors | None:
         spec = self.compiled.correlation
@@ -176,7 +178,8 @@ class Replay:
 
     def _bind(self, now_ns: int) -> None:
         assert self.store is not None  # set by take, just before
-        self._bound = bound = BoundPolicy(self.compiled, self.store, now_ns, diagnose=lambda code: None)
+        ramps = self.rising.ramps
+        self._bound = bound = BoundPolicy(self.compiled, self.store, now_ns, diagnose=_ignore, ramps=ramps)
         self._identities = IdentityColumns(bound, self.fields)
         self._ages = bound.ages
         if self.actors is not None:
@@ -206,7 +209,7 @@ class Replay:
 
     def _decide(self, batch: Batch) -> None:
         found = self._identities.columns(batch.records)
-        if found is None or self._acts:
+        if found is None or self._acts or self.rising.ramps is not None:
             self._decide_rows(batch)
         else:
             self._decide_columns(batch, *found)
@@ -303,14 +306,12 @@ class Replay:
                 self._is_asked_again = True
                 if self._waits(self._waiting, bound, matched, looked, costs, record, now_ns):
                     continue
-            lines.add(self._line(judge(bound, matched, row, now_ns, costs), record, now_ns))
+            waited = self.rising.line(bound.payer(row), now_ns)
+            lines.add(self._line(judge(bound, matched, row, now_ns, costs), record, now_ns, waited))
         lines.flush()
 
     def _line(self, judgement: Judgement, record: Any, now_ns: int, waited: bytes = ALLOWED) -> bytes:
-        """Count what was decided of a record, and return what is written of it.
-
-        `waited`: what is written if it was admitted.
-        """
+        """Count what was decided of a record, and return what is written: `waited`, if it was admitted."""
         allowed, reason, plan, outcome = judgement
         if plan is None or outcome is None:
             self._crowded += not allowed and reason is Reason.LIMITS
@@ -432,7 +433,7 @@ def _nth(records: Sequence[Any], places: list[int], nth: int) -> Any:
     return records[places[nth]]
 
 
-def _nowhere(line: bytes) -> None:
+def _ignore(line: bytes) -> None:
     """Take a line that is not wanted."""
 
 

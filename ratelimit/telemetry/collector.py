@@ -130,10 +130,8 @@ class RateLimitCollector(Collector):
         yield from self._runtime(table)
         yield from served(table, self._limiter.remote)
         yield from correlated(self._limiter.correlation)
-        strikes = totals(table, load.STRIKES_ROW)
-        yield _labelled(load.STRIKES, dict(zip(load.STRIKE_KINDS, strikes, strict=False)))
-        steps = totals(table, load.STEPS_ROW)
-        yield _labelled(load.STEPS, dict(zip(load.CONDUCT_STEPS, steps, strict=False)))
+        for metric, row in load.CONDUCT_METRICS.items():
+            yield _labelled(metric, dict(zip(metric.labels[0].values, totals(table, row), strict=False)))
         yield from loaded(table, self._limiter.load_numbers, self._limiter.load_classes)
 
     def _requests(self, table: CounterTable) -> Iterator[Family]:

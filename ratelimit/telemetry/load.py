@@ -17,6 +17,14 @@ class ShedColumn(IntEnum):
     IN_SHADOW = 1
 
 
+class RampColumn(IntEnum):
+    """Columns of the row of delayed rises."""
+
+    ENFORCED = 0
+    IN_SHADOW = 1
+
+
+RAMP_ROW = "\x1framp"
 STRIKES_ROW = "\x1fstrikes"
 STRIKE_KINDS = ("persists", "grows", "surer")
 """What the columns of that row count, in the order of `adaptive.conduct.Strike`."""
@@ -74,6 +82,14 @@ STEPS = Metric(
     "Requests that conduct left no room for and that went by the whole limit, by the step of its ladder.",
     (Label("step", CONDUCT_STEPS),),
 )
+RAMP = Metric(
+    "ratelimit_ramp_delayed",
+    "counter",
+    "Requests of accounts that rose steeply above their own past: held for a while, or would have been.",
+    (Label("mode", ("enforce", "shadow")),),
+)
+CONDUCT_METRICS = {STRIKES: STRIKES_ROW, STEPS: STEPS_ROW, RAMP: RAMP_ROW}
+"""Where each is counted, a column for each value of its label."""
 LOAD_METRICS: tuple[Metric, ...] = (
     LOAD_REQUESTS,
     LOAD_BOUND,

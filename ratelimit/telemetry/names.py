@@ -49,7 +49,7 @@ from ratelimit.telemetry.hosts import (
 from ratelimit.telemetry.hosts import (
     HOSTS_WAITING as HOSTS_WAITING,
 )
-from ratelimit.telemetry.load import LOAD_METRICS, STEPS, STRIKES
+from ratelimit.telemetry.load import LOAD_METRICS, RAMP, STEPS, STRIKES
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
 from ratelimit.telemetry.settlement import SETTLEMENT_METRICS
@@ -410,4 +410,5 @@ METRICS: tuple[Metric, ...] = (
     *LOAD_METRICS,
     STRIKES,
     STEPS,
+    RAMP,
 )

@@ -205,3 +205,16 @@ def test_live_explanation_says_the_step_of_the_ladder(tmp_path: Path):
     limiter.close()
     assert "passes by its ladder (degrade)" in shown
     assert "falls with bad conduct: degrade" in run("check", policy).stdout
+
+
+def test_live_explanation_says_how_steep_a_rise_is(tmp_path: Path):
+    policy = write_policy(tmp_path, ADAPTIVE.format(folder=tmp_path) + "[ramp]\nusual = 20\n")
+    limiter = Limiter(policy)
+    for _ in range(25):
+        assert limiter.decide(identities={"account": "a"}).allowed
+    rise = of(policy, *REQUEST)["rise"]
+    assert rise == {"used": 25, "past": 0, "held": pytest.approx(0.4), "mode": "enforce"}
+    shown = run("explain", policy, *REQUEST).stdout
+    assert "25 requests this hour, 0 in its highest hour before; held" in shown
+    assert of(policy, *REQUEST[:2])["rise"] is None
+    limiter.close()

@@ -99,3 +99,16 @@ def test_diff_takes_what_is_delayed_as_admitted(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["newly_admitted"]["requests"], found["newly_refused"]["requests"]) == (2, 0)
+
+
+RISING = POLICY.replace("10/second", "1000/hour").replace("burst = 1\n", "").format("")
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+def test_steep_rises_are_held_and_counted(tmp_path: Path, mode: str) -> None:
+    policy = RISING + f'[ramp]\nusual = 4\nmode = "{mode}"\n'
+    decisions, summary = replay(tmp_path, [post(at) for at in range(7)], policy)
+    held = [("delay", 0.4), ("delay", 0.666666666)] if mode == "enforce" else [("allow", None)] * 2
+    assert told(decisions[:5]) == [("allow", None)] * 5
+    assert told(decisions[5:]) == [(what, s if s is None else pytest.approx(s)) for what, s in held]
+    assert (summary["admitted"], summary["held"]) == (7, 2)

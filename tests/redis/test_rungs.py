@@ -1,4 +1,4 @@
-"""Ladders of limits that a server keeps."""
+"""Ladders of limits that a server keeps, and steep rises."""
 
 from __future__ import annotations
 
@@ -42,3 +42,11 @@ async def test_step_up_is_asked_for_before_the_whole_limit(server: Server, open_
     limiter.runtime.challenge = hook
     assert await steps(limiter, 4) == [""] * 2 + ["challenge"] * 2
     assert asked == ["once"]
+
+
+async def test_steep_rise_is_held_before_a_server_decides(server: Server, open_limiter: LiveLimiter) -> None:
+    limiter = open_limiter(server.url, 'per = "account"\nrate = "100/hour"\n[ramp]\nusual = 9')
+    waited = [(await limiter.ask("a")).waited_ns for _ in range(11)]
+    assert waited[:10] == [0] * 10
+    assert waited[10] > 100 * 10**6
+    assert (await limiter.ask("b")).waited_ns == 0

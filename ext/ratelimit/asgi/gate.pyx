@@ -111,13 +111,15 @@ cdef class Gate:
     cdef Heaviest heaviest
     cdef object conduct     # what is told of refusals; None: no limit falls with bad conduct
     cdef ConductMemory marks
+    cdef ConductMemory ramps    # None: no rise is steep
+    cdef uint64_t usual     # what any account may use in an hour
     cdef Py_ssize_t payer_at    # the identity that use of the back end is counted by, -1 for none
     cdef list shares        # by class: what the last of it may fill of the queue, and leaves free of the places
 
     def __init__(
         self, door, writer, *, match, dict requests not None,
         extractor, Table table not None, row, columns, sample, Watch watch=None, target,
-        Pace pace not None, keep_up, bint has_ends=False, load=None, Py_ssize_t payer_at=-1, conduct=None,
+        Pace pace not None, keep_up, bint has_ends=False, load=None, Py_ssize_t payer_at=-1, conduct=None, ramps=None,
     ):
         self.door = door
         self.writer = writer
@@ -145,6 +147,8 @@ cdef class Gate:
         self.conduct = conduct
         if conduct is not None:
             self.marks = conduct.memory
+        if ramps is not None:
+            self.ramps, self.usual = ramps.memory, ramps.usual
         self.parts = {}
 
     def enter(self, scope, send, now_ns, /):
@@ -200,7 +204,7 @@ cdef class Gate:
                         verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
                 if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
                     payer = ids[self.payer_at]
-                if self.is_noted(payer, verdict):
+                if self.is_noted(payer, verdict) or self.is_steep(payer, now_ns):
                     return None  # the ladder knows conduct
                 if part.leased is not None:
                     outcome = part.leased.taken(ids, part.amounts, now_ns)
@@ -225,7 +229,7 @@ cdef class Gate:
                         verdict = LIKELY if identities[self.watch.at] == -1 else CERTAIN
                 if self.payer_at >= 0 and identities[self.payer_at] > 0:
                     payer = identities[self.payer_at]
-                if self.is_noted(payer, verdict):
+                if self.is_noted(payer, verdict) or self.is_steep(payer, now_ns):
                     return None
                 if part.leased is not None:
                     outcome = part.leased.take(identities, now_ns, part.costs)
@@ -242,6 +246,8 @@ cdef class Gate:
             return None  # asked again the long way, which knows each limit's stance
         self.table.check_open()
         bump(self.table, self.row, self.columns[allowed], 1)
+        if allowed and self.ramps is not None and self.ramps.open:
+            self.ramps.note_use(payer, now_ns)
         if not allowed and self.conduct is not None:
             self.conduct.refused(payer, now_ns, plan.told_wait_ns(outcome, payer, now_ns))
         if self.pace.due(now_ns):
@@ -277,6 +283,10 @@ cdef class Gate:
     cdef bint is_noted(self, uint64_t payer, uint8_t verdict) noexcept:
         """Whether limits may be scaled for an account; noexcept: a look into memory that is there."""
         return self.marks is not None and self.marks.open and (verdict == CERTAIN or self.marks.is_marked(payer))
+
+    cdef bint is_steep(self, uint64_t payer, uint64_t now_ns) noexcept:
+        """Whether an account rises so that its requests are held; noexcept: a look into memory that is there."""
+        return self.ramps is not None and self.ramps.open and self.ramps.held_ns(payer, now_ns, self.usual) != 0
 
     cdef object matched(self, dict scope):
         """Return what applies to this method and path; None for a scope that lacks one of them."""

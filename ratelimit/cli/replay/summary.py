@@ -73,6 +73,9 @@ class Summary:
                 )
         for (limit, action), number in replay.acted.items():
             head.add_row("", f"{number:,} {_ACTED[action]} by “{limit}”")
+        if (ramps := replay.rising.ramps) is not None:
+            would = "would have been" if ramps.is_shadow else "were"
+            head.add_row("", f"{replay.rising.held:,} {would} held, as their accounts rose steeply")
         if (correlation := self._correlation()) is not None:
             head.add_row("correlation", self._correlation_words(correlation))
         console.print(head)
@@ -122,6 +125,7 @@ class Summary:
             "first_time": None if replay.first_ns is None else words.iso(replay.first_ns),
             "last_time": None if replay.first_ns is None else words.iso(replay.last_ns),
             "correlation": self._correlation(),
+            "held": None if replay.rising.ramps is None else replay.rising.held,
             "limits": [self._limit_json(rule) for rule in self._named_rules()],
             "evictions": self._evictions(),
         }

@@ -57,5 +57,13 @@ class ConductMemory:
         /,
     ) -> None:
         """Remember them."""
+    def ramp(self, key: int, /) -> int:
+        """Return the word of an account's rise (`adaptive.ramp`), 0 for none; 65,536 of them are kept."""
+    def set_ramp(self, key: int, word: int, /) -> None:
+        """Put a word in its place."""
+    def steep_ns(self, key: int, now_ns: int, usual: int, /) -> int:
+        """Return how long a request of an account is held back: see `adaptive.ramp.delay_ns`."""
+    def use(self, key: int, now_ns: int, /) -> None:
+        """Count a request of an account; nothing for key 0."""
     def close(self) -> None:
         """Let go of the buffer; any later use raises ValueError."""

@@ -20,6 +20,7 @@ from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.compile.metering import MeteringSpec
 from ratelimit.policy.compile.pricing import PriceSpec
 from ratelimit.policy.compile.queueing import QueueSpec
+from ratelimit.policy.schema.adaptive import Ramp, Step
 from ratelimit.policy.schema.model import (
     Action,
     Algorithm,
@@ -28,7 +29,6 @@ from ratelimit.policy.schema.model import (
     Missing,
     PolicyFile,
     Stance,
-    Step,
 )
 
 if TYPE_CHECKING:
@@ -338,6 +338,11 @@ class CompiledPolicy:
     """The limit that follows the load; None without one."""
     queue: QueueSpec | None = None
     """How requests wait; None where no limit lets them."""
+
+    @property
+    def ramp(self) -> Ramp | None:
+        """What delays steep rises; None where nothing does."""
+        return self.file.ramp
 
     @property
     def cluster(self) -> int:

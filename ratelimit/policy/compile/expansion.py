@@ -16,8 +16,9 @@ from ratelimit.policy.compile.quota import (
     largest_debt,
     largest_quota,
 )
+from ratelimit.policy.schema.adaptive import Step
 from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.policy.schema.model import Algorithm, Limit, Step, Tier
+from ratelimit.policy.schema.model import Algorithm, Limit, Tier
 from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.rate import Rate, RateSyntaxError, parse_rates
 

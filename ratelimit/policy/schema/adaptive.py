@@ -10,6 +10,8 @@ from ratelimit.policy.schema.table import Table
 
 LoadAlgorithm = Literal["first-byte", "aimd", "gradient2", "vegas"]
 LoadMode = Literal["enforce", "shadow"]
+Step = Literal["observe", "delay", "degrade", "challenge", "refuse"]
+"""What becomes of a request that only bad conduct leaves no room for, from the mildest."""
 InFlight = Annotated[int, Meta(ge=1, le=100_000)]
 
 
@@ -93,3 +95,20 @@ class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"class_":
             description="Classes in the order of their weight: the first is shed last.",
         ),
     ] = []
+
+
+class Ramp(Table, frozen=True, forbid_unknown_fields=True):
+    """Delays requests of an account that rises steeply above its own past, and never refuses them."""
+
+    usual: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=300_000,
+            description="Requests an hour that any account may make undelayed, whatever its past. Beyond, "
+            "it may make three times as many as in its highest hour, which fades with a half-life of a week. "
+            "Each one above that is held up to two seconds, the longer the steeper the rise.",
+            examples=[600],
+        ),
+    ]
+    mode: Annotated[LoadMode, Meta(description="`shadow` counts what it would delay.")] = "enforce"

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from ratelimit.correlation.settings import Settings
 from ratelimit.policy.compile.pricing import Price
-from ratelimit.policy.schema.adaptive import Adaptive
+from ratelimit.policy.schema.adaptive import Adaptive, Ramp, Step
 from ratelimit.policy.schema.events import Events
 from ratelimit.policy.schema.headers import Headers
 from ratelimit.policy.schema.knowledge import Known
@@ -37,8 +37,6 @@ Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
 OnExhausted = Literal["finish", "cut"]
 Action = Literal["refuse", "delay", "degrade", "challenge"]
-Step = Literal["observe", "delay", "degrade", "challenge", "refuse"]
-"""What becomes of a request that only bad conduct leaves no room for, from the mildest."""
 UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
@@ -445,4 +443,7 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     adaptive: Annotated[
         Adaptive | None,
         Meta(description="A limit on what is in flight that follows the load. Default: none."),
+    ] = None
+    ramp: Annotated[
+        Ramp | None, Meta(description="Steep rises above an account's own past are delayed. Default: none.")
     ] = None

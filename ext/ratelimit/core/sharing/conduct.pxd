@@ -1,4 +1,4 @@
-"""Where everything lies in the memory of conduct: a header, and entries in buckets of four.
+"""Where everything lies in the memory of conduct: a header, entries in buckets of four, and ramps, too.
 
 Change anything here and `CONDUCT_LAYOUT` must change too.
 """
@@ -6,10 +6,11 @@ Change anything here and `CONDUCT_LAYOUT` must change too.
 from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
-    CONDUCT_LAYOUT = 1
+    CONDUCT_LAYOUT = 2
     CONDUCT_HEADER_BYTES = 4096
     BUCKETS = 4096          # a power of two
     BUCKET_SIZE = 4
+    RAMP_BUCKETS = 16384    # a power of two
 
 cdef struct ConductHeader:
     uint64_t magic
@@ -28,12 +29,17 @@ cdef struct Record:
     uint64_t tries          # in that second << 32 | that were owed
     uint64_t next_ns        # when one is owed again
 
+cdef struct Ramp:
+    uint64_t key            # 0: free
+    uint64_t word           # of `ratelimit.adaptive.ramp`
+
 
 cdef class ConductMemory:
     cdef Py_buffer buffer
     cdef object memory
     cdef ConductHeader *header
     cdef Record *records
+    cdef Ramp *ramps
     cdef uint64_t fingerprint[2]
     cdef uint8_t boot[64]
     cdef readonly bint open
@@ -44,3 +50,7 @@ cdef class ConductMemory:
     cdef Record *find(self, uint64_t key) noexcept
     cdef Record *make(self, uint64_t key) noexcept
     cdef bint is_marked(self, uint64_t key) noexcept
+    cdef Ramp *find_ramp(self, uint64_t key) noexcept
+    cdef Ramp *make_ramp(self, uint64_t key, uint64_t now_ns) noexcept
+    cdef uint64_t held_ns(self, uint64_t key, uint64_t now_ns, uint64_t usual) noexcept
+    cdef void note_use(self, uint64_t key, uint64_t now_ns) noexcept

@@ -7,6 +7,7 @@ refusals is several words, and a race between workers loses a refusal: an error 
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.math cimport pow
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
@@ -16,11 +17,16 @@ from ratelimit.errors import StoreError
 
 cdef uint64_t MAGIC = 0x5443444E434E494B  # "KINCNDCT", little-endian
 
+cdef uint64_t HOUR_NS = 3_600_000_000_000
+cdef enum:
+    MOST_UNITS = (1 << 20) - 1
+    MOST_HOUR = (1 << 24) - 1
+
 CONDUCT_VERSION = CONDUCT_LAYOUT
 
 
 def conduct_bytes():
-    return CONDUCT_HEADER_BYTES + BUCKETS * BUCKET_SIZE * sizeof(Record)
+    return CONDUCT_HEADER_BYTES + BUCKETS * BUCKET_SIZE * sizeof(Record) + RAMP_BUCKETS * BUCKET_SIZE * sizeof(Ramp)
 
 
 @cython.final
@@ -53,6 +59,7 @@ cdef class ConductMemory:
             raise StoreError(f"{size} bytes are too few", code="table-size")
         self.header = <ConductHeader *>base
         self.records = <Record *>(base + CONDUCT_HEADER_BYTES)
+        self.ramps = <Ramp *>(self.records + BUCKETS * BUCKET_SIZE)
         bytes_at = fingerprint
         memcpy(self.fingerprint, bytes_at, 16)
         bytes_at = boot_id
@@ -183,6 +190,80 @@ cdef class ConductMemory:
             store(&found.tries, min(in_second, <uint64_t>0xFFFFFFFF) << 32 | min(owed, <uint64_t>0xFFFFFFFF))
             store(&found.next_ns, next_ns)
 
+    cdef Ramp *find_ramp(self, uint64_t key) noexcept:
+        """Return a key's ramp, NULL for none; noexcept: a look at four ramps that are there."""
+        cdef Ramp *bucket = self.ramps + (key * <uint64_t>0x9E3779B97F4A7C15 >> 50 & (RAMP_BUCKETS - 1)) * BUCKET_SIZE
+        cdef int i
+        if key == 0:
+            return NULL
+        for i in range(BUCKET_SIZE):
+            if load(&bucket[i].key) == key:
+                return bucket + i
+        return NULL
+
+    cdef Ramp *make_ramp(self, uint64_t key, uint64_t now_ns) noexcept:
+        """Return a key's ramp, made if need be: first in place of the one with the lowest hours."""
+        cdef Ramp *bucket = self.ramps + (key * <uint64_t>0x9E3779B97F4A7C15 >> 50 & (RAMP_BUCKETS - 1)) * BUCKET_SIZE
+        cdef Ramp *found = self.find_ramp(key)
+        cdef Ramp *chosen = NULL
+        cdef uint64_t best = 0, worth, was, hour, past, used
+        cdef int i
+        if found != NULL or key == 0:
+            return found
+        for i in range(BUCKET_SIZE):
+            parts(load(&bucket[i].word), now_ns, &hour, &past, &used)
+            worth = 1 + max(past, used) if load(&bucket[i].key) else 0
+            if chosen == NULL or worth < best:
+                chosen, best = bucket + i, worth
+        was = load(&chosen.key)
+        if not cas(&chosen.key, was, 0):
+            return NULL
+        store(&chosen.word, 0)
+        return chosen if cas(&chosen.key, 0, key) else NULL
+
+    cdef uint64_t held_ns(self, uint64_t key, uint64_t now_ns, uint64_t usual) noexcept:
+        """Return how long a request of a key is held back: `ratelimit.adaptive.ramp` has the rule."""
+        cdef Ramp *found = self.find_ramp(key)
+        cdef uint64_t hour, past, used
+        cdef double bound
+        if found == NULL:
+            return 0
+        parts(load(&found.word), now_ns, &hour, &past, &used)
+        bound = max(3.0 * <double>past, <double>usual)
+        return 0 if <double>used <= bound else <uint64_t>(2e9 * (1.0 - bound / <double>used))
+
+    cdef void note_use(self, uint64_t key, uint64_t now_ns) noexcept:
+        """Count one of a key; one that another worker counts at the same instant comes after it."""
+        cdef Ramp *found = self.make_ramp(key, now_ns)
+        cdef uint64_t hour, past, used, word
+        cdef int _tries
+        if found == NULL:
+            return
+        for _tries in range(8):
+            word = load(&found.word)
+            parts(word, now_ns, &hour, &past, &used)
+            if cas(&found.word, word, min(<uint64_t>MOST_UNITS, used + 1) | past << 20 | hour << 40):
+                return
+
+    def ramp(self, uint64_t key, /):
+        self.check_open()
+        cdef Ramp *found = self.find_ramp(key)
+        return 0 if found == NULL else load(&found.word)
+
+    def set_ramp(self, uint64_t key, uint64_t word, /):
+        self.check_open()
+        cdef Ramp *found = self.make_ramp(key, 0)
+        if found != NULL:
+            store(&found.word, word)
+
+    def steep_ns(self, uint64_t key, uint64_t now_ns, uint64_t usual, /):
+        self.check_open()
+        return self.held_ns(key, now_ns, usual)
+
+    def use(self, uint64_t key, uint64_t now_ns, /):
+        self.check_open()
+        self.note_use(key, now_ns)
+
     @property
     def closed(self):
         return not self.open
@@ -200,3 +281,14 @@ cdef class ConductMemory:
 
     def __reduce__(self):
         raise TypeError("conduct is in memory of this host and is not pickled")
+
+
+cdef inline void parts(uint64_t word, uint64_t now_ns, uint64_t *hour, uint64_t *past, uint64_t *used) noexcept:
+    """Take a ramp's word apart, brought to now: see `ratelimit.adaptive.ramp`."""
+    cdef uint64_t now_hour = min(now_ns // HOUR_NS, <uint64_t>MOST_HOUR)
+    used[0], past[0], hour[0] = word & MOST_UNITS, word >> 20 & MOST_UNITS, word >> 40 & MOST_HOUR
+    if now_hour <= hour[0]:
+        return
+    past[0] = <uint64_t>(<double>max(past[0], used[0]) * pow(2.0, -(<double>(now_hour - hour[0]) / 168.0)))
+    used[0] = 0
+    hour[0] = now_hour

@@ -1,0 +1,114 @@
+"""Steep rises above an account's own past: held for a while, and never refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ratelimit import Limiter, Policy, PolicyError
+from ratelimit.clock import ManualClock
+from tests.asgi.driver import Mounted, key, limit, mount, rules
+from tests.limiter.test_delaying import counted
+
+HOUR = 3600
+
+
+def policy(mode: str = "enforce", usual: int = 10) -> str:
+    return rules(limit("requests", rate="1000/hour"), more=f'[ramp]\nusual = {usual}\nmode = "{mode}"')
+
+
+def held(mounted: Mounted, account: str = "a") -> tuple[int, int]:
+    """Return what an account used this hour, and how long a request of it would be held, in ms."""
+    bound = mounted.middleware.limiter.current
+    assert bound.ramps is not None
+    account_key = bound.extractor.value_hash("account", account)
+    now_ns = mounted.clock.now_ns()
+    return bound.ramps.used(account_key, now_ns)[0], bound.ramps.delay_ns(account_key, now_ns) // 10**6
+
+
+@pytest.fixture
+def held_ns(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Hold nothing, and return how long it would have been."""
+    from ratelimit.deciding.hold import Hold
+
+    found: list[int] = []
+
+    async def hold(self: Hold, visit: Any, for_ns: int) -> None:
+        found.append(for_ns)
+
+    monkeypatch.setattr(Hold, "hold", hold)
+    return found
+
+
+async def test_steep_rise_is_held_and_never_refused(held_ns: list[int]) -> None:
+    mounted = mount(policy())
+    assert await mounted.client.statuses(11, headers=key("a")) == [200] * 11
+    assert held_ns == []
+    assert await mounted.client.statuses(30, headers=key("a")) == [200] * 30
+    assert len(held_ns) == 30
+    assert held_ns == sorted(held_ns)  # the steeper the longer
+    assert held_ns[-1] < 2 * 10**9
+    assert held(mounted) == (41, int(2000 * (1 - 10 / 41)))
+    assert await mounted.client.statuses(5, headers=key("b")) == [200] * 5
+    assert len(held_ns) == 30
+    assert counted(mounted.middleware.limiter, "ratelimit_ramp_delayed")["enforce",] == 30
+
+
+async def test_account_that_grows_slowly_is_not_held(held_ns: list[int]) -> None:
+    mounted = mount(policy())
+    for calls in (10, 25, 70, 200):
+        await mounted.client.statuses(calls, headers=key("a"))
+        mounted.clock.advance(HOUR)
+    assert held_ns == []
+    await mounted.client.statuses(700, headers=key("a"))
+    assert len(held_ns) in range(90, 130)  # three times the hour of 200
+
+
+async def test_what_limits_refuse_is_no_rise(held_ns: list[int]) -> None:
+    """Hazard: an account that is refused would be held for it later."""
+    text = rules(limit("requests", rate="5/hour"), more="[ramp]\nusual = 10")
+    mounted = mount(text)
+    assert await mounted.client.statuses(50, headers=key("a")) == [200] * 5 + [429] * 45
+    assert held(mounted) == (5, 0)
+
+
+async def test_in_shadow_it_is_counted_and_nothing_is_held(held_ns: list[int]) -> None:
+    mounted = mount(policy("shadow"))
+    await mounted.client.statuses(20, headers=key("a"))
+    assert held_ns == []
+    assert held(mounted)[0] == 20
+    assert counted(mounted.middleware.limiter, "ratelimit_ramp_delayed") == {("enforce",): 0, ("shadow",): 9}
+
+
+async def test_held_in_real_time_and_told_how_long() -> None:
+    text = policy(usual=20).replace("[ramp]", '[store]\nmemory = "private"\n[ramp]')
+    limiter = Limiter(Policy.from_toml(text))
+    waited = [(await limiter.adecide(identities={"account": "a"})).waited_ns for _ in range(22)]
+    assert waited[:21] == [0] * 21
+    assert 50 * 10**6 < waited[21] < 10**9
+    limiter.close()
+
+
+def test_without_an_event_loop_nothing_is_held_and_all_is_counted() -> None:
+    clock = ManualClock()
+    limiter = Limiter(Policy.from_toml(policy()), clock=clock)
+    assert all(limiter.decide(identities={"account": "a"}).allowed for _ in range(20))
+    assert counted(limiter, "ratelimit_ramp_delayed")["enforce",] == 9
+    limiter.close()
+
+
+async def test_gate_and_ladder_count_the_same(held_ns: list[int]) -> None:
+    gated, slow = mount(policy(usual=50)), mount(policy(usual=50))
+    slow.middleware._gate = None
+    slow.middleware._new_gate = lambda bound: None  # type: ignore[assignment, method-assign, return-value]
+    for mounted in (gated, slow):
+        await mounted.client.statuses(60, headers=key("a"))
+    assert held(gated) == held(slow) == (60, int(2000 * (1 - 50 / 60)))
+    assert len(held_ns) == 2 * 9
+
+
+@pytest.mark.parametrize("usual", ["0", "300001", '"many"'])
+def test_wrong_numbers_are_told(usual: str) -> None:
+    with pytest.raises(PolicyError):
+        Policy.from_toml(rules(limit(), more=f"[ramp]\nusual = {usual}"))
