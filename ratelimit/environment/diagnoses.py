@@ -92,6 +92,10 @@ DIAGNOSES: Mapping[str, str] = {
         "a route has its handler without the limit that decorates it, and is not limited: `@limit` stands "
         "above the route's own decorator. Write it below. They are:"
     ),
+    "done-uncharged": (
+        "a proxy said at a stream's end what it took, and no limit was charged. Its descriptors lack the "
+        "path or an identity that limits need: send what the request's own call has. Unit:"
+    ),
     "limit-exempt": (
         "a handler has `@exempt` and a limit of its own. `@exempt` takes it out of what its router or "
         "application asks for, and out of every `Depends`; a limit that decorates it holds. Remove one of "

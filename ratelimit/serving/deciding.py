@@ -69,6 +69,11 @@ def _asked(limiter: Limiter, facts: Facts) -> dict[str, Any]:
 def _answered(limiter: Limiter, facts: Facts, decision: Decision) -> Answered:
     if facts.is_done:
         decision.settle(facts.costs)
+        charge = decision.ledger
+        counted = {rule.unit for rule in charge.plan.rules} if isinstance(charge, Charge) else set()
+        if counted.isdisjoint(facts.costs):
+            # What is refused here was done all the same, and no client hears of it: the operator has to.
+            limiter.runtime.diagnose("done-uncharged", about=", ".join(facts.costs))
     # A call has no end: what it would hold is given back at once.
     decision.release()
     return Answered(decision.allowed or facts.is_done, answer_of(limiter, decision), _told(decision))

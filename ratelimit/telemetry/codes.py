@@ -42,5 +42,6 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "challenge-unawaited",
     "memory-full",
     "limit-exempt",
+    "done-uncharged",
     "other",
 )

@@ -153,6 +153,20 @@ async def test_end_of_stream_is_charged_in_full_and_never_refused() -> None:
         assert refused.statuses[0].current_limit.name == "tokens"
 
 
+async def test_end_that_reaches_no_limit_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    tokens = limit("tokens", rate="100/day", unit="tokens", match="POST /v1/*")
+    async with served(rules(limit("per ip", "ip"), tokens, identities=IDENTITIES)) as channel:
+        ask = asking(channel)
+        request = (("account", "a"), ("unit", "tokens"), ("done", "1"))
+        whole = (*request, ("remote_address", "192.0.2.7"), ("path", "/v1/chat"), ("method", "POST"))
+        assert (await ask(call(*whole, hits=150))).overall_code == OK
+        assert "[done-uncharged]" not in caplog.text
+        for lacking in (request, request, (*request, ("remote_address", "192.0.2.7"))):
+            assert (await ask(call(*lacking, hits=150))).overall_code == OK
+    (said,) = [each.getMessage() for each in caplog.records if "[done-uncharged]" in each.getMessage()]
+    assert "Unit: tokens [" in said
+
+
 async def test_shadow_limit_refuses_nothing() -> None:
     async with served(rules(limit(rate="1/day", mode="shadow"), identities=IDENTITIES)) as channel:
         ask = asking(channel)

@@ -53,11 +53,12 @@ http {{
 
 
 class App(BaseHTTPRequestHandler):
-    """What nginx protects."""
+    """What a proxy protects."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"] or 0))
         self.send_response(200)
+        self.send_header("x-output-tokens", "400")
         self.end_headers()
 
     do_GET = do_POST

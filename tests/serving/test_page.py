@@ -63,7 +63,7 @@ def test_configuration_is_one_that_envoy_knows() -> None:
     route, end = made(WRITTEN[0]["rate_limits"][0]), made(WRITTEN[1][0])
     assert len(route.actions) == 4
     assert end.apply_on_stream_done
-    assert end.hits_addend.format == "%DYNAMIC_METADATA(llm:output_tokens)%"
+    assert end.hits_addend.format == "%RESP(x-output-tokens)%"
     with pytest.raises(Exception, match="no field named"):
         made({"actions": [{"remote_adress": {}}]})
 
@@ -75,7 +75,7 @@ def test_what_envoy_makes_of_it_is_charged_as_the_page_says() -> None:
     assert [asked(limiter, descriptor(route, write)) for _ in range(3)] == [True, True, False]
     assert asked(limiter, descriptor(route, {**write, "x-api-key": "b"}))
     # The end of a stream is never refused, and the next request finds what it took.
-    done = descriptor(end, {"x-api-key": "b"})
+    done = descriptor(end, {**write, "x-api-key": "b"})
     done.hits_addend = 1_001
     assert asked(limiter, done)
     assert not asked(limiter, descriptor(route, {**write, "x-api-key": "b"}))

