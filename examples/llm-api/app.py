@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 import accounts
@@ -74,7 +75,8 @@ async def respond(request: Request, shape: Shape, asked: Any) -> Response:
     """Answer in one shape, streamed or whole. The limiter reads the usage as it passes."""
     path = request.url.path
     if asked.model not in model.MODELS:
-        return unasked(request, 404, f"There is no such model; there are {', '.join(model.MODELS)}.")
+        # The model never saw it: with a client's error, all of the estimate is given back.
+        return errors.no_model(path, f"There is no such model; there are {', '.join(model.MODELS)}.")
     answer = asked.answer()
     if request.scope["ratelimit"].degrade:
         answer = replace(answer, model="mock-small", most=min(answer.most or LESS_TOKENS, LESS_TOKENS))
@@ -96,14 +98,23 @@ async def to_the_end(path: str, events: AsyncIterator[str]) -> AsyncIterator[str
         yield errors.event(path, 503, str(broken))
 
 
+@app.get("/v1/models")
+async def models() -> dict[str, Any]:
+    """List the models as OpenAI does."""
+    names = [{"id": name, "object": "model", "created": 0, "owned_by": "mock"} for name in model.MODELS]
+    return {"object": "list", "data": names}
+
+
+@app.exception_handler(HTTPException)
+async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+    """Say that there is no such path or method, in the form of its API."""
+    there_are = "The paths are in README.md" if error.status_code == 404 else f"{error.detail}"
+    return errors.answer(request.url.path, error.status_code, f"{there_are}.")
+
+
 @app.exception_handler(RequestValidationError)
 async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
     """Say what is wrong with a request, in the form of its API."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"][1:]))
-    return unasked(request, 400, f"{place or 'body'}: {first['msg']}")
-
-
-def unasked(request: Request, status: int, message: str) -> JSONResponse:
-    """Answer a request that the model never saw: with a client's error, all of the estimate is given back."""
-    return errors.answer(request.url.path, status, message)
+    return errors.answer(request.url.path, 400, f"{place or 'body'}: {first['msg']}")

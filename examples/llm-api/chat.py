@@ -10,14 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from content import Message, text_of
 from model import Answer
-
-
-class Message(BaseModel):
-    """One turn of a conversation."""
-
-    role: str
-    content: str
 
 
 class StreamOptions(BaseModel):
@@ -38,8 +32,7 @@ class Asked(BaseModel):
 
     def answer(self) -> Answer:
         """Return what the model is going to say."""
-        prompt = " ".join(message.content for message in self.messages)
-        return Answer(self.model, prompt, self.max_completion_tokens or self.max_tokens)
+        return Answer(self.model, text_of(self.messages), self.max_completion_tokens or self.max_tokens)
 
 
 async def whole(asked: Asked, answer: Answer) -> dict[str, Any]:

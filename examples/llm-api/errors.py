@@ -18,7 +18,8 @@ _OPENAI = {
     400: ("invalid_request_error", None),
     401: ("invalid_request_error", "invalid_api_key"),
     403: ("invalid_request_error", "forbidden"),
-    404: ("invalid_request_error", "model_not_found"),
+    404: ("invalid_request_error", "unknown_url"),
+    405: ("invalid_request_error", "method_not_allowed"),
     411: ("invalid_request_error", "length_required"),
     413: ("invalid_request_error", "request_too_large"),
     429: ("rate_limit_error", "rate_limit_exceeded"),
@@ -43,12 +44,20 @@ def is_anthropic(path: str) -> bool:
     return path.startswith("/v1/messages")
 
 
+def no_model(path: str, message: str) -> JSONResponse:
+    """Return the answer to a request for a model that is not there."""
+    said = document(path, 404, message)
+    if not is_anthropic(path):
+        said["error"]["code"] = "model_not_found"
+    return JSONResponse(said, 404)
+
+
 def document(path: str, status: int, message: str) -> dict[str, Any]:
     """Return the error as the clients of a path read it."""
     if is_anthropic(path):
         kind = _ANTHROPIC.get(status, "invalid_request_error")
         return {"type": "error", "error": {"type": kind, "message": message}}
-    kind, code = _OPENAI[status]
+    kind, code = _OPENAI.get(status, ("api_error", None))
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 

@@ -9,20 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from content import Message, text_of
 from model import Answer
-
-
-class Block(BaseModel):
-    """A piece of a turn; of those without text nothing is read."""
-
-    text: str = ""
-
-
-class Message(BaseModel):
-    """One turn of a conversation."""
-
-    role: str
-    content: str | list[Block]
 
 
 class Asked(BaseModel):
@@ -35,7 +23,7 @@ class Asked(BaseModel):
 
     def answer(self) -> Answer:
         """Return what the model is going to say."""
-        return Answer(self.model, " ".join(map(_text, self.messages)), self.max_tokens)
+        return Answer(self.model, text_of(self.messages), self.max_tokens)
 
 
 async def whole(asked: Asked, answer: Answer) -> dict[str, Any]:
@@ -60,11 +48,6 @@ async def stream(asked: Asked, answer: Answer) -> AsyncIterator[str]:
     stop = {"stop_reason": _reason(answer), "stop_sequence": None}
     yield _event("message_delta", delta=stop, usage={"output_tokens": answer.tokens})
     yield _event("message_stop")
-
-
-def _text(message: Message) -> str:
-    content = message.content
-    return content if isinstance(content, str) else " ".join(block.text for block in content)
 
 
 def _event(name: str, **said: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from content import Message, text_of
 from model import Answer
 
 
@@ -18,13 +19,14 @@ class Asked(BaseModel):
     """What a client of this API may ask; anything else is ignored."""
 
     model: str
-    input: str
+    input: str | list[Message]
     max_output_tokens: int | None = Field(None, ge=1)
     stream: bool = False
 
     def answer(self) -> Answer:
         """Return what the model is going to say."""
-        return Answer(self.model, self.input, self.max_output_tokens)
+        prompt = self.input if isinstance(self.input, str) else text_of(self.input)
+        return Answer(self.model, prompt, self.max_output_tokens)
 
 
 async def whole(asked: Asked, answer: Answer) -> dict[str, Any]:

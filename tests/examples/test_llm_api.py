@@ -203,8 +203,9 @@ def test_stream_that_breaks_off_is_an_error_of_its_client(url: str) -> None:
 def test_errors_have_the_form_of_their_api(url: str) -> None:
     before = left(url, "wrong")
     asked: dict[str, Any] = {"model": "mock-small", "messages": prompt("hello")}
-    with gpt(url, "wrong") as client, pytest.raises(openai.NotFoundError, match="mock-small"):
+    with gpt(url, "wrong") as client, pytest.raises(openai.NotFoundError, match="mock-small") as told:
         client.chat.completions.create(max_tokens=5, **asked | {"model": "gpt-9"})
+    assert told.value.code == "model_not_found"
     with gpt(url, "wrong") as client, pytest.raises(openai.BadRequestError, match="max_tokens"):
         client.chat.completions.create(**asked, max_tokens=0)
     with gpt(url, "wrong") as client, pytest.raises(openai.APIStatusError, match="larger than"):
@@ -219,6 +220,21 @@ def test_errors_have_the_form_of_their_api(url: str) -> None:
     assert (pieces.status_code, pieces.json()["error"]["type"]) == (411, "invalid_request_error")
     # None of it reached the model, and none is charged.
     assert left(url, "wrong") == before - 1
+
+
+def test_what_clients_send_and_ask_beside_it_is_understood(url: str) -> None:
+    """Text in pieces, the list of models, and a path that is not there."""
+    pieces: Any = [{"role": "user", "content": [{"type": "text", "text": "say 3 words"}]}]
+    with gpt(url, "wrong") as client:
+        chat = client.chat.completions.create(model="mock-small", max_tokens=9, messages=pieces)
+        said = client.responses.create(model="mock-small", max_output_tokens=9, input=pieces)
+        assert (len((chat.choices[0].message.content or "").split()), len(said.output_text.split())) == (3, 3)
+        assert "mock-large" in [model.id for model in client.models.list()]
+        with pytest.raises(openai.NotFoundError, match="README"):
+            client.embeddings.create(model="mock-small", input="hello")
+    with claude(url, "wrong") as other:
+        message = other.messages.create(model="mock-small", max_tokens=9, messages=pieces)
+        assert message.usage.output_tokens == 3
 
 
 def test_budget_that_ends_cuts_the_stream_of_openai_s_client(url: str, policy: Path) -> None:
