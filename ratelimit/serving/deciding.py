@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ratelimit.deciding.by_name import NamedCharge
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision
 from ratelimit.integrations.answer import Answer, answer_of
@@ -49,11 +50,11 @@ def decide_now(limiter: Limiter, facts: Facts) -> Answered:
 
 
 def _asked(limiter: Limiter, facts: Facts) -> dict[str, Any]:
-    costs: dict[str, int] = facts.costs
+    costs: dict[str, int] | None = facts.costs or None
     if facts.is_done:
         # Ask for nothing, then say what it was: nothing is refused that was already done.
         costs = dict.fromkeys(limiter.current.compiled.units, 0)
-    elif REQUESTS not in costs:
+    elif costs is not None and REQUESTS not in costs:
         # A call in another unit is no further request.
         costs = {REQUESTS: 0, **costs}
     return {
@@ -68,12 +69,13 @@ def _asked(limiter: Limiter, facts: Facts) -> dict[str, Any]:
 
 def _answered(limiter: Limiter, facts: Facts, decision: Decision) -> Answered:
     if facts.is_done:
-        decision.settle(facts.costs)
+        costs = facts.costs or {REQUESTS: 1}
+        decision.settle(costs)
         charge = decision.ledger
-        counted = {rule.unit for rule in charge.plan.rules} if isinstance(charge, Charge) else set()
-        if counted.isdisjoint(facts.costs):
+        # Asked with costs, it is no `NamedCharge`.
+        if not isinstance(charge, Charge) or all(rule.unit not in costs for rule in charge.plan.rules):
             # What is refused here was done all the same, and no client hears of it: the operator has to.
-            limiter.runtime.diagnose("done-uncharged", about=", ".join(facts.costs))
+            limiter.runtime.diagnose("done-uncharged", about=", ".join(costs))
     # A call has no end: what it would hold is given back at once.
     decision.release()
     return Answered(decision.allowed or facts.is_done, answer_of(limiter, decision), _told(decision))
@@ -82,12 +84,13 @@ def _answered(limiter: Limiter, facts: Facts, decision: Decision) -> Answered:
 def _told(decision: Decision) -> Told | None:
     """Return the limit that a client should mind most; None where none may be told of."""
     charge = decision.ledger
-    if not isinstance(charge, Charge):
+    if not isinstance(charge, (Charge, NamedCharge)):
         return None
-    at = charge.plan.tightest(charge.outcome)
+    plan, outcome = charge.plan, charge.outcome
+    at = plan.tightest(outcome)
     if at < 0:
         return None
-    rule, outcome = charge.plan.rules[at], charge.outcome
+    rule = plan.rules[at]
     wait_ns = outcome.retry_after_ns(at)
     reset_ns = wait_ns if wait_ns > 0 else outcome.reset_after_ns(at)
     return Told(rule.name, rule.quota, rule.period_ns, outcome.remaining(at), max(reset_ns, 0))

@@ -15,7 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
+
+from ratelimit.policy.compile.compiled import IdentitySpec
 
 MOST_DESCRIPTORS = 16
 MOST_ENTRIES = 64
@@ -26,6 +29,8 @@ MOST_HITS = 2**31 - 1
 
 PATH, METHOD, ADDRESS, UNIT, DONE = "path", "method", "remote_address", "unit", "done"
 REQUESTS = "requests"
+_ONE_REQUEST = {REQUESTS}
+_NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class DescriptorError(ValueError):
@@ -59,6 +64,7 @@ class Facts:
     identities: dict[str, str] = field(default_factory=dict)
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     costs: dict[str, int] = field(default_factory=dict)
+    """By unit; empty where the proxy says nothing of them."""
     is_done: bool = False
     """Whether the work is over, so that its cost is charged whatever there is left."""
 
@@ -68,13 +74,15 @@ def facts_of(
     hits: int,
     identities: Collection[str] | Mapping[str, object],
     units: Collection[str],
+    alone: Mapping[str, Sequence[str]] = _NONE,
 ) -> Facts:
     """Return what the descriptors of one call say.
 
     Args:
         descriptors: the call's.
-        hits: the call's `hits_addend`; 0 is 1, as the protocol has it.
+        hits: the call's `hits_addend`; 0 says nothing.
         identities, units: the names that the policy knows.
+        alone: by header field, the identities that it alone says and that nothing else reads.
 
     Raises:
         DescriptorError: too much is said, something is said twice and differently, a unit is unknown,
@@ -82,6 +90,7 @@ def facts_of(
     """
     said: dict[str, str] = {}
     costs: dict[str, int] = {}
+    is_told = hits > 0
     entries = size = 0
     for at, descriptor in enumerate(descriptors):
         if at >= MOST_DESCRIPTORS:
@@ -105,15 +114,24 @@ def facts_of(
                 raise DescriptorError(f"the descriptors say {entry.key!r} twice, and differently")
         if unit not in units:
             raise DescriptorError(f"no limit counts {unit!r}; there are {', '.join(units)}")
-        own = descriptor.hits_addend.value if descriptor.HasField("hits_addend") else hits or 1
+        own = hits or 1
+        if descriptor.HasField("hits_addend"):
+            own, is_told = descriptor.hits_addend.value, True
         costs[unit] = min(max(costs.get(unit, 0), own), MOST_HITS)
-    facts = Facts(costs=costs)
+    # A request that nothing is said of takes what the policy says, as everywhere.
+    facts = Facts(costs=costs if is_told or costs.keys() != _ONE_REQUEST else {})
     for key, value in said.items():
-        _take(facts, key, value, identities)
+        _take(facts, key, value, identities, alone)
     return facts
 
 
-def _take(facts: Facts, key: str, value: str, identities: Collection[str] | Mapping[str, object]) -> None:
+def _take(
+    facts: Facts,
+    key: str,
+    value: str,
+    identities: Collection[str] | Mapping[str, object],
+    alone: Mapping[str, Sequence[str]],
+) -> None:
     if key == DONE:
         facts.is_done = True
     elif key in identities:
@@ -124,7 +142,34 @@ def _take(facts: Facts, key: str, value: str, identities: Collection[str] | Mapp
         facts.method = value.upper()
     elif key == ADDRESS:
         facts.client = value
+    elif (names := alone.get(key.lower())) is not None and _is_plain(value):
+        for name in names:
+            facts.identities.setdefault(name, value)
     else:
         facts.headers.append(
             (key.lower().encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape"))
         )
+
+
+def _is_plain(value: str) -> bool:
+    """Whether a value means the same by name and in a header."""
+    return value.isascii() and value.isprintable() and not value.isspace()
+
+
+def headers_alone(specs: Sequence[IdentitySpec]) -> dict[str, tuple[str, ...]]:
+    """Return by header field the identities that it alone says, where no other identity reads it as well.
+
+    Their value is given by its name, which is decided in one compiled call. What a header may not have in it
+    stays a header: that is looked at where headers are read.
+    """
+    readers: dict[str, list[IdentitySpec]] = {}
+    for spec in specs:
+        sources = [*spec.sources, *([] if spec.cache is None else [spec.cache.key])]
+        for source in sources:
+            if source.kind == "header":
+                readers.setdefault(source.name, []).append(spec)
+    return {
+        name: tuple(spec.name for spec in found)
+        for name, found in readers.items()
+        if all(len(spec.sources) == 1 and not spec.sources[0].form and spec.cache is None for spec in found)
+    }

@@ -12,12 +12,12 @@ from concurrent import futures
 from typing import Any
 
 import grpc
-from envoy.config.core.v3 import base_pb2
 from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
 from ratelimit.limiter import Limiter
+from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.serving.deciding import Answered, Told, decide, decide_now
-from ratelimit.serving.descriptors import DescriptorError, Facts, facts_of
+from ratelimit.serving.descriptors import DescriptorError, Facts, facts_of, headers_alone
 
 log = logging.getLogger("ratelimit")
 
@@ -49,13 +49,14 @@ class RateLimitService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[m
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
+        self._reading = Reading(limiter)
 
     async def ShouldRateLimit(
         self, request: rls_pb2.RateLimitRequest, context: grpc.aio.ServicerContext
     ) -> rls_pb2.RateLimitResponse:
         """Decide one call."""
         try:
-            facts = _facts(self._limiter, request)
+            facts = self._reading.facts_of(request)
         except DescriptorError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise  # abort does
@@ -71,22 +72,46 @@ class DirectService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[misc
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
+        self._reading = Reading(limiter)
 
     def ShouldRateLimit(
         self, request: rls_pb2.RateLimitRequest, context: grpc.ServicerContext
     ) -> rls_pb2.RateLimitResponse:
         """Decide one call."""
         try:
-            facts = _facts(self._limiter, request)
+            facts = self._reading.facts_of(request)
         except DescriptorError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise  # abort does
         return response_of(decide_now(self._limiter, facts), len(request.descriptors))
 
 
-def _facts(limiter: Limiter, request: rls_pb2.RateLimitRequest) -> Facts:
-    current = limiter.current
-    return facts_of(request.descriptors, request.hits_addend, current.names, current.compiled.units)
+class Reading:
+    """Reads calls by the policy in force.
+
+    Args:
+        limiter: has it.
+    """
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._policy: CompiledPolicy | None = None
+        self._alone: dict[str, tuple[str, ...]] = {}
+
+    def facts_of(self, request: rls_pb2.RateLimitRequest) -> Facts:
+        """Return what a call says.
+
+        Raises:
+            DescriptorError: as `descriptors.facts_of`.
+        """
+        current = self._limiter.current
+        if current.compiled is not self._policy:
+            # In this order: another thread that finds the policy finds what goes with it.
+            self._alone = {} if current.by_name is None else headers_alone(current.compiled.identities)
+            self._policy = current.compiled
+        return facts_of(
+            request.descriptors, request.hits_addend, current.names, current.compiled.units, self._alone
+        )
 
 
 class _Threaded:
@@ -104,23 +129,25 @@ def response_of(answered: Answered, descriptors: int) -> rls_pb2.RateLimitRespon
     """Return what is answered; each descriptor has the status of the whole call."""
     code = _OK if answered.allowed else _OVER_LIMIT
     response = rls_pb2.RateLimitResponse(overall_code=code)
-    status = rls_pb2.RateLimitResponse.DescriptorStatus(code=code)
-    if answered.told is not None:
-        _tell(status, answered.told)
-    response.statuses.extend([status] * descriptors)
+    if descriptors:
+        status = response.statuses.add(code=code)
+        if answered.told is not None:
+            _tell(status, answered.told)
+        response.statuses.extend([status] * (descriptors - 1))
     for name, value in answered.answer.headers:
         if answered.allowed and name.lower() == "content-type":
             continue
-        response.response_headers_to_add.append(base_pb2.HeaderValue(key=name.lower(), value=value))
+        response.response_headers_to_add.add(key=name.lower(), value=value)
     if not answered.allowed:
         response.raw_body = answered.answer.body
     return response
 
 
 def _tell(status: rls_pb2.RateLimitResponse.DescriptorStatus, told: Told) -> None:
-    status.current_limit.name = told.name
-    status.current_limit.requests_per_unit = min(told.quota, 2**32 - 1)
-    status.current_limit.unit = _UNITS.get(told.period_ns // _SECOND_NS, _Limit.UNKNOWN)
+    limit = status.current_limit
+    limit.name = told.name
+    limit.requests_per_unit = min(told.quota, 2**32 - 1)
+    limit.unit = _UNITS.get(told.period_ns // _SECOND_NS, _Limit.UNKNOWN)
     status.limit_remaining = min(told.remaining, 2**32 - 1)
     status.duration_until_reset.FromNanoseconds(told.reset_ns)
 

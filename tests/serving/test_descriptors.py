@@ -6,11 +6,23 @@ from typing import Any
 
 import pytest
 from envoy.extensions.common.ratelimit.v3.ratelimit_pb2 import RateLimitDescriptor
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ratelimit.serving.descriptors import MOST_DESCRIPTORS, MOST_ENTRIES, DescriptorError, Facts, facts_of
+from ratelimit import Limiter, Policy
+from ratelimit.clock import ManualClock
+from ratelimit.serving.descriptors import (
+    MOST_DESCRIPTORS,
+    MOST_ENTRIES,
+    DescriptorError,
+    Facts,
+    facts_of,
+    headers_alone,
+)
 
 IDENTITIES = ("account", "payment")
 UNITS = ("requests", "tokens")
+CLIENT = "192.0.2.1"
 
 
 def descriptor(*entries: tuple[str, str], hits: int | None = None) -> Any:
@@ -44,12 +56,18 @@ def test_each_key_is_what_the_rule_says() -> None:
         client="192.0.2.7",
         identities={"account": "a1", "payment": "card"},
         headers=[(b"x-api-key", b"k")],
-        costs={"requests": 1},
+        costs={},
     )
 
 
 COSTS = [
-    ("none is one", (), 0, {"requests": 1}),
+    ("none is what the policy says", (), 0, {}),
+    (
+        "none beside a unit is one",
+        (("account", "a", 1), ("unit", "tokens", 0)),
+        0,
+        {"requests": 1, "tokens": 0},
+    ),
     ("the call's", (), 5, {"requests": 5}),
     ("the descriptor's own", (("account", "a", 3),), 5, {"requests": 3}),
     ("its own, of nothing", (("account", "a", 0),), 5, {"requests": 0}),
@@ -59,11 +77,9 @@ COSTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("given", "hits", "costs"), [row[1:] for row in COSTS], ids=[row[0] for row in COSTS]
-)
-def test_hits_are_costs(given: Any, hits: int, costs: dict[str, int]) -> None:
-    made = [descriptor((key, value), hits=own) for key, value, own in given] or [descriptor(("account", "a"))]
+@pytest.mark.parametrize(("said", "hits", "costs"), [row[1:] for row in COSTS], ids=[row[0] for row in COSTS])
+def test_hits_are_costs(said: Any, hits: int, costs: dict[str, int]) -> None:
+    made = [descriptor((key, value), hits=own) for key, value, own in said] or [descriptor(("account", "a"))]
     assert facts(*made, hits=hits).costs == costs
 
 
@@ -83,7 +99,49 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("given", "says"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
-def test_call_that_means_nothing_says_why(given: Any, says: str) -> None:
+@pytest.mark.parametrize(("said", "says"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_call_that_means_nothing_says_why(said: Any, says: str) -> None:
     with pytest.raises(DescriptorError, match=says):
-        facts(*given)
+        facts(*said)
+
+
+ALONE = {"x-api-key": ("account",)}
+ODD = ["", " ", " k ", "k,l", "\u00fc", "k\x00", "k" * 9000]
+HEADERS = """\
+[identities]
+account = { from = "header:x-api-key" }
+twin = { from = "header:x-api-key" }
+either = { from = ["header:x-user", "header:x-org"], missing = "skip" }
+org = { from = "header:x-org" }
+agent = { from = "header:user-agent", missing = "shared" }
+cookie = { from = "cookie:session" }
+"""
+
+
+def test_header_is_given_by_name_where_it_alone_says_an_identity() -> None:
+    compiled = Policy.from_toml("version = 1\n" + HEADERS).compiled
+    alone = headers_alone(compiled.identities)
+    assert alone == {"x-api-key": ("account", "twin"), "user-agent": ("agent",)}
+    names = {spec.name for spec in compiled.identities}
+    said = descriptor(("X-Api-Key", "k"), ("x-org", "o"), ("account", "told"))
+    found = facts_of([said], 0, names, UNITS, alone)
+    assert found.identities == {"account": "told", "twin": "k"}
+    assert found.headers == [(b"x-org", b"o")]
+
+
+@given(value=st.text(max_size=40) | st.sampled_from(ODD))
+def test_header_given_by_name_counts_with_the_same_header(value: str) -> None:
+    text = "version = 1\n" + HEADERS + '[[limit]]\nname = "a"\nper = "account"\nrate = "2/day"\n'
+    limiter = Limiter(Policy.from_toml(text), clock=ManualClock())
+    said = facts_of([descriptor(("x-api-key", value))], 0, limiter.current.names, UNITS, ALONE)
+    try:
+        field = [(b"x-api-key", value.encode("utf-8", "surrogateescape"))]
+        verdicts = [
+            limiter.decide(headers=field, client=CLIENT).allowed,
+            limiter.decide(identities=said.identities, headers=said.headers, client=CLIENT).allowed,
+            limiter.decide(headers=field, client=CLIENT).allowed,
+        ]
+    finally:
+        limiter.close()
+    # Both are the same caller's: the third is beyond two a day. A value that is none is refused by each.
+    assert verdicts in ([True, True, False], [False, False, False])

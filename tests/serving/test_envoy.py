@@ -153,6 +153,14 @@ async def test_end_of_stream_is_charged_in_full_and_never_refused() -> None:
         assert refused.statuses[0].current_limit.name == "tokens"
 
 
+async def test_request_that_nothing_is_said_of_takes_what_the_policy_says() -> None:
+    async with served(rules(limit(rate="10/day", cost=4), identities=IDENTITIES)) as channel:
+        ask = asking(channel)
+        account = ("account", "a")
+        left = [(await ask(call(account, hits=hits))).statuses[0].limit_remaining for hits in (0, 1, 0)]
+        assert left == [6, 5, 1]
+
+
 async def test_end_that_reaches_no_limit_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     tokens = limit("tokens", rate="100/day", unit="tokens", match="POST /v1/*")
     async with served(rules(limit("per ip", "ip"), tokens, identities=IDENTITIES)) as channel:
