@@ -15,11 +15,13 @@ READ = limit("tokens", unit="output_tokens", rate="1000/hour", estimate=100, usa
 USED = b'{"usage": {"prompt_tokens": 3, "completion_tokens": 40, "total_tokens": 43}, "choices": []}'
 
 
-def answering(status: int, body: bytes = b"{}", settles: int | None = None) -> Any:
+def answering(
+    status: int, body: bytes = b"{}", settles: int | None = None, media: bytes = b"application/json"
+) -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if settles is not None:
             scope["ratelimit"].settle(output_tokens=settles)
-        headers = [(b"content-type", b"application/json")]
+        headers = [(b"content-type", media)]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -41,6 +43,14 @@ async def test_estimate_of_a_client_s_error_is_given_back(policy: str, status: i
     limiter = mounted.middleware.limiter
     assert left(limiter) == 1000 - charged
     assert limiter.unsettled_units == {}
+
+
+@pytest.mark.parametrize(("status", "charged"), [(400, 0), (404, 0), (200, 200), (500, 200)])
+async def test_words_of_a_refusal_are_no_output(status: int, charged: int) -> None:
+    """As frameworks answer by themselves: in plain text, which else is counted at 3.5 bytes a token."""
+    mounted = mount(rules(READ), answering(status, b"x" * 700, media=b"text/plain"))
+    await mounted.client("POST", headers=key("a"))
+    assert left(mounted.middleware.limiter) == 1000 - charged
 
 
 async def test_what_the_application_settled_stands() -> None:

@@ -99,6 +99,8 @@ class WatchedSend:
             elif lower == b"content-length":
                 has_length = True
         self.reader = reader_of(self._shape, content_type, is_encoded=encoding not in (b"", b"identity"))
+        if 400 <= message["status"] < 500 and self.reader is not None and self.reader.form != "json":
+            self.reader = None  # the words of a refusal are no output of a model
         if has_length or self.reader is None or self.reader.form != "events":
             self._has_room = None
 
