@@ -1,12 +1,13 @@
 """A small mock of an LLM API behind the middleware: what a user of the library would write.
 
-    GET  /          how to try it by hand
-    POST /v1/chat   {"prompt": …, "max_tokens": …, "stream": false}
+    GET  /                     how to try it by hand
+    POST /v1/chat/completions  {"max_tokens": 20, "stream": false}
     GET  /metrics
-    GET  /actors    the actors that were found, and why
+    GET  /actors               the actors that were found, and why
 
-The "model" says `max_tokens` words and takes its time. The real cost, in tokens, is settled when it
-is known: after the answer, or at the end of the stream.
+It is `examples/llm-api` cut down to one API. The demo runs from a wheel, which has no examples, and without
+FastAPI. As in the example, no handler counts. The "model" says `max_tokens` words and takes its time.
+The limiter reads from the answers what they used.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -38,7 +40,8 @@ A mock of an LLM API, limited by kinlimit.
 Ten requests at once and one a second are yours. Ask for more:
 
   for i in $(seq 15); do
-    curl -si -w '\\n\\n' {url}/v1/chat -H 'X-API-Key: me' -d '{{}}'
+    curl -si -w '\\n\\n' {url}/v1/chat/completions \\
+      -H 'X-API-Key: me' -d '{{}}'
   done
 
 What was decided, for Prometheus: {url}/metrics
@@ -68,7 +71,7 @@ def create() -> Starlette:
         routes=[
             Route("/actors", actors),
             Route("/", welcome),
-            Route("/v1/chat", chat, methods=["POST"]),
+            Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/metrics", metrics_app(limiter)),
         ],
     )
@@ -83,29 +86,32 @@ async def welcome(request: Request) -> Response:
 
 
 async def chat(request: Request) -> Response:
-    """Answer a prompt with as many words as were asked for."""
+    """Answer with as many words as were asked for."""
     try:
         asked = json.loads(await request.body() or b"{}")
         tokens = max(1, min(int(asked.get("max_tokens", 64)), MOST_TOKENS))
     except (ValueError, TypeError, AttributeError):
         return PlainTextResponse("the body is to be a JSON object; see /\n", status_code=400)
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
     if asked.get("stream"):
-        return StreamingResponse(_stream(request, tokens), media_type="text/event-stream")
+        return StreamingResponse(_stream(tokens, usage), media_type="text/event-stream")
     await asyncio.sleep(ANSWER_S)
-    request.scope["ratelimit"].settle(output_tokens=tokens)
-    usage = {"input_tokens": len(str(asked.get("prompt", "")).split()), "output_tokens": tokens}
-    return JSONResponse({"reply": "word " * min(tokens, 20), "usage": usage})
+    message = {"role": "assistant", "content": "word " * min(tokens, 20)}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return JSONResponse({"object": "chat.completion", "choices": [choice], "usage": usage})
 
 
-async def _stream(request: Request, tokens: int) -> AsyncIterator[str]:
+async def _stream(tokens: int, usage: dict[str, int]) -> AsyncIterator[str]:
     said = 0
-    try:
-        for number in range(1, _CHUNKS + 1):
-            await asyncio.sleep(STREAM_S / _CHUNKS)
-            words = tokens * number // _CHUNKS - said
-            said += words
-            yield f"data: {json.dumps({'delta': 'word ' * words})}\n\n"
-        yield f"data: {json.dumps({'usage': {'output_tokens': said}})}\n\n"
-    finally:
-        # Also when the client hangs up: what was said is what is charged.
-        request.scope["ratelimit"].settle(output_tokens=said)
+    for number in range(1, _CHUNKS + 1):
+        await asyncio.sleep(STREAM_S / _CHUNKS)
+        words = tokens * number // _CHUNKS - said
+        said += words
+        yield _event([{"index": 0, "delta": {"content": "word " * words}}], None)
+    yield _event([], usage)
+    yield "data: [DONE]\n\n"
+
+
+def _event(choices: list[dict[str, Any]], usage: dict[str, int] | None) -> str:
+    chunk = {"object": "chat.completion.chunk", "choices": choices, "usage": usage}
+    return f"data: {json.dumps(chunk)}\n\n"

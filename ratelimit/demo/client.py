@@ -39,9 +39,10 @@ class Connection:
         Raises:
             ConnectionError: the server went away.
         """
-        body = json.dumps({"prompt": "hello", "max_tokens": output_tokens, "stream": stream}).encode()
+        turns = [{"role": "user", "content": "hello"}]
+        body = json.dumps({"messages": turns, "max_tokens": output_tokens, "stream": stream}).encode()
         request = (
-            f"POST /v1/chat HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {person.account}\r\n"
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {person.account}\r\n"
             f"x-forwarded-for: {address}\r\nuser-agent: {person.program}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         )

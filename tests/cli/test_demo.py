@@ -283,14 +283,14 @@ async def test_visitor_is_told_how_to_try_it_and_is_limited(
     transport = httpx.ASGITransport(app=create(), client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url=address) as client:
         told = (await client.get("/")).text
-        assert f"curl -si -w '\\n\\n' {address}/v1/chat -H 'X-API-Key: me'" in told
+        assert f"curl -si -w '\\n\\n' {address}/v1/chat/completions \\\n" in told
         assert max(map(len, told.splitlines())) <= 80
         assert (await client.get("/actors")).json() == {"actors": []}
         key = {"x-api-key": "me"}
         statuses = [
-            (await client.post("/v1/chat", headers=key, content=body)).status_code
+            (await client.post("/v1/chat/completions", headers=key, content=body)).status_code
             for body in (
-                b'{"prompt": "hello", "max_tokens": 20}',
+                b'{"messages": [], "max_tokens": 20}',
                 b"",
                 b"hello",
                 b"[]",
@@ -299,7 +299,7 @@ async def test_visitor_is_told_how_to_try_it_and_is_limited(
         ]
         assert statuses == [200, 200, 400, 400, 400]
         # Ten at once: refused in the end, however slowly we ask, since answers take no second.
-        more = [(await client.post("/v1/chat", headers=key)).status_code for _ in range(40)]
+        more = [(await client.post("/v1/chat/completions", headers=key)).status_code for _ in range(40)]
         assert more[:4] == [200] * 4
         assert 429 in more
 
