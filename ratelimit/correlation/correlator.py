@@ -22,8 +22,11 @@ NS = 1_000_000_000
 MOST_LABELS = 4096
 REBUILD_LEAST_S = 60
 """Seconds between rebuilds, at least, unless the policy asks for less."""
-CHANGE = 0.25
-"""A rebuild is due early when so many edges are new for each principal that is awake."""
+CHANGE = 0.12
+"""A rebuild is due early when so many edges are new for each principal that is awake.
+
+Those of certain members are not counted: they come fast, and say what is known.
+"""
 WALKED = 16_384
 """Identifiers or principals looked at in one slice to tell which accounts vouch for a payment method."""
 STRUCK = 4096
@@ -66,6 +69,7 @@ class Correlator:
         self.rebuilds = 0
         self._rebuilt_ns = now_ns
         self._edges_then = 0
+        self._telling_then = 0
         self._returns_then = 0
         self._rulings: Rulings | None = None
         self._organisations: Organisations | None = None
@@ -99,15 +103,17 @@ class Correlator:
         passed_s = (now_ns - self._rebuilt_ns) // NS
         if passed_s < min(REBUILD_LEAST_S, self.settings.rebuild_s):
             return False
-        fresh = self.evidence.new_edges - self._edges_then
+        evidence = self.evidence
         if passed_s >= self.settings.rebuild_s:
-            return fresh > 0 or self.evidence.returns > self._returns_then
-        return fresh >= CHANGE * self.evidence.awake_count and fresh > 0
+            return evidence.new_edges > self._edges_then or evidence.returns > self._returns_then
+        fresh = evidence.telling_edges - self._telling_then
+        return fresh >= CHANGE * evidence.awake_count and fresh > 0
 
     def rebuild(self, now_ns: int) -> Iterator[None]:
         """Yield between the slices of one rebuild."""
         self._rebuilt_ns = now_ns
         self._edges_then = self.evidence.new_edges
+        self._telling_then = self.evidence.telling_edges
         self._returns_then = self.evidence.returns
         self.rebuilds += 1
         if self._is_told and self._organisations is not None:

@@ -49,12 +49,12 @@ def grown(edges: int) -> Correlator:
         # Anything new: after an hour.
         (1, 3599, False),
         (1, 3600, True),
-        # An edge for four principals: after a minute.
-        (24, 60, False),
-        (25, 59, False),
-        (25, 60, True),
+        # An edge for eight principals: after a minute.
+        (11, 60, False),
+        (12, 59, False),
+        (12, 60, True),
         # Time that steps back is no time.
-        (25, -60, False),
+        (12, -60, False),
     ],
 )
 def test_when_a_rebuild_is_due(edges: int, after_s: int, is_due: bool) -> None:
@@ -81,6 +81,16 @@ def settled(seed: int = 1) -> Correlator:
     rebuild(one, KNOWN_S)
     assert clusters(one) == [BAD]
     return one
+
+
+@pytest.mark.parametrize(("account", "is_early"), [("bad-{}", False), ("honest-{}", True)])
+def test_what_certain_members_do_makes_no_rebuild_due_early(account: str, is_early: bool) -> None:
+    one = settled()
+    for number in range(200):
+        seen = row(account.format(number % 100), address=f"77.0.{number // 250}.{number % 250}")
+        one.observe(seen, KNOWN_S * NS)
+    assert one.is_due((KNOWN_S + 60) * NS) == is_early
+    assert one.is_due((KNOWN_S + HOUR_S) * NS)
 
 
 # -- names --------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Core:
         began = process_time()
         columns = columns_of(trace)
         times: list[int] = trace.time_ns.tolist()
-        kinds = [(self._plan, (), None)] * len(times)
+        kinds = [(self._plan, (), (), None)] * len(times)
         correlator = Correlator(self._settings, times[0], COLUMNS)
         for start in range(0, len(times), LINES):
             if correlator.is_due(times[start]):

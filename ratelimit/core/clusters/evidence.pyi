@@ -71,6 +71,9 @@ class Evidence:
     def new_edges(self) -> int:
         """How often a principal was seen with something for the first time."""
     @property
+    def telling_edges(self) -> int:
+        """How often one was that was not certain then. After a restart, at least as often."""
+    @property
     def returns(self) -> int:
         """How often a principal was seen in another hour with something that it was seen with before."""
     @property

@@ -25,6 +25,7 @@ cdef class Evidence:
     cdef readonly uint32_t now_s
     cdef uint32_t kept_ticks[KINDS]         # after which an edge is dropped
     cdef readonly uint64_t new_edges
+    cdef readonly uint64_t telling_edges    # those of principals that were not certain then
     cdef readonly uint64_t principal_evictions
     cdef readonly uint64_t identifier_evictions
     cdef readonly uint64_t returns          # how often a principal came back to anything in another hour

@@ -10,10 +10,10 @@ from libc.string cimport memcpy, memset
 
 from ratelimit.core.clusters.index cimport Index, after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of
 from ratelimit.core.clusters.records cimport (
-    BLOCK, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE, INDEX_BITS, INFRASTRUCTURE,
-    KINDS, MOST_DEGREE, MOST_VISITS, PAYMENT, PAYMENT_AT, TICK_S, TICKS_AN_HOUR, Edge, Identifier, Principal, Value, exp2,
-    free_of, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of, note_created, prefetch,
-    ref_of, resolve,
+    BLOCK, CERTAIN, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE, INDEX_BITS,
+    INFRASTRUCTURE, KINDS, MOST_DEGREE, MOST_VISITS, PAYMENT, PAYMENT_AT, TICK_S, TICKS_AN_HOUR, Edge, Identifier,
+    Principal, Value, exp2, free_of, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of,
+    note_created, prefetch, ref_of, resolve,
 )
 
 cdef inline double chance(const Principal *p, uint32_t now_s) noexcept nogil:
@@ -351,6 +351,7 @@ cdef class Evidence:
         if identifier.degree < MOST_DEGREE:
             identifier.degree += 1
         self.new_edges += 1
+        self.telling_edges += p.verdict != CERTAIN
         return True
 
     cdef void note_payer(self, uint32_t at, uint32_t payer) noexcept nogil:

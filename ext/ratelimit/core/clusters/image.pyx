@@ -129,7 +129,7 @@ cdef class Image:
             raise ValueError("evidence is restored before anything is observed")
         e.epoch_s = numbers["epoch_s"]
         e.now_s = numbers["now_s"]
-        e.new_edges = numbers["new_edges"]
+        e.new_edges = e.telling_edges = numbers["new_edges"]
         e.returns = numbers["returns"]
         e.principal_evictions = numbers["principal_evictions"]
         e.identifier_evictions = numbers["identifier_evictions"]
