@@ -7,16 +7,23 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError, InvalidResponse
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    InvalidResponse,
+    ResponseError,
+    TimeoutError,
+)
 
 from ratelimit.stores.redis.transport.connection import ServerConnection
+from ratelimit.stores.redis.transport.dial import Dialer
+from ratelimit.stores.redis.transport.symptom import explain
 from tests.redis.test_replies import TEN
 from tests.support.redis.binary import Binary
 from tests.support.redis.certificate import Certificate
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns
+from tests.support.redis.policies import spec_of
 from tests.support.redis.server import Server
 
 PING = b"*1\r\n$4\r\nPING\r\n"
@@ -28,17 +35,30 @@ class Far:
     def __init__(self) -> None:
         self.writer: asyncio.StreamWriter | None = None
         self.port = 0
+        self.greets = b"+OK\r\n"
+        self.first = b""
+        """What it says to whatever connects, before it closes the connection."""
+        self.heard = b""
+        self.ended = asyncio.Event()
+        """Whether the client has closed the connection."""
         self._server: asyncio.Server | None = None
 
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0)
+    async def open(self, certificate: Certificate | None = None) -> None:
+        context = None if certificate is None else certificate.server_context()
+        self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
+        if self.first:
+            writer.write(self.first)
+            writer.close()
+            return
         while line := await reader.readline():
-            if line.startswith(b"CLIENT"):  # the client that connects says what it is
-                writer.write(b"+OK\r\n")
+            self.heard += line
+            if line.startswith(b"SETNAME"):  # the greeting's end
+                writer.write(self.greets)
+        self.ended.set()
 
     async def say(self, text: bytes) -> None:
         assert self.writer is not None
@@ -60,18 +80,13 @@ async def far() -> AsyncIterator[Far]:
     await far.close()
 
 
-async def connected(far: Far) -> AbstractConnection:
-    pool = Redis(host="127.0.0.1", port=far.port, protocol=2).connection_pool
-    connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-    await connection.connect()
-    while far.writer is None:
-        await asyncio.sleep(0)
-    return connection
+def dialer(far: Far, **more: Any) -> Dialer:
+    return Dialer(spec_of(f"redis://127.0.0.1:{far.port}", **more))
 
 
 async def opened(far: Far) -> tuple[ServerConnection, list[Any]]:
     """Return a connection, and where what it is told goes."""
-    return ServerConnection(await connected(far)), []
+    return await dialer(far).dial(), []
 
 
 async def test_replies_come_when_all_are_here(far: Far) -> None:
@@ -144,11 +159,52 @@ async def test_closed_by_its_owner_it_says_nothing(far: Far) -> None:
     assert not told
 
 
-async def test_connection_that_is_gone_makes_no_link(far: Far) -> None:
-    connection = await connected(far)
-    await connection.disconnect()
-    with pytest.raises(ConnectionError):
-        ServerConnection(connection)
+async def test_greeting_is_the_name_alone_where_no_more_is_wanted(far: Far) -> None:
+    link, _ = await opened(far)
+    await turns()
+    assert far.heard == b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$9\r\nratelimit\r\n"
+    link.close_connection()
+    await turns()
+
+
+@pytest.mark.parametrize(
+    ("first", "error", "words"),
+    [
+        (b"-DENIED Redis is running in protected mode because ...\r\n", ResponseError, "protected mode"),
+        (b"-ERR max number of clients reached\r\n", ConnectionError, "max number"),
+        (b"$1", ConnectionError, "closed|reset"),
+    ],
+)
+async def test_server_that_closes_unasked_is_heard(
+    far: Far, first: bytes, error: type[Exception], words: str
+) -> None:
+    far.first = first
+    with pytest.raises(error, match=words):
+        await dialer(far).dial()
+
+
+async def test_server_that_knows_no_password_is_told_apart(far: Far) -> None:
+    far.greets = b"-ERR AUTH <password> called without any password configured\r\n"
+    with pytest.raises(AuthenticationError, match="without any password"):
+        await dialer(far, password="x").dial()
+
+
+async def test_server_that_never_greets_is_given_up(far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ratelimit.stores.redis.transport.dial.CONNECT_TIMEOUT_S", 0.05)
+    far.greets = b""
+    with pytest.raises(TimeoutError, match="connecting"):
+        await dialer(far, timeout="50ms").dial()
+
+
+async def test_dial_that_is_cancelled_leaves_no_connection(far: Far) -> None:
+    far.greets = b""
+    dialing = asyncio.ensure_future(dialer(far).dial())
+    await eventually(lambda: far.heard, "a greeting")
+    dialing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dialing
+    assert far.writer is not None
+    assert await asyncio.wait_for(far.ended.wait(), 5)
 
 
 async def test_connection_that_ended_unused_is_replaced_before_anything_is_asked(
@@ -161,6 +217,22 @@ async def test_connection_that_ended_unused_is_replaced_before_anything_is_asked
         await turns()
         assert await limiter.left() == [6]
     assert not limiter.watcher.faults
+
+
+async def test_question_over_tls_and_a_certificate_that_is_not_believed(certificate: Certificate) -> None:
+    far = Far()
+    await far.open(certificate)
+    url, told = f"rediss://127.0.0.1:{far.port}", []
+    link = await Dialer(spec_of(url, tls={"ca": str(certificate.path)})).dial()
+    link.ask(PING, 1, told.append)
+    await far.say(b"+PONG\r\n")
+    await eventually(lambda: told, "an answer")
+    assert told == [[b"PONG"]]
+    link.close_connection()
+    with pytest.raises(ConnectionError) as caught:
+        await Dialer(spec_of(url)).dial()
+    assert explain(caught.value)[0].startswith("the server's certificate is not believed")
+    await far.close()
 
 
 async def test_decisions_over_tls(

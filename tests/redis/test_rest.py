@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis.asyncio import Redis
 
 from ratelimit import Limiter, Policy
 from ratelimit.stores.redis import leases as lease_client
 from ratelimit.stores.redis.transport.batch import MOST_ASKS, Call
 from ratelimit.stores.redis.transport.client import BatchClient
+from ratelimit.stores.redis.transport.dial import Dialer
 from ratelimit.stores.redis.transport.node import ServerClient
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns
 from tests.support.redis.patience import until
+from tests.support.redis.policies import spec_of
 from tests.support.redis.server import Server
 
 POLICY = """
@@ -76,8 +77,8 @@ async def test_closing_between_a_connection_and_its_first_batch_leaves_none_open
             opened.append(self)
             closing.append(asyncio.create_task(batch_client.aclose_connections()))
 
-    client = Redis.from_url(server.url, socket_connect_timeout=5)
-    batch_client = BatchClient(client, worker=1, timeout_s=5, new_node_client=lambda: Hasty(client))
+    dialer = Dialer(spec_of(server.url))
+    batch_client = BatchClient(dialer, worker=1, timeout_s=5, new_node_client=lambda: Hasty(dialer.dial))
     await eventually(lambda: closing, "a connection")
     await closing[0]
     assert opened

@@ -22,7 +22,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError, ResponseError
 
 from ratelimit.clock import Clock
@@ -39,9 +38,9 @@ from ratelimit.stores.redis.fallback.local import LocalFallback
 from ratelimit.stores.redis.leases import LeaseClient
 from ratelimit.stores.redis.transport.client import BatchClient
 from ratelimit.stores.redis.transport.cluster import ClusterClient
-from ratelimit.stores.redis.transport.connect import connect, connect_node, resolve
+from ratelimit.stores.redis.transport.connect import resolve
+from ratelimit.stores.redis.transport.dial import Dialer
 from ratelimit.stores.redis.transport.metrics import MetricsSink, Uncounted
-from ratelimit.stores.redis.transport.node import NodeClient
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
@@ -214,11 +213,12 @@ class RedisStore:
         if batch_client is None or batch_client.is_closed:
             if self._is_closed:
                 raise StoreError("the store is closed", code="redis-away")
+            dialer = Dialer(self.spec)
             batch_client = BatchClient(
-                self._client(),
+                dialer,
                 worker=self.worker,
                 timeout_s=self.spec.timeout_ns / 1e9,
-                new_node_client=self._new_node_client if self.is_cluster else None,
+                new_node_client=partial(self._cluster_client, dialer) if self.is_cluster else None,
                 now_us=self._now_us,
                 recover=self._recover,
                 fair_share=self._beat,
@@ -229,15 +229,8 @@ class RedisStore:
         self._last = batch_client
         return batch_client
 
-    def _client(self) -> Redis:
-        if self.is_cluster:
-            return connect_node(self.spec, *self._nodes[0])
-        client = connect(self.spec)
-        assert not isinstance(client, RedisCluster)
-        return client
-
-    def _new_node_client(self) -> NodeClient:
-        return ClusterClient(self._nodes, partial(connect_node, self.spec), self.key_prefix)
+    def _cluster_client(self, dialer: Dialer) -> ClusterClient:
+        return ClusterClient(self._nodes, dialer.dial_node, self.key_prefix)
 
     @property
     def any_client(self) -> BatchClient | None:

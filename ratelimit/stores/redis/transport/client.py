@@ -21,11 +21,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import Redis
-
 from ratelimit.stores.redis.decision.scatter import ask_scattered, give_back
 from ratelimit.stores.redis.transport.batch import Correction, Part, Question, SlotBatch
 from ratelimit.stores.redis.transport.breaker import Breaker
+from ratelimit.stores.redis.transport.dial import Dialer
 from ratelimit.stores.redis.transport.errors import anew, away, unanswered
 from ratelimit.stores.redis.transport.metrics import MetricsSink, Uncounted
 from ratelimit.stores.redis.transport.node import NodeClient, ServerClient
@@ -45,7 +44,7 @@ class BatchClient:
     """One event loop's way to the server.
 
     Args:
-        client: makes connections with the server; closed with the batch client.
+        dialer: makes connections with the server; closed with the batch client.
         worker: the process's number.
         timeout_s: how long a decision waits for the server.
         new_node_client: makes, instead, what reaches the servers of a cluster, where keys live in
@@ -59,7 +58,7 @@ class BatchClient:
 
     def __init__(
         self,
-        client: Redis,
+        dialer: Dialer,
         *,
         worker: int,
         timeout_s: float,
@@ -72,7 +71,7 @@ class BatchClient:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.is_cluster = new_node_client is not None
-        self._new_node_client = new_node_client or (lambda: ServerClient(client))
+        self._new_node_client = new_node_client or (lambda: ServerClient(dialer.dial))
         self._aside = self._new_node_client()
         self._aside_lock = asyncio.Lock()
         self.breaker = Breaker(random.random)
@@ -80,7 +79,7 @@ class BatchClient:
         """Why the breaker is open, if it is."""
         self.pending = PendingWork()
         self._thread = threading.get_ident()
-        self.client = client
+        self._dialer = dialer
         self._worker = worker
         self._timeout_s = timeout_s
         self._recover = recover
@@ -343,7 +342,7 @@ class BatchClient:
             finally:
                 self._aside.close_connections()
                 await asyncio.sleep(0)  # in which what is closed is let go of
-                await self.client.aclose()
+                await self._dialer.aclose_connections()
 
     def _end(self) -> None:
         if self.breaker.is_open and not self.is_closed:

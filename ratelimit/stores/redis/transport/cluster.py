@@ -11,15 +11,17 @@ and what is asked on different ones, and closes those of others when slots move.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError, TryAgainError
 
 from ratelimit.stores.redis.transport.batch import Call, SlotBatch
+from ratelimit.stores.redis.transport.connection import ServerConnection
 from ratelimit.stores.redis.transport.node import LOAD, Answers, ServerClient, evaluation, loaded, packed
+from ratelimit.stores.redis.transport.resp import command
 
 Address = tuple[str, int]
 
@@ -30,8 +32,8 @@ MOST_PROBES = 20_000
 """Names tried in search of one for each node's slots."""
 FIRST_NODES = 8
 MOST_NODES = 56
-_ASKING = b"*1\r\n$6\r\nASKING\r\n"
-_SLOTS = b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n"
+_ASKING = command(b"ASKING")
+_SLOTS = command(b"CLUSTER", b"SLOTS")
 
 
 class ClusterClient:
@@ -39,14 +41,16 @@ class ClusterClient:
 
     Args:
         nodes: where to ask which node serves what; those learnt of are added, for all that share the list.
-        connect: makes a client of one node; its connections are closed with this.
+        dial: makes a connection with one node.
         prefix: what names of keys begin with: a user may be allowed no others.
     """
 
-    def __init__(self, nodes: list[Address], connect: Callable[[str, int], Redis], prefix: bytes) -> None:
+    def __init__(
+        self, nodes: list[Address], dial: Callable[[str, int], Awaitable[ServerConnection]], prefix: bytes
+    ) -> None:
         self._prefix = prefix
         self._nodes = nodes
-        self._connect = connect
+        self._dial = dial
         self._servers: dict[int, Address] = {}
         self._wires: dict[Address, ServerClient] = {}
         self._posted: asyncio.Task[Answers] | None = None
@@ -213,7 +217,7 @@ class ClusterClient:
     def _node_client(self, address: Address) -> ServerClient:
         node_client = self._wires.get(address)
         if node_client is None:
-            node_client = self._wires[address] = ServerClient(self._connect(*address))
+            node_client = self._wires[address] = ServerClient(partial(self._dial, *address))
         return node_client
 
     def close_connections(self) -> None:

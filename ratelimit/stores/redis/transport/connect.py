@@ -107,16 +107,16 @@ def connect(
     return Redis(host=host, port=port, db=spec.database, **options)
 
 
-def connect_node(spec: RemoteSpec, host: str, port: int) -> Redis:
-    """Return a client of one node of a cluster; the caller's to close."""
-    return Redis(host=host, port=port, **_options(spec, spec.timeout_ns / 1e9))
-
-
 def sentinels(spec: RemoteSpec, *, timeout_s: float | None = None) -> list[Redis]:
     """Return a client for each Sentinel of a spec, in its order; the caller's to close."""
     spec = resolve(spec)
     options = _options(spec, spec.timeout_ns / 1e9 if timeout_s is None else timeout_s)
     return list(_sentinel(spec, options).sentinels)
+
+
+def sentinel_of(spec: RemoteSpec) -> Sentinel:
+    """Return what asks a spec's Sentinels for the master; its clients are the caller's to close."""
+    return _sentinel(spec, _options(spec, spec.timeout_ns / 1e9))
 
 
 class Credentials(CredentialProvider):
@@ -181,27 +181,51 @@ def _options(spec: RemoteSpec, timeout_s: float) -> dict[str, Any]:
         "max_connections": MOST_CONNECTIONS,
         "client_name": CLIENT_NAME,
     }
-    if spec.password is not None:
-        credentials = Credentials(spec)
-        try:
-            credentials.read_credentials()
-        except LookupError as error:
-            raise StoreError(
-                f"the server's password cannot be had: {error}", code="redis-password"
-            ) from error
+    credentials = credentials_of(spec)
+    if credentials is not None:
         options["credential_provider"] = credentials
-    if spec.tls is not None:
-        options |= _tls(spec)
+    tls = spec.tls
+    if tls is not None:
+        tls_context(spec)  # the client reads these files when it connects; a wrong path is better told now
+        options |= {
+            "ssl": True,
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": tls.check_hostname,
+            "ssl_ca_certs": tls.ca,
+            "ssl_certfile": tls.certificate,
+            "ssl_keyfile": tls.key,
+        }
     return options
 
 
-def _tls(spec: RemoteSpec) -> dict[str, Any]:
+def credentials_of(spec: RemoteSpec) -> Credentials | None:
+    """Return what reads user name and password; None if the policy names none.
+
+    Raises:
+        StoreError: they cannot be read now; code `redis-password`.
+    """
+    if spec.password is None:
+        return None
+    credentials = Credentials(spec)
+    try:
+        credentials.read_credentials()
+    except LookupError as error:
+        raise StoreError(f"the server's password cannot be had: {error}", code="redis-password") from error
+    return credentials
+
+
+def tls_context(spec: RemoteSpec) -> ssl.SSLContext | None:
+    """Return how connections are encrypted, from its files as they are now; None if they are not.
+
+    Raises:
+        StoreError: TLS cannot use the files; code `redis-certificate`.
+    """
     tls = spec.tls
     if tls is None:
-        return {}
+        return None
     try:
-        # The client reads these files when it connects; a wrong path is better told now.
         context = ssl.create_default_context(cafile=tls.ca)
+        context.check_hostname = tls.check_hostname
         if tls.certificate is not None:
             context.load_cert_chain(tls.certificate, tls.key)
     except (OSError, ssl.SSLError) as error:
@@ -209,14 +233,7 @@ def _tls(spec: RemoteSpec) -> dict[str, Any]:
         raise StoreError(
             f"TLS cannot use what store.tls names ({files}): {error}", code="redis-certificate"
         ) from error
-    return {
-        "ssl": True,
-        "ssl_cert_reqs": "required",
-        "ssl_check_hostname": tls.check_hostname,
-        "ssl_ca_certs": tls.ca,
-        "ssl_certfile": tls.certificate,
-        "ssl_keyfile": tls.key,
-    }
+    return context
 
 
 def _cluster(spec: RemoteSpec, options: dict[str, Any]) -> RedisCluster:

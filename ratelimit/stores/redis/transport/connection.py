@@ -1,9 +1,8 @@
-"""One connection, from when the client library has greeted the server.
+"""One connection, from the greeting on.
 
-The library connects: addresses, TLS, Sentinels, the user that logs in. From then on its streams
-would cost more than the server takes to decide. Each answer takes several turns of the event loop,
-and a timeout. So what is asked is written at once. The caller that asked is called with the
-answer by what reads it from the socket.
+The client library's streams would cost more than the server takes to decide. Each answer takes
+several turns of the event loop, and a timeout. So what is asked is written at once. The caller that
+asked is called with the answer by what reads it from the socket.
 
 One question at a time. What comes unasked, or is no reply, ends the connection: which question
 the next answer belongs to could not be told.
@@ -15,7 +14,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, RedisError
 
 from ratelimit.stores.redis.transport.resp import read_reply
@@ -34,37 +32,31 @@ class ServerConnection(asyncio.BufferedProtocol):
     for each answer. Where the allocator asks the system for so much, that takes as long as deciding.
 
     Args:
-        connection: connected; its streams are taken from it.
-
-    Raises:
-        redis.exceptions.ConnectionError: it is closed already.
+        greeting: commands to begin with, at least one; `dial.Dialer` has them.
+        count: how many.
+        done: called when each has its reply, or with the first that is refused: a server may close the
+            connection instead of answering the others.
     """
 
-    def __init__(self, connection: AbstractConnection) -> None:
-        # No public member of redis-py's connections gives out streams or transport. A parser of one's own
-        # (`parser_class`) is asked by a coroutine for each reply. That is the cost we came to avoid.
-        # A version of the library with other names for these two fails tests/redis/test_link.py.
-        reader, writer = connection._reader, connection._writer
-        if reader is None or writer is None or reader.at_eof():
-            raise ConnectionError("Connection closed by server.")
-        connection._reader = connection._writer = None
-        self._writer = writer  # which closes its transport when nothing holds it any more
-        self._transport = writer.transport
-        self._done: Done | None = None
+    def __init__(self, greeting: bytes, count: int, done: Done) -> None:
+        # From the start, as a server that takes no more clients says so unasked.
+        self._done: Done | None = done
+        self._wanted = count
+        self._greeting = greeting
         self._replies: Replies = []
-        self._wanted = 0
         self._rest = b""
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self._transport.set_protocol(self)
+        self._transport: asyncio.Transport | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether something can be asked."""
-        return not self._transport.is_closing()
+        return self._transport is not None and not self._transport.is_closing()
 
     def ask(self, commands: bytes, count: int, done: Done) -> None:
         """Send commands, and have `done` called when each has its reply; not from within this call."""
         assert self._done is None, "a connection is used by one call at a time"
+        assert self._transport is not None
         self._done = done
         self._wanted = count
         self._transport.write(commands)
@@ -72,9 +64,15 @@ class ServerConnection(asyncio.BufferedProtocol):
     def close_connection(self) -> None:
         """Close it now; the caller that asked is told nothing more."""
         self._done = None
-        self._transport.abort()
+        self._abort()
 
     # -- what the transport calls ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the server."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._greeting)
 
     def get_buffer(self, size: int) -> memoryview:
         """Return where what comes is to be written."""
@@ -93,15 +91,17 @@ class ServerConnection(asyncio.BufferedProtocol):
                     self._rest = data[at:]
                     return
                 reply, at = found
+                if self._greeting and isinstance(reply, RedisError):
+                    raise reply
                 self._replies.append(reply)
         except RedisError as error:
             self._lose(error)
             return
         done, self._done = self._done, None
         replies, self._replies = self._replies, []
-        self._wanted, self._rest = 0, b""
+        self._wanted, self._rest, self._greeting = 0, b"", b""
         if at < len(data):
-            self._transport.abort()
+            self._abort()
         if done is not None:
             done(replies)
 
@@ -115,6 +115,10 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _lose(self, error: BaseException) -> None:
         done, self._done = self._done, None
-        self._transport.abort()
+        self._abort()
         if done is not None:
             done(error)
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

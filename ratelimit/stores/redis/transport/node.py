@@ -8,19 +8,19 @@ not run, so it is sent and the call made once more. Nothing else is ever sent tw
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, NoScriptError, ResponseError
 
 from ratelimit.core.redis.message import script_call
 from ratelimit.stores.redis.decision.script import DIGEST, SCRIPT
 from ratelimit.stores.redis.transport.batch import Call, SlotBatch
 from ratelimit.stores.redis.transport.connection import Replies, ServerConnection
+from ratelimit.stores.redis.transport.resp import command
 
-LOAD = b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%b\r\n" % (len(SCRIPT), SCRIPT)
+LOAD = command(b"SCRIPT", b"LOAD", SCRIPT)
 packed = partial(script_call, b"$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n")
 """Returns a call as it is on the connection. The library's packing costs more than all the rest."""
 
@@ -79,19 +79,18 @@ def loaded(load: Any, answer: Any) -> Any:
 
 def evaluation(script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
     """Return a script, sent whole, as it is on the connection."""
-    words = [b"EVAL", script, b"%d" % len(keys), *keys, *arguments]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+    return command(b"EVAL", script, b"%d" % len(keys), *keys, *arguments)
 
 
 class ServerClient:
     """One connection with one server, held for as long as it works.
 
     Args:
-        client: makes the connections; a Sentinel's, with the node that is master then.
+        dial: makes a connection; of a Sentinel's deployment, with the node that is master then.
     """
 
-    def __init__(self, client: Redis) -> None:
-        self._pool = client.connection_pool
+    def __init__(self, dial: Callable[[], Awaitable[ServerConnection]]) -> None:
+        self._dial = dial
         self._link: ServerConnection | None = None
         self._closings = 0
         self._posted = b""
@@ -107,20 +106,11 @@ class ServerClient:
         if self.is_open:
             return
         closings = self._closings
-        # Not one of the pool's: what is cancelled while it greets the server goes back there half-greeted.
-        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-        task = asyncio.current_task()
-        cancelled = 0 if task is None else task.cancelling()
-        try:
-            await connection.connect()
-            if task is not None and task.cancelling() > cancelled:
-                raise asyncio.CancelledError  # which the greeting swallowed
-            if self._closings != closings:
-                raise ConnectionError("closed while it was made")
-            self._link = ServerConnection(connection)
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
+        link = await self._dial()
+        if self._closings != closings:
+            link.close_connection()
+            raise ConnectionError("closed while it was made")
+        self._link = link
 
     async def check(self, call: Call) -> None:
         """See that the server answers the script."""

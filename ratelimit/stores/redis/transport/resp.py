@@ -1,4 +1,4 @@
-"""A server's replies, read from bytes: the second version of its protocol, which connections are greeted in.
+"""Commands as bytes, and replies read from bytes, in the second version of the protocol.
 
 Pure. Bytes that are no reply raise `InvalidResponse`; what follows them on a connection could be
 any call's answer, so the reader of them closes it.
@@ -48,6 +48,11 @@ MOST_DEPTH = 8
 """Lists in lists. The deepest that is asked for, which nodes serve a cluster's slots, has four."""
 _LONGEST_LINE = 65_536
 _STRING, _NUMBER, _LIST, _STATUS, _ERROR = b"$:*+-"
+
+
+def command(*words: bytes) -> bytes:
+    """Return a command as it is on a connection."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
 def read_reply(text: bytes, at: int = 0, depth: int = 0) -> tuple[Any, int] | None:
