@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ratelimit.adaptive.settings import Settings
 
@@ -53,8 +53,7 @@ class Bounds:
         return Allowance(self.in_flight, self.full if running >= self.full_from else self.free)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The first byte of a request that was admitted, for a client that did not hang up.
 
     Args:

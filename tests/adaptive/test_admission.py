@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from ratelimit.adaptive.admission import Admission
@@ -290,3 +292,31 @@ def test_first_of_several_classes_is_not_shut_out_by_a_queue_that_stands_still()
         admission.admit(0)
     assert admission.has_room(SECOND, first.share(), first.kept())
     assert not admission.has_room(SECOND, last.share(), last.kept())
+
+
+def test_of_many_first_bytes_some_are_observed_from_the_first_to_the_last():
+    """Hazard: a busy worker that spends more on observing answers than on giving them."""
+    admission, controller = made(in_flight=2_000, unanswered=2_000)
+    tickets = [admission.admit(1) for _ in range(900)]
+    for number, ticket in enumerate(tickets):
+        if number in (300, 301):
+            admission.flight.first_byte(ticket, 1_000 + number, True)
+        else:
+            admission.flight.first_byte(ticket, 1_000 + number)
+    admission.step_now(SECOND)
+    times = [answer.first_byte_ns for answer in controller.answers]
+    assert 25 <= len(times) <= 34
+    assert (times[0], times[-1]) == (1_000, 1_899)
+    assert max(after - before for before, after in pairwise(times)) <= 2 * 30
+    assert controller.failures == 2
+    other = Recorder()
+    Admission(other, admission.flight)
+    assert [answer.first_byte_ns for answer in other.taken[1]] == times
+
+
+def test_few_first_bytes_are_all_observed():
+    admission, controller = made(in_flight=100, unanswered=100)
+    for ticket in [admission.admit(1) for _ in range(30)]:
+        admission.flight.first_byte(ticket, 2)
+    admission.step_now(SECOND)
+    assert len(controller.answers) == 30

@@ -28,7 +28,8 @@ CONTROLLERS: dict[str, Make] = {
 each = pytest.mark.parametrize("make", CONTROLLERS.values(), ids=CONTROLLERS)
 instants = st.integers(-(2**62), 2**62)
 counts = st.integers(0, 5_000)
-answers = st.builds(Answer, instants, instants, st.integers(1, 5_000), st.integers(1, 5_000))
+numbers = st.integers(1, 5_000)
+answers = st.builds(Answer, instants, instants, numbers, numbers, st.integers(0, 255))
 loads = st.builds(
     Load,
     counts,

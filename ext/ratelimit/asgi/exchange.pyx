@@ -196,12 +196,12 @@ cdef class Exchange:
 
     cdef int note(self, object message) except -1:
         """Look for the first part of a body: a streaming response has its status before the back end says anything."""
-        cdef object kind = message["type"]
         cdef uint64_t now
-        if kind == "http.response.start":
-            self.status = message["status"]
-            return 0
-        if kind == "http.response.body" and not message.get("body") and message.get("more_body"):
+        if self.status == 0:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                return 0
+        elif is_empty(message):
             return 0
         self.waits = False
         now = instant(self.load.now_ns())
@@ -224,11 +224,12 @@ cdef class Exchange:
                     self.heaviest.add(self.payer, (now - self.entered_ns) // 1_000_000, now)
                 if flight.is_due(now):
                     self.load.step_now(now)
-        for plan, outcome in self.decided():
-            if outcome.holds_slots:
-                outcome.release(now_ns)
-                if plan.queue is not None:
-                    plan.queue.freed(plan, outcome)
+        if self.asked is not None or (self.outcome is not None and self.outcome.holds_slots):
+            for plan, outcome in self.decided():
+                if outcome.holds_slots:
+                    outcome.release(now_ns)
+                    if plan.queue is not None:
+                        plan.queue.freed(plan, outcome)
         if 400 <= self.status < 500:
             self.give_back(now_ns)
         self.end_reservation()
@@ -258,6 +259,19 @@ cdef class Exchange:
 
     def __reduce__(self):
         raise TypeError("an exchange is bound to its request and is not pickled")
+
+
+cdef inline bint is_empty(object message) except -1:
+    """Whether a part of a body has no bytes, and others follow."""
+    cdef PyObject *body
+    cdef PyObject *more
+    if type(message) is not dict:
+        return not message.get("body") and bool(message.get("more_body"))
+    more = PyDict_GetItem(message, "more_body")
+    if more == NULL or not <object>more:
+        return False
+    body = PyDict_GetItem(message, "body")
+    return body == NULL or not <object>body
 
 
 cdef inline void put(list fresh, Py_ssize_t at, object item) noexcept:

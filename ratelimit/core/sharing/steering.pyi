@@ -23,7 +23,7 @@ class Steering:
 
         Each is seven numbers: when it was admitted and when its first byte came. What was in flight then,
         and without a first byte, itself included. Whether the back end refused it, its
-        mark, and its number.
+        mark, and its number. Of many, a part: about 32, from the first to the last, and all refusals.
         """
     def mark(self, number: int, mark: int, /) -> None:
         """Keep a byte with an answer, for the next leader; one that is not kept any more is ignored."""

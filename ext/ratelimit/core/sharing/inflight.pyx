@@ -323,7 +323,7 @@ cdef class InFlight:
         return 0
 
     cdef Ticket *known(self, int64_t ticket) noexcept:
-        cdef uint32_t at = <uint32_t>(ticket & 0xFFFFFFFF)
+        cdef uint32_t at = <uint32_t>ticket  # the lower half: a mask of 32 bits would be an object of Python's
         if ticket < 0 or at >= self.room_for:
             return NULL
         if self.tickets[at].state == 0 or self.tickets[at].generation != <uint32_t>(ticket >> 32):
@@ -368,7 +368,7 @@ cdef class InFlight:
         ticket.state = 0
         ticket.generation = (ticket.generation + 1) & 0x7FFFFFFF
         ticket.next_free = self.first_free
-        self.first_free = <uint32_t>(number & 0xFFFFFFFF)
+        self.first_free = <uint32_t>number
         self.own_in_flight -= 1
         if self.lane >= 0:
             store(&self.lanes[self.lane].in_flight, self.own_in_flight)

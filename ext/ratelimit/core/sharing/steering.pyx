@@ -12,7 +12,9 @@ from ratelimit.core.sharing.inflight cimport (
     ANSWERS, FRESH_MS, LANES, MILLISECOND, PLACES, SILENT_MS, WORDS, FlightHeader, InFlight, Seen, apart, instant,
 )
 
-cdef uint64_t MOST_LOOKED_BACK = 400      # as many as a controller keeps
+cdef uint64_t MOST_LOOKED_BACK = 1000     # nearly all that are kept, as most of them may be passed over
+cdef uint64_t MOST_OBSERVED = 32          # first bytes of one step: some hundred a second say what all of them do
+cdef uint64_t PASSED_OVER = 0xFF          # the mark of those that were not observed
 cdef uint64_t MOST_INSTANT = 1 << 62      # what is later is no time
 
 STEERING_WORDS = WORDS
@@ -31,7 +33,7 @@ cdef class Steering:
     def answered(self, bint again=False, /):
         self.flight.check_open()
         cdef uint64_t head = load(&self.flight.header.head), tail = load(&self.flight.header.tail), at
-        cdef uint64_t sequence, admitted, seen_ns, counts, failed
+        cdef uint64_t sequence, admitted, seen_ns, counts, failed, first, every
         cdef Seen *seen
         cdef list found = []
         if head - tail > ANSWERS:
@@ -40,11 +42,21 @@ cdef class Steering:
             head, at = tail, tail - MOST_LOOKED_BACK if tail > MOST_LOOKED_BACK else 0
         else:
             at = tail
+        first, every = at, 1 if again else (head - at + MOST_OBSERVED - 1) // MOST_OBSERVED
         while at < head:
             seen = self.flight.answers + (at & (ANSWERS - 1))
             sequence = load(&seen.sequence)
             admitted, seen_ns = load(&seen.admitted_ns), load(&seen.seen_ns)
             counts, failed = load(&seen.counts), load(&seen.failed)
+            if again and failed >> 1 == PASSED_OVER:
+                at += 1
+                continue
+            # The first says how long nothing came, the last how it is now, and a refusal is a cut.
+            if every > 1 and at != first and (head - 1 - at) % every and not failed & 1:
+                if sequence == at + 1:
+                    store(&seen.failed, PASSED_OVER << 1)
+                at += 1
+                continue
             # What is being written or was overwritten is passed over: one sample of many.
             if sequence == at + 1 and load(&seen.sequence) == sequence and seen_ns < MOST_INSTANT and admitted < MOST_INSTANT:
                 found.append((admitted, seen_ns, counts >> 32, counts & 0xFFFFFFFF, failed & 1 != 0, failed >> 1 & 0xFF, at))
