@@ -4,9 +4,8 @@ What is decided is what the middleware would have decided: the same bound policy
 ladder (`deciding/decider.py`), row by row (`_decide_rows`). A trace has millions of lines, so most
 are decided in columns: an accelerator, as the gate is one for the middleware. A test holds both equal.
 
-Where limits do other than refuse, all is decided row by row. No challenge is passed here, as there is no
-application to ask; what waits does so in virtual time (`waiting`).
-
+Where limits let wait, delay or degrade, all is decided row by row. No challenge is passed here, as there is
+no application to ask; what waits does so in virtual time (`waiting`).
 In one file, since columns and rows count into the same totals, and a test compares the two.
 """
 
@@ -112,7 +111,8 @@ class Replay:
         self.acted: Counter[tuple[str, str]] = Counter()
         """Requests that limits delayed, let wait, degraded or challenged, by limit and action."""
         self._acts = any(
-            (rule.wait_ns or rule.action != "refuse") and not rule.shadow for rule in compiled.rules
+            (rule.wait_ns or rule.action in {"delay", "degrade"}) and not rule.shadow
+            for rule in compiled.rules
         )
         self.rising = Rising(compiled.ramp)
         self._waiting = None if compiled.queue is None or not self._acts else Waiting(compiled.queue)
@@ -237,8 +237,9 @@ class Replay:
             prepared = kinds[at][3]
             assert prepared is not None  # a plan refused
             by_limit.setdefault((prepared, outcome.binding), []).append(at)
+            line = self._refusal(prepared, outcome) if lines or prepared.plan.challenge else b""  # it counts
             if lines:
-                lines[at] = self._refusal(prepared, outcome)
+                lines[at] = line
         for (prepared, binding), places in by_limit.items():
             parts = [[columns[part][at] for at in places] for part in prepared.per[binding]]
             keys = list(zip(*parts, strict=True)) if parts else [()] * len(places)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit.replay.run import Replay
 from tests.cli.running import post, run, write_policy, write_trace
 from tests.cli.test_replay import replay
 
@@ -112,3 +113,28 @@ def test_steep_rises_are_held_and_counted(tmp_path: Path, mode: str) -> None:
     assert told(decisions[:5]) == [("allow", None)] * 5
     assert told(decisions[5:]) == [(what, s if s is None else pytest.approx(s)) for what, s in held]
     assert (summary["admitted"], summary["held"]) == (7, 2)
+
+
+def acted(summary: Any) -> list[Any]:
+    return [(one["limit"], one["acted"], one["allowed"], one["refused"]) for one in summary["limits"]]
+
+
+def test_challenges_are_decided_in_columns_as_in_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = POLICY.format('action = "challenge"') + '[[limit]]\nname = "b"\nper = "ip"\nrate = "14/minute"\n'
+    trace = [post(at / 100, f"account {at % 3}") for at in range(60)]
+    in_rows = replay(tmp_path, trace, policy + '[allow]\naccount = ["lists of values are not for columns"]')
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("row by row")
+
+    monkeypatch.setattr(Replay, "_decide_rows", refuse)
+    in_columns = replay(tmp_path, trace, policy)
+    assert in_columns[0] == in_rows[0]
+    assert {one["action"] for one in in_columns[0]} == {"allow", "challenge", "refuse"}
+    assert acted(in_columns[1]) == acted(in_rows[1])
+    without = json.loads(
+        run("replay", write_policy(tmp_path, policy), write_trace(tmp_path, trace), "--json").stdout
+    )
+    assert acted(without) == acted(in_rows[1])  # counted where no decision is written, too

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from ratelimit.telemetry import names
@@ -39,6 +43,62 @@ def test_every_setting_is_one_that_grafana_has() -> None:
     read = json.loads(JSONEncoder().encode(Dashboard.from_json(WRITTEN)))
     assert lost(WRITTEN, read) == []
     assert lost({**WRITTEN, "titel": "x"}, read) == [".titel"]
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of the kind that an annotation says."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return value in [each.value for each in kind]
+    return isinstance(value, origin or kind)
+
+
+def misfits(read: Any, place: str = "") -> Iterator[str]:
+    """Yield where what Grafana's schema read has a value of another type than the schema says."""
+    if isinstance(read, list):
+        for at, each in enumerate(read):
+            yield from misfits(each, f"{place}[{at}]")
+    elif isinstance(read, dict):
+        for key, each in read.items():
+            yield from misfits(each, f"{place}.{key}")
+    elif hasattr(type(read), "from_json"):
+        kinds = get_type_hints(type(read))
+        for key, each in vars(read).items():
+            if key in kinds and not fits(each, kinds[key]):
+                yield f"{place}.{key}"
+            yield from misfits(each, f"{place}.{key}")
+
+
+def spoilt(**settings: Any) -> dict[str, Any]:
+    """Return the dashboard with other settings of its first panel with queries."""
+    copy: dict[str, Any] = json.loads(json.dumps(WRITTEN))
+    first = copy["panels"].index(next(each for each in copy["panels"] if each["type"] != "row"))
+    copy["panels"][first].update(settings)
+    return copy
+
+
+def test_every_value_is_of_the_type_that_grafana_says() -> None:
+    register_default_plugins()
+    assert list(misfits(Dashboard.from_json(WRITTEN))) == []
+    queries = PANELS[0]["targets"]
+    for wrong, place in (
+        (spoilt(title=5), "title"),
+        (spoilt(gridPos={"x": "0", "y": 0, "w": 12, "h": 8}), "grid_pos.x"),
+        (spoilt(targets=[{**queries[0], "expr": 5}]), "targets[0].expr"),
+        (spoilt(transparent="yes"), "transparent"),
+    ):
+        (found,) = misfits(Dashboard.from_json(wrong))
+        assert found.endswith(place)
 
 
 def test_panels_lie_side_by_side_and_have_numbers_of_their_own() -> None:
