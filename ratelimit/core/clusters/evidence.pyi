@@ -72,7 +72,7 @@ class Evidence:
         """How often a principal was seen with something for the first time."""
     @property
     def telling_edges(self) -> int:
-        """How often one was that was not certain then. After a restart, at least as often."""
+        """How often one was that was not certain then."""
     @property
     def returns(self) -> int:
         """How often a principal was seen in another hour with something that it was seen with before."""

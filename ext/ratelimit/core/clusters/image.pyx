@@ -116,6 +116,7 @@ cdef class Image:
             "epoch_s": e.epoch_s,
             "now_s": e.now_s,
             "new_edges": e.new_edges,
+            "telling_edges": e.telling_edges,
             "returns": e.returns,
             "principal_evictions": e.principal_evictions,
             "identifier_evictions": e.identifier_evictions,
@@ -129,7 +130,8 @@ cdef class Image:
             raise ValueError("evidence is restored before anything is observed")
         e.epoch_s = numbers["epoch_s"]
         e.now_s = numbers["now_s"]
-        e.new_edges = e.telling_edges = numbers["new_edges"]
+        e.new_edges = numbers["new_edges"]
+        e.telling_edges = numbers.get("telling_edges", e.new_edges)
         e.returns = numbers["returns"]
         e.principal_evictions = numbers["principal_evictions"]
         e.identifier_evictions = numbers["identifier_evictions"]
