@@ -26,7 +26,7 @@ from ratelimit.inspection.attach import attach
 from ratelimit.policy.compile.adaptive import class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
-from ratelimit.telemetry.load import LOAD_PRESSURE, LOAD_TARGET
+from ratelimit.telemetry.load import LOAD_PRESSURE, LOAD_STILL, LOAD_TARGET
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
 
@@ -187,6 +187,9 @@ def _load(now: Snapshot) -> str:
     waiting, bound = now.load.get("waiting", 0.0), now.load.get("on waiting", 0.0)
     in_flight = now.load.get("answering", 0.0) + waiting
     told = f"{in_flight:,.0f} in flight, {waiting:,.0f} of at most {bound:,.0f} wait"
+    still_s, learned = now.gauge(LOAD_STILL), now.load.get("on learned", 0.0)
+    if bound < learned:
+        told += f" (of {learned:,.0f}, as no first byte came for {still_s:.1f} s)"
     pressure, target_s = now.gauge(LOAD_PRESSURE), now.gauge(LOAD_TARGET)
     if target_s:
         told += f"; first bytes at {pressure:.0%} of {target_s:g} s"

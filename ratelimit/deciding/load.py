@@ -45,6 +45,9 @@ class LoadState:
         target_ns: the target, 0 where the algorithm has none.
         shed: requests that this worker turned away, or in shadow would have, by class.
         stale_reports: reports of the engine that no other followed in time.
+        still_ns: for how long no first byte came while requests wait for one.
+        waiting_bound: how many may wait now: fewer than `allowance` says, the longer the queue stands still.
+            Of several classes that of the last.
     """
 
     allowance: Allowance
@@ -54,6 +57,8 @@ class LoadState:
     target_ns: int
     shed: dict[str, int]
     stale_reports: int
+    still_ns: int = 0
+    waiting_bound: int = 0
 
 
 class LoadLimit:
@@ -147,6 +152,7 @@ class LoadLimit:
         """Return what the limit is now."""
         steering, now_ns = self._admission.steering, self.now_ns()
         in_flight, unanswered = self.flight.counts(now_ns)
+        waiting_bound, _, still_ns = steering.queue_at(now_ns)
         return LoadState(
             self._admission.allowance(now_ns),
             in_flight,
@@ -155,6 +161,8 @@ class LoadLimit:
             steering.target_ns,
             dict(zip(self.names, self.shed, strict=True)),
             steering.stale,
+            still_ns,
+            waiting_bound,
         )
 
     def report(self, *, running: int, waiting: int, memory_used: float = 0.0) -> None:

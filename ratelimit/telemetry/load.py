@@ -47,8 +47,14 @@ LOAD_REQUESTS = Metric(
 LOAD_BOUND = Metric(
     "ratelimit_load_bound",
     "gauge",
-    "What the limit that follows the load allows now: in flight, and waiting for their first byte.",
-    (Label("on", ("in flight", "waiting")),),
+    "What the limit that follows the load allows now: in flight, and waiting for their first byte. "
+    "`learned`: how many may wait while first bytes come.",
+    (Label("on", ("in flight", "waiting", "learned")),),
+)
+LOAD_STILL = Metric(
+    "ratelimit_load_still_seconds",
+    "gauge",
+    "For how long no first byte came while requests wait for one; fewer may wait then than was learned.",
 )
 LOAD_PRESSURE = Metric(
     "ratelimit_load_pressure", "gauge", "How late first bytes are: their 95 % quantile, 1 is the target."
@@ -93,6 +99,7 @@ CONDUCT_METRICS = {STRIKES: STRIKES_ROW, STEPS: STEPS_ROW, RAMP: RAMP_ROW}
 LOAD_METRICS: tuple[Metric, ...] = (
     LOAD_REQUESTS,
     LOAD_BOUND,
+    LOAD_STILL,
     LOAD_PRESSURE,
     LOAD_TARGET,
     LOAD_SHED,
@@ -105,12 +112,14 @@ def load_numbers(flight: InFlight, now_ns: int) -> Mapping[str, float]:
     """Return the state of a host's limit in numbers."""
     steering = Steering(flight)
     in_flight, unanswered = flight.counts(now_ns)
-    bound, free, full, full_from, _, _ = steering.bounds
+    waiting, learned, still_ns = steering.queue_at(now_ns)
     return {
         "answering": in_flight - unanswered,
         "waiting": unanswered,
-        "in flight bound": bound,
-        "waiting bound": full if in_flight - unanswered >= full_from else free,
+        "in flight bound": steering.bounds[0],
+        "waiting bound": waiting,
+        "learned bound": learned,
+        "still_ns": still_ns,
         "pressure": steering.pressure,
         "target_ns": steering.target_ns,
         "stale": steering.stale,

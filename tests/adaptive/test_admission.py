@@ -249,6 +249,18 @@ def test_queue_that_stands_still_is_shorter_at_once():
     assert not admission.has_room(SECOND)
 
 
+def test_bound_that_is_told_is_the_one_in_force_and_why():
+    admission = standing()
+    assert admission.steering.queue_at(5) == (8, 8, 0)
+    first, *_ = [admission.admit(0) for _ in range(4)]
+    assert admission.steering.queue_at(SECOND // 8) == (8, 8, SECOND // 8)
+    assert admission.steering.queue_at(SECOND // 4) == (4, 8, SECOND // 4)
+    assert admission.steering.queue_at(10 * SECOND) == (1, 8, 10 * SECOND)
+    assert admission.steering.queue_at(-5) == (8, 8, 0)
+    admission.first_byte(first, SECOND)
+    assert admission.steering.queue_at(SECOND) == (8, 8, 0)
+
+
 def test_first_byte_lets_the_queue_be_as_long_as_it_was():
     admission = standing()
     first, *_ = [admission.admit(0) for _ in range(4)]

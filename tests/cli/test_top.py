@@ -15,6 +15,7 @@ from rich.console import Console
 from ratelimit.cli import top
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry import RateLimitCollector, snapshot
+from ratelimit.telemetry.load import LOAD_STILL
 from tests.cli.running import run, write_policy
 
 POLICY = """\
@@ -221,3 +222,12 @@ def test_store_that_is_away_is_read_from_metrics() -> None:
     with console.capture() as captured:
         console.print(top.render("http://a/metrics", found, None, 0))
     assert "away for 2 of 3 workers" in captured.get()
+
+
+def test_queue_that_stands_still_is_told_with_its_reason() -> None:
+    seen = snapshot.Snapshot(load={"waiting": 3.0, "answering": 1.0, "on waiting": 4.0, "on learned": 12.0})
+    seen.gauges[LOAD_STILL.exported] = 2.25
+    told = top._load(seen)
+    assert told.startswith("4 in flight, 3 of at most 4 wait (of 12, as no first byte came for 2.2 s)")
+    seen.load["on waiting"] = 12.0
+    assert "as no first byte came" not in top._load(seen)

@@ -207,7 +207,7 @@ SERVER = {"is_away": 1.0, "workers": 3.0, "share": 0.25}
 
 LOAD = {
     "answering": 5, "waiting": 2, "in flight bound": 400, "waiting bound": 9, "pressure": 0.5,
-    "target_ns": 1e9, "stale": 1,
+    "target_ns": 1e9, "stale": 1, "learned bound": 12, "still_ns": 2e9,
 }  # fmt: skip
 
 
@@ -221,12 +221,12 @@ def test_state_of_the_limit_that_follows_the_load_is_exported(limiter: FakeLimit
     limiter.table.count(limiter.table.counter(shed_row("free")), ShedColumn.IN_SHADOW, 3)
     assert value(limiter, "ratelimit_load_requests", state="waiting") == 2
     assert value(limiter, "ratelimit_load_bound", on="in flight") == 400
-    assert value(limiter, "ratelimit_load_target_seconds") == 1
+    assert [value(limiter, f"ratelimit_load_{one}_seconds") for one in ("target", "still")] == [1, 2]
     assert value(limiter, "ratelimit_load_stale_reports_total") == 1
     assert value(limiter, "ratelimit_load_shed_total", **{"class": "free", "mode": "shadow"}) == 3
     assert value(limiter, "ratelimit_load_shed_total", **{"class": "paid", "mode": "enforce"}) == 0
     seen = of_families(RateLimitCollector(limiter).collect())
-    assert seen.load == {"answering": 5, "waiting": 2, "on in flight": 400, "on waiting": 9}
+    assert seen.load == {"answering": 5, "waiting": 2, "on in flight": 400, "on waiting": 9, "on learned": 12}
     assert seen.shed == {"paid": 0, "free": 3}
 
 

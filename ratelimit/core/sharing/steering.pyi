@@ -46,6 +46,11 @@ class Steering:
         /,
     ) -> None:
         """Put bounds in force, and keep a controller's words for the next leader."""
+    def queue_at(self, now_ns: int, /) -> tuple[int, int, int]:
+        """Return how many may wait for their first byte, how many by what was learned, and why fewer may.
+
+        That is for how long in nanoseconds none came, 0 where none waits for one. Several classes: of the last.
+        """
     @property
     def bounds(self) -> tuple[int, int, int, int, int, int]:
         """In flight; without a first byte while places are free, and when all are taken; from how many

@@ -126,6 +126,22 @@ cdef class Steering:
             header.words[i] = words[i]
         store(&header.kind, kind)
 
+    def queue_at(self, now_ns, /):
+        self.flight.check_open()
+        cdef FlightHeader *header = self.flight.header
+        cdef uint64_t now = instant(now_ns), patience = load(&header.patience_ns), moved = load(&header.moved_ns)
+        cdef uint64_t learned, bound, still = 0
+        self.flight.look(now)
+        if self.flight.sum_in_flight - self.flight.sum_unanswered >= load(&header.full_from):
+            learned = load(&header.full_bound)
+        else:
+            learned = load(&header.free_bound)
+        bound = learned
+        if patience and self.flight.sum_unanswered and now > moved:
+            still = now - moved
+            bound = min(learned, max(<uint64_t>1, patience // still))
+        return bound, learned, still
+
     @property
     def bounds(self):
         self.flight.check_open()
