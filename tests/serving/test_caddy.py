@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.serving.test_nginx import PAGE, POLICY, QUOTA, app
-from tests.serving.test_serve import end, start
+from tests.serving.protected import PAGE, answers_at_once, app, two_checks
 from tests.support.debian import program
 from tests.wsgi.test_servers import free_port, wait_until_connected
 
@@ -50,33 +47,21 @@ def caddy(folder: Path, app_port: int, check_port: int) -> Iterator[str]:
 @pytest.mark.timeout(120)
 def test_caddy_admits_the_limit_exactly_and_passes_the_refusal_on(tmp_path: Path) -> None:
     program("caddy")
-    policy = tmp_path / "policy.toml"
-    policy.write_text(POLICY)
-    check_port = free_port()
-    checks = [start(policy, "--http", f"127.0.0.1:{check_port}") for _ in range(2)]
-    with app() as app_port, caddy(tmp_path, app_port, check_port) as url:
-
-        def ask(_: int) -> httpx.Response:
-            return httpx.post(
-                f"{url}/v1/chat?a=1", content=b"x" * 100, headers={"x-api-key": "a"}, timeout=30
-            )
-
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(ask, range(3 * QUOTA)))
-        assert Counter(answer.status_code for answer in answers) == {200: QUOTA, 429: 2 * QUOTA}
-        for answer in answers:
+    with app() as app_port, two_checks(tmp_path) as check_port, caddy(tmp_path, app_port, check_port) as url:
+        for answer in answers_at_once(url):
             if answer.status_code == 429:
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert answer.json()["violated-policies"] == ["writes"]
                 assert int(answer.headers["retry-after"]) > 0
             else:
                 assert answer.headers["x-output-tokens"] == "400"  # it came from the application
-        # Another method, another account: what Caddy tells of the request is what limits are matched with.
-        assert httpx.get(f"{url}/v1/chat", headers={"x-api-key": "a"}).status_code == 200
-        assert httpx.post(f"{url}/v1/chat", headers={"x-api-key": "b"}).status_code == 200
-        for check in checks:
-            end(check)
-        # Closed without its check, as a limit of access ought to be.
+
+
+@pytest.mark.timeout(60)
+def test_caddy_without_its_check_is_closed(tmp_path: Path) -> None:
+    # As a limit of access ought to be.
+    program("caddy")
+    with app() as app_port, caddy(tmp_path, app_port, free_port()) as url:
         assert httpx.post(f"{url}/v1/chat", headers={"x-api-key": "b"}).status_code == 502
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from ratelimit import Limiter
 from tests.cli.running import run
-from tests.serving.test_nginx import app
+from tests.serving.protected import app
 from tests.serving.test_serve import end, start
 from tests.support.debian import program
 from tests.support.redis.patience import until
