@@ -12,6 +12,15 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.memory.quota cimport NEVER, STEP_NS, Check, Quota
 
 
+cdef extern from *:
+    """
+    /* A branch, which is foretold. A conditional move would make all that follows wait for the word:
+     * a third more for a decision among a million keys. */
+    #define KIN_IS_NEAR(word, bound) __builtin_expect_with_probability((word) <= (bound), 1, 0.999999)
+    """
+    bint is_near "KIN_IS_NEAR"(uint64_t word, uint64_t bound) noexcept nogil
+
+
 cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
     """Return the TAT as it can be believed.
 
@@ -22,7 +31,7 @@ cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now)
     down, else it would have to be believed later.
     """
     cdef uint64_t ticks = now << 4
-    return word if word <= ticks + quota.believed + (STEP_NS << 4) else ticks + quota.depth
+    return word if is_near(word, ticks + quota.believed + (STEP_NS << 4)) else ticks + quota.depth
 
 
 cdef inline uint64_t gcra_arrival(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
