@@ -2,10 +2,13 @@
 
 from typing import Generic, TypeVar
 
+from typing_extensions import disjoint_base
+
 _Reason = TypeVar("_Reason")
 _Ledger = TypeVar("_Ledger")
 _Verdict = TypeVar("_Verdict")
 
+@disjoint_base
 class DecisionFields(Generic[_Reason, _Ledger, _Verdict]):
     """The fields of a `ratelimit.decision.Decision`, which says what each is.
 

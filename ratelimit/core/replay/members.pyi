@@ -5,7 +5,7 @@ wanted members are what they have to be. What a plain line says is what `msgspec
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, final
 
 from ratelimit.core.replay.spans import Spans
 
@@ -16,11 +16,14 @@ Form = Literal["time", "required text", "text", "identity", "amount", "whole", "
 `nothing` a plain line has null at most.
 """
 
+FORMS: dict[Form, int]
+"""All of them, by the number that the core has for each."""
 MOST_MEMBERS: int
 
 def count_lines(chunk: bytes, /) -> int:
     """Return how many lines there are; the last one may lack its end."""
 
+@final
 class Members:
     """The members that are wanted, by their places in what is given."""
 

@@ -2,11 +2,12 @@
 
 from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.scanner import Scanner
 
+@final
 class Spans:
     """The lines of a chunk, and where their members stand. `Members.scan` makes them."""
 
