@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -208,3 +209,19 @@ def test_members_are_bounded() -> None:
 @pytest.mark.parametrize(("chunk", "lines"), [(b"", 0), (b"a", 1), (b"a\n", 1), (b"\n\n", 2), (b"a\nb", 2)])
 def test_lines_are_counted(chunk: bytes, lines: int) -> None:
     assert count_lines(chunk) == lines
+
+
+def test_a_part_that_the_collector_frees_leaves_the_whole_its_memory() -> None:
+    whole = scanned(*({**LINE, "time": at} for at in range(1000)))
+    assert whole is not None
+    times = whole.times_ns
+    for at in range(100):
+        # The collector clears what is in a circle before it frees it, the older ones first.
+        part = whole.part(at, at + 10)
+        circle: list[Any] = [part]
+        circle.append(circle)
+        del part, circle
+    gc.collect()
+    assert whole.times_ns == times
+    del whole
+    gc.collect()

@@ -12,7 +12,8 @@ cdef struct Span:
 
 cdef class Spans:
     cdef bytes chunk
-    cdef Spans owner            # whose memory this is a part of
+    cdef Spans owner            # of the memory that this is a part of
+    cdef bint is_owner
     cdef const uint8_t *text
     cdef Span *spans            # of each member, those of all rows
     cdef uint32_t *starts       # of each row, and where the last one ends

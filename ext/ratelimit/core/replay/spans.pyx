@@ -29,12 +29,14 @@ cdef class Spans:
 
     def __dealloc__(self):
         PyMem_RawFree(self.addresses)
-        if self.owner is None:
+        # Not by `owner`: the collector clears that of a part before it is freed.
+        if self.is_owner:
             PyMem_RawFree(self.spans)
             PyMem_RawFree(self.starts)
             PyMem_RawFree(self.instants)
 
     cdef int take_memory(self) except -1:
+        self.is_owner = True
         self.spans = <Span *>PyMem_RawMalloc(self.rows * self.width * sizeof(Span))
         self.starts = <uint32_t *>PyMem_RawMalloc((self.rows + 1) * sizeof(uint32_t))
         self.instants = <int64_t *>PyMem_RawMalloc(self.rows * sizeof(int64_t))
