@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.stores.contract import AnyPlan, Outcome, Plan, Store
+from ratelimit.stores.contract import AnyPlan, Outcome, Plan, Store, alone, refused_by
 
 if TYPE_CHECKING:
     from ratelimit.deciding.route_plan import RoutePlan
@@ -62,8 +62,7 @@ class Challenges:
 
     def refusing(self, outcome: Outcome) -> tuple[int, ...]:
         """Return the positions of those that refuse; none where another limit refuses, too."""
-        refusing = tuple(at for at in range(self._count) if outcome.state(at) == _REFUSED)
-        return refusing if all(at in self._passes for at in refusing) else ()
+        return alone(refused_by(outcome, self._count), self._passes)
 
     def let_through(self, at: tuple[int, ...]) -> RoutePlan:
         """Return the plan in which these refuse nothing."""
@@ -144,6 +143,3 @@ class Challenges:
 def _here(plan: AnyPlan) -> Plan:
     assert plan.decides_here  # else limits are asked by `ajudge` alone
     return plan
-
-
-_REFUSED = 2

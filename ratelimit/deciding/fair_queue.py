@@ -22,10 +22,10 @@ from typing import Any, Literal
 
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import Asking
-from ratelimit.deciding.waiting import SHADOWED, SKIPPED, WaitingRule, WaitingRules
+from ratelimit.deciding.waiting import WaitingRule, WaitingRules
 from ratelimit.queueing.line import Line, Waiter
 from ratelimit.queueing.room import Room, expected_ns
-from ratelimit.stores.contract import Outcome
+from ratelimit.stores.contract import SHADOWED, SKIPPED, Outcome
 
 Result = Literal["admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow"]
 """What became of a request that had no room; `shadow`: it would have waited."""

@@ -18,17 +18,22 @@ from ratelimit.decision import MildStep, Verdict
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.pricing import USD
-from ratelimit.stores.contract import AnyPlan, AwaitedPlan, Outcome, Plan
+from ratelimit.stores.contract import (
+    ALLOWED,
+    REFUSED,
+    SHADOWED,
+    SKIPPED,
+    AnyPlan,
+    AwaitedPlan,
+    Outcome,
+    Plan,
+    refused_by,
+)
 from ratelimit.usage.prices import PriceList
 
 NONE_LOWERED: Mapping[int, int] = {}
 NO_STEPS_TAKEN: Mapping[int, MildStep] = {}
 MAX_COST = 2**31 - 1
-
-SKIPPED = 0
-ALLOWED = 1
-REFUSED = 2
-SHADOWED = 3
 
 _SECOND_NS = 1_000_000_000
 _LONGEST_RANGE_NS = 3600 * _SECOND_NS
@@ -253,7 +258,7 @@ class RoutePlan:
         wait_ns = outcome.retry_after_ns(outcome.binding)
         if wait_ns < 0:
             return None  # it follows from the request alone
-        refusing = [at for at in range(len(self.rules)) if outcome.state(at) == REFUSED]
+        refusing = refused_by(outcome, len(self.rules))
         if self.hidden.isdisjoint(refusing):
             return wait_ns
         waits = [outcome.retry_after_ns(at) for at in refusing if at not in self.hidden]
@@ -267,7 +272,7 @@ class RoutePlan:
 
     def violated(self, outcome: Outcome) -> list[str]:
         """Return the names of the rules that refused, without making verdicts of them all."""
-        return [rule.name for index, rule in enumerate(self.rules) if outcome.state(index) == REFUSED]
+        return [self.rules[at].name for at in refused_by(outcome, len(self.rules))]
 
     def verdicts(self, outcome: Outcome) -> tuple[Verdict, ...]:
         """Return a verdict for each rule that was not skipped."""

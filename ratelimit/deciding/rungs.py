@@ -16,7 +16,7 @@ from ratelimit.deciding.challenge import Challenges
 from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.steps import Visit
 from ratelimit.decision import MildStep
-from ratelimit.stores.contract import Outcome
+from ratelimit.stores.contract import Outcome, alone, refused_by
 
 if TYPE_CHECKING:
     from ratelimit.deciding.conduct import Conduct
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MOST_HELD_NS = 2 * 10**9
 """How long a step holds a request at most."""
-_REFUSED = 2
 
 
 class Rungs:
@@ -118,8 +117,7 @@ class Rungs:
 
     def _stepping(self, plan: RoutePlan, seen: Outcome) -> tuple[int, ...]:
         """Return the positions of what has no room and conduct left; none where anything else refuses."""
-        refusing = tuple(at for at in range(len(plan.rules)) if seen.state(at) == _REFUSED)
-        return refusing if all(at in self._lowered for at in refusing) else ()
+        return alone(refused_by(seen, len(plan.rules)), self._lowered)
 
     def _taking(self, at: Sequence[int], step: MildStep) -> tuple[int, ...]:
         return tuple(one for one in at if self.steps[self._lowered[one]] == step)

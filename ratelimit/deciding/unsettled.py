@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from ratelimit.deciding.route_plan import ALLOWED, RoutePlan
-from ratelimit.stores.contract import Outcome
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.stores.contract import ALLOWED, Outcome
 
 
 class Reservation:

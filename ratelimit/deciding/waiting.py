@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from ratelimit.identity.fact import ABSENT
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.queueing import QueueSpec
-from ratelimit.stores.contract import Outcome
+from ratelimit.stores.contract import REFUSED, Outcome, refused_by
 
-SKIPPED, REFUSED, SHADOWED = 0, 2, 3
 _WINDOWS = ("fixed-window", "sliding-log")
 
 
@@ -68,9 +67,8 @@ class WaitingRules:
 
         And None where no wait helps, since the request costs more than the limit ever holds.
         """
-        for at in range(self._count):
-            if outcome.state(at) == REFUSED and at not in self.rules:
-                return None
+        if any(at not in self.rules for at in refused_by(outcome, self._count)):
+            return None
         at = outcome.binding
         return None if at < 0 or outcome.retry_after_ns(at) < 0 else at
 

@@ -25,7 +25,7 @@ from ratelimit.core.decision.engine import Plan
 from ratelimit.core.replay.batch import decide_batch, mark_new
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.decider import Decider, Judgement, ask_here
-from ratelimit.deciding.route_plan import SHADOWED, RoutePlan
+from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
@@ -47,7 +47,7 @@ from ratelimit.replay.rising import Rising
 from ratelimit.replay.rows import rows_of
 from ratelimit.replay.tally import Key, LimitTally
 from ratelimit.replay.waiting import Lines, Waiter, Waiting
-from ratelimit.stores.contract import Outcome
+from ratelimit.stores.contract import SHADOWED, Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.traces import Batch, Fields
 from ratelimit.traces.plain import PlainLines

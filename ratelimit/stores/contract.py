@@ -23,7 +23,7 @@ have it. The others implement the whole protocol themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -37,6 +37,10 @@ from ratelimit.errors import StoreError
 
 Identities = Sequence[int]
 """A request's hashed identities by position; -1 for those it does not have."""
+
+
+SKIPPED, ALLOWED, REFUSED, SHADOWED = range(4)
+"""What a rule says of a request. `SHADOWED`: it would refuse if it were not in shadow."""
 
 
 class Outcome(Protocol):
@@ -58,7 +62,7 @@ class Outcome(Protocol):
         ...
 
     def state(self, index: int, /) -> int:
-        """Return 0 skipped, 1 allowed, 2 refused, 3 refused in shadow."""
+        """Return `SKIPPED`, `ALLOWED`, `REFUSED`, or `SHADOWED` for refused in shadow."""
         ...
 
     def remaining(self, index: int, /) -> int:
@@ -100,6 +104,16 @@ class Outcome(Protocol):
     def release(self, now_ns: int, /) -> None:
         """Give back what is held until a request ends; idempotent."""
         ...
+
+
+def refused_by(outcome: Outcome, count: int) -> tuple[int, ...]:
+    """Return the positions of the rules that refuse, of so many."""
+    return tuple(at for at in range(count) if outcome.state(at) == REFUSED)
+
+
+def alone(refusing: tuple[int, ...], among: Container[int]) -> tuple[int, ...]:
+    """Return what refuses if all of it is among these; else none, as another rule refuses in any case."""
+    return refusing if all(at in among for at in refusing) else ()
 
 
 class Plan(Protocol):

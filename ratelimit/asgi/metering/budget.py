@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ratelimit.deciding.metered import MeteredRules
-from ratelimit.deciding.route_plan import ALLOWED, RoutePlan
+from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.limiter import Limiter
-from ratelimit.stores.contract import Outcome
+from ratelimit.stores.contract import ALLOWED, Outcome
 from ratelimit.usage.reader import Reader
 from ratelimit.usage.report import usage_so_far
 

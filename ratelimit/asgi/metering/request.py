@@ -27,10 +27,9 @@ from ratelimit.asgi.metering.budget import Budget
 from ratelimit.asgi.metering.response import AnswerCut, WatchedSend
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.metered import MeteredRules
-from ratelimit.deciding.route_plan import ALLOWED
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.metering import EstimateSpec
-from ratelimit.stores.contract import Outcome
+from ratelimit.stores.contract import ALLOWED, Outcome
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.request import Declared, model_in_path
 

@@ -99,7 +99,7 @@ cdef class ConductMemory:
 
     cdef Record *find(self, uint64_t key) noexcept:
         """Return a key's record, NULL for none; noexcept: a look at four records that are there."""
-        cdef Record *bucket = self.records + (key * <uint64_t>0x9E3779B97F4A7C15 >> 52 & (BUCKETS - 1)) * BUCKET_SIZE
+        cdef Record *bucket = self.records + place_of(key, BUCKETS)
         cdef int i
         if key == 0:
             return NULL
@@ -110,7 +110,7 @@ cdef class ConductMemory:
 
     cdef Record *make(self, uint64_t key) noexcept:
         """Return a key's record, made if need be: first in place of one that has nothing to remember."""
-        cdef Record *bucket = self.records + (key * <uint64_t>0x9E3779B97F4A7C15 >> 52 & (BUCKETS - 1)) * BUCKET_SIZE
+        cdef Record *bucket = self.records + place_of(key, BUCKETS)
         cdef Record *found = self.find(key)
         cdef Record *chosen = NULL
         cdef uint64_t best = 0, worth, was
@@ -192,7 +192,7 @@ cdef class ConductMemory:
 
     cdef Ramp *find_ramp(self, uint64_t key) noexcept:
         """Return a key's ramp, NULL for none; noexcept: a look at four ramps that are there."""
-        cdef Ramp *bucket = self.ramps + (key * <uint64_t>0x9E3779B97F4A7C15 >> 50 & (RAMP_BUCKETS - 1)) * BUCKET_SIZE
+        cdef Ramp *bucket = self.ramps + place_of(key, RAMP_BUCKETS)
         cdef int i
         if key == 0:
             return NULL
@@ -203,7 +203,7 @@ cdef class ConductMemory:
 
     cdef Ramp *make_ramp(self, uint64_t key, uint64_t now_ns) noexcept:
         """Return a key's ramp, made if need be: first in place of the one with the lowest hours."""
-        cdef Ramp *bucket = self.ramps + (key * <uint64_t>0x9E3779B97F4A7C15 >> 50 & (RAMP_BUCKETS - 1)) * BUCKET_SIZE
+        cdef Ramp *bucket = self.ramps + place_of(key, RAMP_BUCKETS)
         cdef Ramp *found = self.find_ramp(key)
         cdef Ramp *chosen = NULL
         cdef uint64_t best = 0, worth, was, hour, past, used
@@ -281,6 +281,11 @@ cdef class ConductMemory:
 
     def __reduce__(self):
         raise TypeError("conduct is in memory of this host and is not pickled")
+
+
+cdef inline uint64_t place_of(uint64_t key, uint64_t buckets) noexcept:
+    """Return where a key's bucket begins: by the highest bits of Knuth's multiplication."""
+    return ((key * <uint64_t>0x9E3779B97F4A7C15 >> 32) * buckets >> 32) * BUCKET_SIZE
 
 
 cdef inline void parts(uint64_t word, uint64_t now_ns, uint64_t *hour, uint64_t *past, uint64_t *used) noexcept:

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ratelimit.core.redis.remote import ASK_NUMBERS
+from ratelimit.stores.contract import REFUSED
 from ratelimit.stores.redis.transport.batch import Part
 from ratelimit.stores.redis.transport.errors import unanswered
 
 if TYPE_CHECKING:
     from ratelimit.core.decision.engine import Outcome
     from ratelimit.stores.redis.protocols import Asking, Planned
-
-REFUSED = 2
 
 
 async def ask_scattered(
