@@ -83,3 +83,5 @@ class NamedGate:
 
         None when it takes more than names: then nothing was charged and nothing counted.
         """
+    def identities(self, names: Mapping[str, str | bytes] | None, client: str | None, /) -> list[int] | None:
+        """Return a request's identities by position, None when it takes more than names to tell them."""

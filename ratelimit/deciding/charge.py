@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ratelimit.clock import Clock
 from ratelimit.core.sharing.observer import Watch
@@ -16,8 +16,7 @@ _UNSETTLED = frozenset(("concurrency", "distinct"))
 """Algorithms with a cost that is not an amount of anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Which identities were decided of, and when."""
 
     watch: Watch | None

@@ -24,7 +24,7 @@ Two forms: `judge` for limits in this host's memory, `ajudge` for those that a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.conduct import Conduct, key_of
@@ -64,13 +64,13 @@ def ask_here(plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int],
     return here.decide(row, now_ns, costs) if charge else here.peek(row, now_ns, costs)
 
 
-async def ask_away(
+def ask_away(
     plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
-) -> Outcome:
+) -> Awaitable[Outcome]:
     """Ask limits that a server keeps."""
     away = plan.away
     assert away is not None  # see Decider.ajudge
-    return await (away.adecide(row, now_ns, costs) if charge else away.apeek(row, now_ns, costs))
+    return away.adecide(row, now_ns, costs) if charge else away.apeek(row, now_ns, costs)
 
 
 class Decider:
@@ -165,7 +165,11 @@ class Decider:
                 seen = self._ask(plan, row, now_ns, amounts, False)
                 plan = await self._achallenged(plan, seen, row, now_ns, visit if charge else None)
             turn = matched.wait_rank, visit, charge
-            outcome, now_ns = await self._ask_in_turn(plan, row, now_ns, amounts, *turn)
+            outcome: Outcome | None
+            if plan.away is not None and plan.queue is None:  # common, so it has no coroutine of its own
+                outcome = await self._ask_away(plan, row, now_ns, amounts, charge)
+            else:
+                outcome, now_ns = await self._ask_in_turn(plan, row, now_ns, amounts, *turn)
             if plan.away is not None and plan.challenge is not None and outcome is not None:
                 # A question to a server takes a while: most requests are answered by the first.
                 asked = await self._achallenged(plan, outcome, row, now_ns, visit if charge else None)

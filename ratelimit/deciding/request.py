@@ -37,14 +37,18 @@ def inquire(
     matched = bound.match(method, path, event)
     if not matched.is_limited and not bound.has_lists:
         return None
-    raw = raw_headers(headers) if headers else ()
-    context = NO_CONTEXT
-    if extractor.needs_context or created is not None:
-        context = Context(matched.params, {} if state is None else state, created=created)
-    if identities:
-        known = extractor.from_values(checked_names(identities, bound.names), client, raw, context)
-    else:
-        known = extractor.extract(raw, client, context)
+    known = None
+    if bound.by_name is not None and not headers and state is None and created is None:
+        known = bound.by_name.identities(identities, client)
+    if known is None:
+        raw = raw_headers(headers) if headers else ()
+        context = NO_CONTEXT
+        if extractor.needs_context or created is not None:
+            context = Context(matched.params, {} if state is None else state, created=created)
+        if identities:
+            known = extractor.from_values(checked_names(identities, bound.names), client, raw, context)
+        else:
+            known = extractor.extract(raw, client, context)
     amounts = costs if costs is None else checked_costs(costs, bound.compiled.units)
     return bound, matched, known, now_ns, amounts
 

@@ -105,6 +105,31 @@ def test_short_way_says_what_the_ladder_says(text: str, calls: Any) -> None:
     assert short == ladder
 
 
+PLAINLY = Pair(PLAIN)
+
+
+@given(
+    names=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5),
+    client=st.sampled_from([None, "192.0.2.1", "2001:db8::1", "testclient", "", "\udc80"]),
+)
+def test_identities_are_those_that_extraction_finds(
+    names: dict[str, str | bytes], client: str | None
+) -> None:
+    bound = PLAINLY.short.current
+    assert bound.by_name is not None
+    found = bound.by_name.identities(names, client)
+    assert found is None or found == bound.extractor.from_values(names, client)
+
+
+def test_identities_are_found_without_python_where_names_are_plain() -> None:
+    gate = Pair(PLAIN).short.current.by_name
+    assert gate is not None
+    assert gate.identities({"account": "a", "user": b"u"}, "192.0.2.1") is not None
+    assert gate.identities({"token": "Bearer a"}, "192.0.2.1") is None
+    assert gate.identities({"nothing": "a"}, "192.0.2.1") is None
+    assert gate.identities(None, "192.0.2.1") is None
+
+
 def test_short_way_is_taken_where_names_say_all() -> None:
     assert [Pair(text).short.current.by_name is not None for text in (PLAIN, LISTS, PATHS)] == [
         True,

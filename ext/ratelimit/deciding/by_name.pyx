@@ -19,7 +19,7 @@ from ratelimit.core.decision.schedule cimport Pace
 from ratelimit.core.memory.hashing cimport hash_run
 from ratelimit.core.memory.table cimport Table, bump
 from ratelimit.core.request.grammar cimport LONGEST_FORM, text_form
-from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner
+from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner, listed
 from ratelimit.core.sharing.observer cimport Watch
 
 from ratelimit.deciding.charge import Asked, Charge
@@ -216,6 +216,13 @@ cdef class NamedGate:
         made._certainty = verdict
         made._waited_ns = 0
         return made
+
+    def identities(self, names, client, /):
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef uint64_t refused
+        if type(names) is not dict or not self.fill(<dict>names, client, ids, &refused):
+            return None
+        return listed(ids, refused, self.scanner.size)
 
     cdef bint fill(self, dict names, object client, uint64_t *ids, uint64_t *refused) except -1:
         """Write the identities into an array; False for names that take more than this."""

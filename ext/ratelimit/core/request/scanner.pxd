@@ -48,3 +48,5 @@ cdef class Scanner:
     cdef bint blank_for(self, int position, object peer, uint64_t *hashed) except? True
 
 cdef Address address_of(str text)
+# The list of identities that hashes make, with what stands for those absent and refused.
+cdef list listed(uint64_t *ids, uint64_t refused, int size)
