@@ -1,6 +1,7 @@
 """`python -m benchmarks.adaptive`: the table of aims, with hits and misses; `--plots` draws them.
 
-Everything follows from the seeds, which are printed. The phase of bursts is made up from the seed
+`--real` is a run of processes on loopback instead: a server, a gateway under uvicorn, and callers.
+Else everything follows from the seeds, which are printed. The phase of bursts is made up from the seed
 unless `--trace` names a file of the Azure public dataset (`azure_conv_2023.csv`).
 """
 
@@ -33,8 +34,16 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="Engines that nothing was tried on.")
     parser.add_argument("--trace", type=Path, help="A trace of the Azure public dataset, for the bursts.")
     parser.add_argument("--plots", type=Path, help="Folder to draw limit, in flight and first byte in.")
+    parser.add_argument("--real", action="store_true", help="Real processes, and nothing in virtual time.")
+    parser.add_argument("--seconds", type=int, default=24, help="Length of each run of --real. Default: 24.")
     parser.add_argument("--no-peers", action="store_true", help="The default controller alone.")
     chosen = parser.parse_args()
+    if chosen.real:
+        from benchmarks.adaptive.real.run import MEANS, SHORT
+        from benchmarks.adaptive.real.table import print_real
+
+        print_real(chosen.seconds, chosen.seeds, SHORT if chosen.no_peers else MEANS)
+        return
     usual = HELD_OUT if chosen.held_out else BACK_ENDS
     back_ends = [BY_NAME[name] for name in chosen.engine] if chosen.engine else list(usual)
     contenders = CONTENDERS[:1] if chosen.no_peers else CONTENDERS

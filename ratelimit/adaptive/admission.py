@@ -45,8 +45,7 @@ class Admission:
     @property
     def bounds(self) -> Bounds:
         """The bounds in force."""
-        in_flight, free, full, full_from, patience_ns, _ = self.steering.bounds
-        return Bounds(in_flight, free, full, full_from, patience_ns)
+        return Bounds(*self.steering.bounds)
 
     def allowance(self, now_ns: int) -> Allowance:
         """Return what may be in flight at this load, by the controller and the back end's own report."""

@@ -36,10 +36,12 @@ class Bounds:
     Args:
         in_flight: most requests in flight.
         free: most of them without a first byte, while places of the back end are free.
-        full: the same from `full_from` answers under way on.
+        full: the same from `full_from` answers under way on. Before that the free places are taken at once,
+            so as many more may wait as there are, where `places` says it.
         full_from: see there.
         patience_ns: while no first byte comes, so many nanoseconds divided by how long none came may
             wait, too, and one at least; 0: it does not matter.
+        places: answers under way when all places are taken; 0: it is not known.
     """
 
     in_flight: int
@@ -47,10 +49,14 @@ class Bounds:
     full: int
     full_from: int = 0
     patience_ns: int = 0
+    places: int = 0
 
     def at(self, running: int) -> Allowance:
         """Return the allowance with so many answers that have begun and are not over."""
-        return Allowance(self.in_flight, self.full if running >= self.full_from else self.free)
+        if running >= self.full_from:
+            return Allowance(self.in_flight, self.full)
+        beside = self.full + max(0, self.places - running)
+        return Allowance(self.in_flight, min(self.free, beside) if self.places else self.free)
 
 
 class Answer(NamedTuple):

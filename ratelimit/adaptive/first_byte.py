@@ -113,7 +113,8 @@ class FirstByte:
         ceiling = self._settings.ceiling
         free, full = (min(ceiling, max(1, round(queue))) for queue in self._queues)
         full_from = ceil(FULL * self._places) if 1.0 <= self._places < float("inf") else NEVER
-        return Bounds(ceiling, free, full, full_from, int(PATIENCE * self._aim * self.target_ns))
+        patience_ns = int(PATIENCE * self._aim * self.target_ns)
+        return Bounds(ceiling, free, full, full_from, patience_ns, int(self.places or 0))
 
     def observe(self, answer: Answer) -> int:
         self._look_at_clock(answer.first_byte_ns)

@@ -20,10 +20,13 @@ class Recorder:
 
     target_ns = 0
     pressure = 0.0
-    places = None
 
-    def __init__(self, in_flight: int = 3, unanswered: int = 2, patience_ns: int = 0) -> None:
-        self._bounds = Bounds(in_flight, unanswered, unanswered, full_from=1_000, patience_ns=patience_ns)
+    def __init__(
+        self, in_flight: int = 3, unanswered: int = 2, patience_ns: int = 0, bounds: Bounds | None = None
+    ) -> None:
+        usual = Bounds(in_flight, unanswered, unanswered, full_from=1_000, patience_ns=patience_ns)
+        self._bounds = bounds or usual
+        self.places = self._bounds.places or None
         self.answers: list[Answer] = []
         self.failures = 0
         self.steps: list[int] = []
@@ -238,6 +241,24 @@ def test_any_bytes_in_shared_memory_are_survived():
 def standing(unanswered: int = 8) -> Admission:
     """A queue of eight that may stand still for a second with one in it."""
     return Admission(Recorder(100, unanswered, SECOND), flight(floor=1))
+
+
+@pytest.mark.parametrize("running", range(10))
+def test_with_places_free_as_many_more_may_wait_as_there_are(running: int):
+    """Hazard: one answer more under way than places were thought to be opens the queue as if all were free.
+
+    A gateway sees the next answer begin a moment before the last one ends, so it sees that often.
+    """
+    bounds = Bounds(400, 27, 10, full_from=8, places=8)
+    admission = Admission(Recorder(bounds=bounds), flight(floor=1))
+    for _ in range(running):
+        admission.first_byte(admission.admit(0), 0)
+    waiting = 0
+    while admission.has_room(0):
+        admission.admit(0)
+        waiting += 1
+    assert waiting == bounds.at(running).unanswered == admission.allowance(0).unanswered
+    assert waiting == admission.steering.queue_at(0)[1] == 10 + max(0, 8 - running)
 
 
 def test_queue_that_stands_still_is_shorter_at_once():

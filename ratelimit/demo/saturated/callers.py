@@ -17,11 +17,21 @@ PATIENCE_S = 8.0
 
 @dataclass
 class Second:
-    """What became of the requests of one second."""
+    """What became of the requests of one second.
+
+    Args:
+        came: all of them.
+        refused: turned away at once.
+        in_time: answers that began in time.
+        given_up: callers that went without an answer.
+        waits_s: of each answer, until its first byte.
+    """
 
     came: int = 0
     refused: int = 0
     in_time: int = 0
+    given_up: int = 0
+    waits_s: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -30,13 +40,26 @@ class Outcome:
 
     Args:
         seconds: see there.
-        waits_s: of each answer, until its first byte.
-        given_up: callers that went without an answer.
+        late_s: how late a caller came at worst, as the machine was busy; its wait counts from when it
+            was to come.
     """
 
     seconds: list[Second] = field(default_factory=list)
-    waits_s: list[float] = field(default_factory=list)
-    given_up: int = 0
+    late_s: float = 0.0
+
+    def part(self, begin: int, end: int) -> Outcome:
+        """Return the outcome of some of the seconds."""
+        return Outcome(self.seconds[begin:end], self.late_s)
+
+    @property
+    def waits_s(self) -> list[float]:
+        """Of each answer, until its first byte."""
+        return [wait_s for second in self.seconds for wait_s in second.waits_s]
+
+    @property
+    def given_up(self) -> int:
+        """Callers that went without an answer."""
+        return sum(second.given_up for second in self.seconds)
 
     @property
     def in_time(self) -> int:
@@ -69,14 +92,14 @@ async def call(port: int, seconds: float, seed: int) -> Outcome:
     async with asyncio.TaskGroup() as group:
         while (at := at + draws.expovariate(TIMES * CAPACITY)) < int(seconds):
             await asyncio.sleep(began + at - loop.time())
-            group.create_task(_ask(port, outcome, outcome.seconds[int(at)]))
+            outcome.late_s = max(outcome.late_s, loop.time() - began - at)
+            group.create_task(_ask(port, outcome.seconds[int(at)], began + at))
     return outcome
 
 
-async def _ask(port: int, outcome: Outcome, second: Second) -> None:
+async def _ask(port: int, second: Second, began: float) -> None:
     loop = asyncio.get_running_loop()
     second.came += 1
-    began = loop.time()
     try:
         async with asyncio.timeout(PATIENCE_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -88,10 +111,10 @@ async def _ask(port: int, outcome: Outcome, second: Second) -> None:
                     return
                 await reader.read(1)
                 took_s = loop.time() - began
-                outcome.waits_s.append(took_s)
+                second.waits_s.append(took_s)
                 second.in_time += took_s <= TARGET_S
                 await reader.read()
             finally:
                 writer.close()
     except (OSError, asyncio.IncompleteReadError):  # a time-out is an OSError
-        outcome.given_up += 1
+        second.given_up += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from ratelimit.demo.run import START_S, DemoFailed, end, free_port
 from ratelimit.demo.saturated.callers import TARGET_S, Outcome, call
 
+ENGINE, GATEWAY = "ratelimit.demo.saturated.engine", "ratelimit.demo.saturated.gateway"
 LIMIT = f"""\
 version = 1
 [store]
@@ -50,17 +52,23 @@ async def played(seconds: float, seed: int, *, limited: bool) -> Outcome:
         policy = folder / "policy.toml"
         policy.write_text(LIMIT.format(table=folder / "table"))
         engine, gateway = free_port(None, usual=False), free_port(None, usual=False)
-        await stack.enter_async_context(_process(folder, "engine", engine))
+        await stack.enter_async_context(started(folder, ENGINE, engine))
         words = [str(engine), *([str(policy)] if limited else [])]
-        await stack.enter_async_context(_process(folder, "gateway", gateway, *words))
+        await stack.enter_async_context(started(folder, GATEWAY, gateway, *words))
         return await call(gateway, seconds, seed)
 
 
 @asynccontextmanager
-async def _process(folder: Path, name: str, port: int, *words: str) -> AsyncIterator[None]:
+async def started(folder: Path, module: str, port: int, *words: str) -> AsyncIterator[Process]:
+    """Run a module as a process that listens on a port, and end it.
+
+    Raises:
+        DemoFailed: it did not start.
+    """
+    name = module.rpartition(".")[2]
     with (folder / f"{name}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", f"ratelimit.demo.saturated.{name}", str(port), *words),
+            *(sys.executable, "-m", module, str(port), *words),
             stdin=asyncio.subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -80,6 +88,6 @@ async def _process(folder: Path, name: str, port: int, *words: str) -> AsyncIter
         else:
             said = (folder / f"{name}.log").read_text("utf-8", "replace").strip() or "it said nothing"
             raise DemoFailed(f"the {name} of the demo did not start:\n{said[-1000:]}")
-        yield
+        yield process
     finally:
         await end(process)

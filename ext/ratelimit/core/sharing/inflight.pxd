@@ -103,6 +103,16 @@ cdef inline uint64_t instant(object now_ns) except? 0xFFFFFFFFFFFFFFFF:
     return <uint64_t>now if now > 0 else 0
 
 
+cdef inline uint64_t may_wait(FlightHeader *header, uint64_t running) noexcept:
+    """Return how many may wait with so many answers under way, as `Bounds.at`; noexcept: compares words."""
+    cdef uint64_t full = load(&header.full_bound), free = load(&header.free_bound), places = load(&header.places)
+    if running >= load(&header.full_from):
+        return full
+    if places == 0:
+        return free
+    return min(free, full + (places - running if places > running else 0))
+
+
 cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:
     """Raise a word to a value; noexcept: after some lost races another worker has raised it as far."""
     cdef uint64_t seen = load(at)

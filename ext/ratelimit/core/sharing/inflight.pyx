@@ -238,11 +238,7 @@ cdef class InFlight:
         self.look(now)
         if self.sum_in_flight < <uint64_t>self.floor:
             return True
-        bound = load(&header.in_flight_bound)
-        if self.sum_in_flight - self.sum_unanswered >= load(&header.full_from):
-            waiting = load(&header.full_bound)
-        else:
-            waiting = load(&header.free_bound)
+        bound, waiting = load(&header.in_flight_bound), may_wait(header, self.sum_in_flight - self.sum_unanswered)
         at = load(&header.cap_at_ns)
         if (at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND
                 and self.sum_unanswered >= DOUBTED_BELOW * <double>waiting):

@@ -10,6 +10,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from ratelimit.core.memory.atomic cimport cas, fetch_add, load, store
 from ratelimit.core.sharing.inflight cimport (
     ANSWERS, FRESH_MS, LANES, MILLISECOND, PLACES, SILENT_MS, WORDS, FlightHeader, InFlight, Seen, apart, instant,
+    may_wait,
 )
 
 cdef uint64_t MOST_LOOKED_BACK = 1000     # nearly all that are kept, as most of them may be passed over
@@ -132,11 +133,7 @@ cdef class Steering:
         cdef uint64_t now = instant(now_ns), patience = load(&header.patience_ns), moved = load(&header.moved_ns)
         cdef uint64_t learned, bound, still = 0
         self.flight.look(now)
-        if self.flight.sum_in_flight - self.flight.sum_unanswered >= load(&header.full_from):
-            learned = load(&header.full_bound)
-        else:
-            learned = load(&header.free_bound)
-        bound = learned
+        bound = learned = may_wait(header, self.flight.sum_in_flight - self.flight.sum_unanswered)
         if patience and self.flight.sum_unanswered and now > moved:
             still = now - moved
             bound = min(learned, max(<uint64_t>1, patience // still))
