@@ -204,7 +204,7 @@ class RateLimitMiddleware:
                 await self._answer(scope, receive, Sending(exchange, send).send, exchange, visit)
         finally:
             if visit is not None:
-                visit.close()
+                visit.forget_unasked()
 
     async def _metered(
         self,
@@ -304,7 +304,7 @@ class RateLimitMiddleware:
                 await self._answer(scope, receive, sending, exchange, visit)
         finally:
             if visit is not None:
-                visit.close()
+                visit.forget_unasked()
 
     async def _judged(
         self,

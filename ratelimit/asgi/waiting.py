@@ -99,7 +99,7 @@ class WatchedVisit(Visit):
         own = self.step_up.responder if isinstance(self.step_up, Challenger) else None
         return usual if own is None else own
 
-    def close(self) -> None:
+    def forget_unasked(self) -> None:
         """Let go of what was not asked for."""
         if self._listening is not None and not self._listening.done():
             self._listening.cancel()

@@ -84,15 +84,10 @@ def _served(limiter: Limiter, host: str, port: int) -> Callable[[], None]:
 
 async def _live(limiter: Limiter, name: str) -> None:
     """Correlate until a signal says to end, and say what changes."""
-    # The policy names a server, so its client library is there by now.
-    from ratelimit.stores.redis.store import RedisStore
-
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    store = limiter.store
-    if isinstance(store, RedisStore):
-        store.batch_client()  # what clusters have used is carried over by way of this loop
+    await limiter.aopen_connections()  # what clusters have used is carried over by way of this loop
     upkeep = Upkeep(limiter, RELOADS_S)
     upkeep.start()
     saying = Saying(limiter, name)
@@ -104,8 +99,7 @@ async def _live(limiter: Limiter, name: str) -> None:
                     await ended.wait()
     finally:
         await asyncio.to_thread(upkeep.stop)
-        if isinstance(store, RedisStore):
-            await store.aclose_connections()
+        await limiter.aclose_connections()
 
 
 class Saying:

@@ -253,7 +253,7 @@ class ClusteringService:
                 self._board.beat(0)  # no worker has to wait whether it comes back
             self._shared.election.resign()
 
-    def close(self, now_ns: int) -> None:
+    def retire(self, now_ns: int) -> None:
         """Resign, and let go of the shared memory: from then on no account has a cluster here."""
         self.resign(now_ns)
         with self._lock:

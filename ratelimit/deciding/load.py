@@ -173,7 +173,7 @@ class LoadLimit:
         """
         self._admission.report(Report(self.now_ns(), running, waiting, memory_used))
 
-    def close(self) -> None:
+    def leave(self) -> None:
         """Give the worker's lane up; requests that are still in flight are counted no more."""
         self.shared.close()
 

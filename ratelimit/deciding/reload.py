@@ -101,7 +101,7 @@ class PolicyFile:
             bound = in_force.bind(loaded.compiled, now_ns, after)
         except Exception as raised:
             if after is not None and after is not before:
-                after.close(now_ns)
+                after.retire(now_ns)
             outcome = Reload("rejected", now_ns, fault_of(raised, path))
         else:
             if loaded.file == in_force.policy.file:

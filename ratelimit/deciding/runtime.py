@@ -250,7 +250,7 @@ class Runtime:
             clustering.adapt(policy.compiled.correlation)
             clustering.know(bound.knowledge)
         elif before is not None:
-            before.close(now_ns)
+            before.retire(now_ns)
         self.generation += 1
         self.reloaded_ns = now_ns
         self._keep_text()
@@ -375,7 +375,7 @@ class Runtime:
         now_ns, before = self.now_ns(), self.clustering
         self.counters = Counters(self.table)
         if before is not None and before.key != self.store.hasher.key:
-            before.close(now_ns)
+            before.retire(now_ns)
             self.clustering = None
         self.clustering = self.clustering_for(self.policy)
         self.current = self.bind(self.policy.compiled, now_ns, self.clustering)
@@ -396,9 +396,9 @@ class Runtime:
         Of a server `await aclose_connections()` takes leave in order; this does not wait for it.
         """
         if self.clustering is not None:
-            self.clustering.close(self.now_ns())
+            self.clustering.retire(self.now_ns())
         if self._load is not None:
-            self._load.close()
+            self._load.leave()
         if self._conduct is not None:
             self._conduct.close()
         if self._owns_store:

@@ -71,7 +71,7 @@ class Connection:
             raise ConnectionError(f"{path} answered {status}")
         return body.decode()
 
-    def close(self) -> None:
+    def drop(self) -> None:
         """Drop the socket."""
         if self._writer is not None:
             self._writer.close()
@@ -84,15 +84,15 @@ class Connection:
         try:
             return await work
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-            self.close()
+            self.drop()
             raise ConnectionError(str(error)) from error
         except asyncio.CancelledError:
-            self.close()
+            self.drop()
             raise
 
     async def _exchange(self, request: bytes, reads_body: bool) -> tuple[int, bytes]:
         if self._reader is not None and self._reader.at_eof():
-            self.close()  # by the server, in a pause that was too long for it
+            self.drop()  # by the server, in a pause that was too long for it
         if self._reader is None or self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._writer.write(request)
@@ -116,7 +116,7 @@ class Connection:
         else:
             body = bytearray(await reader.readexactly(int(self._headers.get("content-length", "0"))))
         if self._headers.get("connection") == "close":
-            self.close()
+            self.drop()
         return bytes(body)
 
 

@@ -118,7 +118,7 @@ async def run(
             connections = [Connection(port) for port in ports]
             await _scrape(connections, state)
             for connection in connections:
-                connection.close()
+                connection.drop()
     finally:
         for number in _ENDING:
             loop.remove_signal_handler(number)
@@ -155,7 +155,7 @@ async def _watch(
     finally:
         stopped.cancel()
         for connection in connections:
-            connection.close()
+            connection.drop()
 
 
 async def _scrape(connections: Sequence[Connection], state: State) -> None:
@@ -229,7 +229,7 @@ async def _started(server: asyncio.subprocess.Process, port: int, folder: Path, 
         except (TimeoutError, ConnectionError):
             await asyncio.sleep(0.05)
         else:
-            connection.close()
+            connection.drop()
             return
     if stop.is_set():
         return

@@ -82,7 +82,7 @@ class ActFollower:
             self._report(now_ns)
         return is_reader
 
-    def close(self) -> None:
+    def resign(self) -> None:
         """Apply no acts any more, and say so: a host without workers is not waited for."""
         if self._file is not None:
             self._file.leave()

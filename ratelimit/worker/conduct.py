@@ -51,7 +51,7 @@ class ConductFollower:
         for shared in found:
             conduct.take_in(shared, now_ns)
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Let go of the server."""
         if self._server is not None:
             with suppress(StoreError):

@@ -56,7 +56,7 @@ class EngineReports:
         load.report(running=found.running, waiting=found.waiting, memory_used=found.memory_used)
         return True
 
-    def close(self) -> None:
+    def resign(self) -> None:
         """Let another worker ask."""
         if self._election is not None:
             self._election.resign()

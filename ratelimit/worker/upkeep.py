@@ -241,8 +241,8 @@ def _follow(
             if ended.wait(LOOK_S):
                 return
     finally:
-        follower.close()
-        conduct.close()
+        follower.resign()
+        conduct.disconnect()
 
 
 def _ask_engines(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
@@ -258,7 +258,7 @@ def _ask_engines(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
                 log.exception("the servers behind cannot be asked; it is tried again")
             del owner
     finally:
-        reports.close()
+        reports.resign()
 
 
 _ALL: weakref.WeakSet[Upkeep] = weakref.WeakSet()

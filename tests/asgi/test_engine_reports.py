@@ -137,7 +137,7 @@ def test_saturated_engine_is_a_cap_while_requests_wait(served: Engine, limiter_o
     served.page = VLLM.replace("} 9.0", "} 0.0").replace("0.93", "0.1").encode()
     assert reports.look(limiter)
     assert limiter.load.state().allowance.in_flight == 100
-    reports.close()
+    reports.resign()
 
 
 @pytest.mark.parametrize(

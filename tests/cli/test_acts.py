@@ -154,7 +154,7 @@ def test_an_act_lapses_by_itself(policy: Path) -> None:
         assert time.monotonic() < until
         follower.look(limiter)
     assert not limiter.current.has_lists
-    follower.close()
+    follower.resign()
     limiter.close()
 
 
@@ -213,7 +213,7 @@ def applied(actor: Actor, *command: object) -> None:
     assert result.exit_code == 0, result.output
     follower = ActFollower(actor.limiter.store.place)
     follower.look(actor.limiter)
-    follower.close()
+    follower.resign()
     actor.tick()
 
 

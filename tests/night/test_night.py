@@ -267,7 +267,7 @@ def test_a_campaign_and_a_wrong_exemption(tmp_path: Path, monkeypatch: Any) -> N
         assert run(*command).exit_code == 0
         follower = ActFollower(actor.limiter.store.place)
         follower.look(actor.limiter)
-        follower.close()
+        follower.resign()
         assert actor.decide(Request(later_s + 20, "bot7", "", "", "192.0.2.1")).allowed is is_exempt
         actor.clock.set_ns(END_NS + 10 * NS)
         night.told()

@@ -144,7 +144,7 @@ def test_server_that_is_away_leaves_each_host_its_own_and_is_told_later(
         conduct.strike(7, Strike.PERSISTS, hosts[0].now_ns())
         follower = ConductFollower()
         follower.look(hosts[0], is_reader=True)
-        follower.close()
+        follower.disconnect()
         assert factor_on(hosts[0], 7) < 0.51
         assert factor_on(hosts[1], 7) == 1.0
     finally:
