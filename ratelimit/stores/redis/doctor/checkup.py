@@ -6,6 +6,7 @@ round trips.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
@@ -108,7 +109,7 @@ async def _examine_one(
             raise
         except Exception as error:
             return [_senseless(error)]
-        findings = [transport(master.spec, _peer(client))]
+        findings = [transport(master.spec, await _peer(master.spec))]
         try:
             if may_ping:
                 findings.append(await time_round_trips(client, timer, spec.timeout_ns))
@@ -225,15 +226,18 @@ def transport(spec: RemoteSpec, peer: str | None) -> Finding:
     return Finding("reachable", "ok", f"on this host{address}", facts=facts)
 
 
-def _peer(client: Redis) -> str | None:
-    """Return the address at the other end of a connection that has been used."""
-    pool: Any = client.connection_pool
-    for connection in [*getattr(pool, "_available_connections", ())]:
-        writer = getattr(connection, "_writer", None)
-        name = None if writer is None else writer.get_extra_info("peername")
-        if isinstance(name, tuple):
-            return str(name[0])
-    return None
+async def _peer(spec: RemoteSpec) -> str | None:
+    """Return the address that a server's name leads to; None for a socket file and for what cannot be had."""
+    if spec.path is not None:
+        return None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            _, writer = await asyncio.open_connection(*spec.nodes[0])
+    except OSError:  # a time-out is one
+        return None
+    writer.close()
+    name = writer.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) else None
 
 
 def _is_loopback(address: str) -> bool:
