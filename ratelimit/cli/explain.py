@@ -151,6 +151,10 @@ def explain_command(
         explained.print(out(), reveal)
         if not reveal:
             note("Identities are short hashes; --reveal shows what they were made from.")
+        if explained.guessed:
+            units = {line.rule.unit for line in explained.limits if line.rule.name in explained.guessed}
+            said = " ".join(f"`{unit}=…`" for unit in sorted(units))
+            note(f"Workers estimate by what each has learned; {said} says what this request takes.")
         if explained.decision.reason is Reason.IDENTITY:
             note(f"To give what is missing, add {explained.lacking()} to -r.")
 
@@ -210,7 +214,8 @@ class Explained:
             matched = bound.match(self.method, target, event)
             row = RecordFacts(bound, fields).identities(record, matched)
             bound.recognition = RecordRecognition(membership, bound, record, matched)
-            trial = Trial(bound, matched, row, self.units, self.now_ns, server)
+            trial = Trial(bound, matched, row, self.units, self.now_ns, server, store.table if live else None)
+            self.guessed = trial.guessed
             for _ in range(repeat - 1):
                 trial.decide(charge=True).release()
             self.decision = trial.decide(charge=not live)
@@ -258,7 +263,9 @@ class Explained:
         for title in ("", "limit", "allows", "counter", "says"):
             table.add_column(title, overflow="fold")
         for line in self.limits:
-            mark, says = verdict_words(line, is_passed=self.decision.allowed)
+            mark, says = verdict_words(
+                line, is_passed=self.decision.allowed, guessed=self.guessed.get(line.rule.name)
+            )
             allows = words.rate_of(line.rule, self.policy.compiled)
             if line.rule.wait_ns:
                 allows += f", else {words.held(line.rule)} {words.wait(line.rule.wait_ns)} at most"
@@ -330,7 +337,7 @@ class Explained:
                 }
                 for line in self.identities
             ],
-            "limits": [limit_json(line) for line in self.limits],
+            "limits": [limit_json(line, self.guessed.get(line.rule.name)) for line in self.limits],
             "cluster": self.cluster,
             "verdict": self.verdict,
             "action": decision.action,

@@ -7,14 +7,21 @@ from typing import Any
 from ratelimit.cli.terminal import Text
 from ratelimit.inspection import words
 from ratelimit.inspection.decision import LimitLine
+from ratelimit.inspection.estimate import Source
+
+_GUESSED = {"average": "as requests took on average", "first": "as before anything is learned"}
 
 
-def verdict_words(line: LimitLine, *, is_passed: bool = False) -> tuple[Text, str]:
+def verdict_words(
+    line: LimitLine, *, is_passed: bool = False, guessed: Source | None = None
+) -> tuple[Text, str]:
     """Return a mark and a sentence for people."""
     verdict = line.verdict
     if verdict is None:
         return Text("–", "dim"), line.why_not
     left = f"{words.amount(verdict.remaining, verdict.unit)} left"
+    if guessed is not None:
+        left = f"takes {words.amount(verdict.cost, verdict.unit)}, {_GUESSED[guessed]}: {left}"
     if verdict.factor < 1:
         left += f" of {verdict.factor:.0%} of what it allows"
     if line.rule.is_twin:
@@ -41,7 +48,7 @@ def verdict_words(line: LimitLine, *, is_passed: bool = False) -> tuple[Text, st
     return Text("✘", "bold red"), says
 
 
-def limit_json(line: LimitLine) -> dict[str, Any]:
+def limit_json(line: LimitLine, guessed: Source | None = None) -> dict[str, Any]:
     """Return it for machines."""
     verdict = line.verdict
     found: dict[str, Any] = {"limit": line.rule.name, "applies": verdict is not None}
@@ -61,6 +68,7 @@ def limit_json(line: LimitLine) -> dict[str, Any]:
         "wait": line.rule.wait_ns / 1e9 or None,
         "unit": verdict.unit,
         "cost": verdict.cost,
+        "estimated": guessed,
         "remaining": verdict.remaining,
         "reset_after": verdict.reset_after_ns / 1e9,
         "retry_after": None if wait_ns is None or verdict.allowed else wait_ns / 1e9,

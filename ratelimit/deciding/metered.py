@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.metering import EstimateSpec
 from ratelimit.policy.compile.pricing import USD, PriceSpec
 from ratelimit.usage.learned import FIRST, Learned
-from ratelimit.usage.prices import Price, PriceList
+from ratelimit.usage.prices import Price, PriceList, plain_name
 from ratelimit.usage.report import OF_OUTPUT, Usage
 from ratelimit.usage.request import Declared
 from ratelimit.usage.shapes import Shape
@@ -82,7 +82,7 @@ class MeteredRules:
         learned: Learned,
         identities: Sequence[int],
         route: str,
-        told: Mapping[EstimateSpec, int],
+        told: Mapping[EstimateSpec, int | None],
         now_ns: int,
     ) -> tuple[int, ...]:
         """Return what each rule takes on arrival: at most all that it can hold.
@@ -92,19 +92,21 @@ class MeteredRules:
             learned: from what was used before.
             identities: of the request.
             route: the template it matched.
-            told: by headers and states.
+            told: by headers and states; None by one that says something else than a whole number.
         """
         costs = [rule.estimate for rule in self._rules]
+        if not learned.is_heeded(route, declared.by):
+            declared = replace(declared, output=None)
         for at, spec in self.estimated:
             rule = self._rules[at]
             found = told.get(spec, rule.estimate)
-            if spec.kind in ("declared", "learned"):
+            if found is None or spec.kind in ("declared", "learned"):
                 most, first = self._declared(at, declared)
-                account, of = self.key(at, identities, route)
+                account, of = self.key(at, identities, route, declared.model)
                 if spec.kind == "declared" and most is not None:
-                    found = learned.reserved(of, most, first)
+                    found = learned.reserved(of, most, first, rule.burst)
                 else:
-                    found = learned.estimate(account, of, most, now_ns, first)
+                    found = learned.estimate(account, of, most, now_ns, first, rule.burst)
             costs[at] = max(0, min(found, rule.burst, self._most))
         for at, rule in enumerate(self._rules):
             # More than it ever holds: refused, and no wait can help.
@@ -112,10 +114,14 @@ class MeteredRules:
                 costs[at] = min(rule.burst + 1, self._most)
         return tuple(costs)
 
-    def key(self, at: int, identities: Sequence[int], route: str) -> Key:
-        """Return what a rule's estimates are learned by: its account, and its unit on the route."""
+    def key(self, at: int, identities: Sequence[int], route: str, model: str | None) -> Key:
+        """Return what a rule's estimates are learned by: its account, and its unit on the route.
+
+        In dollars also by the price: what a cheap model's answers cost says nothing of a dear one's.
+        """
         rule = self._rules[at]
-        return tuple(identities[position] for position in rule.per), (rule.name, route)
+        price = self._prices.find(model) if rule.unit == USD else None
+        return tuple(identities[position] for position in rule.per), (rule.name, route, price)
 
     def unit(self, at: int) -> str:
         """Return what a rule counts."""
@@ -169,8 +175,24 @@ def _applies(rule: LimitRule, model: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_like(model: str, pattern: str) -> bool:
-    parts = [re.escape(part) for part in pattern.split("*")]
-    return re.fullmatch(".*".join(parts), model, re.DOTALL) is not None
+    """Return whether a model's name is of a pattern, in time that grows with both and no faster.
+
+    Case and blanks around it take no part: there are servers that do not look at them.
+    """
+    name = plain_name(model)
+    first, *rest = plain_name(pattern).split("*")
+    if not rest:
+        return name == first
+    *midst, last = rest
+    if not name.startswith(first) or len(name) < len(first) + len(last) or not name.endswith(last):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in midst:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def as_price(spec: PriceSpec) -> Price:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ratelimit.clock import ManualClock
+from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.charge import Charge
 from ratelimit.deciding.decider import Decider
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import StoreError
+from ratelimit.inspection.estimate import Source, costs_of
 from ratelimit.inspection.server import ask_patiently, no_answer
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class Trial:
         units: what it costs, by unit; None for what is not known.
         now_ns: when.
         server: what keeps the limits; None where they are in memory.
+        table: what the workers counted, for estimates that only they know; None where it is not at hand.
     """
 
     def __init__(
@@ -38,11 +41,16 @@ class Trial:
         units: Iterable[tuple[str, int | None]],
         now_ns: int,
         server: RedisStore | None = None,
+        table: Table | None = None,
     ) -> None:
         self._bound = bound
         self._matched = matched
         self._row = row
-        self._costs = {unit: amount for unit, amount in units if amount is not None}
+        known = {unit: amount for unit, amount in units if amount is not None}
+        costs = costs_of(matched, row, known, table, now_ns)
+        self._costs: Mapping[str, int] | tuple[int, ...] = known if costs is None else costs.by_rule
+        self.guessed: Mapping[str, Source] = {} if costs is None else costs.guessed
+        """Rules, by name, with an estimate that is not known here, and what stands in for it."""
         self._now_ns = now_ns
         self._server = server
         self._decider = Decider(self) if server is None else Decider(self, ask_away=ask_patiently(server))

@@ -210,7 +210,7 @@ COST_UNITS = Metric(
 FORGIVEN_UNITS = Metric(
     "ratelimit_forgiven_units",
     "counter",
-    "Cost units settled beyond the debt that a key may have: used, and charged to no budget.",
+    "Cost units beyond the debt that a key may have, settled or carried to a cluster: charged to no budget.",
     (LIMIT, UNIT),
 )
 REQUESTS = Metric(

@@ -5,7 +5,10 @@ It is not below the route's median, and not above its largest. An account
 without a past gets the route's third quartile, and a route without one `FIRST`. A declared maximum
 is an upper bound of all that. One above four times what 99 in 100 requests of the route needed says
 nothing of the request, and counts as that. Else callers that declare a million would pin
-the budget that others share.
+the budget that others share. Before a route has a past, a maximum counts up to a sixteenth of the budget.
+
+A maximum is heeded by the model, or it is none. Once an answer was longer than its request declared, what
+was declared by the same fields on that route counts for nothing any more.
 
 What is remembered is bounded: accounts by number, the one not seen for longest going first, and
 routes by the policy. It is a worker's own; a restart forgets it.
@@ -30,6 +33,9 @@ KEPT_NS = 7 * 86_400 * 10**9
 _LATELY_OF_ACCOUNT = 64
 _LATELY_OF_ROUTE = 255
 _PINNING = 4
+_SHARE = 16
+_SLACK, _SLACK_PARTS = 8, 4
+"""How far beyond its maximum an answer may be: tokens, and parts of the maximum. Counts differ a little."""
 
 
 class _Past:
@@ -61,6 +67,7 @@ class Learned:
         self._first = first
         self._accounts: dict[tuple[Hashable, Hashable], _Past] = {}
         self._routes: dict[Hashable, _Route] = {}
+        self._unheeded: dict[tuple[Hashable, int], None] = {}
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -84,12 +91,31 @@ class Learned:
         if len(self._accounts) > self._most:
             del self._accounts[next(iter(self._accounts))]
 
+    def heed(self, route: Hashable, by: int, declared: int, output: int) -> None:
+        """Compare an answer of so many tokens with what its request declared by some fields."""
+        if output <= declared + declared // _SLACK_PARTS + _SLACK:
+            return
+        if len(self._unheeded) >= MOST_ROUTES:
+            del self._unheeded[next(iter(self._unheeded))]
+        self._unheeded[route, by] = None
+
+    def is_heeded(self, route: Hashable, by: int) -> bool:
+        """Return whether no answer of a route was longer than its request declared by these fields."""
+        return (route, by) not in self._unheeded
+
     def estimate(
-        self, account: Hashable, route: Hashable, declared: int | None, now_ns: int, first: int | None = None
+        self,
+        account: Hashable,
+        route: Hashable,
+        declared: int | None,
+        now_ns: int,
+        first: int | None = None,
+        most: int = 0,
     ) -> int:
         """Return what a request will use, most likely at most; never more than `declared` says.
 
-        `first` is the estimate where nothing is known, for amounts that are no tokens.
+        `first` is the estimate where nothing is known, for amounts that are no tokens; `most` what the limit
+        can hold.
         """
         first = self._first if first is None else first
         usual = self._routes.get(route)
@@ -103,12 +129,13 @@ class Learned:
             found = usual.amounts.quantile(75)
         else:
             found = min(max(past.amounts.quantile(90), usual.amounts.quantile(50)), usual.largest)
-        return found if declared is None else min(found, self.reserved(route, declared, first))
+        return found if declared is None else min(found, self.reserved(route, declared, first, most))
 
-    def reserved(self, route: Hashable, declared: int, first: int | None = None) -> int:
-        """Return what a declared maximum counts as."""
+    def reserved(self, route: Hashable, declared: int, first: int | None = None, most: int = 0) -> int:
+        """Return what a declared maximum counts as, of a limit that can hold `most`."""
         first = self._first if first is None else first
         usual = self._routes.get(route)
-        is_known = usual is not None and usual.amounts.total >= ENOUGH_OF_ROUTE
-        needed = usual.amounts.quantile(99) if usual is not None and is_known else first
+        if usual is None or usual.amounts.total < ENOUGH_OF_ROUTE:
+            return min(declared, max(_PINNING * first, most // _SHARE))
+        needed = usual.amounts.quantile(99)
         return needed if declared > _PINNING * max(1, needed) else declared

@@ -43,6 +43,11 @@ class Price:
         return -(-nano // _NANO_IN_MICRO)
 
 
+def plain_name(model: str) -> str:
+    """Return a model's name as it is compared: without case, and blanks around it."""
+    return model.strip().casefold()
+
+
 def dearest_of(prices: Iterable[Price]) -> Price:
     """Return a price that is as high as the highest of these, kind by kind."""
     listed = list(prices)
@@ -56,21 +61,31 @@ class PriceList:
         prices: by the models' names.
     """
 
-    __slots__ = ("_prices", "dearest")
+    __slots__ = ("_plain", "_prices", "dearest")
 
     def __init__(self, prices: Mapping[str, Price]) -> None:
         self._prices = dict(prices)
+        plain: dict[str, list[Price]] = {}
+        for model, price in prices.items():
+            plain.setdefault(plain_name(model), []).append(price)
+        self._plain = {model: dearest_of(several) for model, several in plain.items()}
         self.dearest = dearest_of(self._prices.values())
 
     def __len__(self) -> int:
         return len(self._prices)
 
     def find(self, *models: str | None) -> Price | None:
-        """Return the price of the first of these that has one, by its name or its name without a date."""
+        """Return the price of the first of these that has one: by its name, without a date, in any case."""
         for model in models:
             if model is None:
                 continue
-            found = self._prices.get(model) or self._prices.get(_DATED.sub("", model))
+            name = plain_name(model)
+            found = (
+                self._prices.get(model)
+                or self._prices.get(_DATED.sub("", model))
+                or self._plain.get(name)
+                or self._plain.get(_DATED.sub("", name))
+            )
             if found is not None:
                 return found
         return None

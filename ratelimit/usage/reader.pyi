@@ -38,13 +38,25 @@ class Reader:
         """All of them."""
     @property
     def name(self) -> str | None:
-        """The string that was kept, its first 128 bytes."""
+        """The string that was kept, its first 128 bytes; of several the last."""
     @property
     def form(self) -> str:
         """How documents follow each other, as told from the first byte; `opaque` once that cannot be read."""
     @property
     def text(self) -> int:
         """Bytes of text so far, in UTF-8; of what is opaque, all bytes."""
+    @property
+    def spoken(self) -> int:
+        """Documents with text so far: a token each at least."""
+    @property
+    def late_text(self) -> int:
+        """Bytes of text after the last document with usage."""
+    @property
+    def is_guessed(self) -> bool:
+        """Whether the form had to be told from the first byte."""
+    @property
+    def has_raw(self) -> bool:
+        """Whether some events, or messages, were no documents but text as it is."""
     @property
     def has_many(self) -> bool:
         """Whether it is a connection's, on which one response follows another."""
@@ -66,6 +78,12 @@ class Reader:
     @property
     def ignored(self) -> int:
         """Numbers that were none: negative, or with a fraction or an exponent."""
+    @property
+    def odd(self) -> int:
+        """Values that were no whole number from 0, nor null, where the largest of such numbers counts."""
+    @property
+    def names(self) -> int:
+        """Strings that were there to be kept as the name; one that is longer than is kept counts as several."""
     @property
     def dialect(self) -> str:
         """Which provider's events they are: `openai`, `responses`, `anthropic`, `gemini`; "" if unknown."""

@@ -4,14 +4,18 @@ Theory of operation. A reader has numbers by the provider's own convention. Here
 units that add up (fresh input, cache writes, cache reads, output), and one of three outcomes:
 
 - `exact`: the answer is complete and said what it used;
-- `at_least`: it said so on the way, or only its text was seen, at 3.5 bytes a token;
+- `at_least`: it said so on the way, or only its text was seen, at 3.5 bytes a token and a token an event;
 - `unknown`: nothing was seen that tells.
+
+What may be words of the model is never exact, as a caller may have asked for them. Such is an answer with
+headers that promise no documents, and one with text as it is among them. Usage that text follows is not
+exact either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ratelimit.usage.reader import Reader
@@ -104,13 +108,19 @@ def seen_output(reader: Reader) -> int:
     """Return the output tokens that an answer under way has had at least."""
     said = _said_output(reader)
     early = reader.value(_SLOT["output_early"]) or 0
-    by_text = reader.text * _TEXT_TOKENS // _TEXT_BYTES
-    if said is None:
-        return max(early, by_text)
+    by_text = max(_tokens(reader.text), reader.spoken)
+    if said is None or reader.has_raw:
+        return max(said or 0, early, by_text)
     if reader.has_many:
         # Responses of a connection that are done have said theirs.
-        return said + reader.open_text * _TEXT_TOKENS // _TEXT_BYTES
-    return max(said, early) if _is_final(reader) else max(said, early, by_text)
+        return said + _tokens(reader.open_text)
+    if _is_final(reader) and not reader.late_text:
+        return max(said, early)
+    return max(said + _tokens(reader.late_text), early, by_text)
+
+
+def _tokens(size: int) -> int:
+    return size * _TEXT_TOKENS // _TEXT_BYTES
 
 
 def usage_so_far(reader: Reader) -> Usage:
@@ -130,11 +140,19 @@ def reading_of(reader: Reader, *, is_complete: bool) -> Reading:
     usage, has_input = _usage(reader, seen_output(reader))
     # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.
     is_sum = reader.value(_SLOT["output"]) is not None
-    if said is not None and (_is_final(reader) or (is_complete and is_sum and not reader.has_many)):
+    is_over = _is_final(reader) or (is_complete and is_sum and not reader.has_many)
+    is_sure = not (reader.is_guessed or reader.has_raw or (reader.late_text and not reader.has_many))
+    if said is not None and is_over and is_sure:
         return Reading("exact", usage, True)
     if usage.output or has_input:
         return Reading("at_least", usage, has_input)
     return UNKNOWN
+
+
+def at_least(reading: Reading, unread: int) -> Reading:
+    """Return what an answer used if so many bytes of it could not be read."""
+    usage = replace(reading.usage, output=reading.usage.output + _tokens(unread))
+    return Reading("at_least", usage, reading.has_input)
 
 
 def _is_final(reader: Reader) -> bool:

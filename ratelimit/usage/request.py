@@ -1,14 +1,17 @@
 """What a request's body declares: the most it may be answered, the model, whether it streams.
 
-The body is read as it passes, by paths and up to a size. What is larger, no JSON, or not there
-whole declares nothing. So a caller that hides a large maximum behind padding has
-declared none. Of a key that is there twice the last counts, as for the application's own parser.
+The body is read as it passes, by paths and up to a size. What looks like JSON and is broken, too large or
+not there whole counts as the largest maximum of all, for any model. So does a maximum that is no whole
+number, since an application may still take it for one. A body that is no JSON declares nothing. A key that
+is there twice counts by its largest number, and no model is named where two are. For which of them the
+application takes is not known here.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from ratelimit.usage.reader import Reader
 from ratelimit.usage.shapes import compiled
@@ -20,6 +23,9 @@ LONGEST_MODEL = 128
 """Characters of a model's name that are read."""
 
 _VERB = re.compile(":[A-Za-z]+$")
+_BLANKS = b" \t\r\n"
+_BEGINNINGS = frozenset(b"{[\x00\xef\xfe\xff")
+"""First bytes of what may be JSON: of an object or array, and of one in UTF-16, UTF-32 or behind a mark."""
 
 _FIELDS = (
     "max_tokens",
@@ -29,27 +35,49 @@ _FIELDS = (
     "bedrock",
     "ollama",
     "choices",
+    "prompts",
     "stream",
 )
 _PATHS = compiled(
     {
-        "max_tokens": "max_tokens",
-        "max_tokens_to_sample": "max_tokens",
-        "max_completion_tokens": "max_completion_tokens",
-        "max_output_tokens": "max_output_tokens",
-        "generationConfig.maxOutputTokens": "gemini",
-        "generation_config.max_output_tokens": "gemini",
-        "inferenceConfig.maxTokens": "bedrock",
-        "options.num_predict": "ollama",
-        "n": "choices",
-        "generationConfig.candidateCount": "choices",
+        "max_tokens": "most max_tokens",
+        "max_tokens_to_sample": "most max_tokens",
+        "max_completion_tokens": "most max_completion_tokens",
+        "max_output_tokens": "most max_output_tokens",
+        "generationConfig.maxOutputTokens": "most gemini",
+        "generation_config.max_output_tokens": "most gemini",
+        "inferenceConfig.maxTokens": "most bedrock",
+        "options.num_predict": "most ollama",
+        "n": "most choices",
+        "best_of": "most choices",
+        "generationConfig.candidateCount": "most choices",
+        "generation_config.candidate_count": "most choices",
+        "prompt[]": "count prompts",
         "stream": "flag stream",
         "model": "name",
     },
     _FIELDS,
 )
 _MAXIMA = range(_FIELDS.index("choices"))
-_CHOICES, _STREAM = _FIELDS.index("choices"), _FIELDS.index("stream")
+_CHOICES, _PROMPTS, _STREAM = (_FIELDS.index(name) for name in ("choices", "prompts", "stream"))
+
+
+def _mask(*fields: str) -> int:
+    return sum(1 << _FIELDS.index(name) for name in fields)
+
+
+_ALL = (1 << len(_MAXIMA)) - 1
+_OF_ROUTES = {
+    "completions": _mask("max_tokens", "max_completion_tokens"),
+    "complete": _mask("max_tokens"),
+    "messages": _mask("max_tokens"),
+    "responses": _mask("max_output_tokens"),
+    "generatecontent": _mask("gemini"),
+    "streamgeneratecontent": _mask("gemini"),
+    "converse": _mask("bedrock"),
+    "converse-stream": _mask("bedrock"),
+}
+"""By the end of a path: the maxima that its API has. It would heed no other, so another declares nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +90,20 @@ class Declared:
     is_stream: bool = False
     size: int = 0
     """Bytes of the body, as far as they were looked at."""
+    by: int = field(default=0, compare=False)
+    """Which fields said it, a bit each."""
 
 
-def model_in_path(segment: str) -> str:
-    """Return the model that a segment of a path names: Gemini puts a verb behind it."""
-    return _VERB.sub("", segment)[:LONGEST_MODEL]
+def model_in_path(segment: str) -> str | None:
+    """Return the model that a segment of a path names: Gemini puts a verb behind. None if it is too long."""
+    name = _VERB.sub("", segment)
+    return name if len(name) <= LONGEST_MODEL else None
+
+
+def fields_of(path: str) -> int:
+    """Return which maxima a request for a path can declare, a bit each; all where no API is known."""
+    last = path.rstrip("/").rpartition("/")[2]
+    return _OF_ROUTES.get(last.rpartition(":")[2].lower(), _ALL)
 
 
 class Body:
@@ -74,36 +111,68 @@ class Body:
 
     Args:
         most: bytes that are looked at.
+        fields: which maxima its API has, see `fields_of`.
     """
 
-    __slots__ = ("_most", "_reader", "size")
+    __slots__ = ("_begins", "_fields", "_most", "_reader", "size")
 
-    def __init__(self, most: int = MOST_BODY) -> None:
+    def __init__(self, most: int = MOST_BODY, fields: int = _ALL) -> None:
         self._reader = Reader(_PATHS, "json")
         self._most = most
+        self._fields = fields
+        self._begins = b""
         self.size = 0
 
     def feed(self, chunk: bytes) -> bool:
         """Take the next bytes; return whether more would be looked at."""
         self.size += len(chunk)
+        self._begins = self._begins or chunk.lstrip(_BLANKS)[:1]
         if self.size <= self._most:
             self._reader.feed(chunk)
-        return self.size < self._most
+        return self.size < self._most and not self._is_other
+
+    @property
+    def _is_other(self) -> bool:
+        """Whether it is no JSON, by its first byte."""
+        return bool(self._begins) and self._begins[0] not in _BEGINNINGS
 
     def declared(self, *, is_whole: bool) -> Declared:
-        """Return what the body said; without its end, nothing."""
+        """Return what the body said; without its end, that cannot be known."""
         reader = self._reader
         reader.feed_eof()
+        if self._is_other or (is_whole and not self._begins and self.size <= self._most):
+            return Declared(size=self.size)
         if (
             not is_whole
             or self.size > self._most
             or reader.malformed
             or reader.events != 1
             or not reader.is_ended
+            or self._begins != b"{"
         ):
-            return Declared(size=self.size)
-        # Which of several counts is up to the provider: so the largest does.
-        maxima = [value for slot in _MAXIMA if (value := reader.value(slot)) is not None]
-        most = max(maxima) * max(1, reader.value(_CHOICES) or 1) if maxima else None
-        output = None if most is None else min(most, MOST_DECLARED)
-        return Declared(output, reader.name, bool(reader.value(_STREAM)), self.size)
+            return unread(self.size)
+        model = reader.name if reader.names == 1 else None
+        output, by = (MOST_DECLARED, 0) if reader.odd else self._output(reader)
+        return Declared(output, model, bool(reader.value(_STREAM)), self.size, by)
+
+    def _output(self, reader: Reader) -> tuple[int | None, int]:
+        """Return the most that is declared, and by which fields."""
+        # Which of several counts is up to the provider: so the largest does. To some 0 is no maximum.
+        maxima = {slot: most for slot in _MAXIMA if self._fields >> slot & 1 and (most := reader.value(slot))}
+        if not maxima:
+            return None, 0
+        most = max(maxima.values()) * _some(reader.value(_CHOICES)) * _some(reader.value(_PROMPTS))
+        return min(most, MOST_DECLARED), _bits(maxima)
+
+
+def unread(size: int = 0) -> Declared:
+    """Return what a body counts as that says something, though not to us."""
+    return Declared(MOST_DECLARED, size=size)
+
+
+def _some(count: int | None) -> int:
+    return max(1, count or 1)
+
+
+def _bits(slots: Iterable[int]) -> int:
+    return sum(1 << slot for slot in slots)

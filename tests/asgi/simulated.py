@@ -83,6 +83,7 @@ class Stream:
         cut = random.randrange(len(raw))
         self.parts = [raw[:cut], raw[cut:]] if random.random() < 0.3 else [raw]
         self.leaves_early = random.random() < 0.03
+        self.spoken = 0
 
     async def application(self, scope: Any, receive: Any, send: Any) -> None:
         charged = scope["ratelimit"].outcome
@@ -96,6 +97,7 @@ class Stream:
             word = "w" * self.random.randrange(1, 60)
             # Counted before: what is sent to a client that is gone was produced all the same.
             self.text += len(word)
+            self.spoken += 1
             chunk = event({"choices": [{"delta": {"content": word}, "finish_reason": None}]})
             await self._in_pieces(chunk, send)
         if self.usage is not None:
@@ -146,8 +148,8 @@ class Stream:
 
     @property
     def seen(self) -> int:
-        """The tokens of the text that was sent."""
-        return self.text * 2 // 7
+        """The tokens of the text that was sent: of 3.5 bytes, and one at least for each event."""
+        return max(self.text * 2 // 7, self.spoken)
 
 
 @dataclass

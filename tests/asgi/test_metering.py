@@ -112,11 +112,11 @@ async def test_gzip_is_charged_by_its_bytes() -> None:
         ({"max_tokens": 700, "messages": ["x" * 90]}, 700),
         ({"messages": [], "generationConfig": {"maxOutputTokens": 300}}, 300),
         ({"messages": []}, 1024),
-        ({"max_tokens": 10**12}, 1024),
-        ({"max_tokens": 0}, 0),
+        ({"max_tokens": 10**12}, 6250),
+        ({"max_tokens": 0}, 1024),
         (b"not json", 1024),
         (b"", 1024),
-        (b'{"max_tokens": 1, "pad": "' + b"x" * (1 << 20) + b'"}', 1024),
+        (b'{"max_tokens": 1, "pad": "' + b"x" * (1 << 20) + b'"}', 6250),
     ],
 )
 async def test_declared_maximum_is_reserved_and_the_body_stays_whole(document: Any, reserved: int) -> None:
@@ -176,7 +176,16 @@ async def test_estimate_is_learned_from_what_the_account_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "reserved"), [(b"700", 700), (b"-1", 0), (b"1e3", 0), (b"", 0), (b"9" * 30, 0), (b"\xb2", 0)]
+    ("value", "reserved"),
+    [
+        (b"700", 700),
+        (b"0700", 700),
+        (b"-1", 1024),
+        (b"1e3", 1024),
+        (b"", 1024),
+        (b"9" * 30, BUDGET),
+        (b"\xb2", 1024),
+    ],
 )
 async def test_estimate_by_a_header(value: bytes, reserved: int) -> None:
     mounted = mount(policy(estimate="header:X-Expected"), reading_back)

@@ -22,7 +22,8 @@ OTHERS = limit("any", rate="100/hour", algorithm="fixed-window")
         ({"model": "opus"}, True),
         ({"model": "claude-sonnet-4-5"}, False),
         ({"model": "my-claude-opus-4"}, False),
-        ({"model": "opus\n"}, False),
+        ({"model": "opus\n"}, True),
+        ({"model": "Opus "}, True),
         # No name, or none that could be read: a caller that hides it falls under all limits.
         ({}, True),
         (b"{", True),

@@ -261,3 +261,51 @@ def test_missing_identity_says_what_becomes_of_limits_that_use_it(
     )
     (found,) = [one for one in json.loads(result.stdout)["identities"] if one["name"] == "plan"]
     assert found["source"] == f"missing from header p: {says}"
+
+
+LEARNED = """version = 1
+[identities]
+account = { from = "header:x-api-key" }
+[[limit]]
+name = "tokens"
+match = "POST /v1/*"
+per = "account"
+unit = "output_tokens"
+rate = "4000/hour"
+estimate = "learned"
+usage = "auto"
+"""
+
+
+def test_estimate_that_only_workers_know_is_no_room(tmp_path: Path) -> None:
+    """With nothing learned a request takes 1,024: it was said to take nothing, and have room."""
+    asked = ("explain", write_policy(tmp_path, LEARNED), "-r", "POST /v1/chat account=a")
+    found = json.loads(run(*asked, "--repeat", 4, "--json").stdout)
+    assert (found["action"], found["limits"][0]["cost"]) == ("refuse", 1024)
+    assert found["limits"][0]["estimated"] == "first"
+    said = run(*asked).output
+    assert "takes 1,024 output_tokens, as before anything is learned" in said
+    assert "`output_tokens=…` says what this request takes" in said
+    known = (*asked[:-1], f"{asked[-1]} output_tokens=900")
+    found = json.loads(run(*known, "--repeat", 4, "--json").stdout)
+    assert (found["action"], found["limits"][0]["estimated"]) == ("allow", None)
+
+
+def test_live_estimate_is_what_requests_took_on_average(tmp_path: Path) -> None:
+    policy = write_policy(tmp_path, f'{LEARNED}[store]\npath = "{tmp_path / "store"}"\n')
+    limiter = Limiter(policy)
+    try:
+        for account, tokens in (("a", 1500), ("a", 1700), ("b", 2500)):
+            limiter.decide(
+                method="POST",
+                path="/v1/chat",
+                identities={"account": account},
+                costs={"output_tokens": tokens},
+            )
+        asked = ("explain", policy, "--live", "--json", "-r")
+        for account, action in (("a", "refuse"), ("b", "refuse"), ("c", "allow")):
+            found = json.loads(run(*asked, f"POST /v1/chat account={account}").stdout)
+            limit = found["limits"][0]
+            assert (found["action"], limit["cost"], limit["estimated"]) == (action, 1900, "average")
+    finally:
+        limiter.close()

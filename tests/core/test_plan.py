@@ -9,6 +9,7 @@ import pytest
 
 from ratelimit.core.decision.engine import MAX_COST, MAX_RULES, Outcome, Plan
 from ratelimit.errors import UsageError
+from ratelimit.telemetry.names import RuleColumn
 from tests.support.cores import COMPILED, Limiter
 from tests.support.rule import DAY, EPOCH, MINUTE, SECOND, RuleSpec
 
@@ -155,6 +156,26 @@ def test_counters_carry_over_when_numbers_change() -> None:
         assert not lower.decide([1], EPOCH).allowed
         assert lower.peek([1], EPOCH).remaining(0) == 0
         assert [higher.decide([1], EPOCH).allowed for _ in range(5)] == [True] * 4 + [False]
+
+
+@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window"])
+def test_what_is_carried_beyond_the_debt_is_counted_as_forgiven(algorithm: str) -> None:
+    table = COMPILED.table()
+    made = COMPILED.plan(table, [RuleSpec(algorithm, 100, DAY)], [[0]], cost_positions=[0])
+
+    def forgiven() -> int:
+        cells: list[int] = table.totals(table.counter("limit"))
+        return cells[RuleColumn.UNITS_FORGIVEN]
+
+    made.decide([2], EPOCH, [100])
+    made.decide([3], EPOCH, [60])
+    made.decide([4], EPOCH, [70])
+    made.carry([3], [2], EPOCH)
+    assert forgiven() == 0
+    made.carry([4], [2], EPOCH)
+    assert forgiven() == 30
+    made.charge([2], [10], 3, EPOCH)
+    assert forgiven() == 60
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ratelimit.stores.redis.decision.plan import RedisPlan
+from ratelimit.telemetry.names import RuleColumn
 from tests.support.cores import compiled_rule
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.live import Live, LiveLimiter, turns
@@ -78,6 +79,28 @@ async def test_what_was_used_before_is_charged_where_nothing_is_left(
         assert (await plan.adecide([NEW], limiter.now_ns())).allowed
     plan.charge([NEW], [40, 91], 2**31 - 1, limiter.now_ns())
     await is_carried(limiter, [0, 20])
+
+
+async def test_what_is_beyond_the_debt_is_counted_as_forgiven(
+    server: Server, open_limiter: LiveLimiter
+) -> None:
+    limiter = await opened(open_limiter(server.url, LIMIT))
+    plan = plan_of(limiter)
+    await charged(limiter, plan, 90)
+    for identity in (3, 4):
+        plan.carry([OLD], [identity], limiter.now_ns())
+    for identity in (3, 4):
+        plan.carry([identity], [NEW], limiter.now_ns())
+    plan.carry([OLD], [NEW], limiter.now_ns())
+    await is_carried(limiter, [0, 0])
+    table = limiter.table
+    name = plan.core.rules[0].name
+    for _ in range(1000):
+        forgiven = table.totals(table.counter(name))[RuleColumn.UNITS_FORGIVEN]
+        if forgiven:
+            break
+        await turns(1)
+    assert forgiven == 3 * 90 - 200
 
 
 async def test_charged_when_the_server_is_back(

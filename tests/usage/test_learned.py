@@ -80,8 +80,30 @@ def test_huge_maximum_counts_as_what_the_route_needs(declared: int, counts: int)
     """A huge maximum: above four times what 99 in 100 needed, it says nothing of the request."""
     learned = taught(*[100] * 100)
     assert counts * 4 // 5 <= learned.reserved("/v1", declared) <= counts
-    assert Learned().reserved("/v1", 1_000_000) == FIRST
-    assert Learned().reserved("/v1", 4 * FIRST) == 4 * FIRST
+
+
+@pytest.mark.parametrize(
+    ("declared", "counts"), [(1_000_000, 6250), (6250, 6250), (6000, 6000), (4096, 4096), (10, 10)]
+)
+def test_maximum_of_a_route_without_a_past_counts_up_to_a_sixteenth_of_the_budget(
+    declared: int, counts: int
+) -> None:
+    """A larger maximum never reserves less: before, 5,000 reserved 1,024 and 4,096 all of itself."""
+    assert Learned().reserved("/v1", declared, most=100_000) == counts
+    assert Learned().reserved("/v1", declared) == min(declared, 4 * FIRST)
+
+
+def test_maximum_that_was_not_heeded_counts_no_more() -> None:
+    learned = Learned()
+    learned.heed("/v1", 1, 10, 12)
+    assert learned.is_heeded("/v1", 1)
+    learned.heed("/v1", 1, 1, 2000)
+    assert not learned.is_heeded("/v1", 1)
+    assert learned.is_heeded("/v1", 2)
+    assert learned.is_heeded("/v2", 1)
+    for other in range(2000):
+        learned.heed(other, 1, 1, 2000)
+    assert learned.is_heeded("/v1", 1), "what is remembered is bounded"
 
 
 def test_declared_maximum_bounds_an_estimate() -> None:

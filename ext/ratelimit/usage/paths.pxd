@@ -17,6 +17,8 @@ cdef enum Kind:
     INNER           # a string with an event of its own in base64
     CHOICE          # that there is a value at all: the answer goes on
     CANDIDATE       # likewise, as Gemini calls it
+    MOST            # a number of which the largest counts; anything else but null is odd
+    COUNT           # a string or an array: how many there are is kept in `slot`
 
 cdef struct Node:
     int16_t first_edge      # -1: none

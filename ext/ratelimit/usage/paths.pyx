@@ -4,12 +4,14 @@ cimport cython
 from libc.string cimport memcpy
 
 from ratelimit.usage.paths cimport (
-    CANDIDATE, CHOICE, CLOSING, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, MOST_NODES, NAME, NUMBER, PLAIN_NODE, TEXT, TYPE, Node,
+    CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, MOST, MOST_NODES, NAME, NUMBER, PLAIN_NODE,
+    TEXT, TYPE, Node,
 )
 
 KINDS = {
     "number": NUMBER, "closing": CLOSING, "flag": FLAG, "text": TEXT, "delta": DELTA, "type": TYPE, "name": NAME,
     "finish": FINISH, "choice": CHOICE, "candidate": CANDIDATE, "inner": INNER,
+    "most": MOST, "count": COUNT,
 }
 MOST_SLOTS = 32
 

@@ -1,8 +1,9 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from ratelimit.usage.event cimport MOST_SLOTS, Event
 from ratelimit.usage.framing cimport Frames, Lines
 from ratelimit.usage.paths cimport Paths
-from ratelimit.usage.tokenizer cimport MOST_SLOTS, Event, Scan
+from ratelimit.usage.tokenizer cimport Scan
 
 cdef enum Form:
     UNSEEN      # to be told from the first byte
@@ -25,10 +26,15 @@ cdef class Reader:
     cdef readonly unsigned long events
     cdef readonly unsigned long malformed
     cdef readonly unsigned long ignored
+    cdef readonly unsigned long odd
+    cdef readonly unsigned long names
     cdef unsigned long usage_event      # the last event with usage, from 1 on
     cdef unsigned long finish_event     # the first that says the answer is finished
     cdef uint64_t kept[MOST_SLOTS]
     cdef uint32_t have
+    cdef uint64_t text_by_usage         # bytes of text up to the last document with usage
+    cdef readonly bint is_guessed       # the form was told from the first byte
+    cdef readonly bint has_raw          # some of what was sent was text as it is
     cdef uint64_t early         # bytes of text before the last response that is done
     cdef readonly Py_ssize_t boundary
     cdef uint8_t spoken         # which provider's events they are

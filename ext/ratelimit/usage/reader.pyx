@@ -5,6 +5,8 @@ tokenized as it comes (`tokenizer.pxd`). What a document says counts once it is 
 at its empty line, a message of an AWS event stream with its right checksum. Nothing is kept of a stream but
 the state of the tokenizer and one number a slot. So an event of 100 kB that ends with its usage costs
 no more memory than any other.
+
+In one file, since every form hands its bytes to the same document under way.
 """
 
 cimport cython
@@ -12,13 +14,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memset
 
+from ratelimit.usage.event cimport MOST_SLOTS, forget
 from ratelimit.usage.framing cimport (
     FIELD, MOST_FRAME_BYTES, MOST_HEADER_BYTES, OTHER, PAYLOAD, PRELUDE_BYTES, SPACE,
     big_endian, crc_more, kin_fill_crc,
 )
 from ratelimit.usage.paths cimport Paths
 from ratelimit.usage.tokenizer cimport (
-    BAD, DIGITS, DONE, MOST_SLOTS, begin, end_number, forget, kin_fill, scan,
+    BAD, DIGITS, DONE, begin, end_number, kin_fill, scan,
 )
 
 FORMS = {"": UNSEEN, "events": EVENTS, "json": JSON, "frames": FRAMES, "opaque": OPAQUE}
@@ -68,6 +71,7 @@ cdef class Reader:
     def __init__(self, Paths paths not None, str form=""):
         self.paths = paths
         self.way = FORMS[form]
+        self.is_guessed = self.way == UNSEEN
         self.boundary = -1
         memset(&self.lines, 0, sizeof(self.lines))
         memset(&self.frames, 0, sizeof(self.frames))
@@ -91,6 +95,9 @@ cdef class Reader:
             self.malformed += self.way != OPAQUE
             self.event.text = text
             self.drop()
+            if isinstance(message, str):
+                self.has_raw = True
+                self.event.text += PyBytes_GET_SIZE(whole)
         self.way = JSON
         self.is_whole = False
 
@@ -209,7 +216,8 @@ cdef class Reader:
             else:
                 self.malformed += 1
                 if self.lines.head[0] != b"{" and self.lines.head[0] != b"[":
-                    self.event.text += self.lines.size  # text as it is
+                    self.has_raw = True  # text as it is
+                    self.event.text += self.lines.size
         self.drop()
         self.lines.has_data = 0
         self.lines.head_size = 0
@@ -303,10 +311,14 @@ cdef class Reader:
         cdef int slot
         self.events += 1
         self.ignored += self.event.ignored
-        if kind == SPOKEN:
+        self.odd += self.event.odd
+        self.names += self.event.names
+        if kind == SPOKEN and self.event.delta:
             self.event.text += self.event.delta
+            self.event.spoken += 1
         if self.event.have:
             self.usage_event = self.events
+            self.text_by_usage = self.event.text
             for slot in range(MOST_SLOTS):
                 if self.event.have >> slot & 1:
                     # The last word counts; of the responses of one connection, the sum.
@@ -365,6 +377,14 @@ cdef class Reader:
     @property
     def text(self):
         return self.event.text
+
+    @property
+    def spoken(self):
+        return self.event.spoken
+
+    @property
+    def late_text(self):
+        return self.event.text - self.text_by_usage
 
     @property
     def open_text(self):

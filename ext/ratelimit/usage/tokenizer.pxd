@@ -12,14 +12,13 @@
 
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from ratelimit.usage.event cimport LONGEST_NAME, Event, speak
 from ratelimit.usage.paths cimport (
-    CANDIDATE, CHOICE, CLOSING, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, NAME, NUMBER, TEXT, TYPE, Trie, child_of,
+    CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, MOST, NAME, NUMBER, TEXT, TYPE, Trie, child_of,
 )
 
 cdef enum:
     MOST_DEPTH = 256
-    MOST_SLOTS = 32
-    LONGEST_NAME = 128
     KEY = 64            # a string's use, beside the kinds of nodes
     SKIPPED = 65
 
@@ -37,22 +36,6 @@ cdef enum State:
     LITERAL
     DONE            # the document is whole
     BAD             # it is no JSON
-
-cdef struct Event:
-    # What one document says, before it is known to be whole.
-    uint64_t values[MOST_SLOTS]
-    uint32_t have           # a bit a slot
-    uint64_t text           # bytes of the answer's text; counts whether or not the document is whole
-    uint64_t delta          # bytes that are text if the type says so
-    uint32_t ignored        # numbers that are none: negative, with a fraction or an exponent
-    uint8_t has_choice
-    uint8_t is_listed       # there is a CANDIDATE
-    uint8_t is_finished
-    uint8_t is_closing
-    char type[48]
-    uint8_t type_size
-    char name[LONGEST_NAME]
-    uint8_t name_size
 
 cdef struct Scan:
     uint8_t state
@@ -115,18 +98,6 @@ cdef inline void begin(Scan *s) noexcept nogil:
     s.at_unit = 0
 
 
-cdef inline void forget(Event *e) noexcept nogil:
-    e.have = 0
-    e.delta = 0
-    e.ignored = 0
-    e.has_choice = 0
-    e.is_listed = 0
-    e.is_finished = 0
-    e.is_closing = 0
-    e.type_size = 0
-    e.name_size = 0
-
-
 cdef inline void end_value(Scan *s) noexcept nogil:
     if s.depth == 0:
         s.state = DONE
@@ -156,6 +127,13 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
             e.has_choice = 1
         elif kind == CANDIDATE:
             e.is_listed = 1
+        elif kind == MOST:
+            e.odd += c != b'n' and not b'0' <= c <= b'9'
+        elif kind == COUNT and (c == b'"' or c == b'['):
+            if not e.have >> s.slot & 1:
+                e.values[s.slot] = 0
+                e.have |= <uint32_t>1 << s.slot
+            e.values[s.slot] += 1
     s.use = SKIPPED
     if c == b'"':
         s.state = STRING
@@ -165,6 +143,7 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
             e.type_size = 0
         elif kind == NAME:
             e.name_size = 0
+            e.names += 1
         elif kind == FINISH:
             e.is_finished = 1
         elif kind == INNER:
@@ -193,11 +172,13 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
 
 
 cdef inline void end_number(Scan *s, Event *e) noexcept nogil:
-    if s.use == NUMBER or s.use == CLOSING:
+    if s.use == NUMBER or s.use == CLOSING or s.use == MOST:
         if s.is_negative or s.is_broken:
             e.ignored += 1
+            e.odd += s.use == MOST and not s.is_negative
         else:
-            e.values[s.slot] = s.number
+            if s.use != MOST or not e.have >> s.slot & 1 or e.values[s.slot] < s.number:
+                e.values[s.slot] = s.number
             e.is_closing |= s.use == CLOSING
             e.have |= <uint32_t>1 << s.slot
     end_value(s)
@@ -256,7 +237,7 @@ cdef inline void run(Scan *s, Event *e, const Trie *t, Scan *inner, const uint8_
     if s.use == SKIPPED:
         return
     if s.use == TEXT:
-        e.text += n
+        speak(e, n)
     elif s.use == DELTA:
         e.delta += n
     elif s.use == KEY:
@@ -276,6 +257,8 @@ cdef inline void run(Scan *s, Event *e, const Trie *t, Scan *inner, const uint8_
             if e.name_size < LONGEST_NAME:
                 e.name[e.name_size] = p[i]
                 e.name_size += 1
+            else:
+                e.names += 1
     elif s.use == INNER:
         feed_inner(s, e, t, inner, p, n)
 
@@ -283,13 +266,20 @@ cdef inline void run(Scan *s, Event *e, const Trie *t, Scan *inner, const uint8_
 cdef inline void character(Scan *s, Event *e, const Trie *t, Scan *inner, uint32_t code) noexcept nogil:
     """Take a character that was written as an escape."""
     cdef uint8_t one = <uint8_t>code
+    cdef uint8_t more[3]
     cdef int size = 1 if code < 0x80 else 2 if code < 0x800 or 0xD800 <= code < 0xE000 else 3
     if size == 1:
         run(s, e, t, inner, &one, 1)
     elif s.use == TEXT:
-        e.text += size
+        speak(e, size)
     elif s.use == DELTA:
         e.delta += size
+    elif s.use == NAME:
+        # Half of a surrogate pair is no character of its own: it is not decoded either.
+        more[0] = <uint8_t>(0xC0 | code >> 6) if size == 2 else <uint8_t>(0xE0 | code >> 12)
+        more[1] = <uint8_t>(0x80 | (code >> 6 if size == 3 else code) & 0x3F)
+        more[2] = <uint8_t>(0x80 | code & 0x3F)
+        run(s, e, t, inner, more, size)
     elif s.use == KEY:
         s.key_size = LONGEST_KEY + 1    # no key we know has such a character
     elif s.use == INNER and inner != NULL:

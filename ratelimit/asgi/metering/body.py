@@ -1,8 +1,12 @@
 """Looking at a request's body before the application reads it, and leaving it whole.
 
-What was received is held, and given to the application in the same messages. Two bounds hold: of
-one body no more than `usage.request.MOST_BODY` is held, and of all bodies of a worker together no
-more than `MOST_HELD`. A body that is beyond either is the application's alone, and declares nothing.
+What was received is held, and given to the application in the same messages. Three bounds hold. Of
+one body no more than `usage.request.MOST_BODY` is held, in no more than `MOST_MESSAGES`. Of all bodies of
+a worker together no more than `MOST_HELD` is, but for the first `SMALL` bytes of each. Else callers that
+send large bodies slowly would keep us from reading others' bodies. A body that is beyond a bound is the
+application's alone, and counts as one that declares the most.
+
+Headers do not say what a body is: an application may read it as JSON whatever they say.
 """
 
 from __future__ import annotations
@@ -11,10 +15,13 @@ from collections import deque
 
 from starlette.types import Message, Receive, Scope
 
-from ratelimit.usage.request import Body, Declared
+from ratelimit.usage.request import Body, Declared, fields_of, unread
 
 MOST_HELD = 64 << 20
 """Bytes that a worker holds for all requests that are not decided yet or just were."""
+SMALL = 16 << 10
+MOST_MESSAGES = 4096
+"""Messages of one request that are held: a body may come in very small pieces."""
 
 _NOTHING = Declared()
 
@@ -46,9 +53,11 @@ class HeldBody:
 
     async def declared(self, scope: Scope) -> Declared | None:
         """Return what the body declares; None if the client hung up before it was there."""
-        if not _is_readable(scope):
+        if not _has_body(scope):
             return _NOTHING
-        body = Body()
+        if _is_compressed(scope):
+            return unread()
+        body = Body(fields=fields_of(scope["path"]))
         while True:
             message = await self._receive()
             self._messages.append(message)
@@ -56,9 +65,9 @@ class HeldBody:
                 return None
             chunk = message.get("body", b"")
             self._count(len(chunk))
-            wants_more = body.feed(bytes(chunk))
+            wants_more = body.feed(bytes(chunk)) and self._has_room()
             is_whole = not message.get("more_body", False)
-            if is_whole or not wants_more or self._held.size > MOST_HELD:
+            if is_whole or not wants_more:
                 return body.declared(is_whole=is_whole)
 
     async def receive(self) -> Message:
@@ -74,22 +83,27 @@ class HeldBody:
         self._messages.clear()
         self._count(-self._size)
 
+    def _has_room(self) -> bool:
+        return len(self._messages) < MOST_MESSAGES and (self._held.size <= MOST_HELD or self._size < SMALL)
+
     def _count(self, size: int) -> None:
         self._size += size
         self._held.size += size
 
 
-def _is_readable(scope: Scope) -> bool:
-    """Return whether the headers promise a body in JSON, uncompressed."""
-    if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+def _has_body(scope: Scope) -> bool:
+    """Return whether the headers promise a body; without them HTTP/2 may have one all the same."""
+    if scope["type"] != "http":
         return False
-    media, has_body = b"application/json", False
     for name, value in scope["headers"]:
-        if name == b"content-type":
-            media = value
-        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            return False
-        elif name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0"):
-            has_body = True
-    # HTTP/2 needs no length; a body that is empty costs one message to find out.
-    return b"json" in media.lower() and (has_body or not scope.get("http_version", "1.1").startswith("1"))
+        if name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0"):
+            return True
+    # A body that is empty costs one message to find out.
+    return scope["method"] not in ("GET", "HEAD") and not scope.get("http_version", "1.1").startswith("1")
+
+
+def _is_compressed(scope: Scope) -> bool:
+    return any(
+        name == b"content-encoding" and value.strip().lower() not in (b"", b"identity")
+        for name, value in scope["headers"]
+    )

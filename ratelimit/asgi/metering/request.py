@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,7 +30,10 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.metering import EstimateSpec
 from ratelimit.stores.contract import ALLOWED, Outcome
 from ratelimit.usage.learned import Learned
-from ratelimit.usage.request import Declared, model_in_path
+from ratelimit.usage.request import MOST_DECLARED, Declared, model_in_path
+
+_BYTES_TO_SPARE = 32
+"""How many times 3.5 bytes the longest tokens have: those of blanks."""
 
 
 class Metering:
@@ -186,6 +188,11 @@ class MeteredRequest:
         if reading.certainty == "unknown":
             return
         is_exact, now_ns = reading.certainty == "exact", self._metering.limiter.now_ns()
+        declared, route = self._declared, self.matched.template
+        if declared.by and declared.output is not None:
+            # What was counted by its bytes may be a few long tokens: only far more is beyond a maximum.
+            output = reading.usage.output if is_exact else reading.usage.output // _BYTES_TO_SPARE
+            self._metering.learned.heed(route, declared.by, declared.output, output)
         for at, amount in rules.amounts(reading.usage, self._declared.model, watched.model):
             if rules.unit(at) in exchange.settled_units or outcome.state(at) != ALLOWED:
                 continue  # the application said it itself
@@ -198,8 +205,8 @@ class MeteredRequest:
             if is_exact:
                 if exchange.reservation is not None:
                     exchange.reservation.settled.add(rules.unit(at))
-                account, route = rules.key(at, self._identities, self.matched.template)
-                self._metering.learned.learn(account, route, amount, now_ns)
+                account, of = rules.key(at, self._identities, self.matched.template, self._declared.model)
+                self._metering.learned.learn(account, of, amount, now_ns)
         if exchange.plan is not None and exchange.plan.queue is not None:
             exchange.plan.queue.freed(exchange.plan, outcome)
 
@@ -218,20 +225,25 @@ def _is_about_the_cut(error: BaseException) -> bool:
     return False
 
 
-def _told(scope: Scope, specs: Sequence[EstimateSpec]) -> Mapping[EstimateSpec, int]:
-    """Return the estimates that headers and states tell: whole numbers, and nothing else."""
-    told: dict[EstimateSpec, int] = {}
+def _told(scope: Scope, specs: Sequence[EstimateSpec]) -> Mapping[EstimateSpec, int | None]:
+    """Return the estimates that headers and states tell: whole numbers, and None for what is none."""
+    told: dict[EstimateSpec, int | None] = {}
     for spec in specs:
-        found: Any = None
         if spec.kind == "header":
             name = spec.name.encode()
             values = [value for one, value in scope["headers"] if one == name]
-            # A header that is there twice tells two things.
-            if len(values) == 1 and values[0].isdigit() and len(values[0]) <= 10:
-                found = int(values[0])
+            if values:
+                # A header that is there twice tells two things; the larger counts.
+                told[spec] = max(map(_number, values)) if all(map(bytes.isdigit, values)) else None
         elif spec.kind == "state":
             state = scope.get("state")
             found = state.get(spec.name) if isinstance(state, Mapping) else getattr(state, spec.name, None)
-        if type(found) is int and found >= 0:
-            told[spec] = found
+            if type(found) is int and found >= 0:
+                told[spec] = found
     return told
+
+
+def _number(digits: bytes) -> int:
+    """Return a number, at most the largest that counts: a thousand digits are not worth reading."""
+    digits = digits.lstrip(b"0")
+    return int(digits or b"0") if len(digits) <= 10 else MOST_DECLARED

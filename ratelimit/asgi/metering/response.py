@@ -8,6 +8,7 @@ only they have a form for it, and only where no length was promised.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from starlette.types import Message, Send
 
 from ratelimit.usage.ending import Numbering, error_event
 from ratelimit.usage.reader import Reader
-from ratelimit.usage.report import UNKNOWN, Reading, message_reader, reader_of, reading_of
+from ratelimit.usage.report import UNKNOWN, Reading, at_least, message_reader, reader_of, reading_of
 from ratelimit.usage.shapes import Shape
 
 
@@ -27,6 +28,33 @@ class AnswerCut(OSError):
     """
 
 
+INFLATED = frozenset({b"gzip", b"x-gzip", b"deflate"})
+"""Compressed answers that are read all the same. Clients choose by `Accept-Encoding`, and choose no price."""
+_AT_ONCE = 1 << 16
+
+
+class Inflating:
+    """Reads a compressed answer, some 64 KiB of it at a time."""
+
+    __slots__ = ("_stream", "unread")
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        self.unread = 0
+        """Bytes that are not what the headers promised."""
+
+    def feed(self, reader: Reader, chunk: bytes) -> None:
+        """Give a reader what a piece of the answer says."""
+        try:
+            while chunk and not self.unread and not self._stream.eof:
+                reader.feed(self._stream.decompress(chunk, _AT_ONCE))
+                chunk = self._stream.unconsumed_tail or self._stream.unused_data
+        except zlib.error:
+            self.unread += len(chunk)
+        else:
+            self.unread += len(chunk)
+
+
 class WatchedSend:
     """A `send` with a reader beside it.
 
@@ -36,7 +64,17 @@ class WatchedSend:
         has_room: None, or told the reader after each chunk, and returns whether the answer may go on.
     """
 
-    __slots__ = ("_has_room", "_is_over", "_numbering", "_send", "_shape", "is_complete", "is_cut", "reader")
+    __slots__ = (
+        "_has_room",
+        "_inflating",
+        "_is_over",
+        "_numbering",
+        "_send",
+        "_shape",
+        "is_complete",
+        "is_cut",
+        "reader",
+    )
 
     def __init__(self, send: Send, shape: Shape, has_room: Callable[[Reader], bool] | None) -> None:
         self._send = send
@@ -48,6 +86,7 @@ class WatchedSend:
         self.is_cut = False
         self._is_over = False
         self._numbering: Numbering | None = None
+        self._inflating: Inflating | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message; returns the server's own awaitable.
@@ -63,7 +102,7 @@ class WatchedSend:
             if reader is not None:
                 chunk = message.get("body", b"")
                 if chunk:
-                    reader.feed(chunk if type(chunk) is bytes else bytes(chunk))
+                    self._read(reader, chunk if type(chunk) is bytes else bytes(chunk))
                 if self._has_room is not None:
                     self._is_over = self._is_over or not self._has_room(reader)
                     if self._is_over:
@@ -86,7 +125,16 @@ class WatchedSend:
         """Return what the answer said it used."""
         if self.reader is None:
             return UNKNOWN
-        return reading_of(self.reader, is_complete=self.is_complete)
+        reading = reading_of(self.reader, is_complete=self.is_complete)
+        if self._inflating is not None and self._inflating.unread:
+            return at_least(reading, self._inflating.unread)
+        return reading
+
+    def _read(self, reader: Reader, chunk: bytes) -> None:
+        if self._inflating is None:
+            reader.feed(chunk)
+        else:
+            self._inflating.feed(reader, chunk)
 
     def _begin(self, message: Message) -> None:
         content_type, encoding, has_length = b"", b"", False
@@ -98,6 +146,8 @@ class WatchedSend:
                 encoding = value.strip().lower()
             elif lower == b"content-length":
                 has_length = True
+        if encoding in INFLATED:
+            self._inflating, self._has_room, encoding = Inflating(), None, b""
         self.reader = reader_of(self._shape, content_type, is_encoded=encoding not in (b"", b"identity"))
         if 400 <= message["status"] < 500 and self.reader is not None and self.reader.form != "json":
             self.reader = None  # the words of a refusal are no output of a model

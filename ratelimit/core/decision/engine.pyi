@@ -83,6 +83,8 @@ class Plan:
             times: how many there were.
             now_ns: when.
         """
+    def forgive(self, index: int, units: int) -> int:
+        """Count units of a rule that were beyond the debt its key may have."""
     def peek(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
         """Return what `decide` would; charge and count nothing."""
 

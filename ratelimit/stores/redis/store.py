@@ -32,7 +32,7 @@ from ratelimit.core.memory.table import Table
 from ratelimit.errors import StoreError
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.redis.decision.plan import RedisPlan
-from ratelimit.stores.redis.decision.transfer import Transfer
+from ratelimit.stores.redis.decision.transfer import WORDS, Transfer
 from ratelimit.stores.redis.fallback.fair_share import FairShare
 from ratelimit.stores.redis.fallback.local import LocalFallback
 from ratelimit.stores.redis.leases import LeaseClient
@@ -386,13 +386,15 @@ class RedisStore:
                 if not queue:
                     return  # the store was closed, and counted it
                 queue.popleft()  # what may have been charged is not charged again
-                charges = [
-                    batch_client.carry(carry.plan, index, key, amount, now_ns)
-                    for index, key, amount in carry.charges(amounts)
-                ]
-                for answer in await asyncio.gather(*charges, return_exceptions=True):
+                charges = list(carry.charges(amounts))
+                asked = [batch_client.carry(carry.plan, *charge, now_ns) for charge in charges]
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+                for (index, _, amount), answer in zip(charges, answers, strict=True):
                     if isinstance(answer, BaseException):
                         self.tally.forgot(1)
+                    elif carry.plan.core.rules[index].algorithm in WORDS:
+                        # Behind the time it says how much it took: what is beyond the debt is forgiven.
+                        carry.plan.core.forgive(index, max(0, amount - max(0, answer[1])))
         except StoreError:
             pass  # goes on with the next beat, or when the server is back
         finally:

@@ -165,37 +165,39 @@ cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t ac
     return moved
 
 
-cdef inline void charge_word(
+cdef inline uint64_t charge_word(
     Setup *plan, int i, uint64_t *ids, uint64_t used, uint64_t most, uint64_t now
 ) noexcept nogil:
-    """Charge rule `i` with what was used already, if at most `most` is left."""
+    """Charge rule `i` with what was used already, if at most `most` is left; return what is forgiven of it."""
     cdef const Quota *q = &plan.quotas[i]
     cdef Charge charge
     cdef Check check
     cdef Pair *entry
     charge.key = rule_key(plan, i, ids)
     if charge.key == ABSENT_HASH:
-        return
+        return 0
     charge.tag = make_tag(charge.key, q.kind, plan.shapes[i])
     entry = find(plan.arena, charge.key, charge.tag)
     if remaining_word(q, word_of(entry, charge.tag) if entry != NULL else 0, now) > most:
-        return
+        return 0
     # The window a charge of now would belong to.
     check_word(q, 0, now, 0, &check)
     charge.mark = check.mark
     charge.cost = charge.held = charge.live = 0
     charge.charged = False
     correct_word(plan, i, &charge, used, now)
+    return used - charge.held if used > charge.held else 0
 
 
-cdef inline void carry_word(Setup *plan, int i, uint64_t *source, uint64_t *target, uint64_t now) noexcept nogil:
-    """Charge rule `i` under the target's key with what is used under the source's."""
+cdef inline uint64_t carry_word(Setup *plan, int i, uint64_t *source, uint64_t *target, uint64_t now) noexcept nogil:
+    """Charge rule `i` under the target's key with what is used under the source's; return what is forgiven of it."""
     cdef const Quota *q = &plan.quotas[i]
     cdef Pair *entry
     cdef uint64_t tag, key = rule_key(plan, i, source)
     if key == ABSENT_HASH or key == rule_key(plan, i, target):
-        return
+        return 0
     tag = make_tag(key, q.kind, plan.shapes[i])
     entry = find(plan.arena, key, tag)
     if entry != NULL:
-        charge_word(plan, i, target, used_word(q, word_of(entry, tag), now), <uint64_t>-1, now)
+        return charge_word(plan, i, target, used_word(q, word_of(entry, tag), now), <uint64_t>-1, now)
+    return 0

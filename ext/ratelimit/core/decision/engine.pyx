@@ -160,12 +160,12 @@ cdef class Plan:
         now = relative(self.table, now_ns)
         for i in range(self.setup.count):
             if self.setup.quotas[i].kind <= SLIDING:
-                carry_word(&self.setup, i, ids, others, now)
+                self.forgive(i, carry_word(&self.setup, i, ids, others, now))
 
     def charge(self, identities, costs, times, now_ns, /):
         cdef uint64_t ids[MOST_IDENTITIES]
         cdef uint64_t amounts[MOST_RULES]
-        cdef uint64_t now, requests = checked_cost(times)
+        cdef uint64_t now, amount, requests = checked_cost(times)
         cdef int i
         check_ready(self)
         self.read_identities(identities, ids)
@@ -176,7 +176,13 @@ cdef class Plan:
         now = relative(self.table, now_ns)
         for i in range(self.setup.count):
             if self.setup.quotas[i].kind <= SLIDING and amounts[i]:
-                charge_word(&self.setup, i, ids, min(MOST_COST, amounts[i] * requests), amounts[i] - 1, now)
+                amount = min(MOST_COST, amounts[i] * requests)
+                self.forgive(i, charge_word(&self.setup, i, ids, amount, amounts[i] - 1, now))
+
+    cpdef int forgive(self, int index, uint64_t units) except -1:
+        if units:
+            bump(self.table, self.setup.rows[index], COUNT_FORGIVEN, units)
+        return 0
 
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
         """Decide for what was read; of a plan that is ready, with every position in the arrays."""
@@ -392,10 +398,7 @@ cdef class Outcome:
         before = forgiven(charge, charge.cost)
         moved = correct(&self.plan.setup, index, charge, amount, now)
         if self.plan.setup.quotas[index].kind <= LOG and forgiven(charge, charge.cost) > before:
-            bump(
-                self.plan.table, self.plan.setup.rows[index], COUNT_FORGIVEN,
-                forgiven(charge, charge.cost) - before,
-            )
+            self.plan.forgive(index, forgiven(charge, charge.cost) - before)
         if moved and self.witness is not None:
             self.witness(index, moved)
         return moved

@@ -1,0 +1,56 @@
+"""What a request would take on arrival where its worker finds an estimate that only the worker knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ratelimit.core.memory.table import Table
+from ratelimit.deciding.bound_policy import Matched
+from ratelimit.telemetry.cells import totals
+from ratelimit.telemetry.names import RuleColumn
+from ratelimit.usage.learned import Learned
+from ratelimit.usage.request import Declared
+
+Source = Literal["average", "first"]
+"""What stands in for it: what requests took on average, or what one takes before anything is learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What each rule of a plan would be asked for."""
+
+    by_rule: tuple[int, ...]
+    guessed: Mapping[str, Source]
+    """Rules, by name, with an estimate that is not known here."""
+
+
+def costs_of(
+    matched: Matched, row: Sequence[int], units: Mapping[str, int], table: Table | None, now_ns: int
+) -> Costs | None:
+    """Return what a request takes; None where no estimate has to be found.
+
+    Args:
+        matched, row: what of a policy applies to it, and its identities.
+        units: what is known of its cost.
+        table: the workers' counts; None where they are not at hand.
+        now_ns: when.
+    """
+    plan = matched.plan_for(row)
+    if plan is None or plan.metered is None or not plan.metered.estimated:
+        return None
+    found = list(plan.metered.costs(Declared(), Learned(), row, matched.template, {}, now_ns))
+    guessed: dict[str, Source] = {}
+    for at, _ in plan.metered.estimated:
+        rule = plan.rules[at]
+        if rule.unit in units:
+            continue
+        cells = None if table is None else totals(table, rule.row)
+        guessed[rule.name] = "first"
+        if cells is not None and cells[RuleColumn.ALLOWED]:
+            found[at] = min(cells[RuleColumn.UNITS_ADMITTED] // cells[RuleColumn.ALLOWED], rule.burst)
+            guessed[rule.name] = "average"
+    for at, rule in enumerate(plan.rules):
+        found[at] = units.get(rule.unit, found[at])
+    return Costs(tuple(found), guessed)
