@@ -24,7 +24,7 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.exchange ratelimit.asgi.gate ratelimit.deciding.by_name ratelimit.decision_fields ratelimit.usage.paths ratelimit.usage.reader --allowlist .ci/stubtest-allow.txt
+	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.exchange ratelimit.asgi.gate ratelimit.deciding.by_name ratelimit.decision_fields ratelimit.serving.wire ratelimit.usage.paths ratelimit.usage.reader --allowlist .ci/stubtest-allow.txt
 
 # An sdist, and a wheel for each CPython from 3.11 to 3.14 and 3.14t that there is, in dist/, each tried in an
 # environment of its own. Some: make dist PYTHONS="3.12 3.14". With the project's address: make dist PROJECT_URL=https://…
@@ -70,19 +70,19 @@ clean:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ratelimit needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "  an environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
 # Editable: the working tree is what runs, compiled modules are built in place.
 $(VENV)/.core: $(BIN)/python $(SOURCES) setup.py pyproject.toml
-	@# setuptools warns at length that a folder here is called like the package: it is the one meant.
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable .
+	@$(BIN)/python .ci/install.py .
 	@touch $@
 
 # The same with what the demo needs: installed apart, the core would be compiled twice.
 $(VENV)/.demo: $(BIN)/python $(SOURCES) setup.py pyproject.toml
-	@echo "Installing what the demo needs and compiling the core: a minute or two, this once."
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[demo,redis]'
+	@echo "Once: what the demo needs is installed, and the core is compiled."
+	@$(BIN)/python .ci/install.py '.[demo,redis]'
 	@touch $(VENV)/.core $@
 
 $(VENV)/.test: $(VENV)/.core
