@@ -10,6 +10,7 @@ It is what the middleware would answer, word for word.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ratelimit.asgi.door import Door
@@ -17,7 +18,7 @@ from ratelimit.asgi.exchange import Exchange
 from ratelimit.deciding.by_name import NamedCharge
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision
-from ratelimit.http.fields import HeaderWriter
+from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.http.problem import CONTENT_TYPE
 from ratelimit.limiter import Limiter
 
@@ -44,25 +45,29 @@ def answer_of(limiter: Limiter, decision: Decision, *, cross_origin: bool = Fals
         decision: what it decided.
         cross_origin: whether the request has an `Origin` header: scripts are then let read the fields.
     """
-    writer = HeaderWriter(limiter.current.headers)
+    status, headers, body = raw_answer_of(Door(limiter), decision, cross_origin=cross_origin)
+    texts = ((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in headers)
+    return Answer(status, tuple(texts), body)
+
+
+def raw_answer_of(
+    door: Door, decision: Decision, writer: HeaderWriter | None = None, *, cross_origin: bool = False
+) -> tuple[int, Sequence[Pair], bytes]:
+    """Return the same with header pairs as servers send them; a writer of the policy in force is optional."""
+    if writer is None:
+        writer = HeaderWriter(door.limiter.current.headers)
     charge = decision.ledger
-    if isinstance(charge, (Charge, NamedCharge)) and charge.asked is not None:
-        asked = charge.asked
-        exchange = Exchange(
-            Door(limiter), writer, charge.plan, charge.outcome, asked.now_ns, cross_origin, None
-        )
+    asked = charge.asked if isinstance(charge, (Charge, NamedCharge)) else None
+    if isinstance(charge, (Charge, NamedCharge)) and asked is not None:
+        exchange = Exchange(door, writer, charge.plan, charge.outcome, asked.now_ns, cross_origin, None)
         exchange.asked_by(asked.watch, asked.row)
     else:
-        exchange = Exchange(Door(limiter), writer, None, None, 0, cross_origin, None)
+        exchange = Exchange(door, writer, None, None, 0, cross_origin, None)
     exchange.decision = decision
     if decision.allowed:
-        return Answer(200, _texts(exchange.announced(())), b"")
+        return 200, exchange.announced(()), b""
     status, body, wait_ns = exchange.refusal()
     headers = exchange.announced([CONTENT_TYPE, *writer.retry_after(wait_ns)])
     if cross_origin and exchange.outcome is None:
         headers = writer.expose(headers)
-    return Answer(status, _texts(headers), body)
-
-
-def _texts(pairs: list[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    return tuple((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in pairs)
+    return status, headers, body

@@ -2,83 +2,112 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from ratelimit.asgi.door import Door
+from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.by_name import NamedCharge
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision
-from ratelimit.integrations.answer import Answer, answer_of
+from ratelimit.http.fields import HeaderWriter, Pair
+from ratelimit.integrations.answer import raw_answer_of
 from ratelimit.limiter import Limiter
 from ratelimit.serving.descriptors import REQUESTS, Facts
 
-_SECOND_NS = 1_000_000_000
+Told = tuple[str, int, int, int, int]
+"""Name, quota, period in nanoseconds, what remains, and when it is whole again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """The limit that a client should mind most: what the proxy may write into its own fields."""
-
-    name: str
-    quota: int
-    period_ns: int
-    remaining: int
-    reset_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """What is answered to one call."""
 
     allowed: bool
-    answer: Answer
+    headers: Sequence[Pair]
+    body: bytes
     told: Told | None
+    """The limit that a client should mind most: what the proxy may write into its own fields."""
 
 
-async def decide(limiter: Limiter, facts: Facts) -> Answered:
-    """Decide a call, and charge it; one at a stream's end is charged in full and always allowed.
+class Deciding:
+    """Decides calls by a limiter's policy.
 
-    Such a charge goes into debt of at most one further quota, as every settlement does. While a
-    limit is in debt already, further ends are not added to it.
+    A call at a stream's end is charged in full and always allowed. Such a charge goes into debt of at most
+    one further quota, as every settlement does. While a limit is in debt already, further ends are not added
+    to it.
+
+    Args:
+        limiter: what decides.
     """
-    return _answered(limiter, facts, await limiter.adecide(**_asked(limiter, facts)))
 
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._door = Door(limiter)
+        self._writer: tuple[BoundPolicy, HeaderWriter] | None = None
 
-def decide_now(limiter: Limiter, facts: Facts) -> Answered:
-    """Do the same where the store answers at once, from any thread."""
-    return _answered(limiter, facts, limiter.decide(**_asked(limiter, facts)))
+    async def decide(self, facts: Facts) -> Answered:
+        """Decide a call, and charge it."""
+        return self._ended(facts, await self._limiter.adecide(**self._asked(facts)))
 
+    def decide_now(self, facts: Facts) -> Answered:
+        """Do the same where the store answers at once, from any thread."""
+        return self._ended(facts, self._limiter.decide(**self._asked(facts)))
 
-def _asked(limiter: Limiter, facts: Facts) -> dict[str, Any]:
-    costs: dict[str, int] | None = facts.costs or None
-    if facts.is_done:
-        # Ask for nothing, then say what it was: nothing is refused that was already done.
-        costs = dict.fromkeys(limiter.current.compiled.units, 0)
-    elif costs is not None and REQUESTS not in costs:
-        # A call in another unit is no further request.
-        costs = {REQUESTS: 0, **costs}
-    return {
-        "method": facts.method,
-        "path": facts.path,
-        "identities": facts.identities or None,
-        "costs": costs,
-        "client": facts.client,
-        "headers": facts.headers,
-    }
+    def decide_named(
+        self, method: str, path: str, client: str | None, identities: dict[str, str]
+    ) -> Answered:
+        """Do the same for a call that says no more than this."""
+        return self._answered(
+            self._limiter.decide(method=method, path=path, client=client, identities=identities), False
+        )
 
+    async def adecide_named(
+        self, method: str, path: str, client: str | None, identities: dict[str, str]
+    ) -> Answered:
+        """Do the same with any store."""
+        return self._answered(
+            await self._limiter.adecide(method=method, path=path, client=client, identities=identities), False
+        )
 
-def _answered(limiter: Limiter, facts: Facts, decision: Decision) -> Answered:
-    if facts.is_done:
-        costs = facts.costs or {REQUESTS: 1}
-        decision.settle(costs)
+    def _asked(self, facts: Facts) -> dict[str, Any]:
+        costs: dict[str, int] | None = facts.costs or None
+        if facts.is_done:
+            # Ask for nothing, then say what it was: nothing is refused that was already done.
+            costs = dict.fromkeys(self._limiter.current.compiled.units, 0)
+        elif costs is not None and REQUESTS not in costs:
+            # A call in another unit is no further request.
+            costs = {REQUESTS: 0, **costs}
+        return {
+            "method": facts.method,
+            "path": facts.path,
+            "identities": facts.identities or None,
+            "costs": costs,
+            "client": facts.client,
+            "headers": facts.headers,
+        }
+
+    def _ended(self, facts: Facts, decision: Decision) -> Answered:
+        if facts.is_done:
+            costs = facts.costs or {REQUESTS: 1}
+            decision.settle(costs)
+            charge = decision.ledger
+            # Asked with costs, it is no `NamedCharge`.
+            if not isinstance(charge, Charge) or all(rule.unit not in costs for rule in charge.plan.rules):
+                # What is refused here was done all the same, and no client hears of it: the operator has to.
+                self._limiter.runtime.diagnose("done-uncharged", about=", ".join(costs))
+        return self._answered(decision, facts.is_done)
+
+    def _answered(self, decision: Decision, is_done: bool) -> Answered:
         charge = decision.ledger
-        # Asked with costs, it is no `NamedCharge`.
-        if not isinstance(charge, Charge) or all(rule.unit not in costs for rule in charge.plan.rules):
-            # What is refused here was done all the same, and no client hears of it: the operator has to.
-            limiter.runtime.diagnose("done-uncharged", about=", ".join(costs))
-    # A call has no end: what it would hold is given back at once.
-    decision.release()
-    return Answered(decision.allowed or facts.is_done, answer_of(limiter, decision), _told(decision))
+        if isinstance(charge, (Charge, NamedCharge)) and charge.outcome.holds_slots:
+            # A call has no end: what it would hold is given back at once.
+            decision.release()
+        current = self._limiter.current
+        made = self._writer
+        if made is None or made[0] is not current:
+            made = self._writer = current, HeaderWriter(current.headers)
+        _, headers, body = raw_answer_of(self._door, decision, made[1])
+        return Answered(decision.allowed or is_done, headers, body, _told(decision))
 
 
 def _told(decision: Decision) -> Told | None:
@@ -93,4 +122,4 @@ def _told(decision: Decision) -> Told | None:
     rule = plan.rules[at]
     wait_ns = outcome.retry_after_ns(at)
     reset_ns = wait_ns if wait_ns > 0 else outcome.reset_after_ns(at)
-    return Told(rule.name, rule.quota, rule.period_ns, outcome.remaining(at), max(reset_ns, 0))
+    return rule.name, rule.quota, rule.period_ns, outcome.remaining(at), max(reset_ns, 0)

@@ -19,12 +19,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from ratelimit.policy.compile.compiled import IdentitySpec
+from ratelimit.serving.wire import MOST_BYTES, MOST_DESCRIPTORS, MOST_ENTRIES
 
-MOST_DESCRIPTORS = 16
-MOST_ENTRIES = 64
-"""Of all descriptors of one call."""
-MOST_BYTES = 16_384
-"""Of their keys and values."""
 MOST_HITS = 2**31 - 1
 
 PATH, METHOD, ADDRESS, UNIT, DONE = "path", "method", "remote_address", "unit", "done"

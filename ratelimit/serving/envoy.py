@@ -1,23 +1,26 @@
 """Envoy's rate-limit service, `envoy.service.ratelimit.v3.RateLimitService`, over one limiter.
 
-Messages are those of `xds-protos`. A call that means nothing is answered with INVALID_ARGUMENT and a
-sentence; Envoy then does what its `failure_mode_deny` says.
+Calls of the common kind are read from their bytes, others by the messages of `xds-protos`. Answers are
+written as bytes. A call that means nothing is answered with INVALID_ARGUMENT and a sentence; Envoy then does
+what its `failure_mode_deny` says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from concurrent import futures
-from typing import Any
 
 import grpc
-from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
+from envoy.service.ratelimit.v3 import rls_pb2
+from google.protobuf.message import DecodeError
 
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.serving.deciding import Answered, Told, decide, decide_now
-from ratelimit.serving.descriptors import DescriptorError, Facts, facts_of, headers_alone
+from ratelimit.serving.deciding import Answered, Deciding
+from ratelimit.serving.descriptors import REQUESTS, DescriptorError, Facts, facts_of, headers_alone
+from ratelimit.serving.wire import CallReader, write_answer
 
 log = logging.getLogger("ratelimit")
 
@@ -25,45 +28,46 @@ MOST_MESSAGE_BYTES = 65_536
 MOST_WAITING = 1_000
 """Calls that wait at most, in the order in which they came."""
 _DAY_S = 86_400
-_Limit = rls_pb2.RateLimitResponse.RateLimit
-_UNITS = {
-    1: _Limit.SECOND,
-    60: _Limit.MINUTE,
-    3_600: _Limit.HOUR,
-    _DAY_S: _Limit.DAY,
-    7 * _DAY_S: _Limit.WEEK,
-    30 * _DAY_S: _Limit.MONTH,
-    365 * _DAY_S: _Limit.YEAR,
-}
 _SECOND_NS = 1_000_000_000
-_OK = rls_pb2.RateLimitResponse.OK
-_OVER_LIMIT = rls_pb2.RateLimitResponse.OVER_LIMIT
+_UNITS = {
+    # RateLimitResponse.RateLimit.Unit, by the seconds of a period.
+    1: 1,
+    60: 2,
+    3_600: 3,
+    _DAY_S: 4,
+    7 * _DAY_S: 7,
+    30 * _DAY_S: 5,
+    365 * _DAY_S: 6,
+}
+_MOST_UINT32 = 2**32 - 1
+_SERVICE, _METHOD = "envoy.service.ratelimit.v3.RateLimitService", "ShouldRateLimit"
 
 
-class RateLimitService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[misc]  # has no types
-    """Answers `ShouldRateLimit` by a limiter's policy.
+class RateLimitService:
+    """Answers `ShouldRateLimit` by a limiter's policy, in bytes as they come and go.
 
     Args:
         limiter: what decides.
     """
 
     def __init__(self, limiter: Limiter) -> None:
-        self._limiter = limiter
         self._reading = Reading(limiter)
+        self._deciding = Deciding(limiter)
 
-    async def ShouldRateLimit(
-        self, request: rls_pb2.RateLimitRequest, context: grpc.aio.ServicerContext
-    ) -> rls_pb2.RateLimitResponse:
+    async def ShouldRateLimit(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """Decide one call."""
+        call = self._reading.common(message)
+        if call is not None:
+            return answer(await self._deciding.adecide_named(*call[:4]), call[4])
         try:
-            facts = self._reading.facts_of(request)
+            facts, descriptors = self._reading.facts_of(message)
         except DescriptorError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise  # abort does
-        return response_of(await decide(self._limiter, facts), len(request.descriptors))
+        return answer(await self._deciding.decide(facts), descriptors)
 
 
-class DirectService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[misc]  # has no types
+class DirectService:
     """The same for stores that answer at once: called in a thread, it needs no event loop.
 
     Args:
@@ -71,19 +75,20 @@ class DirectService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[misc
     """
 
     def __init__(self, limiter: Limiter) -> None:
-        self._limiter = limiter
         self._reading = Reading(limiter)
+        self._deciding = Deciding(limiter)
 
-    def ShouldRateLimit(
-        self, request: rls_pb2.RateLimitRequest, context: grpc.ServicerContext
-    ) -> rls_pb2.RateLimitResponse:
+    def ShouldRateLimit(self, message: bytes, context: grpc.ServicerContext) -> bytes:
         """Decide one call."""
+        call = self._reading.common(message)
+        if call is not None:
+            return answer(self._deciding.decide_named(*call[:4]), call[4])
         try:
-            facts = self._reading.facts_of(request)
+            facts, descriptors = self._reading.facts_of(message)
         except DescriptorError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise  # abort does
-        return response_of(decide_now(self._limiter, facts), len(request.descriptors))
+        return answer(self._deciding.decide_now(facts), descriptors)
 
 
 class Reading:
@@ -95,23 +100,39 @@ class Reading:
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
-        self._policy: CompiledPolicy | None = None
-        self._alone: dict[str, tuple[str, ...]] = {}
+        self._made: tuple[CompiledPolicy, Mapping[str, tuple[str, ...]], CallReader | None] | None = None
 
-    def facts_of(self, request: rls_pb2.RateLimitRequest) -> Facts:
-        """Return what a call says.
+    def _by_policy(self) -> tuple[CompiledPolicy, Mapping[str, tuple[str, ...]], CallReader | None]:
+        current = self._limiter.current
+        made = self._made
+        if made is None or made[0] is not current.compiled:
+            compiled = current.compiled
+            alone = {} if current.by_name is None else headers_alone(compiled.identities)
+            # A policy without limits of requests has something to say to each call.
+            reader = CallReader(current.names, alone) if REQUESTS in compiled.units else None
+            # At once: another thread that finds the policy finds what goes with it.
+            made = self._made = compiled, alone, reader
+        return made
+
+    def common(self, message: bytes) -> tuple[str, str, str | None, dict[str, str], int] | None:
+        """Return what a call of the common kind says; None for any other."""
+        reader = self._by_policy()[2]
+        return None if reader is None else reader.read(message)
+
+    def facts_of(self, message: bytes) -> tuple[Facts, int]:
+        """Return what a call says, and how many descriptors it has.
 
         Raises:
-            DescriptorError: as `descriptors.facts_of`.
+            DescriptorError: as `descriptors.facts_of`, or it is no call at all.
         """
-        current = self._limiter.current
-        if current.compiled is not self._policy:
-            # In this order: another thread that finds the policy finds what goes with it.
-            self._alone = {} if current.by_name is None else headers_alone(current.compiled.identities)
-            self._policy = current.compiled
-        return facts_of(
-            request.descriptors, request.hits_addend, current.names, current.compiled.units, self._alone
-        )
+        try:
+            request = rls_pb2.RateLimitRequest.FromString(message)
+        except DecodeError as error:
+            raise DescriptorError(f"this is no RateLimitRequest: {error}") from error
+        compiled, alone, _ = self._by_policy()
+        names = self._limiter.current.names
+        facts = facts_of(request.descriptors, request.hits_addend, names, compiled.units, alone)
+        return facts, len(request.descriptors)
 
 
 class _Threaded:
@@ -125,31 +146,20 @@ class _Threaded:
         await asyncio.to_thread(self._server.stop(grace_s).wait)
 
 
-def response_of(answered: Answered, descriptors: int) -> rls_pb2.RateLimitResponse:
-    """Return what is answered; each descriptor has the status of the whole call."""
-    code = _OK if answered.allowed else _OVER_LIMIT
-    response = rls_pb2.RateLimitResponse(overall_code=code)
-    if descriptors:
-        status = response.statuses.add(code=code)
-        if answered.told is not None:
-            _tell(status, answered.told)
-        response.statuses.extend([status] * (descriptors - 1))
-    for name, value in answered.answer.headers:
-        if answered.allowed and name.lower() == "content-type":
-            continue
-        response.response_headers_to_add.add(key=name.lower(), value=value)
-    if not answered.allowed:
-        response.raw_body = answered.answer.body
-    return response
+def answer(answered: Answered, descriptors: int) -> bytes:
+    """Return the bytes that are answered; each descriptor has the status of the whole call."""
+    told = answered.told
+    if told is not None:
+        name, quota, period_ns, remaining, reset_ns = told
+        unit = _UNITS.get(period_ns // _SECOND_NS, 0)
+        told = name, min(quota, _MOST_UINT32), unit, min(remaining, _MOST_UINT32), reset_ns
+    return write_answer(answered.allowed, descriptors, told, answered.headers, answered.body)
 
 
-def _tell(status: rls_pb2.RateLimitResponse.DescriptorStatus, told: Told) -> None:
-    limit = status.current_limit
-    limit.name = told.name
-    limit.requests_per_unit = min(told.quota, 2**32 - 1)
-    limit.unit = _UNITS.get(told.period_ns // _SECOND_NS, _Limit.UNKNOWN)
-    status.limit_remaining = min(told.remaining, 2**32 - 1)
-    status.duration_until_reset.FromNanoseconds(told.reset_ns)
+def handlers_of(service: RateLimitService | DirectService) -> grpc.GenericRpcHandler:
+    """Return what a server calls for the service: without serializers it passes bytes."""
+    method = grpc.unary_unary_rpc_method_handler(service.ShouldRateLimit)
+    return grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: method})
 
 
 async def serve_envoy(limiter: Limiter, address: str) -> grpc.aio.Server | _Threaded:
@@ -164,13 +174,13 @@ async def serve_envoy(limiter: Limiter, address: str) -> grpc.aio.Server | _Thre
     options = [("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)]
     if not limiter.store.decides_here:
         server = grpc.aio.server(options=options)
-        service: Any = RateLimitService(limiter)
+        service: RateLimitService | DirectService = RateLimitService(limiter)
     else:
         # What waits longer than the queue is told so at once (RESOURCE_EXHAUSTED), as a loop would.
         pool = futures.ThreadPoolExecutor(1, thread_name_prefix="ratelimit-envoy")
         server = grpc.server(pool, options=options, maximum_concurrent_rpcs=MOST_WAITING)
         service = DirectService(limiter)
-    rls_pb2_grpc.add_RateLimitServiceServicer_to_server(service, server)
+    server.add_generic_rpc_handlers([handlers_of(service)])
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:

@@ -16,9 +16,9 @@ from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.serving.deciding import decide, decide_now
+from ratelimit.serving.deciding import Deciding
 from ratelimit.serving.descriptors import Facts
-from ratelimit.serving.envoy import DirectService, RateLimitService
+from ratelimit.serving.envoy import DirectService, RateLimitService, handlers_of
 from tests.asgi.driver import limit, rules
 
 OK, OVER = rls_pb2.RateLimitResponse.OK, rls_pb2.RateLimitResponse.OVER_LIMIT
@@ -58,7 +58,7 @@ async def served(toml: str) -> AsyncIterator[Any]:
             server, service = grpc.server(ThreadPoolExecutor(1)), DirectService(limiter)
         else:
             server, service = grpc.aio.server(), RateLimitService(limiter)
-        rls_pb2_grpc.add_RateLimitServiceServicer_to_server(service, server)
+        server.add_generic_rpc_handlers([handlers_of(service)])
         port = server.add_insecure_port("127.0.0.1:0")
         started = server.start()
         if BY == "loop":
@@ -213,8 +213,8 @@ async def test_a_challenge_refuses_until_an_application_has_let_the_caller_pass(
     path.write_text(rules(limit(rate="1/hour", action="challenge"), identities=IDENTITIES))
     service, application = Limiter(path), Limiter(path, challenge=lambda request, decision: True)
     facts = Facts(client="192.0.2.1", identities={"account": "a"}, costs={"requests": 1})
-    assert [(await decide(service, facts)).allowed for _ in range(2)] == [True, False]
+    assert [(await Deciding(service).decide(facts)).allowed for _ in range(2)] == [True, False]
     assert application.decide(identities={"account": "a"}, client="192.0.2.1").allowed
-    assert [decide_now(service, facts).allowed for _ in range(3)] == [True] * 3
+    assert [Deciding(service).decide_now(facts).allowed for _ in range(3)] == [True] * 3
     for limiter in (service, application):
         limiter.close()

@@ -14,7 +14,7 @@ from google.protobuf.json_format import ParseDict
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.serving.deciding import decide_now
+from ratelimit.serving.deciding import Deciding
 from ratelimit.serving.descriptors import facts_of
 from tests.asgi.driver import limit, rules
 
@@ -56,7 +56,7 @@ def descriptor(
 def asked(limiter: Limiter, request: rls_pb2.RateLimitRequest) -> bool:
     current = limiter.current
     facts = facts_of(request.descriptors, request.hits_addend, current.names, current.compiled.units)
-    return decide_now(limiter, facts).allowed
+    return Deciding(limiter).decide_now(facts).allowed
 
 
 def test_configuration_is_one_that_envoy_knows() -> None:

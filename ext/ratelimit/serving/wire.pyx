@@ -1,0 +1,336 @@
+"""Envoy's calls read from their bytes, and answers written to theirs: see the stub for the contract.
+
+An accelerator as `asgi/gate` is one. What a proxy sends a million times is read here. Anything else is turned
+away for the protobuf library to read, so this need not know what is malformed, only what is not.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem
+from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+cdef enum:
+    _MOST_DESCRIPTORS = 16
+    _MOST_ENTRIES = 64
+    _MOST_BYTES = 16384
+    MOST_KEYS = 1024        # as many keys as a reader remembers: a proxy's configuration has a dozen
+    NUMBER = 10             # as many bytes as a varint has
+    SECOND_NS = 1000000000
+
+MOST_DESCRIPTORS, MOST_ENTRIES, MOST_BYTES = _MOST_DESCRIPTORS, _MOST_ENTRIES, _MOST_BYTES
+
+cdef enum Role:
+    TURNED_AWAY = 0
+    METHOD = 1
+    PATH = 2
+    ADDRESS = 3
+    IDENTITY = 4
+    HEADER = 5              # one that alone says identities
+
+# Field numbers with their wire types, after envoy/service/ratelimit/v3/rls.proto and
+# envoy/extensions/common/ratelimit/v3/ratelimit.proto.
+cdef enum Tag:
+    FIRST_TEXT = 0x0A       # domain; a descriptor's entry; an entry's key; a header's key
+    SECOND_TEXT = 0x12      # a descriptor; an entry's value; a status; a header's value
+    HITS = 0x18
+    CODE = 0x08             # of an answer and of a status
+    LIMIT = 0x12            # of a status
+    PER_UNIT = 0x08         # of a limit
+    UNIT = 0x10
+    NAME = 0x1A
+    REMAINING = 0x18        # of a status
+    RESET = 0x22
+    SECONDS = 0x08          # of a duration
+    NANOS = 0x10
+    ADDED = 0x1A            # a header of an answer
+    BODY = 0x2A
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Meaning:
+    """What a key means."""
+
+    cdef Role role
+    cdef tuple names        # of identities
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class CallReader:
+    """Reads calls by one policy: see the stub."""
+
+    cdef object identities
+    cdef object alone
+    cdef dict meanings
+
+    def __init__(self, identities, alone, /):
+        self.identities = frozenset(identities)
+        self.alone = dict(alone)
+        self.meanings = {}
+
+    def read(self, bytes message not None, /):
+        cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(message)
+        cdef const uint8_t *end = at + PyBytes_GET_SIZE(message)
+        cdef const uint8_t *inner
+        cdef const uint8_t *key
+        cdef const uint8_t *value
+        cdef Py_ssize_t size, key_size, value_size
+        cdef int descriptors = 0, entries = 0
+        cdef uint8_t tag
+        cdef dict identities = {}
+        cdef object method = None, path = None, client = None, text
+        cdef Meaning meaning
+        if end - at > _MOST_BYTES:
+            return None
+        while at < end:
+            tag = at[0]
+            at += 1
+            if tag == HITS:
+                if at == end or at[0] != 0:
+                    return None
+                at += 1
+                continue
+            if (tag != FIRST_TEXT and tag != SECOND_TEXT) or (size := run(&at, end)) < 0:
+                return None
+            if tag == FIRST_TEXT:
+                if not is_ascii(at, size):
+                    return None
+                at += size
+                continue
+            descriptors += 1
+            if descriptors > _MOST_DESCRIPTORS:
+                return None
+            inner = at + size
+            while at < inner:
+                if at[0] != FIRST_TEXT:
+                    return None
+                at += 1
+                entries += 1
+                if entries > _MOST_ENTRIES or (size := run(&at, inner)) < 0:
+                    return None
+                if not entry_of(at, at + size, &key, &key_size, &value, &value_size):
+                    return None
+                at += size
+                meaning = self.meaning_of(key, key_size)
+                text = PyUnicode_DecodeASCII(<const char *>value, value_size, NULL)
+                if meaning.role == IDENTITY:
+                    if identities.setdefault(meaning.names[0], text) != text:
+                        return None
+                elif meaning.role == HEADER:
+                    if not is_plain(value, value_size):
+                        return None
+                    for name in meaning.names:
+                        if identities.setdefault(name, text) != text:
+                            return None
+                elif meaning.role == PATH:
+                    if path is not None and path != text:
+                        return None
+                    path = text
+                elif meaning.role == METHOD:
+                    if method is not None and method != text:
+                        return None
+                    method = text
+                elif meaning.role == ADDRESS:
+                    if client is not None and client != text:
+                        return None
+                    client = text
+                else:
+                    return None
+        if path is None:
+            path = "/"
+        elif "?" in path:
+            path = path.partition("?")[0]
+        return "GET" if method is None else method.upper(), path or "/", client, identities, descriptors
+
+    cdef Meaning meaning_of(self, const uint8_t *key, Py_ssize_t size):
+        cdef str name = PyUnicode_DecodeASCII(<const char *>key, size, NULL)
+        cdef PyObject *found = PyDict_GetItem(self.meanings, name)
+        cdef Meaning meaning
+        if found != NULL:
+            return <Meaning>found
+        meaning = Meaning.__new__(Meaning)
+        meaning.names = (name,)
+        # In the order of `descriptors.facts_of`.
+        if name == "done" or name == "unit":
+            meaning.role = TURNED_AWAY
+        elif name in self.identities:
+            meaning.role = IDENTITY
+        elif name == "path":
+            meaning.role = PATH
+        elif name == "method":
+            meaning.role = METHOD
+        elif name == "remote_address":
+            meaning.role = ADDRESS
+        elif name.lower() in self.alone:
+            meaning.role = HEADER
+            meaning.names = tuple(self.alone[name.lower()])
+        if len(self.meanings) >= MOST_KEYS:
+            self.meanings.clear()
+        self.meanings[name] = meaning
+        return meaning
+
+    def __reduce__(self):
+        raise TypeError("a reader of calls belongs to a policy in force and is not pickled")
+
+
+cdef inline Py_ssize_t run(const uint8_t **at, const uint8_t *end) noexcept nogil:
+    """Read the length of what follows, of three bytes at most; -1 where that is not there."""
+    cdef Py_ssize_t size = 0
+    cdef int shift = 0
+    while at[0] < end and shift < 21:
+        size |= <Py_ssize_t>(at[0][0] & 0x7F) << shift
+        at[0] += 1
+        if at[0][-1] < 0x80:
+            return size if size <= end - at[0] else -1
+        shift += 7
+    return -1
+
+
+cdef inline bint entry_of(
+    const uint8_t *at, const uint8_t *end,
+    const uint8_t **key, Py_ssize_t *key_size, const uint8_t **value, Py_ssize_t *value_size,
+) noexcept nogil:
+    """Find the two texts of an entry, each there once and plain; False where it is not so."""
+    cdef uint8_t tag
+    cdef Py_ssize_t size
+    key[0] = value[0] = NULL
+    while at < end:
+        tag = at[0]
+        at += 1
+        size = run(&at, end)
+        if size < 0 or not is_ascii(at, size):
+            return False
+        if tag == FIRST_TEXT and key[0] == NULL:
+            key[0], key_size[0] = at, size
+        elif tag == SECOND_TEXT and value[0] == NULL:
+            value[0], value_size[0] = at, size
+        else:
+            return False
+        at += size
+    return key[0] != NULL and value[0] != NULL
+
+
+cdef inline bint is_ascii(const uint8_t *at, Py_ssize_t size) noexcept nogil:
+    cdef uint8_t seen = 0
+    cdef Py_ssize_t i
+    for i in range(size):
+        seen |= at[i]
+    return seen < 0x80
+
+
+cdef inline bint is_plain(const uint8_t *at, Py_ssize_t size) noexcept nogil:
+    """Whether a value means the same by name and in a header: as `descriptors` has it."""
+    cdef Py_ssize_t i
+    cdef bint is_blank = size > 0
+    for i in range(size):
+        if not 0x20 <= at[i] < 0x7F:
+            return False
+        if at[i] != 0x20:
+            is_blank = False
+    return not is_blank
+
+
+def write_answer(bint allowed, int descriptors, told, headers, bytes body not None, /):
+    cdef uint8_t limit[2 * (NUMBER + 1)]
+    cdef uint8_t reset[2 * (NUMBER + 1)]
+    cdef uint8_t *at
+    cdef uint8_t *start
+    cdef Py_ssize_t limit_size = 0, reset_size = 0, status_size = 2, bound
+    cdef bytes name = b""
+    cdef uint64_t quota, remaining = 0, reset_ns
+    cdef uint32_t unit
+    cdef int code = 1 if allowed else 2, _i
+    cdef bytes made
+    cdef list pairs = [(utf8(key), utf8(value)) for key, value in headers]
+    if told is not None:
+        text, quota, unit, remaining, reset_ns = told
+        name = text.encode("utf-8", "surrogateescape")
+        at = put_number(limit, PER_UNIT, quota)
+        at = put_number(at, UNIT, unit)
+        limit_size = at - limit
+        at = put_number(reset, SECONDS, reset_ns // <uint64_t>SECOND_NS)
+        at = put_number(at, NANOS, reset_ns % <uint64_t>SECOND_NS)
+        reset_size = at - reset
+        status_size += 1 + size_of(limit_size + text_size(name)) + limit_size + text_size(name)
+        status_size += 1 + size_of(reset_size) + reset_size
+        if remaining:
+            status_size += 1 + size_of(remaining)
+    # The code, each descriptor's status, then the headers and the body.
+    bound = 2 + (1 + NUMBER + status_size) * descriptors + PyBytes_GET_SIZE(body) + NUMBER + 1
+    for key, value in pairs:
+        bound += PyBytes_GET_SIZE(key) + PyBytes_GET_SIZE(value) + 3 * (NUMBER + 1)
+    made = PyBytes_FromStringAndSize(NULL, bound)
+    start = <uint8_t *>PyBytes_AS_STRING(made)
+    at = put_number(start, CODE, code)
+    for _i in range(descriptors):
+        at[0] = SECOND_TEXT
+        at = put_varint(at + 1, status_size)
+        at = put_number(at, CODE, code)
+        if told is not None:
+            at[0] = LIMIT
+            at = put_varint(at + 1, limit_size + text_size(name))
+            memcpy(at, limit, limit_size)
+            at = put_text(at + limit_size, NAME, name)
+            at = put_number(at, REMAINING, remaining)
+            at[0] = RESET
+            at = put_varint(at + 1, reset_size)
+            memcpy(at, reset, reset_size)
+            at += reset_size
+    for key, value in pairs:
+        at[0] = ADDED
+        at = put_varint(at + 1, text_size(<bytes>key) + text_size(<bytes>value))
+        at = put_text(at, FIRST_TEXT, <bytes>key)
+        at = put_text(at, SECOND_TEXT, <bytes>value)
+    at = put_text(at, BODY, body)
+    return made[: at - start]
+
+
+cdef inline bytes utf8(bytes text):
+    """Return a field's bytes as the text that they are, which protobuf wants in UTF-8."""
+    return text if text.isascii() else text.decode("latin-1").encode()
+
+
+cdef inline int size_of(uint64_t number) noexcept nogil:
+    """Return how many bytes a varint has."""
+    cdef int size = 1
+    while number >= 0x80:
+        number >>= 7
+        size += 1
+    return size
+
+
+cdef inline uint8_t *put_varint(uint8_t *at, uint64_t number) noexcept nogil:
+    while number >= 0x80:
+        at[0] = <uint8_t>(number | 0x80)
+        number >>= 7
+        at += 1
+    at[0] = <uint8_t>number
+    return at + 1
+
+
+cdef inline uint8_t *put_number(uint8_t *at, uint8_t tag, uint64_t number) noexcept nogil:
+    """Write a field; 0 is what is not written."""
+    if number == 0:
+        return at
+    at[0] = tag
+    return put_varint(at + 1, number)
+
+
+cdef inline Py_ssize_t text_size(bytes text) noexcept:
+    """Return how many bytes a field has; none where it is empty."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
+    return 0 if size == 0 else 1 + size_of(size) + size
+
+
+cdef inline uint8_t *put_text(uint8_t *at, uint8_t tag, bytes text) noexcept:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
+    if size == 0:
+        return at
+    at[0] = tag
+    at = put_varint(at + 1, size)
+    memcpy(at, PyBytes_AS_STRING(text), size)
+    return at + size
