@@ -4,7 +4,7 @@ decision = scope["ratelimit"].decision           # verdicts, remaining, …
 scope["ratelimit"].settle(output_tokens=812)     # the real cost, once it is known
 """
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import final
 
 from starlette.types import Message, Send
@@ -133,6 +133,12 @@ class Sending:
     @property
     def holds(self) -> bool:
         """Whether its request has to be released: it is in flight, its estimates are, or its route asked limits."""
+    def release(self, clock_ns: Callable[[], int], /) -> None:
+        """Release the exchange of a plain request, now.
+
+        Args:
+            clock_ns: says when, where the exchange does not know it.
+        """
     def send(self, message: Message, /) -> Awaitable[None]:
         """Send a message to the server.
 

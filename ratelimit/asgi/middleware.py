@@ -164,7 +164,7 @@ class RateLimitMiddleware:
                     await self.app(scope, receive, sending.send)
                 finally:
                     if sending.holds:
-                        sending.exchange.release(self._now_ns())
+                        sending.release(self._now_ns)
             else:
                 await self._answer(scope, receive, sending.send, sending.exchange)
         elif kind == "websocket":

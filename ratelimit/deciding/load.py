@@ -24,6 +24,7 @@ from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.instants import Instants
 from ratelimit.decision import VERDICTS
 from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
@@ -76,6 +77,7 @@ class LoadLimit:
         self.flight = shared.flight
         self.heaviest = Heaviest(self.flight)
         self._lots_key = lots_key
+        self.instants = Instants(clock)
         self.now_ns = clock.now_ns
         self._admission = Admission(
             make_controller(spec.algorithm, settings_of(spec)), self.flight, kind=kind_of(spec.algorithm)

@@ -168,6 +168,9 @@ def test_workers_see_one_load_and_one_steps_for_all():
     assert controllers[0].loads[-1].waiting == [(0, 1)]
     assert len(controllers[0].steps) + len(controllers[1].steps) == 2
     second.step(3 * SECOND)
+    assert not second.flight.is_leader  # the leader may still come, and taking over costs more
+    second.step(3 * SECOND + SECOND // 2)
+    assert second.flight.is_leader
     assert controllers[1].taken == (2.0, [Answer(0, 5, 2, 2)])
 
 

@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
+from ratelimit.deciding.instants cimport Instants
 
 cdef class Exchange:
     cdef readonly object door
@@ -24,6 +25,7 @@ cdef class Exchange:
     cdef InFlight flight     # where it is counted while it is in flight; None: it is not
     cdef int64_t ticket
     cdef object load
+    cdef Instants instants
     cdef Heaviest heaviest
     cdef uint64_t payer      # the account that is counted as having used it, 0 for none
     cdef uint64_t entered_ns
@@ -31,8 +33,11 @@ cdef class Exchange:
     cdef bint waits          # for the first part of a body
 
     cdef list with_fields(self, object headers)
-    cdef int count_in(self, object load, InFlight flight, Heaviest heaviest, uint64_t payer, uint64_t now) except -1
-    cdef int note(self, object message) except -1
+    cdef int count_in(
+        self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now
+    ) except -1
+    cdef int note(self, object message, bint is_start) except -1
+    cdef int count_out(self, uint64_t now) except -1
     cdef int end_reservation(self) except -1
     cdef int give_back(self, object now_ns) except -1
 

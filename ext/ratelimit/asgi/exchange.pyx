@@ -11,6 +11,7 @@ from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight, instant
 from ratelimit.core.sharing.observer cimport Watch
+from ratelimit.deciding.instants cimport Instants
 
 from ratelimit.http.problem import WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
 from ratelimit.asgi.reporting import chargeable
@@ -181,49 +182,54 @@ cdef class Exchange:
         return found
 
     def enter(self, load, uint64_t payer, now_ns, /):
-        self.count_in(load, load.flight, load.heaviest, payer, instant(now_ns))
+        self.count_in(load, load.flight, load.heaviest, load.instants, payer, instant(now_ns))
 
-    cdef int count_in(self, object load, InFlight flight, Heaviest heaviest, uint64_t payer, uint64_t now) except -1:
+    cdef int count_in(
+        self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now
+    ) except -1:
         if flight.is_due(now):
             load.step_now(now)
         self.ticket = flight.admit(now)
         self.flight = flight
-        self.load = load
+        self.load, self.instants = load, instants
         self.heaviest, self.payer, self.entered_ns = heaviest, payer, now
         heaviest.add(payer, LEAST_MS, now)
         self.waits = True
         return 0
 
-    cdef int note(self, object message) except -1:
+    cdef int note(self, object message, bint is_start) except -1:
         """Look for the first part of a body: a streaming response has its status before the back end says anything."""
         cdef uint64_t now
         if self.status == 0:
-            if message["type"] == "http.response.start":
+            if is_start:
                 self.status = message["status"]
                 return 0
         elif is_empty(message):
             return 0
         self.waits = False
-        now = instant(self.load.now_ns())
+        now = self.instants.read()
         if self.flight.open:
             self.flight.begin(self.ticket, now, self.status == 429 or self.status == 503 or self.status == 529)
             if self.flight.is_due(now):
                 self.load.step_now(now)
         return 0
 
-    def release(self, now_ns, /):
+    cdef int count_out(self, uint64_t now) except -1:
+        """Count the request out, as one that is in flight no more; where it is counted."""
         cdef InFlight flight = self.flight
-        cdef uint64_t now
-        if flight is not None:
-            self.flight = None
-            self.waits = False
-            if flight.open:
-                now = instant(now_ns)
-                flight.end(self.ticket, now)
-                if now > self.entered_ns:
-                    self.heaviest.add(self.payer, (now - self.entered_ns) // 1_000_000, now)
-                if flight.is_due(now):
-                    self.load.step_now(now)
+        self.flight = None
+        self.waits = False
+        if flight.open:
+            flight.end(self.ticket, now)
+            if now > self.entered_ns:
+                self.heaviest.add(self.payer, (now - self.entered_ns) // 1_000_000, now)
+            if flight.is_due(now):
+                self.load.step_now(now)
+        return 0
+
+    def release(self, now_ns, /):
+        if self.flight is not None:
+            self.count_out(instant(now_ns))
         if self.asked is not None or (self.outcome is not None and self.outcome.holds_slots):
             for plan, outcome in self.decided():
                 if outcome.holds_slots:
@@ -295,9 +301,10 @@ cdef class Sending:
         cdef dict copy
         cdef object headers
         cdef PyObject *found
+        cdef bint is_start = message["type"] == "http.response.start"
         if self.exchange.waits:
-            self.exchange.note(message)
-        if message["type"] == "http.response.start" and (
+            self.exchange.note(message, is_start)
+        if is_start and (
             self.exchange.outcome is not None or self.exchange.asked is not None
         ):
             if type(message) is dict:
@@ -319,6 +326,14 @@ cdef class Sending:
             self.exchange.flight is not None or self.exchange.asked is not None
             or self.exchange.reservation is not None
         )
+
+    def release(self, clock_ns, /):
+        cdef Exchange exchange = self.exchange
+        cdef bint failed = 400 <= exchange.status < 500
+        if exchange.flight is None or exchange.asked is not None or exchange.reservation is not None or failed:
+            exchange.release(clock_ns())
+        else:
+            exchange.count_out(exchange.instants.read())
 
     def __reduce__(self):
         raise TypeError("a response under way is not pickled")

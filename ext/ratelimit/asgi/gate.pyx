@@ -28,6 +28,7 @@ from ratelimit.core.sharing.conduct cimport ConductMemory
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight, instant
 from ratelimit.core.sharing.observer cimport Watch
+from ratelimit.deciding.instants cimport Instants
 
 from ratelimit.errors import StoreError
 
@@ -38,6 +39,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     MOST_PARTS = 4096       # as many plans as a bound policy keeps
+    MOST_CLASSES = 32       # of more, those beyond take the long way
     LATENCY_SAMPLE = 64     # one decision in so many is timed
     REFUSED_IDENTITY = 2    # -2, see identity/fact.py; tests/asgi/test_gate.py holds them equal
 
@@ -114,7 +116,10 @@ cdef class Gate:
     cdef ConductMemory ramps    # None: no rise is steep
     cdef uint64_t usual     # what any account may use in an hour
     cdef Py_ssize_t payer_at    # the identity that use of the back end is counted by, -1 for none
-    cdef list shares        # by class: what the last of it may fill of the queue, and leaves free of the places
+    cdef Instants instants
+    cdef double shares[MOST_CLASSES]    # by class: what the last of it may fill of the queue
+    cdef double kept[MOST_CLASSES]      # and what it leaves free of the places
+    cdef int classes
 
     def __init__(
         self, door, writer, *, match, dict requests not None,
@@ -142,7 +147,10 @@ cdef class Gate:
         self.has_ends = has_ends
         self.load = load
         if load is not None:
-            self.flight, self.shares, self.heaviest = load.flight, load.shares, load.heaviest
+            self.flight, self.heaviest, self.instants = load.flight, load.heaviest, load.instants
+            self.classes = min(len(load.shares), MOST_CLASSES)
+            for at in range(self.classes):
+                self.shares[at], self.kept[at] = load.shares[at]
         self.payer_at = payer_at
         self.conduct = conduct
         if conduct is not None:
@@ -158,7 +166,7 @@ cdef class Gate:
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
         cdef int rank
-        cdef double share, kept
+        cdef uint64_t now = 0
         cdef PlanParts part
         cdef Exchange exchange
         cdef Sending sending
@@ -183,8 +191,10 @@ cdef class Gate:
             rank = matched.rank
             is_counted = rank >= 0
             if is_counted:
-                share, kept = self.shares[rank]
-                if not self.flight.open or not self.flight.room(instant(now_ns), share, kept):
+                now = instant(now_ns)
+                if rank >= self.classes or not self.flight.open or not self.flight.room(
+                    now, self.shares[rank], self.kept[rank]
+                ):
                     return None  # the long way knows what to shed
         found = PyDict_GetItem(scope, "client")
         if found != NULL and <object>found:
@@ -270,7 +280,7 @@ cdef class Gate:
         sending.exchange = exchange
         sending.forward = send
         if is_counted and allowed:
-            exchange.count_in(self.load, self.flight, self.heaviest, payer, instant(now_ns))
+            exchange.count_in(self.load, self.flight, self.heaviest, self.instants, payer, now)
         sending.is_plain = allowed and not part.holds_slots and not self.has_ends
         if part.reserves and sending.is_plain:
             exchange.begin()  # else the long way does, at the same place as it ends

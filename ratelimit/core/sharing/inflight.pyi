@@ -84,7 +84,10 @@ class InFlight:
     def counts(self, now_ns: int, /) -> tuple[int, int]:
         """Return requests in flight, and of these those without a first byte, of all workers that live."""
     def due(self, now_ns: int, /) -> bool:
-        """Return whether a step is due: it is this worker's to take then, and no other's."""
+        """Return whether a step is due: it is this worker's to take then, and no other's.
+
+        The leader's after `step_ns`, any other worker's half of that later.
+        """
     @property
     def is_leader(self) -> bool:
         """Whether this worker has taken the state over and is still the one that steps."""

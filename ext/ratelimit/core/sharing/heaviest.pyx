@@ -87,9 +87,14 @@ cdef class Heaviest:
         raise TypeError("what was used is in memory of this host and is not pickled")
 
 
+cdef extern from *:
+    """
+    /* The bits of a number that is not 0. */
+    #define KIN_BITS(number) (64 - __builtin_clzll(number))
+    """
+    int KIN_BITS(uint64_t number) noexcept nogil
+
+
 cdef inline int level(uint64_t used) noexcept:
-    cdef int bits = 0
-    while used and bits < LEVELS - 1:
-        used >>= 1
-        bits += 1
-    return bits
+    cdef int bits = KIN_BITS(used) if used else 0
+    return bits if bits < LEVELS - 1 else LEVELS - 1

@@ -9,9 +9,9 @@ Room is asked for first and taken later, when limits have allowed the request. S
 one instant can together be over the bound by one request each. Asked the other way around, they could
 turn a request away while there is room.
 
-The steps of the controller are taken by whichever worker has a request when one is due; it leads until
-another does. What a leader needs to go on is here: the controller's words, and the last answers. So a
-step comes when it would with one worker, and a worker that dies leaves nothing that has to lapse.
+The steps of the controller are taken by the worker that took the last one, its leader. Where that one has no
+request when a step is due, another one takes it half a step later, and leads. What a leader needs to go on is
+here: the controller's words, and the last answers. So a worker that dies leaves nothing that has to lapse.
 In one file, since the lanes, the sum over them and the step of the controller are one memory's layout.
 """
 
@@ -398,13 +398,16 @@ cdef class InFlight:
     # -- the steps --------------------------------------------------------------------------------
 
     cdef bint is_due(self, uint64_t now) noexcept:
-        cdef uint64_t word, last
-        if self.next_look_ns > now and self.next_look_ns - now <= self.step_ns:
+        cdef uint64_t word, last, wait = self.step_ns
+        if self.next_look_ns > now and self.next_look_ns - now <= 2 * self.step_ns:
             return False
         word = load(&self.header.leader)
         last = (word >> 8) * 1_000
-        if word and apart(now, last) < self.step_ns:
-            self.next_look_ns = last + self.step_ns
+        # Taking over costs as much as many steps, so the last one goes first.
+        if word & 0xFF != <uint64_t>(self.lane + 1):
+            wait += wait // 2
+        if word and apart(now, last) < wait:
+            self.next_look_ns = last + wait
             return False
         self.next_look_ns = now + self.step_ns
         if self.lane < 0 or not cas(&self.header.leader, word, (now // 1_000) << 8 | <uint64_t>(self.lane + 1)):
