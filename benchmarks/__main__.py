@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from benchmarks import (
+    costs,
     hosts,
     hot_key,
     instructions,
@@ -47,6 +48,7 @@ QUESTIONS: dict[str, ModuleType] = {
     "processes": processes,
     "replay": replay,
     "stalls": stalls,
+    "costs": costs,
     "usage": usage,
     "queue": queue,
     "redis-sequential": redis_sequential,

@@ -8,16 +8,17 @@ of output by itself. What is timed is the call that the middleware makes for eac
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.report import Answer, Row
 from benchmarks.rounds import Contender, local, race
 from benchmarks.settings import Settings
-from ratelimit import Limiter, Policy
+from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.asgi.metering.budget import Budget
 from ratelimit.asgi.metering.response import WatchedSend
 from ratelimit.usage.report import reader_of, reading_of
@@ -112,6 +113,7 @@ def answer(settings: Settings) -> Answer:
     each_us = samples["pieces"].median / len(pieces) / 1000
     found.rows.append(Row("Responses: an event of 100 kB, a chunk of 16 kB", each_us, "µs", WITH_US))
     _through_the_middleware(found, settings)
+    _first_byte(found, settings)
     found.notes.append("a reader keeps no bytes of an answer: an event of any length is scanned once")
     return found
 
@@ -127,7 +129,7 @@ def _through_the_middleware(found: Answer, settings: Settings) -> None:
     _, _, plan, outcome = limiter.runtime.judge(limiter.current, matched, list(identities), limiter.now_ns())
     if plan is None or outcome is None or plan.metered is None:
         raise SystemExit("nothing is metered")
-    budget = Budget(plan.metered, plan.rules, outcome, limiter, None)
+    budget = Budget(plan.metered, plan, outcome, limiter, None)
     start: Message = {
         "type": "http.response.start",
         "status": 200,
@@ -152,6 +154,68 @@ def _through_the_middleware(found: Answer, settings: Settings) -> None:
                 WITH_US,
             )
         )
+
+
+DECLARED = POLICY.replace("estimate = 1", 'estimate = "declared"')
+BODY = json.dumps({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": WORDS}]}).encode()
+
+
+def _first_byte(found: Answer, settings: Settings) -> None:
+    """Time a request from the server's call to the application's first byte, with all around it and bare."""
+    middleware = RateLimitMiddleware(
+        _streaming, limiter=Limiter(Policy.from_toml(DECLARED)), reload_interval_s=0
+    )
+    contenders = [
+        Contender(NOTHING, partial(_to_first_byte, _streaming)),
+        Contender("declared, read", partial(_to_first_byte, middleware)),
+    ]
+    samples = race(contenders, rounds=settings.rounds, slice_ns=settings.slice_ns)
+    found.samples("to the first byte", samples, "µs", 1000.0)
+    added_us = samples["declared, read"].median / 1000
+    found.rows.append(Row("first byte: body looked at, decided, watched; added", added_us, "µs", WITH_US))
+
+
+async def _streaming(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": chat(WORDS), "more_body": True})
+
+
+def _to_first_byte(app: ASGIApp, count: int) -> float:
+    """Return nanoseconds from the call to the first byte that the server is given."""
+    head = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "raw_path": b"/v1/chat/completions",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))],
+        "client": ("192.0.2.1", 4711),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": BODY, "more_body": False}
+
+    begun_ns = spent_ns = 0
+
+    async def send(message: Message) -> None:
+        nonlocal spent_ns
+        if message["type"] == "http.response.body":
+            spent_ns += time.perf_counter_ns() - begun_ns
+
+    for _ in range(count):
+        begun_ns = time.perf_counter_ns()
+        call = app(dict(head), receive, send)
+        try:
+            call.send(None)  # type: ignore[attr-defined]
+        except StopIteration:
+            continue
+        raise SystemExit("something waits")
+    return spent_ns / count
 
 
 def _pass_on(message: Message) -> Any:
