@@ -1,7 +1,7 @@
 """Does a token budget hold, whatever its streams do?
 
-Streams by the million end in every way there is, in workers of which two of three are killed: what each
-was charged is compared with what it produced. Bursts of hundreds of requests at once ask for long
+Streams by the million end in every way there is, and two of three workers are killed. What each stream was
+charged is compared with what it produced. Bursts of hundreds of requests at once ask for long
 answers: what was served is compared with the budget. The rest is what tests hold: answers through real
 servers byte for byte, each shape split at every byte, one wake-up a release.
 

@@ -5,7 +5,8 @@ It is not below the route's median, and not above its largest. An account
 without a past gets the route's third quartile, and a route without one `FIRST`. A declared maximum
 is an upper bound of all that. One above four times what 99 in 100 requests of the route needed says
 nothing of the request, and counts as that. Else callers that declare a million would pin
-the budget that others share. Before a route has a past, a maximum counts up to a sixteenth of the budget.
+the budget that others share. Before a route has a past, a maximum counts up
+to a sixteenth of the budget.
 
 A maximum is heeded by the model, or it is none. Once an answer was longer than its request declared, what
 was declared by the same fields on that route counts for nothing any more.

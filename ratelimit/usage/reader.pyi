@@ -37,6 +37,9 @@ class Reader:
     def values(self) -> tuple[int | None, ...]:
         """All of them."""
     @property
+    def says_usage(self) -> bool:
+        """Whether there is any number yet."""
+    @property
     def name(self) -> str | None:
         """The string that was kept, its first 128 bytes; of several the last."""
     @property

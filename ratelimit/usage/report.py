@@ -106,9 +106,11 @@ def message_reader(shape: Shape) -> Reader:
 
 def seen_output(reader: Reader) -> int:
     """Return the output tokens that an answer under way has had at least."""
+    by_text = max(_tokens(reader.text), reader.spoken)
+    if not reader.says_usage:
+        return by_text
     said = _said_output(reader)
     early = reader.value(_SLOT["output_early"]) or 0
-    by_text = max(_tokens(reader.text), reader.spoken)
     if said is None or reader.has_raw:
         return max(said or 0, early, by_text)
     if reader.has_many:
@@ -162,6 +164,8 @@ def _is_final(reader: Reader) -> bool:
 
 def _said_output(reader: Reader) -> int | None:
     """Return the output as the answer said it."""
+    if not reader.says_usage:
+        return None
     output = reader.value(_SLOT["output"])
     if output is not None:
         return output
@@ -178,6 +182,8 @@ def _said_output(reader: Reader) -> int | None:
 
 def _usage(reader: Reader, output: int) -> tuple[Usage, bool]:
     """Return the four units, and whether the input is among what was said."""
+    if not reader.says_usage:
+        return Usage(output=output), False
     all_of_it, fresh, either = (
         reader.value(_SLOT[name]) for name in ("input_all", "input_fresh", "input_either")
     )

@@ -10,7 +10,6 @@ application takes is not known here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ratelimit.usage.reader import Reader
@@ -114,27 +113,25 @@ class Body:
         fields: which maxima its API has, see `fields_of`.
     """
 
-    __slots__ = ("_begins", "_fields", "_most", "_reader", "size")
+    __slots__ = ("_begins", "_fields", "_is_other", "_most", "_reader", "size")
 
     def __init__(self, most: int = MOST_BODY, fields: int = _ALL) -> None:
         self._reader = Reader(_PATHS, "json")
         self._most = most
         self._fields = fields
         self._begins = b""
+        self._is_other = False
         self.size = 0
 
     def feed(self, chunk: bytes) -> bool:
         """Take the next bytes; return whether more would be looked at."""
         self.size += len(chunk)
-        self._begins = self._begins or chunk.lstrip(_BLANKS)[:1]
+        if not self._begins:
+            self._begins = chunk.lstrip(_BLANKS)[:1]
+            self._is_other = bool(self._begins) and self._begins[0] not in _BEGINNINGS
         if self.size <= self._most:
             self._reader.feed(chunk)
         return self.size < self._most and not self._is_other
-
-    @property
-    def _is_other(self) -> bool:
-        """Whether it is no JSON, by its first byte."""
-        return bool(self._begins) and self._begins[0] not in _BEGINNINGS
 
     def declared(self, *, is_whole: bool) -> Declared:
         """Return what the body said; without its end, that cannot be known."""
@@ -158,11 +155,14 @@ class Body:
     def _output(self, reader: Reader) -> tuple[int | None, int]:
         """Return the most that is declared, and by which fields."""
         # Which of several counts is up to the provider: so the largest does. To some 0 is no maximum.
-        maxima = {slot: most for slot in _MAXIMA if self._fields >> slot & 1 and (most := reader.value(slot))}
-        if not maxima:
+        most, by = 0, 0
+        for slot in _MAXIMA:
+            if self._fields >> slot & 1 and (one := reader.value(slot)):
+                most, by = max(most, one), by | 1 << slot
+        if not by:
             return None, 0
-        most = max(maxima.values()) * _some(reader.value(_CHOICES)) * _some(reader.value(_PROMPTS))
-        return min(most, MOST_DECLARED), _bits(maxima)
+        most *= _some(reader.value(_CHOICES)) * _some(reader.value(_PROMPTS))
+        return min(most, MOST_DECLARED), by
 
 
 def unread(size: int = 0) -> Declared:
@@ -172,7 +172,3 @@ def unread(size: int = 0) -> Declared:
 
 def _some(count: int | None) -> int:
     return max(1, count or 1)
-
-
-def _bits(slots: Iterable[int]) -> int:
-    return sum(1 << slot for slot in slots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,28 @@ async def test_llm_api_charges_what_was_said(cooked: Any) -> None:
     remaining = re.search(r'"output tokens";r=(\d+)', answers[19].headers["ratelimit"])
     assert remaining
     assert 8000 - 2000 - 19 * 3 <= int(remaining[1]) < 8000 - 2000
+
+
+async def test_llm_api_for_openai_s_clients_reads_usage_and_refuses_in_their_form(cooked: Any) -> None:
+    key = {"authorization": "Bearer sk-ada"}
+
+    def asking(words: int, most: int) -> dict[str, Any]:
+        return {"model": "m", "max_tokens": most, "messages": [{"role": "user", "content": "a " * words}]}
+
+    async with client(cooked("LLM API for OpenAI's clients")["app"]) as http:
+        for left in (20_000, 19_997):
+            answer = await http.post("/v1/chat/completions", json=asking(3, 500), headers=key)
+            assert answer.text.count('"content": "a "') == 3
+            remaining = re.search(r'"output tokens";r=(\d+)', answer.headers["ratelimit"])
+            assert remaining
+            assert left - 500 <= int(remaining[1]) <= left - 500 + 50
+        long = await http.post("/v1/chat/completions", json=asking(20_900, 20_900), headers=key)
+        assert json.loads(long.text.rpartition("data: ")[2])["error"]["code"] == "rate_limit_exceeded"
+        refused = await http.post("/v1/chat/completions", json=asking(3, 500), headers=key)
+    assert refused.status_code == 429
+    assert 10 < int(refused.headers["retry-after"]) < 60
+    error = refused.json()["error"]
+    assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
 
 
 async def test_login_closes_a_name_after_five_wrong_passwords(cooked: Any) -> None:

@@ -367,6 +367,10 @@ cdef class Reader:
         return self.kept[slot] if self.have >> slot & 1 else None
 
     @property
+    def says_usage(self):
+        return self.have != 0
+
+    @property
     def name(self):
         return None if self.found_name is None else self.found_name.decode("utf-8", "replace")
 

@@ -53,9 +53,10 @@ class HeldBody:
 
     async def declared(self, scope: Scope) -> Declared | None:
         """Return what the body declares; None if the client hung up before it was there."""
-        if not _has_body(scope):
+        has_body, is_compressed = _promised(scope)
+        if not has_body:
             return _NOTHING
-        if _is_compressed(scope):
+        if is_compressed:
             return unread()
         body = Body(fields=fields_of(scope["path"]))
         while True:
@@ -91,19 +92,18 @@ class HeldBody:
         self._held.size += size
 
 
-def _has_body(scope: Scope) -> bool:
-    """Return whether the headers promise a body; without them HTTP/2 may have one all the same."""
+def _promised(scope: Scope) -> tuple[bool, bool]:
+    """Return whether the headers promise a body, and one that is compressed."""
     if scope["type"] != "http":
-        return False
+        return False, False
+    # Without a promise HTTP/2 may have one all the same; one that is empty costs a message to find out.
+    has_body = not scope.get("http_version", "1.1").startswith("1") and scope["method"] not in ("GET", "HEAD")
+    is_compressed = False
     for name, value in scope["headers"]:
-        if name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0"):
-            return True
-    # A body that is empty costs one message to find out.
-    return scope["method"] not in ("GET", "HEAD") and not scope.get("http_version", "1.1").startswith("1")
-
-
-def _is_compressed(scope: Scope) -> bool:
-    return any(
-        name == b"content-encoding" and value.strip().lower() not in (b"", b"identity")
-        for name, value in scope["headers"]
-    )
+        if name == b"content-length":
+            has_body = has_body or value.strip() != b"0"
+        elif name == b"transfer-encoding":
+            has_body = True
+        elif name == b"content-encoding":
+            is_compressed = is_compressed or value.strip().lower() not in (b"", b"identity")
+    return has_body, is_compressed

@@ -7,7 +7,7 @@ from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.limiter import Limiter
 from ratelimit.stores.contract import ALLOWED, Outcome
 from ratelimit.usage.reader import Reader
-from ratelimit.usage.report import usage_so_far
+from ratelimit.usage.report import seen_output, usage_so_far
 
 
 class Budget:
@@ -25,7 +25,7 @@ class Budget:
         model: what the request asked for.
     """
 
-    __slots__ = ("_allowed", "_begin_ns", "_limiter", "_metered", "_model", "_outcome", "_plan")
+    __slots__ = ("_allowed", "_begin_ns", "_least", "_limiter", "_metered", "_model", "_outcome", "_plan")
 
     def __init__(
         self,
@@ -41,10 +41,14 @@ class Budget:
         self._outcome = outcome
         self._limiter = limiter
         self._begin_ns = limiter.now_ns()
+        counts_output = all(metered.unit(at) == "output_tokens" for at in metered.cuts)
+        self._least = min(outcome.cost(at) for at in metered.cuts) if counts_output else -1
         self._allowed = {at: outcome.cost(at) + outcome.remaining(at) for at in metered.cuts}
 
     def has_room(self, reader: Reader) -> bool:
         """Return whether what was seen so far leaves room; charges it where it is more than was charged."""
+        if not reader.says_usage and seen_output(reader) <= self._least:
+            return True  # as most chunks of most answers
         amounts = dict(self._metered.amounts(usage_so_far(reader), self._model, reader.name))
         outcome, plan = self._outcome, self._plan
         for at in self._metered.cuts:
