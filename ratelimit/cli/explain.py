@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load, load_to_act
-from ratelimit.cli.principal import explain_principal
+from ratelimit.cli.principal import explain_principal, saved_evidence
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.cli.verdict import limit_json, verdict_words
@@ -24,11 +25,11 @@ from ratelimit.decision import VERDICTS, Reason, cluster_name
 from ratelimit.identity.fact import REFUSED
 from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_held, exempting
+from ratelimit.inspection.asking import matched_of, unmatched_names
 from ratelimit.inspection.attach import attach
 from ratelimit.inspection.conduct import remembered_of, rise_of, standing_of
 from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
-from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
 from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
@@ -87,6 +88,13 @@ if TYPE_CHECKING:
 @click.option(
     "--live", is_flag=True, help="Against the running counters, this host's or the server's; charges nothing."
 )
+@click.option(
+    "--ask",
+    "asked",
+    multiple=True,
+    metavar="LIMIT",
+    help="A limit that the request's route asks for by name; may be given several times.",
+)
 @click.option("--reveal", is_flag=True, help="Show identities as given, beside their hashes.")
 @click.option("--json", "as_json", is_flag=True, help="The explanation as JSON.")
 def explain_command(
@@ -99,6 +107,7 @@ def explain_command(
     repeat: int,
     event: Event,
     live: bool,
+    asked: tuple[str, ...],
     reveal: bool,
     as_json: bool,
 ) -> None:
@@ -120,6 +129,7 @@ def explain_command(
     Examples:
       ratelimit explain policy.toml -r "GET / ip=203.0.113.9 header:x-api-key=abc"
       ratelimit explain policy.toml -r "POST /v1/chat account=42" --repeat 60
+      ratelimit explain policy.toml -r "POST /v1/chat account=42" --ask tokens --live
       ratelimit explain policy.toml -r '{"method": "GET", "path": "/"}' --json
       ratelimit explain policy.toml --principal acct-17 --trace requests.ndjson.gz
     """
@@ -144,7 +154,7 @@ def explain_command(
             told.print(out())
         return
     assert request_ is not None
-    explained = Explained(loaded, request_, repeat, event, live, source)
+    explained = Explained(loaded, request_, repeat, event, live, source, asked)
     if as_json:
         print_json(explained.as_json(reveal))
     else:
@@ -155,6 +165,8 @@ def explain_command(
             units = {line.rule.unit for line in explained.limits if line.rule.name in explained.guessed}
             said = " ".join(f"`{unit}=…`" for unit in sorted(units))
             note(f"Workers estimate by what each has learned; {said} says what this request takes.")
+        if not asked and (names := unmatched_names(loaded.compiled)):
+            note(f"Of a route that asks for limits by name, say which: --ask {shlex.quote(names[0])}.")
         if explained.decision.reason is Reason.IDENTITY:
             note(f"To give what is missing, add {explained.lacking()} to -r.")
 
@@ -163,7 +175,14 @@ class Explained:
     """One request, decided and taken apart."""
 
     def __init__(
-        self, policy: Policy, text: str, repeat: int, event: Event, live: bool, source: Source | None
+        self,
+        policy: Policy,
+        text: str,
+        repeat: int,
+        event: Event,
+        live: bool,
+        source: Source | None,
+        asked: Sequence[str] = (),
     ) -> None:
         compiled = policy.compiled
         fields = Fields(carried(compiled), compiled.units[1:], created=has_created(compiled))
@@ -191,7 +210,7 @@ class Explained:
                     membership = stack.enter_context(on_this_host(compiled, store))
                 else:
                     store = server = server_of(policy)
-                    source = _saved(policy)
+                    source = saved_evidence(policy)
                 remembered = stack.enter_context(remembered_of(policy, store))
                 self.now_ns = store.clock.now_ns()
                 acts = acts_held(policy, store.hasher.key, self.now_ns)
@@ -207,11 +226,12 @@ class Explained:
                 store,
                 self.now_ns,
                 diagnose=lambda code: None,
+                is_asked=bool(asked),
                 amendment=amendment,
                 conduct=None if remembered is None else remembered.conduct,
                 ramps=None if remembered is None else remembered.ramps(compiled.ramp),
             )
-            matched = bound.match(self.method, target, event)
+            matched = matched_of(bound, self.method, target, event, asked)
             row = RecordFacts(bound, fields).identities(record, matched)
             bound.recognition = RecordRecognition(membership, bound, record, matched)
             trial = Trial(bound, matched, row, self.units, self.now_ns, server, store.table if live else None)
@@ -233,7 +253,9 @@ class Explained:
                 if row[at] == REFUSED
             ]
             found_in = None if membership is None else membership.name
-            self.identities = identity_lines(bound, matched, fields, record, row, found_in)
+            self.identities = identity_lines(
+                bound, matched, fields, record, row, found_in, is_asked=bool(asked)
+            )
             seen = Seen(self.method, target, event)
             self.limits = limit_lines(bound, matched, row, self.decision, seen)
 
@@ -350,17 +372,6 @@ class Explained:
             "rise": None if self.rise is None else self.rise.as_json(),
             "retry_after": None if wait_ns is None or decision.allowed else wait_ns / 1e9,
         }
-
-
-def _saved(policy: Policy) -> Source | None:
-    """Return what the correlator of all hosts has saved; None where it has nothing, or nothing correlates."""
-    if policy.compiled.correlation is None:
-        return None
-    try:
-        return from_server(policy)
-    except InspectionFailure as failure:
-        note(f"No cluster is known: {failure}.")
-        return None
 
 
 def _identity_table(lines: list[IdentityLine], reveal: bool) -> Table:

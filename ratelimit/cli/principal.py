@@ -13,14 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure
-from ratelimit.cli.terminal import Text, say
+from ratelimit.cli.terminal import Text, note, say
 from ratelimit.clustering.declarations import principal_key
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.explanation import Family, Shared
 from ratelimit.correlation.words import describe_account, reason_of, short
 from ratelimit.decision import VERDICTS
 from ratelimit.inspection import words
-from ratelimit.inspection.evidence import Source
+from ratelimit.inspection.evidence import Source, from_server
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.policy import Policy
 
 MOST_SHOWN = 4
 """Identifiers of one family that people are shown; machines get all."""
@@ -203,3 +205,14 @@ def _hex(number: int) -> str:
 
 _COLOURS = ("green", "cyan", "yellow")
 """By verdict."""
+
+
+def saved_evidence(policy: Policy) -> Source | None:
+    """Return what the correlator of all hosts has saved; None where it has nothing, or nothing correlates."""
+    if policy.compiled.correlation is None:
+        return None
+    try:
+        return from_server(policy)
+    except InspectionFailure as failure:
+        note(f"No cluster is known: {failure}.")
+        return None

@@ -58,14 +58,17 @@ def identity_lines(
     record: Any,
     row: list[int],
     found_in: str | None = None,
+    *,
+    is_asked: bool = False,
 ) -> list[IdentityLine]:
     """Return a line for each identity of the policy.
 
     Args:
         found_in: where its cluster was looked up; None when it was not.
+        is_asked: whether limits are asked for by name, so that theirs are used, too.
     """
     facts = RecordFacts(bound, fields)
-    needed = needed_positions(bound.compiled)
+    needed = needed_positions(bound.compiled, is_asked=is_asked)
     places = range(bound.compiled.actor, bound.compiled.cluster + 1)
     lines = []
     for spec in bound.compiled.identities:

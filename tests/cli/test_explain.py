@@ -309,3 +309,46 @@ def test_live_estimate_is_what_requests_took_on_average(tmp_path: Path) -> None:
             assert (found["action"], limit["cost"], limit["estimated"]) == (action, 1900, "average")
     finally:
         limiter.close()
+
+
+ASKED = """\
+version = 1
+[identities]
+account = { from = "state:account" }
+[[limit]]
+name = "uploads"
+match = []
+per = "account"
+rate = "3/hour"
+[[limit]]
+name = "address"
+match = "* /v1/*"
+per = "ip"
+rate = "100/hour"
+"""
+
+
+def test_limits_that_a_route_asks_for_are_explained_with_those_of_its_path(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(ASKED)
+    policy = tmp_path / "policy.toml"
+    request = ("-r", "POST /v1/films account=ann ip=203.0.113.9")
+    result = run("explain", policy, *request)
+    assert "--ask uploads" in result.stderr
+    result = run("explain", policy, *request, "--ask", "uploads", "--repeat", 4, "--json")
+    found = json.loads(result.stdout)
+    limits = by("limit", found["limits"])
+    assert (found["action"], found["limit"]) == ("refuse", "uploads")
+    assert limits["address"]["remaining"] == 97
+    result = run("explain", policy, *request, "--ask", "upload")
+    assert result.exit_code == 2
+    assert "Did you mean `uploads`?" in result.stderr
+
+
+def test_route_that_no_limit_matches_has_those_that_it_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(ASKED)
+    result = run(
+        "explain", tmp_path / "policy.toml", "-r", "GET /x account=ann", "--ask", "uploads", "--json"
+    )
+    limits = by("limit", json.loads(result.stdout)["limits"])
+    assert limits["uploads"]["remaining"] == 2
+    assert not limits["address"]["applies"]
