@@ -56,4 +56,10 @@ def attach(policy: Policy, *, takes_seat: bool = False) -> EmbeddedStore:
         )
     except StoreError as error:
         hint = as_owner([owner]) if (owner := owner_of(place)) else ""
+        spec = policy.compiled.hash_key
+        if error.code == "hash-key" and spec is not None and spec.kind == "env":
+            hint = (
+                "Workers have it in their environment. From a worker's process, as its user: "
+                rf"export $(tr '\0' '\n' < /proc/PID/environ | grep ^{spec.value}=)"
+            )
         raise InspectionFailure(f"{error} [{error.code}]", "deployment", hint=hint) from error

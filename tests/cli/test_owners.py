@@ -51,6 +51,21 @@ def given_to_nobody(shared: Path, *names: str) -> Path:
     return place
 
 
+@pytest.mark.parametrize(
+    "arguments", [["top"], ["refused"], ["explain", "--live", "-r", "GET / ip=10.0.0.1"]], ids=str
+)
+def test_where_the_hash_key_is_to_be_found_is_said(
+    shared: Path, tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LIMITS_KEY", raising=False)
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY + '[hashing]\nkey = "env:LIMITS_KEY"\n')
+    result = run(arguments[0], policy, *arguments[1:])
+    assert result.exit_code == 4
+    assert "[hash-key]" in result.stderr
+    assert "/proc/PID/environ | grep ^LIMITS_KEY=)" in result.stderr
+
+
 @as_root
 @pytest.mark.parametrize(
     "arguments", [["top"], ["explain", "--live", "-r", "GET / ip=10.0.0.1"]], ids=["top", "explain"]

@@ -142,6 +142,30 @@ def test_an_outage_is_told_where_nothing_can_be_recorded(
         each.close()
 
 
+@pytest.mark.parametrize(
+    ("looks", "told"),
+    [
+        ([(0, True), (1, True), (1.9, False), (3, False)], []),
+        ([(0, True), (1, True), (2.1, True)], ["store-away"]),
+        ([(0, True), (1, False), (1.2, True)], ["store-away"]),  # it was there
+        ([(0, True), (-5, True)], ["store-away"]),  # a clock that steps back hides nothing
+    ],
+)
+def test_a_worker_that_is_still_connecting_is_no_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[tuple[float, bool]], told: list[str]
+) -> None:
+    host = Host(tmp_path, POLICY.format(rate=10, table=tmp_path / "table", events=tmp_path / "events.ndjson"))
+    begin_ns = host.workers[0].now_ns()
+    for at_s, is_away in looks:
+        monkeypatch.setattr(Limiter, "remote", {"is_away": is_away})
+        monkeypatch.setattr(host.workers[0], "now_ns", lambda at_s=at_s: begin_ns + int(at_s * NS))
+        host.watches[0].look(host.workers[0])
+    host.reporters[0].wait_until_written()
+    assert [each["event"] for each in read(host.file)] == told
+    for each in host.workers:
+        each.close()
+
+
 def test_acts_begin_and_end_with_one_event(host: Host) -> None:
     host.look()
     worker = host.workers[0]

@@ -20,6 +20,8 @@ NS = 10**9
 HOUR_NS = 3600 * NS
 LONG_NS = 600 * NS
 """A policy file that is refused for so long is told again."""
+CONNECTING_NS = 2 * NS
+"""A worker that starts has not reached its server yet: that is no absence before so long."""
 REFUSALS_NS = 5 * NS
 """How often the refusals of actors are looked at."""
 SOON_NS = 30 * NS
@@ -42,6 +44,8 @@ class EventWatch:
         self._reporter = reporter
         self._is_away = False
         self._away_ns = 0
+        self._connects = True
+        self._started_ns: int | None = None
         self._last: Reload | None = None
         self._noticed: set[str] = set()
         self._acts: dict[int, Act] | None = None
@@ -69,7 +73,7 @@ class EventWatch:
 
     def _look_at_server(self, limiter: Limiter, now_ns: int) -> None:
         is_away = bool(limiter.remote.get("is_away"))
-        if is_away == self._is_away:
+        if self._is_starting(is_away, now_ns) or is_away == self._is_away:
             return
         self._is_away = is_away
         counted, record = _counted(limiter), self._reporter.record
@@ -90,6 +94,15 @@ class EventWatch:
             since_ns, grown = back
             seconds = round(max(0, now_ns - since_ns) / NS, 1)
             self._reporter.tell("store-back", now_ns, away_seconds=seconds, **grown)
+
+    def _is_starting(self, is_away: bool, now_ns: int) -> bool:
+        """Return whether this worker may only not have connected yet."""
+        if not self._connects:
+            return False
+        if self._started_ns is None:
+            self._started_ns = now_ns
+        self._connects = is_away and 0 <= now_ns - self._started_ns < CONNECTING_NS
+        return self._connects
 
     # -- the policy -----------------------------------------------------------------------------------
 
