@@ -55,7 +55,7 @@ class Limiter:
             connected to. As `RATELIMIT_ENABLED` in the environment says when not given; else True.
         correlates: whether this process is there to correlate for several hosts
             (`ratelimit correlator`), whatever the policy says of workers.
-        steps: what stands in the ladder's places: see `deciding.steps`.
+        steps: what stands in the decider's places: see `deciding.steps`.
         challenge: asked about a request that limits with `action = "challenge"` refuse: see
             `deciding.step_up.Challenge`.
 

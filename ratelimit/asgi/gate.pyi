@@ -1,4 +1,4 @@
-"""The common way of an HTTP request."""
+"""The fast path of an HTTP request."""
 
 from collections.abc import Callable
 from typing import final

@@ -4,7 +4,7 @@ Theory of operation. A request is charged when it arrives, before the applicatio
 So however many come in one packet, exactly as many are admitted as the limits allow.
 If the policy needs no resolver, nothing is awaited before the application is called.
 Most requests are of a common kind, which `gate` decides in one compiled call. Whatever it turns
-away has not been charged, and takes the slow path here (`_decide_slowly`), up the ladder of
+away has not been charged, and takes the slow path here (`_decide_slowly`), through the stages of
 `deciding/decider.py`.
 
 In one file, since the application constructs one class, and each method is a step of one request.
@@ -24,12 +24,12 @@ from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
 from ratelimit.asgi.gate import SAMPLE, Gate
+from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount, is_served, mount_limiter, mount_policy, refuse_settings
 from ratelimit.asgi.refusal import refuse
 from ratelimit.asgi.room import shed_for_want_of_room
 from ratelimit.asgi.routes.coverage import check_routes
-from ratelimit.asgi.waiting import WatchedVisit, visit_of
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
@@ -70,9 +70,9 @@ class RateLimitMiddleware:
             `challenge`; a limiter of your own has all six already.
 
     Raises:
-        PolicyError: the policy cannot be used. Where a server runs already, and so made by a framework,
-            the startup fails instead, and without a lifespan each scope, until it can. So with any other
-            fault of what `policy` leads to.
+        PolicyError: the policy cannot be used. If a server is already running, the constructor does not
+            raise: the startup fails instead, and without a lifespan each request, until the policy loads.
+            The same holds for any other fault of what `policy` leads to.
         StoreError: its store cannot be used; likewise.
         UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`),
             or a limiter together with what belongs to it (code `middleware-limiter`).

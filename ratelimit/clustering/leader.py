@@ -61,7 +61,7 @@ class Leader:
         spec: what the policy asks for.
         snapshot: where evidence outlives the process; None for nowhere.
         budgets: returns the limits per cluster, to charge what clusters or members had before.
-        notice: told stable codes of what deserves a word to the operator.
+        diagnose: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
         intake: where sightings come from; the board's ring when not given.
         may_charge: asked before anything is charged, again and again until it is so.

@@ -47,7 +47,7 @@ class ClusteringService:
         shared: the memory it is shared in; closed with this.
         key: the hash key, which vouches for snapshots.
         budgets: returns the limits per cluster, in the limits' store.
-        notice: told stable codes of what deserves a word to the operator.
+        diagnose: told stable codes of what deserves a word to the operator.
         elapsed_ns: measures slices.
         hosts: how to take part where several hosts share a correlator; None where this one has its own.
     """

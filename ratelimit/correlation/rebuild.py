@@ -1,9 +1,9 @@
 """The steps of a rebuild, each short enough for an event loop.
 
 Theory of operation. Phases one after the other, each with memory of its own. The first finds accounts
-at home (`core.homes`), the second payment methods that meet at exits of their own (`core.pools`). The
-third says what the groups are like that they make (`core.groups`). Then each group is judged, and goes
-on as the cluster that most of it was in. The operator's word comes last.
+at home (`core.clusters.homes`), the second payment methods that meet at exits of their own
+(`core.clusters.pools`). The third says what the groups are like that they make (`core.clusters.groups`).
+Then each group is judged, and goes on as the cluster that most of it was in. The operator's word comes last.
 
 An account that was silent for long is dormant and costs a rebuild nothing. It keeps its cluster.
 """

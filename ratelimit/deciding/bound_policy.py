@@ -55,11 +55,11 @@ class BoundPolicy:
         compiled: the policy.
         store: where its counters live.
         now_ns: the current time; calendar windows are listed from here on.
-        notice: told stable codes of what deserves a word to the operator.
+        diagnose: told stable codes of what deserves a word to the operator.
         resolvers: the callables that the policy's identities refer to, by name.
         watch: correlation's part in requests, where the policy has any.
         is_asked: whether its limits are asked for by name (`of`), not by path (`match`).
-        steps: what stands in the ladder's places.
+        steps: what stands in the decider's places.
         amendment: what the operator's acts add.
         queue: lets requests wait for limits that say so.
         hold: holds requests, as steps of ladders do; None: none is held.
@@ -103,7 +103,8 @@ class BoundPolicy:
         self.watch = watch
         """This host's own recognition; None where nothing is correlated."""
         self.recognition: Recognition | None = watch
-        """Knows requests' clusters and is told what was decided: `watch`, unless a trace or a person asks."""
+        """Knows requests' clusters and is told what was decided. In a worker it is `watch`; a trace and a
+        person have another one."""
         self.steps = steps
         self.by_name: NamedGate | None = None
         """Decides in one call what is given by names; set by a limiter, which knows what keeps up."""

@@ -47,7 +47,7 @@ class NamedGate:
 
     Args:
         match: says what applies to a method and path; `requests` has what it said before.
-        places: each name's position, kind and form. A name that is not there is left to the ladder.
+        places: each name's position, kind and form. A name that is not there is left to the decider.
         scanner: of identities; says what stands in for those that are missing.
         table: counts a decision in `row`, in the first of `columns` if it was a refusal.
         watch: knows clusters, and is told what was decided; None when nothing is correlated.

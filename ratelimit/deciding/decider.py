@@ -1,23 +1,24 @@
-"""The ladder: from a request's facts to a decision. There is no other.
+"""The decider: from a request's facts to a decision. There is no other.
 
-Theory of operation. A request climbs these rungs, and the first that has an answer gives it:
+Theory of operation. A request goes through these stages, and the first that has an answer gives it:
 
 1. lists: an identity or address on the allow or deny list;
-2. tier: which limits apply, by the plan that the identities name; none, or too many;
+2. tier: which limits apply, by the customer's plan that the identities name; none, or too many;
 3. cluster: which actor the account is of, and whether the account is new, put into the row of identities;
 4. required identities: one that a limit insists on is missing or malformed;
 5. factor: a steep rise is held (`ramps`), limits are scaled (`steps.Factor`); where only conduct leaves
-   no room, ladders say what becomes of the request (`rungs`);
-6. limits: all are asked and charged, or none, in one call of the store. Where none but those
-   refuse that challenge, the application is asked, and then the limits again;
+   no room, the limits' ladders say what becomes of the request (`rungs`);
+6. limits: all are asked and charged, or none, in one call of the store. If every limit that refuses has
+   `action = "challenge"`, the application is asked, and then the limits again;
 7. queue: a request without room may wait and be asked again (`steps.Queue`).
 
-Then the decision is counted, the correlator is shown it, and upkeep that is due is done. A peek climbs
-the same rungs; it charges, counts and shows nothing.
+Then the decision is counted, the correlator is shown it, and upkeep that is due is done. A peek goes through
+the same stages; it charges, counts and shows nothing.
 
-`Limiter`, the middleware's slow path, replay, `explain` and the demo climb this ladder. Two accelerators
-climb it in one compiled call each: `asgi/gate` for common HTTP requests, `core/replay/batch` for columns
-of a trace. Tests hold them equal to it: tests/asgi/test_ladder.py, tests/cli/test_replay_parity.py.
+`Limiter`, the middleware's slow path, replay, `explain` and the demo call it. Three accelerators go through
+its stages in one compiled call each. `asgi/gate` decides common HTTP requests, `deciding/by_name` what
+`Limiter.decide` is given by names, `core/replay/batch` columns of a trace. Tests hold them equal to it:
+tests/asgi/test_gate_parity.py, tests/limiter/test_by_name.py, tests/cli/test_replay_parity.py.
 
 Two forms: `judge` for limits in this host's memory, `ajudge` for those that a server keeps.
 """
@@ -159,8 +160,8 @@ class Decider:
         try:
             if plan.rungs is not None:
                 looked = await self._look(plan, row, now_ns, amounts)
-                climb = bound.conduct, plan, looked, row, now_ns, visit
-                plan, now_ns = await plan.rungs.atake(*climb, charge=charge)
+                taken = bound.conduct, plan, looked, row, now_ns, visit
+                plan, now_ns = await plan.rungs.atake(*taken, charge=charge)
             if plan.challenge is not None and plan.away is None:
                 seen = self._ask(plan, row, now_ns, amounts, False)
                 plan = await self._achallenged(plan, seen, row, now_ns, visit if charge else None)
@@ -216,7 +217,7 @@ class Decider:
             identities = [ABSENT if identity == REFUSED else identity for identity in identities]
         conduct = bound.conduct
         if conduct is not None:
-            cluster = key_of(identities, bound.compiled.actor)
+            cluster = key_of(identities, bound.compiled.cluster)
             plan = conduct.scale_plan(plan, bound.payer(identities), cluster, now_ns)
         factor = bound.steps.factor
         if factor is not None:
@@ -256,8 +257,8 @@ class Decider:
     ) -> RoutePlan:
         """Return the plan to ask after what was seen of this one.
 
-        It is one in which limits refuse nothing that have a challenge that was passed. What the
-        caller does not pass is refused by the plan itself, as by any other.
+        In it, limits with a challenge that was passed no longer refuse. A challenge that was not passed
+        leaves the plan as it is, and so its refusal.
         """
         at = plan.challenge.refusing(seen)
         if not at or not plan.challenge.passes(at, plan, seen, row, now_ns, visit):
@@ -323,7 +324,7 @@ def note_conduct(
 
 
 def actor_in(bound: BoundPolicy, identities: Sequence[int]) -> tuple[int | None, int]:
-    """Return what limits count a decided row's cluster by, and how sure it is; None and 0 without one."""
+    """Return the actor of a decided row, as limits count it, and its verdict; None and 0 without one."""
     compiled = bound.compiled
     actor = identities[compiled.actor]
     if actor == ABSENT:

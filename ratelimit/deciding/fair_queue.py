@@ -1,4 +1,4 @@
-"""Requests that wait for room on an event loop: the place of the ladder that `queueing` fills.
+"""Requests that wait for room on an event loop: the place of the decider that `queueing` fills.
 
 Theory of operation. A request without room joins the line of the counter that refuses it longest, and
 sleeps. It is woken once, when it is its turn: then it asks its limits as if it had just come. So what waits
@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import Asking
-from ratelimit.deciding.waiting import WaitingRule, WaitingRules
+from ratelimit.deciding.waiting_rules import WaitingRule, WaitingRules
 from ratelimit.queueing.line import Line, Waiter
 from ratelimit.queueing.room import Room, expected_ns
 from ratelimit.stores.contract import SHADOWED, SKIPPED, Outcome

@@ -19,7 +19,7 @@ from ratelimit.deciding.metered import price_list
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.rungs import Rungs
 from ratelimit.deciding.steps import Queue, Steps
-from ratelimit.deciding.waiting import waiting_rules
+from ratelimit.deciding.waiting_rules import waiting_rules
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Store
 
@@ -40,7 +40,7 @@ class Plans:
         store: where its counters live.
         own: the policy's rules, as the store has them.
         core_rule: makes others.
-        steps: what stands in the ladder's places.
+        steps: what stands in the decider's places.
         queue: lets requests wait for limits that say so.
         hold: holds requests, as steps of ladders do; None: none is held.
     """

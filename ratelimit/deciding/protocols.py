@@ -1,6 +1,6 @@
-"""What the ladder uses of its surroundings: a limiter's, a replay's, an explanation's.
+"""What the decider uses of its surroundings: a limiter's, a replay's, an explanation's.
 
-The same ladder runs in a worker that serves, over a recorded trace, and for one request that a person
+The same decider runs in a worker that serves, over a recorded trace, and for one request that a person
 asks about. What differs stands here: what counts, what knows clusters, what asks the limits.
 """
 

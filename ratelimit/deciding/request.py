@@ -21,13 +21,13 @@ Given = tuple[
 ]
 """What a caller says of a request: identities, costs, client, headers, state, and its account's creation."""
 Inquiry = tuple[BoundPolicy, Matched, list[int], int, Mapping[str, int] | None]
-"""What the ladder is asked."""
+"""What the decider is asked."""
 
 
 def inquire(
     bound: BoundPolicy, now_ns: int, method: str, path: str, event: Event, given: Given
 ) -> Inquiry | None:
-    """Return what the ladder is asked of a request, None for one that nothing applies to.
+    """Return what the decider is asked of a request, None for one that nothing applies to.
 
     Raises:
         UsageError: an identity or unit that the policy does not have.

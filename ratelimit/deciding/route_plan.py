@@ -13,7 +13,7 @@ from typing import Any
 from ratelimit.core.decision import engine
 from ratelimit.core.redis.lease import LeasedRules
 from ratelimit.deciding.metered import NO_PRICES, metered
-from ratelimit.deciding.waiting import WaitingRules
+from ratelimit.deciding.waiting_rules import WaitingRules
 from ratelimit.decision import MildStep, Verdict
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.compiled import LimitRule

@@ -107,7 +107,7 @@ class Runtime:
         self.judge = decider.judge
         self.ajudge = decider.ajudge
         self.judge_unlimited = decider.counted
-        """The ladder: see `Decider`."""
+        """The decider: see `Decider`."""
         self.queue = FairQueue(self.now_ns, self._count_waited, self._count_acted)
         """Requests of this worker that wait for room."""
         self.hold = Hold(self.now_ns)

@@ -1,4 +1,4 @@
-"""Places in the ladder for what is not part of every policy: a factor, a queue, the end of a request.
+"""Places in the decider for what is not part of every policy: a factor, a queue, the end of a request.
 
     lists → tier → cluster → required identities → FACTOR → limits → QUEUE → … → END
 
@@ -147,7 +147,7 @@ class EndHook(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What stands in the ladder's places; a place with None or () is passed by."""
+    """What stands in the decider's places; a place with None or () is passed by."""
 
     factor: Factor | None = None
     queue: Queue | None = None
@@ -157,7 +157,7 @@ class Steps:
 
     @property
     def are_in_the_gate(self) -> bool:
-        """Whether the compiled gate decides as the ladder does with these."""
+        """Whether the compiled gate decides as the decider does with these."""
         return self.factor is None and self.queue is None
 
 

@@ -60,7 +60,7 @@ class Extractor:
         evidence: positions that the correlation looks at.
         created_at: the position of when the account was created, which is kept as a number; -1 for none.
         needed: positions that anything asks for, all when not given; the others stay ABSENT.
-        notice: told a stable code when something about a request deserves a word to the
+        diagnose: told a stable code when something about a request deserves a word to the
             operator; may be told the same thing often.
     """
 

@@ -31,7 +31,7 @@ def reader(source: Sequence[str], diagnose: Notice) -> Read | None:
 
     Args:
         source: kind, name and perhaps form, as in `Fact`.
-        notice: told "identity-type" of a value that cannot be an identity, and "state-absent" where the
+        diagnose: told "identity-type" of a value that cannot be an identity, and "state-absent" where the
             first `OFTEN_ABSENT` requests had nothing in their state.
     """
     kind, name, form = source[0], source[1], form_of(source)

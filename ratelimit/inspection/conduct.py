@@ -142,7 +142,7 @@ def standing_of(bound: BoundPolicy, row: Sequence[int], now_ns: int) -> Standing
     if bound.conduct is None:
         return Standing(None, None)
     word = bound.conduct.memory.word
-    account, cluster = bound.payer(row), key_of(row, bound.compiled.actor)
+    account, cluster = bound.payer(row), key_of(row, bound.compiled.cluster)
     return Standing(struck(word(account), now_ns, ENOUGH), struck(word(cluster), now_ns, ENOUGH))
 
 

@@ -36,7 +36,7 @@ class Membership:
 
 
 class RecordRecognition:
-    """The ladder's view of where one record's actor is looked up: see `deciding.ports.Recognition`.
+    """The decider's view of where one record's actor is looked up: see `deciding.ports.Recognition`.
 
     Args:
         membership: where it is looked up; None for nowhere.

@@ -54,7 +54,7 @@ def server_of(policy: Policy) -> RedisStore:
 
 
 def ask_patiently(store: RedisStore) -> AskAway:
-    """Return what asks the server for the ladder, and nothing but the server; it charges nothing.
+    """Return what asks the server for the decider, and nothing but the server; it charges nothing.
 
     What is returned raises `StoreError` when no answer comes in time.
     """

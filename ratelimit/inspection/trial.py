@@ -1,4 +1,4 @@
-"""One request put to the ladder by a person: nothing is counted, and no worker hears of it."""
+"""One request put to the decider by a person: nothing is counted, and no worker hears of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Trial:
-    """Decides one request as often as it is told to, with the ladder that workers use.
+    """Decides one request as often as it is told to, with the decider that workers use.
 
     Args:
         bound: the policy; its `recognition` knows the request's cluster.

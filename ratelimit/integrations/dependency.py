@@ -15,7 +15,7 @@ from ratelimit.deciding.step_up import Challenger
 from ratelimit.deciding.steps import Visit
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
-from ratelimit.integrations.registry import asked_limits
+from ratelimit.integrations.asked_limits import asked_limits
 from ratelimit.integrations.requirement import ROUTE, Amount, Wish
 from ratelimit.policy.compile.compiled import LimitSpec
 

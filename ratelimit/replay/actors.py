@@ -132,7 +132,7 @@ class Actors:
         self._record = record
 
     def recognise(self, ages: Columns | None) -> Recognised:
-        """Return what the ladder is told clusters by; `ages` marks the rows of new accounts."""
+        """Return what the decider is told clusters by; `ages` marks the rows of new accounts."""
         return Recognised(self, ages)
 
     def enter(self, row: list[int], now_ns: int) -> None:
@@ -178,7 +178,7 @@ class Actors:
 
 
 class AgesAlone:
-    """The ladder's recognition where no clusters are looked for: marks new accounts, and no more."""
+    """The decider's recognition where no clusters are looked for: marks new accounts, and no more."""
 
     tells_age = True
 
@@ -198,7 +198,7 @@ class AgesAlone:
 
 
 class Recognised:
-    """The ladder's recognition in a replay: see `deciding.ports.Recognition`.
+    """The decider's recognition in a replay: see `deciding.ports.Recognition`.
 
     Clusters are put into a row when its limits are asked (`Actors.enter`), and not before. For only
     what limits decide is evidence, and a newcomer is judged by its first request.

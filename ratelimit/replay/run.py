@@ -1,7 +1,7 @@
 """The loop over a trace: every line decided at its own time, against a store of its own.
 
 What is decided is what the middleware would have decided: the same bound policy and the same
-ladder (`deciding/decider.py`), row by row (`_decide_rows`). A trace has millions of lines, so most
+decider (`deciding/decider.py`), row by row (`_decide_rows`). A trace has millions of lines, so most
 are decided in columns: an accelerator, as the gate is one for the middleware. A test holds both equal.
 
 Where limits let wait, delay or degrade, all is decided row by row. No challenge is passed here, as there is
@@ -393,7 +393,7 @@ class Replay:
         found = ((unit, getattr(record, self.fields.attribute[unit])) for unit in self.compiled.units[1:])
         return {unit: amount for unit, amount in found if amount is not None}
 
-    # -- what the ladder uses ---------------------------------------------------------------------
+    # -- what the decider uses ---------------------------------------------------------------------
 
     @property
     def counters(self) -> Replay:

@@ -5,7 +5,7 @@ and no scope; the caller decides what is charged.
 
     reader, paths   compiled: watch bytes pass, and find what stands at given JSON paths
     shapes          where each provider says what
-    reading         what was found, in units that do not overlap
+    report          what was found, in units that do not overlap
     request         what a request's body declares
     learned         estimates from past answers
     prices          units to money

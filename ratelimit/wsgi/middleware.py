@@ -30,7 +30,7 @@ from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
 from ratelimit.worker.siblings import several_workers
 from ratelimit.wsgi.arrival import Environ, headers_of, identify, target_of
-from ratelimit.wsgi.waiting import Waiting
+from ratelimit.wsgi.loop_thread import Waiting
 
 Fields = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]

@@ -1,4 +1,4 @@
-"""`decide` by names is one compiled call where names say all, and says what the ladder says."""
+"""`decide` by names is one compiled call where names say all, and says what the decider says."""
 
 from __future__ import annotations
 
@@ -67,19 +67,19 @@ CALLS = st.lists(
 
 
 class Pair:
-    """The same policy twice: as it is, and with the ladder alone."""
+    """The same policy twice: as it is, and with the decider alone."""
 
     def __init__(self, text: str) -> None:
         self.clock = ManualClock(START_NS)
-        self.short, self.ladder = (Limiter(Policy.from_toml(text), clock=self.clock) for _ in range(2))
-        self.ladder.current.by_name = None
+        self.short, self.long = (Limiter(Policy.from_toml(text), clock=self.clock) for _ in range(2))
+        self.long.current.by_name = None
 
     def decide(
         self, method: str, path: str, names: Mapping[str, str | bytes], client: str | None = None
     ) -> Any:
         """Return what both say of a request, which is the same."""
         said = []
-        for limiter in (self.short, self.ladder):
+        for limiter in (self.short, self.long):
             found = limiter.decide(method=method, path=path, identities=names, client=client)
             said.append(
                 (found.allowed, found.reason, found.verdicts, found.binding, found.cluster, found.verdict)
@@ -89,7 +89,7 @@ class Pair:
 
     def counts(self) -> list[list[int]]:
         """Return what both have counted."""
-        return [one.table.totals(one.table.counter(ROW_REQUESTS)) for one in (self.short, self.ladder)]
+        return [one.table.totals(one.table.counter(ROW_REQUESTS)) for one in (self.short, self.long)]
 
 
 @given(calls=CALLS)
@@ -101,8 +101,8 @@ def test_short_way_says_what_the_ladder_says(text: str, calls: Any) -> None:
         pair.clock.advance(later_s)
         named = {"ip": "192.0.2.1", **names} if later_s == 1 else names
         pair.decide(method, path, {name: value for name, value in named.items() if name in known}, client)
-    short, ladder = pair.counts()
-    assert short == ladder
+    short, long = pair.counts()
+    assert short == long
 
 
 PLAINLY = Pair(PLAIN)
@@ -142,7 +142,7 @@ def test_short_way_is_taken_where_names_say_all() -> None:
         ({"account": "a"}, True),
         ({"account": b"a", "user": "u"}, True),
         ({"account": " a "}, True),
-        ({"account": "é"}, False),  # its UTF-8 is the ladder's business
+        ({"account": "é"}, False),  # its UTF-8 is the decider's business
         ({"token": "Bearer a"}, False),
         ({"network": "192.0.2.1"}, False),
         ({"nothing": "a"}, False),
@@ -165,7 +165,7 @@ def test_name_that_the_policy_does_not_have_is_a_mistake_as_before() -> None:
 
 def test_clusters_sightings_and_upkeep_are_the_same() -> None:
     pair = Pair(f"{policy_text(budget='40/day')}\n{KEY}")
-    for limiter in (pair.short, pair.ladder):
+    for limiter in (pair.short, pair.long):
         assert limiter.clustering is not None
         limiter.clustering._elapsed_ns = lambda: 0
     for number in range(600):
@@ -178,8 +178,8 @@ def test_clusters_sightings_and_upkeep_are_the_same() -> None:
             "client": "farm",
         }
         pair.decide("GET", "/v1/x", names)
-    short, ladder = (limiter.correlation for limiter in (pair.short, pair.ladder))
-    assert short == ladder
+    short, long = (limiter.correlation for limiter in (pair.short, pair.long))
+    assert short == long
     assert short["taken"] > 500
     assert pair.counts()[0] == pair.counts()[1]
 

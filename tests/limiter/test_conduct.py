@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil
 from mmap import mmap
 from pathlib import Path
@@ -13,6 +13,7 @@ from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.adaptive.conduct import Strike
 from ratelimit.clock import ManualClock
 from ratelimit.core.sharing.conduct import ConductMemory, conduct_bytes
+from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.conduct import Conduct
 
 SECOND = 10**9
@@ -237,3 +238,39 @@ match = "/v1/*"
 per = "account"
 rate = "2/minute"
 """
+
+
+class Members:
+    """Says of each account that it is a member of one cluster, surely or likely."""
+
+    tells_age = False
+
+    def __init__(self, bound: BoundPolicy, cluster: int, *, is_certain: bool) -> None:
+        compiled = bound.compiled
+        self._places = (compiled.actor, compiled.cluster if is_certain else compiled.likely)
+        self._cluster = cluster
+
+    def fill(self, row: list[int], /) -> None:
+        for place in self._places:
+            row[place] = self._cluster
+
+    def mark(self, row: list[int], now_ns: int, /) -> bool:
+        return False
+
+    def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_strikes_of_a_cluster_lower_the_limits_of_certain_members_only(
+    client: Account, *, is_certain: bool
+) -> None:
+    bound, cluster = client.limiter.current, 77
+    bound.recognition = Members(bound, cluster, is_certain=is_certain)
+    client.call()  # an account that is a member for the first time strikes by that
+    for kind in (Strike.GROWS, Strike.PERSISTS):
+        client.clock.advance(61)
+        client.conduct.strike(cluster, kind, client.clock.now_ns())
+    client.clock.advance(200)
+    allowed = sum(client.call("another") for _ in range(20))
+    assert allowed < 16 if is_certain else allowed == 16

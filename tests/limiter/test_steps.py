@@ -1,4 +1,4 @@
-"""The places in the ladder: a factor on a limit, and a queue that waits."""
+"""The places in the decider: a factor on a limit, and a queue that waits."""
 
 from __future__ import annotations
 

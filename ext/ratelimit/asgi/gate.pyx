@@ -1,9 +1,9 @@
-"""The common way of an HTTP request, compiled: see the stub for the contract.
+"""The fast path of an HTTP request, compiled: see the stub for the contract.
 
-Nothing here decides anything: what is asked, and in which order, is the ladder's
+Nothing here decides anything: what is asked, and in which order, is the decider's
 (`deciding/decider.py`) for a request without lists, tiers or resolvers. Whatever is not exactly
 that is turned away before anything was charged, and takes the slow path. A test holds both equal,
-in answers, sightings, heartbeats and upkeep (tests/asgi/test_ladder.py).
+in answers, sightings, heartbeats and upkeep (tests/asgi/test_gate_parity.py).
 """
 
 cimport cython
@@ -50,14 +50,14 @@ REFUSED = -REFUSED_IDENTITY
 @cython.final
 @cython.auto_pickle(False)
 cdef class PlanParts:
-    """One plan's parts, where looking them up costs nothing."""
+    """A route plan's fields, copied to C attributes for speed."""
 
     cdef object decide                  # None: decided elsewhere, and awaited
     cdef object costs
     cdef tuple labels
     cdef object policy_pair
     cdef bint conceals
-    cdef int counted_at                 # what a limit per cluster counts by; -1: there is none
+    cdef int counted_at                 # position of the identity that a limit per cluster counts by; -1: there is none
     cdef bint holds_slots
     cdef bint reserves                  # some rule takes an estimate, to be settled
     cdef bint is_slow                   # its answers are read, its estimates found, it may wait, or be challenged
@@ -195,7 +195,7 @@ cdef class Gate:
                 if rank >= self.classes or not self.flight.open or not self.flight.room(
                     now, self.shares[rank], self.kept[rank]
                 ):
-                    return None  # the long way knows what to shed
+                    return None  # the slow path knows what to shed
         found = PyDict_GetItem(scope, "client")
         if found != NULL and <object>found:
             host = (<object>found)[0]
@@ -215,7 +215,7 @@ cdef class Gate:
                 if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
                     payer = ids[self.payer_at]
                 if self.is_noted(payer, verdict) or self.is_steep(payer, now_ns):
-                    return None  # the ladder knows conduct
+                    return None  # the decider knows conduct
                 if part.leased is not None:
                     outcome = part.leased.taken(ids, part.amounts, now_ns)
                     if outcome is None:
@@ -253,7 +253,7 @@ cdef class Gate:
                     if not allowed:
                         self.watch.columns.principal(identities, &principal)
         except StoreError:
-            return None  # asked again the long way, which knows each limit's stance
+            return None  # asked again on the slow path, which knows each limit's stance
         self.table.check_open()
         bump(self.table, self.row, self.columns[allowed], 1)
         if allowed and self.ramps is not None and self.ramps.open:
@@ -283,7 +283,7 @@ cdef class Gate:
             exchange.count_in(self.load, self.flight, self.heaviest, self.instants, payer, now)
         sending.is_plain = allowed and not part.holds_slots and not self.has_ends
         if part.reserves and sending.is_plain:
-            exchange.begin()  # else the long way does, at the same place as it ends
+            exchange.begin()  # else the slow path does, at the same place as it ends
         self.decisions += 1
         if self.decisions >= LATENCY_SAMPLE:
             self.decisions = 0

@@ -1,6 +1,6 @@
 """Decisions by names, compiled: see the stub for the contract.
 
-An accelerator as `asgi/gate` is one. It climbs the ladder (`deciding/decider.py`) for what needs nothing
+An accelerator as `asgi/gate` is one. It goes through the stages of `deciding/decider.py` for what needs nothing
 but names, and turns away all else before anything was charged. A test holds both equal
 (tests/limiter/test_by_name.py).
 """
@@ -60,10 +60,10 @@ cdef class Place:
 @cython.final
 @cython.auto_pickle(False)
 cdef class PlanParts:
-    """One plan's parts, where looking them up costs nothing."""
+    """A route plan's fields, copied to C attributes for speed."""
 
     cdef Plan core          # None: nothing compiled decides it
-    cdef int counted_at     # what a limit per cluster counts by; -1: there is none
+    cdef int counted_at     # position of the identity that a limit per cluster counts by; -1: there is none
     cdef uint64_t required  # a bit for each position where what is missing or malformed refuses a request
     cdef uint64_t amounts[MOST_RULES]
 
@@ -75,7 +75,7 @@ cdef class PlanParts:
             self.required |= <uint64_t>1 << position
         core = plan.accelerated
         if plan.queue is not None or plan.challenge is not None:
-            core = None  # the ladder says that it cannot wait, and asks the application
+            core = None  # the decider says that it cannot wait, and asks the application
         if core is not None and core.highest < positions:
             self.core = core
             core.read_costs(plan.costs, self.amounts)
@@ -192,7 +192,7 @@ cdef class NamedGate:
                     verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
             outcome = part.core.decided(ids, part.amounts, now_ns, True)
         except StoreError:
-            return None  # asked again on the ladder, which knows each limit's stance
+            return None  # asked again on the decider, which knows each limit's stance
         self.table.check_open()
         bump(self.table, self.row, self.columns[outcome.allowed], 1)
         if self.watch is not None:

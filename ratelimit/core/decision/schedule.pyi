@@ -6,7 +6,7 @@ from typing import final
 class Pace:
     """Says whether an interval has passed since upkeep was last done.
 
-    The compiled gate and the ladder ask the same object, so both do upkeep with the same request.
+    The compiled gate and the decider ask the same object, so both do upkeep with the same request.
     A clock that steps back makes upkeep due. A new pace is due at once.
 
     Args:

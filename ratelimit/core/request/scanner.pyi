@@ -75,7 +75,7 @@ class Scanner:
             known client's network is hashed with, or None, and the prefix lengths of that network in
             IPv4 and IPv6. Last is a hash, ABSENT or REFUSED for when that is not possible.
         needs_peer: whether a request without a peer deserves a notice.
-        notice: told "client-missing" and "undeclared-proxy", as often as it happens.
+        diagnose: told "client-missing" and "undeclared-proxy", as often as it happens.
         malformed: for some identities what a malformed value counts as where nothing stands in for a
             missing one: the kind that a known client's network is hashed with. Without one, and
             without a known client, it is REFUSED: a limit must not be dodged by a misspelling.

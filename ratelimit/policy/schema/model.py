@@ -278,16 +278,16 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     adaptive: Annotated[
         bool,
         Meta(
-            description="Whether the limit falls with bad conduct, to a tenth at most: of accounts that "
-            "keep calling through refusals, and of actors that grow."
+            description="Whether bad conduct lowers the limit, never below a tenth: of accounts that keep "
+            "calling while they are refused, and of actors that gain accounts."
         ),
     ] = False
     ladder: Annotated[
         list[Step],
         Meta(
-            description="With `adaptive`: what becomes of a request that only conduct leaves no room for, "
-            "at the first strike, at the second, and so on. What is not refused goes by the whole limit. "
-            "Default: it is refused.",
+            description="With `adaptive`: what happens to a request that only the lowered limit refuses, "
+            "after the first strike, the second, and so on. With any step but `refuse` the whole limit "
+            "applies. Default: it is refused.",
             examples=[["observe", "delay", "degrade", "challenge", "refuse"]],
         ),
     ] = []

@@ -14,7 +14,7 @@ from ratelimit.core.memory.quota cimport NEVER, STEP_NS, Check, Quota
 
 cdef extern from *:
     """
-    /* A branch, which is foretold. A conditional move would make all that follows wait for the word:
+    /* A branch, which the processor predicts. A conditional move would make all that follows wait for the word:
      * a third more for a decision among a million keys. */
     #define KIN_IS_NEAR(word, bound) __builtin_expect_with_probability((word) <= (bound), 1, 0.999999)
     """
@@ -24,11 +24,11 @@ cdef extern from *:
 cdef inline uint64_t gcra_known(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
     """Return the TAT as it can be believed.
 
-    Debt reaches as far ahead of now as the limit says, and two buckets are believed in any
-    case. Another worker's now may be later than ours by what clocks and scheduling differ.
+    A TAT is believed up to `believed` ahead of now: the debt that the limit allows, and two buckets
+    at least. Another worker's now may be later than ours by what clocks and scheduling differ.
     Further ahead means that the clock stepped back: then the bucket counts as empty. So no
-    caller gains, and none waits for the old time to come round again. A refusal writes that
-    down, else it would have to be believed later.
+    caller gains, and none waits for the old time to come round again. A refusal stores the
+    TAT that is believed, else the old one would be believed later.
     """
     cdef uint64_t ticks = now << 4
     return word if is_near(word, ticks + quota.believed + (STEP_NS << 4)) else ticks + quota.depth

@@ -351,7 +351,7 @@ cdef class Groups:
         return <double>proof_of(p, &places, self.pools.by_program) / visits if visits else -1.0
 
     cdef bint is_provable(self, Principal *p) noexcept nogil:
-        """Whether an account can be certain to belong: it is new, and most that pay with its method are.; `tally_one` counts."""
+        """Whether an account can be certain to belong: it is new, and so are most that pay with its method."""
         cdef uint32_t method = self.pools.token_of(p, PROVEN)
         cdef Identifier *node = self.evidence.identifiers + method - 1
         return method != 0 and is_fresh(p) and node.mine >= node.others

@@ -110,7 +110,7 @@ cdef inline bint seat_alive(Arena *arena, uint64_t slot, uint64_t lease_ns, uint
 
 
 cdef inline uint64_t lease_of(Block *block) noexcept nogil:
-    """Return how long a block's slots are held without a heartbeat: what no rule has is none."""
+    """Return how long a block's slots are held without a heartbeat; longer than any rule allows counts as 0."""
     cdef uint64_t lease_ns = load(&block.lease_ns)
     return lease_ns if lease_ns <= LONGEST_LEASE_NS else 0
 

@@ -1,4 +1,4 @@
-"""The one form of a value that a client writes: what the scanner and the slow way have in common.
+"""The one form of a value that a client writes: what the scanner and the slow path have in common.
 
 A form is part of what was written, never a copy: a run of bytes inside the header's own.
 """

@@ -203,8 +203,8 @@ cdef class Scanner:
     cdef uint64_t identify(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except? 1:
         """Fill an array with what a request's headers and peer say; return a bit for each malformed value.
 
-        `refused` has a bit for each place that is to be refused. Nothing stands in there, and the policy
-        insists, or the header that speaks for it is malformed.
+        `refused` has a bit for each place that is to be refused. Its value is missing or malformed, nothing
+        stands in for it, and the policy requires it.
         """
         cdef Address address
         cdef bytes name = name_of(peer, &address)
@@ -233,7 +233,7 @@ cdef class Scanner:
         return refused
 
     cdef bint stand_in(self, int position, const Address *address, bytes name, uint64_t *hashed):
-        """Write what stands for a malformed value where nothing does for a missing one; True if nothing can."""
+        """Write what stands in for a malformed value if nothing does for a missing one; True: refuse the request."""
         cdef Blank blank = self.blanks[position]
         blank.kind = blank.malformed
         blank.otherwise = ABSENT_HASH

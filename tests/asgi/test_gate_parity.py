@@ -1,4 +1,4 @@
-"""One ladder: the gate climbs it in one call, and leaves what the slow path leaves behind it.
+"""One decider: the gate goes through its stages in one call, and leaves what the slow path leaves behind it.
 
 Answers alone are in test_gate.py. Here are also counts, sightings, heartbeats and upkeep.
 """

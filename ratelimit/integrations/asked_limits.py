@@ -2,7 +2,7 @@
 
 Theory of operation. They are compiled into a policy of their own, with the identities, lists and
 correlation of the one in force, and bound to the same store. So they cost no request that does not ask
-for them: the middleware's fast way looks only at identities that limits by path need. What is written
+for them: the middleware's fast path looks only at identities that limits by path need. What is written
 in code joins when it is first asked for. A reload makes all of them anew from the new file; counters
 carry over as everywhere, since they belong to what a limit counts.
 """
