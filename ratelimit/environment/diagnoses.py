@@ -30,7 +30,8 @@ DIAGNOSES: Mapping[str, str] = {
         "{about} was never present when asked; such requests follow the identity's `missing` rule, so all "
         "callers behind one address share one budget. Dependencies and handlers run after the middleware: "
         "what they set comes too late for it. Set it in a middleware around this one, or ask for the limit "
-        "in a dependency, `Depends(limits(…))`. If all requests so far were anonymous, all is well."
+        "in a dependency, `Depends(limits(…))`, behind the dependency that sets it. If all requests so far "
+        "were anonymous, all is well."
     ),
     "limits-off": "nothing is limited in this process: RATELIMIT_ENABLED or `enabled` says so.",
     "policy-gone": (
