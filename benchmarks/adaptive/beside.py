@@ -80,9 +80,19 @@ class Both(Loop):
 
 def beside(back_end: BackEnd, seed: int, *, batch: bool, sorted_out: bool) -> Got:
     """Play interactive requests, with or without batch work, with or without classes."""
-    loop = Both(back_end, seed, BATCH_LOAD if batch else 0.0, sorted_out)
+    return played(Both(back_end, seed, BATCH_LOAD if batch else 0.0, sorted_out))
+
+
+def played(loop: Both) -> Got:
+    """Let a loop run to its end."""
     loop.timeline.run((WARM_S + SECONDS) * SECOND)
     return Got(quantile(loop.waits, 0.99), len(loop.waits), loop.refused, loop.batch_done)
+
+
+def left_to_batch(without: Got) -> float:
+    """Return the batch requests that the interactive ones leave capacity for, by a run without a limit."""
+    both_loads = INTERACTIVE_LOAD + BATCH_LOAD
+    return max(1.0, without.batch_done * (both_loads / BATCH_LOAD) * (1.0 - INTERACTIVE_LOAD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +117,9 @@ def compare(back_end: BackEnd, seed: int) -> Beside:
     alone = beside(back_end, seed, batch=False, sorted_out=True)
     without = beside(back_end, seed, batch=True, sorted_out=False)
     sorted_out = beside(back_end, seed, batch=True, sorted_out=True)
-    both_loads = INTERACTIVE_LOAD + BATCH_LOAD
-    left = without.batch_done * (both_loads / BATCH_LOAD) * (1.0 - INTERACTIVE_LOAD)
     return Beside(
         sorted_out.p99 / alone.p99,
         without.p99 / alone.p99,
         sorted_out.refused / max(1, sorted_out.refused + sorted_out.interactive),
-        sorted_out.batch_done / max(1.0, left),
+        sorted_out.batch_done / left_to_batch(without),
     )

@@ -7,6 +7,7 @@ from statistics import fmean, median
 
 from benchmarks.adaptive.beside import Beside
 from benchmarks.adaptive.contenders import Contender
+from benchmarks.adaptive.insight import Choice, Halved
 from benchmarks.adaptive.measure import UNSCORED
 from benchmarks.adaptive.settling import Settling
 from benchmarks.adaptive.tournament import Tournament, worst_phase, worst_seed
@@ -104,6 +105,29 @@ def report_beside(found: Mapping[str, Beside]) -> None:
         print(f"  {met}  {name + ': p99 first byte':42}{slower}   aim ≤ {SLOWER:g} ×")
         _row(f"{name}: batch done of what is left", got.batch_done, BATCH_DONE, True)
         _row(f"{name}: interactive lost", got.lost, LOST, False)
+
+
+def report_insight(found: Mapping[str, Halved]) -> None:
+    """Print what there is to be had when half of the places are lost."""
+    print("\nHalf lost, of an admission that knows when each answer ends:\n")
+    for name, got in found.items():
+        said = f"{100 * got.goodput:6.1f} % of the best fixed limit, target met after {got.met_again:.1f} s"
+        print(f"        {name:42}{said}")
+
+
+def report_choices(found: Mapping[str, Sequence[Choice]]) -> None:
+    """Print what keeping places for interactive requests comes to, with every place seen."""
+    print("\nBatch work before a server whose free places are seen, with a share of them kept free:\n")
+    print(f"{'':17}" + "".join(f"{100 * one.share:>11.0f} %" for one in next(iter(found.values()), ())))
+    for name, tried in found.items():
+        print(f"{name:17}" + "".join(f"{one.slower:6.2f}×{100 * one.batch_done:4.0f} %" for one in tried))
+    for name, tried in found.items():
+        quick = max((one.batch_done for one in tried if one.slower <= SLOWER), default=0.0)
+        done = min((one.slower for one in tried if one.batch_done >= BATCH_DONE), default=float("inf"))
+        print(
+            f"        {name:42}within {SLOWER:g} ×: {100 * quick:.0f} % of the batch at most; "
+            f"{100 * BATCH_DONE:.0f} % of it: {done:.2f} × at least"
+        )
 
 
 def _row(name: str, value: float, aim: float, at_least: bool) -> None:

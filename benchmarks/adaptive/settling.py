@@ -17,6 +17,11 @@ WINDOW_S = 5
 IN_TIME, REFUSED = 0.95, 0.05
 ARRIVED, TURNED_AWAY, ADMITTED, ANSWERED = range(4)
 LOST, OVER = "half lost", ("after twice", "back")
+STRETCHES = {
+    phase.name: (end - phase.seconds, phase.seconds)
+    for phase, end in zip(PHASES, accumulate(phase.seconds for phase in PHASES), strict=True)
+}
+"""When each phase begins, and how long it is, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +40,17 @@ class Settling:
 
 def settling(back_end: BackEnd, seeds: Sequence[int], trace: Path | None) -> Settling:
     """Play the default controller, and look at the seconds after the steps."""
-    ends = list(accumulate(phase.seconds for phase in PHASES))
-    begins = dict(zip((phase.name for phase in PHASES), (0, *ends), strict=False))
-    lengths = {phase.name: phase.seconds for phase in PHASES}
     met, full = [], []
     for seed in seeds:
         seen = Loop(back_end, PHASES, FirstByte, seed, trace=trace).play().seconds
-        met.append(_last(seen, begins[LOST], lengths[LOST], ANSWERED, ADMITTED, IN_TIME))
-        full.extend(
-            _last(seen, begins[name], lengths[name], ADMITTED, ARRIVED, 1.0 - REFUSED) for name in OVER
-        )
+        met.append(met_again(seen))
+        full.extend(_last(seen, *STRETCHES[name], ADMITTED, ARRIVED, 1.0 - REFUSED) for name in OVER)
     return Settling(median(met), median(full))
+
+
+def met_again(seen: Mapping[int, list[int]]) -> int:
+    """Return the seconds of `Settling.met_again` of one run, by the seconds of its arrivals."""
+    return _last(seen, *STRETCHES[LOST], ANSWERED, ADMITTED, IN_TIME)
 
 
 def _last(seen: Mapping[int, list[int]], begin: int, length: int, part: int, whole: int, least: float) -> int:

@@ -23,11 +23,14 @@ class Tournament:
         self.seeds = seeds
         self._trace = trace
         self.scores: dict[tuple[str, str, str], list[Score]] = {}
+        self.best: dict[str, dict[int, tuple[int, ...]]] = {}
+        """By back end and seed: the answers in time of the best fixed limit of each phase."""
 
     def play(self, contenders: Sequence[Contender]) -> None:
         """Play every run."""
         for back_end in self.back_ends:
             best = {seed: best_fixed(back_end, self.phases, seed, self._trace) for seed in self.seeds}
+            self.best[back_end.name] = best
             for contender in contenders:
                 for label, make in contender.candidates:
                     self.scores[contender.name, label, back_end.name] = [

@@ -17,8 +17,9 @@ PARTS = ((0.0, 0.15), (0.15, 0.3), (0.3, 0.4), (0.4, 0.5))
 FALL = 0.15
 """The first of a class has room up to this part of what the first of the class above has. Less than
 a half, so that no class comes before one that is above it."""
-KEPT_FREE = 0.1
-"""Share of the places that the lowest class leaves free."""
+KEPT_FREE = 0.06
+"""Share of the places that the lowest class leaves free, and two at least. More costs its work, and makes no
+request of a higher class quicker before it is half of the places (`benchmarks/adaptive/insight.py`)."""
 FIRST = -1.0
 CONDUCT_LEVELS = 8
 USE_LEVELS = 8
@@ -77,7 +78,7 @@ class Standing:
         return float(FALL**rank * (1.0 - begin - (end - begin) * place))
 
     def kept(self) -> float:
-        """Return the share of the back end's places that it leaves free for higher classes.
+        """Return the share of the back end's places that it leaves free for higher classes, two at least.
 
         `FIRST` for the first of several, which is not shut out by a queue that stands still.
         """

@@ -168,10 +168,19 @@ def test_workers_see_one_load_and_one_steps_for_all():
     assert controllers[0].loads[-1].waiting == [(0, 1)]
     assert len(controllers[0].steps) + len(controllers[1].steps) == 2
     second.step(3 * SECOND)
-    assert not second.flight.is_leader  # the leader may still come, and taking over costs more
-    second.step(3 * SECOND + SECOND // 2)
-    assert second.flight.is_leader
     assert controllers[1].taken == (2.0, [Answer(0, 5, 2, 2)])
+
+
+def test_busy_workers_leave_the_steps_to_one_of_them():
+    shared = memory()
+    leader, other = (Admission(Recorder(), flight(shared, pid=pid)) for pid in (1, 2))
+    leader.step(0)
+    for at in range(32):
+        other.first_byte(other.admit(at), at)
+    other.step(SECOND)
+    assert leader.flight.is_leader  # it will have a request soon, and taking over costs more
+    other.step(SECOND + SECOND // 2)
+    assert other.flight.is_leader
 
 
 def test_worker_that_is_killed_takes_its_requests_with_it():
@@ -262,6 +271,17 @@ def test_with_places_free_as_many_more_may_wait_as_there_are(running: int):
         waiting += 1
     assert waiting == bounds.at(running).unanswered == admission.allowance(0).unanswered
     assert waiting == admission.steering.queue_at(0)[1] == 10 + max(0, 8 - running)
+
+
+@pytest.mark.parametrize(("places", "taken"), [(1, 1), (2, 1), (3, 2), (4, 2), (8, 6), (16, 14), (96, 90)])
+def test_lower_class_leaves_places_free_two_at_least_and_half_at_most(places: int, taken: int):
+    bounds = Bounds(400, 400, 400, full_from=400, places=places)
+    admission = Admission(Recorder(bounds=bounds), flight(floor=1))
+    lowest = Standing(1, 2)
+    while admission.has_room(0, lowest.share(), lowest.kept()):
+        admission.first_byte(admission.admit(0), 0)
+    assert admission.flight.counts(0)[0] == taken
+    assert admission.has_room(0)
 
 
 def test_queue_that_stands_still_is_shorter_at_once():

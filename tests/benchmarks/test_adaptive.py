@@ -10,10 +10,10 @@ import pytest
 from benchmarks.adaptive.beside import compare
 from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, BackEnd, capacity
 from benchmarks.adaptive.contenders import Fixed
-from benchmarks.adaptive.insight import attainable
+from benchmarks.adaptive.insight import attainable, can_look_into, choices, halved
 from benchmarks.adaptive.loop import Loop
 from benchmarks.adaptive.measure import best_fixed, score
-from benchmarks.adaptive.phases import SMALL, Phase
+from benchmarks.adaptive.phases import PHASES, SMALL, Phase
 from benchmarks.adaptive.poison import NONE, POISONS, Poison
 from benchmarks.adaptive.workers import kept_by_workers
 from ratelimit.adaptive.first_byte import FirstByte
@@ -138,6 +138,20 @@ def test_four_workers_are_one_limit(back_end: BackEnd):
 def test_workers_that_come_and_die_are_one_limit():
     """One of four is killed every few seconds and another one comes."""
     assert kept_by_workers(SERVER, [1, 2, 3, 4], 4, SMALL, dies_every_s=7) >= 0.9
+
+
+def test_places_kept_free_are_work_not_done():
+    """What is looked for: a share that makes interactive requests quick and leaves batch work its due."""
+    tried = choices(BY_NAME["two replicas"], 1)
+    assert tried[0].batch_done > 0.9 > 0.5 > tried[-1].batch_done
+    assert tried[0].slower > 2.0 > tried[-1].slower
+    assert not any(one.slower <= 1.25 and one.batch_done >= 0.95 for one in tried)
+
+
+def test_admission_that_sees_all_meets_the_target_at_once():
+    best = {1: best_fixed(SERVER, PHASES, 1, None, grid=(20, 30, 40))}
+    assert halved(SERVER, best, None).met_again == 0
+    assert not can_look_into(BY_NAME["chunked prefill"])
 
 
 def test_capacity_is_measured():

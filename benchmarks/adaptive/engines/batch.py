@@ -19,6 +19,8 @@ from math import inf
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.timeline import SECOND, Timeline
 
+NO_BOUND = 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -29,7 +31,7 @@ class Model:
     each_ms: float
     prefill_rate: float
     chunk_tokens: int = 0
-    memory_tokens: int = 10**9
+    memory_tokens: int = NO_BOUND
 
 
 class Batch:
@@ -82,6 +84,15 @@ class Batch:
             and self.in_service() < self._slots
             and self._held < self._model.memory_tokens
         )
+
+    @property
+    def reads_in_turn(self) -> bool:
+        """Whether prompts are read one after the other, so that `foretell_s` is right."""
+        return not self._model.chunk_tokens and self._model.memory_tokens == NO_BOUND
+
+    def places(self) -> int:
+        """Return how many requests it works on at most."""
+        return self._slots
 
     def in_service(self) -> int:
         return len(self._decoding) + len(self._reading)

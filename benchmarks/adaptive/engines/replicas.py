@@ -40,6 +40,10 @@ class Replicas:
     def has_room(self) -> bool:
         return any(replica.has_room() for replica in self._replicas[: self._open])
 
+    def places(self) -> int:
+        """Return how many requests those that get more work on at most."""
+        return sum(replica.places() for replica in self._replicas[: self._open])
+
     def in_service(self) -> int:
         return sum(replica.in_service() for replica in self._replicas)
 

@@ -86,7 +86,7 @@ class InFlight:
     def due(self, now_ns: int, /) -> bool:
         """Return whether a step is due: it is this worker's to take then, and no other's.
 
-        The leader's after `step_ns`, any other worker's half of that later.
+        After `step_ns`; with 32 answers or more since the last step half of that later, but for the leader.
         """
     @property
     def is_leader(self) -> bool:

@@ -113,6 +113,16 @@ cdef inline uint64_t may_wait(FlightHeader *header, uint64_t running) noexcept:
     return min(free, full + (places - running if places > running else 0))
 
 
+cdef inline uint64_t left_of(uint64_t places, double kept) noexcept:
+    """Return the places that a lower class may take, half of them at least; noexcept: arithmetic.
+
+    One is kept for a request of a higher class that comes, and one for the next, on a small server, too.
+    """
+    cdef uint64_t free = <uint64_t>(kept * <double>places + 0.999)
+    free = min(free if free > 2 else 2, places // 2)
+    return places - free if places > free else 1
+
+
 cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:
     """Raise a word to a value; noexcept: after some lost races another worker has raised it as far."""
     cdef uint64_t seen = load(at)

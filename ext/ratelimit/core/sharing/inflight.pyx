@@ -9,9 +9,10 @@ Room is asked for first and taken later, when limits have allowed the request. S
 one instant can together be over the bound by one request each. Asked the other way around, they could
 turn a request away while there is room.
 
-The steps of the controller are taken by the worker that took the last one, its leader. Where that one has no
-request when a step is due, another one takes it half a step later, and leads. What a leader needs to go on is
-here: the controller's words, and the last answers. So a worker that dies leaves nothing that has to lapse.
+The steps of the controller are taken by whichever worker has a request when one is due; it leads until
+another does. Where there are many answers the leader goes first, and another one takes a step half a step
+later. What a leader needs to go on is here: the controller's words, and the last answers. So a step comes when
+it would with one worker, and a worker that dies leaves nothing that has to lapse.
 In one file, since the lanes, the sum over them and the step of the controller are one memory's layout.
 """
 
@@ -33,6 +34,7 @@ cdef double DOUBTED_BELOW = 0.5           # a report of saturation while fewer o
 cdef enum:
     WAITS = 1           # states of a ticket; 0 is free
     ANSWERED = 2
+    BUSY = 32           # answers since the last step: each of some workers had one of them
 
 FLIGHT_VERSION = FLIGHT_LAYOUT
 FLIGHT_LANES = LANES
@@ -254,9 +256,7 @@ cdef class InFlight:
         if kept > 0.0:
             places = load(&header.places)
             if places:
-                part = <uint64_t>(<double>places * (1.0 - kept))
-                part = part if part > 1 else 1
-                bound = part if part < bound else bound
+                bound = min(bound, left_of(places, kept))
         if self.sum_in_flight >= bound:
             return False
         if self.sum_unanswered < waiting:
@@ -403,8 +403,8 @@ cdef class InFlight:
             return False
         word = load(&self.header.leader)
         last = (word >> 8) * 1_000
-        # Taking over costs as much as many steps, so the last one goes first.
-        if word & 0xFF != <uint64_t>(self.lane + 1):
+        # Taking over costs as much as ten steps. Where the last one will soon have a request, too, it goes first.
+        if word & 0xFF != <uint64_t>(self.lane + 1) and load(&self.header.head) - load(&self.header.tail) >= BUSY:
             wait += wait // 2
         if word and apart(now, last) < wait:
             self.next_look_ns = last + wait
