@@ -205,10 +205,10 @@ def _to_first_byte(app: ASGIApp, count: int) -> float:
     async def send(message: Message) -> None:
         nonlocal spent_ns
         if message["type"] == "http.response.body":
-            spent_ns += time.perf_counter_ns() - begun_ns
+            spent_ns += time.thread_time_ns() - begun_ns
 
     for _ in range(count):
-        begun_ns = time.perf_counter_ns()
+        begun_ns = time.thread_time_ns()
         call = app(dict(head), receive, send)
         try:
             call.send(None)  # type: ignore[attr-defined]

@@ -167,8 +167,11 @@ class Decider:
                 plan = await self._achallenged(plan, seen, row, now_ns, visit if charge else None)
             turn = matched.wait_rank, visit, charge
             outcome: Outcome | None
-            if plan.away is not None and plan.queue is None:  # common, so it has no coroutine of its own
-                outcome = await self._ask_away(plan, row, now_ns, amounts, charge)
+            if plan.queue is None:  # common, so it has no coroutine of its own
+                if plan.away is None:
+                    outcome = self._ask(plan, row, now_ns, amounts, charge)
+                else:
+                    outcome = await self._ask_away(plan, row, now_ns, amounts, charge)
             else:
                 outcome, now_ns = await self._ask_in_turn(plan, row, now_ns, amounts, *turn)
             if plan.away is not None and plan.challenge is not None and outcome is not None:

@@ -252,9 +252,11 @@ class Hall:
             self._wake(line)
 
     def _wake(self, line: Line) -> None:
-        waiter = self.room.next(line)
-        if waiter is not None:
-            waiter.told.set_result(_TURN)
+        while (waiter := self.room.next(line)) is not None:
+            if not waiter.told.done():
+                waiter.told.set_result(_TURN)
+                return
+            self.room.leave(waiter)  # its task was cancelled, and has not run since
 
     def _left(self, waiter: Waiter) -> None:
         """Let a request go that hung up; one that asks its limits right now is let through or refused."""

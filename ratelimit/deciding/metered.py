@@ -41,6 +41,7 @@ class MeteredRules:
         "has_models",
         "read",
         "shape",
+        "told",
     )
 
     def __init__(self, rules: Sequence[LimitRule], most_cost: int, prices: PriceList) -> None:
@@ -52,6 +53,8 @@ class MeteredRules:
             (at, spec.estimate) for at, spec in specs if spec.estimate is not None
         )
         """Rules with an estimate to be found for each request."""
+        self.told = tuple(spec for _, spec in self.estimated if spec.kind in ("header", "state"))
+        """Estimates that requests tell."""
         self.read = tuple(at for at, spec in specs if spec.usage is not None)
         """Rules that are settled by what the answer says."""
         self.cuts = tuple(
@@ -95,7 +98,7 @@ class MeteredRules:
             told: by headers and states; None by one that says something else than a whole number.
         """
         costs = [rule.estimate for rule in self._rules]
-        if not learned.is_heeded(route, declared.by):
+        if declared.by and not learned.is_heeded(route, declared.by):
             declared = replace(declared, output=None)
         for at, spec in self.estimated:
             rule = self._rules[at]

@@ -10,6 +10,7 @@ from ratelimit import RateLimitMiddleware
 from ratelimit.usage.ending import error_event
 from tests.asgi.driver import Client
 from tests.asgi.metered import Posting, answering, pieces_of
+from tests.asgi.test_departures import ALL, STREAMS, TOKENS, leave_nothing
 from tests.support.redis.live import Live, rules
 from tests.support.redis.server import Server
 from tests.usage.answers import ANSWERS, CHAT_USAGE, chat
@@ -70,4 +71,12 @@ async def test_stream_is_cut_by_what_remained_when_it_was_admitted(server: Serve
     got = await client("POST", headers=HEADERS)
     assert got.body.endswith(error_event("openai"))
     assert len(got.body) < len(body) / 4
+    await limiter.aclose()
+
+
+async def test_requests_that_leave_at_any_moment_leave_nothing_behind(server: Server) -> None:
+    """Hang-ups and cancellations while a request waits, is decided by the server, or streams."""
+    limits = [text.partition("\n")[2] for text in (TOKENS, STREAMS, ALL)]
+    limiter = Live(rules(server.url, *limits))
+    await leave_nothing(limiter, 15)
     await limiter.aclose()

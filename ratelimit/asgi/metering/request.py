@@ -32,6 +32,7 @@ from ratelimit.stores.contract import ALLOWED, Outcome
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.request import MOST_DECLARED, Declared, model_in_path
 
+_UNTOLD: Mapping[EstimateSpec, int | None] = {}
 _BYTES_TO_SPARE = 32
 """How many times 3.5 bytes the longest tokens have: those of blanks."""
 
@@ -135,7 +136,7 @@ class MeteredRequest:
         rules, metering = self._rules, self._metering
         if rules is None:
             return None
-        told = _told(self._scope, [spec for _, spec in rules.estimated])
+        told = _told(self._scope, rules.told) if rules.told else _UNTOLD
         now_ns, route = metering.limiter.now_ns(), self.matched.template
         return rules.costs(self._declared, metering.learned, self._identities, route, told, now_ns)
 
