@@ -1,4 +1,4 @@
-"""A trace as chunks of whole lines: plain or gzip, a file or standard input.
+"""A trace as chunks of whole lines: plain, gzip or Parquet, a file or standard input.
 
 Rules: memory stays flat whatever the input; a line longer than four chunks is dropped and counted.
 A compressed file that breaks off ends the trace where it broke, with a note: what came before is
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from ratelimit.core.replay.members import count_lines
+from ratelimit.traces.parquet import MAGIC, ParquetLines
 
 # Records of a chunk stay in the processor's cache; larger chunks replay at half the speed.
 CHUNK_BYTES = 1 << 18
@@ -60,13 +61,16 @@ class LineSource:
         buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, raw))
         self._buffered = buffered
         try:
-            head = buffered.peek(2)[:2]
+            head = buffered.peek(4)[:4]
         except OSError as error:  # a directory opens on some systems and fails when read
             raw.close()
             raise TraceUnreadable(f"{path}: {error.strerror or error}") from error
-        self._stream: io.BufferedIOBase = buffered
-        if head == _GZIP_MAGIC:
+        self._stream: io.BufferedIOBase | ParquetLines = buffered
+        if head.startswith(_GZIP_MAGIC):
             self._stream = gzip.GzipFile(fileobj=buffered)
+        elif head == MAGIC:
+            self._stream = _parquet(self.name, buffered)
+            self.size = None  # it is not read from its begin to its end
 
     @property
     def position(self) -> int:
@@ -134,6 +138,18 @@ class LineSource:
         except (EOFError, zlib.error, OSError) as error:
             self.broken = str(error) or type(error).__name__
             return b""
+
+
+def _parquet(name: str, file: io.BufferedReader) -> ParquetLines:
+    try:
+        return ParquetLines(file)
+    except ModuleNotFoundError as error:
+        file.close()
+        wanted = "Parquet is read with pyarrow, which is not installed: pip install 'pyarrow>=17'"
+        raise TraceUnreadable(f"{name}: {wanted}") from error
+    except OSError as error:
+        file.close()
+        raise TraceUnreadable(f"{name}: {error}") from error
 
 
 def _size_of(raw: BinaryIO) -> int | None:

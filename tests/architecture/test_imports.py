@@ -48,6 +48,7 @@ OWNERS = {
     "click": ("cli", "demo"),
     "rich": ("cli", "demo"),
     "opentelemetry": ("integrations",),
+    "pyarrow": ("traces/parquet",),
     "starlette": ("asgi", "console", "demo", "integrations"),
 }
 
