@@ -18,6 +18,8 @@ Notice = Callable[..., None]
 """Told a code, and perhaps `about` what."""
 OFTEN_ABSENT = 20
 """Requests without a value after which it is more likely set too late than all of them anonymous."""
+OFTEN_LATE = 3
+"""Requests with a value that came after it was asked for: then it is set too late."""
 Read = Callable[[Headers, Context], bytes | None]
 
 
@@ -71,18 +73,21 @@ def _cookie(name: bytes, form: str) -> Read:
 
 def _context(kind: str, name: str, form: str, diagnose: Notice) -> Read:
     is_path = kind == "path"
-    absent = 0 if is_path else OFTEN_ABSENT
+    absent, late = 0 if is_path else OFTEN_ABSENT, OFTEN_LATE
+    earlier: object = {}  # the state of the last request that had nothing there when it was asked
 
     def read_context(headers: Headers, context: Context) -> bytes | None:
-        nonlocal absent
+        nonlocal absent, late, earlier
         found: object = context.params.get(name) if is_path else state_value(context.state, name)
         if found is None:
             if absent > 0 and context.is_live:
-                absent -= 1
+                late -= state_value(earlier, name) is not None
+                absent = absent - 1 if late else 0
+                earlier = context.state if absent else {}
                 if not absent:
                     diagnose("state-absent", about=f"`state:{name}`")
             return None
-        absent = 0
+        absent, earlier = 0, {}
         value = value_bytes(found)
         if value is None:
             diagnose("identity-type")

@@ -302,6 +302,49 @@ async def test_state_that_is_set_too_late_is_said_once_with_its_name() -> None:
     assert said[0][1].startswith("`state:account` was never present when asked; ")
 
 
+async def test_state_that_comes_after_the_limit_is_said_within_four_requests() -> None:
+    said: list[str] = []
+
+    class Watching:
+        def diagnosed(self, code: str, message: str) -> None:
+            said.append(code)
+
+        def reloaded(self, *_: Any) -> None: ...
+
+    app = FastAPI()
+    late = [Depends(limit("100/minute", per="account")), Depends(authenticate)]
+
+    @app.get("/late", dependencies=late)
+    async def handler() -> None: ...
+
+    client = mounted(app, row("by path", "ip", "100/minute"), observer=Watching()).client
+    for number in range(3):
+        await client("GET", "/late", key(f"account {number}"))
+    assert said == []
+    await client("GET", "/late", key("account 4"))
+    assert said == ["state-absent"]
+
+
+async def test_anonymous_requests_are_not_said_to_be_late() -> None:
+    said: list[str] = []
+
+    class Watching:
+        def diagnosed(self, code: str, message: str) -> None:
+            said.append(code)
+
+        def reloaded(self, *_: Any) -> None: ...
+
+    app = FastAPI()
+
+    @app.get("/x", dependencies=[Depends(limit("100/minute", per="account"))])
+    async def handler() -> None: ...
+
+    client = mounted(app, row("by path", "ip", "100/minute"), observer=Watching()).client
+    for _ in range(12):
+        await client("GET", "/x")
+    assert said == []
+
+
 async def test_routes_count_by_the_reloaded_policy_and_keep_what_it_lacks(tmp_path: Any) -> None:
     said: list[str] = []
 
