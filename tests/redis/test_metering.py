@@ -13,7 +13,7 @@ from tests.asgi.metered import Posting, answering, pieces_of
 from tests.asgi.test_departures import ALL, STREAMS, TOKENS, leave_nothing
 from tests.support.redis.live import Live, rules
 from tests.support.redis.server import Server
-from tests.usage.answers import ANSWERS, CHAT_USAGE, chat
+from tests.usage.answers import ANSWERS, CHAT_USAGE, chat, event
 
 LIMIT = 'per = "{per}"\nunit = "output_tokens"\nrate = "{rate}/day"\nusage = "auto"\nestimate = "declared"\n'
 LIMIT += 'algorithm = "{algorithm}"\n'
@@ -80,3 +80,59 @@ async def test_requests_that_leave_at_any_moment_leave_nothing_behind(server: Se
     limiter = Live(rules(server.url, *limits))
     await leave_nothing(limiter, 15)
     await limiter.aclose()
+
+
+@pytest.mark.parametrize("more", ["", 'on_exhausted = "cut"\n'], ids=["finish", "cut"])
+async def test_all_levels_take_one_call_at_the_start_and_one_at_the_end(server: Server, more: str) -> None:
+    """Account, address, both and the total, reserved together; 200 events between ask nothing."""
+    both, total = (limit(more=more).replace('"account"', per) for per in ('["account", "ip"]', "[]"))
+    levels = [limit(more=more), limit("ip", more=more), both, total]
+    limiter = Live(rules(server.url, *levels))
+    pieces = pieces_of(chat("word " * 200, CHAT_USAGE), 100)
+    client = Posting(RateLimitMiddleware(answering(*pieces), limiter=limiter, reload_interval_s=0))
+    await client.send_document({"max_tokens": 60}, HEADERS)
+    await left(limiter)
+    before = calls(server)
+    got = await client.send_document({"max_tokens": 60}, HEADERS)
+    assert got.body == b"".join(pieces)
+    assert calls(server) == before + 1, "at its start"
+    for _ in range(100):
+        if calls(server) > before + 1:
+            break
+        await asyncio.sleep(0)
+    assert calls(server) == before + 2, "at its end, after the answer"
+    assert await left(limiter) == [10_000 - 2 * 20] * 4
+    await limiter.aclose()
+
+
+async def test_burst_of_parallel_streams_reserves_on_the_server_what_it_declares(server: Server) -> None:
+    """600 at once on 100 tokens, by two workers of a server: none is served beyond."""
+    served = 0
+    gate = asyncio.Event()
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        nonlocal served
+        await gate.wait()
+        served += 10
+        usage = {**CHAT_USAGE, "completion_tokens": 10}
+        await answering(event({"choices": [], "usage": usage}))(scope, receive, send)
+
+    workers = [Live(rules(server.url, limit(rate=100))) for _ in range(2)]
+    clients = [Posting(RateLimitMiddleware(app, limiter=one, reload_interval_s=0)) for one in workers]
+    sent = [
+        asyncio.ensure_future(clients[number % 2].send_document({"max_tokens": 10}, HEADERS))
+        for number in range(600)
+    ]
+    await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
+    gate.set()
+    statuses = [each.status for each in await asyncio.gather(*sent)]
+    assert (served, statuses.count(200)) == (100, 10)
+    for one in workers:
+        await one.aclose()
+
+
+def calls(server: Server) -> int:
+    """Return how many calls the server has answered."""
+    stats = server.client.info("commandstats")
+    assert isinstance(stats, dict)
+    return int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
