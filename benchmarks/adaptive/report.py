@@ -21,17 +21,18 @@ def report(tournament: Tournament, contenders: Sequence[Contender]) -> None:
     """Print each contender on back ends left out of the choice of its settings, then ours by phase."""
     print("On each back end with the settings that are best on the others; % of the best fixed limit.\n")
     head = f"{'':22}{'back end':17}{'setting':>8}{'worst phase':>12}{'seed':>6}{'mean':>6}"
-    print(head + f"{'refused with room':>19}{'in time':>9}")
+    print(head + f"{'refused with room':>19}{'in time':>9}{'worst phase as shipped':>24}")
     for contender in contenders:
         for back_end in tournament.back_ends:
             label, scores = tournament.left_out(contender, back_end)
             mean = fmean(fmean(score.goodput) for score in scores)
             room = fmean(score.refused_with_room for score in scores)
             in_time = fmean(score.in_time for score in scores)
+            shipped = tournament.scores[contender.name, contender.candidates[0][0], back_end.name]
             print(
                 f"{contender.name:22}{back_end.name:17}{label:>8}{_percent(worst_phase(scores)):>12}"
                 f"{_percent(worst_seed(scores)):>6}{_percent(mean):>6}{100 * room:>18.1f}%"
-                f"{100 * in_time:>8.1f}%"
+                f"{100 * in_time:>8.1f}%{_percent(worst_phase(shipped)):>24}"
             )
         print()
     _by_phase(tournament, contenders[0])
