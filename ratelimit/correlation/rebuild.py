@@ -2,7 +2,8 @@
 
 Theory of operation. Phases one after the other, each with memory of its own. The first finds accounts
 at home (`core.clusters.homes`), the second payment methods that meet at exits of their own
-(`core.clusters.pools`). The third says what the groups are like that they make (`core.clusters.groups`).
+(`core.clusters.pools`). The third joins those that mostly meet each other (`core.clusters.communities`).
+The fourth says what the groups are like that they make (`core.clusters.groups`).
 Then each group is judged, and goes on as the cluster that most of it was in. The operator's word comes last.
 
 An account that was silent for long is dormant and costs a rebuild nothing. It keeps its cluster.
@@ -11,7 +12,9 @@ An account that was silent for long is dormant and costs a rebuild nothing. It k
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
 
+from ratelimit.core.clusters.communities import Communities
 from ratelimit.core.clusters.dormancy import lull, wane
 from ratelimit.core.clusters.groups import Groups
 from ratelimit.core.clusters.homes import Homes
@@ -40,6 +43,8 @@ KEPT_SHARE = 0.8
 """What of `pool_share` a payment method has to keep that belongs to a cluster already."""
 MOST_TURNS = 12
 """How often it is asked again which are left; what still changes then is a few among thousands."""
+MOST_IDLE = 3
+"""In how many turns no communities may be joined before it is asked no more."""
 NEVER = 2**32 - 1
 FLEET = 6
 """Accounts on one payment method that are looked at as a group, if they are nowhere at home."""
@@ -90,6 +95,7 @@ class Rebuild:
         self._pools = Pools(
             core.evidence, window_s=s.window_s, costly=core.columns.costly, by_program=self._by_program
         )
+        self._communities = Communities(self._pools)
         self._groups = Groups(core, self._pools, fleet=NEVER if self._by_program else FLEET)
 
     def __iter__(self) -> Iterator[None]:
@@ -107,7 +113,7 @@ class Rebuild:
                 # All at once: one by one, as they come back, they would keep the budget in debt for a day.
                 yield from self._principals(core.collect)
         finally:
-            for phase in (self._homes, self._pools, self._groups):
+            for phase in (self._homes, self._communities, self._pools, self._groups):
                 phase.end()
             core.end()
 
@@ -190,15 +196,48 @@ class Rebuild:
         pools.look(NETWORK, METHODS_NETWORK, s.network_share)
         found += yield from self._sift(s.accounts)
         if found:
-            # Groups that share networks which are hardly any others' are one.
+            # Groups that are mostly in networks which are hardly any others' but theirs are one.
             pools.look(NETWORK, METHODS_NETWORK, s.network_share)
             yield from self._identifiers(pools.recall)
             yield from self._principals(pools.sort)
             yield from self._count()
             yield from self._suspects(pools.unite)
+            yield from self._gather_methods()
         pools.look(ADDRESS, LONERS_MEET, s.network_share, alone=True)
         yield from self._sift(s.accounts)
         pools.end_search()
+
+    def _gather_methods(self) -> Iterator[None]:
+        """Find which payment methods belong together: those that mostly meet each other."""
+        them = self._communities
+        them.begin()
+        for kind in (ADDRESS, NETWORK):
+            them.look(kind)
+            idle = 0
+            for turn in range(MOST_TURNS):
+                yield from self._polled()
+                yield from self._suspects(partial(them.choose, turn=turn))
+                if not (yield from self._summed(self._identifiers, them.mingle)):
+                    break
+                yield from self._suspects(them.verify)
+                largest = 0.0
+                for start, stop in self._ranges(self._core.evidence.identifier_count, FASTER * SLICE):
+                    largest = max(largest, them.largest(start, stop))
+                    yield
+                idle = 0 if largest else idle + 1
+                if idle == MOST_IDLE:
+                    break
+                if largest:
+                    yield from self._identifiers(partial(them.join, least=largest / 2))
+                    yield from self._identifiers(them.flatten)
+        them.look(ADDRESS)
+        yield from self._polled()
+        yield from self._identifiers(them.settle)
+        them.end()
+
+    def _polled(self) -> Iterator[None]:
+        yield from self._identifiers(self._communities.forget)
+        yield from self._suspects(self._communities.poll)
 
     def _count(self) -> Iterator[None]:
         yield from self._identifiers(self._pools.clear)

@@ -46,9 +46,10 @@ def named() -> Iterator[Entry]:
         yield Entry(group.name, "established", group.name, (group,))
         yield Entry(f"{group.name}, new", "new", group.name, (arrived(group),))
     for group in HONEST:
-        yield Entry(f"{group.name}, beside base", "beside", group.name, (group, BASE))
-        if group.legs[0].of == "group" and group.legs[0].kind in ("hosted", "mobile"):
-            yield Entry(f"{group.name}, and a campaign there", "beside", group.name, _guests(group))
+        for people, name in ((group, group.name), (arrived(group), f"{group.name}, new")):
+            yield Entry(f"{name}, beside base", "beside", group.name, (people, BASE))
+            if group.legs[0].of == "group" and group.legs[0].kind in ("hosted", "mobile"):
+                yield Entry(f"{name}, and a campaign there", "beside", group.name, _guests(people))
     for name, campaigns in CAMPAIGNS.items():
         yield Entry(name, "plain", name, campaigns)
     for name in CHANGED:

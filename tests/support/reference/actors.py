@@ -1,8 +1,8 @@
 """Which accounts are one actor, in plain Python: a rebuild's specification, the compiled phases' oracle.
 
-Three files, a phase each: `homes`, `pools`, and here what groups are like. It goes over the same remembered
-edges (`tests.support.remembered`) and says of each account its group and verdict. Lists and dicts in place of
-arrays, and each question is asked of all accounts anew.
+Four files, a phase each: `homes`, `pools`, `communities`, and here what groups are like. It goes over the
+same remembered edges (`tests.support.remembered`) and says of each account its group and verdict. Lists and
+dicts in place of arrays, and each question is asked of all accounts anew.
 
 It decides as the core does, with two differences by design. Counts have no upper bound here (the core's
 stop at 65,535), nor are there slices. Where no candidate of a vote has a majority, the core keeps the
@@ -45,19 +45,7 @@ class Actors(Pools):
 
     def _roots(self) -> dict[int, int]:
         """Return by method or place what stands for all it is joined to."""
-        near: dict[int, set[int]] = defaultdict(set)
-        for one, other in self.joined:
-            near[one].add(other)
-            near[other].add(one)
-        roots: dict[int, int] = {}
-        for start in sorted(near):
-            waiting = [start]
-            while waiting:
-                at = waiting.pop()
-                if at not in roots:
-                    roots[at] = start
-                    waiting += near[at]
-        return roots
+        return {at: self.root_of(at) for at in self.proven | self.above.keys()}
 
     def _group_of(self, account: Account, roots: Mapping[int, int]) -> int | None:
         """Return the root of an account's group."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ratelimit.correlation.judgement import Verdict
 from ratelimit.correlation.settings import Settings
-from tests.support.remembered import ADDRESSES, EXTRAS_AT, METHODS, TICK_S, Account, Edge, Memory
+from tests.support.remembered import ADDRESSES, EXTRAS_AT, FINE, METHODS, TICK_S, Account, Edge, Memory
 
 HOUR_S, DAY_S = 3600, 86400
 YOUNG_S, SETTLED_S = 36 * HOUR_S, 16 * HOUR_S
@@ -81,8 +81,8 @@ class Homes:
         self.traits = {account.key: Traits() for account in self.accounts}
         self.proven: set[int] = set()
         """Payment methods that meet others, and the places where they do."""
-        self.joined: list[tuple[int, int]] = []
-        """Methods and places that are one group."""
+        self.above: dict[int, int] = {}
+        """Methods and places that are one group lead to the same one of them."""
         self.tree: dict[int, int] = {}
         """Of accounts that roam, what they are joined to."""
 
@@ -225,3 +225,20 @@ class Homes:
     def _addresses(self, account: Account) -> list[Edge]:
         """Return an account's addresses, without infrastructure that is declared."""
         return [edge for edge in account.edges[ADDRESSES] if edge and not self.nodes[edge.to].infrastructure]
+
+    def places_of(self, account: Account, kind: int) -> tuple[dict[int, int], int]:
+        """Return visits by place where an account was lately and does not live; and all its visits."""
+        places: dict[int, int] = defaultdict(int)
+        homes, total = set(), 0
+        for edge in self._addresses(account):
+            if self.age_of(edge) >= max(1, self.settings.window_s // TICK_S):
+                continue
+            total += edge.visits
+            place = edge.to if kind == FINE else self.nodes[edge.to].parent
+            if place is None:
+                continue
+            if edge.at_home:
+                homes.add(place)
+            else:
+                places[place] += edge.visits
+        return {place: visits for place, visits in places.items() if place not in homes}, total

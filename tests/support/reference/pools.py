@@ -5,32 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from tests.support.reference.homes import Homes
-from tests.support.remembered import BLOCK, CLIENT, COARSE, EXTRAS_AT, FINE, METHODS, TICK_S, Account
+from tests.support.reference.communities import Communities
+from tests.support.remembered import BLOCK, CLIENT, COARSE, EXTRAS_AT, FINE, METHODS, Account
 
 KEPT_SHARE, LONER_SHARE = 0.8, 0.3
 ROAMED, TURNS = 3, 12
 
 
-class Pools(Homes):
+class Pools(Communities):
     """The same, as far as what meets at exits of its own."""
-
-    def places_of(self, account: Account, kind: int) -> tuple[dict[int, int], int]:
-        """Return visits by place where an account was lately and does not live; and all its visits."""
-        places: dict[int, int] = defaultdict(int)
-        homes, total = set(), 0
-        for edge in self._addresses(account):
-            if self.age_of(edge) >= max(1, self.settings.window_s // TICK_S):
-                continue
-            total += edge.visits
-            place = edge.to if kind == FINE else self.nodes[edge.to].parent
-            if place is None:
-                continue
-            if edge.at_home:
-                homes.add(place)
-            else:
-                places[place] += edge.visits
-        return {place: visits for place, visits in places.items() if place not in homes}, total
 
     def is_witness(self, account: Account) -> bool:
         """Return whether an account may testify that an exit is infrastructure."""
@@ -49,7 +32,8 @@ class Pools(Homes):
         self._sift(FINE, 2, s.pool_share)
         self._sift(COARSE, 3, s.network_share)
         if self.methods():
-            self._unite(self.methods(), self._pools(self.methods(), COARSE, 3, s.network_share), COARSE)
+            self._note(self.methods(), self._pools(self.methods(), COARSE, 3, s.network_share), COARSE)
+            self.gather(self.methods())
         self._roam()
 
     def methods(self) -> set[int]:
@@ -96,7 +80,7 @@ class Pools(Homes):
             suspects = suspects - gone
             if not gone:
                 break
-        self._unite(suspects, self._pools(suspects, kind, least, share), kind)
+        self._note(suspects, self._pools(suspects, kind, least, share), kind)
         self.proven |= suspects
 
     def _pools(self, suspects: set[int], kind: int, least: int, share: float) -> set[int]:
@@ -122,16 +106,11 @@ class Pools(Homes):
             if len(there) >= least and mine[place] >= share * (mine[place] + others[place])
         }
 
-    def _unite(self, suspects: set[int], pools: set[int], kind: int) -> None:
-        """Join payment methods and the pool exits they are seen at."""
+    def _note(self, suspects: set[int], pools: set[int], kind: int) -> None:
+        """Note the pool exits where accounts in question are."""
         for account in self.accounts:
-            method = self.method_of(account, suspects)
-            if method is None:
-                continue
-            for place in self.places_of(account, kind)[0]:
-                if place in pools:
-                    self.proven.add(place)
-                    self.joined.append((method, place))
+            if self.method_of(account, suspects) is not None:
+                self.proven |= pools.intersection(self.places_of(account, kind)[0])
 
     def _roam(self) -> None:
         """Find newcomers that pay by themselves, are nowhere at home, and share exits with their like."""
@@ -176,6 +155,6 @@ class Pools(Homes):
             own = [place for place in places[account.key][0] if place in pools]
             if own:
                 self.tree[account.key] = own[0]
-            for place in own:
-                self.proven.add(place)
-                self.joined.append((own[0], place))
+            self.proven.update(own)
+            for place in own[1:]:
+                self.join_places(own[0], place)

@@ -39,6 +39,7 @@ cdef class Pools:
     cdef bint is_suspect(self, Principal *p) noexcept nogil
     cdef bint roams(self, Principal *p, Places *places) noexcept nogil
     cdef void note(self, uint32_t at, uint32_t token) noexcept nogil
+    cdef void join_places(self, uint32_t one, uint32_t other) noexcept nogil
     cdef uint32_t suspect_at(self, Principal *p, int slot) noexcept nogil
 
 

@@ -5,7 +5,7 @@ where several of them meet and most of the accounts there are theirs; witnesses 
 method stays in question while half of its accounts' visits are at pool exits. That is asked again,
 until nothing changes: what is left holds itself together, and what only touches it has gone.
 The same by network, for methods that never share an address; and by account, for accounts that pay
-by themselves. Methods and the exits they meet at are joined in a forest: its trees are groups.
+by themselves. These are joined with the exits they share; which methods belong together is for `communities`.
 
 Reads: edges, degrees of payment methods, AT_HOME and `traits`. Leaves: SUSPECT and PROVEN at payment
 methods, ROAMER in `traits`, `settled` at places, and the forest.
@@ -19,7 +19,7 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memset
 
 from ratelimit.core.clusters.evidence cimport Evidence, principal_at
-from ratelimit.core.clusters.forest cimport join_roots
+from ratelimit.core.clusters.forest cimport find_root, join_roots
 from ratelimit.core.clusters.records cimport (
     AT_HOME, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, HOMED, MOST_DEGREE, NEW, PAYMENT, PAYMENT_AT,
     PROVEN, ROAMED, ROAMER, SUSPECT, TICK_S, Identifier, Principal, is_infrastructure, is_witness, kind_of, look_ahead, resolve,
@@ -163,12 +163,15 @@ cdef class Pools:
                 places.count += 1
         # An account that lives in a place is no witness of it, either way.
         for i in range(homes):
-            for j in range(places.count):
-                if places.at[j] == home[i]:
-                    places.count -= 1
-                    places.at[j] = places.at[places.count]
-                    places.visits[j] = places.visits[places.count]
-                    break
+            j = 0
+            while j < places.count and places.at[j] != home[i]:
+                j += 1
+            if j < places.count:
+                places.count -= 1
+                while j < places.count:
+                    places.at[j] = places.at[j + 1]
+                    places.visits[j] = places.visits[j + 1]
+                    j += 1
 
     cdef bint is_pool(self, uint32_t at) noexcept nogil:
         """Whether enough payment methods in question meet at a place, and most accounts there are theirs."""
@@ -405,7 +408,7 @@ cdef class Pools:
         return found
 
     def unite(self, uint32_t start, uint32_t stop):
-        """Join those in question in a range of their list by the pool exits they share, before they are forgotten."""
+        """Note the pool exits of those in question in a range; join by them accounts that pay alone, and programs."""
         cdef uint32_t at, token
         cdef int i
         cdef Principal *p
@@ -425,9 +428,22 @@ cdef class Pools:
                     node.meta |= <uint16_t>PROVEN
                     if token == 0:
                         token = places.at[i] + 1
-                    else:
+                    elif self.by_program:
                         join_roots(self.roots, token, places.at[i] + 1)
+                    elif self.alone:
+                        self.join_places(token, places.at[i] + 1)
                 self.trees[self.suspects[at]] = token
+
+    cdef void join_places(self, uint32_t one, uint32_t other) noexcept nogil:
+        """Join two places, but never the communities that hold them: one account alone does not make these one."""
+        cdef uint32_t root = find_root(self.roots, one), branch = find_root(self.roots, other)
+        if kind_of(self.evidence.identifiers + (root - 1)) == FINE:
+            root, branch = branch, root
+        if kind_of(self.evidence.identifiers + (branch - 1)) == FINE:
+            if kind_of(self.evidence.identifiers + (root - 1)) == FINE:
+                join_roots(self.roots, root, branch)
+            else:
+                self.roots[branch - 1] = root
 
     def __reduce__(self):
         raise TypeError("pools are of this process and are not pickled")
