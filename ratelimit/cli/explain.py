@@ -129,7 +129,7 @@ def explain_command(
     Examples:
       ratelimit explain policy.toml -r "GET / ip=203.0.113.9 header:x-api-key=abc"
       ratelimit explain policy.toml -r "POST /v1/chat account=42" --repeat 60
-      ratelimit explain policy.toml -r "POST /v1/chat account=42" --ask tokens --live
+      ratelimit explain policy.toml -r "POST /v1/chat account=42" --ask tokens
       ratelimit explain policy.toml -r '{"method": "GET", "path": "/"}' --json
       ratelimit explain policy.toml --principal acct-17 --trace requests.ndjson.gz
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 from ratelimit.environment.file import read_file
@@ -71,7 +72,10 @@ class Policy:
         try:
             raw = read_file(path, source.MAX_BYTES)
         except OSError as error:
-            report.add("policy-unreadable", (), f"the file cannot be read: {error.strerror or error}")
+            hint = None
+            if isinstance(error, FileNotFoundError) and not Path(name).is_absolute():
+                hint = f"It was looked for in {Path.cwd()}, where this process was started."
+            report.add("policy-unreadable", (), f"the file cannot be read: {error.strerror or error}", hint)
             raise _refused(report) from error
         text = source.decode(raw, report)
         if text is None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ratelimit.errors import PolicyError
+from ratelimit.policy import Policy
 from tests.policy.test_problems import problems_of
 
 LIMIT = """version = 1
@@ -38,11 +42,34 @@ rate = "10/minute"
             'Write `NAME = { from = "header:x-key" }` into `[identities]`, and `per = "NAME"`.',
         ),
         (LIMIT.replace('per = "ip"', 'per = "client"'), "Did you mean `ip`?"),
+        (LIMIT.replace('{ from = "client" }', '"client"'), 'Write `ip = { from = "client" }`.'),
+        (
+            LIMIT.replace('{ from = "client" }', '"header:x-api-key"'),
+            'Write `ip = { from = "header:x-api-key" }`.',
+        ),
+        (LIMIT.replace('{ from = "client" }', '"x"'), "Write the type named in the message."),
+        (
+            LIMIT.replace('per = "ip"', 'per = "account"'),
+            'Declare it in `[identities]`, like `account = { from = "header:x-api-key" }`.',
+        ),
         (LIMIT.replace("version = 1\n", ""), "Add `version = 1`."),
     ],
 )
 def test_word_of_another_limiter_is_answered_with_ours(text: str, hint: str) -> None:
     assert hint in [problem.hint for problem in problems_of(text)]
+
+
+def test_file_that_is_not_there_was_looked_for_somewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PolicyError) as raised:
+        Policy.load("policy.toml")
+    (problem,) = raised.value.problems
+    assert problem.hint == f"It was looked for in {Path.cwd()}, where this process was started."
+    with pytest.raises(PolicyError) as raised:
+        Policy.load(tmp_path / "policy.toml")
+    assert raised.value.problems[0].hint == "Check the path and its permissions."
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,8 @@ def _position(name: str, positions: Mapping[str, int], path: Path, report: Repor
             hint = "Did you mean `ip`?"
         elif name == "client" or name.partition(":")[0] in ("header", "cookie", "state", "path", "resolver"):
             hint = f'Write `NAME = {{ from = "{name[:64]}" }}` into `[identities]`, and `per = "NAME"`.'
+        elif not hint and name.isidentifier():
+            hint = f'Declare it in `[identities]`, like `{name[:64]} = {{ from = "header:x-api-key" }}`.'
         report.add("identity-unknown", path, f"`{name[:64]}` is not declared", hint)
     return position
 

@@ -7,6 +7,7 @@ marked as unusable, its default (or an empty value) stands in, and checking goes
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterable
 from functools import lru_cache
@@ -42,13 +43,16 @@ _TO_ADD = {
     "per": 'Add it: `per = "ip"` or another identity, or `per = []` for one budget of all callers.',
 }
 
+_SOURCE = re.compile(r"client|(header|cookie|state|path|resolver):[\w.-]{1,64}")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
 
 
 def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
     """Return a struct of this kind, filled from a tree as far as that fits."""
     if not isinstance(tree, dict):
-        report.unusable("policy-type", path, f"{_name(path)} must be a table, not {_found(tree)}")
+        report.unusable(
+            "policy-type", path, f"{_name(path)} must be a table, not {_found(tree)}", _table(path, tree)
+        )
         tree = {}
     fields = _fields(kind)
     for key in tree:
@@ -68,6 +72,18 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
             report.unusable("policy-missing-key", (*path, key), f"`{key}` is missing", _TO_ADD.get(key))
             values[field.name] = _empty(hints[field.name])
     return kind(**values)
+
+
+def _table(path: Path, tree: object) -> str:
+    """Return what to write for an identity that is only said where it comes from."""
+    if (
+        path[:1] != ("identities",)
+        or len(path) != 2
+        or not isinstance(tree, str)
+        or not _SOURCE.fullmatch(tree)
+    ):
+        return ""
+    return f'Write `{path[1]} = {{ from = "{tree}" }}`.'
 
 
 def _other_word(word: str, known: Iterable[str]) -> str:
