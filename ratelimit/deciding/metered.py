@@ -117,6 +117,15 @@ class MeteredRules:
                 costs[at] = min(rule.burst + 1, self._most)
         return tuple(costs)
 
+    def first_costs(self) -> tuple[int, ...]:
+        """Return what each rule takes on arrival where nothing looks at the request."""
+        costs = [rule.estimate for rule in self._rules]
+        for at, spec in self.estimated:
+            if spec.kind in ("declared", "learned"):
+                first = self._declared(at, Declared())[1]
+                costs[at] = min(FIRST if first is None else first, self._rules[at].burst, self._most)
+        return tuple(costs)
+
     def key(self, at: int, identities: Sequence[int], route: str, model: str | None) -> Key:
         """Return what a rule's estimates are learned by: its account, and its unit on the route.
 

@@ -158,10 +158,12 @@ class RoutePlan:
 
         One for all of them: a range that told which one refused would change for a whole cluster at once.
         """
-        self.costs = tuple(rule.estimate for rule in rules)
-        """What each rule takes on arrival."""
         self.metered = metered(self.rules, MAX_COST, prices)
         """What is done around the answer; None where the application settles whatever there is."""
+        self.costs = (
+            tuple(rule.estimate for rule in rules) if self.metered is None else self.metered.first_costs()
+        )
+        """What each rule takes on arrival, where nothing looks at the request."""
         self.reserving = tuple(
             at
             for at, rule in enumerate(self.rules)
@@ -203,7 +205,7 @@ class RoutePlan:
             return (*units, *(units[at] for at in self.lowered))
         for unit, cost in units.items():
             check_cost(unit, cost)
-        return [units.get(rule.unit, rule.estimate) for rule in self.rules]
+        return [units.get(rule.unit, cost) for rule, cost in zip(self.rules, self.costs, strict=True)]
 
     def policy_field(self, outcome: Outcome) -> bytes:
         """Return the value of the `RateLimit-Policy` field: the limits that applied to a request.

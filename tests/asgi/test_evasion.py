@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit import Limiter, ManualClock, Policy
 from ratelimit.asgi.metering.body import MOST_HELD, MOST_MESSAGES
 from ratelimit.deciding.metered import _is_like
 from tests.asgi.driver import Answer, key, limit, mount, ok, rules
@@ -259,6 +260,26 @@ async def test_body_in_tiny_pieces_is_held_in_bounds() -> None:
     mounted.middleware.app = app
     await mounted.middleware(scope, receive, None)  # type: ignore[arg-type]
     assert held == [MOST_MESSAGES]
+
+
+@pytest.mark.parametrize("estimate", ["declared", "learned"])
+def test_estimate_that_nothing_finds_is_not_nothing(estimate: str) -> None:
+    """Asked by names, or by WSGI, a request took 0: any number of them was admitted at once."""
+    limiter = Limiter(Policy.from_toml(policy(rate=10_000, estimate=estimate)), clock=ManualClock())
+    asked: dict[str, Any] = {"method": "POST", "path": "/v1/chat", "identities": {"account": "a"}}
+    admitted = sum(limiter.decide(**asked).allowed for _ in range(50))
+    assert admitted == 10_000 // 1024
+    assert limiter.decide(**asked, costs={"output_tokens": 700}).allowed
+    limiter.close()
+
+
+def test_estimate_in_dollars_that_nothing_finds_is_that_of_the_dearest() -> None:
+    prices = "[prices.cheap]\ninput = 0\noutput = 1\n[prices.dear]\ninput = 0\noutput = 100\n"
+    spend = limit("spend", rate="1/hour", unit="usd", estimate="learned", usage="auto")
+    limiter = Limiter(Policy.from_toml(rules(spend, more=prices)), clock=ManualClock())
+    decision = limiter.decide(method="POST", identities={"account": "a"})
+    assert decision.verdicts[0].cost == 1024 * 100
+    limiter.close()
 
 
 async def test_events_of_a_known_end_are_exact_as_before() -> None:
