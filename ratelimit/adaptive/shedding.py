@@ -49,6 +49,13 @@ class Standing:
     lighter: float = 0.0
     lot: int = 0
 
+    @property
+    def of(self) -> str:
+        """What puts it behind the others of its class: a verdict, `bad conduct`, or nothing (`others`)."""
+        if self.verdict != "none":
+            return self.verdict
+        return "bad conduct" if self.order()[2] else "others"
+
     def of_class(self, rank: int, classes: int) -> Standing:
         """Return the same in another class."""
         return replace(self, rank=rank, classes=classes)

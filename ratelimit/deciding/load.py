@@ -28,7 +28,7 @@ from ratelimit.deciding.instants import Instants
 from ratelimit.decision import VERDICTS
 from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
-from ratelimit.telemetry.load import ShedColumn, shed_row
+from ratelimit.telemetry.load import shed_column, shed_row
 
 LEAST_RETRY_NS = 10**9
 """What is shed may come again this soon, at least."""
@@ -102,13 +102,13 @@ class LoadLimit:
         """By class: what its last request may fill of the queue, and leaves free of the places."""
         self.shed = [0] * len(self.names)
 
-    def has_room(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> bool:
-        """Return whether a request of this class may go on."""
+    def without_room(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing | None:
+        """Return what is known of a request of this class that has no room; None for one that may go on."""
         share, kept = self.shares[rank]
         if self.flight.has_room(now_ns, share, kept):
-            return True
+            return None
         standing = self.standing(rank, now_ns, bound, row)
-        return self.flight.has_room(now_ns, standing.share(), standing.kept())
+        return None if self.flight.has_room(now_ns, standing.share(), standing.kept()) else standing
 
     def wait_for(
         self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int, table: Table
@@ -119,22 +119,21 @@ class LoadLimit:
         if bound.recognition is not None:
             bound.recognition.fill(row)
         rank = bound.class_of(matched, row)
-        if self.has_room(rank, now_ns, bound, row):
-            return None
-        return self.turn_away(rank, now_ns, draw_lot(bound.payer(row), self._lots_key, now_ns), table)
+        standing = self.without_room(rank, now_ns, bound, row)
+        return None if standing is None else self.turn_away(standing, now_ns, table)
 
-    def turn_away(self, rank: int, now_ns: int, lot: int, table: Table) -> int | None:
+    def turn_away(self, standing: Standing, now_ns: int, table: Table) -> int | None:
         """Count a request that found no room; return how long it is told to wait, None in shadow.
 
         Up to twice the target, by lot: not all of them come again at once.
         """
         self._admission.turn_away(now_ns)
-        self.shed[rank] += 1
-        column = ShedColumn.IN_SHADOW if self.spec.shadow else ShedColumn.ENFORCED
-        table.count(table.counter(shed_row(self.names[rank])), column)
+        self.shed[standing.rank] += 1
+        column = shed_column(standing.of, in_shadow=self.spec.shadow)
+        table.count(table.counter(shed_row(self.names[standing.rank])), column)
         if self.spec.shadow:
             return None
-        return max(LEAST_RETRY_NS, self._admission.steering.target_ns) * (LOTS + lot) // LOTS
+        return max(LEAST_RETRY_NS, self._admission.steering.target_ns) * (LOTS + standing.lot) // LOTS
 
     def standing(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing:
         """Return what is known of a request that may have to go."""

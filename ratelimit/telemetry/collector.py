@@ -282,8 +282,8 @@ def loaded(table: CounterTable, numbers: Mapping[str, float], classes: Sequence[
     family = _family(load.LOAD_SHED)
     for name in classes:
         cells = totals(table, load.shed_row(name))
-        for mode, column in (("enforce", load.ShedColumn.ENFORCED), ("shadow", load.ShedColumn.IN_SHADOW)):
-            family.add_sample(load.LOAD_SHED.exported, {"class": name, "mode": mode}, cells[column])
+        for labels, column in load.SHED_COLUMNS:
+            family.add_sample(load.LOAD_SHED.exported, {"class": name, **labels}, cells[column])
     yield family
 
 

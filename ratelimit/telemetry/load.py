@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from itertools import product
 
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.telemetry.metric import Label, Metric
 
+SHED_OF = ("others", "bad conduct", "likely", "certain")
+"""Accounts that are shed, the last to go first."""
+SHED_MODES = ("enforce", "shadow")
 
-class ShedColumn(IntEnum):
-    """Columns of a class' row."""
 
-    ENFORCED = 0
-    IN_SHADOW = 1
+def shed_column(of: str, *, in_shadow: bool) -> int:
+    """Return the column of a class' row that counts these."""
+    return len(SHED_MODES) * SHED_OF.index(of) + in_shadow
 
 
 class RampColumn(IntEnum):
@@ -31,6 +34,12 @@ STRIKE_KINDS = ("persists", "grows", "surer")
 STEPS_ROW = "\x1fsteps"
 CONDUCT_STEPS = ("observe", "delay", "degrade", "challenge")
 """What the columns of that row count: steps of a ladder that let a request go on."""
+
+
+SHED_COLUMNS = [
+    ({"of": of, "mode": mode}, shed_column(of, in_shadow=mode == "shadow"))
+    for of, mode in product(SHED_OF, SHED_MODES)
+]
 
 
 def shed_row(name: str) -> str:
@@ -67,10 +76,12 @@ LOAD_TARGET = Metric(
 LOAD_SHED = Metric(
     "ratelimit_load_shed",
     "counter",
-    "Requests that found no room and were shed with 503, or would have been.",
+    "Requests that found no room and were shed with 503, or would have been. "
+    "`of`: members of a likely or certain actor, accounts of bad conduct, and all others.",
     (
         Label("class", source="name of the class in the policy file, or `all`"),
-        Label("mode", ("enforce", "shadow")),
+        Label("of", SHED_OF),
+        Label("mode", SHED_MODES),
     ),
 )
 LOAD_STALE = Metric(

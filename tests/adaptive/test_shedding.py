@@ -40,6 +40,19 @@ def test_what_is_shed_first(last: Standing, first: Standing):
     assert first.share() < last.share()
 
 
+@pytest.mark.parametrize(
+    ("standing", "of"),
+    [
+        (Standing(lighter=1.0, lot=15), "others"),
+        (Standing(factor=0.5), "bad conduct"),
+        (Standing(verdict="likely", factor=0.5), "likely"),
+        (Standing(verdict="certain"), "certain"),
+    ],
+)
+def test_what_is_shed_has_a_name(standing: Standing, of: str):
+    assert standing.of == of
+
+
 @given(standings, standings)
 def test_order_and_room_agree(one: Standing, other: Standing):
     if one.order() < other.order():

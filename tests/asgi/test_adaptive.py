@@ -202,7 +202,8 @@ def test_what_the_correlator_says_is_in_the_order(certainty: str | None, verdict
         row[bound.compiled.cluster] = 7
     standing = server.limit.standing(0, server.clock.now_ns(), bound, row)
     assert standing.verdict == verdict
-    assert server.limit.has_room(0, server.clock.now_ns(), bound, row)
+    assert standing.of == ("others" if certainty is None else certainty)
+    assert server.limit.without_room(0, server.clock.now_ns(), bound, row) is None
 
 
 @pytest.mark.parametrize("path", ["/v1/batch", "/v1/other", "//v1//batch/", "/"])

@@ -11,6 +11,7 @@ import pytest
 
 from ratelimit import Limiter, Policy
 from ratelimit.adaptive.engine import Reading, read_metrics
+from ratelimit.adaptive.shedding import Standing
 from ratelimit.clock import ManualClock
 from ratelimit.worker import engine
 from ratelimit.worker.engine import EngineReports, ask
@@ -171,7 +172,7 @@ def test_report_that_no_other_follows_is_counted(served: Engine, limiter_of: Cal
     limiter, clock = limiter_of(served.address)
     assert EngineReports().look(limiter)
     clock.advance(6)
-    limiter.load.turn_away(0, limiter.now_ns(), 1, limiter.table)
+    limiter.load.turn_away(Standing(), limiter.now_ns(), limiter.table)
     assert limiter.load.state().stale_reports == 1
 
 

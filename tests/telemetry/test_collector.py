@@ -14,7 +14,7 @@ from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.telemetry import RateLimitCollector, names
 from ratelimit.telemetry.counters import Counters, RemoteCounters
-from ratelimit.telemetry.load import LOAD_METRICS, ShedColumn, shed_row
+from ratelimit.telemetry.load import LOAD_METRICS, shed_column, shed_row
 from ratelimit.telemetry.remote import REMOTE_METRICS
 from ratelimit.telemetry.snapshot import of_families
 from ratelimit.telemetry.watching import NoPolicy
@@ -218,13 +218,13 @@ def test_nothing_is_said_of_load_where_no_limit_follows_it(limiter: FakeLimiter)
 
 def test_state_of_the_limit_that_follows_the_load_is_exported(limiter: FakeLimiter) -> None:
     limiter.load_numbers, limiter.load_classes = LOAD, ("paid", "free")
-    limiter.table.count(limiter.table.counter(shed_row("free")), ShedColumn.IN_SHADOW, 3)
+    limiter.table.count(limiter.table.counter(shed_row("free")), shed_column("likely", in_shadow=True), 3)
     assert value(limiter, "ratelimit_load_requests", state="waiting") == 2
     assert value(limiter, "ratelimit_load_bound", on="in flight") == 400
     assert [value(limiter, f"ratelimit_load_{one}_seconds") for one in ("target", "still")] == [1, 2]
     assert value(limiter, "ratelimit_load_stale_reports_total") == 1
-    assert value(limiter, "ratelimit_load_shed_total", **{"class": "free", "mode": "shadow"}) == 3
-    assert value(limiter, "ratelimit_load_shed_total", **{"class": "paid", "mode": "enforce"}) == 0
+    shed = {"class": "free", "of": "likely", "mode": "shadow"}
+    assert value(limiter, "ratelimit_load_shed_total", **shed) == 3
     seen = of_families(RateLimitCollector(limiter).collect())
     assert seen.load == {"answering": 5, "waiting": 2, "on in flight": 400, "on waiting": 9, "on learned": 12}
     assert seen.shed == {"paid": 0, "free": 3}
