@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from ratelimit.policy.compile.compiled import IdentitySpec
+from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec
 from ratelimit.serving.wire import MOST_BYTES, MOST_DESCRIPTORS, MOST_ENTRIES
 
 MOST_HITS = 2**31 - 1
@@ -169,3 +169,20 @@ def headers_alone(specs: Sequence[IdentitySpec]) -> dict[str, tuple[str, ...]]:
         for name, found in readers.items()
         if all(len(spec.sources) == 1 and not spec.sources[0].form and spec.cache is None for spec in found)
     }
+
+
+def headers_looked_at(compiled: CompiledPolicy) -> frozenset[str] | None:
+    """Return the header fields that a decision by a policy can depend on; None where it may be any.
+
+    A resolver, an estimate and an application's step-up see all of a request.
+    """
+    sources = [source for spec in compiled.identities for source in spec.sources]
+    if any(source.kind == "resolver" for source in sources) or any(
+        rule.metering is not None or rule.action == "challenge" or "challenge" in rule.ladder
+        for rule in compiled.rules
+    ):
+        return None
+    fields = {source.name.lower() for source in sources if source.kind == "header"}
+    # Cookies have one field, proxies theirs, and correlation looks at a browser's origin.
+    proxies = {compiled.trust.header, "x-forwarded-for", "forwarded"}
+    return frozenset(fields | proxies | {"cookie", "origin"})

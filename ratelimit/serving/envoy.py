@@ -19,7 +19,14 @@ from google.protobuf.message import DecodeError
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.serving.deciding import Answered, Deciding
-from ratelimit.serving.descriptors import REQUESTS, DescriptorError, Facts, facts_of, headers_alone
+from ratelimit.serving.descriptors import (
+    REQUESTS,
+    DescriptorError,
+    Facts,
+    facts_of,
+    headers_alone,
+    headers_looked_at,
+)
 from ratelimit.serving.wire import CallReader, write_answer
 
 log = logging.getLogger("ratelimit")
@@ -109,7 +116,9 @@ class Reading:
             compiled = current.compiled
             alone = {} if current.by_name is None else headers_alone(compiled.identities)
             # A policy without limits of requests has something to say to each call.
-            reader = CallReader(current.names, alone) if REQUESTS in compiled.units else None
+            reader = None
+            if REQUESTS in compiled.units:
+                reader = CallReader(current.names, alone, headers_looked_at(compiled))
             # At once: another thread that finds the policy finds what goes with it.
             made = self._made = compiled, alone, reader
         return made

@@ -23,9 +23,16 @@ class CallReader:
     Args:
         identities: the policy's, which a key of that name gives.
         alone: by header field, the identities that it alone says.
+        looked_at: the header fields that anything looks at; others say nothing. None: any may be.
     """
 
-    def __init__(self, identities: Collection[str], alone: Mapping[str, Sequence[str]], /) -> None: ...
+    def __init__(
+        self,
+        identities: Collection[str],
+        alone: Mapping[str, Sequence[str]],
+        looked_at: Collection[str] | None = None,
+        /,
+    ) -> None: ...
     def read(self, message: bytes, /) -> tuple[str, str, str | None, dict[str, str], int] | None:
         """Return method, path, client, identities and the number of descriptors of a `RateLimitRequest`.
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.serving.descriptors import REQUESTS, DescriptorError, Facts, facts_of
+from ratelimit.serving.descriptors import REQUESTS, DescriptorError, Facts, facts_of, headers_looked_at
 from ratelimit.serving.envoy import DirectService
 from ratelimit.serving.wire import MOST_BYTES, MOST_DESCRIPTORS, MOST_ENTRIES, CallReader, write_answer
 from tests.asgi.driver import limit, rules
@@ -21,7 +21,8 @@ from tests.asgi.driver import limit, rules
 IDENTITIES = ("account", "payment")
 ALONE = {"x-api-key": ("account",), "x-card": ("payment", "account")}
 KEYS = ("account", "payment", "x-api-key", "X-Api-Key", "x-card", "path", "method", "remote_address")
-OTHERS = ("unit", "done", "x-other", "", "é", "pa\0th")
+OTHERS = ("unit", "done", "x-other", "generic_key", "Generic_Key", "", "é", "pa\0th")
+LOOKED_AT = {"x-other", "x-api-key", "x-card"}
 VALUES = ("a", "b", "", " ", "a b", "/v1/x?y=1", "?", "post", "192.0.2.1", "é", "\x7f", "\0", "x" * 200)
 
 
@@ -37,14 +38,16 @@ def by_library(message: bytes) -> tuple[Facts, int] | None:
 
 def check(message: bytes) -> bool:
     """Demand that what is read is what the library reads; return whether it was read."""
-    found = CallReader(IDENTITIES, ALONE).read(message)
+    found = CallReader(IDENTITIES, ALONE, LOOKED_AT).read(message)
     if found is None:
+        assert CallReader(IDENTITIES, ALONE).read(message) is None
         return False
     method, path, client, identities, descriptors = found
-    assert by_library(message) == (
-        Facts(method=method, path=path, client=client, identities=identities),
-        descriptors,
-    )
+    told = by_library(message)
+    assert told is not None
+    told[0].headers = [pair for pair in told[0].headers if pair[0].decode() in LOOKED_AT]
+    assert told == (Facts(method=method, path=path, client=client, identities=identities), descriptors)
+    assert CallReader(IDENTITIES, ALONE).read(message) in (found, None)
     return True
 
 
@@ -93,6 +96,45 @@ def test_calls_are_read_as_the_library_reads_them() -> None:
 @given(st.binary(max_size=80))
 def test_any_bytes_mean_the_same_or_are_turned_away(message: bytes) -> None:
     check(message)
+
+
+def test_keys_that_nothing_looks_at_say_nothing_but_may_not_contradict_themselves() -> None:
+    request = rls_pb2.RateLimitRequest()
+    request.descriptors.add().entries.add(key="generic_key", value="route")
+    message = request.SerializeToString()
+    assert check(message)
+    assert CallReader(IDENTITIES, ALONE).read(message) is None
+    request.descriptors.add().entries.add(key="generic_key", value="other")
+    assert not check(request.SerializeToString())
+    request = rls_pb2.RateLimitRequest()
+    request.descriptors.add().entries.add(key="X-Other", value="seen")
+    assert not check(request.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("identities", "more", "fields"),
+    [
+        ('account = { from = "header:X-Key" }', "", {"x-key"}),
+        ('account = { from = ["cookie:s", "header:a"] }', "", {"a"}),
+        (
+            'account = { from = "header:a" }',
+            '[trust]\nproxies = ["10.0.0.1"]\nheader = "forwarded"\n',
+            {"a"},
+        ),
+        ('account = { from = ["header:a", "resolver:who"] }', "", None),
+    ],
+)
+def test_fields_that_a_policy_looks_at(identities: str, more: str, fields: set[str] | None) -> None:
+    compiled = Policy.from_toml(rules(limit(), identities=identities, more=more)).compiled
+    found = headers_looked_at(compiled)
+    usual = {"cookie", "origin", "x-forwarded-for", "forwarded"}
+    assert found == (None if fields is None else fields | usual)
+
+
+@pytest.mark.parametrize("action", ['action = "challenge"', 'estimate = "header:x-tokens"\nunit = "tokens"'])
+def test_any_field_may_be_looked_at_by_an_application(action: str) -> None:
+    text = rules(limit(), identities='account = { from = "header:a" }') + action + "\n"
+    assert headers_looked_at(Policy.from_toml(text).compiled) is None
 
 
 @pytest.mark.parametrize("key", KEYS)

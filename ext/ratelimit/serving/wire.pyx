@@ -29,6 +29,7 @@ cdef enum Role:
     ADDRESS = 3
     IDENTITY = 4
     HEADER = 5              # one that alone says identities
+    UNREAD = 6              # one that nothing looks at
 
 # Field numbers with their wire types, after envoy/service/ratelimit/v3/rls.proto and
 # envoy/extensions/common/ratelimit/v3/ratelimit.proto.
@@ -65,11 +66,13 @@ cdef class CallReader:
 
     cdef object identities
     cdef object alone
+    cdef object looked_at   # None: any header may be
     cdef dict meanings
 
-    def __init__(self, identities, alone, /):
+    def __init__(self, identities, alone, looked_at=None, /):
         self.identities = frozenset(identities)
         self.alone = dict(alone)
+        self.looked_at = looked_at
         self.meanings = {}
 
     def read(self, bytes message not None, /):
@@ -82,6 +85,7 @@ cdef class CallReader:
         cdef int descriptors = 0, entries = 0
         cdef uint8_t tag
         cdef dict identities = {}
+        cdef dict unread = None
         cdef object method = None, path = None, client = None, text
         cdef Meaning meaning
         if end - at > _MOST_BYTES:
@@ -138,6 +142,11 @@ cdef class CallReader:
                     if client is not None and client != text:
                         return None
                     client = text
+                elif meaning.role == UNREAD:
+                    if unread is None:
+                        unread = {}
+                    if unread.setdefault(meaning.names[0], text) != text:
+                        return None
                 else:
                     return None
         if path is None:
@@ -168,6 +177,8 @@ cdef class CallReader:
         elif name.lower() in self.alone:
             meaning.role = HEADER
             meaning.names = tuple(self.alone[name.lower()])
+        elif self.looked_at is not None and name.lower() not in self.looked_at:
+            meaning.role = UNREAD
         if len(self.meanings) >= MOST_KEYS:
             self.meanings.clear()
         self.meanings[name] = meaning
