@@ -2,8 +2,9 @@
 
 A generated NDJSON trace (20,000 accounts, a few of them eager) under a policy of three
 limits, read, decided and counted as `ratelimit replay` does it; once more with a line
-of NDJSON written for each decision. One core; the progress bar is off. With `--data`,
-recorded traces as well.
+of NDJSON written for each decision. One core; the progress bar is off. Then a campaign
+among people (`benchmarks.correlation.families`, the world *base*) under the policy of
+`examples/llm-api`, with correlation and without. With `--data`, recorded traces as well.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ratelimit.traces import open_reader
 
 NAME = "replay"
 AIM = 300.0
+LLM_API = Path(__file__).absolute().parents[1] / "examples" / "llm-api" / "policy.toml"
 POLICY = """\
 version = 1
 
@@ -107,17 +109,47 @@ def answer(settings: Settings) -> Answer:
     finally:
         trace.unlink()
     found.notes.append(f"{size / settings.trace_lines:.0f} bytes a line")
+    _correlated(found, settings)
     for path in _recorded(settings.data):
         replay, rate = _replay(ADDRESSES, path, None)
         found.measured.append(_measured(path.name, replay, rate))
     return found
 
 
+def _correlated(found: Answer, settings: Settings) -> None:
+    """Time replays of a campaign among people under the policy for an LLM API."""
+    try:
+        from benchmarks.correlation.families.catalogue import NAMED
+        from benchmarks.correlation.families.world import LARGE, SMALL
+        from benchmarks.correlation.written import write
+    except ModuleNotFoundError as error:
+        found.notes.append(f"not measured with correlation: {error.name} is not installed")
+        return
+    trace = settings.scratch / "campaign.ndjson"
+    write(NAMED["base"].world(1, SMALL if settings.quick else LARGE).trace, trace)
+    policy = LLM_API.read_text()
+    turns = range(2 if settings.quick else 5)
+    try:
+        # In turn, so that both see the same machine.
+        pairs = [
+            [_replay(policy, trace, None, correlates=correlates) for correlates in (True, False)]
+            for _ in turns
+        ]
+    finally:
+        trace.unlink()
+    for at, (title, aim) in enumerate((("correlation", AIM), ("correlation off", None))):
+        rate = statistics.median(pair[at][1] for pair in pairs)
+        found.rows.append(Row(f"examples/llm-api, {title}", rate, "thousand/s", aim, more_is_better=True))
+        found.measured.append(_measured(f"campaign among people, {title}", pairs[0][at][0], rate))
+
+
 def _measured(title: str, replay: Replay, rate: float) -> tuple[str, str, str, str]:
     return title, f"{replay.requests:,}", f"{replay.refused:,}", number(rate)
 
 
-def _replay(policy: str, trace: Path, output: Path | None) -> tuple[Replay, float]:
+def _replay(
+    policy: str, trace: Path, output: Path | None, *, correlates: bool = True
+) -> tuple[Replay, float]:
     """Return a finished replay, and its thousand requests a second."""
     loaded = Policy.from_toml(policy)
     file = output.open("wb") if output is not None else None
@@ -126,6 +158,7 @@ def _replay(policy: str, trace: Path, output: Path | None) -> tuple[Replay, floa
         loaded.compiled,
         lambda now_ns: private_store(loaded, ManualClock(now_ns)),
         None if file is None else file.write,
+        correlates=correlates,
     )
     for batch in open_reader(str(trace), replay.fields, format="auto"):
         replay.take(batch)
