@@ -228,7 +228,8 @@ class Rebuild:
                 if idle == MOST_IDLE:
                     break
                 if largest:
-                    yield from self._identifiers(partial(them.join, least=largest / 2))
+                    # What is dense first: a half at first, then a quarter, ... or what there is.
+                    yield from self._identifiers(partial(them.join, least=min(largest / 2, 0.5**turn)))
                     yield from self._identifiers(them.flatten)
         them.look(ADDRESS)
         yield from self._polled()

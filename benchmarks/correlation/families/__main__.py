@@ -21,6 +21,7 @@ try:
     from benchmarks.correlation.families.contest import DEFAULT, contender, contest, function
     from benchmarks.correlation.families.folds import leave_out
     from benchmarks.correlation.families.measure import Result
+    from benchmarks.correlation.families.patience import HOURS, patience
     from benchmarks.correlation.families.steadiness import steadiness, variants
     from benchmarks.correlation.families.world import LARGE, SMALL, Size
     from benchmarks.correlation.runs import CONTENDERS
@@ -79,6 +80,7 @@ def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: in
 @click.option(
     "--steady", is_flag=True, help="The same worlds again: another seed, twice as large, half the lead."
 )
+@click.option("--patience", "patient", is_flag=True, help="Harm to newcomers against hours, by home_new_s.")
 @click.option("--list", "listing", is_flag=True, help="Show the names of all worlds.")
 def main(
     patterns: tuple[str, ...],
@@ -98,6 +100,7 @@ def main(
     as_json: Path | None,
     out: Path | None,
     steady: bool,
+    patient: bool,
     listing: bool,
 ) -> None:
     """Play families to contenders. Exit code 1 when an aim was missed."""
@@ -128,6 +131,9 @@ def main(
         return
     if steady:
         _steady(console, bar, entries, first_seed, measure, playing, workers)
+        return
+    if patient:
+        _patience(console, bar, entries, first_seed, measure)
         return
     with bar:
         task = bar.add_task("worlds", total=len(entries) * seeds)
@@ -187,6 +193,29 @@ def _steady(
     console.print(tables.rich(("world", "contender", "budgets", "refused", ""), rows))
     if any(row[1] == rows[0][1] and row[-1] == "missed" for row in rows):
         raise SystemExit(1)
+
+
+def _patience(console: Console, bar: Progress, entries: Sequence[Entry], seed: int, size: Size) -> None:
+    """Show what each number of hours until newcomers are at home costs them, and campaigns."""
+    rows: tables.Cells = []
+    with bar:
+        task = bar.add_task("numbers", total=len(HOURS))
+        for found in patience(entries, seed, size):
+            beyond = (f"{hours:.1f} {family}" for hours, family in found.beyond.values())
+            refused = f"{100 * found.refused:.2f} % {found.where}"
+            held = f"{found.contained} of {found.campaigns}"
+            rows.append((f"{found.hours} h", refused, f"{100 * found.likely:.0f} %", held, *beyond))
+            bar.update(task, advance=1)
+    columns = (
+        "at home after",
+        "new: worst class refused",
+        "new: likely",
+        "contained",
+        "≤ 6 h",
+        "≤ 24 h",
+        "≤ 48 h",
+    )
+    console.print(tables.rich(columns, rows))
 
 
 def _leave_out(

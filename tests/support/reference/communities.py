@@ -123,7 +123,7 @@ class Communities(Homes):
                 parts[own, chosen] = part
         for (own, chosen), part in parts.items():
             one, two = sorted((self.root_of(own), self.root_of(chosen)))
-            if part >= max(parts.values()) / 2 and one != two:
+            if part >= min(max(parts.values()) / 2, 0.5**turn) and one != two:
                 self.above[two] = one
         return bool(mingling), bool(parts)
 
