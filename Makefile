@@ -90,6 +90,8 @@ $(VENV)/.test: $(VENV)/.core
 	@# Older versions, each in a folder of its own: the oldest supported one, and the last to read one Cookie line.
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/oldest starlette==0.40.0 fastapi==0.115.5
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/one-cookie-line starlette==0.49.1 fastapi==0.120.1
+	@# Another event loop: most servers with uvicorn have it.
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/uvloop uvloop
 	@# The schemas of Prometheus' operator, in a folder of their own: a pytest plugin comes along that wants what is not there.
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/operator cloudcoil cloudcoil-models-prometheus-operator
 	@# Debian's package of what checks alert rules; where it cannot be had, their tests are skipped.

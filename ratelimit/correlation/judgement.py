@@ -133,6 +133,11 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
     """
     ease = EASE if former is Verdict.CERTAIN else 1.0
     paying = group["accounts"] - group["loners"]
+    way = "churning"
+    if is_covert(group, settings.covert):
+        way = "covert"
+    elif group["settled"] >= SETTLED_LEAST:
+        way = "homeless"
     if (
         group["methods"] >= settings.methods * ease
         and paying >= settings.accounts * ease
@@ -141,11 +146,10 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         and group["homed"] <= settings.homed / ease
         and group["seen"] >= min(SEEN_ENOUGH, SEEN_PART * group["accounts"])
         and group["fresh"] >= FRESH_SURE * ease
-        and (is_covert(group, settings.covert * ease) or group["settled"] >= SETTLED_LEAST)
+        # What rotated exits is no organisation, however many accounts it opens once it is refused.
+        and (way != "churning" or former is Verdict.CERTAIN)
     ):
-        return Judgement(
-            Verdict.CERTAIN, "covert" if is_covert(group, settings.covert * ease) else "homeless"
-        )
+        return Judgement(Verdict.CERTAIN, way)
     ease = EASE if former is not Verdict.NONE else 1.0
     if group["homed"] > PEOPLE / ease or group["exclusive"] < SHARED * ease:
         return Judgement(Verdict.NONE, "people" if group["homed"] > PEOPLE else "anybody's exits")

@@ -45,6 +45,7 @@ SHORT = 8
 
 WHY = {
     "homeless": "Its accounts were there long enough to come home, and hardly one did.",
+    "churning": "It had more exits an account than an organisation has, and opened accounts since.",
     "roaming newcomers": "Its accounts share no payment method, so they may be a crowd.",
     "new and together": "An organisation that has just come looks like this, too.",
     "one program": "One program fills their networks and is hardly seen elsewhere.",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from ratelimit.correlation.judgement import DECLARED, Statistics, Verdict, judge
+from ratelimit.correlation.judgement import DECLARED, Judgement, Statistics, Verdict, judge
 from ratelimit.correlation.settings import Settings
 
 SETTINGS = Settings()
@@ -155,6 +155,16 @@ def test_a_certain_actor_stays_one_with_a_fifth_less(name: str) -> None:
     assert judge(second, SETTINGS, CERTAIN).verdict is not CERTAIN
     for former in (NONE, LIKELY):
         assert judge(first, SETTINGS, former).verdict is not CERTAIN
+
+
+def test_a_certain_actor_is_no_organisation_once_it_opens_accounts() -> None:
+    grown = CAMPAIGN | {"accounts": 20_000, "seen": 1000, "busiest": 9_600, "exits": 1200.0}
+    assert judge(statistics(grown, {}), SETTINGS, CERTAIN) == Judgement(CERTAIN, "churning")
+    for former in (NONE, LIKELY):
+        assert judge(statistics(grown, {}), SETTINGS, former).verdict is LIKELY
+    # What speaks against an actor counts as before.
+    for different in ({"homed": 0.5}, {"exclusive": 0.4}, {"fresh": 0.5}, {"exits": 100.0}):
+        assert judge(statistics(grown, different), SETTINGS, CERTAIN).verdict is not CERTAIN
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from redis.exceptions import ConnectionError, RedisError
 
@@ -70,9 +70,9 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the server."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._greeting)
+        # Not looked at for its class: uvloop's transports are of none of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._greeting)
 
     def get_buffer(self, size: int) -> memoryview:
         """Return where what comes is to be written."""

@@ -1,0 +1,31 @@
+"""On uvloop's event loop, which `uvicorn[standard]` brings, a server is reached as on asyncio's own.
+
+Its transports are of no class of asyncio's. A store that cannot be reached goes by this host's counters,
+which one process alone would hardly notice.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(sys.prefix) / "frameworks" / "uvloop"
+MODULES = ("connect", "link", "closing", "exactness", "garbled_answers", "metering", "waiting", "watching")
+
+
+def test_tests_of_connections_pass_on_uvloop() -> None:
+    assert (FOLDER / "uvloop").is_dir(), "uvloop is missing; `make test` installs it"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.other_loop"]
+        + [f"tests/redis/test_{name}.py" for name in MODULES],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
