@@ -178,6 +178,14 @@ def test_what_is_carried_beyond_the_debt_is_counted_as_forgiven(algorithm: str) 
     assert forgiven() == 60
 
 
+def test_only_rules_of_a_plan_forgive() -> None:
+    made = COMPILED.plan(COMPILED.table(), [RuleSpec("token-bucket", 100, DAY)], [[0]])
+    for plan, indices in ((made, (-1, 1, 10**6)), (type(made).__new__(type(made)), (0, 1))):
+        for index in indices:
+            with pytest.raises(IndexError):
+                plan.forgive(index, 5)
+
+
 @pytest.mark.parametrize(
     "spec",
     [

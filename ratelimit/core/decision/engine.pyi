@@ -84,7 +84,11 @@ class Plan:
             now_ns: when.
         """
     def forgive(self, index: int, units: int) -> int:
-        """Count units of a rule that were beyond the debt its key may have."""
+        """Count units of a rule that were beyond the debt its key may have.
+
+        Raises:
+            IndexError: the plan has no such rule.
+        """
     def peek(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /) -> Outcome:
         """Return what `decide` would; charge and count nothing."""
 

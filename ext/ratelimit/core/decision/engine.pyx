@@ -180,6 +180,8 @@ cdef class Plan:
                 self.forgive(i, charge_word(&self.setup, i, ids, amount, amounts[i] - 1, now))
 
     cpdef int forgive(self, int index, uint64_t units) except -1:
+        if not 0 <= index < self.setup.count:  # of a plan that was never initialised, there are none
+            raise IndexError(f"the plan has {self.setup.count} rules")
         if units:
             bump(self.table, self.setup.rows[index], COUNT_FORGIVEN, units)
         return 0
