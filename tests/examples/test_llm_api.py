@@ -63,7 +63,9 @@ def url(policy: Path) -> Iterator[str]:
     patch = pytest.MonkeyPatch()
     patch.setenv("LLM_API_POLICY", str(policy))
     names = {"large": "enterprise", "warm": "enterprise"}
-    names |= dict.fromkeys(("settles", "pays", "breaks", "wrong", "openai", "anthropic", "busy"), "free")
+    names |= dict.fromkeys(("settles", "pays", "breaks", "openai", "anthropic", "busy"), "free")
+    # What cannot be read reserves as much as a free plan has for an hour, until its answer has ended.
+    names["wrong"] = "pro"
     names["spender"] = "pro"
     known = policy.with_name("accounts.json")
     known.write_text(json.dumps({f"sk-{name}": account(name, plan) for name, plan in names.items()}))
