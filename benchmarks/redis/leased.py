@@ -59,7 +59,7 @@ async def _as_fast_as_possible(server: Server, settings: Settings, found: Answer
     ]
     applied = matched.plan_for(rows[0])
     assert applied is not None
-    plan = applied.plan
+    plan = applied.away
     assert isinstance(plan, RedisPlan)
     assert plan.leased is not None
     take, clock, costs = plan.leased.take, store.clock.now_ns, applied.costs
