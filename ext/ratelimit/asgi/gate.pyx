@@ -39,7 +39,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     MOST_PARTS = 4096       # as many plans as a bound policy keeps
-    MOST_CLASSES = 32       # of more, those beyond take the long way
+    MOST_CLASSES = 32       # of more, those beyond take the slow path
     LATENCY_SAMPLE = 64     # one decision in so many is timed
     REFUSED_IDENTITY = 2    # -2, see identity/fact.py; tests/asgi/test_gate.py holds them equal
 
