@@ -187,9 +187,10 @@ async def test_the_last_of_many_reports_stands(
 ) -> None:
     limiter = open_limiter(
         server.url,
-        f'per = "account"\nrate = "1000/day"\nunit = "tokens"\nestimate = 1\nalgorithm = "{algorithm}"',
+        f'per = "account"\nrate = "2000/day"\nunit = "tokens"\nestimate = 1\nalgorithm = "{algorithm}"',
         now_us=lambda: NOON_US,
     )
+    # Room for a report of 500 that is corrected only after the next request was decided.
     source = random.Random(algorithm)
     made: list[tuple[Any, int]] = []
     for turn in range(60):
@@ -210,7 +211,7 @@ async def test_the_last_of_many_reports_stands(
             made[which][0].settle(tokens=turn % 13)
             made[which] = (made[which][0], turn % 13)
     await limiter.batch_client.settled()
-    assert await limiter.left() == [1000 - sum(last for _, last in made)]
+    assert await limiter.left() == [2000 - sum(last for _, last in made)]
 
 
 async def test_many_requests_share_few_round_trips(server: Server, open_limiter: LiveLimiter) -> None:
