@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 import uvicorn
 
@@ -21,17 +22,28 @@ WORKERS = 2
 
 def main(port: int) -> None:
     """Serve until told to stop."""
+    # The policy says which proxy may name a client.
+    serve("ratelimit.demo.api:create", port, log_level="warning", proxy_headers=False)
+
+
+def serve(create: str, port: int, **settings: Any) -> None:
+    """Serve what a function makes, on loopback with two workers, until the standard input is closed.
+
+    Args:
+        create: where it is, `module:name`.
+        port: on 127.0.0.1.
+        settings: uvicorn's further ones.
+    """
     threading.Thread(target=end_with_stdin, daemon=True).start()
     uvicorn.run(
-        "ratelimit.demo.api:create",
+        create,
         factory=True,
         host="127.0.0.1",
         port=port,
         workers=WORKERS,
-        log_level="warning",
         access_log=False,
-        proxy_headers=False,  # the policy says which proxy may name a client
         timeout_graceful_shutdown=1,
+        **settings,
     )
 
 

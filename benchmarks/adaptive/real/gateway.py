@@ -8,14 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 from typing import Any
-
-import uvicorn
 
 from ratelimit.asgi.middleware import RateLimitMiddleware
 from ratelimit.demo.saturated.gateway import ENGINE, passed_on
-from ratelimit.demo.server import WORKERS, end_with_stdin
+from ratelimit.demo.server import serve
 
 MEANS, VALUE = "RATELIMIT_BENCHMARK_MEANS", "RATELIMIT_BENCHMARK_VALUE"
 
@@ -42,18 +39,12 @@ def create() -> Any:
 def main(port: int, engine: str, means: str, value: str) -> None:
     """Serve with two workers until the standard input is closed."""
     os.environ.update({ENGINE: engine, MEANS: means, VALUE: value})
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    uvicorn.run(
+    serve(
         "benchmarks.adaptive.real.gateway:create",
-        factory=True,
-        host="127.0.0.1",
-        port=port,
-        workers=WORKERS,
+        port,
         log_level="error",
-        access_log=False,
         lifespan="auto" if means == "adaptive" else "off",
         limit_concurrency=int(value) if means == "limit-concurrency" else None,
-        timeout_graceful_shutdown=1,
     )
 
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 from typing import Any
 
-import uvicorn
-
 from ratelimit.asgi.middleware import RateLimitMiddleware
-from ratelimit.demo.server import WORKERS, end_with_stdin
+from ratelimit.demo.server import serve
 
 ENGINE, POLICY = "RATELIMIT_DEMO_ENGINE", "RATELIMIT_DEMO_SATURATED"
 
@@ -46,18 +43,8 @@ def main(port: int, engine: str, policy: str | None = None) -> None:
     os.environ[ENGINE] = engine
     if policy is not None:
         os.environ[POLICY] = policy
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    uvicorn.run(
-        "ratelimit.demo.saturated.gateway:create",
-        factory=True,
-        host="127.0.0.1",
-        port=port,
-        workers=WORKERS,
-        log_level="error",
-        access_log=False,
-        lifespan="off" if policy is None else "auto",
-        timeout_graceful_shutdown=1,
-    )
+    lifespan = "off" if policy is None else "auto"
+    serve("ratelimit.demo.saturated.gateway:create", port, log_level="error", lifespan=lifespan)
 
 
 if __name__ == "__main__":
