@@ -40,6 +40,7 @@ class Standing:
         factor: of its conduct, up to 1.
         lighter: share of principals that used less in the last minute.
         lot: of 16, see `draw_lot`.
+        account: its hash, 0 without one; has no part in the order.
     """
 
     rank: int = 0
@@ -48,6 +49,7 @@ class Standing:
     factor: float = 1.0
     lighter: float = 0.0
     lot: int = 0
+    account: int = 0
 
     @property
     def of(self) -> str:

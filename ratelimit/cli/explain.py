@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load, load_to_act
+from ratelimit.cli.outcome import outcome_words
 from ratelimit.cli.principal import explain_principal, saved_evidence
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
@@ -31,6 +32,7 @@ from ratelimit.inspection.conduct import remembered_of, rise_of, standing_of
 from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
+from ratelimit.inspection.room import Rooms, rooms_of
 from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
 from ratelimit.inspection.waiting import wait_of
@@ -201,6 +203,7 @@ class Explained:
         remembered = None
         acts: tuple[Act, ...] = ()
         membership: Membership | None = None
+        rooms: Rooms | None = None
         with ExitStack() as stack:
             store: Store
             server: RedisStore | None = None
@@ -212,6 +215,7 @@ class Explained:
                     store = server = server_of(policy)
                     source = saved_evidence(policy)
                 remembered = stack.enter_context(remembered_of(policy, store))
+                rooms = stack.enter_context(rooms_of(policy, store))
                 self.now_ns = store.clock.now_ns()
                 acts = acts_held(policy, store.hasher.key, self.now_ns)
                 repeat = 0
@@ -242,6 +246,7 @@ class Explained:
             self.wait = wait_of(self.decision)
             self.standing = standing_of(bound, row, self.now_ns)
             self.rise = rise_of(bound, row, self.now_ns)
+            self.room = None if rooms is None else rooms.of(bound, matched, row, self.now_ns)
             self.act = exempting(compiled, acts, row)
             actor, certainty = actor_in(bound, row)
             self.cluster, self.verdict = cluster_name(actor), VERDICTS[certainty]
@@ -278,7 +283,10 @@ class Explained:
         if self.policy.compiled.ramp is not None:
             told = "--live would say how steep it is" if self.rise is None else self.rise.told
             say(console, Text("rise ", "bold") + Text(told, "not bold"))
-        say(console, self._outcome())
+        if self.policy.compiled.adaptive is not None and (self.room is not None or not self.is_live):
+            told = "--live would say whether it goes before others" if self.room is None else self.room.told
+            say(console, Text("room ", "bold") + Text(told, "not bold"))
+        say(console, outcome_words(self.decision, self.wait, self.act, self.missing))
 
     def _limit_table(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -302,38 +310,6 @@ class Explained:
                 Text(says, style),
             )
         return table
-
-    def _outcome(self) -> Text:
-        decision = self.decision
-        if decision.allowed:
-            why = _WHY[decision.reason]
-            if decision.reason is Reason.ALLOW_LIST and self.act is not None:
-                why = f"exempt by act {self.act.number} of the operator's, see `ratelimit acts`"
-            return Text("allowed", "bold green") + Text(f": {why}", "not bold default")
-        wait = self.wait
-        if wait is not None and not wait.is_in_vain:
-            when = (
-                ""
-                if wait.room_in_ns is None
-                else f"; room in {words.wait(wait.room_in_ns)}, if none is ahead"
-            )
-            said = f" for “{wait.limit}”, {words.wait(wait.most_ns)} at most{when}"
-            return Text(wait.verb, "bold yellow") + Text(said, "not bold default")
-        text = Text("refused", "bold red")
-        if decision.limit is None:
-            why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]
-            if decision.reason is Reason.IDENTITY:
-                why += f": {', '.join(self.missing)}"
-            return text + Text(f": {why}", "not bold default")
-        wait_ns = decision.retry_after_ns
-        advice = (
-            "no wait can help: it costs more than the limit ever holds"
-            if wait_ns is None
-            else f"retry in {words.wait(wait_ns)}"
-        )
-        if wait is not None:
-            advice += f", more than the {words.wait(wait.most_ns)} it may wait"
-        return text + Text(f" by “{decision.limit}”, {advice}", "not bold default")
 
     def lacking(self) -> str:
         """Return what the request would have to say for the identities that are missing."""
@@ -369,6 +345,7 @@ class Explained:
             "missing": self.missing if decision.reason is Reason.IDENTITY else [],
             "waits": None if self.wait is None or self.wait.is_in_vain else self.wait.most_ns / 1e9,
             "conduct": self.standing.as_json() if self.is_live else None,
+            "room": None if self.room is None else self.room.as_json(),
             "rise": None if self.rise is None else self.rise.as_json(),
             "retry_after": None if wait_ns is None or decision.allowed else wait_ns / 1e9,
         }
@@ -382,14 +359,3 @@ def _identity_table(lines: list[IdentityLine], reveal: bool) -> Table:
         shown = (Text(line.given or "", "cyan"),) if reveal else ()
         table.add_row(Text(line.name, "bold"), line.hash, *shown, Text(line.source))
     return table
-
-
-_CROWDED = "the path can be read in ways that together fall under too many rules"
-_WHY = {
-    Reason.LIMITS: "every limit that applies has room",
-    Reason.UNLIMITED: "no limit applies",
-    Reason.ALLOW_LIST: "on the allow list",
-    Reason.DENY_LIST: "on the deny list",
-    Reason.IDENTITY: "an identity the policy insists on is missing",
-    Reason.STORE: "the store failed",
-}

@@ -30,6 +30,7 @@ _COMMANDS = {
     "import": "ratelimit.cli.importing.command",
     "top": "ratelimit.cli.top",
     "refused": "ratelimit.cli.refused",
+    "shed": "ratelimit.cli.shed",
     "actors": "ratelimit.cli.actors",
     "accounts": "ratelimit.cli.actors",
     "exempt": "ratelimit.cli.acts",
@@ -127,6 +128,7 @@ def main() -> None:
       ratelimit import ratelimit.yaml          a policy from Envoy's, or slowapi's
       ratelimit top policy.toml                what is happening on this host
       ratelimit refused policy.toml            callers refused most
+      ratelimit shed policy.toml               accounts without room
       ratelimit actors policy.toml             which accounts are one actor
       ratelimit exempt policy.toml acct-17     let an account be, on all hosts
       ratelimit correlator policy.toml         find actors for several hosts

@@ -98,7 +98,7 @@ def _look_at(target: str, stack: ExitStack) -> Look:
     store = attach(policy)
     stack.callback(store.close)
     spec = policy.compiled.adaptive
-    flight = None if spec is None else SharedInFlight.existing(store)
+    flight = None if spec is None else SharedInFlight.existing(store.place, store.hasher.key)
     classes = () if spec is None else class_names(spec)
     watched = WatchedTable(store.table, policy.compiled.rules, store.clock, flight, classes)
     collector = RateLimitCollector(watched)
@@ -241,6 +241,7 @@ def _json(now: Snapshot) -> dict[str, Any]:
             }
             for name, counts in now.limits.items()
         ],
+        "shed": now.shed,
         "table": {
             "live": now.entries_live,
             "capacity": int(now.gauge(names.TABLE_CAPACITY)),

@@ -18,14 +18,14 @@ from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.controller import Allowance, Settings
 from ratelimit.adaptive.factory import kind_of, make_controller
 from ratelimit.adaptive.saturation import Report
-from ratelimit.adaptive.shedding import LAST_OF_A_CLASS, LOTS, Standing, draw_lot
+from ratelimit.adaptive.shedding import LAST_OF_A_CLASS, LOTS, WORSE, Standing
 from ratelimit.clock import Clock
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.heaviest import Heaviest
+from ratelimit.core.sharing.shed import ShedAccounts
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.instants import Instants
-from ratelimit.decision import VERDICTS
+from ratelimit.deciding.standing import standing_of
 from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry.load import shed_column, shed_row
@@ -76,6 +76,7 @@ class LoadLimit:
         self.shared = shared
         self.flight = shared.flight
         self.heaviest = Heaviest(self.flight)
+        self.accounts = ShedAccounts(self.flight)
         self._lots_key = lots_key
         self.instants = Instants(clock)
         self.now_ns = clock.now_ns
@@ -130,24 +131,26 @@ class LoadLimit:
         self._admission.turn_away(now_ns)
         self.shed[standing.rank] += 1
         column = shed_column(standing.of, in_shadow=self.spec.shadow)
-        table.count(table.counter(shed_row(self.names[standing.rank])), column)
+        counter = table.counter(shed_row(self.names[standing.rank]))
+        table.count(counter, column)
+        first = Standing(standing.rank, standing.classes)
+        self.accounts.note(
+            standing.account,
+            counter,
+            now_ns,
+            self.spec.shadow,
+            self.flight.has_room(now_ns, first.share(), first.kept()),
+            WORSE[standing.verdict],
+            standing.factor,
+            standing.lighter,
+        )
         if self.spec.shadow:
             return None
         return max(LEAST_RETRY_NS, self._admission.steering.target_ns) * (LOTS + standing.lot) // LOTS
 
     def standing(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing:
         """Return what is known of a request that may have to go."""
-        payer = bound.payer(row)
-        actor, certainty = actor_in(bound, row)
-        factor = 1.0 if bound.conduct is None else bound.conduct.standing(payer, actor or 0, now_ns).factor
-        return Standing(
-            rank,
-            len(self.names),
-            verdict="none" if actor is None else VERDICTS[certainty] or "none",
-            factor=factor,
-            lighter=self.heaviest.share_lighter(payer, now_ns) if payer else 0.0,
-            lot=draw_lot(payer, self._lots_key, now_ns),
-        )
+        return standing_of(bound, row, rank, len(self.names), self.heaviest, self._lots_key, now_ns)
 
     def state(self) -> LoadState:
         """Return what the limit is now."""

@@ -37,6 +37,7 @@ from ratelimit.deciding.ramps import Ramps
 from ratelimit.deciding.reload import PolicyFile, Reload
 from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.deciding.standing import lots_key
 from ratelimit.deciding.step_up import Challenge
 from ratelimit.deciding.steps import Steps
 from ratelimit.deciding.switch import is_enabled
@@ -205,7 +206,7 @@ class Runtime:
             return
         settings = settings_of(spec)
         shared = open_flight(policy, self.store, settings.floor, settings.step_ns)
-        self._load = LoadLimit(spec, shared, self.clock, int.from_bytes(self.store.hasher.key[:8], "little"))
+        self._load = LoadLimit(spec, shared, self.clock, lots_key(self.store.hasher.key))
 
     def _count_waited(self, result: Result, waited_ns: int) -> None:
         self.counters.waited(result, waited_ns)

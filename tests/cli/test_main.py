@@ -25,6 +25,7 @@ COMMANDS = [
     "import",
     "top",
     "refused",
+    "shed",
     "actors",
     "accounts",
     "exempt",

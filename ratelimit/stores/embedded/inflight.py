@@ -71,17 +71,17 @@ class SharedInFlight:
         return cls(mapping, _flight(mapping.memory, store.hasher.key, floor, step_ns), store.clock.now_ns)
 
     @classmethod
-    def existing(cls, store: Store) -> InFlight | None:
+    def existing(cls, store: Path | None, key: bytes) -> InFlight | None:
         """Return what the workers that share a store have in flight, to look at; None where none did.
+
+        Args:
+            store: the file of their store.
+            key: their hash key.
 
         Raises:
             StoreError: as for a store's memory.
         """
-        if store.place is None:
-            return None
-        key = store.hasher.key
-        place = flight_path(store.place, key)
-        if not place.exists():
+        if store is None or not (place := flight_path(store, key)).exists():
             return None
 
         def attach(memory: object) -> InFlight:

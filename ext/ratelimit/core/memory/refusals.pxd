@@ -28,12 +28,17 @@ cdef inline bint is_faded(uint64_t times, uint64_t now_s) noexcept nogil:
 
 
 cdef inline void note_refusal(Arena *arena, uint64_t who, uint64_t row, uint64_t now) noexcept nogil:
+    note_in(arena.refusals, who, row, now // SECOND)
+
+
+cdef inline uint64_t note_in(Refusal *memory, uint64_t who, uint64_t row, uint64_t now_s) noexcept nogil:
+    """Count a refusal in `REFUSAL_SETS` sets; return the number of its place, even where a race lost it."""
     # noexcept, nogil: reads and writes inside one set, which is the process' own arithmetic.
-    cdef Refusal *places = arena.refusals + (mix(who + row) & (REFUSAL_SETS - 1)) * REFUSAL_WAYS
+    cdef Refusal *places = memory + (mix(who + row) & (REFUSAL_SETS - 1)) * REFUSAL_WAYS
     cdef Refusal *least = places
     cdef Refusal *place
     cdef Pair seen, taken
-    cdef uint64_t i, count, times, now_s = now // SECOND, fewest = LOW32 + 1
+    cdef uint64_t i, count, times, fewest = LOW32 + 1
     taken.tag = taken.word = 0
     for i in range(REFUSAL_WAYS):
         place = places + i
@@ -41,7 +46,7 @@ cdef inline void note_refusal(Arena *arena, uint64_t who, uint64_t row, uint64_t
         times = load(&place.times)
         if seen.tag == who and seen.word == row + 1 and not is_faded(times, now_s):
             count_again(place, times, now_s)
-            return
+            return place - memory
         count = 0 if seen.word == 0 or is_faded(times, now_s) else load(&place.counts) & LOW32
         if count < fewest:
             fewest, least, taken = count, place, seen
@@ -49,6 +54,7 @@ cdef inline void note_refusal(Arena *arena, uint64_t who, uint64_t row, uint64_t
         store(&least.counts, min(fewest + 1, LOW32) | fewest << 32)
         times = load(&least.times)
         store(&least.times, (times & LOW32 if fewest else now_s) | now_s << 32)
+    return least - memory
 
 
 cdef inline void count_again(Refusal *place, uint64_t times, uint64_t now_s) noexcept nogil:

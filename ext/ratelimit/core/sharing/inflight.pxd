@@ -1,6 +1,6 @@
-"""Where everything lies in the memory that says what is in flight: header, lanes, places, answers, use.
+"""Where everything lies in the memory that says what is in flight, and what was shed for it.
 
-    header | lanes of the workers | places of each lane | ring of answers | use of two minutes
+    header | lanes of the workers | places of each lane | ring of answers | accounts that were shed | use of two minutes
 
 Change anything here and `FLIGHT_LAYOUT` must change too. Workers of an old and a new release may
 meet on one file, and must refuse each other.
@@ -9,9 +9,10 @@ meet on one file, and must refuse each other.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport cas, load
+from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, Refusal
 
 cdef enum:
-    FLIGHT_LAYOUT = 3
+    FLIGHT_LAYOUT = 4
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -79,6 +80,10 @@ cdef struct Seen:
     uint64_t counts             # in flight << 32 | without a first byte
     uint64_t failed
 
+cdef struct ShedMemory:         # see `shed`
+    Refusal places[REFUSAL_SETS * REFUSAL_WAYS]
+    uint64_t reasons[REFUSAL_SETS * REFUSAL_WAYS]
+
 cdef struct Minute:
     uint64_t number             # since 1970, + 1
     uint64_t levels[LEVELS]     # principals on each
@@ -140,6 +145,7 @@ cdef class InFlight:
     cdef Lane *lanes
     cdef Place *places
     cdef Seen *answers
+    cdef ShedMemory *shed
     cdef Minute *minutes
     cdef uint64_t fingerprint[2]
     cdef uint8_t boot[64]

@@ -43,7 +43,7 @@ FLIGHT_LANES = LANES
 def flight_bytes():
     return (
         FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place) + ANSWERS * sizeof(Seen)
-        + 2 * sizeof(Minute)
+        + sizeof(ShedMemory) + 2 * sizeof(Minute)
     )
 
 
@@ -86,7 +86,8 @@ cdef class InFlight:
         self.lanes = <Lane *>(base + FLIGHT_HEADER_BYTES)
         self.places = <Place *>(base + FLIGHT_HEADER_BYTES + LANES * sizeof(Lane))
         self.answers = <Seen *>(base + FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place))
-        self.minutes = <Minute *>(self.answers + ANSWERS)
+        self.shed = <ShedMemory *>(self.answers + ANSWERS)
+        self.minutes = <Minute *>(self.shed + 1)
         memcpy(self.fingerprint, <const char *>fingerprint, 16)
         memcpy(self.boot, <const char *>boot_id, 64)
         if load(&header.magic) == 0:

@@ -1,0 +1,56 @@
+"""What becomes of the request that `ratelimit explain` takes apart, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ratelimit.cli.terminal import Text
+from ratelimit.decision import Decision, Reason
+from ratelimit.inspection import words
+from ratelimit.inspection.waiting import Wait
+from ratelimit.stores.acts.act import Act
+
+_CROWDED = "the path can be read in ways that together fall under too many rules"
+_WHY = {
+    Reason.LIMITS: "every limit that applies has room",
+    Reason.UNLIMITED: "no limit applies",
+    Reason.ALLOW_LIST: "on the allow list",
+    Reason.DENY_LIST: "on the deny list",
+    Reason.IDENTITY: "an identity the policy insists on is missing",
+    Reason.STORE: "the store failed",
+}
+
+
+def outcome_words(decision: Decision, wait: Wait | None, act: Act | None, missing: Sequence[str]) -> Text:
+    """Return it for people.
+
+    Args:
+        decision: what was decided.
+        wait: how it waits for room; None where it does not.
+        act: the operator's act that lets it through.
+        missing: names of the identities that it lacks.
+    """
+    if decision.allowed:
+        why = _WHY[decision.reason]
+        if decision.reason is Reason.ALLOW_LIST and act is not None:
+            why = f"exempt by act {act.number} of the operator's, see `ratelimit acts`"
+        return Text("allowed", "bold green") + Text(f": {why}", "not bold default")
+    if wait is not None and not wait.is_in_vain:
+        when = "" if wait.room_in_ns is None else f"; room in {words.wait(wait.room_in_ns)}, if none is ahead"
+        said = f" for “{wait.limit}”, {words.wait(wait.most_ns)} at most{when}"
+        return Text(wait.verb, "bold yellow") + Text(said, "not bold default")
+    text = Text("refused", "bold red")
+    if decision.limit is None:
+        why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]
+        if decision.reason is Reason.IDENTITY:
+            why += f": {', '.join(missing)}"
+        return text + Text(f": {why}", "not bold default")
+    wait_ns = decision.retry_after_ns
+    advice = (
+        "no wait can help: it costs more than the limit ever holds"
+        if wait_ns is None
+        else f"retry in {words.wait(wait_ns)}"
+    )
+    if wait is not None:
+        advice += f", more than the {words.wait(wait.most_ns)} it may wait"
+    return text + Text(f" by “{decision.limit}”, {advice}", "not bold default")

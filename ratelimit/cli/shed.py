@@ -1,0 +1,149 @@
+"""`ratelimit shed`: which accounts this host shed for want of room, or in shadow would have, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import click
+from rich.table import Table
+
+from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
+from ratelimit.cli.loading import load_to_act
+from ratelimit.cli.terminal import Text, note, out, print_json
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.inspection import words
+from ratelimit.inspection.attach import attach
+from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.refused import hashes_of
+from ratelimit.inspection.shed import ShedAccount, shed_accounts
+from ratelimit.policy.compile.adaptive import class_names
+from ratelimit.policy.schema.problem import nearest
+from ratelimit.stores.embedded.inflight import SharedInFlight
+
+
+@click.command("shed", short_help="Show the accounts that found no room, and why they went first.")
+@click.argument("policy")
+@click.option("--class", "class_", metavar="NAME", help="Only accounts of this class.")
+@click.option(
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many accounts are shown."
+)
+@click.option(
+    "--reveal",
+    "revealed",
+    metavar="VALUE",
+    multiple=True,
+    help="Look this account up: VALUE, or IDENTITY=VALUE. Its hash is made here; nothing is stored.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def shed_command(
+    policy: str, class_: str | None, most: int, revealed: tuple[str, ...], as_json: bool
+) -> None:
+    """Say which accounts `[adaptive]` shed on this host, or in shadow would have, from all its workers.
+
+    Accounts are hashes, as in `explain`; no value is stored.
+    `--reveal VALUE` makes the hash of a value with the table's key, and shows the lines of that account.
+
+    Counted as "before others" is what found no room where another account of the class would have.
+
+    \b
+    Examples:
+      ratelimit shed policy.toml
+      ratelimit shed policy.toml --class batch --most 50 --json
+      ratelimit shed policy.toml --reveal acct-17
+
+    Counted is the last hour, for 4096 accounts of this host at once. Exit code 4 if no
+    worker of this user has run the policy here.
+    """
+    loaded = load_to_act(policy)
+    spec = loaded.compiled.adaptive
+    if spec is None:
+        hint = "`ratelimit refused` has what limits refuse; docs/adaptive.md says when to use [adaptive]."
+        raise Failure(f"{loaded.name} sheds nothing: it has no [adaptive]", USAGE, hint=hint)
+    names = class_names(spec)
+    if class_ is not None and class_ not in names:
+        near = nearest(class_, names)
+        hint = f"Did you mean `{near}`?" if near else f"It has {', '.join(names)}."
+        raise Failure(f"{loaded.name} has no class `{class_}`", USAGE, hint=hint)
+    with ExitStack() as stack:
+        store = attach(loaded)
+        stack.callback(store.close)
+        flight = SharedInFlight.existing(store.place, store.hasher.key)
+        if flight is None:
+            hint = "Workers that started before [adaptive] was there take it up with the next reload."
+            raise Failure(f"no worker counts what is in flight for {loaded.name}", DEPLOYMENT, hint=hint)
+        stack.callback(flight.close)
+        bound = BoundPolicy(loaded.compiled, store, store.clock.now_ns(), diagnose=lambda code: None)
+        known = {
+            hashed: given
+            for (position, hashed), given in hashes_of(bound, revealed).items()
+            if position == bound.payer_at
+        }
+        found = shed_accounts(spec, store, flight, known)
+        per = loaded.compiled.identities[bound.payer_at].name if bound.payer_at >= 0 else "account"
+    if class_ is not None:
+        found = [each for each in found if each.class_ == class_]
+    if revealed:
+        found = [each for each in found if each.given is not None]
+    if as_json:
+        shown = [_json(each, per) for each in found[:most]]
+        print_json({"mode": "shadow" if spec.shadow else "enforce", "shed": shown, "accounts": len(found)})
+        return
+    if not found:
+        asked = f"Nothing of {', '.join(revealed)}" if revealed else "Nothing"
+        note(f"{asked} was shed on this host within the last hour.")
+        return
+    out().print(_table(found[:most], per, has_given=bool(revealed)))
+    if len(found) > most:
+        note(f"and {len(found) - most:,} more accounts; --most says how many are shown")
+    if any(each.standing.verdict != "none" for each in found[:most]):
+        note(f"`ratelimit actors {policy}` says more about actors.")
+
+
+def _table(found: Sequence[ShedAccount], per: str, *, has_given: bool) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("class", overflow="fold")
+    table.add_column("account", overflow="fold")
+    for title in ("shed", "would be", "before others", "a minute"):
+        table.add_column(title, justify="right")
+    table.add_column("last (UTC)")
+    table.add_column("stands behind others as", overflow="fold")
+    if has_given:
+        table.add_column("is", overflow="fold")
+    for each in found:
+        about = "≤ " if each.uncertain * 10 > each.total else ""
+        table.add_row(
+            Text(each.class_, "bold"),
+            Text(f"{per} ") + Text(short_hash(each.account), "yellow") if each.account else f"no {per}",
+            Text(f"{about}{each.shed:,}", "red" if each.shed else "dim"),
+            Text(f"{about}{each.would_shed:,}", "yellow" if each.would_shed else "dim"),
+            f"{each.before_others:,}",
+            f"{each.a_minute:,.0f}",
+            words.instant(each.last_ns)[11:],
+            each.why,
+            *((Text(each.given or "", "cyan"),) if has_given else ()),
+        )
+    return table
+
+
+def _json(each: ShedAccount, per: str) -> dict[str, Any]:
+    standing = each.standing
+    return {
+        "class": each.class_,
+        "per": per,
+        "hash": short_hash(each.account) if each.account else None,
+        "key": f"{each.account:016x}" if each.account else None,
+        "shed": each.shed,
+        "would_shed": each.would_shed,
+        "before_others": each.before_others,
+        "uncertain": each.uncertain,
+        "a_minute": round(each.a_minute, 1),
+        "since": words.iso(each.since_ns),
+        "last": words.iso(each.last_ns),
+        "why": each.why,
+        "verdict": None if standing.verdict == "none" else standing.verdict,
+        "factor": round(standing.factor, 3),
+        "heavier_than": round(standing.lighter, 3),
+        **({} if each.given is None else {"given": each.given}),
+    }

@@ -1,0 +1,132 @@
+"""Whether a request would be shed before others of its class on this host, and why; looking takes no room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ratelimit.adaptive.shedding import Standing
+from ratelimit.core.sharing.heaviest import Heaviest
+from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.steering import Steering
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.load import settings_of
+from ratelimit.deciding.standing import lots_key, standing_of
+from ratelimit.inspection.shed import reason
+from ratelimit.policy import Policy
+from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
+from ratelimit.stores.contract import Store
+from ratelimit.stores.embedded.inflight import SharedInFlight
+from ratelimit.stores.factory import wish_of
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A request's standing among those of its class, and the room that there is now.
+
+    Args:
+        class_: what it is of.
+        standing: what is known of it.
+        waiting, may_wait: requests without a first byte, and how many of them there may be.
+        has_room, first_has_room: whether it would go on now, and whether the first of its class would.
+        is_shadow: whether what has no room goes on all the same.
+    """
+
+    class_: str
+    standing: Standing
+    waiting: int
+    may_wait: int
+    has_room: bool
+    first_has_room: bool
+    is_shadow: bool
+
+    @property
+    def less_of_queue(self) -> float:
+        """Return the part of the room of the first of its class that it does not have."""
+        return 1.0 - self.standing.share() / Standing(self.standing.rank, self.standing.classes).share()
+
+    @property
+    def told(self) -> str:
+        """Return it in one line."""
+        now = "has room now" if self.has_room else "no room now"
+        now += f" ({self.waiting:,} of {self.may_wait:,} wait)"
+        if not self.has_room:
+            now += ", though the first of it has" if self.first_has_room else ", as all of it"
+            now += ", and goes on in shadow" if self.is_shadow else ""
+        less = f"{self.less_of_queue:.0%} less of the queue than the first of it"
+        return f"class {self.class_}, {now}. It has {less}: {reason(self.standing)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        standing = self.standing
+        return {
+            "class": self.class_,
+            "mode": "shadow" if self.is_shadow else "enforce",
+            "has_room": self.has_room,
+            "first_has_room": self.first_has_room,
+            "waiting": self.waiting,
+            "may_wait": self.may_wait,
+            "less_of_queue": round(self.less_of_queue, 3),
+            "why": reason(standing),
+            "verdict": None if standing.verdict == "none" else standing.verdict,
+            "factor": round(standing.factor, 3),
+            "heavier_than": round(standing.lighter, 3),
+            "lot": standing.lot,
+        }
+
+
+class Rooms:
+    """The room that this host's workers have, to look at.
+
+    Args:
+        spec: what they run.
+        flight: what they have in flight.
+    """
+
+    def __init__(self, spec: AdaptiveSpec, flight: InFlight) -> None:
+        self._spec = spec
+        self._flight = flight
+
+    def of(self, bound: BoundPolicy, matched: Matched, row: Sequence[int], now_ns: int) -> Room | None:
+        """Return what room the request of a decided row has; None for one that asks for none."""
+        if matched.rank < 0 or row[bound.extractor.listed_at]:
+            return None
+        flight, names = self._flight, class_names(self._spec)
+        key = lots_key(bound.store.hasher.key)
+        rank = bound.class_of(matched, row)
+        standing = standing_of(bound, row, rank, len(names), Heaviest(flight), key, now_ns)
+        first = Standing(rank, len(names))
+        return Room(
+            names[rank],
+            standing,
+            flight.counts(now_ns)[1],
+            Steering(flight).queue_at(now_ns)[0],
+            flight.has_room(now_ns, standing.share(), standing.kept()),
+            flight.has_room(now_ns, first.share(), first.kept()),
+            self._spec.shadow,
+        )
+
+
+@contextmanager
+def rooms_of(policy: Policy, store: Store) -> Iterator[Rooms | None]:
+    """Look at the room of this host's workers; None where they count nothing.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    spec = policy.compiled.adaptive
+    flight = None
+    if spec is not None:
+        place = store.place or wish_of(policy, needs_key=False).place
+        flight = SharedInFlight.existing(place, store.hasher.key)
+    if spec is None or flight is None:
+        yield None
+        return
+    settings = settings_of(spec)
+    flight.adjust(settings.floor, settings.step_ns)
+    try:
+        yield Rooms(spec, flight)
+    finally:
+        flight.close()
