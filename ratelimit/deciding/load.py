@@ -102,6 +102,8 @@ class LoadLimit:
         self.shares = [(standing.share(), standing.kept()) for standing in last]
         """By class: what its last request may fill of the queue, and leaves free of the places."""
         self.shed = [0] * len(self.names)
+        self.holds = False
+        """Whether what the back end has no room for is held here."""
 
     def without_room(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing | None:
         """Return what is known of a request of this class that has no room; None for one that may go on."""

@@ -124,12 +124,15 @@ def load_numbers(flight: InFlight, now_ns: int) -> Mapping[str, float]:
     steering = Steering(flight)
     in_flight, unanswered = flight.counts(now_ns)
     waiting, learned, still_ns = steering.queue_at(now_ns)
+    held, sent = steering.held_at(now_ns)
     return {
         "answering": in_flight - unanswered,
         "waiting": unanswered,
         "in flight bound": steering.bounds[0],
         "waiting bound": waiting,
         "learned bound": learned,
+        "held": held,
+        "sent bound": sent,
         "still_ns": still_ns,
         "pressure": steering.pressure,
         "target_ns": steering.target_ns,

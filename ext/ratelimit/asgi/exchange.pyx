@@ -8,8 +8,9 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.decision.engine cimport Outcome
+from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
-from ratelimit.core.sharing.inflight cimport InFlight, instant
+from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.observer cimport Watch
 from ratelimit.deciding.instants cimport Instants
 
@@ -189,7 +190,7 @@ cdef class Exchange:
     ) except -1:
         if flight.is_due(now):
             load.step_now(now)
-        self.ticket = flight.admit(now)
+        self.ticket = flight.admit(now, False)
         self.flight = flight
         self.load, self.instants = load, instants
         self.heaviest, self.payer, self.entered_ns = heaviest, payer, now

@@ -25,8 +25,9 @@ from ratelimit.core.algorithms.setup cimport MOST_RULES
 from ratelimit.core.memory.table cimport Table, bump
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
 from ratelimit.core.sharing.conduct cimport ConductMemory
+from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
-from ratelimit.core.sharing.inflight cimport InFlight, instant
+from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.observer cimport Watch
 from ratelimit.deciding.instants cimport Instants
 
@@ -110,6 +111,7 @@ cdef class Gate:
     cdef bint has_ends      # something is told of each request's end
     cdef object load        # the limit that follows the load; None: there is none
     cdef InFlight flight
+    cdef bint holds         # what the back end has no room for
     cdef Heaviest heaviest
     cdef object conduct     # what is told of refusals; None: no limit falls with bad conduct
     cdef ConductMemory marks
@@ -148,6 +150,7 @@ cdef class Gate:
         self.load = load
         if load is not None:
             self.flight, self.heaviest, self.instants = load.flight, load.heaviest, load.instants
+            self.holds = load.holds
             self.classes = min(len(load.shares), MOST_CLASSES)
             for at in range(self.classes):
                 self.shares[at], self.kept[at] = load.shares[at]
@@ -192,10 +195,12 @@ cdef class Gate:
             is_counted = rank >= 0
             if is_counted:
                 now = instant(now_ns)
-                if rank >= self.classes or not self.flight.open or not self.flight.room(
-                    now, self.shares[rank], self.kept[rank]
+                if (
+                    rank >= self.classes or not self.flight.open
+                    or not self.flight.room(now, self.shares[rank], self.kept[rank])
+                    or (self.holds and (self.flight.sums.own_held or not self.flight.takes_more(now)))
                 ):
-                    return None  # the slow path knows what to shed
+                    return None  # the slow path knows what to shed, and what to hold
         found = PyDict_GetItem(scope, "client")
         if found != NULL and <object>found:
             host = (<object>found)[0]

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.sharing.inflight cimport instant
+from ratelimit.core.sharing.flight cimport instant
 
 from ratelimit.clock import SystemClock
 

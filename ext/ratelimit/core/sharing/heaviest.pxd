@@ -1,6 +1,7 @@
 from libc.stdint cimport uint64_t
 
-from ratelimit.core.sharing.inflight cimport InFlight, Minute
+from ratelimit.core.sharing.flight cimport Minute
+from ratelimit.core.sharing.inflight cimport InFlight
 
 
 cdef class Heaviest:

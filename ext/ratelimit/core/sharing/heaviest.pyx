@@ -12,7 +12,8 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.memory.atomic cimport cas, fetch_add, load
-from ratelimit.core.sharing.inflight cimport CELLS, LEVELS, InFlight, Minute, instant
+from ratelimit.core.sharing.flight cimport CELLS, LEVELS, Minute, instant
+from ratelimit.core.sharing.inflight cimport InFlight
 
 cdef uint64_t MINUTE_NS = 60_000_000_000
 cdef uint64_t MOST_UNITS = 1 << 40

@@ -1,141 +1,6 @@
-"""Where everything lies in the memory that says what is in flight, and what was shed for it.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-    header | lanes of the workers | places of each lane | ring of answers | accounts that were shed | use of two minutes
-
-Change anything here and `FLIGHT_LAYOUT` must change too. Workers of an old and a new release may
-meet on one file, and must refuse each other.
-"""
-
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-
-from ratelimit.core.memory.atomic cimport cas, load
-from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, Refusal
-
-cdef enum:
-    FLIGHT_LAYOUT = 4
-    FLIGHT_HEADER_BYTES = 4096
-    LANES = 64              # workers with numbers of their own
-    PLACES = 512            # of each, requests without a first byte that are seen with their age
-    ANSWERS = 1024          # a power of two: what a worker that takes the steps over can look back on
-    WORDS = 128             # of a controller's state
-    CELLS = 2048            # of each row of a sketch: a power of two
-    LEVELS = 42             # of use, powers of two
-    SILENT_MS = 6_000       # three heartbeats of the middleware's
-    FRESH_MS = 5_000        # a report is believed for so long
-    MILLISECOND = 1_000_000
-    MOST_TRIES = 64         # of a compare-and-swap
-
-cdef struct FlightHeader:
-    uint64_t magic
-    uint64_t version
-    uint64_t total_bytes
-    uint64_t fingerprint[2]
-    uint8_t boot[64]
-    uint64_t line0[3]
-    # What requests look at: written with each step.
-    uint64_t most_lanes         # lanes that were ever used
-    uint64_t in_flight_bound
-    uint64_t free_bound         # without a first byte, while places are free
-    uint64_t full_bound         # and from so many answers on that are under way
-    uint64_t full_from
-    uint64_t places             # 0: not known
-    uint64_t cap_at_ns          # the newest report of saturation, 0 for none
-    uint64_t cap                # what may be in flight by it
-    uint64_t patience_ns        # standing still this long leaves one that may wait, half of it two; 0: no rule
-    uint64_t line1[7]
-    # What requests write.
-    uint64_t turned_away
-    uint64_t most_in_flight
-    uint64_t most_unanswered
-    uint64_t head               # of the ring: the next answer
-    uint64_t moved_ns           # when a first byte came last, or the first one began to wait
-    uint64_t entered_ns         # when a request was let through last
-    uint64_t line2[6]
-    # What a step writes.
-    uint64_t leader             # microseconds of the last step << 8 | lane of its worker + 1
-    uint64_t tail               # answers before it were told to the controller
-    uint64_t kind               # of the controller that left its words; 0: none yet
-    uint64_t stale              # reports that no other followed in time
-    double pressure
-    uint64_t target_ns
-    double words[WORDS]
-
-cdef struct Lane:
-    uint64_t pid                # 0: free
-    uint64_t start
-    uint64_t beat_ns
-    uint64_t in_flight
-    uint64_t unanswered
-    uint64_t most_places        # places that were ever used
-    uint64_t line[2]
-
-cdef struct Place:
-    uint64_t since_ns           # 0: free
-    uint64_t queue              # requests without a first byte then, itself included
-
-cdef struct Seen:
-    uint64_t sequence           # its number + 1 once it is whole
-    uint64_t admitted_ns
-    uint64_t seen_ns
-    uint64_t counts             # in flight << 32 | without a first byte
-    uint64_t failed
-
-cdef struct ShedMemory:         # see `shed`
-    Refusal places[REFUSAL_SETS * REFUSAL_WAYS]
-    uint64_t reasons[REFUSAL_SETS * REFUSAL_WAYS]
-
-cdef struct Minute:
-    uint64_t number             # since 1970, + 1
-    uint64_t levels[LEVELS]     # principals on each
-    uint64_t cells[2][CELLS]
-
-cdef struct Ticket:
-    uint64_t since_ns
-    uint32_t in_flight
-    uint32_t unanswered
-    uint32_t generation
-    int32_t place               # -1: none
-    uint32_t next_free
-    uint8_t state
-
-
-cdef inline uint64_t apart(uint64_t one, uint64_t other) noexcept:
-    return one - other if one > other else other - one
-
-
-cdef inline uint64_t instant(object now_ns) except? 0xFFFFFFFFFFFFFFFF:
-    cdef int64_t now = now_ns
-    return <uint64_t>now if now > 0 else 0
-
-
-cdef inline uint64_t may_wait(FlightHeader *header, uint64_t running) noexcept:
-    """Return how many may wait with so many answers under way, as `Bounds.at`; noexcept: compares words."""
-    cdef uint64_t full = load(&header.full_bound), free = load(&header.free_bound), places = load(&header.places)
-    if running >= load(&header.full_from):
-        return full
-    if places == 0:
-        return free
-    return min(free, full + (places - running if places > running else 0))
-
-
-cdef inline uint64_t left_of(uint64_t places, double kept) noexcept:
-    """Return the places that a lower class may take, half of them at least; noexcept: arithmetic.
-
-    One is kept for a request of a higher class that comes, and one for the next, on a small server, too.
-    """
-    cdef uint64_t free = <uint64_t>(kept * <double>places + 0.999)
-    free = min(free if free > 2 else 2, places // 2)
-    return places - free if places > free else 1
-
-
-cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:
-    """Raise a word to a value; noexcept: after some lost races another worker has raised it as far."""
-    cdef uint64_t seen = load(at)
-    cdef int _try
-    for _try in range(MOST_TRIES):
-        if seen >= value or cas(at, seen, value):
-            return
-        seen = load(at)
+from ratelimit.core.sharing.flight cimport FlightHeader, Lane, Minute, Place, Seen, ShedMemory, Sums, Ticket
 
 
 cdef class InFlight:
@@ -150,12 +15,10 @@ cdef class InFlight:
     cdef uint64_t fingerprint[2]
     cdef uint8_t boot[64]
     cdef readonly bint open
-    # This worker's own, which memory only repeats.
+    cdef Sums sums              # others' as of the last look at all lanes; its own memory only repeats
     cdef int lane               # -1: none was free, so the others do not see its requests
     cdef uint64_t pid
     cdef uint64_t start
-    cdef uint64_t own_in_flight
-    cdef uint64_t own_unanswered
     cdef Ticket *tickets
     cdef uint32_t room_for
     cdef uint32_t first_free
@@ -165,16 +28,16 @@ cdef class InFlight:
     cdef uint64_t next_look_ns
     cdef bint leads
     cdef readonly int floor
-    # As of the last look at all lanes.
-    cdef uint64_t sum_in_flight
-    cdef uint64_t sum_unanswered
 
     cdef int check_open(self) except -1
     cdef str wrong(self)
     cdef int attach(self, bytes boot_id, bytes fingerprint) except -1
+    cdef void repeat(self, uint64_t now) noexcept
     cdef void look(self, uint64_t now) noexcept
     cdef bint room(self, uint64_t now, double share, double kept) noexcept
-    cdef int64_t admit(self, uint64_t now) except -2
+    cdef bint takes_more(self, uint64_t now) noexcept
+    cdef int64_t admit(self, uint64_t now, bint held) except -2
+    cdef void send(self, Ticket *ticket, uint64_t now) noexcept
     cdef void begin(self, int64_t ticket, uint64_t now, bint failed) noexcept
     cdef void end(self, int64_t ticket, uint64_t now) noexcept
     cdef bint is_due(self, uint64_t now) noexcept

@@ -20,20 +20,24 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from ratelimit.core.memory.atomic cimport cas, fetch_add, load, store
+from ratelimit.core.sharing.flight cimport (
+    ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, LANES, MILLISECOND, PLACES, SILENT_MS, FlightHeader, Lane, Minute, Place,
+    Seen, ShedMemory, Ticket, apart, instant, is_of, raise_to, set_up,
+)
+from ratelimit.core.sharing.room cimport has_room, may_send
 
 from ratelimit.errors import StoreError
 
-cdef uint64_t MAGIC = 0x4847494C464E494B  # "KINFLIGH", little-endian
 cdef uint64_t MOST_COUNT = 1 << 20        # more in one lane is no worker's
 cdef uint32_t NONE = 0xFFFFFFFF
-cdef double DOUBTED_BELOW = 0.5           # a report of saturation while fewer of those that may wait do
 
 cdef enum:
     WAITS = 1           # states of a ticket; 0 is free
     ANSWERED = 2
+    HELD = 3            # it waits, and the back end does not know of it
     BUSY = 32           # answers since the last step: each of some workers had one of them
 
 FLIGHT_VERSION = FLIGHT_LAYOUT
@@ -94,11 +98,7 @@ cdef class InFlight:
             for i in range(FLIGHT_HEADER_BYTES):
                 if base[i]:
                     raise StoreError("the memory is not empty and not ours: refusing to overwrite it", code="table-foreign")
-            header.version = FLIGHT_LAYOUT
-            header.total_bytes = size
-            memcpy(header.fingerprint, self.fingerprint, 16)
-            memcpy(header.boot, self.boot, 64)
-            store(&header.magic, MAGIC)  # last: what sees it sees the rest
+            set_up(header, size, self.fingerprint, self.boot)
         wrong = self.wrong()
         if wrong:
             raise StoreError(f"what is in flight cannot be read: {wrong}", code="table-damaged")
@@ -106,14 +106,9 @@ cdef class InFlight:
 
     cdef str wrong(self):
         """Return what is wrong with the words that can be told to be wrong; None where nothing is."""
-        cdef FlightHeader *header = self.header
-        if (
-            load(&header.magic) != MAGIC or header.version != FLIGHT_LAYOUT
-            or header.total_bytes != <uint64_t>self.buffer.len
-            or memcmp(header.fingerprint, self.fingerprint, 16) or memcmp(header.boot, self.boot, 64)
-        ):
-            return "its header was overwritten"
-        return None
+        if is_of(self.header, <uint64_t>self.buffer.len, self.fingerprint, self.boot):
+            return None
+        return "its header was overwritten"
 
     def damage(self):
         self.check_open()
@@ -173,9 +168,7 @@ cdef class InFlight:
         self.places_free = PLACES
         for i in range(self.room_for):
             self.tickets[i].place = -1  # it was in another lane, or is not to be found any more
-        store(&mine.in_flight, self.own_in_flight)
-        store(&mine.unanswered, self.own_unanswered)
-        store(&mine.beat_ns, now)
+        self.repeat(now)
         most = load(&self.header.most_lanes)
         while most < <uint64_t>lane + 1 and not cas(&self.header.most_lanes, most, <uint64_t>lane + 1):
             most = load(&self.header.most_lanes)
@@ -185,16 +178,13 @@ cdef class InFlight:
         cdef uint64_t now = instant(now_ns)
         if self.lane < 0 or load(&self.lanes[self.lane].pid) != self.pid:
             return False
-        store(&self.lanes[self.lane].beat_ns, now)
-        store(&self.lanes[self.lane].in_flight, self.own_in_flight)
-        store(&self.lanes[self.lane].unanswered, self.own_unanswered)
+        self.repeat(now)
         return True
 
     def leave(self):
         self.check_open()
         if self.lane >= 0:
-            store(&self.lanes[self.lane].in_flight, 0)
-            store(&self.lanes[self.lane].unanswered, 0)
+            store(&self.lanes[self.lane].in_flight, 0)  # the others bound the rest by this
             cas(&self.lanes[self.lane].pid, self.pid, 0)
         self.lane = -1
         self.leads = False
@@ -206,7 +196,7 @@ cdef class InFlight:
             if self.free_places == NULL:
                 raise MemoryError
         self.places_free = 0
-        self.own_in_flight = self.own_unanswered = 0
+        self.sums.own_in_flight = self.sums.own_unanswered = self.sums.own_held = 0
         self.first_free = NONE
         for i in range(self.room_for):
             self.tickets[i].state = 0
@@ -217,9 +207,19 @@ cdef class InFlight:
 
     # -- requests ---------------------------------------------------------------------------------
 
+    cdef void repeat(self, uint64_t now) noexcept:
+        """Write this worker's counts into its lane; noexcept: plain stores."""
+        cdef Lane *mine = self.lanes + self.lane
+        if self.lane >= 0:
+            store(&mine.in_flight, self.sums.own_in_flight)
+            store(&mine.unanswered, self.sums.own_unanswered)
+            store(&mine.held, self.sums.own_held)
+            store(&mine.beat_ns, now)
+
     cdef void look(self, uint64_t now) noexcept:
         # noexcept: loads of counts that are bounded, whatever they say
-        cdef uint64_t in_flight = self.own_in_flight, unanswered = self.own_unanswered, found, waits
+        cdef uint64_t in_flight = self.sums.own_in_flight, unanswered = self.sums.own_unanswered, found, waits
+        cdef uint64_t held = self.sums.own_held, holds, starved = 0
         cdef uint64_t most = load(&self.header.most_lanes), i
         for i in range(most if most < LANES else LANES):
             if <int>i == self.lane:
@@ -229,44 +229,26 @@ cdef class InFlight:
                 continue
             if apart(now, load(&self.lanes[i].beat_ns)) > <uint64_t>SILENT_MS * MILLISECOND:
                 continue
-            waits = load(&self.lanes[i].unanswered)
+            waits = min(load(&self.lanes[i].unanswered), found)
             in_flight += found
-            unanswered += waits if waits < found else found
-        self.sum_in_flight = in_flight
-        self.sum_unanswered = unanswered
+            unanswered += waits
+            holds = load(&self.lanes[i].held)
+            if holds:
+                held += min(holds, waits)
+                starved += holds >= waits
+        self.sums.in_flight = in_flight
+        self.sums.unanswered = unanswered
+        self.sums.held = held
+        self.sums.starved = starved
 
     cdef bint room(self, uint64_t now, double share, double kept) noexcept:
-        cdef FlightHeader *header = self.header
-        cdef uint64_t bound, waiting, part, places, at, patience, moved, still = 0
         self.look(now)
-        if self.sum_in_flight < <uint64_t>self.floor:
-            return True
-        bound, waiting = load(&header.in_flight_bound), may_wait(header, self.sum_in_flight - self.sum_unanswered)
-        at = load(&header.cap_at_ns)
-        if (at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND
-                and self.sum_unanswered >= DOUBTED_BELOW * <double>waiting):
-            bound = min(bound, load(&header.cap))
-        patience, moved = load(&header.patience_ns), load(&header.moved_ns)
-        if patience and self.sum_unanswered and now > moved:
-            still, part = now - moved, patience // (now - moved)
-            if kept >= 0.0:  # the first class of several keeps the queue that was learned
-                waiting = min(waiting, part if part > 1 else 1)
-        if share < 1.0:
-            part = <uint64_t>(share * <double>waiting + 0.5)
-            waiting = part if part > 1 else 1
-        if kept > 0.0:
-            places = load(&header.places)
-            if places:
-                bound = min(bound, left_of(places, kept))
-        if self.sum_in_flight >= bound:
-            return False
-        if self.sum_unanswered < waiting:
-            return True
-        # What waits may hang alone. So one goes on now and then, ever more seldom, to see.
-        at = load(&header.entered_ns)
-        return still > patience and at < now and now - at > still // 2
+        return has_room(self.header, &self.sums, now, <uint64_t>self.floor, share, kept)
 
-    cdef int64_t admit(self, uint64_t now) except -2:
+    cdef bint takes_more(self, uint64_t now) noexcept:
+        return may_send(self.header, &self.sums, now, <uint64_t>self.floor)
+
+    cdef int64_t admit(self, uint64_t now, bint held) except -2:
         cdef Ticket *ticket
         cdef Place *place
         cdef Lane *mine
@@ -276,15 +258,16 @@ cdef class InFlight:
         at = self.first_free
         ticket = self.tickets + at
         self.first_free = ticket.next_free
-        self.own_in_flight += 1
-        self.own_unanswered += 1
+        self.sums.own_in_flight += 1
+        self.sums.own_unanswered += 1
+        self.sums.own_held += held
         self.look(now)
         ticket.since_ns = now
-        ticket.in_flight = <uint32_t>self.sum_in_flight
-        ticket.unanswered = <uint32_t>self.sum_unanswered
-        ticket.state = WAITS
+        ticket.in_flight = <uint32_t>self.sums.in_flight
+        ticket.unanswered = <uint32_t>self.sums.unanswered
+        ticket.state = HELD if held else WAITS
         ticket.place = -1
-        if self.sum_unanswered == 1:
+        if self.sums.unanswered == 1:
             store(&self.header.moved_ns, now)
         if self.lane >= 0:
             mine = self.lanes + self.lane
@@ -296,13 +279,21 @@ cdef class InFlight:
                 store(&place.since_ns, now + 1)
                 if <uint64_t>ticket.place >= load(&mine.most_places):
                     store(&mine.most_places, <uint64_t>ticket.place + 1)
-            store(&mine.in_flight, self.own_in_flight)
-            store(&mine.unanswered, self.own_unanswered)
-            store(&mine.beat_ns, now)
+            self.repeat(now)
         store(&self.header.entered_ns, now)
-        raise_to(&self.header.most_in_flight, self.sum_in_flight)
-        raise_to(&self.header.most_unanswered, self.sum_unanswered)
+        if not held:
+            store(&self.header.sent_ns, now)
+        raise_to(&self.header.most_in_flight, self.sums.in_flight)
+        raise_to(&self.header.most_unanswered, self.sums.unanswered)
         return <int64_t>ticket.generation << 32 | <int64_t>at
+
+    cdef void send(self, Ticket *ticket, uint64_t now) noexcept:
+        # noexcept: arithmetic on what is this worker's own
+        if ticket.state == HELD:
+            ticket.state = WAITS
+            self.sums.own_held -= 1
+            self.repeat(now)
+            store(&self.header.sent_ns, now)
 
     cdef int grow(self) except -1:
         cdef uint32_t before = self.room_for, i
@@ -328,25 +319,24 @@ cdef class InFlight:
         return self.tickets + at
 
     cdef void leave_place(self, Ticket *ticket) noexcept:
-        self.own_unanswered -= 1
+        self.sums.own_unanswered -= 1
         if self.lane >= 0:
             if ticket.place >= 0:
                 store(&self.places[self.lane * PLACES + ticket.place].since_ns, 0)
                 self.free_places[self.places_free] = <uint32_t>ticket.place
                 self.places_free += 1
-            store(&self.lanes[self.lane].unanswered, self.own_unanswered)
         ticket.place = -1
 
     cdef void begin(self, int64_t number, uint64_t now, bint failed) noexcept:
         cdef Ticket *ticket = self.known(number)
         cdef Seen *seen
-        if ticket == NULL or ticket.state != WAITS:
+        if ticket == NULL or ticket.state == ANSWERED:
             return
+        self.send(ticket, now)
         ticket.state = ANSWERED
         self.leave_place(ticket)
         store(&self.header.moved_ns, now)
-        if self.lane >= 0:
-            store(&self.lanes[self.lane].beat_ns, now)
+        self.repeat(now)
         cdef uint64_t sequence = fetch_add(&self.header.head, 1)
         seen = self.answers + (sequence & (ANSWERS - 1))
         store(&seen.sequence, 0)
@@ -360,24 +350,33 @@ cdef class InFlight:
         cdef Ticket *ticket = self.known(number)
         if ticket == NULL:
             return
-        if ticket.state == WAITS:
+        if ticket.state != ANSWERED:
             self.leave_place(ticket)
+        self.sums.own_held -= ticket.state == HELD
         ticket.state = 0
         ticket.generation = (ticket.generation + 1) & 0x7FFFFFFF
         ticket.next_free = self.first_free
         self.first_free = <uint32_t>number
-        self.own_in_flight -= 1
-        if self.lane >= 0:
-            store(&self.lanes[self.lane].in_flight, self.own_in_flight)
-            store(&self.lanes[self.lane].beat_ns, now)
+        self.sums.own_in_flight -= 1
+        self.repeat(now)
 
     def has_room(self, now_ns, double share=1.0, double kept=0.0, /):
         self.check_open()
         return self.room(instant(now_ns), share, kept)
 
-    def enter(self, now_ns, /):
+    def enter(self, now_ns, bint held=False, /):
         self.check_open()
-        return self.admit(instant(now_ns))
+        return self.admit(instant(now_ns), held)
+
+    def may_send(self, now_ns, /):
+        self.counts(now_ns)
+        return self.takes_more(instant(now_ns))
+
+    def sent(self, int64_t ticket, now_ns, /):
+        self.check_open()
+        cdef Ticket *held = self.known(ticket)
+        if held != NULL:
+            self.send(held, instant(now_ns))
 
     def turn_away(self):
         self.check_open()
@@ -394,7 +393,7 @@ cdef class InFlight:
     def counts(self, now_ns, /):
         self.check_open()
         self.look(instant(now_ns))
-        return self.sum_in_flight, self.sum_unanswered
+        return self.sums.in_flight, self.sums.unanswered
 
     # -- the steps --------------------------------------------------------------------------------
 

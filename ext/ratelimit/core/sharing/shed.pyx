@@ -11,7 +11,8 @@ from libc.stdint cimport uint64_t
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, load, load_pair, store
 from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, ROWS, Refusal
 from ratelimit.core.memory.refusals cimport is_faded, note_in
-from ratelimit.core.sharing.inflight cimport InFlight, ShedMemory, instant
+from ratelimit.core.sharing.flight cimport ShedMemory, instant
+from ratelimit.core.sharing.inflight cimport InFlight
 
 cdef enum:
     PARTS = 0xFFFF      # of a share, in a reason

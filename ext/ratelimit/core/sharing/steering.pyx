@@ -8,10 +8,11 @@ cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport cas, fetch_add, load, store
-from ratelimit.core.sharing.inflight cimport (
-    ANSWERS, FRESH_MS, LANES, MILLISECOND, PLACES, SILENT_MS, WORDS, FlightHeader, InFlight, Seen, apart, instant,
-    may_wait,
+from ratelimit.core.sharing.flight cimport (
+    ANSWERS, FRESH_MS, LANES, MILLISECOND, PLACES, SILENT_MS, WORDS, FlightHeader, Seen, apart, instant,
 )
+from ratelimit.core.sharing.inflight cimport InFlight
+from ratelimit.core.sharing.room cimport may_be_sent, may_wait
 
 cdef uint64_t MOST_LOOKED_BACK = 1000     # nearly all that are kept, as most of them may be passed over
 cdef uint64_t MOST_OBSERVED = 32          # first bytes of one step: some hundred a second say what all of them do
@@ -97,18 +98,18 @@ cdef class Steering:
         cdef uint64_t in_flight = load(&header.most_in_flight), unanswered = load(&header.most_unanswered)
         cdef uint64_t turned_away = load(&header.turned_away)
         self.flight.look(instant(now_ns))
-        store(&header.most_in_flight, self.flight.sum_in_flight)
-        store(&header.most_unanswered, self.flight.sum_unanswered)
+        store(&header.most_in_flight, self.flight.sums.in_flight)
+        store(&header.most_unanswered, self.flight.sums.unanswered)
         cas(&header.turned_away, turned_away, 0)
         return (
-            max(in_flight & 0xFFFFFFFF, self.flight.sum_in_flight),
-            max(unanswered & 0xFFFFFFFF, self.flight.sum_unanswered),
+            max(in_flight & 0xFFFFFFFF, self.flight.sums.in_flight),
+            max(unanswered & 0xFFFFFFFF, self.flight.sums.unanswered),
             turned_away
         )
 
     def publish(
         self, int kind, in_flight, free_bound, full_bound, full_from, patience_ns, places, double pressure, target_ns,
-        words, /,
+        words, holding=(0, 0, 0), /,
     ):
         self.flight.check_open()
         cdef FlightHeader *header = self.flight.header
@@ -122,6 +123,9 @@ cdef class Steering:
         store(&header.patience_ns, patience_ns)
         store(&header.places, places)
         store(&header.target_ns, target_ns)
+        store(&header.spare, holding[0])
+        store(&header.spare_from, holding[1])
+        store(&header.hold_ns, holding[2])
         header.pressure = pressure
         for i in range(<int>len(words)):
             header.words[i] = words[i]
@@ -133,8 +137,8 @@ cdef class Steering:
         cdef uint64_t now = instant(now_ns), patience = load(&header.patience_ns), moved = load(&header.moved_ns)
         cdef uint64_t learned, bound, still = 0
         self.flight.look(now)
-        bound = learned = may_wait(header, self.flight.sum_in_flight - self.flight.sum_unanswered)
-        if patience and self.flight.sum_unanswered and now > moved:
+        bound = learned = may_wait(header, self.flight.sums.in_flight - self.flight.sums.unanswered)
+        if patience and self.flight.sums.unanswered and now > moved:
             still = now - moved
             bound = min(learned, max(<uint64_t>1, patience // still))
         return bound, learned, still
@@ -147,6 +151,18 @@ cdef class Steering:
             load(&header.in_flight_bound), load(&header.free_bound), load(&header.full_bound),
             load(&header.full_from), load(&header.patience_ns), load(&header.places),
         )
+
+    @property
+    def holding(self):
+        self.flight.check_open()
+        cdef FlightHeader *header = self.flight.header
+        return load(&header.spare), load(&header.spare_from), load(&header.hold_ns)
+
+    def held_at(self, now_ns, /):
+        self.flight.check_open()
+        self.flight.look(instant(now_ns))
+        cdef uint64_t running = self.flight.sums.in_flight - self.flight.sums.unanswered
+        return self.flight.sums.held, min(may_be_sent(self.flight.header, running), may_wait(self.flight.header, running))
 
     @property
     def pressure(self):

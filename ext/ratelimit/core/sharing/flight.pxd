@@ -1,0 +1,153 @@
+"""Where everything lies in the memory that says what is in flight, and what was shed for it.
+
+    header | lanes of the workers | places of each lane | ring of answers | accounts that were shed | use of two minutes
+
+Change anything here and `FLIGHT_LAYOUT` must change too. Workers of an old and a new release may
+meet on one file, and must refuse each other.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from ratelimit.core.memory.atomic cimport cas, load, store
+from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, Refusal
+
+cdef extern from *:
+    const uint64_t MAGIC "0x4847494C464E494Bull"  # "KINFLIGH", little-endian
+
+cdef enum:
+    FLIGHT_LAYOUT = 5
+    FLIGHT_HEADER_BYTES = 4096
+    LANES = 64              # workers with numbers of their own
+    PLACES = 512            # of each, requests without a first byte that are seen with their age
+    ANSWERS = 1024          # a power of two: what a worker that takes the steps over can look back on
+    WORDS = 128             # of a controller's state
+    CELLS = 2048            # of each row of a sketch: a power of two
+    LEVELS = 42             # of use, powers of two
+    SILENT_MS = 6_000       # three heartbeats of the middleware's
+    FRESH_MS = 5_000        # a report is believed for so long
+    MILLISECOND = 1_000_000
+    MOST_TRIES = 64         # of a compare-and-swap
+
+cdef struct FlightHeader:
+    uint64_t magic
+    uint64_t version
+    uint64_t total_bytes
+    uint64_t fingerprint[2]
+    uint8_t boot[64]
+    uint64_t line0[3]
+    # What requests look at: written with each step.
+    uint64_t most_lanes         # lanes that were ever used
+    uint64_t in_flight_bound
+    uint64_t free_bound         # without a first byte, while places are free
+    uint64_t full_bound         # and from so many answers on that are under way
+    uint64_t full_from
+    uint64_t places             # 0: not known
+    uint64_t cap_at_ns          # the newest report of saturation, 0 for none
+    uint64_t cap                # what may be in flight by it
+    uint64_t patience_ns        # standing still this long leaves one that may wait, half of it two; 0: no rule
+    uint64_t spare              # of those that wait, in the back end beside its free places; 0: all of them
+    uint64_t spare_from         # from so many answers on that are under way
+    uint64_t hold_ns            # how long the others may be held
+    uint64_t line1[4]
+    # What requests write.
+    uint64_t turned_away
+    uint64_t most_in_flight
+    uint64_t most_unanswered
+    uint64_t head               # of the ring: the next answer
+    uint64_t moved_ns           # when a first byte came last, or the first one began to wait
+    uint64_t entered_ns         # when a request was let through last
+    uint64_t sent_ns            # when one went on to the back end last
+    uint64_t line2[5]
+    # What a step writes.
+    uint64_t leader             # microseconds of the last step << 8 | lane of its worker + 1
+    uint64_t tail               # answers before it were told to the controller
+    uint64_t kind               # of the controller that left its words; 0: none yet
+    uint64_t stale              # reports that no other followed in time
+    double pressure
+    uint64_t target_ns
+    double words[WORDS]
+
+cdef struct Lane:
+    uint64_t pid                # 0: free
+    uint64_t start
+    uint64_t beat_ns
+    uint64_t in_flight
+    uint64_t unanswered
+    uint64_t most_places        # places that were ever used
+    uint64_t held               # of those without a first byte, the ones that are not in the back end yet
+    uint64_t line[1]
+
+cdef struct Place:
+    uint64_t since_ns           # 0: free
+    uint64_t queue              # requests without a first byte then, itself included
+
+cdef struct Seen:
+    uint64_t sequence           # its number + 1 once it is whole
+    uint64_t admitted_ns
+    uint64_t seen_ns
+    uint64_t counts             # in flight << 32 | without a first byte
+    uint64_t failed
+
+cdef struct ShedMemory:         # see `shed`
+    Refusal places[REFUSAL_SETS * REFUSAL_WAYS]
+    uint64_t reasons[REFUSAL_SETS * REFUSAL_WAYS]
+
+cdef struct Minute:
+    uint64_t number             # since 1970, + 1
+    uint64_t levels[LEVELS]     # principals on each
+    uint64_t cells[2][CELLS]
+
+cdef struct Sums:               # of all lanes, and of them this worker's
+    uint64_t in_flight
+    uint64_t unanswered
+    uint64_t held
+    uint64_t starved            # other workers that hold requests, and have none in the back end
+    uint64_t own_in_flight
+    uint64_t own_unanswered
+    uint64_t own_held
+
+cdef struct Ticket:
+    uint64_t since_ns
+    uint32_t in_flight
+    uint32_t unanswered
+    uint32_t generation
+    int32_t place               # -1: none
+    uint32_t next_free
+    uint8_t state
+
+
+cdef inline bint is_of(FlightHeader *header, uint64_t total, uint64_t *fingerprint, uint8_t *boot) noexcept:
+    """Whether the words that can be told to be wrong are right; noexcept: compares words."""
+    return (
+        load(&header.magic) == MAGIC and header.version == FLIGHT_LAYOUT and header.total_bytes == total
+        and memcmp(header.fingerprint, fingerprint, 16) == 0 and memcmp(header.boot, boot, 64) == 0
+    )
+
+
+cdef inline void set_up(FlightHeader *header, uint64_t total, uint64_t *fingerprint, uint8_t *boot) noexcept:
+    """Format memory that is empty; noexcept: plain stores."""
+    header.version = FLIGHT_LAYOUT
+    header.total_bytes = total
+    memcpy(header.fingerprint, fingerprint, 16)
+    memcpy(header.boot, boot, 64)
+    store(&header.magic, MAGIC)  # last: what sees it sees the rest
+
+
+cdef inline uint64_t apart(uint64_t one, uint64_t other) noexcept:
+    return one - other if one > other else other - one
+
+
+cdef inline uint64_t instant(object now_ns) except? 0xFFFFFFFFFFFFFFFF:
+    cdef int64_t now = now_ns
+    return <uint64_t>now if now > 0 else 0
+
+
+cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:
+    """Raise a word to a value; noexcept: after some lost races another worker has raised it as far."""
+    cdef uint64_t seen = load(at)
+    cdef int _try
+    for _try in range(MOST_TRIES):
+        if seen >= value or cas(at, seen, value):
+            return
+        seen = load(at)

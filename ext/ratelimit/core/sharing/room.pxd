@@ -1,0 +1,96 @@
+"""Whether there is room: for one more in flight, and for one more in the back end.
+
+What the bounds let in and the back end does not take yet is *held* in the gateway, see
+`ratelimit/adaptive/holding.py`. Both questions are about the sums of the last look at all lanes.
+"""
+
+from libc.stdint cimport uint64_t
+
+from ratelimit.core.memory.atomic cimport load
+from ratelimit.core.sharing.flight cimport FRESH_MS, MILLISECOND, FlightHeader, Sums
+
+cdef extern from *:
+    const double DOUBTED_BELOW "0.5"  # a report of saturation while fewer of those that may wait do
+
+
+cdef inline uint64_t may_wait(FlightHeader *header, uint64_t running) noexcept:
+    """Return how many may wait with so many answers under way, as `Bounds.at`; noexcept: compares words."""
+    cdef uint64_t full = load(&header.full_bound), free = load(&header.free_bound), places = load(&header.places)
+    if running >= load(&header.full_from):
+        return full
+    if places == 0:
+        return free
+    return min(free, full + (places - running if places > running else 0))
+
+
+cdef inline uint64_t left_of(uint64_t places, double kept) noexcept:
+    """Return the places that a lower class may take, half of them at least; noexcept: arithmetic.
+
+    One is kept for a request of a higher class that comes, and one for the next, on a small server, too.
+    """
+    cdef uint64_t free = <uint64_t>(kept * <double>places + 0.999)
+    free = min(free if free > 2 else 2, places // 2)
+    return places - free if places > free else 1
+
+
+cdef inline bint has_room(
+    FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor, double share, double kept
+) noexcept:
+    """Return whether one more request may be in flight, as `InFlight.has_room`; noexcept: compares words."""
+    cdef uint64_t bound, waiting, part, places, at, patience, moved, still = 0
+    if sums.in_flight < floor:
+        return True
+    bound, waiting = load(&header.in_flight_bound), may_wait(header, sums.in_flight - sums.unanswered)
+    at = load(&header.cap_at_ns)
+    if (at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND
+            and sums.unanswered >= DOUBTED_BELOW * <double>waiting):
+        bound = min(bound, load(&header.cap))
+    patience, moved = load(&header.patience_ns), load(&header.moved_ns)
+    if patience and sums.unanswered and now > moved:
+        still, part = now - moved, patience // (now - moved)
+        if kept >= 0.0:  # the first class of several keeps the queue that was learned
+            waiting = min(waiting, part if part > 1 else 1)
+    if share < 1.0:
+        part = <uint64_t>(share * <double>waiting + 0.5)
+        waiting = part if part > 1 else 1
+    if kept > 0.0:
+        places = load(&header.places)
+        if places:
+            bound = min(bound, left_of(places, kept))
+    if sums.in_flight >= bound:
+        return False
+    if sums.unanswered < waiting:
+        return True
+    # What waits may hang alone. So one goes on now and then, ever more seldom, to see.
+    at = load(&header.entered_ns)
+    return still > patience and at < now and now - at > still // 2
+
+
+cdef inline uint64_t may_be_sent(FlightHeader *header, uint64_t running) noexcept:
+    """Return how many without a first byte the back end takes, as `Holding.at`; noexcept: compares words."""
+    cdef uint64_t spare = load(&header.spare), places = load(&header.places)
+    if spare == 0 or running < load(&header.spare_from):
+        return <uint64_t>-1
+    return spare + (places - running if places > running else 0)
+
+
+cdef inline bint may_send(FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor) noexcept:
+    """Return whether the back end takes one more of this worker's; noexcept: compares words.
+
+    Workers share by what each has waiting, and each has one there, or the next that is free.
+    """
+    cdef uint64_t sent = sums.unanswered - sums.held, own, most, moved, at
+    cdef uint64_t bound = may_be_sent(header, sums.in_flight - sums.unanswered)
+    if sent < bound:
+        own = sums.own_unanswered - sums.own_held
+        if own == 0 or sums.held == sums.own_held:
+            return True  # no other worker holds any
+        # Rounded up, so that what all workers may send is the bound, at least.
+        most = (bound * sums.own_unanswered + sums.unanswered - 1) // sums.unanswered
+        return own < most and sent + sums.starved < bound
+    if sums.in_flight - sums.held < floor:
+        return True
+    # What is there may hang alone. So one goes on now and then, ever more seldom, to see.
+    moved, at = load(&header.moved_ns), load(&header.sent_ns)
+    most = load(&header.patience_ns)
+    return most != 0 and now > moved and now - moved > most and at < now and now - at > (now - moved) // 2
