@@ -18,6 +18,8 @@ How to use it:
     python -m benchmarks.correlation.families --leave-out 10 --train path.py:fit
     python -m benchmarks.correlation.families --steady --world base
 
+With `--short` it takes a minute: some worlds of each kind.
+
     law         all that is free, for honest and hostile alike
     exits       addresses: one law says which account is on which exit when
     group       what a group is; members: its accounts; population: ordinary accounts

@@ -17,8 +17,8 @@ try:
 
     from benchmarks import machine
     from benchmarks.correlation.families import tables
-    from benchmarks.correlation.families.catalogue import NAMED, Entry, Kind, random
-    from benchmarks.correlation.families.contest import DEFAULT, contender, contest, function
+    from benchmarks.correlation.families.catalogue import NAMED, SHORT, SHORT_RANDOM, Entry, Kind, random
+    from benchmarks.correlation.families.contest import DEFAULT, FEW, contender, contest, function
     from benchmarks.correlation.families.folds import leave_out
     from benchmarks.correlation.families.measure import Result
     from benchmarks.correlation.families.patience import HOURS, patience
@@ -50,7 +50,12 @@ def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: in
 @click.option(
     "--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="May be given again; all by default."
 )
-@click.option("--random", "randoms", default=100, show_default=True, help="Worlds of random structure.")
+@click.option(
+    "--short", is_flag=True, help="Some worlds of each kind, and three contenders: all tables in a minute."
+)
+@click.option(
+    "--random", "randoms", type=int, help=f"Worlds of random structure; 100, or {SHORT_RANDOM} of the short."
+)
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--first-seed", default=1, show_default=True)
 @click.option("--size", default="small", show_default=True, type=click.Choice(list(SIZES)))
@@ -85,7 +90,8 @@ def chosen(patterns: Sequence[str], kinds: Sequence[str], randoms: int, seed: in
 def main(
     patterns: tuple[str, ...],
     kinds: tuple[str, ...],
-    randoms: int,
+    short: bool,
+    randoms: int | None,
     seeds: int,
     first_seed: int,
     size: str,
@@ -104,7 +110,11 @@ def main(
     listing: bool,
 ) -> None:
     """Play families to contenders. Exit code 1 when an aim was missed."""
+    if randoms is None:
+        randoms = SHORT_RANDOM if short else 100
     entries = chosen(patterns, kinds or KINDS, randoms, first_seed)
+    if short:
+        entries = [entry for entry in entries if entry.name in SHORT or entry.kind == "random"]
     if listing:
         click.echo("\n".join(f"{entry.kind:12} {entry.name}" for entry in entries))
         return
@@ -115,7 +125,7 @@ def main(
     measure = replace(
         measure, accounts=accounts or measure.accounts, lead_h=measure.lead_h if lead is None else lead
     )
-    playing = names or DEFAULT
+    playing = names or (FEW if short else DEFAULT)
     results: list[Result] = []
     bar = Progress(
         TextColumn("{task.description}"),

@@ -91,3 +91,36 @@ def random(count: int, seed: int = 0, *, only: str = "", without: str = "") -> I
 
 
 NAMED: dict[str, Entry] = {entry.name: entry for entry in named()}
+
+_CROWDS = (
+    "school district, many addresses",
+    "gateway's companies",
+    "company, rotating exits",
+    "hackathon, a card a team",
+    "CI action's customers",
+    "app on a privacy relay",
+    "mobile pool",
+    "VPN exit",
+    "agency",
+)
+_CHANGES = ("CV 2", "sessions", "client per account", "exit by card", "all that is free")
+SHORT = (
+    *_CROWDS,
+    *(f"{name}, new" for name in _CROWDS[2:8]),
+    "app on a privacy relay, and a campaign there",
+    "CI action's customers, new, beside base",
+    "base",
+    "data centre",
+    "churning",
+    "pairs",
+    "mobile",
+    "residential, sticky for a day",
+    "small",
+    "card each, residential",
+    "a dozen busy accounts",
+    *(f"{name} + {change}" for name in ("base", "data centre") for change in _CHANGES),
+    "stolen cards",
+    "touches victims' addresses",
+)
+"""Some of each kind, for a look of a minute: chosen by kind and egress, whatever comes of them."""
+SHORT_RANDOM = 4

@@ -22,6 +22,8 @@ from benchmarks.correlation.runs import CONTENDERS
 ALONE = "per-account"
 DEFAULT = ("kinlimit", ALONE, "union-find", "union-find-cut", "true-labels")
 """Today's code, limits alone, two that join whatever is shared, and the upper bound."""
+FEW = ("kinlimit", ALONE, "true-labels")
+"""Of these the ones that take no time of their own."""
 
 
 def contender(name: str) -> Contender:
