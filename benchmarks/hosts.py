@@ -79,7 +79,9 @@ def takeover(principals: int) -> tuple[float, int]:
         first.ask("rest_until", END_NS + 70 * 10**9)
         first.ask("arrive", "bot999")
         wait_until(lambda: first.ask("numbers")["saved_ns"] > saved_ns, 60)
-        size = sum(server.client.memory_usage(key) for key in server.client.scan_iter(f"{PLACES.snapshot}:*"))
+        size = sum(
+            server.client.memory_usage(key) or 0 for key in server.client.scan_iter(f"{PLACES.snapshot}:*")
+        )
         first.kill()
         begin_s = monotonic()
         wait_until(lambda: second.ask("is_leading"), 60, every_s=0.01)

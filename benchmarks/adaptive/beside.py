@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from benchmarks.adaptive.arrivals import poisson
@@ -52,7 +53,7 @@ class Both(Loop):
             for instant in instants:
                 job = back_end.usual.draw(random, instant)
                 job.label = label
-                self.timeline.at(instant, lambda job=job: self._come(job))
+                self.timeline.at(instant, partial(self._come, job))
 
     def _come(self, job: Job) -> None:
         outcome = self.run.phases[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.adaptive.failsafe import Failsafe
 from benchmarks.adaptive.peer import Peer
@@ -47,7 +48,7 @@ class Contender:
 
 
 def _ours(aim: float, smoothing: float) -> Make:
-    return lambda settings: FirstByte(settings, aim=aim, smoothing=smoothing)
+    return partial(FirstByte, aim=aim, smoothing=smoothing)
 
 
 CONTENDERS = (
@@ -57,32 +58,26 @@ CONTENDERS = (
     ),
     Contender(
         "sketch",
-        tuple((f"{aim}", lambda settings, aim=aim: Sketch(settings, aim=aim)) for aim in (0.8, 0.7, 0.9)),
+        tuple((f"{aim}", partial(Sketch, aim=aim)) for aim in (0.8, 0.7, 0.9)),
     ),
     Contender(
         "aimd",
-        tuple((f"{aim}", lambda settings, aim=aim: Aimd(settings, aim=aim)) for aim in (1.0, 0.8, 0.6)),
+        tuple((f"{aim}", partial(Aimd, aim=aim)) for aim in (1.0, 0.8, 0.6)),
     ),
     Contender(
         "gradient2",
-        tuple(
-            (f"{tolerance}", lambda settings, tolerance=tolerance: Gradient2(settings, tolerance=tolerance))
-            for tolerance in (1.5, 2.0, 3.0)
-        ),
+        tuple((f"{tolerance}", partial(Gradient2, tolerance=tolerance)) for tolerance in (1.5, 2.0, 3.0)),
     ),
     Contender(
         "vegas",
-        tuple(
-            (f"{patience}", lambda settings, patience=patience: Vegas(settings, patience=patience))
-            for patience in (1.0, 2.0, 4.0)
-        ),
+        tuple((f"{patience}", partial(Vegas, patience=patience)) for patience in (1.0, 2.0, 4.0)),
     ),
     Contender(
         "failsafe-go",
         tuple(
             (
                 f"{low:g}-{high:g}",
-                lambda settings, low=low, high=high: Failsafe(settings, alpha=low, beta=high),
+                partial(Failsafe, alpha=low, beta=high),
             )
             for low, high in ((2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
         ),
@@ -90,6 +85,8 @@ CONTENDERS = (
     Contender("no limit", (("", lambda _: Fixed(10**6)),)),
 )
 
-GRID = (4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 66, 72, 80, 90)
-GRID += (100, 115, 130, 160, 200, 400)
+GRID = (
+    *(4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 66, 72, 80, 90),
+    *(100, 115, 130, 160, 200, 400),
+)
 """Fixed limits, of which the best counts for each phase and seed."""

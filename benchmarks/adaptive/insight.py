@@ -92,10 +92,12 @@ class Kept(Both):
 
     def __init__(self, back_end: BackEnd, seed: int, share: float) -> None:
         super().__init__(back_end, seed, BATCH_LOAD, sorted_out=True)
-        self._kept = round(share * self.engine.places())
+        assert isinstance(self.engine, Batch | Replicas)  # what else says how many places it has
+        self._server = self.engine
+        self._kept = round(share * self._server.places())
 
     def _has_room(self, job: Job) -> bool:
-        free = self.engine.places() - self.engine.in_service() - self.engine.waiting()
+        free = self._server.places() - self._server.in_service() - self._server.waiting()
         return job.label == "interactive" or free > self._kept
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from mmap import mmap
 from pathlib import Path
 from random import Random
@@ -123,7 +124,7 @@ class Loop:
         seconds = range(0, phase.seconds, SPEED_EVERY_S)
         for second in seconds:
             speed = 1.0 - (1.0 - phase.speed) * second / phase.seconds
-            self.timeline.at(begin_ns + second * SECOND, lambda speed=speed: self.engine.set_speed(speed))
+            self.timeline.at(begin_ns + second * SECOND, partial(self.engine.set_speed, speed))
         rate = phase.load * capacity(self._back_end.name, phase.long)
         mix = self._back_end.long if phase.long else self._back_end.usual
         if phase.bursts:
@@ -136,7 +137,7 @@ class Loop:
             job.phase = number
             self._poison.mark(job, self._random)
             settled = instant >= begin_ns + SETTLED_S * SECOND
-            self.timeline.at(instant, lambda job=job, settled=settled: self._arrive(job, outcome, settled))
+            self.timeline.at(instant, partial(self._arrive, job, outcome, settled))
 
     def _arrive(self, job: Job, outcome: Outcome, settled: bool) -> None:
         admission = self.admission

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.adaptive.catalogue import BackEnd
@@ -28,15 +29,17 @@ class Score:
     answered: tuple[int, ...]
 
 
+def _fixed(limit: int, _: Settings) -> Fixed:
+    return Fixed(limit)
+
+
 def best_fixed(
     back_end: BackEnd, phases: Sequence[Phase], seed: int, trace: Path | None, grid: Sequence[int] = GRID
 ) -> tuple[int, ...]:
     """Return the most answers in time that any fixed limit reaches, phase by phase."""
     settings = Settings(first_byte_ns=back_end.target_ns, floor=1, start=20)
     runs = [
-        Loop(
-            back_end, phases, lambda _, limit=limit: Fixed(limit), seed, trace=trace, settings=settings
-        ).play()
+        Loop(back_end, phases, partial(_fixed, limit), seed, trace=trace, settings=settings).play()
         for limit in grid
     ]
     return tuple(max(run.phases[number].good for run in runs) for number in range(len(phases)))
@@ -67,5 +70,5 @@ def score(
 
 
 def _share(outcomes: Sequence[Outcome], part: str, whole: str) -> float:
-    total = sum(getattr(outcome, whole) for outcome in outcomes)
-    return sum(getattr(outcome, part) for outcome in outcomes) / max(1, total)
+    total = sum(int(getattr(outcome, whole)) for outcome in outcomes)
+    return sum(int(getattr(outcome, part)) for outcome in outcomes) / max(1, total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -55,7 +56,7 @@ def _draw(back_end: BackEnd, seed: int, folder: Path, trace: Path | None) -> Pat
         _line(
             middle,
             waits,
-            lambda found, share=share: quantile(found, share),
+            partial(quantile, share=share),
             colour,
             f"first byte, p{share * 100:g}",
         )

@@ -40,7 +40,8 @@ class Settling:
 
 def settling(back_end: BackEnd, seeds: Sequence[int], trace: Path | None) -> Settling:
     """Play the default controller, and look at the seconds after the steps."""
-    met, full = [], []
+    met: list[int] = []
+    full: list[int] = []
     for seed in seeds:
         seen = Loop(back_end, PHASES, FirstByte, seed, trace=trace).play().seconds
         met.append(met_again(seen))

@@ -54,7 +54,7 @@ class Tournament:
 
 def worst_phase(scores: Sequence[Score]) -> float:
     """Return the least over the phases of the median of the seeds."""
-    return min(median(phase) for phase in zip(*(score.goodput for score in scores), strict=True))
+    return min(float(median(phase)) for phase in zip(*(score.goodput for score in scores), strict=True))
 
 
 def worst_seed(scores: Sequence[Score]) -> float:

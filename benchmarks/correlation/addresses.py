@@ -86,7 +86,7 @@ class Addresses:
     @property
     def is_v6(self) -> NDArray[np.bool_]:
         """Which of them are IPv6."""
-        return self.hi != 0
+        return np.not_equal(self.hi, 0)
 
     @property
     def ip64(self) -> Words:

@@ -186,7 +186,7 @@ class Additive(Hourly):
 
     def prepare(self, trace: Trace) -> Links:
         """Score what is rare enough to be worth a pair."""
-        kinds = {
+        kinds: dict[str, tuple[np.ndarray, int]] = {
             "payment": (trace.payment, 365 * DAY_NS),
             "ip": (trace.ip64, DAY_NS),
             "network and client": (mix(trace.network, trace.client), DAY_NS),

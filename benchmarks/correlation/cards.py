@@ -29,4 +29,5 @@ def group_sizes(accounts: int, rng: np.random.Generator) -> Ints:
     last = int(np.searchsorted(np.cumsum(sizes), accounts))
     sizes = sizes[: last + 1]
     sizes[-1] -= int(sizes.sum()) - accounts
-    return sizes[sizes > 0]
+    kept: Ints = sizes[sizes > 0]
+    return kept

@@ -49,7 +49,10 @@ class Contender(Protocol):
     collateral and containment are differences to it.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What results call it."""
+        ...
 
     def run(self, trace: Trace) -> Outcome:
         """Return what it decides."""

@@ -91,7 +91,7 @@ def _fresh(
     world: World, spec: Campaign, count: int, honest: People | None, rng: np.random.Generator
 ) -> tuple[Ints, Ints]:
     """An IPv6 /64 that was never seen, for each request."""
-    return np.full(count, Place.FRESH), np.zeros(count)
+    return np.full(count, Place.FRESH), np.zeros(count, dtype=np.int64)
 
 
 _KINDS = {

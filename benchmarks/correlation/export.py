@@ -59,7 +59,7 @@ def main(
         stage = stage_of(scenario, sized_for(scenario, SCALES[scale]), seed, data)
         days, told = stage.days(), stage.world.truth()
     with ExitStack() as stack:
-        file: IO[bytes]
+        file: IO[bytes] | gzip.GzipFile
         if output == "-":
             file = sys.stdout.buffer
         elif output.endswith(".gz"):

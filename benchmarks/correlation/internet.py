@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,12 +49,12 @@ class Rows:
     """Columns that grow."""
 
     def __init__(self, *dtypes: type) -> None:
-        self._columns: list[NDArray[np.generic]] = [np.zeros(0, dtype=dtype) for dtype in dtypes]
+        self._columns: list[NDArray[Any]] = [np.zeros(0, dtype=dtype) for dtype in dtypes]
 
     def __len__(self) -> int:
         return len(self._columns[0])
 
-    def __getitem__(self, column: int) -> NDArray[np.generic]:
+    def __getitem__(self, column: int) -> NDArray[Any]:
         return self._columns[column]
 
     def add(self, *values: NDArray[np.generic]) -> Ints:
@@ -281,4 +282,5 @@ class Internet:
 def shares(*columns: Floats) -> Floats:
     """Return cumulative shares by row, so that a random number picks a column."""
     table = np.stack(columns, axis=1)
-    return np.cumsum(table, axis=1) / table.sum(axis=1, keepdims=True)
+    found: Floats = np.cumsum(table, axis=1) / table.sum(axis=1, keepdims=True)
+    return found

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.correlation.campaign import NEVER
 from benchmarks.correlation.campaigns import BASE
@@ -156,9 +157,11 @@ def _used(people: People, place: Place) -> Ints:
     return np.unique(people.number[(people.place == place) & (people.weight > 0)])
 
 
-def _at(people: People, place: Place, numbers: Ints) -> np.ndarray:
+def _at(people: People, place: Place, numbers: Ints) -> NDArray[np.bool_]:
     """Return which accounts are at one of these places (a mask)."""
-    return ((people.place == place) & (people.weight > 0) & np.isin(people.number, numbers)).any(axis=1)
+    there: NDArray[np.bool_] = (people.place == place) & (people.weight > 0) & np.isin(people.number, numbers)
+    mask: NDArray[np.bool_] = np.any(there, axis=1)
+    return mask
 
 
 def _largest(people: People, klass: str, stage: Stage) -> int:

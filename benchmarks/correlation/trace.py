@@ -188,7 +188,8 @@ def merge(traces: Sequence[Trace]) -> Trace:
         moved = np.where(truth.campaign >= 0, truth.campaign + campaigns[number], -1).astype(np.int32)
         truths.append((truth.actor + actors[number], names[truth.klass], moved, truth.bound, truth.victim))
         starts.update({int(key + campaigns[number]): value for key, value in trace.starts_ns.items()})
-    truth = Truth(*(np.concatenate(column) for column in zip(*truths, strict=True)), klasses)
+    actor, klass, campaign, bound, victim = (np.concatenate(column) for column in zip(*truths, strict=True))
+    truth = Truth(actor, klass, campaign, bound, victim, klasses)
     return collect(
         joined(parts),
         np.concatenate(cards),

@@ -79,7 +79,8 @@ class World:
 
     def klass_of(self, account: Ints) -> NDArray[np.str_]:
         """Return the names of accounts' classes."""
-        return np.array(list(self._klasses))[self._book[1][account]]
+        names: NDArray[np.str_] = np.array(list(self._klasses))[self._book[1][account]]
+        return names
 
     def accounts_of(self, *klasses: str) -> Ints:
         """Return all accounts of some classes."""
@@ -93,11 +94,11 @@ class World:
     def truth(self) -> Truth:
         """Return the actor behind each account."""
         actor, klass, campaign, bound, victim = (self._book[column].copy() for column in range(5))
-        return Truth(actor, klass, campaign, bound, victim, tuple(self._klasses))  # type: ignore[arg-type]
+        return Truth(actor, klass, campaign, bound, victim, tuple(self._klasses))
 
     def trace(self, parts: Sequence[Events], starts_ns: dict[int, int], end_ns: int) -> Trace:
         """Return all that happened as a trace."""
-        payment: NDArray[np.uint32] = self._book[5]  # type: ignore[assignment]
+        payment: NDArray[np.uint32] = self._book[5]
         return collect(
             joined(parts), payment, self.clients.texts, self.truth(), starts_ns=starts_ns, end_ns=end_ns
         )

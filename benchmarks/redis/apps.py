@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,7 +116,7 @@ async def _models() -> Annotated[str, "text"]:
     return "[]"
 
 
-APPS: dict[str, Callable[[str, int, int], Awaitable[ASGIApp]]] = {
+APPS: dict[str, Callable[[str, int, int], Coroutine[Any, Any, ASGIApp]]] = {
     BARE: bare,
     BARE_FASTAPI: bare_fastapi,
     OURS: ours,

@@ -143,7 +143,7 @@ def _limits(strategy: str) -> Callable[[str, int, int], Awaitable[Decide]]:
 
         async def three(number: int) -> bool:
             number %= ACCOUNTS
-            return (
+            return bool(
                 await hit(item, accounts[number])
                 and await hit(wide, "ip", ips[number])
                 and await hit(wide, "client", AGENT)
@@ -165,11 +165,11 @@ async def fastapi_limiter(url: str, limits: int, quota: int) -> Decide:
     accounts, ips = traffic()
 
     async def one(number: int) -> bool:
-        return await check("fl:" + accounts[number % ACCOUNTS]) == 0
+        return bool(await check("fl:" + accounts[number % ACCOUNTS]) == 0)
 
     async def three(number: int) -> bool:
         number %= ACCOUNTS
-        return (
+        return bool(
             await check("fl:" + accounts[number]) == 0
             and await wide("fl:ip:" + ips[number]) == 0
             and await wide("fl:client:" + AGENT) == 0
@@ -186,7 +186,7 @@ async def asgi_ratelimit(url: str, limits: int, quota: int) -> Decide:
     accounts, _ = traffic()
 
     async def decide(number: int) -> bool:
-        return await backend.retry_after("/v1", accounts[number % ACCOUNTS], rule) == 0
+        return bool(await backend.retry_after("/v1", accounts[number % ACCOUNTS], rule) == 0)
 
     return decide
 

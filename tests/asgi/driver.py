@@ -27,7 +27,7 @@ class Answer:
 
     @property
     def status(self) -> int:
-        return self.messages[0]["status"]
+        return int(self.messages[0]["status"])
 
     @property
     def headers(self) -> dict[str, str]:
@@ -44,7 +44,8 @@ class Answer:
     def problem(self) -> dict[str, Any]:
         assert self.headers["content-type"] == "application/problem+json"
         assert int(self.headers["content-length"]) == len(self.body)
-        return json.loads(self.body)
+        found: dict[str, Any] = json.loads(self.body)
+        return found
 
 
 class Client:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ratelimit import Decision, Limiter, Policy
+from ratelimit.clock import ManualClock
 from ratelimit.events import NullObserver
 from tests.support.campaign import Request, campaign, policy_text
 from tests.support.time import HostClock
@@ -37,7 +38,7 @@ class Actor:
     """
 
     def __init__(self, path: Path | None = None, *, now_ns: int = START_NS, **more: Any) -> None:
-        self.clock = HostClock(now_ns)
+        self.clock: ManualClock = HostClock(now_ns)
         self.noted = Noting()
         policy = path if path is not None else Policy.from_toml(policy_text(**more))
         self.limiter = Limiter(policy, clock=self.clock, observer=self.noted)

@@ -34,6 +34,14 @@ class Model:
     memory_tokens: int = NO_BOUND
 
 
+@dataclass(slots=True)
+class Prompt:
+    """A request's prompt that is being read."""
+
+    job: Job
+    tokens_left: int
+
+
 class Batch:
     """One replica."""
 
@@ -44,7 +52,7 @@ class Batch:
         self._speed = 1.0
         self._halted = False
         self._waiting: deque[Job] = deque()
-        self._reading: deque[list[int | Job]] = deque()  # prompts: [job, tokens left]
+        self._reading: deque[Prompt] = deque()
         self._decoding: dict[Job, int] = {}  # the step after which each is complete
         self._ends: list[tuple[int, int, Job]] = []
         self._order = 0
@@ -116,13 +124,13 @@ class Batch:
         token_s = 1 / (model.prefill_rate * self._speed)
         left = iter(sorted((end - self._steps) * step_s for end in self._decoding.values()))
         taken, place_s = self.in_service(), 0.0
-        read_s = sum(tokens for _, tokens in self._reading) * token_s
-        for prompt in (*(job.prompt_tokens for job in self._waiting if not job.gone), prompt_tokens):
+        read_s = sum(prompt.tokens_left for prompt in self._reading) * token_s
+        for tokens in (*(job.prompt_tokens for job in self._waiting if not job.gone), prompt_tokens):
             while taken >= self._slots:
                 place_s = max(place_s, next(left, inf))
                 taken -= 1
             taken += 1
-            read_s = max(read_s, place_s) + prompt * token_s
+            read_s = max(read_s, place_s) + tokens * token_s
         return read_s
 
     def take_waiting(self) -> list[Job]:
@@ -146,7 +154,7 @@ class Batch:
                 break
             self._waiting.popleft()
             self._held += job.prompt_tokens
-            self._reading.append([job, job.prompt_tokens])
+            self._reading.append(Prompt(job, job.prompt_tokens))
         if self._reading:
             if self._model.chunk_tokens:
                 self._cut_segment()
@@ -164,14 +172,14 @@ class Batch:
         self._is_read = True
         self._read_plan += 1
         plan = self._read_plan
-        tokens = self._reading[0][1]
+        tokens = self._reading[0].tokens_left
         took = int(tokens / (self._model.prefill_rate * self._speed) * SECOND)
         self._timeline.at(self._timeline.now_ns + took, lambda: self._was_read(plan))
 
     def _was_read(self, plan: int) -> None:
         if plan != self._read_plan:
             return
-        job = self._reading.popleft()[0]
+        job = self._reading.popleft().job
         self._join(job)
         self._cut_segment()
         self._read_next()
@@ -217,9 +225,9 @@ class Batch:
     def _chunk(self, budget: int) -> int:
         """Read prompts in the order they came, up to a budget; those left with 0 join at the boundary."""
         taken = 0
-        for entry in self._reading:
-            part = min(entry[1], budget - taken)
-            entry[1] -= part
+        for prompt in self._reading:
+            part = min(prompt.tokens_left, budget - taken)
+            prompt.tokens_left -= part
             taken += part
             if taken == budget:
                 break
@@ -258,8 +266,8 @@ class Batch:
         self._count(self._segment[2])
         self._running = False
         if self._model.chunk_tokens:
-            while self._reading and self._reading[0][1] == 0:
-                self._join_quietly(self._reading.popleft()[0])
+            while self._reading and self._reading[0].tokens_left == 0:
+                self._join_quietly(self._reading.popleft().job)
         while self._ends and self._ends[0][0] <= self._steps:
             _, _, job = heapq.heappop(self._ends)
             if self._decoding.get(job) is None or self._decoding[job] > self._steps:

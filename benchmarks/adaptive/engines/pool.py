@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.timeline import Timeline
@@ -51,7 +52,7 @@ class Pool:
             self._busy += 1
             slower = 1.0 + self._contention * self._busy
             took = int(job.work_ns * slower / self._speed)
-            self._timeline.at(self._timeline.now_ns + took, lambda job=job: self._end(job))
+            self._timeline.at(self._timeline.now_ns + took, partial(self._end, job))
 
     def _end(self, job: Job) -> None:
         self._busy -= 1

@@ -8,6 +8,7 @@ a policy, and says nothing of the limits around the model.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from time import process_time
 
 import numpy as np
@@ -18,6 +19,7 @@ from benchmarks.correlation.budget import ACCOUNT, admit_both
 from benchmarks.correlation.contender import NONE, Outcome, unclustered
 from benchmarks.correlation.trace import Trace
 from ratelimit.core.clusters.sighting import Columns
+from ratelimit.core.decision.engine import Plan
 from ratelimit.core.replay.batch import decide_batch
 from ratelimit.correlation import Correlator, Settings
 
@@ -50,7 +52,8 @@ class Core:
         began = process_time()
         columns = columns_of(trace)
         times: list[int] = trace.time_ns.tolist()
-        kinds = [(self._plan, (), (), None)] * len(times)
+        kinds: list[tuple[Plan | None, Sequence[int], tuple[int, ...], None]] = [(self._plan, (), (), None)]
+        kinds *= len(times)
         correlator = Correlator(self._settings, times[0], COLUMNS)
         for start in range(0, len(times), LINES):
             if correlator.is_due(times[start]):

@@ -96,22 +96,22 @@ class Cluster:
         """Start and join the nodes; returns when all of them agree that the cluster is well."""
         for node in self.nodes:
             node.start()
-        self._identities = {str(node.client.execute_command("CLUSTER", "MYID")): node for node in self.nodes}
+        self._identities = {str(node.ask("CLUSTER", "MYID")): node for node in self.nodes}
         masters, replicas = self.nodes[: self._masters], self.nodes[self._masters :]
         for number, node in enumerate(self.nodes, 1):
             # Epochs of their own spare them to settle which node's configuration is the newer.
-            node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number)
+            node.ask("CLUSTER", "SET-CONFIG-EPOCH", number)
         edges = [SLOTS * number // self._masters for number in range(self._masters + 1)]
         for number, node in enumerate(masters):
             first, last = edges[number], edges[number + 1] - 1
-            node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            node.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
         for number, node in enumerate(self.nodes):
             # Every pair, not a chain: gossip would find the rest, a second later.
             for other in self.nodes[:number]:
-                node.client.execute_command("CLUSTER", "MEET", other.host, other.port)
+                node.ask("CLUSTER", "MEET", other.host, other.port)
         until(lambda: all(self._knows_all(node) for node in self.nodes), "all nodes to have met")
         for master, replica in zip(masters, replicas, strict=True):
-            replica.client.execute_command("CLUSTER", "REPLICATE", self.identity(master))
+            replica.ask("CLUSTER", "REPLICATE", self.identity(master))
         self.settle()
 
     def stop(self) -> None:
@@ -128,7 +128,7 @@ class Cluster:
             until(self.is_well, "the cluster to be well")
         except TimeoutError as error:
             for node in self.nodes:
-                error.add_note(f"{node!r}:\n{node.client.execute_command('CLUSTER', 'NODES')}")
+                error.add_note(f"{node!r}:\n{node.ask('CLUSTER', 'NODES')}")
             raise
 
     def reset(self) -> None:
@@ -151,7 +151,7 @@ class Cluster:
 
     def peers(self, seen_by: Server) -> list[Peer]:
         """Return all nodes as that one sees them."""
-        text = str(seen_by.client.execute_command("CLUSTER", "NODES"))
+        text = str(seen_by.ask("CLUSTER", "NODES"))
         return [Peer.parse(line) for line in text.splitlines()]
 
     def peer(self, node: Server) -> Peer:
@@ -254,7 +254,7 @@ class Cluster:
 
         for slot in opened():
             for node in self.masters():
-                node.client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
+                node.ask("CLUSTER", "SETSLOT", slot, "STABLE")
         until(lambda: not opened(), "replicas to have closed their slots")
 
     def _running(self) -> Iterator[tuple[Server, Peer]]:
@@ -268,7 +268,7 @@ class Cluster:
         return len(peers) == len(self.nodes) and not any(peer.flags & unwell for peer in peers)
 
     def _info(self, node: Server) -> dict[str, str]:
-        text = str(node.client.execute_command("CLUSTER", "INFO"))
+        text = str(node.ask("CLUSTER", "INFO"))
         return dict(line.split(":", 1) for line in text.split())
 
 
@@ -279,4 +279,4 @@ def slot_of(key: str | bytes) -> int:
 
 def _is_in_step(node: Server) -> bool:
     replication = node.client.info("replication")
-    return replication["role"] == "master" or replication["master_link_status"] == "up"
+    return bool(replication["role"] == "master" or replication["master_link_status"] == "up")

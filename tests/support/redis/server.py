@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -37,6 +37,12 @@ QUICK: Options = {
     "repl-ping-replica-period": 1,
 }
 """What a server for tests differs in: it keeps nothing, and replicas do not wait for each other."""
+
+
+class _Commanding(Protocol):
+    """The client's method that has no types of its own."""
+
+    def execute_command(self, *words: str | int) -> Any: ...
 
 
 ROLES = {"replicaof", "slaveof"}
@@ -70,7 +76,7 @@ class Server:
         self.options: dict[str, str | int] = {**QUICK, **(options or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Redis | None = None
-        self._settings: dict[str, Any] | None = None
+        self._settings: dict[str, str | None] | None = None
 
     def __repr__(self) -> str:
         state = f"process {self.pid}" if self.is_running else "not running"
@@ -202,6 +208,11 @@ class Server:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def ask(self, *words: str | int) -> Any:
+        """Send a command as words; return what the server answers."""
+        client: _Commanding = self.client
+        return client.execute_command(*words)
+
     @property
     def log_path(self) -> Path:
         return self.folder / "log"
@@ -216,24 +227,24 @@ class Server:
         client = self.client
         client.flushall()
         client.script_flush()
-        client.execute_command("FUNCTION FLUSH")
+        self.ask("FUNCTION FLUSH")
 
     def restore(self) -> None:
         """Undo what tests have set: settings, paused and connected clients, statistics.
 
         The settings it returns to are those of the first call.
         """
-        client = self.client
-        client.execute_command("CLIENT UNPAUSE")
-        client.execute_command("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
-        client.execute_command("CLIENT KILL", "TYPE", "pubsub")
-        settings = {name: value for name, value in client.config_get("*").items() if name not in ROLES}
+        self.ask("CLIENT UNPAUSE")
+        self.ask("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
+        self.ask("CLIENT KILL", "TYPE", "pubsub")
+        found = self.client.config_get("*")
+        settings = {str(name): value for name, value in found.items() if name not in ROLES}
         if self._settings is None:
             self._settings = settings
         changed = [pair for pair in self._settings.items() if settings.get(pair[0]) != pair[1]]
         if changed:
-            client.execute_command("CONFIG SET", *(word for pair in changed for word in pair))
-        client.execute_command("CONFIG RESETSTAT")
+            self.ask("CONFIG SET", *(str(word) for pair in changed for word in pair))
+        self.ask("CONFIG RESETSTAT")
 
     def _tls_settings(self) -> dict[str, str | int]:
         if self.certificate is None:
