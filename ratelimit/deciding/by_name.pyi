@@ -55,8 +55,8 @@ class NamedGate:
         clock: says when a decision's costs are settled.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         match: Callable[[str, str], _Matched],
         requests: Mapping[str, object],
@@ -69,7 +69,7 @@ class NamedGate:
         pace: Pace,
         keep_up: Callable[[int], None],
         clock: Clock,
-    ) -> None: ...
+    ) -> NamedGate: ...
     def decide(
         self,
         method: str,

@@ -143,6 +143,8 @@ cdef class Exchange:
         return 429, body, wait_ns
 
     def ask(self, Exchange exchange not None, /):
+        if exchange is self:
+            raise ValueError("an exchange asks another one, not itself")
         if self.asked is None:
             self.asked = []
         self.asked.append(exchange)

@@ -134,7 +134,7 @@ cdef class NamedGate:
     cdef object clock
     cdef dict parts
 
-    def __init__(
+    def __cinit__(
         self, *, match, dict requests not None, places, Scanner scanner not None, Table table not None,
         row, columns, Watch watch=None, Pace pace not None, keep_up, clock,
     ):

@@ -24,7 +24,7 @@ class Communities:
         pools: what meets; its search has not ended, and its memory is used.
     """
 
-    def __init__(self, pools: Pools) -> None: ...
+    def __new__(cls, pools: Pools) -> Communities: ...
     @property
     def evidence(self) -> Evidence:
         """The pools'."""

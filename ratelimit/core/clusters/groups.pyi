@@ -20,7 +20,7 @@ class Groups:
         fleet: accounts on one payment method that are a group by themselves, if nowhere at home.
     """
 
-    def __init__(self, judge: Judge, pools: Pools, *, fleet: int) -> None: ...
+    def __new__(cls, judge: Judge, pools: Pools, *, fleet: int) -> Groups: ...
     @property
     def evidence(self) -> Evidence:
         """The judge's."""

@@ -28,8 +28,8 @@ class Homes:
             if that was so long after the evidence began; before, its age is not known.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         evidence: Evidence,
         *,
         home_s: int,
@@ -38,7 +38,7 @@ class Homes:
         new_s: int,
         settled_s: int,
         records_s: int,
-    ) -> None: ...
+    ) -> Homes: ...
     @property
     def evidence(self) -> Evidence: ...
     def begin(self) -> None:

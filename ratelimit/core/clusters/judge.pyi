@@ -35,9 +35,9 @@ class Judge:
         IndexError: by any method that is given a label there cannot be.
     """
 
-    def __init__(
-        self, evidence: Evidence, columns: Columns, *, clusters: int, new_s: int, records_s: int
-    ) -> None: ...
+    def __new__(
+        cls, evidence: Evidence, columns: Columns, *, clusters: int, new_s: int, records_s: int
+    ) -> Judge: ...
     @property
     def evidence(self) -> Evidence: ...
     @property

@@ -32,9 +32,9 @@ class Pools:
         ValueError: there is no such family.
     """
 
-    def __init__(
-        self, evidence: Evidence, *, window_s: int, costly: Sequence[int] = (), by_program: bool = False
-    ) -> None: ...
+    def __new__(
+        cls, evidence: Evidence, *, window_s: int, costly: Sequence[int] = (), by_program: bool = False
+    ) -> Pools: ...
     @property
     def evidence(self) -> Evidence: ...
     @property

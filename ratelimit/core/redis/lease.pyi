@@ -27,8 +27,8 @@ class Leases:
     @property
     def local(self) -> int:
         """Decisions that took no round trip."""
-    def __init__(
-        self,
+    def __new__(
+        cls,
         table: Table,
         *,
         keys: int,
@@ -37,7 +37,7 @@ class Leases:
         worthwhile: float,
         recheck_ns: int,
         wake: Callable[[], None],
-    ) -> None: ...
+    ) -> Leases: ...
     def take_due(self) -> list[int]:
         """Return the keys that are due, each once until it is answered or failed."""
     def take_foreign(self) -> list[int]:
@@ -101,7 +101,7 @@ class LeasedRules:
     def rules(self) -> RemoteRules: ...
     @property
     def ledger(self) -> Any: ...
-    def __init__(self, rules: RemoteRules, leases: Leases, ledger: object) -> None: ...
+    def __new__(cls, rules: RemoteRules, leases: Leases, ledger: object) -> LeasedRules: ...
     def take(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, /) -> Outcome | None:
         """Decide from leases, all rules or none; None if one of them does not suffice.
 

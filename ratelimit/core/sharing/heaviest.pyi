@@ -14,7 +14,7 @@ class Heaviest:
         flight: the memory of what is in flight, which this is a part of.
     """
 
-    def __init__(self, flight: InFlight) -> None: ...
+    def __new__(cls, flight: InFlight) -> Heaviest: ...
     def charge(self, principal: int, units: int, now_ns: int, /) -> None:
         """Count what a principal used; 0 is no principal."""
     def share_lighter(self, principal: int, now_ns: int, /) -> float:

@@ -17,7 +17,7 @@ class Steering:
     Any bytes in the memory are survived: numbers are cut to what they can be, and times to the past.
     """
 
-    def __init__(self, flight: InFlight) -> None: ...
+    def __new__(cls, flight: InFlight) -> Steering: ...
     def answered(self, again: bool = False, /) -> list[tuple[int, int, int, int, bool, int, int]]:
         """Return answers that no leader has seen; `again`: those that one has, as far as they are kept.
 

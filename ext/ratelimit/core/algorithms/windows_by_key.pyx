@@ -199,7 +199,7 @@ cdef class Windows:
 
     cdef readonly Table table
 
-    def __init__(self, Table table not None):
+    def __cinit__(self, Table table not None):
         cdef uint64_t bits
         cdef Quota q
         table.check_open()

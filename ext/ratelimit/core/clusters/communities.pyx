@@ -65,10 +65,7 @@ cdef void poll_place(Pools pools, Identifier *node, uint32_t at, uint32_t label,
 
 @cython.final
 cdef class Communities:
-    def __cinit__(self):
-        self.balance = NULL
-
-    def __init__(self, Pools pools not None):
+    def __cinit__(self, Pools pools not None):
         self.pools = pools
         self.evidence = pools.evidence
 

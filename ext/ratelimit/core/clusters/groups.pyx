@@ -71,14 +71,7 @@ cdef inline bint is_fresh(const Principal *p) noexcept nogil:
 
 @cython.final
 cdef class Groups:
-    def __cinit__(self):
-        self.tallies = NULL
-        self.sizes = NULL
-        self.owner = NULL
-        self.visits = NULL
-        self.number = NULL
-
-    def __init__(self, Judge judge not None, Pools pools not None, *, uint32_t fleet):
+    def __cinit__(self, Judge judge not None, Pools pools not None, *, uint32_t fleet):
         self.judge = judge
         self.evidence = judge.evidence
         self.pools = pools
@@ -96,6 +89,7 @@ cdef class Groups:
         self.tallies = NULL
         self.sizes = self.owner = self.visits = NULL
         self.number = NULL
+        self.identifiers = self.awake = self.count = 0
 
     def begin(self):
         """Take memory: three numbers an identifier, half a one a principal; the forest's phase has given up its own."""

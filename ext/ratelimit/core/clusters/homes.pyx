@@ -34,13 +34,8 @@ cdef enum:
 
 @cython.final
 cdef class Homes:
-    def __cinit__(self):
-        self.payer = NULL
-        self.votes = NULL
-        self.total = NULL
-
-    def __init__(self, Evidence evidence not None, *, uint32_t home_s, uint32_t home_new_s, uint32_t young_s, uint32_t new_s,
-                 uint32_t settled_s, uint32_t records_s):
+    def __cinit__(self, Evidence evidence not None, *, uint32_t home_s, uint32_t home_new_s, uint32_t young_s, uint32_t new_s,
+                  uint32_t settled_s, uint32_t records_s):
         self.evidence = evidence
         self.home_h = home_s // 3600
         self.home_new_h = home_new_s // 3600

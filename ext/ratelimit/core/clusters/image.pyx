@@ -45,19 +45,11 @@ cdef struct Region:
 cdef class Image:
     cdef readonly Judge judge
 
-    def __init__(self, Judge judge not None):
+    def __cinit__(self, Judge judge not None):
         self.judge = judge
-
-    cdef int check_ready(self) except -1:
-        if self.judge is None:
-            raise ValueError("this image was never initialised")
-        if self.judge.evidence is None:
-            raise ValueError("its judge was never initialised")
-        return 0
 
     cdef Region region(self, int number) except *:
         cdef Region region
-        self.check_ready()
         cdef Judge judge = self.judge
         cdef Evidence evidence = judge.evidence
         region.count = judge.labels + 1
@@ -106,7 +98,6 @@ cdef class Image:
             memcpy(region.at + (start + i) * region.size, source + i * size, min(size, region.size))
 
     def numbers(self):
-        self.check_ready()
         cdef Evidence e = self.judge.evidence
         return {
             "principals": e.principal_count,
@@ -123,7 +114,6 @@ cdef class Image:
         }
 
     def finish(self, numbers, /):
-        self.check_ready()
         cdef Evidence e = self.judge.evidence
         cdef Judge judge = self.judge
         if e.principal_count or e.identifier_count:
@@ -150,7 +140,6 @@ cdef class Image:
         cdef uint8_t most[MOST_LABELS + 1]
         cdef uint8_t verdict
         cdef Principal *p
-        self.check_ready()
         memset(members, 0, sizeof(members))
         memset(clusters, 0, sizeof(clusters))
         memset(most, 0, sizeof(most))

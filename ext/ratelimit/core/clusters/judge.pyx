@@ -20,14 +20,9 @@ from ratelimit.core.clusters.vouching cimport is_vouched
 
 @cython.final
 cdef class Judge:
-    def __cinit__(self):
-        self.clusters = NULL
-
-    def __init__(
+    def __cinit__(
         self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, uint32_t new_s, uint32_t records_s
     ):
-        if self.clusters != NULL:
-            raise ValueError("this judge is in use already")
         if not 1 <= clusters <= MOST_LABELS:
             raise ValueError(f"there are 1 to {MOST_LABELS} clusters")
         self.evidence = evidence

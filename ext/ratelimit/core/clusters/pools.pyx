@@ -49,14 +49,7 @@ cdef uint32_t proof_of(const Principal *p, const Places *places, bint by_program
 
 @cython.final
 cdef class Pools:
-    def __cinit__(self):
-        self.first = NULL
-        self.second = NULL
-        self.roots = NULL
-        self.suspects = NULL
-        self.trees = NULL
-
-    def __init__(self, Evidence evidence not None, *, uint32_t window_s, costly=(), bint by_program=False):
+    def __cinit__(self, Evidence evidence not None, *, uint32_t window_s, costly=(), bint by_program=False):
         cdef int slot
         self.by_program = by_program
         self.evidence = evidence

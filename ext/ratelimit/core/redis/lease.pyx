@@ -50,13 +50,8 @@ LEASE = 3
 cdef class Leases:
     """All leases of one worker: see the stub."""
 
-    def __cinit__(self):
-        self.leases = NULL
-
-    def __init__(self, Table table not None, *, keys, horizon_ns, longest_ns, worthwhile, recheck_ns, wake):
+    def __cinit__(self, Table table not None, *, keys, horizon_ns, longest_ns, worthwhile, recheck_ns, wake):
         cdef uint64_t size = PROBES
-        if self.leases != NULL:
-            raise ValueError("the leases of a worker are made once")
         while size < keys:
             size *= 2
         self.leases = <Lease *>PyMem_Calloc(size + PROBES, sizeof(Lease))
@@ -292,7 +287,7 @@ cdef class Leases:
 cdef class LeasedRules:
     """A plan's rules, decided from leases as long as they last: see the stub."""
 
-    def __init__(self, RemoteRules rules not None, Leases leases not None, ledger):
+    def __cinit__(self, RemoteRules rules not None, Leases leases not None, ledger):
         cdef int i
         check_ready(rules.plan)
         for i in range(rules.plan.setup.count):

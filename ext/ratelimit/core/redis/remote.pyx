@@ -55,7 +55,7 @@ cdef uint64_t _tokens = 0  # names what this process holds; together with the wo
 cdef class RemoteRules:
     """A plan's rules as a store elsewhere is asked for them: see the stub."""
 
-    def __init__(self, Plan plan not None, bytes prefix not None, bint tagged):
+    def __cinit__(self, Plan plan not None, bytes prefix not None, bint tagged):
         cdef int i
         check_ready(plan)
         self.plan = plan

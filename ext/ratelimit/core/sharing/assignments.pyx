@@ -185,8 +185,6 @@ cdef class Assignments:
         cdef int half = 1 - self.in_force()
         cdef Principal *p
         cdef uint8_t verdict
-        if judge.evidence is None:
-            raise ValueError("this judge was never initialised")
         if not self.building or not self.writes():
             return False
         with nogil:

@@ -215,8 +215,6 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
     cdef uint64_t count, free, each
     cdef uint8_t mask
     cdef int i
-    if judge.evidence is None:
-        raise ValueError("this judge was never initialised")
     if assignments is not None:
         assignments.check_ready()
     with nogil:

@@ -22,7 +22,7 @@ cdef uint64_t MOST_UNITS = 1 << 40
 @cython.final
 @cython.auto_pickle(False)
 cdef class Heaviest:
-    def __init__(self, InFlight flight not None):
+    def __cinit__(self, InFlight flight not None):
         flight.check_open()
         self.flight = flight
 

@@ -17,9 +17,7 @@ from ratelimit.core.clusters.vouching cimport ESTABLISHED
 
 @cython.final
 cdef class Watch:
-    def __init__(self, Board board not None, Columns columns not None, int at):
-        if self.ring is not None:
-            raise ValueError("a Watch is set up once")
+    def __cinit__(self, Board board not None, Columns columns not None, int at):
         if at < PLACES - 1:
             raise ValueError(f"an actor has {PLACES} places among the identities")
         self.ring = Ring(board, columns)
@@ -35,19 +33,15 @@ cdef class Watch:
     def fill(self, list row not None, /):
         cdef uint64_t key, identity = 0
         cdef uint8_t verdict = NO_VERDICT
-        if self.ring is None:
-            raise ValueError("this watch was never initialised")
         if self.ring.board.open and self.columns.principal(row, &key):
             identity = self.assignments.find(key, &verdict)
         enter_actor(row, self.at, verdict, identity)
 
     @property
     def tells_age(self):
-        return self.columns is not None and self.columns.new_at >= 0
+        return self.columns.new_at >= 0
 
     def mark(self, list row not None, now_ns, /):
-        if self.ring is None:
-            raise ValueError("this watch was never initialised")
         if not self.columns.mark(row, now_ns):
             return False
         if self.vouched(self.columns.payment_in(row)):
@@ -56,8 +50,6 @@ cdef class Watch:
         return True
 
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
-        if self.ring is None:
-            raise ValueError("this watch was never initialised")
         return self.ring.put(row, now_ns, counted_at >= 0 and not refused and row[counted_at] == -1)
 
     # The same over a bare array, for compiled callers, which vouch that it reaches to `highest`.

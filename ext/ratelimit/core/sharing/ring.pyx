@@ -131,8 +131,6 @@ cdef class Ring:
         cdef uint64_t most_passed = self.mask + 1
         cdef Sighting seen
         cdef int what
-        if judge.evidence is None:
-            raise ValueError("this judge was never initialised")
         if assignments is not None and assignments.board is not self.board:
             raise ValueError("the assignments are on another board")
         with nogil:

@@ -28,7 +28,7 @@ REPORT_FRESH_NS = <uint64_t>FRESH_MS * MILLISECOND
 cdef class Steering:
     cdef InFlight flight
 
-    def __init__(self, InFlight flight not None):
+    def __cinit__(self, InFlight flight not None):
         flight.check_open()
         self.flight = flight
 
