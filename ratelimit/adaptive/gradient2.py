@@ -7,19 +7,19 @@ takes a slow drift for normal, and longer answers for a queue.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import inf, isfinite
+from math import isfinite
 
-from ratelimit.adaptive.controller import Answer, Bounds, Load
+from ratelimit.adaptive.controller import Answer, Load
 from ratelimit.adaptive.settings import SECOND_NS, Settings
+from ratelimit.adaptive.windowed import Windowed
 
-LEAST_SAMPLES = 10
 LONG_WINDOWS = 600
 WARM_WINDOWS = 10
 FORGET = 0.95
 """What the long latency is multiplied by where it is twice that of now: it had learned from overload."""
 
 
-class Gradient2:
+class Gradient2(Windowed):
     """`g = clip(tolerance * long / short, 0.5, 1)`, `L = 0.8 * L + 0.2 * (g * L + queue)` a window.
 
     Args:
@@ -39,23 +39,12 @@ class Gradient2:
         smoothing: float = 0.2,
         window_ns: int = SECOND_NS,
     ) -> None:
-        self._settings = settings
+        super().__init__(settings, window_ns)
         self._tolerance = tolerance
         self._queue = queue
         self._smoothing = smoothing
-        self._window_ns = window_ns
-        self._limit = float(settings.start)
         self._long = 0.0
         self._windows = 0
-        self._sum = 0.0
-        self._count = 0
-        self._most = 0
-        self._began_ns = 0
-        self._failed = False
-
-    def bounds(self) -> Bounds:
-        limit = int(self._limit)
-        return Bounds(limit, limit, limit)
 
     def words(self) -> Sequence[float]:
         return (self._limit, self._long, self._windows, self._began_ns)
@@ -65,39 +54,16 @@ class Gradient2:
         self._set(limit)
         self._long, self._windows, self._began_ns = max(0.0, long), max(0, int(windows)), int(began_ns)
 
-    @property
-    def target_ns(self) -> int:
-        return 0
-
-    @property
-    def pressure(self) -> float:
-        return inf
-
-    @property
-    def places(self) -> float | None:
-        return None
-
-    def observe(self, answer: Answer) -> int:
-        self._sum += max(1, answer.first_byte_ns - answer.admitted_ns)
-        self._count += 1
-        self._most = max(self._most, answer.in_flight)
-        return 0
-
-    def failed(self, admitted_ns: int, now_ns: int) -> None:
-        self._failed = True
-
     def step(self, now_ns: int, load: Load) -> None:
-        if 0 <= now_ns - self._began_ns < self._window_ns:
+        if not self._is_over(now_ns):
             return
-        failed, self._failed = self._failed, False
-        self._began_ns = now_ns
+        failed = self._taken_failure()
         if failed:
             self._set(self._limit * 0.9)
-        if self._count < LEAST_SAMPLES:
+        taken = self._taken_answers(load)
+        if taken is None:
             return
-        short = self._sum / self._count
-        most, self._most = max(self._most, load.most_in_flight), 0
-        self._sum, self._count = 0.0, 0
+        _, short, most = taken
         self._learn(short)
         if failed or most < self._limit / 2:
             return
@@ -112,6 +78,3 @@ class Gradient2:
         self._long += share * (short - self._long)
         if self._long / short > 2.0:
             self._long *= FORGET
-
-    def _set(self, limit: float) -> None:
-        self._limit = min(max(limit, self._settings.floor), self._settings.ceiling)

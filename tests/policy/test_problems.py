@@ -93,6 +93,7 @@ CASES = [
     ("identity-unknown", correlation('payment = "card"'), 6, "correlation.payment"),
     ("correlation-principal", "version = 1\n[correlation]\nnetwork = 'ip'", 3, "correlation.network"),
     ("correlation-missing", correlation('client = "agent"'), 6, "correlation.client"),
+    ("policy-value", correlation('snapshot = " "'), 6, "correlation.snapshot"),
     ("correlation-costly", correlation('costly = ["device"]'), 6, "correlation.costly[0]"),
     ("correlation-families", correlation('network = "ip"'), 4, "correlation"),
     ("correlation-created", correlation('created = "cookie:since"'), 6, "correlation.created"),

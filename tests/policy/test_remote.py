@@ -68,6 +68,11 @@ CASES = [
     ("store-tls", store("url = 'unix:///s'", "tls = { }"), 4, "store.tls"),
     ("store-tls", store("url = 'rediss://h'", "tls = { key = 'x' }"), 4, "store.tls.key"),
     ("store-tls", store("url = 'rediss://h'", "[store.tls]", "ca = ''"), 5, "store.tls.ca"),
+    ("store-tls", store("url = 'rediss://h'", "[store.tls]", "ca = ' '"), 5, "store.tls.ca"),
+    ("store-credentials", store(SERVER, "password = 'file: '"), 4, "store.password"),
+    ("hashing-key", store("keys = 64", hashing="[hashing]\nkey = 'file: '"), 5, "hashing.key"),
+    ("policy-value", store("path = ''"), 3, "store.path"),
+    ("policy-value", store("path = ' '"), 3, "store.path"),
 ]
 
 

@@ -59,6 +59,9 @@ def compile_correlation(
         report.add(
             "correlation-families", ("correlation",), "without `payment` or `costly` no actor is ever certain"
         )
+    if table.snapshot and not table.snapshot.strip():
+        hint = 'Name a file. Without one nothing is kept: `snapshot = ""`.'
+        report.add("policy-value", ("correlation", "snapshot"), "the path is blank", hint)
     settings = table.tuning
     if known is not None and table.payment is None and any(each.payments for each in known.organisations):
         report.add(

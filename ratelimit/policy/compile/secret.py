@@ -17,7 +17,7 @@ def reference(text: str) -> KeySpec | None:
     kind, _, value = text.partition(":")
     if kind == "env" and _VARIABLE.fullmatch(value):
         return KeySpec("env", value)
-    if kind == "file" and value:
+    if kind == "file" and value.strip():
         return KeySpec("file", value)
     return None
 

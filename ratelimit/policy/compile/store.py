@@ -33,6 +33,8 @@ def compile_store(file: PolicyFile, tree: Mapping[str, Any], report: Report) -> 
     store = file.store
     table = tree.get("store")
     given = table if isinstance(table, dict) else {}
+    if store.path is not None and not store.path.strip():
+        report.add("policy-value", ("store", "path"), "the path is blank", "Name a file, or remove the line.")
     if store.memory == "private":
         for key in ("path", "on_unusable"):
             if key in given:
@@ -124,8 +126,8 @@ def _check_tls(tls: Tls | None, location: Location | None, report: Report) -> No
     if tls.key is not None and tls.certificate is None:
         report.add("store-tls", (*path, "key"), "a private key without a certificate")
     for name, value in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key)):
-        if value == "":
-            report.add("store-tls", (*path, name), "the path is empty")
+        if value is not None and not value.strip():
+            report.add("store-tls", (*path, name), "the path is blank")
     if location is not None and not location.is_encrypted:
         scheme, _, _ = location.url.partition("://")
         hint = "Remove `tls`." if scheme == "unix" else f"Write `{scheme.replace('redis', 'rediss')}://`."
