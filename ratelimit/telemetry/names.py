@@ -318,8 +318,8 @@ CORRELATION_EVICTIONS = Metric(
 OBSERVATIONS = Metric(
     "ratelimit_observations",
     "counter",
-    "Decided requests on their way to the correlator; dropped: it was behind; "
-    "abandoned, torn: a worker was killed or stopped in the midst of passing one on.",
+    "Decided requests on their way to the correlator. Dropped: it was behind. "
+    "Abandoned, torn: a worker was killed or stopped in the midst of passing one on.",
     (Label("result", ("taken", "dropped", "abandoned", "torn")),),
 )
 OBSERVATIONS_WAITING = Metric(
