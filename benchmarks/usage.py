@@ -126,7 +126,7 @@ def _through_the_middleware(found: Answer, settings: Settings) -> None:
         raise SystemExit("the budget is too small")
     matched = limiter.current.match("POST", "/v1/chat")
     identities = limiter.current.extractor.extract([], "192.0.2.1")
-    _, _, plan, outcome = limiter.runtime.judge(limiter.current, matched, list(identities), limiter.now_ns())
+    _, _, plan, outcome = limiter.runtime.decide(limiter.current, matched, list(identities), limiter.now_ns())
     if plan is None or outcome is None or plan.metered is None:
         raise SystemExit("nothing is metered")
     budget = Budget(plan.metered, plan, outcome, limiter, None)

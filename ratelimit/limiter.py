@@ -16,7 +16,7 @@ from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.charge import Asked, Charge
-from ratelimit.deciding.decider import Judgement, actor_in
+from ratelimit.deciding.decider import Decided, actor_in
 from ratelimit.deciding.fair_queue import FairQueue
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.reload import Reload
@@ -153,12 +153,12 @@ class Limiter:
         if asked is None:
             return self._unlimited(now_ns, charge=True)
         visit = self._visit(asked, method, path, event, given)
-        judgement = self.runtime.judge(*asked, charge=True, visit=visit)
-        plan, outcome = judgement[2:]
+        decided = self.runtime.decide(*asked, charge=True, visit=visit)
+        plan, outcome = decided[2:]
         waits = None if plan is None else plan.waits
         if waits is not None and outcome is not None and waits.refusing(outcome) is not None:
             self.runtime.diagnose("wait-unawaited")
-        return self._decision(asked, judgement)
+        return self._decision(asked, decided)
 
     def peek(
         self,
@@ -179,7 +179,7 @@ class Limiter:
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
             return self._unlimited(now_ns, charge=False)
-        return self._decision(asked, self.runtime.judge(*asked, charge=False))
+        return self._decision(asked, self.runtime.decide(*asked, charge=False))
 
     async def adecide(
         self,
@@ -201,8 +201,8 @@ class Limiter:
         if asked is None:
             return self._unlimited(now_ns, charge=True)
         visit = self._visit(asked, method, path, event, given)
-        judgement = await self.runtime.ajudge(*asked, charge=True, visit=visit)
-        return self._decision(asked, judgement, visit.waited_ns)
+        decided = await self.runtime.adecide(*asked, charge=True, visit=visit)
+        return self._decision(asked, decided, visit.waited_ns)
 
     async def apeek(
         self,
@@ -223,7 +223,7 @@ class Limiter:
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
             return self._unlimited(now_ns, charge=False)
-        return self._decision(asked, await self.runtime.ajudge(*asked, charge=False))
+        return self._decision(asked, await self.runtime.adecide(*asked, charge=False))
 
     def _visit(self, asked: Inquiry, method: str, path: str, event: Event, given: Given) -> Visit:
         """Return what knows how a request may be let through all the same."""
@@ -238,15 +238,15 @@ class Limiter:
     def _inquiry(
         self, now_ns: int | None, method: str, path: str, event: Event, given: Given
     ) -> Inquiry | None:
-        """Return what `judge` is asked, None for a request that nothing applies to."""
+        """Return what `decide` is asked, None for a request that nothing applies to."""
         if now_ns is None:
             now_ns = self.now_ns()
         bound = self.runtime.generation_at(now_ns)
         return inquire(bound, now_ns, method, path, event, given) if self.is_enabled else None
 
-    def _decision(self, inquiry: Inquiry, judgement: Judgement, waited_ns: int = 0) -> Decision:
+    def _decision(self, inquiry: Inquiry, decided: Decided, waited_ns: int = 0) -> Decision:
         bound, _, known, now_ns, _ = inquiry
-        allowed, reason, plan, outcome = judgement
+        allowed, reason, plan, outcome = decided
         asked = Asked(bound.watch, known, now_ns)
         ledger = None if plan is None or outcome is None else Charge(plan, outcome, self.clock, asked)
         return Decision(allowed, reason, ledger, *actor_in(bound, known), waited_ns=waited_ns)

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.clock import Clock
-from ratelimit.deciding.decider import Judgement
+from ratelimit.deciding.decider import Decided
 from ratelimit.deciding.steps import End, Ended, EndHook
 from ratelimit.decision import Reason
 from ratelimit.worker.diagnostics import log
@@ -84,8 +84,8 @@ async def run_to_end(
     finally:
         outcome = exchange.outcome
         reason = Reason.LIMITS if outcome is not None else exchange.decision.reason
-        judgement = (exchange.is_allowed, reason, exchange.plan, outcome)
-        ended = ending.ended(judgement, exchange.now_ns, how)
+        decided = (exchange.is_allowed, reason, exchange.plan, outcome)
+        ended = ending.ended(decided, exchange.now_ns, how)
         for hook in hooks:
             try:
                 hook.request_ended(ended)
@@ -152,13 +152,13 @@ class Ending:
             self._has_left = True
         return message
 
-    def ended(self, judgement: Judgement, begun_ns: int, how: End) -> Ended:
+    def ended(self, decided: Decided, begun_ns: int, how: End) -> Ended:
         """Return what there is to say of the request, which has ended."""
         # A client that left is why the application raised or was cancelled, so that comes first.
         if self._has_left and not self._is_complete:
             how = "hung up"
         return Ended(
-            *judgement,
+            *decided,
             begun_ns,
             self._first_ns,
             self._last_ns,

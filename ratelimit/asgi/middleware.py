@@ -199,7 +199,7 @@ class RateLimitMiddleware:
             if metered is not None:
                 await self._metered(metered, scope, send, bound, identities, outer, visit)
                 return
-            exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, visit=visit)
+            exchange = await self._decided(scope, bound, matched, identities, now_ns, outer, visit=visit)
             if visit is None or not visit.is_over(exchange, self._now_ns()):
                 await self._answer(scope, receive, Sending(exchange, send).send, exchange, visit)
         finally:
@@ -221,7 +221,7 @@ class RateLimitMiddleware:
             return
         try:
             now_ns, matched, costs = self._now_ns(), metered.matched, metered.costs()
-            exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, costs, visit)
+            exchange = await self._decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
             sending = Sending(exchange, send).send
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return
@@ -291,7 +291,7 @@ class RateLimitMiddleware:
             metered = self._mount.metering.request(scope, receive, bound, matched, identities)
             costs = None if metered is None else metered.costs()
         try:
-            exchange = await self._judged(scope, bound, matched, identities, now_ns, outer, costs, visit)
+            exchange = await self._decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return
             sending = Sending(exchange, send).send
@@ -306,7 +306,7 @@ class RateLimitMiddleware:
             if visit is not None:
                 visit.forget_unasked()
 
-    async def _judged(
+    async def _decided(
         self,
         scope: Scope,
         bound: BoundPolicy,
@@ -325,8 +325,8 @@ class RateLimitMiddleware:
             )
             if shed is not None:
                 return shed
-        judgement = await self._runtime.ajudge(bound, matched, identities, now_ns, costs, visit=visit)
-        allowed, reason, plan, outcome = judgement
+        decided = await self._runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit)
+        allowed, reason, plan, outcome = decided
         cross_origin = identities[bound.extractor.origin_at] != 0
         exchange = Exchange(self._door, self.writer, plan, outcome, now_ns, cross_origin, outer)
         known = exchange.actor, exchange.certainty = actor_in(bound, identities)

@@ -78,8 +78,8 @@ class LimitedReceive:
         runtime = self._limiter.runtime
         # The client may hang up while a message is held: the application reads of that next.
         visit = Visit(Challenger(runtime, bound, self._scope)) if bound.has_challenges else None
-        judgement = await runtime.ajudge(bound, matched, self._identities, now_ns, visit=visit)
-        if judgement[0]:
+        decided = await runtime.adecide(bound, matched, self._identities, now_ns, visit=visit)
+        if decided[0]:
             return message
         self._is_closed = True
         await self._send(

@@ -141,5 +141,5 @@ class Challenges:
 
 
 def _here(plan: AnyPlan) -> Plan:
-    assert plan.decides_here  # else limits are asked by `ajudge` alone
+    assert plan.decides_here  # else limits are asked by `adecide` alone
     return plan

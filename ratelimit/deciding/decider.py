@@ -20,7 +20,7 @@ its stages in one compiled call each. `asgi/gate` decides common HTTP requests, 
 `Limiter.decide` is given by names, `core/replay/batch` columns of a trace. Tests hold them equal to it:
 tests/asgi/test_gate_parity.py, tests/limiter/test_by_name.py, tests/cli/test_replay_parity.py.
 
-Two forms: `judge` for limits in this host's memory, `ajudge` for those that a server keeps.
+Two forms: `decide` for limits in this host's memory, `adecide` for those that a server keeps.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from ratelimit.stores.contract import Outcome
 
 Case = tuple[RoutePlan, list[int], Sequence[int]]
 """What limits are asked: a plan, the identities by position, and what each rule takes."""
-Judgement = tuple[bool, Reason, RoutePlan | None, Outcome | None]
+Decided = tuple[bool, Reason, RoutePlan | None, Outcome | None]
 """Allowed, why, and what was charged if limits decided."""
 
 Costs = Mapping[str, int] | tuple[int, ...]
@@ -70,12 +70,12 @@ def ask_away(
 ) -> Awaitable[Outcome]:
     """Ask limits that a server keeps."""
     away = plan.away
-    assert away is not None  # see Decider.ajudge
+    assert away is not None  # see Decider.adecide
     return away.adecide(row, now_ns, costs) if charge else away.apeek(row, now_ns, costs)
 
 
 class Decider:
-    """Judges requests with identities that are known, and counts them.
+    """Decides requests with identities that are known, and counts them.
 
     Args:
         surroundings: what counts decisions, hears of failures and keeps up.
@@ -91,7 +91,7 @@ class Decider:
         self._ask = ask
         self._ask_away = ask_away
 
-    def judge(
+    def decide(
         self,
         bound: BoundPolicy,
         matched: Matched,
@@ -101,7 +101,7 @@ class Decider:
         *,
         charge: bool = True,
         visit: Visit | None = None,
-    ) -> Judgement:
+    ) -> Decided:
         """Decide for identities already extracted, and count that it was decided.
 
         Args:
@@ -113,7 +113,7 @@ class Decider:
             visit: asks the application about a challenge.
 
         Raises:
-            UsageError: the store is a server (code `store-remote`): use `ajudge`.
+            UsageError: the store is a server (code `store-remote`): use `adecide`.
         """
         case = self._case(bound, matched, identities, now_ns, costs, charge=charge)
         if len(case) == 4:
@@ -131,9 +131,9 @@ class Decider:
             outcome = self._ask(plan, row, now_ns, amounts, charge)
         except StoreError as error:
             return self._fault(plan, error, now_ns, charge=charge)
-        return self._judged(bound, plan, outcome, row, now_ns, charge=charge)
+        return self._decided(bound, plan, outcome, row, now_ns, charge=charge)
 
-    async def ajudge(
+    async def adecide(
         self,
         bound: BoundPolicy,
         matched: Matched,
@@ -143,11 +143,11 @@ class Decider:
         *,
         charge: bool = True,
         visit: Visit | None = None,
-    ) -> Judgement:
-        """Decide as `judge` does, with any store; wait where the policy says so.
+    ) -> Decided:
+        """Do as `decide` does, with any store; wait where the policy says so.
 
         Args:
-            bound, matched, identities, now_ns, costs, charge: as `judge` has them.
+            bound, matched, identities, now_ns, costs, charge: as `decide` has them.
             visit: tells whether the client is still there, and is told how long the request waited.
         """
         case = self._case(bound, matched, identities, now_ns, costs, charge=charge)
@@ -184,7 +184,7 @@ class Decider:
                 return self.counted(False, Reason.QUEUE, now_ns, charge=charge)
         except StoreError as error:
             return self._fault(plan, error, now_ns, charge=charge)
-        return self._judged(bound, plan, outcome, row, now_ns, charge=charge)
+        return self._decided(bound, plan, outcome, row, now_ns, charge=charge)
 
     def _case(
         self,
@@ -195,7 +195,7 @@ class Decider:
         costs: Costs | None,
         *,
         charge: bool,
-    ) -> Judgement | Case:
+    ) -> Decided | Case:
         """Return what the limits are asked, or what is decided without them."""
         listed = identities[bound.extractor.listed_at]
         if listed:
@@ -279,11 +279,11 @@ class Decider:
         passed: RoutePlan = plan.challenge.let_through(at)
         return passed
 
-    def _fault(self, plan: RoutePlan, error: StoreError, now_ns: int, *, charge: bool) -> Judgement:
+    def _fault(self, plan: RoutePlan, error: StoreError, now_ns: int, *, charge: bool) -> Decided:
         self._surroundings.store_failed(error)
         return self.counted(not plan.closes_on_error, Reason.STORE, now_ns, charge=charge)
 
-    def _judged(
+    def _decided(
         self,
         bound: BoundPolicy,
         plan: RoutePlan,
@@ -292,7 +292,7 @@ class Decider:
         now_ns: int,
         *,
         charge: bool,
-    ) -> Judgement:
+    ) -> Decided:
         allowed = outcome.allowed
         if charge:
             surroundings = self._surroundings
@@ -307,8 +307,8 @@ class Decider:
             surroundings.keep_up(now_ns)
         return allowed, _LIMITS, plan, outcome
 
-    def counted(self, allowed: bool, reason: Reason, now_ns: int, *, charge: bool) -> Judgement:
-        """Return a judgement that no limit had a part in, counted if it is one."""
+    def counted(self, allowed: bool, reason: Reason, now_ns: int, *, charge: bool) -> Decided:
+        """Return what was decided without a limit, counted unless it was a peek."""
         if charge:
             self._surroundings.counters.decided(allowed, reason)
             self._surroundings.keep_up(now_ns)

@@ -105,8 +105,8 @@ class Runtime:
         self.clock: Clock = self.store.clock if clock is None else clock
         self.now_ns = self.clock.now_ns
         decider = Decider(self)
-        self.judge = decider.judge
-        self.ajudge = decider.ajudge
+        self.decide = decider.decide
+        self.adecide = decider.adecide
         self.judge_unlimited = decider.counted
         """The decider: see `Decider`."""
         self.queue = FairQueue(self.now_ns, self._count_waited, self._count_acted)

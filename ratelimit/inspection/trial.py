@@ -85,10 +85,10 @@ class Trial:
         """
         asked = (self._bound, self._matched, self._row, self._now_ns, self._costs)
         if self._server is not None:
-            judgement = asyncio.run(self._decider.ajudge(*asked, charge=False))
+            decided = asyncio.run(self._decider.adecide(*asked, charge=False))
         else:
-            judgement = self._decider.judge(*asked, charge=charge)
-        allowed, reason, plan, outcome = judgement
+            decided = self._decider.decide(*asked, charge=charge)
+        allowed, reason, plan, outcome = decided
         clock = ManualClock(self._now_ns)
         return Decision(
             allowed, reason, None if plan is None or outcome is None else Charge(plan, outcome, clock)

@@ -59,7 +59,7 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
     identities = await identify(scope, generation, matched, outer.door.resolving, now_ns)
     costs = None if amount is None else costs_of(amount, limits)
     step_up = Challenger(limiter.runtime, generation, scope) if generation.has_challenges else None
-    allowed, reason, plan, outcome = await limiter.runtime.ajudge(
+    allowed, reason, plan, outcome = await limiter.runtime.adecide(
         generation, matched, identities, now_ns, costs, visit=Visit(step_up)
     )
     if step_up is not None and step_up.responder is not None:

@@ -24,7 +24,7 @@ from typing import Any
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.replay.batch import decide_batch, mark_new
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import Decider, Judgement, ask_here
+from ratelimit.deciding.decider import Decided, Decider, ask_here
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
@@ -290,7 +290,7 @@ class Replay:
         return prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
 
     def _decide_rows(self, batch: Batch) -> None:
-        bound, actors, judge = self.bound, self.actors, self._decider.judge
+        bound, actors, decide = self.bound, self.actors, self._decider.decide
         records = batch.records
         matches: list[Matched] = list(map(self._matches.__getitem__, map(_method_and_path, records)))
         rows: list[list[int]] = self._identities.rows(records, matches)
@@ -303,17 +303,17 @@ class Replay:
             self._is_asked_again = False
             costs = self._costs_in(record) if self._has_units else None
             if self._waiting is not None:
-                looked = judge(bound, matched, row, now_ns, costs, charge=False)
+                looked = decide(bound, matched, row, now_ns, costs, charge=False)
                 self._is_asked_again = True
                 if self._waits(self._waiting, bound, matched, looked, costs, record, now_ns):
                     continue
             waited = self.rising.line(bound.payer(row), now_ns)
-            lines.add(self._line(judge(bound, matched, row, now_ns, costs), record, now_ns, waited))
+            lines.add(self._line(decide(bound, matched, row, now_ns, costs), record, now_ns, waited))
         lines.flush()
 
-    def _line(self, judgement: Judgement, record: Any, now_ns: int, waited: bytes = ALLOWED) -> bytes:
+    def _line(self, decided: Decided, record: Any, now_ns: int, waited: bytes = ALLOWED) -> bytes:
         """Count what was decided of a record, and return what is written: `waited`, if it was admitted."""
-        allowed, reason, plan, outcome = judgement
+        allowed, reason, plan, outcome = decided
         if plan is None or outcome is None:
             self._crowded += not allowed and reason is Reason.LIMITS
             return ALLOWED if allowed else REFUSED_UNNAMED
@@ -346,7 +346,7 @@ class Replay:
         waiting: Waiting,
         bound: BoundPolicy,
         matched: Matched,
-        looked: Judgement,
+        looked: Decided,
         costs: dict[str, int] | None,
         record: Any,
         now_ns: int,
@@ -368,12 +368,12 @@ class Replay:
 
     def _resume(self, until_ns: int) -> None:
         """Ask those again that wait, as far as they are due."""
-        waiting, judge = self._waiting, self._decider.judge
+        waiting, decide = self._waiting, self._decider.decide
         assert waiting is not None  # see take
         for now_ns, waiter in waiting.due(until_ns):
             self._is_asked_again = True
             asked = (waiter.bound, waiter.matched, waiter.row, now_ns, waiter.costs)
-            _, _, plan, outcome = judge(*asked, charge=False)
+            _, _, plan, outcome = decide(*asked, charge=False)
             if plan is not None and outcome is not None and not outcome.allowed:
                 at = None if plan.waits is None else plan.waits.refusing(outcome)
                 due_ns = now_ns + (0 if at is None else max(1, outcome.retry_after_ns(at)))
@@ -386,7 +386,7 @@ class Replay:
                 action = "delay" if rule.action == "delay" else "wait"
                 self.acted[rule.name, action] += 1
                 line = let_wait(action, rule.name, now_ns - waiter.began_ns)
-            waiter.line[0] = self._line(judge(*asked), waiter.record, now_ns, line)
+            waiter.line[0] = self._line(decide(*asked), waiter.record, now_ns, line)
 
     def _costs_in(self, record: Any) -> dict[str, int]:
         """Return what a record says it took; the estimate counts for what it does not say."""

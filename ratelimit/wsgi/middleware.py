@@ -142,11 +142,11 @@ class RateLimitMiddleware:
         visit = Visit(step_up)
         asked = generation, matched, identities, now_ns
         if limiter.store.decides_here and (limiter.queue is None or not matched.may_wait):
-            allowed, reason, plan, outcome = limiter.runtime.judge(*asked, visit=visit)
+            allowed, reason, plan, outcome = limiter.runtime.decide(*asked, visit=visit)
         else:
             # Also where memory decides: this thread may wait for room, and the lines are an event loop's.
-            judged = limiter.runtime.ajudge(*asked, visit=visit)
-            allowed, reason, plan, outcome = self._waiting.result(judged)
+            decided = limiter.runtime.adecide(*asked, visit=visit)
+            allowed, reason, plan, outcome = self._waiting.result(decided)
         cross_origin = "HTTP_ORIGIN" in environ
         exchange = Exchange(self._door, self._writer, plan, outcome, now_ns, cross_origin, outer)
         known = exchange.actor, exchange.certainty = actor_in(generation, identities)

@@ -289,10 +289,10 @@ async def test_store_that_fails_leaves_no_body_held(monkeypatch: pytest.MonkeyPa
     """No reservation is leaked, whatever is raised between reading the body and running the application."""
     mounted = mount(policy(estimate="declared"), ok)
 
-    async def ajudge(*asked: Any, **more: Any) -> None:
+    async def adecide(*asked: Any, **more: Any) -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(mounted.middleware.limiter.runtime, "ajudge", ajudge)
+    monkeypatch.setattr(mounted.middleware.limiter.runtime, "adecide", adecide)
     with pytest.raises(asyncio.CancelledError):
         await posting(mounted).post({"max_tokens": 5})
     assert mounted.middleware._mount.metering.held.size == 0
