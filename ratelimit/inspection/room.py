@@ -29,7 +29,7 @@ class Room:
     Args:
         class_: what it is of.
         standing: what is known of it.
-        waiting, may_wait: requests without a first byte, and how many of them there may be.
+        waiting, room_below: requests without a first byte, and below how many of them it goes on.
         has_room, first_has_room: whether it would go on now, and whether the first of its class would.
         is_shadow: whether what has no room goes on all the same.
     """
@@ -37,7 +37,7 @@ class Room:
     class_: str
     standing: Standing
     waiting: int
-    may_wait: int
+    room_below: int
     has_room: bool
     first_has_room: bool
     is_shadow: bool
@@ -51,7 +51,7 @@ class Room:
     def told(self) -> str:
         """Return it in one line."""
         now = "has room now" if self.has_room else "no room now"
-        now += f" ({self.waiting:,} of {self.may_wait:,} wait)"
+        now += f" ({self.waiting:,} wait, room below {self.room_below:,})"
         if not self.has_room:
             now += ", though the first of it has" if self.first_has_room else ", as all of it"
             now += ", and goes on in shadow" if self.is_shadow else ""
@@ -67,7 +67,7 @@ class Room:
             "has_room": self.has_room,
             "first_has_room": self.first_has_room,
             "waiting": self.waiting,
-            "may_wait": self.may_wait,
+            "room_below": self.room_below,
             "less_of_queue": round(self.less_of_queue, 3),
             "why": reason(standing),
             "verdict": None if standing.verdict == "none" else standing.verdict,
@@ -98,11 +98,14 @@ class Rooms:
         rank = bound.class_of(matched, row)
         standing = standing_of(bound, row, rank, len(names), Heaviest(flight), key, now_ns)
         first = Standing(rank, len(names))
+        still, learned, _ = Steering(flight).queue_at(now_ns)
+        # As `InFlight.has_room` has it: the first class of several keeps the queue that was learned.
+        queue = learned if standing.kept() < 0 else still
         return Room(
             names[rank],
             standing,
             flight.counts(now_ns)[1],
-            Steering(flight).queue_at(now_ns)[0],
+            max(1, round(standing.share() * queue)),
             flight.has_room(now_ns, standing.share(), standing.kept()),
             flight.has_room(now_ns, first.share(), first.kept()),
             self._spec.shadow,
