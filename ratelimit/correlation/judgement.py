@@ -34,6 +34,10 @@ STREWN = 4.0
 """Exits for each network, at the bound of exits: rented here and there, they are no organisation's."""
 TO_ITSELF = 1.5
 """How many times the bound of exits it takes in fewer networks: an organisation may have them to itself."""
+LIVED_IN = 0.5
+"""Part of its visits in blocks where people live, for its exits to be rented in homes."""
+SOLE = 2 / 3
+"""Part of its exits, elsewhere, that no witness uses: a relay, runners, functions have other customers."""
 EASE = 0.8
 """How much of a bound a cluster has to keep that has met it before: it does not come and go with noise."""
 LONERS = 30
@@ -74,10 +78,14 @@ class Statistics(TypedDict):
     """Networks of the exits, likewise: the inverse Simpson index of visits."""
     addresses: int
     """Exits."""
+    capped: int
+    """Exits, no more than 256 of a network: a /24 has no more addresses, and a /48 costs what one does."""
     sole: int
     """Exits that no witness uses."""
     exclusive: float
     """Part of the accounts on its exits that are its own or testify to nothing, by visits."""
+    lived: float
+    """Part of the visits to its exits in blocks where people live: an account for thirty addresses."""
     busiest: int
     """Accounts active in the busiest quarter of the last day."""
     rate: float
@@ -114,8 +122,10 @@ def unmeasured(accounts: int) -> Statistics:
         exits=0.0,
         networks=0.0,
         addresses=0,
+        capped=0,
         sole=0,
         exclusive=0.0,
+        lived=0.0,
         busiest=0,
         rate=0.0,
         former=0,
@@ -141,8 +151,9 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
     if (
         group["methods"] >= settings.methods * ease
         and paying >= settings.accounts * ease
-        and group["exits"] >= exits_needed(group, settings.exits) * ease
+        and dear_exits(group) >= exits_needed(group, settings.exits) * ease
         and group["exclusive"] >= settings.exclusive * ease
+        and is_rented(group, ease)
         and group["homed"] <= settings.homed / ease
         and group["seen"] >= min(SEEN_ENOUGH, SEEN_PART * group["accounts"])
         and group["fresh"] >= FRESH_SURE * ease
@@ -162,7 +173,8 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         return Judgement(Verdict.LIKELY, "one program")
     is_new = group["fresh"] >= FRESH_LEAST * ease
     is_hidden = is_covert(group, settings.covert * ease) and group["homed"] <= settings.homed / ease
-    if is_hidden and (is_new or group["exits"] >= settings.exits * ease):
+    has_own_exits = is_rented(group, ease) and dear_exits(group) >= exits_needed(group, settings.exits) * ease
+    if is_hidden and (is_new or has_own_exits):
         return Judgement(Verdict.LIKELY, "covert")
     if group["methods"] >= settings.methods * ease and is_new:
         return Judgement(Verdict.LIKELY, "new and together")
@@ -172,6 +184,16 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
 def exits_needed(group: Statistics, least: float) -> float:
     """Return how many exits make an actor certain: more where they lie together, as an organisation's do."""
     return least if STREWN * group["networks"] >= least else TO_ITSELF * least
+
+
+def dear_exits(group: Statistics) -> float:
+    """Return how many exits a group has that cost anything: not all the addresses of an IPv6 prefix."""
+    return group["exits"] * min(1.0, group["capped"] / max(1, group["addresses"]))
+
+
+def is_rented(group: Statistics, ease: float = 1.0) -> bool:
+    """Return whether a group's exits are in people's homes, or are no service's that many others use."""
+    return group["lived"] >= LIVED_IN * ease or group["sole"] >= SOLE * ease * group["addresses"]
 
 
 def is_covert(group: Statistics, least: float) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ratelimit.core.clusters.image import REGIONS, Image
 from ratelimit.correlation.correlator import Correlator
-from ratelimit.correlation.judgement import Judgement, Verdict
+from ratelimit.correlation.judgement import Judgement, Verdict, unmeasured
 
 PIECE_BYTES = 256 << 10
 JUDGED = 32
@@ -84,7 +84,9 @@ def put_judgements(correlator: Correlator, judgements: Judgements) -> None:
     for label, identity, statistics, judgement in judgements:
         if label in live:
             correlator.identities[label] = identity
-            correlator.kept[label] = (statistics, Judgement(Verdict(judgement["verdict"]), judgement["why"]))
+            # What an earlier release did not measure yet is measured by the next rebuild.
+            measured = unmeasured(0) | statistics
+            correlator.kept[label] = (measured, Judgement(Verdict(judgement["verdict"]), judgement["why"]))
 
 
 def transplant(old: Correlator, new: Correlator) -> Iterator[None]:

@@ -178,6 +178,7 @@ class Rebuild:
         yield from self._principals(homes.weigh)
         yield from self._identifiers(homes.survey)
         yield from self._principals(homes.find_homes)
+        yield from self._identifiers(homes.settle_blocks)
         homes.end()
 
     def _seek(self) -> Iterator[None]:

@@ -15,8 +15,10 @@ from ratelimit.correlation.judgement import (
     Judgement,
     Statistics,
     Verdict,
+    dear_exits,
     exits_needed,
     is_covert,
+    is_rented,
 )
 from ratelimit.correlation.settings import DAY_S, HOUR_S, Settings
 
@@ -73,7 +75,7 @@ def describe(group: Statistics, judgement: Judgement, settings: Settings = DEFAU
 
 def lacking(group: Statistics, settings: Settings) -> list[str]:
     """Return what a group lacks to be a certain actor, by the bounds of `judge`; nothing for one that is."""
-    s, paying, exits = settings, group["accounts"] - group["loners"], group["exits"]
+    s, paying, exits = settings, group["accounts"] - group["loners"], dear_exits(group)
     needed = exits_needed(group, s.exits)
     bounds = (
         (
@@ -85,6 +87,10 @@ def lacking(group: Statistics, settings: Settings) -> list[str]:
         (
             group["exclusive"] < s.exclusive,
             f"{100 - 100 * group['exclusive']:.0f} % of the accounts at its exits are others",
+        ),
+        (
+            not is_rented(group),
+            f"others use {_number(group['addresses'] - group['sole'], 'address', 'addresses')} of these",
         ),
         (group["homed"] > s.homed, f"{100 * group['homed']:.0f} % of its accounts have a home"),
         (

@@ -27,8 +27,10 @@ CAMPAIGN: dict[str, Any] = {
     "exits": 2000.0,
     "networks": 1000.0,
     "addresses": 2500,
+    "capped": 2500,
     "sole": 2500,
     "exclusive": 1.0,
+    "lived": 0.0,
     "busiest": 900,
     "rate": 5e4,
     "former": 0,
@@ -62,6 +64,14 @@ ROWS = [
     (CAMPAIGN, {"exits": 300.0, "networks": 63.9}, LIKELY, "covert"),
     (CAMPAIGN, {"exits": 384.0, "networks": 12.0}, CERTAIN, "covert"),
     (CAMPAIGN, {"exits": 383.9, "networks": 12.0}, LIKELY, "covert"),
+    # Of an IPv6 prefix no more exits count than a network of IPv4 has.
+    (CAMPAIGN, {"networks": 1.0, "capped": 480}, CERTAIN, "covert"),
+    (CAMPAIGN, {"networks": 1.0, "capped": 479}, LIKELY, "covert"),
+    # Exits that others use as well are a service's, unless people live around them.
+    (CAMPAIGN, {"sole": 1667}, CERTAIN, "covert"),
+    (CAMPAIGN, {"sole": 1666}, LIKELY, "covert"),
+    (CAMPAIGN, {"sole": 0, "lived": 0.5}, CERTAIN, "covert"),
+    (CAMPAIGN, {"sole": 0, "lived": 0.49}, LIKELY, "covert"),
     (CAMPAIGN, {"exclusive": 0.6}, CERTAIN, "covert"),
     (CAMPAIGN, {"exclusive": 0.59}, LIKELY, "covert"),
     (CAMPAIGN, {"exclusive": 0.25}, LIKELY, "covert"),
@@ -97,6 +107,9 @@ ROWS = [
     (OLD_ONES, {}, LIKELY, "covert"),
     (OLD_ONES, {"exits": 255.0, "busiest": 100}, NONE, "overt"),
     (OLD_ONES, {"homed": 0.06}, NONE, "overt"),
+    (OLD_ONES, {"sole": 1666}, NONE, "overt"),
+    (OLD_ONES, {"sole": 0, "lived": 0.5}, LIKELY, "covert"),
+    (OLD_ONES, {"networks": 1.0, "capped": 256}, NONE, "overt"),
     (ROAMERS, {}, LIKELY, "roaming newcomers"),
     (ROAMERS, {"loners": 30, "accounts": 30}, LIKELY, "roaming newcomers"),
     (ROAMERS, {"loners": 29, "accounts": 29}, NONE, "few"),
@@ -141,6 +154,9 @@ LESS = {
     "accounts": (7, 6),
     "exits": (205.0, 204.0),
     "exclusive": (0.48, 0.47),
+    "capped": (386, 383),
+    "sole": (1334, 1333),
+    "lived": (0.4, 0.39),
     "homed": (0.0625, 0.063),
     "fresh": (0.54, 0.53),
 }
@@ -149,7 +165,13 @@ LESS = {
 @pytest.mark.parametrize("name", LESS)
 def test_a_certain_actor_stays_one_with_a_fifth_less(name: str) -> None:
     kept, lost = LESS[name]
-    other = {"busiest": 500} if name == "exits" else {"seen": 6} if name == "accounts" else {}
+    others = {
+        "exits": {"busiest": 500},
+        "accounts": {"seen": 6},
+        "capped": {"networks": 1.0},
+        "lived": {"sole": 0},
+    }
+    other = others.get(name, {})
     first, second = (statistics(CAMPAIGN, {name: value, **other}) for value in (kept, lost))
     assert judge(first, SETTINGS, CERTAIN).verdict is CERTAIN
     assert judge(second, SETTINGS, CERTAIN).verdict is not CERTAIN
@@ -187,9 +209,7 @@ def test_a_likely_actor_stays_one_with_a_fifth_less(what: dict[str, Any], differ
 @given(
     st.sampled_from([CAMPAIGN, RESIDENT, OFFICE, ONE_CARD, OLD_ONES, ROAMERS]),
     st.sampled_from(sorted(Verdict)),
-    st.dictionaries(
-        st.sampled_from(["rate", "old", "sole", "addresses", "former", "votes"]), st.floats(0, 1e6)
-    ),
+    st.dictionaries(st.sampled_from(["rate", "old", "former", "votes"]), st.floats(0, 1e6)),
 )
 def test_what_is_free_is_not_looked_at(
     what: dict[str, Any], former: Verdict, different: dict[str, Any]
@@ -199,7 +219,16 @@ def test_what_is_free_is_not_looked_at(
     )
 
 
-WORSE = {"exits": 1.3, "networks": 1.3, "exclusive": 1.3, "methods": 2, "homed": 0.5}
+WORSE = {
+    "exits": 1.3,
+    "networks": 1.3,
+    "exclusive": 1.3,
+    "lived": 1.3,
+    "capped": 1.3,
+    "sole": 1.3,
+    "methods": 2,
+    "homed": 0.5,
+}
 """More of it (of homes: less) never helps an actor."""
 
 
@@ -214,6 +243,9 @@ WORSE = {"exits": 1.3, "networks": 1.3, "exclusive": 1.3, "methods": 2, "homed":
             "exits": st.floats(0, 600),
             "networks": st.floats(0, 100),
             "exclusive": st.floats(0, 1),
+            "lived": st.floats(0, 1),
+            "capped": st.integers(0, 2500),
+            "sole": st.integers(0, 2500),
             "busiest": st.integers(0, 200),
         }
     ),

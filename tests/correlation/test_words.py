@@ -26,8 +26,10 @@ CAMPAIGN: Statistics = {
     "exits": 1700.0,
     "networks": 900.0,
     "addresses": 1960,
+    "capped": 1960,
     "sole": 1960,
     "exclusive": 0.98,
+    "lived": 0.0,
     "busiest": 2400,
     "rate": 60_000.0,
     "former": 0,
@@ -87,6 +89,13 @@ def test_likely_says_what_it_lacks_to_be_certain() -> None:
     )
 
 
+def test_exits_that_others_use_or_that_cost_nothing_are_said() -> None:
+    assert "others use 660 addresses of these" in said(sole=1300)
+    assert "others use" not in said(sole=1300, lived=0.9, methods=2)
+    words = said(exits=1700.0, capped=256, networks=1.0)
+    assert "traffic of about 222 exits where 384 are needed" in words
+
+
 BOUNDS: dict[str, tuple[float, ...]] = {
     "methods": (2, 3),
     "accounts": (7, 8, 200),
@@ -98,6 +107,8 @@ BOUNDS: dict[str, tuple[float, ...]] = {
     "exits": (255.0, 256.0, 383.0, 600.0),
     "networks": (63.0, 64.0),
     "exclusive": (0.59, 0.6, 1.0),
+    "lived": (0.49, 0.5),
+    "sole": (1306, 1307),
     "busiest": (200, 900),
 }
 """Both sides of every bound."""

@@ -33,6 +33,8 @@ SINGLE = (
     "keys of one customer",
     "gateway with one key",
     "agency",
+    "publisher's users behind serverless",
+    "machines on an IPv6 prefix",
 )
 """Single organisations with many payment methods or one: never certain."""
 

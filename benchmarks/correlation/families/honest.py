@@ -212,6 +212,26 @@ HONEST: tuple[Group, ...] = (
         evenly=0.7,
         cards=(5, 30),
     ),
+    Group(
+        "publisher's users behind serverless",
+        (Leg("hosted", exits=800, sticky_s=0.0, blocks=20),),
+        accounts=700,
+        cards=(150, 250),
+        others=Others(400),
+    ),
+    Group(
+        "pairs on a messenger's relay",
+        (Leg("hosted", 0.8, exits=700, sticky_s=30 * MINUTE_S, blocks=200), replace(PHONE, share=0.2)),
+        accounts=800,
+        cards=(2, 2),
+        others=Others(400),
+    ),
+    Group(
+        "machines on an IPv6 prefix",
+        (Leg("prefix", exits=4000, sticky_s=HOUR_S),),
+        accounts=400,
+        cards=(10, 40),
+    ),
 )
 """Established; `arrived` makes them brand-new."""
 

@@ -100,6 +100,7 @@ CAMPAIGNS: dict[str, tuple[Group, ...]] = {
         ),
     ),
     "IPv6 prefixes": (_as("IPv6 prefixes", legs=(Leg("prefix", exits=20_000, sticky_s=0.0, length=40),)),),
+    "one IPv6 prefix": (_as("one IPv6 prefix", legs=(Leg("prefix", exits=20_000, sticky_s=0.0),)),),
     "used once": (_as("used once", accounts=600, life_h=1.0, free=_free(per_day=96.0)),),
     "overt exits": (_as("overt exits", legs=(Leg("hosted", exits=128, sticky_s=HOUR_S, blocks=8),)),),
     "one card, sticky": (_as("one card, sticky", cards="group", legs=(replace(_HOMES, sticky_s=ALWAYS),)),),

@@ -57,5 +57,7 @@ class Homes:
         """Identifiers: count by block its addresses, and those with accounts that pay by themselves."""
     def find_homes(self, start: int, stop: int) -> None:
         """Principals: say whether they are at home anywhere, and where."""
+    def settle_blocks(self, start: int, stop: int) -> None:
+        """Identifiers: say of blocks whether people live there, an account for thirty addresses; in `degree`."""
     def end(self) -> None:
         """Give the memory back; may be called at any time."""

@@ -22,6 +22,7 @@ from tests.support.remembered import FINE, Account
 
 FIT = 0.5
 FLEET, LEAST_GROUP = 6, 6
+IN_A_NETWORK = 256
 OCTAVES = 20
 
 
@@ -110,7 +111,7 @@ class Actors(Pools):
         for place in sorted(visits_at):
             if visits_at[place] and (owner[place] in fleets or self._is_meeting(place)):
                 meeting[owner[place]].append(place)
-        margins = self._margins(meeting, visits_at)
+        margins, capped = self._margins(meeting, visits_at), self._capped(meeting)
         found = Found()
         for root, them in members.items():
             exits = meeting[root]
@@ -120,6 +121,9 @@ class Actors(Pools):
             weights = margins[root]
             statistics["networks"] = sum(weights) ** 2 / sum(n * n for n in weights) if weights else 0.0
             statistics["sole"] = sum(not others[place] for place in exits)
+            lived = sum(visits_at[place] for place in exits if self.block_of(place) in self.lived_in)
+            statistics["lived"] = lived / max(1, sum(visits_at[place] for place in exits))
+            statistics["capped"] = capped[root]
             former = self.kept.get(statistics["former"], Verdict.NONE)
             judgement = judge(statistics, self.settings, former)
             found.groups[root] = (statistics, judgement)
@@ -158,6 +162,17 @@ class Actors(Pools):
             winner, margin = left_over(cast)
             margins[winner].append(margin)
         return margins
+
+    def _capped(self, exits: Mapping[Hashable, list[int]]) -> dict[Hashable, int]:
+        """Return by group its exits, no more than 256 of one network."""
+        counted: dict[int, int] = defaultdict(int)
+        capped: dict[Hashable, int] = defaultdict(int)
+        for place, root in sorted((place, root) for root, places in exits.items() for place in places):
+            network = self.nodes[place].parent
+            if network is not None:
+                counted[network] += 1
+            capped[root] += network is None or counted[network] <= IN_A_NETWORK
+        return capped
 
     def _methods_in(self, root: int, roots: Mapping[int, int], methods: set[int]) -> int:
         """Return how many payment methods are a group's: those that meet, or the one all of it pay with."""
@@ -212,8 +227,10 @@ class Actors(Pools):
             "exits": _evenly(exits.values()),
             "networks": 0.0,
             "addresses": len(exits),
+            "capped": 0,
             "sole": 0,
             "exclusive": sum(exits[at] * part for at, part in share.items()) / visits if visits else 0.0,
+            "lived": 0.0,
             "busiest": max(active),
             "rate": 0.0,
             "former": chosen if isinstance(chosen, int) else 0,

@@ -14,6 +14,7 @@ HOUR_S, DAY_S = 3600, 86400
 YOUNG_S, SETTLED_S = 36 * HOUR_S, 16 * HOUR_S
 FEW_ADDRESSES = 4
 LIVED = 4
+LIVED_IN = 30
 
 
 def voted(ballots: Iterable[tuple[Hashable, int]]) -> Hashable | None:
@@ -83,6 +84,8 @@ class Homes:
         """Payment methods that meet others, and the places where they do."""
         self.above: dict[int, int] = {}
         """Methods and places that are one group lead to the same one of them."""
+        self.lived_in: set[int] = set()
+        """Blocks where people live."""
         self.tree: dict[int, int] = {}
         """Of accounts that roam, what they are joined to."""
 
@@ -221,6 +224,13 @@ class Homes:
                     )
                 ):
                     edge.at_home = traits.homed = True
+        homes: dict[int, int] = defaultdict(int)
+        for account in self.accounts:
+            for edge in self._addresses(account):
+                block = self.block_of(edge.to) if edge.at_home else None
+                if block is not None:
+                    homes[block] += 1
+        self.lived_in = {block for block, count in homes.items() if LIVED_IN * count >= len(of_block[block])}
 
     def _addresses(self, account: Account) -> list[Edge]:
         """Return an account's addresses, without infrastructure that is declared."""

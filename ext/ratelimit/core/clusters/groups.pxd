@@ -27,7 +27,9 @@ cdef struct Tally:          # of one group
     float weighed[WEIGHTS]  # of those visits, by the octave of an exit's own
     float squares[WEIGHTS]
     double exclusive        # of each visit the part of the accounts there that are members, or testify to nothing
+    double among_people     # of those visits, in blocks where people live
     uint32_t exits
+    uint32_t capped         # no more than 256 of a network
     uint32_t sole           # exits that no witness uses
     double in_networks      # visits in networks where most are the group's; and their squares, by network
     double network_squares

@@ -24,6 +24,7 @@ from ratelimit.core.clusters.records cimport (
 
 cdef enum:
     SIX_HOURS = 0x3F
+    IN_A_NETWORK = 256  # a /24 has no more addresses, and a /48 costs what one does
     NETWORK_LEAST = 3   # addresses of a cluster's in a network that is its own
 
 
@@ -101,10 +102,7 @@ cdef class Groups:
         self.owner = <uint32_t *>PyMem_RawCalloc(self.identifiers + 1, 4)
         self.visits = <uint32_t *>PyMem_RawCalloc(self.identifiers + 1, 4)
         self.number = <uint16_t *>PyMem_RawCalloc(self.awake + 1, 2)
-        if (
-            self.tallies == NULL or self.sizes == NULL or self.owner == NULL or self.visits == NULL
-            or self.number == NULL
-        ):
+        if not (self.tallies and self.sizes and self.owner and self.visits and self.number):
             self.free()
             raise MemoryError
         self.count = 0
@@ -179,8 +177,7 @@ cdef class Groups:
             for at in range(start, min(stop, self.identifiers)):
                 node = self.evidence.identifiers + at
                 self.visits[at] = 0
-                node.mine = 0
-                node.others = 0
+                node.mine = node.others = node.settled = 0
                 kind = kind_of(node)
                 if kind != PAYMENT and not EXTRA <= kind < EXTRA + EXTRAS:
                     continue
@@ -253,6 +250,7 @@ cdef class Groups:
         cdef Tally *t
         cdef Identifier *node
         cdef Identifier *coarse
+        cdef Identifier *block
         cdef double visits
         with nogil:
             for at in range(start, min(stop, self.identifiers)):
@@ -260,15 +258,20 @@ cdef class Groups:
                 if g == 0 or self.visits[at] == 0:
                     continue
                 node = self.evidence.identifiers + at
-                if kind_of(node) != FINE:
-                    continue
                 t = self.tallies + g
-                if not t.is_fleet and not self.is_meeting(at):
+                if kind_of(node) != FINE or not t.is_fleet and not self.is_meeting(at):
                     continue
                 visits = self.visits[at]
                 coarse = resolve(self.evidence.identifiers, node.parent)
                 if coarse != NULL and coarse - self.evidence.identifiers < self.identifiers:
                     self.vote(<uint32_t>(coarse - self.evidence.identifiers), g, self.visits[at])
+                    block = resolve(self.evidence.identifiers, coarse.parent)
+                    if (coarse if block == NULL else block).degree:
+                        t.among_people += visits
+                if coarse == NULL or coarse.settled < IN_A_NETWORK:
+                    t.capped += 1
+                    if coarse != NULL:
+                        coarse.settled += 1
                 t.visits += visits
                 octave = octave_of(self.visits[at])
                 t.weighed[octave] += <float>visits
@@ -310,8 +313,10 @@ cdef class Groups:
             "exits": exits_of(t),
             "networks": t.in_networks * t.in_networks / t.network_squares if t.network_squares else 0.0,
             "addresses": t.exits,
+            "capped": t.capped,
             "sole": t.sole,
             "exclusive": t.exclusive / t.visits if t.visits else 0.0,
+            "lived": t.among_people / t.visits if t.visits else 0.0,
             "busiest": busiest,
             "rate": t.rate,
             "former": t.former,
@@ -433,9 +438,7 @@ cdef class Groups:
         with nogil:
             for at in range(start, min(stop, self.identifiers)):
                 node = self.evidence.identifiers + at
-                if kind_of(node) != COARSE:
-                    continue
-                if node.mine < NETWORK_LEAST or node.mine < share * (node.mine + node.others):
+                if kind_of(node) == COARSE and node.mine < max(NETWORK_LEAST, share * (node.mine + node.others)):
                     node.label = 0
 
     def __reduce__(self):

@@ -17,8 +17,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.evidence cimport Evidence, principal_at
 from ratelimit.core.clusters.records cimport (
-    AT_HOME, CLIENT_AT, FINE, FINE_EDGES, HOMED, PAYMENT_AT, SEEN, SETTLED, TICK_S, Edge, Identifier, Principal, ages_of,
-    is_infrastructure, kind_of, look_ahead, resolve, visits_of,
+    AT_HOME, BLOCK, CLIENT_AT, COARSE, FINE, FINE_EDGES, HOMED, MOST_DEGREE, PAYMENT_AT, SEEN, SETTLED, TICK_S, Edge,
+    Identifier, Principal, ages_of, is_infrastructure, kind_of, look_ahead, resolve, visits_of,
 )
 
 cdef extern from "ratelimit/core/threads/handover.h":
@@ -29,6 +29,7 @@ cdef enum:
     SEVERAL = 0xFFFFFFFF    # several payers were seen in a block
     LONE = 0x80000000       # in `total`: an account here pays by itself
     LIVED = 4               # at its home an account makes one visit of so many; chance deals an exit twice
+    LIVED_IN = 30           # addresses of a block for each account at home in it, at most, for it to be lived in
     FEW_UNITS = 4           # addresses of a block that one payer may have to itself
 
 
@@ -199,6 +200,7 @@ cdef class Homes:
         cdef bint lone = False, was_home
         cdef Principal *p
         cdef Identifier *node
+        cdef Identifier *block
         with nogil:
             for at in range(start, min(stop, self.evidence.awake_count)):
                 p = principal_at(self.evidence, at)
@@ -221,6 +223,19 @@ cdef class Homes:
                     if was_home and 2 * <uint32_t>visits_of(p.edges + i) >= everywhere or self.is_home(node, payer):
                         p.edges[i].visits |= AT_HOME
                         p.traits |= HOMED
+                        block = self.block_of(node)
+                        if block != NULL and block.degree < MOST_DEGREE:
+                            block.degree += 1
+
+    def settle_blocks(self, uint32_t start, uint32_t stop):
+        """Leave of the accounts at home in a range's blocks only whether there are enough for people to live there."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.count)):
+                node = self.evidence.identifiers + at
+                if kind_of(node) == COARSE or kind_of(node) == BLOCK:
+                    node.degree = LIVED_IN * <uint32_t>node.degree >= self.total[at] > 0
 
     cdef bint is_home(self, Identifier *node, uint32_t payer) noexcept nogil:
         """Whether the accounts that pay so make half of the visits at an address, in a block that is people's."""
