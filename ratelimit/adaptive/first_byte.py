@@ -16,12 +16,16 @@ What a place costs is learned from first bytes, so it is late when places are lo
 a queue that stands still is shorter at once, by how long it has stood (`Bounds.patience_ns`). When it
 moves again, what waited meanwhile says nothing of what a place costs. And where the queue stands still
 while answers are under way, so many are the places.
+
+A queue is there for what comes in bursts. Where requests find no room all the time, a long one answers
+no more than a short one: all in it is late alike, and stays behind when places are lost. So the aim falls
+with the time in which requests find none (a standing queue, as CoDel has it, RFC 8289).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import ceil, isfinite
+from math import ceil, exp, isfinite
 
 from ratelimit.adaptive.controller import Answer, Bounds, Load
 from ratelimit.adaptive.learned import LearnedTarget
@@ -30,6 +34,12 @@ from ratelimit.adaptive.settings import SECOND_NS, Settings
 
 AIM = 0.75
 """Share of the target that the 95 % quantile is steered to; the rest is for the other 5 %."""
+CROWDED_AIM = 0.5
+"""Share of the aim that is left where requests find no room all the time."""
+CROWDED = 0.8
+"""From this share of the time on places that were never known count as taken."""
+CROWD_NS = 5 * SECOND_NS
+"""About so long requests have to find no room until the aim has fallen."""
 SMOOTHING = 0.2
 """Exponent of a step: this share of the way, on a scale of ratios."""
 DEEPEST = 0.3
@@ -64,6 +74,11 @@ OUTAGE = 2.5
 SELDOM_NS = 60 * SECOND_NS
 """What comes more often is no outage but how the back end answers."""
 
+UNDER_WAY = 0.05
+"""Where a smaller share of requests finds answers under way, the first byte is the whole answer."""
+SEEN = 0.02
+"""What one request counts for in that share."""
+
 FREE, TAKEN = 0, 1
 NEVER = 1 << 32
 """So many answers are never under way."""
@@ -90,6 +105,10 @@ class FirstByte:
         self._moved_ns = 0
         self._outage_ns = -SELDOM_NS
         self._pressure = 0.0
+        self._crowded = 0.0
+        self._under_way = 0.0
+        self._most_running = 0
+        self._stepped_ns = 0
 
     @property
     def target_ns(self) -> int:
@@ -103,6 +122,11 @@ class FirstByte:
     def is_late(self) -> bool:
         """Whether first bytes are later than is aimed at."""
         return self._pressure > self._aim
+
+    @property
+    def aim(self) -> float:
+        """The part of the target that the 95 % quantile is steered to now."""
+        return self._aim * (1.0 - (1.0 - CROWDED_AIM) * self._crowded)
 
     @property
     def places(self) -> float | None:
@@ -123,14 +147,9 @@ class FirstByte:
         if took_ns < 0:
             return FREE
         part = took_ns / self.target_ns
+        self._under_way += SEEN * ((running > 0) - self._under_way)
         self._look_at_outage(answer)
-        if part > self._aim and answer.admitted_ns > self._epochs_ns[FREE]:
-            if self._places == float("inf"):
-                self._places = float(running)
-            elif running < self._places:
-                self._places += PLACES_STEP * (running - self._places)
-        elif running > self._places and part < self._aim:
-            self._places = float(running)
+        self._look_at_places(answer, running, part)
         state = self._state(running)
         self._remember(answer, state)
         if self._learned is not None:
@@ -151,32 +170,38 @@ class FirstByte:
         if load.waiting and now_ns - max(self._moved_ns, load.waiting[0][0]) > STILL * self.target_ns:
             self._places = min(self._places, float(max(1, running)))
         here = self._state(running)
+        self._look_at_crowd(now_ns, load)
+        aim, is_whole = self.aim, self._under_way < UNDER_WAY
         for state, oldest_ns in ((FREE, OLDEST_FREE_NS), (TAKEN, OLDEST_FULL_NS)):
             pressure = self._pressures[state]
             pressure.forget(now_ns, oldest_ns)
             ages = self._ages(now_ns, load, state) if state == here == TAKEN else ()
-            found = pressure.look(self._epochs_ns[state], self._aim, ages, self._queues[state])
+            found = pressure.look(self._epochs_ns[state], aim, ages, self._queues[state], is_whole=is_whole)
             if found is None:
                 continue
             if state == here:
                 self._pressure = found[0]
-            self._steer(state, found[0], self._aim / max(found[1], 1e-9), now_ns, load, state == here)
+            self._steer(state, found[0] > aim, aim / max(found[1], 1e-9), now_ns, load, state == here)
 
     def words(self) -> Sequence[float]:
         places = -1.0 if self._places == float("inf") else self._places
         learned = () if self._learned is None else self._learned.words()
         times = (*self._epochs_ns, self._seen_ns, self._moved_ns, self._outage_ns)
-        return (*self._queues, *times, places, self._pressure, *learned)
+        crowd = (self._crowded, self._under_way, self._most_running, self._stepped_ns)
+        return (*self._queues, *times, places, self._pressure, *crowd, *learned)
 
     def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
-        free, full, free_epoch, full_epoch, seen, moved, outage, places, pressure, *learned = (
+        free, full, free_epoch, full_epoch, seen, moved, outage, places, pressure, *rest = (
             word if isfinite(word) else 0.0 for word in words
         )
+        crowded, under_way, most_running, stepped, *learned = rest
         self._set(FREE, free)
         self._set(TAKEN, full)
         self._epochs_ns = [int(free_epoch), int(full_epoch)]
         self._places = min(places, float(NEVER)) if places >= 0 else float("inf")
         self._pressure = max(0.0, pressure)
+        self._crowded, self._under_way = min(max(crowded, 0.0), 1.0), min(max(under_way, 0.0), 1.0)
+        self._most_running, self._stepped_ns = int(min(max(most_running, 0.0), NEVER)), int(stepped)
         self._seen_ns, self._moved_ns, self._outage_ns = int(seen), int(moved), int(outage)
         if self._learned is not None:
             self._learned.take_over(learned)
@@ -195,12 +220,12 @@ class FirstByte:
         self._pressures[state].add(answer.admitted_ns, answer.first_byte_ns, part, answer.unanswered)
 
     def _steer(
-        self, state: int, pressure: float, wanted: float, now_ns: int, load: Load, is_here: bool
+        self, state: int, is_late: bool, wanted: float, now_ns: int, load: Load, is_here: bool
     ) -> None:
         queue = self._queues[state]
         factor = (wanted / queue) ** self._smoothing
         if wanted < queue:
-            if pressure > self._aim:
+            if is_late:
                 self._cut(state, factor, now_ns)
                 if wanted < DEEP ** (1 / self._smoothing) * queue:
                     self._epochs_ns[state] = now_ns
@@ -224,6 +249,28 @@ class FirstByte:
             age_ns = now_ns - since_ns
             if age_ns > WAITED * target_ns and since_ns > self._epochs_ns[state]:
                 yield age_ns / target_ns, max(1, queue)
+
+    def _look_at_places(self, answer: Answer, running: int, part: float) -> None:
+        """Learn from a first byte with so many answers under way how many places there are."""
+        self._most_running = max(self._most_running, running) if self._crowded >= CROWDED / 2 else 0
+        counts = answer.admitted_ns > self._epochs_ns[FREE]
+        if part > self._aim and counts:
+            if self._places == float("inf"):
+                self._places = float(running)
+            elif running < self._places:
+                self._places += PLACES_STEP * (running - self._places)
+        elif self._places == float("inf"):
+            # Where all that finds room is soon enough, hardly anything is late: the most there was will do.
+            if self._crowded > CROWDED and part > self.aim and counts and running:
+                self._places = float(self._most_running)
+        elif running > self._places and part < self._aim:
+            self._places = float(running)
+
+    def _look_at_crowd(self, now_ns: int, load: Load) -> None:
+        """Follow the share of the time in which requests find no room."""
+        went_ns = min(max(0, now_ns - self._stepped_ns), SECOND_NS)
+        self._stepped_ns = now_ns
+        self._crowded += (1.0 - exp(-went_ns / CROWD_NS)) * ((load.turned_away > 0) - self._crowded)
 
     def _look_at_outage(self, answer: Answer) -> None:
         """After an outage, what was admitted before and is late says nothing."""

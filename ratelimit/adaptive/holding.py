@@ -26,6 +26,31 @@ LEAST_SPARE = 2
 """So that an answer that ends is followed by another while the gateway hears of it."""
 
 
+HELD = 0.25
+"""A request is held for this share of the target at most. Longer is no better: most of those that go on
+late in it are answered late, and the back end did their work for nothing."""
+HELD_FIRST = 0.5
+"""The same of all but the last of several classes."""
+SPAN = 0.75
+"""Once a request was held for this share of the target, there is no queue that it may join behind."""
+
+
+def longest_ns(target_ns: int, rank: int = 0, classes: int = 1) -> int:
+    """Return how long a request is held at most; 0 where the algorithm has no target: nothing is held.
+
+    The first of several classes is held for longer: what makes room for it is there, the others' requests.
+    """
+    return int((HELD_FIRST if rank < classes - 1 else HELD) * target_ns)
+
+
+def share_left(age_ns: int, target_ns: int) -> float:
+    """Return which part of the queue a request that was held may still join behind, from 0 to 1.
+
+    What it has waited here and what it will wait there are one time to the first byte.
+    """
+    return max(0.0, 1.0 - age_ns / (SPAN * target_ns)) if target_ns else 1.0
+
+
 class Holding(NamedTuple):
     """What is held.
 

@@ -21,7 +21,9 @@ class Pressure:
     With one place after the other, a request behind `n - 1` others waits `n` times as long as one
     behind none. So the late ones' time divided by `n` is what each place costs. The target
     divided by that is the queue that keeps it (Little's law). Where requests are served side by side,
-    it costs less the more there are, and the estimate is too small, never too large.
+    it costs less the more there are, and the estimate is too small, never too large. Where the first byte
+    is the whole answer that is so for most, and what is late is mostly a long one: there the late ones'
+    time is divided by the longest queue.
     """
 
     __slots__ = ("_keep_ns", "_kept", "_samples")
@@ -49,7 +51,13 @@ class Pressure:
         self._samples.clear()
 
     def look(
-        self, epoch_ns: int, late: float, ages: Iterable[tuple[float, int]], limit: float
+        self,
+        epoch_ns: int,
+        late: float,
+        ages: Iterable[tuple[float, int]],
+        limit: float,
+        *,
+        is_whole: bool = False,
     ) -> tuple[float, float] | None:
         """Return how late first bytes are and what a place in the queue costs, both as parts of the target.
 
@@ -65,5 +73,6 @@ class Pressure:
         longest = max(queue for _, queue in known)
         near = NEAR * min(longest, limit)
         pressure = quantile((part for part, _ in known), SHARE)
-        cost = quantile((part / queue for part, queue in known if queue >= near), SHARE)
-        return pressure, cost
+        if is_whole:
+            return pressure, quantile((part for part, queue in known if queue >= near), SHARE) / longest
+        return pressure, quantile((part / queue for part, queue in known if queue >= near), SHARE)
