@@ -9,9 +9,10 @@ from random import Random
 from benchmarks.adaptive.arrivals import poisson
 from benchmarks.adaptive.catalogue import BackEnd, capacity
 from benchmarks.adaptive.job import Job
-from benchmarks.adaptive.loop import Loop, Outcome
+from benchmarks.adaptive.loop import Coming, Loop, Outcome
 from benchmarks.adaptive.timeline import SECOND
 from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.adaptive.holding import longest_ns
 from ratelimit.adaptive.quantile import quantile
 from ratelimit.adaptive.settings import Settings
 from ratelimit.adaptive.shedding import Standing
@@ -56,17 +57,24 @@ class Both(Loop):
                 self.timeline.at(instant, partial(self._come, job))
 
     def _come(self, job: Job) -> None:
-        outcome = self.run.phases[0]
-        refused = outcome.refused
-        self._arrive(job, outcome, False)
-        counts = job.label == "interactive" and job.arrived_ns >= WARM_S * SECOND
-        self.refused += counts and outcome.refused > refused
+        self._arrive(job, self.run.phases[0], False)
+
+    def _refuse(self, coming: Coming) -> None:
+        super()._refuse(coming)
+        job = coming.job
+        self.refused += job.label == "interactive" and job.arrived_ns >= WARM_S * SECOND
 
     def _has_room(self, job: Job) -> bool:
         if not self._sorted_out:
             return True
         standing = INTERACTIVE if job.label == "interactive" else BATCH
-        return self.admission.has_room(self.now_ns(), standing.share(), standing.kept())
+        return self.admission.has_room(self.now_ns(), standing.share() * self._left(job), standing.kept())
+
+    def _rank(self, job: Job) -> int:
+        return 0 if job.label == "interactive" else 1
+
+    def _longest_ns(self, rank: int) -> int:
+        return longest_ns(self.controller.target_ns, rank, 2)
 
     def _began(self, job: Job, outcome: Outcome, settled: bool) -> None:
         super()._began(job, outcome, settled)

@@ -16,6 +16,7 @@ class Job:
         first_byte_ns: when the answer began, -1 before.
         done_ns: when the answer was complete, -1 before.
         gone: whether the client hung up.
+        sent: whether the engine has it.
         is_poison: whether it is there to mislead.
         patience_ns: after which its client hangs up, 0 never.
         reading: how many times longer its client reads than it is written.
@@ -34,6 +35,7 @@ class Job:
         "phase",
         "prompt_tokens",
         "reading",
+        "sent",
         "ticket",
         "told_done",
         "told_first",
@@ -56,6 +58,7 @@ class Job:
         self.first_byte_ns = -1
         self.done_ns = -1
         self.gone = False
+        self.sent = False
         self.is_poison = False
         self.told_first: Callable[[Job], None] = _nothing
         self.told_done: Callable[[Job], None] = _nothing

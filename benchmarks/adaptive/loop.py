@@ -1,7 +1,8 @@
-"""The closed loop: arrivals, an admission with a controller, and a back end."""
+"""The closed loop: arrivals, an admission with a controller, the line of those it holds, and a back end."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +18,7 @@ from benchmarks.adaptive.poison import NONE, Poison
 from benchmarks.adaptive.timeline import SECOND, Timeline
 from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.controller import Controller, Settings
+from ratelimit.adaptive.holding import longest_ns, share_left
 from ratelimit.adaptive.saturation import Report
 from ratelimit.core.sharing.inflight import InFlight, flight_bytes
 
@@ -53,6 +55,18 @@ class Run:
 
 
 SETTLED_S = 10
+ASKED_NS = SECOND // 20
+"""How often the first of a line asks again, if nothing makes room before."""
+
+
+@dataclass(eq=False, slots=True)
+class Coming:
+    """A request that has come, and where it is counted."""
+
+    job: Job
+    outcome: Outcome
+    settled: bool
+    second: list[int]
 
 
 def one_of(settings: Settings, worker: int = 1, memory: mmap | None = None) -> InFlight:
@@ -83,6 +97,7 @@ class Loop:
         watched: bool = False,
         settings: Settings | None = None,
         by_duration: bool = False,
+        holds: bool = True,
     ) -> None:
         self.timeline = Timeline()
         self.engine = back_end.make(self.timeline)
@@ -98,6 +113,9 @@ class Loop:
         self._trace = trace
         self._watched = watched
         self._by_duration = by_duration
+        self._holds = holds
+        self._lines: tuple[deque[Coming], ...] = (deque(), deque())
+        self._asks = False
 
     def play(self) -> Run:
         """Play all phases, and let what is under way end."""
@@ -140,29 +158,79 @@ class Loop:
             self.timeline.at(instant, partial(self._arrive, job, outcome, settled))
 
     def _arrive(self, job: Job, outcome: Outcome, settled: bool) -> None:
-        admission = self.admission
         outcome.arrived += 1
         second = self.run.seconds.setdefault(job.arrived_ns // SECOND, [0, 0, 0, 0])
         second[0] += 1
-        if not self._has_room(job):
-            outcome.refused += 1
-            second[1] += 1
-            outcome.refused_with_room += self.engine.has_room()
-            admission.turn_away(self.now_ns())
-            return
-        outcome.admitted += 1
-        second[2] += 1
-        outcome.settled += settled
-        ticket = admission.admit(self.now_ns())
-        job.ticket = ticket
-        job.told_first = lambda job: self._began(job, outcome, settled)
-        job.told_done = self._ended
+        coming, rank = Coming(job, outcome, settled, second), self._rank(job)
         if job.patience_ns:
-            self.timeline.at(self.timeline.now_ns + job.patience_ns, lambda: self._hang_up(job))
-        self.engine.submit(job)
+            self.timeline.at(job.arrived_ns + job.patience_ns, lambda: self._hang_up(coming))
+        if not any(self._lines[: rank + 1]) and self._has_room(job):
+            self._send(coming)
+            return
+        self.admission.turn_away(self.now_ns())
+        held_ns = self._longest_ns(rank) if self._holds else 0
+        if not held_ns:
+            self._refuse(coming)
+            return
+        line = self._lines[rank]
+        line.append(coming)
+        self.timeline.at(job.arrived_ns + held_ns, lambda: self._expire(line, coming))
+        self._ask()
+
+    def _rank(self, job: Job) -> int:
+        return 0
+
+    def _longest_ns(self, rank: int) -> int:
+        return longest_ns(self.controller.target_ns)
 
     def _has_room(self, job: Job) -> bool:
-        return self.admission.has_room(self.now_ns())
+        return self.admission.has_room(self.now_ns(), self._left(job))
+
+    def _left(self, job: Job) -> float:
+        """Return which part of the queue a request may join behind, for as long as it was held."""
+        return share_left(self.timeline.now_ns - job.arrived_ns, self.controller.target_ns)
+
+    def _send(self, coming: Coming) -> None:
+        job, outcome, settled = coming.job, coming.outcome, coming.settled
+        outcome.admitted += 1
+        coming.second[2] += 1
+        outcome.settled += settled
+        job.sent = True
+        job.ticket = self.admission.admit(self.now_ns())
+        job.told_first = lambda job: self._began(job, outcome, settled)
+        job.told_done = self._ended
+        self.engine.submit(job)
+
+    def _refuse(self, coming: Coming) -> None:
+        coming.outcome.refused += 1
+        coming.second[1] += 1
+        coming.outcome.refused_with_room += self.engine.has_room()
+
+    def _expire(self, line: deque[Coming], coming: Coming) -> None:
+        if coming in line:
+            line.remove(coming)
+            self._refuse(coming)
+            self.admission.turn_away(self.now_ns())
+
+    def _ask(self) -> None:
+        """Let the first of the line ask now and then, while there is one."""
+        if not self._asks:
+            self._asks = True
+            self.timeline.at(self.timeline.now_ns + ASKED_NS, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._asks = False
+        self._go_on()
+        if any(self._lines):
+            self._ask()
+
+    def _go_on(self) -> None:
+        """Send what is held and has room, the first class before the second."""
+        for line in self._lines:
+            while line and self._has_room(line[0].job):
+                self._send(line.popleft())
+            if line:
+                return
 
     def _began(self, job: Job, outcome: Outcome, settled: bool) -> None:
         took_ns = self.timeline.now_ns - job.arrived_ns
@@ -176,8 +244,10 @@ class Loop:
             outcome.good += in_time and not job.is_poison
             if not self._by_duration:
                 self.admission.first_byte(job.ticket, self.now_ns())
+        self.timeline.at(self.timeline.now_ns, self._go_on)
 
     def _ended(self, job: Job) -> None:
+        self.timeline.at(self.timeline.now_ns, self._go_on)
         if job.gone:
             return
         if self._by_duration:
@@ -205,10 +275,16 @@ class Loop:
                 report = replace(self._frozen, at_ns=now_ns)
         self.admission.report(report)
 
-    def _hang_up(self, job: Job) -> None:
-        if job.done_ns < 0 and not job.gone:
+    def _hang_up(self, coming: Coming) -> None:
+        job = coming.job
+        for line in self._lines:
+            if coming in line:
+                line.remove(coming)
+                return
+        if job.sent and job.done_ns < 0 and not job.gone:
             job.gone = True
             self.admission.gone(job.ticket, self.now_ns())
+            self._go_on()
 
     def _note(self) -> None:
         allowance = self.admission.allowance(self.now_ns())

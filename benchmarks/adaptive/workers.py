@@ -44,7 +44,7 @@ class Workers:
         self._born += 1
         return Admission(FirstByte(self._settings), one_of(self._settings, self._born, self._memory))
 
-    def has_room(self, now_ns: int) -> bool:
+    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0) -> bool:
         """Choose a worker for a request, and ask it."""
         if self._dies_every_ns and now_ns - self._killed_ns >= self._dies_every_ns:
             self._killed_ns = now_ns
@@ -52,7 +52,7 @@ class Workers:
         for admission in self._admissions:
             admission.flight.beat(now_ns)  # as the upkeep's thread does
         self._asked = self._random.choice(self._admissions)
-        return self._asked.has_room(now_ns)
+        return self._asked.has_room(now_ns, share, kept)
 
     def turn_away(self, now_ns: int) -> None:
         self._asked.turn_away(now_ns)
