@@ -17,9 +17,9 @@ a queue that stands still is shorter at once, by how long it has stood (`Bounds.
 moves again, what waited meanwhile says nothing of what a place costs. And where the queue stands still
 while answers are under way, so many are the places.
 
-A queue is there for what comes in bursts. Where requests find no room all the time, a long one answers
-no more than a short one: all in it is late alike, and stays behind when places are lost. So the aim falls
-with the time in which requests find none (a standing queue, as CoDel has it, RFC 8289).
+A queue is there for what comes in bursts. Where requests find no room all the time, a long queue answers
+no more than a short one. All in it wait longer, and it stays behind when places are lost. So the aim falls
+with the time in which requests find no room (a standing queue, as CoDel has it, RFC 8289).
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ class Pressure:
     behind none. So the late ones' time divided by `n` is what each place costs. The target
     divided by that is the queue that keeps it (Little's law). Where requests are served side by side,
     it costs less the more there are, and the estimate is too small, never too large. Where the first byte
-    is the whole answer that is so for most, and what is late is mostly a long one: there the late ones'
-    time is divided by the longest queue.
+    is the whole answer, that is so for most services, and what is late is mostly a long answer. There
+    the late ones' time is divided by the longest queue.
     """
 
     __slots__ = ("_keep_ns", "_kept", "_samples")
