@@ -34,7 +34,8 @@ def visit_of(
     scope: Scope, receive: Receive, bound: BoundPolicy, matched: Matched, held: Held, runtime: Runtime
 ) -> WatchedVisit | None:
     """Return a request that may wait, or be asked for a step-up; None for one that is decided at once."""
-    if bound.ramps is None and not (bound.may_wait and matched.may_wait):
+    is_held = matched.rank >= 0 and bound.holds
+    if bound.ramps is None and not is_held and not (bound.may_wait and matched.may_wait):
         return None
     return WatchedVisit(receive, held, Challenger(runtime, bound, scope) if bound.has_challenges else None)
 
@@ -63,6 +64,7 @@ class WatchedVisit(Visit):
 
     def watch(self, leave: Callable[[], None]) -> None:
         """Receive what the client sends, and call `leave` when it hangs up."""
+        super().watch(leave)
         self._leave = leave
         if self.has_left:
             leave()

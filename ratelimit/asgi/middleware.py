@@ -1,11 +1,9 @@
 """The middleware: one pure ASGI class around any application.
 
-Theory of operation. A request is charged when it arrives, before the application sees it.
-So however many come in one packet, exactly as many are admitted as the limits allow.
-If the policy needs no resolver, nothing is awaited before the application is called.
-Most requests are of a common kind, which `gate` decides in one compiled call. Whatever it turns
-away has not been charged, and takes the slow path here (`_decide_slowly`), through the stages of
-`deciding/decider.py`.
+Theory of operation. A request is charged when it arrives, before the application sees it. So however many
+come in one packet, exactly as many are admitted as the limits allow. If the policy needs no resolver, nothing
+is awaited before the application is called. Most requests are of a common kind, which `gate` decides in one
+compiled call. Whatever it turns away has not been charged, and takes the slow path here (`_decide_slowly`).
 
 In one file, since the application constructs one class, and each method is a step of one request.
 """
@@ -28,12 +26,12 @@ from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount, is_served, mount_limiter, mount_policy, refuse_settings
 from ratelimit.asgi.refusal import refuse
-from ratelimit.asgi.room import shed_for_want_of_room
+from ratelimit.asgi.room import Arrival, decide_with_room
 from ratelimit.asgi.routes.coverage import check_routes
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.decider import Decided, actor_in
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.step_up import Challenge
 from ratelimit.decision import Decision, Reason
@@ -319,13 +317,15 @@ class RateLimitMiddleware:
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
         load = self._runtime.load if matched.rank >= 0 else None
-        if load is not None:
-            shed = shed_for_want_of_room(
-                self._door, self.writer, load, scope, bound, matched, identities, now_ns
-            )
-            if shed is not None:
-                return shed
-        decided = await self._runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit)
+        ticket = -1
+        decided: Decided | Exchange
+        if load is None:
+            decided = await self._runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit)
+        else:
+            arrival = Arrival(self._door, self.writer, scope, bound, matched, identities)
+            decided, now_ns, ticket = await decide_with_room(arrival, load, now_ns, costs, visit)
+        if isinstance(decided, Exchange):
+            return decided
         allowed, reason, plan, outcome = decided
         cross_origin = identities[bound.extractor.origin_at] != 0
         exchange = Exchange(self._door, self.writer, plan, outcome, now_ns, cross_origin, outer)
@@ -338,7 +338,7 @@ class RateLimitMiddleware:
         if not allowed:
             exchange.asked_by(bound.watch, identities)
         elif load is not None:
-            exchange.enter(load, bound.payer(identities), now_ns)
+            exchange.enter(load, bound.payer(identities), now_ns, ticket)
         scope["ratelimit"] = exchange
         return exchange
 

@@ -1,36 +1,106 @@
-"""A request that finds no room: its exchange, before any limit was asked."""
+"""A request that finds no room, or no place in the back end yet: its exchange, and its turn."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from starlette.types import Scope
 
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.decider import Costs, Decided, actor_in
 from ratelimit.deciding.load import LoadLimit
+from ratelimit.deciding.steps import Visit
 from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter
 
 
-def shed_for_want_of_room(
-    door: Door,
-    writer: HeaderWriter,
-    load: LoadLimit,
-    scope: Scope,
-    bound: BoundPolicy,
-    matched: Matched,
-    identities: list[int],
-    now_ns: int,
-) -> Exchange | None:
-    """Return the exchange of a request that is shed, left in its scope; None for one that may go on."""
-    wait_ns = load.wait_for(bound, matched, identities, now_ns, door.limiter.table)
-    if wait_ns is None:
-        return None
-    cross_origin = identities[bound.extractor.origin_at] != 0
-    exchange = Exchange(door, writer, None, None, now_ns, cross_origin, scope.get("ratelimit"))
-    exchange.actor, exchange.certainty = actor_in(bound, identities)
-    exchange.decision = Decision(False, Reason.CAPACITY, None, exchange.actor, exchange.certainty, wait_ns)
-    door.limiter.runtime.counters.decided(False, Reason.CAPACITY)
-    scope["ratelimit"] = exchange
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request with known identities, before its limits are asked."""
+
+    door: Door
+    writer: HeaderWriter
+    scope: Scope
+    bound: BoundPolicy
+    matched: Matched
+    identities: list[int]
+
+
+async def decide_with_room(
+    arrival: Arrival, load: LoadLimit, now_ns: int, costs: Costs | None, visit: Visit | None
+) -> tuple[Decided | Exchange, int, int]:
+    """Decide a request when the back end has room for it; return that, when it was, and its ticket.
+
+    An exchange in place of that, left in its scope: it was shed, or its client hung up. A ticket of
+    -1: it was not held, so it has none yet.
+    """
+    bound, matched, identities = arrival.bound, arrival.matched, arrival.identities
+    standing = load.lacks_room(bound, matched, identities, now_ns)
+    if visit is not None:
+        displaces = standing is not None and load.may_displace(bound, identities, standing)
+        if displaces or (standing is None and load.must_hold(bound, identities, now_ns)):
+            return await _decide_in_turn(arrival, load, now_ns, costs, visit, displaces=displaces)
+    if standing is not None:
+        wait_ns = load.turn_away(standing, now_ns, arrival.door.limiter.table)
+        if wait_ns is not None:
+            return _shed(arrival, wait_ns, now_ns), now_ns, -1
+    decided = await arrival.door.limiter.runtime.adecide(
+        bound, matched, identities, now_ns, costs, visit=visit
+    )
+    return decided, now_ns, -1
+
+
+async def _decide_in_turn(
+    arrival: Arrival, load: LoadLimit, now_ns: int, costs: Costs | None, visit: Visit, *, displaces: bool
+) -> tuple[Decided | Exchange, int, int]:
+    """Decide a request when it is its turn; what its limits would refuse now is not held, for nothing."""
+    bound, matched, identities = arrival.bound, arrival.matched, arrival.identities
+    runtime = arrival.door.limiter.runtime
+    looked = await runtime.adecide(bound, matched, identities, now_ns, costs, charge=False)
+    if not looked[0]:
+        # Limits that let it wait have lines of their own: from these it goes on without being held.
+        return await runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit), now_ns, -1
+    held = await load.hold(bound, matched, identities, visit, now_ns, displaces=displaces)
+    now_ns = load.now_ns()
+    if held is None or not held.has_turn:
+        has_left = held is not None and held.result == "left"
+        return _gone(arrival, load, visit, now_ns, has_left=has_left), now_ns, -1
+    visit.on_wait = lambda: held.give_back(load.now_ns())
+    try:
+        decided = await runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit)
+    except BaseException:
+        held.give_back(load.now_ns())
+        raise
+    finally:
+        visit.on_wait = None
+    if not decided[0]:
+        held.give_back(load.now_ns())
+    return decided, now_ns, held.ticket
+
+
+def _gone(arrival: Arrival, load: LoadLimit, visit: Visit, now_ns: int, *, has_left: bool) -> Exchange:
+    """Return the exchange of a request that never had its turn."""
+    wait_ns: int | None = None
+    if not has_left:
+        of = arrival.bound, arrival.matched, arrival.identities
+        wait_ns = load.turn_away(load.standing_of(*of, now_ns), now_ns, arrival.door.limiter.table)
+    return _shed(arrival, wait_ns, now_ns, visit.waited_ns)
+
+
+def _shed(arrival: Arrival, wait_ns: int | None, now_ns: int, waited_ns: int = 0) -> Exchange:
+    """Return the exchange of a request that is shed; `wait_ns` is None where its client has left."""
+    limiter, identities = arrival.door.limiter, arrival.identities
+    cross_origin = identities[arrival.bound.extractor.origin_at] != 0
+    outer = arrival.scope.get("ratelimit")
+    exchange = Exchange(arrival.door, arrival.writer, None, None, now_ns, cross_origin, outer)
+    exchange.actor, exchange.certainty = actor_in(arrival.bound, identities)
+    exchange.waited_ns = waited_ns
+    exchange.decision = Decision(
+        False, Reason.CAPACITY, None, exchange.actor, exchange.certainty, wait_ns, waited_ns=waited_ns
+    )
+    if wait_ns is not None:
+        limiter.runtime.counters.decided(False, Reason.CAPACITY)
+    arrival.scope["ratelimit"] = exchange
     return exchange

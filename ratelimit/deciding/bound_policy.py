@@ -98,6 +98,8 @@ class BoundPolicy:
             or self.has_challenges
             or any(rule.may_be_held for rule in compiled.rules)
         )
+        self.holds = compiled.held is not None
+        """Whether requests wait here that the back end has no room for."""
         self.compiled = compiled
         self._diagnose = diagnose
         self.watch = watch

@@ -109,6 +109,8 @@ def listed_positions(compiled: CompiledPolicy) -> set[int]:
     listed = {position for lists in (compiled.allow, compiled.deny) for position, _ in lists.values}
     if compiled.adaptive is not None:
         listed |= compiled.adaptive.positions
+    if compiled.held is not None:
+        listed |= compiled.held.positions
     if compiled.adaptive is not None or any(rule.adaptive for rule in compiled.rules):
         listed |= {payer_position(compiled)} - {-1}
     return listed if compiled.correlation is None else listed | compiled.correlation.positions

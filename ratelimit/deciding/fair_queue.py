@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
-from typing import Any, Literal
 
+from ratelimit.deciding.hall import OVER, TURN, Count, Hall, Halls
+from ratelimit.deciding.hall import Result as Result
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import Asking
 from ratelimit.deciding.waiting_rules import WaitingRule, WaitingRules
@@ -27,10 +27,6 @@ from ratelimit.queueing.line import Line, Waiter
 from ratelimit.queueing.room import Room, expected_ns
 from ratelimit.stores.contract import SHADOWED, SKIPPED, Outcome
 
-Result = Literal["admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow"]
-"""What became of a request that had no room; `shadow`: it would have waited."""
-Count = Callable[[Result, int], None]
-"""Told of each, and how long it waited in nanoseconds."""
 CountDelayed = Callable[[str], None]
 """Told of each that a limit with `action = "delay"` held up and let through, by the limit's row."""
 
@@ -39,10 +35,6 @@ LAST_PAUSE_NS = 250_000_000
 """How long the next of a line waits before it asks again, where nothing says when there will be room."""
 PAUSE_OF_LINE_NS = 100_000
 """What it waits more for each line there is, so that no more than 10,000 a second ask."""
-SLICE = 64
-"""Requests that are woken at once by time: each is about 20 µs of the event loop."""
-
-_TURN, _OVER, _LEFT = "turn", "over", "left"
 
 
 class FairQueue:
@@ -56,55 +48,37 @@ class FairQueue:
 
     def __init__(self, now_ns: Callable[[], int], count: Count, count_delayed: CountDelayed) -> None:
         self._now_ns = now_ns
-        self._count = count
-        self._count_delayed = count_delayed
-        self._halls: dict[asyncio.AbstractEventLoop, Hall] = {}
-        self._bounds = (64, 10_000)
-
-    def bound_by(self, per_principal: int, total: int) -> None:
-        """Let at most so many requests of a principal, and in all, wait from now on."""
-        self._bounds = (per_principal, total)
-        for hall in list(self._halls.values()):
-            hall.room.per_principal, hall.room.total = self._bounds
+        self._halls = Halls(lambda loop, room: LimitHall(loop, room, now_ns, count, count_delayed))
+        self.bound_by = self._halls.bound_by
+        self.hall = self._halls.here
+        """The lines of the event loop that runs."""
 
     def ask_in_turn(self, asking: Asking, now_ns: int) -> Awaitable[tuple[Outcome | None, int]]:
         """Ask a request's limits; where they have no room, when it is its turn."""
-        return self.hall().ask(asking, now_ns)
+        return self._halls.here().ask(asking, now_ns)
 
     def freed(self, plan: RoutePlan, outcome: Outcome) -> None:
         """Wake the next of the lines that a request gave something back to. May be called from any thread."""
         waits = plan.waits
         if waits is None:
             return
-        for hall in list(self._halls.values()):
+        for hall in self._halls:
             if hall.room.size:
                 hall.freed([outcome.key(at) for at in waits.rules if outcome.state(at) != SKIPPED])
-
-    def hall(self) -> Hall:
-        """Return the lines of the event loop that runs."""
-        loop = asyncio.get_running_loop()
-        hall = self._halls.get(loop)
-        if hall is None:
-            for closed in [other for other in self._halls if other.is_closed()]:
-                del self._halls[closed]
-            counts = (self._count, self._count_delayed)
-            hall = self._halls[loop] = Hall(loop, Room(*self._bounds), self._now_ns, *counts)
-        return hall
 
     @property
     def waiting(self) -> int:
         """How many requests wait."""
-        return sum(hall.room.size for hall in list(self._halls.values()))
+        return self._halls.waiting
 
     @property
     def fairness(self) -> float:
         """Jain's index of what principals that waited were served of late: the least of any event loop's."""
-        now_ns = self._now_ns()
-        return min((hall.room.fairness.index(now_ns) for hall in list(self._halls.values())), default=1.0)
+        return self._halls.fairness(self._now_ns())
 
 
-class Hall:
-    """The lines of one event loop."""
+class LimitHall(Hall):
+    """The lines of one event loop, one for each counter."""
 
     def __init__(
         self,
@@ -114,13 +88,9 @@ class Hall:
         count: Count,
         count_delayed: CountDelayed,
     ) -> None:
-        self.room = room
-        self._loop = loop
-        self._now_ns = now_ns
+        super().__init__(loop, room, now_ns)
         self._count = count
         self._count_delayed = count_delayed
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
 
     async def ask(self, asking: Asking, now_ns: int) -> tuple[Outcome | None, int]:
         """Ask a request's limits; where they have no room, when it is its turn: see `steps.Queue`."""
@@ -163,17 +133,17 @@ class Hall:
             return await self._refusal(asking, outcome, now_ns)
         begun_ns = now_ns
         result: Result = "left"
-        turn = waiter.told = self._loop.create_future()
+        turn = self.new_turn(waiter)
         if line is None:
             room.ask_at(room.lines[key], now_ns + self._pause_ns(room.lines[key], rule, retry_ns))
-        self._arm(now_ns)
-        asking.visit.watch(lambda: self._left(waiter))
+        self.arm(now_ns)
+        asking.visit.watch(lambda: self.left(waiter))
         try:
             while True:
                 told = await turn
                 now_ns = self._now_ns()
-                if told is not _TURN:
-                    result = "expired" if told is _OVER else "left"
+                if told is not TURN:
+                    result = "expired" if told is OVER else "left"
                     break
                 outcome = await self._try(asking, now_ns)
                 if outcome.allowed:
@@ -186,7 +156,7 @@ class Hall:
                 if other is None:
                     result = "refused"
                     return await self._refusal(asking, outcome, now_ns)
-                turn = waiter.told = self._loop.create_future()
+                turn = self.new_turn(waiter)
                 at, rule = other, waits.rules[other]
                 self._again(waiter, outcome.key(at), rule, outcome.retry_after_ns(at), now_ns)
                 if now_ns >= ends_ns:
@@ -231,43 +201,21 @@ class Hall:
 
     def freed(self, keys: Sequence[int]) -> None:
         """Wake the next of these lines; from another thread, as soon as this event loop can."""
-        try:
-            is_here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            is_here = False
-        if is_here:
-            for key in keys:
-                line = self.room.lines.get(key)
-                if line is not None:
-                    self._wake(line)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.freed, keys)
+        self.do_here(self._freed, keys)
 
-    def tick(self, now_ns: int) -> None:
-        """Do what is due: let go of those that waited for as long as they may, and let others ask again."""
-        for waiter in islice(self.room.over(now_ns), SLICE):
-            if waiter.line is not None and waiter.line.turn is not waiter:
-                self._tell(waiter, _OVER)
-        for line in islice(self.room.due(now_ns), SLICE):
-            self._wake(line)
+    def _freed(self, keys: Sequence[int]) -> None:
+        for key in keys:
+            line = self.room.lines.get(key)
+            if line is not None:
+                self.wake(line)
 
-    def _wake(self, line: Line) -> None:
+    def wake(self, line: Line) -> None:
+        """Let the next of a line ask its limits."""
         while (waiter := self.room.next(line)) is not None:
             if not waiter.told.done():
-                waiter.told.set_result(_TURN)
+                waiter.told.set_result(TURN)
                 return
             self.room.leave(waiter)  # its task was cancelled, and has not run since
-
-    def _left(self, waiter: Waiter) -> None:
-        """Let a request go that hung up; one that asks its limits right now is let through or refused."""
-        if waiter.line is not None and waiter.line.turn is not waiter:
-            self._tell(waiter, _LEFT)
-
-    def _tell(self, waiter: Waiter, what: str) -> None:
-        self.room.leave(waiter)
-        told: asyncio.Future[Any] = waiter.told
-        if not told.done():
-            told.set_result(what)
 
     def _leave(self, waiter: Waiter) -> None:
         line = waiter.line
@@ -275,8 +223,8 @@ class Hall:
             had_turn = line.turn is waiter
             self.room.leave(waiter)
             if had_turn and line.size:
-                self._wake(line)
-        self._arm(self._now_ns())
+                self.wake(line)
+        self.arm(self._now_ns())
 
     def _serve(self, waiter: Waiter, outcome: Outcome, at: int, rule: WaitingRule, now_ns: int) -> None:
         """Let one go that was let through, and see to the next: at once if there is room for it, too."""
@@ -289,7 +237,7 @@ class Hall:
         lacking = (1 if head is None else head.cost) - outcome.remaining(at)
         if line.missed or lacking <= 0:
             line.missed = False
-            self._wake(line)
+            self.wake(line)
             return
         retry_ns = 0
         if rule.in_windows:
@@ -306,7 +254,7 @@ class Hall:
         if line.key != key:
             self.room.move(waiter, key, now_ns)
             if line.size:
-                self._wake(line)
+                self.wake(line)
             line = self.room.lines[key]
             if line.size == 1:
                 self.room.ask_at(line, now_ns + self._pause_ns(line, rule, retry_ns))
@@ -314,8 +262,8 @@ class Hall:
             self.room.again(waiter, now_ns + self._pause_ns(line, rule, retry_ns))
             if line.missed:
                 line.missed = False
-                self._wake(line)
-        self._arm(now_ns)
+                self.wake(line)
+        self.arm(now_ns)
 
     def _pause_ns(self, line: Line, rule: WaitingRule, retry_ns: int) -> int:
         """Return when the next of a line asks again: when there will be room, or before, to see whether."""
@@ -324,23 +272,3 @@ class Hall:
         if rule.period_ns:
             return max(1, min(retry_ns, longest))
         return line.pause_ns
-
-    # -- time -------------------------------------------------------------------------------------
-
-    def _arm(self, now_ns: int) -> None:
-        at_ns = self.room.next_ns
-        if at_ns is None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-        elif self._timer is None or at_ns < self._timer_ns:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_ns = at_ns
-            self._timer = self._loop.call_later(max(0, at_ns - now_ns) / 1e9, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        now_ns = self._now_ns()
-        self.tick(now_ns)
-        self._arm(now_ns)

@@ -11,7 +11,7 @@ nothing more is looked at. The account matters only where the last of its class 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from ratelimit.adaptive.admission import Admission
@@ -24,8 +24,11 @@ from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.core.sharing.shed import ShedAccounts
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.hall import Count
 from ratelimit.deciding.instants import Instants
+from ratelimit.deciding.load_queue import Held, LoadQueue
 from ratelimit.deciding.standing import standing_of
+from ratelimit.deciding.steps import Visit
 from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry.load import shed_column, shed_row
@@ -49,6 +52,8 @@ class LoadState:
         still_ns: for how long no first byte came while requests wait for one.
         waiting_bound: how many may wait now: fewer than `allowance` says, the longer the queue stands still.
             Of several classes that of the last.
+        held: of those without a first byte, so many wait in the gateway.
+        sent_bound: how many without a first byte the back end takes now.
     """
 
     allowance: Allowance
@@ -60,6 +65,8 @@ class LoadState:
     stale_reports: int
     still_ns: int = 0
     waiting_bound: int = 0
+    held: int = 0
+    sent_bound: int = 0
 
 
 class LoadLimit:
@@ -70,9 +77,17 @@ class LoadLimit:
         shared: what is in flight; closed with this.
         clock: says when.
         lots_key: a secret of 64 bits that all workers know.
+        count_held: told what became of requests that the back end had no room for.
     """
 
-    def __init__(self, spec: AdaptiveSpec, shared: SharedInFlight, clock: Clock, lots_key: int) -> None:
+    def __init__(
+        self,
+        spec: AdaptiveSpec,
+        shared: SharedInFlight,
+        clock: Clock,
+        lots_key: int,
+        count_held: Count = lambda result, held_ns: None,
+    ) -> None:
         self.shared = shared
         self.flight = shared.flight
         self.heaviest = Heaviest(self.flight)
@@ -84,6 +99,9 @@ class LoadLimit:
             make_controller(spec.algorithm, settings_of(spec)), self.flight, kind=kind_of(spec.algorithm)
         )
         self.step_now = self._admission.step_now
+        self.queue = LoadQueue(self.flight, self.now_ns, count_held)
+        """Requests of this worker that are held until the back end has room."""
+        self.freed = self.queue.freed
         self._enter(spec)
 
     def adapt(self, spec: AdaptiveSpec) -> None:
@@ -102,8 +120,8 @@ class LoadLimit:
         self.shares = [(standing.share(), standing.kept()) for standing in last]
         """By class: what its last request may fill of the queue, and leaves free of the places."""
         self.shed = [0] * len(self.names)
-        self.holds = False
-        """Whether what the back end has no room for is held here."""
+        self.holds = spec.holds
+        """Whether what the back end has no room for is held here; in shadow it is only counted."""
 
     def without_room(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing | None:
         """Return what is known of a request of this class that has no room; None for one that may go on."""
@@ -113,17 +131,52 @@ class LoadLimit:
         standing = self.standing(rank, now_ns, bound, row)
         return None if self.flight.has_room(now_ns, standing.share(), standing.kept()) else standing
 
-    def wait_for(
-        self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int, table: Table
-    ) -> int | None:
-        """Return how long a request has to stay away; None where it may go on, or is on the allow list."""
+    def lacks_room(
+        self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int
+    ) -> Standing | None:
+        """Return what is known of a request without room; None where it may go on, or is on a list."""
         if row[bound.extractor.listed_at]:
             return None  # what the lists say comes first
         if bound.recognition is not None:
             bound.recognition.fill(row)
-        rank = bound.class_of(matched, row)
-        standing = self.without_room(rank, now_ns, bound, row)
-        return None if standing is None else self.turn_away(standing, now_ns, table)
+        return self.without_room(bound.class_of(matched, row), now_ns, bound, row)
+
+    def may_displace(self, bound: BoundPolicy, row: list[int], standing: Standing) -> bool:
+        """Return whether another one would be shed for a request without room; never for one in doubt."""
+        if not self.holds or self.spec.shadow or standing.of != "others":
+            return False
+        return self.queue.may_displace(principal_of(bound, row), standing)
+
+    async def hold(
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        row: list[int],
+        visit: Visit,
+        now_ns: int,
+        *,
+        displaces: bool = False,
+    ) -> Held | None:
+        """Hold a request until the back end has room for it: see `LoadQueue.hold`.
+
+        Args:
+            bound, matched, row: the policy, what of it applies, and the identities by position.
+            visit, now_ns: see there.
+            displaces: whether another one has to go for it. None is returned where there is none any more.
+        """
+        principal, standing = principal_of(bound, row), self.standing_of(bound, matched, row, now_ns)
+        if displaces and not self.queue.displace(principal, standing):
+            return None
+        self._admission.step(now_ns)
+        return await self.queue.hold(principal, standing, visit, now_ns)
+
+    def must_hold(self, bound: BoundPolicy, row: list[int], now_ns: int) -> bool:
+        """Return whether a request that may go on has to wait for the back end; in shadow none has."""
+        if not self.holds or row[bound.extractor.listed_at] or self.queue.has_place(now_ns):
+            return False
+        if self.spec.shadow:
+            self.queue.count("shadow", 0)
+        return not self.spec.shadow
 
     def turn_away(self, standing: Standing, now_ns: int, table: Table) -> int | None:
         """Count a request that found no room; return how long it is told to wait, None in shadow.
@@ -154,6 +207,10 @@ class LoadLimit:
         """Return what is known of a request that may have to go."""
         return standing_of(bound, row, rank, len(self.names), self.heaviest, self._lots_key, now_ns)
 
+    def standing_of(self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int) -> Standing:
+        """Return the same of a request, by its own class."""
+        return self.standing(bound.class_of(matched, row), now_ns, bound, row)
+
     def state(self) -> LoadState:
         """Return what the limit is now."""
         steering, now_ns = self._admission.steering, self.now_ns()
@@ -169,6 +226,7 @@ class LoadLimit:
             steering.stale,
             still_ns,
             waiting_bound,
+            *steering.held_at(now_ns),
         )
 
     def report(self, *, running: int, waiting: int, memory_used: float = 0.0) -> None:
@@ -182,6 +240,12 @@ class LoadLimit:
     def leave(self) -> None:
         """Give the worker's lane up; requests that are still in flight are counted no more."""
         self.shared.close()
+
+
+def principal_of(bound: BoundPolicy, row: Sequence[int]) -> Hashable:
+    """Return the principal that a row's request is of, where requests are held."""
+    held = bound.compiled.held
+    return None if held is None else held.principal(row, None)
 
 
 def settings_of(spec: AdaptiveSpec) -> Settings:

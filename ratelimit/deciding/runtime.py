@@ -45,6 +45,7 @@ from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.errors import StoreError
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
@@ -201,15 +202,24 @@ class Runtime:
         spec = policy.compiled.adaptive
         if spec is None:
             return  # a reload may bring it back, and what is in flight then is still known
-        if self._load is not None:
+        if self._load is None:
+            self._load = self._new_load(policy, spec)
+        else:
             self._load.adapt(spec)
-            return
+        held = policy.compiled.held
+        if held is not None:
+            self._load.queue.bound_by(held.per_principal, held.total)
+
+    def _new_load(self, policy: Policy, spec: AdaptiveSpec) -> LoadLimit:
         settings = settings_of(spec)
         shared = open_flight(policy, self.store, settings.floor, settings.step_ns)
-        self._load = LoadLimit(spec, shared, self.clock, lots_key(self.store.hasher.key))
+        return LoadLimit(spec, shared, self.clock, lots_key(self.store.hasher.key), self._count_held)
 
     def _count_waited(self, result: Result, waited_ns: int) -> None:
         self.counters.waited(result, waited_ns)
+
+    def _count_held(self, result: Result, held_ns: int) -> None:
+        self.counters.held(result, held_ns)
 
     def _count_acted(self, row: str) -> None:
         self.counters.acted(row)

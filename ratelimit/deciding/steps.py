@@ -60,14 +60,19 @@ class Visit:
         step_up: asks the application about a challenge; None: such limits refuse it.
     """
 
-    __slots__ = ("step_up", "waited_ns")
+    __slots__ = ("on_wait", "step_up", "waited_ns")
 
     def __init__(self, step_up: StepUp | None = None) -> None:
         self.step_up = step_up
         self.waited_ns = 0
+        self.on_wait: Callable[[], None] | None = None
+        """Called once, when the request begins to wait."""
 
     def watch(self, leave: Callable[[], None]) -> None:
         """Call `leave` once if the client hangs up before `unwatch`. Here nothing is known of a client."""
+        on_wait, self.on_wait = self.on_wait, None
+        if on_wait is not None:
+            on_wait()
 
     def unwatch(self) -> None:
         """Look no more whether the client hangs up. Must neither wait nor raise."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ratelimit.identity.fact import ABSENT
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.queueing import QueueSpec
 from ratelimit.stores.contract import REFUSED, Outcome, refused_by
@@ -34,10 +33,10 @@ class WaitingRules:
         spec: how requests wait.
     """
 
-    __slots__ = ("_count", "_principals", "rules", "shadows")
+    __slots__ = ("_count", "principal", "rules", "shadows")
 
     def __init__(self, rules: Sequence[LimitRule], spec: QueueSpec) -> None:
-        self._principals = spec.principals
+        self.principal = spec.principal
         self._count = len(rules)
         waiting = [(at, rule) for at, rule in enumerate(rules) if rule.wait_ns]
         self.rules = {
@@ -54,13 +53,6 @@ class WaitingRules:
         """By position in the plan."""
         self.shadows = tuple(at for at, rule in waiting if rule.shadow and not rule.is_twin)
         """Those in shadow: requests that would have waited for them are counted."""
-
-    def principal(self, row: Sequence[int], key: int) -> Hashable:
-        """Return the principal a request is of: its cluster, or the first identities it has."""
-        for together in self._principals:
-            if all(row[position] != ABSENT for position in together):
-                return tuple((position, row[position]) for position in together)
-        return key
 
     def refusing(self, outcome: Outcome) -> int | None:
         """Return the rule that a refused request waits for; None where one that lets none wait refuses.

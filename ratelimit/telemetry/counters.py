@@ -38,6 +38,7 @@ class Counters:
 
     __slots__ = (
         "_diagnostics",
+        "_held",
         "_latency",
         "_requests",
         "_runtime",
@@ -53,6 +54,7 @@ class Counters:
         self._requests = {decided: cells[column] for decided, column in REQUEST_COLUMN.items()}
         self._waits = WideRow(table, waits.ROW_WAITS, len(waits.WAIT_RESULTS))
         self._waited = WideRow(table, waits.ROW_WAITED, waits.WAIT_WIDTH)
+        self._held: tuple[WideRow, WideRow] | None = None  # of few policies
         self._latency = WideRow(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
         self._runtime = WideRow(table, names.ROW_RUNTIME, len(RuntimeColumn))
         self._diagnostics = WideRow(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
@@ -66,10 +68,21 @@ class Counters:
 
     def waited(self, result: str, waited_ns: int) -> None:
         """Count what became of a request that had no room, and how long it waited if it did."""
-        self._waits.add(_WAIT_COLUMN[result])
+        self._count_wait(self._waits, self._waited, _WAIT_COLUMN[result], result, waited_ns)
+
+    def held(self, result: str, held_ns: int) -> None:
+        """Count what became of a request that the back end had no room for, in the same way."""
+        if self._held is None:
+            results = WideRow(self._table, waits.ROW_HOLDS, len(waits.HOLD_RESULTS))
+            self._held = results, WideRow(self._table, waits.ROW_HELD, waits.WAIT_WIDTH)
+        self._count_wait(*self._held, waits.HOLD_RESULTS.index(result), result, held_ns)
+
+    @staticmethod
+    def _count_wait(results: WideRow, times: WideRow, column: int, result: str, waited_ns: int) -> None:
+        results.add(column)
         if result in _WAITED:
-            self._waited.add(bisect_left(waits.WAIT_BOUNDS_NS, waited_ns))
-            self._waited.add(waits.WAIT_SUM_NS, waited_ns)
+            times.add(bisect_left(waits.WAIT_BOUNDS_NS, waited_ns))
+            times.add(waits.WAIT_SUM_NS, waited_ns)
 
     def acted(self, row: str) -> None:
         """Count a request without room that the action of a limit let through; `row` is the limit's."""
@@ -162,7 +175,7 @@ class RemoteCounters:
 
 _ROUND_TRIP_BOUNDS_NS = remote.ROUND_TRIP_BOUNDS_NS
 _WAIT_COLUMN = {result: column for column, result in enumerate(waits.WAIT_RESULTS)}
-_WAITED = ("admitted", "expired", "left", "refused")
+_WAITED = ("admitted", "expired", "left", "refused", "displaced")
 _RELOAD_COLUMN = {
     "applied": RuntimeColumn.RELOADS_APPLIED,
     "unchanged": RuntimeColumn.RELOADS_UNCHANGED,

@@ -6,6 +6,8 @@ from ratelimit.telemetry.metric import Label, Metric
 
 ROW_WAITS = "\x1fwaits"
 ROW_WAITED = "\x1fwaited"
+ROW_HOLDS = "\x1fholds"
+ROW_HELD = "\x1fheld"
 
 # What became of requests that had no room in a limit with `wait`.
 WAIT_RESULTS: tuple[str, ...] = (
@@ -16,6 +18,16 @@ WAIT_RESULTS: tuple[str, ...] = (
     "principal-full",
     "full",
     "too-long",
+    "shadow",
+)
+# What became of requests that the back end had no room for, under the limit that follows the load.
+HOLD_RESULTS: tuple[str, ...] = (
+    "admitted",
+    "expired",
+    "left",
+    "displaced",
+    "principal-full",
+    "full",
     "shadow",
 )
 WAIT_BOUNDS_NS: tuple[int, ...] = (

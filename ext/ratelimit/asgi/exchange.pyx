@@ -184,15 +184,16 @@ cdef class Exchange:
                 found.append((each.plan, each.outcome))
         return found
 
-    def enter(self, load, uint64_t payer, now_ns, /):
-        self.count_in(load, load.flight, load.heaviest, load.instants, payer, instant(now_ns))
+    def enter(self, load, uint64_t payer, now_ns, int64_t ticket=-1, /):
+        self.count_in(load, load.flight, load.heaviest, load.instants, payer, instant(now_ns), ticket)
 
     cdef int count_in(
-        self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now
+        self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now,
+        int64_t ticket
     ) except -1:
         if flight.is_due(now):
             load.step_now(now)
-        self.ticket = flight.admit(now, False)
+        self.ticket = flight.admit(now, False) if ticket < 0 else ticket
         self.flight = flight
         self.load, self.instants = load, instants
         self.heaviest, self.payer, self.entered_ns = heaviest, payer, now
@@ -215,6 +216,8 @@ cdef class Exchange:
             self.flight.begin(self.ticket, now, self.status == 429 or self.status == 503 or self.status == 529)
             if self.flight.is_due(now):
                 self.load.step_now(now)
+            if self.flight.sums.own_held:
+                self.load.freed(now)
         return 0
 
     cdef int count_out(self, uint64_t now) except -1:
@@ -228,6 +231,8 @@ cdef class Exchange:
                 self.heaviest.add(self.payer, (now - self.entered_ns) // 1_000_000, now)
             if flight.is_due(now):
                 self.load.step_now(now)
+            if flight.sums.own_held:
+                self.load.freed(now)
         return 0
 
     def release(self, now_ns, /):

@@ -285,7 +285,7 @@ cdef class Gate:
         sending.exchange = exchange
         sending.forward = send
         if is_counted and allowed:
-            exchange.count_in(self.load, self.flight, self.heaviest, self.instants, payer, now)
+            exchange.count_in(self.load, self.flight, self.heaviest, self.instants, payer, now, -1)
         sending.is_plain = allowed and not part.holds_slots and not self.has_ends
         if part.reserves and sending.is_plain:
             exchange.begin()  # else the slow path does, at the same place as it ends

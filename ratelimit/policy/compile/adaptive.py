@@ -45,6 +45,8 @@ class AdaptiveSpec:
     """The requests that it is on."""
     reports: tuple[str, ...] = ()
     """Pages of metrics of the servers behind."""
+    holds: bool = True
+    """Whether what the back end has no place for waits in the gateway."""
 
     @property
     def positions(self) -> set[int]:
@@ -81,6 +83,7 @@ def compile_adaptive(
         _classes(table.class_, (*path, "class"), patterns, position, report),
         patterns(table.match, (*path, "match"), report),
         _reports(table, (*path, "reports"), report),
+        table.hold,
     )
 
 

@@ -338,6 +338,8 @@ class CompiledPolicy:
     """The limit that follows the load; None without one."""
     queue: QueueSpec | None = None
     """How requests wait; None where no limit lets them."""
+    held: QueueSpec | None = None
+    """How they wait for the back end, under the limit that follows the load; None where they do not."""
 
     @property
     def ramp(self) -> Ramp | None:

@@ -127,7 +127,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     adaptive = compile_adaptive(
         file.adaptive, _patterns, lambda named, path, told: _position(named, positions, path, told), report
     )
-    queue = compile_queue(file, positions, adaptive, _patterns, report)
+    queue, held = compile_queue(file, positions, adaptive, _patterns, report)
     router = _build_router(drafts, file.routing, report)
     if router is None:
         return Compilation(None, drafts, identities, correlation)
@@ -150,6 +150,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
         compile_prices(file.prices, report),
         adaptive,
         queue,
+        held,
     )
     return Compilation(policy, drafts, identities, correlation)
 

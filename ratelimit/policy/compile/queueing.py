@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ratelimit.policy.compile.adaptive import AdaptiveSpec
@@ -42,6 +42,13 @@ class QueueSpec:
         """All identities it looks at."""
         return {position for together in self.principals for position in together}
 
+    def principal(self, row: Sequence[int], otherwise: Hashable) -> Hashable:
+        """Return the principal a request is of: its cluster, or the first identities it has."""
+        for together in self.principals:
+            if all(row[position] >= 0 for position in together):
+                return tuple((position, row[position]) for position in together)
+        return otherwise
+
 
 def compile_wait(limit: Limit, path: Path, report: Report) -> int:
     """Return how long a request waits for room in a limit, in nanoseconds; 0: not at all.
@@ -72,8 +79,8 @@ def compile_queue(
     adaptive: AdaptiveSpec | None,
     patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
     report: Report,
-) -> QueueSpec | None:
-    """Return the compiled table; None where no limit lets requests wait.
+) -> tuple[QueueSpec | None, QueueSpec | None]:
+    """Return how requests wait for limits, and how for the back end; None where they do not.
 
     Args:
         file: the policy.
@@ -91,19 +98,26 @@ def compile_queue(
             named = f"`{table.principal[:64]}` is not declared"
             report.add("identity-unknown", (*path, "principal"), named, hint)
         principals.append((position,))
-    account = _account(file, positions)
-    principals.append(tuple(positions.get(name, -1) for name in account))
+    # The address is looked at where a limit counts by it; what is only held goes by accounts that are known.
+    of_limits = [*principals, tuple(positions.get(name, -1) for name in _account(file, positions))]
     classes = _classes(table.class_, (*path, "class"), patterns, report)
+    held = None
+    if adaptive is not None and adaptive.holds:
+        shares = _usable(of_limits if file.limit else principals)
+        held = QueueSpec(table.per_principal, table.total, shares, ())
     if all(limit.wait is None and limit.delay is None for limit in file.limit if isinstance(limit, Limit)):
-        if table != type(table)():
+        if (held is None or table.class_) and table != type(table)():
             report.add("queue-unused", path, "no limit says `wait` or `delay`")
-        return None
+        return None, held
     if not classes and adaptive is not None:
         classes = tuple(
             WaitClass(one.name, one.patterns) for one in adaptive.classes if one.patterns and not one.when
         )
-    usable = tuple(dict.fromkeys(each for each in principals if each and min(each) >= 0))
-    return QueueSpec(table.per_principal, table.total, usable, classes)
+    return QueueSpec(table.per_principal, table.total, _usable(of_limits), classes), held
+
+
+def _usable(principals: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(dict.fromkeys(each for each in principals if each and min(each) >= 0))
 
 
 def _classes(

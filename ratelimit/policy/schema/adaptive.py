@@ -85,9 +85,18 @@ class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"class_":
             examples=["http://127.0.0.1:8000/metrics"],
         ),
     ] = []
-    mode: Annotated[LoadMode, Meta(description="`shadow` counts what it would shed, and sheds nothing.")] = (
-        "enforce"
-    )
+    mode: Annotated[
+        LoadMode,
+        Meta(description="`shadow` counts what it would shed and hold, and does neither."),
+    ] = "enforce"
+    hold: Annotated[
+        bool,
+        Meta(
+            description="Whether what has room waits in the gateway while the back end has no place for it. "
+            "Which is next goes by class, then it is fair by principal. `false`: all waits in the back end, "
+            "first come first served."
+        ),
+    ] = True
     class_: Annotated[
         list[LoadClass],
         Meta(

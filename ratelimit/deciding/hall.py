@@ -1,0 +1,150 @@
+"""The lines of one event loop: what each request is told, and when time alone has something to do.
+
+What a turn means is not known here. In the lines of limits (`fair_queue`) a request asks them then. In the
+line of a back end (`load_queue`) it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Generic, Literal, TypeVar
+
+from ratelimit.queueing.line import Line, Waiter
+from ratelimit.queueing.room import Room
+
+Result = Literal[
+    "admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow", "displaced"
+]
+"""What became of a request that had no room; `shadow`: it would have waited."""
+Count = Callable[[Result, int], None]
+"""Told of each, and how long it waited in nanoseconds."""
+
+SLICE = 64
+"""Requests that are woken at once by time: each is about 20 µs of the event loop."""
+
+TURN, OVER, LEFT, DISPLACED = "turn", "over", "left", "displaced"
+"""What one that waits is told: it is its turn, it waited for as long as it may, it hung up, another took its
+place."""
+
+
+class Hall:
+    """The lines of one event loop.
+
+    Args:
+        loop: the event loop.
+        room: its lines.
+        now_ns: the limits' clock.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, room: Room, now_ns: Callable[[], int]) -> None:
+        self.room = room
+        self._loop = loop
+        self._now_ns = now_ns
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+
+    def wake(self, line: Line) -> None:
+        """Give the next of a line its turn."""
+        raise NotImplementedError
+
+    def new_turn(self, waiter: Waiter) -> asyncio.Future[Any]:
+        """Return what one that waits is told by."""
+        told: asyncio.Future[Any] = self._loop.create_future()
+        waiter.told = told
+        return told
+
+    def do_here(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Do something on this event loop: at once if it runs, else as soon as it can. From any thread."""
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if is_here:
+            act(*arguments)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(act, *arguments)
+
+    def tick(self, now_ns: int) -> None:
+        """Do what is due: let go of those that waited for as long as they may, and let others ask again."""
+        for waiter in islice(self.room.over(now_ns), SLICE):
+            if waiter.line is not None and waiter.line.turn is not waiter:
+                self.tell(waiter, OVER)
+        for line in islice(self.room.due(now_ns), SLICE):
+            self.wake(line)
+
+    def left(self, waiter: Waiter) -> None:
+        """Let a request go that hung up; one that has its turn right now is let through or refused."""
+        if waiter.line is not None and waiter.line.turn is not waiter:
+            self.tell(waiter, LEFT)
+
+    def tell(self, waiter: Waiter, what: str) -> None:
+        """Let a request go, and tell it why."""
+        self.room.leave(waiter)
+        told: asyncio.Future[Any] = waiter.told
+        if not told.done():
+            told.set_result(what)
+
+    def arm(self, now_ns: int) -> None:
+        """See to it that what time brings next is done then."""
+        at_ns = self.room.next_ns
+        if at_ns is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        elif self._timer is None or at_ns < self._timer_ns:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_ns = at_ns
+            self._timer = self._loop.call_later(max(0, at_ns - now_ns) / 1e9, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now_ns = self._now_ns()
+        self.tick(now_ns)
+        self.arm(now_ns)
+
+
+H = TypeVar("H", bound=Hall)
+
+
+class Halls(Generic[H]):
+    """The halls of all event loops of a worker.
+
+    Args:
+        make: makes the hall of an event loop.
+    """
+
+    def __init__(self, make: Callable[[asyncio.AbstractEventLoop, Room], H]) -> None:
+        self._make = make
+        self._by_loop: dict[asyncio.AbstractEventLoop, H] = {}
+        self._bounds = (64, 10_000)
+
+    def bound_by(self, per_principal: int, total: int) -> None:
+        """Let at most so many requests of a principal, and in all, wait from now on."""
+        self._bounds = (per_principal, total)
+        for hall in self:
+            hall.room.per_principal, hall.room.total = self._bounds
+
+    def here(self) -> H:
+        """Return the hall of the event loop that runs."""
+        loop = asyncio.get_running_loop()
+        hall = self._by_loop.get(loop)
+        if hall is None:
+            for closed in [other for other in self._by_loop if other.is_closed()]:
+                del self._by_loop[closed]
+            hall = self._by_loop[loop] = self._make(loop, Room(*self._bounds))
+        return hall
+
+    def __iter__(self) -> Iterator[H]:
+        return iter(list(self._by_loop.values()))
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return sum(hall.room.size for hall in self)
+
+    def fairness(self, now_ns: int) -> float:
+        """Return how even principals were served, see `queueing.fairness`: the least of any event loop's."""
+        return min((hall.room.fairness.index(now_ns) for hall in self), default=1.0)

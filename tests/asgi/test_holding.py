@@ -1,0 +1,414 @@
+"""What waits in the gateway for the back end: order, bounds, ends, and that nothing is charged meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from ratelimit import Limiter, Policy, RateLimitMiddleware
+from ratelimit.adaptive import admission
+from ratelimit.adaptive.controller import Bounds
+from ratelimit.adaptive.holding import Holding
+from ratelimit.clock import ManualClock
+from ratelimit.core.sharing.steering import Steering
+from ratelimit.telemetry.cells import totals
+from ratelimit.telemetry.waits import HOLD_RESULTS, ROW_HOLDS
+from tests.adaptive.test_holding import Targeted
+from tests.asgi.driver import Answer, Client, key
+from tests.limiter.test_waiting import turns
+
+SECOND = 10**9
+POLICY = """
+version = 1
+[store]
+memory = "private"
+[identities]
+account = { from = "header:x-api-key" }
+[adaptive]
+first_byte = "1s"
+start = 40
+floor = 1
+ceiling = 400
+[[limit]]
+name = "requests"
+match = "/*"
+per = "account"
+rate = "1000/minute"
+burst = 200
+"""
+FULL = Bounds(400, 60, 60, full_from=2, places=2)
+"""Two places; sixty may wait, fifteen of them in the back end."""
+SMALL = Bounds(400, 40, 8, full_from=2, places=2)
+"""Two may wait in the back end, six before it."""
+KIND = 99
+
+
+class Gateway:
+    """A gateway in virtual time before a back end that answers when it is told to."""
+
+    def __init__(self, policy: str = POLICY, bounds: Bounds = SMALL) -> None:
+        self.clock = ManualClock(1_700_000_000 * SECOND)
+        self.limiter = Limiter(Policy.from_toml(policy), clock=self.clock)
+        self.middleware = RateLimitMiddleware(self.app, limiter=self.limiter, reload_interval_s=0)
+        self.client = Client(self.middleware)
+        assert self.limiter.load is not None
+        self.load = self.limiter.load
+        self.load._admission.adapt(Targeted(bounds=bounds), kind=KIND)
+        self.reached: list[str] = []
+        self.sent: list[str] = []
+        self._answers: dict[str, asyncio.Event] = {}
+        self._numbers: Iterator[int] = count()
+        self.answers: dict[str, Answer] = {}
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        name = scope["name"]
+        self.reached.append(name)
+        self.sent.append(name)
+        await self._answers.setdefault(name, asyncio.Event()).wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        self._answers[name].clear()
+        await self._answers[name].wait()
+        await send({"type": "http.response.body", "body": b"last"})
+
+    async def begin(self, account: str = "a", path: str = "/", **more: Any) -> asyncio.Task[None]:
+        """Let a request come; its name is the account's with a number."""
+        name = f"{account}{next(self._numbers)}"
+        answer = self.answers[name] = Answer()
+        hung_up: asyncio.Event = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await hung_up.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            answer.messages.append(message)
+
+        scope = self.client.scope("POST", path, key(account), name=name, **more)
+        task = asyncio.create_task(self.middleware(scope, receive, send), name=name)
+        task.hang_up = hung_up.set  # type: ignore[attr-defined]
+        await turns()
+        return task
+
+    async def answer(self, name: str, times: int = 1) -> None:
+        """Let the back end send its first byte, then the last."""
+        for _ in range(times):
+            self._answers.setdefault(name, asyncio.Event()).set()
+            await turns()
+
+    async def saturate(self) -> None:
+        """Take both places, and the spare behind them; each is another account's."""
+        for number in range(2):
+            await self.begin(f"running{number} ")
+            await self.answer(self.reached[-1])
+        while self.load.flight.may_send(self.clock.now_ns()):
+            await self.begin(f"spare{len(self.reached)} ")
+            assert len(self.reached) < 100
+        self.reached.clear()
+
+    async def pass_by(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.load.queue.hall().tick(self.clock.now_ns())
+        await turns()
+
+    async def make_room(self) -> None:
+        """Let one that answers end, and the next that waits in the back end begin."""
+        await self.answer(next(name for name in self.sent if len(self.answers[name].messages) == 2))
+        await self.begin_next()
+
+    async def begin_next(self) -> None:
+        """Let the next in the back end have its first byte."""
+        await self.answer(next(name for name in self.sent if not self.answers[name].messages))
+
+    @property
+    def held(self) -> int:
+        return self.load.state().held
+
+    @property
+    def remaining(self) -> dict[str, int]:
+        return {
+            account: self.limiter.peek(identities={"account": account}).verdicts[0].remaining
+            for account in "ab"
+        }
+
+
+def status(gateway: Gateway, name: str) -> int:
+    return gateway.answers[name].status
+
+
+async def end(gateway: Gateway, tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await turns()
+
+
+async def test_what_the_back_end_has_no_room_for_is_held_and_nothing_charged():
+    gateway = Gateway()
+    await gateway.saturate()
+    task = await gateway.begin("a")
+    assert (gateway.held, gateway.reached) == (1, [])
+    assert gateway.remaining["a"] == 200
+    await gateway.make_room()
+    assert (gateway.held, gateway.reached) == (0, [task.get_name()])
+    assert gateway.remaining["a"] == 199
+    await gateway.answer(task.get_name(), 2)
+    await task
+    assert status(gateway, task.get_name()) == 200
+
+
+async def test_one_of_an_account_with_one_is_next_whatever_others_hold():
+    """An account with many requests does not stand before one that has one."""
+    gateway = Gateway(bounds=FULL)
+    await gateway.saturate()
+    for _ in range(30):
+        await gateway.begin("a")
+    await gateway.begin("b")
+    assert gateway.held == 31
+    await gateway.make_room()
+    await gateway.make_room()
+    assert [name[0] for name in gateway.reached].count("b") == 1
+
+
+async def test_principals_that_wait_are_served_alike():
+    gateway = Gateway(bounds=FULL)
+    await gateway.saturate()
+    for account in ["a"] * 20 + ["b"] * 4:
+        await gateway.begin(account)
+    for _ in range(8):
+        await gateway.make_room()
+    served = "".join(name[0] for name in gateway.reached)
+    assert served.count("b") == 4
+    assert served.count("a") == 4
+
+
+BY_CLASS = POLICY.replace(
+    "[[limit]]",
+    """
+[[adaptive.class]]
+name = "interactive"
+match = "POST /chat"
+[[adaptive.class]]
+name = "batch"
+match = "POST /batch"
+[[limit]]""",
+    1,
+)
+
+
+async def test_class_is_before_principal(monkeypatch: pytest.MonkeyPatch):
+    # A lower class leaves places free where they are known, so it is hardly held: here they are not known.
+    monkeypatch.setattr(admission, "holding_of", lambda bounds, target_ns: Holding(2, 0, target_ns))
+    gateway = Gateway(BY_CLASS, Bounds(400, 60, 60, full_from=1))
+    await gateway.saturate()
+    low = [await gateway.begin("a", "/batch") for _ in range(3)]
+    high = [await gateway.begin("a", "/chat") for _ in range(3)]
+    assert gateway.held == 6
+    for _ in range(6):
+        await gateway.begin_next()
+    assert gateway.reached == [task.get_name() for task in (*high, *low)]
+
+
+async def test_waiting_for_too_long_is_503():
+    gateway = Gateway()
+    await gateway.saturate()
+    task = await gateway.begin("a")
+    longest_ns = Steering(gateway.load.flight).holding[2]
+    await gateway.pass_by(longest_ns / 1e9 - 0.001)
+    assert not task.done()
+    await gateway.pass_by(0.001)
+    await task
+    answer = gateway.answers[task.get_name()]
+    assert answer.status == 503
+    assert answer.problem["type"].endswith("#temporary-reduced-capacity")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert gateway.held == 0
+    assert gateway.remaining["a"] == 200
+    assert gateway.load.state().shed == {"all": 1}
+
+
+async def test_hang_up_of_a_held_request_leaves_nothing():
+    gateway = Gateway()
+    await gateway.saturate()
+    before = gateway.load.flight.counts(gateway.clock.now_ns())
+    task = await gateway.begin("a")
+    task.hang_up()  # type: ignore[attr-defined]
+    await turns()
+    await task
+    assert gateway.answers[task.get_name()].messages == []
+    assert gateway.load.flight.counts(gateway.clock.now_ns()) == before
+    assert (gateway.held, gateway.load.queue.waiting, gateway.remaining["a"]) == (0, 0, 200)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_cancelled_request_leaves_nothing(late: bool):
+    """Hazard: one that is cancelled after it was told that it is its turn, and before it ran."""
+    gateway = Gateway()
+    await gateway.saturate()
+    before = gateway.load.flight.counts(gateway.clock.now_ns())
+    task, other = await gateway.begin("a"), await gateway.begin("b")
+    if late:
+        running = next(name for name, answer in gateway.answers.items() if len(answer.messages) == 2)
+        gateway._answers[running].set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+            if gateway.held == 1:
+                break
+        before = (before[0] - 1, before[1])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await turns()
+    if late:
+        assert gateway.reached == [other.get_name()]
+    await end(gateway, [other])
+    assert gateway.load.flight.counts(gateway.clock.now_ns()) == before
+    assert (gateway.held, gateway.load.queue.waiting, gateway.remaining["a"]) == (0, 0, 200)
+
+
+TIGHT = POLICY.replace('rate = "1000/minute"\nburst = 200', 'rate = "2/minute"\nburst = 2')
+
+
+async def test_what_limits_refuse_is_never_held():
+    gateway = Gateway(TIGHT)
+    await gateway.saturate()
+    for _ in range(2):
+        assert gateway.limiter.decide(identities={"account": "a"}).allowed
+    task = await gateway.begin("a")
+    await task
+    assert status(gateway, task.get_name()) == 429
+    assert gateway.load.queue.waiting == 0
+
+
+async def test_refusal_at_the_turn_passes_it_on():
+    gateway = Gateway(TIGHT)
+    await gateway.saturate()
+    first, second = await gateway.begin("a"), await gateway.begin("b")
+    assert gateway.held == 2
+    for _ in range(2):
+        assert gateway.limiter.decide(identities={"account": "a"}).allowed
+    await gateway.make_room()
+    await first
+    assert status(gateway, first.get_name()) == 429
+    assert gateway.reached == [second.get_name()]
+
+
+WAITING = TIGHT.replace("2/minute", "1/second") + 'wait = "5s"\n'
+
+
+async def test_place_is_given_back_while_limits_let_it_wait():
+    """Hazard: a request with the turn that waits for its own limits, before an idle back end."""
+    gateway = Gateway(WAITING)
+    await gateway.saturate()
+    first, second = await gateway.begin("a"), await gateway.begin("b")
+    for _ in range(2):
+        assert gateway.limiter.decide(identities={"account": "a"}).allowed
+    await gateway.make_room()
+    assert not first.done()
+    assert gateway.reached == [second.get_name()]
+    await end(gateway, [first, second])
+
+
+async def test_one_that_waited_for_its_limits_goes_on_without_being_held():
+    gateway = Gateway(WAITING.replace("burst = 2", "burst = 1"))
+    await gateway.saturate()
+    assert gateway.limiter.decide(identities={"account": "a"}).allowed
+    task = await gateway.begin("a")
+    assert (gateway.held, gateway.limiter.runtime.queue.waiting) == (0, 1)
+    gateway.clock.advance(1)
+    gateway.limiter.runtime.queue.hall().tick(gateway.clock.now_ns())
+    await turns()
+    assert gateway.reached == [task.get_name()]
+
+
+async def test_bounds_of_the_queue_hold():
+    gateway = Gateway(POLICY + "[queue]\nper_principal = 2\ntotal = 3\n")
+    await gateway.saturate()
+    tasks = [await gateway.begin(account) for account in "aaabb"]
+    refused = [task for task in tasks if task.done()]
+    assert [task.get_name()[0] for task in refused] == ["a", "b"]
+    assert [status(gateway, task.get_name()) for task in refused] == [503, 503]
+    assert gateway.held == 3
+
+
+async def test_newcomer_does_not_overtake():
+    gateway = Gateway()
+    await gateway.saturate()
+    held = await gateway.begin("a")
+    gateway.load._admission.adapt(Targeted(bounds=FULL), kind=KIND)  # room, and no event that says so
+    late = await gateway.begin("b")
+    assert gateway.held == 2
+    await gateway.pass_by(0.005)
+    assert gateway.reached == [held.get_name(), late.get_name()]
+
+
+async def test_what_has_no_room_is_shed_as_without_holding():
+    gateway = Gateway()
+    await gateway.saturate()
+    tasks = [await gateway.begin("a") for _ in range(10)]
+    assert [status(gateway, task.get_name()) for task in tasks if task.done()] == [503] * 4
+    assert gateway.held == 6
+
+
+async def test_principal_that_fills_the_line_takes_it_from_itself_alone():
+    """Hazard: an account with one request that is shed, as another one holds all the room there is."""
+    gateway = Gateway()
+    await gateway.saturate()
+    many = [await gateway.begin("a") for _ in range(10)]
+    newest = next(task for task in reversed(many) if not task.done())
+    one = await gateway.begin("b")
+    assert not one.done()
+    assert status(gateway, newest.get_name()) == 503
+    assert gateway.held == 6
+    await gateway.make_room()
+    await gateway.make_room()
+    assert one.get_name() in gateway.reached
+    assert results(gateway) == {"admitted": 2, "displaced": 1}
+
+
+async def test_what_limits_refuse_displaces_nothing():
+    gateway = Gateway(TIGHT.replace("burst = 2", "burst = 20"))
+    await gateway.saturate()
+    for _ in range(10):
+        await gateway.begin("a")
+    for _ in range(20):
+        assert gateway.limiter.decide(identities={"account": "b"}).allowed
+    one = await gateway.begin("b")
+    await one
+    assert status(gateway, one.get_name()) == 429
+    assert gateway.held == 6
+
+
+@pytest.mark.parametrize(
+    ("line", "held", "shadowed"), [("hold = false", 0, 0), ('mode = "shadow"', 0, 3), ("", 3, 0)]
+)
+async def test_switch_and_shadow(line: str, held: int, shadowed: int):
+    gateway = Gateway(POLICY.replace("floor = 1", f"floor = 1\n{line}"))
+    for _ in range(2):
+        await gateway.begin("running")
+        await gateway.answer(gateway.reached[-1])
+    for _ in range(5):
+        await gateway.begin("a")
+    assert gateway.held == held
+    assert results(gateway).get("shadow", 0) == shadowed
+
+
+def results(gateway: Gateway) -> dict[str, int]:
+    cells = totals(gateway.limiter.table, ROW_HOLDS, len(HOLD_RESULTS))
+    return {name: cell for name, cell in zip(HOLD_RESULTS, cells, strict=False) if cell}
+
+
+async def test_what_became_of_each_is_counted():
+    gateway = Gateway()
+    await gateway.saturate()
+    admitted, left, expired = [await gateway.begin("a") for _ in range(3)]
+    left.hang_up()  # type: ignore[attr-defined]
+    await turns()
+    await gateway.make_room()
+    assert gateway.reached == [admitted.get_name()]
+    await gateway.pass_by(1)
+    await expired
+    assert results(gateway) == {"admitted": 1, "left": 1, "expired": 1}
