@@ -26,7 +26,7 @@ from ratelimit.inspection.attach import attach
 from ratelimit.policy.compile.adaptive import class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
-from ratelimit.telemetry.load import LOAD_PRESSURE, LOAD_STILL, LOAD_TARGET
+from ratelimit.telemetry.load import LOAD_HELD, LOAD_PRESSURE, LOAD_STILL, LOAD_TARGET
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
 
@@ -190,6 +190,8 @@ def _load(now: Snapshot) -> str:
     still_s, learned = now.gauge(LOAD_STILL), now.load.get("on learned", 0.0)
     if bound < learned:
         told += f" (of {learned:,.0f}, as no first byte came for {still_s:.1f} s)"
+    if held := now.gauge(LOAD_HELD):
+        told += f", {held:,.0f} of them in the gateway"
     pressure, target_s = now.gauge(LOAD_PRESSURE), now.gauge(LOAD_TARGET)
     if target_s:
         told += f"; first bytes at {pressure:.0%} of {target_s:g} s"

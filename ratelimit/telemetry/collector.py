@@ -273,12 +273,17 @@ def loaded(table: CounterTable, numbers: Mapping[str, float], classes: Sequence[
     if not numbers:
         return
     yield _labelled(load.LOAD_REQUESTS, {state: numbers[state] for state in ("answering", "waiting")})
-    bounds = {on: numbers[f"{on} bound"] for on in ("in flight", "waiting", "learned")}
+    bounds = {on: numbers[f"{on} bound"] for on in ("in flight", "waiting", "learned", "sent")}
     yield _labelled(load.LOAD_BOUND, bounds)
     yield _plain(load.LOAD_STILL, numbers["still_ns"] / 1e9)
     yield _plain(load.LOAD_PRESSURE, numbers["pressure"])
     yield _plain(load.LOAD_TARGET, numbers["target_ns"] / 1e9)
     yield _plain(load.LOAD_STALE, numbers["stale"])
+    yield _plain(load.LOAD_HELD, numbers["held"])
+    results = totals(table, waits.ROW_HOLDS, len(waits.HOLD_RESULTS))
+    yield _labelled(load.LOAD_HOLDS, dict(zip(waits.HOLD_RESULTS, results, strict=False)))
+    held = totals(table, waits.ROW_HELD, waits.WAIT_WIDTH)
+    yield _histogram(load.LOAD_HOLD_SECONDS, waits.WAIT_BOUNDS_NS, held)
     family = _family(load.LOAD_SHED)
     for name in classes:
         cells = totals(table, load.shed_row(name))

@@ -9,6 +9,7 @@ from itertools import product
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.telemetry.metric import Label, Metric
+from ratelimit.telemetry.waits import HOLD_RESULTS
 
 SHED_OF = ("others", "bad conduct", "likely", "certain")
 """Accounts that are shed, the last to go first."""
@@ -57,8 +58,25 @@ LOAD_BOUND = Metric(
     "ratelimit_load_bound",
     "gauge",
     "What the limit that follows the load allows now: in flight, and waiting for their first byte. "
-    "`learned`: how many may wait while first bytes come.",
-    (Label("on", ("in flight", "waiting", "learned")),),
+    "`learned`: how many may wait while first bytes come; `sent`: how many of those in the back end.",
+    (Label("on", ("in flight", "waiting", "learned", "sent")),),
+)
+LOAD_HELD = Metric(
+    "ratelimit_load_held",
+    "gauge",
+    "Of the requests that wait for their first byte, those held in the gateway, of all workers of the host.",
+)
+LOAD_HOLDS = Metric(
+    "ratelimit_load_holds",
+    "counter",
+    "Requests that the back end had no room for yet, by what became of them; displaced: shed for another "
+    "principal's; principal-full and full: shed at arrival; shadow: would have been held.",
+    (Label("result", HOLD_RESULTS),),
+)
+LOAD_HOLD_SECONDS = Metric(
+    "ratelimit_load_hold_seconds",
+    "histogram",
+    "How long requests were held in the gateway, however it ended; those shed at arrival are not in it.",
 )
 LOAD_STILL = Metric(
     "ratelimit_load_still_seconds",
@@ -115,6 +133,9 @@ LOAD_METRICS: tuple[Metric, ...] = (
     LOAD_TARGET,
     LOAD_SHED,
     LOAD_STALE,
+    LOAD_HELD,
+    LOAD_HOLDS,
+    LOAD_HOLD_SECONDS,
 )
 """Exported only where the policy has a limit that follows the load."""
 
