@@ -69,8 +69,8 @@ LOAD_HELD = Metric(
 LOAD_HOLDS = Metric(
     "ratelimit_load_holds",
     "counter",
-    "Requests that the back end had no room for yet, by what became of them; displaced: shed for another "
-    "principal's; principal-full and full: shed at arrival; shadow: would have been held.",
+    "What became of requests without a place in the back end; displaced: shed for another principal; "
+    "principal-full, full: shed at arrival; shadow: not held.",
     (Label("result", HOLD_RESULTS),),
 )
 LOAD_HOLD_SECONDS = Metric(

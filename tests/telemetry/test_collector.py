@@ -206,7 +206,8 @@ SERVER = {"is_away": 1.0, "workers": 3.0, "share": 0.25}
 
 
 LOAD = {
-    "answering": 5, "waiting": 2, "in flight bound": 400, "waiting bound": 9, "pressure": 0.5, "held": 1, "sent bound": 3,
+    "answering": 5, "waiting": 2, "in flight bound": 400, "waiting bound": 9, "pressure": 0.5,
+    "held": 1, "sent bound": 3,
     "target_ns": 1e9, "stale": 1, "learned bound": 12, "still_ns": 2e9,
 }  # fmt: skip
 

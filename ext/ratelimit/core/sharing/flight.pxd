@@ -143,6 +143,15 @@ cdef inline uint64_t instant(object now_ns) except? 0xFFFFFFFFFFFFFFFF:
     return <uint64_t>now if now > 0 else 0
 
 
+cdef inline void repeat(Lane *lanes, int lane, Sums *sums, uint64_t now) noexcept:
+    """Write a worker's own counts into its lane, if it has one; noexcept: plain stores."""
+    if lane >= 0:
+        store(&lanes[lane].in_flight, sums.own_in_flight)
+        store(&lanes[lane].unanswered, sums.own_unanswered)
+        store(&lanes[lane].held, sums.own_held)
+        store(&lanes[lane].beat_ns, now)
+
+
 cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:
     """Raise a word to a value; noexcept: after some lost races another worker has raised it as far."""
     cdef uint64_t seen = load(at)

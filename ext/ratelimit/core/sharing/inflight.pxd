@@ -32,7 +32,6 @@ cdef class InFlight:
     cdef int check_open(self) except -1
     cdef str wrong(self)
     cdef int attach(self, bytes boot_id, bytes fingerprint) except -1
-    cdef void repeat(self, uint64_t now) noexcept
     cdef void look(self, uint64_t now) noexcept
     cdef bint room(self, uint64_t now, double share, double kept) noexcept
     cdef bint takes_more(self, uint64_t now) noexcept

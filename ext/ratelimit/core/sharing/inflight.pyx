@@ -25,7 +25,7 @@ from libc.string cimport memcpy, memset
 from ratelimit.core.memory.atomic cimport cas, fetch_add, load, store
 from ratelimit.core.sharing.flight cimport (
     ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, LANES, MILLISECOND, PLACES, SILENT_MS, FlightHeader, Lane, Minute, Place,
-    Seen, ShedMemory, Ticket, apart, instant, is_of, raise_to, set_up,
+    Seen, ShedMemory, Ticket, apart, instant, is_of, raise_to, repeat, set_up,
 )
 from ratelimit.core.sharing.room cimport has_room, may_send
 
@@ -168,7 +168,7 @@ cdef class InFlight:
         self.places_free = PLACES
         for i in range(self.room_for):
             self.tickets[i].place = -1  # it was in another lane, or is not to be found any more
-        self.repeat(now)
+        repeat(self.lanes, self.lane, &self.sums, now)
         most = load(&self.header.most_lanes)
         while most < <uint64_t>lane + 1 and not cas(&self.header.most_lanes, most, <uint64_t>lane + 1):
             most = load(&self.header.most_lanes)
@@ -178,7 +178,7 @@ cdef class InFlight:
         cdef uint64_t now = instant(now_ns)
         if self.lane < 0 or load(&self.lanes[self.lane].pid) != self.pid:
             return False
-        self.repeat(now)
+        repeat(self.lanes, self.lane, &self.sums, now)
         return True
 
     def leave(self):
@@ -207,15 +207,6 @@ cdef class InFlight:
 
     # -- requests ---------------------------------------------------------------------------------
 
-    cdef void repeat(self, uint64_t now) noexcept:
-        """Write this worker's counts into its lane; noexcept: plain stores."""
-        cdef Lane *mine = self.lanes + self.lane
-        if self.lane >= 0:
-            store(&mine.in_flight, self.sums.own_in_flight)
-            store(&mine.unanswered, self.sums.own_unanswered)
-            store(&mine.held, self.sums.own_held)
-            store(&mine.beat_ns, now)
-
     cdef void look(self, uint64_t now) noexcept:
         # noexcept: loads of counts that are bounded, whatever they say
         cdef uint64_t in_flight = self.sums.own_in_flight, unanswered = self.sums.own_unanswered, found, waits
@@ -229,7 +220,8 @@ cdef class InFlight:
                 continue
             if apart(now, load(&self.lanes[i].beat_ns)) > <uint64_t>SILENT_MS * MILLISECOND:
                 continue
-            waits = min(load(&self.lanes[i].unanswered), found)
+            waits = load(&self.lanes[i].unanswered)
+            waits = waits if waits < found else found
             in_flight += found
             unanswered += waits
             holds = load(&self.lanes[i].held)
@@ -260,7 +252,8 @@ cdef class InFlight:
         self.first_free = ticket.next_free
         self.sums.own_in_flight += 1
         self.sums.own_unanswered += 1
-        self.sums.own_held += held
+        if held:
+            self.sums.own_held += 1
         self.look(now)
         ticket.since_ns = now
         ticket.in_flight = <uint32_t>self.sums.in_flight
@@ -279,7 +272,7 @@ cdef class InFlight:
                 store(&place.since_ns, now + 1)
                 if <uint64_t>ticket.place >= load(&mine.most_places):
                     store(&mine.most_places, <uint64_t>ticket.place + 1)
-            self.repeat(now)
+            repeat(self.lanes, self.lane, &self.sums, now)
         store(&self.header.entered_ns, now)
         if not held:
             store(&self.header.sent_ns, now)
@@ -292,7 +285,7 @@ cdef class InFlight:
         if ticket.state == HELD:
             ticket.state = WAITS
             self.sums.own_held -= 1
-            self.repeat(now)
+            repeat(self.lanes, self.lane, &self.sums, now)
             store(&self.header.sent_ns, now)
 
     cdef int grow(self) except -1:
@@ -332,11 +325,12 @@ cdef class InFlight:
         cdef Seen *seen
         if ticket == NULL or ticket.state == ANSWERED:
             return
-        self.send(ticket, now)
+        if ticket.state == HELD:
+            self.sums.own_held -= 1
         ticket.state = ANSWERED
         self.leave_place(ticket)
         store(&self.header.moved_ns, now)
-        self.repeat(now)
+        repeat(self.lanes, self.lane, &self.sums, now)
         cdef uint64_t sequence = fetch_add(&self.header.head, 1)
         seen = self.answers + (sequence & (ANSWERS - 1))
         store(&seen.sequence, 0)
@@ -358,7 +352,7 @@ cdef class InFlight:
         ticket.next_free = self.first_free
         self.first_free = <uint32_t>number
         self.sums.own_in_flight -= 1
-        self.repeat(now)
+        repeat(self.lanes, self.lane, &self.sums, now)
 
     def has_room(self, now_ns, double share=1.0, double kept=0.0, /):
         self.check_open()

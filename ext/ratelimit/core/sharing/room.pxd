@@ -68,9 +68,10 @@ cdef inline bint has_room(
 
 cdef inline uint64_t may_be_sent(FlightHeader *header, uint64_t running) noexcept:
     """Return how many without a first byte the back end takes, as `Holding.at`; noexcept: compares words."""
-    cdef uint64_t spare = load(&header.spare), places = load(&header.places)
+    cdef uint64_t spare = load(&header.spare), places
     if spare == 0 or running < load(&header.spare_from):
         return <uint64_t>-1
+    places = load(&header.places)
     return spare + (places - running if places > running else 0)
 
 
