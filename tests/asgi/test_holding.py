@@ -50,9 +50,9 @@ KIND = 99
 class Gateway:
     """A gateway in virtual time before a back end that answers when it is told to."""
 
-    def __init__(self, policy: str = POLICY, bounds: Bounds = SMALL) -> None:
+    def __init__(self, policy: str = POLICY, bounds: Bounds = SMALL, limiter: Limiter | None = None) -> None:
         self.clock = ManualClock(1_700_000_000 * SECOND)
-        self.limiter = Limiter(Policy.from_toml(policy), clock=self.clock)
+        self.limiter = limiter or Limiter(Policy.from_toml(policy), clock=self.clock)
         self.middleware = RateLimitMiddleware(self.app, limiter=self.limiter, reload_interval_s=0)
         self.client = Client(self.middleware)
         assert self.limiter.load is not None
@@ -88,7 +88,8 @@ class Gateway:
         async def send(message: Any) -> None:
             answer.messages.append(message)
 
-        scope = self.client.scope("POST", path, key(account), name=name, **more)
+        headers = more.pop("headers", key(account))
+        scope = self.client.scope("POST", path, headers, name=name, **more)
         task = asyncio.create_task(self.middleware(scope, receive, send), name=name)
         task.hang_up = hung_up.set  # type: ignore[attr-defined]
         await turns()
@@ -105,7 +106,7 @@ class Gateway:
         for number in range(2):
             await self.begin(f"running{number} ")
             await self.answer(self.reached[-1])
-        while self.load.flight.may_send(self.clock.now_ns()):
+        while self.load.flight.may_send(self.limiter.now_ns()):
             await self.begin(f"spare{len(self.reached)} ")
             assert len(self.reached) < 100
         self.reached.clear()
