@@ -85,7 +85,8 @@ def _gone(arrival: Arrival, load: LoadLimit, visit: Visit, now_ns: int, *, has_l
     wait_ns: int | None = None
     if not has_left:
         of = arrival.bound, arrival.matched, arrival.identities
-        wait_ns = load.turn_away(load.standing_of(*of, now_ns), now_ns, arrival.door.limiter.table)
+        standing, table = load.standing_of(*of, now_ns), arrival.door.limiter.table
+        wait_ns = load.turn_away(standing, now_ns, table, was_held=True)
     return _shed(arrival, wait_ns, now_ns, visit.waited_ns)
 
 

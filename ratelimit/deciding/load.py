@@ -178,10 +178,12 @@ class LoadLimit:
             self.queue.count("shadow", 0)
         return not self.spec.shadow
 
-    def turn_away(self, standing: Standing, now_ns: int, table: Table) -> int | None:
-        """Count a request that found no room; return how long it is told to wait, None in shadow.
+    def turn_away(
+        self, standing: Standing, now_ns: int, table: Table, *, was_held: bool = False
+    ) -> int | None:
+        """Count a request that found no room, or was held and no more; return what it is told to wait.
 
-        Up to twice the target, by lot: not all of them come again at once.
+        Up to twice the target, by lot: not all of them come again at once. None in shadow.
         """
         self._admission.turn_away(now_ns)
         self.shed[standing.rank] += 1
@@ -194,7 +196,7 @@ class LoadLimit:
             counter,
             now_ns,
             self.spec.shadow,
-            self.flight.has_room(now_ns, first.share(), first.kept()),
+            not was_held and self.flight.has_room(now_ns, first.share(), first.kept()),
             WORSE[standing.verdict],
             standing.factor,
             standing.lighter,

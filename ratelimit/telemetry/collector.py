@@ -6,6 +6,8 @@ directory is needed. Two gauges are the answering worker's own and say so in the
 
 Cardinality is fixed by the policy: (limits x a few actions); series of a limit
 leave the exposition when a reload removes the limit.
+
+In one file, since all families are yielded in the order in which they are documented.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A gateway whose back end has two places: it answers a request when it is told to, and says how many it has.
+"""A gateway before a back end with two places, which answers each request when a test says so.
 
 The bounds are fixed: two places, eight that may wait, two of them in the back end.
 """
@@ -41,7 +41,9 @@ async def back_end(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/begun":
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
     while place.exists():
-        await asyncio.sleep(0.01)
+        passed = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.01, passed.set_result, None)
+        await passed
     await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
 
 

@@ -18,6 +18,7 @@ from ratelimit.core.sharing.steering import Steering
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.stores.factory import open_store
 from tests.servers.serving import serving
+from tests.support.redis.live import turns
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -78,7 +79,7 @@ class Host:
         for _ in range(int(seconds * 100)):
             if claim():  # type: ignore[operator]
                 return
-            await asyncio.sleep(0.01)
+            await turns(10)
         raise AssertionError(f"{what}: {len(self.there)} in the back end, {self.held} held")
 
 
@@ -152,7 +153,7 @@ async def test_killed_worker_takes_what_it_held_with_it(
             os.kill(int((await client.get("/pid")).text), signal.SIGKILL)
         # The others go on, and six seconds later the dead one counts for nothing.
         await host.until("its clients are gone", lambda: any(task.done() for task in host.tasks.values()))
-        await asyncio.sleep(0.5)
+        await turns(500)
         alive = {name for name, task in host.tasks.items() if not task.done() and name[0] == "h"}
         await host.until("what it held is gone", lambda: host.held <= len(alive), 20)
         for _ in range(40):
@@ -160,6 +161,6 @@ async def test_killed_worker_takes_what_it_held_with_it(
                 host.answer(name)
             if all(host.tasks[name].done() for name in alive):
                 break
-            await asyncio.sleep(0.25)
+            await turns(250)
         answers = [await asyncio.wait_for(host.tasks[name], 20) for name in alive]
         assert {answer.status_code for answer in answers} <= {200}

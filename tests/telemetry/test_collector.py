@@ -1,4 +1,7 @@
-"""What a scrape says, from the scraper's side."""
+"""What a scrape says, from the scraper's side.
+
+In one file, since all of it reads one page of metrics.
+"""
 
 from __future__ import annotations
 

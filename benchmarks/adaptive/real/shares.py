@@ -1,0 +1,123 @@
+"""Two accounts before one saturated server: what each gets, with what is held in the gateway and without.
+
+python -m benchmarks.adaptive.real.shares SECONDS SEED [SEED ...]
+
+One account sends twenty times as much as the other, three times together what the server can do. The first
+seconds are left out, in which it is not known yet how many places there are. Fair is that an account that
+asks for less than half gets what it asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ratelimit.demo.run import free_port
+from ratelimit.demo.saturated.callers import PATIENCE_S, TARGET_S, TIMES
+from ratelimit.demo.saturated.engine import CAPACITY
+from ratelimit.demo.saturated.run import ENGINE, GATEWAY, started
+
+POLICY = """\
+version = 1
+[store]
+path = "{table}"
+[identities]
+account = {{ from = "header:x-api-key" }}
+[adaptive]
+first_byte = "{target}ms"
+hold = {hold}
+[[limit]]
+name = "requests"
+match = "/*"
+per = "account"
+rate = "100000/second"
+"""
+SHARES = {"many": 20.0, "few": 1.0}
+LEFT_OUT_S = 3.0
+
+
+@dataclass
+class Got:
+    """What one account got: requests that came, first bytes in seconds, and how many were in time."""
+
+    came: int = 0
+    waits_s: list[float] = field(default_factory=list)
+
+    @property
+    def in_time(self) -> int:
+        return sum(wait_s <= TARGET_S for wait_s in self.waits_s)
+
+
+async def play(seconds: int, seed: int, *, hold: bool) -> dict[str, Got]:
+    """Return what each account got in one run.
+
+    Raises:
+        DemoFailed: a process did not start.
+    """
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-benchmark-")))
+        engine, gateway = free_port(None, usual=False), free_port(None, usual=False)
+        policy = folder / "policy.toml"
+        target, words = round(1000 * TARGET_S), str(hold).lower()
+        policy.write_text(POLICY.format(table=folder / "table", target=target, hold=words))
+        await stack.enter_async_context(started(folder, ENGINE, engine))
+        await stack.enter_async_context(started(folder, GATEWAY, gateway, str(engine), str(policy)))
+        return await _call(gateway, seconds, seed)
+
+
+async def _call(port: int, seconds: int, seed: int) -> dict[str, Got]:
+    found = {account: Got() for account in SHARES}
+    draws, loop = random.Random(seed), asyncio.get_running_loop()
+    began, at = loop.time(), 0.0
+    async with asyncio.TaskGroup() as group:
+        while (at := at + draws.expovariate(TIMES * CAPACITY)) < seconds:
+            await asyncio.sleep(began + at - loop.time())
+            (account,) = draws.choices(list(SHARES), list(SHARES.values()))
+            got = found[account] if at >= LEFT_OUT_S else Got()
+            group.create_task(_ask(port, account, got, began + at))
+    return found
+
+
+async def _ask(port: int, account: str, got: Got, began: float) -> None:
+    got.came += 1
+    head = f"GET /v1/chat HTTP/1.1\r\nHost: gateway\r\nX-Api-Key: {account}\r\nConnection: close\r\n\r\n"
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(head.encode())
+                if (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1] == b"200":
+                    await reader.read(1)
+                    got.waits_s.append(asyncio.get_running_loop().time() - began)
+                    await reader.read()
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError):  # a time-out is an OSError
+        return
+
+
+def main(seconds: int, seeds: Sequence[int]) -> None:
+    """Play both in turn, and print what each account got."""
+    can = CAPACITY * (seconds - LEFT_OUT_S)
+    for seed in seeds:
+        for hold in (False, True):
+            found = asyncio.run(play(seconds, seed, hold=hold))
+            in_time = sum(got.in_time for got in found.values())
+            what = "held" if hold else "not held"
+            print(f"seed {seed}, {what}: in time {100 * in_time / can:.0f} % of what it can")
+            for account, got in found.items():
+                half = sorted(got.waits_s)[len(got.waits_s) // 2] if got.waits_s else 0.0
+                print(
+                    f"  {account:5}{got.came:7,} came{len(got.waits_s):6,} answered "
+                    f"({100 * len(got.waits_s) / max(1, got.came):.1f} %), p50 {half:.2f} s"
+                )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), [int(seed) for seed in sys.argv[2:]])
