@@ -13,14 +13,11 @@ from pathlib import Path
 from benchmarks.adaptive.beside import compare
 from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT
 from benchmarks.adaptive.contenders import CONTENDERS
-from benchmarks.adaptive.insight import can_look_into, choices, halved
 from benchmarks.adaptive.phases import PHASES
 from benchmarks.adaptive.poisoning import lost_to_poison
 from benchmarks.adaptive.report import (
     report,
     report_beside,
-    report_choices,
-    report_insight,
     report_poison,
     report_settling,
     report_workers,
@@ -59,9 +56,6 @@ def main() -> None:
     report_workers({one.name: kept_by_workers(one, chosen.seeds) for one in back_ends})
     servers = [back_end for back_end in back_ends if back_end.usual.answers]
     report_beside({back_end.name: compare(back_end, chosen.seeds[0]) for back_end in servers})
-    seen = [back_end for back_end in servers if can_look_into(back_end)]
-    report_insight({one.name: halved(one, tournament.best[one.name], chosen.trace) for one in seen})
-    report_choices({one.name: choices(one, chosen.seeds[0]) for one in servers})
     if chosen.plots:
         from benchmarks.adaptive.plots import draw
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,6 +38,24 @@ class Fixed(Peer):
 
     def step(self, now_ns: int, load: Load) -> None:
         """It does not look."""
+
+
+class Told(Fixed):
+    """A limit that somebody sets anew at each of some instants.
+
+    Args:
+        limits: the limits, one after the other.
+        ends_ns: until when each is in force; the last one stays.
+    """
+
+    def __init__(self, limits: Sequence[int], ends_ns: Sequence[int]) -> None:
+        super().__init__(limits[0])
+        self._limits = limits
+        self._ends_ns = ends_ns
+
+    def step(self, now_ns: int, load: Load) -> None:
+        """Take the limit of this instant."""
+        self._limit = float(self._limits[min(bisect_right(self._ends_ns, now_ns), len(self._limits) - 1)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from statistics import fmean, median
 
 from benchmarks.adaptive.beside import Beside
 from benchmarks.adaptive.contenders import Contender
-from benchmarks.adaptive.insight import Choice, Halved
 from benchmarks.adaptive.measure import UNSCORED
 from benchmarks.adaptive.settling import Settling
 from benchmarks.adaptive.tournament import Tournament, worst_phase, worst_seed
@@ -36,6 +35,7 @@ def report(tournament: Tournament, contenders: Sequence[Contender]) -> None:
             )
         print()
     _by_phase(tournament, contenders[0])
+    _told(tournament)
     _aims(tournament, contenders[0])
 
 
@@ -47,6 +47,19 @@ def _by_phase(tournament: Tournament, contender: Contender) -> None:
         _, scores = tournament.left_out(contender, back_end)
         values = [median(phase) for phase in zip(*(score.goodput for score in scores), strict=True)]
         print(f"{back_end.name:17}" + "".join(f"{_percent(value):>13}" for value in values))
+    print()
+
+
+def _told(tournament: Tournament) -> None:
+    print("Somebody who knows each phase as it begins, and sets the best fixed limit of it at once:\n")
+    print(f"{'back end':17}{'worst phase':>12}{'seed':>6}{'refused with room':>19}{'in time':>9}")
+    for name, scores in tournament.told.items():
+        room = 100 * fmean(score.refused_with_room for score in scores)
+        in_time = 100 * fmean(score.in_time for score in scores)
+        print(
+            f"{name:17}{_percent(worst_phase(scores)):>12}{_percent(worst_seed(scores)):>6}"
+            f"{room:>18.1f}%{in_time:>8.1f}%"
+        )
     print()
 
 
@@ -106,29 +119,6 @@ def report_beside(found: Mapping[str, Beside]) -> None:
         print(f"  {met}  {name + ': p99 first byte':42}{slower}   aim ≤ {SLOWER:g} ×")
         _row(f"{name}: batch done of what is left", got.batch_done, BATCH_DONE, True)
         _row(f"{name}: interactive lost", got.lost, LOST, False)
-
-
-def report_insight(found: Mapping[str, Halved]) -> None:
-    """Print what there is to be had when half of the places are lost."""
-    print("\nHalf lost, of an admission that knows when each answer ends:\n")
-    for name, got in found.items():
-        said = f"{100 * got.goodput:6.1f} % of the best fixed limit, target met after {got.met_again:.1f} s"
-        print(f"        {name:42}{said}")
-
-
-def report_choices(found: Mapping[str, Sequence[Choice]]) -> None:
-    """Print what keeping places for interactive requests comes to, with every place seen."""
-    print("\nBatch work before a server whose free places are seen, with a share of them kept free:\n")
-    print(f"{'':17}" + "".join(f"{100 * one.share:>11.0f} %" for one in next(iter(found.values()), ())))
-    for name, tried in found.items():
-        print(f"{name:17}" + "".join(f"{one.slower:6.2f}×{100 * one.batch_done:4.0f} %" for one in tried))
-    for name, tried in found.items():
-        quick = max((one.batch_done for one in tried if one.slower <= SLOWER), default=0.0)
-        done = min((one.slower for one in tried if one.batch_done >= BATCH_DONE), default=float("inf"))
-        print(
-            f"        {name:42}within {SLOWER:g} ×: {100 * quick:.0f} % of the batch at most; "
-            f"{100 * BATCH_DONE:.0f} % of it: {done:.2f} × at least"
-        )
 
 
 def _row(name: str, value: float, aim: float, at_least: bool) -> None:

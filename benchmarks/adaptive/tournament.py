@@ -8,7 +8,7 @@ from statistics import fmean, median
 
 from benchmarks.adaptive.catalogue import BackEnd
 from benchmarks.adaptive.contenders import Contender
-from benchmarks.adaptive.measure import Score, best_fixed, score
+from benchmarks.adaptive.measure import Score, best_limits, score, score_of, with_limits
 from benchmarks.adaptive.phases import Phase
 
 
@@ -25,12 +25,22 @@ class Tournament:
         self.scores: dict[tuple[str, str, str], list[Score]] = {}
         self.best: dict[str, dict[int, tuple[int, ...]]] = {}
         """By back end and seed: the answers in time of the best fixed limit of each phase."""
+        self.told: dict[str, list[Score]] = {}
+        """By back end, one for each seed: whoever sets the best fixed limit of each phase as it begins."""
 
     def play(self, contenders: Sequence[Contender]) -> None:
         """Play every run."""
         for back_end in self.back_ends:
-            best = {seed: best_fixed(back_end, self.phases, seed, self._trace) for seed in self.seeds}
-            self.best[back_end.name] = best
+            fixed = {seed: best_limits(back_end, self.phases, seed, self._trace) for seed in self.seeds}
+            best = self.best[back_end.name] = {seed: one.answered for seed, one in fixed.items()}
+            self.told[back_end.name] = [
+                score_of(
+                    with_limits(back_end, self.phases, one.limits, seed, self._trace),
+                    self.phases,
+                    one.answered,
+                )
+                for seed, one in fixed.items()
+            ]
             for contender in contenders:
                 for label, make in contender.candidates:
                     self.scores[contender.name, label, back_end.name] = [

@@ -18,8 +18,8 @@ FALL = 0.15
 """The first of a class has room up to this part of what the first of the class above has. Less than
 a half, so that no class comes before one that is above it."""
 KEPT_FREE = 0.06
-"""Share of the places that the lowest class leaves free, and two at least. More costs its work, and makes no
-request of a higher class quicker before it is half of the places (`benchmarks/adaptive/insight.py`)."""
+"""Share of the places that the lowest class leaves free, and two at least. With none its work is done whole,
+and requests of a higher class take up to twice as long (`python -m benchmarks.adaptive`)."""
 FIRST = -1.0
 CONDUCT_LEVELS = 8
 USE_LEVELS = 8

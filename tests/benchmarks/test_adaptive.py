@@ -10,10 +10,9 @@ import pytest
 from benchmarks.adaptive.beside import compare
 from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, BackEnd, capacity
 from benchmarks.adaptive.contenders import Fixed
-from benchmarks.adaptive.insight import attainable, can_look_into, choices, halved
 from benchmarks.adaptive.loop import Loop
-from benchmarks.adaptive.measure import best_fixed, score
-from benchmarks.adaptive.phases import PHASES, SMALL, Phase
+from benchmarks.adaptive.measure import best_fixed, best_limits, score, with_limits
+from benchmarks.adaptive.phases import SMALL, Phase
 from benchmarks.adaptive.poison import NONE, POISONS, Poison
 from benchmarks.adaptive.workers import kept_by_workers
 from ratelimit.adaptive.first_byte import FirstByte
@@ -63,25 +62,25 @@ def test_default_beats_most_of_what_a_fixed_limit_can(name: str, half_lost: floa
     """By phase, of eight seeds together: one has a few dozen answers, and a handful more or less is luck.
 
     When half of the places are lost, the best fixed limit had been too low before: it came with few
-    answers under way. What was full has to wait for them. So there no admission reaches it, not
-    even one that sees when each answer will end, and the default is compared with that one.
+    answers under way. What was full has to wait for them. So there the default is compared with somebody
+    who is told of each phase as it begins, and sets the limit that is best in it. It was lower before, too.
     """
     back_end = BY_NAME[name]
-    ours, best, inside = [0] * 4, [0] * 4, [0] * 4
+    ours, best, told = [0] * 4, [0] * 4, [0] * 4
     for seed in range(1, 9):
         run = Loop(back_end, SMALL, FirstByte, seed).play()
-        fixed = best_fixed(back_end, SMALL, seed, None, grid=FIXED)
-        seen = attainable(back_end, SMALL, seed)
+        fixed = best_limits(back_end, SMALL, seed, None, grid=FIXED)
+        knowing = with_limits(back_end, SMALL, fixed.limits, seed, None)
         for number in range(4):
             ours[number] += run.phases[number].good
-            best[number] += fixed[number]
-            inside[number] += seen[number]
+            best[number] += fixed.answered[number]
+            told[number] += knowing[number].good
     shares = [good / most for good, most in zip(ours, best, strict=True)]
     assert fmean(shares) >= 0.92
     assert min(shares[0], shares[1], shares[3]) >= 0.9
     assert shares[2] >= half_lost
-    assert ours[2] >= 0.85 * inside[2]
-    assert inside[2] < best[2]
+    assert ours[2] >= 0.7 * told[2]
+    assert told[2] < best[2]
 
 
 @by_name
@@ -138,20 +137,6 @@ def test_four_workers_are_one_limit(back_end: BackEnd):
 def test_workers_that_come_and_die_are_one_limit():
     """One of four is killed every few seconds and another one comes."""
     assert kept_by_workers(SERVER, [1, 2, 3, 4], 4, SMALL, dies_every_s=7) >= 0.9
-
-
-def test_places_kept_free_are_work_not_done():
-    """What is looked for: a share that makes interactive requests quick and leaves batch work its due."""
-    tried = choices(BY_NAME["two replicas"], 1)
-    assert tried[0].batch_done > 0.9 > 0.5 > tried[-1].batch_done
-    assert tried[0].slower > 2.0 > tried[-1].slower
-    assert not any(one.slower <= 1.25 and one.batch_done >= 0.95 for one in tried)
-
-
-def test_admission_that_sees_all_meets_the_target_at_once():
-    best = {1: best_fixed(SERVER, PHASES, 1, None, grid=(20, 30, 40))}
-    assert halved(SERVER, best, None).met_again == 0
-    assert not can_look_into(BY_NAME["chunked prefill"])
 
 
 def test_capacity_is_measured():

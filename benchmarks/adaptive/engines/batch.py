@@ -14,7 +14,6 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass
-from math import inf
 
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.timeline import SECOND, Timeline
@@ -93,15 +92,6 @@ class Batch:
             and self._held < self._model.memory_tokens
         )
 
-    @property
-    def reads_in_turn(self) -> bool:
-        """Whether prompts are read one after the other, so that `foretell_s` is right."""
-        return not self._model.chunk_tokens and self._model.memory_tokens == NO_BOUND
-
-    def places(self) -> int:
-        """Return how many requests it works on at most."""
-        return self._slots
-
     def in_service(self) -> int:
         return len(self._decoding) + len(self._reading)
 
@@ -110,28 +100,6 @@ class Batch:
 
     def memory_used(self) -> float:
         return self._held / self._model.memory_tokens
-
-    def foretell_s(self, prompt_tokens: int) -> float:
-        """Return when a request would have its first byte, at this pace and where prompts are read in turn.
-
-        Infinite where places are not left by what is being answered.
-        """
-        if self._halted:
-            return inf
-        self._settle_steps()
-        model, batch = self._model, len(self._decoding)
-        step_s = (model.step_ms + model.each_ms * max(1, batch)) / 1000 / self._speed
-        token_s = 1 / (model.prefill_rate * self._speed)
-        left = iter(sorted((end - self._steps) * step_s for end in self._decoding.values()))
-        taken, place_s = self.in_service(), 0.0
-        read_s = sum(prompt.tokens_left for prompt in self._reading) * token_s
-        for tokens in (*(job.prompt_tokens for job in self._waiting if not job.gone), prompt_tokens):
-            while taken >= self._slots:
-                place_s = max(place_s, next(left, inf))
-                taken -= 1
-            taken += 1
-            read_s = max(read_s, place_s) + tokens * token_s
-        return read_s
 
     def take_waiting(self) -> list[Job]:
         """Give up what has not been begun, as a router does when it drains a replica."""

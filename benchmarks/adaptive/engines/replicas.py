@@ -15,11 +15,8 @@ class Replicas:
         self._open = count
 
     def submit(self, job: Job) -> None:
-        self.next().submit(job)
-
-    def next(self) -> Batch:
-        """Return the replica that gets the next request."""
-        return min(self._replicas[: self._open], key=lambda replica: replica.in_service() + replica.waiting())
+        least = min(self._replicas[: self._open], key=lambda one: one.in_service() + one.waiting())
+        least.submit(job)
 
     def set_capacity(self, share: float) -> None:
         if share == 0.0:
@@ -39,10 +36,6 @@ class Replicas:
 
     def has_room(self) -> bool:
         return any(replica.has_room() for replica in self._replicas[: self._open])
-
-    def places(self) -> int:
-        """Return how many requests those that get more work on at most."""
-        return sum(replica.places() for replica in self._replicas[: self._open])
 
     def in_service(self) -> int:
         return sum(replica.in_service() for replica in self._replicas)
