@@ -41,7 +41,7 @@ class Fixed(Peer):
 
 
 class Told(Fixed):
-    """A limit that somebody sets anew at each of some instants.
+    """A limit that an operator sets anew at each of some instants.
 
     Args:
         limits: the limits, one after the other.

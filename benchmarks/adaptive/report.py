@@ -51,7 +51,7 @@ def _by_phase(tournament: Tournament, contender: Contender) -> None:
 
 
 def _told(tournament: Tournament) -> None:
-    print("Somebody who knows each phase as it begins, and sets the best fixed limit of it at once:\n")
+    print("An operator who knows each phase as it begins, and sets the best fixed limit of it at once:\n")
     print(f"{'back end':17}{'worst phase':>12}{'seed':>6}{'refused with room':>19}{'in time':>9}")
     for name, scores in tournament.told.items():
         room = 100 * fmean(score.refused_with_room for score in scores)

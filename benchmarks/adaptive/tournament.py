@@ -26,7 +26,7 @@ class Tournament:
         self.best: dict[str, dict[int, tuple[int, ...]]] = {}
         """By back end and seed: the answers in time of the best fixed limit of each phase."""
         self.told: dict[str, list[Score]] = {}
-        """By back end, one for each seed: whoever sets the best fixed limit of each phase as it begins."""
+        """By back end, one for each seed: the best fixed limit of each phase, in force as it begins."""
 
     def play(self, contenders: Sequence[Contender]) -> None:
         """Play every run."""

@@ -8,7 +8,6 @@ steer as one would, and a leader that dies is followed by one that goes on from 
 from __future__ import annotations
 
 from ratelimit.adaptive.controller import Allowance, Answer, Bounds, Controller, Load
-from ratelimit.adaptive.holding import holding_of
 from ratelimit.adaptive.saturation import Report, capped
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.steering import Steering
@@ -145,5 +144,4 @@ class Admission:
             controller.pressure,
             controller.target_ns,
             controller.words(),
-            holding_of(bounds, controller.target_ns),
         )

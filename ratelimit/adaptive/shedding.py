@@ -72,10 +72,6 @@ class Standing:
             self.lot % LOTS,
         )
 
-    def behind(self) -> tuple[int, ...]:
-        """Return what puts it behind others of its class, but for the lot; the greatest goes first."""
-        return self.order()[1:4]
-
     def share(self) -> float:
         """Return the share of the queue up to which it has room, above 0; less the earlier it goes."""
         rank, verdict, conduct, use, lot = self.order()

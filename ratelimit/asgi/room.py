@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from ratelimit.adaptive.shedding import Standing
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
@@ -37,13 +38,13 @@ async def decide_with_room(
     -1: it was not held, so it has none yet.
     """
     bound, matched, identities = arrival.bound, arrival.matched, arrival.identities
-    standing = load.lacks_room(bound, matched, identities, now_ns)
+    lacking = load.lacks_room(bound, matched, identities, now_ns)
     if visit is not None:
-        displaces = standing is not None and load.may_displace(bound, identities, standing)
-        if displaces or (standing is None and load.must_hold(bound, identities, now_ns)):
-            return await _decide_in_turn(arrival, load, now_ns, costs, visit, displaces=displaces)
-    if standing is not None:
-        wait_ns = load.turn_away(standing, now_ns, arrival.door.limiter.table)
+        standing = load.to_hold(bound, matched, identities, lacking, now_ns)
+        if standing is not None:
+            return await _decide_in_turn(arrival, load, standing, now_ns, costs, visit)
+    if lacking is not None:
+        wait_ns = load.turn_away(lacking, now_ns, arrival.door.limiter.table)
         if wait_ns is not None:
             return _shed(arrival, wait_ns, now_ns), now_ns, -1
     decided = await arrival.door.limiter.runtime.adecide(
@@ -53,20 +54,26 @@ async def decide_with_room(
 
 
 async def _decide_in_turn(
-    arrival: Arrival, load: LoadLimit, now_ns: int, costs: Costs | None, visit: Visit, *, displaces: bool
+    arrival: Arrival, load: LoadLimit, standing: Standing, now_ns: int, costs: Costs | None, visit: Visit
 ) -> tuple[Decided | Exchange, int, int]:
-    """Decide a request when it is its turn; what its limits would refuse now is not held, for nothing."""
+    """Decide a request when it is its turn; what its limits would refuse now is refused now."""
     bound, matched, identities = arrival.bound, arrival.matched, arrival.identities
     runtime = arrival.door.limiter.runtime
     looked = await runtime.adecide(bound, matched, identities, now_ns, costs, charge=False)
     if not looked[0]:
-        # Limits that let it wait have lines of their own: from these it goes on without being held.
+        lacks_room = load.lacks_room(bound, matched, identities, now_ns) is not None
+        if lacks_room and bound.may_wait and matched.may_wait:
+            # It would wait for its limits, and go on then whether the back end has room or not.
+            wait_ns = load.turn_away(standing, now_ns, arrival.door.limiter.table)
+            return _shed(arrival, wait_ns, now_ns), now_ns, -1
         return await runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit), now_ns, -1
-    held = await load.hold(bound, matched, identities, visit, now_ns, displaces=displaces)
+    held = await load.hold(bound, identities, standing, visit, now_ns)
     now_ns = load.now_ns()
-    if held is None or not held.has_turn:
-        has_left = held is not None and held.result == "left"
-        return _gone(arrival, load, visit, now_ns, has_left=has_left), now_ns, -1
+    if not held.has_turn:
+        wait_ns = None
+        if held.result != "left":
+            wait_ns = load.turn_away(standing, now_ns, arrival.door.limiter.table)
+        return _shed(arrival, wait_ns, now_ns, visit.waited_ns), now_ns, -1
     visit.on_wait = lambda: held.give_back(load.now_ns())
     try:
         decided = await runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit)
@@ -78,16 +85,6 @@ async def _decide_in_turn(
     if not decided[0]:
         held.give_back(load.now_ns())
     return decided, now_ns, held.ticket
-
-
-def _gone(arrival: Arrival, load: LoadLimit, visit: Visit, now_ns: int, *, has_left: bool) -> Exchange:
-    """Return the exchange of a request that never had its turn."""
-    wait_ns: int | None = None
-    if not has_left:
-        of = arrival.bound, arrival.matched, arrival.identities
-        standing, table = load.standing_of(*of, now_ns), arrival.door.limiter.table
-        wait_ns = load.turn_away(standing, now_ns, table, was_held=True)
-    return _shed(arrival, wait_ns, now_ns, visit.waited_ns)
 
 
 def _shed(arrival: Arrival, wait_ns: int | None, now_ns: int, waited_ns: int = 0) -> Exchange:

@@ -191,7 +191,7 @@ def _load(now: Snapshot) -> str:
     if bound < learned:
         told += f" (of {learned:,.0f}, as no first byte came for {still_s:.1f} s)"
     if held := now.gauge(LOAD_HELD):
-        told += f", {held:,.0f} of them in the gateway"
+        told += f"; {held:,.0f} held in the gateway"
     pressure, target_s = now.gauge(LOAD_PRESSURE), now.gauge(LOAD_TARGET)
     if target_s:
         told += f"; first bytes at {pressure:.0%} of {target_s:g} s"

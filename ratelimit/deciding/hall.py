@@ -14,9 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from ratelimit.queueing.line import Line, Waiter
 from ratelimit.queueing.room import Room
 
-Result = Literal[
-    "admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow", "displaced"
-]
+Result = Literal["admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow"]
 """What became of a request that had no room; `shadow`: it would have waited."""
 Count = Callable[[Result, int], None]
 """Told of each, and how long it waited in nanoseconds."""
@@ -24,9 +22,8 @@ Count = Callable[[Result, int], None]
 SLICE = 64
 """Requests that are woken at once by time: each is about 20 µs of the event loop."""
 
-TURN, OVER, LEFT, DISPLACED = "turn", "over", "left", "displaced"
-"""What one that waits is told: it is its turn, it waited for as long as it may, it hung up, another took its
-place."""
+TURN, OVER, LEFT = "turn", "over", "left"
+"""What one that waits is told: it is its turn, it waited for as long as it may, it hung up."""
 
 
 class Hall:

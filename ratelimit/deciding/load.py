@@ -52,8 +52,7 @@ class LoadState:
         still_ns: for how long no first byte came while requests wait for one.
         waiting_bound: how many may wait now: fewer than `allowance` says, the longer the queue stands still.
             Of several classes that of the last.
-        held: of those without a first byte, so many wait in the gateway.
-        sent_bound: how many without a first byte the back end takes now.
+        held: requests that wait in the gateway for room, and are not in flight.
     """
 
     allowance: Allowance
@@ -66,7 +65,6 @@ class LoadState:
     still_ns: int = 0
     waiting_bound: int = 0
     held: int = 0
-    sent_bound: int = 0
 
 
 class LoadLimit:
@@ -141,47 +139,35 @@ class LoadLimit:
             bound.recognition.fill(row)
         return self.without_room(bound.class_of(matched, row), now_ns, bound, row)
 
-    def may_displace(self, bound: BoundPolicy, row: list[int], standing: Standing) -> bool:
-        """Return whether another one would be shed for a request without room; never for one in doubt."""
-        if not self.holds or self.spec.shadow or standing.of != "others":
-            return False
-        return self.queue.may_displace(principal_of(bound, row), standing)
+    def to_hold(
+        self, bound: BoundPolicy, matched: Matched, row: list[int], lacking: Standing | None, now_ns: int
+    ) -> Standing | None:
+        """Return what is known of a request that is to be held; None for one that goes on, or is shed.
+
+        It lacks room, or others wait that it may not overtake. In shadow nothing is held.
+        """
+        if not self.holds or row[bound.extractor.listed_at] or not self.queue.can_hold():
+            return None
+        if self.spec.shadow:
+            if lacking is not None:
+                self.queue.count("shadow", 0)
+            return None
+        if lacking is not None:
+            return lacking
+        if not self.queue.waiting:
+            return None
+        standing = self.standing(bound.class_of(matched, row), now_ns, bound, row)
+        return standing if self.queue.has_before(standing) else None
 
     async def hold(
-        self,
-        bound: BoundPolicy,
-        matched: Matched,
-        row: list[int],
-        visit: Visit,
-        now_ns: int,
-        *,
-        displaces: bool = False,
-    ) -> Held | None:
-        """Hold a request until the back end has room for it: see `LoadQueue.hold`.
+        self, bound: BoundPolicy, row: list[int], standing: Standing, visit: Visit, now_ns: int
+    ) -> Held:
+        """Hold a request until the back end has room for it: see `LoadQueue.hold`."""
+        self._admission.turn_away(now_ns)  # the controller has to hear that there is more to do
+        return await self.queue.hold(principal_of(bound, row), standing, visit, now_ns)
 
-        Args:
-            bound, matched, row: the policy, what of it applies, and the identities by position.
-            visit, now_ns: see there.
-            displaces: whether another one has to go for it. None is returned where there is none any more.
-        """
-        principal, standing = principal_of(bound, row), self.standing_of(bound, matched, row, now_ns)
-        if displaces and not self.queue.displace(principal, standing):
-            return None
-        self._admission.step(now_ns)
-        return await self.queue.hold(principal, standing, visit, now_ns)
-
-    def must_hold(self, bound: BoundPolicy, row: list[int], now_ns: int) -> bool:
-        """Return whether a request that may go on has to wait for the back end; in shadow none has."""
-        if not self.holds or row[bound.extractor.listed_at] or self.queue.has_place(now_ns):
-            return False
-        if self.spec.shadow:
-            self.queue.count("shadow", 0)
-        return not self.spec.shadow
-
-    def turn_away(
-        self, standing: Standing, now_ns: int, table: Table, *, was_held: bool = False
-    ) -> int | None:
-        """Count a request that found no room, or was held and no more; return what it is told to wait.
+    def turn_away(self, standing: Standing, now_ns: int, table: Table) -> int | None:
+        """Count a request that found no room, or none in time; return how long it is told to wait.
 
         Up to twice the target, by lot: not all of them come again at once. None in shadow.
         """
@@ -196,7 +182,7 @@ class LoadLimit:
             counter,
             now_ns,
             self.spec.shadow,
-            not was_held and self.flight.has_room(now_ns, first.share(), first.kept()),
+            self.flight.has_room(now_ns, first.share(), first.kept()),
             WORSE[standing.verdict],
             standing.factor,
             standing.lighter,
@@ -208,10 +194,6 @@ class LoadLimit:
     def standing(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing:
         """Return what is known of a request that may have to go."""
         return standing_of(bound, row, rank, len(self.names), self.heaviest, self._lots_key, now_ns)
-
-    def standing_of(self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int) -> Standing:
-        """Return the same of a request, by its own class."""
-        return self.standing(bound.class_of(matched, row), now_ns, bound, row)
 
     def state(self) -> LoadState:
         """Return what the limit is now."""
@@ -228,7 +210,7 @@ class LoadLimit:
             steering.stale,
             still_ns,
             waiting_bound,
-            *steering.held_at(now_ns),
+            self.flight.held(now_ns),
         )
 
     def report(self, *, running: int, waiting: int, memory_used: float = 0.0) -> None:

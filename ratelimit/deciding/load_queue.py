@@ -1,17 +1,12 @@
 """Requests that are held while the back end has no room for them, on the event loops of a worker.
 
-Theory of operation. The limit that follows the load bounds all requests without a first byte. What it has
-room for and the back end does not is held here (`adaptive.holding`). It is in flight from its arrival on, so
-what it waits is part of its time to the first byte. It has charged nothing.
+Theory of operation. What finds no room under the limit that follows the load is not shed at once: it is held
+here for a little while (`adaptive.holding`). It has charged nothing and is not in flight.
 
-A first byte, an end or a hang-up makes room, and the next goes on. A higher class is before a lower one, and
-in a class the principal that was served least is next. That is one line for all. Room that another worker
-makes is found by looking, every 5 ms at first, then every 20 ms. Meanwhile the back end has a queue of its
-own to go on from.
-
-Where no more may wait, one that comes may be held in place of another. That is one of a lower class, or the
-newest of whichever principal of its class has most here. Where both would have as many, the order of shedding
-says which of them goes. So a principal that fills the line takes it from itself alone.
+A first byte, an end or a hang-up makes room, and the next asks for it. A higher class is before a lower one.
+In a class those in doubt come last, and of the others the principal that was served least is next. While the
+first of the line finds no room, no other request passes. Room that another worker makes is found by looking,
+every 5 ms at first, then every 20 ms. Meanwhile the back end has a queue of its own to go on from.
 
 A place of the back end is given back while a request waits for its limits after all.
 """
@@ -21,12 +16,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable
 
+from ratelimit.adaptive.holding import longest_ns, share_left
 from ratelimit.adaptive.shedding import Standing
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.steering import Steering
-from ratelimit.deciding.hall import DISPLACED, LEFT, OVER, TURN, Count, Hall, Halls, Result
+from ratelimit.deciding.hall import LEFT, OVER, TURN, Count, Hall, Halls, Result
 from ratelimit.deciding.steps import Visit
-from ratelimit.queueing.line import Line, Waiter
+from ratelimit.queueing.line import Line
 from ratelimit.queueing.room import Room
 
 FIRST_PAUSE_NS = 5_000_000
@@ -34,23 +30,25 @@ LAST_PAUSE_NS = 20_000_000
 """How long the next of the line waits before it looks again whether another worker made room."""
 LINE = 0
 """The key of the one line: all wait for the same back end."""
-_RESULTS: dict[str, Result] = {TURN: "admitted", OVER: "expired", LEFT: "left", DISPLACED: "displaced"}
+_RESULTS: dict[str, Result] = {TURN: "admitted", OVER: "expired", LEFT: "left"}
 
 
 class Held:
-    """A request that was held: its ticket, and what became of it.
+    """A request that is held: the room it needs, and what became of it.
 
     Args:
-        flight: where it is in flight.
+        flight: where it is in flight once it has its turn.
         freed: told when it left room behind.
+        standing: its class, and how much of the queue it has room for.
     """
 
-    __slots__ = ("_flight", "_freed", "result", "ticket")
+    __slots__ = ("_flight", "_freed", "kept", "result", "share", "ticket")
 
-    def __init__(self, flight: InFlight, freed: Callable[[int], None], result: Result) -> None:
+    def __init__(self, flight: InFlight, freed: Callable[[int], None], standing: Standing) -> None:
         self._flight = flight
         self._freed = freed
-        self.result = result
+        self.share, self.kept = standing.share(), standing.kept()
+        self.result: Result = "left"
         self.ticket = -1
         """-1: it is not in flight."""
 
@@ -81,51 +79,50 @@ class LoadQueue:
         self._steering = Steering(flight)
         self._now_ns = now_ns
         self.count = count
-        self._halls = Halls(lambda loop, room: LoadHall(loop, room, now_ns, flight))
+        self._halls = Halls(lambda loop, room: LoadHall(loop, room, now_ns, flight, self._steering))
         self.bound_by = self._halls.bound_by
         self.hall = self._halls.here
         """The line of the event loop that runs."""
 
-    def has_place(self, now_ns: int) -> bool:
-        """Return whether a request may go on to the back end at once: none waits, and there is room."""
-        return not self._halls.waiting and self._flight.may_send(now_ns)
-
-    def may_displace(self, principal: Hashable, standing: Standing) -> bool:
-        """Return whether another one would go in place of a request that is one too many."""
-        return self.waiting > 0 and self._halls.here().displaced_by(principal, standing) is not None
-
-    def displace(self, principal: Hashable, standing: Standing) -> bool:
-        """Let another one go in its place; False where there is none."""
-        hall = self._halls.here()
-        displaced = hall.displaced_by(principal, standing)
-        if displaced is None:
+    def can_hold(self) -> bool:
+        """Return whether a request can be held here: with a target, and on an event loop of asyncio's."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
             return False
-        hall.tell(displaced, DISPLACED)
-        return True
+        return self._steering.target_ns > 0
+
+    def has_before(self, standing: Standing) -> bool:
+        """Return whether any waits on this event loop that a request of this standing may not overtake."""
+        line = self._halls.here().room.lines.get(LINE) if self._halls.waiting else None
+        return line is not None and line.has_waiting(_rank(standing))
 
     async def hold(self, principal: Hashable, standing: Standing, visit: Visit, now_ns: int) -> Held:
         """Hold a request until it is its turn, its time is over, or its client has hung up.
 
-        One that is cancelled here is held no more.
+        A request that is cancelled here is held no more. Where the turn would come too late, at twice the
+        pace of late, nothing is held.
 
         Args:
             principal: gives its share.
-            standing: its class, and what puts it behind others where one has to go.
+            standing: its class, and how much of the queue it has room for.
             visit: tells whether the client is still there, and is told how long it was held.
             now_ns: when it came.
         """
         hall, flight = self._halls.here(), self._flight
-        held = Held(flight, self.freed, "left")
-        ends_ns = now_ns + self._steering.holding[2]
-        waiter = hall.room.arrive(LINE, principal, 1, standing.rank, now_ns, ends_ns, 0)
+        held, rank = Held(flight, self.freed, standing), _rank(standing)
+        ends_ns = now_ns + longest_ns(self._steering.target_ns, standing.rank, standing.classes)
+        line = hall.room.lines.get(LINE)
+        expected_ns = 0 if line is None else line.drain_ns(line.ahead(principal, 1, rank), now_ns) // 2
+        waiter = hall.room.arrive(LINE, principal, 1, rank, now_ns, ends_ns, expected_ns)
         if isinstance(waiter, str):
             held.result = waiter
             self.count(waiter, 0)
             return held
-        waiter.standing = standing.behind()
+        waiter.note = held
         turn = hall.new_turn(waiter)
-        held.ticket = waiter.ticket = flight.enter(now_ns, True)
         visit.watch(lambda: hall.left(waiter))
+        flight.hold(1, now_ns)
         hall.wait(now_ns)
         try:
             told = await turn
@@ -138,9 +135,13 @@ class LoadQueue:
             visit.waited_ns += held_ns
             self.count(held.result, held_ns)
             hall.room.leave(waiter)
-            if not held.has_turn:
+            if not flight.closed:
+                flight.hold(-1, now_ns)
+            if held.has_turn:
+                hall.arm(now_ns)
+            else:
                 held.give_back(now_ns)
-            hall.arm(now_ns)
+                hall.pass_on(now_ns)
         return held
 
     def freed(self, now_ns: int) -> None:
@@ -164,10 +165,16 @@ class LoadHall(Hall):
     """The line of one event loop."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, room: Room, now_ns: Callable[[], int], flight: InFlight
+        self,
+        loop: asyncio.AbstractEventLoop,
+        room: Room,
+        now_ns: Callable[[], int],
+        flight: InFlight,
+        steering: Steering,
     ) -> None:
         super().__init__(loop, room, now_ns)
         self._flight = flight
+        self._steering = steering
 
     def wait(self, now_ns: int) -> None:
         """See to it that the line looks for room that others made, and that time ends what waits."""
@@ -176,23 +183,27 @@ class LoadHall(Hall):
             self._look_later(line, now_ns)
         self.arm(now_ns)
 
-    def displaced_by(self, principal: Hashable, standing: Standing) -> Waiter | None:
-        """Return the one to go in place of one that comes, see `Line.displaced_by`."""
-        line = self.room.lines.get(LINE)
-        return None if line is None else line.displaced_by(principal, standing.rank, standing.behind())
+    def pass_on(self, now_ns: int) -> None:
+        """Let the next ask after one has gone that found no room: it may need less."""
+        self.go_on(now_ns)
+        self.arm(now_ns)
 
     def go_on(self, now_ns: int) -> None:
         """Let as many go on as there is room for."""
         line = self.room.lines.get(LINE)
         if line is None or self._flight.closed:
             return
-        while (waiter := line.head()) is not None and self._flight.may_send(now_ns):
+        while (waiter := line.head()) is not None:
             told: asyncio.Future[str] = waiter.told
             if told.done():
                 self.room.leave(waiter)  # its task was cancelled, and has not run since
                 continue
+            held: Held = waiter.note
+            share = held.share * share_left(now_ns - waiter.joined_ns, self._steering.target_ns)
+            if not self._flight.has_room(now_ns, share, held.kept):
+                return
             line.pause_ns = 0
-            self._flight.sent(waiter.ticket, now_ns)
+            held.ticket = self._flight.enter(now_ns)
             self.room.serve(waiter, now_ns)
             told.set_result(TURN)
 
@@ -206,3 +217,8 @@ class LoadHall(Hall):
     def _look_later(self, line: Line, now_ns: int) -> None:
         line.pause_ns = min(2 * line.pause_ns or FIRST_PAUSE_NS, LAST_PAUSE_NS)
         self.room.ask_at(line, now_ns + line.pause_ns)
+
+
+def _rank(standing: Standing) -> int:
+    """Return the class in the line: of each class those in doubt come after all others."""
+    return 2 * standing.rank + (standing.of != "others")

@@ -32,11 +32,10 @@ class Waiter:
         "ends_ns",
         "joined_ns",
         "line",
+        "note",
         "principal",
         "rank",
         "share",
-        "standing",
-        "ticket",
         "told",
     )
 
@@ -49,10 +48,8 @@ class Waiter:
         """When it has waited for as long as it may."""
         self.line: Line | None = None
         self.share: _Share | None = None
-        self.standing: tuple[int, ...] = ()
-        """The greatest goes first where one has to go."""
-        self.ticket = -1
-        """Left to the side that waits: where it is counted meanwhile."""
+        self.note: Any = None
+        """Left to the side that waits: what it has to know of this request."""
         self.told: Any = None
         """Left to the side that waits: what wakes this request."""
         self._before: Waiter | None = None
@@ -95,10 +92,6 @@ class _Share:
         waiter._before = waiter._after = None
         self.weight -= waiter.cost
         self.size -= 1
-
-
-def _size_and_standing(share: _Share) -> tuple[int, tuple[int, ...]]:
-    return share.size, () if share.last is None else share.last.standing
 
 
 class _Class:
@@ -167,15 +160,6 @@ class _Class:
         own = 0 if share is None else share.weight
         others = self.active - (1 if own else 0)
         return min(self.weight, own + others * (own + cost))
-
-    def largest(self) -> _Share | None:
-        """Return the share with most that waits, of several the one to go first; None where none waits."""
-        waiting = [share for share in self.shares.values() if share.last is not None]
-        return max(waiting, key=_size_and_standing, default=None)
-
-    def waiting(self, principal: Hashable) -> int:
-        share = self.shares.get(principal)
-        return 0 if share is None else share.size
 
     def _push(self, share: _Share) -> None:
         self.number += 1
@@ -263,23 +247,9 @@ class Line:
         own = self._classes[rank].ahead(principal, cost) if rank < len(self._classes) else 0
         return higher + own
 
-    def displaced_by(self, principal: Hashable, rank: int, standing: tuple[int, ...]) -> Waiter | None:
-        """Return the one to go in place of one that comes and is one too many; None where that has to go.
-
-        It is the newest of the principal with most that waits, in the lowest class. In the class of the one
-        that comes, that principal has two more at least, or one more and goes before it.
-        """
-        for at in range(len(self._classes) - 1, rank - 1, -1):
-            each = self._classes[at]
-            own = each.waiting(principal) if at == rank else -1
-            if own > 0 and each.weight == each.active:
-                return None  # each has one
-            largest = each.largest()
-            if largest is not None and largest.last is not None:
-                more = largest.size - own
-                if at > rank or more >= 2 or (more == 1 and largest.last.standing > standing):
-                    return largest.last
-        return None
+    def has_waiting(self, rank: int) -> bool:
+        """Return whether any of a class waits, or of one before it."""
+        return any(each.active for each in self._classes[: rank + 1])
 
     def drain_ns(self, units: int, now_ns: int) -> int:
         """Return how long it takes to serve so many units at the pace of late; 0 while nothing was served."""

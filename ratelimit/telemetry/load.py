@@ -58,19 +58,19 @@ LOAD_BOUND = Metric(
     "ratelimit_load_bound",
     "gauge",
     "What the limit that follows the load allows now: in flight, and waiting for their first byte. "
-    "`learned`: how many may wait while first bytes come; `sent`: how many of those in the back end.",
-    (Label("on", ("in flight", "waiting", "learned", "sent")),),
+    "`learned`: how many may wait while first bytes come.",
+    (Label("on", ("in flight", "waiting", "learned")),),
 )
 LOAD_HELD = Metric(
     "ratelimit_load_held",
     "gauge",
-    "Of the requests that wait for their first byte, those held in the gateway, of all workers of the host.",
+    "Requests that are held in the gateway until the back end has room, of all workers of the host.",
 )
 LOAD_HOLDS = Metric(
     "ratelimit_load_holds",
     "counter",
-    "What became of requests without a place in the back end; displaced: shed for another principal; "
-    "principal-full, full: shed at arrival; shadow: not held.",
+    "What became of requests that the back end had no room for; "
+    "principal-full, full, too-long: shed at arrival; shadow: not held.",
     (Label("result", HOLD_RESULTS),),
 )
 LOAD_HOLD_SECONDS = Metric(
@@ -145,7 +145,7 @@ def load_numbers(flight: InFlight, now_ns: int) -> Mapping[str, float]:
     steering = Steering(flight)
     in_flight, unanswered = flight.counts(now_ns)
     waiting, learned, still_ns = steering.queue_at(now_ns)
-    held, sent = steering.held_at(now_ns)
+    held = flight.held(now_ns)
     return {
         "answering": in_flight - unanswered,
         "waiting": unanswered,
@@ -153,7 +153,6 @@ def load_numbers(flight: InFlight, now_ns: int) -> Mapping[str, float]:
         "waiting bound": waiting,
         "learned bound": learned,
         "held": held,
-        "sent bound": sent,
         "still_ns": still_ns,
         "pressure": steering.pressure,
         "target_ns": steering.target_ns,

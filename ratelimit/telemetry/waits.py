@@ -25,9 +25,9 @@ HOLD_RESULTS: tuple[str, ...] = (
     "admitted",
     "expired",
     "left",
-    "displaced",
     "principal-full",
     "full",
+    "too-long",
     "shadow",
 )
 WAIT_BOUNDS_NS: tuple[int, ...] = (

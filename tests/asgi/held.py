@@ -10,7 +10,7 @@ from typing import Any
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.adaptive.controller import Bounds
 from ratelimit.clock import ManualClock
-from tests.adaptive.test_holding import Targeted
+from tests.adaptive.test_admission import Recorder
 from tests.asgi.driver import Answer, Client, key
 from tests.limiter.test_waiting import turns
 
@@ -33,17 +33,21 @@ per = "account"
 rate = "1000/minute"
 burst = 200
 """
-FULL = Bounds(400, 60, 60, full_from=2, places=2)
-"""Two places; sixty may wait, fifteen of them in the back end."""
-SMALL = Bounds(400, 40, 8, full_from=2, places=2)
-"""Two may wait in the back end, six before it."""
+BOUNDS = Bounds(400, 40, 2, full_from=2, places=2)
+"""Two places, and two may wait in the back end."""
 KIND = 99
+
+
+class Targeted(Recorder):
+    """A controller with a target."""
+
+    target_ns = SECOND
 
 
 class Gateway:
     """A gateway in virtual time before a back end that answers when it is told to."""
 
-    def __init__(self, policy: str = POLICY, bounds: Bounds = SMALL, limiter: Limiter | None = None) -> None:
+    def __init__(self, policy: str = POLICY, bounds: Bounds = BOUNDS, limiter: Limiter | None = None) -> None:
         self.clock = ManualClock(1_700_000_000 * SECOND)
         self.limiter = limiter or Limiter(Policy.from_toml(policy), clock=self.clock)
         self.middleware = RateLimitMiddleware(self.app, limiter=self.limiter, reload_interval_s=0)
@@ -94,14 +98,15 @@ class Gateway:
             self._answers.setdefault(name, asyncio.Event()).set()
             await turns()
 
-    async def saturate(self) -> None:
+    async def saturate(self, path: str = "/") -> None:
         """Take both places, and the spare behind them; each is another account's."""
         for number in range(2):
-            await self.begin(f"running{number} ")
+            await self.begin(f"running{number} ", path)
             await self.answer(self.reached[-1])
-        while self.load.flight.may_send(self.limiter.now_ns()):
-            await self.begin(f"spare{len(self.reached)} ")
-            assert len(self.reached) < 100
+        while self.load.flight.has_room(self.limiter.now_ns()):
+            before = len(self.reached)
+            await self.begin(f"spare{before} ", path)
+            assert before < len(self.reached) < 100
         self.reached.clear()
 
     async def pass_by(self, seconds: float) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from ratelimit.adaptive import admission
 from ratelimit.adaptive.controller import Bounds
-from ratelimit.adaptive.holding import Holding
-from ratelimit.core.sharing.steering import Steering
+from ratelimit.adaptive.holding import longest_ns
+from ratelimit.adaptive.shedding import Standing
+from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.waits import HOLD_RESULTS, ROW_HOLDS
-from tests.adaptive.test_holding import Targeted
-from tests.asgi.held import FULL, KIND, POLICY, Gateway, end, status
+from tests.asgi.held import KIND, POLICY, SECOND, Gateway, Targeted, end, status
 from tests.limiter.test_waiting import turns
 
 
@@ -33,7 +34,7 @@ async def test_what_the_back_end_has_no_room_for_is_held_and_nothing_charged():
 
 async def test_one_of_an_account_with_one_is_next_whatever_others_hold():
     """An account with many requests does not stand before one that has one."""
-    gateway = Gateway(bounds=FULL)
+    gateway = Gateway()
     await gateway.saturate()
     for _ in range(30):
         await gateway.begin("a")
@@ -45,7 +46,7 @@ async def test_one_of_an_account_with_one_is_next_whatever_others_hold():
 
 
 async def test_principals_that_wait_are_served_alike():
-    gateway = Gateway(bounds=FULL)
+    gateway = Gateway()
     await gateway.saturate()
     for account in ["a"] * 20 + ["b"] * 4:
         await gateway.begin(account)
@@ -70,15 +71,13 @@ match = "POST /batch"
 )
 
 
-async def test_class_is_before_principal(monkeypatch: pytest.MonkeyPatch):
-    # A lower class leaves places free where they are known, so it is hardly held: here they are not known.
-    monkeypatch.setattr(admission, "holding_of", lambda bounds, target_ns: Holding(2, 0, target_ns))
-    gateway = Gateway(BY_CLASS, Bounds(400, 60, 60, full_from=1))
-    await gateway.saturate()
+async def test_class_is_before_principal():
+    gateway = Gateway(BY_CLASS, Bounds(400, 2, 2, full_from=1))
+    await gateway.saturate("/chat")
     low = [await gateway.begin("a", "/batch") for _ in range(3)]
     high = [await gateway.begin("a", "/chat") for _ in range(3)]
     assert gateway.held == 6
-    for _ in range(6):
+    for _ in range(8):
         await gateway.begin_next()
     assert gateway.reached == [task.get_name() for task in (*high, *low)]
 
@@ -87,8 +86,7 @@ async def test_waiting_for_too_long_is_503():
     gateway = Gateway()
     await gateway.saturate()
     task = await gateway.begin("a")
-    longest_ns = Steering(gateway.load.flight).holding[2]
-    await gateway.pass_by(longest_ns / 1e9 - 0.001)
+    await gateway.pass_by(longest_ns(SECOND) / 1e9 - 0.001)
     assert not task.done()
     await gateway.pass_by(0.001)
     await task
@@ -126,7 +124,7 @@ async def test_cancelled_request_leaves_nothing(late: bool):
         gateway._answers[running].set()
         for _ in range(20):
             await asyncio.sleep(0)
-            if gateway.held == 1:
+            if gateway.load.queue.waiting == 1:
                 break
         before = (before[0] - 1, before[1])
     task.cancel()
@@ -151,6 +149,9 @@ async def test_what_limits_refuse_is_never_held():
     await task
     assert status(gateway, task.get_name()) == 429
     assert gateway.load.queue.waiting == 0
+
+
+BROAD = POLICY + "[queue]\nper_principal = 100\n"
 
 
 async def test_refusal_at_the_turn_passes_it_on():
@@ -182,16 +183,15 @@ async def test_place_is_given_back_while_limits_let_it_wait():
     await end(gateway, [first, second])
 
 
-async def test_one_that_waited_for_its_limits_goes_on_without_being_held():
+async def test_what_would_wait_for_its_limits_is_shed_while_there_is_no_room():
+    """Hazard: it goes on when its limits have room, whether the back end has any or not."""
     gateway = Gateway(WAITING.replace("burst = 2", "burst = 1"))
     await gateway.saturate()
     assert gateway.limiter.decide(identities={"account": "a"}).allowed
     task = await gateway.begin("a")
-    assert (gateway.held, gateway.limiter.runtime.queue.waiting) == (0, 1)
-    gateway.clock.advance(1)
-    gateway.limiter.runtime.queue.hall().tick(gateway.clock.now_ns())
-    await turns()
-    assert gateway.reached == [task.get_name()]
+    await task
+    assert (gateway.held, gateway.limiter.runtime.queue.waiting) == (0, 0)
+    assert status(gateway, task.get_name()) == 503
 
 
 async def test_bounds_of_the_queue_hold():
@@ -208,48 +208,58 @@ async def test_newcomer_does_not_overtake():
     gateway = Gateway()
     await gateway.saturate()
     held = await gateway.begin("a")
-    gateway.load._admission.adapt(Targeted(bounds=FULL), kind=KIND)  # room, and no event that says so
+    # There is room, and no event that says so.
+    gateway.load._admission.adapt(Targeted(bounds=Bounds(400, 60, 60)), kind=KIND)
     late = await gateway.begin("b")
     assert gateway.held == 2
     await gateway.pass_by(0.005)
     assert gateway.reached == [held.get_name(), late.get_name()]
 
 
-async def test_what_has_no_room_is_shed_as_without_holding():
+async def test_the_longer_it_was_held_the_shorter_is_the_queue_that_it_may_join():
+    gateway = Gateway(bounds=Bounds(400, 40, 8, full_from=2, places=2))
+    await gateway.saturate()
+    first = await gateway.begin("a")
+    await gateway.pass_by(0.2)  # of 0.75 s: a quarter of the queue has to be gone
+    for _ in range(2):
+        await gateway.begin_next()
+        assert not gateway.reached
+    await gateway.begin_next()
+    assert gateway.reached == [first.get_name()]
+
+
+async def test_those_in_doubt_come_after_all_others_of_their_class(monkeypatch: pytest.MonkeyPatch):
     gateway = Gateway()
     await gateway.saturate()
-    tasks = [await gateway.begin("a") for _ in range(10)]
-    assert [status(gateway, task.get_name()) for task in tasks if task.done()] == [503] * 4
-    assert gateway.held == 6
+    standing = gateway.load.standing
 
+    def in_doubt(rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing:
+        return replace(standing(rank, now_ns, bound, row), verdict="likely")
 
-async def test_principal_that_fills_the_line_takes_it_from_itself_alone():
-    """Hazard: an account with one request that is shed, as another one holds all the room there is."""
-    gateway = Gateway()
-    await gateway.saturate()
-    many = [await gateway.begin("a") for _ in range(10)]
-    newest = next(task for task in reversed(many) if not task.done())
-    one = await gateway.begin("b")
-    assert not one.done()
-    assert status(gateway, newest.get_name()) == 503
-    assert gateway.held == 6
+    monkeypatch.setattr(gateway.load, "standing", in_doubt)
+    doubted = await gateway.begin("a")
+    monkeypatch.undo()
+    other = await gateway.begin("b")
     await gateway.make_room()
-    await gateway.make_room()
-    assert one.get_name() in gateway.reached
-    assert results(gateway) == {"admitted": 2, "displaced": 1}
+    assert gateway.reached == [other.get_name()]
+    for _ in range(2):
+        await gateway.begin_next()
+    assert gateway.reached == [other.get_name(), doubted.get_name()]
 
 
-async def test_what_limits_refuse_displaces_nothing():
-    gateway = Gateway(TIGHT.replace("burst = 2", "burst = 20"))
+async def test_one_whose_turn_would_come_too_late_is_shed_at_once():
+    gateway = Gateway(BROAD)
     await gateway.saturate()
-    for _ in range(10):
+    for _ in range(40):
         await gateway.begin("a")
-    for _ in range(20):
-        assert gateway.limiter.decide(identities={"account": "b"}).allowed
-    one = await gateway.begin("b")
-    await one
-    assert status(gateway, one.get_name()) == 429
-    assert gateway.held == 6
+    for _ in range(4):  # four a second
+        await gateway.pass_by(0.05)
+        await gateway.begin_next()
+    late = await gateway.begin("a")
+    assert status(gateway, late.get_name()) == 503
+    early = await gateway.begin("b")
+    assert not early.done()
+    assert results(gateway)["too-long"] == 1
 
 
 @pytest.mark.parametrize(

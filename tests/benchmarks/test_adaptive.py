@@ -62,8 +62,8 @@ def test_default_beats_most_of_what_a_fixed_limit_can(name: str, half_lost: floa
     """By phase, of eight seeds together: one has a few dozen answers, and a handful more or less is luck.
 
     When half of the places are lost, the best fixed limit had been too low before: it came with few
-    answers under way. What was full has to wait for them. So there the default is compared with somebody
-    who is told of each phase as it begins, and sets the limit that is best in it. It was lower before, too.
+    answers under way. What was full has to wait for them. So there the default is compared with the best
+    fixed limit of each phase, in force as it begins. That limit was lower before, too.
     """
     back_end = BY_NAME[name]
     ours, best, told = [0] * 4, [0] * 4, [0] * 4

@@ -205,44 +205,7 @@ def test_jains_index(shares: dict[str, int], index: float) -> None:
     assert fairness.index(3 * SPAN_NS) == 1.0
 
 
-def held(principal: str, rank: int = 0, *standing: int) -> Waiter:
-    one = waiter(principal, 1, rank)
-    one.standing = standing
-    return one
-
-
-def test_newest_of_whoever_has_most_goes_for_one_that_has_less():
+def test_line_tells_whether_any_waits_that_comes_before():
     line = Line(1, 0)
-    for one in (*(held("a") for _ in range(3)), last := held("a"), held("b"), held("b")):
-        line.join(one)
-    assert line.displaced_by("c", 0, ()) is last
-    assert line.displaced_by("b", 0, ()) is last
-    assert line.displaced_by("a", 0, ()) is None
-
-
-def test_nobody_goes_for_one_that_would_have_as_many():
-    line = Line(1, 0)
-    for one in (held("a"), held("b")):
-        line.join(one)
-    assert line.displaced_by("c", 0, ()) is None
-    assert line.displaced_by("a", 0, ()) is None
-
-
-def test_standing_says_which_goes_where_both_would_have_as_many():
-    line = Line(1, 0)
-    for one in (held("a", 0, 0, 1), held("b", 0, 0, 3)):
-        line.join(one)
-    displaced = line.displaced_by("c", 0, (0, 2))
-    assert displaced is not None
-    assert displaced.principal == "b"
-    assert line.displaced_by("c", 0, (0, 3)) is None
-
-
-def test_lower_class_goes_and_a_higher_one_never_does():
-    line = Line(1, 0)
-    for one in (held("a"), held("a"), low := held("b", 2)):
-        line.join(one)
-    assert line.displaced_by("a", 0, ()) is low
-    assert line.displaced_by("c", 1, ()) is low
-    line.leave(low)
-    assert line.displaced_by("c", 1, ()) is None
+    line.join(waiter("a", 1, 2))
+    assert [line.has_waiting(rank) for rank in range(4)] == [False, False, True, True]

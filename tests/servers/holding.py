@@ -1,6 +1,6 @@
 """A gateway before a back end with two places, which answers each request when a test says so.
 
-The bounds are fixed: two places, eight that may wait, two of them in the back end.
+The bounds are fixed: two places, and two that may wait in the back end.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from ratelimit import RateLimitMiddleware
 from ratelimit.adaptive.controller import Bounds
 from tests.adaptive.flights import SECOND
-from tests.adaptive.test_holding import Targeted
+from tests.adaptive.test_admission import Recorder
 
-BOUNDS = Bounds(400, 20, 8, full_from=2, places=2)
+BOUNDS = Bounds(400, 20, 2, full_from=2, places=2)
 KIND = 99
 FOLDER = "RATELIMIT_TEST_BACK_END"
 """A file in it for each request that is in the back end; once it is gone, the request is answered."""
 
 
-class Patient(Targeted):
+class Patient(Recorder):
     """A controller that lets requests be held for as long as a test takes."""
 
     target_ns = 60 * SECOND

@@ -210,7 +210,7 @@ SERVER = {"is_away": 1.0, "workers": 3.0, "share": 0.25}
 
 LOAD = {
     "answering": 5, "waiting": 2, "in flight bound": 400, "waiting bound": 9, "pressure": 0.5,
-    "held": 1, "sent bound": 3,
+    "held": 1,
     "target_ns": 1e9, "stale": 1, "learned bound": 12, "still_ns": 2e9,
 }  # fmt: skip
 
@@ -236,7 +236,6 @@ def test_state_of_the_limit_that_follows_the_load_is_exported(limiter: FakeLimit
         "on in flight": 400,
         "on waiting": 9,
         "on learned": 12,
-        "on sent": 3,
     }
     assert seen.shed == {"paid": 0, "free": 3}
 

@@ -193,7 +193,7 @@ cdef class Exchange:
     ) except -1:
         if flight.is_due(now):
             load.step_now(now)
-        self.ticket = flight.admit(now, False) if ticket < 0 else ticket
+        self.ticket = flight.admit(now) if ticket < 0 else ticket
         self.flight = flight
         self.load, self.instants = load, instants
         self.heaviest, self.payer, self.entered_ns = heaviest, payer, now

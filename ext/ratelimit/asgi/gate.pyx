@@ -111,7 +111,6 @@ cdef class Gate:
     cdef bint has_ends      # something is told of each request's end
     cdef object load        # the limit that follows the load; None: there is none
     cdef InFlight flight
-    cdef bint holds         # what the back end has no room for
     cdef Heaviest heaviest
     cdef object conduct     # what is told of refusals; None: no limit falls with bad conduct
     cdef ConductMemory marks
@@ -150,7 +149,6 @@ cdef class Gate:
         self.load = load
         if load is not None:
             self.flight, self.heaviest, self.instants = load.flight, load.heaviest, load.instants
-            self.holds = load.holds
             self.classes = min(len(load.shares), MOST_CLASSES)
             for at in range(self.classes):
                 self.shares[at], self.kept[at] = load.shares[at]
@@ -198,7 +196,7 @@ cdef class Gate:
                 if (
                     rank >= self.classes or not self.flight.open
                     or not self.flight.room(now, self.shares[rank], self.kept[rank])
-                    or (self.holds and (self.flight.sums.own_held or not self.flight.takes_more(now)))
+                    or self.flight.sums.own_held
                 ):
                     return None  # the slow path knows what to shed, and what to hold
         found = PyDict_GetItem(scope, "client")

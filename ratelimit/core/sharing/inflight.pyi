@@ -21,8 +21,8 @@ class InFlight:
     Laws: a ticket is counted until `finished`, once, and waits until `first_byte` or `finished`,
     whichever is first. A worker that gives no sign of life for six seconds counts for nothing, and from
     the next one on for what it has. Together, n workers that ask at one instant exceed a bound by at
-    most n - 1 requests; none is turned away while there is room. What is held is in flight and waits; once
-    its ticket is finished, or its worker silent, it is held no more.
+    most n - 1 requests; none is turned away while there is room. What is held in the gateway is
+    not in flight.
 
     Args:
         memory: writable, C-contiguous, 64-byte aligned, at least `flight_bytes()` large.
@@ -74,19 +74,16 @@ class InFlight:
             kept: part of the back end's places that it leaves free, where it is known how many there are.
                 Below 0: a queue that stands still is not shorter for it.
         """
-    def enter(self, now_ns: int, held: bool = False, /) -> int:
-        """Count a request in, whether there is room or not; return its ticket.
+    def enter(self, now_ns: int, /) -> int:
+        """Count a request in, whether there is room or not; return its ticket."""
+    def hold(self, more: int, now_ns: int, /) -> None:
+        """Note that this worker holds so many requests more in the gateway, or fewer; they are not in flight.
 
-        One that is held waits for its first byte, and the back end does not have it before `sent`.
+        Raises:
+            ValueError: it does not hold so many.
         """
-    def may_send(self, now_ns: int, /) -> bool:
-        """Return whether the back end takes one more request of this worker's.
-
-        Workers that hold requests share by how many each has without a first byte. One that holds some and
-        has none in the back end gets the next room. While no first byte comes, one goes on now and then.
-        """
-    def sent(self, ticket: int, now_ns: int, /) -> None:
-        """Note that a request that was held goes on to the back end; others are ignored."""
+    def held(self, now_ns: int, /) -> int:
+        """Return how many requests are held, of all workers."""
     def turn_away(self) -> None:
         """Count a request that found no room."""
     def first_byte(self, ticket: int, now_ns: int, failed: bool = False, /) -> None:

@@ -43,13 +43,9 @@ class Steering:
         pressure: float,
         target_ns: int,
         words: Sequence[float],
-        holding: tuple[int, int, int] = (0, 0, 0),
         /,
     ) -> None:
-        """Put bounds in force, and keep a controller's words for the next leader.
-
-        `holding` is `adaptive.holding.Holding`; three times 0 holds nothing.
-        """
+        """Put bounds in force, and keep a controller's words for the next leader."""
     def queue_at(self, now_ns: int, /) -> tuple[int, int, int]:
         """Return how many may wait for their first byte, how many by what was learned, and why fewer may.
 
@@ -60,11 +56,6 @@ class Steering:
         """In flight; without a first byte while places are free, and when all are taken; from how many
         answers under way on they are. How long the queue may stand still, times those that may wait
         then, 0 for ever. How many places there are, 0 where it is not known."""
-    @property
-    def holding(self) -> tuple[int, int, int]:
-        """What `publish` was told last."""
-    def held_at(self, now_ns: int, /) -> tuple[int, int]:
-        """Return requests that are held, of all workers, and how many without a first byte the back end takes."""
     @property
     def pressure(self) -> float: ...
     @property

@@ -92,9 +92,8 @@ class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"class_":
     hold: Annotated[
         bool,
         Meta(
-            description="Whether what has room waits in the gateway while the back end has no place for it. "
-            "Which is next goes by class, then it is fair by principal. `false`: all waits in the back end, "
-            "first come first served."
+            description="Whether what finds no room waits in the gateway, for a quarter of the target. "
+            "Which is next goes by class, then it is fair by principal. `false`: it is shed at once."
         ),
     ] = True
     class_: Annotated[

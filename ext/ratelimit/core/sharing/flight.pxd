@@ -16,7 +16,7 @@ cdef extern from *:
     const uint64_t MAGIC "0x4847494C464E494Bull"  # "KINFLIGH", little-endian
 
 cdef enum:
-    FLIGHT_LAYOUT = 5
+    FLIGHT_LAYOUT = 6
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -46,10 +46,7 @@ cdef struct FlightHeader:
     uint64_t cap_at_ns          # the newest report of saturation, 0 for none
     uint64_t cap                # what may be in flight by it
     uint64_t patience_ns        # standing still this long leaves one that may wait, half of it two; 0: no rule
-    uint64_t spare              # of those that wait, in the back end beside its free places; 0: all of them
-    uint64_t spare_from         # from so many answers on that are under way
-    uint64_t hold_ns            # how long the others may be held
-    uint64_t line1[4]
+    uint64_t line1[7]
     # What requests write.
     uint64_t turned_away
     uint64_t most_in_flight
@@ -57,8 +54,7 @@ cdef struct FlightHeader:
     uint64_t head               # of the ring: the next answer
     uint64_t moved_ns           # when a first byte came last, or the first one began to wait
     uint64_t entered_ns         # when a request was let through last
-    uint64_t sent_ns            # when one went on to the back end last
-    uint64_t line2[5]
+    uint64_t line2[6]
     # What a step writes.
     uint64_t leader             # microseconds of the last step << 8 | lane of its worker + 1
     uint64_t tail               # answers before it were told to the controller
@@ -75,7 +71,7 @@ cdef struct Lane:
     uint64_t in_flight
     uint64_t unanswered
     uint64_t most_places        # places that were ever used
-    uint64_t held               # of those without a first byte, the ones that are not in the back end yet
+    uint64_t held               # in the gateway: not in flight
     uint64_t line[1]
 
 cdef struct Place:
@@ -102,7 +98,6 @@ cdef struct Sums:               # of all lanes, and of them this worker's
     uint64_t in_flight
     uint64_t unanswered
     uint64_t held
-    uint64_t starved            # other workers that hold requests, and have none in the back end
     uint64_t own_in_flight
     uint64_t own_unanswered
     uint64_t own_held

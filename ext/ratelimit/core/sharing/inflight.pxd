@@ -34,9 +34,7 @@ cdef class InFlight:
     cdef int attach(self, bytes boot_id, bytes fingerprint) except -1
     cdef void look(self, uint64_t now) noexcept
     cdef bint room(self, uint64_t now, double share, double kept) noexcept
-    cdef bint takes_more(self, uint64_t now) noexcept
-    cdef int64_t admit(self, uint64_t now, bint held) except -2
-    cdef void send(self, Ticket *ticket, uint64_t now) noexcept
+    cdef int64_t admit(self, uint64_t now) except -2
     cdef void begin(self, int64_t ticket, uint64_t now, bint failed) noexcept
     cdef void end(self, int64_t ticket, uint64_t now) noexcept
     cdef bint is_due(self, uint64_t now) noexcept

@@ -27,7 +27,7 @@ from ratelimit.core.sharing.flight cimport (
     ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, LANES, MILLISECOND, PLACES, SILENT_MS, FlightHeader, Lane, Minute, Place,
     Seen, ShedMemory, Ticket, apart, instant, is_of, raise_to, repeat, set_up,
 )
-from ratelimit.core.sharing.room cimport has_room, may_send
+from ratelimit.core.sharing.room cimport has_room
 
 from ratelimit.errors import StoreError
 
@@ -37,7 +37,6 @@ cdef uint32_t NONE = 0xFFFFFFFF
 cdef enum:
     WAITS = 1           # states of a ticket; 0 is free
     ANSWERED = 2
-    HELD = 3            # it waits, and the back end does not know of it
     BUSY = 32           # answers since the last step: each of some workers had one of them
 
 FLIGHT_VERSION = FLIGHT_LAYOUT
@@ -209,14 +208,14 @@ cdef class InFlight:
 
     cdef void look(self, uint64_t now) noexcept:
         # noexcept: loads of counts that are bounded, whatever they say
-        cdef uint64_t in_flight = self.sums.own_in_flight, unanswered = self.sums.own_unanswered, found, waits
-        cdef uint64_t held = self.sums.own_held, holds, starved = 0
+        cdef uint64_t in_flight = self.sums.own_in_flight, unanswered = self.sums.own_unanswered, found, waits, holds
+        cdef uint64_t held = self.sums.own_held
         cdef uint64_t most = load(&self.header.most_lanes), i
         for i in range(most if most < LANES else LANES):
             if <int>i == self.lane:
                 continue
-            found = load(&self.lanes[i].in_flight)
-            if found == 0 or found > MOST_COUNT or load(&self.lanes[i].pid) == 0:
+            found, holds = load(&self.lanes[i].in_flight), load(&self.lanes[i].held)
+            if found + holds == 0 or found > MOST_COUNT or holds > MOST_COUNT or load(&self.lanes[i].pid) == 0:
                 continue
             if apart(now, load(&self.lanes[i].beat_ns)) > <uint64_t>SILENT_MS * MILLISECOND:
                 continue
@@ -224,23 +223,16 @@ cdef class InFlight:
             waits = waits if waits < found else found
             in_flight += found
             unanswered += waits
-            holds = load(&self.lanes[i].held)
-            if holds:
-                held += min(holds, waits)
-                starved += holds >= waits
+            held += holds
         self.sums.in_flight = in_flight
         self.sums.unanswered = unanswered
         self.sums.held = held
-        self.sums.starved = starved
 
     cdef bint room(self, uint64_t now, double share, double kept) noexcept:
         self.look(now)
         return has_room(self.header, &self.sums, now, <uint64_t>self.floor, share, kept)
 
-    cdef bint takes_more(self, uint64_t now) noexcept:
-        return may_send(self.header, &self.sums, now, <uint64_t>self.floor)
-
-    cdef int64_t admit(self, uint64_t now, bint held) except -2:
+    cdef int64_t admit(self, uint64_t now) except -2:
         cdef Ticket *ticket
         cdef Place *place
         cdef Lane *mine
@@ -252,13 +244,11 @@ cdef class InFlight:
         self.first_free = ticket.next_free
         self.sums.own_in_flight += 1
         self.sums.own_unanswered += 1
-        if held:
-            self.sums.own_held += 1
         self.look(now)
         ticket.since_ns = now
         ticket.in_flight = <uint32_t>self.sums.in_flight
         ticket.unanswered = <uint32_t>self.sums.unanswered
-        ticket.state = HELD if held else WAITS
+        ticket.state = WAITS
         ticket.place = -1
         if self.sums.unanswered == 1:
             store(&self.header.moved_ns, now)
@@ -274,19 +264,9 @@ cdef class InFlight:
                     store(&mine.most_places, <uint64_t>ticket.place + 1)
             repeat(self.lanes, self.lane, &self.sums, now)
         store(&self.header.entered_ns, now)
-        if not held:
-            store(&self.header.sent_ns, now)
         raise_to(&self.header.most_in_flight, self.sums.in_flight)
         raise_to(&self.header.most_unanswered, self.sums.unanswered)
         return <int64_t>ticket.generation << 32 | <int64_t>at
-
-    cdef void send(self, Ticket *ticket, uint64_t now) noexcept:
-        # noexcept: arithmetic on what is this worker's own
-        if ticket.state == HELD:
-            ticket.state = WAITS
-            self.sums.own_held -= 1
-            repeat(self.lanes, self.lane, &self.sums, now)
-            store(&self.header.sent_ns, now)
 
     cdef int grow(self) except -1:
         cdef uint32_t before = self.room_for, i
@@ -325,8 +305,6 @@ cdef class InFlight:
         cdef Seen *seen
         if ticket == NULL or ticket.state == ANSWERED:
             return
-        if ticket.state == HELD:
-            self.sums.own_held -= 1
         ticket.state = ANSWERED
         self.leave_place(ticket)
         store(&self.header.moved_ns, now)
@@ -346,7 +324,6 @@ cdef class InFlight:
             return
         if ticket.state != ANSWERED:
             self.leave_place(ticket)
-        self.sums.own_held -= ticket.state == HELD
         ticket.state = 0
         ticket.generation = (ticket.generation + 1) & 0x7FFFFFFF
         ticket.next_free = self.first_free
@@ -358,19 +335,20 @@ cdef class InFlight:
         self.check_open()
         return self.room(instant(now_ns), share, kept)
 
-    def enter(self, now_ns, bint held=False, /):
+    def enter(self, now_ns, /):
         self.check_open()
-        return self.admit(instant(now_ns), held)
+        return self.admit(instant(now_ns))
 
-    def may_send(self, now_ns, /):
+    def hold(self, int more, now_ns, /):
+        self.check_open()
+        if more < 0 and <uint64_t>-more > self.sums.own_held:
+            raise ValueError(f"{-more} are not held, but {self.sums.own_held}")
+        self.sums.own_held += more
+        repeat(self.lanes, self.lane, &self.sums, instant(now_ns))
+
+    def held(self, now_ns, /):
         self.counts(now_ns)
-        return self.takes_more(instant(now_ns))
-
-    def sent(self, int64_t ticket, now_ns, /):
-        self.check_open()
-        cdef Ticket *held = self.known(ticket)
-        if held != NULL:
-            self.send(held, instant(now_ns))
+        return self.sums.held
 
     def turn_away(self):
         self.check_open()

@@ -1,8 +1,4 @@
-"""Whether there is room: for one more in flight, and for one more in the back end.
-
-What the bounds let in and the back end does not take yet is *held* in the gateway, see
-`ratelimit/adaptive/holding.py`. Both questions are about the sums of the last look at all lanes.
-"""
+"""Whether there is room for one more in flight, by the sums of the last look at all lanes."""
 
 from libc.stdint cimport uint64_t
 
@@ -64,34 +60,3 @@ cdef inline bint has_room(
     # What waits may hang alone. So one goes on now and then, ever more seldom, to see.
     at = load(&header.entered_ns)
     return still > patience and at < now and now - at > still // 2
-
-
-cdef inline uint64_t may_be_sent(FlightHeader *header, uint64_t running) noexcept:
-    """Return how many without a first byte the back end takes, as `Holding.at`; noexcept: compares words."""
-    cdef uint64_t spare = load(&header.spare), places
-    if spare == 0 or running < load(&header.spare_from):
-        return <uint64_t>-1
-    places = load(&header.places)
-    return spare + (places - running if places > running else 0)
-
-
-cdef inline bint may_send(FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor) noexcept:
-    """Return whether the back end takes one more of this worker's; noexcept: compares words.
-
-    Workers share by what each has waiting, and each has one there, or the next that is free.
-    """
-    cdef uint64_t sent = sums.unanswered - sums.held, own, most, moved, at
-    cdef uint64_t bound = may_be_sent(header, sums.in_flight - sums.unanswered)
-    if sent < bound:
-        own = sums.own_unanswered - sums.own_held
-        if own == 0 or sums.held == sums.own_held:
-            return True  # no other worker holds any
-        # Rounded up, so that what all workers may send is the bound, at least.
-        most = (bound * sums.own_unanswered + sums.unanswered - 1) // sums.unanswered
-        return own < most and sent + sums.starved < bound
-    if sums.in_flight - sums.held < floor:
-        return True
-    # What is there may hang alone. So one goes on now and then, ever more seldom, to see.
-    moved, at = load(&header.moved_ns), load(&header.sent_ns)
-    most = load(&header.patience_ns)
-    return most != 0 and now > moved and now - moved > most and at < now and now - at > (now - moved) // 2

@@ -12,7 +12,7 @@ from ratelimit.core.sharing.flight cimport (
     ANSWERS, FRESH_MS, LANES, MILLISECOND, PLACES, SILENT_MS, WORDS, FlightHeader, Seen, apart, instant,
 )
 from ratelimit.core.sharing.inflight cimport InFlight
-from ratelimit.core.sharing.room cimport may_be_sent, may_wait
+from ratelimit.core.sharing.room cimport may_wait
 
 cdef uint64_t MOST_LOOKED_BACK = 1000     # nearly all that are kept, as most of them may be passed over
 cdef uint64_t MOST_OBSERVED = 32          # first bytes of one step: some hundred a second say what all of them do
@@ -109,7 +109,7 @@ cdef class Steering:
 
     def publish(
         self, int kind, in_flight, free_bound, full_bound, full_from, patience_ns, places, double pressure, target_ns,
-        words, holding=(0, 0, 0), /,
+        words, /,
     ):
         self.flight.check_open()
         cdef FlightHeader *header = self.flight.header
@@ -123,9 +123,6 @@ cdef class Steering:
         store(&header.patience_ns, patience_ns)
         store(&header.places, places)
         store(&header.target_ns, target_ns)
-        store(&header.spare, holding[0])
-        store(&header.spare_from, holding[1])
-        store(&header.hold_ns, holding[2])
         header.pressure = pressure
         for i in range(<int>len(words)):
             header.words[i] = words[i]
@@ -151,18 +148,6 @@ cdef class Steering:
             load(&header.in_flight_bound), load(&header.free_bound), load(&header.full_bound),
             load(&header.full_from), load(&header.patience_ns), load(&header.places),
         )
-
-    @property
-    def holding(self):
-        self.flight.check_open()
-        cdef FlightHeader *header = self.flight.header
-        return load(&header.spare), load(&header.spare_from), load(&header.hold_ns)
-
-    def held_at(self, now_ns, /):
-        self.flight.check_open()
-        self.flight.look(instant(now_ns))
-        cdef uint64_t running = self.flight.sums.in_flight - self.flight.sums.unanswered
-        return self.flight.sums.held, min(may_be_sent(self.flight.header, running), may_wait(self.flight.header, running))
 
     @property
     def pressure(self):
