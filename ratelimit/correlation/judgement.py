@@ -173,8 +173,10 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         return Judgement(Verdict.LIKELY, "one program")
     is_new = group["fresh"] >= FRESH_LEAST * ease
     is_hidden = is_covert(group, settings.covert * ease) and group["homed"] <= settings.homed / ease
-    has_own_exits = is_rented(group, ease) and dear_exits(group) >= exits_needed(group, settings.exits) * ease
-    if is_hidden and (is_new or has_own_exits):
+    # Old customers on a service's exits are its users. Where ages are unknown, the others may be the actor's.
+    is_anybody = group["old"] >= FRESH_LEAST * ease and not is_rented(group, ease)
+    has_exits = dear_exits(group) >= exits_needed(group, settings.exits) * ease
+    if is_hidden and (is_new or (has_exits and not is_anybody)):
         return Judgement(Verdict.LIKELY, "covert")
     if group["methods"] >= settings.methods * ease and is_new:
         return Judgement(Verdict.LIKELY, "new and together")
