@@ -13,8 +13,8 @@ HELD = 0.25
 late in it are answered late, and the back end did their work for nothing."""
 HELD_FIRST = 0.5
 """The same of all but the last of several classes."""
-SPAN = 0.75
-"""Once a request was held for this share of the target, there is no queue that it may join behind."""
+SPAN = 1.0
+"""A request that was held for this share of the target would have no queue left to join behind."""
 
 
 def longest_ns(target_ns: int, rank: int = 0, classes: int = 1) -> int:

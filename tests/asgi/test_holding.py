@@ -220,7 +220,7 @@ async def test_the_longer_it_was_held_the_shorter_is_the_queue_that_it_may_join(
     gateway = Gateway(bounds=Bounds(400, 40, 8, full_from=2, places=2))
     await gateway.saturate()
     first = await gateway.begin("a")
-    await gateway.pass_by(0.2)  # of 0.75 s: a quarter of the queue has to be gone
+    await gateway.pass_by(0.2)  # of a second: a fifth of the queue has to be gone
     for _ in range(2):
         await gateway.begin_next()
         assert not gateway.reached
