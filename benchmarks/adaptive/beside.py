@@ -12,7 +12,6 @@ from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.loop import Coming, Loop, Outcome
 from benchmarks.adaptive.timeline import SECOND
 from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.holding import longest_ns
 from ratelimit.adaptive.quantile import quantile
 from ratelimit.adaptive.settings import Settings
 from ratelimit.adaptive.shedding import Standing
@@ -35,6 +34,8 @@ class Got:
 
 class Both(Loop):
     """A loop with two streams and, `sorted_out`, with classes."""
+
+    _classes = 2
 
     def __init__(self, back_end: BackEnd, seed: int, batch_load: float, sorted_out: bool) -> None:
         ceiling = 400 if sorted_out else 10**6
@@ -72,9 +73,6 @@ class Both(Loop):
 
     def _rank(self, job: Job) -> int:
         return 0 if job.label == "interactive" else 1
-
-    def _longest_ns(self, rank: int) -> int:
-        return longest_ns(self.controller.target_ns, rank, 2)
 
     def _began(self, job: Job, outcome: Outcome, settled: bool) -> None:
         super()._began(job, outcome, settled)

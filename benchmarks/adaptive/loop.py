@@ -85,6 +85,8 @@ def one_of(settings: Settings, worker: int = 1, memory: mmap | None = None) -> I
 class Loop:
     """One run. `make` builds the controller; everything else follows from the seed."""
 
+    _classes = 1
+
     def __init__(
         self,
         back_end: BackEnd,
@@ -168,7 +170,7 @@ class Loop:
             self._send(coming)
             return
         self.admission.turn_away(self.now_ns())
-        held_ns = self._longest_ns(rank) if self._holds else 0
+        held_ns = longest_ns(self.controller.target_ns, rank, self._classes) if self._holds else 0
         if not held_ns:
             self._refuse(coming)
             return
@@ -180,15 +182,13 @@ class Loop:
     def _rank(self, job: Job) -> int:
         return 0
 
-    def _longest_ns(self, rank: int) -> int:
-        return longest_ns(self.controller.target_ns)
-
     def _has_room(self, job: Job) -> bool:
         return self.admission.has_room(self.now_ns(), self._left(job))
 
     def _left(self, job: Job) -> float:
         """Return which part of the queue a request may join behind, for as long as it was held."""
-        return share_left(self.timeline.now_ns - job.arrived_ns, self.controller.target_ns)
+        age_ns = self.timeline.now_ns - job.arrived_ns
+        return share_left(age_ns, self.controller.target_ns, self._rank(job), self._classes)
 
     def _send(self, coming: Coming) -> None:
         job, outcome, settled = coming.job, coming.outcome, coming.settled

@@ -15,6 +15,8 @@ HELD_FIRST = 0.5
 """The same of all but the last of several classes."""
 SPAN = 1.0
 """A request that was held for this share of the target would have no queue left to join behind."""
+SPAN_LAST = 0.75
+"""The same of the last of several classes: what it was held for is not made up for by others' first bytes."""
 
 
 def longest_ns(target_ns: int, rank: int = 0, classes: int = 1) -> int:
@@ -25,6 +27,7 @@ def longest_ns(target_ns: int, rank: int = 0, classes: int = 1) -> int:
     return int((HELD_FIRST if rank < classes - 1 else HELD) * target_ns)
 
 
-def share_left(age_ns: int, target_ns: int) -> float:
+def share_left(age_ns: int, target_ns: int, rank: int = 0, classes: int = 1) -> float:
     """Return which part of the queue a request that was held may still join behind, from 0 to 1."""
-    return max(0.0, 1.0 - age_ns / (SPAN * target_ns)) if target_ns else 1.0
+    span = SPAN_LAST if 0 < rank == classes - 1 else SPAN
+    return max(0.0, 1.0 - age_ns / (span * target_ns)) if target_ns else 1.0

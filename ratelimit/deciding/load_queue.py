@@ -42,11 +42,12 @@ class Held:
         standing: its class, and how much of the queue it has room for.
     """
 
-    __slots__ = ("_flight", "_freed", "kept", "result", "share", "ticket")
+    __slots__ = ("_flight", "_freed", "classes", "kept", "rank", "result", "share", "ticket")
 
     def __init__(self, flight: InFlight, freed: Callable[[int], None], standing: Standing) -> None:
         self._flight = flight
         self._freed = freed
+        self.rank, self.classes = standing.rank, standing.classes
         self.share, self.kept = standing.share(), standing.kept()
         self.result: Result = "left"
         self.ticket = -1
@@ -199,7 +200,8 @@ class LoadHall(Hall):
                 self.room.leave(waiter)  # its task was cancelled, and has not run since
                 continue
             held: Held = waiter.note
-            share = held.share * share_left(now_ns - waiter.joined_ns, self._steering.target_ns)
+            age_ns = now_ns - waiter.joined_ns
+            share = held.share * share_left(age_ns, self._steering.target_ns, held.rank, held.classes)
             if not self._flight.has_room(now_ns, share, held.kept):
                 return
             line.pause_ns = 0

@@ -17,9 +17,10 @@ def test_laws_of_the_rule(target_ns: int, classes: int, data: st.DataObject):
     assert 0 <= longest <= target_ns
     assert longest_ns(target_ns, min(rank + 1, classes - 1), classes) <= longest
     ages = sorted(data.draw(st.lists(st.integers(0, longest), min_size=2, max_size=2)))
-    younger, older = (share_left(age, target_ns) for age in ages)
+    younger, older = (share_left(age, target_ns, rank, classes) for age in ages)
     assert 0.0 <= older <= younger <= 1.0
-    assert share_left(0, target_ns) == 1.0
+    assert share_left(ages[0], target_ns, classes - 1, classes) <= younger
+    assert share_left(0, target_ns, rank, classes) == 1.0
 
 
 def test_first_of_several_classes_is_held_for_longer():
