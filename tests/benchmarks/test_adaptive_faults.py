@@ -91,7 +91,8 @@ def test_fault_62_clock_that_jumps_costs_nothing():
 
 
 def test_fault_62_workers_restarted_are_still_one_limit():
-    assert kept_by_workers(SERVER, [3], 2, OVERLOAD, dies_every_s=10) >= 0.9
+    """Of eight seeds together: what a killed worker had in flight is some hundred answers of one run."""
+    assert kept_by_workers(SERVER, range(1, 9), 2, OVERLOAD, dies_every_s=10) >= 0.9
 
 
 def test_fault_62_without_samples_nothing_is_turned_away():
