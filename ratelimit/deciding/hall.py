@@ -7,6 +7,7 @@ line of a back end (`load_queue`) it goes on.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
@@ -26,7 +27,7 @@ TURN, OVER, LEFT = "turn", "over", "left"
 """What one that waits is told: it is its turn, it waited for as long as it may, it hung up."""
 
 
-class Hall:
+class Hall(ABC):
     """The lines of one event loop.
 
     Args:
@@ -42,9 +43,9 @@ class Hall:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
 
+    @abstractmethod
     def wake(self, line: Line) -> None:
         """Give the next of a line its turn."""
-        raise NotImplementedError
 
     def new_turn(self, waiter: Waiter) -> asyncio.Future[Any]:
         """Return what one that waits is told by."""
