@@ -34,7 +34,7 @@ def print_outcome(console: Console, without: Outcome, limited: Outcome) -> None:
         "half of the answers began within", *(f"{one.wait_s(0.5):.2f} s" for one in (without, limited))
     )
     table.add_row("95 % of them within", *(f"{one.wait_s(0.95):.2f} s" for one in (without, limited)))
-    table.add_row("refused at once, with 503", *(f"{one.refused:,}" for one in (without, limited)))
+    table.add_row("refused, with 503", *(f"{one.refused:,}" for one in (without, limited)))
     table.add_row("callers that gave up", *(f"{one.given_up:,}" for one in (without, limited)))
     table.add_row("in time, second by second", *map(_bars, (without, limited)))
     console.print(table)
