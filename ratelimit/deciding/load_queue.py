@@ -156,11 +156,6 @@ class LoadQueue:
         """How many requests of this worker are held."""
         return self._halls.waiting
 
-    @property
-    def fairness(self) -> float:
-        """Jain's index of what principals that were held were given of late."""
-        return self._halls.fairness(self._now_ns())
-
 
 class LoadHall(Hall):
     """The line of one event loop."""

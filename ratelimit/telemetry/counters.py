@@ -175,7 +175,7 @@ class RemoteCounters:
 
 _ROUND_TRIP_BOUNDS_NS = remote.ROUND_TRIP_BOUNDS_NS
 _WAIT_COLUMN = {result: column for column, result in enumerate(waits.WAIT_RESULTS)}
-_WAITED = ("admitted", "expired", "left", "refused", "displaced")
+_WAITED = ("admitted", "expired", "left", "refused")
 _RELOAD_COLUMN = {
     "applied": RuntimeColumn.RELOADS_APPLIED,
     "unchanged": RuntimeColumn.RELOADS_UNCHANGED,
