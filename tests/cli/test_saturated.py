@@ -35,5 +35,5 @@ def test_saturated_server_answers_in_time_what_it_can():
 def test_figures_are_shown_side_by_side():
     result = run("demo", "--saturated", "--seconds", "4")
     assert result.exit_code == 0, result.output
-    for words in ("without", "95 % of them within", "refused at once", "first_byte"):
+    for words in ("without", "95 % of them within", "refused, with 503", "first_byte"):
         assert words in result.output
