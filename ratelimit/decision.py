@@ -27,7 +27,7 @@ class Reason(StrEnum):
     IDENTITY = "identity"
     """An identity the policy insists on is missing or malformed."""
     STORE = "store"
-    """The store failed and the policy's stance decided."""
+    """The store failed and the policy's stance decided; or the limiter was closed while it waited."""
     CAPACITY = "capacity"
     """More was in flight than is answered in time."""
     QUEUE = "queue"

@@ -393,6 +393,7 @@ class Limiter:
     def close(self) -> None:
         """Save what is known of clusters, and let go of the store if this limiter opened it.
 
-        Of a server `await aclose_connections()` takes leave in order; this does not wait for it.
+        Requests that wait are refused as by a store that is away (503 in a middleware), and have charged
+        nothing. Of a server `await aclose_connections()` takes leave in order; this does not wait for it.
         """
         self.runtime.close()

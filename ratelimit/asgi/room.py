@@ -65,15 +65,21 @@ async def _decide_in_turn(
         if lacks_room and bound.may_wait and matched.may_wait:
             # It would wait for its limits, and go on then whether the back end has room or not.
             wait_ns = load.turn_away(standing, now_ns, arrival.door.limiter.table)
-            return _shed(arrival, wait_ns, now_ns), now_ns, -1
+            if wait_ns is not None:
+                return _shed(arrival, wait_ns, now_ns), now_ns, -1
         return await runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit), now_ns, -1
     held = await load.hold(bound, identities, standing, visit, now_ns)
     now_ns = load.now_ns()
     if not held.has_turn:
-        wait_ns = None
-        if held.result != "left":
-            wait_ns = load.turn_away(standing, now_ns, arrival.door.limiter.table)
-        return _shed(arrival, wait_ns, now_ns, visit.waited_ns), now_ns, -1
+        if held.result == "closed":
+            shed = _shed(arrival, load.retry_ns(standing), now_ns, visit.waited_ns, counts=False)
+            return shed, now_ns, -1
+        if held.result == "left":
+            return _shed(arrival, None, now_ns, visit.waited_ns), now_ns, -1
+        wait_ns = load.turn_away(standing, now_ns, arrival.door.limiter.table)
+        if wait_ns is not None:
+            return _shed(arrival, wait_ns, now_ns, visit.waited_ns), now_ns, -1
+        # A reload put it in shadow meanwhile.
     visit.on_wait = lambda: held.give_back(load.now_ns())
     try:
         decided = await runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit)
@@ -87,7 +93,9 @@ async def _decide_in_turn(
     return decided, now_ns, held.ticket
 
 
-def _shed(arrival: Arrival, wait_ns: int | None, now_ns: int, waited_ns: int = 0) -> Exchange:
+def _shed(
+    arrival: Arrival, wait_ns: int | None, now_ns: int, waited_ns: int = 0, *, counts: bool = True
+) -> Exchange:
     """Return the exchange of a request that is shed; `wait_ns` is None where its client has left."""
     limiter, identities = arrival.door.limiter, arrival.identities
     cross_origin = identities[arrival.bound.extractor.origin_at] != 0
@@ -98,7 +106,7 @@ def _shed(arrival: Arrival, wait_ns: int | None, now_ns: int, waited_ns: int = 0
     exchange.decision = Decision(
         False, Reason.CAPACITY, None, exchange.actor, exchange.certainty, wait_ns, waited_ns=waited_ns
     )
-    if wait_ns is not None:
+    if wait_ns is not None and counts:
         limiter.runtime.counters.decided(False, Reason.CAPACITY)
     arrival.scope["ratelimit"] = exchange
     return exchange

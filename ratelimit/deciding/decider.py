@@ -31,7 +31,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.conduct import Conduct, key_of
 from ratelimit.deciding.protocols import Ask, AskAway, Surroundings
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.steps import Asking, Queue, Visit
+from ratelimit.deciding.steps import Asking, Closed, Queue, Visit
 from ratelimit.decision import VERDICTS, Reason
 from ratelimit.errors import StoreError, UsageError
 from ratelimit.identity.access import ALLOWED, DENIED
@@ -154,10 +154,10 @@ class Decider:
         if len(case) == 4:
             return case
         plan, row, amounts = case
-        if bound.ramps is not None and charge:
-            visit = visit or Visit()
-            now_ns = await bound.ramps.hold(bound.payer(row), now_ns, visit)
         try:
+            if bound.ramps is not None and charge:
+                visit = visit or Visit()
+                now_ns = await bound.ramps.hold(bound.payer(row), now_ns, visit)
             if plan.rungs is not None:
                 looked = await self._look(plan, row, now_ns, amounts)
                 taken = bound.conduct, plan, looked, row, now_ns, visit
@@ -182,6 +182,8 @@ class Decider:
                     outcome, now_ns = await self._ask_in_turn(plan, row, now_ns, amounts, *turn)
             if outcome is None:
                 return self.counted(False, Reason.QUEUE, now_ns, charge=charge)
+        except Closed:  # counted when that was done
+            return False, Reason.STORE, None, None
         except StoreError as error:
             return self._fault(plan, error, now_ns, charge=charge)
         return self._decided(bound, plan, outcome, row, now_ns, charge=charge)

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ratelimit.deciding.hall import OVER, TURN, Count, Hall, Halls
 from ratelimit.deciding.hall import Result as Result
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.steps import Asking
+from ratelimit.deciding.steps import Asking, Closed
 from ratelimit.deciding.waiting_rules import WaitingRule, WaitingRules
 from ratelimit.queueing.line import Line, Waiter
 from ratelimit.queueing.room import Room, expected_ns
@@ -65,6 +65,10 @@ class FairQueue:
         for hall in self._halls:
             if hall.room.size:
                 hall.freed([outcome.key(at) for at in waits.rules if outcome.state(at) != SKIPPED])
+
+    def close(self) -> int:
+        """Let no request wait any more, and return how many did: each is raised `Closed`. From any thread."""
+        return self._halls.close()
 
     @property
     def waiting(self) -> int:
@@ -142,10 +146,14 @@ class LimitHall(Hall):
             while True:
                 told = await turn
                 now_ns = self._now_ns()
+                if self.is_closed:
+                    raise Closed
                 if told is not TURN:
                     result = "expired" if told is OVER else "left"
                     break
                 outcome = await self._try(asking, now_ns)
+                if self.is_closed:
+                    raise Closed
                 if outcome.allowed:
                     result = "admitted"
                     if rule.delays:
@@ -162,12 +170,17 @@ class LimitHall(Hall):
                 if now_ns >= ends_ns:
                     result = "expired"
                     break
+        except Exception as error:
+            if self.is_closed:  # while a server was asked
+                raise Closed from error
+            raise
         finally:
             # No await in here: a cancellation cannot interrupt it.
             asking.visit.unwatch()
             waited_ns = max(0, now_ns - begun_ns)
             asking.visit.waited_ns += waited_ns
-            self._count(result, waited_ns)
+            if not self.is_closed:
+                self._count(result, waited_ns)
             self._leave(waiter)
         return await self._refusal(asking, outcome, now_ns)
 
@@ -222,7 +235,7 @@ class LimitHall(Hall):
         if line is not None:
             had_turn = line.turn is waiter
             self.room.leave(waiter)
-            if had_turn and line.size:
+            if had_turn and line.size and not self.is_closed:
                 self.wake(line)
         self.arm(self._now_ns())
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 from ratelimit.queueing.line import Line, Waiter
 from ratelimit.queueing.room import Room
 
-Result = Literal["admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow"]
+Result = Literal[
+    "admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow", "closed"
+]
 """What became of a request that had no room; `shadow`: it would have waited."""
 Count = Callable[[Result, int], None]
 """Told of each, and how long it waited in nanoseconds."""
@@ -23,8 +26,8 @@ Count = Callable[[Result, int], None]
 SLICE = 64
 """Requests that are woken at once by time: each is about 20 µs of the event loop."""
 
-TURN, OVER, LEFT = "turn", "over", "left"
-"""What one that waits is told: it is its turn, it waited for as long as it may, it hung up."""
+TURN, OVER, LEFT, CLOSED = "turn", "over", "left", "closed"
+"""What one that waits is told: it is its turn, its time is over, it hung up, its limiter was closed."""
 
 
 class Hall(ABC):
@@ -38,6 +41,8 @@ class Hall(ABC):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, room: Room, now_ns: Callable[[], int]) -> None:
         self.room = room
+        self.is_closed = False
+        """Whether the limiter was closed: its counters are gone, and so is what is in flight."""
         self._loop = loop
         self._now_ns = now_ns
         self._timer: asyncio.TimerHandle | None = None
@@ -61,8 +66,9 @@ class Hall(ABC):
             is_here = False
         if is_here:
             act(*arguments)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(act, *arguments)
+        else:
+            with suppress(RuntimeError):  # it was closed, and what waited there with it
+                self._loop.call_soon_threadsafe(act, *arguments)
 
     def tick(self, now_ns: int) -> None:
         """Do what is due: let go of those that waited for as long as they may, and let others ask again."""
@@ -84,9 +90,15 @@ class Hall(ABC):
         if not told.done():
             told.set_result(what)
 
+    def close(self) -> None:
+        """Tell all that wait that the limiter was closed."""
+        for waiter in self.room.everyone():
+            self.tell(waiter, CLOSED)
+        self.arm(0)
+
     def arm(self, now_ns: int) -> None:
         """See to it that what time brings next is done then."""
-        at_ns = self.room.next_ns
+        at_ns = None if self.is_closed else self.room.next_ns
         if at_ns is None:
             if self._timer is not None:
                 self._timer.cancel()
@@ -118,6 +130,7 @@ class Halls(Generic[H]):
         self._make = make
         self._by_loop: dict[asyncio.AbstractEventLoop, H] = {}
         self._bounds = (64, 10_000)
+        self._is_closed = False
 
     def bound_by(self, per_principal: int, total: int) -> None:
         """Let at most so many requests of a principal, and in all, wait from now on."""
@@ -133,7 +146,21 @@ class Halls(Generic[H]):
             for closed in [other for other in self._by_loop if other.is_closed()]:
                 del self._by_loop[closed]
             hall = self._by_loop[loop] = self._make(loop, Room(*self._bounds))
+            hall.is_closed = self._is_closed
         return hall
+
+    def close(self) -> int:
+        """Let no request wait any more; return how many waited. From any thread.
+
+        Each is told on its own event loop, after this. So nothing may be counted then.
+        """
+        if self._is_closed:
+            return 0
+        waited, self._is_closed = self.waiting, True
+        for hall in self:
+            hall.is_closed = True
+            hall.do_here(hall.close)
+        return waited
 
     def __iter__(self) -> Iterator[H]:
         return iter(list(self._by_loop.values()))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
-from ratelimit.deciding.steps import Visit
+from ratelimit.deciding.steps import Closed, Visit
 
 
 class Hold:
@@ -19,13 +20,31 @@ class Hold:
     def __init__(self, now_ns: Callable[[], int], total: int = 10_000) -> None:
         self._now_ns = now_ns
         self.total = total
-        self.held = 0
+        self.is_closed = False
+        self._ends: dict[Callable[[], None], asyncio.AbstractEventLoop] = {}
+        """What ends the hold of each, and where that has to be called."""
+
+    @property
+    def held(self) -> int:
         """How many are held."""
+        return len(self._ends)
+
+    def close(self) -> int:
+        """Hold nothing any more, and return how many were held: each is raised `Closed`. From any thread."""
+        ends = [] if self.is_closed else list(self._ends.items())
+        self.is_closed = True
+        for end, loop in ends:
+            with suppress(RuntimeError):  # it was closed, and what was held there with it
+                loop.call_soon_threadsafe(end)
+        return len(ends)
 
     async def hold(self, visit: Visit, for_ns: int) -> int | None:
         """Hold a request for so long, or until its client hangs up; return when that was.
 
         None at once where as many are held as may be. A request that is cancelled here is held no more.
+
+        Raises:
+            Closed: the limiter was closed meanwhile.
         """
         if self.held >= self.total:
             return None
@@ -38,13 +57,15 @@ class Hold:
 
         begun_ns = self._now_ns()
         timer = loop.call_later(for_ns / 1e9, end)
-        self.held += 1
-        visit.watch(end)
+        self._ends[end] = loop
         try:
+            visit.watch(end)
             await over
+            if self.is_closed:
+                raise Closed
         finally:
             timer.cancel()
-            self.held -= 1
+            del self._ends[end]
             visit.unwatch()
             now_ns = self._now_ns()
             visit.waited_ns += max(0, now_ns - begun_ns)

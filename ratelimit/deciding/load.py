@@ -123,7 +123,7 @@ class LoadLimit:
 
     def without_room(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing | None:
         """Return what is known of a request of this class that has no room; None for one that may go on."""
-        share, kept = self.shares[rank]
+        share, kept = self.shares[min(rank, len(self.shares) - 1)]  # a reload may have left fewer classes
         if self.flight.has_room(now_ns, share, kept):
             return None
         standing = self.standing(rank, now_ns, bound, row)
@@ -169,12 +169,13 @@ class LoadLimit:
     def turn_away(self, standing: Standing, now_ns: int, table: Table) -> int | None:
         """Count a request that found no room, or none in time; return how long it is told to wait.
 
-        Up to twice the target, by lot: not all of them come again at once. None in shadow.
+        None in shadow.
         """
         self._admission.turn_away(now_ns)
-        self.shed[standing.rank] += 1
+        rank = min(standing.rank, len(self.names) - 1)  # a reload may have left fewer classes
+        self.shed[rank] += 1
         column = shed_column(standing.of, in_shadow=self.spec.shadow)
-        counter = table.counter(shed_row(self.names[standing.rank]))
+        counter = table.counter(shed_row(self.names[rank]))
         table.count(counter, column)
         first = Standing(standing.rank, standing.classes)
         self.accounts.note(
@@ -187,9 +188,15 @@ class LoadLimit:
             standing.factor,
             standing.lighter,
         )
-        if self.spec.shadow:
-            return None
-        return max(LEAST_RETRY_NS, self._admission.steering.target_ns) * (LOTS + standing.lot) // LOTS
+        return None if self.spec.shadow else self.retry_ns(standing)
+
+    def retry_ns(self, standing: Standing) -> int:
+        """Return how long a request that is shed is told to wait: up to twice the target, by lot.
+
+        So not all of them come again at once. Once this is closed nothing is known of a target.
+        """
+        target_ns = 0 if self.flight.closed else self._admission.steering.target_ns
+        return max(LEAST_RETRY_NS, target_ns) * (LOTS + standing.lot) // LOTS
 
     def standing(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing:
         """Return what is known of a request that may have to go."""

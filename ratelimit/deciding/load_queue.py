@@ -112,6 +112,9 @@ class LoadQueue:
         """
         hall, flight = self._halls.here(), self._flight
         held, rank = Held(flight, self.freed, standing), _rank(standing)
+        if hall.is_closed:
+            held.result = "closed"
+            return held
         ends_ns = now_ns + longest_ns(self._steering.target_ns, standing.rank, standing.classes)
         line = hall.room.lines.get(LINE)
         expected_ns = 0 if line is None else line.drain_ns(line.ahead(principal, 1, rank), now_ns) // 2
@@ -127,16 +130,16 @@ class LoadQueue:
         hall.wait(now_ns)
         try:
             told = await turn
-            held.result = _RESULTS[told]
+            held.result = "closed" if hall.is_closed else _RESULTS[told]
         finally:
             # No await in here: a cancellation cannot interrupt it.
             visit.unwatch()
             now_ns = self._now_ns()
             held_ns = max(0, now_ns - waiter.joined_ns)
             visit.waited_ns += held_ns
-            self.count(held.result, held_ns)
             hall.room.leave(waiter)
-            if not flight.closed:
+            if not hall.is_closed:
+                self.count(held.result, held_ns)
                 flight.hold(-1, now_ns)
             if held.has_turn:
                 hall.arm(now_ns)
@@ -150,6 +153,10 @@ class LoadQueue:
         for hall in self._halls:
             if hall.room.size:
                 hall.do_here(hall.go_on, now_ns)
+
+    def close(self) -> int:
+        """Hold nothing any more, and return how many were held: each is shed. From any thread."""
+        return self._halls.close()
 
     @property
     def waiting(self) -> int:
@@ -187,7 +194,7 @@ class LoadHall(Hall):
     def go_on(self, now_ns: int) -> None:
         """Let as many go on as there is room for."""
         line = self.room.lines.get(LINE)
-        if line is None or self._flight.closed:
+        if line is None or self.is_closed:
             return
         while (waiter := line.head()) is not None:
             told: asyncio.Future[str] = waiter.told

@@ -42,6 +42,7 @@ from ratelimit.deciding.step_up import Challenge
 from ratelimit.deciding.steps import Steps
 from ratelimit.deciding.switch import is_enabled
 from ratelimit.deciding.unsettled import Unsettled
+from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.policy import Policy
@@ -401,11 +402,24 @@ class Runtime:
         """Close this event loop's connections with a server; the next decision opens others."""
         await self.store.aclose_connections()
 
+    def _refuse_waiting(self) -> None:
+        """Refuse what waits, and count that: soon there is nothing to count in."""
+        for _ in range(self.queue.close()):
+            self.counters.waited("closed", 0)
+            self.counters.decided(False, Reason.STORE)
+        for _ in range(self.hold.close()):
+            self.counters.decided(False, Reason.STORE)
+        for _ in range(0 if self._load is None else self._load.queue.close()):
+            self.counters.held("closed", 0)
+            self.counters.decided(False, Reason.CAPACITY)
+
     def close(self) -> None:
         """Save what is known of clusters, and let go of the store if this limiter opened it.
 
-        Of a server `await aclose_connections()` takes leave in order; this does not wait for it.
+        What waits is refused, each on its own event loop. Of a server `await aclose_connections()` takes
+        leave in order; this does not wait for it.
         """
+        self._refuse_waiting()
         if self.clustering is not None:
             self.clustering.retire(self.now_ns())
         if self._load is not None:

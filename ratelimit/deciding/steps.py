@@ -24,6 +24,10 @@ left before the last byte. `failed`: the application raised. `cancelled`: the se
 """
 
 
+class Closed(Exception):
+    """A request waited, and its limiter was closed: it has charged nothing, and is refused."""
+
+
 class Factor(Protocol):
     """Scales limits for the request at hand, as adaptive limits do."""
 
@@ -105,7 +109,7 @@ class Queue(Protocol):
 
         None in place of an outcome: there is room, and others that wait come first. A request that waits
         has charged nothing, so one that is cancelled here leaves nothing behind. What limits raise is
-        raised.
+        raised, and `Closed` to what waits when its limiter is closed.
 
         Args:
             asking: the request.

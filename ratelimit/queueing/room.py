@@ -127,6 +127,10 @@ class Room:
             self._drop(line, waiter)
             self._count_out(waiter)
 
+    def everyone(self) -> list[Waiter]:
+        """Return all that wait, those that may wait least first."""
+        return [waiter for _, _, waiter in sorted(self._ends) if waiter.line is not None]
+
     def over(self, now_ns: int) -> Iterator[Waiter]:
         """Yield the requests that have waited for as long as they may. They are still in their lines."""
         while self._ends and (self._ends[0][0] <= now_ns or self._ends[0][2].line is None):

@@ -19,6 +19,7 @@ WAIT_RESULTS: tuple[str, ...] = (
     "full",
     "too-long",
     "shadow",
+    "closed",
 )
 # What became of requests that the back end had no room for, under the limit that follows the load.
 HOLD_RESULTS: tuple[str, ...] = (
@@ -29,6 +30,7 @@ HOLD_RESULTS: tuple[str, ...] = (
     "full",
     "too-long",
     "shadow",
+    "closed",
 )
 WAIT_BOUNDS_NS: tuple[int, ...] = (
     1_000_000,
