@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from ratelimit.deciding.hall import OVER, TURN, Count, Hall, Halls
+from ratelimit.deciding.hall import RESULTS, TURN, Count, Hall, Halls
 from ratelimit.deciding.hall import Result as Result
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import Asking, Closed
@@ -131,7 +131,7 @@ class LimitHall(Hall):
             line, ahead, retry_ns, now_ns, rule.quota, rule.period_ns, in_windows=rule.in_windows
         )
         ends_ns = now_ns + waits.wait_ns(outcome, at)
-        waiter = room.arrive(key, principal, cost, asking.rank, now_ns, ends_ns, expected)
+        waiter = self.arrive(key, principal, cost, asking.rank, now_ns, ends_ns, expected)
         if isinstance(waiter, str):
             self._count(waiter, 0)
             return await self._refusal(asking, outcome, now_ns)
@@ -149,7 +149,7 @@ class LimitHall(Hall):
                 if self.is_closed:
                     raise Closed
                 if told is not TURN:
-                    result = "expired" if told is OVER else "left"
+                    result = RESULTS[told]
                     break
                 outcome = await self._try(asking, now_ns)
                 if self.is_closed:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 from ratelimit.queueing.line import Line, Waiter
-from ratelimit.queueing.room import Room
+from ratelimit.queueing.room import Refusal, Room
 
 Result = Literal[
     "admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow", "closed"
@@ -26,8 +26,10 @@ Count = Callable[[Result, int], None]
 SLICE = 64
 """Requests that are woken at once by time: each is about 20 µs of the event loop."""
 
-TURN, OVER, LEFT, CLOSED = "turn", "over", "left", "closed"
-"""What one that waits is told: it is its turn, its time is over, it hung up, its limiter was closed."""
+TURN, OVER, LEFT, CLOSED, FULL = "turn", "over", "left", "closed", "full"
+"""What one that waits is told. It is over when it waited for as long as it may, and full when another has its
+place that is before it."""
+RESULTS: dict[str, Result] = {TURN: "admitted", OVER: "expired", LEFT: "left", CLOSED: "closed", FULL: "full"}
 
 
 class Hall(ABC):
@@ -51,6 +53,24 @@ class Hall(ABC):
     @abstractmethod
     def wake(self, line: Line) -> None:
         """Give the next of a line its turn."""
+
+    def arrive(
+        self,
+        key: int,
+        principal: Hashable,
+        cost: int,
+        rank: int,
+        now_ns: int,
+        ends_ns: int,
+        expected_ns: int,
+    ) -> Waiter | Refusal:
+        """Take a request in, or say why not: see `Room.arrive`. One that is behind it may have to go."""
+        arriving = key, principal, cost, rank, now_ns, ends_ns, expected_ns
+        waiter = self.room.arrive(*arriving)
+        if waiter == "full" and (last := self.room.behind(principal, rank)) is not None:
+            self.tell(last, FULL)
+            waiter = self.room.arrive(*arriving)
+        return waiter
 
     def new_turn(self, waiter: Waiter) -> asyncio.Future[Any]:
         """Return what one that waits is told by."""

@@ -20,7 +20,7 @@ from ratelimit.adaptive.holding import longest_ns, share_left
 from ratelimit.adaptive.shedding import Standing
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.steering import Steering
-from ratelimit.deciding.hall import LEFT, OVER, TURN, Count, Hall, Halls, Result
+from ratelimit.deciding.hall import RESULTS, TURN, Count, Hall, Halls, Result
 from ratelimit.deciding.steps import Visit
 from ratelimit.queueing.line import Line
 from ratelimit.queueing.room import Room
@@ -30,7 +30,6 @@ LAST_PAUSE_NS = 20_000_000
 """How long the next of the line waits before it looks again whether another worker made room."""
 LINE = 0
 """The key of the one line: all wait for the same back end."""
-_RESULTS: dict[str, Result] = {TURN: "admitted", OVER: "expired", LEFT: "left"}
 
 
 class Held:
@@ -118,7 +117,7 @@ class LoadQueue:
         ends_ns = now_ns + longest_ns(self._steering.target_ns, standing.rank, standing.classes)
         line = hall.room.lines.get(LINE)
         expected_ns = 0 if line is None else line.drain_ns(line.ahead(principal, 1, rank), now_ns) // 2
-        waiter = hall.room.arrive(LINE, principal, 1, rank, now_ns, ends_ns, expected_ns)
+        waiter = hall.arrive(LINE, principal, 1, rank, now_ns, ends_ns, expected_ns)
         if isinstance(waiter, str):
             held.result = waiter
             self.count(waiter, 0)
@@ -130,7 +129,7 @@ class LoadQueue:
         hall.wait(now_ns)
         try:
             told = await turn
-            held.result = "closed" if hall.is_closed else _RESULTS[told]
+            held.result = "closed" if hall.is_closed else RESULTS[told]
         finally:
             # No await in here: a cancellation cannot interrupt it.
             visit.unwatch()

@@ -33,6 +33,7 @@ class Waiter:
         "joined_ns",
         "line",
         "note",
+        "place",
         "principal",
         "rank",
         "share",
@@ -48,6 +49,8 @@ class Waiter:
         """When it has waited for as long as it may."""
         self.line: Line | None = None
         self.share: _Share | None = None
+        self.place = 0
+        """Where it is among those of its class: see `crowd`."""
         self.note: Any = None
         """Left to the side that waits: what it has to know of this request."""
         self.told: Any = None

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Literal
 
+from ratelimit.queueing.crowd import Crowd
 from ratelimit.queueing.fairness import Fairness
 from ratelimit.queueing.line import Line, Waiter
 
@@ -39,6 +40,7 @@ class Room:
         self.lines: dict[int, Line] = {}
         self.fairness = Fairness()
         self._waiting: dict[Hashable, int] = {}
+        self._crowd = Crowd(self._waiting)
         self._ends: list[tuple[int, int, Waiter]] = []
         self._dues: list[tuple[int, int, Line]] = []
         self._number = 0
@@ -67,17 +69,26 @@ class Room:
         waiting = self._waiting.get(principal, 0)
         if waiting >= self.per_principal:
             return "principal-full"
-        if self.size >= self.total:
-            return "full"
         if now_ns + expected_ns > ends_ns:
             return "too-long"
+        if self.size >= self.total:
+            return "full"
         waiter = Waiter(principal, cost, rank, now_ns, ends_ns)
         self._join(waiter, key, now_ns)
         self.size += 1
         self._waiting[principal] = waiting + 1
+        self._crowd.join(waiter)
         self._number += 1
         heappush(self._ends, (ends_ns, self._number, waiter))
         return waiter
+
+    def behind(self, principal: Hashable, rank: int) -> Waiter | None:
+        """Return the one that goes when all is full and a request comes that is before it; None if none does.
+
+        One that asks its limits right now stays.
+        """
+        last = self._crowd.behind(principal, rank)
+        return None if last is None or last.line is None or last.line.turn is last else last
 
     def move(self, waiter: Waiter, key: int, now_ns: int) -> None:
         """Let a request wait in another line: there is room in its own, and none there."""
@@ -177,6 +188,7 @@ class Room:
             self._waiting[waiter.principal] = left
         else:
             del self._waiting[waiter.principal]
+        self._crowd.leave(waiter)
         if len(self._ends) > 2 * self.size + 64:
             self._ends = [entry for entry in self._ends if entry[2].line is not None]
             heapify(self._ends)

@@ -204,6 +204,36 @@ async def test_bounds_of_the_queue_hold():
     assert gateway.held == 3
 
 
+async def test_flood_of_a_lower_class_does_not_keep_the_first_class_out():
+    """Hazard: it takes all places of the line, and the first class is shed while it is held."""
+    gateway = Gateway(BY_CLASS + "[queue]\ntotal = 30\n", Bounds(400, 2, 2, full_from=1))
+    await gateway.saturate("/chat")
+    low = [await gateway.begin(str(number), "/batch") for number in range(40)]
+    assert gateway.held == 30
+    high = [await gateway.begin(account, "/chat") for account in "abc"]
+    assert not any(task.done() for task in high)
+    assert gateway.held == 30
+    shed = [task for task in low if task.done()]
+    assert len(shed) == 13
+    assert {status(gateway, task.get_name()) for task in shed} == {503}
+    await end(gateway, [*low, *high])
+    assert (gateway.held, gateway.load.queue.waiting) == (0, 0)
+
+
+async def test_flood_of_some_accounts_does_not_keep_others_out():
+    gateway = Gateway(POLICY + "[queue]\ntotal = 30\n")
+    await gateway.saturate()
+    flood = [await gateway.begin(f"flood{number % 3} ") for number in range(36)]
+    assert gateway.held == 30
+    others = [await gateway.begin(account) for account in "abcdefgh"]
+    assert not any(task.done() for task in others)
+    assert gateway.held == 30
+    await gateway.make_room()
+    await gateway.make_room()
+    await end(gateway, [*flood, *others])
+    assert (gateway.held, gateway.load.queue.waiting) == (0, 0)
+
+
 async def test_newcomer_does_not_overtake():
     gateway = Gateway()
     await gateway.saturate()
