@@ -135,7 +135,6 @@ class LimitHall(Hall):
         if isinstance(waiter, str):
             self._count(waiter, 0)
             return await self._refusal(asking, outcome, now_ns)
-        begun_ns = now_ns
         result: Result = "left"
         turn = self.new_turn(waiter)
         if line is None:
@@ -167,7 +166,7 @@ class LimitHall(Hall):
                 turn = self.new_turn(waiter)
                 at, rule = other, waits.rules[other]
                 self._again(waiter, outcome.key(at), rule, outcome.retry_after_ns(at), now_ns)
-                if now_ns >= ends_ns:
+                if now_ns >= waiter.ends_ns:
                     result = "expired"
                     break
         except Exception as error:
@@ -177,7 +176,7 @@ class LimitHall(Hall):
         finally:
             # No await in here: a cancellation cannot interrupt it.
             asking.visit.unwatch()
-            waited_ns = max(0, now_ns - begun_ns)
+            waited_ns = max(0, now_ns - waiter.joined_ns)
             asking.visit.waited_ns += waited_ns
             if not self.is_closed:
                 self._count(result, waited_ns)

@@ -26,6 +26,9 @@ Count = Callable[[Result, int], None]
 SLICE = 64
 """Requests that are woken at once by time: each is about 20 µs of the event loop."""
 
+LONGEST_NS = 10**9
+"""How long until it is looked at the latest whether the clock stepped back."""
+
 TURN, OVER, LEFT, CLOSED, FULL = "turn", "over", "left", "closed", "full"
 """What one that waits is told. It is over when it waited for as long as it may, and full when another has its
 place that is before it."""
@@ -49,6 +52,7 @@ class Hall(ABC):
         self._now_ns = now_ns
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
+        self._armed_ns = 0
 
     @abstractmethod
     def wake(self, line: Line) -> None:
@@ -126,12 +130,14 @@ class Hall(ABC):
         elif self._timer is None or at_ns < self._timer_ns:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer_ns = at_ns
-            self._timer = self._loop.call_later(max(0, at_ns - now_ns) / 1e9, self._ring)
+            self._timer_ns, self._armed_ns = at_ns, now_ns
+            self._timer = self._loop.call_later(min(max(0, at_ns - now_ns), LONGEST_NS) / 1e9, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         now_ns = self._now_ns()
+        if now_ns < self._armed_ns:  # the event loop's time never does
+            self.room.shift(now_ns - self._armed_ns)
         self.tick(now_ns)
         self.arm(now_ns)
 

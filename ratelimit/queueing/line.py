@@ -258,6 +258,12 @@ class Line:
         """Return how long it takes to serve so many units at the pace of late; 0 while nothing was served."""
         return max(0, now_ns - self._pace_ns) * units // self._paced if self._paced else 0
 
+    def shift(self, by_ns: int) -> None:
+        """Move all times."""
+        self._pace_ns += by_ns
+        if self.due_ns is not None:
+            self.due_ns += by_ns
+
     def _gone(self, waiter: Waiter) -> None:
         waiter.line = None
         self.size -= 1

@@ -122,6 +122,16 @@ class Room:
                 self._dues = [entry for entry in self._dues if entry[2].due_ns == entry[0]]
                 heapify(self._dues)
 
+    def shift(self, by_ns: int) -> None:
+        """Move all times: the clock stepped, and how long requests may still wait did not change."""
+        for line in self.lines.values():
+            line.shift(by_ns)
+        for waiter in self.everyone():
+            waiter.joined_ns += by_ns
+            waiter.ends_ns += by_ns
+        self._ends = [(at_ns + by_ns, number, waiter) for at_ns, number, waiter in self._ends]
+        self._dues = [(at_ns + by_ns, number, line) for at_ns, number, line in self._dues]
+
     def serve(self, waiter: Waiter, now_ns: int) -> None:
         """Let a request go that got room."""
         line = waiter.line

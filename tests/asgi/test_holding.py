@@ -234,6 +234,23 @@ async def test_flood_of_some_accounts_does_not_keep_others_out():
     assert (gateway.held, gateway.load.queue.waiting) == (0, 0)
 
 
+async def test_clock_that_steps_back_holds_no_request_for_longer():
+    """Hazard: a clock of one's own steps back by an hour, and what is held waits for an hour."""
+    gateway = Gateway()
+    await gateway.saturate()
+    early = await gateway.begin("a")
+    await gateway.pass_by(0.1)
+    gateway.clock.advance(-3600)
+    gateway.load.queue.hall()._ring()
+    late = await gateway.begin("b")
+    await gateway.pass_by(0.2)
+    assert (early.done(), late.done()) == (False, False)  # what it waited before is not known any more
+    await gateway.pass_by(0.05)
+    await asyncio.gather(early, late)
+    assert [status(gateway, task.get_name()) for task in (early, late)] == [503, 503]
+    assert (gateway.held, gateway.load.queue.waiting) == (0, 0)
+
+
 async def test_newcomer_does_not_overtake():
     gateway = Gateway()
     await gateway.saturate()
