@@ -113,6 +113,24 @@ def test_room_is_back_with_the_first_byte_not_with_the_status():
     assert begin_many(server, 1)[0][1][0]["status"] == 200
 
 
+class Hinting(Server):
+    """Sends an early hint (103) before anything else."""
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.early_hint", "links": [b"</style.css>; rel=preload"]})
+        await super().app(scope, receive, send)
+
+
+def test_early_hint_is_no_first_byte():
+    """Hazard: the back end looks as if it answered at once, however late it is."""
+    server = Hinting()
+    begun = begin_many(server, 4)
+    assert [sent[0]["type"] for _, sent in begun] == ["http.response.early_hint"] * 4
+    assert server.limit.state().unanswered == 4
+    go(begun[0][0])
+    assert server.limit.state().unanswered == 3
+
+
 def test_lower_class_goes_first_and_leaves_room_for_the_higher():
     server = Server()
     batch = begin_many(server, 4, "/v1/batch")

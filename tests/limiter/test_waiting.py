@@ -99,23 +99,6 @@ async def test_refused_when_it_has_waited_for_as_long_as_it_may() -> None:
     assert results(queued.limiter) == {"expired": 1}
 
 
-async def test_clock_that_steps_back_lets_no_request_wait_longer() -> None:
-    queued = Queued(SLOTS)
-    first, _ = await queued.ask(), await queued.ask()
-    third, fourth = queued.ask(), queued.ask("b")
-    assert (await fourth).allowed
-    await turns()
-    queued.clock.advance(-3600)
-    queued.limiter.runtime.queue.hall()._ring()
-    await queued.pass_by(0.9)
-    assert not third.done()
-    await queued.pass_by(0.1)
-    assert not (await third).allowed
-    assert third.result().waited_ns == 1_000_000_000
-    assert queued.waiting == 0
-    del first
-
-
 async def test_refused_at_arrival_when_the_wait_would_be_too_long() -> None:
     queued = Queued(limit("requests", rate="1/minute", wait="1s"))
     assert (await queued.ask()).allowed

@@ -64,3 +64,14 @@ async def test_refusal_of_the_server_at_the_turn_passes_it_on(
     assert gateway.answers[first.get_name()].status == 429
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
+
+
+async def test_limiter_is_closed_while_requests_are_held(server: Server, open_limiter: LiveLimiter) -> None:
+    limiter = open_limiter(server.url, LIMIT)
+    gateway = Behind(limiter=limiter)
+    await gateway.saturate()
+    tasks = [await gateway.begin(account) for account in "ab"]
+    assert gateway.held == 2
+    limiter.close()
+    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    assert [gateway.answers[task.get_name()].status for task in tasks] == [503, 503]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from ratelimit.decision import Reason
 from tests.support.redis.live import LiveLimiter, eventually, turns
 from tests.support.redis.server import Server
 
@@ -39,3 +42,20 @@ async def test_cancelled_while_waiting_charges_nothing(server: Server, open_limi
     held.release()
     await turns(30)
     assert await limiter.left("a") == [1]
+
+
+@pytest.mark.parametrize("moments", [0, 1, 5])
+async def test_limiter_is_closed_while_requests_wait(
+    server: Server, open_limiter: LiveLimiter, moments: int
+) -> None:
+    """Hazard: one of them asks the server in that moment."""
+    limiter = open_limiter(server.url, UNITS)
+    assert (await limiter.ask("a")).allowed
+    waiting = [asyncio.ensure_future(limiter.ask("a")) for _ in range(6)]
+    await eventually(lambda: limiter.runtime.queue.waiting >= 5, "they wait")
+    await turns(moments)
+    limiter.close()
+    decisions = await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    refused = [decision for decision in decisions if not decision.allowed]
+    assert {decision.reason for decision in refused} == {Reason.STORE}
+    assert len(refused) >= 4

@@ -207,8 +207,8 @@ cdef class Exchange:
         if self.status == 0:
             if is_start:
                 self.status = message["status"]
-                return 0
-        elif is_empty(message):
+            return 0  # an early hint comes before the back end says anything, too
+        if is_empty(message):
             return 0
         self.waits = False
         now = self.instants.read()
