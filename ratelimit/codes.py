@@ -292,7 +292,7 @@ CODES: dict[str, Code] = {
     ),
     "adaptive-target": _error(
         "The target of the first byte is malformed, or not between 10 ms and 10 minutes.",
-        "Write it like `1s`.",
+        "Write it like `500ms` or `1s`.",
     ),
     "adaptive-target-unused": _warning(
         "A target stands beside an algorithm that has none.", "Remove `first_byte`, or use `first-byte`."

@@ -32,7 +32,6 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
-from ratelimit.telemetry.load import load_numbers
 
 if TYPE_CHECKING:
     from ratelimit.telemetry.exemplars import Exemplars
@@ -342,7 +341,7 @@ class Limiter:
     @property
     def load_numbers(self) -> Mapping[str, float]:
         """The state of the limit that follows the load, in numbers; empty without one."""
-        return {} if self.load is None else load_numbers(self.load.flight, self.now_ns())
+        return {} if self.load is None else self.load.numbers()
 
     @property
     def load_classes(self) -> Sequence[str]:

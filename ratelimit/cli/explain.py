@@ -286,7 +286,9 @@ class Explained:
         if self.policy.compiled.adaptive is not None and (self.room is not None or not self.is_live):
             told = "--live would say whether it goes before others" if self.room is None else self.room.told
             say(console, Text("room ", "bold") + Text(told, "not bold"))
-        say(console, outcome_words(self.decision, self.wait, self.act, self.missing))
+        has_room = self.room is None or self.room.has_room or self.room.is_shadow
+        said = outcome_words(self.decision, self.wait, self.act, self.missing, has_room=has_room)
+        say(console, said)
 
     def _limit_table(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -21,7 +21,14 @@ _WHY = {
 }
 
 
-def outcome_words(decision: Decision, wait: Wait | None, act: Act | None, missing: Sequence[str]) -> Text:
+def outcome_words(
+    decision: Decision,
+    wait: Wait | None,
+    act: Act | None,
+    missing: Sequence[str],
+    *,
+    has_room: bool = True,
+) -> Text:
     """Return it for people.
 
     Args:
@@ -29,7 +36,11 @@ def outcome_words(decision: Decision, wait: Wait | None, act: Act | None, missin
         wait: how it waits for room; None where it does not.
         act: the operator's act that lets it through.
         missing: names of the identities that it lacks.
+        has_room: whether the limit that follows the load lets it go on.
     """
+    if decision.allowed and not has_room:
+        text = Text("no room", "bold yellow")
+        return text + Text(": its limits allow it, and [adaptive] has no room for it now", "not bold default")
     if decision.allowed:
         why = _WHY[decision.reason]
         if decision.reason is Reason.ALLOW_LIST and act is not None:

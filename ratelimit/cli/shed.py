@@ -22,6 +22,11 @@ from ratelimit.policy.compile.adaptive import class_names
 from ratelimit.policy.schema.problem import nearest
 from ratelimit.stores.embedded.inflight import SharedInFlight
 
+_WIDE = 96
+"""Where a terminal has fewer columns, what is shed a minute is left out."""
+_LONGEST_WHOLE = 16
+"""Names of classes up to this length are never cut."""
+
 
 @click.command("shed", short_help="Show the accounts that found no room, and why they went first.")
 @click.argument("policy")
@@ -45,7 +50,8 @@ def shed_command(
     Accounts are hashes, as in `explain`; no value is stored.
     `--reveal VALUE` makes the hash of a value with the table's key, and shows the lines of that account.
 
-    Counted as "before others" is what found no room where another account of the class would have.
+    The most shed come first. Counted as "before others" is what found no room where another account of
+    the class would have. An account that nothing puts behind others is shed `as any other, by lot`.
 
     \b
     Examples:
@@ -94,34 +100,42 @@ def shed_command(
         asked = f"Nothing of {', '.join(revealed)}" if revealed else "Nothing"
         note(f"{asked} was shed on this host within the last hour.")
         return
-    out().print(_table(found[:most], per, has_given=bool(revealed)))
+    console = out()
+    console.print(_table(found[:most], per, has_given=bool(revealed), is_wide=console.width >= _WIDE))
     if len(found) > most:
         note(f"and {len(found) - most:,} more accounts; --most says how many are shown")
     if any(each.standing.verdict != "none" for each in found[:most]):
         note(f"`ratelimit actors {policy}` says more about actors.")
 
 
-def _table(found: Sequence[ShedAccount], per: str, *, has_given: bool) -> Table:
+def _table(found: Sequence[ShedAccount], per: str, *, has_given: bool, is_wide: bool) -> Table:
+    """Return the accounts, a line each; what has happened to none of them has no column."""
+    was_shed, would_be = any(each.shed for each in found), any(each.would_shed for each in found)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("class", overflow="fold")
-    table.add_column("account", overflow="fold")
-    for title in ("shed", "would be", "before others", "a minute"):
-        table.add_column(title, justify="right")
-    table.add_column("last (UTC)")
-    table.add_column("stands behind others as", overflow="fold")
+    names = min(_LONGEST_WHOLE, max(len(each.class_) for each in found))
+    table.add_column("class", overflow="fold", min_width=names)
+    table.add_column(per, overflow="fold", min_width=len(short_hash(0)))
+    counts = [("shed", was_shed), ("in shadow", would_be), ("before others", True), ("a minute", is_wide)]
+    for title in (title for title, is_shown in counts if is_shown):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("last (UTC)", no_wrap=True)
+    table.add_column("behind others as", overflow="fold")
     if has_given:
         table.add_column("is", overflow="fold")
     for each in found:
         about = "≤ " if each.uncertain * 10 > each.total else ""
+        cells = (
+            (Text(f"{about}{each.shed:,}", "red" if each.shed else "dim"), was_shed),
+            (Text(f"{about}{each.would_shed:,}", "yellow" if each.would_shed else "dim"), would_be),
+            (Text(f"{each.before_others:,}"), True),
+            (Text(f"{each.a_minute:,.0f}"), is_wide),
+        )
         table.add_row(
             Text(each.class_, "bold"),
-            Text(f"{per} ") + Text(short_hash(each.account), "yellow") if each.account else f"no {per}",
-            Text(f"{about}{each.shed:,}", "red" if each.shed else "dim"),
-            Text(f"{about}{each.would_shed:,}", "yellow" if each.would_shed else "dim"),
-            f"{each.before_others:,}",
-            f"{each.a_minute:,.0f}",
+            Text(short_hash(each.account), "yellow") if each.account else f"no {per}",
+            *(cell for cell, is_shown in cells if is_shown),
             words.instant(each.last_ns)[11:],
-            each.why,
+            each.why.removesuffix(" of accounts"),
             *((Text(each.given or "", "cyan"),) if has_given else ()),
         )
     return table

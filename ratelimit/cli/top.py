@@ -26,7 +26,7 @@ from ratelimit.inspection.attach import attach
 from ratelimit.policy.compile.adaptive import class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
-from ratelimit.telemetry.load import LOAD_HELD, LOAD_PRESSURE, LOAD_STILL, LOAD_TARGET
+from ratelimit.telemetry.load import LOAD_ENFORCED, LOAD_HELD, LOAD_PRESSURE, LOAD_STILL, LOAD_TARGET
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
 
@@ -99,8 +99,15 @@ def _look_at(target: str, stack: ExitStack) -> Look:
     stack.callback(store.close)
     spec = policy.compiled.adaptive
     flight = None if spec is None else SharedInFlight.existing(store.place, store.hasher.key)
-    classes = () if spec is None else class_names(spec)
-    watched = WatchedTable(store.table, policy.compiled.rules, store.clock, flight, classes)
+    watched = WatchedTable(
+        store.table,
+        policy.compiled.rules,
+        store.clock,
+        flight,
+        () if spec is None else class_names(spec),
+        load_floor=0 if spec is None else spec.floor,
+        load_in_shadow=spec is not None and spec.shadow,
+    )
     collector = RateLimitCollector(watched)
 
     def look() -> Snapshot:
@@ -173,7 +180,7 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
         )
         head.add_row("clusters", ", ".join(told))
     if now.load:
-        head.add_row("load", _load(now))
+        head.add_row("load", _load(now, before, passed_s))
     half, most = (quantile_bound_s(now.latency, share) for share in (0.5, 0.99))
     if half is not None and most is not None:
         head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")
@@ -182,21 +189,28 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
     return head
 
 
-def _load(now: Snapshot) -> str:
+def _load(now: Snapshot, before: Snapshot | None, passed_s: float) -> str:
     """Return what is in flight beside what may be, how late first bytes are, and what was shed."""
     waiting, bound = now.load.get("waiting", 0.0), now.load.get("on waiting", 0.0)
     in_flight = now.load.get("answering", 0.0) + waiting
-    told = f"{in_flight:,.0f} in flight, {waiting:,.0f} of at most {bound:,.0f} wait"
+    told = f"{in_flight:,.0f} in flight; {waiting:,.0f} wait for a first byte, room below {bound:,.0f}"
     still_s, learned = now.gauge(LOAD_STILL), now.load.get("on learned", 0.0)
     if bound < learned:
-        told += f" (of {learned:,.0f}, as no first byte came for {still_s:.1f} s)"
+        told += f" ({learned:,.0f} before; no first byte for {still_s:.1f} s)"
     if held := now.gauge(LOAD_HELD):
         told += f"; {held:,.0f} held in the gateway"
     pressure, target_s = now.gauge(LOAD_PRESSURE), now.gauge(LOAD_TARGET)
     if target_s:
-        told += f"; first bytes at {pressure:.0%} of {target_s:g} s"
-    shed = ", ".join(f"{count:,} {name}" for name, count in now.shed.items() if count)
-    return f"{told}; shed {shed}" if shed else told
+        told += f"; 95 % of first bytes within {pressure * target_s:.2g} s, target {target_s:g} s"
+    is_shadow = not now.gauge(LOAD_ENFORCED)
+    if shed := ", ".join(f"{count:,} {name}" for name, count in now.shed.items() if count):
+        if before is not None:
+            shed_before = sum(before.shed.values())
+            shed = f"{max(sum(now.shed.values()) - shed_before, 0) / passed_s:,.0f}/s, in all {shed}"
+        told += f"; {'in shadow, would have shed' if is_shadow else 'shed'} {shed}"
+    elif is_shadow:
+        told += "; in shadow"
+    return told
 
 
 def _limits(now: Snapshot, before: Snapshot | None, passed_s: float) -> RenderableType:

@@ -42,7 +42,7 @@ def render(state: State, width: int = 120, height: int = 40) -> RenderableType:
     return Group(_head(state), _people(state, width), actors, *limits, _foot(state, width))
 
 
-PLAIN_HEAD = f"{'second':>7}  {'honest':>11}  {'campaign':>11}  {'greedy':>11}   found (admitted/refused)"
+PLAIN_HEAD = f"{'second':>7}  {'honest':>11}  {'campaign':>11}  {'greedy':>11}   found"
 """The columns of `plain_line`."""
 
 

@@ -41,6 +41,7 @@ def _plain(console: Console) -> Callable[[State], None]:
         if not begun:
             for url in state.urls:
                 console.print(f"server  {url}, metrics {url}/metrics, policy {state.policy}", soft_wrap=True)
+            console.print("requests so far of each group, admitted/refused:", soft_wrap=True)
             console.print(PLAIN_HEAD, soft_wrap=True)
             begun = True
         if state.elapsed_s - said_s >= _PLAIN_EVERY_S:

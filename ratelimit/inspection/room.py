@@ -21,6 +21,9 @@ from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.stores.factory import wish_of
 
+LEAST_TOLD = 0.005
+"""A part of the queue that rounds to nothing is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -30,17 +33,21 @@ class Room:
         class_: what it is of.
         standing: what is known of it.
         waiting, room_below: requests without a first byte, and below how many of them it goes on.
+        first_below: below how many of them the first of its class goes on.
         has_room, first_has_room: whether it would go on now, and whether the first of its class would.
         is_shadow: whether what has no room goes on all the same.
+        is_held: whether what has no room waits for a moment before it is shed.
     """
 
     class_: str
     standing: Standing
     waiting: int
     room_below: int
+    first_below: int
     has_room: bool
     first_has_room: bool
     is_shadow: bool
+    is_held: bool
 
     @property
     def less_of_queue(self) -> float:
@@ -50,13 +57,17 @@ class Room:
     @property
     def told(self) -> str:
         """Return it in one line."""
-        now = "has room now" if self.has_room else "no room now"
-        now += f" ({self.waiting:,} wait, room below {self.room_below:,})"
-        if not self.has_room:
-            now += ", though the first of it has" if self.first_has_room else ", as all of it"
-            now += ", and goes on in shadow" if self.is_shadow else ""
-        less = f"{self.less_of_queue:.0%} less of the queue than the first of it"
-        return f"class {self.class_}, {now}. It has {less}: {reason(self.standing)}"
+        if self.has_room:
+            now = "goes on now"
+        elif self.is_shadow:
+            now = "no room, and goes on in shadow"
+        else:
+            now = "no room, held for a moment and then shed" if self.is_held else "no room, shed"
+        below = f"goes on while fewer than {self.room_below:,} do"
+        if self.first_below > self.room_below:
+            below += f", others of the class while fewer than {self.first_below:,} do"
+        behind = f" ({reason(self.standing)})" if self.less_of_queue >= LEAST_TOLD else ""
+        return f"class {self.class_}: {now}. {self.waiting:,} wait for a first byte; it {below}{behind}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
@@ -68,6 +79,7 @@ class Room:
             "first_has_room": self.first_has_room,
             "waiting": self.waiting,
             "room_below": self.room_below,
+            "first_below": self.first_below,
             "less_of_queue": round(self.less_of_queue, 3),
             "why": reason(standing),
             "verdict": None if standing.verdict == "none" else standing.verdict,
@@ -101,14 +113,17 @@ class Rooms:
         still, learned, _ = Steering(flight).queue_at(now_ns)
         # As `InFlight.has_room` has it: the first class of several keeps the queue that was learned.
         queue = learned if standing.kept() < 0 else still
+        first_queue = learned if first.kept() < 0 else still
         return Room(
             names[rank],
             standing,
             flight.counts(now_ns)[1],
             max(1, round(standing.share() * queue)),
+            max(1, round(first.share() * first_queue)),
             flight.has_room(now_ns, standing.share(), standing.kept()),
             flight.has_room(now_ns, first.share(), first.kept()),
             self._spec.shadow,
+            self._spec.holds,
         )
 
 

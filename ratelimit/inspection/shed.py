@@ -70,7 +70,7 @@ def reason(standing: Standing) -> str:
 def shed_accounts(
     spec: AdaptiveSpec, store: EmbeddedStore, flight: InFlight, revealed: Mapping[int, str]
 ) -> list[ShedAccount]:
-    """Return the accounts that were shed: by class, the last to go first, then those shed most.
+    """Return the accounts that were shed, those shed most first; of two, the one of the higher class.
 
     Args:
         spec: what the table's workers run.
@@ -109,4 +109,4 @@ def shed_accounts(
             ),
             revealed.get(account),
         )
-    return sorted(found.values(), key=lambda each: (each.rank, -each.total, each.account))
+    return sorted(found.values(), key=lambda each: (-each.total, each.rank, each.account))

@@ -275,7 +275,8 @@ def loaded(table: CounterTable, numbers: Mapping[str, float], classes: Sequence[
     if not numbers:
         return
     yield _labelled(load.LOAD_REQUESTS, {state: numbers[state] for state in ("answering", "waiting")})
-    bounds = {on: numbers[f"{on} bound"] for on in ("in flight", "waiting", "learned")}
+    bounds = {on: numbers[f"{on} bound"] for on in ("in flight", "waiting", "learned", "floor")}
+    yield _plain(load.LOAD_ENFORCED, numbers["enforced"])
     yield _labelled(load.LOAD_BOUND, bounds)
     yield _plain(load.LOAD_STILL, numbers["still_ns"] / 1e9)
     yield _plain(load.LOAD_PRESSURE, numbers["pressure"])

@@ -58,8 +58,13 @@ LOAD_BOUND = Metric(
     "ratelimit_load_bound",
     "gauge",
     "What the limit that follows the load allows now: in flight, and waiting for their first byte. "
-    "`learned`: how many may wait while first bytes come.",
-    (Label("on", ("in flight", "waiting", "learned")),),
+    "`learned`: how many may wait while first bytes come. `floor`: so many in flight always have room.",
+    (Label("on", ("in flight", "waiting", "learned", "floor")),),
+)
+LOAD_ENFORCED = Metric(
+    "ratelimit_load_enforced",
+    "gauge",
+    "1 while requests without room are held and shed; 0 in shadow, where they are only counted.",
 )
 LOAD_HELD = Metric(
     "ratelimit_load_held",
@@ -126,6 +131,7 @@ RAMP = Metric(
 CONDUCT_METRICS = {STRIKES: STRIKES_ROW, STEPS: STEPS_ROW, RAMP: RAMP_ROW}
 """Where each is counted, a column for each value of its label."""
 LOAD_METRICS: tuple[Metric, ...] = (
+    LOAD_ENFORCED,
     LOAD_REQUESTS,
     LOAD_BOUND,
     LOAD_STILL,
@@ -140,7 +146,7 @@ LOAD_METRICS: tuple[Metric, ...] = (
 """Exported only where the policy has a limit that follows the load."""
 
 
-def load_numbers(flight: InFlight, now_ns: int) -> Mapping[str, float]:
+def load_numbers(flight: InFlight, now_ns: int, *, floor: int, is_shadow: bool) -> Mapping[str, float]:
     """Return the state of a host's limit in numbers."""
     steering = Steering(flight)
     in_flight, unanswered = flight.counts(now_ns)
@@ -152,6 +158,8 @@ def load_numbers(flight: InFlight, now_ns: int) -> Mapping[str, float]:
         "in flight bound": steering.bounds[0],
         "waiting bound": waiting,
         "learned bound": learned,
+        "floor bound": floor,
+        "enforced": not is_shadow,
         "held": held,
         "still_ns": still_ns,
         "pressure": steering.pressure,

@@ -42,17 +42,23 @@ class WatchedTable:
         clock: Clock,
         flight: InFlight | None = None,
         load_classes: Sequence[str] = (),
+        *,
+        load_floor: int = 0,
+        load_in_shadow: bool = False,
     ) -> None:
         self.table = table
         self.load_classes = load_classes
         self._flight = flight
+        self._floor, self._in_shadow = load_floor, load_in_shadow
         self.rules = rules
         self._clock = clock
 
     @property
     def load_numbers(self) -> Mapping[str, float]:
         """The limit that follows the load; empty where there is none."""
-        return {} if self._flight is None else load_numbers(self._flight, self.now_ns())
+        if self._flight is None:
+            return {}
+        return load_numbers(self._flight, self.now_ns(), floor=self._floor, is_shadow=self._in_shadow)
 
     def now_ns(self) -> int:
         """Return the deployment's own time."""

@@ -191,6 +191,28 @@ def test_what_is_not_matched_is_not_counted():
     assert server.limit.state().in_flight == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "lines", "answered"),
+    [
+        ("GET", "/metrics", "", True),
+        ("HEAD", "/healthz/", "", True),
+        ("GET", "/readyz/not", "", False),
+        ("POST", "/health", "", False),
+        ("GET", "/status", 'except = "GET /status"', True),
+        ("GET", "/metrics", 'except = "GET /status"', False),
+        ("GET", "/metrics", "except = []", False),
+    ],
+)
+def test_monitors_are_answered_while_there_is_no_room(method: str, path: str, lines: str, answered: bool):
+    """Hazard: a server that is saturated shows no metrics, and is restarted for its health."""
+    server = Server(TWO_CLASSES.replace("ceiling = 8", f"ceiling = 8\nhold = false\n{lines}"))
+    begun = begin_many(server, 8)
+    step, sent = server.begin(path, method=method)
+    go(step)
+    assert (sent[0]["status"] == 200) is answered
+    assert server.limit.state().in_flight == 4 < len(begun)
+
+
 def test_heaviest_of_a_class_goes_first():
     server = Server(BY_WHO)
     for number in range(30):  # a minute in which one account used most

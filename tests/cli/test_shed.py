@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from ratelimit import RateLimitMiddleware
 from ratelimit.adaptive.conduct import Strike
+from ratelimit.adaptive.shedding import Standing
+from ratelimit.cli.shed import _table
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.core.sharing.shed import MOST_SHED, ShedAccounts
 from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.shed import ShedAccount
 from tests.adaptive.flights import flight
 from tests.cli.running import run, write_policy
 
@@ -124,23 +128,23 @@ def told(tmp_path: Path, *more: object) -> list[dict[str, Any]]:
     return found
 
 
-def test_accounts_of_all_workers_by_class_the_most_shed_first(worker: Worker, tmp_path: Path) -> None:
+def test_accounts_of_all_workers_of_any_class_the_most_shed_first(worker: Worker, tmp_path: Path) -> None:
     assert [worker.ask("alice") for _ in range(6)] == [None] * 4 + [503, 503]
     assert worker.ask("carol") == 503
     now_ns = str(worker.limiter.now_ns())
     subprocess.run([sys.executable, "-c", WORKER, tmp_path / "policy.toml", now_ns], check=True)
     found = told(tmp_path)
     assert [(each["class"], each["shed"], each["would_shed"]) for each in found] == [
+        ("batch", 6, 0),
         ("interactive", 2, 0),
         ("interactive", 1, 0),
-        ("batch", 6, 0),
     ]
     hashes = [
         short_hash(worker.limiter.current.extractor.value_hash("account", name))
-        for name in ("alice", "carol", "bob")
+        for name in ("bob", "alice", "carol")
     ]
     assert [each["hash"] for each in found] == hashes
-    assert [each["hash"] for each in told(tmp_path, "--class", "batch")] == hashes[2:]
+    assert [each["hash"] for each in told(tmp_path, "--class", "batch")] == hashes[:1]
 
 
 def test_shadow_says_what_would_have_been(tmp_path: Path) -> None:
@@ -186,10 +190,15 @@ def test_explain_says_whether_an_account_goes_before_others(worker: Worker, tmp_
     bob = json.loads(asked("bob", "--json").stdout)["room"]
     assert (bob["has_room"], bob["factor"], bob["verdict"]) == (True, 1, None)
     assert bob["less_of_queue"] < mallory["less_of_queue"]
+    said = asked("mallory").stdout
     assert (
-        "room class interactive, no room now (3 wait, room below 3), though the first of it has"
-        in asked("mallory").stdout
+        "room class interactive: no room, held for a moment and then shed. 3 wait for a first byte; " in said
     )
+    assert "it goes on while fewer than 3 do, others of the class while fewer than 4 do (bad conduct" in said
+    assert "no room: its limits allow it, and [adaptive] has no room for it now" in said
+    said = asked("bob").stdout
+    assert "room class interactive: goes on now. 3 wait for a first byte; " in said
+    assert "allowed: " in said
     assert limiter.load.state().in_flight == 3  # looking took no room
     without = run("explain", tmp_path / "policy.toml", "-r", "POST /v1/chat header:x-api-key=a")
     assert "room --live would say whether it goes before others" in without.stdout
@@ -221,9 +230,28 @@ def test_people_read_a_table(worker: Worker, tmp_path: Path) -> None:
     result = run("shed", tmp_path / "policy.toml")
     assert result.exit_code == 0
     alice = short_hash(worker.limiter.current.extractor.value_hash("account", "alice"))
-    assert f"interactive  account {alice}" in result.stdout
+    assert f"interactive  {alice}" in result.stdout
+    assert "in shadow" not in result.stdout
+
     assert "alice" not in result.output
     assert json.loads(run("top", tmp_path / "policy.toml", "--json").stdout)["shed"]["interactive"] == 3
+
+
+@pytest.mark.parametrize(
+    ("shed", "would_shed", "head"), [(1200, 0, "shed"), (0, 1200, "in shadow"), (9, 9, "shed")]
+)
+def test_each_account_has_a_line_of_a_narrow_terminal(shed: int, would_shed: int, head: str) -> None:
+    heavy = Standing(0, 2, lighter=0.95, account=7)
+    one = ShedAccount(0, "interactive", 7 << 40, shed, would_shed, 1100, 0, 0, 60 * SECOND, heavy, None)
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as captured:
+        console.print(_table([one, one], "account", has_given=False, is_wide=False))
+    lines = captured.get().splitlines()
+    assert sum("interactive" in line for line in lines) == 2
+    assert any(head in line for line in lines)
+    if not (shed and would_shed):  # both columns are there while the mode has changed within the hour
+        assert len(lines) == 3
+        assert all("heavier than 95%" in line for line in lines[1:])
 
 
 def test_policy_that_tells_no_accounts_apart(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ _STARTS_ANEW = re.compile(r"\s*(?:[-*] |\d+\. |#|\||>|[\w*.]+(?:, [\w*.]+)*: |\S
 _CODE = re.compile(r"`+[^`]*`+")
 _LINK = re.compile(r"\]\([^)]*\)")
 _FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"(?<=\n)\n(?: {4}[^\n]*\n)+")
+"""Code of a page that is set off by its indent alone."""
 _MARKUP = re.compile(r"<!--.*?-->|<a id=[^>]*>", re.DOTALL)
 # In this order: what begins first is what it is. A docstring begins its line; a text in code does not.
 _PYTHON = re.compile(
@@ -83,7 +85,7 @@ def prose(path: Path) -> Iterator[str]:
     """
     text = path.read_text("utf-8")
     if path.suffix == ".md":
-        yield _MARKUP.sub("", _FENCE.sub("", text))
+        yield _MARKUP.sub("", _INDENTED.sub("\n", _FENCE.sub("", text)))
         return
     block: list[str] = []
     last = -2

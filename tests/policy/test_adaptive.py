@@ -52,6 +52,7 @@ CASES = [
     ("adaptive-reports", with_lines("reports = ['http://']"), 3, "adaptive.reports"),
     ("adaptive-floor", with_lines("floor = 16", "ceiling = 60"), 3, "adaptive.floor"),
     ("adaptive-target-unused", with_lines("first_byte = 1", "algorithm = 'vegas'"), 3, "adaptive.first_byte"),
+    ("limit-match", with_lines("except = 'health'"), 3, "adaptive.except"),
     (
         "limit-match",
         with_lines("[[adaptive.class]]", "name = 'a'", "match = 'v1'"),

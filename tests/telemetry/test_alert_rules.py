@@ -66,6 +66,12 @@ def healthy() -> dict[str, str]:
             f'ratelimit_correlation_evictions_total{{{host},kind="principal"}}': flat(0),
             f"ratelimit_correlation_last_snapshot_timestamp_seconds{{{host}}}": rising(30),
             f"ratelimit_workers{{{host}}}": flat(2),
+            f'ratelimit_load_shed_total{{{host},class="batch",of="others",mode="enforce"}}': rising(30),
+            f'ratelimit_load_shed_total{{{host},class="batch",of="others",mode="shadow"}}': rising(3000),
+            f'ratelimit_load_bound{{{host},on="learned"}}': flat(12),
+            f'ratelimit_load_bound{{{host},on="floor"}}': flat(4),
+            f"ratelimit_load_still_seconds{{{host}}}": flat(0.2),
+            f"ratelimit_load_stale_reports_total{{{host}}}": flat(3),
         }
     return series | {
         f"ratelimit_store_workers{{{A}}}": flat(4),
@@ -215,6 +221,16 @@ CASES = [
         },
     ),
     Case("RatelimitStoreForgets", {f"ratelimit_store_corrections_lost_total{{{A}}}": burst(50)}),
+    Case(
+        "RatelimitShedding",
+        {
+            f'ratelimit_requests_total{{{B},action="refuse",reason="capacity"}}': burst(2000),
+            f'ratelimit_load_shed_total{{{B},class="chat",of="likely",mode="enforce"}}': burst(2000),
+        },
+    ),
+    Case("RatelimitLoadAtFloor", {f'ratelimit_load_bound{{{B},on="learned"}}': spell(12, 3)}),
+    Case("RatelimitBackEndStill", {f"ratelimit_load_still_seconds{{{B}}}": spell(0.2, 45)}),
+    Case("RatelimitReportsStale", {f"ratelimit_load_stale_reports_total{{{A}}}": burst(1)}),
 ]
 
 

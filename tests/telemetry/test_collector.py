@@ -212,6 +212,7 @@ LOAD = {
     "answering": 5, "waiting": 2, "in flight bound": 400, "waiting bound": 9, "pressure": 0.5,
     "held": 1,
     "target_ns": 1e9, "stale": 1, "learned bound": 12, "still_ns": 2e9,
+    "floor bound": 4, "enforced": True,
 }  # fmt: skip
 
 
@@ -227,6 +228,7 @@ def test_state_of_the_limit_that_follows_the_load_is_exported(limiter: FakeLimit
     assert value(limiter, "ratelimit_load_bound", on="in flight") == 400
     assert [value(limiter, f"ratelimit_load_{one}_seconds") for one in ("target", "still")] == [1, 2]
     assert value(limiter, "ratelimit_load_stale_reports_total") == 1
+    assert value(limiter, "ratelimit_load_enforced") == 1
     shed = {"class": "free", "of": "likely", "mode": "shadow"}
     assert value(limiter, "ratelimit_load_shed_total", **shed) == 3
     seen = of_families(RateLimitCollector(limiter).collect())
@@ -236,6 +238,7 @@ def test_state_of_the_limit_that_follows_the_load_is_exported(limiter: FakeLimit
         "on in flight": 400,
         "on waiting": 9,
         "on learned": 12,
+        "on floor": 4,
     }
     assert seen.shed == {"paid": 0, "free": 3}
 

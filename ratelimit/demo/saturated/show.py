@@ -38,7 +38,9 @@ def print_outcome(console: Console, without: Outcome, limited: Outcome) -> None:
     table.add_row("callers that gave up", *(f"{one.given_up:,}" for one in (without, limited)))
     table.add_row("in time, second by second", *map(_bars, (without, limited)))
     console.print(table)
-    console.print(Text("The policy that did it: ") + Text(f'[adaptive] first_byte = "{TARGET_S:g}s"', "bold"))
+    console.print("The policy that did it:", style="dim")
+    console.print(Text(f'  [adaptive]\n  first_byte = "{round(1000 * TARGET_S)}ms"', "bold"))
+    console.print("docs/adaptive.md says how to adopt it without turning anything away.", style="dim")
 
 
 def as_json(without: Outcome, limited: Outcome) -> dict[str, object]:

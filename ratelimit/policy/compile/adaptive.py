@@ -43,6 +43,8 @@ class AdaptiveSpec:
     classes: tuple[ClassSpec, ...]
     patterns: tuple[Pattern, ...] = ()
     """The requests that it is on."""
+    excepts: tuple[Pattern, ...] = ()
+    """The requests among them that it is not on."""
     reports: tuple[str, ...] = ()
     """Pages of metrics of the servers behind."""
     holds: bool = True
@@ -82,6 +84,7 @@ def compile_adaptive(
         table.mode == "shadow",
         _classes(table.class_, (*path, "class"), patterns, position, report),
         patterns(table.match, (*path, "match"), report),
+        patterns(table.except_, (*path, "except"), report),
         _reports(table, (*path, "reports"), report),
         table.hold,
     )

@@ -35,6 +35,8 @@ def classes_of(spec: AdaptiveSpec, method: str, path: str) -> tuple[int, ...]:
     segments = [segment for segment in path.split("/") if segment]
     if spec.patterns and not any(_covers(pattern, method, segments) for pattern in spec.patterns):
         return ()
+    if any(_covers(pattern, method, segments) for pattern in spec.excepts):
+        return ()
     found = []
     for rank, one in enumerate(spec.classes):
         if one.patterns and not any(_covers(pattern, method, segments) for pattern in one.patterns):

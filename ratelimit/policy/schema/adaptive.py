@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from ratelimit.policy.schema.table import Table
 
@@ -12,6 +12,8 @@ LoadAlgorithm = Literal["first-byte", "aimd", "gradient2", "vegas"]
 LoadMode = Literal["enforce", "shadow"]
 Step = Literal["observe", "delay", "degrade", "challenge", "refuse"]
 """What becomes of a request that only bad conduct leaves no room for, from the mildest."""
+MONITORS = ("GET /metrics", "GET /health", "GET /healthz", "GET /livez", "GET /readyz")
+"""What monitors ask for by custom. A server is looked at most of all while it is saturated."""
 InFlight = Annotated[int, Meta(ge=1, le=100_000)]
 
 
@@ -46,7 +48,9 @@ class LoadClass(Table, frozen=True, forbid_unknown_fields=True):
     ] = {}
 
 
-class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
+class Adaptive(
+    Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class", "except_": "except"}
+):
     """A limit on what is in flight that follows the load."""
 
     first_byte: Annotated[
@@ -66,10 +70,18 @@ class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"class_":
         str | list[str],
         Meta(
             description="Requests that the limit is on, written like a limit's `match`. Leave out what "
-            "another back end answers, such as health checks.",
+            "another back end answers.",
             examples=[["POST /v1/*"]],
         ),
     ] = "/*"
+    except_: Annotated[
+        str | list[str],
+        Meta(
+            description="Requests that the limit is not on, written like `match`. Default: what monitors ask "
+            "for. An orchestrator that is told 503 restarts a server for being busy.",
+            examples=["GET /health"],
+        ),
+    ] = field(default_factory=lambda: list(MONITORS))
     algorithm: Annotated[
         LoadAlgorithm,
         Meta(

@@ -1,4 +1,4 @@
-"""Durations as people write them: `90s`, `500 ms`, `5 minutes`, or seconds as a number."""
+"""Durations as people write them: `90s`, `500 ms`, `0.5s`, `5 minutes`, or seconds as a number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 _UNIT_NS = {"ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
 _WORDS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "day": "d", "millisecond": "ms"}
-_DURATION = re.compile(r"\s*([0-9]{1,12})\s*([a-z]*)\s*", re.IGNORECASE)
+_DURATION = re.compile(r"\s*([0-9]{1,12})(?:\.([0-9]{1,9}))?\s*([a-z]*)\s*", re.IGNORECASE)
 
 
 def parse_duration(value: str | int) -> int:
@@ -22,8 +22,11 @@ def parse_duration(value: str | int) -> int:
     found = _DURATION.fullmatch(value)
     if found is None:
         raise ValueError(f"`{value}` is not a duration")
-    word = found[2].lower() or "s"
+    whole, part, named = found.groups(default="")
+    word = named.lower() or "s"
     unit = word if word in _UNIT_NS else _WORDS.get(word.removesuffix("s"), "")
     if unit not in _UNIT_NS:
-        raise ValueError(f"`{found[2]}` is not a unit of time")
-    return int(found[1]) * _UNIT_NS[unit]
+        raise ValueError(f"`{named}` is not a unit of time")
+    # In integers: as a float the sum would not be the nanosecond that was written.
+    fraction_ns = int(part or 0) * _UNIT_NS[unit] // int("1" + "0" * len(part))
+    return int(whole) * _UNIT_NS[unit] + fraction_ns
