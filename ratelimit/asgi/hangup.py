@@ -6,7 +6,7 @@ request and for those of the worker (`metering.body`). Beyond any of
 them nothing more is received until the application asks, and a hang-up is seen when the wait is over.
 
 A receive that is under way when the wait ends is not cancelled, since not every server puts a message
-back: the application gets what it brings.
+back: the application gets what it brings, and what it raises.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class WatchedVisit(Visit):
         step_up: asks the application about a challenge.
     """
 
-    __slots__ = ("_held", "_leave", "_listening", "_messages", "_receive", "_size", "has_left")
+    __slots__ = ("_error", "_held", "_leave", "_listening", "_messages", "_receive", "_size", "has_left")
 
     def __init__(self, receive: Receive, held: Held, step_up: Challenger | None = None) -> None:
         super().__init__(step_up)
@@ -59,6 +59,7 @@ class WatchedVisit(Visit):
         self._messages: deque[Message] = deque()
         self._leave: Callable[[], None] | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
         self.has_left = False
         """Whether the client hung up."""
 
@@ -68,7 +69,7 @@ class WatchedVisit(Visit):
         self._leave = leave
         if self.has_left:
             leave()
-        elif self._listening is None or self._listening.done():
+        elif self._error is None and (self._listening is None or self._listening.done()):
             self._listening = asyncio.ensure_future(self._listen())
 
     def unwatch(self) -> None:
@@ -80,6 +81,9 @@ class WatchedVisit(Visit):
         if not self._messages and self._listening is not None and not self._listening.done():
             await asyncio.shield(self._listening)
         if not self._messages:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
             return await self._receive()
         message = self._messages.popleft()
         self._count(-len(message.get("body") or b""))
@@ -110,7 +114,11 @@ class WatchedVisit(Visit):
 
     async def _listen(self) -> None:
         while self._leave is not None and self._has_room():
-            message = await self._receive()
+            try:
+                message = await self._receive()
+            except Exception as error:
+                self._error = error  # the application's, for which a middleware may have raised it
+                return
             self._messages.append(message)
             self._count(len(message.get("body") or b""))
             if message["type"].endswith(".disconnect"):

