@@ -263,6 +263,8 @@ def test_likely_actors_are_listed_and_counted_and_not_refused(
     text = run("replay", POLICY, trace).stdout
     assert f"{found['refused']:,} refused by limits per cluster" in text
     assert f"{found['would_refuse']:,} of likely actors would be" in text
+    refused_most = run("replay", POLICY, trace, "--reveal").stdout.split("refused most by")[1]
+    assert f"cluster {found['id'][:8]} of bad-" in refused_most
 
 
 def test_both_ways_of_a_replay_say_the_same_of_likely_actors(

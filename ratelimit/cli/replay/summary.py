@@ -15,7 +15,7 @@ from ratelimit.decision import Reason
 from ratelimit.inspection import words
 from ratelimit.inspection.identities import given, short_hash
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, twin_row
-from ratelimit.policy.compile.identities import NEW
+from ratelimit.policy.compile.identities import CLUSTER, NEW
 from ratelimit.replay.facts import RecordFacts
 from ratelimit.replay.run import Replay
 from ratelimit.replay.tally import LimitTally
@@ -237,11 +237,19 @@ class Summary:
             shown: str | None = short_hash(hashed)
             if self._reveal and self._facts is not None:
                 shown = given(spec, tally.shown[key], self._facts)
-                if shown is None:
+                if spec.name == CLUSTER:
+                    shown = f"{short_hash(hashed)} of {self._principal(tally.shown[key], self._facts)}"
+                elif shown is None:
                     ip = tally.shown[key].ip
                     shown = f"missing, counted by {ip}" if spec.missing == "client" and ip else "missing"
             parts.append((spec.name, shown or ""))
         return parts
+
+    def _principal(self, record: Any, facts: RecordFacts) -> str:
+        """Return the account of one of a cluster's requests."""
+        correlation = self._policy.correlation
+        at = () if correlation is None else correlation.principal
+        return " ".join(given(self._policy.identities[one], record, facts) or "missing" for one in at)
 
     def _limit_json(self, rule: LimitRule) -> dict[str, Any]:
         totals = self._totals(rule.name)
