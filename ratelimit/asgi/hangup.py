@@ -24,6 +24,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.runtime import Runtime
 from ratelimit.deciding.step_up import Challenger
 from ratelimit.deciding.steps import Visit
+from ratelimit.stores.contract import correct
 from ratelimit.usage.request import MOST_BODY
 
 MOST_MESSAGES = 256
@@ -94,7 +95,7 @@ class WatchedVisit(Visit):
         if self.has_left:
             for plan, outcome in exchange.decided():
                 for index in range(len(plan.rules)):
-                    outcome.settle_rule(index, 0, now_ns)
+                    correct(outcome, index, 0, now_ns)
                 if plan.queue is not None:
                     plan.queue.freed(plan, outcome)
             exchange.release(now_ns)

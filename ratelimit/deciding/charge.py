@@ -10,7 +10,7 @@ from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.route_plan import RoutePlan, check_cost
 from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import Verdict
-from ratelimit.stores.contract import Outcome
+from ratelimit.stores.contract import Outcome, correct
 
 _UNSETTLED = frozenset(("concurrency", "distinct"))
 """Algorithms with a cost that is not an amount of anything."""
@@ -72,7 +72,7 @@ class Charge:
         for index, rule in enumerate(self.plan.rules):
             actual = units.get(rule.unit, -1)
             if actual >= 0 and rule.algorithm not in _UNSETTLED:
-                self.outcome.settle_rule(index, actual, now_ns)
+                correct(self.outcome, index, actual, now_ns)
         if self._reservation is not None:
             self._reservation.settled.update(units)
         if self.plan.queue is not None:

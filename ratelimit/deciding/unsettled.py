@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.stores.contract import ALLOWED, Outcome
+from ratelimit.stores.contract import ALLOWED, Outcome, correct
 
 
 class Reservation:
@@ -45,9 +45,9 @@ class Reservation:
             return False
         for at, estimate in self.estimates:
             if self.outcome.cost(at) == estimate:
-                self.outcome.settle_rule(at, 0, now_ns)
+                correct(self.outcome, at, 0, now_ns)
                 if at in self.plan.lowered:
-                    self.outcome.settle_rule(self.plan.lowered[at], 0, now_ns)
+                    correct(self.outcome, self.plan.lowered[at], 0, now_ns)
         if self.plan.queue is not None:
             self.plan.queue.freed(self.plan, self.outcome)
         return True

@@ -18,6 +18,7 @@ from ratelimit.errors import UsageError
 from ratelimit.integrations.asked_limits import asked_limits
 from ratelimit.integrations.requirement import ROUTE, Amount, Wish
 from ratelimit.policy.compile.compiled import LimitSpec
+from ratelimit.stores.contract import correct
 
 _NOT_AMOUNTS = frozenset(("concurrency", "distinct"))
 
@@ -95,5 +96,5 @@ def give_back(exchange: Exchange, now_ns: int) -> None:
         if outcome.allowed:
             for index, rule in enumerate(plan.rules):
                 if rule.algorithm not in _NOT_AMOUNTS:
-                    outcome.settle_rule(index, 0, now_ns)
+                    correct(outcome, index, 0, now_ns)
     exchange.forget_estimates()

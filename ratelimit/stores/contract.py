@@ -106,6 +106,18 @@ class Outcome(Protocol):
         ...
 
 
+def correct(outcome: Outcome, index: int, actual: int, now_ns: int) -> None:
+    """Settle one rule of a request that is under way or over: see `Outcome.settle_rule`.
+
+    Nothing where the store was closed meanwhile: what has to be corrected there is gone.
+    """
+    try:
+        outcome.settle_rule(index, actual, now_ns)
+    except ValueError as error:
+        if "closed" not in str(error):
+            raise
+
+
 def refused_by(outcome: Outcome, count: int) -> tuple[int, ...]:
     """Return the positions of the rules that refuse, of so many."""
     return tuple(at for at in range(count) if outcome.state(at) == REFUSED)

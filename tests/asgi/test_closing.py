@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
+
 from ratelimit import Decision, Limiter, ManualClock, Policy, RateLimitMiddleware
 from ratelimit.adaptive.conduct import Strike
 from ratelimit.decision import Reason
@@ -148,6 +150,35 @@ async def test_limiter_is_closed_while_a_handshake_waits() -> None:
             assert limiter.runtime.queue.waiting == 1
             limiter.close()
             assert (await second.receive())["type"] == "websocket.close"
+
+
+ESTIMATES: list[dict[str, Any]] = [
+    {},
+    {"estimate": 50},
+    {"estimate": "learned", "usage": "auto"},
+    {"estimate": "declared", "usage": "auto", "on_exhausted": "cut"},
+]
+
+
+@pytest.mark.parametrize("more", ESTIMATES, ids=str)
+async def test_limiter_is_closed_while_an_answer_is_under_way(more: dict[str, Any]) -> None:
+    """Hazard: what the application settles then breaks its stream."""
+    tokens = limit("tokens", rate="100000/day", unit="output_tokens", **more)
+    slots = limit("slots", rate="", concurrent=3, wait="1s")
+    limiter = Limiter(Policy.from_toml(rules(tokens, slots, more='[adaptive]\nfirst_byte = "1s"')))
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        limiter.close()
+        scope["ratelimit"].settle(output_tokens=5)
+        body = b'{"usage": {"completion_tokens": 7}}'
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    client = Client(RateLimitMiddleware(application, limiter=limiter, reload_interval_s=0))
+    answer = await client("POST", "/v1/chat", key("a"))
+    assert (answer.status, len(answer.messages)) == (200, 3)
 
 
 async def test_limiter_is_closed_by_another_thread() -> None:

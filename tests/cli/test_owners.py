@@ -52,14 +52,14 @@ def given_to_nobody(shared: Path, *names: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["top"], ["refused"], ["explain", "--live", "-r", "GET / ip=10.0.0.1"]], ids=str
+    "arguments", [["top"], ["refused"], ["shed"], ["explain", "--live", "-r", "GET / ip=10.0.0.1"]], ids=str
 )
 def test_where_the_hash_key_is_to_be_found_is_said(
     shared: Path, tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LIMITS_KEY", raising=False)
     policy = tmp_path / "policy.toml"
-    policy.write_text(POLICY + '[hashing]\nkey = "env:LIMITS_KEY"\n')
+    policy.write_text(POLICY + '[adaptive]\nfirst_byte = "1s"\n[hashing]\nkey = "env:LIMITS_KEY"\n')
     result = run(arguments[0], policy, *arguments[1:])
     assert result.exit_code == 4
     assert "[hash-key]" in result.stderr
@@ -68,10 +68,12 @@ def test_where_the_hash_key_is_to_be_found_is_said(
 
 @as_root
 @pytest.mark.parametrize(
-    "arguments", [["top"], ["explain", "--live", "-r", "GET / ip=10.0.0.1"]], ids=["top", "explain"]
+    "arguments",
+    [["top"], ["shed"], ["explain", "--live", "-r", "GET / ip=10.0.0.1"]],
+    ids=["top", "shed", "explain"],
 )
 def test_user_of_the_workers_is_named(shared: Path, tmp_path: Path, arguments: list[str]) -> None:
-    policy = write_policy(tmp_path)
+    policy = write_policy(tmp_path, POLICY + '[adaptive]\nfirst_byte = "1s"\n')
     given_to_nobody(shared, memory_of(policy))
     result = run(arguments[0], policy, *arguments[1:])
     assert result.exit_code == 4

@@ -59,10 +59,13 @@ async def test_delay_is_a_longer_way_not_a_narrower_one(proxy: Proxy, way: str) 
     assert await reading == b":0\r\n" * 20
     assert 0.1 <= time.monotonic() - before < 20 * 0.1
     proxy.heal()
-    before = time.monotonic()
-    writer.write(b"HLEN key\r\n")
-    assert await reader.readexactly(4) == b":0\r\n"
-    assert time.monotonic() - before < 0.1
+    times = []
+    for _ in range(5):  # the machine may hold up some of them for as long
+        before = time.monotonic()
+        writer.write(b"HLEN key\r\n")
+        assert await reader.readexactly(4) == b":0\r\n"
+        times.append(time.monotonic() - before)
+    assert min(times) < 0.1
     writer.close()
     await writer.wait_closed()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ratelimit.deciding.metered import MeteredRules
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.limiter import Limiter
-from ratelimit.stores.contract import ALLOWED, Outcome
+from ratelimit.stores.contract import ALLOWED, Outcome, correct
 from ratelimit.usage.reader import Reader
 from ratelimit.usage.report import seen_output, usage_so_far
 
@@ -62,7 +62,7 @@ class Budget:
                 if used > self._allowed[at] + rule.quota * since_ns // rule.period_ns:
                     return False
             else:
-                outcome.settle_rule(at, used, now_ns)
+                correct(outcome, at, used, now_ns)
                 if outcome.remaining(at) == 0:
                     return False
         return True

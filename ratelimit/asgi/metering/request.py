@@ -28,7 +28,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.metered import MeteredRules
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.metering import EstimateSpec
-from ratelimit.stores.contract import ALLOWED, Outcome
+from ratelimit.stores.contract import ALLOWED, Outcome, correct
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.request import MOST_DECLARED, Declared, model_in_path
 
@@ -198,9 +198,9 @@ class MeteredRequest:
             if rules.unit(at) in exchange.settled_units or outcome.state(at) != ALLOWED:
                 continue  # the application said it itself
             if is_exact or amount > outcome.cost(at):
-                outcome.settle_rule(at, amount, now_ns)
+                correct(outcome, at, amount, now_ns)
                 if exchange.plan is not None and at in exchange.plan.lowered:
-                    outcome.settle_rule(exchange.plan.lowered[at], amount, now_ns)
+                    correct(outcome, exchange.plan.lowered[at], amount, now_ns)
             if exchange.reservation is not None and not is_exact and amount:
                 exchange.reservation.seen = True
             if is_exact:
