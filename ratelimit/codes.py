@@ -291,8 +291,7 @@ CODES: dict[str, Code] = {
         "Take what the back end answers in time at its worst, or leave the default of 4.",
     ),
     "adaptive-target": _error(
-        "The target of the first byte is malformed, or not between 10 ms and 10 minutes.",
-        "Write it like `500ms` or `1s`.",
+        "The first byte's target is malformed, or not 10 ms to 10 minutes.", "Write it like `500ms`."
     ),
     "adaptive-target-unused": _warning(
         "A target stands beside an algorithm that has none.", "Remove `first_byte`, or use `first-byte`."
@@ -301,14 +300,15 @@ CODES: dict[str, Code] = {
         "A page of the servers' metrics is no http:// or https:// address.",
         "Write it like `http://127.0.0.1:8000/metrics`.",
     ),
+    "adaptive-group": _error(
+        "One of several adaptive limits has no name or requests of its own.", "Give it a name and a `match`."
+    ),
     "adaptive-class": _error(
-        "A class of the adaptive limit has no name of its own, or no requests.",
-        "Give each class a name and a `match`.",
+        "A class of the adaptive limit has no name or requests of its own.", "Give it a name and a `match`."
     ),
     "limit-wait": _error("The wait is malformed, or not between 1 ms and 10 minutes.", "Mend it."),
     "queue-class": _error(
-        "A class of requests that wait has no name of its own, or no requests.",
-        "Give each class a name and a `match`.",
+        "A class of requests that wait has no name or requests of its own.", "Give it a name and a `match`."
     ),
     "queue-unused": _warning(
         "There is a `[queue]`, and no limit lets requests wait.",

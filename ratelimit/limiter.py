@@ -32,6 +32,7 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
+from ratelimit.telemetry.load import WatchedLoad
 
 if TYPE_CHECKING:
     from ratelimit.telemetry.exemplars import Exemplars
@@ -309,8 +310,13 @@ class Limiter:
 
     @property
     def load(self) -> LoadLimit | None:
-        """The limit that follows the load (`[adaptive]`): its state, and what takes an engine's reports."""
-        return self.runtime.load
+        """The first of `loads`; None where there is none."""
+        return next(iter(self.loads.values()), None)
+
+    @property
+    def loads(self) -> Mapping[str, LoadLimit]:
+        """The limits that follow the load (`[adaptive]`), by name: their state; and they take reports."""
+        return self.runtime.loads
 
     @property
     def reloaded_ns(self) -> int:
@@ -339,14 +345,9 @@ class Limiter:
         return self.store.state
 
     @property
-    def load_numbers(self) -> Mapping[str, float]:
-        """The state of the limit that follows the load, in numbers; empty without one."""
-        return {} if self.load is None else self.load.numbers()
-
-    @property
-    def load_classes(self) -> Sequence[str]:
-        """Its classes; empty without one."""
-        return () if self.load is None else self.load.names
+    def watched_loads(self) -> Sequence[WatchedLoad]:
+        """The limits that follow the load, as metrics tell them."""
+        return [load.watched() for load in self.loads.values()]
 
     @property
     def queue(self) -> FairQueue | None:

@@ -1,6 +1,6 @@
 """The fast path of an HTTP request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import final
 
 from starlette.types import Scope, Send
@@ -37,7 +37,7 @@ class Gate:
         target: what a scope asks for, where its path is not as it was sent, or below a root path.
         pace, keep_up: says when upkeep is due with a decision, and does it.
         has_ends: whether something is told of each request's end, so that no sending is plain.
-        load: the limit that follows the load, None without one; what has no room by it is turned away.
+        loads: the limits that follow the load, by position; what has no room by its own is turned away.
         payer_at: the position of the identity that use of the back end is counted by, -1 for none.
         ramps: what delays steep rises, of which requests are turned away; None: nothing does.
         conduct: told of refusals; what struck is turned away. None where no limit falls with bad conduct.
@@ -60,7 +60,7 @@ class Gate:
         pace: Pace,
         keep_up: Callable[[int], None],
         has_ends: bool = False,
-        load: LoadLimit | None = None,
+        loads: Sequence[LoadLimit] = (),
         payer_at: int = -1,
         conduct: Conduct | None = None,
         ramps: Ramps | None = None,

@@ -316,7 +316,7 @@ class RateLimitMiddleware:
         visit: WatchedVisit | None = None,
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
-        load = self._runtime.load if matched.rank >= 0 else None
+        load = self._runtime.load_of(bound, matched)
         ticket = -1
         decided: Decided | Exchange
         if load is None:
@@ -408,7 +408,7 @@ class RateLimitMiddleware:
             pace=self._runtime.pace,
             keep_up=self._runtime.keep_up,
             has_ends=bool(bound.steps.ends),
-            load=self._runtime.load,
+            loads=tuple(self._runtime.loads.values()),
             payer_at=bound.payer_at,
             conduct=bound.conduct,
             ramps=bound.ramps,

@@ -283,7 +283,7 @@ class Explained:
         if self.policy.compiled.ramp is not None:
             told = "--live would say how steep it is" if self.rise is None else self.rise.told
             say(console, Text("rise ", "bold") + Text(told, "not bold"))
-        if self.policy.compiled.adaptive is not None and (self.room is not None or not self.is_live):
+        if self.policy.compiled.adaptive and (self.room is not None or not self.is_live):
             told = "--live would say whether it goes before others" if self.room is None else self.room.told
             say(console, Text("room ", "bold") + Text(told, "not bold"))
         has_room = self.room is None or self.room.has_room or self.room.is_shadow

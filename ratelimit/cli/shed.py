@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any
 
 import click
@@ -30,6 +31,7 @@ _LONGEST_WHOLE = 16
 
 @click.command("shed", short_help="Show the accounts that found no room, and why they went first.")
 @click.argument("policy")
+@click.option("--group", metavar="NAME", help="Only what the `[[adaptive]]` of this name shed.")
 @click.option("--class", "class_", metavar="NAME", help="Only accounts of this class.")
 @click.option(
     "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many accounts are shown."
@@ -43,7 +45,12 @@ _LONGEST_WHOLE = 16
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def shed_command(
-    policy: str, class_: str | None, most: int, revealed: tuple[str, ...], as_json: bool
+    policy: str,
+    group: str | None,
+    class_: str | None,
+    most: int,
+    revealed: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Say which accounts `[adaptive]` shed on this host, or in shadow would have, from all its workers.
 
@@ -63,56 +70,76 @@ def shed_command(
     worker of this user has run the policy here.
     """
     loaded = load_to_act(policy)
-    spec = loaded.compiled.adaptive
-    if spec is None:
+    specs = loaded.compiled.adaptive
+    if not specs:
         hint = "`ratelimit refused` has what limits refuse; docs/adaptive.md says when to use [adaptive]."
         raise Failure(f"{loaded.name} sheds nothing: it has no [adaptive]", USAGE, hint=hint)
-    names = class_names(spec)
-    if class_ is not None and class_ not in names:
-        near = nearest(class_, names)
-        hint = f"Did you mean `{near}`?" if near else f"It has {', '.join(names)}."
-        raise Failure(f"{loaded.name} has no class `{class_}`", USAGE, hint=hint)
+    _check_name(loaded.name, "[[adaptive]]", group, [spec.name for spec in specs])
+    specs = tuple(spec for spec in specs if group in (None, spec.name))
+    _check_name(loaded.name, "class", class_, list(dict.fromkeys(chain(*map(class_names, specs)))))
     with ExitStack() as stack:
         store = attach(loaded)
         stack.callback(store.close)
-        flight = SharedInFlight.existing(store.place, store.hasher.key)
-        if flight is None:
+        flights = [SharedInFlight.existing(store.place, store.hasher.key, spec.name) for spec in specs]
+        for flight in flights:
+            if flight is not None:
+                stack.callback(flight.close)
+        if all(flight is None for flight in flights):
             hint = "Workers that started before [adaptive] was there take it up with the next reload."
             raise Failure(f"no worker counts what is in flight for {loaded.name}", DEPLOYMENT, hint=hint)
-        stack.callback(flight.close)
         bound = BoundPolicy(loaded.compiled, store, store.clock.now_ns(), diagnose=lambda code: None)
         known = {
             hashed: given
             for (position, hashed), given in hashes_of(bound, revealed).items()
             if position == bound.payer_at
         }
-        found = shed_accounts(spec, store, flight, known)
+        found = [
+            each
+            for spec, flight in zip(specs, flights, strict=True)
+            if flight is not None
+            for each in shed_accounts(spec, store, flight, known)
+        ]
+        found.sort(key=lambda each: (-each.total, each.rank, each.account))
         per = loaded.compiled.identities[bound.payer_at].name if bound.payer_at >= 0 else "account"
     if class_ is not None:
         found = [each for each in found if each.class_ == class_]
     if revealed:
         found = [each for each in found if each.given is not None]
     if as_json:
-        shown = [_json(each, per) for each in found[:most]]
-        print_json({"mode": "shadow" if spec.shadow else "enforce", "shed": shown, "accounts": len(found)})
+        modes = {spec.name: "shadow" if spec.shadow else "enforce" for spec in specs}
+        shown = [{**_json(each, per), "mode": modes[each.group]} for each in found[:most]]
+        print_json({"modes": modes, "shed": shown, "accounts": len(found)})
         return
     if not found:
         asked = f"Nothing of {', '.join(revealed)}" if revealed else "Nothing"
         note(f"{asked} was shed on this host within the last hour.")
         return
     console = out()
-    console.print(_table(found[:most], per, has_given=bool(revealed), is_wide=console.width >= _WIDE))
+    has_groups, has_given, is_wide = len(specs) > 1, bool(revealed), console.width >= _WIDE
+    console.print(_table(found[:most], per, has_groups=has_groups, has_given=has_given, is_wide=is_wide))
     if len(found) > most:
         note(f"and {len(found) - most:,} more accounts; --most says how many are shown")
     if any(each.standing.verdict != "none" for each in found[:most]):
         note(f"`ratelimit actors {policy}` says more about actors.")
 
 
-def _table(found: Sequence[ShedAccount], per: str, *, has_given: bool, is_wide: bool) -> Table:
+def _check_name(policy: str, what: str, given: str | None, names: Sequence[str]) -> None:
+    if given is None or given in names:
+        return
+    near = nearest(given, names)
+    hint = f"Did you mean `{near}`?" if near else f"It has {', '.join(names)}."
+    raise Failure(f"{policy} has no {what} `{given}`", USAGE, hint=hint)
+
+
+def _table(
+    found: Sequence[ShedAccount], per: str, *, has_groups: bool, has_given: bool, is_wide: bool
+) -> Table:
     """Return the accounts, a line each; what has happened to none of them has no column."""
     was_shed, would_be = any(each.shed for each in found), any(each.would_shed for each in found)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     names = min(_LONGEST_WHOLE, max(len(each.class_) for each in found))
+    if has_groups:
+        table.add_column("group", overflow="fold")
     table.add_column("class", overflow="fold", min_width=names)
     table.add_column(per, overflow="fold", min_width=len(short_hash(0)))
     counts = [("shed", was_shed), ("in shadow", would_be), ("before others", True), ("a minute", is_wide)]
@@ -131,6 +158,7 @@ def _table(found: Sequence[ShedAccount], per: str, *, has_given: bool, is_wide: 
             (Text(f"{each.a_minute:,.0f}"), is_wide),
         )
         table.add_row(
+            *((each.group,) if has_groups else ()),
             Text(each.class_, "bold"),
             Text(short_hash(each.account), "yellow") if each.account else f"no {per}",
             *(cell for cell, is_shown in cells if is_shown),
@@ -144,6 +172,7 @@ def _table(found: Sequence[ShedAccount], per: str, *, has_given: bool, is_wide: 
 def _json(each: ShedAccount, per: str) -> dict[str, Any]:
     standing = each.standing
     return {
+        "group": each.group,
         "class": each.class_,
         "per": per,
         "hash": short_hash(each.account) if each.account else None,

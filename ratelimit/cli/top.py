@@ -26,8 +26,8 @@ from ratelimit.inspection.attach import attach
 from ratelimit.policy.compile.adaptive import class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
-from ratelimit.telemetry.load import LOAD_ENFORCED, LOAD_HELD, LOAD_PRESSURE, LOAD_STILL, LOAD_TARGET
-from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, quantile_bound_s
+from ratelimit.telemetry.load import WatchedLoad, load_numbers
+from ratelimit.telemetry.snapshot import LimitCounts, LoadNumbers, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
 
 _TIMEOUT_S = 3
@@ -97,17 +97,24 @@ def _look_at(target: str, stack: ExitStack) -> Look:
     policy, trouble = load_in_force(target)
     store = attach(policy)
     stack.callback(store.close)
-    spec = policy.compiled.adaptive
-    flight = None if spec is None else SharedInFlight.existing(store.place, store.hasher.key)
-    watched = WatchedTable(
-        store.table,
-        policy.compiled.rules,
-        store.clock,
-        flight,
-        () if spec is None else class_names(spec),
-        load_floor=0 if spec is None else spec.floor,
-        load_in_shadow=spec is not None and spec.shadow,
-    )
+    flights = []
+    for spec in policy.compiled.adaptive:
+        flight = SharedInFlight.existing(store.place, store.hasher.key, spec.name)
+        if flight is not None:
+            stack.callback(flight.close)
+            flights.append((spec, flight))
+
+    def loads(now_ns: int) -> list[WatchedLoad]:
+        return [
+            WatchedLoad(
+                spec.name,
+                class_names(spec),
+                load_numbers(flight, now_ns, floor=spec.floor, is_shadow=spec.shadow),
+            )
+            for spec, flight in flights
+        ]
+
+    watched = WatchedTable(store.table, policy.compiled.rules, store.clock, loads)
     collector = RateLimitCollector(watched)
 
     def look() -> Snapshot:
@@ -179,8 +186,9 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
             for verdict in ("certain", "likely")
         )
         head.add_row("clusters", ", ".join(told))
-    if now.load:
-        head.add_row("load", _load(now, before, passed_s))
+    for group, load in now.loads.items():
+        then = None if before is None else before.loads.get(group, LoadNumbers())
+        head.add_row("load" if len(now.loads) == 1 else f"load {group}", _load(load, then, passed_s))
     half, most = (quantile_bound_s(now.latency, share) for share in (0.5, 0.99))
     if half is not None and most is not None:
         head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")
@@ -189,26 +197,22 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
     return head
 
 
-def _load(now: Snapshot, before: Snapshot | None, passed_s: float) -> str:
+def _load(now: LoadNumbers, before: LoadNumbers | None, passed_s: float) -> str:
     """Return what is in flight beside what may be, how late first bytes are, and what was shed."""
-    waiting, bound = now.load.get("waiting", 0.0), now.load.get("on waiting", 0.0)
-    in_flight = now.load.get("answering", 0.0) + waiting
-    told = f"{in_flight:,.0f} in flight; {waiting:,.0f} wait for a first byte, room below {bound:,.0f}"
-    still_s, learned = now.gauge(LOAD_STILL), now.load.get("on learned", 0.0)
-    if bound < learned:
-        told += f" ({learned:,.0f} before; no first byte for {still_s:.1f} s)"
-    if held := now.gauge(LOAD_HELD):
-        told += f"; {held:,.0f} held in the gateway"
-    pressure, target_s = now.gauge(LOAD_PRESSURE), now.gauge(LOAD_TARGET)
-    if target_s:
-        told += f"; 95 % of first bytes within {pressure * target_s:.2g} s, target {target_s:g} s"
-    is_shadow = not now.gauge(LOAD_ENFORCED)
+    told = f"{now.answering + now.waiting:,.0f} in flight; "
+    told += f"{now.waiting:,.0f} wait for a first byte, room below {now.bound:,.0f}"
+    if now.bound < now.learned:
+        told += f" ({now.learned:,.0f} before; no first byte for {now.still_s:.1f} s)"
+    if now.held:
+        told += f"; {now.held:,.0f} held in the gateway"
+    if now.target_s:
+        told += f"; 95 % of first bytes within {now.pressure * now.target_s:.2g} s, target {now.target_s:g} s"
     if shed := ", ".join(f"{count:,} {name}" for name, count in now.shed.items() if count):
         if before is not None:
-            shed_before = sum(before.shed.values())
-            shed = f"{max(sum(now.shed.values()) - shed_before, 0) / passed_s:,.0f}/s, in all {shed}"
-        told += f"; {'in shadow, would have shed' if is_shadow else 'shed'} {shed}"
-    elif is_shadow:
+            rate = max(sum(now.shed.values()) - sum(before.shed.values()), 0) / passed_s
+            shed = f"{rate:,.0f}/s, in all {shed}"
+        told += f"; {'shed' if now.enforced else 'in shadow, would have shed'} {shed}"
+    elif not now.enforced:
         told += "; in shadow"
     return told
 
@@ -257,7 +261,7 @@ def _json(now: Snapshot) -> dict[str, Any]:
             }
             for name, counts in now.limits.items()
         ],
-        "shed": now.shed,
+        "shed": {group: load.shed for group, load in now.loads.items()},
         "table": {
             "live": now.entries_live,
             "capacity": int(now.gauge(names.TABLE_CAPACITY)),

@@ -22,7 +22,6 @@ from ratelimit.deciding.by_name import NamedGate
 from ratelimit.deciding.conduct import Conduct
 from ratelimit.deciding.extraction import listed_positions, make_extractor, payer_position, positions_of
 from ratelimit.deciding.hold import Hold
-from ratelimit.deciding.matched import NO_CLASSES
 from ratelimit.deciding.matched import Matched as Matched
 from ratelimit.deciding.plans import Plans
 from ratelimit.deciding.protocols import Recognition
@@ -33,7 +32,7 @@ from ratelimit.deciding.steps import NO_STEPS, Queue, Steps
 from ratelimit.deciding.tier import TierPick
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
-from ratelimit.policy.routing.classes import load_classes, wait_rank_of
+from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_classes, wait_rank_of
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
@@ -161,19 +160,20 @@ class BoundPolicy:
         ]
         self._classes = load_classes(compiled.adaptive)
         self.ramps = ramps
-        adapts = compiled.adaptive is not None or ramps is not None
+        adapts = bool(compiled.adaptive) or ramps is not None
         adapts = adapts or any(rule.adaptive for rule in compiled.rules)
         self.payer_at = payer_position(compiled) if adapts else -1
         """The identity that use of the back end is counted by; -1 for none."""
-        self.when: tuple[tuple[tuple[int, frozenset[int]], ...], ...] = ()
-        """By class of the limit that follows the load: what it asks of identities, as hashes."""
-        if compiled.adaptive is not None:
-            self.when = tuple(
-                tuple((position, self._hashes(position, values)) for position, values in one.when)
-                for one in compiled.adaptive.classes
-            )
+        self.when = [
+            [
+                [(position, self._hashes(position, values)) for position, values in one.when]
+                for one in spec.classes
+            ]
+            for spec in compiled.adaptive
+        ]
+        """By limit that follows the load and its class: what it asks of identities, as hashes."""
         self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
-        self._unmatched: dict[tuple[int, ...], Matched] = {}
+        self._unmatched: dict[LoadClasses, Matched] = {}
         self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.nobody)
         """The limits per cluster, for the judge of clusters."""
         self._plans = Plans(compiled, store, self._core_rules, self._core_rule, steps, queue, hold)
@@ -198,9 +198,9 @@ class BoundPolicy:
         return max(0, row[self.payer_at]) if self.payer_at >= 0 else 0
 
     def class_of(self, matched: Matched, row: Sequence[int]) -> int:
-        """Return the class of the limit that follows the load that a row's request is of."""
-        for rank in matched.classes[:-1]:
-            if all(row[position] in hashes for position, hashes in self.when[rank]):
+        """Return the class of its limit that follows the load that a row's request is of."""
+        for rank in matched.classes.ranks[:-1]:
+            if all(row[position] in hashes for position, hashes in self.when[matched.group][rank]):
                 return rank
         return matched.rank
 
@@ -253,7 +253,7 @@ class BoundPolicy:
         classes = self._classes(method, target) if event == "request" else NO_CLASSES
         route = self.compiled.router.match(method, target)
         if route is None:
-            if not classes:
+            if classes is NO_CLASSES:
                 return self.unmatched
             known = self._unmatched.get(classes)
             if known is None:

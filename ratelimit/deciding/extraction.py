@@ -107,11 +107,11 @@ def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
 def listed_positions(compiled: CompiledPolicy) -> set[int]:
     """Return the identities that are looked at whatever limits apply: by lists, by the correlation."""
     listed = {position for lists in (compiled.allow, compiled.deny) for position, _ in lists.values}
-    if compiled.adaptive is not None:
-        listed |= compiled.adaptive.positions
+    for spec in compiled.adaptive:
+        listed |= spec.positions
     if compiled.held is not None:
         listed |= compiled.held.positions
-    if compiled.adaptive is not None or any(rule.adaptive for rule in compiled.rules):
+    if compiled.adaptive or any(rule.adaptive for rule in compiled.rules):
         listed |= {payer_position(compiled)} - {-1}
     return listed if compiled.correlation is None else listed | compiled.correlation.positions
 

@@ -11,7 +11,7 @@ nothing more is looked at. The account matters only where the last of its class 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from ratelimit.adaptive.admission import Admission
@@ -31,7 +31,7 @@ from ratelimit.deciding.standing import standing_of
 from ratelimit.deciding.steps import Visit
 from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
-from ratelimit.telemetry.load import load_numbers, shed_column, shed_row
+from ratelimit.telemetry.load import WatchedLoad, load_numbers, shed_column, shed_row
 
 LEAST_RETRY_NS = 10**9
 """What is shed may come again this soon, at least."""
@@ -175,7 +175,7 @@ class LoadLimit:
         rank = min(standing.rank, len(self.names) - 1)  # a reload may have left fewer classes
         self.shed[rank] += 1
         column = shed_column(standing.of, in_shadow=self.spec.shadow)
-        counter = table.counter(shed_row(self.names[rank]))
+        counter = table.counter(shed_row(self.spec.name, self.names[rank]))
         table.count(counter, column)
         first = Standing(standing.rank, standing.classes)
         self.accounts.note(
@@ -220,9 +220,11 @@ class LoadLimit:
             self.flight.held(now_ns),
         )
 
-    def numbers(self) -> Mapping[str, float]:
-        """Return the same as metrics have it."""
-        return load_numbers(self.flight, self.now_ns(), floor=self.spec.floor, is_shadow=self.spec.shadow)
+    def watched(self) -> WatchedLoad:
+        """Return the limit of the whole host, as metrics tell it."""
+        spec, now_ns = self.spec, self.now_ns()
+        numbers = load_numbers(self.flight, now_ns, floor=spec.floor, is_shadow=spec.shadow)
+        return WatchedLoad(spec.name, self.names, numbers)
 
     def report(self, *, running: int, waiting: int, memory_used: float = 0.0) -> None:
         """Take what the engine says of itself, as from a scrape of its metrics: a cap, never more.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ratelimit.deciding.route_plan import RoutePlan
-
-NO_CLASSES: tuple[int, ...] = ()
+from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses
 
 
 class Matched:
@@ -15,14 +14,15 @@ class Matched:
     `plan` is None when a tier has to pick it; `is_limited` is False when nothing applies.
     `resolvers` are those with answers that the limits, or the lists, look at. `is_crowded`: the
     path's readings fall under more rules than a decision can carry, and it is refused.
-    `classes` are the classes of the limit that follows the load that it may be of, in their order. It is
-    of the last of them, `rank`, in any case. Empty and -1 where that limit does not look at it.
+    `classes` says which limit that follows the load it falls under, its `group`, and which classes it may
+    be of. It is of the last of them, `rank`, in any case. Both are -1 where no such limit looks at it.
     `may_wait`: whether a request may wait for room, or be asked for a step-up; `wait_rank`: in which class.
     """
 
     __slots__ = (
         "_pick",
         "classes",
+        "group",
         "is_crowded",
         "is_limited",
         "may_wait",
@@ -43,7 +43,7 @@ class Matched:
         resolvers: tuple[str, ...] = (),
         *,
         is_crowded: bool = False,
-        classes: tuple[int, ...] = NO_CLASSES,
+        classes: LoadClasses = NO_CLASSES,
     ) -> None:
         self.template = template
         self.params = params
@@ -51,18 +51,17 @@ class Matched:
         self._pick = pick
         self.resolvers = resolvers
         self.is_crowded = is_crowded
-        self.classes = classes
-        self.rank = classes[-1] if classes else -1
         self.is_limited = plan is not None or pick is not None or is_crowded
         self.may_wait = pick is not None or (
             plan is not None and (plan.queue is not None or plan.challenge is not None or plan.has_ladders)
         )
-        self.wait_rank = 0
+        self.take_classes(classes, 0)
 
-    def take_classes(self, classes: tuple[int, ...], wait_rank: int) -> None:
+    def take_classes(self, classes: LoadClasses, wait_rank: int) -> None:
         """Take the classes it is of: for the limit that follows the load, and for waiting."""
         self.classes, self.wait_rank = classes, wait_rank
-        self.rank = classes[-1] if classes else -1
+        self.group = classes.group
+        self.rank = classes.ranks[-1] if classes.ranks else -1
 
     def plan_for(self, identities: Sequence[int]) -> RoutePlan | None:
         """Return the plan for these identities' tiers; None when no limit is left, or too many are."""

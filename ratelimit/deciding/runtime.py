@@ -31,6 +31,7 @@ from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.fair_queue import FairQueue, Result
 from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.load import LoadLimit, settings_of
+from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.names import named_gate
 from ratelimit.deciding.protocols import AskedRules
 from ratelimit.deciding.ramps import Ramps
@@ -123,7 +124,8 @@ class Runtime:
         self._acts: tuple[Act, ...] = ()
         self.clustering: ClusteringService | None = None
         """Correlation, where the policy has any."""
-        self._load: LoadLimit | None = None
+        self._loads: dict[str, LoadLimit] = {}
+        """The limits that follow the load by their names, those of earlier policies among them."""
         self._conduct: SharedConduct | None = None
         self.conduct_news: deque[News] = deque(maxlen=MOST_NEWS)
         """What struck here and other hosts have not been told."""
@@ -168,9 +170,9 @@ class Runtime:
     def heartbeat(self, now_ns: int) -> None:
         """Say that this worker lives, so that what it holds and has in flight counts."""
         self.store.heartbeat(now_ns)
-        if self._load is not None:
+        for load in self._loads.values():
             try:
-                self._load.shared.heartbeat()
+                load.shared.heartbeat()
             except StoreError:
                 self.diagnose("memory-unusable")
         if self._conduct is not None:
@@ -180,9 +182,16 @@ class Runtime:
                 self.diagnose("memory-unusable")
 
     @property
-    def load(self) -> LoadLimit | None:
-        """The limit that follows the load; None where the policy has none, or nothing is limited."""
-        return None if self.policy.compiled.adaptive is None or not self.is_enabled else self._load
+    def loads(self) -> Mapping[str, LoadLimit]:
+        """The limits that follow the load, by name in the order of the file; none while limits are off."""
+        specs = self.policy.compiled.adaptive if self.is_enabled else ()
+        return {spec.name: self._loads[spec.name] for spec in specs}
+
+    def load_of(self, bound: BoundPolicy, matched: Matched) -> LoadLimit | None:
+        """Return the limit that follows the load that a kind of request falls under; None for none."""
+        if matched.group < 0 or not self.is_enabled:
+            return None
+        return self._loads[bound.compiled.adaptive[matched.group].name]
 
     def _conduct_memory(self) -> ConductMemory:
         if self._conduct is None:
@@ -200,20 +209,20 @@ class Runtime:
         return Conduct(memory, self.table, scaled, self.conduct_news if has_others else None)
 
     def _enter_load(self, policy: Policy) -> None:
-        spec = policy.compiled.adaptive
-        if spec is None:
-            return  # a reload may bring it back, and what is in flight then is still known
-        if self._load is None:
-            self._load = self._new_load(policy, spec)
-        else:
-            self._load.adapt(spec)
+        # One that this policy lacks stays: a reload may bring it back, and what is in flight is known then.
         held = policy.compiled.held
-        if held is not None:
-            self._load.queue.bound_by(held.per_principal, held.total)
+        for spec in policy.compiled.adaptive:
+            load = self._loads.get(spec.name)
+            if load is None:
+                load = self._loads[spec.name] = self._new_load(policy, spec)
+            else:
+                load.adapt(spec)
+            if held is not None:
+                load.queue.bound_by(held.per_principal, held.total)
 
     def _new_load(self, policy: Policy, spec: AdaptiveSpec) -> LoadLimit:
         settings = settings_of(spec)
-        shared = open_flight(policy, self.store, settings.floor, settings.step_ns)
+        shared = open_flight(policy, self.store, spec.name, settings.floor, settings.step_ns)
         return LoadLimit(spec, shared, self.clock, lots_key(self.store.hasher.key), self._count_held)
 
     def _count_waited(self, result: Result, waited_ns: int) -> None:
@@ -254,8 +263,8 @@ class Runtime:
     ) -> None:
         """Decide by this policy from now on. Callers hold the lock."""
         before = self.clustering
-        self.policy = policy
         self._enter_load(policy)
+        self.policy = policy
         self.current = bound
         self.clustering = clustering
         if clustering is not None and policy.compiled.correlation is not None:
@@ -409,7 +418,7 @@ class Runtime:
             self.counters.decided(False, Reason.STORE)
         for _ in range(self.hold.close()):
             self.counters.decided(False, Reason.STORE)
-        for _ in range(0 if self._load is None else self._load.queue.close()):
+        for _ in range(sum(load.queue.close() for load in self._loads.values())):
             self.counters.held("closed", 0)
             self.counters.decided(False, Reason.CAPACITY)
 
@@ -422,8 +431,8 @@ class Runtime:
         self._refuse_waiting()
         if self.clustering is not None:
             self.clustering.retire(self.now_ns())
-        if self._load is not None:
-            self._load.leave()
+        for load in self._loads.values():
+            load.leave()
         if self._conduct is not None:
             self._conduct.close()
         if self._owns_store:

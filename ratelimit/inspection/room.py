@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.load import settings_of
 from ratelimit.deciding.standing import lots_key, standing_of
-from ratelimit.inspection.shed import reason
+from ratelimit.inspection.shed import named, reason
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
 from ratelimit.stores.contract import Store
@@ -30,6 +30,7 @@ class Room:
     """A request's standing among those of its class, and the room that there is now.
 
     Args:
+        group: the limit that it falls under, by its name.
         class_: what it is of.
         standing: what is known of it.
         waiting, room_below: requests without a first byte, and below how many of them it goes on.
@@ -39,6 +40,7 @@ class Room:
         is_held: whether what has no room waits for a moment before it is shed.
     """
 
+    group: str
     class_: str
     standing: Standing
     waiting: int
@@ -67,12 +69,14 @@ class Room:
         if self.first_below > self.room_below:
             below += f", others of the class while fewer than {self.first_below:,} do"
         behind = f" ({reason(self.standing)})" if self.less_of_queue >= LEAST_TOLD else ""
-        return f"class {self.class_}: {now}. {self.waiting:,} wait for a first byte; it {below}{behind}"
+        class_ = named(self.group, self.class_)
+        return f"{class_}: {now}. {self.waiting:,} wait for a first byte; it {below}{behind}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
         standing = self.standing
         return {
+            "group": self.group,
             "class": self.class_,
             "mode": "shadow" if self.is_shadow else "enforce",
             "has_room": self.has_room,
@@ -93,19 +97,20 @@ class Rooms:
     """The room that this host's workers have, to look at.
 
     Args:
-        spec: what they run.
-        flight: what they have in flight.
+        limits: what they run, by position, and what they have in flight; None where they count nothing.
     """
 
-    def __init__(self, spec: AdaptiveSpec, flight: InFlight) -> None:
-        self._spec = spec
-        self._flight = flight
+    def __init__(self, limits: Sequence[tuple[AdaptiveSpec, InFlight | None]]) -> None:
+        self._limits = limits
 
     def of(self, bound: BoundPolicy, matched: Matched, row: Sequence[int], now_ns: int) -> Room | None:
         """Return what room the request of a decided row has; None for one that asks for none."""
         if matched.rank < 0 or row[bound.extractor.listed_at]:
             return None
-        flight, names = self._flight, class_names(self._spec)
+        spec, flight = self._limits[matched.group]
+        if flight is None:
+            return None
+        names = class_names(spec)
         key = lots_key(bound.store.hasher.key)
         rank = bound.class_of(matched, row)
         standing = standing_of(bound, row, rank, len(names), Heaviest(flight), key, now_ns)
@@ -115,6 +120,7 @@ class Rooms:
         queue = learned if standing.kept() < 0 else still
         first_queue = learned if first.kept() < 0 else still
         return Room(
+            spec.name,
             names[rank],
             standing,
             flight.counts(now_ns)[1],
@@ -122,8 +128,8 @@ class Rooms:
             max(1, round(first.share() * first_queue)),
             flight.has_room(now_ns, standing.share(), standing.kept()),
             flight.has_room(now_ns, first.share(), first.kept()),
-            self._spec.shadow,
-            self._spec.holds,
+            spec.shadow,
+            spec.holds,
         )
 
 
@@ -134,17 +140,14 @@ def rooms_of(policy: Policy, store: Store) -> Iterator[Rooms | None]:
     Raises:
         StoreError: it cannot be read.
     """
-    spec = policy.compiled.adaptive
-    flight = None
-    if spec is not None:
-        place = store.place or wish_of(policy, needs_key=False).place
-        flight = SharedInFlight.existing(place, store.hasher.key)
-    if spec is None or flight is None:
-        yield None
-        return
-    settings = settings_of(spec)
-    flight.adjust(settings.floor, settings.step_ns)
-    try:
-        yield Rooms(spec, flight)
-    finally:
-        flight.close()
+    specs, place = policy.compiled.adaptive, store.place or wish_of(policy, needs_key=False).place
+    with ExitStack() as stack:
+        limits = []
+        for spec in specs:
+            flight = SharedInFlight.existing(place, store.hasher.key, spec.name)
+            if flight is not None:
+                stack.callback(flight.close)
+                settings = settings_of(spec)
+                flight.adjust(settings.floor, settings.step_ns)
+            limits.append((spec, flight))
+        yield Rooms(limits) if any(flight is not None for _, flight in limits) else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ratelimit.adaptive.shedding import ActorVerdict, Standing
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.shed import ShedAccounts
-from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
+from ratelimit.policy.compile.adaptive import DEFAULT_GROUP, AdaptiveSpec, class_names
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry.load import shed_row
 
@@ -21,6 +21,8 @@ VERDICTS: tuple[ActorVerdict, ...] = ("none", "likely", "certain")
 class ShedAccount:
     """One account that was shed within the last hour, or in shadow would have been, as one class."""
 
+    group: str
+    """The limit that shed it, by its name."""
     rank: int
     class_: str
     account: int
@@ -67,20 +69,25 @@ def reason(standing: Standing) -> str:
     return "; ".join(filter(None, (said, heavy))) or "as any other, by lot"
 
 
+def named(group: str, class_: str) -> str:
+    """Return in words a class, and the limit it is of where that has a name."""
+    return f"class {class_}" if group == DEFAULT_GROUP else f"class {class_} of {group}"
+
+
 def shed_accounts(
     spec: AdaptiveSpec, store: EmbeddedStore, flight: InFlight, revealed: Mapping[int, str]
 ) -> list[ShedAccount]:
-    """Return the accounts that were shed, those shed most first; of two, the one of the higher class.
+    """Return the accounts that one limit shed, those shed most first; of two, the one of the higher class.
 
     Args:
-        spec: what the table's workers run.
+        spec: the limit, as the table's workers run it.
         store: their store.
-        flight: what they have in flight.
+        flight: what they have in flight under it.
         revealed: values that the operator asks about, by their hash.
     """
     now_ns = store.clock.now_ns()
     names = class_names(spec)
-    ranks = {store.table.counter(shed_row(name)): rank for rank, name in enumerate(names)}
+    ranks = {store.table.counter(shed_row(spec.name, name)): rank for rank, name in enumerate(names)}
     found: dict[tuple[int, int], ShedAccount] = {}
     for account, row, in_shadow, before, shed, uncertain, since_ns, last_ns, *why in sorted(
         ShedAccounts(flight).accounts(now_ns), key=lambda each: (each[3], each[7])
@@ -90,6 +97,7 @@ def shed_accounts(
         verdict, factor, lighter = why
         known = found.get((rank, account))
         found[rank, account] = ShedAccount(
+            spec.name,
             rank,
             names[rank],
             account,

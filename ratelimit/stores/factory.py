@@ -213,14 +213,14 @@ def open_conduct(policy: Policy, store: Store) -> SharedConduct:
     return SharedConduct.private(store)
 
 
-def open_flight(policy: Policy, store: Store, floor: int, step_ns: int) -> SharedInFlight:
-    """Return what a store's workers have in flight, or what this process has.
+def open_flight(policy: Policy, store: Store, name: str, floor: int, step_ns: int) -> SharedInFlight:
+    """Return what a store's workers have in flight under the limit of this name, or what this process has.
 
     Raises:
         StoreError: it cannot be had, and the policy does not say to go on without.
     """
     try:
-        return SharedInFlight.beside(store, floor=floor, step_ns=step_ns)
+        return SharedInFlight.beside(store, name, floor=floor, step_ns=step_ns)
     except StoreError as error:
         if policy.compiled.file.store.on_unusable != "private":
             raise

@@ -96,9 +96,7 @@ class Watched(Protocol):
     @property
     def remote(self) -> Mapping[str, float]: ...
     @property
-    def load_numbers(self) -> Mapping[str, float]: ...
-    @property
-    def load_classes(self) -> Sequence[str]: ...
+    def watched_loads(self) -> Sequence[load.WatchedLoad]: ...
     @property
     def queue(self) -> WatchedQueue | None: ...
     @property
@@ -134,7 +132,7 @@ class RateLimitCollector(Collector):
         yield from correlated(self._limiter.correlation)
         for metric, row in load.CONDUCT_METRICS.items():
             yield _labelled(metric, dict(zip(metric.labels[0].values, totals(table, row), strict=False)))
-        yield from loaded(table, self._limiter.load_numbers, self._limiter.load_classes)
+        yield from loaded(table, self._limiter.watched_loads)
 
     def _requests(self, table: CounterTable) -> Iterator[Family]:
         cells = totals(table, names.ROW_REQUESTS, names.REQUESTS_WIDTH)
@@ -270,29 +268,38 @@ def _said(action: str, own: str, cells: Sequence[int]) -> Iterator[tuple[str, st
     yield "skip", own, cells[RuleColumn.SKIPPED]
 
 
-def loaded(table: CounterTable, numbers: Mapping[str, float], classes: Sequence[str]) -> Iterator[Family]:
-    """Yield the families of the limit that follows the load; none where there is none."""
-    if not numbers:
+def loaded(table: CounterTable, loads: Sequence[load.WatchedLoad]) -> Iterator[Family]:
+    """Yield the families of the limits that follow the load; none where there is none."""
+    if not loads:
         return
-    yield _labelled(load.LOAD_REQUESTS, {state: numbers[state] for state in ("answering", "waiting")})
-    bounds = {on: numbers[f"{on} bound"] for on in ("in flight", "waiting", "learned", "floor")}
-    yield _plain(load.LOAD_ENFORCED, numbers["enforced"])
-    yield _labelled(load.LOAD_BOUND, bounds)
-    yield _plain(load.LOAD_STILL, numbers["still_ns"] / 1e9)
-    yield _plain(load.LOAD_PRESSURE, numbers["pressure"])
-    yield _plain(load.LOAD_TARGET, numbers["target_ns"] / 1e9)
-    yield _plain(load.LOAD_STALE, numbers["stale"])
-    yield _plain(load.LOAD_HELD, numbers["held"])
+    requests, bounds, shed = map(_family, (load.LOAD_REQUESTS, load.LOAD_BOUND, load.LOAD_SHED))
+    plain = [
+        (load.LOAD_ENFORCED, "enforced", 1),
+        (load.LOAD_STILL, "still_ns", 1e9),
+        (load.LOAD_PRESSURE, "pressure", 1),
+        (load.LOAD_TARGET, "target_ns", 1e9),
+        (load.LOAD_STALE, "stale", 1),
+        (load.LOAD_HELD, "held", 1),
+    ]
+    families = [_family(metric) for metric, _, _ in plain]
+    for one in loads:
+        group = {load.GROUP.name: one.group}
+        for state in ("answering", "waiting"):
+            requests.add_sample(load.LOAD_REQUESTS.exported, {**group, "state": state}, one.numbers[state])
+        for on in ("in flight", "waiting", "learned", "floor"):
+            bounds.add_sample(load.LOAD_BOUND.exported, {**group, "on": on}, one.numbers[f"{on} bound"])
+        for (metric, number, scale), family in zip(plain, families, strict=True):
+            family.add_sample(metric.exported, group, one.numbers[number] / scale)
+        for name in one.classes:
+            cells = totals(table, load.shed_row(one.group, name))
+            for labels, column in load.SHED_COLUMNS:
+                shed.add_sample(load.LOAD_SHED.exported, {**group, "class": name, **labels}, cells[column])
+    yield from (requests, bounds, *families)
     results = totals(table, waits.ROW_HOLDS, len(waits.HOLD_RESULTS))
     yield _labelled(load.LOAD_HOLDS, dict(zip(waits.HOLD_RESULTS, results, strict=False)))
     held = totals(table, waits.ROW_HELD, waits.WAIT_WIDTH)
     yield _histogram(load.LOAD_HOLD_SECONDS, waits.WAIT_BOUNDS_NS, held)
-    family = _family(load.LOAD_SHED)
-    for name in classes:
-        cells = totals(table, load.shed_row(name))
-        for labels, column in load.SHED_COLUMNS:
-            family.add_sample(load.LOAD_SHED.exported, {"class": name, **labels}, cells[column])
-    yield family
+    yield shed
 
 
 def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import product
 
@@ -43,33 +44,41 @@ SHED_COLUMNS = [
 ]
 
 
-def shed_row(name: str) -> str:
-    """Return the counter row of a class."""
-    return f"\x1fshed {name}"
+def shed_row(group: str, name: str) -> str:
+    """Return the counter row of a class of the limit of this name."""
+    return f"\x1fshed {group}\x1f{name}"
+
+
+GROUP = Label("group", source="name of the `[adaptive]` in the policy file, `default` where it has none")
 
 
 LOAD_REQUESTS = Metric(
     "ratelimit_load_requests",
     "gauge",
     "Requests in flight, of all workers of the host: answering, or waiting for their first byte.",
-    (Label("state", ("answering", "waiting")),),
+    (GROUP, Label("state", ("answering", "waiting"))),
 )
 LOAD_BOUND = Metric(
     "ratelimit_load_bound",
     "gauge",
     "What the limit that follows the load allows now: in flight, and waiting for their first byte. "
     "`learned`: how many may wait while first bytes come. `floor`: so many in flight always have room.",
-    (Label("on", ("in flight", "waiting", "learned", "floor")),),
+    (
+        GROUP,
+        Label("on", ("in flight", "waiting", "learned", "floor")),
+    ),
 )
 LOAD_ENFORCED = Metric(
     "ratelimit_load_enforced",
     "gauge",
     "1 while requests without room are held and shed; 0 in shadow, where they are only counted.",
+    (GROUP,),
 )
 LOAD_HELD = Metric(
     "ratelimit_load_held",
     "gauge",
     "Requests that are held in the gateway until the back end has room, of all workers of the host.",
+    (GROUP,),
 )
 LOAD_HOLDS = Metric(
     "ratelimit_load_holds",
@@ -87,14 +96,19 @@ LOAD_STILL = Metric(
     "ratelimit_load_still_seconds",
     "gauge",
     "For how long no first byte came while requests wait for one; fewer may wait then than was learned.",
+    (GROUP,),
 )
 LOAD_PRESSURE = Metric(
-    "ratelimit_load_pressure", "gauge", "How late first bytes are: their 95 % quantile, 1 is the target."
+    "ratelimit_load_pressure",
+    "gauge",
+    "How late first bytes are: their 95 % quantile, 1 is the target.",
+    (GROUP,),
 )
 LOAD_TARGET = Metric(
     "ratelimit_load_target_seconds",
     "gauge",
     "What the time to the first byte is steered to; it may be learned.",
+    (GROUP,),
 )
 LOAD_SHED = Metric(
     "ratelimit_load_shed",
@@ -102,13 +116,17 @@ LOAD_SHED = Metric(
     "Requests that found no room and were shed with 503, or would have been. "
     "`of`: members of a likely or certain actor, accounts of bad conduct, and all others.",
     (
+        GROUP,
         Label("class", source="name of the class in the policy file, or `all`"),
         Label("of", SHED_OF),
         Label("mode", SHED_MODES),
     ),
 )
 LOAD_STALE = Metric(
-    "ratelimit_load_stale_reports", "counter", "Reports of the engine that no other followed in time."
+    "ratelimit_load_stale_reports",
+    "counter",
+    "Reports of the engine that no other followed in time.",
+    (GROUP,),
 )
 STRIKES = Metric(
     "ratelimit_conduct_strikes",
@@ -144,6 +162,21 @@ LOAD_METRICS: tuple[Metric, ...] = (
     LOAD_HOLD_SECONDS,
 )
 """Exported only where the policy has a limit that follows the load."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedLoad:
+    """A limit that follows the load, as it is read.
+
+    Args:
+        group: its name.
+        classes: the names of its classes.
+        numbers: its state in numbers, of the whole host.
+    """
+
+    group: str
+    classes: Sequence[str]
+    numbers: Mapping[str, float]
 
 
 def load_numbers(flight: InFlight, now_ns: int, *, floor: int, is_shadow: bool) -> Mapping[str, float]:

@@ -10,7 +10,16 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
 from ratelimit.telemetry import names
-from ratelimit.telemetry.load import LOAD_BOUND, LOAD_REQUESTS, LOAD_SHED
+from ratelimit.telemetry.load import (
+    LOAD_BOUND,
+    LOAD_ENFORCED,
+    LOAD_HELD,
+    LOAD_PRESSURE,
+    LOAD_REQUESTS,
+    LOAD_SHED,
+    LOAD_STILL,
+    LOAD_TARGET,
+)
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.remote import STORE_AWAY
 
@@ -37,6 +46,52 @@ _BY_VERDICT = (names.CLUSTERS.exported, names.CLUSTER_MEMBERS.exported)
 
 
 @dataclass(slots=True)
+class LoadNumbers:
+    """A limit that follows the load, at one moment."""
+
+    answering: float = 0.0
+    waiting: float = 0.0
+    """Requests without a first byte."""
+    held: float = 0.0
+    """Requests that wait in the gateway."""
+    bound: float = 0.0
+    """How many may be without a first byte now."""
+    learned: float = 0.0
+    """How many may be while first bytes come."""
+    still_s: float = 0.0
+    pressure: float = 0.0
+    target_s: float = 0.0
+    enforced: float = 1.0
+    """0 in shadow."""
+    shed: dict[str, int] = field(default_factory=dict)
+    """Requests shed by class, those in shadow included."""
+
+    def add(self, other: LoadNumbers) -> None:
+        """Take in another host's: sums of what is counted, the worst of what is measured."""
+        for name in ("answering", "waiting", "held", "bound", "learned"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("still_s", "pressure", "target_s"):
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+        self.enforced = min(self.enforced, other.enforced)
+        for class_, count in other.shed.items():
+            self.shed[class_] = self.shed.get(class_, 0) + count
+
+
+_LOAD_FIELDS: Mapping[tuple[str, str], str] = {
+    (LOAD_REQUESTS.exported, "answering"): "answering",
+    (LOAD_REQUESTS.exported, "waiting"): "waiting",
+    (LOAD_BOUND.exported, "waiting"): "bound",
+    (LOAD_BOUND.exported, "learned"): "learned",
+    (LOAD_HELD.exported, ""): "held",
+    (LOAD_STILL.exported, ""): "still_s",
+    (LOAD_PRESSURE.exported, ""): "pressure",
+    (LOAD_TARGET.exported, ""): "target_s",
+    (LOAD_ENFORCED.exported, ""): "enforced",
+}
+"""By sample and the value of its other label: which number of a limit that follows the load it is."""
+
+
+@dataclass(slots=True)
 class Snapshot:
     """One moment of one deployment."""
 
@@ -56,10 +111,8 @@ class Snapshot:
     """What is wrong with the policy's file, where it can be looked at; empty for nothing."""
     away: int = 0
     """Workers that do not ask the server."""
-    load: dict[str, float] = field(default_factory=dict)
-    """Requests in flight by their state, and after "on " what may be."""
-    shed: dict[str, int] = field(default_factory=dict)
-    """Requests shed by class, those in shadow included."""
+    loads: dict[str, LoadNumbers] = field(default_factory=dict)
+    """The limits that follow the load, by name."""
 
     @property
     def decided(self) -> int:
@@ -102,10 +155,8 @@ def total(snapshots: Iterable[Snapshot]) -> Snapshot:
             found.verdicts[verdict] = found.verdicts.get(verdict, 0) + value
         found.entries_live += one.entries_live
         found.away += one.away
-        for state, value in one.load.items():
-            found.load[state] = found.load.get(state, 0) + value
-        for name, shed in one.shed.items():
-            found.shed[name] = found.shed.get(name, 0) + shed
+        for name, numbers in one.loads.items():
+            found.loads.setdefault(name, LoadNumbers()).add(numbers)
     return found
 
 
@@ -188,12 +239,11 @@ def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float
         counts.likely_refused += count
     elif name in _BY_VERDICT:
         snapshot.verdicts[name, labels["verdict"]] = value
-    elif name == LOAD_REQUESTS.exported:
-        snapshot.load[labels["state"]] = value
-    elif name == LOAD_BOUND.exported:
-        snapshot.load[f"on {labels['on']}"] = value
     elif name == LOAD_SHED.exported:
-        snapshot.shed[labels["class"]] = snapshot.shed.get(labels["class"], 0) + count
+        shed = snapshot.loads.setdefault(labels["group"], LoadNumbers()).shed
+        shed[labels["class"]] = shed.get(labels["class"], 0) + count
+    elif (number := _LOAD_FIELDS.get((name, labels.get("state", labels.get("on", ""))))) is not None:
+        setattr(snapshot.loads.setdefault(labels["group"], LoadNumbers()), number, value)
     elif name == STORE_AWAY.exported:
         snapshot.away = count
     elif not labels:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from ratelimit.clock import Clock
-from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.telemetry.collector import CounterTable, WatchedRule
-from ratelimit.telemetry.load import load_numbers
+from ratelimit.telemetry.load import WatchedLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +22,12 @@ class WatchedTable:
     """Implements `collector.Watched` without a limiter.
 
     What only a worker knows of itself (its policy's generation, when it reloaded, which it is) is 0.
+
+    Args:
+        table: its counters.
+        rules: of its policy.
+        clock: its own.
+        loads: returns the limits that follow the load, as they are at an instant.
     """
 
     generation = 0
@@ -40,25 +45,17 @@ class WatchedTable:
         table: CounterTable,
         rules: Sequence[WatchedRule],
         clock: Clock,
-        flight: InFlight | None = None,
-        load_classes: Sequence[str] = (),
-        *,
-        load_floor: int = 0,
-        load_in_shadow: bool = False,
+        loads: Callable[[int], Sequence[WatchedLoad]] = lambda now_ns: (),
     ) -> None:
         self.table = table
-        self.load_classes = load_classes
-        self._flight = flight
-        self._floor, self._in_shadow = load_floor, load_in_shadow
+        self._loads = loads
         self.rules = rules
         self._clock = clock
 
     @property
-    def load_numbers(self) -> Mapping[str, float]:
-        """The limit that follows the load; empty where there is none."""
-        if self._flight is None:
-            return {}
-        return load_numbers(self._flight, self.now_ns(), floor=self._floor, is_shadow=self._in_shadow)
+    def watched_loads(self) -> Sequence[WatchedLoad]:
+        """The limits that follow the load, as metrics tell them."""
+        return self._loads(self.now_ns())
 
     def now_ns(self) -> int:
         """Return the deployment's own time."""

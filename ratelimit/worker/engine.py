@@ -1,9 +1,9 @@
-"""Asking the servers behind how busy they are, and telling the limit that follows the load.
+"""Asking the servers behind how busy they are, and telling the limits that follow the load.
 
 One worker of a host asks, twice a second, in a thread of its own. What the servers say is a cap and
 nothing more (`adaptive.saturation`). One that does not answer, or with anything else, costs nothing:
 no report is made then. The last one is ignored when it is five seconds old.
-Where there are several, all have to answer: a part of them would look like fewer places.
+Where a limit names several, all have to answer: a part of them would look like fewer places.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from http.client import HTTPException
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ratelimit.adaptive.engine import Reading, read_metrics
+from ratelimit.deciding.load import LoadLimit
 from ratelimit.limiter import Limiter
 from ratelimit.stores.embedded.election import Election
 from ratelimit.stores.embedded.mapping import COMPANION
@@ -40,8 +41,8 @@ class EngineReports:
 
     def look(self, limiter: Limiter) -> bool:
         """Ask once and report, if this worker is to; return whether a report was made."""
-        spec, load = limiter.policy.compiled.adaptive, limiter.load
-        if spec is None or load is None or not spec.reports:
+        asked = [load for load in limiter.loads.values() if load.spec.reports]
+        if not asked:
             return False
         if self._election is None:
             place = limiter.store.place
@@ -50,16 +51,21 @@ class EngineReports:
             )
         if not self._election.win():
             return False
-        found = ask(spec.reports)
-        if found is None:
-            return False
-        load.report(running=found.running, waiting=found.waiting, memory_used=found.memory_used)
-        return True
+        return sum(map(_report, asked)) > 0
 
     def resign(self) -> None:
         """Let another worker ask."""
         if self._election is not None:
             self._election.resign()
+
+
+def _report(load: LoadLimit) -> bool:
+    """Ask the servers behind one limit, and tell it; return whether they answered."""
+    found = ask(load.spec.reports)
+    if found is None:
+        return False
+    load.report(running=found.running, waiting=found.waiting, memory_used=found.memory_used)
+    return True
 
 
 def ask(addresses: Sequence[str]) -> Reading | None:

@@ -172,9 +172,9 @@ class Upkeep:
 
     def _start_asking(self, ended: PromptEvent) -> None:
         """Start the thread that asks the servers behind, if a policy names any: a reload may have."""
-        spec = self._limiter.policy.compiled.adaptive
+        names_pages = any(spec.reports for spec in self._limiter.policy.compiled.adaptive)
         is_running = self._asker is not None and self._asker.is_alive()
-        if spec is None or not spec.reports or is_running or ended.is_set():
+        if not names_pages or is_running or ended.is_set():
             return
         self._asker = Thread(
             target=_ask_engines, args=(weakref.ref(self), ended), name="ratelimit-engines", daemon=True

@@ -234,7 +234,10 @@ def test_people_read_a_table(worker: Worker, tmp_path: Path) -> None:
     assert "in shadow" not in result.stdout
 
     assert "alice" not in result.output
-    assert json.loads(run("top", tmp_path / "policy.toml", "--json").stdout)["shed"]["interactive"] == 3
+    assert (
+        json.loads(run("top", tmp_path / "policy.toml", "--json").stdout)["shed"]["default"]["interactive"]
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,10 +245,12 @@ def test_people_read_a_table(worker: Worker, tmp_path: Path) -> None:
 )
 def test_each_account_has_a_line_of_a_narrow_terminal(shed: int, would_shed: int, head: str) -> None:
     heavy = Standing(0, 2, lighter=0.95, account=7)
-    one = ShedAccount(0, "interactive", 7 << 40, shed, would_shed, 1100, 0, 0, 60 * SECOND, heavy, None)
+    one = ShedAccount(
+        "default", 0, "interactive", 7 << 40, shed, would_shed, 1100, 0, 0, 60 * SECOND, heavy, None
+    )
     console = Console(width=80, force_terminal=False)
     with console.capture() as captured:
-        console.print(_table([one, one], "account", has_given=False, is_wide=False))
+        console.print(_table([one, one], "account", has_groups=False, has_given=False, is_wide=False))
     lines = captured.get().splitlines()
     assert sum("interactive" in line for line in lines) == 2
     assert any(head in line for line in lines)

@@ -15,7 +15,6 @@ from rich.console import Console
 from ratelimit.cli import top
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry import RateLimitCollector, snapshot
-from ratelimit.telemetry.load import LOAD_ENFORCED, LOAD_PRESSURE, LOAD_STILL, LOAD_TARGET
 from tests.cli.running import run, write_policy
 
 POLICY = """\
@@ -225,24 +224,22 @@ def test_store_that_is_away_is_read_from_metrics() -> None:
 
 
 def test_queue_that_stands_still_is_told_with_its_reason() -> None:
-    seen = snapshot.Snapshot(load={"waiting": 3.0, "answering": 1.0, "on waiting": 4.0, "on learned": 12.0})
-    seen.gauges[LOAD_STILL.exported] = 2.25
+    seen = snapshot.LoadNumbers(waiting=3.0, answering=1.0, bound=4.0, learned=12.0, still_s=2.25)
     told = top._load(seen, None, 0)
     assert told.startswith(
         "4 in flight; 3 wait for a first byte, room below 4 (12 before; no first byte for 2.2 s)"
     )
-    seen.load["on waiting"] = 12.0
+    seen.bound = 12.0
     assert "no first byte for" not in top._load(seen, None, 0)
 
 
 def test_what_is_shed_is_a_rate_too_and_shadow_is_said() -> None:
-    before = snapshot.Snapshot(load={"waiting": 3.0}, shed={"paid": 1, "free": 7})
-    seen = snapshot.Snapshot(load={"waiting": 3.0}, shed={"paid": 1, "free": 27})
-    seen.gauges |= {LOAD_PRESSURE.exported: 0.53, LOAD_TARGET.exported: 0.5, LOAD_ENFORCED.exported: 1.0}
+    before = snapshot.LoadNumbers(waiting=3.0, shed={"paid": 1, "free": 7})
+    seen = snapshot.LoadNumbers(waiting=3.0, pressure=0.53, target_s=0.5, shed={"paid": 1, "free": 27})
     assert top._load(seen, before, 2.0).endswith(
         "95 % of first bytes within 0.27 s, target 0.5 s; shed 10/s, in all 1 paid, 27 free"
     )
-    seen.gauges[LOAD_ENFORCED.exported] = 0.0
+    seen.enforced = 0.0
     assert top._load(seen, None, 0).endswith("; in shadow, would have shed 1 paid, 27 free")
     seen.shed = {}
     assert top._load(seen, None, 0).endswith("; in shadow")

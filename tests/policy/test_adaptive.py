@@ -6,6 +6,7 @@ import pytest
 
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
+from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_classes
 
 WHOLE = """
 version = 1
@@ -29,7 +30,23 @@ def with_lines(*lines: str) -> str:
     return "\n".join(["version = 1", "[adaptive]", *lines])
 
 
+def with_limits(*tables: str) -> str:
+    """Return a policy with several limits; the first of their lines is its third."""
+    return "\n".join(["version = 1", *(f"[[adaptive]]\n{table}" for table in tables)])
+
+
 CASES = [
+    (
+        "adaptive-group",
+        with_limits("name = 'a'\nmatch = '/a'", "name = 'a'\nmatch = '/b'"),
+        6,
+        "adaptive[1].name",
+    ),
+    ("adaptive-group", with_limits("match = '/a'", "match = '/b'"), 4, "adaptive[1].name"),
+    ("adaptive-group", with_limits("name = 'a'", "name = 'b'\nmatch = '/b'"), 2, "adaptive[0].match"),
+    ("adaptive-group", with_lines("name = 'ä'"), 3, "adaptive.name"),
+    ("adaptive-bounds", with_limits("match = '/a'", "name = 'b'\nstart = 500"), 6, "adaptive[1].start"),
+    ("policy-too-many", with_limits(*(f"name = 'a{n}'\nmatch = '/{n}'" for n in range(17))), 2, "adaptive"),
     ("adaptive-bounds", with_lines("start = 500"), 3, "adaptive.start"),
     ("adaptive-bounds", with_lines("floor = 30"), 3, "adaptive.floor"),
     ("adaptive-target", with_lines("first_byte = 'soon'"), 3, "adaptive.first_byte"),
@@ -63,8 +80,7 @@ CASES = [
 
 
 def test_table_compiles_as_it_is_written():
-    spec = Policy.from_toml(WHOLE).compiled.adaptive
-    assert spec is not None
+    (spec,) = Policy.from_toml(WHOLE).compiled.adaptive
     assert (spec.first_byte_ns, spec.floor, spec.start, spec.ceiling) == (10**9, 4, 20, 400)
     assert (spec.algorithm, spec.shadow) == ("first-byte", False)
     assert [one.name for one in spec.classes] == ["interactive", "batch"]
@@ -75,11 +91,37 @@ def test_table_compiles_as_it_is_written():
 
 
 def test_without_the_table_there_is_no_limit_and_without_a_target_it_is_learned():
-    assert Policy.from_toml("version = 1").compiled.adaptive is None
-    spec = Policy.from_toml(with_lines("mode = 'shadow'")).compiled.adaptive
-    assert spec is not None
+    assert Policy.from_toml("version = 1").compiled.adaptive == ()
+    (spec,) = Policy.from_toml(with_lines("mode = 'shadow'")).compiled.adaptive
     assert spec.first_byte_ns is None
     assert spec.shadow
+
+
+def test_several_limits_stand_in_the_order_of_the_file_each_with_its_own_classes():
+    chat, rest = Policy.from_toml(
+        with_limits(
+            "name = 'chat'\nmatch = 'POST /v1/chat'\nfirst_byte = '1s'\n"
+            "[[adaptive.class]]\nname = 'paid'\nmatch = '/*'",
+            "name = 'rest'\nhold = false",
+        )
+    ).compiled.adaptive
+    assert (chat.name, chat.first_byte_ns, [one.name for one in chat.classes]) == ("chat", 10**9, ["paid"])
+    assert (rest.name, rest.first_byte_ns, rest.classes, rest.holds) == ("rest", None, (), False)
+
+
+def test_request_falls_under_the_first_limit_that_is_on_it():
+    specs = Policy.from_toml(
+        with_limits(
+            "name = 'chat'\nmatch = 'POST /v1/*'\n[[adaptive.class]]\nname = 'a'\nmatch = '/v1/chat'\n"
+            "[[adaptive.class]]\nname = 'b'\nmatch = '/v1/batch'",
+            "name = 'search'\nmatch = '/v1/search'",
+        )
+    ).compiled.adaptive
+    classes = load_classes(specs)
+    assert classes("POST", "/v1/batch") == LoadClasses(0, (1,))
+    assert classes("POST", "/v1/search") == LoadClasses(0, (1,))
+    assert classes("GET", "/v1/search") == LoadClasses(1, (0,))
+    assert classes("GET", "/v1/chat") is NO_CLASSES
 
 
 @pytest.mark.parametrize(("code", "text", "line", "key"), CASES)

@@ -96,7 +96,7 @@ async def two_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         while len(pids) < 2:  # the one that starts last brings its bounds with it
             async with httpx.AsyncClient(base_url=base) as client:
                 pids.add((await client.get("/pid")).text)
-        flight = SharedInFlight.existing(store.place, store.hasher.key)
+        flight = SharedInFlight.existing(store.place, store.hasher.key, "default")
         assert flight is not None
         host = Host(folder, base, flight, store.clock.now_ns)
         try:

@@ -10,6 +10,7 @@ from ratelimit.core.decision.engine import Plan
 from ratelimit.core.memory.table import Table
 from ratelimit.policy.compile.compiled import twin_row
 from ratelimit.telemetry.exemplars import Exemplars
+from ratelimit.telemetry.load import WatchedLoad
 from ratelimit.telemetry.watching import NoPolicy
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -53,8 +54,7 @@ class FakeLimiter:
     drift: int = 0
     correlation: dict[str, int] = field(default_factory=dict)
     remote: dict[str, float] = field(default_factory=dict)
-    load_numbers: dict[str, float] = field(default_factory=dict)
-    load_classes: tuple[str, ...] = ()
+    watched_loads: list[WatchedLoad] = field(default_factory=list)
     unsettled_units: dict[str, int] = field(default_factory=dict)
     exemplars: Exemplars | None = None
     queue: FakeQueue | None = field(default_factory=lambda: FakeQueue())

@@ -17,9 +17,9 @@ from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.telemetry import RateLimitCollector, names
 from ratelimit.telemetry.counters import Counters, RemoteCounters
-from ratelimit.telemetry.load import LOAD_METRICS, shed_column, shed_row
+from ratelimit.telemetry.load import LOAD_METRICS, WatchedLoad, shed_column, shed_row
 from ratelimit.telemetry.remote import REMOTE_METRICS
-from ratelimit.telemetry.snapshot import of_families
+from ratelimit.telemetry.snapshot import LoadNumbers, Snapshot, of_families, total
 from ratelimit.telemetry.watching import NoPolicy
 from tests.support.boards import board
 from tests.telemetry.fakes import NOW_NS, FakeLimiter, LimitSeen, Reload, new_table
@@ -222,25 +222,38 @@ def test_nothing_is_said_of_load_where_no_limit_follows_it(limiter: FakeLimiter)
 
 
 def test_state_of_the_limit_that_follows_the_load_is_exported(limiter: FakeLimiter) -> None:
-    limiter.load_numbers, limiter.load_classes = LOAD, ("paid", "free")
-    limiter.table.count(limiter.table.counter(shed_row("free")), shed_column("likely", in_shadow=True), 3)
-    assert value(limiter, "ratelimit_load_requests", state="waiting") == 2
-    assert value(limiter, "ratelimit_load_bound", on="in flight") == 400
-    assert [value(limiter, f"ratelimit_load_{one}_seconds") for one in ("target", "still")] == [1, 2]
-    assert value(limiter, "ratelimit_load_stale_reports_total") == 1
-    assert value(limiter, "ratelimit_load_enforced") == 1
+    limiter.watched_loads = [
+        WatchedLoad("chat", ("paid", "free"), LOAD),
+        WatchedLoad("search", ("free",), LOAD | {"waiting": 8}),
+    ]
+    row = limiter.table.counter(shed_row("chat", "free"))
+    limiter.table.count(row, shed_column("likely", in_shadow=True), 3)
+    assert value(limiter, "ratelimit_load_requests", group="chat", state="waiting") == 2
+    assert value(limiter, "ratelimit_load_requests", group="search", state="waiting") == 8
+    assert value(limiter, "ratelimit_load_bound", group="chat", on="in flight") == 400
+    seconds = [f"ratelimit_load_{one}_seconds" for one in ("target", "still")]
+    assert [value(limiter, one, group="chat") for one in seconds] == [1, 2]
+    assert value(limiter, "ratelimit_load_stale_reports_total", group="chat") == 1
+    assert value(limiter, "ratelimit_load_enforced", group="chat") == 1
     shed = {"class": "free", "of": "likely", "mode": "shadow"}
-    assert value(limiter, "ratelimit_load_shed_total", **shed) == 3
-    seen = of_families(RateLimitCollector(limiter).collect())
-    assert seen.load == {
-        "answering": 5,
-        "waiting": 2,
-        "on in flight": 400,
-        "on waiting": 9,
-        "on learned": 12,
-        "on floor": 4,
+    assert value(limiter, "ratelimit_load_shed_total", group="chat", **shed) == 3
+    assert value(limiter, "ratelimit_load_shed_total", group="search", **shed) == 0
+    seen = of_families(RateLimitCollector(limiter).collect()).loads
+    assert seen == {
+        "chat": LoadNumbers(5, 2, 1, 9, 12, 2, 0.5, 1, 1, {"paid": 0, "free": 3}),
+        "search": LoadNumbers(5, 8, 1, 9, 12, 2, 0.5, 1, 1, {"free": 0}),
     }
-    assert seen.shed == {"paid": 0, "free": 3}
+
+
+def test_limits_of_several_hosts_are_added_up_by_name() -> None:
+    mine, other = Snapshot(), Snapshot()
+    mine.loads["chat"] = LoadNumbers(1, 2, 3, 4, 5, 6, 0.7, 8, 1, {"paid": 9})
+    other.loads["chat"] = LoadNumbers(1, 2, 3, 4, 5, 7, 0.6, 8, 0, {"paid": 1, "free": 2})
+    other.loads["search"] = LoadNumbers(answering=1)
+    assert total([mine, other]).loads == {
+        "chat": LoadNumbers(2, 4, 6, 8, 10, 7, 0.7, 8, 0, {"paid": 10, "free": 2}),
+        "search": LoadNumbers(answering=1),
+    }
 
 
 def test_nothing_is_said_of_a_server_where_there_is_none(limiter: FakeLimiter) -> None:
@@ -310,7 +323,7 @@ def test_workers_without_the_server_are_the_hosts_whichever_is_scraped(
 
 def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
     limiter.correlation = clustering()
-    limiter.load_numbers, limiter.load_classes = LOAD, ("all",)
+    limiter.watched_loads = [WatchedLoad("default", ("all",), LOAD)]
     limiter.remote = SERVER
     limiter.rules = [
         LimitSeen("requests"),
@@ -362,7 +375,7 @@ def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLim
 
 def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
     limiter.correlation = clustering()
-    limiter.load_numbers, limiter.load_classes = LOAD, ("all",)
+    limiter.watched_loads = [WatchedLoad("default", ("all",), LOAD)]
     limiter.rules = [
         LimitSeen("requests"),
         LimitSeen("tokens", unit="output_tokens"),

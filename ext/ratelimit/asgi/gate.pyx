@@ -87,6 +87,26 @@ cdef class PlanParts:
 
 @cython.final
 @cython.auto_pickle(False)
+cdef class LoadParts:
+    """A limit that follows the load, taken apart for the fast path."""
+
+    cdef object load
+    cdef InFlight flight
+    cdef Heaviest heaviest
+    cdef Instants instants
+    cdef double shares[MOST_CLASSES]    # by class: what the last of it may fill of the queue
+    cdef double kept[MOST_CLASSES]      # and what it leaves free of the places
+    cdef int classes
+
+    def __init__(self, load):
+        self.load, self.flight, self.heaviest, self.instants = load, load.flight, load.heaviest, load.instants
+        self.classes = min(len(load.shares), MOST_CLASSES)
+        for at in range(self.classes):
+            self.shares[at], self.kept[at] = load.shares[at]
+
+
+@cython.final
+@cython.auto_pickle(False)
 cdef class Gate:
     """Lets in requests of the common kind, under one bound policy: see the stub."""
 
@@ -109,23 +129,18 @@ cdef class Gate:
     cdef Pace pace
     cdef object keep_up
     cdef bint has_ends      # something is told of each request's end
-    cdef object load        # the limit that follows the load; None: there is none
-    cdef InFlight flight
-    cdef Heaviest heaviest
+    cdef list loads         # what is asked of each limit that follows the load, by its position
+    cdef LoadParts load     # the one of them, where there is one
     cdef object conduct     # what is told of refusals; None: no limit falls with bad conduct
     cdef ConductMemory marks
     cdef ConductMemory ramps    # None: no rise is steep
     cdef uint64_t usual     # what any account may use in an hour
     cdef Py_ssize_t payer_at    # the identity that use of the back end is counted by, -1 for none
-    cdef Instants instants
-    cdef double shares[MOST_CLASSES]    # by class: what the last of it may fill of the queue
-    cdef double kept[MOST_CLASSES]      # and what it leaves free of the places
-    cdef int classes
 
     def __init__(
         self, door, writer, *, match, dict requests not None,
         extractor, Table table not None, row, columns, sample, Watch watch=None, target,
-        Pace pace not None, keep_up, bint has_ends=False, load=None, Py_ssize_t payer_at=-1, conduct=None, ramps=None,
+        Pace pace not None, keep_up, bint has_ends=False, loads=(), Py_ssize_t payer_at=-1, conduct=None, ramps=None,
     ):
         self.door = door
         self.writer = writer
@@ -146,12 +161,9 @@ cdef class Gate:
         self.pace = pace
         self.keep_up = keep_up
         self.has_ends = has_ends
-        self.load = load
-        if load is not None:
-            self.flight, self.heaviest, self.instants = load.flight, load.heaviest, load.instants
-            self.classes = min(len(load.shares), MOST_CLASSES)
-            for at in range(self.classes):
-                self.shares[at], self.kept[at] = load.shares[at]
+        self.loads = [LoadParts(load) for load in loads]
+        if len(self.loads) == 1:
+            self.load = self.loads[0]
         self.payer_at = payer_at
         self.conduct = conduct
         if conduct is not None:
@@ -169,9 +181,10 @@ cdef class Gate:
         cdef int rank
         cdef uint64_t now = 0
         cdef PlanParts part
+        cdef LoadParts load = None
         cdef Exchange exchange
         cdef Sending sending
-        cdef bint allowed, cross_origin, is_counted = False
+        cdef bint allowed, cross_origin
         cdef uint8_t verdict = NO_VERDICT
         cdef uint64_t principal = 0, payer = 0
         if type(scope) is not dict:
@@ -188,15 +201,15 @@ cdef class Gate:
         part = <PlanParts>found if found != NULL else self.new_part(plan)
         if part.is_slow or (part.decide is None and part.leased is None):
             return None
-        if self.flight is not None:
+        if self.loads:
             rank = matched.rank
-            is_counted = rank >= 0
-            if is_counted:
+            if rank >= 0:
                 now = instant(now_ns)
+                load = self.load if self.load is not None else <LoadParts>self.loads[matched.group]
                 if (
-                    rank >= self.classes or not self.flight.open
-                    or not self.flight.room(now, self.shares[rank], self.kept[rank])
-                    or self.flight.sums.own_held
+                    rank >= load.classes or not load.flight.open
+                    or not load.flight.room(now, load.shares[rank], load.kept[rank])
+                    or load.flight.sums.own_held
                 ):
                     return None  # the slow path knows what to shed, and what to hold
         found = PyDict_GetItem(scope, "client")
@@ -282,8 +295,8 @@ cdef class Gate:
         sending = Sending.__new__(Sending)
         sending.exchange = exchange
         sending.forward = send
-        if is_counted and allowed:
-            exchange.count_in(self.load, self.flight, self.heaviest, self.instants, payer, now, -1)
+        if load is not None and allowed:
+            exchange.count_in(load.load, load.flight, load.heaviest, load.instants, payer, now, -1)
         sending.is_plain = allowed and not part.holds_slots and not self.has_ends
         if part.reserves and sending.is_plain:
             exchange.begin()  # else the slow path does, at the same place as it ends

@@ -1,8 +1,8 @@
-"""`[adaptive]`: what is wrong with it, and what it compiles to."""
+"""`[adaptive]`, one or several: what is wrong with it, and what it compiles to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -16,6 +16,9 @@ MOST_TARGET_NS = 10 * 60 * 10**9
 WIDE_FLOOR = 4
 """A floor above this part of the ceiling may be more than the back end can do, and is never cut."""
 MOST_PAGES = 64
+EVERYTHING = "/*"
+DEFAULT_GROUP = "default"
+"""What a limit is called that was given no name."""
 WITHOUT_TARGET = ("gradient2", "vegas")
 
 
@@ -49,6 +52,7 @@ class AdaptiveSpec:
     """Pages of metrics of the servers behind."""
     holds: bool = True
     """Whether what the back end has no place for waits in the gateway."""
+    name: str = DEFAULT_GROUP
 
     @property
     def positions(self) -> set[int]:
@@ -57,22 +61,51 @@ class AdaptiveSpec:
 
 
 def compile_adaptive(
-    table: Adaptive | None,
+    given: Adaptive | Sequence[Adaptive] | None,
     patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
     position: Callable[[str, Path, Report], int],
     report: Report,
-) -> AdaptiveSpec | None:
-    """Return the compiled table, None where there is none.
+) -> tuple[AdaptiveSpec, ...]:
+    """Return the compiled limits in the order of the file, none where there is none.
 
     Args:
-        table: as it stands in the file.
+        given: one table or several, as they stand in the file.
         patterns: compiles what a `match` names, and notes what is wrong with it.
         position: finds an identity by its name, -1 for one that is not declared, which it notes.
         report: takes the problems.
     """
-    if table is None:
-        return None
-    path: Path = ("adaptive",)
+    if given is None:
+        return ()
+    if isinstance(given, Adaptive):
+        return (_compile(given, ("adaptive",), patterns, position, report),)
+    # What is wrong with one that is no table was told already.
+    usable = [(index, table) for index, table in enumerate(given) if isinstance(table, Adaptive)]
+    _check_names(usable, report)
+    return tuple(_compile(table, ("adaptive", index), patterns, position, report) for index, table in usable)
+
+
+def _check_names(tables: Sequence[tuple[int, Adaptive]], report: Report) -> None:
+    """Say what is wrong with the names of several, and which of them no request can reach."""
+    names: set[str] = set()
+    for at, (index, table) in enumerate(tables):
+        if table.name in names:
+            report.add("adaptive-group", ("adaptive", index, "name"), f"there are two called `{table.name}`")
+        names.add(table.name)
+        if table.match == EVERYTHING and at + 1 < len(tables):
+            message = f"`{table.name}` is on all requests, so those after it are on none"
+            report.add("adaptive-group", ("adaptive", index, "match"), message)
+
+
+def _compile(
+    table: Adaptive,
+    path: Path,
+    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    position: Callable[[str, Path, Report], int],
+    report: Report,
+) -> AdaptiveSpec:
+    if not (table.name.isascii() and table.name.isprintable()):
+        message = f"{table.name!r} has other than printable ASCII characters"
+        report.add("adaptive-group", (*path, "name"), message)
     _check_bounds(table, path, report)
     target_ns = _target(table, (*path, "first_byte"), report)
     return AdaptiveSpec(
@@ -87,6 +120,7 @@ def compile_adaptive(
         patterns(table.except_, (*path, "except"), report),
         _reports(table, (*path, "reports"), report),
         table.hold,
+        table.name,
     )
 
 

@@ -334,8 +334,8 @@ class CompiledPolicy:
     """The server that counts; None for an embedded store."""
     prices: Mapping[str, PriceSpec] = field(default_factory=dict)
     """What models cost, by name."""
-    adaptive: AdaptiveSpec | None = None
-    """The limit that follows the load; None without one."""
+    adaptive: tuple[AdaptiveSpec, ...] = ()
+    """The limits that follow the load, in the order of the file."""
     queue: QueueSpec | None = None
     """How requests wait; None where no limit lets them."""
     held: QueueSpec | None = None

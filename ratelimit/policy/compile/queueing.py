@@ -76,7 +76,7 @@ def compile_wait(limit: Limit, path: Path, report: Report) -> int:
 def compile_queue(
     file: PolicyFile,
     positions: Mapping[str, int],
-    adaptive: AdaptiveSpec | None,
+    adaptive: Sequence[AdaptiveSpec],
     patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
     report: Report,
 ) -> tuple[QueueSpec | None, QueueSpec | None]:
@@ -85,7 +85,7 @@ def compile_queue(
     Args:
         file: the policy.
         positions: the identities that a policy can name.
-        adaptive: the limit that follows the load, which may have classes.
+        adaptive: the limits that follow the load; a single one may have classes.
         patterns: compiles what a `match` names, and notes what is wrong with it.
         report: takes the problems.
     """
@@ -102,16 +102,16 @@ def compile_queue(
     of_limits = [*principals, tuple(positions.get(name, -1) for name in _account(file, positions))]
     classes = _classes(table.class_, (*path, "class"), patterns, report)
     held = None
-    if adaptive is not None and adaptive.holds:
+    if any(spec.holds for spec in adaptive):
         shares = _usable(of_limits if file.limit else principals)
         held = QueueSpec(table.per_principal, table.total, shares, ())
     if all(limit.wait is None and limit.delay is None for limit in file.limit if isinstance(limit, Limit)):
         if (held is None or table.class_) and table != type(table)():
             report.add("queue-unused", path, "no limit says `wait` or `delay`")
         return None, held
-    if not classes and adaptive is not None:
+    if not classes and len(adaptive) == 1:
         classes = tuple(
-            WaitClass(one.name, one.patterns) for one in adaptive.classes if one.patterns and not one.when
+            WaitClass(one.name, one.patterns) for one in adaptive[0].classes if one.patterns and not one.when
         )
     return QueueSpec(table.per_principal, table.total, _usable(of_limits), classes), held
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.compile.queueing import QueueSpec
@@ -10,18 +11,34 @@ from ratelimit.policy.routing.pattern import Pattern
 from ratelimit.policy.routing.target import Target
 
 
-def load_classes(spec: AdaptiveSpec | None) -> Callable[[str, str | Target], tuple[int, ...]]:
-    """Return what tells the classes a method and target may be of, in their order.
+@dataclass(frozen=True, slots=True)
+class LoadClasses:
+    """Which limit that follows the load a kind of request falls under, and the classes it may be of.
 
-    The last of them it is of in any case; of those before, if its identities say so. None without a
-    limit that follows the load.
+    Args:
+        group: the position of the limit, -1 for none.
+        ranks: positions of its classes in their order. It is of the last of them in any case, and of one
+            before if its identities say so. Empty where no limit looks at it.
     """
-    if spec is None:
-        return lambda method, target: ()
 
-    def classes(method: str, target: str | Target) -> tuple[int, ...]:
+    group: int = -1
+    ranks: tuple[int, ...] = ()
+
+
+NO_CLASSES = LoadClasses()
+
+
+def load_classes(specs: Sequence[AdaptiveSpec]) -> Callable[[str, str | Target], LoadClasses]:
+    """Return what tells the limit and the classes of a method and target: of the first that is on it."""
+    if not specs:
+        return lambda method, target: NO_CLASSES
+
+    def classes(method: str, target: str | Target) -> LoadClasses:
         path = target if isinstance(target, str) else target.path
-        return classes_of(spec, method, path)
+        for group, spec in enumerate(specs):
+            if ranks := classes_of(spec, method, path):
+                return LoadClasses(group, ranks)
+        return NO_CLASSES
 
     return classes
 
@@ -29,8 +46,9 @@ def load_classes(spec: AdaptiveSpec | None) -> Callable[[str, str | Target], tup
 def classes_of(spec: AdaptiveSpec, method: str, path: str) -> tuple[int, ...]:
     """Return the positions of the classes that a method and path may be of, the last where none matches.
 
-    A path is compared as routers that ignore empty segments read it. What a spelling gains by
-    another reading is a lower class: the patterns name what goes last, and the rest goes first.
+    Empty where the limit is not on it. A path is compared as routers that ignore empty segments read it.
+    What a spelling gains by another reading is a lower class: the patterns name what goes last, and the
+    rest goes first.
     """
     segments = [segment for segment in path.split("/") if segment]
     if spec.patterns and not any(_covers(pattern, method, segments) for pattern in spec.patterns):

@@ -51,8 +51,18 @@ class LoadClass(Table, frozen=True, forbid_unknown_fields=True):
 class Adaptive(
     Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class", "except_": "except"}
 ):
-    """A limit on what is in flight that follows the load."""
+    """A limit on what is in flight that follows the load: of all requests, or of one back end's."""
 
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="With several, each has its own: `[[adaptive]]`, one for each back end. "
+            "Printable ASCII. Appears in metrics as `group`, and in explanations.",
+            examples=["chat"],
+        ),
+    ] = "default"
     first_byte: Annotated[
         str | int | None,
         Meta(
@@ -69,8 +79,8 @@ class Adaptive(
     match: Annotated[
         str | list[str],
         Meta(
-            description="Requests that the limit is on, written like a limit's `match`. Leave out what "
-            "another back end answers.",
+            description="Requests that the limit is on, written like a limit's `match`. Of several limits "
+            "the first that matches counts. Leave out what another back end answers.",
             examples=[["POST /v1/*"]],
         ),
     ] = "/*"

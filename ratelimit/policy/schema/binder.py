@@ -20,7 +20,13 @@ from ratelimit.policy.schema.problem import Path, Report, did_you_mean, render_k
 
 T = TypeVar("T", bound=Struct)
 
-MAX_ITEMS: dict[tuple[str, ...], int] = {("limit",): 256, ("identities",): 64, ("allow",): 64, ("deny",): 64}
+MAX_ITEMS: dict[tuple[str, ...], int] = {
+    ("limit",): 256,
+    ("adaptive",): 16,
+    ("identities",): 64,
+    ("allow",): 64,
+    ("deny",): 64,
+}
 MAX_LIST = 10_000
 """Most entries of any other list or table, as in `allow` and `deny`."""
 

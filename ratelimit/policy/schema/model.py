@@ -441,8 +441,8 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     events: Annotated[Events, Meta(description="Where events go.")] = Events()
     queue: Annotated[Queue, Meta(description="How requests wait for room.")] = Queue()
     adaptive: Annotated[
-        Adaptive | None,
-        Meta(description="A limit on what is in flight that follows the load. Default: none."),
+        Adaptive | list[Adaptive] | None,
+        Meta(description="A limit on what is in flight that follows the load, or several. Default: none."),
     ] = None
     ramp: Annotated[
         Ramp | None, Meta(description="Steep rises above an account's own past are delayed. Default: none.")

@@ -40,8 +40,13 @@ class SharedInFlight:
         _ALL.add(self)
 
     @classmethod
-    def beside(cls, store: Store, *, floor: int, step_ns: int) -> SharedInFlight:
+    def beside(cls, store: Store, name: str, *, floor: int, step_ns: int) -> SharedInFlight:
         """Return what the workers that share a store have in flight; private where the store is.
+
+        Args:
+            store: the store.
+            name: which of the limits that follow the load counts it.
+            floor, step_ns: as `InFlight` has them.
 
         Raises:
             StoreError: as for a store's memory.
@@ -53,7 +58,7 @@ class SharedInFlight:
         def attach(memory: object) -> InFlight:
             return _flight(memory, key, floor, step_ns)
 
-        place = flight_path(store.place, key)
+        place = flight_path(store.place, key, name)
 
         def opened() -> Opened[InFlight]:
             # Its name says all that it has to fit: what does not is damaged.
@@ -71,17 +76,18 @@ class SharedInFlight:
         return cls(mapping, _flight(mapping.memory, store.hasher.key, floor, step_ns), store.clock.now_ns)
 
     @classmethod
-    def existing(cls, store: Path | None, key: bytes) -> InFlight | None:
+    def existing(cls, store: Path | None, key: bytes, name: str) -> InFlight | None:
         """Return what the workers that share a store have in flight, to look at; None where none did.
 
         Args:
             store: the file of their store.
             key: their hash key.
+            name: which of the limits that follow the load counts it.
 
         Raises:
             StoreError: as for a store's memory.
         """
-        if store is None or not (place := flight_path(store, key)).exists():
+        if store is None or not (place := flight_path(store, key, name)).exists():
             return None
 
         def attach(memory: object) -> InFlight:
@@ -125,9 +131,9 @@ def _flight(memory: object, key: bytes, floor: int, step_ns: int) -> InFlight:
     return InFlight(memory, boot_id=boot_id(), fingerprint=fingerprint_of(key), floor=floor, step_ns=step_ns)
 
 
-def flight_path(store: Path, key: bytes) -> Path:
-    """Return where what a store's workers have in flight is written down."""
-    facts = b"%d " % FLIGHT_VERSION + boot_id() + fingerprint_of(key)
+def flight_path(store: Path, key: bytes, name: str) -> Path:
+    """Return where what a store's workers have in flight under the limit of this name is written down."""
+    facts = b"%d " % FLIGHT_VERSION + boot_id() + fingerprint_of(key) + name.encode()
     digest = hashlib.blake2b(facts, digest_size=6).hexdigest()
     return store.with_name(f"{store.name}{COMPANION}flight-{digest}")
 
