@@ -17,9 +17,14 @@ a queue that stands still is shorter at once, by how long it has stood (`Bounds.
 moves again, what waited meanwhile says nothing of what a place costs. And where the queue stands still
 while answers are under way, so many are the places.
 
+Where requests are read side by side, a late first byte may be the request's own work, and a shorter queue
+makes none sooner. So a wait counts as far as the queue explains it: not where many that came later were
+served before (`Turns`).
+
 A queue is there for what comes in bursts. Where requests find no room all the time, a long queue answers
 no more than a short one. All in it wait longer, and it stays behind when places are lost. So the aim falls
-with the time in which requests find no room (a standing queue, as CoDel has it, RFC 8289).
+with the time in which requests find no room (a standing queue, as CoDel has it, RFC 8289). Where little
+of a wait is in turn, it does not.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ from ratelimit.adaptive.controller import Answer, Bounds, Load
 from ratelimit.adaptive.learned import LearnedTarget
 from ratelimit.adaptive.pressure import Pressure
 from ratelimit.adaptive.settings import SECOND_NS, Settings
+from ratelimit.adaptive.turns import Turns
 
 AIM = 0.75
 """Share of the target that the 95 % quantile is steered to; the rest is for the other 5 %."""
@@ -99,6 +105,7 @@ class FirstByte:
         self._learned = LearnedTarget() if settings.first_byte_ns is None else None
         self._queues = [float(settings.start), float(settings.start)]
         self._pressures = (Pressure(KEEP_NS, KEPT), Pressure(KEEP_NS, KEPT))
+        self._turns = Turns()
         self._epochs_ns = [-1, -1]
         self._places = float("inf")
         self._seen_ns = 0
@@ -126,7 +133,12 @@ class FirstByte:
     @property
     def aim(self) -> float:
         """The part of the target that the 95 % quantile is steered to now."""
-        return self._aim * (1.0 - (1.0 - CROWDED_AIM) * self._crowded)
+        standing = 1.0 if self._is_whole else self._turns.standing
+        return self._aim * (1.0 - (1.0 - CROWDED_AIM) * self._crowded * standing)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._under_way < UNDER_WAY
 
     @property
     def places(self) -> float | None:
@@ -149,9 +161,10 @@ class FirstByte:
         part = took_ns / self.target_ns
         self._under_way += SEEN * ((running > 0) - self._under_way)
         self._look_at_outage(answer)
-        self._look_at_places(answer, running, part)
+        explained = self._explained(answer, part)
+        self._look_at_places(answer, running, explained)
         state = self._state(running)
-        self._remember(answer, state)
+        self._remember(answer, state, part, explained)
         if self._learned is not None:
             self._learned.observe(answer.first_byte_ns, took_ns, frozen=self.is_late)
         return state
@@ -171,7 +184,7 @@ class FirstByte:
             self._places = min(self._places, float(max(1, running)))
         here = self._state(running)
         self._look_at_crowd(now_ns, load)
-        aim, is_whole = self.aim, self._under_way < UNDER_WAY
+        aim, is_whole = self.aim, self._is_whole
         for state, oldest_ns in ((FREE, OLDEST_FREE_NS), (TAKEN, OLDEST_FULL_NS)):
             pressure = self._pressures[state]
             pressure.forget(now_ns, oldest_ns)
@@ -180,21 +193,23 @@ class FirstByte:
             if found is None:
                 continue
             if state == here:
-                self._pressure = found[0]
-            self._steer(state, found[0] > aim, aim / max(found[1], 1e-9), now_ns, load, state == here)
+                self._pressure = found.pressure
+            wanted = aim / max(found.cost, 1e-9)
+            self._steer(state, found.explained > aim, wanted, now_ns, load, state == here)
 
     def words(self) -> Sequence[float]:
         places = -1.0 if self._places == float("inf") else self._places
         learned = () if self._learned is None else self._learned.words()
         times = (*self._epochs_ns, self._seen_ns, self._moved_ns, self._outage_ns)
         crowd = (self._crowded, self._under_way, self._most_running, self._stepped_ns)
-        return (*self._queues, *times, places, self._pressure, *crowd, *learned)
+        turns = (self._turns.waited, self._turns.in_turn)
+        return (*self._queues, *times, places, self._pressure, *crowd, *turns, *learned)
 
     def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
         free, full, free_epoch, full_epoch, seen, moved, outage, places, pressure, *rest = (
             word if isfinite(word) else 0.0 for word in words
         )
-        crowded, under_way, most_running, stepped, *learned = rest
+        crowded, under_way, most_running, stepped, waited, in_turn, *learned = rest
         self._set(FREE, free)
         self._set(TAKEN, full)
         self._epochs_ns = [int(free_epoch), int(full_epoch)]
@@ -207,17 +222,30 @@ class FirstByte:
             self._learned.take_over(learned)
         for kept in self._pressures:
             kept.clear()
+        self._turns.take_over(waited, in_turn)
         for answer in answers:
-            self._remember(answer, min(answer.mark, TAKEN))
+            self._recall(answer)
             if self._learned is not None and answer.first_byte_ns >= answer.admitted_ns:
                 self._learned.recall(answer.first_byte_ns, answer.first_byte_ns - answer.admitted_ns)
 
-    def _remember(self, answer: Answer, state: int) -> None:
+    def _explained(self, answer: Answer, part: float) -> float:
+        """Return how much of a wait the queue explains; all where the first byte is the whole answer."""
+        turn = self._turns.observe(answer.admitted_ns, answer.first_byte_ns, answer.unanswered, part)
+        return part if self._is_whole else part * turn
+
+    def _remember(self, answer: Answer, state: int, part: float, explained: float) -> None:
+        pressure = self._pressures[state]
+        pressure.add(answer.admitted_ns, answer.first_byte_ns, part, explained, answer.unanswered)
+
+    def _recall(self, answer: Answer) -> None:
+        """Take what another has observed; its words have what followed from it."""
         took_ns = answer.first_byte_ns - answer.admitted_ns
         if took_ns < 0:
             return
+        self._turns.recall(answer.first_byte_ns)
         part = took_ns / self.target_ns
-        self._pressures[state].add(answer.admitted_ns, answer.first_byte_ns, part, answer.unanswered)
+        turn = self._turns.explained(answer.admitted_ns, answer.unanswered, came=1)
+        self._remember(answer, min(answer.mark, TAKEN), part, part if self._is_whole else part * turn)
 
     def _steer(
         self, state: int, is_late: bool, wanted: float, now_ns: int, load: Load, is_here: bool
@@ -242,13 +270,15 @@ class FirstByte:
         """Where the first byte is the whole answer nothing is under way, and places are never known."""
         return TAKEN if self._places >= 1.0 and running >= FULL * self._places else FREE
 
-    def _ages(self, now_ns: int, load: Load, state: int) -> Iterator[tuple[float, int]]:
+    def _ages(self, now_ns: int, load: Load, state: int) -> Iterator[tuple[float, float, int]]:
         """Yield what has waited long already: it will be at least so late."""
         target_ns = self.target_ns
         for since_ns, queue in load.waiting:
             age_ns = now_ns - since_ns
             if age_ns > WAITED * target_ns and since_ns > self._epochs_ns[state]:
-                yield age_ns / target_ns, max(1, queue)
+                part = age_ns / target_ns
+                turn = 1.0 if self._is_whole else self._turns.explained(since_ns, queue)
+                yield part, part * turn, max(1, queue)
 
     def _look_at_places(self, answer: Answer, running: int, part: float) -> None:
         """Learn from a first byte with so many answers under way how many places there are."""
@@ -289,6 +319,7 @@ class FirstByte:
             self._epochs_ns = [now_ns - 1, now_ns - 1]
             for pressure in self._pressures:
                 pressure.clear()
+            self._turns.clear()
             self._moved_ns = now_ns
             self._outage_ns = min(self._outage_ns, now_ns)
         self._seen_ns = now_ns
