@@ -49,7 +49,7 @@ def serve_command(policy: str, envoy: str | None, http: str | None, workers: int
       ratelimit serve policy.toml --envoy 127.0.0.1:8081
       ratelimit serve policy.toml --http 127.0.0.1:8082 --workers 2
 
-    SIGTERM or Ctrl-C ends it after the calls that are under way.
+    SIGTERM or Ctrl-C ends it after the calls that are under way. Calls that wait for room are refused then.
     Exit code 4 if the store or an address cannot be had.
     """
     if envoy is None and http is None:
@@ -112,6 +112,7 @@ async def _live(limiter: Limiter, envoy: str | None, http: str | None) -> None:
             servers.append(await _http(limiter, *_split(http)))
         await ended.wait()
     finally:
+        limiter.runtime.refuse_waiting()
         for server in servers:
             await server.stop(GRACE_S)
         await asyncio.to_thread(upkeep.stop)

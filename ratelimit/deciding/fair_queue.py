@@ -131,6 +131,8 @@ class LimitHall(Hall):
             line, ahead, retry_ns, now_ns, rule.quota, rule.period_ns, in_windows=rule.in_windows
         )
         ends_ns = now_ns + waits.wait_ns(outcome, at)
+        if self.is_closed:
+            return await self._refusal(asking, outcome, now_ns)
         waiter = self.arrive(key, principal, cost, asking.rank, now_ns, ends_ns, expected)
         if isinstance(waiter, str):
             self._count(waiter, 0)

@@ -41,12 +41,13 @@ class Hold:
     async def hold(self, visit: Visit, for_ns: int) -> int | None:
         """Hold a request for so long, or until its client hangs up; return when that was.
 
-        None at once where as many are held as may be. A request that is cancelled here is held no more.
+        None at once where as many are held as may be, or nothing any more. A request that is cancelled here
+        is held no more.
 
         Raises:
             Closed: the limiter was closed meanwhile.
         """
-        if self.held >= self.total:
+        if self.held >= self.total or self.is_closed:
             return None
         loop = asyncio.get_running_loop()
         over = loop.create_future()

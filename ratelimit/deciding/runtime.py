@@ -411,8 +411,11 @@ class Runtime:
         """Close this event loop's connections with a server; the next decision opens others."""
         await self.store.aclose_connections()
 
-    def _refuse_waiting(self) -> None:
-        """Refuse what waits, and count that: soon there is nothing to count in."""
+    def refuse_waiting(self) -> None:
+        """Refuse what waits, and let nothing wait from now on: this process is about to end.
+
+        It is counted here, as soon there may be nothing to count in.
+        """
         for _ in range(self.queue.close()):
             self.counters.waited("closed", 0)
             self.counters.decided(False, Reason.STORE)
@@ -428,7 +431,7 @@ class Runtime:
         What waits is refused, each on its own event loop. Of a server `await aclose_connections()` takes
         leave in order; this does not wait for it.
         """
-        self._refuse_waiting()
+        self.refuse_waiting()
         if self.clustering is not None:
             self.clustering.retire(self.now_ns())
         for load in self._loads.values():

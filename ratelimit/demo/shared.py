@@ -58,6 +58,8 @@ class Shared:
         return (
             f'\n[hashing]\nkey = "env:{KEY_VARIABLE}"\n'
             f'\n[store]\nurl = "env:{URL_VARIABLE}"\nprefix = "{self.prefix}"\npath = "{table}"\n'
+            # Callers, hosts and server share these cores: a wait for a processor is no outage.
+            'timeout = "500ms"\n'
         )
 
     async def reach(self) -> None:

@@ -47,6 +47,7 @@ async def serve_http(limiter: Limiter, host: str, port: int) -> Serving:
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listening.bind((host, port))
+    listening.listen()  # before it is said, as the server's own task has not run yet
     config = uvicorn.Config(
         check_application(limiter), log_level="warning", access_log=False, proxy_headers=False, lifespan="off"
     )

@@ -103,6 +103,20 @@ async def test_limiter_is_closed_while_requests_wait_for_limits() -> None:
     assert queued.waiting == 0
 
 
+async def test_nothing_waits_in_a_process_that_is_about_to_end() -> None:
+    queued = Queued(SLOTS)
+    slots = [await queued.ask(), await queued.ask()]
+    waits = queued.ask()
+    await turns()
+    queued.limiter.runtime.refuse_waiting()
+    assert (await waits).reason is Reason.STORE
+    late = await queued.ask()
+    assert (late.allowed, late.reason, queued.waiting) == (False, Reason.LIMITS, 0)
+    slots[0].release()
+    assert (await queued.ask()).allowed
+    queued.limiter.close()
+
+
 async def test_limiter_is_closed_while_a_request_waits_for_a_slot_in_the_middleware() -> None:
     queued = Queued(SLOTS)
     _ = [await queued.ask(), await queued.ask()]

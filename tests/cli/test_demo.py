@@ -391,6 +391,10 @@ def test_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_
     broken = tmp_path / "policy.toml"
     broken.write_text("version = 7\n")
     monkeypatch.setattr("ratelimit.demo.run.policy_path", lambda: broken)
-    monkeypatch.setattr("ratelimit.demo.run.START_S", 6.0)
-    with pytest.raises(DemoFailed, match="version"):
-        asyncio.run(run(1, [unused_port()], 1, lambda state: None))
+    for patience_s in (6.0, 60.0):  # a busy machine may take longer than that until it says anything
+        monkeypatch.setattr("ratelimit.demo.run.START_S", patience_s)
+        with pytest.raises(DemoFailed) as failed:
+            asyncio.run(run(1, [unused_port()], 1, lambda state: None))
+        if "said nothing" not in (said := str(failed.value)):
+            break
+    assert "version" in said

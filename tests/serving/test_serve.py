@@ -68,6 +68,26 @@ async def test_two_processes_admit_exactly_the_limit_by_both_doors(tmp_path: Pat
         end(process)
 
 
+@pytest.mark.timeout(120)
+async def test_what_waits_is_refused_when_it_is_told_to_end(tmp_path: Path) -> None:
+    """Hazard: each call that waits is answered with 500, after all the time that the process is given."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(rules(limit(rate="1/minute", wait="10m")))
+    http = f"127.0.0.1:{free_port()}"
+    process = start(policy, "--http", http)
+    async with httpx.AsyncClient(base_url=f"http://{http}", timeout=60) as client:
+
+        async def ask(account: str) -> int:
+            return (await client.get("/v1/x", headers={"x-api-key": account})).status_code
+
+        assert await ask("a") == 204
+        waiting = [asyncio.create_task(ask("a")) for _ in range(2)]
+        for other in "bcde":  # by then they are there
+            assert await ask(other) == 204
+        await asyncio.to_thread(end, process)
+        assert [await each for each in waiting] == [503, 503]
+
+
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in task.read_text().split()]
