@@ -442,7 +442,7 @@ CODES: dict[str, Code] = {
         "The files that `store.tls` names cannot be used.", "Check that they exist, and are PEM files."
     ),
     "counters-full": _store(
-        "All rows of counters are taken by limits' names.", "Restart the workers after renaming many limits."
+        "All counters are taken by limits' names.", "Restart the workers after renaming many limits."
     ),
     "shapes-full": _store(
         "Too many different lengths of sliding windows have been used.", "Restart all workers."

@@ -31,7 +31,7 @@ class Gate:
         door, writer: for the exchanges it makes.
         match: says what applies to a method and target; `requests` has what it said before.
         extractor: of identities.
-        table: counts a decision in `row`, in the first of `columns` if it was a refusal.
+        table: counts a decision in `counter`, in the first of `columns` if it was a refusal.
         sample: called with the time a request came, after every 64th decision.
         watch: knows clusters, and is told what was decided; None when nothing is correlated.
         target: what a scope asks for, where its path is not as it was sent, or below a root path.
@@ -52,7 +52,7 @@ class Gate:
         requests: dict[str, dict[str | Target, Matched]],
         extractor: Extractor,
         table: Table,
-        row: int,
+        counter: int,
         columns: tuple[int, int],
         sample: Callable[[int], None],
         watch: Watch | None = None,

@@ -42,7 +42,7 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.target import NOWHERE
 from ratelimit.stores.contract import Store
-from ratelimit.telemetry.names import LIMITED_COLUMNS, ROW_REQUESTS
+from ratelimit.telemetry.names import COUNTER_REQUESTS, LIMITED_COLUMNS
 from ratelimit.worker.siblings import several_workers
 
 
@@ -400,7 +400,7 @@ class RateLimitMiddleware:
             requests=matches.requests,
             extractor=bound.extractor,
             table=self.limiter.table,
-            row=self.limiter.table.counter(ROW_REQUESTS),
+            counter=self.limiter.table.counter(COUNTER_REQUESTS),
             columns=LIMITED_COLUMNS,
             sample=self._sample_latency,
             watch=bound.watch,

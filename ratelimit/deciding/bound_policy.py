@@ -310,8 +310,8 @@ class BoundPolicy:
     def _core_rule(self, rule: LimitRule, now_ns: int | None = None, *, is_passed: bool = False) -> Rule:
         now_ns = self.from_ns if now_ns is None else now_ns
         if self.store.table is not None:
-            # A table without room for another counter row is found out now, not by a request.
-            self.store.table.counter(rule.row)
+            # A table without room for another counter is found out now, not by a request.
+            self.store.table.counter(rule.counter_name)
         starts = None
         if rule.calendar is not None:
             starts = rule.calendar.starts(now_ns, _CALENDAR_STARTS[rule.calendar.unit])
@@ -319,7 +319,7 @@ class BoundPolicy:
             middle = starts[len(starts) // 2]
             self.until_ns = middle if self.until_ns is None else min(self.until_ns, middle)
         return Rule(
-            rule.row,
+            rule.counter_name,
             rule.algorithm,
             quota=rule.quota,
             period_ns=rule.period_ns,

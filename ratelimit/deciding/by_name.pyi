@@ -49,7 +49,7 @@ class NamedGate:
         match: says what applies to a method and path; `requests` has what it said before.
         places: each name's position, kind and form. A name that is not there is left to the decider.
         scanner: of identities; says what stands in for those that are missing.
-        table: counts a decision in `row`, in the first of `columns` if it was a refusal.
+        table: counts a decision in `counter`, in the first of `columns` if it was a refusal.
         watch: knows clusters, and is told what was decided; None when nothing is correlated.
         pace, keep_up: says when upkeep is due with a decision, and does it.
         clock: says when a decision's costs are settled.
@@ -63,7 +63,7 @@ class NamedGate:
         places: Mapping[str, tuple[int, int, int]],
         scanner: Scanner,
         table: Table,
-        row: int,
+        counter: int,
         columns: tuple[int, int],
         watch: Watch | None = None,
         pace: Pace,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REMEMBERED_NS = 30 * 60 * 1_000_000_000
 """How long a challenge that was passed counts."""
-PASSED_ROW = "\x1fpassed"
+COUNTER_PASSED = "\x1fpassed"
 """What the counters of passed challenges are called; not exported."""
 
 
@@ -35,7 +35,7 @@ def pass_plan(rule: LimitRule, compiled: CompiledPolicy, store: Store) -> AnyPla
         # One account that passed does not speak for the others of its cluster.
         per = tuple(dict.fromkeys((*(at for at in per if at != rule.actor_at), *spec.principal)))
     salt = store.hasher.tuple(b"passed", *rule.salt_parts)
-    core = Rule(PASSED_ROW, "token-bucket", quota=1, period_ns=REMEMBERED_NS, salt=salt)
+    core = Rule(COUNTER_PASSED, "token-bucket", quota=1, period_ns=REMEMBERED_NS, salt=salt)
     return store.plan([core], [per], [-1], [-1], [rule.on_store_error])
 
 

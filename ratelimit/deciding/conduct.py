@@ -20,7 +20,7 @@ from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import MildStep
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.telemetry.load import CONDUCT_STEPS, STEPS_ROW, STRIKES_ROW
+from ratelimit.telemetry.load import CONDUCT_STEPS, COUNTER_STEPS, COUNTER_STRIKES
 
 WHOLE = 16
 """Limits are scaled in sixteenths."""
@@ -57,7 +57,7 @@ class Conduct:
         news: what struck here is appended, for other hosts; None: there are none.
     """
 
-    __slots__ = ("_news", "_row", "_scaled", "_steps_row", "_table", "memory")
+    __slots__ = ("_counter", "_news", "_scaled", "_steps_counter", "_table", "memory")
 
     def __init__(
         self,
@@ -69,8 +69,8 @@ class Conduct:
         self.memory = memory
         self._news = news
         self._table = table
-        self._row = table.counter(STRIKES_ROW)
-        self._steps_row = table.counter(STEPS_ROW)
+        self._counter = table.counter(COUNTER_STRIKES)
+        self._steps_counter = table.counter(COUNTER_STEPS)
         self._scaled = scaled
 
     def scale_plan(self, plan: RoutePlan, account: int, cluster: int, now_ns: int) -> RoutePlan:
@@ -99,7 +99,7 @@ class Conduct:
     def eased(self, steps: Collection[MildStep]) -> None:
         """Count a request that goes by whole limits, by what became of it on the way."""
         for step in steps:
-            self._table.count(self._steps_row, CONDUCT_STEPS.index(step))
+            self._table.count(self._steps_counter, CONDUCT_STEPS.index(step))
 
     def joined(self, account: int, cluster: int, now_ns: int) -> None:
         """Take notice that an account is seen as a certain member of a cluster.
@@ -140,13 +140,13 @@ class Conduct:
             if after == before:
                 return False
             if self.memory.swap(key, before, after):
-                self._table.count(self._row, int(kind))
+                self._table.count(self._counter, int(kind))
                 return True
         return False
 
     def strikes(self) -> tuple[int, ...]:
         """Return how often accounts and clusters of the host were struck, by kind."""
-        return tuple(self._table.totals(self._row)[kind] for kind in Strike)
+        return tuple(self._table.totals(self._counter)[kind] for kind in Strike)
 
     def _merge(self, key: int, word: int, now_ns: int) -> None:
         """Make the worse of a word and its own the word of a key."""

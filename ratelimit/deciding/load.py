@@ -31,7 +31,7 @@ from ratelimit.deciding.standing import standing_of
 from ratelimit.deciding.steps import Visit
 from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
-from ratelimit.telemetry.load import WatchedLoad, load_numbers, shed_column, shed_row
+from ratelimit.telemetry.load import WatchedLoad, load_numbers, shed_column, shed_counter
 
 LEAST_RETRY_NS = 10**9
 """What is shed may come again this soon, at least."""
@@ -175,7 +175,7 @@ class LoadLimit:
         rank = min(standing.rank, len(self.names) - 1)  # a reload may have left fewer classes
         self.shed[rank] += 1
         column = shed_column(standing.of, in_shadow=self.spec.shadow)
-        counter = table.counter(shed_row(self.spec.name, self.names[rank]))
+        counter = table.counter(shed_counter(self.spec.name, self.names[rank]))
         table.count(counter, column)
         first = Standing(standing.rank, standing.classes)
         self.accounts.note(

@@ -12,7 +12,7 @@ from ratelimit.deciding.by_name import ADDRESS, RAW, TEXT, NamedGate
 from ratelimit.deciding.extraction import needed_positions
 from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import IdentitySpec
-from ratelimit.telemetry.names import LIMITED_COLUMNS, ROW_REQUESTS
+from ratelimit.telemetry.names import COUNTER_REQUESTS, LIMITED_COLUMNS
 
 
 def named_gate(
@@ -44,7 +44,7 @@ def named_gate(
         places=places,
         scanner=extractor.scanner,
         table=table,
-        row=table.counter(ROW_REQUESTS),
+        counter=table.counter(COUNTER_REQUESTS),
         columns=LIMITED_COLUMNS,
         watch=bound.watch,
         pace=pace,

@@ -13,7 +13,7 @@ from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.steps import Visit
 from ratelimit.policy.schema.adaptive import Ramp
-from ratelimit.telemetry.load import RAMP_ROW, RampColumn
+from ratelimit.telemetry.load import COUNTER_RAMP, RampColumn
 
 
 class Ramps:
@@ -26,14 +26,14 @@ class Ramps:
         hold: holds requests; None: nothing is held.
     """
 
-    __slots__ = ("_hold", "_row", "_table", "is_shadow", "memory", "usual")
+    __slots__ = ("_counter", "_hold", "_table", "is_shadow", "memory", "usual")
 
     def __init__(self, spec: Ramp, memory: ConductMemory, table: Table | None, hold: Hold | None) -> None:
         self.memory = memory
         self.usual = spec.usual
         self.is_shadow = spec.mode == "shadow"
         self._table = table
-        self._row = 0 if table is None else table.counter(RAMP_ROW)
+        self._counter = 0 if table is None else table.counter(COUNTER_RAMP)
         self._hold = hold
 
     def delay_ns(self, account: int, now_ns: int) -> int:
@@ -55,7 +55,7 @@ class Ramps:
             return 0
         if self._table is not None:
             column = RampColumn.IN_SHADOW if self.is_shadow else RampColumn.ENFORCED
-            self._table.count(self._row, column)
+            self._table.count(self._counter, column)
         return 0 if self.is_shadow else held_ns
 
     async def hold(self, account: int, now_ns: int, visit: Visit) -> int:

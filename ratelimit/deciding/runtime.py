@@ -231,8 +231,8 @@ class Runtime:
     def _count_held(self, result: Result, held_ns: int) -> None:
         self.counters.held(result, held_ns)
 
-    def _count_acted(self, row: str) -> None:
-        self.counters.acted(row)
+    def _count_acted(self, counter_name: str) -> None:
+        self.counters.acted(counter_name)
 
     def _count_settled(self, limit: str, real: int, estimate: int) -> None:
         # A limit that a reload removed meanwhile has no label any more.

@@ -45,7 +45,7 @@ class WaitingRules:
                 rule.quota,
                 rule.period_ns,
                 rule.algorithm in _WINDOWS,
-                rule.row if rule.action == "delay" else "",
+                rule.counter_name if rule.action == "delay" else "",
             )
             for at, rule in waiting
             if not rule.shadow

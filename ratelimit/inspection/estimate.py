@@ -46,7 +46,7 @@ def costs_of(
         rule = plan.rules[at]
         if rule.unit in units:
             continue
-        cells = None if table is None else totals(table, rule.row)
+        cells = None if table is None else totals(table, rule.counter_name)
         guessed[rule.name] = "first"
         if cells is not None and cells[RuleColumn.ALLOWED]:
             found[at] = min(cells[RuleColumn.UNITS_ADMITTED] // cells[RuleColumn.ALLOWED], rule.burst)

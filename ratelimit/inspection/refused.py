@@ -59,10 +59,10 @@ def refused_callers(
     now_ns = store.clock.now_ns()
     rules: dict[int, LimitRule] = {}
     for rule in compiled.rules:
-        rules.setdefault(store.table.counter(rule.row), rule)
+        rules.setdefault(store.table.counter(rule.counter_name), rule)
     found = []
-    for row, who, refused, uncertain, since_ns, last_ns in refusals_in(store.table, now_ns):
-        known = rules.get(row)
+    for counter, who, refused, uncertain, since_ns, last_ns in refusals_in(store.table, now_ns):
+        known = rules.get(counter)
         if known is None:  # a limit that the policy has no more
             continue
         given = revealed.get((known.per[0], who)) if len(known.per) == 1 else None

@@ -10,7 +10,7 @@ from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.shed import ShedAccounts
 from ratelimit.policy.compile.adaptive import DEFAULT_GROUP, AdaptiveSpec, class_names
 from ratelimit.stores.embedded.store import EmbeddedStore
-from ratelimit.telemetry.load import shed_row
+from ratelimit.telemetry.load import shed_counter
 
 MINUTE_NS = 60 * 10**9
 VERDICTS: tuple[ActorVerdict, ...] = ("none", "likely", "certain")
@@ -87,12 +87,12 @@ def shed_accounts(
     """
     now_ns = store.clock.now_ns()
     names = class_names(spec)
-    ranks = {store.table.counter(shed_row(spec.name, name)): rank for rank, name in enumerate(names)}
+    ranks = {store.table.counter(shed_counter(spec.name, name)): rank for rank, name in enumerate(names)}
     found: dict[tuple[int, int], ShedAccount] = {}
-    for account, row, in_shadow, before, shed, uncertain, since_ns, last_ns, *why in sorted(
+    for account, counter, in_shadow, before, shed, uncertain, since_ns, last_ns, *why in sorted(
         ShedAccounts(flight).accounts(now_ns), key=lambda each: (each[3], each[7])
     ):
-        if (rank := ranks.get(row)) is None:  # a class that the policy has no more
+        if (rank := ranks.get(counter)) is None:  # a class that the policy has no more
             continue
         verdict, factor, lighter = why
         known = found.get((rank, account))

@@ -1,4 +1,4 @@
-"""Counters with more columns than a row of the core's table has."""
+"""Counters with more columns than one of the core's table has."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ratelimit.errors import StoreError
-from ratelimit.telemetry.names import ROW_COLUMNS
+from ratelimit.telemetry.names import COUNTER_COLUMNS
 
 
-class CounterRows(Protocol):
+class CounterSource(Protocol):
     """What is used of `core.table.Table`."""
 
     def counter(self, name: str, /) -> int: ...
-    def count(self, row: int, column: int, amount: int = 1, /) -> None: ...
-    def totals(self, row: int, /) -> Sequence[int]: ...
+    def count(self, counter: int, column: int, amount: int = 1, /) -> None: ...
+    def totals(self, counter: int, /) -> Sequence[int]: ...
 
 
-def row_names(name: str, width: int) -> list[str]:
-    """Return the names of the rows that hold `width` columns: `name`, `name 2`, …"""
-    rows = -(-width // ROW_COLUMNS)
-    return [name, *(f"{name} {number}" for number in range(2, rows + 1))]
+def counter_names(name: str, width: int) -> list[str]:
+    """Return the names of the counters that hold `width` columns: `name`, `name 2`, …"""
+    needed = -(-width // COUNTER_COLUMNS)
+    return [name, *(f"{name} {number}" for number in range(2, needed + 1))]
 
 
-class WideRow:
-    """This worker's cells of one counter, over as many rows as it takes."""
+class WideCounter:
+    """This worker's cells of one counter, over as many of the table's as it takes."""
 
     __slots__ = ("_count", "cells")
 
-    def __init__(self, table: CounterRows, name: str, width: int) -> None:
+    def __init__(self, table: CounterSource, name: str, width: int) -> None:
         self._count = table.count
-        rows = [table.counter(row) for row in row_names(name, width)]
-        self.cells = tuple((row, column) for row in rows for column in range(ROW_COLUMNS))
-        """Row and column, in the table, of each column here."""
+        counters = [table.counter(one) for one in counter_names(name, width)]
+        self.cells = tuple((counter, column) for counter in counters for column in range(COUNTER_COLUMNS))
+        """Counter and column, in the table, of each column here."""
 
     def add(self, column: int, amount: int = 1) -> None:
         """Add to one column."""
-        row, cell = self.cells[column]
-        self._count(row, cell, amount)
+        counter, cell = self.cells[column]
+        self._count(counter, cell, amount)
 
 
-def totals(table: CounterRows, name: str, width: int = ROW_COLUMNS) -> list[int]:
-    """Return all columns summed over every worker; zeros where the table has no row left."""
+def totals(table: CounterSource, name: str, width: int = COUNTER_COLUMNS) -> list[int]:
+    """Return all columns summed over every worker; zeros where the table has no counter left."""
     cells: list[int] = []
-    for row in row_names(name, width):
+    for one in counter_names(name, width):
         try:
-            cells += table.totals(table.counter(row))
+            cells += table.totals(table.counter(one))
         except StoreError:
-            cells += [0] * ROW_COLUMNS
+            cells += [0] * COUNTER_COLUMNS
     return cells

@@ -22,7 +22,7 @@ from prometheus_client.samples import Exemplar
 
 from ratelimit.decision import Reason
 from ratelimit.telemetry import load, names, remote, settlement, waits
-from ratelimit.telemetry.cells import CounterRows, totals
+from ratelimit.telemetry.cells import CounterSource, totals
 from ratelimit.telemetry.exemplars import Exemplars
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.names import RuleColumn, RuntimeColumn
@@ -30,7 +30,7 @@ from ratelimit.telemetry.names import RuleColumn, RuntimeColumn
 _REFUSAL = ("refuse", "enforce")
 
 
-class CounterTable(CounterRows, Protocol):
+class CounterTable(CounterSource, Protocol):
     """What is read of `core.table.Table`."""
 
     def stats(self, now_ns: int, /) -> Mapping[str, int]: ...
@@ -50,7 +50,7 @@ class WatchedRule(Protocol):
     @property
     def is_twin(self) -> bool: ...
     @property
-    def row(self) -> str: ...
+    def counter_name(self) -> str: ...
 
 
 class WatchedReload(Protocol):
@@ -130,17 +130,17 @@ class RateLimitCollector(Collector):
         yield from self._runtime(table)
         yield from served(table, self._limiter.remote)
         yield from correlated(self._limiter.correlation)
-        for metric, row in load.CONDUCT_METRICS.items():
-            yield _labelled(metric, dict(zip(metric.labels[0].values, totals(table, row), strict=False)))
+        for metric, name in load.CONDUCT_METRICS.items():
+            yield _labelled(metric, dict(zip(metric.labels[0].values, totals(table, name), strict=False)))
         yield from loaded(table, self._limiter.watched_loads)
 
     def _requests(self, table: CounterTable) -> Iterator[Family]:
-        cells = totals(table, names.ROW_REQUESTS, names.REQUESTS_WIDTH)
+        cells = totals(table, names.COUNTER_REQUESTS, names.REQUESTS_WIDTH)
         family = _family(names.REQUESTS)
         for (allowed, reason), column in names.REQUEST_COLUMN.items():
             labels = {"action": names.ACTIONS[0 if allowed else 1], "reason": reason.value}
             family.add_sample(names.REQUESTS.exported, labels, cells[column])
-        shed = totals(table, names.ROW_RUNTIME, len(RuntimeColumn))[names.CAPACITY_COLUMN]
+        shed = totals(table, names.COUNTER_RUNTIME, len(RuntimeColumn))[names.CAPACITY_COLUMN]
         labels = {"action": names.ACTIONS[1], "reason": Reason.CAPACITY.value}
         family.add_sample(names.REQUESTS.exported, labels, shed)
         yield family
@@ -149,10 +149,11 @@ class RateLimitCollector(Collector):
         decisions, units = _family(names.DECISIONS), _family(names.COST_UNITS)
         likely, forgiven = _family(names.LIKELY_DECISIONS), _family(names.FORGIVEN_UNITS)
         acted, exemplars = _family(names.ACTED), self._limiter.exemplars
-        # Tiers of a limit are rules of the same name and share its row.
+        # Tiers of a limit are rules of the same name and share its counter.
         rules = {rule.name: rule for rule in self._limiter.rules if not rule.is_twin}
-        for name, row in {rule.name: rule.row for rule in self._limiter.rules if rule.is_twin}.items():
-            cells = totals(table, row)
+        twins = {rule.name: rule.counter_name for rule in self._limiter.rules if rule.is_twin}
+        for name, counter_name in twins.items():
+            cells = totals(table, counter_name)
             for action, column in (
                 ("allow", RuleColumn.ALLOWED),
                 ("refuse", RuleColumn.REFUSED_IN_SHADOW),
@@ -197,7 +198,7 @@ class RateLimitCollector(Collector):
         metric = settlement.SETTLEMENT_RATIO
         ratios = HistogramMetricFamily(metric.name, metric.help, labels=["limit"])
         for label in dict.fromkeys(settlement.ratio_labels(self._limiter.rules).values()):
-            cells = totals(table, settlement.ratio_row(label))
+            cells = totals(table, settlement.ratio_counter(label))
             buckets, total = _buckets(settlement.RATIO_BOUNDS_PERCENT, cells, 100)
             ratios.add_metric((label,), buckets, sum_value=total)
         yield ratios
@@ -206,15 +207,15 @@ class RateLimitCollector(Collector):
         queue = self._limiter.queue
         if queue is None:
             return
-        results = totals(table, waits.ROW_WAITS, len(waits.WAIT_RESULTS))
+        results = totals(table, waits.COUNTER_WAITS, len(waits.WAIT_RESULTS))
         yield _labelled(waits.QUEUE_REQUESTS, dict(zip(waits.WAIT_RESULTS, results, strict=False)))
-        waited = totals(table, waits.ROW_WAITED, waits.WAIT_WIDTH)
+        waited = totals(table, waits.COUNTER_WAITED, waits.WAIT_WIDTH)
         yield _histogram(waits.QUEUE_WAITS, waits.WAIT_BOUNDS_NS, waited)
         yield _plain(waits.QUEUE_WAITING, queue.waiting)
         yield _plain(waits.QUEUE_FAIRNESS, queue.fairness)
 
     def _latency(self, table: CounterTable) -> Family:
-        cells = totals(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
+        cells = totals(table, names.COUNTER_LATENCY, names.LATENCY_WIDTH)
         return _histogram(names.LATENCY, names.LATENCY_BOUNDS_NS, cells, exemplars=self._limiter.exemplars)
 
     def _table(self, table: CounterTable) -> Iterator[Family]:
@@ -233,7 +234,7 @@ class RateLimitCollector(Collector):
             yield _plain(remote.STORE_AWAY, max(stats["away"], state["is_away"]))
 
     def _runtime(self, table: CounterTable) -> Iterator[Family]:
-        cells = totals(table, names.ROW_RUNTIME)
+        cells = totals(table, names.COUNTER_RUNTIME)
         yield _plain(names.STORE_FAULTS, cells[RuntimeColumn.STORE_FAULTS])
         yield _plain(names.POLICY_GENERATION, self._limiter.generation)
         yield _labelled(
@@ -249,7 +250,7 @@ class RateLimitCollector(Collector):
         yield _plain(names.POLICY_RELOAD_SUCCESSFUL, int(last is None or last.result != "rejected"))
         yield _plain(names.POLICY_DIGEST, self._limiter.policy.digest)
         yield _plain(names.CLOCK_DRIFT, self._limiter.drift_ns() / 1e9)
-        said = totals(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
+        said = totals(table, names.COUNTER_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
         yield _labelled(names.DIAGNOSTICS, dict(zip(names.DIAGNOSTIC_CODES, said, strict=False)))
 
 
@@ -291,13 +292,13 @@ def loaded(table: CounterTable, loads: Sequence[load.WatchedLoad]) -> Iterator[F
         for (metric, number, scale), family in zip(plain, families, strict=True):
             family.add_sample(metric.exported, group, one.numbers[number] / scale)
         for name in one.classes:
-            cells = totals(table, load.shed_row(one.group, name))
+            cells = totals(table, load.shed_counter(one.group, name))
             for labels, column in load.SHED_COLUMNS:
                 shed.add_sample(load.LOAD_SHED.exported, {**group, "class": name, **labels}, cells[column])
     yield from (requests, bounds, *families)
-    results = totals(table, waits.ROW_HOLDS, len(waits.HOLD_RESULTS))
+    results = totals(table, waits.COUNTER_HOLDS, len(waits.HOLD_RESULTS))
     yield _labelled(load.LOAD_HOLDS, dict(zip(waits.HOLD_RESULTS, results, strict=False)))
-    held = totals(table, waits.ROW_HELD, waits.WAIT_WIDTH)
+    held = totals(table, waits.COUNTER_HELD, waits.WAIT_WIDTH)
     yield _histogram(load.LOAD_HOLD_SECONDS, waits.WAIT_BOUNDS_NS, held)
     yield shed
 
@@ -306,8 +307,8 @@ def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
     """Yield the families of a store that is a server; none where it is this host's memory."""
     if not state:
         return
-    cells = totals(table, remote.ROW_REMOTE, len(remote.RemoteColumn))
-    trips = totals(table, remote.ROW_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH)
+    cells = totals(table, remote.COUNTER_REMOTE, len(remote.RemoteColumn))
+    trips = totals(table, remote.COUNTER_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH)
     yield _histogram(remote.ROUND_TRIPS, remote.ROUND_TRIP_BOUNDS_NS, trips)
     yield _plain(remote.QUESTIONS, cells[remote.RemoteColumn.QUESTIONS])
     yield _plain(remote.BREAKER_TRIPS, cells[remote.RemoteColumn.TRIPS])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.telemetry import names, remote, settlement, waits
-from ratelimit.telemetry.cells import WideRow
+from ratelimit.telemetry.cells import WideCounter
 from ratelimit.telemetry.names import (
     LATENCY_BOUNDS_NS,
     LATENCY_SUM_NS,
@@ -33,7 +33,7 @@ class Counters:
     """This worker's counters in one table; made again when the table is.
 
     Raises:
-        StoreError: code `counters-full`; all rows are taken.
+        StoreError: code `counters-full`; all counters are taken.
     """
 
     __slots__ = (
@@ -50,14 +50,14 @@ class Counters:
     def __init__(self, table: Table) -> None:
         self._table = table
         # Every request is counted: cells are looked up once.
-        cells = WideRow(table, names.ROW_REQUESTS, names.REQUESTS_WIDTH).cells
+        cells = WideCounter(table, names.COUNTER_REQUESTS, names.REQUESTS_WIDTH).cells
         self._requests = {decided: cells[column] for decided, column in REQUEST_COLUMN.items()}
-        self._waits = WideRow(table, waits.ROW_WAITS, len(waits.WAIT_RESULTS))
-        self._waited = WideRow(table, waits.ROW_WAITED, waits.WAIT_WIDTH)
-        self._held: tuple[WideRow, WideRow] | None = None  # of few policies
-        self._latency = WideRow(table, names.ROW_LATENCY, names.LATENCY_WIDTH)
-        self._runtime = WideRow(table, names.ROW_RUNTIME, len(RuntimeColumn))
-        self._diagnostics = WideRow(table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
+        self._waits = WideCounter(table, waits.COUNTER_WAITS, len(waits.WAIT_RESULTS))
+        self._waited = WideCounter(table, waits.COUNTER_WAITED, waits.WAIT_WIDTH)
+        self._held: tuple[WideCounter, WideCounter] | None = None  # of few policies
+        self._latency = WideCounter(table, names.COUNTER_LATENCY, names.LATENCY_WIDTH)
+        self._runtime = WideCounter(table, names.COUNTER_RUNTIME, len(RuntimeColumn))
+        self._diagnostics = WideCounter(table, names.COUNTER_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
 
     def decided(self, allowed: bool, reason: Reason) -> None:
         """Count one decided request."""
@@ -73,20 +73,22 @@ class Counters:
     def held(self, result: str, held_ns: int) -> None:
         """Count what became of a request that the back end had no room for, in the same way."""
         if self._held is None:
-            results = WideRow(self._table, waits.ROW_HOLDS, len(waits.HOLD_RESULTS))
-            self._held = results, WideRow(self._table, waits.ROW_HELD, waits.WAIT_WIDTH)
+            results = WideCounter(self._table, waits.COUNTER_HOLDS, len(waits.HOLD_RESULTS))
+            self._held = results, WideCounter(self._table, waits.COUNTER_HELD, waits.WAIT_WIDTH)
         self._count_wait(*self._held, waits.HOLD_RESULTS.index(result), result, held_ns)
 
     @staticmethod
-    def _count_wait(results: WideRow, times: WideRow, column: int, result: str, waited_ns: int) -> None:
+    def _count_wait(
+        results: WideCounter, times: WideCounter, column: int, result: str, waited_ns: int
+    ) -> None:
         results.add(column)
         if result in _WAITED:
             times.add(bisect_left(waits.WAIT_BOUNDS_NS, waited_ns))
             times.add(waits.WAIT_SUM_NS, waited_ns)
 
-    def acted(self, row: str) -> None:
-        """Count a request without room that the action of a limit let through; `row` is the limit's."""
-        self._table.count(self._table.counter(row), RuleColumn.ACTED)
+    def acted(self, counter_name: str) -> None:
+        """Count a request without room that the action of a limit let through; the counter is the limit's."""
+        self._table.count(self._table.counter(counter_name), RuleColumn.ACTED)
 
     def settled(self, label: str, real: int, estimate: int) -> None:
         """Count one real cost by its ratio to the estimate, which is above 0.
@@ -96,11 +98,11 @@ class Counters:
             real, estimate: in units.
         """
         percent = -(-100 * real // estimate)  # upwards: a bucket's bound holds what is at most that
-        # Done without where limits took all rows. A request may also end after the table was closed.
+        # Done without where limits took all counters. A request may also end after the table was closed.
         with suppress(StoreError, ValueError):
-            row = self._table.counter(settlement.ratio_row(label))
-            self._table.count(row, bisect_left(settlement.RATIO_BOUNDS_PERCENT, percent))
-            self._table.count(row, settlement.RATIO_SUM_PERCENT, percent)
+            counter = self._table.counter(settlement.ratio_counter(label))
+            self._table.count(counter, bisect_left(settlement.RATIO_BOUNDS_PERCENT, percent))
+            self._table.count(counter, settlement.RATIO_SUM_PERCENT, percent)
 
     def observe_latency(self, elapsed_ns: int) -> None:
         """Count one sampled decision time; a clock that stepped back counts as zero."""
@@ -125,17 +127,17 @@ class RemoteCounters:
     """This worker's counters of a store that is a server. What ends after the table is not counted.
 
     Raises:
-        StoreError: code `counters-full`; all rows are taken.
+        StoreError: code `counters-full`; all counters are taken.
     """
 
     __slots__ = ("_count", "_questions", "_remote", "_spent", "_trips")
 
     def __init__(self, table: Table) -> None:
-        self._remote = WideRow(table, remote.ROW_REMOTE, len(remote.RemoteColumn))
+        self._remote = WideCounter(table, remote.COUNTER_REMOTE, len(remote.RemoteColumn))
         # Every decision passes here: cells are looked up once.
         self._count = table.count
         self._questions = self._remote.cells[remote.RemoteColumn.QUESTIONS]
-        self._trips = WideRow(table, remote.ROW_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH).cells
+        self._trips = WideCounter(table, remote.COUNTER_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH).cells
         self._spent = self._trips[remote.ROUND_TRIP_SUM_NS]
 
     def answered(self, questions: int, elapsed_ns: int) -> None:

@@ -18,24 +18,24 @@ SHED_MODES = ("enforce", "shadow")
 
 
 def shed_column(of: str, *, in_shadow: bool) -> int:
-    """Return the column of a class' row that counts these."""
+    """Return the column of a class' counter that counts these."""
     return len(SHED_MODES) * SHED_OF.index(of) + in_shadow
 
 
 class RampColumn(IntEnum):
-    """Columns of the row of delayed rises."""
+    """Columns of the counter of delayed rises."""
 
     ENFORCED = 0
     IN_SHADOW = 1
 
 
-RAMP_ROW = "\x1framp"
-STRIKES_ROW = "\x1fstrikes"
+COUNTER_RAMP = "\x1framp"
+COUNTER_STRIKES = "\x1fstrikes"
 STRIKE_KINDS = ("persists", "grows", "surer")
-"""What the columns of that row count, in the order of `adaptive.conduct.Strike`."""
-STEPS_ROW = "\x1fsteps"
+"""What the columns of that counter count, in the order of `adaptive.conduct.Strike`."""
+COUNTER_STEPS = "\x1fsteps"
 CONDUCT_STEPS = ("observe", "delay", "degrade", "challenge")
-"""What the columns of that row count: steps of a ladder that let a request go on."""
+"""What the columns of that counter count: steps of a ladder that let a request go on."""
 
 
 SHED_COLUMNS = [
@@ -44,8 +44,8 @@ SHED_COLUMNS = [
 ]
 
 
-def shed_row(group: str, name: str) -> str:
-    """Return the counter row of a class of the limit of this name."""
+def shed_counter(group: str, name: str) -> str:
+    """Return what the counter of a class is called, of the limit of this name."""
     return f"\x1fshed {group}\x1f{name}"
 
 
@@ -146,7 +146,7 @@ RAMP = Metric(
     "Requests of accounts that rose steeply above their own past: held for a while, or would have been.",
     (Label("mode", ("enforce", "shadow")),),
 )
-CONDUCT_METRICS = {STRIKES: STRIKES_ROW, STEPS: STEPS_ROW, RAMP: RAMP_ROW}
+CONDUCT_METRICS = {STRIKES: COUNTER_STRIKES, STEPS: COUNTER_STEPS, RAMP: COUNTER_RAMP}
 """Where each is counted, a column for each value of its label."""
 LOAD_METRICS: tuple[Metric, ...] = (
     LOAD_ENFORCED,

@@ -1,13 +1,13 @@
-"""Every counter row, column, metric name and label, in one table.
+"""Every counter, its columns, metric name and label, in one table.
 
 Pure data. The limiter imports it to know where to count, the collector to know what to export.
 `docs/metrics.md` is generated from it. Tests hold the dashboard, the alert rules and the document to it.
 
 Rules it keeps: a label's values are either listed here or come from the policy
 file; nothing a client sends ever becomes one. Counters are integer cells in the
-shared table (`Table.count(row, column)`), so that any worker answers for all.
+shared table (`Table.count(counter, column)`), so that any worker answers for all.
 
-In one file, since a row's number is its place in the table.
+In one file, since a counter's number is its place in the table.
 """
 
 from __future__ import annotations
@@ -55,22 +55,22 @@ from ratelimit.telemetry.remote import REMOTE_METRICS
 from ratelimit.telemetry.settlement import SETTLEMENT_METRICS
 from ratelimit.telemetry.waits import WAIT_METRICS
 
-# -- rows of the shared counters ------------------------------------------------------------------
+# -- shared counters ----------------------------------------------------------------------------------
 
-# Columns of a row of the core's table; a test holds this to `core.table.COUNTER_COLUMNS`.
-ROW_COLUMNS = 8
+# Columns of a counter of the core's table; a test holds this to `core.table.COUNTER_COLUMNS`.
+COUNTER_COLUMNS = 8
 
-# A limit's own row is named after its rule. The rows below start with a control character,
+# A limit's own counter is named after its rule. The counters below start with a control character,
 # which a policy cannot put into a name, so neither can shadow the other. Those with more
-# columns than a row has go on in further rows (`cells.WideRow`).
-ROW_LATENCY = "\x1fdecision time"
-ROW_REQUESTS = "\x1frequests"
-ROW_RUNTIME = "\x1fruntime"
-ROW_DIAGNOSTICS = "\x1fdiagnostics"
+# columns than a counter has go on in further counters (`cells.WideCounter`).
+COUNTER_LATENCY = "\x1fdecision time"
+COUNTER_REQUESTS = "\x1frequests"
+COUNTER_RUNTIME = "\x1fruntime"
+COUNTER_DIAGNOSTICS = "\x1fdiagnostics"
 
 
 class RuleColumn(IntEnum):
-    """Columns of a limit's row; the core's `Plan.decide` adds to these itself."""
+    """Columns of a limit's counter; the core's `Plan.decide` adds to these itself."""
 
     ALLOWED = 0
     REFUSED = 1
@@ -84,7 +84,7 @@ class RuleColumn(IntEnum):
 
 
 class RuntimeColumn(IntEnum):
-    """Columns of the `runtime` row."""
+    """Columns of the `runtime` counter."""
 
     STORE_FAULTS = 0
     RELOADS_APPLIED = 1
@@ -156,7 +156,7 @@ LATENCY_WIDTH = LATENCY_SUM_NS + 1
 ACTIONS: tuple[str, str] = ("allow", "refuse")
 REASONS: tuple[str, ...] = tuple(reason.value for reason in Reason)
 
-# What can become of a request, and the column of the `requests` row where it is counted.
+# What can become of a request, and the column of the `requests` counter where it is counted.
 REQUEST_COLUMN: dict[tuple[bool, Reason], int] = {
     (True, Reason.LIMITS): 0,
     (False, Reason.LIMITS): 1,
@@ -168,7 +168,7 @@ REQUEST_COLUMN: dict[tuple[bool, Reason], int] = {
     (False, Reason.STORE): 7,
     (False, Reason.QUEUE): 8,
 }
-CAPACITY_COLUMN = RuntimeColumn.SHED  # of the `runtime` row
+CAPACITY_COLUMN = RuntimeColumn.SHED  # of the `runtime` counter
 REQUESTS_WIDTH = 1 + max(REQUEST_COLUMN.values())
 LIMITED_COLUMNS = (REQUEST_COLUMN[False, Reason.LIMITS], REQUEST_COLUMN[True, Reason.LIMITS])
 """Of what limits refused, and of what they allowed."""

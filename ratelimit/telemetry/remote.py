@@ -6,12 +6,12 @@ from enum import IntEnum
 
 from ratelimit.telemetry.metric import Metric
 
-ROW_REMOTE = "\x1fremote"
-ROW_ROUND_TRIPS = "\x1froundtrips"
+COUNTER_REMOTE = "\x1fremote"
+COUNTER_ROUND_TRIPS = "\x1froundtrips"
 
 
 class RemoteColumn(IntEnum):
-    """Columns of the `remote` row: a store that is a server."""
+    """Columns of the `remote` counter: a store that is a server."""
 
     QUESTIONS = 0
     TRIPS = 1

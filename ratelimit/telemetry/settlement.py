@@ -8,11 +8,11 @@ from typing import Protocol
 from ratelimit.telemetry.metric import Label, Metric
 
 RATIO_BOUNDS_PERCENT: tuple[int, ...] = (25, 50, 100, 125, 200, 500)
-"""As many as leave room in one row for the rest and the sum."""
+"""As many as leave room in one counter for the rest and the sum."""
 RATIO_SUM_PERCENT = len(RATIO_BOUNDS_PERCENT) + 1
 
 MOST_RATIOS = 16
-"""Limits with ratios of their own: the table has few rows beside those of the limits."""
+"""Limits with ratios of their own: the table has few counters beside those of the limits."""
 OTHERS = "(others)"
 """The label of the limits beyond; no limit can have that name."""
 
@@ -59,6 +59,6 @@ def ratio_labels(rules: Iterable[CountedRule]) -> Mapping[str, str]:
     return {name: name if at < MOST_RATIOS else OTHERS for at, name in enumerate(names)}
 
 
-def ratio_row(label: str) -> str:
-    """Return the counter row of a label."""
+def ratio_counter(label: str) -> str:
+    """Return what the counter of a label is called."""
     return f"\x1fratio {label}"

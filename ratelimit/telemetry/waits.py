@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ratelimit.telemetry.metric import Label, Metric
 
-ROW_WAITS = "\x1fwaits"
-ROW_WAITED = "\x1fwaited"
-ROW_HOLDS = "\x1fholds"
-ROW_HELD = "\x1fheld"
+COUNTER_WAITS = "\x1fwaits"
+COUNTER_WAITED = "\x1fwaited"
+COUNTER_HOLDS = "\x1fholds"
+COUNTER_HELD = "\x1fheld"
 
 # What became of requests that had no room in a limit with `wait`.
 WAIT_RESULTS: tuple[str, ...] = (

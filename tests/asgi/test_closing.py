@@ -13,7 +13,7 @@ from ratelimit.adaptive.conduct import Strike
 from ratelimit.decision import Reason
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.waits import HOLD_RESULTS, ROW_HOLDS, ROW_WAITS, WAIT_RESULTS
+from ratelimit.telemetry.waits import COUNTER_HOLDS, COUNTER_WAITS, HOLD_RESULTS, WAIT_RESULTS
 from ratelimit.wsgi.middleware import RateLimitMiddleware as WsgiMiddleware
 from tests.asgi.driver import Answer, Client, echo, key, limit, ok, rules
 from tests.asgi.held import POLICY, SECOND, Gateway, status
@@ -62,8 +62,8 @@ async def test_what_waited_when_the_limiter_was_closed_is_counted_and_charged_no
     limiter.close()
     await asyncio.gather(task, waits)
     assert gateway.remaining == {"a": 200, "b": 198}
-    assert totals(store.table, ROW_HOLDS, len(HOLD_RESULTS))[HOLD_RESULTS.index("closed")] == 1
-    assert totals(store.table, ROW_WAITS, len(WAIT_RESULTS))[WAIT_RESULTS.index("closed")] == 1
+    assert totals(store.table, COUNTER_HOLDS, len(HOLD_RESULTS))[HOLD_RESULTS.index("closed")] == 1
+    assert totals(store.table, COUNTER_WAITS, len(WAIT_RESULTS))[WAIT_RESULTS.index("closed")] == 1
     assert [each.allowed for each in (waits.result(), *slots)] == [False, True, True]
     store.close()
 

@@ -9,7 +9,7 @@ import pytest
 
 from ratelimit.asgi import gate
 from ratelimit.identity.fact import REFUSED
-from ratelimit.telemetry.names import ROW_REQUESTS
+from ratelimit.telemetry.names import COUNTER_REQUESTS
 from tests.asgi.driver import Answer, Client, key, limit, mount, ok, rules
 
 KEY_OR_ADDRESS = """
@@ -73,7 +73,7 @@ async def test_common_way_answers_as_the_long_way_does(monkeypatch: pytest.Monke
     assert await answers(long.client) == by_gate
     assert {status for status, _, _ in by_gate} == {200, 403, 429}
     tables = [one.middleware.limiter.table for one in (short, long)]
-    totals = [table.totals(table.counter(ROW_REQUESTS)) for table in tables]
+    totals = [table.totals(table.counter(COUNTER_REQUESTS)) for table in tables]
     assert totals[0] == totals[1]
 
 

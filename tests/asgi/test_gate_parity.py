@@ -16,7 +16,7 @@ import pytest
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
-from ratelimit.telemetry.names import ROW_REQUESTS
+from ratelimit.telemetry.names import COUNTER_REQUESTS
 from ratelimit.worker import upkeep
 from tests.asgi.driver import Client, key, limit, mount, ok, rules
 from tests.support.acting import NS, START_NS
@@ -43,7 +43,7 @@ class Way:
         limiter = self.middleware.limiter
         table = limiter.table
         return {
-            "counted": table.totals(table.counter(ROW_REQUESTS)),
+            "counted": table.totals(table.counter(COUNTER_REQUESTS)),
             "workers": [
                 table.stats(self.clock.now_ns() + seconds * NS)["workers"] for seconds in range(0, 120, 5)
             ],

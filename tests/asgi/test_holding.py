@@ -13,7 +13,7 @@ from ratelimit.adaptive.holding import longest_ns
 from ratelimit.adaptive.shedding import Standing
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.waits import HOLD_RESULTS, ROW_HOLDS
+from ratelimit.telemetry.waits import COUNTER_HOLDS, HOLD_RESULTS
 from tests.asgi.held import KIND, POLICY, SECOND, Gateway, Targeted, end, status
 from tests.limiter.test_waiting import turns
 
@@ -324,7 +324,7 @@ async def test_switch_and_shadow(line: str, held: int, shadowed: int):
 
 
 def results(gateway: Gateway) -> dict[str, int]:
-    cells = totals(gateway.limiter.table, ROW_HOLDS, len(HOLD_RESULTS))
+    cells = totals(gateway.limiter.table, COUNTER_HOLDS, len(HOLD_RESULTS))
     return {name: cell for name, cell in zip(HOLD_RESULTS, cells, strict=False) if cell}
 
 

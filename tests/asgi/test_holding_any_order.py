@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ratelimit.adaptive.controller import Bounds
 from ratelimit.telemetry import names
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.waits import HOLD_RESULTS, ROW_HOLDS
+from ratelimit.telemetry.waits import COUNTER_HOLDS, HOLD_RESULTS
 from tests.asgi.held import POLICY, Gateway
 from tests.limiter.test_waiting import turns
 
@@ -174,9 +174,9 @@ async def test_answers_that_clients_see_are_what_is_counted(steps: list[tuple[An
     tasks = await play(gateway, [step for step in steps if step[0] != "cancel"])
     assert await finish(gateway, tasks, "answered") == []
     table = gateway.limiter.table
-    allowed, refused, *others = totals(table, names.ROW_REQUESTS, names.REQUESTS_WIDTH)
-    shed = totals(table, names.ROW_RUNTIME, len(names.RuntimeColumn))[names.CAPACITY_COLUMN]
-    held = dict(zip(HOLD_RESULTS, totals(table, ROW_HOLDS, len(HOLD_RESULTS)), strict=False))
+    allowed, refused, *others = totals(table, names.COUNTER_REQUESTS, names.REQUESTS_WIDTH)
+    shed = totals(table, names.COUNTER_RUNTIME, len(names.RuntimeColumn))[names.CAPACITY_COLUMN]
+    held = dict(zip(HOLD_RESULTS, totals(table, COUNTER_HOLDS, len(HOLD_RESULTS)), strict=False))
     assert not any(others)
     assert allowed + refused + shed + held["left"] == len(tasks)
     told = [

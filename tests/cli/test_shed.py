@@ -304,7 +304,7 @@ def test_memory_that_holds_anything_is_read_without_a_fault() -> None:
     shed.note(7, 3, SECOND, True, False, 9, float("nan"), -1.0)
     ((_, _, in_shadow, _, _, _, _, _, verdict, factor, lighter),) = shed.accounts(SECOND)
     assert (in_shadow, verdict, factor, lighter) == (True, 9, 0, 0)
-    with pytest.raises(ValueError, match="row"):
+    with pytest.raises(ValueError, match="counter"):
         shed.note(7, 1 << 20, SECOND, True, False, 0, 1.0, 0.0)
     made.close()
     with pytest.raises(ValueError, match="closed"):

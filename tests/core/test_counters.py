@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ratelimit.core.memory.table import COUNTER_COLUMNS, COUNTER_ROWS
+from ratelimit.core.memory.table import COUNTER_COLUMNS, MOST_COUNTERS
 from ratelimit.errors import StoreError
 from tests.support.memory import attach, private
 from tests.support.rule import EPOCH
@@ -15,10 +15,10 @@ def test_counts_of_all_workers_are_summed() -> None:
     tables = [attach(memory) for _ in range(3)]
     for number, table in enumerate(tables):
         table.join(100 + number, 1, EPOCH)
-        row = table.counter("requests")
+        counter = table.counter("requests")
         for _ in range(number + 1):
-            table.count(row, 2)
-        table.count(row, 0, 10)
+            table.count(counter, 2)
+        table.count(counter, 0, 10)
     for table in tables:
         totals = table.totals(table.counter("requests"))
         assert list(totals) == [30, 0, 6] + [0] * (COUNTER_COLUMNS - 3)
@@ -27,66 +27,68 @@ def test_counts_of_all_workers_are_summed() -> None:
 def test_names_are_rows_for_everyone_and_for_ever() -> None:
     memory = private()
     first, second = attach(memory), attach(memory)
-    rows = [first.counter(name) for name in ("a", "b", "ü" * 100, "")]
-    assert len(set(rows)) == 4
-    assert [second.counter(name) for name in ("a", "b", "ü" * 100, "")] == rows
+    counters = [first.counter(name) for name in ("a", "b", "ü" * 100, "")]
+    assert len(set(counters)) == 4
+    assert [second.counter(name) for name in ("a", "b", "ü" * 100, "")] == counters
     first.close()
-    assert attach(memory).counter("b") == rows[1]
+    assert attach(memory).counter("b") == counters[1]
 
 
 def test_rows_run_out_cleanly() -> None:
     table = attach(private())
     table.join(1, 1, EPOCH)
-    rows: list[int] = []
+    counters: list[int] = []
 
     def take_all() -> None:
         for number in range(100_000):
-            rows.append(table.counter(f"limit {number}"))
+            counters.append(table.counter(f"limit {number}"))
 
     with pytest.raises(StoreError) as caught:
         take_all()
     assert caught.value.code == "counters-full"
-    assert 256 <= len(rows) <= COUNTER_ROWS
-    assert len(set(rows)) == len(rows)
-    assert table.counter("limit 0") == rows[0]
-    table.count(rows[-1], 0)
-    assert table.totals(rows[-1])[0] == 1
+    assert 256 <= len(counters) <= MOST_COUNTERS
+    assert len(set(counters)) == len(counters)
+    assert table.counter("limit 0") == counters[0]
+    table.count(counters[-1], 0)
+    assert table.totals(counters[-1])[0] == 1
 
 
 def test_what_a_dead_worker_counted_stays_counted() -> None:
     memory = private()
     watcher = attach(memory)
-    row = watcher.counter("requests")
+    counter = watcher.counter("requests")
     for generation in range(200):
         worker = attach(memory)
         worker.join(1000 + generation, 1, EPOCH + generation * 10**12)
-        worker.count(row, 1)
+        worker.count(counter, 1)
         worker.close()
-    assert watcher.totals(row)[1] == 200
+    assert watcher.totals(counter)[1] == 200
 
 
 def test_cells_hold_large_amounts() -> None:
     table = attach(private())
     table.join(1, 1, EPOCH)
-    row = table.counter("latency")
+    counter = table.counter("latency")
     for _ in range(4):
-        table.count(row, 3, 2**61)
-    assert table.totals(row)[3] == 2**63
+        table.count(counter, 3, 2**61)
+    assert table.totals(counter)[3] == 2**63
 
 
-@pytest.mark.parametrize(("row", "column"), [(-1, 0), (10**6, 0), (0, -1), (0, 8), (2**63, 0), (0, 2**63)])
-def test_cells_that_do_not_exist_are_an_error(row: int, column: int) -> None:
+@pytest.mark.parametrize(
+    ("counter", "column"), [(-1, 0), (10**6, 0), (0, -1), (0, 8), (2**63, 0), (0, 2**63)]
+)
+def test_cells_that_do_not_exist_are_an_error(counter: int, column: int) -> None:
     table = attach(private())
     table.join(1, 1, EPOCH)
     table.counter("requests")
     with pytest.raises((IndexError, ValueError, OverflowError)):
-        table.count(row, column)
+        table.count(counter, column)
 
 
-@pytest.mark.parametrize("row", [-1, 10**6, 2**63])
-def test_rows_that_do_not_exist_are_an_error(row: int) -> None:
+@pytest.mark.parametrize("counter", [-1, 10**6, 2**63])
+def test_counters_that_do_not_exist_are_an_error(counter: int) -> None:
     with pytest.raises((IndexError, ValueError, OverflowError)):
-        attach(private()).totals(row)
+        attach(private()).totals(counter)
 
 
 @pytest.mark.parametrize("name", [None, 5, b"bytes"])

@@ -77,9 +77,9 @@ def test_process_without_a_seat_counts_nothing_and_holds_nothing() -> None:
     memory = private(block_bytes=BLOCKS)
     stranger, known = attach(memory, block_bytes=BLOCKS), worker(memory, 2)
     assert (stranger.seat, known.seat >= 0) == (-1, True)
-    row = stranger.counter("requests")
-    stranger.count(row, 0, 5)
-    assert known.totals(row)[0] == 0
+    counter = stranger.counter("requests")
+    stranger.count(counter, 0, 5)
+    assert known.totals(counter)[0] == 0
 
 
 def test_more_workers_than_seats_still_count_and_decide() -> None:
@@ -165,9 +165,9 @@ def test_whoever_leaves_frees_its_seat_and_nobody_elses() -> None:
     first.leave()
     first.leave()
     assert (first.seat, first.seated, second.seat) == (-1, 1, 1)
-    row = second.counter("requests")
-    first.count(row, 0)
-    assert second.totals(row)[0] == 0
+    counter = second.counter("requests")
+    first.count(counter, 0)
+    assert second.totals(counter)[0] == 0
     # The slots it held are free, and so is its seat.
     assert slots(second).decide([], EPOCH).allowed
     assert worker(memory, 103).seat == 0

@@ -52,7 +52,7 @@ def charged(limits: str, requests: int = 7, *, is_used_up: bool = True) -> dict[
     found = {}
     for index, rule in enumerate(counters_of_clusters(bound.compiled)):
         drained_ns = after.reset_after_ns(index) - before.reset_after_ns(index)
-        found[rule.row] = round(drained_ns * rule.quota / rule.period_ns)
+        found[rule.counter_name] = round(drained_ns * rule.quota / rule.period_ns)
     limiter.close()
     return {name: amount for name, amount in found.items() if amount or name[0] != "\x1f"}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit import Limiter, ManualClock, Policy, UsageError
-from ratelimit.telemetry.names import ROW_REQUESTS
+from ratelimit.telemetry.names import COUNTER_REQUESTS
 from tests.asgi.driver import limit, rules
 from tests.support.acting import START_NS
 from tests.support.campaign import policy_text
@@ -89,7 +89,7 @@ class Pair:
 
     def counts(self) -> list[list[int]]:
         """Return what both have counted."""
-        return [one.table.totals(one.table.counter(ROW_REQUESTS)) for one in (self.short, self.long)]
+        return [one.table.totals(one.table.counter(COUNTER_REQUESTS)) for one in (self.short, self.long)]
 
 
 @given(calls=CALLS)

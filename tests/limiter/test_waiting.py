@@ -48,11 +48,11 @@ class Queued:
 
 def results(limiter: Limiter) -> dict[str, int]:
     from ratelimit.telemetry.cells import totals
-    from ratelimit.telemetry.waits import ROW_WAITS, WAIT_RESULTS
+    from ratelimit.telemetry.waits import COUNTER_WAITS, WAIT_RESULTS
 
     return {
         name: count
-        for name, count in zip(WAIT_RESULTS, totals(limiter.table, ROW_WAITS), strict=False)
+        for name, count in zip(WAIT_RESULTS, totals(limiter.table, COUNTER_WAITS), strict=False)
         if count
     }
 

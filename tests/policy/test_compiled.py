@@ -383,7 +383,7 @@ def test_limit_per_cluster_counts_by_whom_it_binds(limit: dict[str, Any], expect
 
 def test_each_rate_and_tier_has_a_twin_with_counters_of_its_own() -> None:
     rules = clustered(rate="5/day; 2/hour", tier="account", tiers={"pro": {"rate": "50/day"}})
-    assert [(rule.name, rule.row, rule.tier) for rule in rules] == [
+    assert [(rule.name, rule.counter_name, rule.tier) for rule in rules] == [
         ("l", "l", None),
         ("l", "\x1flikely l", None),
         ("l#2", "l#2", None),

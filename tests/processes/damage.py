@@ -88,7 +88,7 @@ class Worker:
         self.table.join(os.getpid(), 1, EPOCH)
         specs = (*CHURN, LONG)
         self.plan = Plan(self.table, [compiled_rule(s) for s in specs], [[0]] * 7, [-1] * 5 + [1, -1])
-        self.row = self.table.counter("hammered")
+        self.counter = self.table.counter("hammered")
         self.now_ns = EPOCH
         self.board_memory = board_memory()
         self.board = attach_board(self.board_memory)
@@ -104,7 +104,7 @@ class Worker:
             self.now_ns += source.choice((0, SECOND // 200, SECOND, 20 * SECOND))
             key = source.randrange(3 * KEYS)
             outcome = self.plan.decide([key, source.randrange(50)], self.now_ns)
-            self.table.count(self.row, 0)
+            self.table.count(self.counter, 0)
             end = source.randrange(5)
             if end == 0:
                 outcome.undo(self.now_ns)
@@ -143,7 +143,7 @@ class Worker:
         table = self.table
         table.heartbeat(self.now_ns)
         table.stats(self.now_ns)
-        table.totals(self.row)
+        table.totals(self.counter)
         table.release_seats(lambda pid, _start: pid == os.getpid(), self.now_ns)
         table.join(os.getpid(), 1, self.now_ns)
         self.board.stats()

@@ -16,7 +16,7 @@ POLICY = 'per = "account"\nrate = "100/day"'
 
 def away_ms(limiter: Live) -> int:
     width = len(remote.RemoteColumn)
-    return totals(limiter.table, remote.ROW_REMOTE, width)[remote.RemoteColumn.AWAY_MS]
+    return totals(limiter.table, remote.COUNTER_REMOTE, width)[remote.RemoteColumn.AWAY_MS]
 
 
 async def test_time_without_the_server_is_counted_at_signs_of_life(
@@ -46,5 +46,5 @@ async def test_time_without_the_server_is_counted_at_signs_of_life(
     assert away_ms(limiter) == 3000
 
 
-def test_the_column_is_one_of_the_row() -> None:
-    assert max(remote.RemoteColumn) < names.ROW_COLUMNS
+def test_the_column_is_one_of_the_counter() -> None:
+    assert max(remote.RemoteColumn) < names.COUNTER_COLUMNS

@@ -13,7 +13,7 @@ from ratelimit import Limiter, Policy, UsageError
 from ratelimit.clock import ManualClock
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.store import EmbeddedStore
-from ratelimit.telemetry.names import ROW_REQUESTS
+from ratelimit.telemetry.names import COUNTER_REQUESTS
 from ratelimit.wsgi.middleware import RateLimitMiddleware as WSGILimits
 from tests.asgi.driver import key, limit, mount, ok, rules
 from tests.support.cores import compiled_rule
@@ -166,7 +166,7 @@ def test_requests_are_counted_without_a_table() -> None:
     for _ in range(5):
         limiter.decide(identities={"account": "a"})
     assert store.table is None
-    assert sum(limiter.table.totals(limiter.table.counter(ROW_REQUESTS))) == 5
+    assert sum(limiter.table.totals(limiter.table.counter(COUNTER_REQUESTS))) == 5
 
 
 async def test_awaited_store_is_awaited_by_every_door() -> None:

@@ -105,7 +105,7 @@ def admitted(limiter: Limiter, user: str = "ann", times: int = 7) -> int:
 
 def told(limiter: Limiter) -> int:
     """Return how often damage was counted, over all workers."""
-    cells = totals(limiter.table, names.ROW_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
+    cells = totals(limiter.table, names.COUNTER_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
     return cells[names.DIAGNOSTIC_CODES.index("memory-damaged")]
 
 

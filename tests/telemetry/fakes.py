@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.memory.table import Table
-from ratelimit.policy.compile.compiled import twin_row
+from ratelimit.policy.compile.compiled import twin_counter
 from ratelimit.telemetry.exemplars import Exemplars
 from ratelimit.telemetry.load import WatchedLoad
 from ratelimit.telemetry.watching import NoPolicy
@@ -26,8 +26,8 @@ class LimitSeen:
     action: str = "refuse"
 
     @property
-    def row(self) -> str:
-        return twin_row(self.name) if self.is_twin else self.name
+    def counter_name(self) -> str:
+        return twin_counter(self.name) if self.is_twin else self.name
 
 
 @dataclass

@@ -17,7 +17,7 @@ from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
 from ratelimit.telemetry import RateLimitCollector, names
 from ratelimit.telemetry.counters import Counters, RemoteCounters
-from ratelimit.telemetry.load import LOAD_METRICS, WatchedLoad, shed_column, shed_row
+from ratelimit.telemetry.load import LOAD_METRICS, WatchedLoad, shed_column, shed_counter
 from ratelimit.telemetry.remote import REMOTE_METRICS
 from ratelimit.telemetry.snapshot import LoadNumbers, Snapshot, of_families, total
 from ratelimit.telemetry.watching import NoPolicy
@@ -70,7 +70,7 @@ def test_cost_units_are_counted_beside_decisions(limiter: FakeLimiter) -> None:
 def test_what_likely_actors_would_be_refused_is_apart_from_what_was(limiter: FakeLimiter) -> None:
     limiter.rules = [LimitSeen("actor"), LimitSeen("actor", shadow=True, is_twin=True)]
     limiter.decide("actor", 12)
-    limiter.decide(limiter.rules[1].row, 15, shadow=True)
+    limiter.decide(limiter.rules[1].counter_name, 15, shadow=True)
     refused = {"limit": "actor", "action": "refuse"}
     assert value(limiter, "ratelimit_decisions_total", **refused, mode="enforce") == 2
     assert value(limiter, "ratelimit_decisions_total", **refused, mode="shadow") == 0
@@ -226,7 +226,7 @@ def test_state_of_the_limit_that_follows_the_load_is_exported(limiter: FakeLimit
         WatchedLoad("chat", ("paid", "free"), LOAD),
         WatchedLoad("search", ("free",), LOAD | {"waiting": 8}),
     ]
-    row = limiter.table.counter(shed_row("chat", "free"))
+    row = limiter.table.counter(shed_counter("chat", "free"))
     limiter.table.count(row, shed_column("likely", in_shadow=True), 3)
     assert value(limiter, "ratelimit_load_requests", group="chat", state="waiting") == 2
     assert value(limiter, "ratelimit_load_requests", group="search", state="waiting") == 8
@@ -399,10 +399,10 @@ def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
         assert seen[key] <= values, key
 
 
-def test_each_column_fits_its_row() -> None:
-    assert names.ROW_COLUMNS == COUNTER_COLUMNS
-    assert max(names.LIMITED_COLUMNS) < names.ROW_COLUMNS  # those that compiled code counts
-    assert max(names.RuleColumn) < names.ROW_COLUMNS
+def test_each_column_fits_its_counter() -> None:
+    assert names.COUNTER_COLUMNS == COUNTER_COLUMNS
+    assert max(names.LIMITED_COLUMNS) < names.COUNTER_COLUMNS  # those that compiled code counts
+    assert max(names.RuleColumn) < names.COUNTER_COLUMNS
     assert len(set(names.REQUEST_COLUMN.values())) == len(names.REQUEST_COLUMN)
 
 

@@ -118,7 +118,7 @@ cdef class Gate:
     cdef object extract
     cdef Py_ssize_t origin_at
     cdef Table table
-    cdef uint64_t row
+    cdef uint64_t counter
     cdef uint64_t columns[2]
     cdef object sample
     cdef Watch watch        # None: nothing is correlated
@@ -139,7 +139,7 @@ cdef class Gate:
 
     def __init__(
         self, door, writer, *, match, dict requests not None,
-        extractor, Table table not None, row, columns, sample, Watch watch=None, target,
+        extractor, Table table not None, counter, columns, sample, Watch watch=None, target,
         Pace pace not None, keep_up, bint has_ends=False, loads=(), Py_ssize_t payer_at=-1, conduct=None, ramps=None,
     ):
         self.door = door
@@ -155,7 +155,7 @@ cdef class Gate:
         self.extract = extractor.extract
         self.origin_at = extractor.origin_at
         self.table = table
-        self.row = row
+        self.counter = counter
         self.columns[False], self.columns[True] = columns
         self.sample = sample
         self.pace = pace
@@ -271,7 +271,7 @@ cdef class Gate:
         except StoreError:
             return None  # asked again on the slow path, which knows each limit's stance
         self.table.check_open()
-        bump(self.table, self.row, self.columns[allowed], 1)
+        bump(self.table, self.counter, self.columns[allowed], 1)
         if allowed and self.ramps is not None and self.ramps.open:
             self.ramps.note_use(payer, now_ns)
         if not allowed and self.conduct is not None:

@@ -126,7 +126,7 @@ cdef class NamedGate:
     cdef dict places
     cdef Scanner scanner
     cdef Table table
-    cdef uint64_t row
+    cdef uint64_t counter
     cdef uint64_t columns[2]
     cdef Watch watch        # None: nothing is correlated
     cdef Pace pace
@@ -136,7 +136,7 @@ cdef class NamedGate:
 
     def __cinit__(
         self, *, match, dict requests not None, places, Scanner scanner not None, Table table not None,
-        row, columns, Watch watch=None, Pace pace not None, keep_up, clock,
+        counter, columns, Watch watch=None, Pace pace not None, keep_up, clock,
     ):
         if watch is not None and watch.highest >= scanner.size:
             raise ValueError("the correlation looks at identities the policy does not have")
@@ -148,7 +148,7 @@ cdef class NamedGate:
                 raise IndexError(f"there are {scanner.size - 2} identities")
         self.scanner = scanner
         self.table = table
-        self.row = row
+        self.counter = counter
         self.columns[False], self.columns[True] = columns
         self.watch = watch
         self.pace = pace
@@ -194,7 +194,7 @@ cdef class NamedGate:
         except StoreError:
             return None  # asked again on the decider, which knows each limit's stance
         self.table.check_open()
-        bump(self.table, self.row, self.columns[outcome.allowed], 1)
+        bump(self.table, self.counter, self.columns[outcome.allowed], 1)
         if self.watch is not None:
             self.watch.note(ids, not outcome.allowed, now_ns, part.counted_at)
         if self.pace.due(now_ns):

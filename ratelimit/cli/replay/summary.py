@@ -14,7 +14,7 @@ from ratelimit.correlation.memory import tally_of
 from ratelimit.decision import Reason
 from ratelimit.inspection import words
 from ratelimit.inspection.identities import given, short_hash
-from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, twin_row
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, twin_counter
 from ratelimit.policy.compile.identities import CLUSTER, NEW
 from ratelimit.replay.facts import RecordFacts
 from ratelimit.replay.run import Replay
@@ -174,7 +174,7 @@ class Summary:
 
     def _twin_totals(self, rule: LimitRule) -> Sequence[int]:
         """Return what a limit per cluster would have said of likely actors."""
-        return self._totals(twin_row(rule.name)) if rule.verdict == "certain" else (0,) * 8
+        return self._totals(twin_counter(rule.name)) if rule.verdict == "certain" else (0,) * 8
 
     def _evictions(self) -> int:
         store = self._replay.store

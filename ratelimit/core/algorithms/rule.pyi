@@ -8,7 +8,7 @@ class Rule:
     """One limit's numbers, compiled. Immutable.
 
     Args:
-        name: the limit's name; also names its counter row.
+        name: the limit's name; also names its counter.
         algorithm: "token-bucket", "fixed-window", "sliding-window", "sliding-log", "concurrency", "distinct".
         quota: units a period (token-bucket: the refill), or slots (concurrency), or members (distinct).
         period_ns: the period; 0 for concurrency.

@@ -10,7 +10,7 @@ MOST_CALLERS: int
 def refusals_in(table: Table, now_ns: int, /) -> Sequence[tuple[int, int, int, int, int, int]]:
     """Return which callers limits refused within the last hour, in no order.
 
-    Each has the limit's counter row, and the hash that the limit counts the caller by. Then come the
+    Each has the limit's counter, and the hash that the limit counts the caller by. Then come the
     refusals, and how many of them may be other callers'. The last two are the first and the last time, in
     ns since 1970. A count of more than an hour was halved, with the time that it covers.
     """

@@ -6,8 +6,8 @@ from typing import Any, final
 LAYOUT_VERSION: int
 ENTRY_BYTES: int
 COUNTER_COLUMNS: int
-"""Cells in a counter row (8)."""
-COUNTER_ROWS: int
+"""Cells of a counter (8)."""
+MOST_COUNTERS: int
 TABLE_HEADER_BYTES: int
 """Bytes of a table's beginning that `identity_in` looks at."""
 WORKER_SEATS: int
@@ -109,7 +109,7 @@ class Table:
     def renew(self, now_ns: int, /) -> None:
         """Go on over other contents that were put in place of the memory's, made for this size.
 
-        Seat, counter rows and window lengths are entered again, where they are free.
+        Seat, counters and window lengths are entered again, where they are free.
 
         Raises:
             StoreError: as for a table that is attached.
@@ -120,14 +120,14 @@ class Table:
         `is_away` says of a worker with a seat of its own that it does not ask the store's server.
         """
     def counter(self, name: str, /) -> int:
-        """Return the index of the counter row of that name, made on first use; any in damaged memory.
+        """Return the number of the counter of that name, made on first use; any in damaged memory.
 
         Raises:
-            StoreError: code `counters-full`; all rows are taken.
+            StoreError: code `counters-full`; all counters are taken.
         """
-    def count(self, row: int, column: int, amount: int = 1, /) -> None:
+    def count(self, counter: int, column: int, amount: int = 1, /) -> None:
         """Add to one cell of this worker's counters (column 0..7)."""
-    def totals(self, row: int, /) -> Sequence[int]:
-        """Return the 8 columns of a row summed over every worker that ever was."""
+    def totals(self, counter: int, /) -> Sequence[int]:
+        """Return the 8 columns of a counter summed over every worker that ever was."""
     def close(self) -> None:
         """Let go of the buffer; any later use raises ValueError."""

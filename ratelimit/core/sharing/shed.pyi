@@ -20,7 +20,7 @@ class ShedAccounts:
     def note(
         self,
         account: int,
-        row: int,
+        counter: int,
         now_ns: int,
         in_shadow: bool,
         before_others: bool,
@@ -33,21 +33,21 @@ class ShedAccounts:
 
         Args:
             account: its hash; 0 for none.
-            row: the counter row of its class.
+            counter: that of its class.
             now_ns: when.
             in_shadow: whether it went on all the same.
             before_others: whether another account of its class would have had room.
             verdict, factor, lighter: why it went first; of an account the last ones are remembered.
 
         Raises:
-            ValueError: the table has no such row.
+            ValueError: the table has no such counter.
         """
     def accounts(
         self, now_ns: int, /
     ) -> Sequence[tuple[int, int, bool, bool, int, int, int, int, int, float, float]]:
         """Return what was shed within the last hour, in no order.
 
-        Each is an account, the row of its class, whether it was in shadow, and whether another account would
+        Each is an account, the counter of its class, whether it was in shadow, and whether another account would
         have had room. Then come how often, and how many of these may be others'. Then the first and the
         last time, in ns since 1970, and the last verdict, factor and share of lighter accounts. A count of more than an hour
         was halved, with the time that it covers.

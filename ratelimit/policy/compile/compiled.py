@@ -180,9 +180,9 @@ class LimitRule:
         return self.actor_at >= 0
 
     @property
-    def row(self) -> str:
+    def counter_name(self) -> str:
         """What its counters are called."""
-        return LOWERED_ROW if self.is_lowered else twin_row(self.name) if self.is_twin else self.name
+        return COUNTER_LOWERED if self.is_lowered else twin_counter(self.name) if self.is_twin else self.name
 
     @property
     def is_enforced(self) -> bool:
@@ -190,11 +190,11 @@ class LimitRule:
         return not self.shadow and self.enforced_ppm == 1_000_000 and self.action != "degrade"
 
 
-LOWERED_ROW = "\x1flowered"
+COUNTER_LOWERED = "\x1flowered"
 """What the counters are called of all that conduct left of limits; not exported."""
 
 
-def twin_row(name: str) -> str:
+def twin_counter(name: str) -> str:
     """Return what the counters are called of what a limit would say of likely actors."""
     return f"\x1flikely {name}"
 

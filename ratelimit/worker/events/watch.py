@@ -192,10 +192,10 @@ class EventWatch:
         if limiter.clustering is None:
             return
         table = limiter.table
-        rows = {table.counter(rule.row): rule for rule in limiter.rules if rule.is_clustered}
-        for row, actor, refused, _, since_ns, _ in refusals_in(table, now_ns):
+        rules = {table.counter(rule.counter_name): rule for rule in limiter.rules if rule.is_clustered}
+        for counter, actor, refused, _, since_ns, _ in refusals_in(table, now_ns):
             breathe()
-            rule = rows.get(row)
+            rule = rules.get(counter)
             if rule is not None and len(rule.per) == 1:
                 self._reporter.tell_once(
                     "actor-contained",
@@ -211,7 +211,7 @@ class EventWatch:
 
 def _counted(limiter: Limiter) -> dict[str, int]:
     """Return what all workers of the host counted of outages."""
-    counted = totals(limiter.table, remote.ROW_REMOTE, len(RemoteColumn))
+    counted = totals(limiter.table, remote.COUNTER_REMOTE, len(RemoteColumn))
     return {
         "units_charged_back": counted[RemoteColumn.CHARGED_BACK],
         "counters_forgotten": counted[RemoteColumn.COUNTERS_FORGOTTEN],

@@ -19,7 +19,7 @@ cdef struct Setup:
     Arena *arena
     Quota quotas[MOST_RULES]
     uint64_t shapes[MOST_RULES]
-    uint64_t rows[MOST_RULES]
+    uint64_t counters[MOST_RULES]
     int key_sizes[MOST_RULES]
     int key_at[MOST_RULES][MOST_KEYS]
     int member_at[MOST_RULES]

@@ -5,7 +5,7 @@ from ratelimit.core.memory.refusals cimport note_refusal
 from ratelimit.core.memory.table cimport Table, bump
 
 cdef enum:
-    # Counter columns of a rule's row.
+    # Columns of a rule's counter.
     COUNT_ALLOWED = 0
     COUNT_REFUSED = 1
     COUNT_SHADOWED = 2
@@ -62,17 +62,17 @@ cdef inline uint64_t forgiven(const Charge *charge, uint64_t reported) noexcept 
     return reported - charge.held if reported > charge.held else 0
 
 
-cdef inline void tally(Table table, Charge *charge, uint64_t row, bint allowed) noexcept:
+cdef inline void tally(Table table, Charge *charge, uint64_t counter, bint allowed) noexcept:
     """Count what one rule said; `allowed` is what the whole decision says."""
     if charge.state == ALLOWED:
-        bump(table, row, COUNT_ALLOWED, 1)
+        bump(table, counter, COUNT_ALLOWED, 1)
         if allowed:
-            bump(table, row, COUNT_COST_ADMITTED, charge.cost)
+            bump(table, counter, COUNT_COST_ADMITTED, charge.cost)
     elif charge.state == SKIPPED:
-        bump(table, row, COUNT_SKIPPED, 1)
+        bump(table, counter, COUNT_SKIPPED, 1)
     else:
-        bump(table, row, COUNT_REFUSED if charge.state == REFUSED else COUNT_SHADOWED, 1)
-        bump(table, row, COUNT_COST_REFUSED, charge.cost)
+        bump(table, counter, COUNT_REFUSED if charge.state == REFUSED else COUNT_SHADOWED, 1)
+        bump(table, counter, COUNT_COST_REFUSED, charge.cost)
 
 
 cdef inline void count_verdicts(Outcome outcome, uint64_t *ids) noexcept:
@@ -82,9 +82,9 @@ cdef inline void count_verdicts(Outcome outcome, uint64_t *ids) noexcept:
     cdef int i
     for i in range(plan.setup.count):
         charge = outcome.charges + i
-        tally(plan.table, charge, plan.setup.rows[i], outcome.allowed)
+        tally(plan.table, charge, plan.setup.counters[i], outcome.allowed)
         if charge.state == REFUSED and plan.table.counters != NULL:
             note_refusal(
                 &plan.table.arena, charge.who if ids == NULL else caller_of(&plan.setup, i, ids),
-                plan.setup.rows[i], outcome.now,
+                plan.setup.counters[i], outcome.now,
             )

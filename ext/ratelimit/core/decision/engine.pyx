@@ -83,7 +83,7 @@ cdef class Plan:
                     "raise the store's block_bytes and restart",
                     code="plan-blocks",
                 )
-            self.setup.rows[i] = table.counter(rule.name)
+            self.setup.counters[i] = table.counter(rule.name)
             if len(keys[i]) > MOST_KEYS:
                 refuse_range(f"{rule.name}: a key has at most {MOST_KEYS} identities")
             self.setup.key_sizes[i] = len(keys[i])
@@ -183,7 +183,7 @@ cdef class Plan:
         if not 0 <= index < self.setup.count:  # of a plan that was never initialised, there are none
             raise IndexError(f"the plan has {self.setup.count} rules")
         if units:
-            bump(self.table, self.setup.rows[index], COUNT_FORGIVEN, units)
+            bump(self.table, self.setup.counters[index], COUNT_FORGIVEN, units)
         return 0
 
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):

@@ -144,7 +144,7 @@ cdef class Meter:
             plan.table.beat(reading.now)
             plan.setup.seat = plan.table.seat_number
         decide(&plan.setup, reading.charge, &id, &amount, reading.now, True)
-        tally(plan.table, reading.charge, plan.setup.rows[0], reading.charge.state != REFUSED)
+        tally(plan.table, reading.charge, plan.setup.counters[0], reading.charge.state != REFUSED)
         conclude(reading)
         return reading
 

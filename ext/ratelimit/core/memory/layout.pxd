@@ -19,7 +19,7 @@ cdef enum:
     BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
     SHAPES = 512           # distinct window lengths ever seen by this mapping
     SEATS = 32             # worker processes with counters of their own
-    ROWS = 288             # counter rows: 256 limits and the library's own
+    COUNTERS = 288         # of 256 limits, and the library's own
     COLUMNS = 8
     REFUSAL_SETS = 512
     REFUSAL_WAYS = 8       # callers of one set: see `refusals`
@@ -69,7 +69,7 @@ cdef struct Block:
     uint64_t window          # sketch: end of the window it counts, in ns since the epoch
 
 cdef struct Refusal:
-    Pair who                 # the caller's hash; the limit's counter row + 1. 0: free.
+    Pair who                 # the caller's hash; the limit's counter + 1. 0: free.
     uint64_t counts          # Low half: refusals; high half: perhaps other callers'.
     uint64_t times           # Of the first in the low half, of the last in the high half; s since the epoch
 

@@ -27,14 +27,14 @@ cdef inline bint is_faded(uint64_t times, uint64_t now_s) noexcept nogil:
     return last_s + KEPT_S < now_s or last_s > now_s + KEPT_S
 
 
-cdef inline void note_refusal(Arena *arena, uint64_t who, uint64_t row, uint64_t now) noexcept nogil:
-    note_in(arena.refusals, who, row, now // SECOND)
+cdef inline void note_refusal(Arena *arena, uint64_t who, uint64_t counter, uint64_t now) noexcept nogil:
+    note_in(arena.refusals, who, counter, now // SECOND)
 
 
-cdef inline uint64_t note_in(Refusal *memory, uint64_t who, uint64_t row, uint64_t now_s) noexcept nogil:
+cdef inline uint64_t note_in(Refusal *memory, uint64_t who, uint64_t counter, uint64_t now_s) noexcept nogil:
     """Count a refusal in `REFUSAL_SETS` sets; return the number of its place, even where a race lost it."""
     # noexcept, nogil: reads and writes inside one set, which is the process' own arithmetic.
-    cdef Refusal *places = memory + (mix(who + row) & (REFUSAL_SETS - 1)) * REFUSAL_WAYS
+    cdef Refusal *places = memory + (mix(who + counter) & (REFUSAL_SETS - 1)) * REFUSAL_WAYS
     cdef Refusal *least = places
     cdef Refusal *place
     cdef Pair seen, taken
@@ -44,13 +44,13 @@ cdef inline uint64_t note_in(Refusal *memory, uint64_t who, uint64_t row, uint64
         place = places + i
         seen = load_pair(&place.who)
         times = load(&place.times)
-        if seen.tag == who and seen.word == row + 1 and not is_faded(times, now_s):
+        if seen.tag == who and seen.word == counter + 1 and not is_faded(times, now_s):
             count_again(place, times, now_s)
             return place - memory
         count = 0 if seen.word == 0 or is_faded(times, now_s) else load(&place.counts) & LOW32
         if count < fewest:
             fewest, least, taken = count, place, seen
-    if cas_pair(&least.who, taken.tag, taken.word, who, row + 1):
+    if cas_pair(&least.who, taken.tag, taken.word, who, counter + 1):
         store(&least.counts, min(fewest + 1, LOW32) | fewest << 32)
         times = load(&least.times)
         store(&least.times, (times & LOW32 if fewest else now_s) | now_s << 32)

@@ -1,7 +1,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport fetch_add, store
-from ratelimit.core.memory.layout cimport COLUMNS, ROWS, SHAPES, Arena, Identity
+from ratelimit.core.memory.layout cimport COLUMNS, COUNTERS, SHAPES, Arena, Identity
 from ratelimit.core.memory.number cimport NEGATIVE, NO_NUMBER, TOO_LARGE, WHOLE, read_number
 
 cdef extern from *:
@@ -11,7 +11,7 @@ cdef extern from *:
 cdef class Table:
     cdef Arena arena
     cdef Identity identity   # as it was when this process attached
-    cdef uint64_t names[ROWS]     # what this process has entered or found in rows and shapes
+    cdef uint64_t names[COUNTERS]  # what this process has entered or found in counters and shapes
     cdef uint64_t shapes[SHAPES]
     cdef object memory     # keeps the buffer's owner alive
     cdef Py_buffer buffer
@@ -48,12 +48,12 @@ cdef inline uint64_t relative(Table table, object now_ns) except? 0xFFFFFFFFFFFF
     return now - epoch
 
 
-cdef inline void bump(Table table, uint64_t row, uint64_t column, uint64_t amount) noexcept:
+cdef inline void bump(Table table, uint64_t counter, uint64_t column, uint64_t amount) noexcept:
     """Add to one counter of this process; a process that has not joined counts nothing."""
     cdef uint64_t *cell
     if table.counters == NULL:
         return
-    cell = table.counters + row * COLUMNS + column
+    cell = table.counters + counter * COLUMNS + column
     if table.seat_shared:
         fetch_add(cell, amount)
     else:

@@ -15,7 +15,7 @@ from ratelimit.core.memory.blocks cimport LARGEST_CLASS, count_blocks, count_wor
 from ratelimit.core.memory.entries cimport PENDING, expiry
 from ratelimit.core.memory.header cimport MAGIC, checked, enter, is_other, is_sound, is_zero, placed
 from ratelimit.core.memory.layout cimport (
-    BUCKET_ENTRIES, COLUMNS, COPY_AT, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, ROWS, SEATS, SHAPES,
+    BUCKET_ENTRIES, COLUMNS, COPY_AT, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, COUNTERS, SEATS, SHAPES,
     REFUSAL_SETS, REFUSAL_WAYS, Arena, Header, Identity, Refusal, Seat,
 )
 
@@ -26,7 +26,7 @@ cdef uint64_t QUIET_NS = 10 * SECOND  # five heartbeats of the middleware's
 cdef uint64_t HOUR_NS = 3600 * SECOND
 cdef uint64_t YEAR_S = 366 * 86400
 cdef uint64_t FIXED_BYTES = (
-    HEADER_BYTES + SHAPES * 8 + SEATS * sizeof(Seat) + 2560 + SEATS * ROWS * COLUMNS * 8
+    HEADER_BYTES + SHAPES * 8 + SEATS * sizeof(Seat) + 2560 + SEATS * COUNTERS * COLUMNS * 8
     + REFUSAL_SETS * REFUSAL_WAYS * sizeof(Refusal)
 )
 
@@ -34,7 +34,7 @@ LAYOUT_VERSION = LAYOUT
 TABLE_HEADER_BYTES = HEADER_BYTES
 ENTRY_BYTES = sizeof(Pair)
 COUNTER_COLUMNS = COLUMNS
-COUNTER_ROWS = ROWS
+MOST_COUNTERS = COUNTERS
 WORKER_SEATS = SEATS
 LARGEST_BLOCK_BYTES = MAX_PAGES * PAGE_BYTES
 
@@ -148,7 +148,7 @@ cdef class Table:
         self.arena.names = <uint64_t *>base
         base += 2560
         self.arena.cells = <uint64_t *>base
-        base += SEATS * ROWS * COLUMNS * 8
+        base += SEATS * COUNTERS * COLUMNS * 8
         self.arena.refusals = <Refusal *>base
         base += REFUSAL_SETS * REFUSAL_WAYS * sizeof(Refusal)
         self.arena.entries = <Pair *>base
@@ -216,12 +216,12 @@ cdef class Table:
                 return "a window is of a length that there is not"
             last = found
         last = 1
-        for i in range(ROWS):
+        for i in range(COUNTERS):
             found = load(self.arena.names + i)
             if found and not (found & 1 and last):
                 return "a counter has a name that there is not"
             last = found
-        if is_other(self.arena.names, self.names, ROWS) or is_other(self.arena.shapes, self.shapes, SHAPES):
+        if is_other(self.arena.names, self.names, COUNTERS) or is_other(self.arena.shapes, self.shapes, SHAPES):
             return "counters or windows were overwritten"
         return None
 
@@ -235,7 +235,7 @@ cdef class Table:
         self.arena.epoch_ns = self.identity.epoch_ns
         # Plans and counters have these places by number.
         enter(self.arena.shapes, self.shapes, SHAPES)
-        enter(self.arena.names, self.names, ROWS)
+        enter(self.arena.names, self.names, COUNTERS)
         if self.seat_number >= 0:
             self.join(self.seat_pid, self.seat_start, now_ns)
 
@@ -399,32 +399,32 @@ cdef class Table:
         for byte in name.encode("utf-8"):
             wanted = (wanted ^ byte) * <uint64_t>0x100000001B3
         wanted |= 1
-        i = placed(self.arena.names, self.names, ROWS, wanted)
-        if i < ROWS or self.wrong():
-            return i % ROWS  # damaged: any will do until the memory is left
-        raise StoreError(f"all {ROWS} counter rows are taken by earlier limits; restart all workers", code="counters-full")
+        i = placed(self.arena.names, self.names, COUNTERS, wanted)
+        if i < COUNTERS or self.wrong():
+            return i % COUNTERS  # damaged: any will do until the memory is left
+        raise StoreError(f"all {COUNTERS} counters are taken by earlier limits; restart all workers", code="counters-full")
 
     cdef void take_seat(self, int seat, bint shared) noexcept:
         self.seat_number = seat
         self.seat_shared = shared
-        self.counters = self.arena.cells + <uint64_t>seat * ROWS * COLUMNS
+        self.counters = self.arena.cells + <uint64_t>seat * COUNTERS * COLUMNS
 
-    def count(self, row, column, amount=1, /):
+    def count(self, counter, column, amount=1, /):
         self.check_open()
-        cdef uint64_t r = row, c = column, a = amount
-        if r >= ROWS or c >= COLUMNS:
-            raise IndexError(f"counters have {ROWS} rows and {COLUMNS} columns")
-        bump(self, r, c, a)
+        cdef uint64_t at = counter, of = column, more = amount
+        if at >= COUNTERS or of >= COLUMNS:
+            raise IndexError(f"there are {COUNTERS} counters of {COLUMNS} columns")
+        bump(self, at, of, more)
 
-    def totals(self, row, /):
+    def totals(self, counter, /):
         self.check_open()
-        cdef uint64_t r = row, seat, column
-        if r >= ROWS:
-            raise IndexError(f"counters have {ROWS} rows")
+        cdef uint64_t at = counter, seat, column
+        if at >= COUNTERS:
+            raise IndexError(f"there are {COUNTERS} counters")
         sums = [0] * COLUMNS
         for seat in range(SEATS):
             for column in range(COLUMNS):
-                sums[column] += load(self.arena.cells + ((seat * ROWS + r) * COLUMNS + column))
+                sums[column] += load(self.arena.cells + ((seat * COUNTERS + at) * COLUMNS + column))
         return tuple(sums)
 
     def close(self):

@@ -281,7 +281,7 @@ cdef class RemoteRules:
         charge.settled = charge.target
         after = forgiven(charge, charge.settled)
         if after > before:
-            bump(self.plan.table, self.plan.setup.rows[index], COUNT_FORGIVEN, after - before)
+            bump(self.plan.table, self.plan.setup.counters[index], COUNT_FORGIVEN, after - before)
         return moved, at
 
     def unanswered(self, Outcome outcome not None, int index, /):

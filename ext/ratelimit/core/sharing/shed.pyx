@@ -9,7 +9,7 @@ cimport cython
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, load, load_pair, store
-from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, ROWS, Refusal
+from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, COUNTERS, Refusal
 from ratelimit.core.memory.refusals cimport is_faded, note_in
 from ratelimit.core.sharing.flight cimport ShedMemory, instant
 from ratelimit.core.sharing.inflight cimport InFlight
@@ -30,15 +30,15 @@ cdef class ShedAccounts:
         self.flight = flight
 
     def note(
-        self, uint64_t account, uint64_t row, now_ns, bint in_shadow, bint before_others, uint64_t verdict,
+        self, uint64_t account, uint64_t counter, now_ns, bint in_shadow, bint before_others, uint64_t verdict,
         double factor, double lighter, /,
     ):
         self.flight.check_open()
         cdef ShedMemory *memory = self.flight.shed
-        if row >= ROWS:
-            raise ValueError(f"row {row} of {ROWS}")
+        if counter >= COUNTERS:
+            raise ValueError(f"counter {counter} of {COUNTERS}")
         cdef uint64_t place = note_in(
-            memory.places, account, row << 2 | <uint64_t>in_shadow << 1 | <uint64_t>before_others,
+            memory.places, account, counter << 2 | <uint64_t>in_shadow << 1 | <uint64_t>before_others,
             instant(now_ns) // SECOND,
         )
         store(&memory.reasons[place], (verdict & PARTS) << 32 | in_parts(factor) << 16 | in_parts(lighter))
@@ -53,7 +53,7 @@ cdef class ShedAccounts:
             place = self.flight.shed.places + i
             who = load_pair(&place.who)
             counts, times, reason = load(&place.counts), load(&place.times), load(&self.flight.shed.reasons[i])
-            if not 0 < who.word <= ROWS << 2 or not counts & LOW32 or is_faded(times, now_s):
+            if not 0 < who.word <= COUNTERS << 2 or not counts & LOW32 or is_faded(times, now_s):
                 continue
             what = who.word - 1
             found.append((
