@@ -408,7 +408,7 @@ class RateLimitMiddleware:
             pace=self._runtime.pace,
             keep_up=self._runtime.keep_up,
             has_ends=bool(bound.steps.ends),
-            loads=tuple(self._runtime.loads.values()),
+            loads=self._runtime.loads_of(bound.compiled),
             payer_at=bound.payer_at,
             conduct=bound.conduct,
             ramps=bound.ramps,

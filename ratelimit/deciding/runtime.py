@@ -184,8 +184,11 @@ class Runtime:
     @property
     def loads(self) -> Mapping[str, LoadLimit]:
         """The limits that follow the load, by name in the order of the file; none while limits are off."""
-        specs = self.policy.compiled.adaptive if self.is_enabled else ()
-        return {spec.name: self._loads[spec.name] for spec in specs}
+        return {load.spec.name: load for load in self.loads_of(self.policy.compiled)}
+
+    def loads_of(self, compiled: CompiledPolicy) -> tuple[LoadLimit, ...]:
+        """Return those of a policy, one that is not in force any more as well; none while limits are off."""
+        return tuple(self._loads[spec.name] for spec in compiled.adaptive) if self.is_enabled else ()
 
     def load_of(self, bound: BoundPolicy, matched: Matched) -> LoadLimit | None:
         """Return the limit that follows the load that a kind of request falls under; None for none."""

@@ -204,3 +204,25 @@ def test_classes_of_one_limit_are_those_that_requests_wait_for_limits_in():
     second = '[[adaptive]]\nname = "search"\nmatch = "/v1/search"\n'
     several = Policy.from_toml(text.format(more="").replace("    [[adaptive]]", second + "[[adaptive]]", 1))
     assert several.compiled.queue.classes == ()  # there is no order between them
+
+
+def test_policy_is_reloaded_while_the_gate_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Hazard: upkeep's thread reloads between two lines, and a request is counted at another back end."""
+    file = tmp_path / "policy.toml"
+    file.write_text(TWO + BY_THE_GATE)
+    server = Server(file)
+    limiter, runtime = server.middleware.limiter, server.middleware.limiter.runtime
+    chat, generation_at = limiter.loads["chat"], runtime.generation_at
+
+    def reload_after(now_ns: int) -> Any:
+        bound = generation_at(now_ns)
+        file.write_text(_without("chat") + BY_THE_GATE)
+        limiter.reload_if_changed()
+        return bound
+
+    monkeypatch.setattr(runtime, "generation_at", reload_after)
+    assert statuses(begin_all(server, 1, "/v1/chat")) == [200]
+    assert unanswered(server) == {"search": 0}
+    assert chat.state().unanswered == 1
+    assert statuses(begin_all(server, 1, "/v1/search")) == [200]
+    assert unanswered(server) == {"search": 1}
