@@ -227,7 +227,8 @@ class Homes:
         homes: dict[int, int] = defaultdict(int)
         for account in self.accounts:
             for edge in self._addresses(account):
-                block = self.block_of(edge.to) if edge.at_home else None
+                stayed = edge.at_home and edge.span >= s.home_s // HOUR_S
+                block = self.block_of(edge.to) if stayed else None
                 if block is not None:
                     homes[block] += 1
         self.lived_in = {block for block, count in homes.items() if LIVED_IN * count >= len(of_block[block])}

@@ -29,7 +29,7 @@ cdef enum:
     SEVERAL = 0xFFFFFFFF    # several payers were seen in a block
     LONE = 0x80000000       # in `total`: an account here pays by itself
     LIVED = 4               # at its home an account makes one visit of so many; chance deals an exit twice
-    LIVED_IN = 30           # addresses of a block for each account at home in it, at most, for it to be lived in
+    LIVED_IN = 30           # addresses of a block for each account at home in it for days, at most, to be lived in
     FEW_UNITS = 4           # addresses of a block that one payer may have to itself
 
 
@@ -223,7 +223,8 @@ cdef class Homes:
                     if was_home and 2 * <uint32_t>visits_of(p.edges + i) >= everywhere or self.is_home(node, payer):
                         p.edges[i].visits |= AT_HOME
                         p.traits |= HOMED
-                        block = self.block_of(node)
+                        # Some hours on a kept exit are a home to a newcomer. They do not show that people live there.
+                        block = self.block_of(node) if p.edges[i].span >= self.home_h else NULL
                         if block != NULL and block.degree < MOST_DEGREE:
                             block.degree += 1
 
