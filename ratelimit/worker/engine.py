@@ -9,10 +9,11 @@ Where a limit names several, all have to answer: a part of them would look like 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ratelimit.adaptive.engine import Reading, read_metrics
+from ratelimit.clock import SystemClock
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.limiter import Limiter
 from ratelimit.stores.embedded.election import Election
@@ -21,6 +22,9 @@ from ratelimit.stores.embedded.mapping import COMPANION
 ASK_S = 0.5
 """How often they are asked."""
 TIMEOUT_S = 1.0
+"""How long each part of a page may take."""
+PAGE_NS = 2 * 10**9
+"""How long a page may take in all: one that trickles would keep the worker from ending."""
 MOST_BYTES = 4 << 20
 """A page that is larger is not read."""
 
@@ -30,6 +34,7 @@ class _Stay(HTTPRedirectHandler):
         """Follow no redirect: the address is the operator's, and where it leads is not."""
 
 
+CLOCK = SystemClock(0)
 OPENER = build_opener(_Stay)
 
 
@@ -87,7 +92,17 @@ def _ask(address: str) -> Reading | None:
     try:
         wanted = Request(address, headers={"User-Agent": "kinlimit", "Accept": "text/plain"})
         with OPENER.open(wanted, timeout=TIMEOUT_S) as answer:  # the policy's check knows the scheme
-            page = answer.read(MOST_BYTES + 1)
+            page = _page(answer)
     except (OSError, HTTPException, ValueError):
         return None
-    return None if len(page) > MOST_BYTES else read_metrics(page.decode("utf-8", "replace"))
+    return None if page is None else read_metrics(page.decode("utf-8", "replace"))
+
+
+def _page(answer: HTTPResponse) -> bytes | None:
+    """Return a whole page; None where it is too large, or takes too long."""
+    page, ends_ns = b"", CLOCK.now_ns() + PAGE_NS
+    while piece := answer.read1(1 << 16):
+        page += piece
+        if len(page) > MOST_BYTES or CLOCK.now_ns() > ends_ns:
+            return None
+    return page

@@ -33,6 +33,8 @@ from ratelimit.worker.events.watch import EventWatch
 
 LOOKS = 3
 """How many looks in a row have to find no policy file."""
+ASKER, ASKER_S = "ratelimit-engines", 5.0
+"""The thread that asks the servers behind, and how long its end is waited for."""
 BEAT_S = 2.0
 """How often this worker says that it lives, at least. Slots with a lease below that lapse between."""
 CORRELATE_S = 0.1
@@ -112,7 +114,8 @@ class Upkeep:
             self._ended.set()
         for thread in threads:
             if thread is not None and thread.is_alive():
-                thread.join()
+                # A server behind that sends a header without an end keeps its thread, and nothing else.
+                thread.join(ASKER_S if thread.name == ASKER else None)
         self._limiter.runtime.pace.is_kept_up = False
         clustering = self._limiter.clustering
         if clustering is not None:
@@ -176,9 +179,7 @@ class Upkeep:
         is_running = self._asker is not None and self._asker.is_alive()
         if not names_pages or is_running or ended.is_set():
             return
-        self._asker = Thread(
-            target=_ask_engines, args=(weakref.ref(self), ended), name="ratelimit-engines", daemon=True
-        )
+        self._asker = Thread(target=_ask_engines, args=(weakref.ref(self), ended), name=ASKER, daemon=True)
         self._asker.start()
 
     def _correlate_once(self) -> float | None:

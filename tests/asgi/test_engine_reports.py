@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -160,6 +161,58 @@ def test_engine_that_says_nothing_of_use_changes_nothing(
     assert not EngineReports().look(limiter)
     assert served.asked == 1  # and where a redirect leads is not asked
     assert limiter.load.state().allowance.in_flight == 100
+
+
+class Trickling:
+    """A page that has no end: a piece now and then, of its header or of its body."""
+
+    def __init__(self, begins: bytes) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.listening.getsockname()[1]}/metrics"
+        self.is_over, self.asked = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self._serve, args=(begins,), daemon=True)
+        self.thread.start()
+
+    def _serve(self, begins: bytes) -> None:
+        connection, _ = self.listening.accept()
+        connection.sendall(begins)
+        while not self.is_over.wait(0.05):
+            try:
+                connection.sendall(b"x")
+            except OSError:
+                break
+            self.asked.set()
+        connection.close()
+
+    def close(self) -> None:
+        self.is_over.set()
+        self.thread.join()
+        self.listening.close()
+
+
+@pytest.fixture(
+    params=[b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\nX-Endless: "], ids=["body", "header"]
+)
+def trickling(request: pytest.FixtureRequest) -> Iterator[Trickling]:
+    made = Trickling(b"HTTP/1.0 200 OK\r\n" + request.param)
+    yield made
+    made.close()
+
+
+def test_page_that_trickles_does_not_keep_a_worker_from_ending(
+    trickling: Trickling, limiter_of: Callable[..., tuple], monkeypatch: pytest.MonkeyPatch
+):
+    """Hazard: upkeep waits for the thread that reads it, and the server for upkeep."""
+    monkeypatch.setattr(engine, "PAGE_NS", 10**8)
+    monkeypatch.setattr("ratelimit.worker.upkeep.ASKER_S", 0.2)
+    limiter, _ = limiter_of(trickling.address)
+    kept = Upkeep(limiter, 0)
+    kept.start()
+    assert trickling.asked.wait(30)
+    stopping = threading.Thread(target=kept.stop, daemon=True)
+    stopping.start()
+    stopping.join(30)
+    assert not stopping.is_alive()
 
 
 def test_all_of_several_engines_have_to_answer(served: Engine):
