@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.adaptive.beside import compare
-from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT
+from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT, OUTSIDE
 from benchmarks.adaptive.contenders import CONTENDERS
 from benchmarks.adaptive.phases import PHASES
 from benchmarks.adaptive.poisoning import lost_to_poison
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="Default: 1 2.")
     parser.add_argument("--engine", action="append", choices=sorted(BY_NAME), help="Only these; repeatable.")
     parser.add_argument("--held-out", action="store_true", help="Engines that nothing was tried on.")
+    parser.add_argument("--outside", action="store_true", help="Engines of other kinds, made up last.")
     parser.add_argument("--trace", type=Path, help="A trace of the Azure public dataset, for the bursts.")
     parser.add_argument("--plots", type=Path, help="Folder to draw limit, in flight and first byte in.")
     parser.add_argument("--real", action="store_true", help="Real processes, and nothing in virtual time.")
@@ -44,7 +45,7 @@ def main() -> None:
 
         print_real(chosen.seconds, chosen.seeds, SHORT if chosen.no_peers else MEANS)
         return
-    usual = HELD_OUT if chosen.held_out else BACK_ENDS
+    usual = OUTSIDE if chosen.outside else HELD_OUT if chosen.held_out else BACK_ENDS
     back_ends = [BY_NAME[name] for name in chosen.engine] if chosen.engine else list(usual)
     contenders = CONTENDERS[:1] if chosen.no_peers else CONTENDERS
     tournament = Tournament(back_ends, PHASES, chosen.seeds, chosen.trace)
@@ -54,7 +55,7 @@ def main() -> None:
     report_poison(lost_to_poison(back_ends[0], chosen.seeds))
     report_settling({one.name: settling(one, chosen.seeds, chosen.trace) for one in back_ends})
     report_workers({one.name: kept_by_workers(one, chosen.seeds) for one in back_ends})
-    servers = [back_end for back_end in back_ends if back_end.usual.answers]
+    servers = [back_end for back_end in back_ends if back_end.usual.answers and not chosen.outside]
     report_beside({back_end.name: compare(back_end, chosen.seeds[0]) for back_end in servers})
     if chosen.plots:
         from benchmarks.adaptive.plots import draw

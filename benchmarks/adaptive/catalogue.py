@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import exp, log
 from random import Random
 
 from benchmarks.adaptive.engines.batch import Batch, Model
+from benchmarks.adaptive.engines.batches import Batches
 from benchmarks.adaptive.engines.engine import Engine
+from benchmarks.adaptive.engines.places import Places
 from benchmarks.adaptive.engines.pool import Pool
 from benchmarks.adaptive.engines.processor import Processor
+from benchmarks.adaptive.engines.provider import Provider
 from benchmarks.adaptive.engines.replicas import Replicas
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.timeline import SECOND, Timeline
@@ -26,12 +29,15 @@ class Mix:
     answers: tuple[tuple[float, float], ...] = ()  # share, mean
     work_ms: float = 0.0
     work_spread: float = 0.5
+    cached: float = 0.0  # share of the prompts of which nine tenths need not be read
 
     def draw(self, random: Random, now_ns: int) -> Job:
         """Return a request."""
         if not self.answers:
             return Job(now_ns, 0, 0, int(_lognormal(random, self.work_ms, self.work_spread) * 1e6))
         prompt = int(_lognormal(random, self.prompt_mean, self.prompt_spread)) + 1
+        if self.cached and random.random() < self.cached:
+            prompt = 1 + prompt // 10
         place = random.random()
         mean = self.answers[-1][1]
         for share, length in self.answers:
@@ -40,7 +46,8 @@ class Mix:
                 break
             place -= share
         answer = max(1, int(_lognormal(random, mean, 0.5)))
-        return Job(now_ns, min(prompt, 16_000), min(answer, 8_000), 0)
+        thought = int(_lognormal(random, self.work_ms, self.work_spread) * 1e6) if self.work_ms else 0
+        return Job(now_ns, min(prompt, 16_000), min(answer, 8_000), thought)
 
 
 def _lognormal(random: Random, mean: float, spread: float) -> float:
@@ -161,7 +168,38 @@ HELD_OUT = (
     ),
 )
 """Made up when the controller was finished: nothing was tried on these."""
-BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT)}
+OUTSIDE = (
+    BackEnd(
+        "prefix cache",
+        lambda timeline: Places(24, 3_000, 60, timeline),
+        replace(_chat(5_000, 80, 400, 0.2), cached=0.7),
+        replace(_chat(5_000, 80, 400, 0.7), cached=0.7),
+        4000,
+    ),
+    BackEnd(
+        "remote provider",
+        lambda timeline: Provider(12, 0.5, 60, timeline),
+        _chat(800, 80, 400, 0.2),
+        _chat(800, 80, 400, 0.7),
+        2000,
+    ),
+    BackEnd(
+        "thinks first",
+        lambda timeline: Places(24, 8_000, 50, timeline),
+        replace(_chat(500, 80, 200, 0.2), work_ms=3_000, work_spread=0.9),
+        replace(_chat(500, 80, 200, 0.7), work_ms=3_000, work_spread=0.9),
+        15_000,
+    ),
+    BackEnd(
+        "batches of 32",
+        lambda timeline: Batches(32, 0.2, 0.02, timeline),
+        Mix(work_ms=120),
+        Mix(work_ms=360),
+        3000,
+    ),
+)
+"""Unlike all others, and made up later: requests side by side, refusals of a provider, batches as one."""
+BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT, *OUTSIDE)}
 
 CALIBRATED_S = 60
 
@@ -191,6 +229,7 @@ def _throughput(back_end: BackEnd, mix: Mix, held: int) -> float:
     def send() -> None:
         job = mix.draw(random, timeline.now_ns)
         job.told_done = again
+        job.told_failed = lambda _: send()
         engine.submit(job)
 
     for _ in range(held):

@@ -38,6 +38,7 @@ class Job:
         "sent",
         "ticket",
         "told_done",
+        "told_failed",
         "told_first",
         "work_ns",
     )
@@ -62,6 +63,7 @@ class Job:
         self.is_poison = False
         self.told_first: Callable[[Job], None] = _nothing
         self.told_done: Callable[[Job], None] = _nothing
+        self.told_failed: Callable[[Job], None] = _nothing
 
 
 def _nothing(job: Job) -> None:

@@ -199,6 +199,7 @@ class Loop:
         job.ticket = self.admission.admit(self.now_ns())
         job.told_first = lambda job: self._began(job, outcome, settled)
         job.told_done = self._ended
+        job.told_failed = self._failed
         self.engine.submit(job)
 
     def _refuse(self, coming: Coming) -> None:
@@ -244,6 +245,13 @@ class Loop:
             outcome.good += in_time and not job.is_poison
             if not self._by_duration:
                 self.admission.first_byte(job.ticket, self.now_ns())
+        self.timeline.at(self.timeline.now_ns, self._go_on)
+
+    def _failed(self, job: Job) -> None:
+        """The back end refused it itself."""
+        if not job.gone:
+            self.admission.failed(job.ticket, self.now_ns())
+            self.admission.finished(job.ticket, self.now_ns())
         self.timeline.at(self.timeline.now_ns, self._go_on)
 
     def _ended(self, job: Job) -> None:

@@ -66,6 +66,11 @@ class Workers:
         if admission in self._admissions:
             admission.first_byte(own, now_ns)
 
+    def failed(self, ticket: int, now_ns: int) -> None:
+        admission, own = self._held[ticket]
+        if admission in self._admissions:
+            admission.failed(own, now_ns)
+
     def finished(self, ticket: int, now_ns: int) -> None:
         admission, own = self._held[ticket]
         if admission in self._admissions:
