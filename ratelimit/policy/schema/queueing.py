@@ -47,6 +47,6 @@ class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "c
         Meta(
             max_length=16,
             description="Classes of requests: while one of the first class waits, none of the others is "
-            "next. Default: those of `[adaptive]` that go by `match` alone.",
+            "next. Default: those of the one `[adaptive]` that go by `match` alone.",
         ),
     ] = []
