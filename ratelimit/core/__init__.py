@@ -14,7 +14,8 @@ try:
 except ImportError as error:  # pragma: no cover - needs a broken installation
     raise ImportError(
         "ratelimit's compiled core is missing or was built for another Python; "
-        "reinstall with `pip install --force-reinstall kinlimit`, or in a checkout run `make build` "
+        "reinstall with `pip install --force-reinstall kinlimit`. In a checkout run `make build`, or go to "
+        "another folder: in this one Python imports the sources, whatever is installed "
         f"({error})"
     ) from error
 

@@ -155,7 +155,7 @@ POPULATIONS: tuple[Population, ...] = (
     ),
     Population(
         "hammer",
-        "3 scripts that ignore 429, through many proxies",
+        "3 scripts that ignore 429, by many proxies",
         3,
         pause_s=0.02,
         limit="requests",
