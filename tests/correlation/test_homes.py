@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -50,6 +51,31 @@ def lived(hours: range, *, address: str = HOME) -> list[Sight]:
 def test_a_home_that_a_proxy_is_in_stays_the_home_of_who_was_there_first(
     visits: list[Sight], verdict: Verdict
 ) -> None:
+    assert beside_a_campaign(visits) == verdict
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "verdict"),
+    [(range(0), Verdict.LIKELY), (range(17, 20), Verdict.LIKELY), (range(12, 20), Verdict.CERTAIN)],
+    ids=["nowhere else", "mostly there", "mostly elsewhere"],
+)
+def test_a_newcomer_that_lives_at_an_exit_is_not_certain(elsewhere: range, verdict: Verdict) -> None:
+    # The proxy in its home was first, and has more of the visits than it has.
+    visits = together(lived(range(20, 24)), *(lived(range(n, n + 1), address=exit_of(n)) for n in elsewhere))
+    assert beside_a_campaign(visits, neighbours()) == verdict
+
+
+def neighbours() -> list[Sight]:
+    """Return people in the block of that exit, each in a home of its own."""
+    return [
+        Sight(START_S + hour * HOUR_S, f"n{n}", row(f"n{n}", address=f"43.0.{n}.9", payment=f"card {n}"))
+        for n in range(100, 112)
+        for hour in range(28)
+    ]
+
+
+def beside_a_campaign(visits: list[Sight], others: Sequence[Sight] = ()) -> Verdict:
+    """Return the verdict on one account, where a campaign came after eight hours that crowds its home."""
     rng = random.Random(1)
     attack = [
         Sight(sight.at_s + 8 * HOUR_S, sight.account, sight.row) for sight in campaign(100, rng, hours=16)
@@ -60,11 +86,11 @@ def test_a_home_that_a_proxy_is_in_stays_the_home_of_who_was_there_first(
         for name, card in ((f"bad-{n}", f"bad card {n // 5}") for n in range(0, 100, 25))
     ]
     one = correlator()
-    show(one, together(crowd(300, rng, hours=24), attack, crowding, visits))
-    rebuild(one, START_S + 24 * HOUR_S)
+    show(one, together(crowd(300, rng, hours=24), attack, crowding, visits, [*others]))
+    rebuild(one, START_S + 28 * HOUR_S if others else START_S + 24 * HOUR_S)
     said = verdicts(one)
-    assert said.get(key_of("v"), Verdict.NONE) == verdict
     assert sum(found == Verdict.CERTAIN for found in said.values()) >= 95
+    return Verdict(said.get(key_of("v"), Verdict.NONE))
 
 
 @pytest.mark.parametrize(

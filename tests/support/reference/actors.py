@@ -184,6 +184,7 @@ class Actors(Pools):
         """Return what part of where an account was are its group's exits, -1 for one with a home.
 
         And whether accounts that pay apart meet at one of these itself, or it was at several.
+        An account that is mostly at one address where people live does not count so.
         """
         places, total = self.places_of(account, FINE)
         visits = sum(places.values())
@@ -191,7 +192,8 @@ class Actors(Pools):
             return -1.0, False
         meeting = {at: n for at, n in places.items() if at in exits and self._is_meeting(at)}
         near = [at for at in meeting if at not in self.proven]
-        roams = len(near) < len(meeting) or len(near) >= ROAMED
+        most = max((n for at, n in places.items() if self.block_of(at) in self.lived_in), default=0)
+        roams = (len(near) < len(meeting) or len(near) >= ROAMED) and 2 * most <= visits
         return self.proof_of(account, meeting, total) / visits, roams
 
     def _is_meeting(self, address: int) -> bool:

@@ -57,5 +57,6 @@ cdef class Groups:
     cdef void vote(self, uint32_t at, uint32_t group, uint32_t visits) noexcept nogil
     cdef void tally_one(self, Principal *p, uint32_t at) noexcept nogil
     cdef double fit(self, Principal *p, uint32_t group, bint *roams) noexcept nogil
+    cdef bint is_lived_in(self, uint32_t at) noexcept nogil
     cdef bint is_provable(self, Principal *p) noexcept nogil
     cdef bint is_meeting(self, uint32_t at) noexcept nogil

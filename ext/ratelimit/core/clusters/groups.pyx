@@ -250,7 +250,6 @@ cdef class Groups:
         cdef Tally *t
         cdef Identifier *node
         cdef Identifier *coarse
-        cdef Identifier *block
         cdef double visits
         with nogil:
             for at in range(start, min(stop, self.identifiers)):
@@ -265,9 +264,7 @@ cdef class Groups:
                 coarse = resolve(self.evidence.identifiers, node.parent)
                 if coarse != NULL and coarse - self.evidence.identifiers < self.identifiers:
                     self.vote(<uint32_t>(coarse - self.evidence.identifiers), g, self.visits[at])
-                    block = resolve(self.evidence.identifiers, coarse.parent)
-                    if (coarse if block == NULL else block).degree:
-                        t.among_people += visits
+                    t.among_people += visits * self.is_lived_in(at)
                 if coarse == NULL or coarse.settled < IN_A_NETWORK:
                     t.capped += 1
                     if coarse != NULL:
@@ -328,11 +325,11 @@ cdef class Groups:
     cdef double fit(self, Principal *p, uint32_t group, bint *roams) noexcept nogil:
         """Return what part of where a member was are exits at which its group meets; -1 for a member with a home.
 
-        And whether accounts that pay apart were at some of these addresses, or the member was at several.
-        To live in a network where the group is as well, at one address, proves nothing.
+        And whether accounts that pay apart were at some of these addresses, or the member was at several. One address
+        in a network of the group's proves nothing. Nor does one where people live and it mostly is: that is a home.
         """
         cdef Places places
-        cdef uint32_t visits = 0
+        cdef uint32_t visits = 0, most = 0
         cdef int i, exits = 0
         roams[0] = False
         if p.traits & HOMED:
@@ -340,14 +337,22 @@ cdef class Groups:
         self.pools.places_of(p, &places)
         for i in range(places.count):
             visits += places.visits[i]
+            if places.visits[i] > most and self.is_lived_in(places.at[i]):
+                most = places.visits[i]
             if self.owner[places.at[i]] != group or not self.is_meeting(places.at[i]):
                 places.visits[i] = 0
             elif self.evidence.identifiers[places.at[i]].meta & PROVEN:
                 roams[0] = True
             else:
                 exits += 1
-        roams[0] |= exits >= ROAMED
+        roams[0] = (roams[0] or exits >= ROAMED) and 2 * most <= visits
         return <double>proof_of(p, &places, self.pools.by_program) / visits if visits else -1.0
+
+    cdef bint is_lived_in(self, uint32_t at) noexcept nogil:
+        """Whether people live in an address's block."""
+        cdef Identifier *coarse = resolve(self.evidence.identifiers, self.evidence.identifiers[at].parent)
+        cdef Identifier *block = NULL if coarse == NULL else resolve(self.evidence.identifiers, coarse.parent)
+        return coarse != NULL and (coarse if block == NULL else block).degree != 0
 
     cdef bint is_provable(self, Principal *p) noexcept nogil:
         """Whether an account can be certain to belong: it is new, and so are most that pay with its method."""
