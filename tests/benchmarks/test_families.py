@@ -88,7 +88,9 @@ def test_every_world_is_in_order_and_its_truth_consistent(entry: Entry) -> None:
         assert world.new[crowd].all()
     if entry.kind == "established":
         crowd = truth.klass == truth.klasses.index(entry.family)
-        assert (world.created_ns[crowd] < START_NS - 14 * DAY_NS).all()
+        old = world.created_ns[crowd] < START_NS - 14 * DAY_NS
+        # Of those that grow about a quarter came within two weeks.
+        assert old.mean() > 0.5 if entry.groups[0].joining else old.all()
         first = trace.time_ns[requests_of(world, entry.family)].min()
         assert first < START_NS + DAY_NS
 

@@ -9,7 +9,7 @@ from typing import Literal
 from benchmarks.correlation.families import structure, sweep
 from benchmarks.correlation.families.changes import CHANGES
 from benchmarks.correlation.families.group import Group
-from benchmarks.correlation.families.honest import HONEST, arrived
+from benchmarks.correlation.families.honest import HONEST, arrived, growing
 from benchmarks.correlation.families.hostile import BASE, CAMPAIGNS, POISON
 from benchmarks.correlation.families.world import SMALL, Size, World, build
 from benchmarks.correlation.numbers import generator
@@ -44,7 +44,11 @@ def named() -> Iterator[Entry]:
     """Yield every world that has a name of its own."""
     for group in HONEST:
         yield Entry(group.name, "established", group.name, (group,))
+        yield Entry(f"{group.name}, growing", "established", group.name, (growing(group),))
         yield Entry(f"{group.name}, new", "new", group.name, (arrived(group),))
+        if group.legs[0].of == "group":
+            branch = _branch(group)
+            yield Entry(f"{group.name}, new beside old", "new", branch[-1].name, branch)
     for group in HONEST:
         for people, name in ((group, group.name), (arrived(group), f"{group.name}, new")):
             yield Entry(f"{name}, beside base", "beside", group.name, (people, BASE))
@@ -61,6 +65,13 @@ def named() -> Iterator[Entry]:
         yield Entry(name, "poison", name, groups)
     for name, campaign in sweep.points():
         yield Entry(name, "frontier", name, (campaign,))
+
+
+def _branch(group: Group) -> tuple[Group, ...]:
+    """Return old customers, and half as many new ones on their exits with payment methods of their own."""
+    there = replace(group, legs=(replace(group.legs[0], network="common"), *group.legs[1:]))
+    new = replace(arrived(there), name=f"{group.name}, new", accounts=group.accounts // 2, others=None)
+    return there, new
 
 
 def _guests(group: Group) -> tuple[Group, ...]:

@@ -232,11 +232,40 @@ HONEST: tuple[Group, ...] = (
         accounts=400,
         cards=(10, 40),
     ),
+    Group(
+        "autoscaled fleet, a card a team",
+        (Leg("hosted", exits=1500, sticky_s=HOUR_S, blocks=16),),
+        accounts=240,
+        cards=(30, 60),
+        free={"rhythm": "cron"},
+    ),
+    Group(
+        "company behind zero-trust egress",
+        (Leg("hosted", 0.85, exits=2000, sticky_s=2 * HOUR_S, blocks=40), _SOME_HOME),
+        accounts=900,
+        cards=(15, 30),
+        others=Others(1500),
+    ),
+    Group("players on a reseller's cards", (PHONE,), accounts=800, cards=(100, 300)),
+    Group(
+        "families on phones with a /64 a day",
+        (
+            Leg("prefix", 0.9, exits=20_000, sticky_s=DAY_S, length=32),
+            Leg("home", 0.1, of="account", some=0.5),
+        ),
+        accounts=900,
+        cards=(2, 5),
+    ),
 )
-"""Established; `arrived` makes them brand-new."""
+"""Established; `arrived` makes them brand-new, `growing` a sixth of their accounts."""
 
 
 def arrived(group: Group) -> Group:
     """Return a group with all accounts created while the trace lasts."""
     hours = 1.0 if "hackathon" in group.name else 8.0 if "one day" in group.name else 24.0
     return replace(group, new=True, arrival_h=hours)
+
+
+def growing(group: Group) -> Group:
+    """Return a group of old accounts: a tenth came of late, and a sixth come while the trace lasts."""
+    return replace(group, young=0.1, joining=0.06)

@@ -103,6 +103,12 @@ CAMPAIGNS: dict[str, tuple[Group, ...]] = {
     "one IPv6 prefix": (_as("one IPv6 prefix", legs=(Leg("prefix", exits=20_000, sticky_s=0.0),)),),
     "used once": (_as("used once", accounts=600, life_h=1.0, free=_free(per_day=96.0)),),
     "overt exits": (_as("overt exits", legs=(Leg("hosted", exits=128, sticky_s=HOUR_S, blocks=8),)),),
+    "some at home": (
+        _as("some at home", legs=(_HOMES, replace(_HOMES, share=20.0, sticky_s=ALWAYS, some=0.09))),
+    ),
+    "among a carrier's customers": (
+        _as("among a carrier's customers", legs=(Leg("nat", 0.8), Leg("phone", 0.2)), cards=(30, 120)),
+    ),
     "one card, sticky": (_as("one card, sticky", cards="group", legs=(replace(_HOMES, sticky_s=ALWAYS),)),),
 }
 """Each is a list of campaigns that run at the same time."""

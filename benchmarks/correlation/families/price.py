@@ -90,7 +90,7 @@ def _exits(leg: Leg, requests: float, world: World, number: int, scale: float) -
         if leg.sticky_s == inf or leg.sticky_s >= STICKY_FROM_S:
             # Dealt to accounts or cards, no more exits are in use than there are of those.
             by = Leg(leg.kind, of=leg.by)
-            return STICKY_EXIT * min(exits * owners, _owners(by, world, number)) + NETWORK
+            return STICKY_EXIT * min(exits * owners, leg.some * _owners(by, world, number)) + NETWORK
         return RESIDENTIAL_GB * REQUEST_GB * requests + NETWORK * owners
     if leg.kind in ("mobile", "phone"):
         return MOBILE_GB * REQUEST_GB * requests + NETWORK
