@@ -197,8 +197,16 @@ OUTSIDE = (
         Mix(work_ms=360),
         3000,
     ),
+    BackEnd(
+        "handlers",
+        lambda timeline: Pool(40, 0.0, timeline),
+        Mix(work_ms=500, work_spread=0.3),
+        Mix(work_ms=800, work_spread=0.3),
+        1500,
+    ),
 )
-"""Unlike all others, and made up later: requests side by side, refusals of a provider, batches as one."""
+"""Unlike all others, and made up later. Requests side by side, a provider that refuses, batches as one; and
+answers that take a third to a half of the target by themselves."""
 BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT, *OUTSIDE)}
 
 CALIBRATED_S = 60

@@ -24,7 +24,8 @@ served before (`Turns`).
 A queue is there for what comes in bursts. Where requests find no room all the time, a long queue answers
 no more than a short one. All in it wait longer, and it stays behind when places are lost. So the aim falls
 with the time in which requests find no room (a standing queue, as CoDel has it, RFC 8289). Where little
-of a wait is in turn, it does not.
+of a wait is in turn, it does not. Nor does it fall below a request's own work (`OwnWork`), where the first
+byte is the whole answer. A limit that is cut for that work is cut again and again, and places stay free.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from ratelimit.adaptive.learned import LearnedTarget
 from ratelimit.adaptive.pressure import Pressure
 from ratelimit.adaptive.settings import SECOND_NS, Settings
 from ratelimit.adaptive.turns import Turns
+from ratelimit.adaptive.work import OwnWork
 
 AIM = 0.75
 """Share of the target that the 95 % quantile is steered to; the rest is for the other 5 %."""
@@ -44,6 +46,10 @@ CROWDED_AIM = 0.5
 """Share of the aim that is left where requests find no room all the time."""
 CROWDED = 0.8
 """From this share of the time on places that were never known count as taken."""
+BEYOND_WORK = 1.25
+"""Where the first byte is the whole answer, the aim stays at so many times a request's own work."""
+MOST_AIM = 0.85
+"""And no more of the target than this."""
 CROWD_NS = 5 * SECOND_NS
 """About so long requests have to find no room until the aim has fallen."""
 SMOOTHING = 0.2
@@ -106,6 +112,7 @@ class FirstByte:
         self._queues = [float(settings.start), float(settings.start)]
         self._pressures = (Pressure(KEEP_NS, KEPT), Pressure(KEEP_NS, KEPT))
         self._turns = Turns()
+        self._work = OwnWork(settings.start)
         self._epochs_ns = [-1, -1]
         self._places = float("inf")
         self._seen_ns = 0
@@ -133,8 +140,12 @@ class FirstByte:
     @property
     def aim(self) -> float:
         """The part of the target that the 95 % quantile is steered to now."""
-        standing = 1.0 if self._is_whole else self._turns.standing
-        return self._aim * (1.0 - (1.0 - CROWDED_AIM) * self._crowded * standing)
+        lowered, share = CROWDED_AIM * self._aim, self._crowded
+        if self._is_whole:
+            lowered = max(lowered, min(MOST_AIM, BEYOND_WORK * self._work.part))
+        else:
+            share *= self._turns.standing
+        return self._aim + share * (lowered - self._aim)
 
     @property
     def _is_whole(self) -> bool:
@@ -150,6 +161,8 @@ class FirstByte:
         free, full = (min(ceiling, max(1, round(queue))) for queue in self._queues)
         full_from = ceil(FULL * self._places) if 1.0 <= self._places < float("inf") else NEVER
         patience_ns = int(PATIENCE * self._aim * self.target_ns)
+        if self._is_whole:  # until an answer's own time is over, that none came is nothing yet
+            patience_ns = max(patience_ns, int(free * self._work.part * self.target_ns))
         return Bounds(ceiling, free, full, full_from, patience_ns, int(self.places or 0))
 
     def observe(self, answer: Answer) -> int:
@@ -163,6 +176,8 @@ class FirstByte:
         self._look_at_outage(answer)
         explained = self._explained(answer, part)
         self._look_at_places(answer, running, explained)
+        is_crowded = self._crowded >= CROWDED / 2
+        self._work.observe(answer.first_byte_ns, answer.unanswered, part, is_crowded=is_crowded)
         state = self._state(running)
         self._remember(answer, state, part, explained)
         if self._learned is not None:
@@ -202,14 +217,16 @@ class FirstByte:
         learned = () if self._learned is None else self._learned.words()
         times = (*self._epochs_ns, self._seen_ns, self._moved_ns, self._outage_ns)
         crowd = (self._crowded, self._under_way, self._most_running, self._stepped_ns)
-        turns = (self._turns.waited, self._turns.in_turn)
-        return (*self._queues, *times, places, self._pressure, *crowd, *turns, *learned)
+        waits = (self._turns.waited, self._turns.in_turn, *self._work.words())
+        return (*self._queues, *times, places, self._pressure, *crowd, *waits, *learned)
 
     def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
         free, full, free_epoch, full_epoch, seen, moved, outage, places, pressure, *rest = (
             word if isfinite(word) else 0.0 for word in words
         )
-        crowded, under_way, most_running, stepped, waited, in_turn, *learned = rest
+        crowded, under_way, most_running, stepped, waited, in_turn, *rest = rest
+        self._work.take_over(rest[: OwnWork.WORDS])
+        learned = rest[OwnWork.WORDS :]
         self._set(FREE, free)
         self._set(TAKEN, full)
         self._epochs_ns = [int(free_epoch), int(full_epoch)]

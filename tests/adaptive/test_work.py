@@ -1,0 +1,93 @@
+"""What a request takes by itself, and that a limit is not cut for it."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit.adaptive.admission import Admission
+from ratelimit.adaptive.controller import Settings
+from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.adaptive.work import OwnWork
+from tests.adaptive.flights import flight
+
+SECOND = 10**9
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-(2**62), 2**62), st.integers(1, 5_000), st.floats(1e-6, 1e6), st.booleans()),
+        max_size=60,
+    )
+)
+def test_it_is_a_wait_that_was_seen_at_most_whatever_is_told(told: list[tuple[int, int, float, bool]]):
+    work = OwnWork(20.0)
+    for now_ns, queue, part, is_crowded in told:
+        work.observe(now_ns, queue, part, is_crowded=is_crowded)
+        assert 0.0 <= work.part <= max(part for _, _, part, _ in told)
+        assert 0.0 < work.queue <= 1e5
+    other = OwnWork(1.0)
+    other.take_over(work.words())
+    assert other.words() == (max(1.0, work.queue), *work.words()[1:])
+
+
+def test_what_waits_behind_many_says_nothing_of_it():
+    work = OwnWork(20.0)
+    for tick in range(200):
+        work.observe(tick * SECOND // 10, 2, 0.1, is_crowded=False)
+    for tick in range(200, 1_000):
+        work.observe(tick * SECOND // 10, 50, 3.0, is_crowded=True)
+    assert work.part == pytest.approx(0.1)
+
+
+def test_shortest_queues_there_are_say_it_after_a_while():
+    """Hazard: work takes longer from now on, queues are never as short again, and the limit is cut for it."""
+    work = OwnWork(20.0)
+    for tick in range(200):
+        work.observe(tick * SECOND // 10, 2, 0.1, is_crowded=False)
+    for tick in range(200, 1_000):
+        work.observe(tick * SECOND // 10, 10, 0.5, is_crowded=False)
+    assert work.part == pytest.approx(0.5)
+
+
+def played(places: int, own_s: float, load: float, first_byte_s: float | None, seconds: int = 60) -> float:
+    """Return how many were answered, as a part of what the places can do; each is worked on by itself.
+
+    What comes when all places are taken waits for one, first come first served.
+    """
+    settings = Settings(None if first_byte_s is None else int(first_byte_s * SECOND))
+    random, admission = Random(5), Admission(FirstByte(settings), flight(floor=4))
+    ends: list[tuple[int, int]] = []
+    free_at = [0] * places
+    answered, now_ns = 0, 1
+    while now_ns < seconds * SECOND:
+        now_ns += int(random.expovariate(load * places / own_s) * SECOND)
+        while ends and ends[0][0] <= now_ns:
+            due_ns, ticket = heappop(ends)
+            admission.first_byte(ticket, due_ns)
+            admission.finished(ticket, due_ns)
+            answered += due_ns > seconds * SECOND // 2
+        if not admission.has_room(now_ns):
+            admission.turn_away(now_ns)
+            continue
+        ticket = admission.admit(now_ns)
+        begin_ns = max(now_ns, heappop(free_at))
+        end_ns = begin_ns + int(own_s * random.uniform(0.8, 1.2) * SECOND)
+        heappush(free_at, end_ns)
+        heappush(ends, (end_ns, ticket))
+    return answered / (places / own_s * seconds / 2)
+
+
+@pytest.mark.parametrize("load", [1.5, 3.0])
+@pytest.mark.parametrize(
+    ("places", "own_s", "first_byte_s"), [(8, 0.25, 0.5), (40, 0.5, 1.0), (40, 0.5, 1.5), (16, 1.0, 2.5)]
+)
+def test_places_are_used_where_a_request_takes_much_of_the_target_by_itself(
+    places: int, own_s: float, first_byte_s: float, load: float
+):
+    """Hazard: requests find no room, so less is aimed at than an answer takes, and that is never reached."""
+    assert played(places, own_s, load, first_byte_s) >= 0.85
