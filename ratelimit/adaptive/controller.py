@@ -42,6 +42,7 @@ class Bounds:
         patience_ns: while no first byte comes, so many nanoseconds divided by how long none came may
             wait, too, and one at least; 0: it does not matter.
         places: answers under way when all places are taken; 0: it is not known.
+        beside: of those without a first byte so many are worked on, and are no queue; 0: it is not known.
     """
 
     in_flight: int
@@ -50,6 +51,7 @@ class Bounds:
     full_from: int = 0
     patience_ns: int = 0
     places: int = 0
+    beside: int = 0
 
     def at(self, running: int) -> Allowance:
         """Return the allowance with so many answers that have begun and are not over."""

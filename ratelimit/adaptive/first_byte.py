@@ -161,9 +161,13 @@ class FirstByte:
         free, full = (min(ceiling, max(1, round(queue))) for queue in self._queues)
         full_from = ceil(FULL * self._places) if 1.0 <= self._places < float("inf") else NEVER
         patience_ns = int(PATIENCE * self._aim * self.target_ns)
-        if self._is_whole:  # until an answer's own time is over, that none came is nothing yet
-            patience_ns = max(patience_ns, int(free * self._work.part * self.target_ns))
-        return Bounds(ceiling, free, full, full_from, patience_ns, int(self.places or 0))
+        if not self._is_whole:
+            return Bounds(ceiling, free, full, full_from, patience_ns, int(self.places or 0))
+        # Until an answer's own time is over, it is nothing yet that none came.
+        patience_ns = max(patience_ns, int(free * self._work.part * self.target_ns))
+        # A queue as long as the limit takes what is aimed at. So what takes its own time is that part of it.
+        beside = int(free * min(1.0, self._work.part / self.aim))
+        return Bounds(ceiling, free, full, full_from, patience_ns, beside=beside)
 
     def observe(self, answer: Answer) -> int:
         self._look_at_clock(answer.first_byte_ns)

@@ -115,7 +115,8 @@ class Rooms:
         rank = bound.class_of(matched, row)
         standing = standing_of(bound, row, rank, len(names), Heaviest(flight), key, now_ns)
         first = Standing(rank, len(names))
-        still, learned, _ = Steering(flight).queue_at(now_ns)
+        steering = Steering(flight)
+        still, learned, _ = steering.queue_at(now_ns)
         # As `InFlight.has_room` has it: the first class of several keeps the queue that was learned.
         queue = learned if standing.kept() < 0 else still
         first_queue = learned if first.kept() < 0 else still
@@ -124,8 +125,8 @@ class Rooms:
             names[rank],
             standing,
             flight.counts(now_ns)[1],
-            max(1, round(standing.share() * queue)),
-            max(1, round(first.share() * first_queue)),
+            steering.room_below(queue, standing.share(), standing.kept()),
+            steering.room_below(first_queue, first.share(), first.kept()),
             flight.has_room(now_ns, standing.share(), standing.kept()),
             flight.has_room(now_ns, first.share(), first.kept()),
             spec.shadow,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.controller import Settings
 from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.adaptive.shedding import Standing
 from ratelimit.adaptive.work import OwnWork
 from tests.adaptive.flights import flight
 
@@ -91,3 +92,22 @@ def test_places_are_used_where_a_request_takes_much_of_the_target_by_itself(
 ):
     """Hazard: requests find no room, so less is aimed at than an answer takes, and that is never reached."""
     assert played(places, own_s, load, first_byte_s) >= 0.85
+
+
+def test_lower_class_may_take_places_that_are_free_but_for_a_few():
+    """Hazard: what is worked on counts as a queue, of which a lower class has a sixth, beside free places."""
+    batch = Standing(1, 2)
+    admission = Admission(FirstByte(Settings(SECOND // 2)), flight(floor=1))
+    tickets: list[int] = []
+    for tick in range(600):  # six are worked on at a time, a quarter of a second each
+        now_ns = tick * SECOND // 24
+        tickets.append(admission.admit(now_ns))
+        if tick >= 6:
+            admission.first_byte(tickets[tick - 6], now_ns)
+            admission.finished(tickets[tick - 6], now_ns)
+    beside = admission.bounds.beside
+    assert 8 <= beside < admission.bounds.free
+    while admission.has_room(now_ns, batch.share(), batch.kept()):
+        admission.admit(now_ns)
+    assert beside - 4 <= admission.flight.counts(now_ns)[1] <= beside + 3
+    assert admission.has_room(now_ns)

@@ -359,3 +359,22 @@ def test_reload_takes_effect_and_keeps_what_was_learned(tmp_path: Path):
 def test_without_the_table_there_is_no_such_limit():
     middleware = RateLimitMiddleware(Server().app, Policy.from_toml('version = 1\n[store]\nmemory="private"'))
     assert middleware.limiter.load is None
+
+
+def test_whole_answer_is_over_before_the_next_is_let_in():
+    """Hazard: it counts as under way when the next finds its room, and so no answer ever is a whole one."""
+    server = Server()
+
+    async def whole(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"all"})
+        await receive()  # a background task
+
+    server.middleware.app = whole
+    begun = begin_many(server, 4)
+    assert server.limit.state().in_flight == 4
+    assert not go(begun[0][0])
+    assert server.limit.state().in_flight == server.limit.state().unanswered == 3
+    assert go(begun[0][0])
+    assert server.limit.state().in_flight == 3

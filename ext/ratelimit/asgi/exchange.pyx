@@ -214,6 +214,8 @@ cdef class Exchange:
         now = self.instants.read()
         if self.flight.open:
             self.flight.begin(self.ticket, now, self.status == 429 or self.status == 503 or self.status == 529)
+            if is_last(message):  # the whole answer: nothing is under way when the next finds room
+                return self.count_out(now)
             if self.flight.is_due(now):
                 self.load.step_now(now)
             if self.flight.sums.own_held:
@@ -275,15 +277,22 @@ cdef class Exchange:
         raise TypeError("an exchange is bound to its request and is not pickled")
 
 
+cdef inline bint is_last(object message) except -1:
+    """Whether no part of a body follows this one."""
+    cdef PyObject *more
+    if type(message) is not dict:
+        return not message.get("more_body")
+    more = PyDict_GetItem(message, "more_body")
+    return more == NULL or not <object>more
+
+
 cdef inline bint is_empty(object message) except -1:
     """Whether a part of a body has no bytes, and others follow."""
     cdef PyObject *body
-    cdef PyObject *more
-    if type(message) is not dict:
-        return not message.get("body") and bool(message.get("more_body"))
-    more = PyDict_GetItem(message, "more_body")
-    if more == NULL or not <object>more:
+    if is_last(message):
         return False
+    if type(message) is not dict:
+        return not message.get("body")
     body = PyDict_GetItem(message, "body")
     return body == NULL or not <object>body
 

@@ -40,6 +40,7 @@ class Steering:
         full_from: int,
         patience_ns: int,
         places: int,
+        beside: int,
         pressure: float,
         target_ns: int,
         words: Sequence[float],
@@ -51,11 +52,19 @@ class Steering:
 
         That is for how long in nanoseconds none came, 0 where none waits for one. Several classes: of the last.
         """
+    def room_below(self, waiting: int, share: float, kept: float, /) -> int:
+        """Return below how many without a first byte there is room, of `waiting` for the first of all.
+
+        Args:
+            waiting: as `queue_at` has it.
+            share, kept: as `InFlight.has_room` has them.
+        """
     @property
-    def bounds(self) -> tuple[int, int, int, int, int, int]:
+    def bounds(self) -> tuple[int, int, int, int, int, int, int]:
         """In flight; without a first byte while places are free, and when all are taken; from how many
         answers under way on they are. How long the queue may stand still, times those that may wait
-        then, 0 for ever. How many places there are, 0 where it is not known."""
+        then, 0 for ever. How many places there are, and how many without a first byte are worked on;
+        0 where it is not known."""
     @property
     def pressure(self) -> float: ...
     @property

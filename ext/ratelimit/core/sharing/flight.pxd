@@ -16,7 +16,7 @@ cdef extern from *:
     const uint64_t MAGIC "0x4847494C464E494Bull"  # "KINFLIGH", little-endian
 
 cdef enum:
-    FLIGHT_LAYOUT = 8
+    FLIGHT_LAYOUT = 9
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -46,7 +46,8 @@ cdef struct FlightHeader:
     uint64_t cap_at_ns          # the newest report of saturation, 0 for none
     uint64_t cap                # what may be in flight by it
     uint64_t patience_ns        # standing still this long leaves one that may wait, half of it two; 0: no rule
-    uint64_t line1[7]
+    uint64_t beside             # of those without a first byte so many are worked on; 0: not known, or none
+    uint64_t line1[6]
     # What requests write.
     uint64_t turned_away
     uint64_t most_in_flight

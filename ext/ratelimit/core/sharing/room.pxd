@@ -29,6 +29,21 @@ cdef inline uint64_t left_of(uint64_t places, double kept) noexcept:
     return places - free if places > free else 1
 
 
+cdef inline uint64_t room_below(FlightHeader *header, uint64_t waiting, double share, double kept) noexcept:
+    """Return below how many without a first byte there is room for what may fill a share of the queue.
+
+    Those that are worked on are no queue. Of these a lower class leaves some free. noexcept: arithmetic.
+    """
+    cdef uint64_t beside, part
+    if share >= 1.0:
+        return waiting
+    beside = min(load(&header.beside), waiting)
+    if beside and kept > 0.0:
+        beside = left_of(beside, kept)
+    part = beside + <uint64_t>(share * <double>(waiting - beside) + 0.5)
+    return part if part > 1 else 1
+
+
 cdef inline bint has_room(
     FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor, double share, double kept
 ) noexcept:
@@ -46,9 +61,7 @@ cdef inline bint has_room(
         still, part = now - moved, patience // (now - moved)
         if kept >= 0.0:  # the first class of several keeps the queue that was learned
             waiting = min(waiting, part if part > 1 else 1)
-    if share < 1.0:
-        part = <uint64_t>(share * <double>waiting + 0.5)
-        waiting = part if part > 1 else 1
+    waiting = room_below(header, waiting, share, kept)
     if kept > 0.0:
         places = load(&header.places)
         if places:

@@ -12,7 +12,7 @@ from ratelimit.core.sharing.flight cimport (
     ANSWERS, FRESH_MS, LANES, MILLISECOND, PLACES, SILENT_MS, WORDS, FlightHeader, Seen, apart, instant,
 )
 from ratelimit.core.sharing.inflight cimport InFlight
-from ratelimit.core.sharing.room cimport may_wait
+from ratelimit.core.sharing.room cimport may_wait, room_below
 
 cdef uint64_t MOST_LOOKED_BACK = 1000     # nearly all that are kept, as most of them may be passed over
 cdef uint64_t MOST_OBSERVED = 32          # first bytes of one step: some hundred a second say what all of them do
@@ -108,8 +108,8 @@ cdef class Steering:
         )
 
     def publish(
-        self, int kind, in_flight, free_bound, full_bound, full_from, patience_ns, places, double pressure, target_ns,
-        words, /,
+        self, int kind, in_flight, free_bound, full_bound, full_from, patience_ns, places, beside,
+        double pressure, target_ns, words, /,
     ):
         self.flight.check_open()
         cdef FlightHeader *header = self.flight.header
@@ -122,6 +122,7 @@ cdef class Steering:
         store(&header.full_from, full_from)
         store(&header.patience_ns, patience_ns)
         store(&header.places, places)
+        store(&header.beside, beside)
         store(&header.target_ns, target_ns)
         header.pressure = pressure
         for i in range(<int>len(words)):
@@ -140,6 +141,10 @@ cdef class Steering:
             bound = min(learned, max(<uint64_t>1, patience // still))
         return bound, learned, still
 
+    def room_below(self, waiting, double share, double kept, /):
+        self.flight.check_open()
+        return room_below(self.flight.header, waiting, share, kept)
+
     @property
     def bounds(self):
         self.flight.check_open()
@@ -147,6 +152,7 @@ cdef class Steering:
         return (
             load(&header.in_flight_bound), load(&header.free_bound), load(&header.full_bound),
             load(&header.full_from), load(&header.patience_ns), load(&header.places),
+            load(&header.beside),
         )
 
     @property
