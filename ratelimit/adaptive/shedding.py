@@ -14,9 +14,10 @@ from typing import Literal
 HOUR_NS = 3600 * 10**9
 PARTS = ((0.0, 0.15), (0.15, 0.3), (0.3, 0.4), (0.4, 0.5))
 """What requests have less room than the first of their class: good conduct, bad conduct, likely, certain."""
-FALL = 0.15
-"""The first of a class has room up to this part of what the first of the class above has. Less than
-a half, so that no class comes before one that is above it."""
+LOWEST = 0.15
+"""The lowest of several classes has room up to this part of the queue; those between, in even ratios."""
+FALL = 0.45
+"""But each has at most this part of the class above. Below a half, so no class comes before a higher one."""
 KEPT_FREE = 0.06
 """Share of the places that the lowest class leaves free, and two at least. With none its work is done whole,
 and requests of a higher class take up to twice as long (`python -m benchmarks.adaptive`)."""
@@ -84,7 +85,7 @@ class Standing:
             place = (conduct - 1 + place) / (CONDUCT_LEVELS - 1)
         else:
             begin, end = PARTS[0]
-        return float(FALL**rank * (1.0 - begin - (end - begin) * place))
+        return float(_fall(self.classes) ** rank * (1.0 - begin - (end - begin) * place))
 
     def kept(self) -> float:
         """Return the share of the back end's places that it leaves free for higher classes, two at least.
@@ -108,6 +109,11 @@ def draw_lot(principal: int, key: int, now_ns: int) -> int:
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
     mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
     return (mixed ^ mixed >> 31) % LOTS
+
+
+def _fall(classes: int) -> float:
+    """Return what the first of a class has room for, as a part of what the first of the class above has."""
+    return min(FALL, LOWEST ** (1.0 / max(1, classes - 1)))
 
 
 def _level(share: float, levels: int) -> int:

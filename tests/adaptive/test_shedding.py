@@ -60,6 +60,16 @@ def test_order_and_room_agree(one: Standing, other: Standing):
     assert 0.0 < one.share() <= 1.0
 
 
+@pytest.mark.parametrize(
+    ("classes", "shares"),
+    [(1, [1.0]), (2, [1.0, 0.15]), (3, [1.0, 0.387, 0.15]), (5, [1.0, 0.45, 0.2025, 0.091, 0.041])],
+)
+def test_classes_between_have_even_parts_of_the_queue(classes: int, shares: list[float]):
+    """Hazard: the second of three has as little room as the lowest, and is shed while that is served."""
+    firsts = [Standing(rank, classes).share() for rank in range(classes)]
+    assert firsts == pytest.approx(shares, abs=0.001)
+
+
 @given(standings)
 def test_only_lower_classes_leave_places_free(standing: Standing):
     assert standing.kept() <= 0.1
