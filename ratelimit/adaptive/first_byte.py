@@ -91,6 +91,8 @@ UNDER_WAY = 0.05
 SEEN = 0.02
 """What one request counts for in that share."""
 
+LONGEST_NS = float(1 << 62)
+
 FREE, TAKEN = 0, 1
 NEVER = 1 << 32
 """So many answers are never under way."""
@@ -164,7 +166,7 @@ class FirstByte:
         if not self._is_whole:
             return Bounds(ceiling, free, full, full_from, patience_ns, int(self.places or 0))
         # Until an answer's own time is over, it is nothing yet that none came.
-        patience_ns = max(patience_ns, int(free * self._work.part * self.target_ns))
+        patience_ns = max(patience_ns, int(min(free * self._work.part * self.target_ns, LONGEST_NS)))
         # A queue as long as the limit takes what is aimed at. So what takes its own time is that part of it.
         beside = int(free * min(1.0, self._work.part / self.aim))
         return Bounds(ceiling, free, full, full_from, patience_ns, beside=beside)

@@ -111,3 +111,13 @@ def test_lower_class_may_take_places_that_are_free_but_for_a_few():
         admission.admit(now_ns)
     assert beside - 4 <= admission.flight.counts(now_ns)[1] <= beside + 3
     assert admission.has_room(now_ns)
+
+
+@pytest.mark.parametrize("part", [1e300, 1e-300])
+def test_words_of_no_sense_make_bounds_that_can_be_kept(part: float):
+    """Hazard: damaged memory says that an answer takes for ever, and the bounds are no number of 64 bits."""
+    controller, sound = FirstByte(Settings(SECOND)), FirstByte(Settings(SECOND)).words()
+    at = len(sound) - OwnWork.WORDS + 1
+    controller.take_over([*sound[:at], part, *sound[at + 1 :]], ())
+    assert 0 < controller.bounds().patience_ns <= 1 << 62
+    assert 0 <= controller.bounds().beside <= controller.bounds().free
