@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from benchmarks.adaptive.catalogue import BY_NAME, BackEnd
@@ -19,11 +21,18 @@ SERVER = BY_NAME["two replicas"]
 OVERLOAD = (Phase("twice", 40, 2.0),)
 POISON = {poison.name: poison for poison in POISONS}
 SECOND = 10**9
+SEEDS = range(1, 9)
 
 
-def good(poison: Poison = NONE, phases: tuple[Phase, ...] = OVERLOAD, back_end: BackEnd = SERVER) -> int:
+def good(
+    poison: Poison = NONE,
+    phases: tuple[Phase, ...] = OVERLOAD,
+    back_end: BackEnd = SERVER,
+    seeds: Iterable[int] = (3,),
+) -> int:
     """Return the answers in time of those that are not there to mislead."""
-    return sum(phase.good for phase in Loop(back_end, phases, FirstByte, 3, poison=poison).play().phases)
+    runs = (Loop(back_end, phases, FirstByte, seed, poison=poison).play() for seed in seeds)
+    return sum(phase.good for run in runs for phase in run.phases)
 
 
 class Refusing(Loop):
@@ -48,14 +57,15 @@ def test_fault_58_back_end_that_refuses_is_cut_once_and_one_that_hangs_counts_by
 
 @pytest.mark.parametrize("name", ["short answers", "slow readers", "hang-ups"])
 def test_fault_59_clients_that_mislead_move_nothing(name: str):
+    """By eight seeds: one run has some hundred answers, and a twentieth more or less of them by chance."""
     poison = POISON[name]
-    assert good(poison) >= (1 - poison.share) * good() * 0.95
+    assert good(poison, seeds=SEEDS) >= (1 - poison.share) * good(seeds=SEEDS) * 0.95
 
 
 @pytest.mark.parametrize("name", ["a true report", "a lying report", "a frozen report"])
 def test_fault_60_report_that_lies_or_freezes_is_a_cap_only(name: str):
     """One that stops is ignored: `test_report_binds_the_room_and_a_stale_one_is_counted_once`."""
-    assert good(POISON[name]) >= 0.95 * good()
+    assert good(POISON[name], seeds=SEEDS) >= 0.95 * good(seeds=SEEDS)
 
 
 def test_fault_61_ordinary_retries_earn_no_strike_and_hammering_does():
