@@ -92,6 +92,7 @@ SEEN = 0.02
 """What one request counts for in that share."""
 
 LONGEST_NS = float(1 << 62)
+"""No longer patience is kept: damaged memory may ask for more than 64 bits hold."""
 
 FREE, TAKEN = 0, 1
 NEVER = 1 << 32

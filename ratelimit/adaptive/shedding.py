@@ -113,7 +113,7 @@ def draw_lot(principal: int, key: int, now_ns: int) -> int:
 
 def _fall(classes: int) -> float:
     """Return what the first of a class has room for, as a part of what the first of the class above has."""
-    return min(FALL, LOWEST ** (1.0 / max(1, classes - 1)))
+    return min(FALL, float(LOWEST ** (1.0 / max(1, classes - 1))))
 
 
 def _level(share: float, levels: int) -> int:

@@ -12,13 +12,12 @@ are soon the shortest, and the waits in them are as long as before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, log
+from math import exp
 
 from ratelimit.adaptive.settings import SECOND_NS
 
-SHARE = 0.95
-STEP = 0.3
-"""How far one wait moves the quantile, as a ratio: so much times 0.95 up, or times 0.05 down."""
+LATER, SOONER = exp(0.3 * 0.95), exp(-0.3 * 0.05)
+"""How far one wait moves the quantile, as a ratio: 19 times as far up as down, so one in 20 is later."""
 SHORTER = 0.05
 """One wait in a shorter queue makes the shortest so much shorter, of the way there."""
 NEAR = 1.25
@@ -58,9 +57,9 @@ class OwnWork:
         if self.part <= 0.0:
             self.part = part
         elif part > self.part:
-            self.part = min(part, exp(log(self.part) + STEP * SHARE))
+            self.part = min(part, self.part * LATER)
         else:
-            self.part = max(part, exp(log(self.part) - STEP * (1.0 - SHARE)))
+            self.part = max(part, self.part * SOONER)
 
     def words(self) -> Sequence[float]:
         """Return what another needs to go on: `WORDS` numbers."""
