@@ -8,6 +8,7 @@ from ratelimit.errors import StoreError
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
 from ratelimit.policy import Policy
+from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.factory import wish_of
 
@@ -38,7 +39,7 @@ def attach(policy: Policy, *, takes_seat: bool = False) -> EmbeddedStore:
                 "deployment",
                 hint='Give the metrics address instead, or set [store] memory = "shared".',
             )
-        if not place.exists():
+        if not is_there(place):
             others = owners(place.name) if wish.path is None else []
             raise InspectionFailure(
                 f"no worker of {own_name()} has run {policy.name} on this host: {place} is not there",

@@ -22,6 +22,7 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CorrelationSpec
 from ratelimit.replay.run import Replay
 from ratelimit.stores.embedded.board import snapshot_path
+from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.factory import private_store, wish_of
 from ratelimit.traces import TraceUnreadable, open_reader
 
@@ -105,7 +106,7 @@ def from_running(policy: Policy) -> Source:
     try:
         return from_snapshot(policy, path)
     except InspectionFailure as failure:
-        if FilePath(path).exists():
+        if is_there(FilePath(path)):
             raise
         raise InspectionFailure(
             f"{policy.name}: its correlator has saved nothing yet",

@@ -22,7 +22,7 @@ from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
 from ratelimit.inspection.words import count
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.stores.embedded.folder import LEAST_FREE, SHARED, free_bytes
+from ratelimit.stores.embedded.folder import LEAST_FREE, SHARED, free_bytes, is_there
 from ratelimit.stores.factory import StoreWish, wish_of
 from ratelimit.stores.secret import find_text
 
@@ -185,7 +185,7 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
             facts=facts,
         )
         return
-    if not place.exists():
+    if not is_there(place):
         yield from _memory_to_be(size, place, is_named_by_us=wish.path is None)
         return
     try:
@@ -250,10 +250,10 @@ def _memory_to_be(size: int, place: Path, *, is_named_by_us: bool) -> Iterator[F
 
 def _room(size: int, place: Path, *, is_named_by_us: bool) -> Finding:
     folder = place.parent
-    if is_named_by_us and not folder.exists():
+    if is_named_by_us and not is_there(folder):
         folder = folder.parent  # the first worker makes the other
     facts: dict[str, Fact] = {"bytes": size}
-    if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+    if is_there(folder) and not os.access(folder, os.W_OK | os.X_OK):
         return Finding(
             "table",
             "fail",

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit import Limiter
+from ratelimit import Limiter, Policy
+from ratelimit.inspection.attach import attach
+from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.stores.embedded import folder
+from ratelimit.stores.embedded.board import SharedBoard
+from ratelimit.stores.embedded.conduct import SharedConduct
+from ratelimit.stores.embedded.inflight import SharedInFlight
+from ratelimit.worker.upkeep import Upkeep
 
 NOBODY = pwd.getpwnam("nobody")
 POLICY = """\
@@ -89,6 +95,31 @@ def test_file_that_may_be_read_again_is_read_again_untouched(policy: Path) -> No
     assert applied is not None
     assert applied.result == "applied"
     assert limiter.decide(client="192.0.2.1").allowed
+    limiter.close()
+
+
+def test_upkeep_ends_quietly_in_a_folder_that_may_not_be_entered(policy: Path) -> None:
+    limiter = Limiter(policy)
+    place = limiter.store.place
+    assert place is not None
+    upkeep = Upkeep(limiter, 1)
+    upkeep.start()
+    as_root(place.parent, 0o000)
+    upkeep.stop()  # an error in one of its threads fails this test
+    limiter.close()
+
+
+def test_onlooker_is_told_in_words_of_a_folder_that_may_not_be_entered(policy: Path) -> None:
+    loaded = Policy.load(policy)
+    limiter = Limiter(loaded)
+    key, place = limiter.store.hasher.key, limiter.store.place
+    assert place is not None
+    as_root(place.parent, 0o000)
+    with pytest.raises(InspectionFailure, match="is not there"):
+        attach(loaded)
+    assert SharedInFlight.existing(place, key, "") is None
+    assert SharedConduct.existing(place, key) is None
+    assert SharedBoard.existing(limiter.store, principals=8, sightings=8) is None
     limiter.close()
 
 

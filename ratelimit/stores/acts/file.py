@@ -17,6 +17,7 @@ import msgspec
 
 from ratelimit.errors import StoreError
 from ratelimit.stores.acts.act import LONGEST_LINE, MOST_ACTS, Act, kept, read_acts
+from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.mapping import COMPANION
 from ratelimit.stores.embedded.process import is_alive, start_of
 
@@ -97,7 +98,7 @@ class ActFile:
     def leave(self) -> None:
         """Note that this process applies none any more; what fails is left."""
         with contextlib.suppress(StoreError):
-            if self._applied.exists():
+            if is_there(self._applied):
                 self._note(lambda known: {pid: one for pid, one in known.items() if pid != str(os.getpid())})
 
     def _note(self, change: Callable[[Applied], Applied]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ratelimit.core.sharing.board import BOARD_VERSION, Board, board_bytes
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.election import Election
+from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.mapping import (
     COMPANION,
     Mapping,
@@ -119,7 +120,7 @@ class SharedBoard:
             return None
         key, size = store.hasher.key, board_bytes(principals, sightings)
         place = board_path(store.place, size, key)
-        if not place.exists():
+        if not is_there(place):
             return None
 
         def attach(memory: object) -> Board:

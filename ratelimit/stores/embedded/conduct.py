@@ -9,6 +9,7 @@ from pathlib import Path
 from ratelimit.core.sharing.conduct import CONDUCT_VERSION, ConductMemory, conduct_bytes
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import fingerprint_of
+from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.mapping import COMPANION, Mapping, Opened, open_shared, private_mapping
 from ratelimit.stores.embedded.process import boot_id
 
@@ -55,7 +56,7 @@ class SharedConduct:
         Raises:
             StoreError: as for a store's memory.
         """
-        if place is None or not _path(place, key).exists():
+        if place is None or not is_there(_path(place, key)):
             return None
         found = _opened(_path(place, key), key, mends=False)
         return cls(found.mapping, found.view)

@@ -57,6 +57,16 @@ def memory_folder(*, make: bool = False) -> Path:
     )
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is a file that this user can see: none in a folder that may not be entered."""
+    # `Path.exists` raises for such a folder.
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
 def free_bytes(folder: Path) -> int | None:
     """Return how much can still be written to a folder; None where the system does not say."""
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ratelimit.core.sharing.inflight import FLIGHT_VERSION, InFlight, flight_bytes
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import fingerprint_of
+from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.mapping import COMPANION, Mapping, Opened, open_shared, private_mapping
 from ratelimit.stores.embedded.process import boot_id, is_alive, start_of
 
@@ -87,7 +88,7 @@ class SharedInFlight:
         Raises:
             StoreError: as for a store's memory.
         """
-        if store is None or not (place := flight_path(store, key, name)).exists():
+        if store is None or not is_there(place := flight_path(store, key, name)):
             return None
 
         def attach(memory: object) -> InFlight:
