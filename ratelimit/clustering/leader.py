@@ -259,9 +259,9 @@ class Leader:
             assignments.fill(correlator.core, start, start + PUBLISHED)
             start += PUBLISHED
             yield
-        if correlator.core.columns.new_at >= 0:
+        if correlator.core.columns.has_payment:
             for start in range(0, correlator.evidence.identifier_count, PUBLISHED):
-                assignments.fill_established(correlator.core, start, start + PUBLISHED)
+                assignments.fill_methods(correlator.core, start, start + PUBLISHED)
                 yield
         # What was used is there before any limit counts under the new identity, not after.
         pairs = correlator.carries[:]

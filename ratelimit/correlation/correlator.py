@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from ratelimit.core.clusters import methods
 from ratelimit.core.clusters.declared import strike
 from ratelimit.core.clusters.evidence import Evidence
 from ratelimit.core.clusters.judge import Judge
@@ -146,7 +147,13 @@ class Correlator:
             del self.kept[label], self.identities[label]
 
     def vouch(self) -> Iterator[None]:
-        """Say which payment methods established accounts pay with, where a limit asks for that."""
+        """Say which payment methods are an actor's own and, if a limit asks, established accounts'."""
+        for start in range(0, self.evidence.identifier_count, WALKED):
+            methods.forget(self.core, start, start + WALKED)
+            yield
+        for start in range(0, self.evidence.principal_count, WALKED):
+            methods.tally(self.core, start, start + WALKED)
+            yield
         if self.core.columns.new_at < 0:
             return
         for start in range(0, self.evidence.identifier_count, WALKED):

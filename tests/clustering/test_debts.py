@@ -23,7 +23,12 @@ rate = "1000/minute"
 
 
 def noted_by(actor: Actor) -> Noted:
-    """Return what is charged from now on; what is seen waits until the test ticks, as beside a thread."""
+    """Return what is charged from now on; what is seen waits until the test ticks, as beside a thread.
+
+    A stranger pays with the campaign's method, so that it is not enough for being its member.
+    """
+    actor.decide(Request(AT_S, "stranger", "stolen1", "", "198.51.100.7"))
+    actor.tick()
     clustering, noted = actor.limiter.clustering, Noted()
     assert clustering is not None
     assert clustering._leader is not None

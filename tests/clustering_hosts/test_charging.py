@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.clustering_hosts.test_faults import lapse
 from tests.clustering_hosts.test_hosts import newcomer
-from tests.support.acting import BOTS, END_NS, NS
+from tests.support.acting import BOTS, END_NS, NS, START_NS
+from tests.support.campaign import Request
 from tests.support.charging import Noted
 from tests.support.hosting import PLACES, Host, rest_until, settle
 from tests.support.redis.server import Server
@@ -72,10 +73,13 @@ def test_what_members_were_given_is_charged_by_the_correlator_alone_and_once(
     caught_hosts: list[Host],
 ) -> None:
     first, second = caught_hosts
+    # The payment method of a stranger, too, is no actor's own.
+    stranger = Request((END_NS - START_NS) / NS, "stranger", "stolen1", "", "198.51.100.7")
+    second.decide(stranger)
     rest_until(caught_hosts, END_NS + 10 * NS)
     noted = [noted_at(host) for host in caught_hosts]
     cluster = first.clusters(BOTS).pop()
-    # Known by its payment method and client at once; but the host had decided by then.
+    # Known by its payment method and exit at once; but the host had decided by then.
     newcomer(second, "bot999", 1)
     rest_until(caught_hosts, END_NS + 20 * NS)
     assert first.clusters(["bot999"]) == second.clusters(["bot999"]) == {cluster}

@@ -96,7 +96,9 @@ def remembered(one: Correlator) -> Memory:
     for (parent, meta, _degree, label, _mine, _others, _settled), (_key, _last, *payers) in zip(
         rows, values, strict=True
     ):
-        there = [found for payer in payers if (found := resolve(payer)) is not None]
+        # Of a payment method these two words are counts, and lead nowhere.
+        refs = [] if meta & 7 == PAYMENT else payers
+        there = [found for payer in refs if (found := resolve(payer)) is not None]
         identifiers.append(Identifier(meta & 7, resolve(parent), label, bool(meta >> 13 & 1), there))
     accounts = []
     for start in range(0, len(raw[0]), sizes[0]):

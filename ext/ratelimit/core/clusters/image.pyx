@@ -15,7 +15,7 @@ from ratelimit.core.clusters.evidence cimport Evidence, principal_at
 from ratelimit.core.clusters.index cimport put
 from ratelimit.core.clusters.judge cimport MOST_LABELS, Cluster, Judge
 from ratelimit.core.clusters.records cimport (
-    CERTAIN, EXTRAS, INDEX_BITS, KINDS, LIKELY, Edge, Identifier, Principal, Value, joined, kind_of,
+    CERTAIN, EXTRAS, INDEX_BITS, KINDS, LIKELY, PAYMENT, Edge, Identifier, Principal, Value, joined, kind_of,
 )
 
 cdef extern from "ratelimit/core/threads/handover.h":
@@ -170,8 +170,9 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
     for at in range(e.identifier_count):
         found = e.identifiers + at
         found.parent = within(found.parent, e.identifier_count)
-        e.values[at].payers[0] = within(e.values[at].payers[0], e.identifier_count)
-        e.values[at].payers[1] = within(e.values[at].payers[1], e.identifier_count)
+        if kind_of(found) != PAYMENT:  # there they lead nowhere: see `vouching` and `methods`
+            e.values[at].payers[0] = within(e.values[at].payers[0], e.identifier_count)
+            e.values[at].payers[1] = within(e.values[at].payers[1], e.identifier_count)
         e.kind_counts[kind_of(found)] += 1
         put(&e.identifier_index, joined(e.values[at].key), at)
 

@@ -1,19 +1,16 @@
 """Which account belongs to which cluster, for every worker to look up: see the stub for the contract.
 
-Theory of operation. Two halves; the lowest bit of a generation says which one is in force.
-Each is an open-addressing table of entries, and one of the identities that entries name. An
-entry is one word: 48 bits of a principal's key, one for its verdict, and the place of its
-cluster's identity. (Keys are keyed hashes: a stranger is taken for one of 100,000 members
-once in 2.8 thousand million strangers.) A rebuild fills the other half and then moves the
-generation on, which is one store. A reader that finds the generation moved while it looked
-looks again: the half it was in may be being refilled. That suffices without a lock, because
-stores here release and loads acquire. A reader of a refilled word sees the generation that
-went before it.
+Theory of operation. Two halves; the lowest bit of a generation says which one is in force. Each is an open-
+addressing table of entries, and one of the identities that entries name. An entry is one word: 48 bits of a
+principal's key, one for its verdict, and the place of its cluster's identity. (Keys are keyed
+hashes: of 2.8 thousand million strangers one is taken for one of 100,000 members.) A rebuild fills the other
+half and then moves the generation on, which is one store. A reader that finds the generation moved while it
+looked looks again: the half it was in may be being refilled. That suffices without a lock, because stores here
+release and loads acquire. A reader of a refilled word sees the generation that went before it.
 
-Between rebuilds, entries are only added or changed, each by one store, and identities only
-added, each before the first entry that names it. Nothing is ever half-written: a writer killed
-while it fills leaves the half in force untouched. One that was stopped and replaced in the
-midst of filling asks before each store whether its term still is the board's.
+Between rebuilds, entries are only added or changed, each by one store, and identities only added, each before
+the first entry that names it. Nothing is ever half-written: a writer killed while it fills leaves the half in
+force untouched. One that was replaced in the midst of filling asks before each store whether its term still is.
 
 In one file, since a reader's order of loads is right only beside the writer's order of stores.
 """
@@ -25,11 +22,12 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport Pair, cas, fetch_add, load, store
 from ratelimit.core.sharing.board cimport Board
-from ratelimit.core.clusters.evidence cimport Evidence, principal_at
-from ratelimit.core.clusters.judge cimport Judge
+from ratelimit.core.clusters.evidence cimport Evidence, find_principal, principal_at
+from ratelimit.core.clusters.judge cimport NOBODY as UNSEEN, Judge
 from ratelimit.core.sharing.pairs cimport NOBODY, PAIR, got, marked, put, tag_of, verdict_in
 from ratelimit.core.clusters.sighting cimport Columns
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT, PAYMENT, Principal, joined, kind_of
+from ratelimit.core.clusters.methods cimport mix, owner_of
 from ratelimit.core.clusters.vouching cimport BY_NEW, BY_OLD, ESTABLISHED
 
 cdef extern from "ratelimit/core/threads/handover.h":
@@ -197,20 +195,25 @@ cdef class Assignments:
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 
-    def fill_established(self, Judge judge not None, uint32_t start, uint32_t stop, /):
+    def fill_methods(self, Judge judge not None, uint32_t start, uint32_t stop, /):
         self.check_ready()
         cdef uint32_t at
         cdef int half = 1 - self.in_force()
         cdef Evidence evidence = judge.evidence
+        cdef uint64_t identity
         if not self.building or not self.writes():
             return False
         with nogil:
             for at in range(start, min(stop, evidence.identifier_count)):
-                # Where no new account pays, no limit asks.
-                if kind_of(evidence.identifiers + at) != PAYMENT or evidence.values[at].payers[0] != (BY_OLD | BY_NEW):
+                if kind_of(evidence.identifiers + at) != PAYMENT:
                     continue
-                if not self.insert(half, joined(evidence.values[at].key), ESTABLISHED, CERTAIN, &self.built):
-                    fetch_add(&self.board.header.overflowed, 1)
+                # Where no new account pays, no limit asks whether an old one does.
+                identity = ESTABLISHED if evidence.values[at].payers[0] == (BY_OLD | BY_NEW) else NOBODY
+                if not evidence.values[at].payers[0] & BY_OLD and owner_of(evidence.values + at):
+                    identity = judge.clusters[owner_of(evidence.values + at)].identity
+                if identity == NOBODY or self.insert(half, joined(evidence.values[at].key), identity, CERTAIN, &self.built):
+                    continue
+                fetch_add(&self.board.header.overflowed, 1)
         return True
 
     def stage(self, key, identity, uint8_t verdict=CERTAIN, /):
@@ -428,12 +431,18 @@ cdef class Assignments:
 
     cdef void follow(self, Judge judge, uint64_t key) noexcept nogil:
         """Pass on what a principal counts as after it was seen, unless a rebuild is still weighing it."""
-        cdef uint64_t identity = NOBODY
+        cdef uint64_t identity
         cdef uint8_t verdict, former
-        if judge.decider or judge.labels == 0 or not self.writes():
+        cdef uint32_t at = find_principal(judge.evidence, key), i
+        cdef uint32_t[2] mixed
+        if at == UNSEEN or judge.decider or judge.labels == 0 or not self.writes():
             return
-        verdict = judge.actor_of(key, &identity)
-        # An account in no cluster that has no entry needs none.
+        verdict = judge.actor_at(at, &identity)
+        if verdict != CERTAIN:
+            for i in range(mix(judge.evidence, principal_at(judge.evidence, at), mixed)):
+                self.set(joined(judge.evidence.values[mixed[i]].key), NOBODY, NO_VERDICT)
+        if verdict == NO_VERDICT:
+            identity = NOBODY  # an account in no cluster that has no entry needs none
         if (self.find(key, &former) != identity or former != verdict) and not self.set(key, identity, verdict):
             fetch_add(&self.board.header.overflowed, 1)
 

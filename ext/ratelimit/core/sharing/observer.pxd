@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.sharing.assignments cimport Assignments
 from ratelimit.core.sharing.ring cimport Ring
@@ -12,5 +12,6 @@ cdef class Watch:
     cdef readonly int highest   # of any position it reads or writes
 
     cdef uint64_t stamp(self, uint64_t *ids) noexcept
+    cdef uint64_t owner(self, uint64_t payment, uint8_t *verdict) noexcept nogil
     cdef bint vouched(self, uint64_t payment) noexcept
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept

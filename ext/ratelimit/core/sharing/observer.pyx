@@ -4,8 +4,9 @@ cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.sharing.assignments cimport Assignments
-from ratelimit.core.memory.atomic cimport SECOND
+from ratelimit.core.memory.atomic cimport SECOND, load
 from ratelimit.core.sharing.board cimport Board
+from ratelimit.core.sharing.pairs cimport NOBODY
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.clusters.organisations cimport Organisations
 from ratelimit.core.sharing.ring cimport Ring
@@ -35,6 +36,8 @@ cdef class Watch:
         cdef uint8_t verdict = NO_VERDICT
         if self.ring.board.open and self.columns.principal(row, &key):
             identity = self.assignments.find(key, &verdict)
+            if identity == NOBODY:
+                identity = self.owner(self.columns.payment_in(row), &verdict)
         enter_actor(row, self.at, verdict, identity)
 
     @property
@@ -63,8 +66,20 @@ cdef class Watch:
             key = principal_of(self.columns, ids)
             if key:
                 identity = self.assignments.find(key, &verdict)
+                if identity == NOBODY and self.columns.kinds_at[PAYMENT] >= 0:
+                    identity = self.owner(ids[self.columns.kinds_at[PAYMENT]], &verdict)
         stamp_actor(ids, self.at, verdict, identity)
         return key
+
+    cdef uint64_t owner(self, uint64_t payment, uint8_t *verdict) noexcept nogil:
+        """Return the actor that a payment method is the own one of, `NOBODY` for none."""
+        cdef uint64_t identity = NOBODY
+        if payment != ABSENT_HASH and load(&self.ring.board.header.assigned):
+            identity = self.assignments.find(identifier_key(payment, PAYMENT), verdict)
+        if identity == NOBODY or identity == ESTABLISHED:
+            verdict[0] = NO_VERDICT
+            return NOBODY
+        return identity
 
     # Whether an account is new is asked of rows alone: a policy that knows ages reads more than headers and peer.
 
