@@ -19,13 +19,14 @@ while answers are under way, so many are the places.
 
 Where requests are read side by side, a late first byte may be the request's own work, and a shorter queue
 makes none sooner. So a wait counts as far as the queue explains it: not where many that came later were
-served before (`Turns`).
+served before (`Turns`). A time in which all stood still for once does not count (`Stalls`).
 
 A queue is there for what comes in bursts. Where requests find no room all the time, a long queue answers
 no more than a short one. All in it wait longer, and it stays behind when places are lost. So the aim falls
 with the time in which requests find no room (a standing queue, as CoDel has it, RFC 8289). Where little
-of a wait is in turn, it does not. Nor does it fall below a request's own work (`OwnWork`), where the first
-byte is the whole answer. A limit that is cut for that work is cut again and again, and places stay free.
+of a wait is in turn, it does not. Nor does it fall below a request's own work (`OwnWork`). A limit that is
+cut for that work is cut again and again, and places stay free. Some requests are late by their own work
+alone. Then a lower quantile is steered: no limit makes those sooner, and one that tries ends at its floor.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from ratelimit.adaptive.controller import Answer, Bounds, Load
 from ratelimit.adaptive.learned import LearnedTarget
 from ratelimit.adaptive.pressure import Pressure
 from ratelimit.adaptive.settings import SECOND_NS, Settings
+from ratelimit.adaptive.stalls import Stalls
 from ratelimit.adaptive.turns import Turns
 from ratelimit.adaptive.work import OwnWork
 
@@ -47,7 +49,7 @@ CROWDED_AIM = 0.5
 CROWDED = 0.8
 """From this share of the time on places that were never known count as taken."""
 BEYOND_WORK = 1.25
-"""Where the first byte is the whole answer, the aim stays at so many times a request's own work."""
+"""The aim stays at so many times a request's own work."""
 MOST_AIM = 0.85
 """And no more of the target than this."""
 CROWD_NS = 5 * SECOND_NS
@@ -86,6 +88,10 @@ OUTAGE = 2.5
 SELDOM_NS = 60 * SECOND_NS
 """What comes more often is no outage but how the back end answers."""
 
+SHORTEST = 0.5
+"""A queue longer than this part of what may wait is none of the shortest. Else the waits at a limit that is
+always reached would be taken for own work. The floor is what is answered in time on the worst day."""
+
 UNDER_WAY = 0.05
 """Where a smaller share of requests finds answers under way, the first byte is the whole answer."""
 SEEN = 0.02
@@ -100,7 +106,7 @@ NEVER = 1 << 32
 
 
 class FirstByte:
-    """Steers the 95 % quantile of the time to the first byte to a target.
+    """Steers the 95 % quantile of the time to the first byte to a target; or that of `OwnWork.steered`.
 
     Laws beyond `Controller`'s. With places free it allows what keeps the target then. A cut follows
     from late first bytes or from requests that wait, never from answers that are long. What was
@@ -115,7 +121,8 @@ class FirstByte:
         self._queues = [float(settings.start), float(settings.start)]
         self._pressures = (Pressure(KEEP_NS, KEPT), Pressure(KEEP_NS, KEPT))
         self._turns = Turns()
-        self._work = OwnWork(settings.start)
+        self._stalls = Stalls()
+        self._work = OwnWork(settings.start, aim)
         self._epochs_ns = [-1, -1]
         self._places = float("inf")
         self._seen_ns = 0
@@ -143,11 +150,8 @@ class FirstByte:
     @property
     def aim(self) -> float:
         """The part of the target that the 95 % quantile is steered to now."""
-        lowered, share = CROWDED_AIM * self._aim, self._crowded
-        if self._is_whole:
-            lowered = max(lowered, min(MOST_AIM, BEYOND_WORK * self._work.part))
-        else:
-            share *= self._turns.standing
+        lowered = max(CROWDED_AIM * self._aim, min(MOST_AIM, BEYOND_WORK * self._work.part))
+        share = self._crowded * (1.0 if self._is_whole else self._turns.standing)
         return self._aim + share * (lowered - self._aim)
 
     @property
@@ -180,11 +184,14 @@ class FirstByte:
             return FREE
         part = took_ns / self.target_ns
         self._under_way += SEEN * ((running > 0) - self._under_way)
-        self._look_at_outage(answer)
-        explained = self._explained(answer, part)
+        self._look_at_pause(answer)
+        served = self._served(answer, part)
+        explained = self._explained(answer, served)
         self._look_at_places(answer, running, explained)
         is_crowded = self._crowded >= CROWDED / 2
-        self._work.observe(answer.first_byte_ns, answer.unanswered, part, is_crowded=is_crowded)
+        shortest = max(float(self._settings.floor), SHORTEST * self._queues[FREE])
+        own = self._own(answer, served)
+        self._work.observe(answer.first_byte_ns, answer.unanswered, own, shortest, is_crowded=is_crowded)
         state = self._state(running)
         self._remember(answer, state, part, explained)
         if self._learned is not None:
@@ -206,12 +213,14 @@ class FirstByte:
             self._places = min(self._places, float(max(1, running)))
         here = self._state(running)
         self._look_at_crowd(now_ns, load)
-        aim, is_whole = self.aim, self._is_whole
+        aim, is_whole, steered = self.aim, self._is_whole, self._work.steered
         for state, oldest_ns in ((FREE, OLDEST_FREE_NS), (TAKEN, OLDEST_FULL_NS)):
             pressure = self._pressures[state]
             pressure.forget(now_ns, oldest_ns)
             ages = self._ages(now_ns, load, state) if state == here == TAKEN else ()
-            found = pressure.look(self._epochs_ns[state], aim, ages, self._queues[state], is_whole=is_whole)
+            found = pressure.look(
+                self._epochs_ns[state], aim, ages, self._queues[state], share=steered, is_whole=is_whole
+            )
             if found is None:
                 continue
             if state == here:
@@ -224,7 +233,7 @@ class FirstByte:
         learned = () if self._learned is None else self._learned.words()
         times = (*self._epochs_ns, self._seen_ns, self._moved_ns, self._outage_ns)
         crowd = (self._crowded, self._under_way, self._most_running, self._stepped_ns)
-        waits = (self._turns.waited, self._turns.in_turn, *self._work.words())
+        waits = (self._turns.waited, self._turns.in_turn, *self._stalls.words(), *self._work.words())
         return (*self._queues, *times, places, self._pressure, *crowd, *waits, *learned)
 
     def take_over(self, words: Sequence[float], answers: Iterable[Answer]) -> None:
@@ -232,8 +241,8 @@ class FirstByte:
             word if isfinite(word) else 0.0 for word in words
         )
         crowded, under_way, most_running, stepped, waited, in_turn, *rest = rest
-        self._work.take_over(rest[: OwnWork.WORDS])
-        learned = rest[OwnWork.WORDS :]
+        stalls, work = rest[: Stalls.WORDS], rest[Stalls.WORDS : Stalls.WORDS + OwnWork.WORDS]
+        learned = rest[Stalls.WORDS + OwnWork.WORDS :]
         self._set(FREE, free)
         self._set(TAKEN, full)
         self._epochs_ns = [int(free_epoch), int(full_epoch)]
@@ -247,10 +256,22 @@ class FirstByte:
         for kept in self._pressures:
             kept.clear()
         self._turns.take_over(waited, in_turn)
+        self._stalls.take_over(stalls)
+        self._work.take_over(work)
         for answer in answers:
             self._recall(answer)
             if self._learned is not None and answer.first_byte_ns >= answer.admitted_ns:
                 self._learned.recall(answer.first_byte_ns, answer.first_byte_ns - answer.admitted_ns)
+
+    def _served(self, answer: Answer, part: float) -> float:
+        """Return a wait without the time in which all stood still for once."""
+        stood_ns = self._stalls.within(answer.admitted_ns, answer.first_byte_ns)
+        return max(0.0, part - stood_ns / self.target_ns)
+
+    def _own(self, answer: Answer, part: float) -> float:
+        """Return what of a wait may be the request's own work: in a line one place of all there were."""
+        line = 0.0 if self._is_whole else self._turns.stood
+        return part * (1.0 - line + line / max(1, answer.unanswered))
 
     def _explained(self, answer: Answer, part: float) -> float:
         """Return how much of a wait the queue explains; all where the first byte is the whole answer."""
@@ -268,8 +289,8 @@ class FirstByte:
             return
         self._turns.recall(answer.first_byte_ns)
         part = took_ns / self.target_ns
-        turn = self._turns.explained(answer.admitted_ns, answer.unanswered, came=1)
-        self._remember(answer, min(answer.mark, TAKEN), part, part if self._is_whole else part * turn)
+        turn = 1.0 if self._is_whole else self._turns.explained(answer.admitted_ns, answer.unanswered, came=1)
+        self._remember(answer, min(answer.mark, TAKEN), part, self._served(answer, part) * turn)
 
     def _steer(
         self, state: int, is_late: bool, wanted: float, now_ns: int, load: Load, is_here: bool
@@ -326,10 +347,12 @@ class FirstByte:
         self._stepped_ns = now_ns
         self._crowded += (1.0 - exp(-went_ns / CROWD_NS)) * ((load.turned_away > 0) - self._crowded)
 
-    def _look_at_outage(self, answer: Answer) -> None:
-        """After an outage, what was admitted before and is late says nothing."""
+    def _look_at_pause(self, answer: Answer) -> None:
+        """Take the pause that a first byte ends. After an outage what was admitted before says nothing."""
         now_ns = answer.first_byte_ns
-        stood_ns = now_ns - max(self._moved_ns, answer.admitted_ns)
+        began_ns = max(self._moved_ns, answer.admitted_ns)
+        self._stalls.observe(began_ns, now_ns)
+        stood_ns = now_ns - began_ns
         if stood_ns > OUTAGE * self.target_ns and now_ns - self._outage_ns > SELDOM_NS:
             self._epochs_ns = [now_ns, now_ns]
             self._outage_ns = now_ns
@@ -344,6 +367,7 @@ class FirstByte:
             for pressure in self._pressures:
                 pressure.clear()
             self._turns.clear()
+            self._stalls.clear()
             self._moved_ns = now_ns
             self._outage_ns = min(self._outage_ns, now_ns)
         self._seen_ns = now_ns

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from ratelimit.adaptive.quantile import quantile
 
-SHARE = 0.95
 NEAR = 0.6
 """Samples count for the cost of waiting if they waited behind this share of the longest queue. What
 waits behind nothing shows the work of a request, and not the queue."""
@@ -81,12 +80,13 @@ class Pressure:
         ages: Iterable[tuple[float, float, int]],
         limit: float,
         *,
+        share: float,
         is_whole: bool = False,
     ) -> Found | None:
         """Return how late first bytes are and what a place in the queue costs.
 
         What was admitted before the epoch and was late says nothing: it met a limit that is no more.
-        None where too little is known.
+        None where too little is known. `share` says of which quantile.
         """
         known = [
             (part, explained, queue)
@@ -98,9 +98,9 @@ class Pressure:
             return None
         longest = max(queue for _, _, queue in known)
         near = NEAR * min(longest, limit)
-        pressure = quantile((part for part, _, _ in known), SHARE)
-        late_by = quantile((explained for _, explained, _ in known), SHARE)
+        pressure = quantile((part for part, _, _ in known), share)
+        late_by = quantile((explained for _, explained, _ in known), share)
         costly = [(explained, queue) for _, explained, queue in known if queue >= near]
         if is_whole:
-            return Found(pressure, late_by, quantile((explained for explained, _ in costly), SHARE) / longest)
-        return Found(pressure, late_by, quantile((explained / queue for explained, queue in costly), SHARE))
+            return Found(pressure, late_by, quantile((explained for explained, _ in costly), share) / longest)
+        return Found(pressure, late_by, quantile((explained / queue for explained, queue in costly), share))

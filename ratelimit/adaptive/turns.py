@@ -28,10 +28,11 @@ class Turns:
     What is told of first bytes to come, as of a clock that stepped back, explains no more than all of a wait.
     """
 
-    __slots__ = ("_came", "in_turn", "waited")
+    __slots__ = ("_came", "_last", "in_turn", "waited")
 
     def __init__(self) -> None:
         self._came: deque[int] = deque(maxlen=REMEMBERED)
+        self._last = 1.0
         self.waited = 0.0
         self.in_turn = 0.0
 
@@ -43,7 +44,12 @@ class Turns:
     @property
     def standing(self) -> float:
         """How far what waits stands in a line: 0 where as much of the wait is a request's own."""
-        return max(0.0, 2.0 * self.share - 1.0)
+        return _line(self.share)
+
+    @property
+    def stood(self) -> float:
+        """The same of the wait that was observed last."""
+        return _line(self._last)
 
     def explained(self, since_ns: int, queue: int, *, came: int = 0) -> float:
         """Return which part of a wait in a queue of `queue`, itself included, that queue explains.
@@ -62,6 +68,7 @@ class Turns:
         if queue > 1:
             self.waited += SEEN * (part - self.waited)
             self.in_turn += SEEN * (part * turn - self.in_turn)
+        self._last = turn
         return min(1.0, OVERTAKEN * turn)
 
     def recall(self, first_byte_ns: int) -> None:
@@ -83,3 +90,7 @@ class Turns:
             return self.share  # nothing was before it to be overtaken: it is taken for one of the others
         after = len(self._came) - bisect_right(self._came, since_ns) - came
         return min(1.0, (queue - 1) / after) if after > 0 else 1.0
+
+
+def _line(turn: float) -> float:
+    return max(0.0, 2.0 * turn - 1.0)

@@ -155,7 +155,7 @@ def test_workers_that_read_the_clock_a_little_earlier_are_no_jump():
     [
         pytest.param(0, 0, 13, 16, id="0.75 of the target is fifteen places"),
         pytest.param(100, 3, 7, 8, id="half of that while requests find no room"),
-        pytest.param(0, 3, 13, 17, id="no less where it never saw a short queue"),
+        pytest.param(0, 3, 7, 8, id="and where it never saw a short queue"),
     ],
 )
 def test_no_oscillation_beyond_a_tenth_in_steady_state(calm: int, turned_away: int, least: int, most: int):

@@ -28,6 +28,7 @@ def test_all_of_a_wait_in_a_line_is_explained(gaps: list[int], most: int):
         now_ns += 1 + gap
         admitted_ns, queue = line.pop(0)
         assert turns.observe(admitted_ns, now_ns, queue, 0.5) == 1.0
+        assert turns.stood == 1.0
     assert turns.share == turns.standing == 1.0
 
 

@@ -162,3 +162,13 @@ def test_capacity_is_measured():
     rates = [capacity("large model"), capacity("48 slots"), capacity("96 slots")]
     assert all(less < more for less, more in pairwise(rates))
     assert capacity("48 slots", long=True) < capacity("48 slots")
+
+
+def test_first_requests_of_an_overload_are_not_taken_for_their_own_work():
+    """Hazard: it begins in an overload, no queue is ever short, and its waits are thought to be own work."""
+    calm, twice = Phase("calm", 20, 0.5), Phase("twice", 40, 2.0)
+    runs = [
+        sum(Loop(SERVER, phases, FirstByte, seed).play().phases[-1].good for seed in range(1, 6))
+        for phases in ((twice,), (calm, twice))
+    ]
+    assert runs[0] >= 0.9 * runs[1]
