@@ -14,10 +14,10 @@ from typing import TypedDict
 
 from ratelimit.correlation.settings import Settings
 
-FRESH_LEAST = 0.5
-"""Part of its accounts known to be new, below which a group is an organisation until shown otherwise,"""
-FRESH_SURE = 2 / 3
-"""and below which it is not certain: half of a young organisation is new, and more by chance."""
+FRESH = 2 / 3
+"""Part of its accounts known to be new, below which it may be a young organisation: half of one is new."""
+ESTABLISHED = 0.5
+"""Part of its accounts known to be old, above which a service's exits or one payment method explain it."""
 SEEN_PART = 0.5
 """Part of its accounts that must have had the time to come home, for it to mean anything that none did."""
 SEEN_ENOUGH = 64
@@ -156,7 +156,7 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         and is_rented(group, ease)
         and group["homed"] <= settings.homed / ease
         and group["seen"] >= min(SEEN_ENOUGH, SEEN_PART * group["accounts"])
-        and group["fresh"] >= FRESH_SURE * ease
+        and group["fresh"] >= FRESH * ease
         # What rotated exits is no organisation, however many accounts it opens once it is refused.
         and (way != "churning" or former is Verdict.CERTAIN)
     ):
@@ -171,14 +171,22 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
     if not group["methods"]:
         # No account pays: one program fills networks and is hardly seen elsewhere. That costs little.
         return Judgement(Verdict.LIKELY, "one program")
-    is_new = group["fresh"] >= FRESH_LEAST * ease
+    # No ease: ages are no noise, and what looked new in its first hours may turn out to be established.
+    is_new = group["fresh"] >= FRESH
     is_hidden = is_covert(group, settings.covert * ease) and group["homed"] <= settings.homed / ease
-    # Old customers on a service's exits are its users. Where ages are unknown, the others may be the actor's.
-    is_anybody = group["old"] >= FRESH_LEAST * ease and not is_rented(group, ease)
+    # Old customers on a service's exits are its users, and those on one payment method are one payer: limits
+    # per payment method see it. Where ages are unknown, the others may be the actor's.
+    is_explained = group["methods"] == 1 or not is_rented(group, ease)
+    is_customer = group["old"] >= ESTABLISHED * ease and is_explained
     has_exits = dear_exits(group) >= exits_needed(group, settings.exits) * ease
-    if is_hidden and (is_new or (has_exits and not is_anybody)):
+    if is_hidden and (is_new or (has_exits and not is_customer)):
         return Judgement(Verdict.LIKELY, "covert")
-    if group["methods"] >= settings.methods * ease and is_new:
+    # Nothing but its age speaks against it: so its exits have to be its own, as those of a certain actor.
+    if (
+        group["methods"] >= settings.methods * ease
+        and is_new
+        and group["exclusive"] >= settings.exclusive * ease
+    ):
         return Judgement(Verdict.LIKELY, "new and together")
     return Judgement(Verdict.NONE, "overt")
 

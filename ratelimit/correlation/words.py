@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ratelimit.correlation.judgement import (
-    FRESH_SURE,
+    FRESH,
     SEEN_ENOUGH,
     SEEN_PART,
     SETTLED_LEAST,
@@ -97,7 +97,7 @@ def lacking(group: Statistics, settings: Settings) -> list[str]:
             group["seen"] < min(SEEN_ENOUGH, SEEN_PART * group["accounts"]),
             f"only {_number(group['seen'], 'account')} had the time to come home",
         ),
-        (group["fresh"] < FRESH_SURE, f"{100 * group['fresh']:.0f} % of its accounts are known to be new"),
+        (group["fresh"] < FRESH, f"{100 * group['fresh']:.0f} % of its accounts are known to be new"),
         (
             not is_covert(group, s.covert) and group["settled"] < SETTLED_LEAST,
             f"{_ratio(group)} where {s.covert:g} are needed in the first days",

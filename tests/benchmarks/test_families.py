@@ -369,10 +369,16 @@ def test_merged_worlds_keep_their_accounts_ages() -> None:
 def test_a_family_that_is_left_out_is_nowhere() -> None:
     for egress in ("privacy relay", "residential proxies"):
         for entry in random(40, 2, without=egress):
-            assert all(not group.name.endswith(egress) for group in entry.groups)
+            assert all(egress not in group.name for group in entry.groups)
         assert all(
-            any(group.name.endswith(egress) for group in entry.groups) for entry in random(10, 2, only=egress)
+            any(egress in group.name for group in entry.groups) for entry in random(10, 2, only=egress)
         )
+
+
+def test_classes_of_random_worlds_are_established_or_new() -> None:
+    groups = [group for entry in random(60, 2) for group in entry.groups if not group.hostile]
+    assert {group.new for group in groups} == {True, False}
+    assert all(group.new is group.name.endswith(", new") for group in groups)
 
 
 def test_no_group_has_more_legs_than_an_account_may_have() -> None:

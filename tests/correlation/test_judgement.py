@@ -93,7 +93,11 @@ ROWS = [
     (RESIDENT, {"settled": 0.49}, LIKELY, "new and together"),
     (RESIDENT, {"homed": 0.06}, LIKELY, "new and together"),
     (OFFICE, {}, LIKELY, "new and together"),
-    (OFFICE, {"fresh": 0.49}, NONE, "overt"),
+    # Nothing but its age speaks against it: so it is as new as a certain actor, its exits as much its own.
+    (OFFICE, {"fresh": 0.67}, LIKELY, "new and together"),
+    (OFFICE, {"fresh": 0.66}, NONE, "overt"),
+    (OFFICE, {"exclusive": 0.6}, LIKELY, "new and together"),
+    (OFFICE, {"exclusive": 0.59}, NONE, "overt"),
     (OFFICE, {"methods": 2}, NONE, "overt"),
     (
         OFFICE,
@@ -111,6 +115,10 @@ ROWS = [
     (OLD_ONES, {"sole": 0, "lived": 0.5}, LIKELY, "covert"),
     (OLD_ONES, {"networks": 1.0, "capped": 256}, NONE, "overt"),
     (OLD_ONES, {"sole": 0, "old": 0.49}, LIKELY, "covert"),
+    # An established payment method is one payer, however many exits it has.
+    (OLD_ONES, {"methods": 2}, LIKELY, "covert"),
+    (OLD_ONES, {"methods": 1}, NONE, "overt"),
+    (OLD_ONES, {"methods": 1, "old": 0.49}, LIKELY, "covert"),
     (ROAMERS, {}, LIKELY, "roaming newcomers"),
     (ROAMERS, {"loners": 30, "accounts": 30}, LIKELY, "roaming newcomers"),
     (ROAMERS, {"loners": 29, "accounts": 29}, NONE, "few"),
@@ -194,7 +202,7 @@ def test_a_certain_actor_is_no_organisation_once_it_opens_accounts() -> None:
     ("what", "different"),
     [
         (ROAMERS, {"loners": 24, "accounts": 24}),
-        (OFFICE, {"fresh": 0.4}),
+        (OFFICE, {"exclusive": 0.5}),
         (OFFICE, {"homed": 0.37}),
         (CAMPAIGN, {"exclusive": 0.2}),
         (CAMPAIGN, {"accounts": 7, "seen": 3, "busiest": 7}),
@@ -205,6 +213,13 @@ def test_a_likely_actor_stays_one_with_a_fifth_less(what: dict[str, Any], differ
     assert judge(statistics(what, different), SETTINGS).verdict is NONE
     assert judge(statistics(what, different), SETTINGS, LIKELY).verdict is LIKELY
     assert judge(statistics(what, different), SETTINGS, CERTAIN).verdict is not NONE
+
+
+@pytest.mark.parametrize("former", [NONE, LIKELY])
+def test_half_of_a_young_organisation_is_new_and_stays_so(former: Verdict) -> None:
+    # By chance it was taken for new in its first hours. Its age is no noise: there is nothing to ride out.
+    for what, old in ((OFFICE, 0.4), (ONE_CARD, 0.5)):
+        assert judge(statistics(what, {"fresh": 0.6, "old": old}), SETTINGS, former).verdict is NONE
 
 
 @given(

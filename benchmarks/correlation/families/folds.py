@@ -65,7 +65,8 @@ def leave_out(
 
 
 def _left(family: str, name: str, results: list[Result]) -> Left:
-    crowds = [c for result in results for c in result.crowds if c.klass == f"random, {family}"]
+    people = (f"random, {family}", f"random, {family}, new")
+    crowds = [c for result in results for c in result.crowds if c.klass in people]
     chases = [c for result in results for c in result.chases if c.family == f"random campaign, {family}"]
 
     def share(number: str, new: bool) -> float | None:

@@ -128,7 +128,7 @@ def _people(group: Group, rng: np.random.Generator) -> Group:
             group, legs=(replace(first, share=1 - home), Leg("home", home, of="account", some=some))
         )
     if rng.random() < 0.4:
-        return replace(group, new=True)
+        return replace(group, name=f"{group.name}, new", new=True)
     return replace(
         group, young=float(rng.choice([0.0, 0.1, 0.5])), joining=float(rng.choice([0.0, 0.02, 0.1]))
     )
