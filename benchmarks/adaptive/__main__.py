@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.adaptive.beside import compare
+from benchmarks.adaptive.beside import WORLDS, compare
 from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT, OUTSIDE
 from benchmarks.adaptive.contenders import CONTENDERS
 from benchmarks.adaptive.phases import PHASES
@@ -56,7 +56,8 @@ def main() -> None:
     report_settling({one.name: settling(one, chosen.seeds, chosen.trace) for one in back_ends})
     report_workers({one.name: kept_by_workers(one, chosen.seeds) for one in back_ends})
     servers = [back_end for back_end in back_ends if back_end.usual.answers and not chosen.outside]
-    report_beside({back_end.name: compare(back_end, chosen.seeds[0]) for back_end in servers})
+    for loads in WORLDS:
+        report_beside({server.name: compare(server, chosen.seeds[0], loads) for server in servers}, loads)
     if chosen.plots:
         from benchmarks.adaptive.plots import draw
 

@@ -1,7 +1,8 @@
-"""Interactive requests beside batch work that would take everything."""
+"""Requests of higher classes beside work of the lowest, which would take everything."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -14,40 +15,54 @@ from benchmarks.adaptive.timeline import SECOND
 from ratelimit.adaptive.first_byte import FirstByte
 from ratelimit.adaptive.quantile import quantile
 from ratelimit.adaptive.settings import Settings
-from ratelimit.adaptive.shedding import Standing
+from ratelimit.adaptive.shedding import FIRST_OF_ALL, Standing
 
 INTERACTIVE_LOAD = 0.3
 BATCH_LOAD = 2.0
+LOADS = (INTERACTIVE_LOAD, BATCH_LOAD)
+WORLDS = (LOADS, (0.81, BATCH_LOAD), (INTERACTIVE_LOAD, INTERACTIVE_LOAD, BATCH_LOAD))
+"""Loads of each class, in parts of the capacity."""
 WARM_S, SECONDS = 20, 120
-INTERACTIVE, BATCH = Standing(0, 2), Standing(1, 2)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Got:
-    """What each got. Times in seconds."""
+    """What a class got.
 
-    p99: float
-    interactive: int
-    refused: int
-    batch_done: int
+    Args:
+        waits: seconds to the first byte, of each that was answered.
+        refused: how many were not let in.
+        done: how many were completed.
+    """
+
+    waits: list[float]
+    refused: int = 0
+    done: int = 0
+
+    @property
+    def lost(self) -> float:
+        """Return the share that was refused."""
+        return self.refused / max(1, self.refused + len(self.waits))
 
 
-class Both(Loop):
-    """A loop with two streams and, `sorted_out`, with classes."""
+class Classes(Loop):
+    """A loop with a stream of each class, `sorted_out` where there is a limit.
 
-    _classes = 2
+    Args:
+        loads: of each class, the first is shed last; in parts of the capacity.
+    """
 
-    def __init__(self, back_end: BackEnd, seed: int, batch_load: float, sorted_out: bool) -> None:
+    def __init__(self, back_end: BackEnd, seed: int, loads: Sequence[float], sorted_out: bool) -> None:
         ceiling = 400 if sorted_out else 10**6
         settings = Settings(first_byte_ns=back_end.target_ns, ceiling=ceiling)
+        self._classes = len(loads)
         super().__init__(back_end, (), FirstByte, seed, settings=settings)
         self._sorted_out = sorted_out
-        self.waits: list[float] = []
-        self.refused = 0
-        self.batch_done = 0
+        labels = ["interactive", *(f"class {rank}" for rank in range(1, len(loads) - 1)), "batch"]
+        self._standings = {label: Standing(rank, len(loads)) for rank, label in enumerate(labels)}
+        self.got = {label: Got([]) for label in labels}
         self.run.phases.append(Outcome())
-        rates = {"interactive": INTERACTIVE_LOAD, "batch": batch_load}
-        for label, load in rates.items():
+        for label, load in zip(labels, loads, strict=True):
             random = Random(f"{seed} {label}")
             if not load:
                 continue
@@ -57,76 +72,67 @@ class Both(Loop):
                 job.label = label
                 self.timeline.at(instant, partial(self._come, job))
 
+    def played(self) -> list[Got]:
+        """Let the loop run to its end, and return what each class got."""
+        self.timeline.run((WARM_S + SECONDS) * SECOND)
+        return list(self.got.values())
+
     def _come(self, job: Job) -> None:
         self._arrive(job, self.run.phases[0], False)
 
     def _refuse(self, coming: Coming) -> None:
         super()._refuse(coming)
         job = coming.job
-        self.refused += job.label == "interactive" and job.arrived_ns >= WARM_S * SECOND
+        self.got[job.label].refused += job.arrived_ns >= WARM_S * SECOND
 
     def _has_room(self, job: Job) -> bool:
-        if not self._sorted_out:
-            return True
-        standing = INTERACTIVE if job.label == "interactive" else BATCH
-        return self.admission.has_room(self.now_ns(), standing.share() * self._left(job), standing.kept())
+        return super()._has_room(job) if self._sorted_out else True
 
-    def _rank(self, job: Job) -> int:
-        return 0 if job.label == "interactive" else 1
+    def _standing(self, job: Job) -> Standing:
+        return self._standings.get(job.label, FIRST_OF_ALL)
 
     def _began(self, job: Job, outcome: Outcome, settled: bool) -> None:
         super()._began(job, outcome, settled)
-        if job.label == "interactive" and job.arrived_ns >= WARM_S * SECOND:
-            self.waits.append((self.timeline.now_ns - job.arrived_ns) / SECOND)
+        if job.arrived_ns >= WARM_S * SECOND:
+            self.got[job.label].waits.append((self.timeline.now_ns - job.arrived_ns) / SECOND)
 
     def _ended(self, job: Job) -> None:
         super()._ended(job)
         now_s = self.timeline.now_ns / SECOND
-        self.batch_done += job.label == "batch" and WARM_S <= now_s < WARM_S + SECONDS
-
-
-def beside(back_end: BackEnd, seed: int, *, batch: bool, sorted_out: bool) -> Got:
-    """Play interactive requests, with or without batch work, with or without classes."""
-    return played(Both(back_end, seed, BATCH_LOAD if batch else 0.0, sorted_out))
-
-
-def played(loop: Both) -> Got:
-    """Let a loop run to its end."""
-    loop.timeline.run((WARM_S + SECONDS) * SECOND)
-    return Got(quantile(loop.waits, 0.99), len(loop.waits), loop.refused, loop.batch_done)
-
-
-def left_to_batch(without: Got) -> float:
-    """Return the batch requests that the interactive ones leave capacity for, by a run without a limit."""
-    both_loads = INTERACTIVE_LOAD + BATCH_LOAD
-    return max(1.0, without.batch_done * (both_loads / BATCH_LOAD) * (1.0 - INTERACTIVE_LOAD))
+        self.got[job.label].done += WARM_S <= now_s < WARM_S + SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Interactive requests beside batch work, with classes.
+    """Requests of higher classes beside work of the lowest.
 
     Args:
-        slower: their p99 first byte, beside the one they have alone.
+        slower: the p99 first byte of the first class, beside the one it has alone.
         slower_without: the same without a limit.
-        lost: share of the interactive requests that were refused.
-        batch_done: batch requests completed, as a part of what the interactive ones leave of the capacity.
+        lost: share of the requests that were refused, of each class but the lowest.
+        lost_alone: of the first, while no other is there.
+        batch_done: requests of the lowest that were completed, as a part of what the others leave.
     """
 
     slower: float
     slower_without: float
-    lost: float
+    lost: tuple[float, ...]
+    lost_alone: float
     batch_done: float
 
 
-def compare(back_end: BackEnd, seed: int) -> Beside:
-    """Play it alone, without a limit, and with classes."""
-    alone = beside(back_end, seed, batch=False, sorted_out=True)
-    without = beside(back_end, seed, batch=True, sorted_out=False)
-    sorted_out = beside(back_end, seed, batch=True, sorted_out=True)
+def compare(back_end: BackEnd, seed: int, loads: Sequence[float] = LOADS) -> Beside:
+    """Play the first class alone, all without a limit, and all with classes."""
+    alone = Classes(back_end, seed, (loads[0], *(0.0 for _ in loads[1:])), True).played()[0]
+    without = Classes(back_end, seed, loads, False).played()
+    got = Classes(back_end, seed, loads, True).played()
+    # What is left to the lowest, by what it had without a limit.
+    left = without[-1].done * (sum(loads) / loads[-1]) * (1.0 - sum(loads[:-1]))
+    p99 = quantile(alone.waits, 0.99)
     return Beside(
-        sorted_out.p99 / alone.p99,
-        without.p99 / alone.p99,
-        sorted_out.refused / max(1, sorted_out.refused + sorted_out.interactive),
-        sorted_out.batch_done / left_to_batch(without),
+        quantile(got[0].waits, 0.99) / p99,
+        quantile(without[0].waits, 0.99) / p99,
+        tuple(each.lost for each in got[:-1]),
+        alone.lost,
+        got[-1].done / max(1.0, left),
     )

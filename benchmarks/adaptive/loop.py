@@ -18,8 +18,9 @@ from benchmarks.adaptive.poison import NONE, Poison
 from benchmarks.adaptive.timeline import SECOND, Timeline
 from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.controller import Controller, Settings
-from ratelimit.adaptive.holding import longest_ns, share_left
+from ratelimit.adaptive.holding import is_late, longest_ns, share_left
 from ratelimit.adaptive.saturation import Report
+from ratelimit.adaptive.shedding import FIRST_OF_ALL, Standing
 from ratelimit.core.sharing.inflight import InFlight, flight_bytes
 
 DRAINED_S = 30
@@ -116,7 +117,7 @@ class Loop:
         self._watched = watched
         self._by_duration = by_duration
         self._holds = holds
-        self._lines: tuple[deque[Coming], ...] = (deque(), deque())
+        self._lines: tuple[deque[Coming], ...] = tuple(deque() for _ in range(self._classes))
         self._asks = False
 
     def play(self) -> Run:
@@ -163,13 +164,13 @@ class Loop:
         outcome.arrived += 1
         second = self.run.seconds.setdefault(job.arrived_ns // SECOND, [0, 0, 0, 0])
         second[0] += 1
-        coming, rank = Coming(job, outcome, settled, second), self._rank(job)
+        coming, rank = Coming(job, outcome, settled, second), self._standing(job).rank
         if job.patience_ns:
             self.timeline.at(job.arrived_ns + job.patience_ns, lambda: self._hang_up(coming))
         if not any(self._lines[: rank + 1]) and self._has_room(job):
             self._send(coming)
             return
-        self.admission.turn_away(self.now_ns())
+        self.admission.turn_away(self.now_ns(), self._standing(job))
         held_ns = longest_ns(self.controller.target_ns, rank, self._classes) if self._holds else 0
         if not held_ns:
             self._refuse(coming)
@@ -179,16 +180,13 @@ class Loop:
         self.timeline.at(job.arrived_ns + held_ns, lambda: self._expire(line, coming))
         self._ask()
 
-    def _rank(self, job: Job) -> int:
-        return 0
+    def _standing(self, job: Job) -> Standing:
+        return FIRST_OF_ALL
 
     def _has_room(self, job: Job) -> bool:
-        return self.admission.has_room(self.now_ns(), self._left(job))
-
-    def _left(self, job: Job) -> float:
-        """Return which part of the queue a request may join behind, for as long as it was held."""
-        age_ns = self.timeline.now_ns - job.arrived_ns
-        return share_left(age_ns, self.controller.target_ns, self._rank(job), self._classes)
+        standing, age_ns = self._standing(job), self.timeline.now_ns - job.arrived_ns
+        left = share_left(age_ns, self.controller.target_ns, standing.rank, self._classes)
+        return self.admission.has_room(self.now_ns(), standing.share() * left, standing.kept(), standing.rank)
 
     def _send(self, coming: Coming) -> None:
         job, outcome, settled = coming.job, coming.outcome, coming.settled
@@ -196,7 +194,10 @@ class Loop:
         coming.second[2] += 1
         outcome.settled += settled
         job.sent = True
-        job.ticket = self.admission.admit(self.now_ns())
+        rank, age_ns = self._standing(job).rank, self.timeline.now_ns - job.arrived_ns
+        job.ticket = self.admission.admit(self.now_ns(), rank)
+        if is_late(age_ns, self.controller.target_ns, rank, self._classes) and self._classes > 1:
+            self.admission.reserve.late(rank, self.now_ns())
         job.told_first = lambda job: self._began(job, outcome, settled)
         job.told_done = self._ended
         job.told_failed = self._failed
@@ -211,7 +212,10 @@ class Loop:
         if coming in line:
             line.remove(coming)
             self._refuse(coming)
-            self.admission.turn_away(self.now_ns())
+            standing = self._standing(coming.job)
+            self.admission.turn_away(self.now_ns(), standing)
+            if self._classes > 1:
+                self.admission.reserve.lost(standing.rank, self.now_ns())
 
     def _ask(self) -> None:
         """Let the first of the line ask now and then, while there is one."""

@@ -110,15 +110,18 @@ def report_workers(found: Mapping[str, float]) -> None:
         print(f"        {name:42}{100 * kept:6.1f} %")
 
 
-def report_beside(found: Mapping[str, Beside]) -> None:
+def report_beside(found: Mapping[str, Beside], loads: Sequence[float]) -> None:
     """Print what interactive requests and batch work get side by side."""
-    print("\nInteractive requests (30 % of the capacity) beside batch work (200 %), with two classes:\n")
+    above = ", ".join(f"{100 * load:.0f} %" for load in loads[:-1])
+    print(f"\nInteractive requests ({above} of the capacity) beside batch work ({100 * loads[-1]:.0f} %):\n")
     for name, got in found.items():
         slower = f"{got.slower:.2f} × alone, {got.slower_without:.0f} × without a limit"
         met = "hit " if got.slower <= SLOWER else "MISS"
         print(f"  {met}  {name + ': p99 first byte':42}{slower}   aim ≤ {SLOWER:g} ×")
         _row(f"{name}: batch done of what is left", got.batch_done, BATCH_DONE, True)
-        _row(f"{name}: interactive lost", got.lost, LOST, False)
+        _row(f"{name}: interactive lost", got.lost[0], LOST + got.lost_alone, False)
+        for rank, lost in enumerate(got.lost[1:], 1):
+            _row(f"{name}: class {rank} lost", lost, LOST, False)
 
 
 def _row(name: str, value: float, aim: float, at_least: bool) -> None:

@@ -14,6 +14,7 @@ from benchmarks.adaptive.phases import PHASES, Phase
 from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.first_byte import FirstByte
 from ratelimit.adaptive.settings import Settings
+from ratelimit.adaptive.shedding import Standing
 from ratelimit.core.sharing.inflight import flight_bytes
 
 SECOND = 10**9
@@ -44,7 +45,7 @@ class Workers:
         self._born += 1
         return Admission(FirstByte(self._settings), one_of(self._settings, self._born, self._memory))
 
-    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0) -> bool:
+    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0, rank: int = 0) -> bool:
         """Choose a worker for a request, and ask it."""
         if self._dies_every_ns and now_ns - self._killed_ns >= self._dies_every_ns:
             self._killed_ns = now_ns
@@ -52,13 +53,13 @@ class Workers:
         for admission in self._admissions:
             admission.flight.beat(now_ns)  # as the upkeep's thread does
         self._asked = self._random.choice(self._admissions)
-        return self._asked.has_room(now_ns, share, kept)
+        return self._asked.has_room(now_ns, share, kept, rank)
 
-    def turn_away(self, now_ns: int) -> None:
-        self._asked.turn_away(now_ns)
+    def turn_away(self, now_ns: int, standing: Standing) -> None:
+        self._asked.turn_away(now_ns, standing)
 
-    def admit(self, now_ns: int) -> int:
-        self._held.append((self._asked, self._asked.admit(now_ns)))
+    def admit(self, now_ns: int, rank: int = 0) -> int:
+        self._held.append((self._asked, self._asked.admit(now_ns, rank)))
         return len(self._held) - 1
 
     def first_byte(self, ticket: int, now_ns: int) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from ratelimit.adaptive.controller import Allowance, Answer, Bounds, Controller, Load
 from ratelimit.adaptive.saturation import Report, capped
+from ratelimit.adaptive.shedding import FIRST, FIRST_OF_ALL, Standing
 from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.steering import Steering
 
 MOST_WAITING = 1024
@@ -28,11 +30,12 @@ class Admission:
         kind: the number of the controller's algorithm; words of another kind are not taken over.
     """
 
-    __slots__ = ("_kind", "controller", "flight", "steering")
+    __slots__ = ("_kind", "controller", "flight", "reserve", "steering")
 
     def __init__(self, controller: Controller, flight: InFlight, *, kind: int = 1) -> None:
         self.flight = flight
         self.steering = Steering(flight)
+        self.reserve = Reserve(flight)
         self.adapt(controller, kind=kind)
 
     def adapt(self, controller: Controller, *, kind: int) -> None:
@@ -54,18 +57,27 @@ class Admission:
         at_ns, cap = self.steering.cap_in_force
         return capped(allowance, at_ns, cap, now_ns, unanswered)
 
-    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0) -> bool:
+    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0, rank: int = 0) -> bool:
         """Return whether one more request may go on: see `InFlight.has_room`."""
-        return self.flight.has_room(now_ns, share, kept)
+        return self.flight.has_room(now_ns, share, kept, rank)
 
-    def admit(self, now_ns: int) -> int:
-        """Count a request in and return its ticket."""
+    def admit(self, now_ns: int, rank: int = 0) -> int:
+        """Count a request of a class in and return its ticket."""
         self.step(now_ns)
-        return self.flight.enter(now_ns)
+        return self.flight.enter(now_ns, rank)
 
-    def turn_away(self, now_ns: int) -> None:
-        """Count a request that found no room."""
-        self.flight.turn_away()
+    def turn_away(self, now_ns: int, standing: Standing = FIRST_OF_ALL) -> None:
+        """Count a request that found no room.
+
+        Not one that only lacks room since more is kept free for higher classes: the back end has room.
+        """
+        rank = standing.rank
+        if (
+            not rank
+            or not self.reserve.share(rank, standing.kept())
+            or not self.flight.has_room(now_ns, 1.0, FIRST)
+        ):
+            self.flight.turn_away()
         self.step(now_ns)
 
     def first_byte(self, ticket: int, now_ns: int) -> None:
@@ -110,6 +122,7 @@ class Admission:
                 if mark:
                     self.steering.mark(number, mark)
         self.steering.forget_stale(now_ns)
+        self.reserve.step(now_ns)
         controller.step(now_ns, self._load(now_ns))
         if flight.is_leader:
             self._publish()

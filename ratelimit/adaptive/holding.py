@@ -18,6 +18,9 @@ SPAN = 1.0
 SPAN_LAST = 0.75
 """The same of the last of several classes: what it was held for is not made up for by others' first bytes."""
 
+LATE = 0.5
+"""One that goes on after this share of the longest time is as good as lost: the next one like it may be."""
+
 
 def longest_ns(target_ns: int, rank: int = 0, classes: int = 1) -> int:
     """Return how long a request is held at most; 0 where the algorithm has no target: nothing is held.
@@ -31,3 +34,8 @@ def share_left(age_ns: int, target_ns: int, rank: int = 0, classes: int = 1) -> 
     """Return which part of the queue a request that was held may still join behind, from 0 to 1."""
     span = SPAN_LAST if 0 < rank == classes - 1 else SPAN
     return max(0.0, 1.0 - age_ns / (span * target_ns)) if target_ns else 1.0
+
+
+def is_late(age_ns: int, target_ns: int, rank: int = 0, classes: int = 1) -> bool:
+    """Return whether a request that goes on was held for so long that it might have been shed."""
+    return age_ns > LATE * longest_ns(target_ns, rank, classes) > 0

@@ -20,7 +20,8 @@ FALL = 0.45
 """But each has at most this part of the class above. Below a half, so no class comes before a higher one."""
 KEPT_FREE = 0.06
 """Share of the places that the lowest class leaves free, and two at least. With none its work is done whole,
-and requests of a higher class take up to twice as long (`python -m benchmarks.adaptive`)."""
+and requests of a higher class take up to twice as long (`python -m benchmarks.adaptive`). Where requests of
+a higher class are lost all the same, it leaves more free: `core.sharing.reserve`."""
 FIRST = -1.0
 CONDUCT_LEVELS = 8
 USE_LEVELS = 8
@@ -96,6 +97,7 @@ class Standing:
         return FIRST if rank == 0 and self.classes > 1 else KEPT_FREE * rank / max(1, self.classes - 1)
 
 
+FIRST_OF_ALL = Standing()
 LAST_OF_A_CLASS = Standing(verdict="certain", factor=0.0, lighter=1.0, lot=LOTS - 1)
 
 

@@ -338,7 +338,7 @@ class RateLimitMiddleware:
         if not allowed:
             exchange.asked_by(bound.watch, identities)
         elif load is not None:
-            exchange.enter(load, bound.payer(identities), now_ns, ticket)
+            exchange.enter(load, bound.payer(identities), now_ns, ticket, bound.class_of(matched, identities))
         scope["ratelimit"] = exchange
         return exchange
 

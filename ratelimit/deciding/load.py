@@ -53,6 +53,7 @@ class LoadState:
         waiting_bound: how many may wait now: fewer than `allowance` says, the longer the queue stands still.
             Of several classes that of the last.
         held: requests that wait in the gateway for room, and are not in flight.
+        kept_free: share of the back end's places that the last of several classes leaves free.
     """
 
     allowance: Allowance
@@ -65,6 +66,7 @@ class LoadState:
     still_ns: int = 0
     waiting_bound: int = 0
     held: int = 0
+    kept_free: float = 0.0
 
 
 class LoadLimit:
@@ -97,6 +99,7 @@ class LoadLimit:
             make_controller(spec.algorithm, settings_of(spec)), self.flight, kind=kind_of(spec.algorithm)
         )
         self.step_now = self._admission.step_now
+        self.reserve = self._admission.reserve
         self.queue = LoadQueue(self.flight, self.now_ns, count_held)
         """Requests of this worker that are held until the back end has room."""
         self.freed = self.queue.freed
@@ -124,10 +127,11 @@ class LoadLimit:
     def without_room(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing | None:
         """Return what is known of a request of this class that has no room; None for one that may go on."""
         share, kept = self.shares[min(rank, len(self.shares) - 1)]  # a reload may have left fewer classes
-        if self.flight.has_room(now_ns, share, kept):
+        if self.flight.has_room(now_ns, share, kept, rank):
             return None
         standing = self.standing(rank, now_ns, bound, row)
-        return None if self.flight.has_room(now_ns, standing.share(), standing.kept()) else standing
+        has_room = self.flight.has_room(now_ns, standing.share(), standing.kept(), standing.rank)
+        return None if has_room else standing
 
     def lacks_room(
         self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int
@@ -163,7 +167,7 @@ class LoadLimit:
         self, bound: BoundPolicy, row: list[int], standing: Standing, visit: Visit, now_ns: int
     ) -> Held:
         """Hold a request until the back end has room for it: see `LoadQueue.hold`."""
-        self._admission.turn_away(now_ns)  # the controller has to hear that there is more to do
+        self._admission.turn_away(now_ns, standing)  # the controller has to hear that there is more to do
         return await self.queue.hold(principal_of(bound, row), standing, visit, now_ns)
 
     def turn_away(self, standing: Standing, now_ns: int, table: Table) -> int | None:
@@ -171,19 +175,22 @@ class LoadLimit:
 
         None in shadow.
         """
-        self._admission.turn_away(now_ns)
+        self._admission.turn_away(now_ns, standing)
         rank = min(standing.rank, len(self.names) - 1)  # a reload may have left fewer classes
         self.shed[rank] += 1
         column = shed_column(standing.of, in_shadow=self.spec.shadow)
         counter = table.counter(shed_counter(self.spec.name, self.names[rank]))
         table.count(counter, column)
+        if standing.of == "others" and not self.spec.shadow:
+            # What actors lose is no reason to keep more free.
+            self.reserve.lost(standing.rank, now_ns)
         first = Standing(standing.rank, standing.classes)
         self.accounts.note(
             standing.account,
             counter,
             now_ns,
             self.spec.shadow,
-            self.flight.has_room(now_ns, first.share(), first.kept()),
+            self.flight.has_room(now_ns, first.share(), first.kept(), first.rank),
             WORSE[standing.verdict],
             standing.factor,
             standing.lighter,
@@ -207,6 +214,7 @@ class LoadLimit:
         steering, now_ns = self._admission.steering, self.now_ns()
         in_flight, unanswered = self.flight.counts(now_ns)
         waiting_bound, _, still_ns = steering.queue_at(now_ns)
+        kept = max(0.0, self.shares[-1][1])
         return LoadState(
             self._admission.allowance(now_ns),
             in_flight,
@@ -218,6 +226,7 @@ class LoadLimit:
             still_ns,
             waiting_bound,
             self.flight.held(now_ns),
+            max(kept, self.reserve.share(len(self.names) - 1, kept)),
         )
 
     def watched(self) -> WatchedLoad:

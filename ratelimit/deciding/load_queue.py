@@ -16,9 +16,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable
 
-from ratelimit.adaptive.holding import longest_ns, share_left
+from ratelimit.adaptive.holding import is_late, longest_ns, share_left
 from ratelimit.adaptive.shedding import Standing
 from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.hall import RESULTS, TURN, Count, Hall, Halls, Result
 from ratelimit.deciding.steps import Visit
@@ -41,13 +42,14 @@ class Held:
         standing: its class, and how much of the queue it has room for.
     """
 
-    __slots__ = ("_flight", "_freed", "classes", "kept", "rank", "result", "share", "ticket")
+    __slots__ = ("_flight", "_freed", "classes", "is_honest", "kept", "rank", "result", "share", "ticket")
 
     def __init__(self, flight: InFlight, freed: Callable[[int], None], standing: Standing) -> None:
         self._flight = flight
         self._freed = freed
         self.rank, self.classes = standing.rank, standing.classes
         self.share, self.kept = standing.share(), standing.kept()
+        self.is_honest = standing.of == "others"
         self.result: Result = "left"
         self.ticket = -1
         """-1: it is not in flight."""
@@ -177,6 +179,7 @@ class LoadHall(Hall):
         super().__init__(loop, room, now_ns)
         self._flight = flight
         self._steering = steering
+        self._reserve = Reserve(flight)
 
     def wait(self, now_ns: int) -> None:
         """See to it that the line looks for room that others made, and that time ends what waits."""
@@ -202,11 +205,14 @@ class LoadHall(Hall):
                 continue
             held: Held = waiter.note
             age_ns = now_ns - waiter.joined_ns
-            share = held.share * share_left(age_ns, self._steering.target_ns, held.rank, held.classes)
-            if not self._flight.has_room(now_ns, share, held.kept):
+            target_ns = self._steering.target_ns
+            share = held.share * share_left(age_ns, target_ns, held.rank, held.classes)
+            if not self._flight.has_room(now_ns, share, held.kept, held.rank):
                 return
             line.pause_ns = 0
-            held.ticket = self._flight.enter(now_ns)
+            held.ticket = self._flight.enter(now_ns, held.rank)
+            if held.is_honest and is_late(age_ns, target_ns, held.rank, held.classes):
+                self._reserve.late(held.rank, now_ns)
             self.room.serve(waiter, now_ns)
             told.set_result(TURN)
 

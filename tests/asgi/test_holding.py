@@ -10,7 +10,7 @@ import pytest
 
 from ratelimit.adaptive.controller import Bounds
 from ratelimit.adaptive.holding import longest_ns
-from ratelimit.adaptive.shedding import Standing
+from ratelimit.adaptive.shedding import KEPT_FREE, Standing
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.waits import COUNTER_HOLDS, HOLD_RESULTS
@@ -80,6 +80,28 @@ async def test_class_is_before_principal():
     for _ in range(8):
         await gateway.begin_next()
     assert gateway.reached == [task.get_name() for task in (*high, *low)]
+
+
+async def test_first_class_that_is_shed_has_more_places_kept_free_from_then_on():
+    """Hazard: lower classes leave a fixed part of the places free, and it is too little for this back end."""
+    gateway = Gateway(BY_CLASS, Bounds(400, 40, 40, full_from=40, places=40))
+    flight = gateway.load.flight
+    for path, count in (("/batch", 4), ("/chat", 12)):
+        for account in range(count):
+            await gateway.begin(f"{path}{account} ", path)
+    assert flight.counts(gateway.limiter.now_ns()) == (16, 16)
+    gateway.load._admission.reserve.step(gateway.limiter.now_ns())
+    assert gateway.load.state().kept_free == KEPT_FREE
+    gateway.load._admission.adapt(Targeted(bounds=Bounds(400, 1, 1, full_from=40, places=40)), kind=KIND)
+    task = await gateway.begin("a", "/batch")
+    await gateway.pass_by(1.0)
+    await task
+    assert gateway.load.state().kept_free == KEPT_FREE  # none is below the last class
+    task = await gateway.begin("a", "/chat")
+    await gateway.pass_by(1.0)
+    await task
+    assert status(gateway, task.get_name()) == 503
+    assert gateway.load.state().kept_free > KEPT_FREE
 
 
 async def test_waiting_for_too_long_is_503():

@@ -35,7 +35,7 @@ cdef class Exchange:
     cdef list with_fields(self, object headers)
     cdef int count_in(
         self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now,
-        int64_t ticket
+        int64_t ticket, int rank
     ) except -1
     cdef int note(self, object message, bint is_start) except -1
     cdef int count_out(self, uint64_t now) except -1

@@ -184,16 +184,16 @@ cdef class Exchange:
                 found.append((each.plan, each.outcome))
         return found
 
-    def enter(self, load, uint64_t payer, now_ns, int64_t ticket=-1, /):
-        self.count_in(load, load.flight, load.heaviest, load.instants, payer, instant(now_ns), ticket)
+    def enter(self, load, uint64_t payer, now_ns, int64_t ticket=-1, int rank=0, /):
+        self.count_in(load, load.flight, load.heaviest, load.instants, payer, instant(now_ns), ticket, rank)
 
     cdef int count_in(
         self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now,
-        int64_t ticket
+        int64_t ticket, int rank
     ) except -1:
         if flight.is_due(now):
             load.step_now(now)
-        self.ticket = flight.admit(now) if ticket < 0 else ticket
+        self.ticket = flight.admit(now, rank) if ticket < 0 else ticket
         self.flight = flight
         self.load, self.instants = load, instants
         self.heaviest, self.payer, self.entered_ns = heaviest, payer, now

@@ -178,7 +178,7 @@ cdef class Gate:
         cdef list identities
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
-        cdef int rank
+        cdef int rank = 0
         cdef uint64_t now = 0
         cdef PlanParts part
         cdef LoadParts load = None
@@ -208,7 +208,7 @@ cdef class Gate:
                 load = self.load if self.load is not None else <LoadParts>self.loads[matched.group]
                 if (
                     rank >= load.classes or not load.flight.open
-                    or not load.flight.room(now, load.shares[rank], load.kept[rank])
+                    or not load.flight.room(now, load.shares[rank], load.kept[rank], rank)
                     or load.flight.sums.own_held
                 ):
                     return None  # the slow path knows what to shed, and what to hold
@@ -296,7 +296,7 @@ cdef class Gate:
         sending.exchange = exchange
         sending.forward = send
         if load is not None and allowed:
-            exchange.count_in(load.load, load.flight, load.heaviest, load.instants, payer, now, -1)
+            exchange.count_in(load.load, load.flight, load.heaviest, load.instants, payer, now, -1, rank)
         sending.is_plain = allowed and not part.holds_slots and not self.has_ends
         if part.reserves and sending.is_plain:
             exchange.begin()  # else the slow path does, at the same place as it ends

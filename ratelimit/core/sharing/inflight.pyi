@@ -65,7 +65,7 @@ class InFlight:
         """Give the lane up: the others do not count this worker's requests from then on."""
     def forget(self) -> None:
         """Let go of all tickets."""
-    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0, /) -> bool:
+    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0, rank: int = 0, /) -> bool:
         """Return whether one more request may go on.
 
         Args:
@@ -73,9 +73,14 @@ class InFlight:
             share: of the queue of those without a first byte, the part that it may fill.
             kept: part of the back end's places that it leaves free, where it is known how many there are.
                 Below 0: a queue that stands still is not shorter for it.
+            rank: of its class; what is kept free for those above is not there for it.
         """
-    def enter(self, now_ns: int, /) -> int:
-        """Count a request in, whether there is room or not; return its ticket."""
+    def enter(self, now_ns: int, rank: int = 0, /) -> int:
+        """Count a request of a class in, whether there is room or not; return its ticket.
+
+        Raises:
+            ValueError: the rank is negative.
+        """
     def hold(self, more: int, now_ns: int, /) -> None:
         """Note that this worker holds so many requests more in the gateway, or fewer; they are not in flight.
 

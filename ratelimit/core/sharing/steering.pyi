@@ -52,12 +52,12 @@ class Steering:
 
         That is for how long in nanoseconds none came, 0 where none waits for one. Several classes: of the last.
         """
-    def room_below(self, waiting: int, share: float, kept: float, /) -> int:
+    def room_below(self, waiting: int, share: float, kept: float, rank: int = 0, /) -> int:
         """Return below how many without a first byte there is room, of `waiting` for the first of all.
 
         Args:
             waiting: as `queue_at` has it.
-            share, kept: as `InFlight.has_room` has them.
+            share, kept, rank: as `InFlight.has_room` has them.
         """
     @property
     def bounds(self) -> tuple[int, int, int, int, int, int, int]:

@@ -16,7 +16,7 @@ cdef extern from *:
     const uint64_t MAGIC "0x4847494C464E494Bull"  # "KINFLIGH", little-endian
 
 cdef enum:
-    FLIGHT_LAYOUT = 9
+    FLIGHT_LAYOUT = 10
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -24,6 +24,7 @@ cdef enum:
     WORDS = 128             # of a controller's state
     CELLS = 2048            # of each row of a sketch: a power of two
     LEVELS = 42             # of use, powers of two
+    RANKS = 8               # classes that are told apart; those beyond count as the last of them
     SILENT_MS = 6_000       # three heartbeats of the middleware's
     FRESH_MS = 5_000        # a report is believed for so long
     MILLISECOND = 1_000_000
@@ -48,6 +49,10 @@ cdef struct FlightHeader:
     uint64_t patience_ns        # standing still this long leaves one that may wait, half of it two; 0: no rule
     uint64_t beside             # of those without a first byte so many are worked on; 0: not known, or none
     uint64_t line1[6]
+    uint64_t reserve[RANKS]     # what lower classes leave free for each class, see `reserved`; 0: as they do by themselves
+    uint64_t raised_ns[RANKS]   # when each of these rose last
+    uint64_t above[RANKS]       # in flight of each class and those above it, as of the last step
+    uint64_t lost_at            # what was in flight when one was lost last: where places are not known, so many are full
     # What requests write.
     uint64_t turned_away
     uint64_t most_in_flight
@@ -63,6 +68,7 @@ cdef struct FlightHeader:
     uint64_t stale              # reports that no other followed in time
     double pressure
     uint64_t target_ns
+    uint64_t faded_ns           # when reserves faded last
     double words[WORDS]
 
 cdef struct Lane:
@@ -74,6 +80,7 @@ cdef struct Lane:
     uint64_t most_places        # places that were ever used
     uint64_t held               # in the gateway: not in flight
     uint64_t line[1]
+    uint64_t ranks[RANKS]       # in flight, by class
 
 cdef struct Place:
     uint64_t since_ns           # 0: free
@@ -111,6 +118,7 @@ cdef struct Ticket:
     int32_t place               # -1: none
     uint32_t next_free
     uint8_t state
+    uint8_t rank
 
 
 cdef inline bint is_of(FlightHeader *header, uint64_t total, uint64_t *fingerprint, uint8_t *boot) noexcept:
@@ -146,6 +154,14 @@ cdef inline void repeat(Lane *lanes, int lane, Sums *sums, uint64_t now) noexcep
         store(&lanes[lane].unanswered, sums.own_unanswered)
         store(&lanes[lane].held, sums.own_held)
         store(&lanes[lane].beat_ns, now)
+
+
+cdef inline void repeat_ranks(Lane *lanes, int lane, uint64_t *ranks) noexcept:
+    """Write a worker's own counts by class into its lane, if it has one; noexcept: plain stores."""
+    cdef int at
+    if lane >= 0:
+        for at in range(RANKS):
+            store(&lanes[lane].ranks[at], ranks[at])
 
 
 cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:

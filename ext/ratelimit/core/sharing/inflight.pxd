@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from ratelimit.core.sharing.flight cimport FlightHeader, Lane, Minute, Place, Seen, ShedMemory, Sums, Ticket
+from ratelimit.core.sharing.flight cimport RANKS, FlightHeader, Lane, Minute, Place, Seen, ShedMemory, Sums, Ticket
 
 
 cdef class InFlight:
@@ -16,6 +16,7 @@ cdef class InFlight:
     cdef uint8_t boot[64]
     cdef readonly bint open
     cdef Sums sums              # others' as of the last look at all lanes; its own memory only repeats
+    cdef uint64_t ranks[RANKS]  # its own in flight, by class
     cdef int lane               # -1: none was free, so the others do not see its requests
     cdef uint64_t pid
     cdef uint64_t start
@@ -33,8 +34,8 @@ cdef class InFlight:
     cdef str wrong(self)
     cdef int attach(self, bytes boot_id, bytes fingerprint) except -1
     cdef void look(self, uint64_t now) noexcept
-    cdef bint room(self, uint64_t now, double share, double kept) noexcept
-    cdef int64_t admit(self, uint64_t now) except -2
+    cdef bint room(self, uint64_t now, double share, double kept, int rank) noexcept
+    cdef int64_t admit(self, uint64_t now, int rank) except -2
     cdef void begin(self, int64_t ticket, uint64_t now, bint failed) noexcept
     cdef void end(self, int64_t ticket, uint64_t now) noexcept
     cdef bint is_due(self, uint64_t now) noexcept

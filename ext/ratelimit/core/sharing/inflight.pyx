@@ -24,9 +24,10 @@ from libc.string cimport memcpy, memset
 
 from ratelimit.core.memory.atomic cimport cas, fetch_add, load, store
 from ratelimit.core.sharing.flight cimport (
-    ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, LANES, MILLISECOND, PLACES, SILENT_MS, FlightHeader, Lane, Minute, Place,
-    Seen, ShedMemory, Ticket, apart, instant, is_of, raise_to, repeat, set_up,
+    ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, LANES, MILLISECOND, PLACES, RANKS, SILENT_MS, FlightHeader, Lane, Minute,
+    Place, Seen, ShedMemory, Ticket, apart, instant, is_of, raise_to, repeat, repeat_ranks, set_up,
 )
+from ratelimit.core.sharing.reserved cimport lower
 from ratelimit.core.sharing.room cimport has_room
 
 from ratelimit.errors import StoreError
@@ -168,6 +169,7 @@ cdef class InFlight:
         for i in range(self.room_for):
             self.tickets[i].place = -1  # it was in another lane, or is not to be found any more
         repeat(self.lanes, self.lane, &self.sums, now)
+        repeat_ranks(self.lanes, self.lane, self.ranks)
         most = load(&self.header.most_lanes)
         while most < <uint64_t>lane + 1 and not cas(&self.header.most_lanes, most, <uint64_t>lane + 1):
             most = load(&self.header.most_lanes)
@@ -178,6 +180,7 @@ cdef class InFlight:
         if self.lane < 0 or load(&self.lanes[self.lane].pid) != self.pid:
             return False
         repeat(self.lanes, self.lane, &self.sums, now)
+        repeat_ranks(self.lanes, self.lane, self.ranks)
         return True
 
     def leave(self):
@@ -196,6 +199,7 @@ cdef class InFlight:
                 raise MemoryError
         self.places_free = 0
         self.sums.own_in_flight = self.sums.own_unanswered = self.sums.own_held = 0
+        memset(self.ranks, 0, sizeof(self.ranks))
         self.first_free = NONE
         for i in range(self.room_for):
             self.tickets[i].state = 0
@@ -228,11 +232,11 @@ cdef class InFlight:
         self.sums.unanswered = unanswered
         self.sums.held = held
 
-    cdef bint room(self, uint64_t now, double share, double kept) noexcept:
+    cdef bint room(self, uint64_t now, double share, double kept, int rank) noexcept:
         self.look(now)
-        return has_room(self.header, &self.sums, now, <uint64_t>self.floor, share, kept)
+        return has_room(self.header, &self.sums, now, <uint64_t>self.floor, share, kept, rank)
 
-    cdef int64_t admit(self, uint64_t now) except -2:
+    cdef int64_t admit(self, uint64_t now, int rank) except -2:
         cdef Ticket *ticket
         cdef Place *place
         cdef Lane *mine
@@ -244,11 +248,14 @@ cdef class InFlight:
         self.first_free = ticket.next_free
         self.sums.own_in_flight += 1
         self.sums.own_unanswered += 1
+        rank = min(rank, RANKS - 1)
+        self.ranks[rank] += 1
         self.look(now)
         ticket.since_ns = now
         ticket.in_flight = <uint32_t>self.sums.in_flight
         ticket.unanswered = <uint32_t>self.sums.unanswered
         ticket.state = WAITS
+        ticket.rank = <uint8_t>rank
         ticket.place = -1
         if self.sums.unanswered == 1:
             store(&self.header.moved_ns, now)
@@ -263,6 +270,9 @@ cdef class InFlight:
                 if <uint64_t>ticket.place >= load(&mine.most_places):
                     store(&mine.most_places, <uint64_t>ticket.place + 1)
             repeat(self.lanes, self.lane, &self.sums, now)
+            store(&mine.ranks[rank], self.ranks[rank])
+        if load(&self.header.reserve[rank]):
+            lower(&self.header.reserve[rank])
         store(&self.header.entered_ns, now)
         raise_to(&self.header.most_in_flight, self.sums.in_flight)
         raise_to(&self.header.most_unanswered, self.sums.unanswered)
@@ -329,15 +339,20 @@ cdef class InFlight:
         ticket.next_free = self.first_free
         self.first_free = <uint32_t>number
         self.sums.own_in_flight -= 1
+        self.ranks[ticket.rank] -= 1
         repeat(self.lanes, self.lane, &self.sums, now)
+        if self.lane >= 0:
+            store(&self.lanes[self.lane].ranks[ticket.rank], self.ranks[ticket.rank])
 
-    def has_room(self, now_ns, double share=1.0, double kept=0.0, /):
+    def has_room(self, now_ns, double share=1.0, double kept=0.0, int rank=0, /):
         self.check_open()
-        return self.room(instant(now_ns), share, kept)
+        return self.room(instant(now_ns), share, kept, rank)
 
-    def enter(self, now_ns, /):
+    def enter(self, now_ns, int rank=0, /):
         self.check_open()
-        return self.admit(instant(now_ns))
+        if rank < 0:
+            raise ValueError(f"a rank is not below 0, as {rank} is")
+        return self.admit(instant(now_ns), rank)
 
     def hold(self, int more, now_ns, /):
         self.check_open()

@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 
 from ratelimit.core.memory.atomic cimport load
 from ratelimit.core.sharing.flight cimport FRESH_MS, MILLISECOND, FlightHeader, Sums
+from ratelimit.core.sharing.reserved cimport places_of, reserved
 
 cdef extern from *:
     const double DOUBTED_BELOW "0.5"  # a report of saturation while fewer of those that may wait do
@@ -29,7 +30,15 @@ cdef inline uint64_t left_of(uint64_t places, double kept) noexcept:
     return places - free if places > free else 1
 
 
-cdef inline uint64_t room_below(FlightHeader *header, uint64_t waiting, double share, double kept) noexcept:
+cdef inline uint64_t without(uint64_t places, double reserve) noexcept:
+    """Return the places that are left without a share of them, perhaps none; noexcept: arithmetic."""
+    cdef uint64_t free = <uint64_t>(reserve * <double>places + 0.999)
+    return places - free if places > free else 0
+
+
+cdef inline uint64_t room_below(
+    FlightHeader *header, uint64_t waiting, double share, double kept, double reserve
+) noexcept:
     """Return below how many without a first byte there is room for what may fill a share of the queue.
 
     Those that are worked on are no queue. Of these a lower class leaves some free. noexcept: arithmetic.
@@ -37,6 +46,8 @@ cdef inline uint64_t room_below(FlightHeader *header, uint64_t waiting, double s
     cdef uint64_t beside, part
     if share >= 1.0:
         return waiting
+    if reserve > 0.0:
+        waiting = without(waiting, reserve)
     beside = min(load(&header.beside), waiting)
     if beside and kept > 0.0:
         beside = left_of(beside, kept)
@@ -45,10 +56,11 @@ cdef inline uint64_t room_below(FlightHeader *header, uint64_t waiting, double s
 
 
 cdef inline bint has_room(
-    FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor, double share, double kept
+    FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor, double share, double kept, int rank
 ) noexcept:
     """Return whether one more request may be in flight, as `InFlight.has_room`; noexcept: compares words."""
     cdef uint64_t bound, waiting, part, places, at, patience, moved, still = 0
+    cdef double reserve = 0.0
     if sums.in_flight < floor:
         return True
     bound, waiting = load(&header.in_flight_bound), may_wait(header, sums.in_flight - sums.unanswered)
@@ -56,16 +68,19 @@ cdef inline bint has_room(
     if (at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND
             and sums.unanswered >= DOUBTED_BELOW * <double>waiting):
         bound = min(bound, load(&header.cap))
+    places = load(&header.places)
+    if rank:
+        reserve = reserved(header, rank, kept)
     patience, moved = load(&header.patience_ns), load(&header.moved_ns)
     if patience and sums.unanswered and now > moved:
         still, part = now - moved, patience // (now - moved)
         if kept >= 0.0:  # the first class of several keeps the queue that was learned
             waiting = min(waiting, part if part > 1 else 1)
-    waiting = room_below(header, waiting, share, kept)
-    if kept > 0.0:
-        places = load(&header.places)
-        if places:
-            bound = min(bound, left_of(places, kept))
+    waiting = room_below(header, waiting, share, kept, reserve)
+    if kept > 0.0 and places:
+        bound = min(bound, left_of(places, kept))
+    if reserve > 0.0:
+        bound = min(bound, without(places_of(header), reserve))
     if sums.in_flight >= bound:
         return False
     if sums.unanswered < waiting:

@@ -12,6 +12,7 @@ from ratelimit.core.sharing.flight cimport (
     ANSWERS, FRESH_MS, LANES, MILLISECOND, PLACES, SILENT_MS, WORDS, FlightHeader, Seen, apart, instant,
 )
 from ratelimit.core.sharing.inflight cimport InFlight
+from ratelimit.core.sharing.reserved cimport reserved
 from ratelimit.core.sharing.room cimport may_wait, room_below
 
 cdef uint64_t MOST_LOOKED_BACK = 1000     # nearly all that are kept, as most of them may be passed over
@@ -141,9 +142,10 @@ cdef class Steering:
             bound = min(learned, max(<uint64_t>1, patience // still))
         return bound, learned, still
 
-    def room_below(self, waiting, double share, double kept, /):
+    def room_below(self, waiting, double share, double kept, int rank=0, /):
         self.flight.check_open()
-        return room_below(self.flight.header, waiting, share, kept)
+        cdef FlightHeader *header = self.flight.header
+        return room_below(header, waiting, share, kept, reserved(header, rank, kept))
 
     @property
     def bounds(self):
