@@ -310,10 +310,12 @@ class Leader:
 
     def _settle(self, snapshot: Kept, now_ns: int) -> None:
         try:
-            snapshot.put_in_place()
+            is_kept = snapshot.put_in_place(lambda: not self.is_over)
         except OSError:
-            snapshot.discard()
             self._diagnose("snapshot-unwritten")
+            is_kept = False
+        if not is_kept:
+            snapshot.discard()
         else:
             with contextlib.suppress(ValueError):  # the board may be closed by now
                 self._board.set_number(BoardNumber.SAVED_NS, now_ns)

@@ -18,8 +18,9 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import stat
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -66,8 +67,11 @@ class Kept(Protocol):
         """Write a snapshot in slices, all but what `settle` waits for; nothing may be observed meanwhile."""
         ...
 
-    def put_in_place(self) -> None:
+    def put_in_place(self, is_wanted: Callable[[], bool] = lambda: True) -> bool:
         """Put what was written in place of the last snapshot; may wait for seconds.
+
+        Args:
+            is_wanted: asked at the last moment; if not, the last snapshot stays, and this returns False.
 
         Raises:
             OSError: it could not be kept.
@@ -226,6 +230,8 @@ class SnapshotFile(Format):
     def __init__(self, path: Path, key: bytes) -> None:
         super().__init__(key)
         self.path = path
+        # Of one process a correlator that was replaced may still wait for the disk while the next one writes.
+        self._fresh = path.with_name(f"{path.name}.new.{os.getpid()}.{secrets.token_hex(4)}")
 
     def save(self, correlator: Correlator, now_ns: int) -> Iterator[None]:
         """Write a snapshot in slices, all but the last step; nothing may be observed meanwhile.
@@ -235,43 +241,41 @@ class SnapshotFile(Format):
         Raises:
             OSError: there is no room, or no permission.
         """
-        fresh = self._fresh()
         # In a folder that others may write to, a file that is there already is not ours to fill.
         with contextlib.suppress(FileNotFoundError):
-            fresh.unlink()
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._fresh.unlink()
+        fd = os.open(self._fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb", buffering=0) as file:
             for part in self.parts(correlator, now_ns):
                 promptly(_write, file, part)
                 yield
 
-    def put_in_place(self) -> None:
-        """Put what `save` wrote in place of the last snapshot; waits for the disk.
+    def put_in_place(self, is_wanted: Callable[[], bool] = lambda: True) -> bool:
+        """Put what `save` wrote in place of the last snapshot, if that is wanted; waits for the disk.
 
         Raises:
             OSError: the disk failed.
         """
-        fresh = self._fresh()
-        fd = os.open(fresh, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(self._fresh, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
-        fresh.replace(self.path)
+        if not is_wanted():
+            return False
+        self._fresh.replace(self.path)
         with contextlib.suppress(OSError):  # some file systems cannot synchronise a folder
             fd = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+        return True
 
     def discard(self) -> None:
         """Remove what an interrupted `save` left."""
         with contextlib.suppress(OSError):
-            self._fresh().unlink()
-
-    def _fresh(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.new.{os.getpid()}")
+            self._fresh.unlink()
 
     def restore(self, correlator: Correlator, now_ns: int) -> Iterator[None]:
         """Read the snapshot into a correlator that has observed nothing, in slices.

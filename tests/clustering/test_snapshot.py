@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Event, current_thread
 from typing import Any
 
 import pytest
 
 from ratelimit.clustering import snapshot
+from ratelimit.clustering.leader import Leader
 from ratelimit.clustering.snapshot import Refused, SnapshotFile
 from ratelimit.correlation import Correlator, Settings
 from ratelimit.correlation.memory import judgements_of, pieces_of, state_of
@@ -114,12 +116,50 @@ def test_a_file_left_in_the_way_of_a_snapshot_is_not_written_into(tmp_path: Path
     one = SnapshotFile(tmp_path / "s", KEY)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"precious")
-    one._fresh().symlink_to(elsewhere)
+    one._fresh.symlink_to(elsewhere)
     run(one.save(correlator(), EPOCH))
     one.put_in_place()
     assert elsewhere.read_bytes() == b"precious"
     assert not one.path.is_symlink()
     assert one.path.read_bytes().startswith(b"KINSNAP")
+
+
+def test_correlator_that_waits_for_the_disk_leaves_its_successors_snapshot_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: of one process the former correlator and the next write at one time, on a slow disk."""
+    actor = caught(snapshot=str(tmp_path / "s"))
+    clustering = actor.limiter.clustering
+    assert clustering is not None
+    first, is_there, at_disk, sync = clustering._leader, Event(), Event(), os.fsync
+    assert isinstance(first, Leader)
+    first.wait_until_saved()
+
+    def slow(fd: int) -> None:
+        if current_thread() is first._settling:
+            at_disk.set()
+            assert is_there.wait(60)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    first.save_soon()
+    actor.tick()
+    assert at_disk.wait(60)
+    board = clustering._board
+    assert board.claim(board.term, os.getpid(), actor.clock.now_ns())  # as when its memory was damaged
+    actor.rest_until(END_NS + 10 * NS)
+    second = clustering._leader
+    assert isinstance(second, Leader)
+    assert second is not first
+    second.save_soon()
+    actor.tick()
+    second.wait_until_saved()
+    newest = (tmp_path / "s").read_bytes()
+    is_there.set()
+    first.wait_until_saved()
+    assert (tmp_path / "s").read_bytes() == newest
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+    assert actor.noted.codes == []
 
 
 def refused(file: SnapshotFile, now_ns: int = EPOCH) -> str:

@@ -58,8 +58,8 @@ class HostsSnapshot(Format):
             yield
         self._saving = self._box.saving = Saving(self._box.term, parts, Event())
 
-    def put_in_place(self) -> None:
-        """Wait until the server has it.
+    def put_in_place(self, is_wanted: Callable[[], bool] = lambda: True) -> bool:
+        """Wait until the server has it; the server asks for itself whether that is wanted.
 
         Raises:
             OSError: it does not, or another correlates by now.
@@ -67,6 +67,7 @@ class HostsSnapshot(Format):
         saving = self._saving
         if saving is not None and not (saving.ended.wait(self.patience_s) and saving.is_saved):
             raise OSError("the server did not take the snapshot")
+        return True
 
     def discard(self) -> None:
         """Forget what was not saved."""
