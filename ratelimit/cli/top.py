@@ -17,6 +17,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from ratelimit.adaptive.shedding import Standing
 from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
 from ratelimit.cli.loading import load_in_force
 from ratelimit.cli.terminal import Text, out, print_json
@@ -105,14 +106,16 @@ def _look_at(target: str, stack: ExitStack) -> Look:
             flights.append((spec, flight))
 
     def loads(now_ns: int) -> list[WatchedLoad]:
-        return [
-            WatchedLoad(
-                spec.name,
-                class_names(spec),
-                load_numbers(flight, now_ns, floor=spec.floor, is_shadow=spec.shadow),
+        found = []
+        for spec, flight in flights:
+            classes = class_names(spec)
+            last = len(classes) - 1
+            kept = max(0.0, Standing(last, len(classes)).kept())
+            numbers = load_numbers(
+                flight, now_ns, floor=spec.floor, is_shadow=spec.shadow, last=last, kept=kept
             )
-            for spec, flight in flights
-        ]
+            found.append(WatchedLoad(spec.name, classes, numbers))
+        return found
 
     watched = WatchedTable(store.table, policy.compiled.rules, store.clock, loads)
     collector = RateLimitCollector(watched)
@@ -205,6 +208,8 @@ def _load(now: LoadNumbers, before: LoadNumbers | None, passed_s: float) -> str:
         told += f" ({now.learned:,.0f} before; no first byte for {now.still_s:.1f} s)"
     if now.held:
         told += f"; {now.held:,.0f} held in the gateway"
+    if now.kept_free:
+        told += f"; the last class leaves {100 * now.kept_free:.0f} % of the places free"
     if now.target_s:
         told += f"; 95 % of first bytes within {now.pressure * now.target_s:.2g} s, target {now.target_s:g} s"
     if shed := ", ".join(f"{count:,} {name}" for name, count in now.shed.items() if count):

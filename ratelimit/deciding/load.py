@@ -31,7 +31,7 @@ from ratelimit.deciding.standing import standing_of
 from ratelimit.deciding.steps import Visit
 from ratelimit.policy.compile.adaptive import AdaptiveSpec, class_names
 from ratelimit.stores.embedded.inflight import SharedInFlight
-from ratelimit.telemetry.load import WatchedLoad, load_numbers, shed_column, shed_counter
+from ratelimit.telemetry.load import WatchedLoad, kept_free, load_numbers, shed_column, shed_counter
 
 LEAST_RETRY_NS = 10**9
 """What is shed may come again this soon, at least."""
@@ -214,7 +214,6 @@ class LoadLimit:
         steering, now_ns = self._admission.steering, self.now_ns()
         in_flight, unanswered = self.flight.counts(now_ns)
         waiting_bound, _, still_ns = steering.queue_at(now_ns)
-        kept = max(0.0, self.shares[-1][1])
         return LoadState(
             self._admission.allowance(now_ns),
             in_flight,
@@ -226,13 +225,20 @@ class LoadLimit:
             still_ns,
             waiting_bound,
             self.flight.held(now_ns),
-            max(kept, self.reserve.share(len(self.names) - 1, kept)),
+            kept_free(self.flight, len(self.names) - 1, max(0.0, self.shares[-1][1])),
         )
 
     def watched(self) -> WatchedLoad:
         """Return the limit of the whole host, as metrics tell it."""
         spec, now_ns = self.spec, self.now_ns()
-        numbers = load_numbers(self.flight, now_ns, floor=spec.floor, is_shadow=spec.shadow)
+        numbers = load_numbers(
+            self.flight,
+            now_ns,
+            floor=spec.floor,
+            is_shadow=spec.shadow,
+            last=len(self.names) - 1,
+            kept=max(0.0, self.shares[-1][1]),
+        )
         return WatchedLoad(spec.name, self.names, numbers)
 
     def report(self, *, running: int, waiting: int, memory_used: float = 0.0) -> None:

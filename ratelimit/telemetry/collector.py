@@ -281,6 +281,7 @@ def loaded(table: CounterTable, loads: Sequence[load.WatchedLoad]) -> Iterator[F
         (load.LOAD_TARGET, "target_ns", 1e9),
         (load.LOAD_STALE, "stale", 1),
         (load.LOAD_HELD, "held", 1),
+        (load.LOAD_KEPT_FREE, "kept free", 1),
     ]
     families = [_family(metric) for metric, _, _ in plain]
     for one in loads:

@@ -8,6 +8,7 @@ from enum import IntEnum
 from itertools import product
 
 from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.waits import HOLD_RESULTS
@@ -78,6 +79,13 @@ LOAD_HELD = Metric(
     "ratelimit_load_held",
     "gauge",
     "Requests that are held in the gateway until the back end has room, of all workers of the host.",
+    (GROUP,),
+)
+LOAD_KEPT_FREE = Metric(
+    "ratelimit_load_kept_free_ratio",
+    "gauge",
+    "Share of the back end's places that the last of several classes leaves free for those above it. "
+    "It grows while requests of these are shed.",
     (GROUP,),
 )
 LOAD_HOLDS = Metric(
@@ -158,6 +166,7 @@ LOAD_METRICS: tuple[Metric, ...] = (
     LOAD_SHED,
     LOAD_STALE,
     LOAD_HELD,
+    LOAD_KEPT_FREE,
     LOAD_HOLDS,
     LOAD_HOLD_SECONDS,
 )
@@ -179,8 +188,15 @@ class WatchedLoad:
     numbers: Mapping[str, float]
 
 
-def load_numbers(flight: InFlight, now_ns: int, *, floor: int, is_shadow: bool) -> Mapping[str, float]:
-    """Return the state of a host's limit in numbers."""
+def kept_free(flight: InFlight, last: int, kept: float) -> float:
+    """Return the share of the places that the class of the last rank leaves free, `kept` by itself."""
+    return max(kept, Reserve(flight).share(last, kept))
+
+
+def load_numbers(
+    flight: InFlight, now_ns: int, *, floor: int, is_shadow: bool, last: int, kept: float
+) -> Mapping[str, float]:
+    """Return the state of a host's limit in numbers; `last` and `kept` as `kept_free` has them."""
     steering = Steering(flight)
     in_flight, unanswered = flight.counts(now_ns)
     waiting, learned, still_ns = steering.queue_at(now_ns)
@@ -194,6 +210,7 @@ def load_numbers(flight: InFlight, now_ns: int, *, floor: int, is_shadow: bool) 
         "floor bound": floor,
         "enforced": not is_shadow,
         "held": held,
+        "kept free": kept_free(flight, last, kept),
         "still_ns": still_ns,
         "pressure": steering.pressure,
         "target_ns": steering.target_ns,

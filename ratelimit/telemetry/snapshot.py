@@ -14,6 +14,7 @@ from ratelimit.telemetry.load import (
     LOAD_BOUND,
     LOAD_ENFORCED,
     LOAD_HELD,
+    LOAD_KEPT_FREE,
     LOAD_PRESSURE,
     LOAD_REQUESTS,
     LOAD_SHED,
@@ -65,12 +66,14 @@ class LoadNumbers:
     """0 in shadow."""
     shed: dict[str, int] = field(default_factory=dict)
     """Requests shed by class, those in shadow included."""
+    kept_free: float = 0.0
+    """Share of the places that the last of several classes leaves free."""
 
     def add(self, other: LoadNumbers) -> None:
         """Take in another host's: sums of what is counted, the worst of what is measured."""
         for name in ("answering", "waiting", "held", "bound", "learned"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("still_s", "pressure", "target_s"):
+        for name in ("kept_free", "still_s", "pressure", "target_s"):
             setattr(self, name, max(getattr(self, name), getattr(other, name)))
         self.enforced = min(self.enforced, other.enforced)
         for class_, count in other.shed.items():
@@ -83,6 +86,7 @@ _LOAD_FIELDS: Mapping[tuple[str, str], str] = {
     (LOAD_BOUND.exported, "waiting"): "bound",
     (LOAD_BOUND.exported, "learned"): "learned",
     (LOAD_HELD.exported, ""): "held",
+    (LOAD_KEPT_FREE.exported, ""): "kept_free",
     (LOAD_STILL.exported, ""): "still_s",
     (LOAD_PRESSURE.exported, ""): "pressure",
     (LOAD_TARGET.exported, ""): "target_s",

@@ -233,6 +233,13 @@ def test_queue_that_stands_still_is_told_with_its_reason() -> None:
     assert "no first byte for" not in top._load(seen, None, 0)
 
 
+def test_what_the_last_class_leaves_free_is_told() -> None:
+    seen = snapshot.LoadNumbers(waiting=3.0, kept_free=0.255)
+    assert top._load(seen, None, 0).endswith("; the last class leaves 26 % of the places free")
+    seen.kept_free = 0.0
+    assert "free" not in top._load(seen, None, 0)
+
+
 def test_what_is_shed_is_a_rate_too_and_shadow_is_said() -> None:
     before = snapshot.LoadNumbers(waiting=3.0, shed={"paid": 1, "free": 7})
     seen = snapshot.LoadNumbers(waiting=3.0, pressure=0.53, target_s=0.5, shed={"paid": 1, "free": 27})

@@ -210,7 +210,7 @@ SERVER = {"is_away": 1.0, "workers": 3.0, "share": 0.25}
 
 LOAD = {
     "answering": 5, "waiting": 2, "in flight bound": 400, "waiting bound": 9, "pressure": 0.5,
-    "held": 1,
+    "held": 1, "kept free": 0.25,
     "target_ns": 1e9, "stale": 1, "learned bound": 12, "still_ns": 2e9,
     "floor bound": 4, "enforced": True,
 }  # fmt: skip
@@ -235,13 +235,14 @@ def test_state_of_the_limit_that_follows_the_load_is_exported(limiter: FakeLimit
     assert [value(limiter, one, group="chat") for one in seconds] == [1, 2]
     assert value(limiter, "ratelimit_load_stale_reports_total", group="chat") == 1
     assert value(limiter, "ratelimit_load_enforced", group="chat") == 1
+    assert value(limiter, "ratelimit_load_kept_free_ratio", group="chat") == 0.25
     shed = {"class": "free", "of": "likely", "mode": "shadow"}
     assert value(limiter, "ratelimit_load_shed_total", group="chat", **shed) == 3
     assert value(limiter, "ratelimit_load_shed_total", group="search", **shed) == 0
     seen = of_families(RateLimitCollector(limiter).collect()).loads
     assert seen == {
-        "chat": LoadNumbers(5, 2, 1, 9, 12, 2, 0.5, 1, 1, {"paid": 0, "free": 3}),
-        "search": LoadNumbers(5, 8, 1, 9, 12, 2, 0.5, 1, 1, {"free": 0}),
+        "chat": LoadNumbers(5, 2, 1, 9, 12, 2, 0.5, 1, 1, {"paid": 0, "free": 3}, 0.25),
+        "search": LoadNumbers(5, 8, 1, 9, 12, 2, 0.5, 1, 1, {"free": 0}, 0.25),
     }
 
 
