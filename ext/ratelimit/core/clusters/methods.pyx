@@ -38,7 +38,7 @@ def tally(Judge judge not None, uint32_t start, uint32_t stop, /):
             p = principal_at(evidence, at)
             for i in range(PAYMENT_AT, CLIENT_AT):
                 node = resolve(evidence.identifiers, p.edges[i].ref)
-                if node == NULL:
+                if node == NULL or kind_of(node) != PAYMENT:  # an edge so old that its generation came again
                     continue
                 value = evidence.values + (node - evidence.identifiers)
                 if value.payers[1] == MIXED:
@@ -59,7 +59,7 @@ cdef uint32_t mix(Evidence evidence, const Principal *p, uint32_t *found) noexce
     cdef int i
     for i in range(PAYMENT_AT, CLIENT_AT):
         node = resolve(evidence.identifiers, p.edges[i].ref)
-        if node == NULL:
+        if node == NULL or kind_of(node) != PAYMENT:  # an edge so old that its generation came again
             continue
         at = <uint32_t>(node - evidence.identifiers)
         if owner_of(evidence.values + at):

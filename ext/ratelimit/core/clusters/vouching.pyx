@@ -44,7 +44,7 @@ def vouch(Evidence evidence not None, int64_t new_s, uint32_t start, uint32_t st
                 node = resolve(evidence.identifiers, p.edges[i].ref)
                 # Since the account was seen last: while it is dormant, its edges' ticks may go round.
                 silent = <uint16_t>(p.last_s // TICK_S - p.edges[i].seen)
-                if node != NULL and (latest == NULL or silent < least):
+                if node != NULL and kind_of(node) == PAYMENT and (latest == NULL or silent < least):
                     latest = node
                     least = silent
             if latest != NULL:
