@@ -14,8 +14,9 @@ from benchmarks.adaptive.engines.engine import Engine
 from benchmarks.adaptive.engines.places import Places
 from benchmarks.adaptive.engines.pool import Pool
 from benchmarks.adaptive.engines.processor import Processor
-from benchmarks.adaptive.engines.provider import Provider
+from benchmarks.adaptive.engines.provider import MANY, Provider
 from benchmarks.adaptive.engines.replicas import Replicas
+from benchmarks.adaptive.engines.stalling import Stalling
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.timeline import SECOND, Timeline
 
@@ -204,9 +205,24 @@ OUTSIDE = (
         Mix(work_ms=800, work_spread=0.3),
         1500,
     ),
+    BackEnd(
+        "stalls",
+        lambda timeline: Stalling(32, 4_000, 60, 4.0, 0.3, 1.0, timeline),
+        _chat(800, 80, 400, 0.2),
+        _chat(800, 80, 400, 0.7),
+        1000,
+    ),
+    BackEnd(
+        "never full",
+        lambda timeline: Places(MANY, 1e9, 60, timeline),
+        replace(_chat(1, 80, 200, 0.2), work_ms=700, work_spread=0.9),
+        replace(_chat(1, 80, 200, 0.7), work_ms=700, work_spread=0.9),
+        2000,
+    ),
 )
-"""Unlike all others, and made up later. Requests side by side, a provider that refuses, batches as one; and
-answers that take a third to a half of the target by themselves."""
+"""Unlike all others, and made up later. Requests side by side, a provider that refuses, batches as one;
+answers that take a third to a half of the target by themselves; one that stands still now and then; and one
+that begins all requests at once, where one in 19 is late by itself, and one in five at half the speed."""
 BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT, *OUTSIDE)}
 
 CALIBRATED_S = 60
