@@ -19,7 +19,8 @@ while answers are under way, so many are the places.
 
 Where requests are read side by side, a late first byte may be the request's own work, and a shorter queue
 makes none sooner. So a wait counts as far as the queue explains it: not where many that came later were
-served before (`Turns`). A time in which all stood still for once does not count (`Stalls`).
+served before (`Turns`). A time in which all stood still for once does not count (`Stalls`), nor do the few
+that hang (`Hanging`).
 
 A queue is there for what comes in bursts. Where requests find no room all the time, a long queue answers
 no more than a short one. All in it wait longer, and it stays behind when places are lost. So the aim falls
@@ -35,6 +36,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import ceil, exp, isfinite
 
 from ratelimit.adaptive.controller import Answer, Bounds, Load
+from ratelimit.adaptive.hanging import Hanging
 from ratelimit.adaptive.learned import LearnedTarget
 from ratelimit.adaptive.pressure import Pressure
 from ratelimit.adaptive.settings import SECOND_NS, Settings
@@ -133,6 +135,7 @@ class FirstByte:
         self._under_way = 0.0
         self._most_running = 0
         self._stepped_ns = 0
+        self._hanging = Hanging()
 
     @property
     def target_ns(self) -> int:
@@ -165,9 +168,9 @@ class FirstByte:
 
     def bounds(self) -> Bounds:
         ceiling = self._settings.ceiling
-        free, full = (min(ceiling, max(1, round(queue))) for queue in self._queues)
+        free, full = (min(ceiling, max(1, round(queue)) + self._hanging.count) for queue in self._queues)
         full_from = ceil(FULL * self._places) if 1.0 <= self._places < float("inf") else NEVER
-        patience_ns = int(PATIENCE * self._aim * self.target_ns)
+        patience_ns = int(self._hanging.patience * PATIENCE * self._aim * self.target_ns)
         if not self._is_whole:
             return Bounds(ceiling, free, full, full_from, patience_ns, int(self.places or 0))
         # Until an answer's own time is over, it is nothing yet that none came.
@@ -178,6 +181,7 @@ class FirstByte:
 
     def observe(self, answer: Answer) -> int:
         self._look_at_clock(answer.first_byte_ns)
+        answer = self._hanging.without(answer)
         took_ns = answer.first_byte_ns - answer.admitted_ns
         running = answer.in_flight - answer.unanswered
         if took_ns < 0:
@@ -209,7 +213,8 @@ class FirstByte:
     def step(self, now_ns: int, load: Load) -> None:
         self._look_at_clock(now_ns)
         running = load.in_flight - load.unanswered
-        if load.waiting and now_ns - max(self._moved_ns, load.waiting[0][0]) > STILL * self.target_ns:
+        waiting = self._hanging.look(now_ns, load, self.target_ns, self._turns)
+        if waiting and now_ns - max(self._moved_ns, waiting[0][0]) > STILL * self.target_ns:
             self._places = min(self._places, float(max(1, running)))
         here = self._state(running)
         self._look_at_crowd(now_ns, load)
@@ -217,7 +222,7 @@ class FirstByte:
         for state, oldest_ns in ((FREE, OLDEST_FREE_NS), (TAKEN, OLDEST_FULL_NS)):
             pressure = self._pressures[state]
             pressure.forget(now_ns, oldest_ns)
-            ages = self._ages(now_ns, load, state) if state == here == TAKEN else ()
+            ages = self._ages(now_ns, waiting, state) if state == here == TAKEN else ()
             found = pressure.look(
                 self._epochs_ns[state], aim, ages, self._queues[state], share=steered, is_whole=is_whole
             )
@@ -232,7 +237,7 @@ class FirstByte:
         places = -1.0 if self._places == float("inf") else self._places
         learned = () if self._learned is None else self._learned.words()
         times = (*self._epochs_ns, self._seen_ns, self._moved_ns, self._outage_ns)
-        crowd = (self._crowded, self._under_way, self._most_running, self._stepped_ns)
+        crowd = (self._crowded, self._under_way, self._most_running, self._stepped_ns, self._hanging.count)
         waits = (self._turns.waited, self._turns.in_turn, *self._stalls.words(), *self._work.words())
         return (*self._queues, *times, places, self._pressure, *crowd, *waits, *learned)
 
@@ -240,7 +245,7 @@ class FirstByte:
         free, full, free_epoch, full_epoch, seen, moved, outage, places, pressure, *rest = (
             word if isfinite(word) else 0.0 for word in words
         )
-        crowded, under_way, most_running, stepped, waited, in_turn, *rest = rest
+        crowded, under_way, most_running, stepped, hang, waited, in_turn, *rest = rest
         stalls, work = rest[: Stalls.WORDS], rest[Stalls.WORDS : Stalls.WORDS + OwnWork.WORDS]
         learned = rest[Stalls.WORDS + OwnWork.WORDS :]
         self._set(FREE, free)
@@ -250,6 +255,7 @@ class FirstByte:
         self._pressure = max(0.0, pressure)
         self._crowded, self._under_way = min(max(crowded, 0.0), 1.0), min(max(under_way, 0.0), 1.0)
         self._most_running, self._stepped_ns = int(min(max(most_running, 0.0), NEVER)), int(stepped)
+        self._hanging.take_over(hang)
         self._seen_ns, self._moved_ns, self._outage_ns = int(seen), int(moved), int(outage)
         if self._learned is not None:
             self._learned.take_over(learned)
@@ -284,6 +290,7 @@ class FirstByte:
 
     def _recall(self, answer: Answer) -> None:
         """Take what another has observed; its words have what followed from it."""
+        answer = self._hanging.without(answer)
         took_ns = answer.first_byte_ns - answer.admitted_ns
         if took_ns < 0:
             return
@@ -302,7 +309,7 @@ class FirstByte:
                 self._cut(state, factor, now_ns)
                 if wanted < DEEP ** (1 / self._smoothing) * queue:
                     self._epochs_ns[state] = now_ns
-        elif is_here and (load.turned_away or load.most_unanswered >= BOUND * queue):
+        elif is_here and (load.turned_away or load.most_unanswered - self._hanging.count >= BOUND * queue):
             self._set(state, queue * min(STEEPEST, factor))
 
     def _cut(self, state: int, factor: float, now_ns: int) -> None:
@@ -315,10 +322,12 @@ class FirstByte:
         """Where the first byte is the whole answer nothing is under way, and places are never known."""
         return TAKEN if self._places >= 1.0 and running >= FULL * self._places else FREE
 
-    def _ages(self, now_ns: int, load: Load, state: int) -> Iterator[tuple[float, float, int]]:
+    def _ages(
+        self, now_ns: int, waiting: Sequence[tuple[int, int]], state: int
+    ) -> Iterator[tuple[float, float, int]]:
         """Yield what has waited long already: it will be at least so late."""
         target_ns = self.target_ns
-        for since_ns, queue in load.waiting:
+        for since_ns, queue in waiting:
             age_ns = now_ns - since_ns
             if age_ns > WAITED * target_ns and since_ns > self._epochs_ns[state]:
                 part = age_ns / target_ns

@@ -61,6 +61,10 @@ class Turns:
         """
         return min(1.0, OVERTAKEN * self._turn(since_ns, queue, came))
 
+    def came_since(self, since_ns: int) -> int:
+        """Return how many first bytes came after an instant, of those that are remembered."""
+        return len(self._came) - bisect_right(self._came, since_ns)
+
     def observe(self, admitted_ns: int, first_byte_ns: int, queue: int, part: float) -> float:
         """Take a first byte after a wait of this part of the target; return which part of it is explained."""
         self.recall(first_byte_ns)
@@ -88,7 +92,7 @@ class Turns:
     def _turn(self, since_ns: int, queue: int, came: int) -> float:
         if queue <= 1:
             return self.share  # nothing was before it to be overtaken: it is taken for one of the others
-        after = len(self._came) - bisect_right(self._came, since_ns) - came
+        after = self.came_since(since_ns) - came
         return min(1.0, (queue - 1) / after) if after > 0 else 1.0
 
 
