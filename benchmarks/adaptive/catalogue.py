@@ -220,9 +220,9 @@ OUTSIDE = (
         2000,
     ),
 )
-"""Unlike all others, and made up later. Requests side by side, a provider that refuses, batches as one;
-answers that take a third to a half of the target by themselves; one that stands still now and then; and one
-that begins all requests at once, where one in 19 is late by itself, and one in five at half the speed."""
+"""Unlike all others, and made up later. Requests side by side, a provider that refuses, batches as one; and
+answers that take a third to a half of the target by themselves. *Stalls* stands still now and then.
+*Never full* begins all requests at once. There one in 19 is late by itself, one in five at half the speed."""
 BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT, *OUTSIDE)}
 
 CALIBRATED_S = 60

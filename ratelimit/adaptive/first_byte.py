@@ -194,7 +194,7 @@ class FirstByte:
         self._look_at_places(answer, running, explained)
         is_crowded = self._crowded >= CROWDED / 2
         shortest = max(float(self._settings.floor), SHORTEST * self._queues[FREE])
-        own = self._own(answer, served)
+        own = self._own(answer, served, self._state(running))
         self._work.observe(answer.first_byte_ns, answer.unanswered, own, shortest, is_crowded=is_crowded)
         state = self._state(running)
         self._remember(answer, state, part, explained)
@@ -274,10 +274,13 @@ class FirstByte:
         stood_ns = self._stalls.within(answer.admitted_ns, answer.first_byte_ns)
         return max(0.0, part - stood_ns / self.target_ns)
 
-    def _own(self, answer: Answer, part: float) -> float:
-        """Return what of a wait may be the request's own work: in a line one place of all there were."""
+    def _own(self, answer: Answer, part: float, state: int) -> float:
+        """Return what of a wait may be the request's own work.
+
+        In a line that is one place of all there were. None where all places are taken: it waited for one.
+        """
         line = 0.0 if self._is_whole else self._turns.stood
-        return part * (1.0 - line + line / max(1, answer.unanswered))
+        return part * (1.0 - line + (line / max(1, answer.unanswered) if state == FREE else 0.0))
 
     def _explained(self, answer: Answer, part: float) -> float:
         """Return how much of a wait the queue explains; all where the first byte is the whole answer."""
