@@ -120,6 +120,19 @@ def test_requests_that_are_lost_together_count_once():
     assert reserve.factors[0] == pytest.approx(1.25 * once[0])
 
 
+def test_where_all_are_late_and_none_is_lost_not_all_is_kept_free():
+    """Hazard: batches that end as one, so each request is held for long."""
+    _, reserve = beside(10, 10)
+    for second in range(1, 100):
+        reserve.late(0, second * SECOND)
+    assert reserve.factors[0] == 16.0
+    assert reserve.share(1) < 0.2
+    reserve.lost(0, 200 * SECOND)
+    assert reserve.factors[0] == 32.0
+    reserve.late(0, 300 * SECOND)
+    assert reserve.factors[0] == 32.0
+
+
 def test_what_is_lost_with_no_lower_class_there_is_not_its_doing():
     _, reserve = beside(40, 0)
     reserve.lost(0, SECOND)

@@ -31,7 +31,7 @@ class Reserve:
         for as long as the target after the factor rose: places that are kept free since then are still taken.
         """
     def late(self, rank: int, now_ns: int, /) -> None:
-        """Note that one goes on that was held for long: as `lost`, but for a quarter more."""
+        """Note that one goes on that was held for long: as `lost`, but for a quarter more, and up to 16."""
     def step(self, now_ns: int, /) -> None:
         """Look at what each class has in flight, and let factors fade: by half in five minutes."""
     def share(self, rank: int, kept: float = 0.0, /) -> float:

@@ -28,13 +28,19 @@ cdef enum:
 
 
 cdef inline void raise_by(uint64_t *at, int shift) noexcept:
-    """Raise a word, up to its bound; noexcept: after some lost races others have raised it."""
+    """Raise a word, up to its bound; noexcept: after some lost races others have raised it.
+
+    Where all that is held goes on late, none may be lost. So what is late raises it to twice the least at most.
+    """
+    cdef uint64_t most = MOST if shift == LOST else 2 * LEAST
     cdef uint64_t seen, more
     cdef int _try
     for _try in range(MOST_TRIES):
         seen = load(at)
         more = min(seen, MOST)
-        more = min(max(more + (more >> shift), LEAST), MOST)
+        if shift != LOST and more >= most:
+            return
+        more = min(max(more + (more >> shift), LEAST), most)
         if cas(at, seen, more):
             return
 
