@@ -1,5 +1,8 @@
 """The target of a policy that names none: what the first byte takes on quiet days, twice.
 
+Where first bytes vary, one in 20 would be later than that by its own work. So half as much again as those
+take is the target, if that is more.
+
 A baseline that may not learn from overload, as MIDAS-F keeps its own (arXiv 2009.08451). While the
 controller says that first bytes are late, nothing is learned.
 
@@ -23,6 +26,8 @@ MOST_SAMPLES = 512
 PERIODS = 24 * 60
 QUIET = 0.2
 GENEROUS = 2.0
+SLOWEST = 0.75
+"""So `GENEROUS` times this is what the slowest twentieth takes, half as much again."""
 LEAST_NS, MOST_NS = SECOND_NS // 100, 60 * SECOND_NS
 AN_OCTAVE = 6
 SIZES = 84
@@ -31,7 +36,7 @@ SMALLEST_NS = LEAST_NS / 4
 
 
 class LearnedTarget:
-    """Twice the 20 % quantile of the medians of minutes, of about a day; a second before the first.
+    """Twice the 20 % quantile of what minutes show, of about a day; a second before the first.
 
     Laws: it is within 10 ms and 60 s; what comes while `frozen` changes nothing; one minute is one
     number, however many answers it had.
@@ -60,7 +65,7 @@ class LearnedTarget:
         self._seen.append(took_ns)
         if 0 <= now_ns - self._began_ns < PERIOD_NS or len(self._seen) < LEAST_SAMPLES:
             return
-        self._learn(quantile(self._seen, 0.5))
+        self._learn(max(quantile(self._seen, 0.5), SLOWEST * quantile(self._seen, 0.95)))
         self._seen.clear()
 
     def recall(self, now_ns: int, took_ns: int) -> None:

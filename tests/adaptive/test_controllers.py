@@ -13,6 +13,7 @@ from ratelimit.adaptive.aimd import Aimd
 from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
 from ratelimit.adaptive.first_byte import FirstByte
 from ratelimit.adaptive.gradient2 import Gradient2
+from ratelimit.adaptive.learned import LearnedTarget
 from ratelimit.adaptive.vegas import Vegas
 from tests.adaptive.flights import flight
 
@@ -207,6 +208,14 @@ def test_a_controller_that_takes_over_goes_on(make: Make):
     second.take_over([*first.words(), *[0.0] * (128 - len(first.words()))], [])
     assert second.bounds() == first.bounds()
     assert second.words() == first.words()
+
+
+def test_target_that_is_learned_leaves_the_slowest_twentieth_its_time():
+    """Hazard: first bytes vary, and a target of twice the usual one is missed with nothing before them."""
+    learned = LearnedTarget()
+    for tick in range(2_000):
+        learned.observe(tick * SECOND // 10, SECOND if tick % 10 == 0 else SECOND // 5, frozen=False)
+    assert learned.target_ns == pytest.approx(1.5 * SECOND, rel=0.15)
 
 
 def test_what_was_learned_is_taken_over():
