@@ -96,7 +96,8 @@ class Rebuild:
             core.evidence, window_s=s.window_s, costly=core.columns.costly, by_program=self._by_program
         )
         self._communities = Communities(self._pools)
-        self._groups = Groups(core, self._pools, fleet=NEVER if self._by_program else FLEET)
+        fleet = NEVER if self._by_program else FLEET
+        self._groups = Groups(core, self._pools, fleet=fleet, hub=s.accounts)
 
     def __iter__(self) -> Iterator[None]:
         core = self._core

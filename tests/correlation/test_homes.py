@@ -65,6 +65,17 @@ def test_a_newcomer_that_lives_at_an_exit_is_not_certain(elsewhere: range, verdi
     assert beside_a_campaign(visits, neighbours()) == verdict
 
 
+@pytest.mark.parametrize(("colleagues", "verdict"), [(1, Verdict.LIKELY), (6, Verdict.CERTAIN)])
+def test_an_address_that_is_home_to_an_actor_is_a_hub(colleagues: int, verdict: Verdict) -> None:
+    # Four of the actor's are mostly there already: with these, as many as make an actor.
+    hub = [
+        Sight(sight.at_s + 1, f"h{n}", row(f"h{n}", address=HOME, payment=f"bad card {n}", created_s=START_S))
+        for n in range(colleagues)
+        for sight in lived(range(20, 24))
+    ]
+    assert beside_a_campaign(lived(range(20, 24)), together(neighbours(), hub)) == verdict
+
+
 def neighbours() -> list[Sight]:
     """Return people in the block of that exit, each in a home of its own."""
     return [

@@ -18,9 +18,10 @@ class Groups:
         judge: gets the labels.
         pools: what meets; closed, and not ended.
         fleet: accounts on one payment method that are a group by themselves, if nowhere at home.
+        hub: accounts of groups that mostly are at one address, for it to be no home of a newcomer's.
     """
 
-    def __new__(cls, judge: Judge, pools: Pools, *, fleet: int) -> Groups: ...
+    def __new__(cls, judge: Judge, pools: Pools, *, fleet: int, hub: int) -> Groups: ...
     @property
     def evidence(self) -> Evidence:
         """The judge's."""
@@ -56,7 +57,8 @@ class Groups:
 
         A member at home, or elsewhere for more than half of its visits, belongs to none. One that is not
         new itself, or pays as accounts do that are not, is likely at most. So is one that only lives in a
-        network where the group is as well.
+        network where the group is as well. So is one that mostly is at one address where people live, unless
+        it is a hub.
 
         Args:
             labels: by group, from 1: its cluster, 0 for none; the first counts for nothing.

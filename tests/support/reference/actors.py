@@ -11,7 +11,7 @@ one that its walk leaves over. `voted` walks in the same order. With a majority 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -87,6 +87,7 @@ class Actors(Pools):
                 for place, visits in places[account.key].items():
                     ballots[place].append((of[account.key], visits))
         owner = {place: voted(cast) for place, cast in ballots.items()}
+        self._dwellers = Counter(self._haunt(places[key], ROAMED) for key in of)
         mine: dict[int, int] = defaultdict(int)
         others: dict[int, int] = defaultdict(int)
         visits_at: dict[int, int] = defaultdict(int)
@@ -184,7 +185,8 @@ class Actors(Pools):
         """Return what part of where an account was are its group's exits, -1 for one with a home.
 
         And whether accounts that pay apart meet at one of these itself, or it was at several.
-        An account that is mostly at one address where people live does not count so.
+        An account that is mostly at one address where people live does not count so, unless as many are
+        there as make an actor.
         """
         places, total = self.places_of(account, FINE)
         visits = sum(places.values())
@@ -192,9 +194,16 @@ class Actors(Pools):
             return -1.0, False
         meeting = {at: n for at, n in places.items() if at in exits and self._is_meeting(at)}
         near = [at for at in meeting if at not in self.proven]
-        most = max((n for at, n in places.items() if self.block_of(at) in self.lived_in), default=0)
-        roams = (len(near) < len(meeting) or len(near) >= ROAMED) and 2 * most <= visits
+        haunt = self._haunt(places)
+        dwells = haunt is not None and self.block_of(haunt) in self.lived_in
+        dwells = dwells and self._dwellers[haunt] < self.settings.accounts
+        roams = (len(near) < len(meeting) or len(near) >= ROAMED) and not dwells
         return self.proof_of(account, meeting, total) / visits, roams
+
+    def _haunt(self, places: Mapping[int, int], least: int = 1) -> int | None:
+        """Return the address where most of an account's visits are, and so many at least; None for none."""
+        visits = sum(places.values())
+        return next((at for at, n in places.items() if 2 * n > visits and n >= least), None)
 
     def _is_meeting(self, address: int) -> bool:
         coarse = self.nodes[address].parent

@@ -21,6 +21,7 @@ from ratelimit.core.clusters.records cimport (
     ROAMED, ROAMER, SEEN, SETTLED, TICK_S, Identifier, Principal, hours_left, is_witness, kind_of, look_ahead,
     rate_of, resolve,
 )
+from ratelimit.core.clusters.tally cimport PARTS_OF_DAY, Tally, exits_of, octave_of
 
 cdef enum:
     SIX_HOURS = 0x3F
@@ -39,32 +40,6 @@ cdef extern from *:
     const double LONER_FIT "KIN_LONER_FIT"
 
 
-cdef inline int octave_of(uint32_t visits) noexcept nogil:
-    cdef int octave = 0
-    while visits > 1 and octave < WEIGHTS - 1:
-        visits >>= 1
-        octave += 1
-    return octave
-
-
-cdef double exits_of(const Tally *t) noexcept nogil:
-    """Return how many exits there are: twice the inverse Simpson index of the half of the visits at the least used.
-
-    So half of its traffic through one exit does not make a pool look like an office.
-    """
-    cdef double half = 0.5 * t.visits, taken = 0.0, squares = 0.0, part
-    cdef int octave
-    for octave in range(WEIGHTS):
-        if t.weighed[octave] == 0.0:
-            continue
-        part = min(1.0, (half - taken) / t.weighed[octave])
-        taken += part * t.weighed[octave]
-        squares += part * t.squares[octave]
-        if taken >= half:
-            break
-    return 2.0 * taken * taken / squares if squares else 0.0
-
-
 cdef inline bint is_fresh(const Principal *p) noexcept nogil:
     """Whether an account is known to be new, or was when it was found: a campaign does not grow out of it."""
     return p.traits & NEW != 0 or p.label != 0 and p.verdict == CERTAIN
@@ -72,11 +47,12 @@ cdef inline bint is_fresh(const Principal *p) noexcept nogil:
 
 @cython.final
 cdef class Groups:
-    def __cinit__(self, Judge judge not None, Pools pools not None, *, uint32_t fleet):
+    def __cinit__(self, Judge judge not None, Pools pools not None, *, uint32_t fleet, uint32_t hub):
         self.judge = judge
         self.evidence = judge.evidence
         self.pools = pools
         self.fleet = fleet
+        self.hub = hub
 
     def __dealloc__(self):
         self.free()
@@ -213,6 +189,10 @@ cdef class Groups:
                 node.others += node.others < MOST_DEGREE
         if g == 0:
             return
+        i = self.haunt_of(&places)
+        if i >= 0 and places.visits[i] >= ROAMED:  # of fewer visits most are at one address by chance
+            node = self.evidence.identifiers + places.at[i]
+            node.settled += node.settled < MOST_DEGREE
         t.members += 1
         method = self.pools.token_of(p, PROVEN)
         t.loners += method == 0 and p.traits & ROAMER != 0
@@ -326,27 +306,41 @@ cdef class Groups:
         """Return what part of where a member was are exits at which its group meets; -1 for a member with a home.
 
         And whether accounts that pay apart were at some of these addresses, or the member was at several. One address
-        in a network of the group's proves nothing. Nor does one where people live and it mostly is: that is a home.
+        in a network of the group's proves nothing. Nor does one where people live and it mostly is: that is a home,
+        unless others of the groups mostly are there, too.
         """
         cdef Places places
-        cdef uint32_t visits = 0, most = 0
-        cdef int i, exits = 0
+        cdef uint32_t visits = 0
+        cdef int i, exits = 0, haunt
+        cdef bint dwells
         roams[0] = False
         if p.traits & HOMED:
             return -1.0
         self.pools.places_of(p, &places)
+        haunt = self.haunt_of(&places)
+        dwells = haunt >= 0 and self.is_lived_in(places.at[haunt])
+        dwells = dwells and self.evidence.identifiers[places.at[haunt]].settled < self.hub
         for i in range(places.count):
             visits += places.visits[i]
-            if places.visits[i] > most and self.is_lived_in(places.at[i]):
-                most = places.visits[i]
             if self.owner[places.at[i]] != group or not self.is_meeting(places.at[i]):
                 places.visits[i] = 0
             elif self.evidence.identifiers[places.at[i]].meta & PROVEN:
                 roams[0] = True
             else:
                 exits += 1
-        roams[0] = (roams[0] or exits >= ROAMED) and 2 * most <= visits
+        roams[0] = (roams[0] or exits >= ROAMED) and not dwells
         return <double>proof_of(p, &places, self.pools.by_program) / visits if visits else -1.0
+
+    cdef int haunt_of(self, const Places *places) noexcept nogil:
+        """Return which of its places an account mostly is at, -1 for none."""
+        cdef int i
+        cdef uint32_t visits = 0
+        for i in range(places.count):
+            visits += places.visits[i]
+        for i in range(places.count):
+            if 2 * places.visits[i] > visits:
+                return i
+        return -1
 
     cdef bint is_lived_in(self, uint32_t at) noexcept nogil:
         """Whether people live in an address's block."""
