@@ -363,7 +363,7 @@ class FirstByte:
         """Take the pause that a first byte ends. After an outage what was admitted before says nothing."""
         now_ns = answer.first_byte_ns
         began_ns = max(self._moved_ns, answer.admitted_ns)
-        self._stalls.observe(began_ns, now_ns, int(WAITED * self.target_ns))
+        self._stalls.observe(began_ns, now_ns, int(WAITED * self.target_ns), self.target_ns)
         stood_ns = now_ns - began_ns
         if stood_ns > OUTAGE * self.target_ns and now_ns - self._outage_ns > SELDOM_NS:
             self._epochs_ns = [now_ns, now_ns]

@@ -40,17 +40,18 @@ class Stalls:
         self._stalls: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
         self.usual_ns = 0.0
 
-    def observe(self, began_ns: int, ended_ns: int, least_ns: int) -> None:
+    def observe(self, began_ns: int, ended_ns: int, least_ns: int, most_ns: int) -> None:
         """Take a pause that a first byte ends. It began with the last one, or as its request was admitted.
 
-        One that is shorter than `least_ns` makes nothing late, and is no stall.
+        One that is shorter than `least_ns` makes nothing late, and is no stall. Nor is one longer than
+        `most_ns`: so the loss of places begins, and what waits then is late by the queue.
         """
         pause_ns = ended_ns - began_ns
         if pause_ns <= 0:
             return
         if self.usual_ns <= 0.0:
             self.usual_ns = float(pause_ns)
-        if pause_ns > max(STALL * self.usual_ns, least_ns):
+        if max(STALL * self.usual_ns, least_ns) < pause_ns <= most_ns:
             self._stalls.append((began_ns + int(self.usual_ns), ended_ns))
         way = MOVED * min(HEAVIEST, pause_ns / self.usual_ns)
         self.usual_ns *= exp(way if pause_ns > self.usual_ns else -way)

@@ -25,14 +25,14 @@ def steadily(stalls: Stalls, count: int, every_ns: int, at_once: int = 1, began_
     for _ in range(count):
         before_ns, now_ns = now_ns, now_ns + every_ns
         for _ in range(at_once):
-            stalls.observe(before_ns, now_ns, 0)
+            stalls.observe(before_ns, now_ns, 0, LAST)
     return now_ns
 
 
 def test_pause_that_is_much_longer_than_others_is_a_stall():
     stalls = Stalls()
     began_ns = steadily(stalls, 100, SECOND // 10)
-    stalls.observe(began_ns, began_ns + 2 * SECOND, SECOND)
+    stalls.observe(began_ns, began_ns + 2 * SECOND, SECOND, LAST)
     assert stalls.within(began_ns, LAST) == pytest.approx(1.9 * SECOND, rel=0.05)
     assert stalls.within(began_ns + SECOND, LAST) == SECOND
     assert stalls.within(began_ns + SECOND, began_ns + 2 * SECOND - 1) == SECOND - 1
@@ -42,7 +42,15 @@ def test_pause_that_is_much_longer_than_others_is_a_stall():
 def test_pause_that_makes_nothing_late_is_no_stall():
     stalls = Stalls()
     began_ns = steadily(stalls, 100, SECOND // 100)
-    stalls.observe(began_ns, began_ns + SECOND // 5, SECOND // 4)
+    stalls.observe(began_ns, began_ns + SECOND // 5, SECOND // 4, LAST)
+    assert stalls.within(began_ns, LAST) == 0
+
+
+def test_pause_that_is_longer_than_the_target_is_no_stall():
+    """Hazard: places are lost, no first byte comes until answers have ended, and nothing is cut."""
+    stalls = Stalls()
+    began_ns = steadily(stalls, 100, SECOND // 100)
+    stalls.observe(began_ns, began_ns + 4 * SECOND, SECOND // 4, SECOND)
     assert stalls.within(began_ns, LAST) == 0
 
 
@@ -65,7 +73,7 @@ def test_first_bytes_at_random_are_hardly_ever_stalls():
     stalls, random, now_ns, stood_ns = Stalls(), Random(1), 0, 0
     for _ in range(5_000):
         before_ns, now_ns = now_ns, now_ns + int(random.expovariate(20.0) * SECOND)
-        stalls.observe(before_ns, now_ns, 0)
+        stalls.observe(before_ns, now_ns, 0, LAST)
         stood_ns += stalls.within(before_ns, now_ns)
     assert stood_ns < 0.02 * now_ns
 
@@ -74,7 +82,7 @@ def test_first_bytes_at_random_are_hardly_ever_stalls():
 def test_stalls_are_a_part_of_a_wait_whatever_is_told(told: list[tuple[int, int]]):
     stalls = Stalls()
     for began_ns, ended_ns in told:
-        stalls.observe(began_ns, ended_ns, 0)
+        stalls.observe(began_ns, ended_ns, 0, LAST)
         assert stalls.within(began_ns, ended_ns) >= 0
 
 
@@ -82,7 +90,7 @@ def test_stalls_are_taken_over():
     stalls, other = Stalls(), Stalls()
     now_ns = steadily(stalls, 100, SECOND // 10)
     for _ in range(10):
-        stalls.observe(now_ns, now_ns + 3 * SECOND, 0)
+        stalls.observe(now_ns, now_ns + 3 * SECOND, 0, LAST)
         now_ns = steadily(stalls, 100, SECOND // 10, began_ns=now_ns + 3 * SECOND)
     other.take_over(stalls.words())
     assert other.words() == stalls.words()
