@@ -119,7 +119,7 @@ def report_beside(found: Mapping[str, Beside], loads: Sequence[float]) -> None:
         met = "hit " if got.slower <= SLOWER else "MISS"
         print(f"  {met}  {name + ': p99 first byte':42}{slower}   aim ≤ {SLOWER:g} ×")
         _row(f"{name}: batch done of what is left", got.batch_done, BATCH_DONE, True)
-        _row(f"{name}: interactive lost", got.lost[0], LOST + got.lost_alone, False)
+        _row(f"{name}: interactive lost, alone {100 * got.lost_alone:.1f}", got.lost[0], LOST, False)
         for rank, lost in enumerate(got.lost[1:], 1):
             _row(f"{name}: class {rank} lost", lost, LOST, False)
 
