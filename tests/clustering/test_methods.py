@@ -37,7 +37,7 @@ def test_account_that_fires_all_at_once_and_is_given_up_is_bound_from_its_first_
 
 
 @pytest.mark.parametrize("payment", ["", "a card of one's own"])
-def test_account_with_another_method_is_taken_for_nobodys(payment: str) -> None:
+def test_account_with_another_method_has_no_actor(payment: str) -> None:
     actor = caught(budget="5/day")
     unwatched(actor)
     assert actor.decide(first("fresh", payment)).allowed
@@ -53,7 +53,7 @@ def test_one_account_that_is_no_certain_member_ends_it_at_once() -> None:
     assert actor.decide(first("fresh")).allowed
 
 
-def test_method_of_an_actor_that_was_cleared_is_nobodys() -> None:
+def test_method_of_an_actor_that_was_cleared_names_no_actor() -> None:
     actor = caught(budget="5/day", tuning='[correlation.known]\nclear = ["bot1"]')
     unwatched(actor)
     assert actor.decide(first("fresh")).allowed
