@@ -108,11 +108,6 @@ extensions = [
         f"ratelimit.{name}",
         [f"ext/ratelimit/{name.replace('.', '/')}.pyx"],
         include_dirs=["ext"],
-        depends=[
-            str(p.relative_to(HERE))
-            for p in (SOURCES / "ratelimit").rglob("*.[ph]*")
-            if p.suffix in {".pxd", ".h"}
-        ],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
         define_macros=[*macros, *shapes] if name == "core.clusters.image" else macros,
