@@ -27,6 +27,7 @@ from benchmarks import (
     stalls,
     three_limits,
     usage,
+    ways,
 )
 from benchmarks.redis import cluster as redis_cluster
 from benchmarks.redis import concurrent as redis_concurrent
@@ -44,6 +45,7 @@ QUESTIONS: dict[str, ModuleType] = {
     "many-keys": many_keys,
     "three-limits": three_limits,
     "middleware": middleware,
+    "ways": ways,
     "server": server,
     "processes": processes,
     "replay": replay,
