@@ -137,15 +137,8 @@ class Limiter:
         if bound.until_ns is not None:
             bound = self.runtime.generation_at(now_ns)
         gate = bound.by_name
-        if (
-            gate is not None
-            and costs is None
-            and not headers
-            and state is None
-            and created is None
-            and event == "request"
-        ):
-            made = gate.decide(method, path, identities, client, now_ns)
+        if gate is not None and costs is None and created is None and event == "request":
+            made = gate.decide(method, path, identities, client, headers, state, now_ns)
             if made is not None:
                 return made
         given = (identities, costs, client, headers, state, created)

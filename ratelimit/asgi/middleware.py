@@ -42,7 +42,6 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.target import NOWHERE
 from ratelimit.stores.contract import Store
-from ratelimit.telemetry.names import COUNTER_REQUESTS, LIMITED_COLUMNS
 from ratelimit.worker.siblings import several_workers
 
 
@@ -381,7 +380,7 @@ class RateLimitMiddleware:
             check_routes(survey, self.limiter)
         if bound is not self._bound:
             self.writer = HeaderWriter(bound.headers)
-            self._gate = self._new_gate(bound) if bound.is_plain and self.limiter.is_enabled else None
+            self._gate = self._new_gate(bound)
             self._bound = bound
         if not self._is_awake:
             self._is_awake = True
@@ -391,27 +390,21 @@ class RateLimitMiddleware:
                 self._runtime.diagnose("private-memory")
         return bound
 
-    def _new_gate(self, bound: BoundPolicy) -> Gate:
+    def _new_gate(self, bound: BoundPolicy) -> Gate | None:
+        decider = bound.decider
+        if decider is None:
+            return None
         matches = bound if self._placement.is_plain else PlacedMatches(bound, self._placement)
         return Gate(
             self._door,
             self.writer,
             match=matches.match,
             requests=matches.requests,
-            extractor=bound.extractor,
-            table=self.limiter.table,
-            counter=self.limiter.table.counter(COUNTER_REQUESTS),
-            columns=LIMITED_COLUMNS,
+            decider=decider,
             sample=self._sample_latency,
-            watch=bound.watch,
             target=partial(target_of, placement=self._placement),
-            pace=self._runtime.pace,
-            keep_up=self._runtime.keep_up,
             has_ends=bool(bound.steps.ends),
             loads=self._runtime.loads_of(bound.compiled),
-            payer_at=bound.payer_at,
-            conduct=bound.conduct,
-            ramps=bound.ramps,
         )
 
     def _sample_latency(self, begin_ns: int) -> None:

@@ -19,6 +19,7 @@ from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
+from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.conduct import Conduct
 from ratelimit.deciding.extraction import listed_positions, make_extractor, payer_position, positions_of
 from ratelimit.deciding.hold import Hold
@@ -108,7 +109,7 @@ class BoundPolicy:
         person have another one."""
         self.steps = steps
         self.by_name: NamedGate | None = None
-        """Decides in one call what is given by names; set by a limiter, which knows what keeps up."""
+        """Decides in one call what is given by names; set with `decider`."""
         self.store = store
         self.resolvers = dict(resolvers or {})
         self.extractor = make_extractor(
@@ -132,8 +133,8 @@ class BoundPolicy:
         self.has_lists = bool(compiled.allow or compiled.deny or amendment.allowed)
         self.is_metered = any(rule.metering is not None for rule in compiled.rules)
         """Whether any limit finds estimates for each request, or reads answers."""
-        self.is_plain = not self.has_lists and not self.extractor.needs_context and steps.are_in_the_gate
-        """Whether headers and peer alone tell which account a request is from, and the gate can decide it."""
+        self.decider: CompiledDecider | None = None
+        """Decides most requests in one compiled call; set by a limiter, None where steps stand in its way."""
         self.headers = compiled.file.headers
         self.from_ns = now_ns
         self.until_ns: int | None = None

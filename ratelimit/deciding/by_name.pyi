@@ -1,17 +1,10 @@
 """The common call of `Limiter.decide`: identities by name, limits in this host's memory."""
 
-from collections.abc import Callable, Mapping
-from typing import Protocol, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
 
-from ratelimit.clock import Clock
-from ratelimit.core.decision.engine import Outcome
-from ratelimit.core.decision.schedule import Pace
-from ratelimit.core.memory.table import Table
-from ratelimit.core.request.scanner import Scanner
-from ratelimit.core.sharing.observer import Watch
-from ratelimit.deciding.charge import Asked
-from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.decision import Decision, Verdict
+from ratelimit.deciding.compiled import CompiledDecider, Matching
+from ratelimit.decision import Decision
 
 ADDRESS: int
 """The form of an identity that is the client's address."""
@@ -20,55 +13,23 @@ TEXT: int
 RAW: int
 """The form of a value that is hashed as it is given."""
 
-class _Matched(Protocol):
-    """What is needed of what applies to a request."""
-
-    plan: RoutePlan | None
-
-@final
-class NamedCharge:
-    """A decision's ledger, as `charge.Charge` is one: made when it is asked for more than it holds."""
-
-    @property
-    def plan(self) -> RoutePlan: ...
-    @property
-    def outcome(self) -> Outcome: ...
-    @property
-    def asked(self) -> Asked: ...
-    @property
-    def binding(self) -> int: ...
-    def verdicts(self) -> tuple[Verdict, ...]: ...
-    def settle_units(self, units: Mapping[str, int]) -> None: ...
-    def release(self) -> None: ...
-
 @final
 class NamedGate:
-    """Decides requests that are given by names, under one policy without lists, tiers or resolvers.
+    """Decides requests that are given by names, under one policy.
 
     Args:
         match: says what applies to a method and path; `requests` has what it said before.
-        places: each name's position, kind and form. A name that is not there is left to the decider.
-        scanner: of identities; says what stands in for those that are missing.
-        table: counts a decision in `counter`, in the first of `columns` if it was a refusal.
-        watch: knows clusters, and is told what was decided; None when nothing is correlated.
-        pace, keep_up: says when upkeep is due with a decision, and does it.
-        clock: says when a decision's costs are settled.
+        places: each name's position, kind and form. A name that is not there is left to Python.
+        decider: reads the identities that were not given, and decides.
     """
 
     def __new__(
         cls,
         *,
-        match: Callable[[str, str], _Matched],
+        match: Callable[[str, str], Matching],
         requests: Mapping[str, object],
         places: Mapping[str, tuple[int, int, int]],
-        scanner: Scanner,
-        table: Table,
-        counter: int,
-        columns: tuple[int, int],
-        watch: Watch | None = None,
-        pace: Pace,
-        keep_up: Callable[[int], None],
-        clock: Clock,
+        decider: CompiledDecider,
     ) -> NamedGate: ...
     def decide(
         self,
@@ -76,12 +37,14 @@ class NamedGate:
         path: str,
         names: Mapping[str, str | bytes] | None,
         client: str | None,
+        headers: Mapping[str, str] | Sequence[tuple[bytes, bytes]],
+        state: Mapping[str, Any] | None,
         now_ns: int,
         /,
     ) -> Decision | None:
         """Decide, charge and count a request.
 
-        None when it takes more than names: then nothing was charged and nothing counted.
+        None when it takes Python: then nothing was charged and nothing counted.
         """
     def identities(self, names: Mapping[str, str | bytes] | None, client: str | None, /) -> list[int] | None:
         """Return a request's identities by position, None when it takes more than names to tell them."""

@@ -76,6 +76,11 @@ class FairQueue:
         return self._halls.waiting
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits: what has room goes on at once."""
+        return not any(hall.room.size for hall in self._halls)
+
+    @property
     def fairness(self) -> float:
         """Jain's index of what principals that waited were served of late: the least of any event loop's."""
         return self._halls.fairness(self._now_ns())

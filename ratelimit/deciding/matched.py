@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.deciding.tier import TierPick
 from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses
 
 
 class Matched:
     """What applies to one method and path.
 
-    `plan` is None when a tier has to pick it; `is_limited` is False when nothing applies.
+    `plan` is None when `pick` has to pick it by the customer's plan; `is_limited` is False when nothing applies.
     `resolvers` are those with answers that the limits, or the lists, look at. `is_crowded`: the
     path's readings fall under more rules than a decision can carry, and it is refused.
     `classes` says which limit that follows the load it falls under, its `group`, and which classes it may
@@ -20,13 +21,13 @@ class Matched:
     """
 
     __slots__ = (
-        "_pick",
         "classes",
         "group",
         "is_crowded",
         "is_limited",
         "may_wait",
         "params",
+        "pick",
         "plan",
         "rank",
         "resolvers",
@@ -39,7 +40,7 @@ class Matched:
         template: str,
         params: Mapping[str, str],
         plan: RoutePlan | None,
-        pick: Callable[[Sequence[int]], RoutePlan | None] | None = None,
+        pick: TierPick | None = None,
         resolvers: tuple[str, ...] = (),
         *,
         is_crowded: bool = False,
@@ -48,7 +49,7 @@ class Matched:
         self.template = template
         self.params = params
         self.plan = plan
-        self._pick = pick
+        self.pick = pick
         self.resolvers = resolvers
         self.is_crowded = is_crowded
         self.is_limited = plan is not None or pick is not None or is_crowded
@@ -65,4 +66,4 @@ class Matched:
 
     def plan_for(self, identities: Sequence[int]) -> RoutePlan | None:
         """Return the plan for these identities' tiers; None when no limit is left, or too many are."""
-        return self.plan if self._pick is None else self._pick(identities)
+        return self.plan if self.pick is None else self.pick(identities)

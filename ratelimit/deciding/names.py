@@ -1,36 +1,19 @@
-"""Which policies are decided by names in one compiled call, and what that call has to know of them."""
+"""The names that a policy's identities can be given by in one compiled call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ratelimit.clock import Clock
-from ratelimit.core.decision.schedule import Pace
-from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.by_name import ADDRESS, RAW, TEXT, NamedGate
+from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.extraction import needed_positions
 from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import IdentitySpec
-from ratelimit.telemetry.names import COUNTER_REQUESTS, LIMITED_COLUMNS
 
 
-def named_gate(
-    bound: BoundPolicy, table: Table, pace: Pace, keep_up: Callable[[int], None], clock: Clock
-) -> NamedGate | None:
-    """Return what decides a policy by names; None where a request's names do not say all.
-
-    So where lists, a path or an account's age have a say.
-    """
-    compiled, extractor, hasher = bound.compiled, bound.extractor, bound.store.hasher
-    reads_paths = any(source.kind == "path" for spec in compiled.identities for source in spec.sources)
-    if (
-        reads_paths
-        or not extractor.is_told_by_names
-        or not bound.steps.are_in_the_gate
-        or bound.conduct is not None
-        or bound.ramps is not None
-    ):
+def named_gate(bound: BoundPolicy, decider: CompiledDecider) -> NamedGate | None:
+    """Return what decides a policy by names; None where a path has a say that is no name."""
+    compiled, hasher = bound.compiled, bound.store.hasher
+    if any(source.kind == "path" for spec in compiled.identities for source in spec.sources):
         return None
     needed = needed_positions(compiled)
     places = {
@@ -38,19 +21,7 @@ def named_gate(
         for name, position in bound.names.items()
         if position in needed and (form := _form(compiled.identities[position])) is not None
     }
-    return NamedGate(
-        match=bound.match,
-        requests=bound.requests,
-        places=places,
-        scanner=extractor.scanner,
-        table=table,
-        counter=table.counter(COUNTER_REQUESTS),
-        columns=LIMITED_COLUMNS,
-        watch=bound.watch,
-        pace=pace,
-        keep_up=keep_up,
-        clock=clock,
-    )
+    return NamedGate(match=bound.match, requests=bound.requests, places=places, decider=decider)
 
 
 def _form(spec: IdentitySpec) -> int | None:

@@ -9,6 +9,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.errors import UsageError
 from ratelimit.identity.extract import Headers
 from ratelimit.identity.fact import NO_CONTEXT, Context
+from ratelimit.identity.source import raw_headers
 from ratelimit.policy.schema.model import Event
 
 Given = tuple[
@@ -84,13 +85,3 @@ def checked_costs(costs: Mapping[str, int], known: Sequence[str]) -> Mapping[str
         if unit not in known:
             raise UsageError(f"no limit counts {unit!r}; there are {', '.join(known)}", code="unit-unknown")
     return costs
-
-
-def raw_headers(headers: Mapping[str, str] | Headers) -> Headers:
-    """Return headers as ASGI has them."""
-    if isinstance(headers, Mapping):
-        return [
-            (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
-            for name, value in headers.items()
-        ]
-    return headers

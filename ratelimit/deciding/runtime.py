@@ -26,6 +26,7 @@ from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding import last_policy
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.conduct import MOST_NEWS, Conduct
 from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.fair_queue import FairQueue, Result
@@ -45,7 +46,9 @@ from ratelimit.deciding.switch import is_enabled
 from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
+
 from ratelimit.events import MistakesLog, Observer
+from ratelimit.identity.fact import live_context
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.compile.compiled import CompiledPolicy
@@ -333,8 +336,23 @@ class Runtime:
         if compiled.queue is not None:
             self.queue.bound_by(compiled.queue.per_principal, compiled.queue.total)
             self.hold.total = compiled.queue.total
-        if self.is_enabled and not is_asked:
-            bound.by_name = named_gate(bound, self.table, self.pace, self.keep_up, self.clock)
+        if self.is_enabled and self.steps.are_in_the_gate:
+            bound.decider = CompiledDecider(
+                extractor=bound.extractor,
+                has_lists=bound.has_lists,
+                table=self.table,
+                cells=self.counters.cells,
+                watch=bound.watch,
+                payer_at=bound.payer_at,
+                conduct=bound.conduct,
+                ramps=bound.ramps,
+                pace=self.pace,
+                keep_up=self.keep_up,
+                clock=self.clock,
+                context_of=live_context,
+            )
+            if not is_asked:
+                bound.by_name = named_gate(bound, bound.decider)
         return bound
 
     def amend(self, acts: tuple[Act, ...]) -> None:

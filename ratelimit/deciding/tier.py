@@ -11,7 +11,7 @@ from ratelimit.policy.compile.compiled import LimitSpec
 class TierPick:
     """Picks them, given a row of identities."""
 
-    __slots__ = ("_limits", "_names", "_plan")
+    __slots__ = ("_limits", "_names", "_plan", "known")
 
     def __init__(
         self,
@@ -22,6 +22,12 @@ class TierPick:
         self._limits = tuple(limits)
         self._names = names
         self._plan = plan
+        self.known: dict[int, list[int]] = {}
+        """By position of an identity that names a plan: the hashes of the plans that a limit has there."""
+        positions = {limit.tier_identity for limit in limits if limit.tier_identity >= 0}
+        for position, value in names:
+            if position in positions:
+                self.known.setdefault(position, []).append(value)
 
     def __call__(self, identities: Sequence[int]) -> RoutePlan | None:
         indices: list[int] = []

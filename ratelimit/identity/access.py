@@ -51,6 +51,16 @@ class AccessLists:
         return bool(self._values)
 
     @property
+    def values(self) -> list[tuple[int, int, int]]:
+        """Positions, hashes and lists of what is listed by value."""
+        return [
+            (position, value, found)
+            for position, listed in self._values
+            for value, found in listed.items()
+            if value != MALFORMED
+        ]
+
+    @property
     def guarded(self) -> tuple[int, ...]:
         """Positions where a malformed value has to be told apart from a missing one."""
         return tuple(position for position, listed in self._values if MALFORMED in listed)

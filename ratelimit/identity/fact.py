@@ -78,6 +78,11 @@ class Context:
 NO_CONTEXT = Context()
 
 
+def live_context(params: Mapping[str, str], state: object) -> Context:
+    """Return what is known of a request under way, besides its headers and its peer."""
+    return Context(params, state, is_live=True)
+
+
 class _Unreadable:
     """In place of a value that could not be read: it is there, and no identity."""
 

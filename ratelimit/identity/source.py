@@ -7,7 +7,7 @@ client must not choose the next source by misspelling this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ratelimit.core.request import grammar
 from ratelimit.core.request.grammar import MALFORMED_VALUE, formed
@@ -21,6 +21,16 @@ OFTEN_ABSENT = 20
 OFTEN_LATE = 3
 """Requests with a value that came after it was asked for: then it is set too late."""
 Read = Callable[[Headers, Context], bytes | None]
+
+
+def raw_headers(headers: Mapping[str, str] | Headers) -> Headers:
+    """Return headers as ASGI has them."""
+    if isinstance(headers, Mapping):
+        return [
+            (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
+            for name, value in headers.items()
+        ]
+    return headers
 
 
 def form_of(source: Sequence[str]) -> str:
@@ -41,9 +51,9 @@ def reader(source: Sequence[str], diagnose: Notice) -> Read | None:
         return _header(name.encode("latin-1"), form)
     if kind == "cookie":
         return _cookie(name.encode("utf-8"), form)
-    if kind in ("path", "state"):
-        return _context(kind, name, form, diagnose)
-    return None
+    if kind == "path":
+        return _path(name, form, diagnose)
+    return StateReader(name, diagnose) if kind == "state" else None
 
 
 def _header(name: bytes, form: str) -> Read:
@@ -71,29 +81,63 @@ def _cookie(name: bytes, form: str) -> Read:
     return read_cookie
 
 
-def _context(kind: str, name: str, form: str, diagnose: Notice) -> Read:
-    is_path = kind == "path"
-    absent, late = 0 if is_path else OFTEN_ABSENT, OFTEN_LATE
-    earlier: object = {}  # the state of the last request that had nothing there when it was asked
-
-    def read_context(headers: Headers, context: Context) -> bytes | None:
-        nonlocal absent, late, earlier
-        found: object = context.params.get(name) if is_path else state_value(context.state, name)
+def _path(name: str, form: str, diagnose: Notice) -> Read:
+    def read_path(headers: Headers, context: Context) -> bytes | None:
+        found = context.params.get(name)
         if found is None:
-            if absent > 0 and context.is_live:
-                late -= state_value(earlier, name) is not None
-                absent = absent - 1 if late else 0
-                earlier = context.state if absent else {}
-                if not absent:
-                    diagnose("state-absent", about=f"`state:{name}`")
             return None
-        absent, earlier = 0, {}
         value = value_bytes(found)
         if value is None:
             diagnose("identity-type")
-        if value and is_path:
-            value = grammar.segment(value)
-            return formed(value, form) if value else value
+        if not value:
+            return None
+        value = grammar.segment(value)
+        return formed(value, form) if value else value
+
+    return read_path
+
+
+class StateReader:
+    """Reads a field of the application's state, and notices one that is set too late.
+
+    Args:
+        name: the field's.
+        diagnose: see `reader`.
+    """
+
+    __slots__ = ("_absent", "_diagnose", "_earlier", "_late", "_name")
+
+    def __init__(self, name: str, diagnose: Notice) -> None:
+        self._name = name
+        self._diagnose = diagnose
+        self._absent, self._late = OFTEN_ABSENT, OFTEN_LATE
+        self._earlier: object = {}  # the state of the last request that had nothing there when it was asked
+
+    @property
+    def is_noting(self) -> bool:
+        """Whether requests without a value are still counted."""
+        return self._absent > 0
+
+    def settle(self) -> None:
+        """Take notice that a request had a value: it is not set too late."""
+        self._absent, self._earlier = 0, {}
+
+    def __call__(self, headers: Headers, context: Context) -> bytes | None:
+        """Return the value in a request's state, None without one."""
+        found = state_value(context.state, self._name)
+        if found is None:
+            if self._absent > 0 and context.is_live:
+                self._note(context.state)
+            return None
+        self.settle()
+        value = value_bytes(found)
+        if value is None:
+            self._diagnose("identity-type")
         return value or None
 
-    return read_context
+    def _note(self, state: object) -> None:
+        self._late -= state_value(self._earlier, self._name) is not None
+        self._absent = self._absent - 1 if self._late else 0
+        self._earlier = state if self._absent else {}
+        if not self._absent:
+            self._diagnose("state-absent", about=f"`state:{self._name}`")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.deciding.by_name import NamedCharge
+from ratelimit.deciding.compiled import Decided
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision
 from ratelimit.http.fields import HeaderWriter, Pair
@@ -57,8 +57,8 @@ def raw_answer_of(
     if writer is None:
         writer = HeaderWriter(door.limiter.current.headers)
     charge = decision.ledger
-    asked = charge.asked if isinstance(charge, (Charge, NamedCharge)) else None
-    if isinstance(charge, (Charge, NamedCharge)) and asked is not None:
+    asked = charge.asked if isinstance(charge, (Charge, Decided)) else None
+    if isinstance(charge, (Charge, Decided)) and asked is not None:
         exchange = Exchange(door, writer, charge.plan, charge.outcome, asked.now_ns, cross_origin, None)
         exchange.asked_by(asked.watch, asked.row)
     else:

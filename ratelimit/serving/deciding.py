@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ratelimit.asgi.door import Door
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.by_name import NamedCharge
+from ratelimit.deciding.compiled import Decided
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision
 from ratelimit.http.fields import HeaderWriter, Pair
@@ -91,7 +91,7 @@ class Deciding:
             costs = facts.costs or {REQUESTS: 1}
             decision.settle(costs)
             charge = decision.ledger
-            # Asked with costs, it is no `NamedCharge`.
+            # Asked with costs, it is no `Decided`.
             if not isinstance(charge, Charge) or all(rule.unit not in costs for rule in charge.plan.rules):
                 # What is refused here was done all the same, and no client hears of it: the operator has to.
                 self._limiter.runtime.diagnose("done-uncharged", about=", ".join(costs))
@@ -99,7 +99,7 @@ class Deciding:
 
     def _answered(self, decision: Decision, is_done: bool) -> Answered:
         charge = decision.ledger
-        if isinstance(charge, (Charge, NamedCharge)) and charge.outcome.holds_slots:
+        if isinstance(charge, (Charge, Decided)) and charge.outcome.holds_slots:
             # A call has no end: what it would hold is given back at once.
             decision.release()
         current = self._limiter.current
@@ -113,7 +113,7 @@ class Deciding:
 def _told(decision: Decision) -> Told | None:
     """Return the limit that a client should mind most; None where none may be told of."""
     charge = decision.ledger
-    if not isinstance(charge, (Charge, NamedCharge)):
+    if not isinstance(charge, (Charge, Decided)):
         return None
     plan, outcome = charge.plan, charge.outcome
     at = plan.tightest(outcome)

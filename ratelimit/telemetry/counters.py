@@ -40,7 +40,7 @@ class Counters:
         "_diagnostics",
         "_held",
         "_latency",
-        "_requests",
+        "cells",
         "_runtime",
         "_table",
         "_waited",
@@ -51,7 +51,8 @@ class Counters:
         self._table = table
         # Every request is counted: cells are looked up once.
         cells = WideCounter(table, names.COUNTER_REQUESTS, names.REQUESTS_WIDTH).cells
-        self._requests = {decided: cells[column] for decided, column in REQUEST_COLUMN.items()}
+        self.cells = {decided: cells[column] for decided, column in REQUEST_COLUMN.items()}
+        """Where a decision is counted: counter and column, by whether it allows and why."""
         self._waits = WideCounter(table, waits.COUNTER_WAITS, len(waits.WAIT_RESULTS))
         self._waited = WideCounter(table, waits.COUNTER_WAITED, waits.WAIT_WIDTH)
         self._held: tuple[WideCounter, WideCounter] | None = None  # of few policies
@@ -64,7 +65,7 @@ class Counters:
         if reason is Reason.CAPACITY:
             self._runtime.add(names.CAPACITY_COLUMN)
         else:
-            self._table.count(*self._requests[allowed, reason])
+            self._table.count(*self.cells[allowed, reason])
 
     def waited(self, result: str, waited_ns: int) -> None:
         """Count what became of a request that had no room, and how long it waited if it did."""

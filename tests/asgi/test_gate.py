@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.asgi import gate
+from ratelimit.deciding import compiled
 from ratelimit.identity.fact import REFUSED
 from ratelimit.telemetry.names import COUNTER_REQUESTS
 from tests.asgi.driver import Answer, Client, key, limit, mount, ok, rules
@@ -78,7 +78,7 @@ async def test_common_way_answers_as_the_long_way_does(monkeypatch: pytest.Monke
 
 
 def test_gate_knows_the_identity_that_is_insisted_on() -> None:
-    assert gate.REFUSED == REFUSED
+    assert compiled.REFUSED == REFUSED
 
 
 async def test_request_leaves_no_cycle_behind() -> None:

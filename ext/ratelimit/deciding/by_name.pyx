@@ -1,7 +1,7 @@
 """Decisions by names, compiled: see the stub for the contract.
 
-An accelerator as `asgi/gate` is one. It goes through the stages of `deciding/decider.py` for what needs nothing
-but names, and turns away all else before anything was charged. A test holds both equal
+Values that are given by name go into the array of identities, and the compiled decider (`deciding/compiled`) decides it.
+What takes more is turned away before anything was charged. A test holds this equal to the decider in Python
 (tests/limiter/test_by_name.py).
 """
 
@@ -11,32 +11,23 @@ from cpython.dict cimport PyDict_GetItem, PyDict_Next
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 
-from ratelimit.core.algorithms.setup cimport ABSENT_HASH, MOST_RULES
-from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
-from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
-from ratelimit.decision_fields cimport DecisionFields, new_fields
-from ratelimit.core.decision.schedule cimport Pace
 from ratelimit.core.memory.hashing cimport hash_run
-from ratelimit.core.memory.table cimport Table, bump
 from ratelimit.core.request.grammar cimport LONGEST_FORM, text_form
+from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner, listed
-from ratelimit.core.sharing.observer cimport Watch
+from ratelimit.decision_fields cimport DecisionFields, new_fields
+from ratelimit.deciding.compiled cimport BY_LIMITS, CompiledDecider, Decided
 
-from ratelimit.deciding.charge import Asked, Charge
-from ratelimit.decision import Decision, Reason
-from ratelimit.errors import StoreError
+from ratelimit.deciding.compiled import DECIDED
+from ratelimit.decision import Decision
+from ratelimit.identity.source import raw_headers
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
     const uint8_t *PyUnicode_1BYTE_DATA(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
 
-cdef enum:
-    MOST_PARTS = 4096       # as many plans as a bound policy keeps
-
 ADDRESS, TEXT, RAW = range(3)
-
-cdef object LIMITS = Reason.LIMITS
 
 cdef enum Form:
     AN_ADDRESS = 0
@@ -59,179 +50,71 @@ cdef class Place:
 
 @cython.final
 @cython.auto_pickle(False)
-cdef class PlanParts:
-    """A route plan's fields, copied to C attributes for speed."""
-
-    cdef Plan core          # None: nothing compiled decides it
-    cdef int counted_at     # position of the identity that a limit per cluster counts by; -1: there is none
-    cdef uint64_t required  # a bit for each position where what is missing or malformed refuses a request
-    cdef uint64_t amounts[MOST_RULES]
-
-    def __init__(self, plan, int positions):
-        cdef Plan core
-        self.counted_at = plan.counted_at
-        self.required = 0
-        for position in plan.required:
-            self.required |= <uint64_t>1 << position
-        core = plan.accelerated
-        if plan.queue is not None or plan.challenge is not None:
-            core = None  # the decider says that it cannot wait, and asks the application
-        if core is not None and core.highest < positions:
-            self.core = core
-            core.read_costs(plan.costs, self.amounts)
-
-
-@cython.final
-@cython.auto_pickle(False)
-@cython.freelist(16)
-cdef class NamedCharge:
-    """A decision's ledger, made when it is asked for: most callers want to know whether, and no more."""
-
-    cdef readonly object plan
-    cdef readonly object outcome
-    cdef object clock
-    cdef object watch
-    cdef object row         # of a refusal, where clusters are known: what its wait is told by
-    cdef object now_ns
-
-    cdef object charge(self):
-        return Charge(self.plan, self.outcome, self.clock, self.asked)
-
-    @property
-    def asked(self):
-        return Asked(self.watch if self.row else None, self.row, self.now_ns)
-
-    @property
-    def binding(self):
-        return self.charge().binding
-
-    def verdicts(self):
-        return self.charge().verdicts()
-
-    def settle_units(self, units):
-        self.charge().settle_units(units)
-
-    def release(self):
-        self.charge().release()
-
-    def __reduce__(self):
-        raise TypeError("a charge is bound to memory of this host and is not pickled")
-
-
-@cython.final
-@cython.auto_pickle(False)
 cdef class NamedGate:
     cdef object match
     cdef dict requests
     cdef dict places
+    cdef CompiledDecider decider
+    cdef IdentityReader reader
     cdef Scanner scanner
-    cdef Table table
-    cdef uint64_t counter
-    cdef uint64_t columns[2]
-    cdef Watch watch        # None: nothing is correlated
-    cdef Pace pace
-    cdef object keep_up
-    cdef object clock
-    cdef dict parts
 
-    def __cinit__(
-        self, *, match, dict requests not None, places, Scanner scanner not None, Table table not None,
-        counter, columns, Watch watch=None, Pace pace not None, keep_up, clock,
-    ):
-        if watch is not None and watch.highest >= scanner.size:
-            raise ValueError("the correlation looks at identities the policy does not have")
+    def __cinit__(self, *, match, dict requests not None, places, CompiledDecider decider not None):
         self.match = match
         self.requests = requests
+        self.decider, self.reader, self.scanner = decider, decider.reader, decider.reader.scanner
         self.places = {name: Place(*place) for name, place in places.items()}
         for place in self.places.values():
-            if not 0 <= (<Place>place).position < scanner.size - 2:
-                raise IndexError(f"there are {scanner.size - 2} identities")
-        self.scanner = scanner
-        self.table = table
-        self.counter = counter
-        self.columns[False], self.columns[True] = columns
-        self.watch = watch
-        self.pace = pace
-        self.keep_up = keep_up
-        self.clock = clock
-        self.parts = {}
+            if not 0 <= (<Place>place).position < self.scanner.size - 2:
+                raise IndexError(f"there are {self.scanner.size - 2} identities")
 
-    def decide(self, str method not None, str path not None, names, client, now_ns, /):
+    def decide(self, str method not None, str path not None, names, client, headers, state, now_ns, /):
         cdef PyObject *found
-        cdef object matched, plan
-        cdef PlanParts part
+        cdef object matched
         cdef uint64_t ids[MOST_POSITIONS]
-        cdef uint64_t refused
-        cdef Outcome outcome
-        cdef NamedCharge charge
+        cdef uint64_t refused = 0
+        cdef Decided decided
         cdef DecisionFields made
-        cdef object actor = None
-        cdef uint8_t verdict = NO_VERDICT
-        cdef Py_ssize_t i
-        if type(names) is not dict:
-            return None
         found = PyDict_GetItem(self.requests, method)
         if found != NULL:
             found = PyDict_GetItem(<object>found, path)
         matched = <object>found if found != NULL else self.match(method, path)
-        plan = matched.plan
-        if plan is None:
+        if matched.is_limited or self.decider.has_lists:
+            if matched.resolvers or not self.fill(names, client, headers, state, ids, &refused):
+                return None
+        decided = self.decider.decide(matched, ids, refused, now_ns, None, True)
+        if decided is None:
             return None
-        found = PyDict_GetItem(self.parts, plan)
-        part = <PlanParts>found if found != NULL else self.new_part(plan)
-        if part.core is None or not self.fill(<dict>names, client, ids, &refused):
-            return None
-        if refused & part.required or refused and self.watch is not None:
-            return None  # elsewhere what is refused counts as absent, which stands there already
-        check_ready(part.core)
-        try:
-            if self.watch is not None:
-                self.watch.stamp(ids)
-                if ids[self.watch.at - 2] != ABSENT_HASH:
-                    actor = ids[self.watch.at - 2]
-                    verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
-            outcome = part.core.decided(ids, part.amounts, now_ns, True)
-        except StoreError:
-            return None  # asked again on the decider, which knows each limit's stance
-        self.table.check_open()
-        bump(self.table, self.counter, self.columns[outcome.allowed], 1)
-        if self.watch is not None:
-            self.watch.note(ids, not outcome.allowed, now_ns, part.counted_at)
-        if self.pace.due(now_ns):
-            self.keep_up(now_ns)
-        charge = NamedCharge.__new__(NamedCharge)
-        charge.plan = plan
-        charge.outcome = outcome
-        charge.clock = self.clock
-        charge.now_ns = now_ns
-        charge.row = ()
-        if self.watch is not None and not outcome.allowed:
-            charge.watch = self.watch
-            charge.row = [-1 if ids[i] == ABSENT_HASH else ids[i] for i in range(self.scanner.size)]
         made = new_fields(Decision, ())
-        made._allowed = outcome.allowed
-        made._reason = LIMITS
-        made._ledger = charge
-        made._cluster = actor
-        made._certainty = verdict
+        made._allowed = decided.allowed
+        made._reason = DECIDED[decided.reason]
+        made._ledger = decided if decided.reason == BY_LIMITS else None
+        made._cluster = decided.actor
+        made._certainty = decided.verdict
         made._waited_ns = 0
         return made
 
     def identities(self, names, client, /):
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
-        if type(names) is not dict or not self.fill(<dict>names, client, ids, &refused):
+        if not self.fill(names, client, (), None, ids, &refused):
             return None
         return listed(ids, refused, self.scanner.size)
 
-    cdef bint fill(self, dict names, object client, uint64_t *ids, uint64_t *refused) except -1:
-        """Write the identities into an array; False for names that take more than this."""
+    cdef bint fill(
+        self, object given, object client, object headers, object state, uint64_t *ids, uint64_t *refused
+    ) except -1:
+        """Write the identities into an array; False for names and values that take more than this."""
+        cdef dict names = {} if given is None else given if type(given) is dict else None
         cdef Py_ssize_t at = 0, length
         cdef PyObject *name
         cdef PyObject *value
         cdef PyObject *place
         cdef const uint8_t *written
         cdef const uint8_t *form
+        if names is None:
+            return False
+        if headers and type(headers) is not list:
+            headers = raw_headers(headers)
         while PyDict_Next(names, &at, &name, &value):
             place = PyDict_GetItem(self.places, <object>name)
             if place == NULL:
@@ -240,7 +123,8 @@ cdef class NamedGate:
                 if client is not None or type(<object>value) is not str:
                     return False
                 client = <object>value
-        self.scanner.identify((), client, ids, refused)
+        if not self.reader.read(headers, client, state, False, ids, refused):
+            return False
         at = 0
         while PyDict_Next(names, &at, &name, &value):
             place = PyDict_GetItem(self.places, <object>name)
@@ -261,13 +145,9 @@ cdef class NamedGate:
                 self.scanner.hasher.k0, self.scanner.hasher.k1, (<Place>place).kind, form, length
             )
             refused[0] &= ~(<uint64_t>1 << (<Place>place).position)
+        if names:
+            self.reader.look_up(ids)
         return True
-
-    cdef PlanParts new_part(self, object plan):
-        if len(self.parts) >= MOST_PARTS:
-            self.parts.clear()
-        part = self.parts[plan] = PlanParts(plan, self.scanner.size)
-        return part
 
     def __reduce__(self):
         raise TypeError("a NamedGate is bound to memory of this host and is not pickled")

@@ -81,7 +81,13 @@ cdef class Watch:
             return NOBODY
         return identity
 
-    # Whether an account is new is asked of rows alone: a policy that knows ages reads more than headers and peer.
+    cdef int mark_hashes(self, uint64_t *ids, object now_ns) except -1:
+        """Mark an array of a new account, unless an established account pays for it."""
+        self.columns.mark_hashes(ids, now_ns // 1_000_000_000)
+        if ids[self.columns.new_at] != ABSENT_HASH and self.columns.kinds_at[PAYMENT] >= 0:
+            if self.vouched(ids[self.columns.kinds_at[PAYMENT]]):
+                ids[self.columns.new_at] = ABSENT_HASH
+        return 0
 
     cdef bint vouched(self, uint64_t payment) noexcept:
         """Whether an established account pays with a payment method, as far as the correlator has said so."""

@@ -1,0 +1,38 @@
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner
+
+cdef enum:
+    NO_LIST = 0              # what the list of a request says, see identity/access.py
+    ON_DENY_LIST = 1
+    ON_ALLOW_LIST = 2
+
+cdef struct Listed:
+    uint64_t value           # the hash of a listed value
+    int position             # of its identity
+    int access               # ON_DENY_LIST or ON_ALLOW_LIST
+
+cdef class StateField:
+    cdef readonly int position
+    cdef uint64_t kind
+    cdef object name
+    cdef object reader       # reads the field in Python; notes how often it was absent
+    cdef bint is_settled     # the reader has nothing left to note
+
+cdef class IdentityReader:
+    cdef readonly Scanner scanner
+    cdef tuple fields        # of StateField
+    cdef bint is_partial     # some identity is also read elsewhere, where a request has headers or a state
+    cdef object template_of  # None: the peer speaks for itself
+    cdef int created_at      # position of when the account was created; -1: nothing asks for it
+    cdef object created_name
+    cdef object created_of
+    cdef Listed *listed
+    cdef int listed_count
+    cdef readonly bint reads_state
+
+    cdef bint read(self, object headers, object peer, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1
+    cdef bint read_template(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1
+    cdef bint read_state(self, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1
+    cdef bint settle(self, StateField field) except -1
+    cdef void look_up(self, uint64_t *ids) noexcept

@@ -1,0 +1,189 @@
+"""The identities of a request, from its headers, its peer and the application's state: see the stub."""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint64_t
+
+from ratelimit.core.memory.hashing cimport hash_run
+from ratelimit.core.memory.number cimport NEGATIVE, WHOLE, read_number
+from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.request.scanner cimport Found, MOST_POSITIONS, Scanner, listed
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    const uint8_t *PyUnicode_1BYTE_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+
+cdef enum:
+    REFUSED_IDENTITY = 2     # -2, see identity/fact.py
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class StateField:
+    def __init__(self, int position, kind, name, reader):
+        self.position, self.kind, self.name, self.reader = position, kind, name, reader
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class IdentityReader:
+    def __cinit__(
+        self, Scanner scanner not None, *, fields=(), bint is_partial=False, template_of=None, int created_at=-1,
+        created_name=None, created_of=None, lists=(),
+    ):
+        cdef int at = 0, last = scanner.size - 2
+        cdef Listed value
+        self.scanner = scanner
+        self.fields = tuple(fields)
+        for field in self.fields:
+            if not 0 <= (<StateField?>field).position < last:
+                raise IndexError(f"there are {last} identities")
+        if not -1 <= created_at < last:
+            raise IndexError(f"there are {last} identities")
+        self.is_partial = is_partial
+        self.template_of = template_of
+        self.created_at, self.created_name, self.created_of = created_at, created_name, created_of
+        self.reads_state = bool(self.fields) or created_at >= 0
+        # In the order of identity and value, so that a value is found by halving.
+        ordered = sorted(lists)
+        self.listed_count = <int>len(ordered)
+        if self.listed_count:
+            self.listed = <Listed *>PyMem_Malloc(self.listed_count * sizeof(Listed))
+            if self.listed == NULL:
+                raise MemoryError
+        for value.position, value.value, value.access in ordered:
+            if not 0 <= value.position < last:
+                raise IndexError(f"there are {last} identities")
+            self.listed[at] = value
+            at += 1
+
+    def __dealloc__(self):
+        PyMem_Free(self.listed)
+
+    def identities(self, headers, peer, state, /):
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef uint64_t refused
+        if not self.read(headers, peer, state, False, ids, &refused):
+            return None
+        return listed(ids, refused, self.scanner.size)
+
+    cdef bint read(self, object headers, object peer, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1:
+        """Fill an array with the identities; False where it takes Python to tell them, and nothing was noted.
+
+        `state` is None where there is none. `is_live`: it is a request's under way, so a value that is not in it
+        may come too late. `refused` has a bit for each place whose value is required, and missing or malformed. The place of the
+        lists has what they say.
+        """
+        cdef uint64_t malformed
+        if self.is_partial and (is_live or state is not None or headers):
+            return False
+        if self.template_of is None:
+            malformed = self.scanner.identify(headers, peer, ids, refused)
+            if malformed & self.scanner.guarded:
+                ids[self.scanner.size - 1] = ON_DENY_LIST
+        elif not self.read_template(headers, peer, ids, refused):
+            return False
+        if self.created_at >= 0:
+            ids[self.created_at] = ABSENT_HASH
+        if self.reads_state and state is not None and not self.read_state(state, is_live, ids, refused):
+            return False
+        if self.listed_count:
+            self.look_up(ids)
+        return True
+
+    cdef bint read_template(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1:
+        """Fill an array from what is known of a client, and from the headers; False for a malformed value."""
+        cdef list template = self.template_of(peer, headers)
+        cdef Found found
+        cdef uint64_t number
+        cdef int at, kind
+        self.scanner.gather(headers, ids, &found)
+        if found.malformed:
+            return False
+        refused[0] = 0
+        if PyList_GET_SIZE(template) != self.scanner.size:
+            raise ValueError(f"a template has {self.scanner.size} positions")
+        for at in range(self.scanner.size):
+            if found.filled >> at & 1:
+                continue
+            kind = read_number(<object>PyList_GET_ITEM(template, at), &number)
+            ids[at] = number if kind == WHOLE else ABSENT_HASH
+            if kind == NEGATIVE and number == REFUSED_IDENTITY:
+                refused[0] |= <uint64_t>1 << at
+        return True
+
+    cdef bint read_state(self, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1:
+        """Add what the application left; False for a value, or a state, that it takes Python to read."""
+        cdef StateField field
+        cdef PyObject *found
+        cdef object value
+        cdef const uint8_t *written
+        cdef Py_ssize_t length
+        cdef uint64_t number
+        if type(state) is not dict:
+            return False
+        for field in self.fields:
+            found = PyDict_GetItem(state, field.name)
+            if found == NULL or <object>found is None:
+                if is_live and not field.is_settled and not self.settle(field):
+                    return False
+                continue
+            value = <object>found
+            if type(value) is str and PyUnicode_IS_COMPACT_ASCII(value):  # such text is its own UTF-8
+                written, length = PyUnicode_1BYTE_DATA(value), PyUnicode_GET_LENGTH(value)
+            elif type(value) is bytes:
+                written, length = <const uint8_t *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)
+            elif type(value) is int and read_number(value, &number) == WHOLE:
+                text = b"%d" % value
+                written, length = <const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)
+            else:
+                return False
+            if not 0 < length <= self.scanner.longest:
+                return False
+            if not field.is_settled:
+                field.reader.settle()
+                field.is_settled = True
+            ids[field.position] = hash_run(self.scanner.hasher.k0, self.scanner.hasher.k1, field.kind, written, length)
+            refused[0] &= ~(<uint64_t>1 << field.position)
+        if self.created_at >= 0:
+            found = PyDict_GetItem(state, self.created_name)
+            value = self.created_of(None if found == NULL else <object>found)
+            ids[self.created_at] = number if read_number(value, &number) == WHOLE else ABSENT_HASH
+        return True
+
+    cdef bint settle(self, StateField field) except -1:
+        """Return whether the reader of a field has seen enough, so that it need not be told of this request."""
+        field.is_settled = not field.reader.is_noting
+        return field.is_settled
+
+    cdef void look_up(self, uint64_t *ids) noexcept:
+        """Note which list a request is on; noexcept: compares numbers in memory that is there."""
+        cdef int i, low, high, middle, position
+        cdef uint64_t best = ids[self.scanner.size - 1]
+        i = 0
+        while i < self.listed_count:
+            position = self.listed[i].position
+            low, high = i, i
+            while high < self.listed_count and self.listed[high].position == position:
+                high += 1
+            i = high
+            while low < high:
+                middle = (low + high) // 2
+                if self.listed[middle].value < ids[position]:
+                    low = middle + 1
+                else:
+                    high = middle
+            # A value that is on both lists stands there twice, one behind the other.
+            while low < i and self.listed[low].value == ids[position]:
+                if <uint64_t>self.listed[low].access > best:
+                    best = self.listed[low].access
+                low += 1
+        ids[self.scanner.size - 1] = best
+
+    def __reduce__(self):
+        raise TypeError("an IdentityReader holds the hash key and is not pickled")

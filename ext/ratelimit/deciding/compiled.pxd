@@ -1,0 +1,102 @@
+from libc.stdint cimport uint8_t, uint64_t
+
+from ratelimit.core.algorithms.setup cimport MOST_RULES
+from ratelimit.core.decision.engine cimport Plan
+from ratelimit.core.decision.schedule cimport Pace
+from ratelimit.core.memory.table cimport Table
+from ratelimit.core.redis.lease cimport LeasedRules
+from ratelimit.core.request.identities cimport IdentityReader
+from ratelimit.core.request.scanner cimport MOST_POSITIONS
+from ratelimit.core.sharing.conduct cimport ConductMemory
+from ratelimit.core.sharing.observer cimport Watch
+
+cdef enum:
+    NOT_HERE = 0            # Python has to decide, and nothing was charged
+    BY_LIMITS = 1
+    UNLIMITED = 2
+    BY_ALLOW_LIST = 3
+    BY_DENY_LIST = 4
+    BY_IDENTITY = 5
+    REASONS = 6
+
+
+cdef class PlanParts:
+    cdef readonly object plan
+    cdef object here                    # decides rows; None: decided elsewhere
+    cdef object costs
+    cdef object queue                   # lets requests wait; None: nothing does
+    cdef readonly tuple labels
+    cdef readonly object policy_pair
+    cdef readonly bint conceals
+    cdef readonly bint holds_slots
+    cdef readonly bint reserves         # some rule takes an estimate, to be settled
+    cdef readonly bint is_metered       # answers are read, or estimates found
+    cdef bint looks_first               # a refusal is not the last word: it may wait, or be challenged
+    cdef int counted_at                 # position of the identity that a limit per cluster counts by; -1: there is none
+    cdef uint64_t required              # a bit for each position where a missing value refuses the request
+    cdef Plan core                      # None: nothing compiled decides it
+    cdef LeasedRules leased             # None: nothing is leased
+    cdef uint64_t amounts[MOST_RULES]   # the costs again
+
+
+cdef class TierParts:
+    cdef object pick
+    cdef int at[4]                      # positions of the plans' identities
+    cdef list known                     # the number of each plan that is known there, from 1
+    cdef int count
+    cdef list parts                     # by the numbers together; None: not asked for yet
+
+
+# What was decided of one request. Also what a decision by names asks for more.
+cdef class Decided:
+    cdef readonly object plan
+    cdef readonly object outcome        # None: limits had no say
+    cdef PlanParts part
+    cdef int reason
+    cdef bint allowed
+    cdef object actor                   # what limits count the actor by; None without one
+    cdef uint8_t verdict                # that it belongs there
+    cdef uint64_t principal
+    cdef uint64_t payer                 # the account that use of the back end is counted by, 0 for none
+    cdef object clock
+    cdef object watch
+    cdef object row                     # of a refusal, where actors are known: what its wait is told by
+    cdef object now_ns
+
+    cdef object charge(self)
+
+
+cdef class CompiledDecider:
+    cdef readonly IdentityReader reader
+    cdef readonly int size              # of an identity list
+    cdef object extract
+    cdef object context_of
+    cdef readonly bint has_lists
+    cdef int listed_at
+    cdef readonly int origin_at
+    cdef Table table
+    cdef uint64_t cells[REASONS][2][2]  # counter and column, by reason and whether it is allowed
+    cdef readonly Watch watch           # None: nothing is correlated
+    cdef readonly int payer_at
+    cdef object conduct                 # told of refusals; None: no limit falls with bad conduct
+    cdef ConductMemory marks
+    cdef ConductMemory ramps            # None: no rise is steep
+    cdef uint64_t usual                 # what any account may use in an hour
+    cdef Pace pace
+    cdef object keep_up
+    cdef object clock
+    cdef dict parts
+    cdef dict tiers
+
+    cdef bint read(
+        self, object headers, object peer, object state, object matched, uint64_t *ids, uint64_t *refused
+    ) except -1
+    cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1
+    cdef Decided decide(self, object matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, bint is_named)
+    cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns)
+    cdef PlanParts part_of(self, object plan)
+    cdef PlanParts new_part(self, object plan)
+    cdef TierParts new_tiers(self, object pick)
+    cdef bint is_noted(self, uint64_t payer, uint8_t verdict) noexcept
+    cdef bint is_steep(self, uint64_t payer, uint64_t now_ns) noexcept
+    cdef int ended(self, int reason, bint allowed, object now_ns) except -1

@@ -1,0 +1,348 @@
+"""The compiled decider: the stages of `deciding/decider.py` over an array of hashes. See the stub for the contract.
+
+One object for each bound policy. Every door asks it first: the middleware's gate, `Limiter.decide`, the services that
+proxies ask. It returns None for what takes more (a resolver, an answer that is read, a request that has to
+wait), and then nothing was charged or counted.
+"""
+
+cimport cython
+from cpython.dict cimport PyDict_GetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint64_t
+
+from ratelimit.core.algorithms.setup cimport ABSENT_HASH
+from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
+from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
+from ratelimit.core.decision.schedule cimport Pace
+from ratelimit.core.memory.number cimport NEGATIVE, WHOLE, read_number
+from ratelimit.core.memory.table cimport Table, bump
+from ratelimit.core.redis.lease cimport LeasedRules
+from ratelimit.core.request.identities cimport ON_ALLOW_LIST, ON_DENY_LIST, IdentityReader
+from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
+from ratelimit.core.sharing.observer cimport Watch
+
+from ratelimit.deciding.charge import Asked, Charge
+from ratelimit.decision import Reason
+from ratelimit.errors import StoreError
+
+cdef enum:
+    MOST_PARTS = 4096           # as many plans as a bound policy keeps
+    MOST_TIER_IDENTITIES = 4
+    REFUSED_IDENTITY = 2        # -2, see identity/fact.py; tests/asgi/test_gate.py holds them equal
+
+REFUSED = -REFUSED_IDENTITY
+DECIDED = (None, Reason.LIMITS, Reason.UNLIMITED, Reason.ALLOW_LIST, Reason.DENY_LIST, Reason.IDENTITY)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class PlanParts:
+    """A route plan's fields, copied to C attributes for speed."""
+
+    def __init__(self, plan, int positions):
+        cdef Plan core
+        self.plan = plan
+        self.costs = plan.costs
+        self.labels = plan.labels
+        self.policy_pair = plan.policy_pair
+        self.conceals = plan.conceals
+        self.counted_at = plan.counted_at
+        self.holds_slots = plan.holds_slots
+        self.reserves = bool(plan.reserving)
+        self.is_metered = plan.metered is not None
+        self.queue = plan.queue
+        self.looks_first = plan.queue is not None or plan.challenge is not None
+        for position in plan.required:
+            self.required |= <uint64_t>1 << position
+        if plan.here is not None:
+            self.here = plan.here
+        self.leased = plan.leased
+        core = plan.accelerated if self.leased is None else self.leased.rules.plan
+        if core is not None and core.highest < positions:
+            self.core = core
+            core.read_costs(self.costs, self.amounts)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class TierParts:
+    """The plans that a customer's plan picks from, by the identities that name it."""
+
+    def __init__(self, pick):
+        cdef int at, size = 1
+        self.pick = pick
+        self.count = len(pick.known)
+        self.known = []
+        for at, (position, known) in enumerate(pick.known.items()):
+            self.at[at] = position
+            self.known.append({value: number for number, value in enumerate(known, 1)})
+            size *= len(known) + 1
+        self.parts = [None] * size
+
+
+@cython.final
+@cython.auto_pickle(False)
+@cython.freelist(16)
+cdef class Decided:
+    cdef object charge(self):
+        return Charge(self.plan, self.outcome, self.clock, self.asked)
+
+    @property
+    def asked(self):
+        return Asked(self.watch if self.row else None, self.row, self.now_ns)
+
+    @property
+    def binding(self):
+        return self.charge().binding
+
+    def verdicts(self):
+        return self.charge().verdicts()
+
+    def settle_units(self, units):
+        self.charge().settle_units(units)
+
+    def release(self):
+        self.charge().release()
+
+    def __reduce__(self):
+        raise TypeError("a charge is bound to memory of this host and is not pickled")
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class CompiledDecider:
+    def __cinit__(
+        self, *, extractor, has_lists, Table table not None, cells, Watch watch=None, int payer_at=-1, conduct=None,
+        ramps=None, Pace pace not None, keep_up, clock, context_of,
+    ):
+        cdef int reason
+        cdef bint allowed
+        self.reader = extractor.reader
+        self.size = extractor.listed_at + 1
+        if self.size > MOST_POSITIONS:
+            raise ValueError(f"there are at most {MOST_POSITIONS} identities")
+        if watch is not None and watch.highest >= self.size:
+            raise ValueError("the correlation looks at identities the policy does not have")
+        self.extract, self.context_of = extractor.extract, context_of
+        self.has_lists = has_lists
+        self.listed_at, self.origin_at = extractor.listed_at, extractor.origin_at
+        self.table = table
+        for reason in range(1, REASONS):
+            for allowed in range(2):
+                if (allowed, DECIDED[reason]) in cells:
+                    self.cells[reason][allowed][0], self.cells[reason][allowed][1] = cells[allowed, DECIDED[reason]]
+        self.watch = watch
+        if not -1 <= payer_at < self.size:
+            raise IndexError(f"there are {self.size} positions")
+        self.payer_at = payer_at
+        self.conduct = conduct
+        if conduct is not None:
+            self.marks = conduct.memory
+        if ramps is not None:
+            self.ramps, self.usual = ramps.memory, ramps.usual
+        self.pace, self.keep_up, self.clock = pace, keep_up, clock
+        self.parts, self.tiers = {}, {}
+
+    cdef bint read(
+        self, object headers, object peer, object state, object matched, uint64_t *ids, uint64_t *refused
+    ) except -1:
+        """Fill an array with a request's identities; False where the application has to be asked for one."""
+        if self.reader.read(headers, peer, state, True, ids, refused):
+            return True
+        if matched.resolvers:
+            return False
+        self.read_row(self.extract(headers, peer, self.context_of(matched.params, state)), ids, refused)
+        return True
+
+    cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1:
+        """Fill an array with identities as Python lists them."""
+        cdef list identities = row
+        cdef uint64_t number
+        cdef int at, kind
+        if PyList_GET_SIZE(identities) != self.size:
+            raise ValueError(f"an identity list has {self.size} positions")
+        refused[0] = 0
+        for at in range(self.size):
+            kind = read_number(<object>PyList_GET_ITEM(identities, at), &number)
+            ids[at] = number if kind == WHOLE else ABSENT_HASH
+            if kind == NEGATIVE and number == REFUSED_IDENTITY:
+                refused[0] |= <uint64_t>1 << at
+        return 0
+
+    cdef Decided decide(
+        self, object matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, bint is_named
+    ):
+        """Decide, charge and count; None where Python has to, and then nothing was charged or counted.
+
+        Args:
+            matched: what applies.
+            ids, refused: as `read` leaves them; the actor is put in.
+            now_ns: when.
+            costs: by rule, where they are known; None for the plan's own.
+            is_named: whether the answer has to know what its caller was told by.
+        """
+        cdef PyObject *found
+        cdef object plan = matched.plan, outcome
+        cdef PlanParts part
+        cdef TierParts tiers
+        cdef Decided decided
+        cdef uint64_t amounts[MOST_RULES]
+        cdef uint64_t *taken
+        cdef uint64_t principal = 0, payer = 0
+        cdef uint8_t verdict = NO_VERDICT
+        cdef int at, number
+        cdef bint allowed
+        if self.has_lists and ids[self.listed_at]:
+            if ids[self.listed_at] == ON_ALLOW_LIST:
+                return self.without_limits(BY_ALLOW_LIST, ids, now_ns)
+            if ids[self.listed_at] == ON_DENY_LIST:
+                return self.without_limits(BY_DENY_LIST, ids, now_ns)
+        if plan is not None:
+            found = PyDict_GetItem(self.parts, plan)
+            part = <PlanParts>found if found != NULL else self.new_part(plan)
+        else:
+            if not matched.is_limited:
+                return self.without_limits(UNLIMITED, ids, now_ns)
+            if matched.pick is None:
+                return None  # more limits than a decision can carry
+            found = PyDict_GetItem(self.tiers, matched.pick)
+            tiers = <TierParts>found if found != NULL else self.new_tiers(matched.pick)
+            if tiers is None:
+                return None
+            number = 0
+            for at in range(tiers.count):
+                number *= len(tiers.known[at]) + 1
+                if ids[tiers.at[at]] != ABSENT_HASH:
+                    found = PyDict_GetItem(tiers.known[at], ids[tiers.at[at]])
+                    if found != NULL:
+                        number += <object>found
+            entry = <object>PyList_GET_ITEM(tiers.parts, number)
+            if entry is None:
+                plan = tiers.pick([-1 if ids[at] == ABSENT_HASH else ids[at] for at in range(self.size)])
+                entry = tiers.parts[number] = self.part_of(plan) if plan is not None else False
+            if entry is False:
+                return self.without_limits(UNLIMITED, ids, now_ns)
+            part = <PlanParts?>entry
+            plan = part.plan
+        if part.is_metered and costs is None and not is_named or part.here is None and part.leased is None:
+            return None
+        actor = None
+        if self.watch is not None:
+            principal = self.watch.stamp(ids)
+            if self.watch.columns.new_at >= 0:
+                self.watch.mark_hashes(ids, now_ns)
+            if ids[self.watch.at - 2] != ABSENT_HASH:
+                actor = ids[self.watch.at - 2]
+                verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
+        if refused & part.required:
+            decided = self.without_limits(BY_IDENTITY, ids, now_ns)
+            decided.actor, decided.verdict = actor, verdict
+            return decided
+        if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
+            payer = ids[self.payer_at]
+        if self.is_noted(payer, verdict) or self.is_steep(payer, now_ns):
+            return None  # conduct scales limits, and a steep rise is held
+        taken = part.amounts
+        try:
+            if part.core is not None:
+                check_ready(part.core)
+                if costs is not None:
+                    part.core.read_costs(costs, amounts)
+                    taken = amounts
+                if part.leased is not None:
+                    if part.looks_first:
+                        return None
+                    outcome = part.leased.taken(ids, taken, now_ns)
+                    if outcome is None:
+                        return None
+                else:
+                    if part.looks_first:
+                        if part.queue is not None and not part.queue.is_idle:
+                            return None
+                        if not part.core.decided(ids, taken, now_ns, False).allowed:
+                            return None
+                    outcome = part.core.decided(ids, taken, now_ns, True)
+                    if part.looks_first and not (<Outcome>outcome).allowed:
+                        return None  # another worker was faster: the request waits, or is challenged
+                allowed = (<Outcome>outcome).allowed
+            else:
+                if part.looks_first:
+                    return None
+                row = listed(ids, 0, self.size)
+                own = part.costs if costs is None else costs
+                outcome = (
+                    part.here.decide(row, now_ns, own) if part.leased is None else part.leased.take(row, now_ns, own)
+                )
+                if outcome is None:
+                    return None
+                allowed = outcome.allowed
+        except StoreError:
+            return None  # asked again in Python, which knows each limit's stance
+        if self.watch is not None:
+            self.watch.note(ids, not allowed, now_ns, part.counted_at)
+        if allowed:
+            if self.ramps is not None and self.ramps.open:
+                self.ramps.note_use(payer, now_ns)
+        elif self.conduct is not None:
+            self.conduct.refused(payer, now_ns, plan.told_wait_ns(outcome, payer, now_ns))
+        self.ended(BY_LIMITS, allowed, now_ns)
+        decided = Decided.__new__(Decided)
+        decided.plan, decided.outcome, decided.part = plan, outcome, part
+        decided.reason, decided.allowed = BY_LIMITS, allowed
+        decided.actor, decided.verdict = actor, verdict
+        decided.principal, decided.payer = principal, payer
+        if is_named:
+            decided.clock, decided.now_ns = self.clock, now_ns
+            decided.row = ()
+            if self.watch is not None and not allowed:
+                decided.watch = self.watch
+                decided.row = listed(ids, 0, self.size)
+        return decided
+
+    cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns):
+        """Count and return what was decided without a limit."""
+        cdef Decided decided = Decided.__new__(Decided)
+        decided.reason, decided.allowed = reason, reason == UNLIMITED or reason == BY_ALLOW_LIST
+        self.ended(reason, decided.allowed, now_ns)
+        return decided
+
+    cdef int ended(self, int reason, bint allowed, object now_ns) except -1:
+        """Count a decision, and do what is due with it."""
+        self.table.check_open()
+        bump(self.table, self.cells[reason][allowed][0], self.cells[reason][allowed][1], 1)
+        if self.pace.due(now_ns):
+            self.keep_up(now_ns)
+        return 0
+
+    cdef PlanParts part_of(self, object plan):
+        cdef PyObject *found = PyDict_GetItem(self.parts, plan)
+        return <PlanParts>found if found != NULL else self.new_part(plan)
+
+    cdef PlanParts new_part(self, object plan):
+        if len(self.parts) >= MOST_PARTS:
+            self.parts.clear()
+        part = self.parts[plan] = PlanParts(plan, self.size)
+        return part
+
+    cdef TierParts new_tiers(self, object pick):
+        """Return what a plan picks from; None where there are too many ways to."""
+        ways = 1
+        for known in pick.known.values():
+            ways *= len(known) + 1
+        if len(self.tiers) >= MOST_PARTS:
+            self.tiers.clear()
+        tiers = None if len(pick.known) > MOST_TIER_IDENTITIES or ways > MOST_PARTS else TierParts(pick)
+        self.tiers[pick] = tiers
+        return tiers
+
+    cdef bint is_noted(self, uint64_t payer, uint8_t verdict) noexcept:
+        """Whether limits may be scaled for an account; noexcept: a look into memory that is there."""
+        return self.marks is not None and self.marks.open and (verdict == CERTAIN or self.marks.is_marked(payer))
+
+    cdef bint is_steep(self, uint64_t payer, uint64_t now_ns) noexcept:
+        """Whether an account rises so that its requests are held; noexcept: a look into memory that is there."""
+        return self.ramps is not None and self.ramps.open and self.ramps.held_ns(payer, now_ns, self.usual) != 0
+
+    def __reduce__(self):
+        raise TypeError("a decider is bound to memory of this host and is not pickled")

@@ -1,0 +1,65 @@
+"""All identities of one request in one pass: its headers, its peer, and what the application left in its state."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, final
+
+from ratelimit.core.request.scanner import Scanner
+
+class _Reader(Protocol):
+    """Notices a field that is set too late: see `identity.source.StateReader`."""
+
+    @property
+    def is_noting(self) -> bool: ...
+    def settle(self) -> None: ...
+
+@final
+class StateField:
+    """An identity that a field of the application's state has.
+
+    Args:
+        position: of the identity.
+        kind: that its value is hashed with.
+        name: of the field.
+        reader: told once that a request had a value; asked in Python until then.
+    """
+
+    def __init__(self, position: int, kind: int, name: str, reader: _Reader) -> None: ...
+    @property
+    def position(self) -> int: ...
+
+@final
+class IdentityReader:
+    """Fills the places of an identity list, as `identity.extract.Extractor.extract` does.
+
+    Args:
+        scanner: reads headers and peer.
+        fields: identities from the application's state.
+        is_partial: whether some identity is also read elsewhere: from a cookie, a path, an answer. Then nothing
+            with headers or a state is read here.
+        template_of: what stands in the places of a client whose headers say nothing, given peer and
+            headers: for proxies and for networks that are listed. None: the peer speaks for itself.
+        created_at: position of the instant an account was created; -1: nothing asks for it.
+        created_name, created_of: the field that has it, and what reads it.
+        lists: position, hash and list (1 deny, 2 allow) of each listed value.
+    """
+
+    def __new__(
+        cls,
+        scanner: Scanner,
+        *,
+        fields: Sequence[StateField] = (),
+        is_partial: bool = False,
+        template_of: Callable[[str | None, Sequence[tuple[bytes, bytes]]], list[int]] | None = None,
+        created_at: int = -1,
+        created_name: str | None = None,
+        created_of: Callable[[object], int] | None = None,
+        lists: Collection[tuple[int, int, int]] = (),
+    ) -> IdentityReader: ...
+    @property
+    def scanner(self) -> Scanner: ...
+    @property
+    def reads_state(self) -> bool: ...
+    def identities(
+        self, headers: Sequence[tuple[bytes, bytes]], peer: str | None, state: Mapping[str, object], /
+    ) -> list[int] | None:
+        """Return the identities, None where a value takes Python to read; then nothing was noted."""

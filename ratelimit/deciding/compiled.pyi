@@ -1,0 +1,117 @@
+"""The compiled decider: most requests of a bound policy in one call, whichever door they came through."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, final
+
+from ratelimit.clock import Clock
+from ratelimit.core.decision.engine import Outcome
+from ratelimit.core.decision.schedule import Pace
+from ratelimit.core.memory.table import Table
+from ratelimit.core.request.identities import IdentityReader
+from ratelimit.core.sharing.observer import Watch
+from ratelimit.deciding.charge import Asked
+from ratelimit.deciding.conduct import Conduct
+from ratelimit.deciding.ramps import Ramps
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.deciding.tier import TierPick
+from ratelimit.decision import Reason, Verdict
+from ratelimit.identity.extract import Extractor
+from ratelimit.identity.fact import Context
+
+REFUSED: int
+"""What stands for an identity that the policy insists on and a request lacks."""
+DECIDED: tuple[Reason | None, ...]
+"""Why a request was decided as it was, by the number that compiled code has for it."""
+
+class Matching(Protocol):
+    """What is needed of what applies to a request: see `matched.Matched`."""
+
+    plan: RoutePlan | None
+    pick: TierPick | None
+    is_limited: bool
+    params: Mapping[str, str]
+    resolvers: tuple[str, ...]
+
+@final
+class Decided:
+    """What was decided of one request: a decision's ledger, as `charge.Charge` is one.
+
+    It makes such a charge when it is asked for more than it holds. Most callers never ask.
+    """
+
+    @property
+    def plan(self) -> RoutePlan: ...
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def asked(self) -> Asked: ...
+    @property
+    def binding(self) -> int: ...
+    def verdicts(self) -> tuple[Verdict, ...]: ...
+    def settle_units(self, units: Mapping[str, int]) -> None: ...
+    def release(self) -> None: ...
+
+@final
+class PlanParts:
+    """A route plan, taken apart for compiled code."""
+
+    def __init__(self, plan: RoutePlan, positions: int) -> None: ...
+
+@final
+class TierParts:
+    """What picks a route plan by the customer's plan, taken apart for compiled code."""
+
+    def __init__(self, pick: TierPick) -> None: ...
+
+@final
+class CompiledDecider:
+    """Decides requests under one bound policy: lists, plans, actors, required identities, limits.
+
+    Compiled callers give it an array of hashed identities. It leaves to Python what has to ask, to wait, to read
+    an answer, or to scale limits by conduct; nothing was charged or counted then. A refusal that is
+    not the last word, since the request may wait or pass a challenge, is Python's as well.
+
+    Args:
+        extractor: reads identities that compiled code does not know; has the reader of the others.
+        has_lists: whether the policy has an allow or a deny list.
+        table: counts decisions, in the counter and column that `cells` has for each.
+        watch: knows actors, and is told what was decided; None when nothing is correlated.
+        payer_at: the position of the identity that use of the back end is counted by, -1 for none.
+        conduct: told of refusals; None where no limit falls with bad conduct.
+        ramps: what delays steep rises; None: nothing does.
+        pace, keep_up: says when upkeep is due with a decision, and does it.
+        clock: says when a decision's costs are settled.
+        context_of: what else is known of a request, by its path's parameters and its state.
+
+    Raises:
+        IndexError, ValueError: positions that the policy does not have.
+    """
+
+    def __new__(
+        cls,
+        *,
+        extractor: Extractor,
+        has_lists: bool,
+        table: Table,
+        cells: Mapping[tuple[bool, Reason], tuple[int, int]],
+        watch: Watch | None = None,
+        payer_at: int = -1,
+        conduct: Conduct | None = None,
+        ramps: Ramps | None = None,
+        pace: Pace,
+        keep_up: Callable[[int], None],
+        clock: Clock,
+        context_of: Callable[[Mapping[str, str], object], Context],
+    ) -> CompiledDecider: ...
+    @property
+    def reader(self) -> IdentityReader: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def origin_at(self) -> int: ...
+    @property
+    def payer_at(self) -> int: ...
+    @property
+    def has_lists(self) -> bool: ...
+    @property
+    def watch(self) -> Watch | None: ...
