@@ -108,6 +108,8 @@ class Exchange:
 
         The wait of a limit per cluster is not: see `RoutePlan.told_wait_ns`.
         """
+    def problem(self) -> tuple[int, bytes, tuple[Pair, ...]]:
+        """Return status, body and fields of the answer to a refused request, as `refusal` has them."""
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
         """Report what was really used: see `Decision.settle`. Reaches every limiter around.
 
@@ -133,6 +135,9 @@ class Sending:
     @property
     def is_plain(self) -> bool:
         """Whether a gate made it for a request that was allowed and holds nothing."""
+    @property
+    def is_refused(self) -> bool:
+        """Whether a gate made it for a request that was refused."""
     @property
     def holds(self) -> bool:
         """Whether its request has to be released: it is in flight, its estimates are, or its route asked limits."""

@@ -25,7 +25,7 @@ from ratelimit.asgi.gate import SAMPLE, Gate
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount, is_served, mount_limiter, mount_policy, refuse_settings
-from ratelimit.asgi.refusal import refuse
+from ratelimit.asgi.refusal import refuse, refuse_http
 from ratelimit.asgi.room import Arrival, decide_with_room
 from ratelimit.asgi.routes.coverage import check_routes
 from ratelimit.asgi.websocket import LimitedReceive
@@ -162,6 +162,8 @@ class RateLimitMiddleware:
                 finally:
                     if sending.holds:
                         sending.release(self._now_ns)
+            elif sending.is_refused and not self._runtime.steps.ends:
+                await refuse_http(scope, receive, sending.send, sending.exchange, self.responder)
             else:
                 await self._answer(scope, receive, sending.send, sending.exchange)
         elif kind == "websocket":

@@ -9,7 +9,6 @@ from starlette.types import Message, Receive, Scope, Send
 from ratelimit.asgi.door import Responder
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.http.fields import Pair
-from ratelimit.http.problem import CONTENT_TYPE
 
 POLICY_VIOLATION = 1008
 """WebSocket close code (RFC 6455, 7.4.1)."""
@@ -31,13 +30,13 @@ async def refuse_http(
     responder: Responder | None,
 ) -> None:
     """Answer a refused request; `send` adds the limits' own fields to either answer."""
-    status, body, wait_ns = exchange.refusal()
-    extra = exchange.writer.retry_after(wait_ns)
     if responder is not None:
+        extra = exchange.writer.retry_after(exchange.refusal()[2])
         response = await responder(scope, exchange.decision)
         await response(scope, receive, _Adding(send, extra))
         return
-    headers = _problem_headers(body, extra)
+    status, body, fields = exchange.problem()
+    headers = list(fields)
     if exchange.cross_origin and status != 429:
         # Limits had no say, so `send` has nothing to add; the refusal is to be read all the same.
         headers = exchange.writer.expose(headers)
@@ -57,19 +56,15 @@ async def refuse_handshake(
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"})
         return
-    status, body, wait_ns = exchange.refusal()
-    extra = exchange.writer.retry_after(wait_ns)
     if responder is not None:
+        extra = exchange.writer.retry_after(exchange.refusal()[2])
         response = await responder(scope, exchange.decision)
         await response(scope, receive, _Denying(send, exchange, extra))
         return
-    headers = exchange.announced(_problem_headers(body, extra))
+    status, body, fields = exchange.problem()
+    headers = exchange.announced(fields)
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
-
-
-def _problem_headers(body: bytes, extra: tuple[Pair, ...]) -> list[Pair]:
-    return [CONTENT_TYPE, (b"content-length", b"%d" % len(body)), *extra]
 
 
 class _Adding:

@@ -90,6 +90,7 @@ class RoutePlan:
         "metered",
         "passed",
         "policy_pair",
+        "problems",
         "queue",
         "range_ns",
         "required",
@@ -188,6 +189,8 @@ class RoutePlan:
         """What the core writes the `RateLimit` field with; empty for rules that are left out."""
         self._items = [(at, policy_item(rule)) for at, rule in enumerate(rules) if told[at]]
         self._fields: dict[tuple[bool, ...], bytes] = {}
+        self.problems: dict[int, Any] = {}
+        """Answers to refusals, by limit and wait; the exchange keeps some that it made."""
         may_skip = any(not {*rules[at].per, rules[at].member}.isdisjoint(lackable) for at, _ in self._items)
         field = b", ".join(item for _, item in self._items)
         self.policy_pair = None if may_skip else (b"ratelimit-policy", field)

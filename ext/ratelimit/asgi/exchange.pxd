@@ -32,6 +32,7 @@ cdef class Exchange:
     cdef public int status   # of the response, once it has begun; where something is in flight or reserved
     cdef bint waits          # for the first part of a body
 
+    cdef tuple new_problem(self)
     cdef list with_fields(self, object headers)
     cdef int count_in(
         self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now,
@@ -47,3 +48,4 @@ cdef class Sending:
     cdef object forward
     cdef readonly Exchange exchange
     cdef readonly bint is_plain
+    cdef readonly bint is_refused

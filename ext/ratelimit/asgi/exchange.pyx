@@ -5,8 +5,9 @@ from cpython.dict cimport PyDict_Copy, PyDict_GetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
+from ratelimit.core.algorithms.setup cimport REFUSED
 from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
@@ -14,14 +15,16 @@ from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.observer cimport Watch
 from ratelimit.deciding.instants cimport Instants
 
-from ratelimit.http.problem import WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
+from ratelimit.http.problem import CONTENT_TYPE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
 from ratelimit.asgi.reporting import chargeable
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
 
 cdef object NO_UNITS = frozenset()
+cdef int64_t SECOND_NS = 1_000_000_000
 
 cdef enum:
+    MOST_PROBLEMS = 1024
     LEAST_MS = 100      # what a request counts for before it is over, as use of the back end
 
 
@@ -141,6 +144,38 @@ cdef class Exchange:
             self.plan.violated(self.outcome), self.plan.rules[at].name, wait_ns, is_abnormal=at in self.plan.abnormal
         )
         return 429, body, wait_ns
+
+    def problem(self):
+        cdef PyObject *found
+        cdef Outcome outcome
+        cdef dict known
+        cdef int i, at = -1
+        cdef int64_t wait_ns
+        if self.plan is None or type(self.outcome) is not Outcome or self.plan.conceals or self.plan.hidden:
+            return self.new_problem()
+        outcome = self.outcome
+        for i in range(outcome.plan.setup.count):
+            if outcome.charges[i].state == REFUSED:
+                if at >= 0:
+                    return self.new_problem()  # there are many ways for several limits to refuse
+                at = i
+        if at < 0:
+            return self.new_problem()
+        wait_ns = outcome.charges[at].retry
+        # The same limit with the same wait is refused in the same words.
+        known, key = self.plan.problems, -1 - at if wait_ns < 0 else ((wait_ns + SECOND_NS - 1) // SECOND_NS << 4) | at
+        found = PyDict_GetItem(known, key)
+        if found != NULL:
+            return <object>found
+        if len(known) >= MOST_PROBLEMS:
+            known.clear()
+        made = known[key] = self.new_problem()
+        return made
+
+    cdef tuple new_problem(self):
+        status, body, wait_ns = self.refusal()
+        length = (b"content-length", b"%d" % len(body))
+        return status, body, (CONTENT_TYPE, length, *self.writer.retry_after(wait_ns))
 
     def ask(self, Exchange exchange not None, /):
         if exchange is self:

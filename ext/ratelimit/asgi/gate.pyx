@@ -151,6 +151,7 @@ cdef class Gate:
         sending.exchange = exchange
         sending.forward = send
         sending.is_plain = decided.allowed and not self.has_ends
+        sending.is_refused = not decided.allowed
         scope["ratelimit"] = exchange
         if decided.reason == BY_LIMITS:
             part = decided.part
