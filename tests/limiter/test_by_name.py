@@ -152,7 +152,7 @@ def test_short_way_is_taken_where_names_say_all() -> None:
         asked: Any = {"ip": "192.0.2.1", **names}
         assert (gate.decide("GET", "/", asked, None, (), None, START_NS) is not None) is is_taken, names
     named = {"account": "a", "ip": "192.0.2.1"}
-    assert gate.decide("GET", "/t", named, None, START_NS) is None  # an identity is insisted on
+    assert gate.decide("GET", "/t", named, None, (), None, START_NS) is None  # an identity is insisted on
     assert gate.decide("GET", "/", {"account": "a"}, None, START_NS) is None  # and so is an address
 
 

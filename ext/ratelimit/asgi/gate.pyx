@@ -19,6 +19,7 @@ from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.deciding.compiled cimport BY_LIMITS, UNLIMITED, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
+from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.deciding.compiled import DECIDED
 from ratelimit.decision import Decision
@@ -93,7 +94,8 @@ cdef class Gate:
 
     def enter(self, scope, send, now_ns, /):
         cdef PyObject *found
-        cdef object matched, host = None
+        cdef Matched matched
+        cdef object host = None
         cdef dict state = NO_STATE
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused = 0
@@ -175,7 +177,7 @@ cdef class Gate:
             )
         return sending
 
-    cdef object matched(self, dict scope):
+    cdef Matched matched(self, dict scope):
         """Return what applies to this method and path; None for a scope that lacks one of them."""
         cdef PyObject *method = PyDict_GetItem(scope, "method")
         cdef PyObject *path = PyDict_GetItem(scope, "path")
@@ -191,8 +193,8 @@ cdef class Gate:
         if by_path != NULL:
             matched = PyDict_GetItem(<object>by_path, target)
             if matched != NULL:
-                return <object>matched
-        return self.match(<object>method, target)
+                return <Matched?><object>matched
+        return <Matched?>self.match(<object>method, target)
 
     def __reduce__(self):
         raise TypeError("a Gate is bound to memory of this host and is not pickled")

@@ -17,6 +17,7 @@ from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner, listed
 from ratelimit.decision_fields cimport DecisionFields, new_fields
 from ratelimit.deciding.compiled cimport BY_LIMITS, CompiledDecider, Decided
+from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.deciding.compiled import DECIDED
 from ratelimit.decision import Decision
@@ -69,7 +70,7 @@ cdef class NamedGate:
 
     def decide(self, str method not None, str path not None, names, client, headers, state, now_ns, /):
         cdef PyObject *found
-        cdef object matched
+        cdef Matched matched
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused = 0
         cdef Decided decided
@@ -77,7 +78,7 @@ cdef class NamedGate:
         found = PyDict_GetItem(self.requests, method)
         if found != NULL:
             found = PyDict_GetItem(<object>found, path)
-        matched = <object>found if found != NULL else self.match(method, path)
+        matched = <Matched?>(<object>found if found != NULL else self.match(method, path))
         if matched.is_limited or self.decider.has_lists:
             if matched.resolvers or not self.fill(names, client, headers, state, ids, &refused):
                 return None

@@ -9,6 +9,7 @@ from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.core.sharing.conduct cimport ConductMemory
 from ratelimit.core.sharing.observer cimport Watch
+from ratelimit.deciding.matched cimport Matched
 
 cdef enum:
     NOT_HERE = 0            # Python has to decide, and nothing was charged
@@ -89,10 +90,10 @@ cdef class CompiledDecider:
     cdef dict tiers
 
     cdef bint read(
-        self, object headers, object peer, object state, object matched, uint64_t *ids, uint64_t *refused
+        self, object headers, object peer, object state, Matched matched, uint64_t *ids, uint64_t *refused
     ) except -1
     cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1
-    cdef Decided decide(self, object matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, bint is_named)
+    cdef Decided decide(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, bint is_named)
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns)
     cdef PlanParts part_of(self, object plan)
     cdef PlanParts new_part(self, object plan)

@@ -21,6 +21,7 @@ from ratelimit.core.redis.lease cimport LeasedRules
 from ratelimit.core.request.identities cimport ON_ALLOW_LIST, ON_DENY_LIST, IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
 from ratelimit.core.sharing.observer cimport Watch
+from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.deciding.charge import Asked, Charge
 from ratelimit.decision import Reason
@@ -145,7 +146,7 @@ cdef class CompiledDecider:
         self.parts, self.tiers = {}, {}
 
     cdef bint read(
-        self, object headers, object peer, object state, object matched, uint64_t *ids, uint64_t *refused
+        self, object headers, object peer, object state, Matched matched, uint64_t *ids, uint64_t *refused
     ) except -1:
         """Fill an array with a request's identities; False where the application has to be asked for one."""
         if self.reader.read(headers, peer, state, True, ids, refused):
@@ -171,7 +172,7 @@ cdef class CompiledDecider:
         return 0
 
     cdef Decided decide(
-        self, object matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, bint is_named
+        self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, bint is_named
     ):
         """Decide, charge and count; None where Python has to, and then nothing was charged or counted.
 
@@ -199,8 +200,9 @@ cdef class CompiledDecider:
             if ids[self.listed_at] == ON_DENY_LIST:
                 return self.without_limits(BY_DENY_LIST, ids, now_ns)
         if plan is not None:
-            found = PyDict_GetItem(self.parts, plan)
-            part = <PlanParts>found if found != NULL else self.new_part(plan)
+            if matched.part is None:
+                matched.part = self.part_of(plan)
+            part = <PlanParts>matched.part
         else:
             if not matched.is_limited:
                 return self.without_limits(UNLIMITED, ids, now_ns)

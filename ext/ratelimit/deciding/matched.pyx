@@ -1,0 +1,30 @@
+"""What of a policy applies to one kind of request: see the stub."""
+
+cimport cython
+
+from ratelimit.policy.routing.classes import NO_CLASSES as _NO_CLASSES
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Matched:
+    def __init__(self, str template, params, plan, pick=None, tuple resolvers=(), *, bint is_crowded=False, classes=None):
+        self.template = template
+        self.params = params
+        self.plan = plan
+        self.pick = pick
+        self.resolvers = resolvers
+        self.is_crowded = is_crowded
+        self.is_limited = plan is not None or pick is not None or is_crowded
+        self.may_wait = pick is not None or (
+            plan is not None and (plan.queue is not None or plan.challenge is not None or plan.has_ladders)
+        )
+        self.take_classes(_NO_CLASSES if classes is None else classes, 0)
+
+    def take_classes(self, classes, int wait_rank, /):
+        self.classes, self.wait_rank = classes, wait_rank
+        self.group = classes.group
+        self.rank = classes.ranks[-1] if classes.ranks else -1
+
+    def plan_for(self, identities, /):
+        return self.plan if self.pick is None else self.pick(identities)
