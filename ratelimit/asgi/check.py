@@ -7,12 +7,13 @@ answer is 204 with the limits' fields, or the refusal that the middleware would 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.middleware import RateLimitMiddleware
 from ratelimit.limiter import Limiter
+from ratelimit.policy.routing.request_line import path_of, path_sent, read_method, read_target
+from ratelimit.policy.routing.target import UNKNOWN_BACK_END
 
 _METHODS = (b"x-original-method", b"x-forwarded-method")
 _TARGETS = (b"x-original-uri", b"x-forwarded-uri")
@@ -21,7 +22,7 @@ _TARGETS = (b"x-original-uri", b"x-forwarded-uri")
 
 def check_application(limiter: Limiter) -> ASGIApp:
     """Return the application that answers the proxies; `limiter` is kept up by its owner."""
-    return Original(RateLimitMiddleware(_no_content, limiter=limiter, reload_interval_s=0))
+    return Original(RateLimitMiddleware(Admitted(), limiter=limiter, reload_interval_s=0))
 
 
 class Original:
@@ -44,20 +45,26 @@ def _original(scope: Scope) -> Scope:
     changed: dict[str, Any] = {}
     method = next((fields[name] for name in _METHODS if name in fields), None)
     if method is not None:
-        changed["method"] = method.decode("latin-1").upper()
+        changed["method"] = read_method(method)
     target = next((fields[name] for name in _TARGETS if name in fields), None)
     if target is not None:
-        raw, _, query = target.partition(b"?")
-        changed |= {"raw_path": raw, "query_string": query, "root_path": ""}
-        changed["path"] = unquote(raw.decode("utf-8", "replace"))
+        changed["path"] = path_of(read_target(target, placement=UNKNOWN_BACK_END))
+        changed |= {"raw_path": path_sent(target).encode(), "root_path": ""}
+        changed["query_string"] = target.partition(b"?")[2].partition(b"#")[0]
     return {**scope, **changed}
 
 
-async def _no_content(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "lifespan":
-        while (await receive())["type"] != "lifespan.shutdown":
-            await send({"type": "lifespan.startup.complete"})
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    await send({"type": "http.response.start", "status": 204, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
+class Admitted:
+    """Answers what is asked about and has room: the proxy may pass it on."""
+
+    placement = UNKNOWN_BACK_END
+    """The paths are read by what is behind the proxy."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            while (await receive())["type"] != "lifespan.shutdown":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})

@@ -396,12 +396,12 @@ class RateLimitMiddleware:
         decider = bound.decider
         if decider is None:
             return None
-        matches = bound if self._placement.is_plain else PlacedMatches(bound, self._placement)
+        matches = None if self._placement.is_plain else PlacedMatches(bound, self._placement)
         return Gate(
             self._door,
             self.writer,
-            match=matches.match,
-            requests=matches.requests,
+            match=bound.match_named if matches is None else matches.match,
+            requests=bound.requests if matches is None else matches.requests,
             decider=decider,
             sample=self._sample_latency,
             target=partial(target_of, placement=self._placement),

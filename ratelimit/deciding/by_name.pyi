@@ -5,6 +5,7 @@ from typing import Any, final
 
 from ratelimit.deciding.compiled import CompiledDecider, Matching
 from ratelimit.decision import Decision
+from ratelimit.policy.routing.target import Target
 
 ADDRESS: int
 """The form of an identity that is the client's address."""
@@ -26,7 +27,7 @@ class NamedGate:
     def __new__(
         cls,
         *,
-        match: Callable[[str, str], Matching],
+        match: Callable[[str, str | Target], Matching],
         requests: Mapping[str, object],
         places: Mapping[str, tuple[int, int, int]],
         decider: CompiledDecider,
@@ -34,7 +35,7 @@ class NamedGate:
     def decide(
         self,
         method: str,
-        path: str,
+        path: str | Target,
         names: Mapping[str, str | bytes] | None,
         client: str | None,
         headers: Mapping[str, str] | Sequence[tuple[bytes, bytes]],

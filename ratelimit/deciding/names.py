@@ -21,7 +21,7 @@ def named_gate(bound: BoundPolicy, decider: CompiledDecider) -> NamedGate | None
         for name, position in bound.names.items()
         if position in needed and (form := _form(compiled.identities[position])) is not None
     }
-    return NamedGate(match=bound.match, requests=bound.requests, places=places, decider=decider)
+    return NamedGate(match=bound.match_named, requests=bound.requests, places=places, decider=decider)
 
 
 def _form(spec: IdentitySpec) -> int | None:

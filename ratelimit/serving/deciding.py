@@ -13,6 +13,7 @@ from ratelimit.decision import Decision
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.integrations.answer import raw_answer_of
 from ratelimit.limiter import Limiter
+from ratelimit.policy.routing.target import Target
 from ratelimit.serving.descriptors import REQUESTS, Facts
 
 Told = tuple[str, int, int, int, int]
@@ -54,7 +55,7 @@ class Deciding:
         return self._ended(facts, self._limiter.decide(**self._asked(facts)))
 
     def decide_named(
-        self, method: str, path: str, client: str | None, identities: dict[str, str]
+        self, method: str, path: str | Target, client: str | None, identities: dict[str, str]
     ) -> Answered:
         """Do the same for a call that says no more than this."""
         return self._answered(
@@ -62,7 +63,7 @@ class Deciding:
         )
 
     async def adecide_named(
-        self, method: str, path: str, client: str | None, identities: dict[str, str]
+        self, method: str, path: str | Target, client: str | None, identities: dict[str, str]
     ) -> Answered:
         """Do the same with any store."""
         return self._answered(

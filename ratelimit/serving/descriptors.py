@@ -19,6 +19,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec
+from ratelimit.policy.routing.request_line import read_method, read_target
+from ratelimit.policy.routing.target import UNKNOWN_BACK_END, Target
 from ratelimit.serving.wire import MOST_BYTES, MOST_DESCRIPTORS, MOST_ENTRIES
 
 MOST_HITS = 2**31 - 1
@@ -55,7 +57,7 @@ class Facts:
     """What a call says of a request."""
 
     method: str = "GET"
-    path: str = "/"
+    path: str | Target = "/"
     client: str | None = None
     identities: dict[str, str] = field(default_factory=dict)
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -133,9 +135,9 @@ def _take(
     elif key in identities:
         facts.identities[key] = value
     elif key == PATH:
-        facts.path = value.partition("?")[0] or "/"
+        facts.path = read_target(value or "/", placement=UNKNOWN_BACK_END)
     elif key == METHOD:
-        facts.method = value.upper()
+        facts.method = read_method(value)
     elif key == ADDRESS:
         facts.client = value
     elif (names := alone.get(key.lower())) is not None and _is_plain(value):

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.routing.target import Target
 from ratelimit.serving.deciding import Answered, Deciding
 from ratelimit.serving.descriptors import (
     REQUESTS,
@@ -123,7 +124,7 @@ class Reading:
             made = self._made = compiled, alone, reader
         return made
 
-    def common(self, message: bytes) -> tuple[str, str, str | None, dict[str, str], int] | None:
+    def common(self, message: bytes) -> tuple[str, str | Target, str | None, dict[str, str], int] | None:
         """Return what a call of the common kind says; None for any other."""
         reader = self._by_policy()[2]
         return None if reader is None else reader.read(message)

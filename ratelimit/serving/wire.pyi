@@ -9,6 +9,8 @@ what it means there. A test holds both equal on bytes of any kind (tests/serving
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import final
 
+from ratelimit.policy.routing.target import Target
+
 MOST_DESCRIPTORS: int
 """Of one call."""
 MOST_ENTRIES: int
@@ -33,8 +35,8 @@ class CallReader:
         looked_at: Collection[str] | None = None,
         /,
     ) -> None: ...
-    def read(self, message: bytes, /) -> tuple[str, str, str | None, dict[str, str], int] | None:
-        """Return method, path, client, identities and the number of descriptors of a `RateLimitRequest`.
+    def read(self, message: bytes, /) -> tuple[str, str | Target, str | None, dict[str, str], int] | None:
+        """Return method, target, client, identities and the number of descriptors of a `RateLimitRequest`.
 
         None for what is to be read elsewhere. That is a call with costs or a limit of its own, and one with
         headers that limits read in another way. Text that is not ASCII is, too, and a contradiction, and a

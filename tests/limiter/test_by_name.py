@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit import Limiter, ManualClock, Policy, UsageError
+from ratelimit.decision import Reason
 from ratelimit.telemetry.names import COUNTER_REQUESTS
 from tests.asgi.driver import limit, rules
 from tests.support.acting import START_NS
@@ -152,8 +153,11 @@ def test_short_way_is_taken_where_names_say_all() -> None:
         asked: Any = {"ip": "192.0.2.1", **names}
         assert (gate.decide("GET", "/", asked, None, (), None, START_NS) is not None) is is_taken, names
     named = {"account": "a", "ip": "192.0.2.1"}
-    assert gate.decide("GET", "/t", named, None, (), None, START_NS) is None  # an identity is insisted on
-    assert gate.decide("GET", "/", {"account": "a"}, None, START_NS) is None  # and so is an address
+    insisted = gate.decide("GET", "/t", named, None, (), None, START_NS)
+    unaddressed = gate.decide("GET", "/", {"account": "a"}, None, (), None, START_NS)
+    for found in (insisted, unaddressed):
+        assert found is not None
+        assert (found.allowed, found.reason) == (False, Reason.IDENTITY)
 
 
 def test_name_that_the_policy_does_not_have_is_a_mistake_as_before() -> None:

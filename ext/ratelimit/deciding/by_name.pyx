@@ -68,7 +68,7 @@ cdef class NamedGate:
             if not 0 <= (<Place>place).position < self.scanner.size - 2:
                 raise IndexError(f"there are {self.scanner.size - 2} identities")
 
-    def decide(self, str method not None, str path not None, names, client, headers, state, now_ns, /):
+    def decide(self, str method not None, path, names, client, headers, state, now_ns, /):
         cdef PyObject *found
         cdef Matched matched
         cdef uint64_t ids[MOST_POSITIONS]
