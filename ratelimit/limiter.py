@@ -139,8 +139,13 @@ class Limiter:
         if bound.until_ns is not None:
             bound = self.runtime.generation_at(now_ns)
         gate = bound.by_name
-        if gate is not None and costs is None and created is None and event == "request":
-            made = gate.decide(method, path, identities, client, headers, state, now_ns)
+        if (
+            gate is not None
+            and created is None
+            and event == "request"
+            and (not costs or all(unit in bound.compiled.units for unit in costs))
+        ):
+            made = gate.decide(method, path, identities, client, headers, state, costs, now_ns)
             if made is not None:
                 return made
         given = (identities, costs, client, headers, state, created)

@@ -12,6 +12,7 @@ from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.policy.routing.target import Target
+from ratelimit.policy.schema.model import Event
 
 SAMPLE: int
 """One decision in so many is timed."""
@@ -23,6 +24,8 @@ class Gate:
     Args:
         door, writer: for the exchanges it makes.
         match: says what applies to a method and target; `requests` has what it said before.
+        connect: says what applies to a handshake; `connects` has what it said before of paths that say all by
+            themselves, None where none does.
         decider: of the policy.
         sample: called with the time a request came, after every 64th decision of limits.
         target: what a scope asks for, where its path is not as it was sent, or below a root path.
@@ -37,6 +40,8 @@ class Gate:
         *,
         match: Callable[[str, str | Target], Matched],
         requests: dict[str, dict[str | Target, Matched]],
+        connect: Callable[[str, str | Target, Event], Matched],
+        connects: dict[str | Target, Matched] | None,
         decider: CompiledDecider,
         sample: Callable[[int], None],
         target: Callable[[Scope], str | Target],
@@ -48,3 +53,5 @@ class Gate:
 
         None when it takes Python: then nothing was charged and nothing counted.
         """
+    def enter_socket(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
+        """Decide a WebSocket's handshake in the same way."""

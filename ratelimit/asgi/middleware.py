@@ -273,6 +273,19 @@ class RateLimitMiddleware:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         now_ns = self._now_ns()
         bound = self._wake(now_ns, scope)
+        gate = self._gate
+        sending = None if gate is None else gate.enter_socket(scope, send, now_ns)
+        if sending is None:
+            await self._shake_hands(scope, receive, send, bound, now_ns)
+            return
+        if not sending.is_refused and (sending.exchange.outcome is not None or not bound.has_lists):
+            receive = LimitedReceive(receive, send, scope, self._placement, self.limiter, self.resolving)
+        await self._answer(scope, receive, sending.send, sending.exchange)
+
+    async def _shake_hands(
+        self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int
+    ) -> None:
+        """Decide a handshake on the slow path."""
         outer = scope.get("ratelimit")
         if outer is not None and self._is_mounted_twice(outer):
             await self.app(scope, receive, send)
@@ -280,8 +293,7 @@ class RateLimitMiddleware:
         if not self.limiter.is_enabled:
             await self._pass(scope, receive, send, now_ns)
             return
-        target = target_of(scope, self._placement)
-        matched = bound.match("GET", target, "connect")
+        matched = bound.match("GET", target_of(scope, self._placement), "connect")
         identities = await identify(scope, bound, matched, self.resolving, now_ns)
         metered = costs = None
         visit = visit_of(scope, receive, bound, matched, self._mount.metering.held, self._runtime)
@@ -296,7 +308,7 @@ class RateLimitMiddleware:
             sending = Sending(exchange, send).send
             is_listed = exchange.outcome is None and exchange.decision.reason is Reason.ALLOW_LIST
             if exchange.is_allowed and not is_listed:
-                receive = LimitedReceive(receive, send, scope, target, self.limiter, self.resolving)
+                receive = LimitedReceive(receive, send, scope, self._placement, self.limiter, self.resolving)
             if exchange.is_allowed and metered is not None:
                 await metered.run(self.app, scope, sending, exchange, receive)
             else:
@@ -402,6 +414,8 @@ class RateLimitMiddleware:
             self.writer,
             match=bound.match_named if matches is None else matches.match,
             requests=bound.requests if matches is None else matches.requests,
+            connect=bound.match,
+            connects=bound.connects["GET"] if matches is None else None,
             decider=decider,
             sample=self._sample_latency,
             target=partial(target_of, placement=self._placement),

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from starlette.types import Message, Receive, Scope, Send
 
-from ratelimit.asgi.arrival import identify
+from ratelimit.asgi.arrival import identify, target_of
 from ratelimit.asgi.refusal import POLICY_VIOLATION
 from ratelimit.asgi.resolving import Resolving
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.step_up import Challenger
 from ratelimit.deciding.steps import Visit
 from ratelimit.limiter import Limiter
-from ratelimit.policy.routing.target import Target
+from ratelimit.policy.routing.target import Placement, Target
 
 
 class LimitedReceive:
@@ -25,7 +25,7 @@ class LimitedReceive:
     Args:
         receive, send: the server's.
         scope: the handshake's.
-        target: what the handshake asks for.
+        placement: what is known of the application, to read the handshake's path by.
         limiter: its policy is asked.
         resolving: the limiter's resolvers.
     """
@@ -35,6 +35,7 @@ class LimitedReceive:
         "_identities",
         "_is_closed",
         "_limiter",
+        "_placement",
         "_receive",
         "_resolving",
         "_scope",
@@ -47,14 +48,15 @@ class LimitedReceive:
         receive: Receive,
         send: Send,
         scope: Scope,
-        target: str | Target,
+        placement: Placement,
         limiter: Limiter,
         resolving: Resolving,
     ) -> None:
         self._receive = receive
         self._send = send
         self._scope = scope
-        self._target = target
+        self._placement = placement
+        self._target: str | Target | None = None
         self._limiter = limiter
         self._resolving = resolving
         self._bound: BoundPolicy | None = None
@@ -69,6 +71,8 @@ class LimitedReceive:
             return message
         now_ns = self._limiter.now_ns()
         bound = self._limiter.runtime.generation_at(now_ns)
+        if self._target is None:
+            self._target = target_of(self._scope, self._placement)
         matched = bound.match("GET", self._target, "message")
         if not matched.is_limited:
             return message
@@ -76,9 +80,11 @@ class LimitedReceive:
             self._identities = await identify(self._scope, bound, matched, self._resolving, now_ns)
             self._bound = bound
         runtime = self._limiter.runtime
-        # The client may hang up while a message is held: the application reads of that next.
-        visit = Visit(Challenger(runtime, bound, self._scope)) if bound.has_challenges else None
-        decided = await runtime.adecide(bound, matched, self._identities, now_ns, visit=visit)
+        decided = None if bound.decider is None else bound.decider.decide_row(matched, self._identities, now_ns)
+        if decided is None:
+            # The client may hang up while a message is held: the application reads of that next.
+            visit = Visit(Challenger(runtime, bound, self._scope)) if bound.has_challenges else None
+            decided = await runtime.adecide(bound, matched, self._identities, now_ns, visit=visit)
         if decided[0]:
             return message
         self._is_closed = True

@@ -187,7 +187,8 @@ class BoundPolicy:
             self.conduct = conduct(self.scaled)
         self.requests = self._caches()
         """What HTTP requests matched, by method and target. `match` fills it; others only look."""
-        self._connects = self._caches()
+        self.connects = self._caches()
+        """What handshakes matched, in the same way."""
         self._messages = self._caches()
         self.has_messages = any(limit.on == "message" for limit in compiled.limits)
 
@@ -224,7 +225,7 @@ class BoundPolicy:
         `target` is the path where that says all.
         """
         caches = (
-            self.requests if event == "request" else self._connects if event == "connect" else self._messages
+            self.requests if event == "request" else self.connects if event == "connect" else self._messages
         )
         cache = caches.get(method)
         if cache is None:
@@ -252,7 +253,7 @@ class BoundPolicy:
 
     def remembered(self) -> int:
         """Return how many paths are kept for the method that has most."""
-        caches = (self.requests, self._connects, self._messages)
+        caches = (self.requests, self.connects, self._messages)
         return max(len(cache) for by_method in caches for cache in by_method.values())
 
     def _match(self, method: str, target: str | Target, event: Event) -> Matched:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
-from ratelimit.deciding.compiled import CompiledDecider, Matching
+from ratelimit.deciding.compiled import CompiledDecider
+from ratelimit.deciding.matched import Matched
 from ratelimit.decision import Decision
 from ratelimit.policy.routing.target import Target
 
@@ -27,7 +28,7 @@ class NamedGate:
     def __new__(
         cls,
         *,
-        match: Callable[[str, str | Target], Matching],
+        match: Callable[[str, str | Target], Matched],
         requests: Mapping[str, object],
         places: Mapping[str, tuple[int, int, int]],
         decider: CompiledDecider,
@@ -40,6 +41,7 @@ class NamedGate:
         client: str | None,
         headers: Mapping[str, str] | Sequence[tuple[bytes, bytes]],
         state: Mapping[str, Any] | None,
+        costs: Mapping[str, int] | None,
         now_ns: int,
         /,
     ) -> Decision | None:

@@ -1,7 +1,7 @@
 """The compiled decider: most requests of a bound policy in one call, whichever door they came through."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, final
+from typing import final
 
 from ratelimit.clock import Clock
 from ratelimit.core.decision.engine import Outcome
@@ -11,6 +11,7 @@ from ratelimit.core.request.identities import IdentityReader
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.charge import Asked
 from ratelimit.deciding.conduct import Conduct
+from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.ramps import Ramps
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.tier import TierPick
@@ -22,15 +23,6 @@ REFUSED: int
 """What stands for an identity that the policy insists on and a request lacks."""
 DECIDED: tuple[Reason | None, ...]
 """Why a request was decided as it was, by the number that compiled code has for it."""
-
-class Matching(Protocol):
-    """What is needed of what applies to a request: see `matched.Matched`."""
-
-    plan: RoutePlan | None
-    pick: TierPick | None
-    is_limited: bool
-    params: Mapping[str, str]
-    resolvers: tuple[str, ...]
 
 @final
 class Decided:
@@ -115,3 +107,16 @@ class CompiledDecider:
     def has_lists(self) -> bool: ...
     @property
     def watch(self) -> Watch | None: ...
+    def decide_row(
+        self,
+        matched: Matched,
+        row: list[int],
+        now_ns: int,
+        costs: Mapping[str, int] | tuple[int, ...] | None = None,
+        /,
+    ) -> tuple[bool, Reason, RoutePlan | None, Outcome | None] | None:
+        """Decide for identities that Python found, as `decider.Decider.decide` does; the actor is put into the row.
+
+        Raises:
+            UsageError: a cost is no integer from 0 to 2**31 - 1 (code `cost-range`).
+        """

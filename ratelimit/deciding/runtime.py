@@ -28,7 +28,7 @@ from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.conduct import MOST_NEWS, Conduct
-from ratelimit.deciding.decider import Decider
+from ratelimit.deciding.decider import Costs, Decided, Decider
 from ratelimit.deciding.fair_queue import FairQueue, Result
 from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.load import LoadLimit, settings_of
@@ -41,7 +41,7 @@ from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.standing import lots_key
 from ratelimit.deciding.step_up import Challenge
-from ratelimit.deciding.steps import Steps
+from ratelimit.deciding.steps import Steps, Visit
 from ratelimit.deciding.switch import is_enabled
 from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.decision import Reason
@@ -110,11 +110,8 @@ class Runtime:
         self.store.report_to(self.store_failed, self.diagnose)
         self.clock: Clock = self.store.clock if clock is None else clock
         self.now_ns = self.clock.now_ns
-        decider = Decider(self)
-        self.decide = decider.decide
-        self.adecide = decider.adecide
-        self.judge_unlimited = decider.counted
-        """The decider: see `Decider`."""
+        self._decider = Decider(self)
+        self.judge_unlimited = self._decider.counted
         self.queue = FairQueue(self.now_ns, self._count_waited, self._count_acted)
         """Requests of this worker that wait for room."""
         self.hold = Hold(self.now_ns)
@@ -152,6 +149,46 @@ class Runtime:
         """What routes ask for by name: the integrations' own."""
         if not self.is_enabled:
             self.diagnose("limits-off")
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Costs | None = None,
+        *,
+        charge: bool = True,
+        visit: Visit | None = None,
+    ) -> Decided:
+        """Decide as `Decider.decide` does: in one compiled call if that suffices."""
+        if charge and bound.decider is not None:
+            decided = bound.decider.decide_row(matched, identities, now_ns, costs)
+            if decided is not None:
+                return decided
+        return self._decider.decide(bound, matched, identities, now_ns, costs, charge=charge, visit=visit)
+
+    async def adecide(
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Costs | None = None,
+        *,
+        charge: bool = True,
+        visit: Visit | None = None,
+    ) -> Decided:
+        """Decide as `Decider.adecide` does: in one compiled call if that suffices."""
+        if charge and bound.decider is not None:
+            decided = bound.decider.decide_row(matched, identities, now_ns, costs)
+            if decided is not None:
+                return decided
+        return await self._decider.adecide(
+            bound, matched, identities, now_ns, costs, charge=charge, visit=visit
+        )
 
     # -- between requests -------------------------------------------------------------------------
 

@@ -151,10 +151,10 @@ def test_short_way_is_taken_where_names_say_all() -> None:
     ]
     for names, is_taken in taken:
         asked: Any = {"ip": "192.0.2.1", **names}
-        assert (gate.decide("GET", "/", asked, None, (), None, START_NS) is not None) is is_taken, names
+        assert (gate.decide("GET", "/", asked, None, (), None, None, START_NS) is not None) is is_taken, names
     named = {"account": "a", "ip": "192.0.2.1"}
-    insisted = gate.decide("GET", "/t", named, None, (), None, START_NS)
-    unaddressed = gate.decide("GET", "/", {"account": "a"}, None, (), None, START_NS)
+    insisted = gate.decide("GET", "/t", named, None, (), None, None, START_NS)
+    unaddressed = gate.decide("GET", "/", {"account": "a"}, None, (), None, None, START_NS)
     for found in (insisted, unaddressed):
         assert found is not None
         assert (found.allowed, found.reason) == (False, Reason.IDENTITY)

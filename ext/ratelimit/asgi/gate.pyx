@@ -17,7 +17,7 @@ from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
-from ratelimit.deciding.compiled cimport BY_LIMITS, UNLIMITED, CompiledDecider, Decided, PlanParts
+from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
@@ -66,6 +66,8 @@ cdef class Gate:
     cdef object writer
     cdef object match
     cdef dict requests
+    cdef object connect     # says what applies to a handshake
+    cdef dict connects      # what it said before; None: paths alone do not say what is routed
     cdef CompiledDecider decider
     cdef object sample
     cdef object target
@@ -76,14 +78,15 @@ cdef class Gate:
     cdef LoadParts load     # the one of them, where there is one
 
     def __init__(
-        self, door, writer, *, match, dict requests not None, CompiledDecider decider not None, sample, target,
-        bint has_ends=False, loads=(),
+        self, door, writer, *, match, dict requests not None, connect, dict connects, CompiledDecider decider not None,
+        sample, target, bint has_ends=False, loads=(),
     ):
         self.door = door
         self.writer = writer
         self.is_standard = writer.is_standard
         self.match = match
         self.requests = requests
+        self.connect, self.connects = connect, connects
         self.decider = decider
         self.sample = sample
         self.target = target
@@ -93,8 +96,34 @@ cdef class Gate:
             self.load = self.loads[0]
 
     def enter(self, scope, send, now_ns, /):
-        cdef PyObject *found
         cdef Matched matched
+        if type(scope) is not dict:
+            return None
+        if PyDict_GetItem(scope, "ratelimit") != NULL:
+            return None  # behind another limiter, perhaps this one
+        matched = self.matched(scope)
+        return None if matched is None else self.decided(scope, matched, send, now_ns)
+
+    def enter_socket(self, scope, send, now_ns, /):
+        cdef PyObject *path
+        cdef PyObject *found
+        cdef object target
+        if type(scope) is not dict or PyDict_GetItem(scope, "ratelimit") != NULL:
+            return None
+        path = PyDict_GetItem(scope, "path")
+        if path == NULL:
+            return None
+        target = <object>path
+        if self.connects is None or not is_plain(scope, target):
+            target = self.target(scope)
+        found = NULL if self.connects is None else PyDict_GetItem(self.connects, target)
+        if found == NULL:
+            return self.decided(scope, <Matched?>self.connect("GET", target, "connect"), send, now_ns)
+        return self.decided(scope, <Matched?><object>found, send, now_ns)
+
+    cdef Sending decided(self, dict scope, Matched matched, object send, object now_ns):
+        """Decide a request or handshake; None where it takes Python."""
+        cdef PyObject *found
         cdef object host = None
         cdef dict state = NO_STATE
         cdef uint64_t ids[MOST_POSITIONS]
@@ -108,13 +137,6 @@ cdef class Gate:
         cdef Exchange exchange
         cdef Sending sending
         cdef bint cross_origin = False
-        if type(scope) is not dict:
-            return None
-        if PyDict_GetItem(scope, "ratelimit") != NULL:
-            return None  # behind another limiter, perhaps this one
-        matched = self.matched(scope)
-        if matched is None:
-            return None
         if self.loads:
             rank = matched.rank
             if rank >= 0:
@@ -138,7 +160,7 @@ cdef class Gate:
             if not decider.read(scope["headers"], host, state, matched, ids, &refused):
                 return None
             cross_origin = ids[decider.origin_at] != 0
-        decided = decider.decide(matched, ids, refused, now_ns, None, False)
+        decided = decider.decide(matched, ids, refused, now_ns, None, FROM_GATE)
         if decided is None:
             return None
         exchange = Exchange.__new__(Exchange)

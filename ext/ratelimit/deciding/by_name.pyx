@@ -16,7 +16,7 @@ from ratelimit.core.request.grammar cimport LONGEST_FORM, text_form
 from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner, listed
 from ratelimit.decision_fields cimport DecisionFields, new_fields
-from ratelimit.deciding.compiled cimport BY_LIMITS, CompiledDecider, Decided
+from ratelimit.deciding.compiled cimport BY_LIMITS, BY_NAME, CompiledDecider, Decided
 from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.deciding.compiled import DECIDED
@@ -68,7 +68,7 @@ cdef class NamedGate:
             if not 0 <= (<Place>place).position < self.scanner.size - 2:
                 raise IndexError(f"there are {self.scanner.size - 2} identities")
 
-    def decide(self, str method not None, path, names, client, headers, state, now_ns, /):
+    def decide(self, str method not None, path, names, client, headers, state, costs, now_ns, /):
         cdef PyObject *found
         cdef Matched matched
         cdef uint64_t ids[MOST_POSITIONS]
@@ -82,7 +82,7 @@ cdef class NamedGate:
         if matched.is_limited or self.decider.has_lists:
             if matched.resolvers or not self.fill(names, client, headers, state, ids, &refused):
                 return None
-        decided = self.decider.decide(matched, ids, refused, now_ns, None, True)
+        decided = self.decider.decide(matched, ids, refused, now_ns, costs, BY_NAME)
         if decided is None:
             return None
         made = new_fields(Decision, ())

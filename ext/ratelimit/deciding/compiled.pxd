@@ -20,6 +20,11 @@ cdef enum:
     BY_IDENTITY = 5
     REASONS = 6
 
+cdef enum:
+    FROM_GATE = 0           # who asks: the middleware's gate, whose answers may have to be read
+    BY_NAME = 1             # `Limiter.decide`, which has to know what its caller was told by
+    BY_ROW = 2              # Python, with identities that it found
+
 
 cdef class PlanParts:
     cdef readonly object plan
@@ -93,11 +98,12 @@ cdef class CompiledDecider:
         self, object headers, object peer, object state, Matched matched, uint64_t *ids, uint64_t *refused
     ) except -1
     cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1
-    cdef Decided decide(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, bint is_named)
+    cdef Decided decide(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker)
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns)
     cdef PlanParts part_of(self, object plan)
     cdef PlanParts new_part(self, object plan)
     cdef TierParts new_tiers(self, object pick)
     cdef bint is_noted(self, uint64_t payer, uint8_t verdict) noexcept
     cdef bint is_steep(self, uint64_t payer, uint64_t now_ns) noexcept
+    cdef int write_actor(self, list row, uint64_t *ids) except -1
     cdef int ended(self, int reason, bint allowed, object now_ns) except -1

@@ -172,7 +172,7 @@ cdef class CompiledDecider:
         return 0
 
     cdef Decided decide(
-        self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, bint is_named
+        self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker
     ):
         """Decide, charge and count; None where Python has to, and then nothing was charged or counted.
 
@@ -180,8 +180,8 @@ cdef class CompiledDecider:
             matched: what applies.
             ids, refused: as `read` leaves them; the actor is put in.
             now_ns: when.
-            costs: by rule, where they are known; None for the plan's own.
-            is_named: whether the answer has to know what its caller was told by.
+            costs: by rule, or some by unit; None for the plan's own.
+            asker: see the declaration.
         """
         cdef PyObject *found
         cdef object plan = matched.plan, outcome
@@ -227,7 +227,7 @@ cdef class CompiledDecider:
                 return self.without_limits(UNLIMITED, ids, now_ns)
             part = <PlanParts?>entry
             plan = part.plan
-        if part.is_metered and costs is None and not is_named or part.here is None and part.leased is None:
+        if part.is_metered and asker == FROM_GATE or part.here is None and part.leased is None:
             return None
         actor = None
         if self.watch is not None:
@@ -246,10 +246,12 @@ cdef class CompiledDecider:
         if self.is_noted(payer, verdict) or self.is_steep(payer, now_ns):
             return None  # conduct scales limits, and a steep rise is held
         taken = part.amounts
+        if costs:
+            costs = plan.costs_of(costs)
         try:
             if part.core is not None:
                 check_ready(part.core)
-                if costs is not None:
+                if costs:
                     part.core.read_costs(costs, amounts)
                     taken = amounts
                 if part.leased is not None:
@@ -272,7 +274,7 @@ cdef class CompiledDecider:
                 if part.looks_first:
                     return None
                 row = listed(ids, 0, self.size)
-                own = part.costs if costs is None else costs
+                own = costs if costs else part.costs
                 outcome = (
                     part.here.decide(row, now_ns, own) if part.leased is None else part.leased.take(row, now_ns, own)
                 )
@@ -294,13 +296,35 @@ cdef class CompiledDecider:
         decided.reason, decided.allowed = BY_LIMITS, allowed
         decided.actor, decided.verdict = actor, verdict
         decided.principal, decided.payer = principal, payer
-        if is_named:
+        if asker == BY_NAME:
             decided.clock, decided.now_ns = self.clock, now_ns
             decided.row = ()
             if self.watch is not None and not allowed:
                 decided.watch = self.watch
                 decided.row = listed(ids, 0, self.size)
         return decided
+
+    def decide_row(self, Matched matched not None, list row not None, now_ns, costs=None, /):
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef uint64_t refused
+        cdef Decided decided
+        self.read_row(row, ids, &refused)
+        decided = self.decide(matched, ids, refused, now_ns, costs, BY_ROW)
+        if decided is None:
+            return None
+        if self.watch is not None and matched.is_limited:
+            self.write_actor(row, ids)
+        return decided.allowed, DECIDED[decided.reason], decided.plan, decided.outcome
+
+    cdef int write_actor(self, list row, uint64_t *ids) except -1:
+        """Put the actor, and the mark of a new account, into identities as Python lists them."""
+        cdef int at
+        for at in range(self.watch.at - 2, self.watch.at + 1):
+            row[at] = -1 if ids[at] == ABSENT_HASH else ids[at]
+        at = self.watch.columns.new_at
+        if at >= 0:
+            row[at] = -1 if ids[at] == ABSENT_HASH else ids[at]
+        return 0
 
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns):
         """Count and return what was decided without a limit."""
