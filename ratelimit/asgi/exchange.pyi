@@ -11,6 +11,7 @@ from starlette.types import Message, Send
 
 from ratelimit.asgi.door import Door
 from ratelimit.core.sharing.observer import Watch
+from ratelimit.deciding.compiled import Decided
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.unsettled import Reservation
@@ -44,6 +45,9 @@ class Exchange:
         cross_origin: bool,
         outer: Exchange | None,
     ) -> None: ...
+    @classmethod
+    def of(cls, door: Door, writer: HeaderWriter, decided: Decided, now_ns: int, cross_origin: bool, /) -> Exchange:
+        """Return the exchange of what the compiled decider decided."""
     actor: int | None
     """What limits count the principal's cluster by, for the decision; None without one."""
     waited_ns: int

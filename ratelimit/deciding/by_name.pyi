@@ -49,5 +49,11 @@ class NamedGate:
 
         None when it takes Python: then nothing was charged and nothing counted.
         """
-    def identities(self, names: Mapping[str, str | bytes] | None, client: str | None, /) -> list[int] | None:
+    def identities(
+        self,
+        names: Mapping[str, str | bytes] | None,
+        client: str | None,
+        params: Mapping[str, str] | None = None,
+        /,
+    ) -> list[int] | None:
         """Return a request's identities by position, None when it takes more than names to tell them."""

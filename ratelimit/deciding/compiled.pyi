@@ -1,6 +1,6 @@
 """The compiled decider: most requests of a bound policy in one call, whichever door they came through."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from ratelimit.clock import Clock
@@ -32,9 +32,22 @@ class Decided:
     """
 
     @property
-    def plan(self) -> RoutePlan: ...
+    def plan(self) -> RoutePlan | None: ...
     @property
-    def outcome(self) -> Outcome: ...
+    def outcome(self) -> Outcome | None: ...
+    @property
+    def allowed(self) -> bool: ...
+    @property
+    def why(self) -> Reason: ...
+    @property
+    def actor(self) -> int | None:
+        """What limits count the principal's actor by; None without one."""
+    @property
+    def verdict(self) -> int:
+        """How sure it is that it belongs there: 0, 1 for likely, 2 for certain."""
+    @property
+    def principal(self) -> int:
+        """The request's account, 0 where nothing asks for it."""
     @property
     def asked(self) -> Asked: ...
     @property
@@ -107,6 +120,21 @@ class CompiledDecider:
     def has_lists(self) -> bool: ...
     @property
     def watch(self) -> Watch | None: ...
+    def decide_request(
+        self,
+        matched: Matched,
+        headers: Sequence[tuple[bytes, bytes]],
+        peer: str | None,
+        state: object,
+        now_ns: int,
+        costs: Mapping[str, int] | None = None,
+        /,
+    ) -> Decided | None:
+        """Decide a request under way, charge and count it; None where it takes Python.
+
+        Raises:
+            UsageError: a cost is no integer from 0 to 2**31 - 1 (code `cost-range`).
+        """
     def decide_row(
         self,
         matched: Matched,

@@ -10,11 +10,9 @@ from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import IdentitySpec
 
 
-def named_gate(bound: BoundPolicy, decider: CompiledDecider) -> NamedGate | None:
-    """Return what decides a policy by names; None where a path has a say that is no name."""
+def named_gate(bound: BoundPolicy, decider: CompiledDecider) -> NamedGate:
+    """Return what decides a policy by names."""
     compiled, hasher = bound.compiled, bound.store.hasher
-    if any(source.kind == "path" for spec in compiled.identities for source in spec.sources):
-        return None
     needed = needed_positions(compiled)
     places = {
         name: (position, hasher.kind_of(name), form)

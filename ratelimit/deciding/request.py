@@ -42,7 +42,7 @@ def inquire(
         return None
     known = None
     if bound.by_name is not None and not headers and state is None and created is None:
-        known = bound.by_name.identities(identities, client)
+        known = bound.by_name.identities(identities, client, matched.params)
     if known is None:
         raw = raw_headers(headers) if headers else ()
         context = NO_CONTEXT

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.grammar import MALFORMED_VALUE, canonical
-from ratelimit.core.request.identities import IdentityReader, StateField
+from ratelimit.core.request.identities import IdentityReader, PathField, StateField
 from ratelimit.core.request.scanner import Translations, names_peer
 from ratelimit.identity.access import AccessLists
 from ratelimit.identity.address import UNDECLARED, Address, Name, parse_peer
@@ -320,10 +320,12 @@ class Extractor:
         return list(dict.fromkeys(form for form in forms if form))
 
     def _new_reader(self) -> IdentityReader:
-        fields, is_partial = [], False
+        fields, paths, is_partial = [], [], False
         for position, sources in self._late:
             (kind, name, read), *others = sources
-            if kind == "state" and isinstance(read, StateReader) and all(each[0] == "client" for each in others):
+            if kind == "path" and not others and form_of(self._facts[position].sources[0]) == "text":
+                paths.append(PathField(position, self._hasher.kind_of(self._facts[position].name), name))
+            elif kind == "state" and isinstance(read, StateReader) and all(each[0] == "client" for each in others):
                 kind_of_value = self._hasher.kind_of(self._facts[position].name)
                 fields.append(StateField(position, kind_of_value, name, read))
             else:
@@ -332,6 +334,7 @@ class Extractor:
         return IdentityReader(
             self.scanner,
             fields=fields,
+            paths=paths,
             is_partial=is_partial or created[0] != "state",
             template_of=None if self._reads_peers else self._template_for,
             created_at=self._created_at,

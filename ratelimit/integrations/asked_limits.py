@@ -10,12 +10,15 @@ carry over as everywhere, since they belong to what a limit counts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from threading import Lock
 from typing import Any
 
 import msgspec
 
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.extraction import positions_of
+from ratelimit.deciding.matched import Matched
 from ratelimit.errors import UsageError
 from ratelimit.integrations.requirement import KEY, ROUTE, Wish, is_rate
 from ratelimit.limiter import Limiter
@@ -29,6 +32,7 @@ from ratelimit.policy.schema.problem import Report, did_you_mean
 _KEY = Identity(f"path:{KEY}")
 _ROUTE = Identity(f"path:{ROUTE}", missing="shared")
 _MOST_DECLARED = 128
+_MOST_ROUTES = 4096
 
 
 class AskedLimits:
@@ -48,6 +52,7 @@ class AskedLimits:
         self._under: BoundPolicy | None = None
         self._generation: BoundPolicy | None = None
         self._found: dict[Wish, tuple[LimitSpec, ...]] = {}
+        self._matched: tuple[BoundPolicy | None, dict[tuple[Wish, str], Matched | None]] = (None, {})
 
     @property
     def rules(self) -> Sequence[LimitRule]:
@@ -74,6 +79,24 @@ class AskedLimits:
                 generation = self._join(wish, under, now_ns)
                 found = self._found[wish] = _picked(wish, generation.compiled)
         return generation, found
+
+    def matched(
+        self, generation: BoundPolicy, limits: tuple[LimitSpec, ...], wish: Wish, route: str
+    ) -> Matched | None:
+        """Return what a route asks for, the same for each of its requests; None where their paths have a say.
+
+        Args:
+            generation, limits: what `find` returned for this wish.
+        """
+        known, matched = self._matched
+        if known is not generation or len(matched) >= _MOST_ROUTES:
+            matched = {}
+            self._matched = generation, matched
+        key = wish, route
+        if key not in matched:
+            is_fixed = wish.key is None and not _reads_paths(generation.compiled, limits)
+            matched[key] = matched_with(generation, limits, route, {}) if is_fixed else None
+        return matched[key]
 
     def _join(self, wish: Wish, under: BoundPolicy, now_ns: int) -> BoundPolicy:
         """Return the policy in force with what a wish adds to it."""
@@ -157,6 +180,21 @@ def _compiled(
         said = "; ".join(f"{problem.message}. {problem.hint}".strip() for problem in errors)
         raise UsageError(f"limit(…): {said}", code="limit-declared")
     return compiled
+
+
+def matched_with(
+    generation: BoundPolicy, limits: tuple[LimitSpec, ...], route: str, params: Mapping[str, str]
+) -> Matched:
+    """Return what asks these limits of one request, given the parameters of its path."""
+    digest = blake2b(route.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return generation.of(limits, route, {**params, ROUTE: digest})
+
+
+def _reads_paths(compiled: CompiledPolicy, limits: Sequence[LimitSpec]) -> bool:
+    """Whether a limit counts by a parameter of the path, or by what the application's own function says."""
+    positions = positions_of(compiled, {limit.index for limit in limits})
+    specs = [compiled.identities[position] for position in positions]
+    return any(source.kind == "path" and spec.name != ROUTE for spec in specs for source in spec.sources)
 
 
 def _picked(wish: Wish, compiled: CompiledPolicy) -> tuple[LimitSpec, ...]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from hashlib import blake2b
 
 from starlette.types import Scope
 
-from ratelimit.asgi.arrival import identify
+from ratelimit.asgi.arrival import identify, peer_host
 from ratelimit.asgi.exchange import Exchange
+from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.step_up import Challenger
 from ratelimit.deciding.steps import Visit
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
-from ratelimit.integrations.asked_limits import asked_limits
-from ratelimit.integrations.requirement import ROUTE, Amount, Wish
+from ratelimit.integrations.asked_limits import asked_limits, matched_with
+from ratelimit.integrations.requirement import Amount, Wish
 from ratelimit.policy.compile.compiled import LimitSpec
 from ratelimit.stores.contract import correct
 
@@ -49,18 +50,42 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
     limiter = door.limiter
     if not limiter.is_enabled:
         return Exchange(door, outer.writer, None, None, limiter.now_ns(), False, None)
-    amount = await wish.amount_for(request)
+    amount = await wish.amount_for(request) if callable(wish.cost) else wish.cost
     now_ns = limiter.now_ns()
-    generation, limits = asked_limits(limiter).find(wish, now_ns)
-    limits = _uncharged(outer, limits)
-    params = {name: str(value) for name, value in (scope.get("path_params") or {}).items()}
-    params |= await wish.params_of(request)
-    params[ROUTE] = blake2b(route.encode("utf-8", "replace"), digest_size=8).hexdigest()
-    matched = generation.of(limits, route, params)
-    identities = await identify(scope, generation, matched, outer.door.resolving, now_ns)
-    costs = None if amount is None else costs_of(amount, limits)
-    step_up = Challenger(limiter.runtime, generation, scope) if generation.has_challenges else None
-    allowed, reason, plan, outcome = await limiter.runtime.adecide(
+    asked = asked_limits(limiter)
+    generation, limits = asked.find(wish, now_ns)
+    uncharged = _uncharged(outer, limits)
+    matched = asked.matched(generation, limits, wish, route) if uncharged is limits else None
+    if matched is None:
+        params = {name: str(value) for name, value in (scope.get("path_params") or {}).items()}
+        params |= await wish.params_of(request)
+        matched = matched_with(generation, uncharged, route, params)
+    costs = None if amount is None else costs_of(amount, uncharged)
+    exchange = await _decided(scope, outer, generation, matched, costs, now_ns)
+    if not exchange.is_allowed:
+        give_back(outer, now_ns)
+    outer.ask(exchange)
+    return exchange
+
+
+async def _decided(
+    scope: Scope,
+    outer: Exchange,
+    generation: BoundPolicy,
+    matched: Matched,
+    costs: Mapping[str, int] | None,
+    now_ns: int,
+) -> Exchange:
+    """Decide what applies, in one compiled call if that suffices."""
+    door, headers, state = outer.door, scope["headers"], scope.get("state")
+    if generation.decider is not None:
+        decided = generation.decider.decide_request(matched, headers, peer_host(scope), state, now_ns, costs)
+        if decided is not None:
+            return Exchange.of(door, outer.writer, decided, now_ns, outer.cross_origin)
+    assert door.resolving is not None  # `ask` has looked
+    identities = await identify(scope, generation, matched, door.resolving, now_ns)
+    step_up = Challenger(door.limiter.runtime, generation, scope) if generation.has_challenges else None
+    allowed, reason, plan, outcome = await door.limiter.runtime.adecide(
         generation, matched, identities, now_ns, costs, visit=Visit(step_up)
     )
     if step_up is not None and step_up.responder is not None:
@@ -71,17 +96,18 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
         exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
     if not allowed:
         exchange.asked_by(generation.watch, identities)
-        give_back(outer, now_ns)
-    outer.ask(exchange)
     return exchange
 
 
 def _uncharged(outer: Exchange, limits: tuple[LimitSpec, ...]) -> tuple[LimitSpec, ...]:
     """Return the limits without those that the middleware has charged by the request's path."""
-    charged = () if outer.plan is None else [rule.name for rule in outer.plan.rules]
+    if outer.plan is None:
+        return limits
+    charged = {rule.name for rule in outer.plan.rules}
     twice = [limit.name for limit in limits if limit.name in charged]
-    if twice:
-        outer.door.limiter.runtime.diagnose("limit-asked-twice", about=", ".join(twice))
+    if not twice:
+        return limits
+    outer.door.limiter.runtime.diagnose("limit-asked-twice", about=", ".join(twice))
     return tuple(limit for limit in limits if limit.name not in twice)
 
 

@@ -132,11 +132,7 @@ def test_identities_are_found_without_python_where_names_are_plain() -> None:
 
 
 def test_short_way_is_taken_where_names_say_all() -> None:
-    assert [Pair(text).short.current.by_name is not None for text in (PLAIN, LISTS, PATHS)] == [
-        True,
-        True,
-        False,
-    ]
+    assert all(Pair(text).short.current.by_name is not None for text in (PLAIN, LISTS, PATHS))
     gate = Pair(PLAIN).short.current.by_name
     assert gate is not None
     taken = [

@@ -123,6 +123,14 @@ cdef class Exchange:
     def settled_units(self):
         return NO_UNITS if self.reported is None else self.reported
 
+    @classmethod
+    def of(cls, door, writer, decided, now_ns, cross_origin, /):
+        cdef Exchange made = cls(door, writer, decided.plan, decided.outcome, now_ns, cross_origin, None)
+        made.actor, made.certainty, made.principal = decided.actor, decided.verdict, decided.principal
+        if decided.outcome is None:
+            made.made = Decision(decided.allowed, decided.why, None, made.actor, made.certainty)
+        return made
+
     def asked_by(self, Watch watch, row, /):
         cdef uint64_t key
         if watch is not None and watch.columns.principal(row, &key):

@@ -80,7 +80,7 @@ cdef class NamedGate:
             found = PyDict_GetItem(<object>found, path)
         matched = <Matched?>(<object>found if found != NULL else self.match(method, path))
         if matched.is_limited or self.decider.has_lists:
-            if matched.resolvers or not self.fill(names, client, headers, state, ids, &refused):
+            if matched.resolvers or not self.fill(names, client, headers, state, matched.params, ids, &refused):
                 return None
         decided = self.decider.decide(matched, ids, refused, now_ns, costs, BY_NAME)
         if decided is None:
@@ -94,15 +94,15 @@ cdef class NamedGate:
         made._waited_ns = 0
         return made
 
-    def identities(self, names, client, /):
+    def identities(self, names, client, params=None, /):
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
-        if not self.fill(names, client, (), None, ids, &refused):
+        if not self.fill(names, client, (), None, params, ids, &refused):
             return None
         return listed(ids, refused, self.scanner.size)
 
     cdef bint fill(
-        self, object given, object client, object headers, object state, uint64_t *ids, uint64_t *refused
+        self, object given, object client, object headers, object state, object params, uint64_t *ids, uint64_t *refused
     ) except -1:
         """Write the identities into an array; False for names and values that take more than this."""
         cdef dict names = {} if given is None else given if type(given) is dict else None
@@ -124,7 +124,7 @@ cdef class NamedGate:
                 if client is not None or type(<object>value) is not str:
                     return False
                 client = <object>value
-        if not self.reader.read(headers, client, state, False, ids, refused):
+        if not self.reader.read(headers, client, state, params, False, ids, refused):
             return False
         at = 0
         while PyDict_Next(names, &at, &name, &value):

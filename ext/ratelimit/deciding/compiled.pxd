@@ -58,11 +58,11 @@ cdef class Decided:
     cdef readonly object plan
     cdef readonly object outcome        # None: limits had no say
     cdef PlanParts part
-    cdef int reason
-    cdef bint allowed
-    cdef object actor                   # what limits count the actor by; None without one
-    cdef uint8_t verdict                # that it belongs there
-    cdef uint64_t principal
+    cdef int reason                     # an index of `DECIDED`
+    cdef readonly bint allowed
+    cdef readonly object actor          # what limits count the actor by; None without one
+    cdef readonly uint8_t verdict       # that it belongs there
+    cdef readonly uint64_t principal
     cdef uint64_t payer                 # the account that use of the back end is counted by, 0 for none
     cdef object clock
     cdef object watch

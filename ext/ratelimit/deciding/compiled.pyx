@@ -90,6 +90,10 @@ cdef class Decided:
         return Charge(self.plan, self.outcome, self.clock, self.asked)
 
     @property
+    def why(self):
+        return DECIDED[self.reason]
+
+    @property
     def asked(self):
         return Asked(self.watch if self.row else None, self.row, self.now_ns)
 
@@ -149,7 +153,7 @@ cdef class CompiledDecider:
         self, object headers, object peer, object state, Matched matched, uint64_t *ids, uint64_t *refused
     ) except -1:
         """Fill an array with a request's identities; False where the application has to be asked for one."""
-        if self.reader.read(headers, peer, state, True, ids, refused):
+        if self.reader.read(headers, peer, state, matched.params, True, ids, refused):
             return True
         if matched.resolvers:
             return False
@@ -303,6 +307,13 @@ cdef class CompiledDecider:
                 decided.watch = self.watch
                 decided.row = listed(ids, 0, self.size)
         return decided
+
+    def decide_request(self, Matched matched not None, headers, peer, state, now_ns, costs=None, /):
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef uint64_t refused = 0
+        if not self.read(headers, peer, {} if state is None else state, matched, ids, &refused):
+            return None
+        return self.decide(matched, ids, refused, now_ns, costs, BY_ROW)
 
     def decide_row(self, Matched matched not None, list row not None, now_ns, costs=None, /):
         cdef uint64_t ids[MOST_POSITIONS]

@@ -28,13 +28,28 @@ class StateField:
     def position(self) -> int: ...
 
 @final
+class PathField:
+    """An identity that a parameter of the path has.
+
+    Args:
+        position: of the identity.
+        kind: that its value is hashed with.
+        name: of the parameter.
+    """
+
+    def __init__(self, position: int, kind: int, name: str) -> None: ...
+    @property
+    def position(self) -> int: ...
+
+@final
 class IdentityReader:
     """Fills the places of an identity list, as `identity.extract.Extractor.extract` does.
 
     Args:
         scanner: reads headers and peer.
         fields: identities from the application's state.
-        is_partial: whether some identity is also read elsewhere: from a cookie, a path, an answer. Then nothing
+        paths: identities from the path's parameters.
+        is_partial: whether some identity is also read elsewhere: from a cookie, or an answer. Then nothing
             with headers or a state is read here.
         template_of: what stands in the places of a client whose headers say nothing, given peer and
             headers: for proxies and for networks that are listed. None: the peer speaks for itself.
@@ -48,6 +63,7 @@ class IdentityReader:
         scanner: Scanner,
         *,
         fields: Sequence[StateField] = (),
+        paths: Sequence[PathField] = (),
         is_partial: bool = False,
         template_of: Callable[[str | None, Sequence[tuple[bytes, bytes]]], list[int]] | None = None,
         created_at: int = -1,
@@ -60,6 +76,11 @@ class IdentityReader:
     @property
     def reads_state(self) -> bool: ...
     def identities(
-        self, headers: Sequence[tuple[bytes, bytes]], peer: str | None, state: Mapping[str, object], /
+        self,
+        headers: Sequence[tuple[bytes, bytes]],
+        peer: str | None,
+        state: Mapping[str, object] | None,
+        params: Mapping[str, str] | None = None,
+        /,
     ) -> list[int] | None:
         """Return the identities, None where a value takes Python to read; then nothing was noted."""

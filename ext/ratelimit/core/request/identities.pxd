@@ -19,9 +19,15 @@ cdef class StateField:
     cdef object reader       # reads the field in Python; notes how often it was absent
     cdef bint is_settled     # the reader has nothing left to note
 
+cdef class PathField:
+    cdef readonly int position
+    cdef uint64_t kind
+    cdef object name
+
 cdef class IdentityReader:
     cdef readonly Scanner scanner
     cdef tuple fields        # of StateField
+    cdef tuple paths         # of PathField
     cdef bint is_partial     # some identity is also read elsewhere, where a request has headers or a state
     cdef object template_of  # None: the peer speaks for itself
     cdef int created_at      # position of when the account was created; -1: nothing asks for it
@@ -31,8 +37,11 @@ cdef class IdentityReader:
     cdef int listed_count
     cdef readonly bint reads_state
 
-    cdef bint read(self, object headers, object peer, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1
+    cdef bint read(
+        self, object headers, object peer, object state, object params, bint is_live, uint64_t *ids, uint64_t *refused
+    ) except -1
     cdef bint read_template(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1
     cdef bint read_state(self, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1
+    cdef bint read_path(self, object params, uint64_t *ids, uint64_t *refused) except -1
     cdef bint settle(self, StateField field) except -1
     cdef void look_up(self, uint64_t *ids) noexcept

@@ -7,10 +7,12 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memchr
 
 from ratelimit.core.memory.hashing cimport hash_run
 from ratelimit.core.memory.number cimport NEGATIVE, WHOLE, read_number
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.request.grammar cimport LONGEST_FORM
 from ratelimit.core.request.scanner cimport Found, MOST_POSITIONS, Scanner, listed
 
 cdef extern from "Python.h":
@@ -31,15 +33,25 @@ cdef class StateField:
 
 @cython.final
 @cython.auto_pickle(False)
+cdef class PathField:
+    def __init__(self, int position, kind, name):
+        self.position, self.kind, self.name = position, kind, name
+
+
+@cython.final
+@cython.auto_pickle(False)
 cdef class IdentityReader:
     def __cinit__(
-        self, Scanner scanner not None, *, fields=(), bint is_partial=False, template_of=None, int created_at=-1,
+        self, Scanner scanner not None, *, fields=(), paths=(), bint is_partial=False, template_of=None, int created_at=-1,
         created_name=None, created_of=None, lists=(),
     ):
         cdef int at = 0, last = scanner.size - 2
         cdef Listed value
         self.scanner = scanner
-        self.fields = tuple(fields)
+        self.fields, self.paths = tuple(fields), tuple(paths)
+        for path in self.paths:
+            if not 0 <= (<PathField?>path).position < last:
+                raise IndexError(f"there are {last} identities")
         for field in self.fields:
             if not 0 <= (<StateField?>field).position < last:
                 raise IndexError(f"there are {last} identities")
@@ -65,14 +77,16 @@ cdef class IdentityReader:
     def __dealloc__(self):
         PyMem_Free(self.listed)
 
-    def identities(self, headers, peer, state, /):
+    def identities(self, headers, peer, state, params=None, /):
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
-        if not self.read(headers, peer, state, False, ids, &refused):
+        if not self.read(headers, peer, state, params, False, ids, &refused):
             return None
         return listed(ids, refused, self.scanner.size)
 
-    cdef bint read(self, object headers, object peer, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1:
+    cdef bint read(
+        self, object headers, object peer, object state, object params, bint is_live, uint64_t *ids, uint64_t *refused
+    ) except -1:
         """Fill an array with the identities; False where it takes Python to tell them, and nothing was noted.
 
         `state` is None where there is none. `is_live`: it is a request's under way, so a value that is not in it
@@ -92,8 +106,32 @@ cdef class IdentityReader:
             ids[self.created_at] = ABSENT_HASH
         if self.reads_state and state is not None and not self.read_state(state, is_live, ids, refused):
             return False
+        if self.paths and not self.read_path(params, ids, refused):
+            return False
         if self.listed_count:
             self.look_up(ids)
+        return True
+
+    cdef bint read_path(self, object params, uint64_t *ids, uint64_t *refused) except -1:
+        """Add the parameters of a path; False for a value that it takes Python to read."""
+        cdef PathField path
+        cdef PyObject *found
+        cdef const uint8_t *written
+        cdef Py_ssize_t length
+        if type(params) is not dict:
+            return False
+        for path in self.paths:
+            found = PyDict_GetItem(params, path.name)
+            if found == NULL:
+                continue
+            if type(<object>found) is not str or not PyUnicode_IS_COMPACT_ASCII(<object>found):
+                return False
+            written, length = PyUnicode_1BYTE_DATA(<object>found), PyUnicode_GET_LENGTH(<object>found)
+            # A per cent sign may be an escape: see `grammar.segment`.
+            if not 0 < length <= LONGEST_FORM or memchr(written, c"%", length) != NULL:
+                return False
+            ids[path.position] = hash_run(self.scanner.hasher.k0, self.scanner.hasher.k1, path.kind, written, length)
+            refused[0] &= ~(<uint64_t>1 << path.position)
         return True
 
     cdef bint read_template(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1:
