@@ -1,4 +1,4 @@
-"""What the repository's text keeps to: no sleeping tests, small files, nothing unfinished."""
+"""What the repository's text keeps to: no sleeping tests, nothing unfinished."""
 
 from __future__ import annotations
 
@@ -7,18 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).absolute().parents[2]
 FOLDERS = ("ratelimit", "ext", "tests", "docs", "examples", "benchmarks")
 TEXTS = {".py", ".pyi", ".pyx", ".pxd", ".h", ".md", ".toml", ".lua", ".yml", ".json"}
-LARGEST = 450
-"""Lines beyond which a source file is to be cut;"""
-LARGE = 400
-"""and beyond which its first lines say why it is not: what would stand in both halves."""
-REASON = "In one file, since "
-FIRST = 30
-
 # Spelled apart, so that this file does not contain what it looks for.
 UNFINISHED = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X")))
 ELSEWHERE = re.compile(
@@ -35,22 +26,17 @@ def texts() -> Iterator[Path]:
     yield from (path for path in sorted(ROOT.glob("*")) if path.suffix in TEXTS or path.name == "Makefile")
 
 
-def test_files() -> list[Path]:
-    """Return the test suite's modules."""
-    return sorted((ROOT / "tests").rglob("*.py"))
-
-
-test_files.__test__ = False  # type: ignore[attr-defined]  # a helper, for all its name
-
-
-@pytest.mark.parametrize("path", test_files(), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_test_sleeps(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            # Giving other tasks their turn (a sleep of zero) takes no time.
-            yields = [ast.unparse(argument) for argument in node.args] == ["0"]
-            assert not called.endswith("sleep") or yields, f"{path}:{node.lineno}: {called}"
+def test_no_test_sleeps() -> None:
+    sleeping = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                # Giving other tasks their turn (a sleep of zero) takes no time.
+                yields = [ast.unparse(argument) for argument in node.args] == ["0"]
+                if called.endswith("sleep") and not yields:
+                    sleeping.append(f"{path}:{node.lineno}: {called}")
+    assert not sleeping
 
 
 def test_nothing_is_left_unfinished() -> None:
@@ -63,27 +49,6 @@ def test_text_speaks_of_the_product_alone() -> None:
     for path in texts():
         for number, line in enumerate(path.read_text().splitlines(), 1):
             assert not ELSEWHERE.search(line), f"{path}:{number}: {line.strip()}"
-
-
-def test_files_stay_small() -> None:
-    sizes = {
-        path: len(path.read_text().splitlines())
-        for path in texts()
-        if path.suffix in {".py", ".pyx", ".pxd", ".pyi"}
-    }
-    too_large = {path.relative_to(ROOT).as_posix(): size for path, size in sizes.items() if size > LARGEST}
-    assert not too_large
-
-
-def test_large_files_say_in_their_first_lines_why_they_are_one() -> None:
-    unexplained = [
-        path.relative_to(ROOT).as_posix()
-        for path in texts()
-        if path.suffix in {".py", ".pyx", ".pxd"}
-        and len(lines := path.read_text().splitlines()) > LARGE
-        and REASON not in "\n".join(lines[:FIRST])
-    ]
-    assert not unexplained
 
 
 def test_files_are_named_by_a_noun() -> None:

@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).absolute().parents[2]
 PACKAGE = ROOT / "ratelimit"
 
@@ -105,7 +103,6 @@ def depth(part: str) -> int:
 
 
 MODULES = dict(modules())
-each_module = pytest.mark.parametrize("module", MODULES)
 
 
 def test_every_part_has_a_layer() -> None:
@@ -121,16 +118,17 @@ def test_few_modules_are_loose() -> None:
     assert len(LOOSE) <= 8
 
 
-@each_module
-def test_arrows_point_down(module: str) -> None:
-    part = part_of(module)
-    if module == "ratelimit":
-        return
-    for imported, line in imports(MODULES[module]):
-        other = part_of(imported)
-        if other == part or not any(other in layer for layer in LAYERS):
-            continue  # its own, another library's, or the package's face
-        assert depth(other) > depth(part), f"{MODULES[module]}:{line}: {module} imports {imported}"
+def test_arrows_point_down() -> None:
+    upward = []
+    for module, path in MODULES.items():
+        part = part_of(module)
+        for imported, line in imports(path) if part else ():
+            other = part_of(imported)
+            if other == part or not any(other in layer for layer in LAYERS):
+                continue  # its own, another library's, or the package's face
+            if depth(other) <= depth(part):
+                upward.append(f"{path}:{line}: {module} imports {imported}")
+    assert not upward
 
 
 def targets(module: str) -> set[str]:
@@ -203,59 +201,70 @@ def test_arrows_between_rooms_of_the_core_point_down() -> None:
             assert other == room or place[other] > place[room], f"{path}: {room} imports {other}"
 
 
-@each_module
-def test_pure_parts_know_no_loop_no_clock_no_log(module: str) -> None:
-    if part_of(module) not in PURE:
-        return
-    for imported, line in imports(MODULES[module]):
-        assert imported.split(".")[0] not in IMPURE, f"{MODULES[module]}:{line}: {imported}"
+def test_pure_parts_know_no_loop_no_clock_no_log() -> None:
+    impure = [
+        f"{path}:{line}: {imported}"
+        for module, path in MODULES.items()
+        if part_of(module) in PURE
+        for imported, line in imports(path)
+        if imported.split(".")[0] in IMPURE
+    ]
+    assert not impure
 
 
 MAY_OPEN = {"ratelimit.policy.document", "ratelimit.traces.lines", "ratelimit.traces.sorting"}
 """What writes the documentation's tables, and what reads a trace that a caller names."""
 
 
-@each_module
-def test_pure_parts_open_no_file_and_read_no_loops_clock(module: str) -> None:
-    if part_of(module) not in PURE or module in MAY_OPEN:
-        return
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            reads = called in {"open", "os.open"} or called.endswith((".read_text", ".read_bytes", ").open"))
-            assert not reads, f"{MODULES[module]}:{node.lineno}: {called}"
-            assert not called.endswith(("loop.time", "loop().time")), (
-                f"{MODULES[module]}:{node.lineno}: {called}"
-            )
-
-
-@each_module
-def test_outside_libraries_have_one_owner_each(module: str) -> None:
-    place = module.removeprefix("ratelimit.").replace(".", "/")
-    for imported, line in imports(MODULES[module]):
-        owners = OWNERS.get(imported.split(".")[0])
-        if owners is not None:
-            assert place.startswith(owners), f"{MODULES[module]}:{line}: {imported} belongs to {owners}"
-
-
-@each_module
-def test_only_the_clock_reads_clocks(module: str) -> None:
-    if module in {"ratelimit.clock"} or part_of(module) in {"cli", "demo"}:
-        return
-    path = MODULES[module]
+def calls(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield what a file calls, as it is written, with its line."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            source = ast.unparse(node.func)
-            reads = source in {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns"} or (
-                source.endswith((".utcnow", ".now", ".today")) and source.startswith(("datetime", "date"))
-            )
-            assert not reads, f"{path}:{node.lineno}: {source}"
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node.lineno
 
 
-@each_module
-def test_modules_say_what_they_are(module: str) -> None:
-    text = MODULES[module].read_text()
-    assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{MODULES[module]} has no docstring"
+def test_pure_parts_open_no_file_and_read_no_loops_clock() -> None:
+    impure = [
+        f"{path}:{line}: {called}"
+        for module, path in MODULES.items()
+        if part_of(module) in PURE and module not in MAY_OPEN
+        for called, line in calls(path)
+        if called in {"open", "os.open"}
+        or called.endswith((".read_text", ".read_bytes", ").open", "loop.time", "loop().time"))
+    ]
+    assert not impure
+
+
+def test_outside_libraries_have_one_owner_each() -> None:
+    strangers = [
+        f"{path}:{line}: {imported} belongs to {owners}"
+        for module, path in MODULES.items()
+        for imported, line in imports(path)
+        if (owners := OWNERS.get(imported.split(".")[0])) is not None
+        and not module.removeprefix("ratelimit.").replace(".", "/").startswith(owners)
+    ]
+    assert not strangers
+
+
+def test_only_the_clock_reads_clocks() -> None:
+    readers = [
+        f"{path}:{line}: {called}"
+        for module, path in MODULES.items()
+        if module != "ratelimit.clock" and part_of(module) not in {"cli", "demo"}
+        for called, line in calls(path)
+        if called in {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns"}
+        or (called.endswith((".utcnow", ".now", ".today")) and called.startswith(("datetime", "date")))
+    ]
+    assert not readers
+
+
+def test_modules_say_what_they_are() -> None:
+    silent = [
+        path
+        for path in MODULES.values()
+        if (text := path.read_text()).strip() and not ast.get_docstring(ast.parse(text))
+    ]
+    assert not silent
 
 
 def test_only_asgi_sees_a_scope() -> None:
