@@ -293,9 +293,6 @@ CODES: dict[str, Code] = {
     "adaptive-target": _error(
         "The first byte's target is malformed, or not 10 ms to 10 minutes.", "Write it like `500ms`."
     ),
-    "adaptive-target-unused": _warning(
-        "A target stands beside an algorithm that has none.", "Remove `first_byte`, or use `first-byte`."
-    ),
     "adaptive-reports": _error(
         "A page of the servers' metrics is no http:// or https:// address.",
         "Write it like `http://127.0.0.1:8000/metrics`.",

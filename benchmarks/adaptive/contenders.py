@@ -10,11 +10,11 @@ from functools import partial
 from benchmarks.adaptive.failsafe import Failsafe
 from benchmarks.adaptive.peer import Peer
 from benchmarks.adaptive.sketch import Sketch
-from ratelimit.adaptive.aimd import Aimd
+from benchmarks.adaptive.aimd import Aimd
 from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
 from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.gradient2 import Gradient2
-from ratelimit.adaptive.vegas import Vegas
+from benchmarks.adaptive.gradient2 import Gradient2
+from benchmarks.adaptive.vegas import Vegas
 
 Make = Callable[[Settings], Controller]
 

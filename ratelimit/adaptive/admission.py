@@ -38,7 +38,7 @@ class Admission:
         self.reserve = Reserve(flight)
         self.adapt(controller, kind=kind)
 
-    def adapt(self, controller: Controller, *, kind: int) -> None:
+    def adapt(self, controller: Controller, *, kind: int = 1) -> None:
         """Steer with another controller from now on; it goes on where one of its kind left off."""
         self.controller = controller
         self._kind = kind

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.controller import Allowance, Settings
-from ratelimit.adaptive.factory import kind_of, make_controller
+from ratelimit.adaptive.first_byte import FirstByte
 from ratelimit.adaptive.saturation import Report
 from ratelimit.adaptive.shedding import LAST_OF_A_CLASS, LOTS, WORSE, Standing
 from ratelimit.clock import Clock
@@ -46,7 +46,7 @@ class LoadState:
         in_flight: requests that are.
         unanswered: of these, those without a first byte.
         pressure: how late first bytes are; 1 is the target.
-        target_ns: the target, 0 where the algorithm has none.
+        target_ns: the target.
         shed: requests that this worker turned away, or in shadow would have, by class.
         stale_reports: reports of the engine that no other followed in time.
         still_ns: for how long no first byte came while requests wait for one.
@@ -95,9 +95,7 @@ class LoadLimit:
         self._lots_key = lots_key
         self.instants = Instants(clock)
         self.now_ns = clock.now_ns
-        self._admission = Admission(
-            make_controller(spec.algorithm, settings_of(spec)), self.flight, kind=kind_of(spec.algorithm)
-        )
+        self._admission = Admission(FirstByte(settings_of(spec)), self.flight)
         self.step_now = self._admission.step_now
         self.reserve = self._admission.reserve
         self.queue = LoadQueue(self.flight, self.now_ns, count_held)
@@ -111,7 +109,7 @@ class LoadLimit:
             return
         settings = settings_of(spec)
         self.flight.adjust(settings.floor, settings.step_ns)
-        self._admission.adapt(make_controller(spec.algorithm, settings), kind=kind_of(spec.algorithm))
+        self._admission.adapt(FirstByte(settings))
         self._enter(spec)
 
     def _enter(self, spec: AdaptiveSpec) -> None:

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit.adaptive.admission import Admission
-from ratelimit.adaptive.aimd import Aimd
+from benchmarks.adaptive.aimd import Aimd
 from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
 from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.gradient2 import Gradient2
+from benchmarks.adaptive.gradient2 import Gradient2
 from ratelimit.adaptive.learned import LearnedTarget
-from ratelimit.adaptive.vegas import Vegas
+from benchmarks.adaptive.vegas import Vegas
 from tests.adaptive.flights import flight
 
 SECOND = 10**9

@@ -68,7 +68,6 @@ CASES = [
     ("adaptive-reports", with_lines("reports = ['http://a/metrics', 'localhost']"), 3, "adaptive.reports"),
     ("adaptive-reports", with_lines("reports = ['http://']"), 3, "adaptive.reports"),
     ("adaptive-floor", with_lines("floor = 16", "ceiling = 60"), 3, "adaptive.floor"),
-    ("adaptive-target-unused", with_lines("first_byte = 1", "algorithm = 'vegas'"), 3, "adaptive.first_byte"),
     ("limit-match", with_lines("except = 'health'"), 3, "adaptive.except"),
     (
         "limit-match",
@@ -82,7 +81,7 @@ CASES = [
 def test_table_compiles_as_it_is_written():
     (spec,) = Policy.from_toml(WHOLE).compiled.adaptive
     assert (spec.first_byte_ns, spec.floor, spec.start, spec.ceiling) == (10**9, 4, 20, 400)
-    assert (spec.algorithm, spec.shadow) == ("first-byte", False)
+    assert not spec.shadow
     assert [one.name for one in spec.classes] == ["interactive", "batch"]
     assert [pattern.template for one in spec.classes for pattern in one.patterns] == [
         "/v1/chat",

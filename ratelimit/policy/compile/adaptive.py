@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ratelimit.policy.routing.pattern import Pattern
-from ratelimit.policy.schema.adaptive import Adaptive, LoadAlgorithm, LoadClass
+from ratelimit.policy.schema.adaptive import Adaptive, LoadClass
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.problem import Path, Report
 
@@ -19,7 +19,6 @@ MOST_PAGES = 64
 EVERYTHING = "/*"
 DEFAULT_GROUP = "default"
 """What a limit is called that was given no name."""
-WITHOUT_TARGET = ("gradient2", "vegas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,6 @@ class AdaptiveSpec:
     floor: int
     start: int
     ceiling: int
-    algorithm: LoadAlgorithm
     shadow: bool
     classes: tuple[ClassSpec, ...]
     patterns: tuple[Pattern, ...] = ()
@@ -113,7 +111,6 @@ def _compile(
         table.floor,
         table.start,
         table.ceiling,
-        table.algorithm,
         table.mode == "shadow",
         _classes(table.class_, (*path, "class"), patterns, position, report),
         patterns(table.match, (*path, "match"), report),
@@ -155,8 +152,6 @@ def _check_bounds(table: Adaptive, path: Path, report: Report) -> None:
 def _target(table: Adaptive, path: Path, report: Report) -> int | None:
     if table.first_byte is None:
         return None
-    if table.algorithm in WITHOUT_TARGET:
-        report.add("adaptive-target-unused", path, f"`{table.algorithm}` knows no target")
     try:
         target_ns = parse_duration(table.first_byte)
     except ValueError as error:

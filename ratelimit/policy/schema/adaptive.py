@@ -8,7 +8,6 @@ from msgspec import Meta, field
 
 from ratelimit.policy.schema.table import Table
 
-LoadAlgorithm = Literal["first-byte", "aimd", "gradient2", "vegas"]
 LoadMode = Literal["enforce", "shadow"]
 Step = Literal["observe", "delay", "degrade", "challenge", "refuse"]
 """What becomes of a request that only bad conduct leaves no room for, from the mildest."""
@@ -92,13 +91,6 @@ class Adaptive(
             examples=["GET /health"],
         ),
     ] = field(default_factory=lambda: list(MONITORS))
-    algorithm: Annotated[
-        LoadAlgorithm,
-        Meta(
-            description="`first-byte`, or for comparison, and for services bound by a processor, `aimd`, "
-            "`gradient2` and `vegas`."
-        ),
-    ] = "first-byte"
     reports: Annotated[
         str | list[str],
         Meta(

@@ -11,7 +11,7 @@ from math import ceil, isfinite, log10
 
 from ratelimit.adaptive.controller import Answer, Load
 from ratelimit.adaptive.settings import SECOND_NS, Settings
-from ratelimit.adaptive.windowed import Windowed
+from benchmarks.adaptive.windowed import Windowed
 
 PROBE = 30
 """The least latency is forgotten after `PROBE * L` answers."""

@@ -11,7 +11,7 @@ from math import isfinite
 
 from ratelimit.adaptive.controller import Answer, Load
 from ratelimit.adaptive.settings import SECOND_NS, Settings
-from ratelimit.adaptive.windowed import Windowed
+from benchmarks.adaptive.windowed import Windowed
 
 LONG_WINDOWS = 600
 WARM_WINDOWS = 10
