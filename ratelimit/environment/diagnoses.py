@@ -97,6 +97,37 @@ DIAGNOSES: Mapping[str, str] = {
         "a proxy said at a stream's end what it took, and no limit was charged. Its descriptors lack the "
         "path or an identity that limits need: send what the request's own call has. Unit:"
     ),
+    "serve-operator": (
+        "a call of a proxy was answered with INVALID_ARGUMENT, since the proxy's configuration is wrong; Envoy "
+        "then passes the request on or refuses it, as its failure_mode_deny says. Counted each time: {about}"
+    ),
+    "serve-contradictory": (
+        "a proxy named a request's method, target or address twice, and differently; the request was refused, "
+        "since it can be matched in more than one way. Counted each time."
+    ),
+    "serve-unnamed": (
+        "a check over HTTP came without the two fields in which the proxy names the request, and was refused "
+        "with 500. Is the proxy the one that `--for` names, and does its configuration set both? Counted each "
+        "time; fields: {about}"
+    ),
+    "serve-other-pair": (
+        "a check over HTTP had fields in which another kind of proxy names its requests. They are a client's, "
+        "and were not believed: only those of the proxy that `--for` names are. Counted each time; fields: "
+        "{about}"
+    ),
+    "serve-late": (
+        "Envoy no longer waited for the answer to a call: its `timeout` had passed, or the client hung up. What "
+        "was not decided by then is not charged, and Envoy does what failure_mode_deny says. Counted each time: "
+        "give `ratelimit serve` more workers or cores, or the timeout more time."
+    ),
+    "serve-full": (
+        "calls of Envoy were answered with RESOURCE_EXHAUSTED, since 1,000 others were waiting; Envoy does what "
+        "failure_mode_deny says. Counted each time: give `ratelimit serve` more workers or cores."
+    ),
+    "serve-fault": (
+        "a call of Envoy led to a fault of this program and was answered with INTERNAL; Envoy does what "
+        "failure_mode_deny says. Counted each time. Report it, with the log's lines: {about}"
+    ),
     "limit-exempt": (
         "a handler has `@exempt` and a limit of its own. `@exempt` takes it out of what its router or "
         "application asks for, and out of every `Depends`; a limit that decorates it holds. Remove one of "

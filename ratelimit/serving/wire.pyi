@@ -1,20 +1,30 @@
 """Envoy's calls read from their bytes, and answers written to theirs.
 
 Theory of operation. The wire format of protobuf is fields with numbers. The calls that a proxy sends have few of
-them, all plain text. Those are read in place, without an object for each message. A call with anything else in it
-is turned away: the protobuf library reads that, and says what is malformed. So a call that is read here means
-what it means there. A test holds both equal on bytes of any kind (tests/serving/test_wire.py).
+them, all plain text. `CallReader` reads those in place, without an object for each message, and turns any other
+call away. `read_call` reads every call. Both read what the protobuf library reads, but for text that is not
+UTF-8, which the library refuses. Tests hold them equal on bytes of any kind (tests/serving/test_wire.py).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import final
 
 MOST_DESCRIPTORS: int
-"""Of one call."""
+"""Of a call of the common kind."""
 MOST_ENTRIES: int
-"""Of all descriptors of one call."""
+"""Of all descriptors of one."""
 MOST_BYTES: int
-"""Of their keys and values."""
+"""Of the whole message."""
+
+Described = tuple[list[tuple[bytes, bytes]], bool, int | None]
+"""A descriptor: its entries, whether it brings a limit of its own, and its own hits."""
+
+def read_call(message: bytes, /) -> tuple[int, list[Described]]:
+    """Return a `RateLimitRequest`'s hits, and its descriptors.
+
+    Raises:
+        ValueError: the bytes are no message.
+    """
 
 @final
 class CallReader:
@@ -24,6 +34,7 @@ class CallReader:
         identities: the policy's, which a key of that name gives.
         alone: by header field, the identities that it alone says.
         looked_at: the header fields that anything looks at; others say nothing. None: any may be.
+        formed: those of the identities with values of a form that is not looked at here.
     """
 
     def __init__(
@@ -31,14 +42,16 @@ class CallReader:
         identities: Collection[str],
         alone: Mapping[str, Sequence[str]],
         looked_at: Collection[str] | None = None,
+        formed: Collection[str] = (),
         /,
     ) -> None: ...
-    def read(self, message: bytes, /) -> tuple[str, str, str | None, dict[str, str], int] | None:
-        """Return method, path, client, identities and the number of descriptors of a `RateLimitRequest`.
+    def read(self, message: bytes, /) -> tuple[str, str, str | None, dict[str, str], int, str | None] | None:
+        """Return what a `RateLimitRequest` of the common kind says.
 
-        None for what is to be read elsewhere. That is a call with costs or a limit of its own, and one with
-        headers that limits read in another way. Text that is not ASCII is, too, and a contradiction, and a
-        field unknown here. So is more than the bounds allow, and whatever is malformed.
+        That is the method, the target, the client, the identities, the number of descriptors and the name of
+        the request. None for any other call: one with costs or a limit of its own, with a WebSocket's
+        handshake, or with headers that limits read in another way. Text that is not ASCII is no common kind,
+        nor is a contradiction, a field unknown here, more than the bounds allow, or what is malformed.
         """
 
 def write_answer(

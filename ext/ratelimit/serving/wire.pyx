@@ -1,7 +1,8 @@
 """Envoy's calls read from their bytes, and answers written to theirs: see the stub for the contract.
 
-An accelerator as `asgi/gate` is one. What a proxy sends a million times is read here. Anything else is turned
-away for the protobuf library to read, so this need not know what is malformed, only what is not.
+`CallReader` is an accelerator as `asgi/gate` is one: it reads what a proxy sends a million times, and turns
+anything else away. `read_call` reads every call. It takes a text's bytes as they are, since a client writes
+them and the protobuf library refuses a whole call for one that is not UTF-8.
 """
 
 cimport cython
@@ -16,6 +17,7 @@ cdef enum:
     _MOST_DESCRIPTORS = 16
     _MOST_ENTRIES = 64
     _MOST_BYTES = 16384
+    LONGEST_VALUE = 4096    # of an identity: `identity.fact` has it as well
     MOST_KEYS = 1024        # as many keys as a reader remembers: a proxy's configuration has a dozen
     NUMBER = 10             # as many bytes as a varint has
     SECOND_NS = 1000000000
@@ -30,6 +32,7 @@ cdef enum Role:
     IDENTITY = 4
     HEADER = 5              # one that alone says identities
     UNREAD = 6              # one that nothing looks at
+    REQUEST = 7
 
 # Field numbers with their wire types, after envoy/service/ratelimit/v3/rls.proto and
 # envoy/extensions/common/ratelimit/v3/ratelimit.proto.
@@ -67,10 +70,12 @@ cdef class CallReader:
     cdef object identities
     cdef object alone
     cdef object looked_at   # None: any header may be
+    cdef object formed
     cdef dict meanings
 
-    def __init__(self, identities, alone, looked_at=None, /):
+    def __init__(self, identities, alone, looked_at=None, formed=(), /):
         self.identities = frozenset(identities)
+        self.formed = frozenset(formed)
         self.alone = dict(alone)
         self.looked_at = looked_at
         self.meanings = {}
@@ -86,7 +91,7 @@ cdef class CallReader:
         cdef uint8_t tag
         cdef dict identities = {}
         cdef dict unread = None
-        cdef object method = None, path = None, client = None, text
+        cdef object method = None, path = None, client = None, request = None, text
         cdef Meaning meaning
         if end - at > _MOST_BYTES:
             return None
@@ -122,10 +127,12 @@ cdef class CallReader:
                 meaning = self.meaning_of(key, key_size)
                 text = PyUnicode_DecodeASCII(<const char *>value, value_size, NULL)
                 if meaning.role == IDENTITY:
+                    if value_size > LONGEST_VALUE or not is_plain(value, value_size):
+                        return None
                     if identities.setdefault(meaning.names[0], text) != text:
                         return None
                 elif meaning.role == HEADER:
-                    if not is_plain(value, value_size):
+                    if value_size > LONGEST_VALUE or not is_plain(value, value_size):
                         return None
                     for name in meaning.names:
                         if identities.setdefault(name, text) != text:
@@ -142,6 +149,10 @@ cdef class CallReader:
                     if client is not None and client != text:
                         return None
                     client = text
+                elif meaning.role == REQUEST:
+                    if request is not None and request != text:
+                        return None
+                    request = text
                 elif meaning.role == UNREAD:
                     if unread is None:
                         unread = {}
@@ -149,11 +160,7 @@ cdef class CallReader:
                         return None
                 else:
                     return None
-        if path is None:
-            path = "/"
-        elif "?" in path:
-            path = path.partition("?")[0]
-        return "GET" if method is None else method.upper(), path or "/", client, identities, descriptors
+        return "GET" if method is None else method.upper(), path or "/", client, identities, descriptors, request
 
     cdef Meaning meaning_of(self, const uint8_t *key, Py_ssize_t size):
         cdef str name = PyUnicode_DecodeASCII(<const char *>key, size, NULL)
@@ -164,7 +171,7 @@ cdef class CallReader:
         meaning = Meaning.__new__(Meaning)
         meaning.names = (name,)
         # In the order of `descriptors.facts_of`.
-        if name == "done" or name == "unit":
+        if name == "done" or name == "unit" or name.lower() == "upgrade" or name in self.formed:
             meaning.role = TURNED_AWAY
         elif name in self.identities:
             meaning.role = IDENTITY
@@ -174,6 +181,8 @@ cdef class CallReader:
             meaning.role = METHOD
         elif name == "remote_address":
             meaning.role = ADDRESS
+        elif name == "request_id":
+            meaning.role = REQUEST
         elif name.lower() in self.alone:
             meaning.role = HEADER
             meaning.names = tuple(self.alone[name.lower()])
@@ -186,6 +195,107 @@ cdef class CallReader:
 
     def __reduce__(self):
         raise TypeError("a reader of calls belongs to a policy in force and is not pickled")
+
+
+cdef struct Field:
+    uint64_t tag
+    uint64_t number         # of a varint
+    const uint8_t *at       # of what has a length
+    const uint8_t *end
+
+
+# Tags of a call, where its reader above does not name them.
+cdef enum Part:
+    OWN_LIMIT = 0x12        # of a descriptor
+    OWN_HITS = 0x1A
+    WRAPPED = 0x08          # of a UInt64Value
+
+
+def read_call(bytes message not None, /):
+    cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(message)
+    cdef const uint8_t *end = at + PyBytes_GET_SIZE(message)
+    cdef Field field
+    cdef uint64_t hits = 0
+    cdef list descriptors = []
+    while at < end:
+        next_field(&at, end, &field)
+        if field.tag == SECOND_TEXT:
+            descriptors.append(descriptor_of(field.at, field.end))
+        elif field.tag == HITS:
+            hits = field.number & 0xFFFFFFFF
+    return hits, descriptors
+
+
+cdef tuple descriptor_of(const uint8_t *at, const uint8_t *end):
+    cdef Field field, wrapped
+    cdef list entries = []
+    cdef bint has_limit = False
+    cdef object hits = None
+    while at < end:
+        next_field(&at, end, &field)
+        if field.tag == FIRST_TEXT:
+            entries.append(pair_of(field.at, field.end))
+        elif field.tag == OWN_LIMIT:
+            has_limit = True
+        elif field.tag == OWN_HITS:
+            hits = 0 if hits is None else hits
+            while field.at < field.end:
+                next_field(&field.at, field.end, &wrapped)
+                if wrapped.tag == WRAPPED:
+                    hits = wrapped.number
+    return entries, has_limit, hits
+
+
+cdef tuple pair_of(const uint8_t *at, const uint8_t *end):
+    cdef Field field
+    cdef bytes key = b"", value = b""
+    while at < end:
+        next_field(&at, end, &field)
+        if field.tag == FIRST_TEXT:
+            key = field.at[: field.end - field.at]
+        elif field.tag == SECOND_TEXT:
+            value = field.at[: field.end - field.at]
+    return key, value
+
+
+cdef int next_field(const uint8_t **at, const uint8_t *end, Field *field) except -1:
+    """Read one field, of any number and of the wire types that proto3 has."""
+    cdef uint64_t size
+    cdef int kind
+    if not varint(at, end, &field.tag):
+        raise ValueError("a field's number is cut short")
+    kind = field.tag & 7
+    if kind == 0:
+        if not varint(at, end, &field.number):
+            raise ValueError("a number is cut short")
+        return 0
+    if kind == 2:
+        if not varint(at, end, &size):
+            raise ValueError("a length is cut short")
+    elif kind == 1:
+        size = 8
+    elif kind == 5:
+        size = 4
+    else:
+        raise ValueError("a field is of a type that no call has")
+    if size > <uint64_t>(end - at[0]):
+        raise ValueError("a field is longer than its message")
+    field.at = at[0]
+    at[0] += size
+    field.end = at[0]
+    return 0
+
+
+cdef inline bint varint(const uint8_t **at, const uint8_t *end, uint64_t *number) noexcept nogil:
+    cdef int shift = 0
+    number[0] = 0
+    while at[0] < end and shift < 70:
+        number[0] |= <uint64_t>(at[0][0] & 0x7F) << shift if shift < 64 else 0
+        at[0] += 1
+        if at[0][-1] < 0x80:
+            return True
+        shift += 7
+    return False
 
 
 cdef inline Py_ssize_t run(const uint8_t **at, const uint8_t *end) noexcept nogil:
