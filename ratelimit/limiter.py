@@ -30,6 +30,7 @@ from ratelimit.events import Observer
 from ratelimit.identity.extract import Headers
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
 from ratelimit.telemetry.load import WatchedLoad
@@ -100,7 +101,7 @@ class Limiter:
         self,
         *,
         method: str = "GET",
-        path: str = "/",
+        path: str | Target = "/",
         identities: Mapping[str, str | bytes] | None = None,
         costs: Mapping[str, int] | None = None,
         client: str | None = None,
@@ -115,7 +116,8 @@ class Limiter:
         This cannot wait: limits with `wait` or `action = "delay"` refuse at once. `adecide` waits.
 
         Args:
-            method, path: what limits are matched with.
+            method, path: what limits are matched with. Query and fragment are cut, and limits of the path as
+                it is written and percent-decoded apply.
             identities: values by the policy's names. An identity that is neither here nor found
                 in what follows is missing, and its `missing` rule applies.
             costs: units known on arrival, by name; the policy's `cost` and `estimate` otherwise.
@@ -164,7 +166,7 @@ class Limiter:
         self,
         *,
         method: str = "GET",
-        path: str = "/",
+        path: str | Target = "/",
         identities: Mapping[str, str | bytes] | None = None,
         costs: Mapping[str, int] | None = None,
         client: str | None = None,
@@ -185,7 +187,7 @@ class Limiter:
         self,
         *,
         method: str = "GET",
-        path: str = "/",
+        path: str | Target = "/",
         identities: Mapping[str, str | bytes] | None = None,
         costs: Mapping[str, int] | None = None,
         client: str | None = None,
@@ -208,7 +210,7 @@ class Limiter:
         self,
         *,
         method: str = "GET",
-        path: str = "/",
+        path: str | Target = "/",
         identities: Mapping[str, str | bytes] | None = None,
         costs: Mapping[str, int] | None = None,
         client: str | None = None,
@@ -225,7 +227,7 @@ class Limiter:
             return self._unlimited(now_ns, charge=False)
         return self._decision(asked, await self.runtime.adecide(*asked, charge=False))
 
-    def _visit(self, asked: Inquiry, method: str, path: str, event: Event, given: Given) -> Visit:
+    def _visit(self, asked: Inquiry, method: str, path: str | Target, event: Event, given: Given) -> Visit:
         """Return what knows how a request may be let through all the same."""
         if not asked[0].has_challenges:
             return Visit()
@@ -236,7 +238,7 @@ class Limiter:
         return Decision(*self.runtime.judge_unlimited(True, Reason.UNLIMITED, now_ns, charge=charge)[:2])
 
     def _inquiry(
-        self, now_ns: int | None, method: str, path: str, event: Event, given: Given
+        self, now_ns: int | None, method: str, path: str | Target, event: Event, given: Given
     ) -> Inquiry | None:
         """Return what `decide` is asked, None for a request that nothing applies to."""
         if now_ns is None:

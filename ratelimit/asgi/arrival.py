@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 from starlette.types import Scope
 
 from ratelimit.asgi.resolving import Resolving
@@ -15,6 +13,7 @@ from ratelimit.deciding.bound_policy import (
     Matched,
 )
 from ratelimit.identity.fact import Context
+from ratelimit.policy.routing.request_line import read_target
 from ratelimit.policy.routing.target import NOWHERE, Placement, Target
 
 
@@ -23,17 +22,9 @@ def target_of(scope: Scope, placement: Placement = NOWHERE) -> str | Target:
 
     `gate` knows the common case by itself.
     """
-    path: str = scope["path"]
-    root = scope.get("root_path") or ""
     raw_path = scope.get("raw_path")
-    raw = None
-    if isinstance(raw_path, bytes) and raw_path:
-        raw = raw_path.partition(b"?")[0].decode("utf-8", "replace")
-    # Decoded, it mostly says the same: unless an encoded slash parts two segments now.
-    is_told = raw is None or raw == path or ("%2f" not in raw.lower() and unquote(raw) == path)
-    if is_told and not root and placement.is_plain:
-        return path
-    return Target(path, raw, root, placement)
+    sent = raw_path if isinstance(raw_path, bytes) and raw_path else None
+    return read_target(sent, scope["path"], scope.get("root_path") or "", placement)
 
 
 class PlacedMatches:
@@ -55,7 +46,7 @@ class PlacedMatches:
         """Return what applies; a path by itself is as it was sent, below no root path."""
         if not isinstance(target, str):
             return self._bound.match(method, target)
-        matched = self._bound.match(method, Target(target, target, "", self._placement))
+        matched = self._bound.match(method, read_target(target, target, "", self._placement))
         cache = self.requests.get(method)
         if cache is not None and len(target) <= LONGEST_CACHED_PATH:
             if len(cache) >= MOST_PATHS:

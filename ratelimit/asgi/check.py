@@ -1,8 +1,8 @@
 """A check over HTTP, for proxies that ask before they pass a request on.
 
-nginx (`auth_request`), Caddy and Traefik (`forward_auth`) send a copy of each request's header, and name its
-method and target in two fields. Envoy (`ext_authz`) sends them as they are. The answer is 204 with the limits'
-fields, or the refusal that the middleware would send.
+nginx (`auth_request`), Caddy and Traefik (`forward_auth`) send a copy of each request's header, and name
+its method and target in two fields. Envoy (`ext_authz`) sends them as they are. The answer is 204 with the
+limits' fields, or the refusal that the middleware would send.
 
 The copy has the client's own fields, too. So exactly the two fields of the proxy that asks are believed.
 """
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
-from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.middleware import RateLimitMiddleware
 from ratelimit.http.problem import CONTENT_TYPE
 from ratelimit.limiter import Limiter
+from ratelimit.policy.routing.request_line import path_of, path_sent, read_method, read_target
+from ratelimit.policy.routing.target import UNKNOWN_BACK_END
 
 Proxy = Literal["nginx", "caddy", "traefik", "envoy"]
 PROXIES: tuple[Proxy, ...] = get_args(Proxy)
@@ -40,7 +41,7 @@ Note = Callable[..., None]
 
 def check_application(limiter: Limiter, proxy: Proxy) -> ASGIApp:
     """Return the application that answers a proxy; `limiter` is kept up by its owner."""
-    middleware = RateLimitMiddleware(_no_content, limiter=limiter, reload_interval_s=0)
+    middleware = RateLimitMiddleware(Admitted(), limiter=limiter, reload_interval_s=0)
     return Original(middleware, proxy, limiter.runtime.note)
 
 
@@ -70,7 +71,8 @@ class Original:
             self._note("serve-other-pair", about=_names(others))
         changed: dict[str, Any] = {}
         if self._pair is not None:
-            methods, targets = ([value for at, value in scope["headers"] if at == name] for name in self._pair)
+            headers = scope["headers"]
+            methods, targets = ([value for at, value in headers if at == name] for name in self._pair)
             if not any(methods) or not any(targets):
                 self._note("serve-unnamed", about=_names(self._pair))
                 await _refuse(send, 500, b"the proxy does not name the request")
@@ -79,7 +81,7 @@ class Original:
                 self._note("serve-contradictory")
                 await _refuse(send, 400, b"the request is named twice")
                 return
-            changed = {"method": methods[0].decode("latin-1").upper(), **_addressed(targets[0])}
+            changed = {"method": read_method(methods[0]), **_addressed(targets[0])}
         scope = {**scope, **changed}
         if _is_handshake(scope):
             await _handshake(self._app, scope, receive, send)
@@ -89,9 +91,12 @@ class Original:
 
 def _addressed(target: bytes) -> dict[str, Any]:
     """Return what a scope has of a request's target."""
-    raw, _, query = target.partition(b"?")
-    path = unquote(raw.decode("utf-8", "replace"))
-    return {"raw_path": raw, "path": path, "query_string": query, "root_path": ""}
+    return {
+        "path": path_of(read_target(target, placement=UNKNOWN_BACK_END)),
+        "raw_path": path_sent(target).encode(),
+        "query_string": target.partition(b"?")[2].partition(b"#")[0],
+        "root_path": "",
+    }
 
 
 def _names(fields: Any) -> str:
@@ -132,26 +137,25 @@ async def _handshake(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -
         return {"type": "websocket.disconnect", "code": 1006}
 
     async def send_answer(message: Message) -> None:
-        kind = message["type"]
-        if kind == "websocket.accept":
-            headers = list(message.get("headers", ()))
-            await send({"type": "http.response.start", "status": 204, "headers": headers})
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            await send({**message, "type": kind.removeprefix("websocket.")})
+        await send({**message, "type": message["type"].removeprefix("websocket.")})
 
     extensions = {**(scope.get("extensions") or {}), "websocket.http.response": {}}
     asked = {**scope, "type": "websocket", "subprotocols": [], "extensions": extensions}
     await app(asked, receive_handshake, send_answer)
 
 
-async def _no_content(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "lifespan":
-        while (await receive())["type"] != "lifespan.shutdown":
-            await send({"type": "lifespan.startup.complete"})
-        await send({"type": "lifespan.shutdown.complete"})
-    elif scope["type"] == "websocket":
-        await send({"type": "websocket.accept"})
-    else:
+class Admitted:
+    """Answers what is asked about and has room: the proxy may pass it on."""
+
+    placement = UNKNOWN_BACK_END
+    """The paths are read by what is behind the proxy."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            while (await receive())["type"] != "lifespan.shutdown":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        # To a handshake as well: its proxy asks over HTTP.
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})

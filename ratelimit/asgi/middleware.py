@@ -392,12 +392,12 @@ class RateLimitMiddleware:
         return bound
 
     def _new_gate(self, bound: BoundPolicy) -> Gate:
-        matches = bound if self._placement.is_plain else PlacedMatches(bound, self._placement)
+        matches = None if self._placement.is_plain else PlacedMatches(bound, self._placement)
         return Gate(
             self._door,
             self.writer,
-            match=matches.match,
-            requests=matches.requests,
+            match=bound.match_named if matches is None else matches.match,
+            requests=bound.requests if matches is None else matches.requests,
             extractor=bound.extractor,
             table=self.limiter.table,
             counter=self.limiter.table.counter(COUNTER_REQUESTS),

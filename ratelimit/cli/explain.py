@@ -37,8 +37,9 @@ from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
 from ratelimit.inspection.waiting import wait_of
 from ratelimit.policy import Policy
+from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
-from ratelimit.replay.facts import RecordFacts, carried, has_created, route_path, route_target
+from ratelimit.replay.facts import RecordFacts, carried, has_created
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
@@ -195,8 +196,8 @@ class Explained:
             self.now_ns = time_ns(record.time)
         except ValueError as error:
             raise Failure(f"the request cannot be read: {error}", INPUT) from error
-        self.method, self.path = record.method.upper(), route_path(record.path)
-        target = route_target(record.path)
+        self.method, target = read_line(record.method, record.path)
+        self.path = path_of(target)
         self.policy = policy
         self.repeat = repeat
         self.is_live = live

@@ -33,6 +33,7 @@ from ratelimit.deciding.tier import TierPick
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_classes, wait_rank_of
+from ratelimit.policy.routing.request_line import path_of, read_method, read_name
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
@@ -237,6 +238,10 @@ class BoundPolicy:
                 cache[target] = matched
         return matched
 
+    def match_named(self, method: str, path: str | Target, event: Event = "request") -> Matched:
+        """Return what applies to a request that an application or a proxy describes."""
+        return self.match(method, read_name(path), event)
+
     def narrowed(self, matched: Matched, indices: tuple[int, ...]) -> Matched:
         """Return what applies if only these of its rules do."""
         plan = self._plans.plan(indices)
@@ -250,6 +255,7 @@ class BoundPolicy:
         return max(len(cache) for by_method in caches for cache in by_method.values())
 
     def _match(self, method: str, target: str | Target, event: Event) -> Matched:
+        method = read_method(method)
         classes = self._classes(method, target) if event == "request" else NO_CLASSES
         route = self.compiled.router.match(method, target)
         if route is None:
@@ -272,7 +278,7 @@ class BoundPolicy:
         params = route.params(target) if self.extractor.needs_context or self.is_metered else {}
         spec, wait_rank = self.compiled.queue, 0
         if spec is not None and spec.classes:
-            wait_rank = wait_rank_of(spec, method, target if isinstance(target, str) else target.path)
+            wait_rank = wait_rank_of(spec, method, path_of(target))
         matched = self.of(limits, route.template, params)
         matched.take_classes(classes, wait_rank)
         return matched

@@ -12,6 +12,7 @@ from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.charge import Asked
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Decision, Verdict
+from ratelimit.policy.routing.target import Target
 
 ADDRESS: int
 """The form of an identity that is the client's address."""
@@ -58,7 +59,7 @@ class NamedGate:
     def __new__(
         cls,
         *,
-        match: Callable[[str, str], _Matched],
+        match: Callable[[str, str | Target], _Matched],
         requests: Mapping[str, object],
         places: Mapping[str, tuple[int, int, int]],
         scanner: Scanner,
@@ -73,7 +74,7 @@ class NamedGate:
     def decide(
         self,
         method: str,
-        path: str,
+        path: str | Target,
         names: Mapping[str, str | bytes] | None,
         client: str | None,
         now_ns: int,

@@ -39,7 +39,7 @@ def named_gate(
         if position in needed and (form := _form(compiled.identities[position])) is not None
     }
     return NamedGate(
-        match=bound.match,
+        match=bound.match_named,
         requests=bound.requests,
         places=places,
         scanner=extractor.scanner,

@@ -9,6 +9,8 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.errors import UsageError
 from ratelimit.identity.extract import Headers
 from ratelimit.identity.fact import NO_CONTEXT, Context
+from ratelimit.policy.routing.request_line import path_of
+from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 
 Given = tuple[
@@ -25,7 +27,7 @@ Inquiry = tuple[BoundPolicy, Matched, list[int], int, Mapping[str, int] | None]
 
 
 def inquire(
-    bound: BoundPolicy, now_ns: int, method: str, path: str, event: Event, given: Given
+    bound: BoundPolicy, now_ns: int, method: str, path: str | Target, event: Event, given: Given
 ) -> Inquiry | None:
     """Return what the decider is asked of a request, None for one that nothing applies to.
 
@@ -34,7 +36,7 @@ def inquire(
     """
     identities, costs, client, headers, state, created = given
     extractor = bound.extractor
-    matched = bound.match(method, path, event)
+    matched = bound.match_named(method, path, event)
     if not matched.is_limited and not bound.has_lists:
         return None
     known = None
@@ -53,13 +55,13 @@ def inquire(
     return bound, matched, known, now_ns, amounts
 
 
-def described(method: str, path: str, event: Event, given: Given) -> Mapping[str, Any]:
+def described(method: str, path: str | Target, event: Event, given: Given) -> Mapping[str, Any]:
     """Return a request as a mapping like an ASGI scope, with `identities` by name."""
     identities, _, client, headers, state, _ = given
     return {
         "type": "http" if event == "request" else "websocket",
         "method": method,
-        "path": path,
+        "path": path_of(path),
         "headers": raw_headers(headers) if headers else (),
         "client": None if client is None else (client, 0),
         "state": {} if state is None else state,

@@ -28,7 +28,15 @@ _BRANCHES: dict[Branch, str] = {
     "usage": "UsageError: calls of the library, for the developer to mend.",
     "store": "StoreError: shared memory or a server, for the operator to mend.",
 }
-_ABOUT = {"state-absent": "`state:NAME`", "policy-gone": "the policy file", "memory-full": "The place"}
+_ABOUT = {
+    "state-absent": "`state:NAME`",
+    "policy-gone": "the policy file",
+    "memory-full": "The place",
+    "serve-operator": "it is named.",
+    "serve-unnamed": "they are named.",
+    "serve-other-pair": "they are named.",
+    "serve-fault": "its type.",
+}
 """What a diagnosis is about, where it says so."""
 _DIAGNOSED = (
     "Said once in the log while the library runs, and counted in `ratelimit_diagnostics_total`. "

@@ -9,13 +9,11 @@ application, so for those the record has to name the value.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.identity.fact import NO_CONTEXT, Context, value_bytes
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, SourceSpec
 from ratelimit.policy.compile.identities import INTERNAL
-from ratelimit.policy.routing.target import Target
 from ratelimit.traces import Fields
 
 Pairs = list[tuple[bytes, bytes]]
@@ -46,28 +44,6 @@ def carried(compiled: CompiledPolicy) -> list[str]:
 def has_created(compiled: CompiledPolicy) -> bool:
     """Return whether it is asked when accounts were created."""
     return compiled.correlation is not None and compiled.correlation.created >= 0
-
-
-def route_path(target: str) -> str:
-    """Return the path that an application would route for a request target.
-
-    Without query and fragment, percent-decoded as servers do, and of an absolute
-    target (as proxies are sent) the path alone.
-    """
-    path = _path_in(target)
-    return unquote(path) if "%" in path else path
-
-
-def route_target(target: str) -> str | Target:
-    """Return what a request target asks for, as the middleware would find it behind a server."""
-    path, raw = route_path(target), _path_in(target)
-    return Target(path, raw) if "%2f" in raw.lower() else path
-
-
-def _path_in(target: str) -> str:
-    if not target.startswith("/") and "://" in target:
-        target = "/" + target.partition("://")[2].partition("/")[2]
-    return target.partition("?")[0].partition("#")[0]
 
 
 def header_pairs(record: Any, fields: Fields) -> Pairs:

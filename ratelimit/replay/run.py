@@ -30,9 +30,10 @@ from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.routing.request_line import read_line
 from ratelimit.replay.actors import Actors, AgesAlone
 from ratelimit.replay.columns import IdentityColumns
-from ratelimit.replay.facts import fields_of, route_target
+from ratelimit.replay.facts import fields_of
 from ratelimit.replay.memo import Memo
 from ratelimit.replay.prepared import (
     ALLOWED,
@@ -186,7 +187,7 @@ class Replay:
             bound.recognition = self.actors.recognise(bound.ages)
         elif bound.ages is not None:
             bound.recognition = AgesAlone(bound.ages)
-        self._matches = Memo(lambda key: bound.match(key[0].upper(), route_target(key[1])), _MOST_ROUTES)
+        self._matches = Memo(lambda key: bound.match(*read_line(*key)), _MOST_ROUTES)
         self._prepared = Memo(lambda plan: Prepared(plan, self.compiled.units[1:]))
         self._kinds = Memo(lambda key: self._kind(self._matches[key]), _MOST_ROUTES)
         self._has_units = len(self.compiled.units) > 1

@@ -14,14 +14,10 @@ from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.integrations.answer import raw_answer_of
 from ratelimit.limiter import Limiter
+from ratelimit.policy.routing.target import Target
 from ratelimit.serving.descriptors import REQUESTS, Facts
 from ratelimit.serving.reservations import Reservations
 from ratelimit.stores.contract import correct
-
-def read_target(target: str) -> str:
-    """Return the path of a request's target."""
-    return target.partition("?")[0] or "/"
-
 
 Told = tuple[str, int, int, int, int]
 """Name, quota, period in nanoseconds, what remains, and when it is whole again."""
@@ -68,33 +64,40 @@ class Deciding:
         return self._ended(facts, self._limiter.decide(**self._asked(facts)))
 
     def decide_named(
-        self, method: str, target: str, client: str | None, identities: dict[str, str], request: str | None
+        self,
+        method: str,
+        path: str | Target,
+        client: str | None,
+        identities: dict[str, str],
+        request: str | None,
     ) -> Answered:
         """Do the same for a call that says no more than this."""
-        path = read_target(target)
         decision = self._limiter.decide(method=method, path=path, client=client, identities=identities)
-        return self._named(decision, method, target, client, identities, request)
+        return self._named(decision, method, path, client, identities, request)
 
     async def adecide_named(
-        self, method: str, target: str, client: str | None, identities: dict[str, str], request: str | None
+        self,
+        method: str,
+        path: str | Target,
+        client: str | None,
+        identities: dict[str, str],
+        request: str | None,
     ) -> Answered:
         """Do the same with any store."""
-        decision = await self._limiter.adecide(
-            method=method, path=read_target(target), client=client, identities=identities
-        )
-        return self._named(decision, method, target, client, identities, request)
+        decision = await self._limiter.adecide(method=method, path=path, client=client, identities=identities)
+        return self._named(decision, method, path, client, identities, request)
 
     def _named(
         self,
         decision: Decision,
         method: str,
-        target: str,
+        path: str | Target,
         client: str | None,
         identities: dict[str, str],
         request: str | None,
     ) -> Answered:
         if request is not None and _is_estimated(decision):
-            self._hold(Facts(method, target, client, dict(identities), request=request), decision)
+            self._hold(Facts(method, path, client, dict(identities), request=request), decision)
         return self._answered(decision, False)
 
     def _asked(self, facts: Facts) -> dict[str, Any]:
@@ -107,7 +110,7 @@ class Deciding:
             costs = {REQUESTS: 0, **costs}
         return {
             "method": "GET" if facts.event == "connect" and facts.method == "CONNECT" else facts.method,
-            "path": read_target(facts.target),
+            "path": facts.path,
             "identities": facts.identities or None,
             "costs": costs,
             "client": facts.client,
@@ -174,7 +177,7 @@ def _key(facts: Facts) -> Hashable:
     return (
         facts.request,
         facts.method,
-        facts.target,
+        facts.path,
         facts.client,
         tuple(sorted(facts.identities.items())),
         tuple(facts.headers),

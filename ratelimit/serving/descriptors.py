@@ -8,8 +8,8 @@ The rule, which docs/serve.md has for operators:
 - a key that is one of the policy's identities is that identity;
 - any other key is a header field of that name; `upgrade` tells a WebSocket's handshake.
 
-All descriptors of a call are about one request: their facts are taken together. Keys, units and limits are the
-operator's, so a mistake in them is an error. Values are mostly a client's. Whatever they hold, a call is
+All descriptors of a call are about one request: their facts are taken together. Keys, units and limits are
+the operator's, so a mistake in them is an error. Values are mostly a client's. Whatever they hold, a call is
 decided: what is no value of an identity is malformed, and the policy says what becomes of that.
 """
 
@@ -24,6 +24,8 @@ from ratelimit.core.request.grammar import canonical, cookie_value
 from ratelimit.identity.fact import LONGEST_VALUE, UNREADABLE
 from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec
+from ratelimit.policy.routing.request_line import read_method, read_target
+from ratelimit.policy.routing.target import UNKNOWN_BACK_END, Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.serving.wire import Described
 
@@ -31,14 +33,13 @@ MOST_HITS = 2**31 - 1
 LONGEST_REQUEST_ID = 128
 
 PATH, METHOD, ADDRESS, UNIT, DONE, REQUEST = "path", "method", "remote_address", "unit", "done", "request_id"
-UPGRADE = "upgrade"
+UPGRADE, WEBSOCKET_KEY = "upgrade", "sec-websocket-key"
 REQUESTS = "requests"
 _ONE_REQUEST = {REQUESTS}
 _NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
-_NO_FORMS: Mapping[str, "Forms"] = MappingProxyType({})
-
 Forms = tuple[tuple[str, str], ...]
 """Kind and form of each of an identity's sources, where clients write all of them."""
+_NO_FORMS: Mapping[str, Forms] = MappingProxyType({})
 PLAIN: Forms = (("header", "text"),)
 
 
@@ -51,7 +52,7 @@ class Facts:
     """What a call says of a request."""
 
     method: str = "GET"
-    target: str = "/"
+    path: str | Target = "/"
     client: str | None = None
     identities: dict[str, Any] = field(default_factory=dict)
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -145,9 +146,9 @@ def _take(
     elif key in (PATH, METHOD, ADDRESS):
         facts.is_contradictory |= not is_one
         if key == PATH:
-            facts.target = _text(value) or "/"
+            facts.path = read_target(value or b"/", placement=UNKNOWN_BACK_END)
         elif key == METHOD:
-            facts.method = value.decode("latin-1").upper()
+            facts.method = read_method(value)
         else:
             facts.client = _text(value)
     elif key == REQUEST:
@@ -158,13 +159,10 @@ def _take(
             facts.identities.setdefault(name, _text(value))
     else:
         facts.headers.extend((lower.encode("utf-8", "surrogateescape"), each) for each in values)
-        if lower == UPGRADE and any(is_handshake(each) for each in values):
+        if lower == WEBSOCKET_KEY or (
+            lower == UPGRADE and any(b"websocket" in each.lower() for each in values)
+        ):
             facts.event = "connect"
-
-
-def is_handshake(upgrade: bytes) -> bool:
-    """Return whether an `Upgrade` field asks for a WebSocket."""
-    return b"websocket" in (token.strip(b" \t").lower() for token in upgrade.split(b","))
 
 
 def _text(value: bytes) -> str:
@@ -174,7 +172,9 @@ def _text(value: bytes) -> str:
 
 def _is_plain(value: bytes) -> bool:
     """Whether a value means the same by name and in a header."""
-    return len(value) <= LONGEST_VALUE and value.isascii() and _text(value).isprintable() and not value.isspace()
+    if len(value) > LONGEST_VALUE or not value.isascii():
+        return False
+    return _text(value).isprintable() and not value.isspace()
 
 
 def _is_value(value: bytes, forms: Forms | None) -> bool:

@@ -1,9 +1,9 @@
 """Envoy's rate-limit service, `envoy.service.ratelimit.v3.RateLimitService`, over one limiter.
 
-Calls are read from their bytes, those of the common kind by a quicker reader, and answers are written as bytes.
-An RPC error makes Envoy do what its `failure_mode_deny` says, which may be to let the request pass. So whatever
-a client wrote is decided. INVALID_ARGUMENT, with a sentence, is for a mistake in the proxy's configuration.
-Each error is counted and said.
+Calls are read from their bytes, those of the common kind by a quicker reader, and answers are written as
+bytes. An RPC error makes Envoy do what its `failure_mode_deny` says, which may be to let the request pass. So
+whatever a client wrote is decided. INVALID_ARGUMENT, with a sentence, is for a mistake in the proxy's
+configuration. Each error is counted and logged.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import grpc
 
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.routing.target import Target
 from ratelimit.serving.deciding import Answered, Deciding
 from ratelimit.serving.descriptors import (
     PLAIN,
@@ -94,8 +95,8 @@ class RateLimitService:
     async def _decide(self, message: bytes) -> bytes:
         call = self._reading.common(message)
         if call is not None:
-            method, target, client, identities, descriptors, request = call
-            answered = await self._deciding.adecide_named(method, target, client, identities, request)
+            method, path, client, identities, descriptors, request = call
+            answered = await self._deciding.adecide_named(method, path, client, identities, request)
             return answer(answered, descriptors)
         facts, descriptors = self._reading.facts_of(message)
         return answer(await self._deciding.decide(facts), descriptors)
@@ -137,10 +138,8 @@ class DirectService:
     def _decide(self, message: bytes) -> bytes:
         call = self._reading.common(message)
         if call is not None:
-            method, target, client, identities, descriptors, request = call
-            return answer(
-                self._deciding.decide_named(method, target, client, identities, request), descriptors
-            )
+            method, path, client, identities, descriptors, request = call
+            return answer(self._deciding.decide_named(method, path, client, identities, request), descriptors)
         facts, descriptors = self._reading.facts_of(message)
         return answer(self._deciding.decide_now(facts), descriptors)
 
@@ -181,7 +180,9 @@ class Reading:
             made = self._made = _ByPolicy(compiled, alone, forms, reader)
         return made
 
-    def common(self, message: bytes) -> tuple[str, str, str | None, dict[str, str], int, str | None] | None:
+    def common(
+        self, message: bytes
+    ) -> tuple[str, str | Target, str | None, dict[str, str], int, str | None] | None:
         """Return what a call of the common kind says; None for any other."""
         reader = self._by_policy().reader
         return None if reader is None else reader.read(message)
@@ -225,7 +226,7 @@ class _Pool(futures.ThreadPoolExecutor):
 
 
 class _Most(int):
-    """How many calls a server takes at once. It is told when one more is refused, which grpcio tells nobody."""
+    """How many calls a server takes at once. It hears of each that is refused."""
 
     exceeded: Callable[[], None]
 

@@ -9,6 +9,8 @@ UTF-8, which the library refuses. Tests hold them equal on bytes of any kind (te
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import final
 
+from ratelimit.policy.routing.target import Target
+
 MOST_DESCRIPTORS: int
 """Of a call of the common kind."""
 MOST_ENTRIES: int
@@ -45,7 +47,9 @@ class CallReader:
         formed: Collection[str] = (),
         /,
     ) -> None: ...
-    def read(self, message: bytes, /) -> tuple[str, str, str | None, dict[str, str], int, str | None] | None:
+    def read(
+        self, message: bytes, /
+    ) -> tuple[str, str | Target, str | None, dict[str, str], int, str | None] | None:
         """Return what a `RateLimitRequest` of the common kind says.
 
         That is the method, the target, the client, the identities, the number of descriptors and the name of

@@ -10,7 +10,6 @@ from ratelimit.errors import StoreError
 from ratelimit.events import Observer
 from ratelimit.telemetry.counters import Counters
 
-
 AGAIN_NS = 600 * 10**9
 """After this long a trouble that goes on is said again."""
 

@@ -10,6 +10,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.identity.fact import Context
 from ratelimit.identity.remembered import Answer
 from ratelimit.limiter import Limiter
+from ratelimit.policy.routing.request_line import read_target
 from ratelimit.policy.routing.target import Target
 
 Environ = dict[str, Any]
@@ -24,12 +25,8 @@ def target_of(environ: Environ) -> str | Target:
     """Return what a request asks for: its path, and what else decides how it is routed."""
     root = _decoded(environ.get("SCRIPT_NAME", ""))
     path = root + _decoded(environ.get("PATH_INFO", ""))
-    raw = next((_decoded(environ[name]) for name in _RAW if environ.get(name)), None)
-    if raw is not None:
-        raw = _path_of(raw)
-    if not root and raw in {None, path}:
-        return path
-    return Target(path, raw, root)
+    sent = next((environ[name] for name in _RAW if environ.get(name)), None)
+    return read_target(None if sent is None else _bytes(sent), path, root)
 
 
 def headers_of(environ: Environ) -> list[tuple[bytes, bytes]]:
@@ -81,16 +78,13 @@ def _answer(name: str, environ: Environ, limiter: Limiter, generation: BoundPoli
 _NONE: Mapping[int, int] = {}
 
 
-def _path_of(raw: str) -> str:
-    """Return the path of a request target, which may be a whole URL (RFC 9112, section 3.2.2)."""
-    if not raw.startswith("/") and "://" in raw:
-        raw = "/" + raw.partition("://")[2].partition("/")[2]
-    return raw.partition("?")[0]
-
-
 def _decoded(text: str) -> str:
+    return _bytes(text).decode("utf-8", "replace")
+
+
+def _bytes(text: str) -> bytes:
     # The environment has bytes in the guise of Latin-1 (PEP 3333, "Unicode Issues").
-    return text.encode("latin-1", "replace").decode("utf-8", "replace")
+    return text.encode("latin-1", "replace")
 
 
 def _field(name: str) -> bytes:

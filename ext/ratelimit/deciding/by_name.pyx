@@ -156,7 +156,7 @@ cdef class NamedGate:
         self.clock = clock
         self.parts = {}
 
-    def decide(self, str method not None, str path not None, names, client, now_ns, /):
+    def decide(self, str method not None, path, names, client, now_ns, /):
         cdef PyObject *found
         cdef object matched, plan
         cdef PlanParts part

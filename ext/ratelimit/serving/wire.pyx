@@ -13,6 +13,14 @@ from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from ratelimit.policy.routing.request_line import read_method, read_target
+from ratelimit.policy.routing.spellings import is_spelled
+from ratelimit.policy.routing.target import UNKNOWN_BACK_END
+
+cdef extern from "Python.h":
+    void *PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+
 cdef enum:
     _MOST_DESCRIPTORS = 16
     _MOST_ENTRIES = 64
@@ -22,7 +30,13 @@ cdef enum:
     NUMBER = 10             # as many bytes as a varint has
     SECOND_NS = 1000000000
 
+HANDSHAKE = ("upgrade", "sec-websocket-key")
 MOST_DESCRIPTORS, MOST_ENTRIES, MOST_BYTES = _MOST_DESCRIPTORS, _MOST_ENTRIES, _MOST_BYTES
+
+# Characters that are nothing but themselves, wherever they stand in a path.
+cdef uint8_t IS_PLAIN[256]
+for _code in range(256):
+    IS_PLAIN[_code] = _code < 0x80 and not is_spelled(f"/{chr(_code)}a")
 
 cdef enum Role:
     TURNED_AWAY = 0
@@ -160,7 +174,8 @@ cdef class CallReader:
                         return None
                 else:
                     return None
-        return "GET" if method is None else method.upper(), path or "/", client, identities, descriptors, request
+        method = "GET" if method is None else read_method(method)
+        return method, target_of(path) if path else "/", client, identities, descriptors, request
 
     cdef Meaning meaning_of(self, const uint8_t *key, Py_ssize_t size):
         cdef str name = PyUnicode_DecodeASCII(<const char *>key, size, NULL)
@@ -171,7 +186,7 @@ cdef class CallReader:
         meaning = Meaning.__new__(Meaning)
         meaning.names = (name,)
         # In the order of `descriptors.facts_of`.
-        if name == "done" or name == "unit" or name.lower() == "upgrade" or name in self.formed:
+        if name == "done" or name == "unit" or name.lower() in HANDSHAKE or name in self.formed:
             meaning.role = TURNED_AWAY
         elif name in self.identities:
             meaning.role = IDENTITY
@@ -341,6 +356,21 @@ cdef inline bint is_ascii(const uint8_t *at, Py_ssize_t size) noexcept nogil:
     for i in range(size):
         seen |= at[i]
     return seen < 0x80
+
+
+cdef object target_of(str path):
+    """Return what a path of ASCII asks for: see `request_line.read_target`, which this spares most calls."""
+    cdef const uint8_t *at = <const uint8_t *>PyUnicode_DATA(path)
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(path)
+    cdef Py_ssize_t i = 1
+    if at[0] == c"/":
+        while i < size and (IS_PLAIN[at[i]] or at[i] == c"/" and at[i - 1] != c"/"):
+            i += 1
+        if i == size:
+            return path
+        if at[i] == c"?":
+            return path[:i]
+    return read_target(path, None, "", UNKNOWN_BACK_END)
 
 
 cdef inline bint is_plain(const uint8_t *at, Py_ssize_t size) noexcept nogil:

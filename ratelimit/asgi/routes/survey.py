@@ -32,12 +32,15 @@ class Survey:
     Args:
         tables: what its frameworks say, outermost first; those below a mount with its prefix.
         leaves_rest: see `target.Placement`.
+        placement: what the application says of itself in place of all that.
     """
 
-    def __init__(self, tables: list[Table], *, leaves_rest: bool = False) -> None:
+    def __init__(
+        self, tables: list[Table], *, leaves_rest: bool = False, placement: Placement | None = None
+    ) -> None:
         self.routes: tuple[Served, ...] = tuple(route for table in tables for route in table.routes)
         self.ignores_case = any(table.ignores_case for table in tables)
-        self.placement = Placement(
+        self.placement = placement or Placement(
             roots=(root for table in tables for root in table.roots),
             mounts=(mount for table in tables for mount in table.mounts),
             loose=(mount for table in tables for mount in table.loose),
@@ -49,6 +52,9 @@ class Survey:
 
 def survey(scope: Mapping[str, Any], app: object) -> Survey:
     """Return what the application of a scope says of itself; `app` is what the middleware wraps."""
+    own = getattr(app, "placement", None)
+    if isinstance(own, Placement):
+        return Survey([], placement=own)
     named = [scope[key] for key in _NAMED_IN_SCOPE if key in scope]
     for start in (*named, app):
         tables = list(_tables(start))

@@ -10,7 +10,7 @@ from typing import Any
 from ratelimit.cli.suggest.usage import WINDOWS, Usage, percentile, rounded_up
 from ratelimit.identity.address import parse_address
 from ratelimit.policy import Policy
-from ratelimit.replay.facts import route_target
+from ratelimit.policy.routing.request_line import read_line
 from ratelimit.replay.memo import Memo
 from ratelimit.traces import Batch, Fields
 
@@ -69,7 +69,7 @@ class Measured:
         router = Policy.from_toml(
             _policy([f'[[limit]]\nname = "l"\nper = "ip"\nrate = "1/day"\n{self._matches()}'])
         ).compiled.router
-        self._covers = Memo(lambda asked: router.match(asked[0].upper(), route_target(asked[1])) is not None)
+        self._covers = Memo(lambda asked: router.match(*read_line(*asked)) is not None)
         self._address = Memo(_network)
         self.found = dict.fromkeys(self.per, 0)
         for per in self.per:

@@ -36,6 +36,7 @@ from ratelimit.policy.routing.pattern import (
     PatternError,
     parse_pattern,
 )
+from ratelimit.policy.routing.route import Reading
 from ratelimit.policy.routing.router import Entry, Router
 from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
@@ -273,9 +274,11 @@ def _build_router(drafts: list[Draft], routing: Routing, report: Report) -> Rout
     for index, root in enumerate(roots):
         if not (root.startswith("/") and root.strip("/") and len(root) <= LONGEST_TEXT):
             report.add("routing-root", ("routing", "root_paths", index), f"`{root[:64]}` is no root path")
+    spellings = None if routing.spellings is None else tuple(dict.fromkeys(routing.spellings))
+    reading = Reading(tuple(roots[:MAX_ROOTS]), spellings)
     entries = [Entry(draft.matches, draft.excepts, draft.limit.on, draft.weight) for draft in drafts]
     try:
-        return Router(entries, case=routing.case, roots=roots[:MAX_ROOTS])
+        return Router(entries, case=routing.case, reading=reading)
     except TooManyStates:
         report.add("match-too-complex", ("limit",), "the patterns overlap in too many ways")
         return None

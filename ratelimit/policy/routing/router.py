@@ -22,9 +22,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ratelimit.policy.routing.automaton import State, build, walk
-from ratelimit.policy.routing.pattern import STANDARD_METHODS, Pattern
-from ratelimit.policy.routing.route import Parameter, Route
-from ratelimit.policy.routing.target import Target, is_odd, readings, split
+from ratelimit.policy.routing.pattern import LONGEST_TEXT, STANDARD_METHODS, Pattern
+from ratelimit.policy.routing.route import AS_IT_STANDS, Parameter, Reading, Route
+from ratelimit.policy.routing.target import Target, split
 from ratelimit.policy.schema.model import Event
 from ratelimit.policy.schema.surroundings import Case
 
@@ -58,15 +58,17 @@ class Router:
     Args:
         entries: the limits, in the policy's order.
         case: whether paths are matched as they are written, with case ignored, or both.
-        roots: root paths that the policy declares.
+        reading: how the application reads paths otherwise.
 
     Raises:
         TooManyStates: the patterns overlap in too many ways.
     """
 
-    def __init__(self, entries: Sequence[Entry], *, case: Case = "both", roots: Sequence[str] = ()) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], *, case: Case = "both", reading: Reading = AS_IT_STANDS
+    ) -> None:
         self._entries = tuple(entries)
-        self._roots = tuple(roots)
+        self._reading = reading
         self._patterns: list[Pattern] = []
         self._owners: list[tuple[int, bool]] = []
         for limit, entry in enumerate(self._entries):
@@ -149,15 +151,15 @@ class Router:
         return sum(len(paths) for paths in self._kept.values())
 
     def _match_afresh(self, method: str, path: str) -> Route | None:
-        if self._roots or is_odd(path):
+        if self._reading.is_odd(path):
             return self._match_odd(method, path)
-        written = fold(path) if self._ignores else path
-        state = walk(self._first, split(written, self._depth))
+        segments = split(path, self._depth)
+        state = walk(self._first, map(fold, segments) if self._ignores else segments)
         route = self._answer(state, method)
         if self._folding is not None:
-            folded = fold(path)
-            if self._has_case or folded != path:
-                other = walk(self._folding, split(folded, self._depth))
+            folded = list(map(fold, segments))
+            if self._has_case or folded != segments:
+                other = walk(self._folding, folded)
                 if other.accepts != state.accepts:
                     route = self._compose([(0, state.accepts), (0, other.accepts)], method)
         if len(path) <= LONGEST_KEPT:
@@ -168,7 +170,7 @@ class Router:
         return route
 
     def _match_odd(self, method: str, target: str | Target) -> Route | None:
-        found = readings(target, self._roots)
+        found = self._reading.readings(target)
         if found is None:
             return self._match_all(method)
         accepted: list[tuple[int, tuple[int, ...]]] = []
@@ -229,7 +231,7 @@ class Router:
             if sum(self._entries[limit].weight for limit in some) > MOST_RULES
         )
         route = Route(
-            template, limits, on["request"], handshake, on["message"], parameters, crowded, self._roots
+            template, limits, on["request"], handshake, on["message"], parameters, crowded, self._reading
         )
         if len(self._routes) < len(self._states) * len(self._kept) + MOST_KEPT:
             self._routes[key] = route
@@ -239,8 +241,11 @@ class Router:
 def fold(text: str) -> str:
     """Return a text as one that ignores case compares it.
 
-    As regular expressions do, the two letters i that Turkish adds are taken for the usual one.
+    As regular expressions do, the two letters i that Turkish adds are taken for the usual one. A
+    text that is longer than any pattern equals none of them either way.
     """
+    if len(text) > LONGEST_TEXT:
+        return text
     return text.casefold() if text.isascii() else text.translate(_LETTERS_I).casefold()
 
 

@@ -18,24 +18,34 @@ Readings are what comes of these steps, each of which may be left out:
    slash parts segments, or (BlackSheep) does not.
 6. *Ends.* A line feed at the end is absent as well: the `$` of patterns lets it pass.
 7. *Dots.* `.` and `..` are segments, and are carried out, which is how files are found.
+8. *Spellings.* A back end that nothing is known of may know more of them: see `spellings`.
 
 The steps are few and none is repeated without end, yet a long and crafted path could
-make them dear. Past MOST_READINGS, or MOST_TEXT characters in all, there is no list,
-and every limit applies that could.
+make them dear. So slashes and escapes are counted before anything is listed. Past those
+bounds, MOST_READINGS, or MOST_SEGMENTS in all, there is no list, and every limit applies that could.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote, urlparse
+
+from ratelimit.policy.routing.spellings import EVERY, texts_of
+from ratelimit.policy.schema.surroundings import Spelling
 
 _SLASHES = re.compile("/{2,}")
 
 MOST_READINGS = 64
+MOST_SLASHES = 512
+"""Of a path with several readings, as it was sent and decoded together: patterns have 32 segments."""
+MOST_ESCAPES = 2048
+"""Percent escapes of a path that is decoded here: a title of 600 Chinese characters has 1,800."""
+MOST_SEGMENTS = 2048
+"""Segments of all readings together."""
 MOST_TEXT = 2**18
-"""Characters of all readings together: with the longest path servers take, four readings."""
+"""Characters of all texts that are split into segments: with the longest path servers take, four."""
 
 
 class Placement:
@@ -48,9 +58,10 @@ class Placement:
         resets: whether an application below a mount sets a root path, which was the mount's (FastAPI).
         keeps_empty: whether an empty segment at the end is one (Falcon).
         leaves_rest: whether a path may be what a mount has left of it (the limiter is inside of Litestar).
+        is_unknown: whether another program reads the path, of which nothing is known.
     """
 
-    __slots__ = ("keeps_empty", "leaves_rest", "loose", "mounts", "resets", "roots")
+    __slots__ = ("is_unknown", "keeps_empty", "leaves_rest", "loose", "mounts", "resets", "roots")
 
     def __init__(
         self,
@@ -61,6 +72,7 @@ class Placement:
         resets: bool = False,
         keeps_empty: bool = False,
         leaves_rest: bool = False,
+        is_unknown: bool = False,
     ) -> None:
         self.roots = tuple(dict.fromkeys(root for root in roots if root.strip("/")))
         self.mounts = tuple(dict.fromkeys(mounts))
@@ -68,15 +80,18 @@ class Placement:
         self.resets = resets
         self.keeps_empty = keeps_empty
         self.leaves_rest = leaves_rest
+        self.is_unknown = is_unknown
 
     @property
     def is_plain(self) -> bool:
         """Whether it makes no path read otherwise."""
-        return not (self.roots or self.mounts or self.loose or self.keeps_empty)
+        return not (self.roots or self.mounts or self.loose or self.keeps_empty or self.is_unknown)
 
 
 NOWHERE = Placement()
-"""Nothing is known of the application."""
+"""Nothing is known of the application, but that it reads the path as it stands."""
+UNKNOWN_BACK_END = Placement(is_unknown=True)
+"""The application is behind a proxy, or the path is one of a trace."""
 
 
 class Target(NamedTuple):
@@ -92,6 +107,12 @@ class Target(NamedTuple):
     def length(self) -> int:
         """How many characters it has to be remembered by."""
         return len(self.path) + len(self.raw or "") + len(self.root)
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether its readings would take too long to list."""
+        raw = self.raw or ""
+        return self.path.count("/") + raw.count("/") > MOST_SLASHES or raw.count("%") > MOST_ESCAPES
 
 
 def is_odd(path: str) -> bool:
@@ -117,30 +138,52 @@ def split(path: str, most: int) -> list[str]:
     return [*parts, path] if path else parts
 
 
-def readings(target: str | Target, roots: Sequence[str] = ()) -> list[list[str]] | None:
+def readings(
+    target: str | Target, roots: Sequence[str] = (), spellings: Collection[Spelling] | None = None
+) -> list[list[str]] | None:
     """Return the segments of a path, once for each way an application may read it.
 
-    The first is the path as it stands. `roots` are root paths that the policy declares.
-    None: they are too many.
+    The first is the path as it stands. None: they are too many.
+
+    Args:
+        target: the path, and what else is known of it.
+        roots: root paths that the policy declares.
+        spellings: what the policy says that the application reads. None: an unknown back end reads all
+            of them, and any other application none.
     """
     if isinstance(target, str):
         target = Target(target)
+    if target.is_too_long:
+        return None
     root, placement = target.root, target.placement
     roots = [each for each in dict.fromkeys((root, *placement.roots, *roots)) if each.strip("/")]
-    texts = list(dict.fromkeys(_texts(target, roots)))
-    found: dict[tuple[str, ...], None] = {}
+    known: dict[str, None] = {}
     budget = MOST_TEXT
+    for text in _texts(target, roots):
+        known[text] = None
+        budget -= len(text)
+        if budget < 0:
+            return None
+    if spellings is None:
+        spellings = EVERY if placement.is_unknown else ()
+    texts: list[str] | None = list(known)
+    if spellings:
+        texts = texts_of(target.path if target.raw is None else target.raw, known, spellings)
+    if texts is None:
+        return None
+    found: dict[tuple[str, ...], None] = {}
+    budget = MOST_SEGMENTS
     for text in texts:
         for segments in _segmented(text, keeps_empty=placement.keeps_empty):
             for ended in _ended(segments):
-                budget -= len(text)
-                if budget < 0 and found:
+                budget -= len(ended)
+                if budget < 0:
                     return None
                 found[tuple(ended)] = None
                 if "." in ended or ".." in ended:
                     found[tuple(resolve(ended))] = None
     for segments in _encoded(target, roots):
-        budget -= sum(map(len, segments))
+        budget -= len(segments)
         if budget < 0:
             return None
         found[tuple(segments)] = None

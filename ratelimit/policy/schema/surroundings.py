@@ -10,6 +10,7 @@ from ratelimit.core.request.scanner import MOST_PREFIXES
 from ratelimit.policy.schema.table import Table
 
 Case = Literal["both", "exact", "ignore"]
+Spelling = Literal["parameters", "backslash", "extension", "decoding", "characters", "host"]
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 
@@ -57,3 +58,10 @@ class Routing(Table, frozen=True, forbid_unknown_fields=True):
             examples=[["/api"]],
         ),
     ] = []
+    spellings: Annotated[
+        list[Spelling] | None,
+        Meta(
+            description="Which spellings of a path the application serves as well. Without this key the "
+            "middleware counts with none, and `ratelimit serve` and traces with all."
+        ),
+    ] = None

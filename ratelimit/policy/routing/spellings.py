@@ -1,0 +1,180 @@
+"""Spellings of a path that only some back ends know: what each of them makes of a text.
+
+Theory of operation. RFC 3986 lets a path have parameters, dots and escapes, and back ends go
+further. Tomcat drops `;v=1`, IIS takes `\\` for `/`, Rails drops `.json`. A door before an unknown
+back end cannot know which of this happens, in which order, or how often. So each habit is a
+step from one text to others, and the texts of a path are all that its steps lead to.
+
+*Bounds.* Each kind of spelling in one path doubles the texts. Past MOST_TEXTS of them, or
+MOST_CHARACTERS in all, there is no list, and the caller takes every limit that could apply.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator
+from urllib.parse import unquote, unquote_to_bytes
+
+from ratelimit.policy.schema.surroundings import Spelling
+
+EVERY: tuple[Spelling, ...] = ("parameters", "backslash", "extension", "decoding", "characters", "host")
+
+MOST_TEXTS = 48
+MOST_CHARACTERS = 2**14
+
+_ODD = re.compile(r"[^!$&'()*,./0-9:=@A-Z_a-z~-]|//|/\.|\./|^[^/]|^$")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f\xad\u200b-\u200f\u2060\ufeff]")
+_ENDS = re.compile(r"(?<=[^/. +])[. +]+(?=/|\Z)|(?<=/) +|(?<=[^/])::\$[^/]*")
+_PARAMETERS = re.compile(";[^/]*")
+_SCRIPT = re.compile(r"/[^/]+\.php(?=/)")
+_UNICODE = re.compile(r"%u([0-9A-Fa-f]{4})")
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
+_SLASHES_ALIKE = str.maketrans(
+    {0x2044: "/", 0x2215: "/", 0x29F8: "/", 0x2216: "\\", 0x29F5: "\\", 0x2024: "."}
+)
+"""Characters that code pages of Windows have as a slash, a backslash or a dot, and Unicode does not."""
+
+
+def is_spelled(path: str) -> bool:
+    """Return whether some back end may read a path otherwise than it is written."""
+    return _ODD.search(path) is not None or "." in path[path.rstrip("/").rfind("/") + 1 :]
+
+
+def texts_of(raw: str, texts: Iterable[str], kinds: Collection[Spelling]) -> list[str] | None:
+    """Return all that back ends may make of a path, beginning with the texts that are known.
+
+    Args:
+        raw: the path as it was sent.
+        texts: what servers and frameworks make of it.
+        kinds: the spellings that the back end may know.
+
+    Returns:
+        None if they are too many.
+    """
+    found = dict.fromkeys(texts)
+    size = len(raw) + sum(map(len, found))
+    if size > MOST_CHARACTERS:
+        return None
+    sent = [raw, *_parameters(raw)] if "parameters" in kinds else [raw]
+    for one in sent:
+        found |= dict.fromkeys(_decodings(one, kinds))
+    steps = [_dots, *(step for kind, step in _STEPS.items() if kind in kinds)]
+    waiting = list(found)
+    size = sum(map(len, waiting))
+    while waiting:
+        text = waiting.pop()
+        for step in steps:
+            for other in step(text):
+                if other in found:
+                    continue
+                size += len(other)
+                if size > MOST_CHARACTERS or len(found) >= MOST_TEXTS:
+                    return None
+                found[other] = None
+                waiting.append(other)
+    return list(found)
+
+
+def _decodings(raw: str, kinds: Collection[Spelling]) -> Iterator[str]:
+    if "%" not in raw:
+        yield raw
+        return
+    yield unquote(raw)
+    if "characters" not in kinds:
+        return
+    if _UNICODE.search(raw):
+        raw = _UNICODE.sub(lambda match: chr(int(match[1], 16)), raw)
+        yield unquote(raw, errors="ignore")
+    encoded = unquote_to_bytes(raw.encode("utf-8", "surrogatepass"))
+    try:
+        encoded.decode()
+    except UnicodeDecodeError:
+        yield encoded.decode("latin-1")
+        yield encoded.decode("utf-8", "ignore")
+        yield _OVERLONG.sub(_shortest, encoded).decode("utf-8", "replace")
+
+
+def _shortest(match: re.Match[bytes]) -> bytes:
+    """Return the character that bytes spell longer than UTF-8 allows."""
+    first, *rest = match[0]
+    code = first & (0x1F, 0x0F, 0x07)[len(rest) - 1]
+    for byte in rest:
+        code = code << 6 | byte & 0x3F
+    return chr(code).encode("utf-8", "replace")
+
+
+def _parameters(text: str) -> Iterator[str]:
+    if ";" in text:
+        yield _PARAMETERS.sub("", text)
+        yield text.partition(";")[0]
+
+
+def _backslash(text: str) -> Iterator[str]:
+    if "\\" in text:
+        yield text.replace("\\", "/")
+
+
+def _extension(text: str) -> Iterator[str]:
+    if "." not in text:
+        return
+    end = len(text.rstrip("/"))
+    start = text.rfind("/", 0, end) + 1
+    if text[start:end] not in (".", ".."):
+        for at in {text.find(".", start, end), text.rfind(".", start, end)} - {-1}:
+            yield text[:at]
+    # A script's name is an extension in the middle: what follows it is the path.
+    if script := _SCRIPT.search(text):
+        yield text[script.end() :]
+
+
+def _decoding(text: str) -> Iterator[str]:
+    if "%" in text:
+        yield unquote(text)
+    for mark in "?#":
+        if mark in text:
+            yield text.partition(mark)[0]
+
+
+def _characters(text: str) -> Iterator[str]:
+    if not text.isascii():
+        yield unicodedata.normalize("NFKC", text.translate(_SLASHES_ALIKE))
+        if "\ufffd" in text:
+            yield text.replace("\ufffd", "")
+    if "%u" in text:
+        yield _UNICODE.sub(lambda match: chr(int(match[1], 16)), text)
+    if _CONTROLS.search(text):
+        yield _CONTROLS.sub("", text)
+        yield text.partition("\0")[0]
+    if _ENDS.search(text):
+        yield _ENDS.sub("", text)
+
+
+def _host(text: str) -> Iterator[str]:
+    if text.startswith("//"):
+        yield "/" + text.lstrip("/").partition("/")[2]
+
+
+def _dots(text: str) -> Iterator[str]:
+    """Carry `.` and `..` out, so that other steps find what they leave."""
+    if "/." not in text:
+        return
+    parts = text[1:].split("/") if text[:1] == "/" else text.split("/")
+    for some in (parts, [part for part in parts if part]):
+        kept: list[str] = []
+        for part in some:
+            if part == "..":
+                del kept[-1:]
+            elif part != ".":
+                kept.append(part)
+        yield "/" + "/".join(kept)
+
+
+_STEPS: dict[Spelling, Callable[[str], Iterator[str]]] = {
+    "parameters": _parameters,
+    "backslash": _backslash,
+    "extension": _extension,
+    "decoding": _decoding,
+    "characters": _characters,
+    "host": _host,
+}
