@@ -173,15 +173,8 @@ class Deciding:
 
 
 def _key(facts: Facts) -> Hashable:
-    """Return what both calls of a request say: its name, and whose it is."""
-    return (
-        facts.request,
-        facts.method,
-        facts.path,
-        facts.client,
-        tuple(sorted(facts.identities.items())),
-        tuple(facts.headers),
-    )
+    """Return what both calls of a request say: its name, and whose it is. Its path may be rewritten meanwhile."""
+    return facts.request, facts.client, tuple(sorted(facts.identities.items()))
 
 
 def _is_estimated(decision: Decision) -> bool:

@@ -27,16 +27,18 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec
 from ratelimit.policy.routing.request_line import read_method, read_target
 from ratelimit.policy.routing.target import UNKNOWN_BACK_END, Target
 from ratelimit.policy.schema.model import Event
-from ratelimit.serving.wire import Described
+from ratelimit.serving.wire import HANDSHAKE
 
 MOST_HITS = 2**31 - 1
 LONGEST_REQUEST_ID = 128
 
 PATH, METHOD, ADDRESS, UNIT, DONE, REQUEST = "path", "method", "remote_address", "unit", "done", "request_id"
-UPGRADE, WEBSOCKET_KEY = "upgrade", "sec-websocket-key"
+UPGRADE, WEBSOCKET_KEY = HANDSHAKE
 REQUESTS = "requests"
 _ONE_REQUEST = {REQUESTS}
 _NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
+Described = tuple[list[tuple[bytes, bytes]], bool, int | None]
+"""A descriptor: its entries, whether it brings a limit of its own, and its own hits."""
 Forms = tuple[tuple[str, str], ...]
 """Kind and form of each of an identity's sources, where clients write all of them."""
 _NO_FORMS: Mapping[str, Forms] = MappingProxyType({})

@@ -17,12 +17,13 @@ MOST_ENTRIES: int
 """Of all descriptors of one."""
 MOST_BYTES: int
 """Of the whole message."""
+HANDSHAKE: tuple[str, ...]
+"""Keys of header fields that tell a WebSocket's handshake."""
 
-Described = tuple[list[tuple[bytes, bytes]], bool, int | None]
-"""A descriptor: its entries, whether it brings a limit of its own, and its own hits."""
-
-def read_call(message: bytes, /) -> tuple[int, list[Described]]:
+def read_call(message: bytes, /) -> tuple[int, list[tuple[list[tuple[bytes, bytes]], bool, int | None]]]:
     """Return a `RateLimitRequest`'s hits, and its descriptors.
+
+    Of each descriptor the entries, whether it brings a limit of its own, and its own hits.
 
     Raises:
         ValueError: the bytes are no message.

@@ -59,12 +59,12 @@ def app() -> Iterator[int]:
 
 
 @contextmanager
-def two_checks(folder: Path) -> Iterator[int]:
-    """Run the check in two processes; yield their port."""
+def two_checks(folder: Path, proxy: str) -> Iterator[int]:
+    """Run the check of a proxy in two processes; yield their port."""
     policy = folder / "policy.toml"
     policy.write_text(POLICY)
     port = free_port()
-    checks = [start(policy, "--http", f"127.0.0.1:{port}") for _ in range(2)]
+    checks = [start(policy, "--http", f"127.0.0.1:{port}", "--for", proxy) for _ in range(2)]
     yield port
     for check in checks:
         end(check)

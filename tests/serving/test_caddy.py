@@ -47,7 +47,11 @@ def caddy(folder: Path, app_port: int, check_port: int) -> Iterator[str]:
 @pytest.mark.timeout(120)
 def test_caddy_admits_the_limit_exactly_and_passes_the_refusal_on(tmp_path: Path) -> None:
     program("caddy")
-    with app() as app_port, two_checks(tmp_path) as check_port, caddy(tmp_path, app_port, check_port) as url:
+    with (
+        app() as app_port,
+        two_checks(tmp_path, "caddy") as check_port,
+        caddy(tmp_path, app_port, check_port) as url,
+    ):
         for answer in answers_at_once(url):
             if answer.status_code == 429:
                 assert answer.headers["content-type"] == "application/problem+json"

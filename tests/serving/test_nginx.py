@@ -62,7 +62,11 @@ def nginx(folder: Path, app_port: int, check_port: int) -> Iterator[str]:
 @pytest.mark.timeout(120)
 def test_nginx_admits_the_limit_exactly_and_says_when_to_come_back(tmp_path: Path) -> None:
     program("nginx")
-    with app() as app_port, two_checks(tmp_path) as check_port, nginx(tmp_path, app_port, check_port) as url:
+    with (
+        app() as app_port,
+        two_checks(tmp_path, "nginx") as check_port,
+        nginx(tmp_path, app_port, check_port) as url,
+    ):
         for answer in answers_at_once(url):
             assert (answer.status_code == 429) == ("retry-after" in answer.headers)
 

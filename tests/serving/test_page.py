@@ -16,6 +16,7 @@ from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.serving.deciding import Deciding
 from ratelimit.serving.descriptors import facts_of
+from ratelimit.serving.wire import read_call
 from tests.asgi.driver import limit, rules
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
@@ -55,7 +56,8 @@ def descriptor(
 
 def asked(limiter: Limiter, request: rls_pb2.RateLimitRequest) -> bool:
     current = limiter.current
-    facts = facts_of(request.descriptors, request.hits_addend, current.names, current.compiled.units)
+    hits, descriptors = read_call(request.SerializeToString())
+    facts = facts_of(descriptors, hits, current.names, current.compiled.units)
     return Deciding(limiter).decide_now(facts).allowed
 
 

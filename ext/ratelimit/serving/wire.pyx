@@ -25,6 +25,8 @@ cdef enum:
     _MOST_DESCRIPTORS = 16
     _MOST_ENTRIES = 64
     _MOST_BYTES = 16384
+    LONGEST_REQUEST_ID = 128    # as `descriptors` has it
+    MOST_NESTED = 100       # groups in one another
     LONGEST_VALUE = 4096    # of an identity: `identity.fact` has it as well
     MOST_KEYS = 1024        # as many keys as a reader remembers: a proxy's configuration has a dozen
     NUMBER = 10             # as many bytes as a varint has
@@ -164,6 +166,8 @@ cdef class CallReader:
                         return None
                     client = text
                 elif meaning.role == REQUEST:
+                    if not 0 < value_size <= LONGEST_REQUEST_ID:
+                        return None
                     if request is not None and request != text:
                         return None
                     request = text
@@ -273,9 +277,9 @@ cdef tuple pair_of(const uint8_t *at, const uint8_t *end):
     return key, value
 
 
-cdef int next_field(const uint8_t **at, const uint8_t *end, Field *field) except -1:
-    """Read one field, of any number and of the wire types that proto3 has."""
-    cdef uint64_t size
+cdef int next_field(const uint8_t **at, const uint8_t *end, Field *field, int depth=0) except -1:
+    """Read one field, of any number and type; a group is passed over."""
+    cdef uint64_t size, group
     cdef int kind
     if not varint(at, end, &field.tag):
         raise ValueError("a field's number is cut short")
@@ -291,6 +295,16 @@ cdef int next_field(const uint8_t **at, const uint8_t *end, Field *field) except
         size = 8
     elif kind == 5:
         size = 4
+    elif kind == 3 and depth < MOST_NESTED:
+        group = field.tag
+        while field.tag != group + 1:
+            if at[0] >= end:
+                raise ValueError("a group has no end")
+            next_field(at, end, field, depth + 1)
+        field.tag = group
+        return 0
+    elif kind == 4 and depth > 0:
+        return 0
     else:
         raise ValueError("a field is of a type that no call has")
     if size > <uint64_t>(end - at[0]):
