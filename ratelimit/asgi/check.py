@@ -10,6 +10,7 @@ The copy has the client's own fields, too. So exactly the two fields of the prox
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, get_args
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -82,6 +83,8 @@ class Original:
                 await _refuse(send, 400, b"the request is named twice")
                 return
             changed = {"method": read_method(methods[0]), **_addressed(targets[0])}
+        if changed.get("method") == "HEAD":
+            send = partial(_send_without_length, send)
         scope = {**scope, **changed}
         if _is_handshake(scope):
             await _handshake(self._app, scope, receive, send)
@@ -97,6 +100,14 @@ def _addressed(target: bytes) -> dict[str, Any]:
         "query_string": target.partition(b"?")[2].partition(b"#")[0],
         "root_path": "",
     }
+
+
+async def _send_without_length(send: Send, message: Message) -> None:
+    """Answer a GET about a HEAD: the body is left out, so its length is none of this answer's."""
+    if message["type"] == "http.response.start":
+        headers = [pair for pair in message.get("headers", ()) if pair[0] != b"content-length"]
+        message = {**message, "headers": headers}
+    await send(message)
 
 
 def _names(fields: Any) -> str:

@@ -39,12 +39,15 @@ def start(policy: Path, *options: str) -> subprocess.Popen[str]:
     return process
 
 
-def end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> str:
+    """End a process; return what it said since it served."""
     process.send_signal(signal.SIGTERM)
     assert process.stderr is not None
     with process.stderr:
-        assert process.stderr.read().endswith("INFO ended\n")
+        said = process.stderr.read()
+    assert said.endswith("INFO ended\n")
     assert process.wait(20) == 0
+    return said
 
 
 @pytest.mark.timeout(120)
