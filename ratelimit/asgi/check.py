@@ -1,8 +1,8 @@
 """A check over HTTP, for proxies that ask before they pass a request on.
 
 nginx (`auth_request`), Caddy and Traefik (`forward_auth`) send a copy of each request's header, and name
-its method and target in two fields. Envoy (`ext_authz`) sends them as they are. The answer is 204 with the
-limits' fields, or the refusal that the middleware would send.
+its method and target in two fields. Envoy (`ext_authz`) sends them as they are. The answer is 204, or
+200, with the limits' fields, or the refusal that the middleware would send.
 
 The copy has the client's own fields, too. So exactly the two fields of the proxy that asks are believed.
 """
@@ -42,7 +42,7 @@ Note = Callable[..., None]
 
 def check_application(limiter: Limiter, proxy: Proxy) -> ASGIApp:
     """Return the application that answers a proxy; `limiter` is kept up by its owner."""
-    middleware = RateLimitMiddleware(Admitted(), limiter=limiter, reload_interval_s=0)
+    middleware = RateLimitMiddleware(Admitted(200 if proxy == "envoy" else 204), limiter=limiter, reload_interval_s=0)
     return Original(middleware, proxy, limiter.runtime.note)
 
 
@@ -156,10 +156,17 @@ async def _handshake(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -
 
 
 class Admitted:
-    """Answers what is asked about and has room: the proxy may pass it on."""
+    """Answers what is asked about and has room: the proxy may pass it on.
+
+    Args:
+        status: that the proxy takes for this. Envoy takes 200 alone, the others any 2xx.
+    """
 
     placement = UNKNOWN_BACK_END
     """The paths are read by what is behind the proxy."""
+
+    def __init__(self, status: int) -> None:
+        self._status = status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -168,5 +175,5 @@ class Admitted:
             await send({"type": "lifespan.shutdown.complete"})
             return
         # To a handshake as well: its proxy asks over HTTP.
-        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.start", "status": self._status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
