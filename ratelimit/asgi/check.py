@@ -48,8 +48,9 @@ def _original(scope: Scope) -> Scope:
         changed["method"] = read_method(method)
     target = next((fields[name] for name in _TARGETS if name in fields), None)
     if target is not None:
-        changed["path"] = path_of(read_target(target, placement=UNKNOWN_BACK_END))
-        changed |= {"raw_path": path_sent(target).encode(), "root_path": ""}
+        raw = path_sent(target)
+        path = path_of(read_target(raw, placement=UNKNOWN_BACK_END))
+        changed |= {"path": path, "raw_path": raw.encode(), "root_path": ""}
         changed["query_string"] = target.partition(b"?")[2].partition(b"#")[0]
     return {**scope, **changed}
 
