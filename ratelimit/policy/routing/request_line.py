@@ -17,6 +17,8 @@ from ratelimit.policy.routing.escapes import decoded, has_slash
 from ratelimit.policy.routing.spellings import is_spelled
 from ratelimit.policy.routing.target import MOST_UNUSUAL, NOWHERE, UNKNOWN_BACK_END, Placement, Target
 
+_UNCERTAIN = "%?#\ufffd"
+"""Characters of a decoded path of which what was sent says more."""
 _ASCII = bytes(range(128))
 
 
@@ -45,9 +47,11 @@ def read_target(
     if placement.is_unknown:
         # Nothing is added by a root path here, and every reading begins with what was sent.
         return path if path == raw and not is_spelled(path) else Target(path, raw, root, placement)
-    if root or not placement.is_plain or any(mark in path for mark in "%?#"):
+    if root or not placement.is_plain or any(mark in path for mark in _UNCERTAIN):
         return Target(path, raw, root, placement)
-    if raw is None or raw == path:
+    if raw is None:
+        return Target(path) if ";" in path else path
+    if raw == path:
         return path
     # Decoded, it mostly says the same: unless an encoded slash parts two segments now.
     is_told = not has_slash(raw) and decoded(raw) == path

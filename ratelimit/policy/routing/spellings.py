@@ -26,7 +26,7 @@ MOST_CHARACTERS = 2**14
 MOST_MARKS = 128
 """Slashes of one text; escapes of the form `%u0063`, which browsers never send."""
 
-_PLAIN = b"!$&'()*,-./0123456789:=@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
+_PLAIN = b"!&'()*,-./0123456789:=@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\xad\u200b-\u200f\u2060\ufeff]")
 _BLANK = ". +"
 _PARAMETERS = re.compile(";[^/]*")
@@ -43,14 +43,17 @@ def is_spelled(path: str) -> bool:
     """Return whether some back end may read a path otherwise than it is written."""
     if not path.isascii() or path.encode().translate(None, _PLAIN) or path[:1] != "/" or "//" in path:
         return True
-    return "." in path and ("/." in path or "./" in path or "." in path[path.rstrip("/").rfind("/") + 1 :])
+    if "." not in path:
+        return False
+    last = path[path.rstrip("/").rfind("/") + 1 :]
+    return "." in last or "/." in path or "./" in path or ".php/" in path
 
 
-def texts_of(raw: str, texts: Iterable[str], kinds: Collection[Spelling]) -> list[str] | None:
+def texts_of(raw: str | None, texts: Iterable[str], kinds: Collection[Spelling]) -> list[str] | None:
     """Return all that back ends may make of a path, beginning with the texts that are known.
 
     Args:
-        raw: the path as it was sent.
+        raw: the path as it was sent; None where that is not known.
         texts: what servers and frameworks make of it.
         kinds: the spellings that the back end may know.
 
@@ -58,6 +61,12 @@ def texts_of(raw: str, texts: Iterable[str], kinds: Collection[Spelling]) -> lis
         None if they are too many.
     """
     found = dict.fromkeys(texts)
+    if raw is None:
+        # Parameters may have had a slash in them, and what is not UTF-8 anything.
+        marks = [mark for mark, kind in ((";", "parameters"), ("\ufffd", "characters")) if kind in kinds]
+        if any(mark in text for mark in marks for text in found):
+            return None
+        raw = next(iter(found))
     size = sum(map(_size, (raw, *found)))
     if size > MOST_CHARACTERS or raw.lower().count("%u") > MOST_MARKS:
         return None

@@ -155,7 +155,7 @@ def readings(
             of them, and any other application none.
     """
     if isinstance(target, str):
-        target = Target(target)
+        target = Target(target, target)
     if target.is_too_long:
         return None
     root, placement = target.root, target.placement
@@ -171,7 +171,7 @@ def readings(
         spellings = EVERY if placement.is_unknown else ()
     texts: list[str] | None = list(known)
     if spellings:
-        texts = texts_of(target.path if target.raw is None else target.raw, known, spellings)
+        texts = texts_of(target.raw, known, spellings)
     if texts is None:
         return None
     found: dict[tuple[str, ...], None] = {}
@@ -210,7 +210,10 @@ def _texts(target: Target, roots: Sequence[str]) -> Iterator[str]:
     bases = [target.path]
     if target.raw is not None:
         bases.append(decoded(target.raw))
-    elif target.placement.leaves_rest:
+    else:
+        # What was sent is not known. It may be this, with a query, a fragment or escapes in it.
+        bases.append(decoded(target.path.partition("?")[0].partition("#")[0]))
+    if target.raw is None and target.placement.leaves_rest:
         bases += [f"{mount}/{target.path.lstrip('/')}" for mount in target.placement.mounts]
     bases += [form for base in bases for form in _path_of_url(base)]
     for base in dict.fromkeys(bases):
