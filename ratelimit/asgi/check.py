@@ -42,7 +42,9 @@ Note = Callable[..., None]
 
 def check_application(limiter: Limiter, proxy: Proxy) -> ASGIApp:
     """Return the application that answers a proxy; `limiter` is kept up by its owner."""
-    middleware = RateLimitMiddleware(Admitted(200 if proxy == "envoy" else 204), limiter=limiter, reload_interval_s=0)
+    middleware = RateLimitMiddleware(
+        Admitted(200 if proxy == "envoy" else 204), limiter=limiter, reload_interval_s=0
+    )
     return Original(middleware, proxy, limiter.runtime.note)
 
 
@@ -94,9 +96,10 @@ class Original:
 
 def _addressed(target: bytes) -> dict[str, Any]:
     """Return what a scope has of a request's target."""
+    raw = path_sent(target)
     return {
-        "path": path_of(read_target(target, placement=UNKNOWN_BACK_END)),
-        "raw_path": path_sent(target).encode(),
+        "path": path_of(read_target(raw, placement=UNKNOWN_BACK_END)),
+        "raw_path": raw.encode(),
         "query_string": target.partition(b"?")[2].partition(b"#")[0],
         "root_path": "",
     }

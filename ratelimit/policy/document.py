@@ -123,6 +123,8 @@ def _type(hint: Any) -> str:
     origin, members = get_origin(hint), get_args(hint)
     if origin is Literal:
         return " or ".join(f'`"{word}"`' if isinstance(word, str) else f"`{word}`" for word in members)
+    if origin is list and get_origin(members[0]) is Literal:
+        return f"list of {', '.join(_type(members[0]).split(' or '))}"
     if origin is list:
         return f"list of {_plural(_type(members[0]))}"
     if origin is dict:
