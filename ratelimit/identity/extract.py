@@ -296,8 +296,7 @@ class Extractor:
 
     def value_hash(self, name: str, value: str | bytes) -> int:
         """Return the hash of one identity's value, as `extract` would make it."""
-        found = self._given(self.positions[name], value, ABSENT)
-        return ABSENT if found == MALFORMED else found
+        return max(self._given(self.positions[name], value, ABSENT), ABSENT)
 
     def value_hashes(self, name: str, value: str) -> list[int]:
         """Return the hash of a value by each of the identity's sources: they may differ in its form."""

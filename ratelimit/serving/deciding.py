@@ -173,7 +173,7 @@ class Deciding:
 
 
 def _key(facts: Facts) -> Hashable:
-    """Return what both calls of a request say: its name, and whose it is. Its path may change meanwhile."""
+    """Return what both calls of a request say: its name and its caller. The path may change meanwhile."""
     return facts.request, facts.client, tuple(sorted(facts.identities.items()))
 
 

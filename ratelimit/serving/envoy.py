@@ -20,6 +20,7 @@ import grpc
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.routing.target import Target
+from ratelimit.serving.answer import write_answer
 from ratelimit.serving.deciding import Answered, Deciding
 from ratelimit.serving.descriptors import (
     PLAIN,
@@ -32,7 +33,7 @@ from ratelimit.serving.descriptors import (
     headers_looked_at,
     written_forms,
 )
-from ratelimit.serving.wire import CallReader, read_call, write_answer
+from ratelimit.serving.wire import CallReader, read_call
 
 log = logging.getLogger("ratelimit")
 

@@ -1,8 +1,8 @@
 """Estimates of requests under way, until the proxy says at the end what they really took.
 
-The two calls of one request have its name in common, and say the same of it. A request whose end never
-comes, or comes without a number, has paid its estimate. So what is forgotten here is never given back. Memory
-is bounded, and the oldest goes first.
+The two calls of one request have its name in common, and say the same of it. Without an end, or with one
+without a number, a request has paid its estimate. So what is forgotten here is never given back. Memory is
+bounded, and the oldest goes first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Envoy's calls read from their bytes, and answers written to theirs.
+"""Envoy's calls read from their bytes.
 
 Theory of operation. The wire format of protobuf is fields with numbers. The calls that a proxy sends have few of
 them, all plain text. `CallReader` reads those in place, without an object for each message, and turns any other
@@ -6,7 +6,7 @@ call away. `read_call` reads every call. Both read what the protobuf library rea
 UTF-8, which the library refuses. Tests hold them equal on bytes of any kind (tests/serving/test_wire.py).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
 from ratelimit.policy.routing.target import Target
@@ -54,26 +54,7 @@ class CallReader:
         """Return what a `RateLimitRequest` of the common kind says.
 
         That is the method, the target, the client, the identities, the number of descriptors and the name of
-        the request. None for any other call: one with costs or a limit of its own, with a WebSocket's
-        handshake, or with headers that limits read in another way. Text that is not ASCII is no common kind,
-        nor is a contradiction, a field unknown here, more than the bounds allow, or what is malformed.
+        the request. None for any other call. Uncommon are costs, a limit of its own, a handshake, and headers
+        that limits read in another way. So are text beyond ASCII, a contradiction and an unknown field.
+        The rest is beyond the bounds, or malformed.
         """
-
-def write_answer(
-    allowed: bool,
-    descriptors: int,
-    told: tuple[str, int, int, int, int] | None,
-    headers: Iterable[tuple[bytes, bytes]],
-    body: bytes,
-    /,
-) -> bytes:
-    """Return a `RateLimitResponse`: each descriptor has the status of the whole call.
-
-    Args:
-        allowed: whether the code is OK; else it is OVER_LIMIT.
-        descriptors: how many there were.
-        told: of the limit that a client should mind most, its name, quota, unit, what remains, and the
-            nanoseconds until that is whole again. None where no limit may be told of.
-        headers: pairs to add to the response.
-        body: of a refusal.
-    """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +62,8 @@ class App(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["content-length"] or 0))
         how = self.path.partition("?")[2]
         if how == "hang":
-            time.sleep(0.5)
+            self.rfile.read(1)  # until the proxy hangs up as its client did
+            return
         if how == "reset":
             return  # the connection is closed without an answer
         self.send_response(200)

@@ -82,20 +82,33 @@ def envoy(folder: Path, ports: dict[int, int], *, fails_open: bool = False) -> I
         server.wait(30)
 
 
-@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
-def edge(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Edge]:
+@contextmanager
+def before(folder: Path, processes: int) -> Iterator[Edge]:
+    """Run the example, asking so many processes."""
     program("envoy")
-    policy = tmp_path / "policy.toml"
+    policy = folder / "policy.toml"
     policy.write_text((EXAMPLE / "policy.toml").read_text())
     ports = {port: free_port() for port in (8000, 8081, 9901)}
-    checks = [start(policy, "--envoy", f"127.0.0.1:{ports[8081]}") for _ in range(request.param)]
+    checks = [start(policy, "--envoy", f"127.0.0.1:{ports[8081]}") for _ in range(processes)]
     try:
-        with app() as app_port, envoy(tmp_path, {**ports, 8080: app_port}) as url:
+        with app() as app_port, envoy(folder, {**ports, 8080: app_port}) as url:
             yield Edge(url, policy, checks, ports[9901])
     finally:
         for check in checks:
             if check.poll() is None:
                 end(check)
+
+
+@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
+def edge(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Edge]:
+    with before(tmp_path, request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> Iterator[Edge]:
+    with before(tmp_path, 1) as found:
+        yield found
 
 
 def test_envoy_admits_the_limit_exactly_and_says_when_to_come_back(edge: Edge) -> None:
@@ -115,14 +128,14 @@ def test_envoy_admits_the_limit_exactly_and_says_when_to_come_back(edge: Edge) -
     assert httpx.get(f"{edge.url}/").headers["ratelimit-policy"] == '"address";q=1000;w=60'
 
 
-def test_hits_addend_of_a_route_counts_as_so_many(edge: Edge) -> None:
-    assert edge.statuses(QUOTA // BULK + 3, "GET", "/bulk/import", "a") == {200: QUOTA // BULK, 429: 3}
-    assert edge.statuses(1, "GET", "/", "a") == {429: 1}
+def test_hits_addend_of_a_route_counts_as_so_many(lone: Edge) -> None:
+    assert lone.statuses(QUOTA // BULK + 3, "GET", "/bulk/import", "a") == {200: QUOTA // BULK, 429: 3}
+    assert lone.statuses(1, "GET", "/", "a") == {429: 1}
 
 
-def test_shadow_limit_refuses_nothing_and_is_counted(edge: Edge) -> None:
-    assert edge.statuses(10, "POST", "/v1/search", "a") == {200: 10}
-    told = json.loads(run("top", edge.policy, "--json").stdout)
+def test_shadow_limit_refuses_nothing_and_is_counted(lone: Edge) -> None:
+    assert lone.statuses(10, "POST", "/v1/search", "a") == {200: 10}
+    told = json.loads(run("top", lone.policy, "--json").stdout)
     (shadow,) = [each for each in told["limits"] if each["limit"] == "writes, on trial"]
     assert (shadow["allowed"], shadow["refused"], shadow["refused_in_shadow"]) == (3, 0, 7)
 
@@ -162,12 +175,12 @@ def test_end_gives_back_what_an_estimate_had_too_much(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize("target", ["/v1/chat?hang", "/v1/chat?reset", "/v1/chat?silent"])
-def test_hazard_65_an_early_end_pays_the_estimate(edge: Edge, target: str) -> None:
+def test_hazard_65_an_early_end_pays_the_estimate(lone: Edge, target: str) -> None:
     """Hazard: a client that hangs up before the head of the answer has its work done for nothing."""
     request = f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Api-Key: d\r\n\r\n".encode()
     statuses = []
     for _ in range(12):
-        with socket.create_connection(("127.0.0.1", edge.port), 30) as connection:
+        with socket.create_connection(("127.0.0.1", lone.port), 30) as connection:
             connection.sendall(request)
             connection.settimeout(0.2 if "hang" in target else 30)
             try:
@@ -176,21 +189,21 @@ def test_hazard_65_an_early_end_pays_the_estimate(edge: Edge, target: str) -> No
                 statuses.append(b"")  # it is under way, and hung up on
     # Four estimates of 250 are the 1,000 of a minute.
     assert statuses.count(b"429") == 8
-    assert left_of(edge, "d")(0)
+    assert left_of(lone, "d")(0)
 
 
-def test_handshakes_are_limited_as_such(edge: Edge) -> None:
-    statuses = hostile.handshakes(edge.port)
+def test_handshakes_are_limited_as_such(lone: Edge) -> None:
+    statuses = hostile.handshakes(lone.port)
     assert statuses[429] == hostile.TRIES - 5
-    assert edge.statuses(1, "GET", "/live", "e") == {200: 1}
+    assert lone.statuses(1, "GET", "/live", "e") == {200: 1}
 
 
-def test_without_the_service_requests_are_refused_as_the_example_says(edge: Edge) -> None:
-    assert edge.statuses(QUOTA + 1, "GET", "/", "a") == {200: QUOTA, 429: 1}
-    for check in edge.checks:
+def test_without_the_service_requests_are_refused_as_the_example_says(lone: Edge) -> None:
+    assert lone.statuses(QUOTA + 1, "GET", "/", "a") == {200: QUOTA, 429: 1}
+    for check in lone.checks:
         end(check)
-    assert edge.statuses(5, "GET", "/", "a") == {503: 5}
-    assert edge.stat("cluster.api.ratelimit.error") == 5
+    assert lone.statuses(5, "GET", "/", "a") == {503: 5}
+    assert lone.stat("cluster.api.ratelimit.error") == 5
 
 
 def test_hazard_63_and_64_no_spelling_or_forged_field_is_served_more_than_the_limit_through_envoy(

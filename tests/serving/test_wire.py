@@ -13,16 +13,10 @@ from hypothesis import strategies as st
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
+from ratelimit.serving.answer import write_answer
 from ratelimit.serving.descriptors import REQUESTS, DescriptorError, Facts, facts_of, headers_looked_at
 from ratelimit.serving.envoy import DirectService
-from ratelimit.serving.wire import (
-    MOST_BYTES,
-    MOST_DESCRIPTORS,
-    MOST_ENTRIES,
-    CallReader,
-    read_call,
-    write_answer,
-)
+from ratelimit.serving.wire import MOST_BYTES, MOST_DESCRIPTORS, MOST_ENTRIES, CallReader, read_call
 from tests.asgi.driver import limit, rules
 
 IDENTITIES = ("account", "payment")
