@@ -33,11 +33,18 @@ CONNECTIONS, STREAMS = 2, 16
 KINDS = ("floor, event loop", "floor, thread", "ratelimit serve")
 
 
+class _Waiting:
+    """A call's context: the proxy waits."""
+
+    def is_active(self) -> bool:
+        return True
+
+
 def answer() -> bytes:
     """Return the bytes that ours answers one call with."""
     limiter = Limiter(Policy.from_toml(POLICY.replace('[store]\npath = "{store}"\n', "").format()))
     try:
-        return DirectService(limiter).ShouldRateLimit(call(1), None)
+        return DirectService(limiter).ShouldRateLimit(call(1), _Waiting())
     finally:
         limiter.close()
 

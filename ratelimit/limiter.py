@@ -116,8 +116,7 @@ class Limiter:
         This cannot wait: limits with `wait` or `action = "delay"` refuse at once. `adecide` waits.
 
         Args:
-            method, path: what limits are matched with. Query and fragment are cut, and limits of the path as
-                it is written and percent-decoded apply.
+            method, path: what limits are matched with, the path as it is written and decoded.
             identities: values by the policy's names. An identity that is neither here nor found
                 in what follows is missing, and its `missing` rule applies.
             costs: units known on arrival, by name; the policy's `cost` and `estimate` otherwise.

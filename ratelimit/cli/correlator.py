@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 import click
 
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load
+from ratelimit.cli.metrics import served_metrics
 from ratelimit.cli.terminal import LineFormatter
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
-from ratelimit.telemetry.serving import serve_metrics
 from ratelimit.worker.diagnostics import start_logging
 from ratelimit.worker.upkeep import Upkeep
 
@@ -66,20 +65,9 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
         stack.callback(limiter.close)
         start_logging(limiter)
         if metrics_port is not None:
-            stack.callback(_served(limiter, metrics_host, metrics_port))
+            stack.callback(served_metrics(limiter, metrics_host, metrics_port))
         asyncio.run(_live(limiter, loaded.name))
     log.info("ended; what is known is saved, and the lease is free")
-
-
-def _served(limiter: Limiter, host: str, port: int) -> Callable[[], None]:
-    try:
-        end = serve_metrics(limiter, host, port)
-    except OSError as error:
-        raise Failure(
-            f"/metrics cannot be served on {host}:{port}: {error.strerror or error}", DEPLOYMENT
-        ) from error
-    log.info("metrics are at http://%s:%d/metrics", host, port)
-    return end
 
 
 async def _live(limiter: Limiter, name: str) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import click
 
+from ratelimit.asgi.check import PROXIES, Proxy
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load
+from ratelimit.cli.metrics import served_metrics
 from ratelimit.cli.terminal import LineFormatter
 from ratelimit.cli.workers import run_workers
 from ratelimit.environment.extras import how_to_install
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
+from ratelimit.serving.reach import untold_here
 from ratelimit.worker.diagnostics import start_logging
 from ratelimit.worker.upkeep import Upkeep
 
@@ -32,13 +36,31 @@ log = logging.getLogger("ratelimit")
 @click.option("--envoy", metavar="HOST:PORT", help="Serve Envoy's rate-limit service (gRPC) here.")
 @click.option("--http", metavar="HOST:PORT", help="Serve a check over HTTP here: 204, or the refusal.")
 @click.option(
+    "--for",
+    "proxy",
+    type=click.Choice(PROXIES),
+    help="The proxy that asks over HTTP: its fields are believed, and no others. Needed with --http.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
     help="Processes that share the port and the limits, one for each core.",
 )
-def serve_command(policy: str, envoy: str | None, http: str | None, workers: int) -> None:
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve /metrics on this port.")
+@click.option(
+    "--metrics-host", default="127.0.0.1", show_default=True, help="The address that /metrics is served on."
+)
+def serve_command(
+    policy: str,
+    envoy: str | None,
+    http: str | None,
+    proxy: Proxy | None,
+    workers: int,
+    metrics_port: int | None,
+    metrics_host: str,
+) -> None:
     """Decide for proxies, by the policy that applications go by, in the same memory.
 
     Nothing here asks who is calling: listen where only proxies can reach it. Processes on one
@@ -47,16 +69,24 @@ def serve_command(policy: str, envoy: str | None, http: str | None, workers: int
     \b
     Examples:
       ratelimit serve policy.toml --envoy 127.0.0.1:8081
-      ratelimit serve policy.toml --http 127.0.0.1:8082 --workers 2
+      ratelimit serve policy.toml --http 127.0.0.1:8082 --for nginx --workers 2
 
     SIGTERM or Ctrl-C ends it after the calls that are under way. Calls that wait for room are refused then.
     Exit code 4 if the store or an address cannot be had.
     """
     if envoy is None and http is None:
         raise Failure("nothing to serve", USAGE, hint="Give --envoy HOST:PORT, --http HOST:PORT, or both.")
+    if (http is None) != (proxy is None):
+        wrong = "--http without --for" if proxy is None else "--for without --http"
+        raise Failure(
+            f"{wrong}: a check over HTTP believes the fields of one proxy",
+            USAGE,
+            hint=f"Name the proxy that asks: --for {'|'.join(PROXIES)}.",
+        )
     loaded = load(policy, show_warnings=False)  # the log has them
     if workers > 1:
-        _serve_by_several(policy, envoy, http, workers)
+        metrics = () if metrics_port is None else (metrics_host, metrics_port)
+        _serve_by_several(policy, envoy, http, proxy, workers, metrics)
         return
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
@@ -68,36 +98,43 @@ def serve_command(policy: str, envoy: str | None, http: str | None, workers: int
             raise Failure(f"{error} [{error.code}]", DEPLOYMENT) from error
         stack.callback(limiter.close)
         start_logging(limiter)
-        asking = [rule.name for rule in limiter.rules if rule.action == "challenge" and not rule.shadow]
-        if asking:
-            log.warning(
-                "%s: a proxy's call cannot be asked for a step-up, so limits that challenge refuse until "
-                "an application of the same policy has let the caller pass",
-                asking[0],
-            )
-        held = [rule.name for rule in limiter.rules if rule.algorithm == "concurrency"]
-        if held:
-            log.warning("%s: a call has no end, so limits on what runs at once never refuse here", held[0])
+        for line in untold_here(limiter, by_descriptors=envoy is not None, proxy=proxy):
+            log.warning("%s", line)
+        if metrics_port is not None:
+            stack.callback(served_metrics(limiter, metrics_host, metrics_port))
         try:
-            asyncio.run(_live(limiter, envoy, http))
+            asyncio.run(_live(limiter, envoy, http, proxy))
         except OSError as error:
             raise Failure(f"{error.strerror or error}", DEPLOYMENT) from error
     log.info("ended")
 
 
-def _serve_by_several(policy: str, envoy: str | None, http: str | None, workers: int) -> None:
+def _serve_by_several(
+    policy: str,
+    envoy: str | None,
+    http: str | None,
+    proxy: Proxy | None,
+    workers: int,
+    metrics: Sequence[object],
+) -> None:
     arguments = ["serve", policy]
     for option, address in (("--envoy", envoy), ("--http", http)):
         if address is not None:
             if _split(address)[1] == 0:
                 raise Failure(f"{address}: several workers need a port they can share", USAGE)
             arguments += [option, address]
-    code = run_workers(workers, arguments)
+    if proxy is not None:
+        arguments += ["--for", proxy]
+    # One of them answers for all: their counters are in the same memory.
+    first = list(arguments)
+    for option, value in zip(("--metrics-host", "--metrics-port"), metrics, strict=False):
+        first += [option, str(value)]
+    code = run_workers([first, *[arguments] * (workers - 1)])
     if code:
         raise Failure(f"a worker ended with exit code {code}", code)
 
 
-async def _live(limiter: Limiter, envoy: str | None, http: str | None) -> None:
+async def _live(limiter: Limiter, envoy: str | None, http: str | None, proxy: Proxy | None) -> None:
     """Serve until a signal says to end."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -108,8 +145,8 @@ async def _live(limiter: Limiter, envoy: str | None, http: str | None) -> None:
     try:
         if envoy is not None:
             servers.append(await _envoy(limiter, envoy))
-        if http is not None:
-            servers.append(await _http(limiter, *_split(http)))
+        if http is not None and proxy is not None:
+            servers.append(await _http(limiter, *_split(http), proxy))
         await ended.wait()
     finally:
         limiter.runtime.refuse_waiting()
@@ -125,14 +162,12 @@ async def _envoy(limiter: Limiter, address: str) -> Any:
         from ratelimit.serving.envoy import serve_envoy
     except ImportError as error:
         raise Failure(
-            f"Envoy's service needs grpcio and xds-protos ({error})",
-            USAGE,
-            hint=f"Install them: {how_to_install('grpcio')} {how_to_install('xds-protos').split()[-1]}",
+            "Envoy's service needs grpcio", USAGE, hint=f"Install it: {how_to_install('grpcio')}"
         ) from error
     return await serve_envoy(limiter, address)
 
 
-async def _http(limiter: Limiter, host: str, port: int) -> Any:
+async def _http(limiter: Limiter, host: str, port: int, proxy: Proxy) -> Any:
     try:
         import uvicorn  # noqa: F401  # whether it is there
     except ImportError as error:
@@ -141,7 +176,7 @@ async def _http(limiter: Limiter, host: str, port: int) -> Any:
         ) from error
     from ratelimit.serving.web import serve_http
 
-    return await serve_http(limiter, host, port)
+    return await serve_http(limiter, host, port, proxy)
 
 
 def _split(address: str) -> tuple[str, int]:

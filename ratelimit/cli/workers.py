@@ -18,17 +18,17 @@ GRACE_S = 15.0
 """How long the others may take to end; those that take longer are killed."""
 
 
-def run_workers(number: int, arguments: Sequence[str]) -> int:
-    """Run so many processes of `ratelimit ARGUMENTS` until they end; return the first bad exit code, or 0.
+def run_workers(commands: Sequence[Sequence[str]]) -> int:
+    """Run a process of `ratelimit ARGUMENTS` for each until they end; return the first bad exit code, or 0.
 
     SIGTERM and SIGINT end them. If one ends by itself, all do, so that what started this can start it anew.
     """
-    command = [sys.executable, "-m", "ratelimit.cli.main", *arguments]
+    program = [sys.executable, "-m", "ratelimit.cli.main"]
     told: list[int] = []
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda received, _frame: told.append(received))
     # A group of their own: Ctrl-C of a terminal reaches this process, which passes it on once.
-    workers = [subprocess.Popen(command, process_group=0) for _ in range(number)]
+    workers = [subprocess.Popen([*program, *arguments], process_group=0) for arguments in commands]
     try:
         while not told and all(worker.poll() is None for worker in workers):
             time.sleep(LOOKS_S)

@@ -34,7 +34,7 @@ from ratelimit.deciding.tier import TierPick
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_classes, wait_rank_of
-from ratelimit.policy.routing.request_line import path_of, read_method, read_name
+from ratelimit.policy.routing.request_line import path_of, read_line, read_method, read_name
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
@@ -239,6 +239,10 @@ class BoundPolicy:
                     cache.clear()
                 cache[target] = matched
         return matched
+
+    def match_line(self, method: str, target: str) -> Matched:
+        """Return what applies to a request line, as it was sent to an unknown back end."""
+        return self.match(*read_line(method, target))
 
     def match_named(self, method: str, path: str | Target, event: Event = "request") -> Matched:
         """Return what applies to a request that an application or a proxy describes."""

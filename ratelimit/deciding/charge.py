@@ -12,7 +12,7 @@ from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import Verdict
 from ratelimit.stores.contract import Outcome, correct
 
-_UNSETTLED = frozenset(("concurrency", "distinct"))
+UNSETTLED = frozenset(("concurrency", "distinct"))
 """Algorithms with a cost that is not an amount of anything."""
 
 
@@ -71,7 +71,7 @@ class Charge:
         now_ns = self._clock.now_ns()
         for index, rule in enumerate(self.plan.rules):
             actual = units.get(rule.unit, -1)
-            if actual >= 0 and rule.algorithm not in _UNSETTLED:
+            if actual >= 0 and rule.algorithm not in UNSETTLED:
                 correct(self.outcome, index, actual, now_ns)
         if self._reservation is not None:
             self._reservation.settled.update(units)

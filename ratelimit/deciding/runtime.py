@@ -100,6 +100,7 @@ class Runtime:
         self.store = open_store(loaded, clock, alone=not self.is_enabled) if store is None else store
         self._diagnosing = Diagnosing(self)
         self.diagnose = self._diagnosing.diagnose
+        self.note = self._diagnosing.note
         self.store_failed = self._diagnosing.store_failed
         self.table = counting_table(self.store)
         """Where this worker's counters are."""

@@ -97,6 +97,38 @@ DIAGNOSES: Mapping[str, str] = {
         "a proxy said at a stream's end what it took, and no limit was charged. Its descriptors lack the "
         "path or an identity that limits need: send what the request's own call has. Unit:"
     ),
+    "serve-operator": (
+        "a call of Envoy was answered with INVALID_ARGUMENT, since Envoy's configuration is wrong; it then "
+        "passes the request on or refuses it, as failure_mode_deny says. Counted each time. Mistake: {about}"
+    ),
+    "serve-contradictory": (
+        "a proxy named a request's method, target or address twice; the request was refused, since it can be "
+        "matched in more than one way. Counted each time."
+    ),
+    "serve-unnamed": (
+        "a check over HTTP came without the two fields in which the proxy names the request, and was refused "
+        "with 500. Is the proxy the one that `--for` names, and does its configuration set both? Counted "
+        "each time. The fields: {about}"
+    ),
+    "serve-other-pair": (
+        "a check over HTTP had fields in which another kind of proxy names its requests. They are a client's "
+        "own and were ignored: only those of the proxy that `--for` names are believed. Counted each time. "
+        "The fields: {about}"
+    ),
+    "serve-late": (
+        "Envoy no longer waited for the answer to a call: its timeout had passed, or the client hung up. "
+        "After a timeout Envoy does what failure_mode_deny says. Counted each time. Give `ratelimit serve` "
+        "more workers or cores, or raise the timeout."
+    ),
+    "serve-full": (
+        "a call of Envoy was answered with RESOURCE_EXHAUSTED, since 1,000 others were waiting; Envoy does "
+        "what failure_mode_deny says. Counted each time. Give `ratelimit serve` more workers or cores."
+    ),
+    "serve-fault": (
+        "a call of Envoy led to a fault of this program and was answered with INTERNAL; Envoy does what "
+        "failure_mode_deny says. Counted each time. Report it; the log has the traceback at level DEBUG. The "
+        "fault: {about}"
+    ),
     "limit-exempt": (
         "a handler has `@exempt` and a limit of its own. `@exempt` takes it out of what its router or "
         "application asks for, and out of every `Depends`; a limit that decorates it holds. Remove one of "

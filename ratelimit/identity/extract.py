@@ -27,6 +27,7 @@ from ratelimit.identity.fact import (
     LONGEST_VALUE,
     MALFORMED,
     NO_CONTEXT,
+    UNREADABLE,
     Context,
     Fact,
     seconds_of,
@@ -177,25 +178,29 @@ class Extractor:
 
     def from_values(
         self,
-        values: Mapping[str, str | bytes],
+        values: Mapping[str, object],
         host: str | None,
         headers: Headers = (),
         context: Context = NO_CONTEXT,
     ) -> list[int]:
-        """Return identities given by name, the missing ones by their rule.
+        """Return identities given by name, the missing and malformed ones by their rule.
 
+        A value that is too long is malformed, and `UNREADABLE` stands for any other that is.
         Without a `host`, an address identity among the values speaks for the client.
         """
         positions = self.positions
         if host is None:
             for name, value in values.items():
-                if self._facts[positions[name]].is_address:
+                if self._facts[positions[name]].is_address and isinstance(value, (str, bytes)):
                     host = value.decode("latin-1") if isinstance(value, bytes) else value
                     break
         identities = self.extract(headers, host, context)
         for name, value in values.items():
             position = positions[name]
-            identities[position] = self._given(position, value, identities[position])
+            found = self._given(position, value, identities[position])
+            if found == MALFORMED:
+                found = self._slots.of_malformed(position, identities[position], self.client(host, headers))
+            identities[position] = found
         if self._lists_values:
             at = self.listed_at
             identities[at] = self._lists.of_identities(identities, identities[at])
@@ -283,7 +288,7 @@ class Extractor:
 
     def value_hash(self, name: str, value: str | bytes) -> int:
         """Return the hash of one identity's value, as `extract` would make it."""
-        return self._given(self.positions[name], value, ABSENT)
+        return max(self._given(self.positions[name], value, ABSENT), ABSENT)
 
     def value_hashes(self, name: str, value: str) -> list[int]:
         """Return the hash of a value by each of the identity's sources: they may differ in its form."""
@@ -297,10 +302,13 @@ class Extractor:
         """Return how many clients' templates are being kept."""
         return len(self._templates)
 
-    def _given(self, position: int, value: str | bytes, otherwise: int) -> int:
+    def _given(self, position: int, value: object, otherwise: int) -> int:
+        """Return the hash of a value given by name; MALFORMED for one that is unreadable, or too long."""
+        if value is UNREADABLE:
+            return MALFORMED
         fact = self._facts[position]
         if fact.is_address:
-            text = value.decode("latin-1") if isinstance(value, bytes) else value
+            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
             address = parse_peer(text, self._translations)
             return otherwise if address is None else self._slots.of_address(position, address)
         written = value_bytes(value)
@@ -308,7 +316,7 @@ class Extractor:
             return otherwise
         # What the application gives by name it has judged itself: it need not have a form.
         form = next(iter(self._forms(position, written)), written)
-        return self._slots.of_value(position, form) if len(form) <= LONGEST_VALUE else otherwise
+        return self._slots.of_value(position, form)
 
     def _forms(self, position: int, value: bytes) -> list[bytes]:
         """Return the forms that a value written by the operator has by an identity's sources."""

@@ -28,7 +28,15 @@ _BRANCHES: dict[Branch, str] = {
     "usage": "UsageError: calls of the library, for the developer to mend.",
     "store": "StoreError: shared memory or a server, for the operator to mend.",
 }
-_ABOUT = {"state-absent": "`state:NAME`", "policy-gone": "the policy file", "memory-full": "The place"}
+_ABOUT = {
+    "state-absent": "`state:NAME`",
+    "policy-gone": "the policy file",
+    "memory-full": "The place",
+    "serve-operator": "it is named.",
+    "serve-unnamed": "they are named.",
+    "serve-other-pair": "they are named.",
+    "serve-fault": "its type.",
+}
 """What a diagnosis is about, where it says so."""
 _DIAGNOSED = (
     "Said once in the log while the library runs, and counted in `ratelimit_diagnostics_total`. "
@@ -115,6 +123,8 @@ def _type(hint: Any) -> str:
     origin, members = get_origin(hint), get_args(hint)
     if origin is Literal:
         return " or ".join(f'`"{word}"`' if isinstance(word, str) else f"`{word}`" for word in members)
+    if origin is list and get_origin(members[0]) is Literal:
+        return f"list of {', '.join(_type(members[0]).split(' or '))}"
     if origin is list:
         return f"list of {_plural(_type(members[0]))}"
     if origin is dict:

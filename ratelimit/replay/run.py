@@ -30,7 +30,6 @@ from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.policy.routing.request_line import read_line
 from ratelimit.replay.actors import Actors, AgesAlone
 from ratelimit.replay.columns import IdentityColumns
 from ratelimit.replay.facts import fields_of
@@ -187,7 +186,7 @@ class Replay:
             bound.recognition = self.actors.recognise(bound.ages)
         elif bound.ages is not None:
             bound.recognition = AgesAlone(bound.ages)
-        self._matches = Memo(lambda key: bound.match(*read_line(*key)), _MOST_ROUTES)
+        self._matches = Memo(lambda key: bound.match_line(*key), _MOST_ROUTES)
         self._prepared = Memo(lambda plan: Prepared(plan, self.compiled.units[1:]))
         self._kinds = Memo(lambda key: self._kind(self._matches[key]), _MOST_ROUTES)
         self._has_units = len(self.compiled.units) > 1

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ratelimit.asgi.door import Door
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.charge import UNSETTLED, Charge
 from ratelimit.deciding.compiled import Decided
-from ratelimit.deciding.charge import Charge
-from ratelimit.decision import Decision
+from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.integrations.answer import raw_answer_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy.routing.target import Target
 from ratelimit.serving.descriptors import REQUESTS, Facts
+from ratelimit.serving.reservations import Reservations
+from ratelimit.stores.contract import correct
 
 Told = tuple[str, int, int, int, int]
 """Name, quota, period in nanoseconds, what remains, and when it is whole again."""
@@ -33,9 +36,10 @@ class Answered(NamedTuple):
 class Deciding:
     """Decides calls by a limiter's policy.
 
-    A call at a stream's end is charged in full and always allowed. Such a charge goes into debt of at most
-    one further quota, as every settlement does. While a limit is in debt already, further ends are not added
-    to it.
+    A request is charged its estimates by its first call. The call at its end corrects them, and is always
+    allowed. More than the estimate goes into debt of at most one further quota, as every settlement does.
+    Less is given back where the end has the request's name, so that it is known what it was charged. An end
+    without a number leaves the estimate as it is.
 
     Args:
         limiter: what decides.
@@ -45,30 +49,56 @@ class Deciding:
         self._limiter = limiter
         self._door = Door(limiter)
         self._writer: tuple[BoundPolicy, HeaderWriter] | None = None
+        self.reservations = Reservations()
 
     async def decide(self, facts: Facts) -> Answered:
         """Decide a call, and charge it."""
+        if (answered := self._known(facts)) is not None:
+            return answered
         return self._ended(facts, await self._limiter.adecide(**self._asked(facts)))
 
     def decide_now(self, facts: Facts) -> Answered:
         """Do the same where the store answers at once, from any thread."""
+        if (answered := self._known(facts)) is not None:
+            return answered
         return self._ended(facts, self._limiter.decide(**self._asked(facts)))
 
     def decide_named(
-        self, method: str, path: str | Target, client: str | None, identities: dict[str, str]
+        self,
+        method: str,
+        path: str | Target,
+        client: str | None,
+        identities: dict[str, str],
+        request: str | None,
     ) -> Answered:
         """Do the same for a call that says no more than this."""
-        return self._answered(
-            self._limiter.decide(method=method, path=path, client=client, identities=identities), False
-        )
+        decision = self._limiter.decide(method=method, path=path, client=client, identities=identities)
+        return self._named(decision, method, path, client, identities, request)
 
     async def adecide_named(
-        self, method: str, path: str | Target, client: str | None, identities: dict[str, str]
+        self,
+        method: str,
+        path: str | Target,
+        client: str | None,
+        identities: dict[str, str],
+        request: str | None,
     ) -> Answered:
         """Do the same with any store."""
-        return self._answered(
-            await self._limiter.adecide(method=method, path=path, client=client, identities=identities), False
-        )
+        decision = await self._limiter.adecide(method=method, path=path, client=client, identities=identities)
+        return self._named(decision, method, path, client, identities, request)
+
+    def _named(
+        self,
+        decision: Decision,
+        method: str,
+        path: str | Target,
+        client: str | None,
+        identities: dict[str, str],
+        request: str | None,
+    ) -> Answered:
+        if request is not None and _is_estimated(decision):
+            self._hold(Facts(method, path, client, dict(identities), request=request), decision)
+        return self._answered(decision, False)
 
     def _asked(self, facts: Facts) -> dict[str, Any]:
         costs: dict[str, int] | None = facts.costs or None
@@ -79,24 +109,55 @@ class Deciding:
             # A call in another unit is no further request.
             costs = {REQUESTS: 0, **costs}
         return {
-            "method": facts.method,
+            "method": "GET" if facts.event == "connect" and facts.method == "CONNECT" else facts.method,
             "path": facts.path,
             "identities": facts.identities or None,
             "costs": costs,
             "client": facts.client,
             "headers": facts.headers,
+            "event": facts.event,
         }
 
+    def _known(self, facts: Facts) -> Answered | None:
+        """Answer a call that no limit is asked about; None for any other."""
+        if facts.is_contradictory:
+            # It can be matched in more than one way, so no way is the client's to choose.
+            self._limiter.runtime.note("serve-contradictory")
+            return self._answered(self._refusal(), facts.is_done)
+        if facts.is_done and facts.request is not None:
+            charge = self.reservations.take(_key(facts))
+            if charge is not None:
+                charge.settle_units(facts.costs)
+                self._check_charged(facts.costs, charge.plan)
+                return Answered(True, (), b"", None)
+        return None
+
+    def _refusal(self) -> Decision:
+        runtime = self._limiter.runtime
+        decided = runtime.judge_unlimited(False, Reason.IDENTITY, self._limiter.now_ns(), charge=True)
+        return Decision(*decided[:2])
+
     def _ended(self, facts: Facts, decision: Decision) -> Answered:
-        if facts.is_done:
-            costs = facts.costs or {REQUESTS: 1}
-            decision.settle(costs)
-            charge = decision.ledger
-            # Asked with costs, it is no `Decided`.
-            if not isinstance(charge, Charge) or all(rule.unit not in costs for rule in charge.plan.rules):
-                # What is refused here was done all the same, and no client hears of it: the operator has to.
-                self._limiter.runtime.diagnose("done-uncharged", about=", ".join(costs))
+        charge = decision.ledger
+        if not facts.is_done:
+            if facts.request is not None and _is_estimated(decision):
+                self._hold(facts, decision)
+        elif isinstance(charge, (Charge, Decided)):
+            _settle_beyond(charge, facts.costs, self._limiter.now_ns())
+            self._check_charged(facts.costs, charge.plan)
+        else:
+            self._check_charged(facts.costs, None)
         return self._answered(decision, facts.is_done)
+
+    def _hold(self, facts: Facts, decision: Decision) -> None:
+        charge = decision.ledger
+        if isinstance(charge, (Charge, Decided)):
+            self.reservations.hold(_key(facts), charge)
+
+    def _check_charged(self, costs: Mapping[str, int], plan: RoutePlan | None) -> None:
+        if costs and (plan is None or all(rule.unit not in costs for rule in plan.rules)):
+            # What is refused here was done all the same, and no client hears of it: the operator has to.
+            self._limiter.runtime.diagnose("done-uncharged", about=", ".join(costs))
 
     def _answered(self, decision: Decision, is_done: bool) -> Answered:
         charge = decision.ledger
@@ -109,6 +170,34 @@ class Deciding:
             made = self._writer = current, HeaderWriter(current.headers)
         _, headers, body = raw_answer_of(self._door, decision, made[1])
         return Answered(decision.allowed or is_done, headers, body, _told(decision))
+
+
+def _key(facts: Facts) -> Hashable:
+    """Return what both calls of a request say: its name and its caller. The path may change meanwhile."""
+    return facts.request, facts.client, tuple(sorted(facts.identities.items()))
+
+
+def _is_estimated(decision: Decision) -> bool:
+    """Whether a request was charged units that it may not take."""
+    charge = decision.ledger
+    if not decision.allowed or not isinstance(charge, (Charge, Decided)):
+        return False
+    outcome = charge.outcome
+    return any(rule.unit != REQUESTS and outcome.cost(at) > 0 for at, rule in enumerate(charge.plan.rules))
+
+
+def _settle_beyond(charge: Charge | Decided, costs: Mapping[str, int], now_ns: int) -> None:
+    """Charge what an end says beyond the estimates.
+
+    The request's first call has charged these, and nothing here knows whether it did: so they are neither
+    charged again nor given back.
+    """
+    for at, rule in enumerate(charge.plan.rules):
+        actual = costs.get(rule.unit, 0)
+        if rule.unit != REQUESTS:
+            actual -= charge.plan.costs[at]
+        if actual > 0 and rule.algorithm not in UNSETTLED:
+            correct(charge.outcome, at, actual, now_ns)
 
 
 def _told(decision: Decision) -> Told | None:

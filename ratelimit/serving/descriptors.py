@@ -4,11 +4,13 @@ The rule, which docs/serve.md has for operators:
 
 - `path`, `method` and `remote_address` are what their names say;
 - `unit` names what `hits_addend` counts, requests if not said; `done` marks a call at a stream's end;
+- `request_id` is the same in both calls of a request;
 - a key that is one of the policy's identities is that identity;
-- any other key is a header field of that name.
+- any other key is a header field of that name; `upgrade` tells a WebSocket's handshake.
 
-All descriptors of a call are about one request: their facts are taken together. What
-Envoy sends is bounded here before anything is made of it.
+All descriptors of a call are about one request: their facts are taken together. Keys, units and limits are
+the operator's, so a mistake in them is an error. Values are mostly a client's. Whatever they hold, a call is
+decided: what is no value of an identity is malformed, and the policy says what becomes of that.
 """
 
 from __future__ import annotations
@@ -16,40 +18,35 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
+from ratelimit.core.request.grammar import canonical, cookie_value
+from ratelimit.identity.fact import LONGEST_VALUE, UNREADABLE
+from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec
 from ratelimit.policy.routing.request_line import read_method, read_target
 from ratelimit.policy.routing.target import UNKNOWN_BACK_END, Target
-from ratelimit.serving.wire import MOST_BYTES, MOST_DESCRIPTORS, MOST_ENTRIES
+from ratelimit.policy.schema.model import Event
+from ratelimit.serving.wire import HANDSHAKE
 
 MOST_HITS = 2**31 - 1
+LONGEST_REQUEST_ID = 128
 
-PATH, METHOD, ADDRESS, UNIT, DONE = "path", "method", "remote_address", "unit", "done"
+PATH, METHOD, ADDRESS, UNIT, DONE, REQUEST = "path", "method", "remote_address", "unit", "done", "request_id"
+UPGRADE, WEBSOCKET_KEY = HANDSHAKE
 REQUESTS = "requests"
 _ONE_REQUEST = {REQUESTS}
 _NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
+Described = tuple[list[tuple[bytes, bytes]], bool, int | None]
+"""A descriptor: its entries, whether it brings a limit of its own, and its own hits."""
+Forms = tuple[tuple[str, str], ...]
+"""Kind and form of each of an identity's sources, where clients write all of them."""
+_NO_FORMS: Mapping[str, Forms] = MappingProxyType({})
+PLAIN: Forms = (("header", "text"),)
 
 
 class DescriptorError(ValueError):
-    """A call that means nothing, in words for the operator of the proxy."""
-
-
-class Entry(Protocol):
-    """`RateLimitDescriptor.Entry`."""
-
-    key: str
-    value: str
-
-
-class Descriptor(Protocol):
-    """`envoy.extensions.common.ratelimit.v3.RateLimitDescriptor`."""
-
-    @property
-    def entries(self) -> Sequence[Entry]: ...
-    @property
-    def hits_addend(self) -> Any: ...
-    def HasField(self, name: str) -> bool: ...
+    """A mistake in the proxy's configuration, in words for its operator. Nothing of a client's is in them."""
 
 
 @dataclass(slots=True)
@@ -59,20 +56,26 @@ class Facts:
     method: str = "GET"
     path: str | Target = "/"
     client: str | None = None
-    identities: dict[str, str] = field(default_factory=dict)
+    identities: dict[str, Any] = field(default_factory=dict)
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     costs: dict[str, int] = field(default_factory=dict)
     """By unit; empty where the proxy says nothing of them."""
     is_done: bool = False
     """Whether the work is over, so that its cost is charged whatever there is left."""
+    request: str | None = None
+    """A name that the request has in each of its calls."""
+    event: Event = "request"
+    is_contradictory: bool = False
+    """Whether method, target or address are there twice, and differ: nothing can be matched then."""
 
 
 def facts_of(
-    descriptors: Iterable[Descriptor],
+    descriptors: Iterable[Described],
     hits: int,
     identities: Collection[str] | Mapping[str, object],
     units: Collection[str],
     alone: Mapping[str, Sequence[str]] = _NONE,
+    forms: Mapping[str, Forms] = _NO_FORMS,
 ) -> Facts:
     """Return what the descriptors of one call say.
 
@@ -81,77 +84,117 @@ def facts_of(
         hits: the call's `hits_addend`; 0 says nothing.
         identities, units: the names that the policy knows.
         alone: by header field, the identities that it alone says and that nothing else reads.
+        forms: by identity, the forms of its values where clients write them.
 
     Raises:
-        DescriptorError: too much is said, something is said twice and differently, a unit is unknown,
-            or a descriptor brings a limit of its own.
+        DescriptorError: a unit is unknown, or a descriptor brings a limit of its own.
     """
-    said: dict[str, str] = {}
-    costs: dict[str, int] = {}
-    is_told = hits > 0
-    entries = size = 0
-    for at, descriptor in enumerate(descriptors):
-        if at >= MOST_DESCRIPTORS:
-            raise DescriptorError(f"more than {MOST_DESCRIPTORS} descriptors in one call")
-        if descriptor.HasField("limit"):
+    said: dict[str, list[bytes]] = {}
+    told: list[tuple[str, int | None]] = []
+    for at, (entries, has_limit, own) in enumerate(descriptors):
+        if has_limit:
             raise DescriptorError(
                 f"descriptor {at} brings a limit of its own; limits are in the policy: take `limit` "
                 "out of the proxy's configuration"
             )
         unit = REQUESTS
-        for entry in descriptor.entries:
-            entries += 1
-            size += len(entry.key) + len(entry.value)
-            if entries > MOST_ENTRIES or size > MOST_BYTES:
-                raise DescriptorError(
-                    f"more than {MOST_ENTRIES} entries or {MOST_BYTES} characters in one call"
-                )
-            if entry.key == UNIT:
-                unit = entry.value
-            elif said.setdefault(entry.key, entry.value) != entry.value:
-                raise DescriptorError(f"the descriptors say {entry.key!r} twice, and differently")
+        for raw, value in entries:
+            key = _text(raw)
+            if key == UNIT:
+                unit = _text(value)
+                continue
+            values = said.setdefault(key, [])
+            if value not in values:
+                values.append(value)
         if unit not in units:
-            raise DescriptorError(f"no limit counts {unit!r}; there are {', '.join(units)}")
-        own = hits or 1
-        if descriptor.HasField("hits_addend"):
-            own, is_told = descriptor.hits_addend.value, True
-        costs[unit] = min(max(costs.get(unit, 0), own), MOST_HITS)
-    # A request that nothing is said of takes what the policy says, as everywhere.
-    facts = Facts(costs=costs if is_told or costs.keys() != _ONE_REQUEST else {})
-    for key, value in said.items():
-        _take(facts, key, value, identities, alone)
+            raise DescriptorError(
+                f"descriptor {at} counts in a unit that no limit has; there are {', '.join(units)}"
+            )
+        told.append((unit, (hits or None) if own is None else own))
+    facts = Facts(is_done=DONE in said, costs=_costs(told, is_done=DONE in said))
+    for key, values in said.items():
+        _take(facts, key, values, identities, alone, forms)
     return facts
+
+
+def _costs(told: Sequence[tuple[str, int | None]], *, is_done: bool) -> dict[str, int]:
+    costs: dict[str, int] = {}
+    for unit, own in told:
+        if own is None and is_done and unit != REQUESTS:
+            continue  # what it took is not known: the estimate stands
+        costs[unit] = min(max(costs.get(unit, 0), 1 if own is None else own), MOST_HITS)
+    # A request that nothing is said of takes what the policy says, as everywhere.
+    is_told = any(own is not None for _, own in told)
+    return costs if is_done or is_told or costs.keys() != _ONE_REQUEST else {}
 
 
 def _take(
     facts: Facts,
     key: str,
-    value: str,
+    values: Sequence[bytes],
     identities: Collection[str] | Mapping[str, object],
     alone: Mapping[str, Sequence[str]],
+    forms: Mapping[str, Forms],
 ) -> None:
-    if key == DONE:
-        facts.is_done = True
-    elif key in identities:
-        facts.identities[key] = value
-    elif key == PATH:
-        facts.path = read_target(value or "/", placement=UNKNOWN_BACK_END)
-    elif key == METHOD:
-        facts.method = read_method(value)
-    elif key == ADDRESS:
-        facts.client = value
-    elif (names := alone.get(key.lower())) is not None and _is_plain(value):
+    value, is_one = values[0], len(values) == 1
+    lower = key.lower()
+    if key == DONE or (key in identities and not b"".join(values).strip(b" \t")):
+        return  # an identity without a value is missing
+    if key in identities:
+        if not is_one or not _is_value(value, forms.get(key)):
+            facts.identities[key] = UNREADABLE
+        else:
+            facts.identities[key] = _text(value)
+    elif key in (PATH, METHOD, ADDRESS):
+        facts.is_contradictory |= not is_one
+        if key == PATH:
+            facts.path = read_target(value or b"/", placement=UNKNOWN_BACK_END)
+        elif key == METHOD:
+            facts.method = read_method(value)
+        else:
+            facts.client = _text(value)
+    elif key == REQUEST:
+        if is_one and 0 < len(value) <= LONGEST_REQUEST_ID:
+            facts.request = _text(value)
+    elif is_one and (names := alone.get(lower)) is not None and _is_plain(value):
         for name in names:
-            facts.identities.setdefault(name, value)
+            facts.identities.setdefault(name, _text(value))
     else:
-        facts.headers.append(
-            (key.lower().encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape"))
-        )
+        facts.headers.extend((lower.encode("utf-8", "surrogateescape"), each) for each in values)
+        if lower == WEBSOCKET_KEY or (
+            lower == UPGRADE and any(b"websocket" in each.lower() for each in values)
+        ):
+            facts.event = "connect"
 
 
-def _is_plain(value: str) -> bool:
+def _text(value: bytes) -> str:
+    """Return a text that has the same bytes, whatever they are."""
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _is_plain(value: bytes) -> bool:
     """Whether a value means the same by name and in a header."""
-    return value.isascii() and value.isprintable() and not value.isspace()
+    if len(value) > LONGEST_VALUE or not value.isascii():
+        return False
+    return _text(value).isprintable() and not value.isspace()
+
+
+def _is_value(value: bytes, forms: Forms | None) -> bool:
+    """Whether what is given for an identity is a value of it."""
+    if len(value) > LONGEST_VALUE:
+        return False
+    return forms is None or any(
+        cookie_value(value) if kind == "cookie" else canonical(kind, form, value) for kind, form in forms
+    )
+
+
+def written_forms(specs: Sequence[IdentitySpec]) -> dict[str, Forms]:
+    """Return the forms of the identities that clients write themselves: in headers and cookies alone."""
+    return {
+        spec.name: tuple((source.kind, form_of(source.as_source())) for source in spec.sources)
+        for spec in specs
+        if all(source.kind in ("header", "cookie") for source in spec.sources)
+    }
 
 
 def headers_alone(specs: Sequence[IdentitySpec]) -> dict[str, tuple[str, ...]]:

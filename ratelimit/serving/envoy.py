@@ -1,38 +1,44 @@
 """Envoy's rate-limit service, `envoy.service.ratelimit.v3.RateLimitService`, over one limiter.
 
-Calls of the common kind are read from their bytes, others by the messages of `xds-protos`. Answers are
-written as bytes. A call that means nothing is answered with INVALID_ARGUMENT and a sentence; Envoy then does
-what its `failure_mode_deny` says.
+Calls are read from their bytes, those of the common kind by a quicker reader, and answers are written as
+bytes. An RPC error makes Envoy do what its `failure_mode_deny` says, which may be to let the request pass. So
+whatever a client wrote is decided. INVALID_ARGUMENT, with a sentence, is for a mistake in the proxy's
+configuration. Each error is counted and logged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent import futures
+from functools import partial
+from typing import Any, NamedTuple
 
 import grpc
-from envoy.service.ratelimit.v3 import rls_pb2
-from google.protobuf.message import DecodeError
 
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.routing.target import Target
+from ratelimit.serving.answer import write_answer
 from ratelimit.serving.deciding import Answered, Deciding
 from ratelimit.serving.descriptors import (
+    PLAIN,
     REQUESTS,
     DescriptorError,
     Facts,
+    Forms,
     facts_of,
     headers_alone,
     headers_looked_at,
+    written_forms,
 )
-from ratelimit.serving.wire import CallReader, write_answer
+from ratelimit.serving.wire import CallReader, read_call
 
 log = logging.getLogger("ratelimit")
 
-MOST_MESSAGE_BYTES = 65_536
+MOST_MESSAGE_BYTES = 64 * 2**20
+"""More than Envoy can be told to take as a request's head, eight times: a longer call would be an error."""
 MOST_WAITING = 1_000
 """Calls that wait at most, in the order in which they came."""
 _DAY_S = 86_400
@@ -59,19 +65,41 @@ class RateLimitService:
     """
 
     def __init__(self, limiter: Limiter) -> None:
+        self._note = limiter.runtime.note
         self._reading = Reading(limiter)
         self._deciding = Deciding(limiter)
+        self._under_way = 0
 
     async def ShouldRateLimit(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """Decide one call."""
-        call = self._reading.common(message)
-        if call is not None:
-            return answer(await self._deciding.adecide_named(*call[:4]), call[4])
+        if self._under_way >= MOST_WAITING:
+            self._note("serve-full")
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait")
+        self._under_way += 1
         try:
-            facts, descriptors = self._reading.facts_of(message)
+            return await self._decide(message)
         except DescriptorError as error:
+            self._note("serve-operator", about=str(error))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise  # abort does
+        except asyncio.CancelledError:
+            self._note("serve-late")
+            raise
+        except Exception as error:
+            self._note("serve-fault", about=type(error).__name__)
+            log.debug("a call of Envoy failed", exc_info=True)
+            await context.abort(grpc.StatusCode.INTERNAL, "the call cannot be decided")
+            raise
+        finally:
+            self._under_way -= 1
+
+    async def _decide(self, message: bytes) -> bytes:
+        call = self._reading.common(message)
+        if call is not None:
+            method, path, client, identities, descriptors, request = call
+            answered = await self._deciding.adecide_named(method, path, client, identities, request)
+            return answer(answered, descriptors)
+        facts, descriptors = self._reading.facts_of(message)
         return answer(await self._deciding.decide(facts), descriptors)
 
 
@@ -83,20 +111,47 @@ class DirectService:
     """
 
     def __init__(self, limiter: Limiter) -> None:
+        self.note = limiter.runtime.note
+        """Counts a trouble, and says it."""
+        self.begun = 0
+        """Calls that were here."""
         self._reading = Reading(limiter)
         self._deciding = Deciding(limiter)
 
     def ShouldRateLimit(self, message: bytes, context: grpc.ServicerContext) -> bytes:
         """Decide one call."""
-        call = self._reading.common(message)
-        if call is not None:
-            return answer(self._deciding.decide_named(*call[:4]), call[4])
+        self.begun += 1
         try:
-            facts, descriptors = self._reading.facts_of(message)
+            answered = self._decide(message)
         except DescriptorError as error:
+            self.note("serve-operator", about=str(error))
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise  # abort does
+        except Exception as error:
+            self.note("serve-fault", about=type(error).__name__)
+            log.debug("a call of Envoy failed", exc_info=True)
+            context.abort(grpc.StatusCode.INTERNAL, "the call cannot be decided")
+            raise
+        if not context.is_active():
+            self.note("serve-late")
+        return answered
+
+    def _decide(self, message: bytes) -> bytes:
+        call = self._reading.common(message)
+        if call is not None:
+            method, path, client, identities, descriptors, request = call
+            return answer(self._deciding.decide_named(method, path, client, identities, request), descriptors)
+        facts, descriptors = self._reading.facts_of(message)
         return answer(self._deciding.decide_now(facts), descriptors)
+
+
+class _ByPolicy(NamedTuple):
+    """What reads calls by one policy."""
+
+    compiled: CompiledPolicy
+    alone: Mapping[str, tuple[str, ...]]
+    forms: Mapping[str, Forms]
+    reader: CallReader | None
 
 
 class Reading:
@@ -108,25 +163,29 @@ class Reading:
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
-        self._made: tuple[CompiledPolicy, Mapping[str, tuple[str, ...]], CallReader | None] | None = None
+        self._made: _ByPolicy | None = None
 
-    def _by_policy(self) -> tuple[CompiledPolicy, Mapping[str, tuple[str, ...]], CallReader | None]:
+    def _by_policy(self) -> _ByPolicy:
         current = self._limiter.current
         made = self._made
-        if made is None or made[0] is not current.compiled:
+        if made is None or made.compiled is not current.compiled:
             compiled = current.compiled
             alone = {} if current.by_name is None else headers_alone(compiled.identities)
+            forms = written_forms(compiled.identities)
             # A policy without limits of requests has something to say to each call.
             reader = None
             if REQUESTS in compiled.units:
-                reader = CallReader(current.names, alone, headers_looked_at(compiled))
+                formed = [name for name, each in forms.items() if each != PLAIN]
+                reader = CallReader(current.names, alone, headers_looked_at(compiled), formed)
             # At once: another thread that finds the policy finds what goes with it.
-            made = self._made = compiled, alone, reader
+            made = self._made = _ByPolicy(compiled, alone, forms, reader)
         return made
 
-    def common(self, message: bytes) -> tuple[str, str | Target, str | None, dict[str, str], int] | None:
+    def common(
+        self, message: bytes
+    ) -> tuple[str, str | Target, str | None, dict[str, str], int, str | None] | None:
         """Return what a call of the common kind says; None for any other."""
-        reader = self._by_policy()[2]
+        reader = self._by_policy().reader
         return None if reader is None else reader.read(message)
 
     def facts_of(self, message: bytes) -> tuple[Facts, int]:
@@ -136,13 +195,47 @@ class Reading:
             DescriptorError: as `descriptors.facts_of`, or it is no call at all.
         """
         try:
-            request = rls_pb2.RateLimitRequest.FromString(message)
-        except DecodeError as error:
+            hits, descriptors = read_call(message)
+        except ValueError as error:
             raise DescriptorError(f"this is no RateLimitRequest: {error}") from error
-        compiled, alone, _ = self._by_policy()
+        made = self._by_policy()
         names = self._limiter.current.names
-        facts = facts_of(request.descriptors, request.hits_addend, names, compiled.units, alone)
-        return facts, len(request.descriptors)
+        facts = facts_of(descriptors, hits, names, made.compiled.units, made.alone, made.forms)
+        return facts, len(descriptors)
+
+
+class _Pool(futures.ThreadPoolExecutor):
+    """One thread for calls, which sees those that were over before their turn: grpcio drops them.
+
+    Args:
+        service: answers them.
+    """
+
+    def __init__(self, service: DirectService) -> None:
+        super().__init__(1, thread_name_prefix="ratelimit-envoy")
+        self._service = service
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> futures.Future[Any]:
+        """Run a call in its turn."""
+        return super().submit(self._run, fn, *args, **kwargs)
+
+    def _run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        begun = self._service.begun
+        fn(*args, **kwargs)
+        if self._service.begun == begun:
+            self._service.note("serve-late")
+
+
+class _Most(int):
+    """How many calls a server takes at once. It hears of each that is refused."""
+
+    exceeded: Callable[[], None]
+
+    def __le__(self, under_way: int) -> bool:
+        is_full = int(self) <= under_way
+        if is_full:
+            self.exceeded()
+        return is_full
 
 
 class _Threaded:
@@ -186,10 +279,11 @@ async def serve_envoy(limiter: Limiter, address: str) -> grpc.aio.Server | _Thre
         server = grpc.aio.server(options=options)
         service: RateLimitService | DirectService = RateLimitService(limiter)
     else:
-        # What waits longer than the queue is told so at once (RESOURCE_EXHAUSTED), as a loop would.
-        pool = futures.ThreadPoolExecutor(1, thread_name_prefix="ratelimit-envoy")
-        server = grpc.server(pool, options=options, maximum_concurrent_rpcs=MOST_WAITING)
         service = DirectService(limiter)
+        # What waits longer than the queue is told so at once (RESOURCE_EXHAUSTED), as a loop would.
+        most = _Most(MOST_WAITING)
+        most.exceeded = partial(service.note, "serve-full")
+        server = grpc.server(_Pool(service), options=options, maximum_concurrent_rpcs=most)
     server.add_generic_rpc_handlers([handlers_of(service)])
     try:
         port = server.add_insecure_port(address)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 import uvicorn
 
-from ratelimit.asgi.check import check_application
+from ratelimit.asgi.check import Proxy, check_application
 from ratelimit.limiter import Limiter
 
 log = logging.getLogger("ratelimit")
@@ -37,8 +37,8 @@ class _Quiet(uvicorn.Server):
         return nullcontext()
 
 
-async def serve_http(limiter: Limiter, host: str, port: int) -> Serving:
-    """Return a server that has started; several processes may share a port.
+async def serve_http(limiter: Limiter, host: str, port: int, proxy: Proxy) -> Serving:
+    """Return a server of a proxy that has started; several processes may share a port.
 
     Raises:
         OSError: the address cannot be had.
@@ -48,10 +48,16 @@ async def serve_http(limiter: Limiter, host: str, port: int) -> Serving:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listening.bind((host, port))
     listening.listen()  # before it is said, as the server's own task has not run yet
+    # A WebSocket's handshake is asked about over HTTP, and answered so. Warnings are of what clients send.
     config = uvicorn.Config(
-        check_application(limiter), log_level="warning", access_log=False, proxy_headers=False, lifespan="off"
+        check_application(limiter, proxy),
+        ws="none",
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        lifespan="off",
     )
     server = _Quiet(config)
     task = asyncio.create_task(server.serve([listening]))
-    log.info("the check over HTTP is at http://%s:%d/", host, listening.getsockname()[1])
+    log.info("the check over HTTP is at http://%s:%d/, for %s", host, listening.getsockname()[1], proxy)
     return Serving(server, task)

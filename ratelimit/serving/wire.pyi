@@ -1,22 +1,33 @@
-"""Envoy's calls read from their bytes, and answers written to theirs.
+"""Envoy's calls read from their bytes.
 
 Theory of operation. The wire format of protobuf is fields with numbers. The calls that a proxy sends have few of
-them, all plain text. Those are read in place, without an object for each message. A call with anything else in it
-is turned away: the protobuf library reads that, and says what is malformed. So a call that is read here means
-what it means there. A test holds both equal on bytes of any kind (tests/serving/test_wire.py).
+them, all plain text. `CallReader` reads those in place, without an object for each message, and turns any other
+call away. `read_call` reads every call. Both read what the protobuf library reads, but for text that is not
+UTF-8, which the library refuses. Tests hold them equal on bytes of any kind (tests/serving/test_wire.py).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
 from ratelimit.policy.routing.target import Target
 
 MOST_DESCRIPTORS: int
-"""Of one call."""
+"""Of a call of the common kind."""
 MOST_ENTRIES: int
-"""Of all descriptors of one call."""
+"""Of all descriptors of one."""
 MOST_BYTES: int
-"""Of their keys and values."""
+"""Of the whole message."""
+HANDSHAKE: tuple[str, ...]
+"""Keys of header fields that tell a WebSocket's handshake."""
+
+def read_call(message: bytes, /) -> tuple[int, list[tuple[list[tuple[bytes, bytes]], bool, int | None]]]:
+    """Return a `RateLimitRequest`'s hits, and its descriptors.
+
+    Of each descriptor the entries, whether it brings a limit of its own, and its own hits.
+
+    Raises:
+        ValueError: the bytes are no message.
+    """
 
 @final
 class CallReader:
@@ -26,6 +37,7 @@ class CallReader:
         identities: the policy's, which a key of that name gives.
         alone: by header field, the identities that it alone says.
         looked_at: the header fields that anything looks at; others say nothing. None: any may be.
+        formed: those of the identities with values of a form that is not looked at here.
     """
 
     def __init__(
@@ -33,31 +45,16 @@ class CallReader:
         identities: Collection[str],
         alone: Mapping[str, Sequence[str]],
         looked_at: Collection[str] | None = None,
+        formed: Collection[str] = (),
         /,
     ) -> None: ...
-    def read(self, message: bytes, /) -> tuple[str, str | Target, str | None, dict[str, str], int] | None:
-        """Return method, target, client, identities and the number of descriptors of a `RateLimitRequest`.
+    def read(
+        self, message: bytes, /
+    ) -> tuple[str, str | Target, str | None, dict[str, str], int, str | None] | None:
+        """Return what a `RateLimitRequest` of the common kind says.
 
-        None for what is to be read elsewhere. That is a call with costs or a limit of its own, and one with
-        headers that limits read in another way. Text that is not ASCII is, too, and a contradiction, and a
-        field unknown here. So is more than the bounds allow, and whatever is malformed.
+        That is the method, the target, the client, the identities, the number of descriptors and the name of
+        the request. None for any other call. Uncommon are costs, a limit of its own, a handshake, and headers
+        that limits read in another way. So are text beyond ASCII, a contradiction and an unknown field.
+        The rest is beyond the bounds, or malformed.
         """
-
-def write_answer(
-    allowed: bool,
-    descriptors: int,
-    told: tuple[str, int, int, int, int] | None,
-    headers: Iterable[tuple[bytes, bytes]],
-    body: bytes,
-    /,
-) -> bytes:
-    """Return a `RateLimitResponse`: each descriptor has the status of the whole call.
-
-    Args:
-        allowed: whether the code is OK; else it is OVER_LIMIT.
-        descriptors: how many there were.
-        told: of the limit that a client should mind most, its name, quota, unit, what remains, and the
-            nanoseconds until that is whole again. None where no limit may be told of.
-        headers: pairs to add to the response.
-        body: of a refusal.
-    """

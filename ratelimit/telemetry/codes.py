@@ -43,5 +43,12 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "memory-full",
     "limit-exempt",
     "done-uncharged",
+    "serve-operator",
+    "serve-contradictory",
+    "serve-unnamed",
+    "serve-other-pair",
+    "serve-late",
+    "serve-full",
+    "serve-fault",
     "other",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from ratelimit.environment.diagnoses import DIAGNOSES
@@ -9,12 +10,18 @@ from ratelimit.errors import StoreError
 from ratelimit.events import Observer
 from ratelimit.telemetry.counters import Counters
 
+AGAIN_NS = 600 * 10**9
+"""After this long a trouble that goes on is said again."""
+
 
 class Reporting(Protocol):
-    """What has counters and an observer: a limiter."""
+    """What has counters, an observer and a clock: a limiter."""
 
     counters: Counters
     observer: Observer
+
+    @property
+    def now_ns(self) -> Callable[[], int]: ...
 
 
 class Diagnosing:
@@ -24,11 +31,12 @@ class Diagnosing:
         limiter: its counters count it, and its observer is told.
     """
 
-    __slots__ = ("_limiter", "_said", "noticed")
+    __slots__ = ("_limiter", "_said", "_said_ns", "noticed")
 
     def __init__(self, limiter: Reporting) -> None:
         self._limiter = limiter
         self._said: set[str] = set()
+        self._said_ns: dict[str, int] = {}
         self.noticed: dict[str, str] = {}
         """What was passed on, by code."""
 
@@ -45,6 +53,16 @@ class Diagnosing:
         if code not in self._said:
             self._said.add(code)
             self._tell(code, about)
+
+    def note(self, code: str, *, about: str = "") -> None:
+        """Count a trouble each time it happens, and pass it on: at once, and again while it goes on."""
+        now_ns = self._limiter.now_ns()
+        said_ns = self._said_ns.get(code)
+        if said_ns is not None and 0 <= now_ns - said_ns < AGAIN_NS:
+            self._limiter.counters.diagnosed(code)
+            return
+        self._said_ns[code] = now_ns
+        self._tell(code, about)
 
     def say_damage(self, *damages: str | None) -> None:
         """Pass on what was wrong with shared memory that was left for fresh memory, each time."""

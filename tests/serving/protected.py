@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,20 +17,42 @@ from tests.serving.test_serve import end, start
 from tests.wsgi.test_servers import free_port
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
-QUOTA = 30
-POLICY = f"""\
-version = 1
-[identities]
-account = {{ from = "header:x-api-key" }}
-[trust]
-proxies = ["127.0.0.1"]
-[[limit]]
-name = "writes"
-match = "POST /v1/*"
-per = "account"
-rate = "{QUOTA}/day"
-algorithm = "fixed-window"
-"""
+EXAMPLES = Path(__file__).parents[2] / "examples" / "proxies"
+QUOTA = 20
+
+
+def placed(name: str, ports: dict[int, int]) -> str:
+    """Return an example's file with ports of the test's own."""
+    text = (EXAMPLES / name).read_text()
+    lines = text.splitlines(keepends=True)
+    body = "".join(each for each in lines if not each.lstrip().startswith("#"))
+    for ours, free in ports.items():
+        assert body.count(f":{ours}") == 1
+        body = body.replace(f":{ours}", f":{free}")
+    return body
+
+
+@dataclass
+class Check:
+    """`ratelimit serve` for one proxy; when it has ended, what it said."""
+
+    port: int
+    said: str = ""
+
+    def log(self) -> str:
+        return self.said
+
+
+@contextmanager
+def check_of(folder: Path, policy: str, proxy: str) -> Iterator[Check]:
+    """Run the check of a proxy by a policy."""
+    (folder / "policy.toml").write_text(policy)
+    check = Check(free_port())
+    process = start(folder / "policy.toml", "--http", f"127.0.0.1:{check.port}", "--for", proxy)
+    try:
+        yield check
+    finally:
+        check.said = end(process)
 
 
 class App(BaseHTTPRequestHandler):
@@ -37,8 +60,15 @@ class App(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"] or 0))
+        how = self.path.partition("?")[2]
+        if how == "hang":
+            self.rfile.read(1)  # until the proxy hangs up as its client did
+            return
+        if how == "reset":
+            return  # the connection is closed without an answer
         self.send_response(200)
-        self.send_header("x-output-tokens", "400")
+        if how != "silent":
+            self.send_header("x-output-tokens", how.removeprefix("tokens=") if "tokens" in how else "400")
         self.end_headers()
 
     do_GET = do_POST
@@ -59,12 +89,12 @@ def app() -> Iterator[int]:
 
 
 @contextmanager
-def two_checks(folder: Path) -> Iterator[int]:
-    """Run the check in two processes; yield their port."""
+def two_checks(folder: Path, proxy: str) -> Iterator[int]:
+    """Run the check of a proxy in two processes; yield their port."""
     policy = folder / "policy.toml"
-    policy.write_text(POLICY)
+    policy.write_text((EXAMPLES / "policy.toml").read_text())
     port = free_port()
-    checks = [start(policy, "--http", f"127.0.0.1:{port}") for _ in range(2)]
+    checks = [start(policy, "--http", f"127.0.0.1:{port}", "--for", proxy) for _ in range(2)]
     yield port
     for check in checks:
         end(check)
@@ -79,7 +109,7 @@ def answers_at_once(url: str) -> list[httpx.Response]:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, range(3 * QUOTA)))
     assert Counter(answer.status_code for answer in answers) == {200: QUOTA, 429: 2 * QUOTA}
-    # Another method, another account: what the proxy tells of the request is what limits are matched with.
-    assert httpx.get(f"{url}/v1/chat", headers={"x-api-key": "a"}).status_code == 200
+    # Another path, another account: what the proxy tells of the request is what limits are matched with.
+    assert httpx.post(f"{url}/v2/chat", headers={"x-api-key": "a"}).status_code == 200
     assert httpx.post(f"{url}/v1/chat", headers={"x-api-key": "b"}).status_code == 200
     return answers

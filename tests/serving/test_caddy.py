@@ -1,9 +1,8 @@
-"""A real Caddy asks the check over HTTP, with the lines of docs/serve.md."""
+"""A real Caddy asks the check over HTTP, with the file of examples/proxies."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,21 +12,19 @@ import httpx
 import pytest
 import yaml
 
-from tests.serving.protected import PAGE, answers_at_once, app, two_checks
+from tests.serving import hostile
+from tests.serving.protected import EXAMPLES, PAGE, answers_at_once, app, check_of, placed, two_checks
 from tests.support.debian import program
 from tests.wsgi.test_servers import free_port, wait_until_connected
 
-SECTION = PAGE.split("\n## Caddy\n")[1].split("\n## ")[0]
+pytestmark = pytest.mark.timeout(180)
 
 
 @contextmanager
-def caddy(folder: Path, app_port: int, check_port: int) -> Iterator[str]:
-    """Serve as the page says; yield the URL."""
-    (lines,) = re.findall(r"^```caddyfile\n(.*?)^```$", SECTION, re.DOTALL | re.MULTILINE)
+def caddy(folder: Path, app_port: int, check_port: int) -> Iterator[int]:
+    """Serve as the example says; yield the port."""
     port = free_port()
-    for written, free in ((":8000", f":{port}"), (":8082", f":{check_port}"), (":8080", f":{app_port}")):
-        assert lines.count(written) == 1
-        lines = lines.replace(written, free)
+    lines = placed("Caddyfile", {8000: port, 8080: app_port, 8082: check_port})
     around = "{\n\tadmin off\n\tauto_https off\n}\n"
     (folder / "Caddyfile").write_text(around + lines)
     homes = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
@@ -38,37 +35,66 @@ def caddy(folder: Path, app_port: int, check_port: int) -> Iterator[str]:
     )
     try:
         wait_until_connected(port, server)
-        yield f"http://127.0.0.1:{port}"
+        yield port
     finally:
         server.terminate()
         server.wait(20)
 
 
-@pytest.mark.timeout(120)
 def test_caddy_admits_the_limit_exactly_and_passes_the_refusal_on(tmp_path: Path) -> None:
     program("caddy")
-    with app() as app_port, two_checks(tmp_path) as check_port, caddy(tmp_path, app_port, check_port) as url:
-        for answer in answers_at_once(url):
+    with (
+        app() as app_port,
+        two_checks(tmp_path, "caddy") as check_port,
+        caddy(tmp_path, app_port, check_port) as port,
+    ):
+        for answer in answers_at_once(f"http://127.0.0.1:{port}"):
             if answer.status_code == 429:
                 assert answer.headers["content-type"] == "application/problem+json"
-                assert answer.json()["violated-policies"] == ["writes"]
+                assert answer.json()["violated-policies"] == ["requests"]
                 assert int(answer.headers["retry-after"]) > 0
             else:
                 assert answer.headers["x-output-tokens"] == "400"  # it came from the application
 
 
-@pytest.mark.timeout(60)
-def test_caddy_without_its_check_is_closed(tmp_path: Path) -> None:
+def test_hazard_63_no_spelling_or_forged_field_is_served_more_than_the_limit_through_caddy(
+    tmp_path: Path,
+) -> None:
+    program("caddy")
+    with (
+        hostile.lenient() as (app_port, served),
+        check_of(tmp_path, hostile.POLICY, "caddy") as check,
+        caddy(tmp_path, app_port, check.port) as port,
+    ):
+        assert hostile.open_ways(port, served) == {}
+        assert hostile.handshakes(port) == {101: hostile.LIMIT, 429: hostile.TRIES - hostile.LIMIT}
+        assert hostile.handshakes(port, (b"X-Forwarded-For: 198.51.100.1",)) == {429: hostile.TRIES}
+        assert set(hostile.forged_addresses(port).values()) == {hostile.LIMIT}
+    assert "[serve-other-pair]" in check.log()
+    assert "free" not in check.log()
+    assert "Traceback" not in check.log()
+
+
+@pytest.mark.parametrize("check", ["away", "hanging"])
+def test_caddy_without_its_check_is_closed(tmp_path: Path, check: str) -> None:
     # As a limit of access ought to be.
     program("caddy")
-    with app() as app_port, caddy(tmp_path, app_port, free_port()) as url:
-        assert httpx.post(f"{url}/v1/chat", headers={"x-api-key": "b"}).status_code == 502
+    with (
+        app() as app_port,
+        hostile.silent() as silent,
+        caddy(tmp_path, app_port, free_port() if check == "away" else silent) as port,
+    ):
+        url = f"http://127.0.0.1:{port}"
+        assert httpx.post(f"{url}/v1/chat", headers={"x-api-key": "b"}).status_code in {502, 504}
+
+
+@pytest.mark.parametrize("name", ["Caddyfile", "traefik.yaml"])
+def test_lines_of_the_page_are_the_file_s(name: str) -> None:
+    assert (EXAMPLES / name).read_text() in PAGE
 
 
 def test_traefik_s_lines_say_what_caddy_s_do() -> None:
-    section = PAGE.split("\n## Traefik\n")[1].split("\n## ")[0]
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-    configured = yaml.safe_load(text)["http"]
+    configured = yaml.safe_load((EXAMPLES / "traefik.yaml").read_text())["http"]
     router = configured["routers"]["api"]
     (name,) = router["middlewares"]
     asked = configured["middlewares"][name]["forwardAuth"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pytest
 
 from ratelimit import Limiter
 from tests.cli.running import run
+from tests.serving import hostile
 from tests.serving.protected import app
 from tests.serving.test_serve import end, start
 from tests.support.debian import program
@@ -35,6 +37,16 @@ class Edge:
     url: str
     policy: Path
     checks: list[subprocess.Popen[str]]
+    admin: int
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def stat(self, name: str) -> int:
+        """Return one of Envoy's counters, 0 before it first counts."""
+        text = httpx.get(f"http://127.0.0.1:{self.admin}/stats", params={"filter": f"^{name}$"}).text
+        return int(text.rpartition(": ")[2] or 0)
 
     def ask(self, method: str, path: str, account: str, **fields: str) -> httpx.Response:
         return httpx.request(
@@ -48,9 +60,12 @@ class Edge:
 
 
 @contextmanager
-def envoy(folder: Path, ports: dict[int, int]) -> Iterator[str]:
+def envoy(folder: Path, ports: dict[int, int], *, fails_open: bool = False) -> Iterator[str]:
     """Run Envoy as the example has it, on ports of this test's own."""
     text = (EXAMPLE / "envoy.yaml").read_text()
+    if fails_open:
+        assert text.count("failure_mode_deny: true") == 1
+        text = text.replace("failure_mode_deny: true", "failure_mode_deny: false")
     for ours, free in ports.items():
         assert text.count(f"port_value: {ours} ") == 1
         text = text.replace(f"port_value: {ours} ", f"port_value: {free} ")
@@ -67,20 +82,33 @@ def envoy(folder: Path, ports: dict[int, int]) -> Iterator[str]:
         server.wait(30)
 
 
-@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
-def edge(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Edge]:
+@contextmanager
+def before(folder: Path, processes: int) -> Iterator[Edge]:
+    """Run the example, asking so many processes."""
     program("envoy")
-    policy = tmp_path / "policy.toml"
+    policy = folder / "policy.toml"
     policy.write_text((EXAMPLE / "policy.toml").read_text())
     ports = {port: free_port() for port in (8000, 8081, 9901)}
-    checks = [start(policy, "--envoy", f"127.0.0.1:{ports[8081]}") for _ in range(request.param)]
+    checks = [start(policy, "--envoy", f"127.0.0.1:{ports[8081]}") for _ in range(processes)]
     try:
-        with app() as app_port, envoy(tmp_path, {**ports, 8080: app_port}) as url:
-            yield Edge(url, policy, checks)
+        with app() as app_port, envoy(folder, {**ports, 8080: app_port}) as url:
+            yield Edge(url, policy, checks, ports[9901])
     finally:
         for check in checks:
             if check.poll() is None:
                 end(check)
+
+
+@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
+def edge(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Edge]:
+    with before(tmp_path, request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> Iterator[Edge]:
+    with before(tmp_path, 1) as found:
+        yield found
 
 
 def test_envoy_admits_the_limit_exactly_and_says_when_to_come_back(edge: Edge) -> None:
@@ -100,31 +128,38 @@ def test_envoy_admits_the_limit_exactly_and_says_when_to_come_back(edge: Edge) -
     assert httpx.get(f"{edge.url}/").headers["ratelimit-policy"] == '"address";q=1000;w=60'
 
 
-def test_hits_addend_of_a_route_counts_as_so_many(edge: Edge) -> None:
-    assert edge.statuses(QUOTA // BULK + 3, "GET", "/bulk/import", "a") == {200: QUOTA // BULK, 429: 3}
-    assert edge.statuses(1, "GET", "/", "a") == {429: 1}
+def test_hits_addend_of_a_route_counts_as_so_many(lone: Edge) -> None:
+    assert lone.statuses(QUOTA // BULK + 3, "GET", "/bulk/import", "a") == {200: QUOTA // BULK, 429: 3}
+    assert lone.statuses(1, "GET", "/", "a") == {429: 1}
 
 
-def test_shadow_limit_refuses_nothing_and_is_counted(edge: Edge) -> None:
-    assert edge.statuses(10, "POST", "/v1/search", "a") == {200: 10}
-    told = json.loads(run("top", edge.policy, "--json").stdout)
+def test_shadow_limit_refuses_nothing_and_is_counted(lone: Edge) -> None:
+    assert lone.statuses(10, "POST", "/v1/search", "a") == {200: 10}
+    told = json.loads(run("top", lone.policy, "--json").stdout)
     (shadow,) = [each for each in told["limits"] if each["limit"] == "writes, on trial"]
     assert (shadow["allowed"], shadow["refused"], shadow["refused_in_shadow"]) == (3, 0, 7)
 
 
-def test_answer_is_charged_at_its_end_with_what_it_took(edge: Edge) -> None:
-    # 400 each: the third takes the limit beyond its 1000, the fourth finds that.
+def left_of(edge: Edge, account: str) -> Callable[[int], bool]:
+    """Return what says whether an account has so many tokens left."""
     beside = Limiter(edge.policy)
 
     def has_left(tokens: int) -> bool:
-        asked = beside.peek(path="/v1/chat", headers={"x-api-key": "a"}, client="127.0.0.1")
+        asked = beside.peek(
+            path="/v1/chat", costs={"output_tokens": 0}, headers={"x-api-key": account}, client="127.0.0.1"
+        )
         return {each.limit: each.remaining for each in asked.verdicts}["output tokens"] == tokens
 
-    for left in (600, 200, 0):
+    return has_left
+
+
+def test_answer_is_charged_at_its_end_with_what_it_took(edge: Edge) -> None:
+    # 400 each, in place of the estimate of 250: the third finds no room for an estimate.
+    has_left = left_of(edge, "a")
+    for left in (600, 200):
         assert edge.ask("GET", "/v1/chat", "a").status_code == 200
         # Envoy says it when the answer is through: a call of its own.
         until(partial(has_left, left), f"{left} tokens were to be left")
-    beside.close()
     refused = edge.ask("GET", "/v1/chat", "a")
     assert refused.status_code == 429
     assert json.loads(refused.content)["violated-policies"] == ["output tokens"]
@@ -132,11 +167,78 @@ def test_answer_is_charged_at_its_end_with_what_it_took(edge: Edge) -> None:
     assert edge.statuses(2, "GET", "/", "b") == {200: 2}
 
 
-def test_without_the_service_requests_pass_as_the_example_says(edge: Edge) -> None:
-    assert edge.statuses(QUOTA + 1, "GET", "/", "a") == {200: QUOTA, 429: 1}
-    for check in edge.checks:
+def test_end_gives_back_what_an_estimate_had_too_much(edge: Edge) -> None:
+    has_left = left_of(edge, "c")
+    for left in (990, 980, 970, 960, 950):
+        assert edge.ask("GET", "/v1/chat?tokens=10", "c").status_code == 200
+        until(partial(has_left, left), f"{left} tokens were to be left")
+
+
+@pytest.mark.parametrize("target", ["/v1/chat?hang", "/v1/chat?reset", "/v1/chat?silent"])
+def test_hazard_65_an_early_end_pays_the_estimate(lone: Edge, target: str) -> None:
+    """Hazard: a client that hangs up before the head of the answer has its work done for nothing."""
+    request = f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Api-Key: d\r\n\r\n".encode()
+    statuses = []
+    for _ in range(12):
+        with socket.create_connection(("127.0.0.1", lone.port), 30) as connection:
+            connection.sendall(request)
+            connection.settimeout(0.2 if "hang" in target else 30)
+            try:
+                statuses.append(connection.recv(12)[9:])
+            except TimeoutError:
+                statuses.append(b"")  # it is under way, and hung up on
+    # Four estimates of 250 are the 1,000 of a minute.
+    assert statuses.count(b"429") == 8
+    assert left_of(lone, "d")(0)
+
+
+def test_handshakes_are_limited_as_such(lone: Edge) -> None:
+    statuses = hostile.handshakes(lone.port)
+    assert statuses[429] == hostile.TRIES - 5
+    assert lone.statuses(1, "GET", "/live", "e") == {200: 1}
+
+
+def test_without_the_service_requests_are_refused_as_the_example_says(lone: Edge) -> None:
+    assert lone.statuses(QUOTA + 1, "GET", "/", "a") == {200: QUOTA, 429: 1}
+    for check in lone.checks:
         end(check)
-    assert edge.statuses(5, "GET", "/", "a") == {200: 5}
+    assert lone.statuses(5, "GET", "/", "a") == {503: 5}
+    assert lone.stat("cluster.api.ratelimit.error") == 5
+
+
+def test_hazard_63_and_64_no_spelling_or_forged_field_is_served_more_than_the_limit_through_envoy(
+    tmp_path: Path,
+) -> None:
+    """Hazard: what a client wrote is an RPC error, and Envoy lets the request pass."""
+    program("envoy")
+    (tmp_path / "policy.toml").write_text(hostile.POLICY + hostile.TOKENS)
+    ports = {port: free_port() for port in (8000, 8081, 9901)}
+    check = start(tmp_path / "policy.toml", "--envoy", f"127.0.0.1:{ports[8081]}")
+    try:
+        # Open where the service fails, so that each failure shows.
+        with (
+            hostile.lenient() as (app_port, served),
+            envoy(tmp_path, {**ports, 8080: app_port}, fails_open=True) as url,
+        ):
+            edge = Edge(url, tmp_path / "policy.toml", [check], ports[9901])
+            assert hostile.open_ways(edge.port, served) == {}
+            assert hostile.handshakes(edge.port) == {101: hostile.LIMIT, 429: hostile.TRIES - hostile.LIMIT}
+            assert set(hostile.forged_addresses(edge.port).values()) == {hostile.LIMIT}
+            assert edge.stat("cluster.api.ratelimit.error") == 0
+    finally:
+        said = end(check)
+    assert "serve-" not in said
+
+
+def test_open_where_the_service_fails_is_counted_by_envoy(tmp_path: Path) -> None:
+    program("envoy")
+    ports = {port: free_port() for port in (8000, 8081, 9901)}
+    with app() as app_port, envoy(tmp_path, {**ports, 8080: app_port}, fails_open=True) as url:
+        edge = Edge(url, tmp_path, [], ports[9901])
+        assert edge.statuses(QUOTA + 5, "GET", "/", "a") == {200: QUOTA + 5}
+        before = edge.stat("cluster.api.ratelimit.failure_mode_allowed")
+        assert before >= QUOTA + 5
+        assert edge.stat("cluster.api.ratelimit.error") == before
 
 
 @pytest.mark.parametrize("block", [0, 1])

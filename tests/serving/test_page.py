@@ -16,6 +16,7 @@ from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.serving.deciding import Deciding
 from ratelimit.serving.descriptors import facts_of
+from ratelimit.serving.wire import read_call
 from tests.asgi.driver import limit, rules
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
@@ -47,6 +48,8 @@ def descriptor(
             entries.add(key=action.generic_key.descriptor_key, value=action.generic_key.descriptor_value)
         elif kind == "request_headers":
             header = action.request_headers
+            if header.skip_if_absent and header.header_name not in said:
+                continue
             entries.add(key=header.descriptor_key, value=said[header.header_name])
         else:
             raise AssertionError(f"{kind} is not looked at here")
@@ -55,13 +58,14 @@ def descriptor(
 
 def asked(limiter: Limiter, request: rls_pb2.RateLimitRequest) -> bool:
     current = limiter.current
-    facts = facts_of(request.descriptors, request.hits_addend, current.names, current.compiled.units)
+    hits, descriptors = read_call(request.SerializeToString())
+    facts = facts_of(descriptors, hits, current.names, current.compiled.units)
     return Deciding(limiter).decide_now(facts).allowed
 
 
 def test_configuration_is_one_that_envoy_knows() -> None:
     route, end = made(WRITTEN[0]["rate_limits"][0]), made(WRITTEN[1][0])
-    assert len(route.actions) == 4
+    assert len(route.actions) == 6
     assert end.apply_on_stream_done
     assert end.hits_addend.format == "%RESP(x-output-tokens)%"
     with pytest.raises(Exception, match="no field named"):
@@ -71,7 +75,7 @@ def test_configuration_is_one_that_envoy_knows() -> None:
 def test_what_envoy_makes_of_it_is_charged_as_the_page_says() -> None:
     route, end = made(WRITTEN[0]["rate_limits"][0]), made(WRITTEN[1][0])
     limiter = Limiter(Policy.from_toml(POLICY), clock=ManualClock())
-    write = {":path": "/v1/chat", ":method": "POST", "x-api-key": "a"}
+    write = {":path": "/v1/chat", ":method": "POST", "x-api-key": "a", "x-request-id": "1"}
     assert [asked(limiter, descriptor(route, write)) for _ in range(3)] == [True, True, False]
     assert asked(limiter, descriptor(route, {**write, "x-api-key": "b"}))
     # The end of a stream is never refused, and the next request finds what it took.

@@ -22,23 +22,32 @@ from tests.wsgi.test_servers import free_port
 QUOTA = 50
 
 
+def asked(method: str, target: str) -> dict[str, str]:
+    """Return the fields in which Caddy names the request that it asks about."""
+    return {"x-forwarded-method": method, "x-forwarded-uri": target}
+
+
 def start(policy: Path, *options: str) -> subprocess.Popen[str]:
     """Start a process and return once it serves."""
     command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    for _ in options[::2]:
-        line = process.stderr.readline()
+    for _ in {"--envoy", "--http"}.intersection(options):
+        while " WARNING " in (line := process.stderr.readline()):
+            pass
         assert " is at " in line, line
     return process
 
 
-def end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> str:
+    """End a process; return what it said since it served."""
     process.send_signal(signal.SIGTERM)
     assert process.stderr is not None
     with process.stderr:
-        assert process.stderr.read().endswith("INFO ended\n")
+        said = process.stderr.read()
+    assert said.endswith("INFO ended\n")
     assert process.wait(20) == 0
+    return said
 
 
 @pytest.mark.timeout(120)
@@ -46,7 +55,7 @@ async def test_two_processes_admit_exactly_the_limit_by_both_doors(tmp_path: Pat
     policy = tmp_path / "policy.toml"
     policy.write_text(rules(limit(rate=f"{QUOTA}/day", algorithm="fixed-window")))
     envoy, http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    processes = [start(policy, "--envoy", envoy, "--http", http) for _ in range(2)]
+    processes = [start(policy, "--envoy", envoy, "--http", http, "--for", "caddy") for _ in range(2)]
 
     async def over_grpc() -> int:
         # A channel of its own each: the kernel deals connections out to the processes.
@@ -57,7 +66,7 @@ async def test_two_processes_admit_exactly_the_limit_by_both_doors(tmp_path: Pat
 
     async def over_http() -> int:
         async with httpx.AsyncClient() as client:
-            answer = await client.get(f"http://{http}/", headers={"x-api-key": "a"})
+            answer = await client.get(f"http://{http}/", headers={"x-api-key": "a", **asked("GET", "/")})
             return {204: OK, 429: OVER}[answer.status_code]
 
     codes = Counter(
@@ -74,11 +83,13 @@ async def test_what_waits_is_refused_when_it_is_told_to_end(tmp_path: Path) -> N
     policy = tmp_path / "policy.toml"
     policy.write_text(rules(limit(rate="1/minute", wait="10m")))
     http = f"127.0.0.1:{free_port()}"
-    process = start(policy, "--http", http)
+    process = start(policy, "--http", http, "--for", "caddy")
     async with httpx.AsyncClient(base_url=f"http://{http}", timeout=60) as client:
 
         async def ask(account: str) -> int:
-            return (await client.get("/v1/x", headers={"x-api-key": account})).status_code
+            return (
+                await client.get("/", headers={"x-api-key": account, **asked("GET", "/v1/x")})
+            ).status_code
 
         assert await ask("a") == 204
         waiting = [asyncio.create_task(ask("a")) for _ in range(2)]
@@ -98,7 +109,7 @@ async def test_workers_of_one_command_share_port_and_limits(tmp_path: Path) -> N
     policy = tmp_path / "policy.toml"
     policy.write_text(rules(limit(rate=f"{QUOTA}/day", algorithm="fixed-window")))
     address = f"127.0.0.1:{free_port()}"
-    options = ["--envoy", address, "--http", f"127.0.0.1:{free_port()}", "--workers", "2"]
+    options = ["--envoy", address, "--http", f"127.0.0.1:{free_port()}", "--for", "caddy", "--workers", "2"]
     command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -124,7 +135,9 @@ def test_worker_that_is_killed_ends_all(tmp_path: Path) -> None:
     policy.write_text(rules(limit()))
     command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), "--workers", "2"]
     address = f"127.0.0.1:{free_port()}"
-    process = subprocess.Popen([*command, "--http", address], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--http", address, "--for", "caddy"], stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     for _ in range(2):
         assert " is at " in process.stderr.readline()
@@ -143,7 +156,10 @@ def test_worker_that_is_killed_ends_all(tmp_path: Path) -> None:
         ([], "nothing to serve"),
         (["--envoy", "127.0.0.1:0", "--workers", "2"], "several workers need a port"),
         (["--envoy", "8081"], "is no HOST:PORT"),
-        (["--http", "192.0.2.1:1"], "error:"),
+        (["--http", "192.0.2.1:1", "--for", "nginx"], "error:"),
+        (["--http", "127.0.0.1:0"], "--for nginx|caddy|traefik|envoy"),
+        (["--envoy", "127.0.0.1:0", "--for", "envoy"], "--for without --http"),
+        (["--http", "127.0.0.1:0", "--for", "apache"], "'apache' is not one of"),
     ],
 )
 def test_wrong_address_ends_it_with_a_sentence(tmp_path: Path, options: list[str], says: str) -> None:
@@ -160,7 +176,7 @@ def test_wrong_address_ends_it_with_a_sentence(tmp_path: Path, options: list[str
 def test_says_that_a_challenge_cannot_be_asked_here(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(rules(limit(name="step-up", action="challenge")))
-    command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), "--http"]
+    command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), "--for", "nginx", "--http"]
     process = subprocess.Popen([*command, f"127.0.0.1:{free_port()}"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert "step-up: a proxy's call cannot be asked for a step-up" in process.stderr.readline()

@@ -13,14 +13,25 @@ from hypothesis import strategies as st
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
+from ratelimit.serving.answer import write_answer
 from ratelimit.serving.descriptors import REQUESTS, DescriptorError, Facts, facts_of, headers_looked_at
 from ratelimit.serving.envoy import DirectService
-from ratelimit.serving.wire import MOST_BYTES, MOST_DESCRIPTORS, MOST_ENTRIES, CallReader, write_answer
+from ratelimit.serving.wire import MOST_BYTES, MOST_DESCRIPTORS, MOST_ENTRIES, CallReader, read_call
 from tests.asgi.driver import limit, rules
 
 IDENTITIES = ("account", "payment")
 ALONE = {"x-api-key": ("account",), "x-card": ("payment", "account")}
-KEYS = ("account", "payment", "x-api-key", "X-Api-Key", "x-card", "path", "method", "remote_address")
+KEYS = (
+    "account",
+    "payment",
+    "x-api-key",
+    "X-Api-Key",
+    "x-card",
+    "path",
+    "method",
+    "remote_address",
+    "request_id",
+)
 OTHERS = ("unit", "done", "x-other", "generic_key", "Generic_Key", "", "é", "pa\0th")
 LOOKED_AT = {"x-other", "x-api-key", "x-card"}
 VALUES = ("a", "b", "", " ", "a b", "/v1/x?y=1", "?", "post", "192.0.2.1", "é", "\x7f", "\0", "x" * 200)
@@ -30,8 +41,20 @@ def by_library(message: bytes) -> tuple[Facts, int] | None:
     """Return what the library and the rule make of a call; None for what they refuse."""
     try:
         request = rls_pb2.RateLimitRequest.FromString(message)
-        facts = facts_of(request.descriptors, request.hits_addend, IDENTITIES, (REQUESTS,), ALONE)
-    except (DecodeError, DescriptorError):
+    except DecodeError:
+        return None
+    described = [
+        (
+            [(entry.key.encode(), entry.value.encode()) for entry in each.entries],
+            each.HasField("limit"),
+            each.hits_addend.value if each.HasField("hits_addend") else None,
+        )
+        for each in request.descriptors
+    ]
+    assert read_call(message) == (request.hits_addend, described)
+    try:
+        facts = facts_of(described, request.hits_addend, IDENTITIES, (REQUESTS,), ALONE)
+    except DescriptorError:
         return None
     return facts, len(request.descriptors)
 
@@ -39,14 +62,14 @@ def by_library(message: bytes) -> tuple[Facts, int] | None:
 def check(message: bytes) -> bool:
     """Demand that what is read is what the library reads; return whether it was read."""
     found = CallReader(IDENTITIES, ALONE, LOOKED_AT).read(message)
+    told = by_library(message)
     if found is None:
         assert CallReader(IDENTITIES, ALONE).read(message) is None
         return False
-    method, path, client, identities, descriptors = found
-    told = by_library(message)
+    method, path, client, identities, descriptors, name = found
     assert told is not None
     told[0].headers = [pair for pair in told[0].headers if pair[0].decode() in LOOKED_AT]
-    assert told == (Facts(method=method, path=path, client=client, identities=identities), descriptors)
+    assert told == (Facts(method, path, client, identities, request=name), descriptors)
     assert CallReader(IDENTITIES, ALONE).read(message) in (found, None)
     return True
 
@@ -171,7 +194,14 @@ def test_memory_of_keys_is_bounded() -> None:
         request = rls_pb2.RateLimitRequest()
         request.descriptors.add().entries.add(key=f"key-{number}", value="a")
         assert reader.read(request.SerializeToString()) is None
-    assert reader.read(b"\x12\x0e\x0a\x0c\x0a\x07account\x12\x01a") == ("GET", "/", None, {"account": "a"}, 1)
+    assert reader.read(b"\x12\x0e\x0a\x0c\x0a\x07account\x12\x01a") == (
+        "GET",
+        "/",
+        None,
+        {"account": "a"},
+        1,
+        None,
+    )
 
 
 NUMBERS = st.one_of(st.just(0), st.integers(0, 300), st.integers(0, 2**32 - 1))
@@ -209,6 +239,9 @@ class Context:
     """A call's context that remembers what it was ended with."""
 
     said = ""
+
+    def is_active(self) -> bool:
+        return True
 
     def abort(self, code: object, details: str) -> None:
         self.said = f"{code}: {details}"

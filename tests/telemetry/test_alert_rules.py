@@ -59,6 +59,8 @@ def healthy() -> dict[str, str]:
             f"ratelimit_clock_drift_seconds{{{host}}}": flat(0),
             f'ratelimit_diagnostics_total{{{host},code="route-unseen"}}': flat(0),
             f'ratelimit_diagnostics_total{{{host},code="hosts-unreachable"}}': flat(0),
+            f'ratelimit_diagnostics_total{{{host},code="serve-late"}}': flat(0),
+            f'ratelimit_diagnostics_total{{{host},code="serve-other-pair"}}': rising(100),
             f"ratelimit_correlator_heartbeat_timestamp_seconds{{{host}}}": rising(30),
             f"ratelimit_correlator_terms_total{{{host}}}": flat(1),
             f'ratelimit_observations_total{{{host},result="taken"}}': rising(3000),
@@ -185,6 +187,7 @@ CASES = [
         "RatelimitMisconfigured",
         {f'ratelimit_diagnostics_total{{{A},code="route-unseen"}}': burst(1, 20, 22)},
     ),
+    Case("RatelimitServeFailing", {f'ratelimit_diagnostics_total{{{A},code="serve-late"}}': burst(5)}),
     Case(
         "RatelimitCorrelatorSilent",
         {f"ratelimit_correlator_heartbeat_timestamp_seconds{{{B}}}": stopped()},

@@ -1,16 +1,16 @@
-"""Envoy's calls read from their bytes, and answers written to theirs: see the stub for the contract.
+"""Envoy's calls read from their bytes: see the stub for the contract.
 
-An accelerator as `asgi/gate` is one. What a proxy sends a million times is read here. Anything else is turned
-away for the protobuf library to read, so this need not know what is malformed, only what is not.
+`CallReader` is an accelerator as `asgi/gate` is one: it reads what a proxy sends a million times, and turns
+anything else away. `read_call` reads every call. It takes a text's bytes as they are. A client writes them, and
+the protobuf library would refuse a whole call for one text that is not UTF-8.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeASCII
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.policy.routing.request_line import read_method, read_target
 from ratelimit.policy.routing.spellings import is_spelled
@@ -24,10 +24,12 @@ cdef enum:
     _MOST_DESCRIPTORS = 16
     _MOST_ENTRIES = 64
     _MOST_BYTES = 16384
+    LONGEST_REQUEST_ID = 128    # as `descriptors` has it
+    MOST_NESTED = 100       # groups in one another
+    LONGEST_VALUE = 4096    # of an identity: `identity.fact` has it as well
     MOST_KEYS = 1024        # as many keys as a reader remembers: a proxy's configuration has a dozen
-    NUMBER = 10             # as many bytes as a varint has
-    SECOND_NS = 1000000000
 
+HANDSHAKE = ("upgrade", "sec-websocket-key")
 MOST_DESCRIPTORS, MOST_ENTRIES, MOST_BYTES = _MOST_DESCRIPTORS, _MOST_ENTRIES, _MOST_BYTES
 
 # Characters that are nothing but themselves, wherever they stand in a path.
@@ -43,6 +45,7 @@ cdef enum Role:
     IDENTITY = 4
     HEADER = 5              # one that alone says identities
     UNREAD = 6              # one that nothing looks at
+    REQUEST = 7
 
 # Field numbers with their wire types, after envoy/service/ratelimit/v3/rls.proto and
 # envoy/extensions/common/ratelimit/v3/ratelimit.proto.
@@ -50,17 +53,6 @@ cdef enum Tag:
     FIRST_TEXT = 0x0A       # domain; a descriptor's entry; an entry's key; a header's key
     SECOND_TEXT = 0x12      # a descriptor; an entry's value; a status; a header's value
     HITS = 0x18
-    CODE = 0x08             # of an answer and of a status
-    LIMIT = 0x12            # of a status
-    PER_UNIT = 0x08         # of a limit
-    UNIT = 0x10
-    NAME = 0x1A
-    REMAINING = 0x18        # of a status
-    RESET = 0x22
-    SECONDS = 0x08          # of a duration
-    NANOS = 0x10
-    ADDED = 0x1A            # a header of an answer
-    BODY = 0x2A
 
 
 @cython.final
@@ -80,10 +72,12 @@ cdef class CallReader:
     cdef object identities
     cdef object alone
     cdef object looked_at   # None: any header may be
+    cdef object formed
     cdef dict meanings
 
-    def __init__(self, identities, alone, looked_at=None, /):
+    def __init__(self, identities, alone, looked_at=None, formed=(), /):
         self.identities = frozenset(identities)
+        self.formed = frozenset(formed)
         self.alone = dict(alone)
         self.looked_at = looked_at
         self.meanings = {}
@@ -99,7 +93,7 @@ cdef class CallReader:
         cdef uint8_t tag
         cdef dict identities = {}
         cdef dict unread = None
-        cdef object method = None, path = None, client = None, text
+        cdef object method = None, path = None, client = None, request = None, text
         cdef Meaning meaning
         if end - at > _MOST_BYTES:
             return None
@@ -135,10 +129,12 @@ cdef class CallReader:
                 meaning = self.meaning_of(key, key_size)
                 text = PyUnicode_DecodeASCII(<const char *>value, value_size, NULL)
                 if meaning.role == IDENTITY:
+                    if value_size > LONGEST_VALUE or not is_plain(value, value_size):
+                        return None
                     if identities.setdefault(meaning.names[0], text) != text:
                         return None
                 elif meaning.role == HEADER:
-                    if not is_plain(value, value_size):
+                    if value_size > LONGEST_VALUE or not is_plain(value, value_size):
                         return None
                     for name in meaning.names:
                         if identities.setdefault(name, text) != text:
@@ -155,6 +151,12 @@ cdef class CallReader:
                     if client is not None and client != text:
                         return None
                     client = text
+                elif meaning.role == REQUEST:
+                    if not 0 < value_size <= LONGEST_REQUEST_ID:
+                        return None
+                    if request is not None and request != text:
+                        return None
+                    request = text
                 elif meaning.role == UNREAD:
                     if unread is None:
                         unread = {}
@@ -163,7 +165,7 @@ cdef class CallReader:
                 else:
                     return None
         method = "GET" if method is None else read_method(method)
-        return method, target_of(path) if path else "/", client, identities, descriptors
+        return method, target_of(path) if path else "/", client, identities, descriptors, request
 
     cdef Meaning meaning_of(self, const uint8_t *key, Py_ssize_t size):
         cdef str name = PyUnicode_DecodeASCII(<const char *>key, size, NULL)
@@ -174,7 +176,7 @@ cdef class CallReader:
         meaning = Meaning.__new__(Meaning)
         meaning.names = (name,)
         # In the order of `descriptors.facts_of`.
-        if name == "done" or name == "unit":
+        if name == "done" or name == "unit" or name.lower() in HANDSHAKE or name in self.formed:
             meaning.role = TURNED_AWAY
         elif name in self.identities:
             meaning.role = IDENTITY
@@ -184,6 +186,8 @@ cdef class CallReader:
             meaning.role = METHOD
         elif name == "remote_address":
             meaning.role = ADDRESS
+        elif name == "request_id":
+            meaning.role = REQUEST
         elif name.lower() in self.alone:
             meaning.role = HEADER
             meaning.names = tuple(self.alone[name.lower()])
@@ -196,6 +200,117 @@ cdef class CallReader:
 
     def __reduce__(self):
         raise TypeError("a reader of calls belongs to a policy in force and is not pickled")
+
+
+cdef struct Field:
+    uint64_t tag
+    uint64_t number         # of a varint
+    const uint8_t *at       # of what has a length
+    const uint8_t *end
+
+
+# Tags of a call, where its reader above does not name them.
+cdef enum Part:
+    OWN_LIMIT = 0x12        # of a descriptor
+    OWN_HITS = 0x1A
+    WRAPPED = 0x08          # of a UInt64Value
+
+
+def read_call(bytes message not None, /):
+    cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(message)
+    cdef const uint8_t *end = at + PyBytes_GET_SIZE(message)
+    cdef Field field
+    cdef uint64_t hits = 0
+    cdef list descriptors = []
+    while at < end:
+        next_field(&at, end, &field)
+        if field.tag == SECOND_TEXT:
+            descriptors.append(descriptor_of(field.at, field.end))
+        elif field.tag == HITS:
+            hits = field.number & 0xFFFFFFFF
+    return hits, descriptors
+
+
+cdef tuple descriptor_of(const uint8_t *at, const uint8_t *end):
+    cdef Field field, wrapped
+    cdef list entries = []
+    cdef bint has_limit = False
+    cdef object hits = None
+    while at < end:
+        next_field(&at, end, &field)
+        if field.tag == FIRST_TEXT:
+            entries.append(pair_of(field.at, field.end))
+        elif field.tag == OWN_LIMIT:
+            has_limit = True
+        elif field.tag == OWN_HITS:
+            hits = 0 if hits is None else hits
+            while field.at < field.end:
+                next_field(&field.at, field.end, &wrapped)
+                if wrapped.tag == WRAPPED:
+                    hits = wrapped.number
+    return entries, has_limit, hits
+
+
+cdef tuple pair_of(const uint8_t *at, const uint8_t *end):
+    cdef Field field
+    cdef bytes key = b"", value = b""
+    while at < end:
+        next_field(&at, end, &field)
+        if field.tag == FIRST_TEXT:
+            key = field.at[: field.end - field.at]
+        elif field.tag == SECOND_TEXT:
+            value = field.at[: field.end - field.at]
+    return key, value
+
+
+cdef int next_field(const uint8_t **at, const uint8_t *end, Field *field, int depth=0) except -1:
+    """Read one field, of any number and type; a group is passed over."""
+    cdef uint64_t size, group
+    cdef int kind
+    if not varint(at, end, &field.tag):
+        raise ValueError("a field's number is cut short")
+    kind = field.tag & 7
+    if kind == 0:
+        if not varint(at, end, &field.number):
+            raise ValueError("a number is cut short")
+        return 0
+    if kind == 2:
+        if not varint(at, end, &size):
+            raise ValueError("a length is cut short")
+    elif kind == 1:
+        size = 8
+    elif kind == 5:
+        size = 4
+    elif kind == 3 and depth < MOST_NESTED:
+        group = field.tag
+        while field.tag != group + 1:
+            if at[0] >= end:
+                raise ValueError("a group has no end")
+            next_field(at, end, field, depth + 1)
+        field.tag = group
+        return 0
+    elif kind == 4 and depth > 0:
+        return 0
+    else:
+        raise ValueError("a field is of a type that no call has")
+    if size > <uint64_t>(end - at[0]):
+        raise ValueError("a field is longer than its message")
+    field.at = at[0]
+    at[0] += size
+    field.end = at[0]
+    return 0
+
+
+cdef inline bint varint(const uint8_t **at, const uint8_t *end, uint64_t *number) noexcept nogil:
+    cdef int shift = 0
+    number[0] = 0
+    while at[0] < end and shift < 70:
+        number[0] |= <uint64_t>(at[0][0] & 0x7F) << shift if shift < 64 else 0
+        at[0] += 1
+        if at[0][-1] < 0x80:
+            return True
+        shift += 7
+    return False
 
 
 cdef inline Py_ssize_t run(const uint8_t **at, const uint8_t *end) noexcept nogil:
@@ -268,105 +383,3 @@ cdef inline bint is_plain(const uint8_t *at, Py_ssize_t size) noexcept nogil:
         if at[i] != 0x20:
             is_blank = False
     return not is_blank
-
-
-def write_answer(bint allowed, int descriptors, told, headers, bytes body not None, /):
-    cdef uint8_t limit[2 * (NUMBER + 1)]
-    cdef uint8_t reset[2 * (NUMBER + 1)]
-    cdef uint8_t *at
-    cdef uint8_t *start
-    cdef Py_ssize_t limit_size = 0, reset_size = 0, status_size = 2, bound
-    cdef bytes name = b""
-    cdef uint64_t quota, remaining = 0, reset_ns
-    cdef uint32_t unit
-    cdef int code = 1 if allowed else 2, _i
-    cdef bytes made
-    cdef list pairs = [(utf8(key), utf8(value)) for key, value in headers]
-    if told is not None:
-        text, quota, unit, remaining, reset_ns = told
-        name = text.encode("utf-8", "surrogateescape")
-        at = put_number(limit, PER_UNIT, quota)
-        at = put_number(at, UNIT, unit)
-        limit_size = at - limit
-        at = put_number(reset, SECONDS, reset_ns // <uint64_t>SECOND_NS)
-        at = put_number(at, NANOS, reset_ns % <uint64_t>SECOND_NS)
-        reset_size = at - reset
-        status_size += 1 + size_of(limit_size + text_size(name)) + limit_size + text_size(name)
-        status_size += 1 + size_of(reset_size) + reset_size
-        if remaining:
-            status_size += 1 + size_of(remaining)
-    # The code, each descriptor's status, then the headers and the body.
-    bound = 2 + (1 + NUMBER + status_size) * descriptors + PyBytes_GET_SIZE(body) + NUMBER + 1
-    for key, value in pairs:
-        bound += PyBytes_GET_SIZE(key) + PyBytes_GET_SIZE(value) + 3 * (NUMBER + 1)
-    made = PyBytes_FromStringAndSize(NULL, bound)
-    start = <uint8_t *>PyBytes_AS_STRING(made)
-    at = put_number(start, CODE, code)
-    for _i in range(descriptors):
-        at[0] = SECOND_TEXT
-        at = put_varint(at + 1, status_size)
-        at = put_number(at, CODE, code)
-        if told is not None:
-            at[0] = LIMIT
-            at = put_varint(at + 1, limit_size + text_size(name))
-            memcpy(at, limit, limit_size)
-            at = put_text(at + limit_size, NAME, name)
-            at = put_number(at, REMAINING, remaining)
-            at[0] = RESET
-            at = put_varint(at + 1, reset_size)
-            memcpy(at, reset, reset_size)
-            at += reset_size
-    for key, value in pairs:
-        at[0] = ADDED
-        at = put_varint(at + 1, text_size(<bytes>key) + text_size(<bytes>value))
-        at = put_text(at, FIRST_TEXT, <bytes>key)
-        at = put_text(at, SECOND_TEXT, <bytes>value)
-    at = put_text(at, BODY, body)
-    return made[: at - start]
-
-
-cdef inline bytes utf8(bytes text):
-    """Return a field's bytes as the text that they are, which protobuf wants in UTF-8."""
-    return text if text.isascii() else text.decode("latin-1").encode()
-
-
-cdef inline int size_of(uint64_t number) noexcept nogil:
-    """Return how many bytes a varint has."""
-    cdef int size = 1
-    while number >= 0x80:
-        number >>= 7
-        size += 1
-    return size
-
-
-cdef inline uint8_t *put_varint(uint8_t *at, uint64_t number) noexcept nogil:
-    while number >= 0x80:
-        at[0] = <uint8_t>(number | 0x80)
-        number >>= 7
-        at += 1
-    at[0] = <uint8_t>number
-    return at + 1
-
-
-cdef inline uint8_t *put_number(uint8_t *at, uint8_t tag, uint64_t number) noexcept nogil:
-    """Write a field; 0 is what is not written."""
-    if number == 0:
-        return at
-    at[0] = tag
-    return put_varint(at + 1, number)
-
-
-cdef inline Py_ssize_t text_size(bytes text) noexcept:
-    """Return how many bytes a field has; none where it is empty."""
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
-    return 0 if size == 0 else 1 + size_of(size) + size
-
-
-cdef inline uint8_t *put_text(uint8_t *at, uint8_t tag, bytes text) noexcept:
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
-    if size == 0:
-        return at
-    at[0] = tag
-    at = put_varint(at + 1, size)
-    memcpy(at, PyBytes_AS_STRING(text), size)
-    return at + size

@@ -15,7 +15,6 @@ import msgspec
 from ratelimit.clock import ManualClock
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.policy.routing.request_line import read_line
 from ratelimit.replay.facts import RecordFacts, fields_of
 from ratelimit.replay.memo import Memo
 from ratelimit.replay.run import Replay
@@ -63,7 +62,7 @@ class Side:
             rule.name: rule for rule in loaded.compiled.rules if not rule.is_twin
         }
         self._facts: RecordFacts | None = None
-        self._matches = Memo(lambda key: replay.bound.match(*read_line(*key)))
+        self._matches = Memo(lambda key: replay.bound.match_line(*key))
 
     def row(self, record: Any, decision: Decision) -> list[int]:
         """Return the identities of a record, and the actor it was taken for."""

@@ -6,7 +6,7 @@ no such form is *malformed*, and falls under the rule of its identity (see docs/
 
 Functions return None for a value that is not there (or empty), MALFORMED_VALUE for one without
 a canonical form, and else the form. They look at each byte once or twice, and at none of a
-value that is too long. tests/identity/test_grammar.py holds them equal to a specification.
+value that is too long. `unescape` is no form, but what every server does with a path. tests/identity/test_grammar.py holds them equal to a specification.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,9 @@ def cookie(lines: Sequence[bytes], name: bytes, /) -> bytes | None:
 
 def cookie_value(written: bytes, /) -> bytes | None:
     """Return a cookie's value (RFC 6265, 4.1.1) without quotes, percent signs decoded once."""
+
+def unescape(value: bytes, /) -> bytes:
+    """Return bytes of any length with their percent escapes decoded once; what is no escape stays as it is."""
 
 def segment(value: bytes, /) -> bytes:
     """Return a path's segment as the server decoded it; with a percent escape left in it, it is malformed."""

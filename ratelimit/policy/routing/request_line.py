@@ -11,15 +11,15 @@ share what they remember by path.
 
 from __future__ import annotations
 
-import re
-from urllib.parse import unquote
+from urllib.parse import quote_from_bytes
 
+from ratelimit.policy.routing.escapes import decoded, has_slash
 from ratelimit.policy.routing.spellings import is_spelled
-from ratelimit.policy.routing.target import MOST_ESCAPES, NOWHERE, UNKNOWN_BACK_END, Placement, Target
+from ratelimit.policy.routing.target import MOST_UNUSUAL, NOWHERE, UNKNOWN_BACK_END, Placement, Target
 
-_CUT = re.compile("[?#]")
-_DECODED = re.compile("[%?#]")
-_HIGH = re.compile(rb"[\x80-\xff]")
+_UNCERTAIN = "%?#\ufffd"
+"""Characters of a decoded path of which what was sent says more."""
+_ASCII = bytes(range(128))
 
 
 def read_method(method: str | bytes) -> str:
@@ -43,16 +43,18 @@ def read_target(
     raw = None if sent is None else path_sent(sent)
     if path is None:
         raw = raw or "/"
-        path = _decoded(raw)
+        path = _path_in(raw)
     if placement.is_unknown:
         # Nothing is added by a root path here, and every reading begins with what was sent.
         return path if path == raw and not is_spelled(path) else Target(path, raw, root, placement)
-    if root or not placement.is_plain or _DECODED.search(path):
+    if root or not placement.is_plain or any(mark in path for mark in _UNCERTAIN):
         return Target(path, raw, root, placement)
-    if raw is None or raw == path:
+    if raw is None:
+        return Target(path) if ";" in path else path
+    if raw == path:
         return path
     # Decoded, it mostly says the same: unless an encoded slash parts two segments now.
-    is_told = raw.count("%") <= MOST_ESCAPES and "%2f" not in raw.lower() and unquote(raw) == path
+    is_told = not has_slash(raw) and decoded(raw) == path
     return path if is_told else Target(path, raw, root, placement)
 
 
@@ -79,18 +81,18 @@ def path_of(target: str | Target) -> str:
 def path_sent(sent: str | bytes) -> str:
     """Return a target as it was sent, without its query and fragment.
 
-    Bytes beyond ASCII are escaped, so that no decoding of them is decided here.
+    Bytes beyond ASCII are escaped, so that no decoding of them is decided here, unless they are too
+    many for any to be decoded.
     """
     if isinstance(sent, bytes):
-        if not sent.isascii():
-            sent = _HIGH.sub(lambda found: b"%%%02X" % found[0][0], sent)
-        sent = sent.decode("ascii")
-    found = _CUT.search(sent)
-    return sent if found is None else sent[: found.start()]
+        if not sent.isascii() and len(sent) <= MOST_UNUSUAL:
+            sent = quote_from_bytes(sent, _ASCII).encode()
+        sent = sent.decode("latin-1")
+    return sent.partition("?")[0].partition("#")[0]
 
 
-def _decoded(raw: str) -> str:
+def _path_in(raw: str) -> str:
     """Return the path that servers find in a target, which may be a whole URL (RFC 9112, section 3.2.2)."""
     if raw[:1] != "/" and "://" in raw:
         raw = "/" + raw.partition("://")[2].partition("/")[2]
-    return unquote(raw) if "%" in raw and raw.count("%") <= MOST_ESCAPES else raw
+    return decoded(raw)

@@ -14,21 +14,24 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
-from urllib.parse import unquote, unquote_to_bytes
 
+from ratelimit.core.request.grammar import unescape
+from ratelimit.policy.routing.escapes import decoded
 from ratelimit.policy.schema.surroundings import Spelling
 
 EVERY: tuple[Spelling, ...] = ("parameters", "backslash", "extension", "decoding", "characters", "host")
 
-MOST_TEXTS = 48
+MOST_TEXTS = 32
 MOST_CHARACTERS = 2**14
+MOST_MARKS = 128
+"""Slashes of one text; escapes of the form `%u0063`, which browsers never send."""
 
-_ODD = re.compile(r"[^!$&'()*,./0-9:=@A-Z_a-z~-]|//|/\.|\./|^[^/]|^$")
+_PLAIN = b"!&'()*,-./0123456789:=@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\xad\u200b-\u200f\u2060\ufeff]")
-_ENDS = re.compile(r"(?<=[^/. +])[. +]+(?=/|\Z)|(?<=/) +|(?<=[^/])::\$[^/]*")
+_BLANK = ". +"
 _PARAMETERS = re.compile(";[^/]*")
 _SCRIPT = re.compile(r"/[^/]+\.php(?=/)")
-_UNICODE = re.compile(r"%u([0-9A-Fa-f]{4})")
+_UNICODE = re.compile(r"%[uU]([0-9A-Fa-f]{4})")
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
 _SLASHES_ALIKE = str.maketrans(
     {0x2044: "/", 0x2215: "/", 0x29F8: "/", 0x2216: "\\", 0x29F5: "\\", 0x2024: "."}
@@ -38,14 +41,19 @@ _SLASHES_ALIKE = str.maketrans(
 
 def is_spelled(path: str) -> bool:
     """Return whether some back end may read a path otherwise than it is written."""
-    return _ODD.search(path) is not None or "." in path[path.rstrip("/").rfind("/") + 1 :]
+    if not path.isascii() or path.encode().translate(None, _PLAIN) or path[:1] != "/" or "//" in path:
+        return True
+    if "." not in path:
+        return False
+    last = path[path.rstrip("/").rfind("/") + 1 :]
+    return "." in last or "/." in path or "./" in path or ".php/" in path
 
 
-def texts_of(raw: str, texts: Iterable[str], kinds: Collection[Spelling]) -> list[str] | None:
+def texts_of(raw: str | None, texts: Iterable[str], kinds: Collection[Spelling]) -> list[str] | None:
     """Return all that back ends may make of a path, beginning with the texts that are known.
 
     Args:
-        raw: the path as it was sent.
+        raw: the path as it was sent; None where that is not known.
         texts: what servers and frameworks make of it.
         kinds: the spellings that the back end may know.
 
@@ -53,40 +61,55 @@ def texts_of(raw: str, texts: Iterable[str], kinds: Collection[Spelling]) -> lis
         None if they are too many.
     """
     found = dict.fromkeys(texts)
-    size = len(raw) + sum(map(len, found))
-    if size > MOST_CHARACTERS:
+    if raw is None:
+        # Parameters may have had a slash in them, and what is not UTF-8 anything.
+        marks = [mark for mark, kind in ((";", "parameters"), ("\ufffd", "characters")) if kind in kinds]
+        if any(mark in text for mark in marks for text in found):
+            return None
+        raw = next(iter(found))
+    size = sum(map(_size, (raw, *found)))
+    if size > MOST_CHARACTERS or raw.lower().count("%u") > MOST_MARKS:
         return None
     sent = [raw, *_parameters(raw)] if "parameters" in kinds else [raw]
     for one in sent:
         found |= dict.fromkeys(_decodings(one, kinds))
     steps = [_dots, *(step for kind, step in _STEPS.items() if kind in kinds)]
     waiting = list(found)
-    size = sum(map(len, waiting))
+    size = sum(map(_size, waiting))
     while waiting:
         text = waiting.pop()
         for step in steps:
             for other in step(text):
                 if other in found:
                     continue
-                size += len(other)
-                if size > MOST_CHARACTERS or len(found) >= MOST_TEXTS:
+                size += _size(other)
+                if size > MOST_CHARACTERS or len(found) >= MOST_TEXTS or other.count("/") > MOST_MARKS:
                     return None
                 found[other] = None
                 waiting.append(other)
+    if "extension" in kinds:
+        # Last, and once: what another step leaves may end in an extension, and what this leaves is a name.
+        for text in list(found):
+            found |= dict.fromkeys(_without_extension(text))
     return list(found)
+
+
+def _size(text: str) -> int:
+    """Return how much work a text is, in characters of ASCII."""
+    return len(text) if text.isascii() else 8 * len(text)
 
 
 def _decodings(raw: str, kinds: Collection[Spelling]) -> Iterator[str]:
     if "%" not in raw:
         yield raw
         return
-    yield unquote(raw)
+    yield decoded(raw)
     if "characters" not in kinds:
         return
     if _UNICODE.search(raw):
         raw = _UNICODE.sub(lambda match: chr(int(match[1], 16)), raw)
-        yield unquote(raw, errors="ignore")
-    encoded = unquote_to_bytes(raw.encode("utf-8", "surrogatepass"))
+        yield decoded(raw)
+    encoded = unescape(raw.encode("utf-8", "surrogatepass"))
     try:
         encoded.decode()
     except UnicodeDecodeError:
@@ -115,22 +138,24 @@ def _backslash(text: str) -> Iterator[str]:
         yield text.replace("\\", "/")
 
 
-def _extension(text: str) -> Iterator[str]:
-    if "." not in text:
-        return
+def _without_extension(text: str) -> Iterator[str]:
     end = len(text.rstrip("/"))
     start = text.rfind("/", 0, end) + 1
-    if text[start:end] not in (".", ".."):
-        for at in {text.find(".", start, end), text.rfind(".", start, end)} - {-1}:
-            yield text[:at]
-    # A script's name is an extension in the middle: what follows it is the path.
-    if script := _SCRIPT.search(text):
+    name = text[start:end]
+    if "." in name and name not in (".", ".."):
+        yield text[:start] + name.partition(".")[0].rstrip(_BLANK)
+        yield text[:start] + name.rpartition(".")[0].rstrip(_BLANK)
+
+
+def _script(text: str) -> Iterator[str]:
+    """Take a script's name off, which is an extension in the middle: what follows it is the path."""
+    if ".php/" in text and (script := _SCRIPT.search(text)):
         yield text[script.end() :]
 
 
 def _decoding(text: str) -> Iterator[str]:
     if "%" in text:
-        yield unquote(text)
+        yield decoded(text)
     for mark in "?#":
         if mark in text:
             yield text.partition(mark)[0]
@@ -141,13 +166,19 @@ def _characters(text: str) -> Iterator[str]:
         yield unicodedata.normalize("NFKC", text.translate(_SLASHES_ALIKE))
         if "\ufffd" in text:
             yield text.replace("\ufffd", "")
-    if "%u" in text:
+    if _UNICODE.search(text):
         yield _UNICODE.sub(lambda match: chr(int(match[1], 16)), text)
     if _CONTROLS.search(text):
         yield _CONTROLS.sub("", text)
         yield text.partition("\0")[0]
-    if _ENDS.search(text):
-        yield _ENDS.sub("", text)
+    yield "/".join(map(_trimmed, text.split("/")))
+
+
+def _trimmed(name: str) -> str:
+    """Return a segment as a file's name in Windows."""
+    if name in (".", ".."):
+        return name
+    return name.partition("::$")[0].rstrip(_BLANK).lstrip(" ")
 
 
 def _host(text: str) -> Iterator[str]:
@@ -173,7 +204,7 @@ def _dots(text: str) -> Iterator[str]:
 _STEPS: dict[Spelling, Callable[[str], Iterator[str]]] = {
     "parameters": _parameters,
     "backslash": _backslash,
-    "extension": _extension,
+    "extension": _script,
     "decoding": _decoding,
     "characters": _characters,
     "host": _host,

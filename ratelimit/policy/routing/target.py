@@ -30,19 +30,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
+from ratelimit.policy.routing.escapes import decoded, has_slash
 from ratelimit.policy.routing.spellings import EVERY, texts_of
 from ratelimit.policy.schema.surroundings import Spelling
 
 _SLASHES = re.compile("/{2,}")
 
 MOST_READINGS = 64
-MOST_SLASHES = 512
+MOST_SLASHES = 256
 """Of a path with several readings, as it was sent and decoded together: patterns have 32 segments."""
-MOST_ESCAPES = 2048
-"""Percent escapes of a path that is decoded here: a title of 600 Chinese characters has 1,800."""
-MOST_SEGMENTS = 2048
+MOST_UNUSUAL = 4096
+"""Characters of a path that is sent with some beyond ASCII, which browsers escape."""
+MOST_SEGMENTS = 1024
 """Segments of all readings together."""
 MOST_TEXT = 2**18
 """Characters of all texts that are split into segments: with the longest path servers take, four."""
@@ -112,7 +113,9 @@ class Target(NamedTuple):
     def is_too_long(self) -> bool:
         """Whether its readings would take too long to list."""
         raw = self.raw or ""
-        return self.path.count("/") + raw.count("/") > MOST_SLASHES or raw.count("%") > MOST_ESCAPES
+        return self.path.count("/") + raw.count("/") > MOST_SLASHES or (
+            len(raw) > MOST_UNUSUAL and not raw.isascii()
+        )
 
 
 def is_odd(path: str) -> bool:
@@ -152,7 +155,7 @@ def readings(
             of them, and any other application none.
     """
     if isinstance(target, str):
-        target = Target(target)
+        target = Target(target, target)
     if target.is_too_long:
         return None
     root, placement = target.root, target.placement
@@ -168,7 +171,7 @@ def readings(
         spellings = EVERY if placement.is_unknown else ()
     texts: list[str] | None = list(known)
     if spellings:
-        texts = texts_of(target.path if target.raw is None else target.raw, known, spellings)
+        texts = texts_of(target.raw, known, spellings)
     if texts is None:
         return None
     found: dict[tuple[str, ...], None] = {}
@@ -206,8 +209,11 @@ def resolve(segments: Sequence[str]) -> list[str]:
 def _texts(target: Target, roots: Sequence[str]) -> Iterator[str]:
     bases = [target.path]
     if target.raw is not None:
-        bases.append(unquote(target.raw))
-    elif target.placement.leaves_rest:
+        bases.append(decoded(target.raw))
+    else:
+        # What was sent is not known. It may be this, with a query, a fragment or escapes in it.
+        bases.append(decoded(target.path.partition("?")[0].partition("#")[0]))
+    if target.raw is None and target.placement.leaves_rest:
         bases += [f"{mount}/{target.path.lstrip('/')}" for mount in target.placement.mounts]
     bases += [form for base in bases for form in _path_of_url(base)]
     for base in dict.fromkeys(bases):
@@ -251,6 +257,8 @@ def _mounted(
         for mount in placement.mounts:
             for prefix in _prefixes(mount, cuts):
                 yield from (f"{prefix}/{text.lstrip('/')}" for text in cuts)
+    if not placement.loose:
+        return
     # Litestar puts a slash in front, and merges several, before it looks for a mount.
     merged = (_SLASHES.sub("/", f"/{text}") for text in cuts)
     texts = dict.fromkeys((*cuts, *merged))
@@ -306,15 +314,17 @@ def _encoded(target: Target, roots: Sequence[str]) -> Iterator[list[str]]:
     if raw is None or raw == target.path:
         return
     texts = list(dict.fromkeys((raw, *_cut(raw, roots))))
-    if "%2f" in raw.lower():
+    if has_slash(raw):
         yield from map(_decoded, texts)
-    decoded = list(map(unquote, texts))
+    if not target.placement.mounts:
+        return
+    unescaped = list(map(decoded, texts))
     set_roots = target.placement.roots or (target.root,)
     for mount in target.placement.mounts:
-        for prefix in _prefixes(mount, decoded):
+        for prefix in _prefixes(mount, unescaped):
             if not any(raw.startswith(root + prefix) for root in set_roots):
                 yield from ([*_decoded(prefix), *_decoded(text)] for text in texts)
 
 
 def _decoded(text: str) -> list[str]:
-    return [unquote(part) for part in text.split("/") if part]
+    return [decoded(part) for part in text.split("/") if part]

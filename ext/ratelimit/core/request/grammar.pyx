@@ -331,7 +331,8 @@ cdef object cookie_form(const uint8_t *at, Py_ssize_t size):
 
 cdef bytes unescaped(const uint8_t *at, Py_ssize_t size):
     """Return bytes with their percent escapes decoded once; what is no escape stays as it is."""
-    cdef uint8_t into[LONGEST_FORM]
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, size)
+    cdef uint8_t *into = <uint8_t *>PyBytes_AS_STRING(made)  # not seen by anyone else before it is filled
     cdef Py_ssize_t i = 0, length = 0
     while i < size:
         into[length] = at[i]
@@ -340,7 +341,11 @@ cdef bytes unescaped(const uint8_t *at, Py_ssize_t size):
             i += 2
         length += 1
         i += 1
-    return PyBytes_FromStringAndSize(<char *>into, length)
+    return made if length == size else made[:length]
+
+
+def unescape(bytes value not None, /):
+    return unescaped(<const uint8_t *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
 
 
 def segment(bytes value not None, /):

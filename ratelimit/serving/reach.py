@@ -1,0 +1,56 @@
+"""Limits that a proxy's calls cannot carry, or that a client could dodge there: said when serving begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ratelimit.asgi.check import Proxy
+from ratelimit.limiter import Limiter
+from ratelimit.serving.descriptors import REQUESTS
+
+
+def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) -> Iterator[str]:
+    """Yield a sentence for each kind of such limits, with the first of them.
+
+    Args:
+        limiter: has the policy.
+        by_descriptors: whether Envoy's service is served.
+        proxy: which proxy asks over HTTP, None where none does.
+    """
+    rules, compiled = limiter.rules, limiter.current.compiled
+    asking = [rule.name for rule in rules if rule.action == "challenge" and not rule.shadow]
+    if asking:
+        yield (
+            f"{asking[0]}: a proxy's call cannot be asked for a step-up, so limits that challenge refuse "
+            "until an application of the same policy has let the caller pass"
+        )
+    held = [rule.name for rule in rules if rule.algorithm == "concurrency"]
+    if held:
+        yield f"{held[0]}: a call has no end, so limits on what runs at once never refuse here"
+    messages = [limit.name for limit in compiled.limits if limit.on == "message"]
+    if messages:
+        yield f"{messages[0]}: a proxy asks about handshakes alone, so limits on messages never refuse here"
+    connects = [limit.name for limit in compiled.limits if limit.on == "connect"]
+    if connects and by_descriptors:
+        yield (
+            f"{connects[0]}: Envoy has to say which requests are handshakes, for limits on them to refuse: "
+            "give its descriptors the key upgrade, as examples/envoy does"
+        )
+    free = [
+        rule.name for rule in rules if rule.unit != REQUESTS and not rule.estimate and rule.metering is None
+    ]
+    if free and by_descriptors:
+        yield (
+            f"{free[0]}: without an estimate, a client that hangs up before the head of the answer has paid "
+            "nothing: write `estimate = …` for the limit"
+        )
+    if (
+        proxy is not None
+        and proxy != "nginx"
+        and compiled.trust.networks
+        and compiled.trust.header == "forwarded"
+    ):
+        yield (
+            f"[trust] reads Forwarded, and {proxy} passes on what a client writes there: "
+            'write header = "x-forwarded-for"'
+        )

@@ -1,0 +1,1 @@
+"""One list of spellings, and every door that reads request lines."""
