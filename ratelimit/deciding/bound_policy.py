@@ -34,7 +34,7 @@ from ratelimit.deciding.tier import TierPick
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_classes, wait_rank_of
-from ratelimit.policy.routing.request_line import path_of, read_line, read_method, read_name
+from ratelimit.policy.routing.request_line import read_line, read_method, read_name
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store
@@ -160,7 +160,7 @@ class BoundPolicy:
             self._resolvers_of(positions_of(compiled, {limit.index})) if self.extractor.resolvers else ()
             for limit in compiled.limits
         ]
-        self._classes = load_classes(compiled.adaptive)
+        self._classes = load_classes(compiled.adaptive, compiled.router.reading)
         self.ramps = ramps
         adapts = bool(compiled.adaptive) or ramps is not None
         adapts = adapts or any(rule.adaptive for rule in compiled.rules)
@@ -284,7 +284,7 @@ class BoundPolicy:
         params = route.params(target) if self.extractor.needs_context or self.is_metered else {}
         spec, wait_rank = self.compiled.queue, 0
         if spec is not None and spec.classes:
-            wait_rank = wait_rank_of(spec, method, path_of(target))
+            wait_rank = wait_rank_of(spec, method, target, self.compiled.router.reading)
         matched = self.of(limits, route.template, params)
         matched.take_classes(classes, wait_rank)
         return matched

@@ -7,6 +7,7 @@ import pytest
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_classes
+from ratelimit.policy.routing.request_line import read_line
 
 WHOLE = """
 version = 1
@@ -121,6 +122,24 @@ def test_request_falls_under_the_first_limit_that_is_on_it():
     assert classes("POST", "/v1/search") == LoadClasses(0, (1,))
     assert classes("GET", "/v1/search") == LoadClasses(1, (0,))
     assert classes("GET", "/v1/chat") is NO_CLASSES
+
+
+def test_spelling_of_a_path_is_under_its_limit_and_in_no_higher_class():
+    specs = Policy.from_toml(
+        with_limits(
+            "name = 'chat'\nmatch = 'POST /v1/*'\nexcept = '/v1/health'\n[[adaptive.class]]\nname = 'a'\n"
+            "match = '/v1/chat'\n[[adaptive.class]]\nname = 'b'\nmatch = '/v1/batch'",
+        )
+    ).compiled.adaptive
+    classes = load_classes(specs)
+    assert classes("POST", "/v1/chat") == LoadClasses(0, (0,))
+    for path in ("/x/../v1/batch", "/v1/chat/../batch", "/v1/health/../batch", "//v1/batch", "/v1//batch/"):
+        assert classes("POST", path) == LoadClasses(0, (1,)), path
+    for target in (r"/v1\batch", "/v1/batch;a", "/v1/batch.json", "/v1/%2562atch", "/" * 9_000 + "v1/batch"):
+        assert classes(*read_line("post", target)) == LoadClasses(0, (1,)), target
+    assert classes("POST", "/v1" + "/a" * 40_000) == LoadClasses(0, (1,))
+    assert classes("POST", "/v2/../v3") is NO_CLASSES
+    assert classes(*read_line("GET", "/v1/batch;a")) is NO_CLASSES
 
 
 @pytest.mark.parametrize(("code", "text", "line", "key"), CASES)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.compile.queueing import QueueSpec
-from ratelimit.policy.routing.pattern import Pattern
-from ratelimit.policy.routing.target import Target
+from ratelimit.policy.routing.pattern import MAX_SEGMENTS, Pattern
+from ratelimit.policy.routing.route import AS_IT_STANDS, Reading
+from ratelimit.policy.routing.target import Target, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +29,36 @@ class LoadClasses:
 NO_CLASSES = LoadClasses()
 
 
-def load_classes(specs: Sequence[AdaptiveSpec]) -> Callable[[str, str | Target], LoadClasses]:
-    """Return what tells the limit and the classes of a method and target: of the first that is on it."""
+def load_classes(
+    specs: Sequence[AdaptiveSpec], reading: Reading = AS_IT_STANDS
+) -> Callable[[str, str | Target], LoadClasses]:
+    """Return what tells the limit and the classes of a method and target: of the first that is on it.
+
+    A path falls under a limit if one of its readings does, in the lowest class of them. Where they are
+    too many to be listed, it falls under the first limit that takes the method, in the last class.
+    """
     if not specs:
         return lambda method, target: NO_CLASSES
 
     def classes(method: str, target: str | Target) -> LoadClasses:
-        path = target if isinstance(target, str) else target.path
+        found = _readings(target, reading)
         for group, spec in enumerate(specs):
-            if ranks := classes_of(spec, method, path):
+            if found is None:
+                if not spec.patterns or any(_takes(pattern, method) for pattern in spec.patterns):
+                    return LoadClasses(group, (max(0, len(spec.classes) - 1),))
+                continue
+            if ranks := max(classes_of(spec, method, segments) for segments in found):
                 return LoadClasses(group, ranks)
         return NO_CLASSES
 
     return classes
 
 
-def classes_of(spec: AdaptiveSpec, method: str, path: str) -> tuple[int, ...]:
+def classes_of(spec: AdaptiveSpec, method: str, segments: Sequence[str]) -> tuple[int, ...]:
     """Return the positions of the classes that a method and path may be of, the last where none matches.
 
-    Empty where the limit is not on it. A path is compared as routers that ignore empty segments read it.
-    What a spelling gains by another reading is a lower class: the patterns name what goes last, and the
-    rest goes first.
+    Empty where the limit is not on it.
     """
-    segments = [segment for segment in path.split("/") if segment]
     if spec.patterns and not any(_covers(pattern, method, segments) for pattern in spec.patterns):
         return ()
     if any(_covers(pattern, method, segments) for pattern in spec.excepts):
@@ -66,17 +74,36 @@ def classes_of(spec: AdaptiveSpec, method: str, path: str) -> tuple[int, ...]:
     return (*found, last) if last not in found else tuple(found)
 
 
-def wait_rank_of(spec: QueueSpec, method: str, path: str) -> int:
-    """Return the position of the first class that matches, of the last where none does; 0 without any."""
-    segments = [segment for segment in path.split("/") if segment]
+def wait_rank_of(spec: QueueSpec, method: str, target: str | Target, reading: Reading = AS_IT_STANDS) -> int:
+    """Return the position of the first class that matches, of the last where none does; 0 without any.
+
+    A path with several readings is of the lowest class of them.
+    """
+    last = max(0, len(spec.classes) - 1)
+    found = _readings(target, reading)
+    return last if found is None else max(_wait_rank_of(spec, method, segments, last) for segments in found)
+
+
+def _wait_rank_of(spec: QueueSpec, method: str, segments: Sequence[str], last: int) -> int:
     for rank, one in enumerate(spec.classes):
         if any(_covers(pattern, method, segments) for pattern in one.patterns):
             return rank
-    return max(0, len(spec.classes) - 1)
+    return last
+
+
+def _readings(target: str | Target, reading: Reading) -> list[list[str]] | None:
+    if isinstance(target, str) and not reading.is_odd(target):
+        # No pattern looks further; the rest stays in one piece.
+        return [split(target, MAX_SEGMENTS + 1)]
+    return reading.readings(target)
+
+
+def _takes(pattern: Pattern, method: str) -> bool:
+    return pattern.methods is None or method in pattern.methods
 
 
 def _covers(pattern: Pattern, method: str, segments: Sequence[str]) -> bool:
-    if pattern.methods is not None and method not in pattern.methods:
+    if not _takes(pattern, method):
         return False
     wanted = pattern.segments
     if len(segments) < len(wanted) or (len(segments) > len(wanted) and not pattern.rest):

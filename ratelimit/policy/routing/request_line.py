@@ -1,11 +1,11 @@
 """The request line, as every door reads it: a method, and a target with all that decides how it is routed.
 
 Theory of operation. A door has the target as the client sent it, or what a server made of it, or
-both. The line is cut where the query or a fragment begins, and decoded once. What comes out is the path
-alone, a `str`, if everybody reads that path alike. Else it is a `Target`, from which the router
-lists the readings (`target`).
+both. The line is cut where the query or a fragment begins, and decoded once. A path that all
+applications read alike comes out as a `str`. Any other comes out as a `Target`, from which the
+router lists the readings (`target`).
 
-A path alone has no `%`, `?` or `#` in it. So it means the same at each door, and the doors
+A path in a `str` has no `%`, `?` or `#`. So it means the same at each door, and the doors
 share what they remember by path.
 """
 

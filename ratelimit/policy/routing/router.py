@@ -68,7 +68,7 @@ class Router:
         self, entries: Sequence[Entry], *, case: Case = "both", reading: Reading = AS_IT_STANDS
     ) -> None:
         self._entries = tuple(entries)
-        self._reading = reading
+        self.reading = reading
         self._patterns: list[Pattern] = []
         self._owners: list[tuple[int, bool]] = []
         for limit, entry in enumerate(self._entries):
@@ -151,7 +151,7 @@ class Router:
         return sum(len(paths) for paths in self._kept.values())
 
     def _match_afresh(self, method: str, path: str) -> Route | None:
-        if self._reading.is_odd(path):
+        if self.reading.is_odd(path):
             return self._match_odd(method, path)
         segments = split(path, self._depth)
         state = walk(self._first, map(fold, segments) if self._ignores else segments)
@@ -170,7 +170,7 @@ class Router:
         return route
 
     def _match_odd(self, method: str, target: str | Target) -> Route | None:
-        found = self._reading.readings(target)
+        found = self.reading.readings(target)
         if found is None:
             return self._match_all(method)
         accepted: list[tuple[int, tuple[int, ...]]] = []
@@ -231,7 +231,7 @@ class Router:
             if sum(self._entries[limit].weight for limit in some) > MOST_RULES
         )
         route = Route(
-            template, limits, on["request"], handshake, on["message"], parameters, crowded, self._reading
+            template, limits, on["request"], handshake, on["message"], parameters, crowded, self.reading
         )
         if len(self._routes) < len(self._states) * len(self._kept) + MOST_KEPT:
             self._routes[key] = route

@@ -23,6 +23,8 @@ EVERY: tuple[Spelling, ...] = ("parameters", "backslash", "extension", "decoding
 
 MOST_TEXTS = 32
 MOST_CHARACTERS = 2**14
+MOST_ROUNDS = 4
+"""Rounds of decoding by which a character comes about that is not UTF-8."""
 MOST_MARKS = 128
 """Slashes of one text; escapes of the form `%u0063`, which browsers never send."""
 
@@ -73,7 +75,7 @@ def texts_of(raw: str | None, texts: Iterable[str], kinds: Collection[Spelling])
     sent = [raw, *_parameters(raw)] if "parameters" in kinds else [raw]
     for one in sent:
         found |= dict.fromkeys(_decodings(one, kinds))
-    steps = [_dots, *(step for kind, step in _STEPS.items() if kind in kinds)]
+    steps = [_dots, _url, *(step for kind, step in _STEPS.items() if kind in kinds)]
     waiting = list(found)
     size = sum(map(_size, waiting))
     while waiting:
@@ -100,22 +102,24 @@ def _size(text: str) -> int:
 
 
 def _decodings(raw: str, kinds: Collection[Spelling]) -> Iterator[str]:
-    if "%" not in raw:
-        yield raw
-        return
     yield decoded(raw)
-    if "characters" not in kinds:
+    if "characters" not in kinds or "%" not in raw:
         return
     if _UNICODE.search(raw):
         raw = _UNICODE.sub(lambda match: chr(int(match[1], 16)), raw)
         yield decoded(raw)
-    encoded = unescape(raw.encode("utf-8", "surrogatepass"))
-    try:
-        encoded.decode()
-    except UnicodeDecodeError:
-        yield encoded.decode("latin-1")
-        yield encoded.decode("utf-8", "ignore")
-        yield _OVERLONG.sub(_shortest, encoded).decode("utf-8", "replace")
+    encoded = raw.encode("utf-8", "surrogatepass")
+    # A character that is decoded in two rounds has been no character in between.
+    for _ in range(MOST_ROUNDS if "decoding" in kinds else 1):
+        before, encoded = encoded, unescape(encoded)
+        if encoded == before:
+            return
+        try:
+            encoded.decode()
+        except UnicodeDecodeError:
+            yield encoded.decode("latin-1")
+            yield encoded.decode("utf-8", "ignore")
+            yield _OVERLONG.sub(_shortest, encoded).decode("utf-8", "replace")
 
 
 def _shortest(match: re.Match[bytes]) -> bytes:
@@ -143,8 +147,8 @@ def _without_extension(text: str) -> Iterator[str]:
     start = text.rfind("/", 0, end) + 1
     name = text[start:end]
     if "." in name and name not in (".", ".."):
-        yield text[:start] + name.partition(".")[0].rstrip(_BLANK)
-        yield text[:start] + name.rpartition(".")[0].rstrip(_BLANK)
+        yield text[:start] + _trimmed(name.partition(".")[0])
+        yield text[:start] + _trimmed(name.rpartition(".")[0])
 
 
 def _script(text: str) -> Iterator[str]:
@@ -176,14 +180,21 @@ def _characters(text: str) -> Iterator[str]:
 
 def _trimmed(name: str) -> str:
     """Return a segment as a file's name in Windows."""
-    if name in (".", ".."):
-        return name
+    if (bare := name.strip(" +")) in (".", ".."):
+        return bare
     return name.partition("::$")[0].rstrip(_BLANK).lstrip(" ")
 
 
 def _host(text: str) -> Iterator[str]:
     if text.startswith("//"):
         yield "/" + text.lstrip("/").partition("/")[2]
+
+
+def _url(text: str) -> Iterator[str]:
+    """Take scheme and host of an absolute form off, which other steps may have left."""
+    scheme, colon, rest = text.partition(":")
+    if colon and "/" not in scheme:
+        yield "/" + rest[2:].partition("/")[2] if rest.startswith("//") else rest
 
 
 def _dots(text: str) -> Iterator[str]:

@@ -45,8 +45,10 @@ MOST_UNUSUAL = 4096
 """Characters of a path that is sent with some beyond ASCII, which browsers escape."""
 MOST_SEGMENTS = 1024
 """Segments of all readings together."""
-MOST_TEXT = 2**18
-"""Characters of all texts that are split into segments: with the longest path servers take, four."""
+LONGEST = 2**15
+"""Characters of a path with several readings, as it was sent and decoded together: proxies take 8,192."""
+MOST_TEXT = 2**17
+"""Characters of all texts that are split into segments."""
 
 
 class Placement:
@@ -113,9 +115,9 @@ class Target(NamedTuple):
     def is_too_long(self) -> bool:
         """Whether its readings would take too long to list."""
         raw = self.raw or ""
-        return self.path.count("/") + raw.count("/") > MOST_SLASHES or (
-            len(raw) > MOST_UNUSUAL and not raw.isascii()
-        )
+        if self.length > LONGEST or self.path.count("/") + raw.count("/") > MOST_SLASHES:
+            return True
+        return len(raw) > MOST_UNUSUAL and not raw.isascii()
 
 
 def is_odd(path: str) -> bool:

@@ -332,7 +332,7 @@ cdef object cookie_form(const uint8_t *at, Py_ssize_t size):
 cdef bytes unescaped(const uint8_t *at, Py_ssize_t size):
     """Return bytes with their percent escapes decoded once; what is no escape stays as it is."""
     cdef bytes made = PyBytes_FromStringAndSize(NULL, size)
-    cdef uint8_t *into = <uint8_t *>PyBytes_AS_STRING(made)  # not seen by anyone else before it is filled
+    cdef uint8_t *into = <uint8_t *>PyBytes_AS_STRING(made)  # no other code has it before it is filled
     cdef Py_ssize_t i = 0, length = 0
     while i < size:
         into[length] = at[i]
