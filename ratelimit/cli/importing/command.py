@@ -54,7 +54,6 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bo
     draft = PolicyDraft()
     _read(files, dict(map(_origin, origins)), draft)
     head = [f"Imported by `ratelimit import` from {', '.join(Text(file).plain for file in files)}."]
-    draft.losses.sort(key=lambda each: each.place)
     policy: str | None = draft.text(head)
     try:
         loaded = Policy.from_toml(draft.text(head), "the imported policy")

@@ -162,7 +162,7 @@ class Counters:
         ]
         for at, (key, counter) in enumerate(counted):
             for other_key, other in counted[:at]:
-                is_like = key[2] == other_key[2] and set(counter.asked.per) == set(other.asked.per)
+                is_like = key[1:3] == other_key[1:3] and set(counter.asked.per) == set(other.asked.per)
                 if is_like and counter.routes[0][0].meets(other.routes[0][0]):
                     why = f"its paths may be those of {other.place}, and then both count together there."
                     self._draft.lose(counter.place, counter.name, why)

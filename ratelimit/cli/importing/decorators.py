@@ -22,7 +22,7 @@ from ratelimit.cli.importing.counters import Asked, Counters
 from ratelimit.cli.importing.draft import LimitDraft, Place, PolicyDraft
 from ratelimit.cli.importing.keys import Keys
 from ratelimit.cli.importing.limiters import OTHER, WHY, LimiterMade, Limiters
-from ratelimit.cli.importing.modules import Function, Module, Program, UnknownError
+from ratelimit.cli.importing.modules import Defined, Function, Module, Program, UnknownError
 from ratelimit.cli.importing.routes import Route, Routes, patterns_of_all
 from ratelimit.policy.schema.rate import Rate, RateSyntaxError, parse_rates
 
@@ -37,6 +37,7 @@ _UNDERSTOOD = {
     "limit_value", "scope", "key_func", "per_method", "methods", "error_message", "cost",
     "override_defaults",
 }  # fmt: skip
+_MOST_ROUTES = 1_000
 KNOWN = (
     "A request that the application answers before its function is called counts here: a redirect, a path in "
     "another spelling, what a middleware refuses. So nothing is admitted that is not admitted there.",
@@ -77,9 +78,12 @@ class _Reader:
     def read(self) -> None:
         """Add all that is found, and say what is not understood."""
         self._routes.read()
+        if len(self._routes.all) > _MOST_ROUTES:
+            raise ValueError(f"more than {_MOST_ROUTES} routes")
         self._draft.has_exact_case = True
         for module in self._program.modules:
             self._read_module(module)
+        self._look_at_calls()
         self._counters.add_limits()
         self._read_defaults()
         for remark in KNOWN:
@@ -106,7 +110,26 @@ class _Reader:
                 why = "an earlier function has its name, and the limiter adds up the limits of both."
                 self._draft.lose(module.place(node), f"def {node.name}", why, "Rename one.")
             limited[node.name] = node
+            if node.name == "static" and decorators[0][3].kind == "flask_limiter":
+                self._draft.lose(
+                    module.place(node), "def static", "Flask-Limiter never limits what has this name."
+                )
             self._read_function(module, node, decorators)
+
+    def _look_at_calls(self) -> None:
+        """Say where a limited function is called by another, and is limited then as well."""
+        for module in self._program.modules:
+            for node in ast.walk(module.tree):
+                if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
+                    continue
+                defined = self._program.origin(module, node)
+                function = self._program.function(defined)
+                if function is None or not isinstance(defined, Defined):
+                    continue
+                if any(self._limiters.decorators(defined.module, function)):
+                    self._lose(
+                        module, node, "it counts there also where it is called otherwise than by a request."
+                    )
 
     def _read_function(
         self, module: Module, function: Function, decorators: Sequence[tuple[int, str, ast.expr, LimiterMade]]

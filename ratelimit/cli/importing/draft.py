@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ratelimit.environment.printable import printable
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiler import MAX_LIMITS
 
 MOST_IN_A_LOG = 4096
 _LONGEST_NAME = 64
@@ -37,7 +38,7 @@ class Loss:
 
     place: Place
     text: str
-    """The source's own words, cut short; whoever shows them escapes them."""
+    """The source's own words, cut short; escaped where they are shown."""
     why: str
     instead: str = ""
     """What to write; empty where there is nothing."""
@@ -96,7 +97,7 @@ class PolicyDraft:
         self.identities: dict[str, str] = {}
         """What each comes from, by name; as it is written."""
         self.limits: list[LimitDraft] = []
-        self.losses: list[Loss] = []
+        self._losses: dict[Loss, None] = {}
         self.remarks: list[str] = []
         self.has_exact_case = False
         """Whether paths in another case are other paths to the application."""
@@ -104,9 +105,13 @@ class PolicyDraft:
 
     def lose(self, place: Place, text: str, why: str, instead: str = "") -> None:
         """Say what the policy does not carry exactly, once."""
-        found = Loss(place, text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…", why, instead)
-        if found not in self.losses:
-            self.losses.append(found)
+        short = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+        self._losses[Loss(place, short, why, instead)] = None
+
+    @property
+    def losses(self) -> list[Loss]:
+        """What the policy does not carry exactly, in the order of its places."""
+        return sorted(self._losses, key=lambda each: each.place)
 
     def remark(self, message: str) -> None:
         """Say what holds for the whole import."""
@@ -128,6 +133,9 @@ class PolicyDraft:
 
     def add(self, limit: LimitDraft) -> None:
         """Add a limit, or say why it cannot be."""
+        if len(self.limits) >= MAX_LIMITS:
+            self.lose(limit.place, limit.name, f"a policy has at most {MAX_LIMITS} limits.")
+            return
         limit.name = self._free(limit.name)
         try:
             Policy.from_toml(self._text([limit]), "the imported policy")

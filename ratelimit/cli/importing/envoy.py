@@ -23,6 +23,7 @@ _ADDRESS = "remote_address"
 _MASKED = "masked_remote_address"
 _SPECIAL = ("unit", "done")
 """Keys that say something else to `ratelimit serve`."""
+_MOST_PARTS = 64
 ASSUMED = (
     "Envoy's routes are not read. The policy takes each call to have one descriptor for each list of keys, "
     "with what the keys' names say, and to leave a descriptor out only where one of its values is missing."
@@ -85,11 +86,14 @@ class _Reader:
     def read(self, nodes: Sequence[Node], above: Sequence[Node]) -> None:
         """Add what some siblings say."""
         general = {node.key: node for node in nodes if node.value is None}
+        values: dict[str, list[Node]] = {}
+        for node in nodes:
+            if node.value is not None:
+                values.setdefault(node.key, []).append(node)
         self._look_for_doubles(nodes)
         for node in nodes:
             if node.value is None:
-                tiers = [other for other in nodes if other.key == node.key and other.value is not None]
-                self._read_general(node, tiers, above)
+                self._read_general(node, values.get(node.key, ()), above)
             else:
                 self._read_value(node, general.get(node.key), above)
 
@@ -106,11 +110,14 @@ class _Reader:
             joined.setdefault(name, node)
         keys = {node.key for node in nodes}
         for node in nodes:
+            if node.key.lower() in ("authorization", "proxy-authorization", "cookie"):
+                self._lose(node, "a policy reads such a value by its grammar, and the service as it is.")
             if node.key != node.key.lower() and node.key.lower() in keys:
                 self._lose(node, f"`ratelimit serve` takes it for the key `{node.key.lower()}`.")
         for node in nodes:
-            for key in keys:
-                if key and node.key != key and node.key.startswith(f"{key}_"):
+            parts = node.key.split("_")
+            for key in ("_".join(parts[:count]) for count in range(1, min(len(parts), _MOST_PARTS))):
+                if key in keys:
                     why = f"the service also takes it for `{key}` with a value, as it joins both by `_`."
                     self._draft.lose(node.place, str(node), why, "Rename one of the keys.")
 
@@ -164,7 +171,7 @@ class _Reader:
                     tier, f"{why}, other than its key, and a limit of a policy has one mode for all values."
                 )
                 if tier.is_shadow:
-                    rates[tier.value] = ""  # it refuses nobody either
+                    rates[tier.value] = ""  # shadow refuses no call either
             else:
                 rates[tier.value] = tier.limit.rate
         return rates

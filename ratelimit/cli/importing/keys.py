@@ -1,7 +1,7 @@
 """What a `key_func` counts by, read from its text.
 
-Carried exactly: the client's address; a header, a cookie or a path parameter that has to be there, as
-`request.headers["x-api-key"]`; and a text that is always the same. For anything else it is a loss.
+The client's address is carried exactly. So is a text that is always the same, and a field that has to be
+there, as `request.headers["x-api-key"]`. Anything else is a loss.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The limiters of an application: what they are made with, and that they are used as decorators alone.
 
-What is not understood for certain is a loss with its line: a setting, a name that is bound twice, a limiter
-that is used in any other way than as a decorator of a function at the top of a module.
+A setting that is not known is a loss with its line. So is a limiter that is used otherwise than as a
+decorator of a function at the top of a module.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ WHY = {
     "auto_check": ("when it counts only a run would tell.", ""),
     "config_filename": ("its settings are in another file.", "Write them into the call."),
 }
+_SETTING = "RATELIMIT_"
 OTHER = ("it may change which requests are limited.", "")
 
 
@@ -204,9 +205,8 @@ class Limiters:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
                 self._lose(module, node, "what it brings may stand for anything.", "Import by name.")
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if node.value.startswith("RATELIMIT_"):
-                    self._lose(module, node, "it is a setting of the limiter that is made elsewhere.")
+            elif isinstance(node, ast.expr) and _is_setting(node):
+                self._lose(module, node, "it is a setting of the limiter that is made elsewhere.")
             elif isinstance(node, Function):
                 self._look_at_decorators(module, node)
             elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -239,3 +239,11 @@ class Limiters:
                 self._lose(
                     module, decorator, "its limiter is made in none of these files, or by more than one line."
                 )
+
+
+def _is_setting(node: ast.AST) -> bool:
+    """Whether a text or a name is that of a limiter's setting in an application's configuration."""
+    name = node.value if isinstance(node, ast.Constant) else node.id if isinstance(node, ast.Name) else ""
+    if isinstance(node, ast.Call):
+        name = next((word.arg for word in node.keywords if (word.arg or "").startswith(_SETTING)), "")
+    return isinstance(name, str) and name.startswith(_SETTING)

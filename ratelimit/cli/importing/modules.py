@@ -107,7 +107,7 @@ def _bound(tree: ast.Module) -> Iterator[str]:
                 yield node.name
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Global):
-                    # Twice, as it is bound at a time that nobody sees.
+                    # Twice, as it is bound at a time that is not known.
                     yield from (name for name in inner.names for _ in range(2))
         else:
             waiting += ast.iter_child_nodes(node)
@@ -127,12 +127,20 @@ class Program:
         self.modules = [Module(file, _parsed(file, text)) for file, text in texts]
         for module in self.modules:
             module.read_names()
+        for module in self.modules:
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                    # A module's name that another module binds is bound twice.
+                    bound = self.origin(module, node)
+                    if isinstance(bound, Defined):
+                        bound.module.values.pop(bound.name, None)
+                        bound.module.functions.pop(bound.name, None)
 
     def origin(self, module: Module, node: ast.expr) -> Defined | str | None:
         """Return what a name, or an attribute of a module, stands for.
 
-        It is where a module of the application defines it, the dotted name of what it is imported from, or
-        None where that is not known.
+        It is where a module of the application defines it, or the dotted name that it is imported from; None
+        where that is not known.
         """
         dotted: list[str] = []
         while isinstance(node, ast.Attribute):

@@ -133,7 +133,7 @@ class Routes:
     def rivals(self, route: Route, methods: frozenset[str]) -> Iterator[tuple[Route, bool | None]]:
         """Yield the other routes that match a path of one, and whether they win; None if unknown."""
         for other in self.all:
-            if other.template == route.template and other.function is route.function:
+            if other is route:
                 continue
             if not (other.methods & methods) or not other.template.meets(route.template):
                 continue
@@ -197,6 +197,10 @@ class Routes:
     def _look_at_maker(self, module: Module, node: ast.Call, maker: str) -> None:
         if all(node is not value for value in module.values.values()):
             self._lose(module, node, "it is made where only a run would tell whether it is.")
+        if maker in _APPS and sum(made in _APPS for made, _ in self._made.values()) > 1:
+            self._lose(module, node, "it is one of several applications, and a policy is one's.")
+        if len(node.args) > (1 if maker in _FLASK_APPS else 2):
+            self._lose(module, node, "it has arguments without names.", "Name them.")
         known = _FASTAPI_SETTINGS if maker.startswith("fastapi") else _FLASK_SETTINGS
         for word in node.keywords:
             if word.arg not in known:
