@@ -148,6 +148,27 @@ def test_names_are_followed_over_files(tmp_path: Path) -> None:
     assert limits_of(result.stdout)["c"]["rate"] == "7/minute"
 
 
+def test_name_is_not_taken_from_another_file_of_that_name(tmp_path: Path) -> None:
+    # Its `get_remote_address` is its own, and the application's is slowapi's.
+    text = "def get_remote_address(request):\n    return 'all'\nlimiter = None\n"
+    (tmp_path / "other").mkdir()
+    stray = [write(tmp_path, "util.py", text), write(tmp_path / "other", "made.py", text)]
+    made, _, _ = SLOWAPI.partition("@app.get")
+    pages = "from .made import app, limiter\nfrom fastapi import Request\n"
+    pages += '@app.get("/c")\n@limiter.limit("7/minute")\ndef c(request: Request): ...\n'
+    result = run("import", *stray, write(tmp_path, "made.py", made), write(tmp_path, "pages.py", pages))
+    assert result.exit_code == 0, result.output
+    assert limits_of(result.stdout)["c"]["per"] == "address"
+
+
+def test_rate_that_another_module_binds_is_not_known(tmp_path: Path) -> None:
+    rates = write(tmp_path, "rates.py", 'RATE = "7/minute"\n')
+    text = "from . import rates\n" + SLOWAPI.replace('"5/minute"', "rates.RATE")
+    assert run("import", rates, write(tmp_path, "app.py", text)).exit_code == 0
+    later = write(tmp_path, "later.py", 'from . import rates\nrates.RATE = "700/minute"\n')
+    assert run("import", rates, later, tmp_path / "app.py").exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("name", "text", "lines"),
     [("r.yaml", ENVOY + BANNED, [16, 17]), ("app.py", SLOWAPI + INEXACT, [39, 39, 43])],

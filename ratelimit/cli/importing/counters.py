@@ -131,7 +131,7 @@ class Counters:
             return ("path", str(route.template))
         if limiter.kind == "flask_limiter":
             return ("endpoint", route.owner, function.name)
-        return ("endpoint", module.name, function.name)
+        return ("endpoint", module.path, function.name)
 
     def _parameters(self, module: Module, route: Route) -> list[str]:
         """Return the identities by which the paths of one route count apart."""

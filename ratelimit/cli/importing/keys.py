@@ -18,8 +18,8 @@ _WITHOUT_IT = (
     "a request without it is not limited there; one that spells it oddly counts here by its address."
 )
 ODD = (
-    "A header or cookie that is missing, twice there or no visible ASCII is refused (403). There a missing "
-    "one fails, an empty one is not limited, and others count as they are spelled."
+    "A header or cookie that is missing or malformed (twice there, no visible ASCII, above 4096 bytes) is "
+    "refused (403). There a missing one fails, an empty one is not limited, and others count as they are spelled."
 )
 
 

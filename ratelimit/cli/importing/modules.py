@@ -10,7 +10,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path
 from typing import TypeVar
 
 from ratelimit.cli.importing.draft import Place
@@ -18,6 +18,7 @@ from ratelimit.cli.importing.draft import Place
 T = TypeVar("T")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _MOST_STEPS = 16
+_LIBRARIES = ("slowapi", "flask_limiter", "flask", "fastapi", "starlette", "limits")
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -36,22 +37,32 @@ class Defined:
         return hash((id(self.module), self.name))
 
 
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A name that is imported: its packages and itself."""
+
+    parts: tuple[str, ...]
+    is_path: bool
+    """Whether the packages are folders from the root on, as of a relative import."""
+
+    def member(self, names: Sequence[str]) -> Imported:
+        """Return what is reached from it by attributes."""
+        return Imported((*self.parts, *names), self.is_path)
+
+
 @dataclass(slots=True, eq=False)
 class Module:
     """One parsed file."""
 
     file: str
     tree: ast.Module
-    imports: dict[str, str] = field(default_factory=dict)
-    """Dotted names that imports bind, by their names here."""
+    imports: dict[str, Imported] = field(default_factory=dict)
+    """By their names here."""
     values: dict[str, ast.expr] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """What others import it by, without its packages."""
-        path = PurePath(self.file)
-        return path.parent.name if path.stem == "__init__" else path.stem
+    folders: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    """Its folders and its own name: those that it is imported by come last."""
 
     def place(self, node: ast.expr | ast.stmt | ast.arg | ast.keyword) -> Place:
         """Return where a node stands."""
@@ -59,16 +70,15 @@ class Module:
 
     def read_names(self) -> None:
         """Find the names that are bound once."""
+        path = Path(self.file).resolve()
+        self.folders = path.parent.parts
+        self.path = self.folders if path.stem == "__init__" else path.with_suffix("").parts
         bound = Counter(_bound(self.tree))
         for node in self.tree.body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for alias in node.names:
-                    origin = alias.name
-                    if isinstance(node, ast.ImportFrom):
-                        origin = f"{node.module}.{origin}" if node.module else origin
-                    elif alias.asname is None:
-                        origin = origin.partition(".")[0]
-                    self._take(self.imports, alias.asname or alias.name.partition(".")[0], origin, bound)
+                    name = alias.asname or alias.name.partition(".")[0]
+                    self._take(self.imports, name, self._imported(node, alias), bound)
             elif isinstance(node, ast.Assign) and len(node.targets) == 1:
                 if isinstance(node.targets[0], ast.Name):
                     self._take(self.values, node.targets[0].id, node.value, bound)
@@ -77,6 +87,16 @@ class Module:
                     self._take(self.values, node.target.id, node.value, bound)
             elif isinstance(node, Function):
                 self._take(self.functions, node.name, node, bound)
+
+    def _imported(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Imported:
+        parts = tuple(alias.name.split("."))
+        if isinstance(node, ast.Import):
+            return Imported(parts if alias.asname else parts[:1], is_path=False)
+        package = tuple(node.module.split(".")) if node.module else ()
+        if node.level == 0:
+            return Imported((*package, *parts), is_path=False)
+        folders = self.folders[: len(self.folders) - node.level + 1]
+        return Imported((*folders, *package, *parts), is_path=True)
 
     @staticmethod
     def _take(names: dict[str, T], name: str, value: T, bound: Counter[str]) -> None:
@@ -149,16 +169,16 @@ class Program:
         if not isinstance(node, ast.Name):
             return None
         if node.id in module.imports:
-            return self._imported(".".join([module.imports[node.id], *dotted]), _MOST_STEPS)
+            return self._imported(module.imports[node.id].member(dotted), _MOST_STEPS)
         if not dotted and (node.id in module.values or node.id in module.functions):
             return Defined(module, node.id)
         return None
 
-    def _imported(self, dotted: str, steps: int) -> Defined | str | None:
-        package, _, name = dotted.rpartition(".")
-        named = [each for each in self.modules if each.name == package.rpartition(".")[2]] if package else []
+    def _imported(self, imported: Imported, steps: int) -> Defined | str | None:
+        *package, name = imported.parts
+        named = [module for module in self.modules if _is_at(module, tuple(package), imported)]
         if not named:
-            return dotted
+            return None if imported.is_path else ".".join(imported.parts)
         if len(named) > 1 or steps == 0:
             return None
         module = named[0]
@@ -211,6 +231,13 @@ class Program:
                 raise UnknownError
             return str(value)
         return str(self.constant(module, node, steps))
+
+
+def _is_at(module: Module, package: tuple[str, ...], imported: Imported) -> bool:
+    """Whether a module is that of a package's name."""
+    if imported.is_path:
+        return module.path == package
+    return bool(package) and package[0] not in _LIBRARIES and module.path[-len(package) :] == package
 
 
 def _parsed(file: str, text: str) -> ast.Module:

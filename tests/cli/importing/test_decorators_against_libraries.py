@@ -14,7 +14,15 @@ from ratelimit import Limiter, ManualClock
 from ratelimit.cli.importing.decorators import read_decorators
 from ratelimit.cli.importing.draft import PolicyDraft
 from ratelimit.policy import Policy
-from tests.cli.importing.sources import START_S, Asked, fastapi_statuses, flask_statuses
+from tests.cli.importing.sources import (
+    START_S,
+    Asked,
+    fastapi_answers,
+    fastapi_statuses,
+    flask_statuses,
+    policy_answers,
+    scope_of,
+)
 
 logging.getLogger("slowapi").disabled = True
 logging.getLogger("flask-limiter").disabled = True
@@ -449,6 +457,36 @@ def test_is_refused_with_its_line(text: str, why: str) -> None:
     said = [loss for loss in draft.losses if why in loss.why]
     assert said, draft.losses
     assert all(loss.place.file == "shop.py" and loss.place.line > 1 for loss in said)
+
+
+ODD_PATHS = [
+    "/i/a", "/i/%61", "/i/A", "/i/a%20b", "/i/%C3%A9", "/i/%2541", "/i/a;b", "/i/a.json", "/i/a/", "//i/a", "/i/a%2Fb", "/I/a",
+]  # fmt: skip
+ODD_CLIENTS = ["testclient", "::ffff:10.0.0.1", "2001:db8::1", "2001:DB8::1", "fe80::1%eth0", "10.0.0.1"]
+ODD_HEADERS = [[b"k"], [b"k", b"l"], [b""], [], [b"\xe9"], [b"k "], [b"K"], [b"eyJx.y"], [b"k" * 5_000]]
+
+
+def test_odd_spellings_are_never_admitted_where_the_library_refuses() -> None:
+    text = APP.replace("{more}", "") + route("/i/{x}", 'limit("2/minute")')
+    text += route("/k", 'limit("2/minute", key_func=lambda request: request.headers["x-key"])', name="k")
+    draft = imported(text)
+    assert draft.losses == []
+    scopes = [scope_of(path, "10.0.0.1", []) for path in ODD_PATHS]
+    scopes += [scope_of("/i/z", client, []) for client in ODD_CLIENTS]
+    scopes += [scope_of("/k", "10.0.0.1", values) for values in ODD_HEADERS]
+    scopes = [scope for scope in scopes for _ in range(4)]
+    theirs, ours = fastapi_answers(text, scopes), policy_answers(draft.text([]), scopes)
+    assert {200, 404, 429} <= set(theirs)
+    for scope, their, our in zip(scopes, theirs, ours, strict=True):
+        if their == 429:
+            assert our != 200, scope
+    # And the plain ones among them alike.
+    plain = [
+        at
+        for at, scope in enumerate(scopes)
+        if scope["raw_path"] in (b"/i/a", b"/i/%61", b"/i/A", b"/i/a%20b")
+    ]
+    assert [theirs[at] for at in plain] == [ours[at] for at in plain]
 
 
 @settings(phases=(Phase.explicit, Phase.generate), max_examples=20)

@@ -58,11 +58,35 @@ def _siblings(children: st.SearchStrategy[Any] | None) -> st.SearchStrategy[Any]
     return st.one_of(family, st.lists(node | valued, min_size=1, max_size=3))
 
 
-configurations = st.fixed_dictionaries({"domain": st.just("api"), "descriptors": _siblings(_siblings(None))})
+@st.composite
+def _tame(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Return what can be carried: one key or two nested, values with limits of their own, a limit in shadow."""
+    units = st.sampled_from(["second", "minute", "Minute", "hour", "day", "week", "month", "year"])
+    counted = st.fixed_dictionaries({"unit": units, "requests_per_unit": st.sampled_from([1, 2, 3, 5])})
+    key = draw(st.sampled_from(["remote_address", "user_id", "Org"]))
+    values = (
+        draw(st.lists(st.sampled_from(["a", "b"]), max_size=2, unique=True))
+        if key != "remote_address"
+        else []
+    )
+    general = {"key": key, "rate_limit": draw(counted), "detailed_metric": draw(st.booleans())}
+    own = counted | st.just({"unlimited": True}) | st.none()
+    found = [general, *({"key": key, "value": value, "rate_limit": draw(own)} for value in values)]
+    if draw(st.booleans()):
+        found = [{"key": "user", "descriptors": found}]
+    if draw(st.booleans()):
+        found.append({"key": "api", "shadow_mode": True, "rate_limit": draw(counted)})
+    return found
+
+
+trees = _tame() | _siblings(_siblings(None))
+configurations = st.fixed_dictionaries({"domain": st.just("api"), "descriptors": trees})
 values = st.sampled_from(["a", "b", "c", None])
 calls = st.lists(
     st.tuples(
-        st.sampled_from([0.0, 0.3, 1.0, 29.7, 60.0, 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0]),
+        st.sampled_from(
+            [0.0, 0.0, 0.0, 0.3, 1.0, 29.7, 60.0, 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0]
+        ),
         st.fixed_dictionaries({"user_id": values, "user": values, "Org": values}),
         st.sampled_from(["10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"]),
     ),
