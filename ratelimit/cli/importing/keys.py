@@ -19,7 +19,7 @@ _WITHOUT_IT = (
 )
 ODD = (
     "A header or cookie that is missing or malformed (twice there, no visible ASCII, above 4096 bytes) is "
-    "refused (403). There a missing one fails, an empty one is not limited, and others count as they are spelled."
+    "refused (403). There a missing one fails, an empty one is not limited, others count as they are spelled."
 )
 
 

@@ -60,7 +60,7 @@ def _siblings(children: st.SearchStrategy[Any] | None) -> st.SearchStrategy[Any]
 
 @st.composite
 def _tame(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Return what can be carried: one key or two nested, values with limits of their own, a limit in shadow."""
+    """Return what can be carried: one key or two nested, values with their own limits, a limit in shadow."""
     units = st.sampled_from(["second", "minute", "Minute", "hour", "day", "week", "month", "year"])
     counted = st.fixed_dictionaries({"unit": units, "requests_per_unit": st.sampled_from([1, 2, 3, 5])})
     key = draw(st.sampled_from(["remote_address", "user_id", "Org"]))
