@@ -108,7 +108,7 @@ class Counters:
                 by_method = tuple(sorted(methods)) if asked.per_method else ()
                 per, key = list(asked.per), self._key(module, function, route, asked, limiter)
                 if asked.scope is None and limiter.counts_paths:
-                    per += self._parameters(module, route)
+                    per = list(dict.fromkeys([*per, *self._parameters(module, route)]))
                 counted = (key, by_method, asked.rate, tuple(per))
                 name = function.name if asked.scope is None else asked.scope
                 counter = self._counters.setdefault(

@@ -114,6 +114,11 @@ CARRIED = {
         "",
         [route("/a", 'limit("3/minute", key_func=lambda request: request.headers["X-Key"])')],
     ),
+    "a parameter of the path": (
+        "slowapi",
+        "",
+        [route("/i/{x}", 'limit("3/minute", key_func=lambda request: request.path_params["x"])')],
+    ),
     "all together": ("slowapi", "", [route("/a", 'limit("3/minute", key_func=lambda: "all")')]),
     "Flask": ("flask", "", [route("/a", 'limit("2/minute")', kind="flask")]),
     "Flask: GET and not HEAD": (
