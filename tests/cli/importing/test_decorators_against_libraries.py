@@ -153,7 +153,7 @@ asked = st.lists(
 
 
 @pytest.mark.parametrize("kind", ["slowapi", "flask"])
-def test_policy_decides_as_the_library_or_is_refused(kind: str) -> None:
+def test_import_never_says_the_opposite_of_its_source(kind: str) -> None:
     # Shrinking runs whole applications, for minutes.
     @settings(phases=(Phase.explicit, Phase.generate))
     @given(applications(kind), asked)

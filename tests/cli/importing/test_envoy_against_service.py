@@ -138,7 +138,7 @@ def decisions(configuration: dict[str, Any], draft: PolicyDraft, asked: Any) -> 
 
 
 @given(configurations, calls)
-def test_policy_decides_as_the_service_or_is_refused(configuration: dict[str, Any], asked: Any) -> None:
+def test_import_never_says_the_opposite_of_its_source(configuration: dict[str, Any], asked: Any) -> None:
     draft = imported(configuration)
     if draft.losses or not draft.limits:
         event("refused")
