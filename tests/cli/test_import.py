@@ -242,7 +242,9 @@ def test_name_of_a_file_is_no_line_of_the_policy(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("options", [[], ["--partial"]])
-def test_import_that_says_nothing_is_an_error(tmp_path: Path, name: str, text: str, options: list[str]) -> None:
+def test_import_that_says_nothing_is_an_error(
+    tmp_path: Path, name: str, text: str, options: list[str]
+) -> None:
     result = run("import", *options, write(tmp_path, name, text))
     assert result.exit_code == 1
     assert result.stdout == ""
