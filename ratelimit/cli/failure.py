@@ -2,10 +2,11 @@
 
 0   it is as it should be
 1   the policy has errors (check, and every command that needs a policy); a check failed (doctor);
-    the demo's verdict is bad
+    the demo's verdict is bad; a source cannot be carried over (import)
 2   the command was called wrongly
 3   a trace or a request cannot be read
 4   the deployment cannot be reached, or its memory is not ours
+5   a policy was imported, and lacks something of its source (import --partial)
 70  a fault of this program
 130 interrupted
 """
@@ -21,7 +22,7 @@ from ratelimit.cli.terminal import Text, err, say
 from ratelimit.errors import PolicyError, RateLimitError, UsageError, unforeseen
 from ratelimit.inspection.failure import Cause, InspectionFailure
 
-POLICY, USAGE, INPUT, DEPLOYMENT, FAULT, INTERRUPTED = 1, 2, 3, 4, 70, 130
+POLICY, USAGE, INPUT, DEPLOYMENT, PARTIAL, FAULT, INTERRUPTED = 1, 2, 3, 4, 5, 70, 130
 
 _CODES: dict[Cause, int] = {"call": USAGE, "input": INPUT, "deployment": DEPLOYMENT}
 

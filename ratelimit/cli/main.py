@@ -134,7 +134,7 @@ def main() -> None:
       ratelimit correlator policy.toml         find actors for several hosts
 
     Exit codes: 0 good, 1 the policy has errors or a check failed, 2 wrong usage, 3 unreadable input,
-    4 deployment out of reach, 70 a fault of this program, 130 interrupted.
+    4 deployment out of reach, 5 a policy imported in part, 70 a fault of this program, 130 interrupted.
     """
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from ratelimit.cli.failure import INPUT, USAGE, Failure
+from ratelimit.cli.failure import INPUT, PARTIAL, POLICY, USAGE, Failure
+from ratelimit.cli.importing.decorators import read_decorators
 from ratelimit.cli.importing.draft import PolicyDraft
 from ratelimit.cli.importing.envoy import read_envoy
-from ratelimit.cli.importing.slowapi import read_slowapi
 from ratelimit.cli.loading import show_problems
 from ratelimit.cli.terminal import Text, err, note, print_json, say
 from ratelimit.environment.extras import how_to_install
@@ -29,26 +30,56 @@ _YAML = (".yaml", ".yml")
     "origins",
     multiple=True,
     metavar="KEY=SOURCE",
-    help="Where a descriptor's key comes from: user_id=header:x-user-id. For Envoy.",
+    help="Where a descriptor's key comes from without Envoy: user_id=header:x-user-id.",
 )
+@click.option("--partial", is_flag=True, help="Write what can be carried over, though something cannot.")
 @click.option("--json", "as_json", is_flag=True, help="The policy, and what is not in it, as JSON.")
-def import_command(files: tuple[str, ...], origins: tuple[str, ...], as_json: bool) -> None:
+def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bool, as_json: bool) -> None:
     """Write a policy from the configuration of another limiter.
 
     FILE is the YAML of Envoy's rate-limit service, or the Python files of an application
-    with slowapi, which are parsed and never run. The policy goes to standard output; what
-    could not be carried over, or has to be looked at, to standard error, with its line.
+    with slowapi or Flask-Limiter, which are parsed and never run. The policy goes to
+    standard output. What it could not say exactly goes to standard error, with its line;
+    then nothing is written, unless --partial asks for the rest.
 
     \b
     Examples:
       ratelimit import ratelimit.yaml > policy.toml
-      ratelimit import ratelimit.yaml --from user_id=header:x-user-id
       ratelimit import app/*.py > policy.toml
+      ratelimit import --partial app/*.py > policy.toml
 
-    Exit code 0 also where something could not be carried over.
+    Exit code 0: the policy decides as its source. 1: it would not, and nothing is written.
+    5: with --partial, it is written and says in its first lines what is missing.
     """
     draft = PolicyDraft()
-    sources = dict(_origin(text) for text in origins)
+    _read(files, dict(map(_origin, origins)), draft)
+    head = [f"Imported by `ratelimit import` from {', '.join(Text(file).plain for file in files)}."]
+    policy: str | None = draft.text(head)
+    try:
+        loaded = Policy.from_toml(draft.text(head), "the imported policy")
+    except PolicyError as error:
+        policy = None
+        show_problems(error.problems)
+    if not draft.limits or (draft.losses and not partial):
+        policy = None
+    if as_json:
+        _print(draft, policy)
+    elif policy is not None:
+        sys.stdout.write(policy)
+        sys.stdout.flush()
+    _say(draft, is_written=policy is not None)
+    if policy is None:
+        raise Failure(*_refusal(draft))
+    show_problems(loaded.warnings)
+    note(
+        f"{words.count(len(draft.limits), 'limit')} written, "
+        f"{words.count(len(draft.losses), 'thing')} not carried over"
+    )
+    if draft.losses:
+        raise SystemExit(PARTIAL)
+
+
+def _read(files: tuple[str, ...], sources: Mapping[str, str], draft: PolicyDraft) -> None:
     texts = [(file, _text(file)) for file in files]
     kinds = {Path(file).suffix in _YAML for file in files}
     if len(kinds) > 1:
@@ -56,54 +87,52 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], as_json: bo
     try:
         if kinds == {True}:
             _need_yaml()
-            for file, text in texts:
-                read_envoy(file, text, draft, sources)
+            read_envoy(texts, draft, sources)
         else:
-            read_slowapi(texts, draft)
+            read_decorators(texts, draft)
     except (ValueError, RecursionError) as error:
         raise Failure(f"{', '.join(files)}: {error}", INPUT) from error
-    policy = draft.text(
-        [f"Imported by `ratelimit import` from {', '.join(Text(file).plain for file in files)}."]
+
+
+def _refusal(draft: PolicyDraft) -> tuple[str, int]:
+    if not draft.limits:
+        return "nothing written: not one limit can be carried over", POLICY
+    if not draft.losses:
+        return "nothing written: together the limits are no policy", POLICY
+    lost = words.count(len(draft.losses), "thing")
+    return f"nothing written: {lost} cannot be carried over; --partial writes the rest", POLICY
+
+
+def _print(draft: PolicyDraft, policy: str | None) -> None:
+    print_json(
+        {
+            "policy": policy,
+            "limits": 0 if policy is None else len(draft.limits),
+            "losses": [
+                {
+                    "file": each.place.file,
+                    "line": each.place.line,
+                    "text": each.text,
+                    "why": each.why,
+                    "instead": each.instead,
+                }
+                for each in draft.losses
+            ],
+            "remarks": draft.remarks,
+        }
     )
-    try:
-        loaded = Policy.from_toml(policy, "the imported policy")
-    except PolicyError as error:
-        show_problems(error.problems)
-        raise Failure("together the limits are no policy", INPUT) from error
-    draft.notes.sort(key=lambda each: (each.place.file, each.place.line))
-    if as_json:
-        print_json(
-            {
-                "policy": policy,
-                "limits": len(draft.limits),
-                "notes": [
-                    {
-                        "file": each.place.file,
-                        "line": each.place.line,
-                        "message": each.message,
-                        "lost": each.is_lost,
-                    }
-                    for each in draft.notes
-                ],
-            }
-        )
-        return
-    sys.stdout.write(policy)
-    sys.stdout.flush()
-    _say(draft, loaded)
 
 
-def _say(draft: PolicyDraft, loaded: Policy) -> None:
+def _say(draft: PolicyDraft, *, is_written: bool) -> None:
     console = err()
-    for each in draft.notes:
+    for each in draft.losses:
         text = Text(f"{each.place}: ", "bold")
-        text.append(
-            "not carried over: " if each.is_lost else "look at it: ", "bold red" if each.is_lost else "yellow"
-        )
-        say(console, text.append(each.message))
-    show_problems(loaded.warnings)
-    lost = sum(each.is_lost for each in draft.notes)
-    note(f"{words.count(len(draft.limits), 'limit')} written, {words.count(lost, 'thing')} not carried over")
+        text.append("not carried over: ", "bold red")
+        say(console, text.append(f"{each.text}: {each.why}"))
+        if each.instead:
+            say(console, Text(f"    {each.instead}", "dim"))
+    for remark in draft.remarks if is_written else ():
+        say(console, Text("for all of it: ", "yellow").append(remark))
 
 
 def _origin(text: str) -> tuple[str, str]:

@@ -1,166 +1,187 @@
-"""Envoy's rate-limit service: its descriptors as limits.
+"""Envoy's rate-limit service: its descriptors as limits, for `ratelimit serve --envoy` in its place.
 
-A descriptor is a path of entries (key, or key and value) down to a `rate_limit`. An entry without a
-value counts each value by itself: it is an identity. An entry with a value says which requests are
-meant: a path, a method, or one value of an identity, which is a tier. What a key means is written in
-Envoy's routes, which are not here; so identities are guesses where the key does not tell, and said.
+A descriptor is a path of entries (key, or key and value) down to a `rate_limit`. An entry without a value
+counts each value by itself: it is an identity, named as its key, which `ratelimit serve` finds in a call.
+An entry with a value beside one without is a tier of its limit. Which descriptors a call has is written in
+Envoy's routes, which are not here; the policy says what was taken for it.
+
+Differs from the service, and so is a loss: the service counts a call for every limit, also where another
+refuses it. So of limits that could apply to one call only one is carried exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from ratelimit.cli.importing.draft import LimitDraft, Place, PolicyDraft, identity_name
+from ratelimit.cli.importing.descriptors import Node, read_descriptors
+from ratelimit.cli.importing.draft import LimitDraft, PolicyDraft, identity_name
 
-_UNITS = ("second", "minute", "hour", "day", "week", "month", "year")
 _PATHS = ("path", ":path", "request_path", "url_path", "uri")
 _METHODS = ("method", ":method", "request_method")
 _CONSTANTS = ("generic_key", "destination_cluster", "source_cluster", "header_match", "query_match")
-_DEEPEST = 16
-_KNOWN = {
-    "key", "value", "rate_limit", "descriptors", "shadow_mode", "detailed_metric", "value_to_metric",
-    "share_threshold", "quota_mode",
-}  # fmt: skip
-_HARMLESS = {"detailed_metric", "value_to_metric"}
+_ADDRESS = "remote_address"
+_MASKED = "masked_remote_address"
+_SPECIAL = ("unit", "done")
+"""Keys that say something else to `ratelimit serve`."""
+_MOST_PARTS = 64
+ASSUMED = (
+    "Envoy's routes are not read. The policy takes each call to have one descriptor for each list of keys, "
+    "with what the keys' names say, and to leave a descriptor out only where one of its values is missing."
+)
+EMPTY = (
+    "A value that is empty counts there as a value, and here as missing, so that the limit does not apply. "
+    "A caller has the same there by leaving the field out."
+)
 
 
-@dataclass(slots=True)
-class Node:
-    """One descriptor of the file."""
-
-    line: int
-    key: str
-    value: str | None
-    settings: Mapping[str, Any]
-    lines: Mapping[str, int]
-    children: list[Node] = field(default_factory=list)
-
-
-def read_envoy(file: str, text: str, draft: PolicyDraft, sources: Mapping[str, str]) -> None:
+def read_envoy(
+    texts: Sequence[tuple[str, str]], draft: PolicyDraft, sources: Mapping[str, str] | None = None
+) -> None:
     """Add the limits of a service's configuration to a draft.
 
     Args:
-        file: its name, for notes.
-        text: its content, YAML.
+        texts: names and contents of its files, YAML.
         draft: what grows.
-        sources: where keys come from, as the operator knows: `user_id` from `header:x-user-id`.
+        sources: where keys come from without Envoy, as the operator knows: `user_id` from `header:x-user-id`.
 
     Raises:
-        ValueError: it is no such configuration; the message says why.
+        ValueError: one is no such configuration; the message says why.
     """
-    import yaml
-
-    found = False
-    for document in _composed(text, yaml):
-        for sequence, offset in _descriptor_lists(document, yaml):
-            found = True
-            _Reader(file, draft, sources).read_descriptors(list(_nodes(sequence, yaml, offset)), [])
-    if not found:
-        raise ValueError("no `descriptors` in it: is it the configuration of Envoy's rate-limit service?")
-
-
-def _composed(text: str, yaml: Any) -> list[Any]:
-    """Return a text's documents as nodes."""
-    try:
-        # An alias stands for a whole part, and a few of them for more than any memory holds.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ValueError("it has aliases (`*name`); write out what they stand for")
-        return [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
-    except yaml.YAMLError as error:
-        raise ValueError(f"no YAML: {str(error).splitlines()[0]}") from error
+    first: str | None = None
+    for file, text in texts:
+        for place, domain, nodes in read_descriptors(file, text, draft):
+            if first is not None:
+                why = (
+                    f"the service keeps it apart from the domain {first}, and a policy has one for all calls."
+                )
+                draft.lose(place, f"domain: {domain}", why, "Import each domain by itself.")
+            first = first or domain
+            _Reader(draft, sources or {}).read(nodes, [])
+    _lose_others(draft)
+    draft.remark(ASSUMED)
+    if any(name != "address" for limit in draft.limits for name in limit.per):
+        draft.remark(EMPTY)
 
 
-def _descriptor_lists(node: Any, yaml: Any, offset: int = 0) -> Iterator[tuple[Any, int]]:
-    """Yield the lists under the outermost `descriptors`, each with the lines of the file before its text.
-
-    They are at the top, or in a text within a ConfigMap's `data`.
-    """
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == "descriptors" and isinstance(value, yaml.SequenceNode):
-                yield value, offset
-            elif isinstance(value, yaml.MappingNode | yaml.SequenceNode):
-                yield from _descriptor_lists(value, yaml, offset)
-            elif "descriptors:" in value.value:
-                # A block begins on the line after the key's.
-                for inner in _composed(value.value, yaml):
-                    yield from _descriptor_lists(inner, yaml, offset + value.start_mark.line + 1)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _descriptor_lists(item, yaml, offset)
-
-
-def _nodes(sequence: Any, yaml: Any, offset: int, depth: int = 0) -> Iterator[Node]:
-    if depth > _DEEPEST:
-        raise ValueError(f"descriptors are nested more than {_DEEPEST} deep")
-    for item in sequence.value:
-        if not isinstance(item, yaml.MappingNode):
-            raise ValueError(f"line {offset + item.start_mark.line + 1}: a descriptor is a mapping")
-        pairs = [(key, value) for key, value in item.value if isinstance(key, yaml.ScalarNode)]
-        members = {key.value: value for key, value in pairs}
-        settings = {name: _plain(value, yaml) for name, value in members.items() if name != "descriptors"}
-        value = settings.get("value")
-        node = Node(
-            offset + item.start_mark.line + 1,
-            str(settings.get("key", "")),
-            None if value in (None, "") else str(value),
-            settings,
-            {key.value: offset + key.start_mark.line + 1 for key, _ in pairs},
+def _lose_others(draft: PolicyDraft) -> None:
+    """Say that a call which one limit refuses counts for the others there."""
+    enforced = [limit for limit in draft.limits if not limit.is_shadow]
+    for limit in enforced[1:]:
+        draft.lose(
+            limit.place,
+            limit.name,
+            "it may apply to the same call as another limit. The service counts a call also where the other "
+            "limit refuses it, and a policy counts it for all limits or for none.",
+            "With STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT=true the service does the same: write --partial.",
         )
-        inner = members.get("descriptors")
-        if isinstance(inner, yaml.SequenceNode):
-            node.children = list(_nodes(inner, yaml, offset, depth + 1))
-        yield node
-
-
-def _plain(node: Any, yaml: Any) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return {str(key.value): _plain(value, yaml) for key, value in node.value}
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, yaml) for item in node.value]
-    return node.value
 
 
 class _Reader:
     """Walks the tree of one configuration."""
 
-    def __init__(self, file: str, draft: PolicyDraft, sources: Mapping[str, str]) -> None:
-        self._file = file
+    def __init__(self, draft: PolicyDraft, sources: Mapping[str, str]) -> None:
         self._draft = draft
         self._sources = sources
 
-    def read_descriptors(self, nodes: Sequence[Node], above: Sequence[Node]) -> None:
+    def read(self, nodes: Sequence[Node], above: Sequence[Node]) -> None:
         """Add what some siblings say."""
-        general = {node.key: node for node in nodes if node.value is None and "rate_limit" in node.settings}
+        general = {node.key: node for node in nodes if node.value is None}
+        values: dict[str, list[Node]] = {}
         for node in nodes:
-            self._say_settings(node)
-            if "rate_limit" in node.settings and not self._is_tier(node, general):
-                siblings = [
-                    other
-                    for other in nodes
-                    if general.get(other.key) is node and self._is_tier(other, general)
-                ]
-                self._limit([*above, node], siblings)
-            self.read_descriptors(node.children, [*above, node])
+            if node.value is not None:
+                values.setdefault(node.key, []).append(node)
+        self._look_for_doubles(nodes)
+        for node in nodes:
+            if node.value is None:
+                self._read_general(node, values.get(node.key, ()), above)
+            else:
+                self._read_value(node, general.get(node.key), above)
 
-    @staticmethod
-    def _is_tier(node: Node, general: Mapping[str, Node]) -> bool:
-        """Whether a node gives other numbers to one value of what a sibling counts each value of."""
-        return (
-            node.value is not None
-            and node.key in general
-            and "rate_limit" in node.settings
-            and node.key not in (*_PATHS, *_METHODS, *_CONSTANTS, "remote_address", "masked_remote_address")
-        )
+    def _look_for_doubles(self, nodes: Sequence[Node]) -> None:
+        """Say which siblings the service would take for one another: it joins key and value by `_`."""
+        joined: dict[str, Node] = {}
+        for node in nodes:
+            name = node.key if node.value is None else f"{node.key}_{node.value}"
+            if name in joined:
+                place = joined[name].place
+                self._draft.lose(
+                    node.place, str(node), f"the service takes it for the descriptor of {place}."
+                )
+            joined.setdefault(name, node)
+        keys = {node.key for node in nodes}
+        for node in nodes:
+            if node.key.lower() in ("authorization", "proxy-authorization", "cookie"):
+                self._lose(node, "a policy reads such a value by its grammar, and the service as it is.")
+            if node.key != node.key.lower() and node.key.lower() in keys:
+                self._lose(node, f"`ratelimit serve` takes it for the key `{node.key.lower()}`.")
+        for node in nodes:
+            parts = node.key.split("_")
+            for key in ("_".join(parts[:count]) for count in range(1, min(len(parts), _MOST_PARTS))):
+                if key in keys:
+                    why = f"the service also takes it for `{key}` with a value, as it joins both by `_`."
+                    self._draft.lose(node.place, str(node), why, "Rename one of the keys.")
 
-    def _limit(self, path: Sequence[Node], tiers: Sequence[Node]) -> None:
+    def _read_general(self, node: Node, tiers: Sequence[Node], above: Sequence[Node]) -> None:
+        path = [*above, node]
+        if node.limit is not None:
+            self._add(path, self._tiers(node, tiers))
+        if node.children and tiers:
+            self._draft.lose(
+                tiers[0].place,
+                str(tiers[0]),
+                f"calls with this value do not fall under what is nested under `{node.key}`, "
+                "and under the limits of a policy they do.",
+            )
+        self.read(node.children, path)
+
+    def _read_value(self, node: Node, general: Node | None, above: Sequence[Node]) -> None:
+        is_tier = general is not None and general.limit is not None
+        if node.value is not None and "*" in node.value:
+            self._lose(node, "a `*` in a value stands for any text, and a tier of a policy has one value.")
+        elif node.limit is not None and not is_tier:
+            if node.key in _PATHS or node.key in _METHODS:
+                self._lose(
+                    node,
+                    "the service compares the value as it is, and a policy all spellings of a path.",
+                    "Write a limit with the `match` of the route.",
+                )
+                self._add([*above, node], {})
+            else:
+                self._lose(
+                    node,
+                    f"it limits one value of `{node.key}`; which requests have it only Envoy's routes know.",
+                    f"Write a limit of {node.limit.rate} with the `match` of theirs.",
+                )
+        self.read(node.children, [*above, node])
+
+    def _tiers(self, node: Node, tiers: Sequence[Node]) -> dict[str, str]:
+        """Return the rates of values beside their key; empty for no limit."""
+        rates: dict[str, str] = {}
+        for tier in tiers:
+            if tier.value is None or "*" in tier.value:
+                continue  # said by itself
+            if node.key == _ADDRESS:
+                self._lose(tier, "a policy has no tier for an address.", "Write [allow] or [deny].")
+            elif tier.limit is None:
+                if not tier.is_lost:
+                    rates[tier.value] = ""
+            elif tier.is_shadow != node.is_shadow:
+                why = "it is in shadow mode" if tier.is_shadow else "it is enforced"
+                self._lose(
+                    tier, f"{why}, other than its key, and a limit of a policy has one mode for all values."
+                )
+                if tier.is_shadow:
+                    rates[tier.value] = ""  # shadow refuses no call either
+            else:
+                rates[tier.value] = tier.limit.rate
+        return rates
+
+    def _lose(self, node: Node, why: str, instead: str = "") -> None:
+        self._draft.lose(node.place, str(node), why, instead)
+
+    def _add(self, path: Sequence[Node], tiers: Mapping[str, str]) -> None:
         node = path[-1]
-        place = Place(self._file, node.line)
-        rate = self._rate(node)
-        if not rate:
-            return
+        assert node.limit is not None
         per: list[str] = []
         paths: list[str] = []
         methods: list[str] = []
@@ -175,110 +196,66 @@ class _Reader:
             elif entry.key in _METHODS:
                 methods.append(entry.value.upper())
             else:
-                self._draft.note(
-                    Place(self._file, entry.line),
-                    f"{entry.key} = {entry.value}: only Envoy's routes know which requests these are; write "
-                    f"a limit of {rate} with the `match` of theirs",
+                self._lose(
+                    node,
+                    f"it is nested under {entry}; which requests have that only Envoy's routes know.",
+                    f"Write a limit of {node.limit.rate} with the `match` of theirs.",
                 )
                 return
-        match = self._match(place, paths, methods)
+        if len({entry.key for entry in path}) < len(path):
+            self._lose(node, "one key is in its list twice, and a caller has one value for it.")
+            return
+        if paths or methods:
+            self._lose(
+                node,
+                "the service compares paths and methods as they are, and a policy all spellings of a path.",
+                "Write a limit with the `match` of the route.",
+            )
+        match = self._match(node, paths, methods)
         if match is None:
             return
-        key = identity_name(node.key)
         self._draft.add(
             LimitDraft(
-                place,
-                str(_limits(node).get("name") or " / ".join(_title(entry) for entry in path)),
+                node.place,
+                node.limit.name or " / ".join(str(entry) for entry in path),
                 list(dict.fromkeys(per)),
-                rate,
+                node.limit.rate,
                 match,
-                is_shadow=_is_true(node.settings.get("shadow_mode")),
-                tier=key if tiers else None,
-                tiers={str(tier.value): self._rate(tier) or "" for tier in tiers},
+                is_shadow=node.is_shadow,
+                tier=per[-1] if tiers else None,
+                tiers=tiers,
             )
         )
 
-    def _match(self, place: Place, paths: Sequence[str], methods: Sequence[str]) -> list[str] | None:
-        """Return the pattern of one path and method at most; None, with a note, for what has none."""
+    def _match(self, node: Node, paths: Sequence[str], methods: Sequence[str]) -> list[str] | None:
+        """Return the pattern of one path and method at most; None, with a loss, for what has none."""
         if len(paths) > 1 or len(methods) > 1:
-            self._draft.note(place, "two paths or two methods at once match no request")
+            self._lose(node, "two paths or two methods at once match no request.")
             return None
         if not paths and not methods:
             return []
         path = paths[0] if paths else "/*"
-        if not path.startswith("/"):
-            self._draft.note(place, f"the path {path} does not begin with a slash")
-            return None
-        if path.endswith("*") and not path.endswith("/*"):
-            self._draft.note(place, f"{path}: a `*` stands for whole segments here; {path[:-1]} is not one")
-            return None
         return [f"{methods[0]} {path}" if methods else path]
 
     def _identity(self, entry: Node) -> str | None:
-        place = Place(self._file, entry.line)
         name = identity_name(entry.key)
         if entry.key in self._sources:
-            return self._draft.identity(name, self._sources[entry.key])
-        if entry.key == "remote_address":
-            return self._draft.identity("ip", "client")
-        if entry.key == "masked_remote_address":
-            self._draft.note(
-                place, "masked_remote_address: write the prefixes that Envoy's route has", is_lost=False
-            )
-            return self._draft.identity("network", "client", ", prefix = { v4 = 24, v6 = 64 }")
-        if entry.key in (*_PATHS, *_METHODS, *_CONSTANTS):
-            self._draft.note(
-                place, f"a limit for each value of {entry.key}: write one for each route that matters"
+            return self._draft.identity(name, self._sources[entry.key], ', missing = "skip"')
+        if entry.key == _ADDRESS:
+            return self._draft.address("skip")
+        if entry.key == _MASKED:
+            why = "how much of the address is left is written in Envoy's routes."
+            self._lose(entry, why, f"Say --from {_MASKED}=client, and write `prefix` into the identity.")
+            return None
+        if entry.key in (*_PATHS, *_METHODS, *_CONSTANTS, *_SPECIAL) or not entry.key.isprintable():
+            self._lose(
+                entry,
+                "it is a limit for each value of what is no identity of a caller.",
+                "Write a limit for each route that matters.",
             )
             return None
-        header = entry.key.lower().replace("_", "-")
-        self._draft.note(
-            place,
-            f"{entry.key}: taken for the header {header}; if Envoy's request_headers action reads another, "
-            f"say --from {entry.key}=header:NAME",
-            is_lost=False,
-        )
-        return self._draft.identity(name, f"header:{header}", ', missing = "skip"')
-
-    def _rate(self, node: Node) -> str | None:
-        """Return a node's rate; empty where it is unlimited, None, with a note, where it is none."""
-        limit = _limits(node)
-        line = node.lines.get("rate_limit", node.line)
-        place = Place(self._file, line)
-        for name in limit.get("replaces") or ():
-            self._draft.note(
-                place, f"replaces {name}: both limits apply here, the stricter one binds", is_lost=False
-            )
-        if _is_true(limit.get("unlimited")):
-            return ""
-        unit, amount = str(limit.get("unit", "")).lower(), str(limit.get("requests_per_unit", ""))
-        if unit not in _UNITS or not amount.isdecimal():
-            self._draft.note(place, f"{_title(node)}: no unit and requests_per_unit that are known")
-            return None
-        if amount == "0":
-            self._draft.note(place, f"{_title(node)}: 0 per {unit} refuses everything; write it under [deny]")
-            return None
-        return f"{int(amount)}/{unit}"
-
-    def _say_settings(self, node: Node) -> None:
-        for name in node.settings:
-            if name in _HARMLESS:
-                continue
-            place = Place(self._file, node.lines.get(name, node.line))
-            if name not in _KNOWN:
-                self._draft.note(place, f"{name} is not a setting that is known here")
-            elif name in ("share_threshold", "quota_mode") and _is_true(node.settings[name]):
-                self._draft.note(place, f"{name} has no counterpart here")
-
-
-def _limits(node: Node) -> Mapping[str, Any]:
-    limit = node.settings.get("rate_limit")
-    return limit if isinstance(limit, Mapping) else {}
-
-
-def _title(node: Node) -> str:
-    return node.key if node.value is None else f"{node.key}={node.value}"
-
-
-def _is_true(value: Any) -> bool:
-    return str(value).lower() == "true"
+        # `ratelimit serve` takes a key that is no identity's name for a header of that name.
+        made = self._draft.identity(name, f"header:{entry.key.lower()}", ', missing = "skip"')
+        if made != name:
+            self._lose(entry, "its name is too much like another key's.", "Rename one of the keys.")
+        return made
