@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from starlette.types import Scope
 
+from ratelimit.algorithms import OF_UNITS
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.deciding.decider import actor_in
@@ -19,8 +20,6 @@ from ratelimit.integrations.asked_limits import asked_limits
 from ratelimit.integrations.requirement import ROUTE, Amount, Wish
 from ratelimit.policy.compile.compiled import LimitSpec
 from ratelimit.stores.contract import correct
-
-_NOT_AMOUNTS = frozenset(("concurrency", "distinct"))
 
 
 async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange:
@@ -95,6 +94,6 @@ def give_back(exchange: Exchange, now_ns: int) -> None:
     for plan, outcome in exchange.decided():
         if outcome.allowed:
             for index, rule in enumerate(plan.rules):
-                if rule.algorithm not in _NOT_AMOUNTS:
+                if rule.algorithm in OF_UNITS:
                     correct(outcome, index, 0, now_ns)
     exchange.forget_estimates()

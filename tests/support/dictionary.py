@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from threading import RLock
 from typing import Any
 
+from ratelimit.algorithms import ALGORITHMS
 from ratelimit.clock import Clock, SystemClock
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.memory.hashing import Hasher
@@ -31,6 +32,8 @@ _SECOND_NS = 1_000_000_000
 
 class DictionaryStore(Store):
     """Limits of this process alone."""
+
+    algorithms = frozenset(ALGORITHMS)
 
     def __init__(self, clock: Clock | None = None, key: bytes = bytes(range(16))) -> None:
         self.hasher = Hasher(key)

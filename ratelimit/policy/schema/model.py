@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from ratelimit.algorithms import Name as Algorithm
 from ratelimit.correlation.settings import Settings
 from ratelimit.policy.compile.pricing import Price
 from ratelimit.policy.schema.adaptive import Adaptive, Ramp, Step
@@ -27,9 +28,6 @@ from ratelimit.policy.schema.surroundings import Routing, Trust
 from ratelimit.policy.schema.table import Table
 
 Missing = Literal["client", "shared", "skip", "refuse"]
-Algorithm = Literal[
-    "token-bucket", "sliding-window", "fixed-window", "sliding-log", "concurrency", "distinct"
-]
 Mode = Literal["enforce", "shadow"]
 Certainty = Literal["certain", "likely"]
 Stance = Literal["local", "open", "closed"]
