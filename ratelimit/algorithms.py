@@ -11,7 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Name = Literal["token-bucket", "sliding-window", "fixed-window", "sliding-log", "concurrency", "distinct"]
+Name = Literal[
+    "token-bucket",
+    "sliding-window",
+    "fixed-window",
+    "staggered-window",
+    "sliding-log",
+    "concurrency",
+    "distinct",
+]
 Counted = Literal["units", "slots", "members"]
 
 MOST_COST = 2**31 - 1
@@ -33,7 +41,7 @@ class Algorithm:
     kind: int
     """Its number in memory and in a server; the ranges of these are in `core/memory/entries.pxd`."""
     state: Literal["word", "block"]
-    """Whether 64 bits hold its state. Only then is a limit leased, or charged with what was used elsewhere."""
+    """Whether 64 bits hold its state. Only such limits are leased, or charged with what others used."""
     counts: Counted
     """Units, or what is taken and given back whole."""
     script: str | None
@@ -122,6 +130,21 @@ ALGORITHMS: dict[Name, Algorithm] = {
             "sold quotas, calendar periods",
         ),
         bounds=("≤ 2 N; each aligned window ≤ N", "≤ N", "16 bytes", "quotas sold by the day or month"),
+    ),
+    "staggered-window": Algorithm(
+        kind=4,
+        state="word",
+        counts="units",
+        script="fixed",
+        reference="window.StaggeredWindow",
+        is_at_once=True,
+        largest_quota=lambda period_ns: _COUNT // 2 - 1,
+        largest_debt=lambda period_ns, quota, burst: _COUNT - 1 - quota,
+        choice=(
+            "*N* in each of the key's own windows, at most 2 *N* in any span of *W*",
+            "the same, without all callers coming back at the full hour",
+        ),
+        bounds=("≤ 2 N; each of the key's windows ≤ N", "≤ N", "16 bytes", "quotas of many callers"),
     ),
     "sliding-log": Algorithm(
         kind=8,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.support.reference.reading import ceiling_division
+from ratelimit.reference.hashing import mix
+from ratelimit.reference.reading import ceiling_division
 from tests.support.rule import RuleSpec
 
 Trace = Sequence[tuple[int, int]]
@@ -40,15 +41,22 @@ def most_beyond_rate(trace: Trace, interval_ticks: int) -> int:
     return largest
 
 
+def start_of(spec: RuleSpec, at_ns: int) -> int:
+    """Return the beginning of the window around an instant, of the key that laws ask for."""
+    if spec.calendar is not None:
+        return max(start for start in spec.calendar if start <= at_ns)
+    phase_ns = 0
+    if spec.algorithm == "staggered-window":
+        period_s = spec.period_ns // 10**9
+        phase_ns = ((mix(mix(1 ^ spec.salt)) >> 32) * period_s >> 32) * 10**9
+    return (at_ns - phase_ns) // spec.period_ns * spec.period_ns + phase_ns
+
+
 def most_in_aligned(trace: Trace, spec: RuleSpec) -> int:
     """Return the most units in any one aligned window."""
     units: Counter[int] = Counter()
     for at_ns, cost in trace:
-        if spec.calendar is not None:
-            window = sum(start <= at_ns for start in spec.calendar)
-        else:
-            window = at_ns // spec.period_ns
-        units[window] += cost
+        units[start_of(spec, at_ns)] += cost
     return max(units.values(), default=0)
 
 
@@ -58,7 +66,7 @@ def check_bound(spec: RuleSpec, trace: Trace) -> None:
         case "token-bucket":
             interval = ceiling_division(16 * spec.period_ns, spec.quota)
             assert most_beyond_rate(trace, interval) <= spec.most * interval
-        case "fixed-window":
+        case "fixed-window" | "staggered-window":
             assert most_in_aligned(trace, spec) <= spec.quota
             if spec.calendar is None:
                 assert most_in_any(trace, spec.period_ns) <= 2 * spec.quota
@@ -89,9 +97,9 @@ def fits(spec: RuleSpec, trace: Trace, now_ns: int, cost: int) -> bool:
         return True
     if spec.algorithm == "sliding-log":
         return sum(units for at_ns, units in trace if at_ns > now_ns - spec.period_ns) + cost <= spec.quota
-    start_ns = now_ns // spec.period_ns * spec.period_ns
+    start_ns = start_of(spec, now_ns)
     current = sum(units for at_ns, units in trace if at_ns >= start_ns)
-    if spec.algorithm == "fixed-window":
+    if spec.algorithm != "sliding-window":
         return current + cost <= spec.quota
     before_ns = start_ns - spec.period_ns
     previous = sum(units for at_ns, units in trace if before_ns <= at_ns < start_ns)

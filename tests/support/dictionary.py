@@ -15,8 +15,7 @@ from ratelimit.algorithms import ALGORITHMS
 from ratelimit.clock import Clock, SystemClock
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.stores.contract import AwaitedPlan, Identities, Plan, Store
-from tests.support.reference.decision import (
+from ratelimit.reference.decision import (
     SKIPPED,
     Key,
     Line,
@@ -24,6 +23,7 @@ from tests.support.reference.decision import (
     ReferencePlan,
     ReferenceTable,
 )
+from ratelimit.stores.contract import AwaitedPlan, Identities, Plan, Store
 from tests.support.rule import RuleSpec
 
 _MILLION = 1_000_000
@@ -38,7 +38,7 @@ class DictionaryStore(Store):
     def __init__(self, clock: Clock | None = None, key: bytes = bytes(range(16))) -> None:
         self.hasher = Hasher(key)
         self.clock = SystemClock() if clock is None else clock
-        self.states = ReferenceTable(self.clock.now_ns())
+        self.states = ReferenceTable(self.clock.now_ns(), hash_key=key)
         self.lock = RLock()
         """Held while a decision or a correction is made: threads then see it whole, or not at all."""
 

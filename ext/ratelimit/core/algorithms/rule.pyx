@@ -129,7 +129,7 @@ cdef class Rule:
         q.units = share.quota
         q.burst = share.burst
         q.ceiling = share.burst + share.debt
-        q.salt = mix(self.quota_c.salt ^ <uint64_t>salt)
+        q.share = mix(self.quota_c.share + mix(<uint64_t>salt)) | 1
         if q.kind < COUNTS:
             whole_interval = self.quota_c.interval  # of Python's, which do not wrap
             q.interval = min(-(-whole_interval * 1_000_000 // millionths), (1 << 61) // share.burst)

@@ -20,6 +20,7 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.memory.atomic cimport SECOND, u128
 from ratelimit.core.memory.entries cimport COUNT_BITS
 from ratelimit.core.memory.quota cimport NEVER, STEP_NS, Check, Quota
+from ratelimit.core.memory.siphash cimport mix, unmix
 
 
 cdef inline uint64_t fixed_end(const Quota *quota, uint64_t now) noexcept nogil:
@@ -39,6 +40,22 @@ cdef inline uint64_t fixed_end(const Quota *quota, uint64_t now) noexcept nogil:
     # Past the last known start: windows of the nominal length from there on.
     low = quota.calendar[quota.calendar_size - 1]
     return absolute - (absolute - low) % quota.period_ns + quota.period_ns - quota.epoch_ns
+
+
+cdef inline uint64_t stagger_of(const Quota *quota, uint64_t key) noexcept nogil:
+    """Return the offset of a key's own windows: whole seconds below the period, spread evenly over keys.
+
+    A worker's share of a limit has the windows of the whole.
+    """
+    if quota.share:
+        key = unmix(key) ^ quota.share
+    return ((mix(key) >> 32) * (quota.period_ns // SECOND)) >> 32
+
+
+cdef inline uint64_t staggered_end(const Quota *quota, uint64_t key, uint64_t now) noexcept nogil:
+    """Return when the key's own window around `now` ends, in ns since the epoch of the table."""
+    cdef uint64_t since = quota.epoch_ns + now + quota.period_ns - stagger_of(quota, key) * SECOND
+    return now + quota.period_ns - since % quota.period_ns
 
 
 cdef inline uint64_t count_roll(const Quota *quota, uint64_t word, uint64_t *end) noexcept nogil:

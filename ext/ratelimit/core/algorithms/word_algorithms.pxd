@@ -19,27 +19,29 @@ from ratelimit.core.algorithms.setup cimport Charge, Look, Setup, rule_key
 from ratelimit.core.algorithms.windows cimport (
     Slide, count_check, count_correct, count_remaining, count_reset, count_retry, count_roll, fixed_end,
     sliding_check, sliding_correct, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
+    stagger_of, staggered_end,
 )
 
 cdef enum:
     GCRA = ARRIVALS
     FIXED = COUNTS
+    STAGGERED = COUNTS + 1
     SLIDING = PAIRS
 
 
 cdef inline bint knows_word(uint64_t kind) noexcept nogil:
     """Return whether the operations below have an algorithm."""
-    return kind == GCRA or kind == FIXED or kind == SLIDING
+    return kind == GCRA or kind == FIXED or kind == STAGGERED or kind == SLIDING
 
 
 cdef inline uint64_t phase_of(const Quota *q, uint64_t key) noexcept nogil:
     """Return how long after a multiple of the period a key's windows begin, in seconds."""
-    return 0
+    return stagger_of(q, key) if q.kind == STAGGERED else 0
 
 
 cdef inline uint64_t window_end(const Quota *q, uint64_t key, uint64_t now) noexcept nogil:
     """Return when a key's window around now ends, of an algorithm that counts in one."""
-    return fixed_end(q, now)
+    return fixed_end(q, now) if q.kind == FIXED else staggered_end(q, key, now)
 
 
 cdef inline void check_word(

@@ -88,6 +88,7 @@ cdef class Plan:
             if len(keys[i]) > MOST_KEYS:
                 refuse_range(f"{rule.name}: a key has at most {MOST_KEYS} identities")
             self.setup.key_sizes[i] = len(keys[i])
+            self.setup.is_plain[i] = len(keys[i]) == 1 and not q.share
             for j in range(self.setup.key_sizes[i]):
                 self.setup.key_at[i][j] = keys[i][j]
                 if self.setup.key_at[i][j] < 0:

@@ -30,6 +30,7 @@ cdef struct Quota:
     uint64_t epoch_ns
     uint64_t lease_ns
     uint64_t salt
+    uint64_t share         # what tells this share's counters from those of the whole, and of others; 0: the whole
     uint64_t enforced      # enforced are keys with a scrambled hash, cut to 32 bits, below this
     const uint64_t *calendar
     uint64_t calendar_size

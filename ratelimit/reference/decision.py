@@ -11,23 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from typing import Any
 
+from ratelimit.algorithms import ALGORITHMS
 from ratelimit.errors import UsageError
-from tests.support.reference.bucket import TokenBucket
-from tests.support.reference.distinct import Distinct
-from tests.support.reference.log import SlidingLog
-from tests.support.reference.reading import Algorithm
-from tests.support.reference.sliding import SlidingWindow
-from tests.support.reference.slots import Concurrency
-from tests.support.reference.window import FixedWindow
-from tests.support.rule import RuleSpec
+from ratelimit.reference.reading import Algorithm, Asked
+from ratelimit.reference.rule import RuleSpec
 
 ABSENT = -1
 LARGEST_COST = 2**31 - 1
 SKIPPED, ALLOWED, REFUSED, REFUSED_IN_SHADOW = range(4)
 
 Key = tuple[int, ...]
+
+
+@cache
+def class_of(algorithm: str) -> type[Algorithm]:
+    """Return an algorithm's class."""
+    module, name = ALGORITHMS[algorithm].reference.split(".")  # type: ignore[index]
+    found: type[Algorithm] = getattr(import_module(f"ratelimit.reference.{module}"), name)
+    return found
 
 
 def wholly_enforced(spec: RuleSpec, key: Key) -> bool:
@@ -43,10 +48,14 @@ class ReferenceTable:
     worker: int = 0
     states: dict[Key, Any] = field(default_factory=dict)
     last_seen_ns: dict[int, int] = field(default_factory=dict)
+    hash_key: bytes = bytes(range(16))
+
+    def __post_init__(self) -> None:
+        self.last_seen_ns.setdefault(self.worker, self.epoch_ns)
 
     def attached(self, worker: int) -> ReferenceTable:
         """Return the same table as another worker process sees it."""
-        return ReferenceTable(self.epoch_ns, worker, self.states, self.last_seen_ns)
+        return ReferenceTable(self.epoch_ns, worker, self.states, self.last_seen_ns, self.hash_key)
 
     def heartbeat(self, now_ns: int) -> None:
         """Record a sign of life of this worker."""
@@ -54,7 +63,7 @@ class ReferenceTable:
 
 
 class ReferencePlan:
-    """The rules of one kind of request. Overriding `algorithm` makes a variant (see `mutation/`)."""
+    """The rules of one kind of request. Overriding `algorithm` makes a variant (as tests do)."""
 
     def __init__(
         self,
@@ -72,25 +81,9 @@ class ReferencePlan:
         self.cost_positions = tuple(cost_positions) if cost_positions is not None else (-1,) * len(self.rules)
         self.enforced = enforced
 
-    def algorithm(self, spec: RuleSpec, member: int) -> Algorithm:
+    def algorithm(self, spec: RuleSpec, asked: Asked) -> Algorithm:
         """Return the algorithm a rule names."""
-        match spec.algorithm:
-            case "token-bucket":
-                return TokenBucket(spec.quota, spec.period_ns, spec.most, spec.most_counted)
-            case "fixed-window":
-                return FixedWindow(spec.quota, spec.period_ns, spec.most_counted, spec.calendar)
-            case "sliding-window":
-                return SlidingWindow(spec.quota, spec.period_ns, spec.most_counted)
-            case "sliding-log":
-                return SlidingLog(spec.quota, spec.period_ns, spec.most_counted)
-            case "distinct":
-                return Distinct(spec.quota, spec.period_ns, member)
-            case "concurrency":
-                self.table.last_seen_ns.setdefault(self.table.worker, self.table.epoch_ns)
-                return Concurrency(
-                    spec.quota, spec.lease_ns, self.table.last_seen_ns.__getitem__, self.table.worker
-                )
-        raise ValueError(spec.algorithm)
+        return class_of(spec.algorithm).of(spec, asked)
 
     def decide(
         self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
@@ -117,7 +110,9 @@ class ReferencePlan:
             if ABSENT in key:
                 lines.append(Line(self.table, spec, None, key, cost, now_ns))
                 continue
-            line = Line(self.table, spec, self.algorithm(spec, member), (spec.salt, *key), cost, now_ns)
+            table = self.table
+            asked = Asked(key, member, table.hash_key, table.worker, table.last_seen_ns)
+            line = Line(table, spec, self.algorithm(spec, asked), (spec.salt, *key), cost, now_ns)
             line.check(binds=not spec.shadow and self.enforced(spec, key))
             lines.append(line)
         return ReferenceOutcome(lines)
