@@ -7,11 +7,11 @@ docs/extending.md says how to write another algorithm.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Name = Literal[
+AlgorithmName = Literal[
     "token-bucket",
     "sliding-window",
     "fixed-window",
@@ -83,7 +83,7 @@ def _unbounded(*_: int) -> int:
     return MOST_COST
 
 
-ALGORITHMS: dict[Name, Algorithm] = {
+ALGORITHMS: Mapping[str, Algorithm] = {
     "token-bucket": Algorithm(
         kind=1,
         state="word",

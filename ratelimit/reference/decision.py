@@ -30,7 +30,7 @@ Key = tuple[int, ...]
 @cache
 def class_of(algorithm: str) -> type[Algorithm]:
     """Return an algorithm's class."""
-    module, name = ALGORITHMS[algorithm].reference.split(".")  # type: ignore[index]
+    module, name = ALGORITHMS[algorithm].reference.split(".")
     found: type[Algorithm] = getattr(import_module(f"ratelimit.reference.{module}"), name)
     return found
 

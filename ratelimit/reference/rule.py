@@ -37,4 +37,4 @@ class RuleSpec:
     @property
     def counts_units(self) -> bool:
         """Whether costs other than one mean something to this algorithm."""
-        return ALGORITHMS[self.algorithm].counts == "units"  # type: ignore[index]
+        return ALGORITHMS[self.algorithm].counts == "units"

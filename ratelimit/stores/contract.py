@@ -219,11 +219,14 @@ class Store(Protocol):
     """Hashes identities, with a key that all workers share."""
     clock: Clock
     """The time that all workers share."""
-    algorithms: Collection[str]
-    """The algorithms that its plans decide, by their names in `ratelimit.algorithms`.
 
-    A policy with a limit by another one is refused: see `check_algorithms`.
-    """
+    @property
+    def algorithms(self) -> Collection[str]:
+        """Names, as in `ratelimit.algorithms`, of what its plans decide by; without it a store knows none.
+
+        A policy with a limit by another one is refused: see `check_algorithms`.
+        """
+        return ()
 
     def plan(
         self,
@@ -324,7 +327,7 @@ def check_algorithms(store: Store, asked: Iterable[tuple[str, str]]) -> None:
     Raises:
         UsageError: the store does not declare one of these algorithms (code `store-algorithm`).
     """
-    known = getattr(store, "algorithms", ())
+    known = store.algorithms
     strange = dict.fromkeys(f"{name} ({algorithm})" for name, algorithm in asked if algorithm not in known)
     if strange:
         raise UsageError(

@@ -19,7 +19,7 @@ EDGE_PERIODS = (SECOND, MINUTE, DAY, 31 * DAY, 366 * DAY)
 
 def largest_quota(algorithm: str, period_ns: int) -> int:
     """Return the largest quota an algorithm takes."""
-    return ALGORITHMS[algorithm].largest_quota(period_ns)  # type: ignore[index]
+    return ALGORITHMS[algorithm].largest_quota(period_ns)
 
 
 def extreme_specs(algorithm: str) -> list[RuleSpec]:

@@ -217,7 +217,7 @@ class OldStore(DictionaryStore):
 class SilentStore(DictionaryStore):
     """A store that does not say what it knows."""
 
-    algorithms = frozenset()
+    algorithms = Store.algorithms  # type: ignore[assignment]
 
 
 def test_algorithm_that_a_store_does_not_know_is_refused_at_binding() -> None:

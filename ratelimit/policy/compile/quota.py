@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from ratelimit.algorithms import ALGORITHMS, LONGEST_REFILL_TICKS, MOST_COST, SECOND_NS, interval_ticks
-from ratelimit.policy.schema.model import Algorithm
+from ratelimit.algorithms import (
+    ALGORITHMS,
+    LONGEST_REFILL_TICKS,
+    MOST_COST,
+    SECOND_NS,
+    AlgorithmName,
+    interval_ticks,
+)
 
 LONGEST_PERIOD_NS = 366 * 86_400 * SECOND_NS
 MAX_COST = MOST_COST
@@ -11,7 +17,7 @@ MAX_KEYS = 8
 """Most identities in one limit's `per`."""
 
 
-def largest_quota(algorithm: Algorithm, period_ns: int) -> int:
+def largest_quota(algorithm: AlgorithmName, period_ns: int) -> int:
     """Return the most units a period that this algorithm can count."""
     return ALGORITHMS[algorithm].largest_quota(period_ns)
 
@@ -21,6 +27,6 @@ def largest_burst(quota: int, period_ns: int) -> int:
     return LONGEST_REFILL_TICKS // interval_ticks(period_ns, quota)
 
 
-def largest_debt(algorithm: Algorithm, period_ns: int, quota: int, burst: int) -> int:
+def largest_debt(algorithm: AlgorithmName, period_ns: int, quota: int, burst: int) -> int:
     """Return the most units that may be owed to a limit with these numbers."""
     return ALGORITHMS[algorithm].largest_debt(period_ns, quota, burst)

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ratelimit.algorithms import Name as Algorithm
+from ratelimit.algorithms import AlgorithmName
 from ratelimit.correlation.settings import Settings
 from ratelimit.policy.compile.pricing import Price
 from ratelimit.policy.schema.adaptive import Adaptive, Ramp, Step
@@ -159,7 +159,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         Meta(description="Token bucket: most units at one instant. Default: the rate's amount."),
     ] = None
     algorithm: Annotated[
-        Algorithm | None,
+        AlgorithmName | None,
         Meta(description="How units are counted. Default: `token-bucket`."),
     ] = None
     unit: Annotated[

@@ -76,14 +76,11 @@ cdef inline Quota quota_for(uint64_t bits, uint64_t period, uint64_t units) noex
     """Return what the block's functions go by."""
     cdef Quota q
     q.kind = LOG
-    q.units = units
-    q.room = units
-    q.ceiling = units
+    q.units = q.room = q.ceiling = units
     q.block_bits = bits
     q.places = ((<uint64_t>1 << bits) - BLOCK_HEAD_BYTES) // sizeof(Pair)
     q.period_ns = period
-    q.lease_ns = 0
-    q.bits = 0
+    q.lease_ns = q.bits = q.share = 0
     return q
 
 

@@ -63,10 +63,8 @@ cdef class Plan:
         if not len(self.rules) == len(keys) == len(members) == len(costs):
             raise UsageError("a plan has one key, member and cost position a rule", code="plan-shape")
         self.setup.count = len(self.rules)
-        self.highest = -1
-        self.highest_cost = -1
-        self.setup.k0 = table.identity.key0
-        self.setup.k1 = table.identity.key1
+        self.highest = self.highest_cost = -1
+        self.setup.k0, self.setup.k1 = table.identity.key0, table.identity.key1
         for i in range(self.setup.count):
             rule = self.rules[i]
             self.setup.quotas[i] = rule.quota_c
