@@ -195,6 +195,8 @@ ALGORITHMS: Mapping[str, Algorithm] = {
 }
 """By the name that a policy has; in the order of docs/algorithms.md."""
 
+DEFAULT: AlgorithmName = "token-bucket"
+"""The algorithm of a limit that names none."""
 IN_WORDS = frozenset(name for name, record in ALGORITHMS.items() if record.state == "word")
 """Algorithms that go into debt, can be leased, and count on elsewhere."""
 OF_UNITS = frozenset(name for name, record in ALGORITHMS.items() if record.counts == "units")

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -17,6 +17,7 @@ from typing import Any
 
 from ratelimit.algorithms import ALGORITHMS
 from ratelimit.errors import UsageError
+from ratelimit.reference.hashing import key_hash, mix
 from ratelimit.reference.reading import Algorithm, Asked
 from ratelimit.reference.rule import RuleSpec
 
@@ -35,6 +36,16 @@ def class_of(algorithm: str) -> type[Algorithm]:
     return found
 
 
+def enforced_by_hash(hash_key: bytes) -> Callable[[RuleSpec, Key], bool]:
+    """Return what says whether a key is in the enforced share of a rule: the same keys in all stores."""
+
+    def is_enforced(spec: RuleSpec, key: Key) -> bool:
+        scrambled = mix(key_hash(hash_key, spec.salt, key)) % 2**32
+        return scrambled < spec.enforced_ppm * 2**32 // 1_000_000
+
+    return is_enforced
+
+
 def wholly_enforced(spec: RuleSpec, key: Key) -> bool:
     """Return whether a key is enforced, for rules that enforce all keys or none."""
     return spec.enforced_ppm >= 1_000_000
@@ -46,7 +57,7 @@ class ReferenceTable:
 
     epoch_ns: int
     worker: int = 0
-    states: dict[Key, Any] = field(default_factory=dict)
+    states: MutableMapping[Key, Any] = field(default_factory=dict)
     last_seen_ns: dict[int, int] = field(default_factory=dict)
     hash_key: bytes = bytes(range(16))
 
@@ -237,7 +248,30 @@ class ReferenceOutcome:
         return self.lines[index].state
 
     def remaining(self, index: int) -> int:
-        return self.lines[index].remaining
+        line = self.lines[index]
+        return line.spec.quota if line.state == SKIPPED else line.remaining
+
+    def cost(self, index: int) -> int:
+        return self.lines[index].cost
+
+    def key(self, index: int) -> int:
+        """Return the number that names the counter of one rule."""
+        line = self.lines[index]
+        return key_hash(line.table.hash_key, line.spec.salt, line.key[1:] if line.algorithm else line.key)
+
+    def ratelimit_field(self, labels: Sequence[bytes]) -> bytes:
+        """Return the value of the RateLimit field: no time for slots, which no clock frees."""
+        return b", ".join(
+            b"%b;r=%d" % (label, line.remaining)
+            + (b"" if line.spec.algorithm == "concurrency" else b";t=%d" % -(-line.reset_after_ns // 10**9))
+            for label, line in zip(labels, self.lines, strict=True)
+            if label and line.state != SKIPPED
+        )
+
+    @property
+    def holds_slots(self) -> bool:
+        """Whether something is held until `release`."""
+        return any(line.spec.algorithm == "concurrency" and line.live > 0 for line in self.lines)
 
     def retry_after_ns(self, index: int) -> int:
         return self.lines[index].retry_after_ns

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ratelimit.reference.hashing import mix
-from ratelimit.reference.reading import ceiling_division
+from ratelimit.reference.decision import class_of
+from ratelimit.reference.reading import Asked, ceiling_division
+from ratelimit.reference.window import FixedWindow
 from tests.support.rule import RuleSpec
 
 Trace = Sequence[tuple[int, int]]
@@ -43,13 +44,15 @@ def most_beyond_rate(trace: Trace, interval_ticks: int) -> int:
 
 def start_of(spec: RuleSpec, at_ns: int) -> int:
     """Return the beginning of the window around an instant, of the key that laws ask for."""
-    if spec.calendar is not None:
-        return max(start for start in spec.calendar if start <= at_ns)
-    phase_ns = 0
-    if spec.algorithm == "staggered-window":
-        period_s = spec.period_ns // 10**9
-        phase_ns = ((mix(mix(1 ^ spec.salt)) >> 32) * period_s >> 32) * 10**9
-    return (at_ns - phase_ns) // spec.period_ns * spec.period_ns + phase_ns
+    kind = class_of(spec.algorithm)
+    if issubclass(kind, FixedWindow):
+        return kind.of(spec, Asked((1,))).start(at_ns)
+    return at_ns // spec.period_ns * spec.period_ns
+
+
+def family(spec: RuleSpec) -> str:
+    """Return the algorithm with the same bound: of windows with one count only the beginnings differ."""
+    return "fixed-window" if issubclass(class_of(spec.algorithm), FixedWindow) else spec.algorithm
 
 
 def most_in_aligned(trace: Trace, spec: RuleSpec) -> int:
@@ -62,11 +65,11 @@ def most_in_aligned(trace: Trace, spec: RuleSpec) -> int:
 
 def check_bound(spec: RuleSpec, trace: Trace) -> None:
     """Assert that a trace keeps what `docs/algorithms.md` promises of the rule's algorithm."""
-    match spec.algorithm:
+    match family(spec):
         case "token-bucket":
             interval = ceiling_division(16 * spec.period_ns, spec.quota)
             assert most_beyond_rate(trace, interval) <= spec.most * interval
-        case "fixed-window" | "staggered-window":
+        case "fixed-window":
             assert most_in_aligned(trace, spec) <= spec.quota
             if spec.calendar is None:
                 assert most_in_any(trace, spec.period_ns) <= 2 * spec.quota

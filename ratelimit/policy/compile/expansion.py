@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from ratelimit.algorithms import SECOND_NS, AlgorithmName
+from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
 from ratelimit.policy.compile.identities import CLUSTER
@@ -77,7 +77,7 @@ def _algorithm(limit: Limit, path: Path, report: Report) -> AlgorithmName:
             f"the algorithm `{limit.algorithm}` needs `{key}`",
             f"Add `{key}`.",
         )
-    return implied or limit.algorithm or "token-bucket"
+    return implied or limit.algorithm or DEFAULT
 
 
 def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: Report) -> None:

@@ -8,7 +8,7 @@ local FIXED_FORM, FIXED_SIZE = '<I5I5', 10
 
 -- The end and the count of the window that now counts in.
 local function fixed_roll(rule, word, phase)
-  local ends = end_of(rule, phase)
+  local ends = phase > 0 and now - (now - phase * 1000000) % rule[3] + rule[3] or end_of(rule)
   local stored = word[1] * 1000000
   if stored < ends then return ends, 0 end
   if stored <= ends + rule[3] + STEP then ends = stored end

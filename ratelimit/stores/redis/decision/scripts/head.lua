@@ -69,11 +69,10 @@ local function ttl_of(until_us)
   return max(floor((until_us - now) / 1000) + 1, least_ttl)
 end
 
--- When the window around now ends, of windows that begin so many seconds after multiples of the period,
--- or by a calendar.
-local function end_of(rule, phase)
+-- When the window around now ends, aligned to the period or by a calendar.
+local function end_of(rule)
   local period, starts = rule[3], rule[4]
-  if not starts then return now - (now - phase * 1000000) % period + period end
+  if not starts then return now - now % period + period end
   for i = 1, #starts do
     if starts[i] * 1000000 > now then return starts[i] * 1000000 end
   end
